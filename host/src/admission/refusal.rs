@@ -1,0 +1,51 @@
+//! Why something was refused. Doors translate it into their protocol's words.
+
+use std::borrow::Cow;
+
+/// A closed list: each case is one answer on the wire.
+///
+/// `InvalidRequest` and `InvalidRecord` silence a client for good (KIP-714 clients switch telemetry off): they are for
+/// a client that is itself at fault, never for a receiver, a queue, a sink or a limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Reserved instance id, or a push after a terminating one.
+    #[error("invalid request: {0}")]
+    InvalidRequest(&'static str),
+    /// The subscription changed, or the host never gave out that id.
+    #[error("unknown subscription id {given}; the current one is {current}")]
+    UnknownSubscription {
+        /// What the push said.
+        given: i32,
+        /// What it should have said.
+        current: i32,
+    },
+    /// Earlier than the interval allows.
+    #[error("too soon: the interval is {interval_ms} ms")]
+    TooSoon {
+        /// The client's push interval.
+        interval_ms: u64,
+    },
+    /// A compression type outside 0–4.
+    #[error("unknown compression type {0}")]
+    UnsupportedCodec(i8),
+    /// Beyond a limit on the wire, decompressed, or in their ratio.
+    #[error("too large: {0}")]
+    TooLarge(String),
+    /// Bytes that no reader could parse.
+    #[error("invalid record: {0}")]
+    InvalidRecord(Cow<'static, str>),
+}
+
+impl Refusal {
+    /// Stable name for metrics and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::UnknownSubscription { .. } => "unknown_subscription",
+            Self::TooSoon { .. } => "throttled",
+            Self::UnsupportedCodec(_) => "unsupported_compression",
+            Self::TooLarge(_) => "too_large",
+            Self::InvalidRecord(_) => "invalid_record",
+        }
+    }
+}

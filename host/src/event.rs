@@ -1,0 +1,122 @@
+//! The one internal event type: {id, type, time, payload}, built only where somebody listens.
+//!
+//! Rooms emit, and never learn who listens. Names and payloads follow KafkaJS' instrumentation events. Listeners are
+//! called in place, on the emitting thread: they count, copy or write, and never wait.
+
+mod payload;
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::time::SystemTime;
+
+pub use payload::{Payload, Term, Topic};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Counts up by one per event built; a gap in what a listener kept shows that it dropped some.
+    pub id: u64,
+    /// When.
+    pub time: SystemTime,
+    /// What, with its facts.
+    pub payload: Payload,
+}
+
+impl Event {
+    /// The type, for example `push.accepted`.
+    pub fn kind(&self) -> &'static str {
+        self.payload.topic().as_str()
+    }
+}
+
+type Callback = dyn Fn(&Event) + Send + Sync;
+
+struct Listener {
+    mask: u32,
+    call: Box<Callback>,
+}
+
+#[derive(Default)]
+struct Bus {
+    interest: AtomicU32,
+    next: AtomicU64,
+    listeners: RwLock<Vec<Arc<Listener>>>,
+}
+
+/// Handle on the bus: emit and listen. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Events(Arc<Bus>);
+
+impl Events {
+    /// A bus with no listeners.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Tells whoever listens to `topic`. `build` runs only then; its payload must be of that topic.
+    pub fn emit(&self, topic: Topic, build: impl FnOnce() -> Payload) {
+        if self.0.interest.load(Ordering::Relaxed) & topic.bit() == 0 {
+            return;
+        }
+        let payload = build();
+        debug_assert_eq!(payload.topic(), topic);
+        let event = Event { id: self.0.next.fetch_add(1, Ordering::Relaxed), time: SystemTime::now(), payload };
+        let listeners = self.0.listeners.read().unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter().filter(|l| l.mask & topic.bit() != 0) {
+            (listener.call)(&event);
+        }
+    }
+
+    /// Calls `call` for every event of these topics until the returned value is dropped.
+    pub fn listen(&self, topics: &[Topic], call: impl Fn(&Event) + Send + Sync + 'static) -> Listening {
+        let mask = topics.iter().fold(0, |mask, topic| mask | topic.bit());
+        let listener = Arc::new(Listener { mask, call: Box::new(call) });
+        self.0.change(|all| all.push(listener.clone()));
+        Listening { bus: Arc::downgrade(&self.0), listener }
+    }
+}
+
+impl Bus {
+    fn change(&self, edit: impl FnOnce(&mut Vec<Arc<Listener>>)) {
+        let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
+        edit(&mut listeners);
+        self.interest.store(listeners.iter().fold(0, |mask, l| mask | l.mask), Ordering::Relaxed);
+    }
+}
+
+/// A listener's place on the bus; dropping it ends the listening.
+pub struct Listening {
+    bus: Weak<Bus>,
+    listener: Arc<Listener>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(bus) = self.bus.upgrade() {
+            bus.change(|all| all.retain(|l| !Arc::ptr_eq(l, &self.listener)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_built_where_nobody_listens() {
+        let events = Events::new();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let counter = heard.clone();
+        let listening = events.listen(&[Topic::PushEmpty], move |event| {
+            assert_eq!(event.kind(), "push.empty");
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        events.emit(Topic::PushUnwanted, || unreachable!("nobody asked"));
+        events.emit(Topic::PushEmpty, || Payload::PushEmpty);
+        drop(listening);
+        events.emit(Topic::PushEmpty, || unreachable!("the listener has left"));
+        assert_eq!(heard.load(Ordering::Relaxed), 1);
+    }
+}

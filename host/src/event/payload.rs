@@ -1,0 +1,221 @@
+//! What can happen, and the facts that go with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::intake::ConnectionId;
+use crate::push::{Client, GoneReason, WayIn};
+
+macro_rules! topics {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// The type of an event, without its facts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Topic { $($(#[$doc])* $name,)* }
+
+        impl Topic {
+            /// Every type there is.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name that logs and streams use.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+topics! {
+    /// A connection was taken.
+    ListenerConnect = "listener.connect",
+    /// A connection ended.
+    ListenerDisconnect = "listener.disconnect",
+    /// A request was answered.
+    ListenerRequest = "listener.request",
+    /// A client was told what to push.
+    SubscriptionAnswered = "subscription.answered",
+    /// A push came in.
+    PushReceived = "push.received",
+    /// A push, or a question for a subscription, was answered with an error.
+    PushRefused = "push.refused",
+    /// A push held no metrics.
+    PushEmpty = "push.empty",
+    /// A push that no receiver wants.
+    PushUnwanted = "push.unwanted",
+    /// A push is in the queues.
+    PushAccepted = "push.accepted",
+    /// A client is gone.
+    ClientGone = "client.gone",
+    /// Pushes went from one term of a slot's ledger to another.
+    LedgerMoved = "ledger.moved",
+    /// A receiver is called with a batch.
+    BatchStart = "batch.start",
+    /// The call is over.
+    BatchEnd = "batch.end",
+    /// A generation entered another phase of its life.
+    PluginPhase = "plugin.phase",
+    /// An instance broke.
+    PluginCrash = "plugin.crash",
+    /// A receiver says it is set up wrongly.
+    PluginMisconfigured = "plugin.misconfigured",
+    /// A sink took a batch but not all of its points.
+    PluginRejectedPoints = "plugin.rejected_points",
+    /// A receiver's outgoing request ended.
+    EgressRequest = "egress.request",
+}
+
+impl Topic {
+    pub(super) fn bit(self) -> u32 {
+        1 << (self as u32)
+    }
+}
+
+/// The terms of a slot's ledger: each accepted push is in exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Term {
+    /// Waiting in a lane.
+    Queued,
+    /// In a batch that is not settled.
+    InFlight,
+    /// A receiver took it.
+    Delivered,
+    /// Given up, with the cause.
+    DeadLettered(&'static str),
+    /// Let go for want of room or of a receiver, with the cause.
+    Shed(&'static str),
+}
+
+/// What happened, with its facts. Durations are of wall time unless the name says cpu; sizes are bytes.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "the fields are their own names; the topic says what happened")]
+pub enum Payload {
+    ListenerConnect {
+        listener: Arc<str>,
+        connection: ConnectionId,
+        peer: String,
+    },
+    ListenerDisconnect {
+        listener: Arc<str>,
+        connection: ConnectionId,
+        reason: String,
+    },
+    ListenerRequest {
+        api: &'static str,
+        version: i16,
+        size: usize,
+        duration: Duration,
+    },
+    SubscriptionAnswered {
+        client: Arc<Client>,
+        id: i32,
+        prefixes: usize,
+        interval: Duration,
+    },
+    PushReceived {
+        way_in: WayIn,
+        wire: usize,
+    },
+    PushRefused {
+        way_in: WayIn,
+        client: Arc<Client>,
+        code: &'static str,
+        reason: String,
+        subscribing: bool,
+    },
+    PushEmpty,
+    PushUnwanted,
+    PushAccepted {
+        client: Arc<Client>,
+        way_in: WayIn,
+        points: u32,
+        size: usize,
+        wire: usize,
+        slots: usize,
+        repaired: u32,
+        took: Duration,
+    },
+    ClientGone {
+        client: Arc<Client>,
+        reason: GoneReason,
+    },
+    /// `from` is `None` for pushes that just arrived.
+    LedgerMoved {
+        slot: Arc<str>,
+        from: Option<Term>,
+        to: Term,
+        pushes: usize,
+        size: usize,
+    },
+    BatchStart {
+        slot: Arc<str>,
+        generation: u64,
+        pushes: usize,
+        size: usize,
+    },
+    BatchEnd {
+        slot: Arc<str>,
+        generation: u64,
+        pushes: usize,
+        points: u64,
+        size: usize,
+        queue_wait: Duration,
+        duration: Duration,
+        cpu: Duration,
+        outcome: &'static str,
+    },
+    PluginPhase {
+        slot: Arc<str>,
+        generation: u64,
+        phase: &'static str,
+        reason: String,
+    },
+    PluginCrash {
+        slot: Arc<str>,
+        generation: u64,
+        cause: &'static str,
+        message: String,
+        will_restart: bool,
+    },
+    PluginMisconfigured {
+        slot: Arc<str>,
+        reason: String,
+    },
+    PluginRejectedPoints {
+        slot: Arc<str>,
+        points: u64,
+        reason: String,
+    },
+    EgressRequest {
+        slot: Arc<str>,
+        authority: String,
+        status: String,
+        size: usize,
+        duration: Duration,
+    },
+}
+
+impl Payload {
+    /// The type of this payload.
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::ListenerConnect { .. } => Topic::ListenerConnect,
+            Self::ListenerDisconnect { .. } => Topic::ListenerDisconnect,
+            Self::ListenerRequest { .. } => Topic::ListenerRequest,
+            Self::SubscriptionAnswered { .. } => Topic::SubscriptionAnswered,
+            Self::PushReceived { .. } => Topic::PushReceived,
+            Self::PushRefused { .. } => Topic::PushRefused,
+            Self::PushEmpty => Topic::PushEmpty,
+            Self::PushUnwanted => Topic::PushUnwanted,
+            Self::PushAccepted { .. } => Topic::PushAccepted,
+            Self::ClientGone { .. } => Topic::ClientGone,
+            Self::LedgerMoved { .. } => Topic::LedgerMoved,
+            Self::BatchStart { .. } => Topic::BatchStart,
+            Self::BatchEnd { .. } => Topic::BatchEnd,
+            Self::PluginPhase { .. } => Topic::PluginPhase,
+            Self::PluginCrash { .. } => Topic::PluginCrash,
+            Self::PluginMisconfigured { .. } => Topic::PluginMisconfigured,
+            Self::PluginRejectedPoints { .. } => Topic::PluginRejectedPoints,
+            Self::EgressRequest { .. } => Topic::EgressRequest,
+        }
+    }
+}
