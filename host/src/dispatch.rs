@@ -5,7 +5,116 @@
 //! of each slot's ledger.
 
 mod batch;
+mod config;
+mod draw;
+mod holder;
+mod key;
+mod lane;
+pub mod ledger;
 mod outcome;
+mod queue;
+mod slot;
+mod verdict;
+mod wants;
 
-pub use batch::{Batch, Delivery};
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+pub use batch::{Batch, Delivery, Settled};
+pub use config::{Backoff, SlotConfig};
+pub use holder::{Holder, LaneSet};
+pub use ledger::{Ledger, Tally};
 pub use outcome::{Fault, Outcome};
+pub use slot::{Slot, Snapshot};
+pub use wants::Wants;
+
+use crate::decode::Payload;
+use crate::event::Events;
+use crate::intake::Receipt;
+use crate::push::Departed;
+
+/// Handle on all slots. Cheap to clone.
+#[derive(Clone)]
+pub struct Dispatch(Arc<Inner>);
+
+struct Inner {
+    /// Replaced whole, so that a push walks over the slots without holding the lock.
+    slots: RwLock<Arc<[Slot]>>,
+    events: Events,
+}
+
+/// There is a slot of that name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("slot `{0}` is already open: close it first, or give this one another name")]
+pub struct AlreadyOpen(pub Arc<str>);
+
+impl Dispatch {
+    /// Without slots.
+    pub fn new(events: Events) -> Self {
+        Self(Arc::new(Inner { slots: RwLock::default(), events }))
+    }
+
+    /// Opens a slot: from now on it is offered every push that it wants.
+    pub fn open(&self, name: &str, config: SlotConfig) -> Result<Slot, AlreadyOpen> {
+        let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.iter().find(|slot| **slot.name() == *name) {
+            return Err(AlreadyOpen(slot.name().clone()));
+        }
+        let slot = Slot::new(name.into(), config, self.0.events.clone());
+        *slots = slots.iter().chain([&slot]).cloned().collect();
+        Ok(slot)
+    }
+
+    /// Closes a slot: what it has queued is shed (`removed`), what is in flight may still be settled. The slot, for
+    /// its last ledger; `None` if there is none of that name.
+    pub fn close(&self, name: &str) -> Option<Slot> {
+        let closed = {
+            let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
+            let closed = slots.iter().find(|slot| **slot.name() == *name).cloned()?;
+            *slots = slots.iter().filter(|slot| **slot.name() != *name).cloned().collect();
+            closed
+        };
+        closed.close();
+        Some(closed)
+    }
+
+    /// Closes every slot, after they were drained or in spite of what they hold.
+    pub fn close_all(&self) {
+        let slots = std::mem::take(&mut *self.0.slots.write().unwrap_or_else(PoisonError::into_inner));
+        slots.iter().for_each(Slot::close);
+    }
+
+    /// The open slots, in the order of their opening.
+    pub fn slots(&self) -> Arc<[Slot]> {
+        self.0.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The open slot of that name.
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.slots().iter().find(|slot| **slot.name() == *name).cloned()
+    }
+
+    /// Whether any slot is open, whatever its health.
+    pub fn offers(&self) -> bool {
+        !self.slots().is_empty()
+    }
+
+    /// Puts a push into the queue of each slot that wants it, or counts it there as shed. Never waits.
+    pub fn dispatch(&self, payload: Payload) -> Receipt {
+        let slots = self.slots();
+        // All that want it are known before the first is given it: where room must be reserved in each, it is here.
+        let wanting: Vec<&Slot> = slots.iter().filter(|slot| slot.wants(&payload)).collect();
+        let payload = Arc::new(payload);
+        match wanting.into_iter().filter(|slot| slot.offer(payload.clone())).count() {
+            0 => Receipt::Unwanted,
+            taken => Receipt::Accepted(taken),
+        }
+    }
+
+    /// Tells each slot that wants the client's pushes that there will be no more of them.
+    pub fn gone(&self, departed: Departed) {
+        self.slots().iter().for_each(|slot| slot.gone(departed.clone()));
+    }
+}

@@ -1,8 +1,19 @@
 //! What a worker is lent.
 
+use std::fmt;
+use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::Outcome;
+use super::lane::{Entry, Held};
+use super::ledger::Moves;
+use super::queue::Lease;
+use super::slot::Shared;
 use crate::decode::Payload;
+use crate::event::Term;
 use crate::push::Departed;
 
 /// One push on offer.
@@ -16,20 +27,130 @@ pub struct Delivery {
 
 /// A batch on loan from one or more lanes of a slot. Settle it with [`Batch::settle`]; one that is dropped unsettled
 /// goes back to the front of its lanes.
-#[derive(Debug)]
 pub struct Batch {
-    deliveries: Vec<Delivery>,
-    gone: Vec<Departed>,
+    slot: Arc<Shared>,
+    lease: Lease,
+    /// Where it goes back to. Empty once it is settled, and never before.
+    held: Vec<Held>,
+    deliveries: Arc<[Delivery]>,
+    gone: Arc<[Departed]>,
+    bytes: usize,
+    oldest: Instant,
+}
+
+/// What became of the pushes of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Taken.
+    pub delivered: usize,
+    /// Given up.
+    pub dead_lettered: usize,
+    /// Back in front of their lanes.
+    pub returned: usize,
+    /// Let go, since the slot is closed.
+    pub shed: usize,
+    /// How long the lanes of those that came back wait.
+    pub wait: Duration,
+}
+
+impl Settled {
+    pub(super) fn new(moves: &Moves, wait: Duration) -> Self {
+        Self {
+            delivered: moves.count(|to| to == Term::Delivered),
+            dead_lettered: moves.count(|to| matches!(to, Term::DeadLettered(_))),
+            returned: moves.count(|to| to == Term::Queued),
+            shed: moves.count(|to| matches!(to, Term::Shed(_))),
+            wait,
+        }
+    }
 }
 
 impl Batch {
+    pub(super) fn new(slot: Arc<Shared>, lease: Lease, held: Vec<Held>) -> Self {
+        let delivery =
+            |entry: &Entry<Arc<Payload>>| Delivery { payload: entry.body.clone(), attempt: entry.history.attempts + 1 };
+        let pushes = || held.iter().flat_map(|lane| &lane.pushes);
+        let notices = || held.iter().flat_map(|lane| &lane.notices);
+        let since = pushes().map(|entry| entry.at).chain(notices().map(|entry| entry.at));
+        Self {
+            deliveries: pushes().map(delivery).collect(),
+            gone: notices().map(|entry| entry.body.clone()).collect(),
+            bytes: pushes().map(Entry::bytes).sum(),
+            oldest: since.min().unwrap_or(lease.at),
+            slot,
+            lease,
+            held,
+        }
+    }
+
     /// The pushes, those of one client in the order of their arrival.
     pub fn deliveries(&self) -> &[Delivery] {
         &self.deliveries
     }
 
-    /// Clients that are gone.
+    /// Clients that are gone; none of the pushes was sent after its client's notice.
     pub fn gone(&self) -> &[Departed] {
         &self.gone
+    }
+
+    /// Deliveries and notices as shared memory, for a view that outlives this borrow.
+    pub fn shared(&self) -> (Arc<[Delivery]>, Arc<[Departed]>) {
+        (self.deliveries.clone(), self.gone.clone())
+    }
+
+    /// How many pushes. May be 0: a batch can hold notices alone.
+    pub fn len(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Whether it holds no push.
+    pub fn is_empty(&self) -> bool {
+        self.deliveries.is_empty()
+    }
+
+    /// Decompressed bytes of all pushes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Data points of all pushes.
+    pub fn points(&self) -> u64 {
+        self.deliveries.iter().map(|delivery| u64::from(delivery.payload.points())).sum()
+    }
+
+    /// How long the oldest entry had waited when the batch was leased.
+    pub fn queue_wait(&self) -> Duration {
+        self.lease.at.duration_since(self.oldest)
+    }
+
+    /// The generation it was leased to.
+    pub fn generation(&self) -> u64 {
+        self.lease.generation
+    }
+
+    /// Ends the loan: every push goes to the term of the ledger that the outcome says, and its lanes are free again.
+    pub fn settle(mut self, outcome: Outcome) -> Settled {
+        self.slot.settle(mem::take(&mut self.held), &self.lease, &outcome)
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let held = mem::take(&mut self.held);
+        if !held.is_empty() {
+            self.slot.give_back(held);
+        }
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch")
+            .field("slot", &self.slot.name())
+            .field("generation", &self.lease.generation)
+            .field("pushes", &self.deliveries.len())
+            .field("bytes", &self.bytes)
+            .field("gone", &self.gone.len())
+            .finish()
     }
 }

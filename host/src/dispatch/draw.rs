@@ -1,0 +1,138 @@
+//! Which lanes a worker is given next, and how much of each: a function of the queue, the holder's share and the time.
+//!
+//! A batch is ready when the lanes it may draw from fill it, when the oldest entry has lingered, or when something in
+//! them was offered before. The oldest lane comes first; a batch draws from as many lanes as leaves some to the
+//! holder's other workers.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use super::SlotConfig;
+use super::holder::Share;
+use super::lane::{Held, Lane};
+use super::queue::Queue;
+use crate::push::InstanceId;
+
+/// Most notices in one batch.
+pub(super) const BATCH_NOTICES: usize = 1_024;
+
+/// What a worker is told that asks for a batch.
+pub(super) enum Draw {
+    /// Leased, at least one entry.
+    Ready(Vec<Held>),
+    /// Nothing before that time, unless the slot changes.
+    Later(Option<Instant>),
+}
+
+impl Queue {
+    /// Leases a batch, or says when to ask again.
+    pub(super) fn draw(&mut self, config: &SlotConfig, share: &Share, now: Instant) -> Draw {
+        let mut next: Option<Instant> = None;
+        let mut open: Vec<(u64, usize)> = Vec::new();
+        for (number, lane) in
+            self.lanes.iter().enumerate().filter(|(number, lane)| !lane.leased && share.lanes.contains(*number))
+        {
+            let Some(front) = lane.front() else { continue };
+            let at_once = front.offered || self.draining > 0;
+            let due = lane.waits(now).unwrap_or(if at_once { now } else { front.at + config.linger });
+            next = Some(next.map_or(due, |earliest| earliest.min(due)));
+            if lane.waits(now).is_none() {
+                open.push((front.seq, number));
+            }
+        }
+        open.sort_unstable();
+        open.truncate(share.most(self.lanes.len()));
+        if next.is_some_and(|due| due <= now) || self.fills(&open, config) {
+            return Draw::Ready(self.take(&open, config, share.generation));
+        }
+        Draw::Later(next)
+    }
+
+    fn fills(&self, open: &[(u64, usize)], config: &SlotConfig) -> bool {
+        let (mut pushes, mut bytes, mut notices) = (0, 0, 0);
+        for lane in open.iter().filter_map(|(_, number)| self.lanes.get(*number)) {
+            pushes += lane.pushes.len();
+            bytes += lane.bytes;
+            notices += lane.notices.len();
+        }
+        pushes >= config.batch_pushes.max(1) || bytes >= config.batch_bytes.max(1) || notices >= BATCH_NOTICES
+    }
+
+    fn take(&mut self, open: &[(u64, usize)], config: &SlotConfig, generation: u64) -> Vec<Held> {
+        let mut pick = Pick::new(config, generation);
+        open.iter().filter_map(|(_, number)| pick.draw_lane(*number, self.lane(*number))).collect()
+    }
+}
+
+/// A batch in the making.
+struct Pick {
+    generation: u64,
+    /// Most pushes: the slot's limit, or less for the sake of what is in it already.
+    limit: usize,
+    max_bytes: usize,
+    pushes: usize,
+    bytes: usize,
+    notices: usize,
+    /// Clients whose notice is in it: a later push of theirs must not come before the receiver knows that.
+    gone: HashSet<InstanceId>,
+    /// Something is in it that goes alone.
+    closed: bool,
+}
+
+impl Pick {
+    fn new(config: &SlotConfig, generation: u64) -> Self {
+        let (limit, max_bytes) = (config.batch_pushes.max(1), config.batch_bytes);
+        Self { generation, limit, max_bytes, pushes: 0, bytes: 0, notices: 0, gone: HashSet::new(), closed: false }
+    }
+
+    fn draw_lane(&mut self, number: usize, lane: &mut Lane) -> Option<Held> {
+        let mut held = Held { lane: number, pushes: Vec::new(), notices: Vec::new() };
+        while let Some(front) = lane.front() {
+            let went = if front.notice { self.notice(lane, &mut held) } else { self.push(lane, &mut held) };
+            if went.is_none() {
+                break;
+            }
+        }
+        if held.pushes.is_empty() && held.notices.is_empty() {
+            return None;
+        }
+        lane.leased = true;
+        lane.wait_until = None;
+        Some(held)
+    }
+
+    fn push(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
+        let entry = lane.pushes.front()?;
+        let bytes = entry.bytes();
+        let limit = self.limit.min(entry.history.limit).max(1);
+        let alone = entry.history.alone(self.generation);
+        let after_notice = entry.body.client().instance_id.is_some_and(|id| self.gone.contains(&id));
+        let fits = self.pushes == 0 || (self.pushes < limit && self.bytes.saturating_add(bytes) <= self.max_bytes);
+        if !fits || after_notice || self.refuses(alone) {
+            return None;
+        }
+        (self.limit, self.closed) = (limit, alone);
+        self.pushes += 1;
+        self.bytes += bytes;
+        held.pushes.push(lane.pop()?);
+        Some(())
+    }
+
+    fn notice(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
+        let alone = lane.notices.front()?.history.alone(self.generation);
+        if self.notices >= BATCH_NOTICES || self.refuses(alone) {
+            return None;
+        }
+        let entry = lane.notices.pop_front()?;
+        self.closed = alone;
+        self.notices += 1;
+        self.gone.extend(entry.body.client.instance_id);
+        held.notices.push(entry);
+        Some(())
+    }
+
+    fn refuses(&self, alone: bool) -> bool {
+        self.closed || (alone && self.pushes + self.notices > 0)
+    }
+}

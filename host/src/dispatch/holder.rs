@@ -1,0 +1,98 @@
+//! Who leases: the workers of one generation, and which lanes they may lease.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::slot::Shared;
+
+/// A set of lanes, by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneSet {
+    /// Every lane.
+    All,
+    /// These alone: a canary's share.
+    These(BTreeSet<usize>),
+    /// Every lane but these: what a canary leaves to the serving generation.
+    AllBut(BTreeSet<usize>),
+}
+
+impl LaneSet {
+    /// Whether the lane belongs to it.
+    pub fn contains(&self, lane: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(lanes) => lanes.contains(&lane),
+            Self::AllBut(lanes) => !lanes.contains(&lane),
+        }
+    }
+
+    fn count(&self, lanes: usize) -> usize {
+        (0..lanes).filter(|lane| self.contains(*lane)).count()
+    }
+}
+
+/// A generation's right to lease from a slot, shared by its workers. Made by [`Slot::holder`](super::Slot::holder);
+/// several may be open at once: lanes that are in the sets of two go to whoever comes first.
+#[derive(Clone)]
+pub struct Holder(Arc<Rights>);
+
+struct Rights {
+    slot: Arc<Shared>,
+    generation: u64,
+    workers: usize,
+    stopped: AtomicBool,
+    lanes: Mutex<LaneSet>,
+}
+
+/// What a draw needs to know of a holder.
+pub(super) struct Share {
+    pub(super) lanes: LaneSet,
+    pub(super) generation: u64,
+    workers: usize,
+}
+
+impl Share {
+    /// How many lanes one batch may draw from, so that the other workers find some.
+    pub(super) fn most(&self, lanes: usize) -> usize {
+        self.lanes.count(lanes).div_ceil(self.workers).max(1)
+    }
+}
+
+impl Holder {
+    pub(super) fn new(slot: Arc<Shared>, generation: u64, workers: usize) -> Self {
+        let lanes = Mutex::new(LaneSet::All);
+        Self(Arc::new(Rights { slot, generation, workers: workers.max(1), stopped: AtomicBool::new(false), lanes }))
+    }
+
+    /// The generation it was made for.
+    pub fn generation(&self) -> u64 {
+        self.0.generation
+    }
+
+    /// Changes which lanes may be leased from now on; batches that are out are not touched.
+    pub fn set_lanes(&self, lanes: LaneSet) {
+        *self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
+        self.0.slot.wake();
+    }
+
+    /// Ends every lease that waits and every later one with `None`. Batches that are out can still be settled.
+    pub fn stop(&self) {
+        self.0.stopped.store(true, Ordering::SeqCst);
+        self.0.slot.wake();
+    }
+
+    /// Whether it was told to stop.
+    pub fn stopped(&self) -> bool {
+        self.0.stopped.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_of(&self, slot: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.0.slot, slot)
+    }
+
+    pub(super) fn share(&self) -> Share {
+        let lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Share { lanes, generation: self.0.generation, workers: self.0.workers }
+    }
+}

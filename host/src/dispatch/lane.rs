@@ -1,0 +1,145 @@
+//! One lane: the pushes and notices of the clients that hash to it, in order.
+//!
+//! A lane has at most one unsettled batch; what comes back from it goes to the front, so order per client holds
+//! whatever became of the batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::decode::Payload;
+use crate::push::Departed;
+
+/// A push, or the notice that a client is gone, with what it has been through.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    /// Place in the order of arrival at the slot.
+    pub(super) seq: u64,
+    /// Arrival at the slot.
+    pub(super) at: Instant,
+    pub(super) history: History,
+    pub(super) body: T,
+}
+
+/// What earlier offers of an entry came to.
+#[derive(Debug)]
+pub(super) struct History {
+    /// It may have been seen by a receiver.
+    pub(super) offered: bool,
+    /// Offers that were settled; one that was abandoned does not count.
+    pub(super) attempts: u32,
+    /// Unexplained failures.
+    pub(super) others: u32,
+    /// Instances of generation `broken_by` that broke with it in hand.
+    faults: u32,
+    broken_by: u64,
+    /// Most pushes in a batch that it may be part of: halved each time a batch was too large.
+    pub(super) limit: usize,
+}
+
+impl History {
+    fn new() -> Self {
+        Self { offered: false, attempts: 0, others: 0, faults: 0, broken_by: 0, limit: usize::MAX }
+    }
+
+    /// An instance broke. Another generation starts from nothing: it may hold the repair.
+    pub(super) fn broke(&mut self, generation: u64) -> u32 {
+        self.faults = self.faults_under(generation) + 1;
+        self.broken_by = generation;
+        self.faults
+    }
+
+    /// Two instances of this generation broke with it: until it is known to be harmless, nothing shares its fate.
+    pub(super) fn alone(&self, generation: u64) -> bool {
+        self.faults_under(generation) >= 2
+    }
+
+    fn faults_under(&self, generation: u64) -> u32 {
+        if self.broken_by == generation { self.faults } else { 0 }
+    }
+}
+
+impl<T> Entry<T> {
+    pub(super) fn new(seq: u64, at: Instant, body: T) -> Self {
+        Self { seq, at, history: History::new(), body }
+    }
+}
+
+impl Entry<Arc<Payload>> {
+    pub(super) fn bytes(&self) -> usize {
+        self.body.bytes().len()
+    }
+}
+
+/// What a lane would give next.
+pub(super) struct Front {
+    pub(super) seq: u64,
+    pub(super) at: Instant,
+    pub(super) offered: bool,
+    pub(super) notice: bool,
+}
+
+impl Front {
+    fn of<T>(entry: &Entry<T>, notice: bool) -> Self {
+        Self { seq: entry.seq, at: entry.at, offered: entry.history.offered, notice }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    pub(super) pushes: VecDeque<Entry<Arc<Payload>>>,
+    /// Apart from the pushes so that the oldest is found at once; `seq` keeps the common order.
+    pub(super) notices: VecDeque<Entry<Departed>>,
+    /// Of `pushes`.
+    pub(super) bytes: usize,
+    /// A batch of it is not settled.
+    pub(super) leased: bool,
+    /// Not to be leased before.
+    pub(super) wait_until: Option<Instant>,
+}
+
+impl Lane {
+    pub(super) fn front(&self) -> Option<Front> {
+        let push = self.pushes.front().map(|entry| Front::of(entry, false));
+        let notice = self.notices.front().map(|entry| Front::of(entry, true));
+        push.into_iter().chain(notice).min_by_key(|front| front.seq)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pushes.is_empty() && self.notices.is_empty()
+    }
+
+    pub(super) fn waits(&self, now: Instant) -> Option<Instant> {
+        self.wait_until.filter(|until| *until > now)
+    }
+
+    pub(super) fn push_back(&mut self, entry: Entry<Arc<Payload>>) {
+        self.bytes += entry.bytes();
+        self.pushes.push_back(entry);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry<Arc<Payload>>> {
+        let entry = self.pushes.pop_front()?;
+        self.bytes -= entry.bytes();
+        Some(entry)
+    }
+
+    /// Puts back what a batch had drawn, in front of what came since.
+    pub(super) fn put_back(&mut self, pushes: Vec<Entry<Arc<Payload>>>, notices: Vec<Entry<Departed>>) {
+        for entry in pushes.into_iter().rev() {
+            self.bytes += entry.bytes();
+            self.pushes.push_front(entry);
+        }
+        notices.into_iter().rev().for_each(|entry| self.notices.push_front(entry));
+    }
+}
+
+/// What a batch holds of one lane.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) lane: usize,
+    pub(super) pushes: Vec<Entry<Arc<Payload>>>,
+    pub(super) notices: Vec<Entry<Departed>>,
+}

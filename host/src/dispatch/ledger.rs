@@ -1,0 +1,151 @@
+//! The truth about a slot's pushes: each one accepted is in exactly one term.
+//!
+//! In: moves between terms, made under the slot's lock. Out: snapshots that balance, and the same moves as events, told
+//! once the lock is released. Bounded by the closed list of causes in [`cause`]. Never holds a push.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::event::{Events, Payload, Term, Topic};
+
+/// The causes that this room gives. A push that broke instances has the name of the fault as its cause.
+pub mod cause {
+    /// Shed: the oldest made room for the newest.
+    pub const QUEUE_FULL: &str = "queue-full";
+    /// Shed: the slot has no receiver that could take it.
+    pub const NO_RECEIVER: &str = "no-receiver";
+    /// Shed: the slot was closed.
+    pub const REMOVED: &str = "removed";
+    /// Dead letter: older than the slot's greatest age when it was due to be offered again.
+    pub const EXPIRED: &str = "expired";
+    /// Dead letter: the receiver finds it too large by itself.
+    pub const TOO_LARGE: &str = "too-large";
+    /// Dead letter: the receiver says that it can never be taken.
+    pub const REJECTED: &str = "rejected";
+    /// Dead letter: too many unexplained failures.
+    pub const OTHER: &str = "other";
+    /// Every cause of shedding.
+    pub const SHED: [&str; 3] = [QUEUE_FULL, NO_RECEIVER, REMOVED];
+    /// Every cause of a dead letter that is not the name of a fault.
+    pub const DEAD_LETTERED: [&str; 4] = [EXPIRED, TOO_LARGE, REJECTED, OTHER];
+}
+
+/// So many pushes, of so many decompressed bytes together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// How many.
+    pub pushes: u64,
+    /// How large together.
+    pub bytes: u64,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.pushes += other.pushes;
+        self.bytes += other.bytes;
+    }
+
+    fn take(&mut self, other: Self) {
+        debug_assert!(self.pushes >= other.pushes && self.bytes >= other.bytes, "a term gave more than it held");
+        self.pushes = self.pushes.saturating_sub(other.pushes);
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
+}
+
+/// A slot's ledger at one moment: `accepted = delivered + dead-lettered + shed + in flight + queued`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Ledger {
+    /// All that was ever handed to the slot.
+    pub accepted: Tally,
+    /// Waiting in a lane.
+    pub queued: Tally,
+    /// In a batch that is not settled.
+    pub in_flight: Tally,
+    /// Taken by a receiver.
+    pub delivered: Tally,
+    /// Given up, by cause.
+    pub dead_lettered: BTreeMap<&'static str, Tally>,
+    /// Let go, by cause.
+    pub shed: BTreeMap<&'static str, Tally>,
+    /// Beside the terms: offered again after an earlier offer.
+    pub redelivered: Tally,
+    /// Beside the terms: notices of departed clients that were given up, for want of room or after failures.
+    pub notices_dropped: u64,
+}
+
+impl Ledger {
+    /// Whether each accepted push is in exactly one term.
+    pub fn balanced(&self) -> bool {
+        let mut terms = self.held();
+        terms.add(self.delivered);
+        self.dead_lettered.values().chain(self.shed.values()).for_each(|tally| terms.add(*tally));
+        terms == self.accepted
+    }
+
+    /// What the slot holds in memory: queued and in flight.
+    pub fn held(&self) -> Tally {
+        let mut held = self.queued;
+        held.add(self.in_flight);
+        held
+    }
+
+    pub(super) fn apply(&mut self, moves: &Moves) {
+        for Move { from, to, tally } in &moves.0 {
+            match from {
+                Some(from) => self.term(*from).take(*tally),
+                None => self.accepted.add(*tally),
+            }
+            self.term(*to).add(*tally);
+        }
+    }
+
+    fn term(&mut self, term: Term) -> &mut Tally {
+        match term {
+            Term::Queued => &mut self.queued,
+            Term::InFlight => &mut self.in_flight,
+            Term::Delivered => &mut self.delivered,
+            Term::DeadLettered(cause) => self.dead_lettered.entry(cause).or_default(),
+            Term::Shed(cause) => self.shed.entry(cause).or_default(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Move {
+    from: Option<Term>,
+    to: Term,
+    tally: Tally,
+}
+
+/// Moves of one operation, those of the same terms added up.
+#[derive(Debug, Default)]
+pub(super) struct Moves(Vec<Move>);
+
+impl Moves {
+    /// One push goes from one term to another; `from` is `None` for one that just arrived.
+    pub(super) fn add(&mut self, from: Option<Term>, to: Term, bytes: usize) {
+        let tally = Tally { pushes: 1, bytes: bytes as u64 };
+        match self.0.iter_mut().find(|known| known.from == from && known.to == to) {
+            Some(known) => known.tally.add(tally),
+            None => self.0.push(Move { from, to, tally }),
+        }
+    }
+
+    /// How many pushes go to terms that `wanted` picks.
+    pub(super) fn count(&self, wanted: impl Fn(Term) -> bool) -> usize {
+        self.0.iter().filter(|known| wanted(known.to)).map(|known| known.tally.pushes as usize).sum()
+    }
+
+    /// Tells whoever listens. Not under a lock: listeners run here.
+    pub(super) fn emit(self, events: &Events, slot: &Arc<str>) {
+        for Move { from, to, tally } in self.0 {
+            events.emit(Topic::LedgerMoved, || Payload::LedgerMoved {
+                slot: slot.clone(),
+                from,
+                to,
+                pushes: tally.pushes as usize,
+                size: tally.bytes as usize,
+            });
+        }
+    }
+}

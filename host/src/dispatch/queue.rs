@@ -1,0 +1,331 @@
+//! A slot's lanes and its ledger, under one lock: every way in which a push moves.
+//!
+//! In: payloads, notices, settled batches. Out: the [`Moves`] made, for the events. Bounded in bytes and pushes, queued
+//! and in flight together, and in notices. Reads no clock, wakes nobody, emits nothing.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::draw::BATCH_NOTICES;
+use super::key::lane_of;
+use super::lane::{Entry, Held, Lane};
+use super::ledger::{Ledger, Moves, Tally, cause};
+use super::verdict::{Judge, Pace, Verdict};
+use super::{Outcome, Settled, SlotConfig};
+use crate::decode::Payload;
+use crate::event::Term;
+use crate::push::Departed;
+
+/// Most notices waiting in a slot; the oldest are dropped beyond it.
+pub(super) const MAX_NOTICES: usize = 65_536;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) lanes: Vec<Lane>,
+    pub(super) ledger: Ledger,
+    pub(super) serving: bool,
+    pub(super) closed: bool,
+    /// How many drains are under way: while there is one, nothing lingers.
+    pub(super) draining: usize,
+    /// In the lanes, not in batches.
+    pub(super) notices: usize,
+    seq: u64,
+    /// Failures of the sink in a row, and when the last of them was known.
+    failures: u32,
+    failed_at: Option<Instant>,
+    dice: u64,
+}
+
+/// Whether a lane has something to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Empty,
+    Open,
+    /// Leased, or waiting after a failure.
+    Held,
+}
+
+/// What a batch was leased for.
+pub(super) struct Lease {
+    pub(super) generation: u64,
+    pub(super) at: Instant,
+}
+
+impl Queue {
+    pub(super) fn new(lanes: usize) -> Self {
+        Self {
+            lanes: std::iter::repeat_with(Lane::default).take(lanes.max(1)).collect(),
+            ledger: Ledger::default(),
+            serving: true,
+            closed: false,
+            draining: 0,
+            notices: 0,
+            seq: 0,
+            failures: 0,
+            failed_at: None,
+            dice: RandomState::new().hash_one(0),
+        }
+    }
+
+    pub(super) fn lane(&mut self, number: usize) -> &mut Lane {
+        self.lanes.get_mut(number).expect("lane numbers come from this slot and its lanes never change")
+    }
+
+    /// Takes a push in, or sheds it; what had to go for it is shed with it.
+    pub(super) fn offer(&mut self, hash: u64, payload: Arc<Payload>, config: &SlotConfig, now: Instant) -> Moves {
+        let mut moves = Moves::default();
+        let bytes = payload.bytes().len();
+        let fate = if !self.serving {
+            Term::Shed(cause::NO_RECEIVER)
+        } else if !self.make_room(bytes as u64, config, &mut moves) {
+            Term::Shed(cause::QUEUE_FULL)
+        } else {
+            let entry = Entry::new(self.next_seq(), now, payload);
+            let lane = lane_of(hash, self.lanes.len());
+            self.lane(lane).push_back(entry);
+            Term::Queued
+        };
+        moves.add(None, fate, bytes);
+        self.ledger.apply(&moves);
+        moves
+    }
+
+    /// How the lane of a hash stands, for [`Queue::is_news`] after something was put into it.
+    pub(super) fn standing(&self, hash: u64, now: Instant) -> Standing {
+        match self.lanes.get(lane_of(hash, self.lanes.len())) {
+            Some(lane) if lane.leased || lane.waits(now).is_some() => Standing::Held,
+            Some(lane) if !lane.is_empty() => Standing::Open,
+            _ => Standing::Empty,
+        }
+    }
+
+    /// Whether a worker that found nothing should look again now that something came into a lane that stood so. It has
+    /// no timer for a lane that was empty, and a full batch need not linger; a lane that is held tells by itself when
+    /// it opens.
+    pub(super) fn is_news(&self, before: Standing, config: &SlotConfig) -> bool {
+        let Ledger { queued, .. } = self.ledger;
+        let full = queued.pushes >= config.batch_pushes as u64
+            || queued.bytes >= config.batch_bytes as u64
+            || self.notices >= BATCH_NOTICES;
+        before == Standing::Empty || (before == Standing::Open && full)
+    }
+
+    /// Takes a notice in, behind the pushes of its client.
+    pub(super) fn notice(&mut self, hash: u64, departed: Departed, now: Instant) {
+        let never_took_any =
+            self.ledger.accepted == self.ledger.shed.get(cause::NO_RECEIVER).copied().unwrap_or_default();
+        if self.closed || (!self.serving && never_took_any) {
+            // No receiver has heard of any client.
+            return;
+        }
+        while self.notices >= MAX_NOTICES && self.drop_oldest_notice().is_some() {}
+        let entry = Entry::new(self.next_seq(), now, departed);
+        let lane = lane_of(hash, self.lanes.len());
+        self.lane(lane).notices.push_back(entry);
+        self.notices += 1;
+    }
+
+    /// Closes for good: what is queued is shed, what is in flight may still be settled.
+    pub(super) fn close(&mut self) -> Moves {
+        self.closed = true;
+        self.notices = 0;
+        let mut moves = Moves::default();
+        for lane in &mut self.lanes {
+            lane.notices.clear();
+            while let Some(entry) = lane.pop() {
+                moves.add(Some(Term::Queued), Term::Shed(cause::REMOVED), entry.bytes());
+            }
+        }
+        self.ledger.apply(&moves);
+        moves
+    }
+
+    /// Accounts for what was drawn.
+    pub(super) fn lend(&mut self, held: &mut [Held]) -> Moves {
+        let mut moves = Moves::default();
+        for lane in held {
+            self.notices -= lane.notices.len();
+            lane.notices.iter_mut().for_each(|entry| entry.history.offered = true);
+            for entry in &mut lane.pushes {
+                let bytes = entry.bytes();
+                moves.add(Some(Term::Queued), Term::InFlight, bytes);
+                if std::mem::replace(&mut entry.history.offered, true) {
+                    self.ledger.redelivered.add(Tally { pushes: 1, bytes: bytes as u64 });
+                }
+            }
+        }
+        self.ledger.apply(&moves);
+        moves
+    }
+
+    /// Puts a batch back that nobody settled: the receiver may or may not have seen it.
+    pub(super) fn give_back(&mut self, held: Vec<Held>) -> Moves {
+        let mut moves = Moves::default();
+        for Held { lane, pushes, notices } in held {
+            self.return_to(lane, pushes, notices, None, &mut moves);
+        }
+        self.ledger.apply(&moves);
+        moves
+    }
+
+    /// Settles a batch: each push goes to the term that the outcome says.
+    pub(super) fn settle(
+        &mut self,
+        held: Vec<Held>,
+        lease: &Lease,
+        outcome: &Outcome,
+        config: &SlotConfig,
+        now: Instant,
+    ) -> (Moves, Settled) {
+        let size =
+            held.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
+        let judge = Judge::new(outcome, size, config, lease.generation, now);
+        let mut moves = Moves::default();
+        let mut back: Vec<Held> = Vec::with_capacity(held.len());
+        let mut index = 0;
+        for lane in held {
+            back.push(self.judge_lane(&judge, lane, &mut index, &mut moves));
+        }
+        let attempts = back.iter().flat_map(|held| &held.pushes).map(|entry| entry.history.attempts).max().unwrap_or(1);
+        let wait = self.pause(&judge, lease, attempts);
+        for Held { lane, pushes, notices } in back {
+            self.return_to(lane, pushes, notices, wait.map(|wait| now + wait), &mut moves);
+        }
+        self.ledger.apply(&moves);
+        let settled = Settled::new(&moves, wait.unwrap_or_default());
+        (moves, settled)
+    }
+
+    /// Keeps of a lane's part what is to be offered again.
+    fn judge_lane(&mut self, judge: &Judge<'_>, lane: Held, index: &mut usize, moves: &mut Moves) -> Held {
+        let mut back = Held { lane: lane.lane, pushes: Vec::new(), notices: Vec::new() };
+        for mut entry in lane.pushes {
+            match judge.push(*index, &mut entry) {
+                Verdict::Done => moves.add(Some(Term::InFlight), Term::Delivered, entry.bytes()),
+                Verdict::Dead(cause) => moves.add(Some(Term::InFlight), Term::DeadLettered(cause), entry.bytes()),
+                Verdict::Back => back.pushes.push(entry),
+            }
+            *index += 1;
+        }
+        for mut entry in lane.notices {
+            // A notice stays behind the pushes of its client, whatever the receiver has heard by now.
+            let pushes_left =
+                back.pushes.iter().any(|push| push.body.client().instance_id == entry.body.client.instance_id);
+            match judge.notice(&mut entry) {
+                Verdict::Done if pushes_left => back.notices.push(entry),
+                Verdict::Done => {}
+                Verdict::Dead(_) => self.ledger.notices_dropped += 1,
+                Verdict::Back => back.notices.push(entry),
+            }
+        }
+        back
+    }
+
+    /// Frees a lane and puts entries in front of it; a closed slot sheds them instead.
+    fn return_to(
+        &mut self,
+        number: usize,
+        pushes: Vec<Entry<Arc<Payload>>>,
+        notices: Vec<Entry<Departed>>,
+        wait_until: Option<Instant>,
+        moves: &mut Moves,
+    ) {
+        let closed = self.closed;
+        let term = if closed { Term::Shed(cause::REMOVED) } else { Term::Queued };
+        pushes.iter().for_each(|entry| moves.add(Some(Term::InFlight), term, entry.bytes()));
+        let comes_back = !(pushes.is_empty() && notices.is_empty());
+        let count = notices.len();
+        let lane = self.lane(number);
+        lane.leased = false;
+        if !closed {
+            lane.wait_until = wait_until.filter(|_| comes_back);
+            lane.put_back(pushes, notices);
+            self.notices += count;
+        }
+    }
+
+    /// How long what comes back has to wait.
+    fn pause(&mut self, judge: &Judge<'_>, lease: &Lease, attempts: u32) -> Option<Duration> {
+        let backoff = judge.config.backoff;
+        match judge.pace() {
+            Pace::Unchanged => None,
+            Pace::Steady => {
+                (self.failures, self.failed_at) = (0, None);
+                None
+            }
+            Pace::Partly(least) => Some(backoff.wait(attempts, self.roll()).max(least)),
+            Pace::Failed(least) => {
+                // Batches that were out together and failed together are one failure.
+                if self.failed_at.is_none_or(|known| known <= lease.at) {
+                    self.failures = self.failures.saturating_add(1);
+                    self.failed_at = Some(judge.now);
+                }
+                Some(backoff.wait(self.failures, self.roll()).max(least))
+            }
+        }
+    }
+
+    /// Forgets every wait: whoever serves next starts from nothing.
+    pub(super) fn retry_now(&mut self) {
+        (self.failures, self.failed_at) = (0, None);
+        self.lanes.iter_mut().for_each(|lane| lane.wait_until = None);
+    }
+
+    /// Sheds the oldest until a push of that size fits. False if it cannot, and then nothing was shed for it.
+    fn make_room(&mut self, bytes: u64, config: &SlotConfig, moves: &mut Moves) -> bool {
+        let fits = |held: Tally| {
+            held.pushes < config.max_pushes as u64 && held.bytes.saturating_add(bytes) <= config.max_bytes as u64
+        };
+        let mut held = self.ledger.held();
+        if !fits(self.ledger.in_flight) {
+            return false;
+        }
+        while !fits(held) {
+            let Some(shed) = self.pop_oldest() else { return false };
+            held.pushes -= 1;
+            held.bytes -= shed as u64;
+            moves.add(Some(Term::Queued), Term::Shed(cause::QUEUE_FULL), shed);
+        }
+        true
+    }
+
+    fn pop_oldest(&mut self) -> Option<usize> {
+        let lanes = self.lanes.iter_mut().filter(|lane| !lane.pushes.is_empty());
+        let lane = lanes.min_by_key(|lane| lane.pushes.front().map(|entry| entry.seq))?;
+        lane.pop().map(|entry| entry.bytes())
+    }
+
+    fn drop_oldest_notice(&mut self) -> Option<()> {
+        let lanes = self.lanes.iter_mut().filter(|lane| !lane.notices.is_empty());
+        let lane = lanes.min_by_key(|lane| lane.notices.front().map(|entry| entry.seq))?;
+        lane.notices.pop_front()?;
+        self.notices -= 1;
+        self.ledger.notices_dropped += 1;
+        Some(())
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// Uniform in 0..1 (splitmix64): jitter needs no secrecy.
+    fn roll(&mut self) -> f64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Nothing left that a worker could still deliver.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ledger.held().pushes == 0
+            && !self.lanes.iter().any(|lane| lane.leased)
+            && (self.notices == 0 || !self.serving)
+    }
+}

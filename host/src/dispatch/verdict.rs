@@ -1,0 +1,154 @@
+//! From an outcome to the fate of each push in the batch: a function of both, of what the push has been through, and of
+//! the time. Touches no queue and no clock.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lane::{Entry, History};
+use super::ledger::cause;
+use super::{Fault, Outcome, SlotConfig};
+
+/// A sink that asks for more is asked again after this.
+pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+
+/// What becomes of one push or notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A receiver took it.
+    Done,
+    /// Given up, with the cause.
+    Dead(&'static str),
+    /// Offered again.
+    Back,
+}
+
+/// How the lanes are slowed down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// It goes well.
+    Steady,
+    /// Nothing is said about the sink.
+    Unchanged,
+    /// The whole batch failed: wait by the slot's failures in a row, at least so long.
+    Failed(Duration),
+    /// A part of it is to be tried again: wait by that part's attempts, at least so long.
+    Partly(Duration),
+}
+
+enum Ruling {
+    Taken,
+    TooLarge,
+    Partial { rejected: HashSet<usize>, retry: HashSet<usize>, retry_after: Duration },
+    Unavailable { retry_after: Duration },
+    Unexplained(&'static str),
+    Broke(Fault),
+}
+
+/// The outcome of one batch, ready to judge what was in it.
+pub(super) struct Judge<'a> {
+    pub(super) config: &'a SlotConfig,
+    pub(super) generation: u64,
+    pub(super) now: Instant,
+    ruling: Ruling,
+    pushes: usize,
+    notices: usize,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        outcome: &Outcome,
+        (pushes, notices): (usize, usize),
+        config: &'a SlotConfig,
+        generation: u64,
+        now: Instant,
+    ) -> Self {
+        Self { config, generation, now, ruling: Ruling::of(outcome, pushes), pushes, notices }
+    }
+
+    pub(super) fn pace(&self) -> Pace {
+        match &self.ruling {
+            Ruling::Partial { retry, retry_after, .. } if !retry.is_empty() => Pace::Partly(*retry_after),
+            Ruling::Taken | Ruling::Partial { .. } => Pace::Steady,
+            Ruling::TooLarge | Ruling::Broke(_) => Pace::Unchanged,
+            Ruling::Unavailable { retry_after } => Pace::Failed(*retry_after),
+            Ruling::Unexplained(_) => Pace::Failed(Duration::ZERO),
+        }
+    }
+
+    /// Judges the push at `index` of the batch.
+    pub(super) fn push<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
+        entry.history.attempts += 1;
+        match &self.ruling {
+            Ruling::Taken => Verdict::Done,
+            Ruling::Partial { rejected, .. } if rejected.contains(&index) => Verdict::Dead(cause::REJECTED),
+            Ruling::Partial { retry, .. } if !retry.contains(&index) => Verdict::Done,
+            Ruling::TooLarge => self.halve(&mut entry.history),
+            _ => self.again(entry),
+        }
+    }
+
+    /// Judges a notice: it is heard whenever any of the batch was.
+    pub(super) fn notice<T>(&self, entry: &mut Entry<T>) -> Verdict {
+        entry.history.attempts += 1;
+        match &self.ruling {
+            Ruling::Taken | Ruling::Partial { .. } => Verdict::Done,
+            Ruling::TooLarge if self.pushes == 0 => Verdict::Dead(cause::TOO_LARGE),
+            Ruling::TooLarge => Verdict::Back,
+            _ => self.again(entry),
+        }
+    }
+
+    fn halve(&self, history: &mut History) -> Verdict {
+        if self.pushes <= 1 {
+            return Verdict::Dead(cause::TOO_LARGE);
+        }
+        history.limit = self.pushes.div_ceil(2);
+        Verdict::Back
+    }
+
+    fn again<T>(&self, entry: &mut Entry<T>) -> Verdict {
+        let given_up = match self.ruling {
+            Ruling::Broke(fault) => {
+                let faults = entry.history.broke(self.generation);
+                // Only one that was alone has itself to blame, and only the second time: the instance may have been
+                // about to break anyway.
+                let to_blame = faults >= 2 && self.pushes + self.notices == 1;
+                to_blame.then_some(fault.name())
+            }
+            Ruling::Unexplained(cause) => {
+                entry.history.others += 1;
+                (entry.history.others >= self.config.max_attempts_other).then_some(cause)
+            }
+            _ => None,
+        };
+        let expired = || (self.now.duration_since(entry.at) >= self.config.max_age).then_some(cause::EXPIRED);
+        given_up.or_else(expired).map_or(Verdict::Back, Verdict::Dead)
+    }
+}
+
+impl Ruling {
+    fn of(outcome: &Outcome, pushes: usize) -> Self {
+        let least = |wait: &Option<Duration>| wait.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        match outcome {
+            Outcome::Taken => Self::Taken,
+            Outcome::TooLarge => Self::TooLarge,
+            Outcome::Unavailable { retry_after, .. } => Self::Unavailable { retry_after: least(retry_after) },
+            Outcome::Partial { rejected, retry, retry_after } => {
+                let rejected: HashSet<usize> = rejected.iter().map(|(index, _)| *index as usize).collect();
+                let retry: HashSet<usize> = retry.iter().map(|index| *index as usize).collect();
+                // A receiver that cannot count is believed in nothing: what it says it took may be anything.
+                if rejected.iter().chain(&retry).any(|index| *index >= pushes) {
+                    return Self::Unexplained(cause::OTHER);
+                }
+                let retry = &retry - &rejected;
+                Self::Partial { rejected, retry, retry_after: least(retry_after) }
+            }
+            Outcome::Other(_) => Self::Unexplained(cause::OTHER),
+            // Not the push's doing and not the guest's: no reason to offer it alone.
+            Outcome::Broke(Fault::Host, _) => Self::Unexplained(Fault::Host.name()),
+            Outcome::Broke(fault, _) => Self::Broke(*fault),
+        }
+    }
+}

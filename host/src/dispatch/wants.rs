@@ -1,0 +1,116 @@
+//! Which pushes a slot wants: patterns over facts of the client, all of which must match.
+
+use regex::Regex;
+
+use super::key::address_text;
+use crate::push::{Client, WayIn};
+
+/// A list of (fact, pattern); empty is everything. A fact that the door does not know matches no pattern.
+#[derive(Clone, Debug, Default)]
+pub struct Wants(Vec<(Fact, Regex)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fact {
+    InstanceId,
+    ClientId,
+    SoftwareName,
+    SoftwareVersion,
+    SourceAddress,
+    Principal,
+    WayIn,
+}
+
+const FACTS: [(&str, Fact); 7] = [
+    ("client_instance_id", Fact::InstanceId),
+    ("client_id", Fact::ClientId),
+    ("client_software_name", Fact::SoftwareName),
+    ("client_software_version", Fact::SoftwareVersion),
+    ("client_source_address", Fact::SourceAddress),
+    ("principal", Fact::Principal),
+    ("way_in", Fact::WayIn),
+];
+
+impl Wants {
+    /// From what was written. A pattern matches the whole value, as in KIP-714 subscriptions.
+    pub fn new(written: Vec<(String, String)>) -> Result<Self, String> {
+        written
+            .iter()
+            .map(|(name, pattern)| Ok((fact(name)?, anchored(name, pattern)?)))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether all patterns match. `way_in` is `None` where it is not known (a notice that a client is gone).
+    pub fn matches(&self, client: &Client, way_in: Option<WayIn>) -> bool {
+        self.0.iter().all(|(fact, pattern)| match fact {
+            Fact::WayIn => way_in.is_none_or(|way_in| pattern.is_match(way_in.as_str())),
+            Fact::InstanceId => client.instance_id.is_some_and(|id| pattern.is_match(&id.to_string())),
+            Fact::ClientId => client.client_id.as_deref().is_some_and(|text| pattern.is_match(text)),
+            Fact::SoftwareName => client.software_name.as_deref().is_some_and(|text| pattern.is_match(text)),
+            Fact::SoftwareVersion => client.software_version.as_deref().is_some_and(|text| pattern.is_match(text)),
+            Fact::SourceAddress => client.source.is_some_and(|at| pattern.is_match(&address_text(at.ip()))),
+            Fact::Principal => client.principal.as_deref().is_some_and(|text| pattern.is_match(text)),
+        })
+    }
+}
+
+fn fact(name: &str) -> Result<Fact, String> {
+    if let Some((_, fact)) = FACTS.iter().find(|(known, _)| *known == name) {
+        return Ok(*fact);
+    }
+    let (nearest, _) =
+        FACTS.iter().min_by_key(|(known, _)| strsim::levenshtein(known, name)).expect("the list of facts is not empty");
+    Err(format!("no push has a fact `{name}`: did you mean `{nearest}`?"))
+}
+
+fn anchored(name: &str, pattern: &str) -> Result<Regex, String> {
+    // Compiled bare first, so that a pattern such as `a)(b` cannot close the anchoring group.
+    Regex::new(pattern)
+        .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
+        .map_err(|error| format!("the pattern for `{name}`, `{pattern}`, is not a regular expression: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::InstanceId;
+
+    fn wants(written: &[(&str, &str)]) -> Result<Wants, String> {
+        Wants::new(written.iter().map(|(name, pattern)| ((*name).into(), (*pattern).into())).collect())
+    }
+
+    #[test]
+    fn all_patterns_must_match_the_whole_value() {
+        let client = Client {
+            client_id: Some("orders-7".into()),
+            source: Some("[::1]:9".parse().expect("an address")),
+            ..Client::default()
+        };
+        let kafka = Some(WayIn::Kafka);
+        assert!(Wants::default().matches(&client, kafka), "empty is everything");
+        assert!(wants(&[("client_id", "orders-.*"), ("way_in", "kafka")]).unwrap().matches(&client, kafka));
+        assert!(!wants(&[("client_id", "orders")]).unwrap().matches(&client, kafka), "a prefix is not the whole");
+        assert!(!wants(&[("client_id", "orders-7|x"), ("way_in", "otlp-http")]).unwrap().matches(&client, kafka));
+        assert!(wants(&[("client_source_address", "0:0:0:0:0:0:0:1")]).unwrap().matches(&client, kafka));
+        assert!(wants(&[("way_in", "otlp-http")]).unwrap().matches(&client, None), "a notice has no way in");
+    }
+
+    #[test]
+    fn an_unknown_fact_matches_no_pattern() {
+        let nobody = Client::default();
+        for name in ["client_instance_id", "client_id", "client_software_name", "principal", "client_source_address"] {
+            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, None), "{name}");
+        }
+        let somebody = Client { instance_id: Some(InstanceId::ONE), ..Client::default() };
+        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, None));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_in_words() {
+        assert_eq!(
+            wants(&[("clientid", "x")]).unwrap_err(),
+            "no push has a fact `clientid`: did you mean `client_id`?"
+        );
+        assert!(wants(&[("client_id", "a)(b")]).unwrap_err().contains("`a)(b`"));
+    }
+}
