@@ -213,3 +213,21 @@ async fn an_address_in_use_is_named() {
     let words = format!("{error:#}");
     assert!(words.contains("second") && words.contains(&door.address.to_string()), "{words}");
 }
+
+#[tokio::test]
+async fn a_silent_connection_costs_little_memory() {
+    let door = Door::open().await;
+    let peer = door.connect().await;
+    let address = peer.0.local_addr().unwrap();
+    let shared = Arc::new(Shared {
+        config: Config::new("test", address),
+        intake: door.notebook.clone(),
+        budget: door.budget.clone(),
+        events: Events::new(),
+        complaints: Complaints::default(),
+    });
+    let presence = Presence::enter(&shared, ConnectionId::next(), address);
+    let task = serve_one(peer.0, presence, watch::channel(false).1);
+    let bytes = size_of_val(&task);
+    assert!(bytes <= 4096, "ten thousand of {bytes} bytes each");
+}
