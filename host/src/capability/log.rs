@@ -131,7 +131,11 @@ fn printable(text: String) -> String {
         return text;
     }
     text.chars().fold(String::with_capacity(text.len() + 16), |mut clean, c| {
-        if control(c) { clean.extend(c.escape_default()) } else { clean.push(c) }
+        if control(c) {
+            clean.extend(c.escape_default())
+        } else {
+            clean.push(c)
+        }
         clean
     })
 }

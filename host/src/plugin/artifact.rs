@@ -79,9 +79,8 @@ fn ungranted(inspection: &Inspection, http: bool) -> Option<String> {
 }
 
 fn compiled(engines: &Engines, cache: Option<&Cache>, component: &[u8]) -> Result<Code, String> {
-    let compile = || {
-        Code::compile(&engines.on_demand, component).map_err(|error| format!("it does not compile: {error:#}"))
-    };
+    let compile =
+        || Code::compile(&engines.on_demand, component).map_err(|error| format!("it does not compile: {error:#}"));
     match cache {
         Some(cache) => cache.get_or(component, compile),
         None => compile(),

@@ -36,7 +36,10 @@ impl Code {
     }
 
     /// For running in `engine`, which must be of the tunables it was compiled for.
-    #[allow(unsafe_code, reason = "machine code is loaded only from a `Code`, whose two makers compile or authenticate")]
+    #[allow(
+        unsafe_code,
+        reason = "machine code is loaded only from a `Code`, whose two makers compile or authenticate"
+    )]
     pub fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: `deserialize` wants bytes that `precompile_component` made, unmodified. A `Code` is made by
         // `Code::compile`, or by `Cache::read` after the MAC under this host's key was found right.
@@ -70,10 +73,7 @@ impl Cache {
         }
         let code = compile()?;
         if let Err(error) = self.write(&path, &code) {
-            tracing::warn!(
-                "compiled code is not kept, so the next start compiles again: {}: {error}",
-                path.display()
-            );
+            tracing::warn!("compiled code is not kept, so the next start compiles again: {}: {error}", path.display());
         }
         Ok(code)
     }
@@ -183,13 +183,13 @@ fn host_key(path: &Path) -> io::Result<[u8; 32]> {
 }
 
 fn read_key(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
+    let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(io::Error::other(format!("{} can be read by others; chmod 600 it", path.display())));
     }
     let mut bytes = Vec::new();
-    file.by_ref().take(33).read_to_end(&mut bytes)?;
+    file.take(33).read_to_end(&mut bytes)?;
     let damaged = || io::Error::other(format!("{} is damaged (32 bytes wanted); remove it", path.display()));
     bytes.try_into().map_err(|_| damaged())
 }

@@ -236,9 +236,9 @@ impl Inner {
 }
 
 impl Entry {
-    fn status(&self, name: &Arc<str>) -> Status {
+    fn status(&self, name: &str) -> Status {
         Status {
-            name: name.clone(),
+            name: name.to_string(),
             file: self.file.clone(),
             state: self.state,
             failure: self.failure.clone(),

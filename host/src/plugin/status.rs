@@ -1,7 +1,6 @@
 //! What an operator sees of a plugin.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -28,7 +27,7 @@ pub enum State {
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: String,
     /// Its manifest.
     pub file: PathBuf,
     /// Where it stands.

@@ -79,12 +79,18 @@ impl From<Usage> for Used {
 
 impl Trial {
     /// Loads, starts, offers the batch, stops. An `Err` says why the artifact cannot be loaded.
-    pub async fn run(self, engines: &Engines, cache: Option<Arc<Cache>>, guests: &GuestRuntime) -> Result<Report, String> {
+    pub async fn run(
+        self,
+        engines: &Engines,
+        cache: Option<Arc<Cache>>,
+        guests: &GuestRuntime,
+    ) -> Result<Report, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
         // In capture every destination may be asked for, since nothing is reached.
         let http = matches!(self.egress, EgressMode::Capture(_)) || !self.grants.is_empty();
         let load = move || Artifact::load(&engines, cache.as_deref(), &bytes, http);
-        let artifact = guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
+        let artifact =
+            guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
         let blueprint = Blueprint {
             artifact,
             settings: self.settings,

@@ -66,7 +66,7 @@ impl Vitals {
             batches: self.batches.load(Ordering::Relaxed),
             crashes: self.crashes.load(Ordering::Relaxed),
             rejected_points: self.rejected_points.load(Ordering::Relaxed),
-            words: self.words(Words::clone),
+            words: self.words(|words| words.clone()),
         }
     }
 

@@ -12,8 +12,13 @@ pub(crate) enum Api {
 
 impl Api {
     /// In order of key.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Metadata, Self::FindCoordinator, Self::ApiVersions, Self::GetTelemetrySubscriptions, Self::PushTelemetry];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Metadata,
+        Self::FindCoordinator,
+        Self::ApiVersions,
+        Self::GetTelemetrySubscriptions,
+        Self::PushTelemetry,
+    ];
 
     pub(crate) fn of_key(key: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|api| api.key() == key)

@@ -33,8 +33,8 @@ pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
 }
 
 fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
-    let mut encoder = ComponentEncoder::default().validate(true);
-    let wrapped = encoder.module(module).and_then(|encoder| encoder.encode());
+    let mut encoder = ComponentEncoder::default();
+    let wrapped = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
     wrapped.map_err(|error| {
         let words = format!("{error:#}").replace('\n', " ");
         if words.contains("wasi_snapshot_preview1") {

@@ -61,9 +61,8 @@ fn read_world(inspection: &mut Inspection, component: &[u8]) -> Result<(), Strin
         return Err("it is a WIT package, not a component: there is no code in it".into());
     };
     let world = resolve.worlds.get(world).ok_or("its world is missing")?;
-    inspection.imports = contract::names(&resolve, &world.imports)
-        .map(|name| Import { class: Class::of(&name), name })
-        .collect();
+    inspection.imports =
+        contract::names(&resolve, &world.imports).map(|name| Import { class: Class::of(&name), name }).collect();
     let findings = contract::compare(&resolve, world);
     inspection.contract = findings.version;
     inspection.problems = findings.problems;

@@ -216,11 +216,11 @@ fn json(key: &str, value: Value) -> Result<serde_json::Value, String> {
         Value::Boolean(truth) => truth.into(),
         Value::Datetime(moment) => moment.to_string().into(),
         Value::Float(number) => serde_json::Number::from_f64(number)
-            .ok_or_else(|| format!("`{key}` is {number}, and settings go to the receiver as JSON, which has no such number"))?
+            .ok_or_else(|| {
+                format!("`{key}` is {number}, and settings go to the receiver as JSON, which has no such number")
+            })?
             .into(),
-        Value::Array(items) => {
-            items.into_iter().map(|item| json(key, item)).collect::<Result<Vec<_>, _>>()?.into()
-        }
+        Value::Array(items) => items.into_iter().map(|item| json(key, item)).collect::<Result<Vec<_>, _>>()?.into(),
         Value::Table(table) => {
             let member = |(name, value): (String, Value)| {
                 let value = json(&format!("{key}.{name}"), value)?;

@@ -55,7 +55,8 @@ impl Inner {
 
     async fn started(&self, blueprint: Arc<Blueprint>, vitals: &Vitals) -> Result<Instance, String> {
         let start = async move { Instance::start(&blueprint).await };
-        let started = self.guests.handle().spawn(start).await.map_err(|_| "the host broke while it started this receiver")?;
+        let started =
+            self.guests.handle().spawn(start).await.map_err(|_| "the host broke while it started this receiver")?;
         let (instance, usage) = started.map_err(|error| format!("`settings`: {error}"))?;
         vitals.used(usage.cpu, 0);
         Ok(instance)
@@ -77,9 +78,9 @@ impl Inner {
 fn expect_digest(wanted: Option<Digest>, bytes: &[u8]) -> Result<(), String> {
     let found = Digest::of(bytes);
     match wanted {
-        Some(wanted) if wanted != found => {
-            Err(format!("`digest`: {wanted} is wanted, and the artifact is {found}; put the right one in place, or correct the digest"))
-        }
+        Some(wanted) if wanted != found => Err(format!(
+            "`digest`: {wanted} is wanted, and the artifact is {found}; put the right one in place, or correct the digest"
+        )),
         _ => Ok(()),
     }
 }
