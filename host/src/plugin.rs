@@ -21,6 +21,9 @@ pub mod trial;
 pub mod vitals;
 mod worker;
 
+#[cfg(test)]
+mod testing;
+
 pub use manifest::Manifest;
 pub use registry::{Config, LoadResult, Plugins};
 pub use status::{Serving, State, Status};

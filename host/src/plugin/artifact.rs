@@ -98,4 +98,4 @@ fn prelink(engine: &Engine, code: &Code, http: bool) -> Result<ReceiverPre<State
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
