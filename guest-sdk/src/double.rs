@@ -3,8 +3,8 @@
 //! is kept there for a test to look at, for each thread by itself.
 
 /// `batches` of the contract.
-pub mod batches {
-    pub use crate::testing::HostBatch as Batch;
+pub(crate) mod batches {
+    pub(crate) use crate::testing::HostBatch as Batch;
 
     /// How the sums and histograms of a push relate to time.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub mod batches {
 }
 
 /// `log` of the contract.
-pub mod log {
+pub(crate) mod log {
     use crate::testing::{self, LogLine};
 
     /// How much a line matters.
@@ -85,7 +85,7 @@ pub mod log {
 }
 
 /// `report` of the contract.
-pub mod report {
+pub(crate) mod report {
     use crate::testing::{self, Report};
 
     pub(crate) fn misconfigured(reason: &str) {

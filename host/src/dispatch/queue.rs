@@ -98,9 +98,11 @@ impl Queue {
     /// How the lane of a hash stands, for [`Queue::is_news`] after something was put into it.
     pub(super) fn standing(&self, hash: u64, now: Instant) -> Standing {
         match self.lanes.get(lane_of(hash, self.lanes.len())) {
-            Some(lane) if lane.leased || lane.waits(now).is_some() => Standing::Held,
-            Some(lane) if !lane.is_empty() => Standing::Open,
-            _ => Standing::Empty,
+            Some(lane) if lane.leased => Standing::Held,
+            // Before the wait: what waited in it may have been shed, and then nobody has a timer for it.
+            Some(lane) if lane.is_empty() => Standing::Empty,
+            Some(lane) if lane.waits(now).is_some() => Standing::Held,
+            _ => Standing::Open,
         }
     }
 

@@ -42,6 +42,18 @@ async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 1, ..prompt() });
+    send(&dispatch, 0, 0, 100);
+    at_once(&slot, &holder).await.expect("one").settle(unavailable());
+    send(&dispatch, 1, 1, 100);
+    at_once(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
+    let (batch, ()) = tokio::join!(slot.lease(&holder), async { send(&dispatch, 0, 2, 100) });
+    let batch = batch.expect("the lane's wait ends");
+    assert_eq!((tags(&batch), batch.queue_wait()), (vec![2], 200 * MS));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_full_by_bytes_and_a_larger_push_goes_alone() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { batch_bytes: 1_000, ..SlotConfig::default() });
     dispatch.dispatch(payload(0, 0, 600));

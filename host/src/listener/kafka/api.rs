@@ -2,6 +2,7 @@
 
 /// A request kind we answer. What is not here is not advertised, and what is here is always answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
 pub(crate) enum Api {
     Metadata,
     FindCoordinator,
@@ -12,8 +13,13 @@ pub(crate) enum Api {
 
 impl Api {
     /// In order of key.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Metadata, Self::FindCoordinator, Self::ApiVersions, Self::GetTelemetrySubscriptions, Self::PushTelemetry];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Metadata,
+        Self::FindCoordinator,
+        Self::ApiVersions,
+        Self::GetTelemetrySubscriptions,
+        Self::PushTelemetry,
+    ];
 
     pub(crate) fn of_key(key: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|api| api.key() == key)
