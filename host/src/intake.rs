@@ -2,12 +2,18 @@
 //!
 //! [`Intake`] is the seam. [`Reception`] is the real one; tests of doors bring their own.
 
+mod door;
+mod reception;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::admission::Refusal;
 use crate::push::{Client, Codec, InstanceId, Push};
+
+pub use door::DoorLedger;
+pub use reception::Reception;
 
 /// One connection of a door, unique in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

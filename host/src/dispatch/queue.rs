@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::draw::BATCH_NOTICES;
 use super::key::lane_of;
 use super::lane::{Entry, Held, Lane};
 use super::ledger::{Ledger, Moves, Tally, cause};
@@ -38,6 +39,15 @@ pub(super) struct Queue {
     failures: u32,
     failed_at: Option<Instant>,
     dice: u64,
+}
+
+/// Whether a lane has something to draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Empty,
+    Open,
+    /// Leased, or waiting after a failure.
+    Held,
 }
 
 /// What a batch was leased for.
@@ -85,18 +95,26 @@ impl Queue {
         moves
     }
 
-    /// Whether a worker that found nothing should look again now that an entry for this lane came in: it may have no
-    /// timer for an empty lane, and a full batch need not linger.
-    pub(super) fn is_news(&self, config: &SlotConfig, lane_was_empty: bool) -> bool {
-        let queued = self.ledger.queued;
-        lane_was_empty
-            || queued.pushes >= config.batch_pushes as u64
-            || queued.bytes >= config.batch_bytes as u64
-            || self.notices >= super::draw::BATCH_NOTICES
+    /// How the lane of a hash stands, for [`Queue::is_news`] after something was put into it.
+    pub(super) fn standing(&self, hash: u64, now: Instant) -> Standing {
+        match self.lanes.get(lane_of(hash, self.lanes.len())) {
+            Some(lane) if lane.leased => Standing::Held,
+            // Before the wait: what waited in it may have been shed, and then nobody has a timer for it.
+            Some(lane) if lane.is_empty() => Standing::Empty,
+            Some(lane) if lane.waits(now).is_some() => Standing::Held,
+            _ => Standing::Open,
+        }
     }
 
-    pub(super) fn lane_is_empty(&self, hash: u64) -> bool {
-        self.lanes.get(lane_of(hash, self.lanes.len())).is_none_or(Lane::is_empty)
+    /// Whether a worker that found nothing should look again now that something came into a lane that stood so. It has
+    /// no timer for a lane that was empty, and a full batch need not linger; a lane that is held tells by itself when
+    /// it opens.
+    pub(super) fn is_news(&self, before: Standing, config: &SlotConfig) -> bool {
+        let Ledger { queued, .. } = self.ledger;
+        let full = queued.pushes >= config.batch_pushes as u64
+            || queued.bytes >= config.batch_bytes as u64
+            || self.notices >= BATCH_NOTICES;
+        before == Standing::Empty || (before == Standing::Open && full)
     }
 
     /// Takes a notice in, behind the pushes of its client.
@@ -197,7 +215,11 @@ impl Queue {
             *index += 1;
         }
         for mut entry in lane.notices {
+            // A notice stays behind the pushes of its client, whatever the receiver has heard by now.
+            let pushes_left =
+                back.pushes.iter().any(|push| push.body.client().instance_id == entry.body.client.instance_id);
             match judge.notice(&mut entry) {
+                Verdict::Done if pushes_left => back.notices.push(entry),
                 Verdict::Done => {}
                 Verdict::Dead(_) => self.ledger.notices_dropped += 1,
                 Verdict::Back => back.notices.push(entry),

@@ -166,9 +166,11 @@ impl Slot {
         if queue.closed {
             return false;
         }
-        let was_empty = queue.lane_is_empty(hash);
-        let moves = queue.offer(hash, payload, &config, Instant::now());
-        let news = queue.is_news(&config, was_empty);
+        // Read under the lock, so that arrival times ascend along the lanes.
+        let now = Instant::now();
+        let before = queue.standing(hash, now);
+        let moves = queue.offer(hash, payload, &config, now);
+        let news = queue.is_news(before, &config);
         self.0.publish(queue, moves, news);
         true
     }
@@ -180,9 +182,10 @@ impl Slot {
         }
         let hash = ordering_hash(&departed.client, WayIn::Kafka);
         let mut queue = self.0.lock();
-        let was_empty = queue.lane_is_empty(hash);
-        queue.notice(hash, departed, Instant::now());
-        let news = queue.is_news(&config, was_empty);
+        let now = Instant::now();
+        let before = queue.standing(hash, now);
+        queue.notice(hash, departed, now);
+        let news = queue.is_news(before, &config);
         self.0.publish(queue, Moves::default(), news);
     }
 

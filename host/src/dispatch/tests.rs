@@ -1,1 +1,10 @@
+//! Tests of dispatch as its neighbours see it; time stands still unless a test moves it.
 
+mod bounds;
+mod crowd;
+mod leases;
+mod model;
+mod notices;
+mod settlement;
+mod slots;
+mod support;

@@ -2,6 +2,7 @@
 
 /// A request kind we answer. What is not here is not advertised, and what is here is always answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
 pub(crate) enum Api {
     Metadata,
     FindCoordinator,

@@ -1,12 +1,9 @@
 //! One socket: frames in, frames out, and how it ends.
 //!
 //! In: bytes. Out: answers, in order, one request at a time; what a client pipelines waits in the kernel. Bounded by
-//! the frame cap, the byte budget and the timeouts of the configuration. However it ends, also when its task is
-//! dropped, [`Presence`] tells the intake and the listeners of events.
+//! the frame cap, the byte budget and the timeouts of the configuration.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -19,10 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use super::frame::{self, BadLength, Filling};
-use super::request::{self, Unanswerable};
+use super::presence::{End, Presence};
+use super::request;
 use super::session::Session;
 use crate::event::{Payload, Topic};
-use crate::intake::ConnectionId;
 use crate::listener::budget::Hold;
 
 /// At shutdown, how long a frame that has begun may take to its end.
@@ -35,98 +32,6 @@ const LINGER_BYTES: u64 = 256 << 10;
 /// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
 const LONGEST_SKIPPED: usize = 64 << 20;
 const SKIP_CHUNK: usize = 16 << 10;
-
-/// How a connection ended.
-#[derive(Debug)]
-pub(crate) enum End {
-    /// By the peer, between requests.
-    Closed,
-    /// By the peer, inside a frame.
-    CutOff,
-    Lost(io::Error),
-    Idle(Duration),
-    SlowFrame(Duration),
-    SlowReader(Duration),
-    BadLength(BadLength),
-    Unanswerable(Unanswerable),
-    Full(usize),
-    Drained,
-    /// Its task was dropped.
-    Aborted,
-}
-
-impl End {
-    /// Something an operator should hear of.
-    fn is_notable(&self) -> bool {
-        self.is_violation() || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Full(_))
-    }
-
-    fn is_violation(&self) -> bool {
-        matches!(self, Self::BadLength(_) | Self::Unanswerable(_))
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Closed => f.write_str("closed by the client"),
-            Self::CutOff => f.write_str("closed by the client inside a frame"),
-            Self::Lost(error) => write!(f, "connection lost: {error}"),
-            Self::Idle(limit) => write!(f, "no request for {limit:?}"),
-            Self::SlowFrame(limit) => write!(f, "a frame was not complete after {limit:?}"),
-            Self::SlowReader(limit) => write!(f, "an answer was not taken within {limit:?}"),
-            Self::BadLength(bad) => write!(f, "{bad}"),
-            Self::Unanswerable(why) => write!(f, "{why}"),
-            Self::Full(cap) => write!(f, "all {cap} connections are in use"),
-            Self::Drained => f.write_str("the host is shutting down"),
-            Self::Aborted => f.write_str("the drain deadline of the shutdown is over"),
-        }
-    }
-}
-
-/// A connection's being here, from accept to its end.
-pub(crate) struct Presence {
-    shared: Arc<Shared>,
-    id: ConnectionId,
-    peer: SocketAddr,
-    end: End,
-}
-
-impl Presence {
-    pub(crate) fn enter(shared: &Arc<Shared>, id: ConnectionId, peer: SocketAddr) -> Self {
-        tracing::debug!(listener = %shared.config.name, connection = id.0, %peer, "connected");
-        shared.events.emit(Topic::ListenerConnect, || Payload::ListenerConnect {
-            listener: shared.config.name.clone(),
-            connection: id,
-            peer: peer.to_string(),
-        });
-        Self { shared: shared.clone(), id, peer, end: End::Aborted }
-    }
-
-    pub(crate) fn leave(mut self, end: End) {
-        self.end = end;
-    }
-
-    fn log(&self) {
-        let (listener, connection, peer, reason) = (&self.shared.config.name, self.id.0, self.peer, &self.end);
-        match self.end.is_notable().then(|| self.shared.complaints.may_say()).flatten() {
-            Some(unsaid) => tracing::warn!(%listener, connection, %peer, unsaid, "connection closed: {reason}"),
-            None => tracing::debug!(%listener, connection, %peer, "connection closed: {reason}"),
-        }
-    }
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        self.log();
-        self.shared.intake.disconnected(self.id);
-        self.shared.events.emit(Topic::ListenerDisconnect, || Payload::ListenerDisconnect {
-            listener: self.shared.config.name.clone(),
-            connection: self.id,
-            reason: self.end.to_string(),
-        });
-    }
-}
 
 /// The socket with its conversation.
 pub(crate) struct Connection {
@@ -166,8 +71,8 @@ impl Connection {
         stream.set_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-        let shared = presence.shared.clone();
-        let session = Session::new(&shared, presence.id, presence.peer, stream.local_addr()?);
+        let shared = presence.shared().clone();
+        let session = Session::new(&shared, presence.id(), presence.peer(), stream.local_addr()?);
         Ok(Self { stream, session, shared, drain, draining: false })
     }
 
@@ -305,7 +210,8 @@ impl Connection {
         loop {
             let Self { stream, drain, .. } = self;
             let read = async {
-                if into.has_remaining_mut() { stream.read_buf(into).await } else { stream.readable().await.map(|()| 1) }
+                // Readiness may be stale; a look at the bytes is not.
+                if into.has_remaining_mut() { stream.read_buf(into).await } else { stream.peek(&mut [0]).await }
             };
             tokio::select! {
                 biased;

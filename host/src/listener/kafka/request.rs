@@ -105,6 +105,3 @@ fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malfor
     reader.finish()?;
     Ok(body)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,191 @@
+//! When a batch is ready, what is in it, who gets it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, advance, timeout};
+
+use super::support::*;
+use crate::dispatch::key::{lane_of, ordering_hash};
+use crate::dispatch::{LaneSet, Outcome, SlotConfig};
+use crate::push::WayIn;
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_lingers_until_its_oldest_push_has_waited() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig::default());
+    dispatch.dispatch(payload(0, 0, 100));
+    advance(99 * MS).await;
+    dispatch.dispatch(payload(1, 1, 100));
+    assert!(at_once(&slot, &holder).await.is_none());
+    advance(MS).await;
+    let batch = at_once(&slot, &holder).await.expect("the oldest has lingered");
+    assert_eq!(tags(&batch), [0, 1]);
+    assert_eq!((batch.len(), batch.bytes(), batch.points()), (2, 200, 2));
+    assert_eq!(batch.queue_wait(), 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 3, ..SlotConfig::default() });
+    let worker = tokio::spawn({
+        let (slot, holder) = (slot.clone(), holder.clone());
+        async move {
+            let first = slot.lease(&holder).await.map(|batch| (tags(&batch), batch.queue_wait()));
+            (first, slot.lease(&holder).await.map(|batch| tags(&batch)))
+        }
+    });
+    tokio::task::yield_now().await;
+    (0..3).for_each(|tag| send(&dispatch, tag as u8, tag, 100));
+    let (first, second) = worker.await.unwrap();
+    assert_eq!(first, Some((vec![0, 1, 2], Duration::ZERO)), "full, so it need not linger");
+    assert_eq!(second, Some(vec![0, 1, 2]), "it was dropped unsettled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 1, ..prompt() });
+    send(&dispatch, 0, 0, 100);
+    at_once(&slot, &holder).await.expect("one").settle(unavailable());
+    send(&dispatch, 1, 1, 100);
+    at_once(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
+    let (batch, ()) = tokio::join!(slot.lease(&holder), async { send(&dispatch, 0, 2, 100) });
+    let batch = batch.expect("the lane's wait ends");
+    assert_eq!((tags(&batch), batch.queue_wait()), (vec![2], 200 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_full_by_bytes_and_a_larger_push_goes_alone() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_bytes: 1_000, ..SlotConfig::default() });
+    dispatch.dispatch(payload(0, 0, 600));
+    assert!(at_once(&slot, &holder).await.is_none());
+    dispatch.dispatch(payload(0, 1, 400));
+    dispatch.dispatch(payload(0, 2, 5_000));
+    let mut seen = Vec::new();
+    while let Some(batch) = at_once(&slot, &holder).await {
+        seen.push(tags(&batch));
+        batch.settle(Outcome::Taken);
+    }
+    assert_eq!(seen, [vec![0, 1], vec![2]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_has_one_batch_out_and_other_lanes_are_free() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    let first = at_once(&slot, &holder).await.expect("a push is there");
+    dispatch.dispatch(payload(0, 1, 100));
+    dispatch.dispatch(payload(1, 2, 100));
+    let second = at_once(&slot, &holder).await.expect("another client's push");
+    assert_eq!(tags(&second), [2]);
+    assert!(at_once(&slot, &holder).await.is_none(), "client 0 is out");
+    first.settle(Outcome::Taken);
+    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_leaves_lanes_to_the_other_workers() {
+    let config = SlotConfig { lanes: 4, ..prompt() };
+    let (dispatch, slot, _) = one_slot(config);
+    let holder = slot.holder(1, 2);
+    (0..40).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let lanes = |batch: &crate::dispatch::Batch| -> BTreeSet<usize> {
+        batch.deliveries().iter().map(|d| lane_of(ordering_hash(d.payload.client(), WayIn::Kafka), 4)).collect()
+    };
+    let first = at_once(&slot, &holder).await.expect("half of the lanes");
+    let second = at_once(&slot, &holder).await.expect("the other half");
+    assert_eq!((lanes(&first).len(), lanes(&second).len()), (2, 2));
+    assert!(lanes(&first).is_disjoint(&lanes(&second)));
+    assert_eq!(first.len() + second.len(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_lane_comes_first() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 2, ..prompt() });
+    for (n, tag) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
+        dispatch.dispatch(payload(n, tag, 100));
+    }
+    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
+    let (dispatch, slot, serving) = one_slot(SlotConfig { lanes: 2, ..prompt() });
+    let candidate = slot.holder(2, 1);
+    let canary = BTreeSet::from([1]);
+    candidate.set_lanes(LaneSet::These(canary.clone()));
+    serving.set_lanes(LaneSet::AllBut(canary));
+    (0..20).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let old = at_once(&slot, &serving).await.expect("lane 0");
+    let new = at_once(&slot, &candidate).await.expect("lane 1");
+    assert_eq!((old.generation(), new.generation(), old.len() + new.len()), (1, 2, 20));
+    let in_hand = tags(&new);
+    drop(new);
+    candidate.stop();
+    assert!(slot.lease(&candidate).await.is_none());
+    assert!(at_once(&slot, &serving).await.is_none(), "lane 1 is not the old one's yet");
+    serving.set_lanes(LaneSet::All);
+    let again = at_once(&slot, &serving).await.expect("the candidate's work");
+    assert_eq!(tags(&again), in_hand);
+    assert_eq!(again.deliveries()[0].attempt, 1, "an abandoned offer is not an attempt");
+    assert_eq!(slot.ledger().redelivered.pushes, in_hand.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_swap_hands_over_what_the_old_generation_leaves() {
+    let (dispatch, slot, old) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    let held = at_once(&slot, &old).await.expect("a push is there");
+    let waiting = tokio::spawn({
+        let (slot, old) = (slot.clone(), old.clone());
+        async move { slot.lease(&old).await.is_none() }
+    });
+    tokio::task::yield_now().await;
+    old.stop();
+    assert!(waiting.await.unwrap(), "a waiting worker of the old generation is let go");
+    let new = slot.holder(2, 1);
+    dispatch.dispatch(payload(0, 1, 100));
+    assert!(at_once(&slot, &new).await.is_none(), "the old one has not settled");
+    held.settle(Outcome::Taken);
+    assert_eq!(at_once(&slot, &new).await.map(|batch| tags(&batch)), Some(vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_batch_goes_back_to_the_front() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    let batch = at_once(&slot, &holder).await.expect("a push is there");
+    dispatch.dispatch(payload(0, 1, 100));
+    drop(batch);
+    audit(&slot);
+    let batch = at_once(&slot, &holder).await.expect("both");
+    assert_eq!(tags(&batch), [0, 1]);
+    assert_eq!(batch.deliveries().iter().map(|d| d.attempt).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(slot.ledger().redelivered.pushes, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_nobody_waits_for_any_more_takes_nothing() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig::default());
+    dispatch.dispatch(payload(0, 0, 100));
+    assert!(timeout(99 * MS, slot.lease(&holder)).await.is_err());
+    assert_eq!(slot.ledger().queued.pushes, 1);
+    assert!(timeout(MS, slot.lease(&holder)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_linger_and_ends_when_all_is_settled() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { linger: 3_600_000 * MS, ..SlotConfig::default() });
+    dispatch.dispatch(payload(0, 0, 100));
+    let deadline = Instant::now() + 1_000 * MS;
+    let worker = async {
+        let batch = slot.lease(&holder).await.expect("a drain is under way");
+        assert_eq!(slot.ledger().queued.pushes, 0);
+        tokio::time::sleep(10 * MS).await;
+        batch.settle(Outcome::Taken);
+    };
+    let (drained, ()) = tokio::join!(slot.drain(deadline), worker);
+    assert!(drained && Instant::now() < deadline);
+    dispatch.dispatch(payload(0, 1, 100));
+    assert!(at_once(&slot, &holder).await.is_none(), "it lingers again");
+    assert!(!slot.drain(Instant::now() + MS).await, "nobody serves");
+}

@@ -1,0 +1,230 @@
+//! What becomes of a batch, by outcome.
+
+use std::time::Duration;
+
+use tokio::time::advance;
+
+use super::support::*;
+use crate::dispatch::{Fault, Outcome, Settled, SlotConfig, Tally};
+
+fn partial(rejected: &[u32], retry: &[u32]) -> Outcome {
+    let rejected = rejected.iter().map(|index| (*index, "never".to_owned())).collect();
+    Outcome::Partial { rejected, retry: retry.to_vec(), retry_after: None }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unavailable_offers_the_same_again_after_the_backoff() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let settled = at_once(&slot, &holder).await.expect("three").settle(unavailable());
+    assert_eq!((settled.returned, settled.wait), (3, 200 * MS), "the first wait is the least");
+    assert!(at_once(&slot, &holder).await.is_none());
+    assert_eq!(slot.snapshot().waiting_lanes, 1);
+    let batch = slot.lease(&holder).await.expect("after the wait");
+    assert_eq!(tags(&batch), [0, 1, 2]);
+    assert!(batch.deliveries().iter().all(|delivery| delivery.attempt == 2));
+    assert_eq!(slot.ledger().redelivered, Tally { pushes: 3, bytes: 300 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_grow_with_failures_in_a_row_and_are_capped() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_age: Duration::from_secs(1 << 30), ..prompt() });
+    dispatch.dispatch(payload(0, 0, 100));
+    let (least, most) = (200 * MS, Duration::from_secs(30));
+    let mut ceiling = least;
+    for _ in 0..20 {
+        let wait = slot.lease(&holder).await.expect("again").settle(unavailable()).wait;
+        assert!(wait >= least && wait <= ceiling, "{wait:?} of {ceiling:?}");
+        ceiling = (ceiling * 2).min(most);
+    }
+    slot.lease(&holder).await.expect("again").settle(Outcome::Taken);
+    dispatch.dispatch(payload(0, 1, 100));
+    let wait = slot.lease(&holder).await.expect("the next").settle(unavailable()).wait;
+    assert_eq!(wait, least, "a success forgets the failures");
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_that_fail_together_are_one_failure() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 1, ..prompt() });
+    (0..6).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let mut out = Vec::new();
+    while let Some(batch) = at_once(&slot, &holder).await {
+        out.push(batch);
+    }
+    assert!(out.len() > 3);
+    advance(MS).await;
+    for batch in out {
+        assert_eq!(batch.settle(unavailable()).wait, 200 * MS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sinks_own_wait_counts_up_to_five_minutes() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    for (asked, waited) in [(90, 90), (86_400, 300)] {
+        let batch = slot.lease(&holder).await.expect("it is due");
+        let retry_after = Some(Duration::from_secs(asked));
+        assert_eq!(batch.settle(Outcome::Unavailable { retry_after, reason: String::new() }).wait.as_secs(), waited);
+    }
+    slot.retry_now();
+    assert!(at_once(&slot, &holder).await.is_some(), "a new generation need not sit it out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_fails_in_old_age_is_a_dead_letter() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    advance(14 * 60_000 * MS).await;
+    dispatch.dispatch(payload(0, 1, 100));
+    advance(60_000 * MS).await;
+    let settled = at_once(&slot, &holder).await.expect("both").settle(unavailable());
+    assert_eq!((settled.dead_lettered, settled.returned), (1, 1));
+    assert_eq!(slot.ledger().dead_lettered["expired"].pushes, 1);
+    assert_eq!(slot.lease(&holder).await.map(|batch| tags(&batch)), Some(vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_too_large_is_halved_until_one_push_is_to_blame() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..8).for_each(|tag| send(&dispatch, 0, tag, if tag == 5 { 9_000 } else { 100 }));
+    let (mut offers, mut taken) = (Vec::new(), Vec::new());
+    while let Some(batch) = at_once(&slot, &holder).await {
+        offers.push(batch.len());
+        if batch.bytes() > 5_000 {
+            batch.settle(Outcome::TooLarge);
+        } else {
+            taken.extend(tags(&batch));
+            batch.settle(Outcome::Taken);
+        }
+        audit(&slot);
+    }
+    assert_eq!(offers, [8, 4, 4, 2, 1, 1, 2]);
+    assert_eq!(taken, [0, 1, 2, 3, 4, 6, 7], "in order, none twice");
+    let ledger = slot.ledger();
+    assert_eq!(ledger.dead_lettered["too-large"], Tally { pushes: 1, bytes: 9_000 });
+    assert_eq!((ledger.delivered.pushes, ledger.held().pushes), (7, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn halves_stay_halves_across_lanes_while_new_pushes_join() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..10).for_each(|n| send(&dispatch, n, n.into(), 100));
+    at_once(&slot, &holder).await.expect("ten").settle(Outcome::TooLarge);
+    (0..10).for_each(|n| send(&dispatch, n, u64::from(n) + 10, 100));
+    let batch = at_once(&slot, &holder).await.expect("a half");
+    assert!(batch.len() <= 5, "{:?}", tags(&batch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn partial_divides_the_batch() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..6).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let batch = at_once(&slot, &holder).await.expect("six");
+    dispatch.dispatch(payload(0, 6, 100));
+    let settled = batch.settle(partial(&[1, 4], &[4, 2, 5, 2]));
+    assert_eq!(settled, Settled { delivered: 2, dead_lettered: 2, returned: 2, shed: 0, wait: 200 * MS });
+    assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 2, "one in both lists is rejected");
+    let batch = slot.lease(&holder).await.expect("the rest");
+    assert_eq!(tags(&batch), [2, 5, 6], "in front of what came since");
+    assert_eq!(batch.deliveries().iter().map(|d| d.attempt).collect::<Vec<_>>(), [2, 2, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn partial_without_retry_does_not_slow_the_lane() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let settled = at_once(&slot, &holder).await.expect("two").settle(partial(&[0], &[]));
+    assert_eq!((settled.delivered, settled.dead_lettered, settled.wait), (1, 1, Duration::ZERO));
+    dispatch.dispatch(payload(0, 2, 100));
+    assert!(at_once(&slot, &holder).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_outside_the_batch_makes_the_answer_worth_nothing() {
+    for outcome in [partial(&[2], &[0]), partial(&[], &[7])] {
+        let (dispatch, slot, holder) = one_slot(prompt());
+        (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
+        let settled = at_once(&slot, &holder).await.expect("two").settle(outcome);
+        assert_eq!((settled.delivered, settled.returned), (0, 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unexplained_failures_end_in_dead_letters() {
+    for (outcome, cause) in
+        [(Outcome::Other("?".into()), "other"), (Outcome::Broke(Fault::Host, "no store".into()), "host")]
+    {
+        let (dispatch, slot, holder) = one_slot(prompt());
+        (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
+        for _ in 0..9 {
+            slot.lease(&holder).await.expect("again").settle(unavailable());
+        }
+        for _ in 0..4 {
+            assert_eq!(slot.lease(&holder).await.expect("again").settle(outcome.clone()).returned, 2, "{cause}");
+        }
+        assert_eq!(slot.lease(&holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 2);
+        assert_eq!(slot.ledger().dead_lettered[cause].pushes, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_broke_an_instance_is_retried_once_whole() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let settled = at_once(&slot, &holder).await.expect("three").settle(trap());
+    assert_eq!(settled, Settled { returned: 3, ..Settled::default() }, "at once: the fresh instance decides when");
+    let batch = at_once(&slot, &holder).await.expect("three");
+    assert_eq!(tags(&batch), [0, 1, 2]);
+    batch.settle(Outcome::Taken);
+    assert_eq!(slot.ledger().delivered.pushes, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poison_push_takes_no_neighbour_with_it() {
+    let (dispatch, slot, holder) = one_slot(SlotConfig { lanes: 3, ..prompt() });
+    let poison = 13;
+    (0..30).for_each(|tag| send(&dispatch, (tag % 7) as u8, tag, 100));
+    let (mut broken, mut taken) = (0, Vec::new());
+    while let Some(batch) = at_once(&slot, &holder).await {
+        if tags(&batch).contains(&poison) {
+            broken += 1;
+            batch.settle(trap());
+        } else {
+            taken.extend(tags(&batch));
+            batch.settle(Outcome::Taken);
+        }
+        audit(&slot);
+    }
+    assert_eq!(broken, 3, "whole, whole again, alone");
+    for n in 0..7 {
+        let of_client: Vec<u64> = taken.iter().copied().filter(|tag| tag % 7 == n).collect();
+        assert!(of_client.is_sorted() && of_client.len() == (0..30).filter(|t| t % 7 == n && *t != poison).count());
+    }
+    let ledger = slot.ledger();
+    assert_eq!((ledger.dead_lettered["trap"].pushes, ledger.delivered.pushes), (1, 29));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_push_is_given_a_second_chance() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    dispatch.dispatch(payload(0, 0, 100));
+    assert_eq!(at_once(&slot, &holder).await.expect("one").settle(trap()).returned, 1);
+    let fault = Outcome::Broke(Fault::CpuLimit, "spins".into());
+    assert_eq!(at_once(&slot, &holder).await.expect("one").settle(fault).dead_lettered, 1);
+    assert_eq!(slot.ledger().dead_lettered["cpu-limit"].pushes, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_generation_judges_suspects_afresh() {
+    let (dispatch, slot, old) = one_slot(prompt());
+    (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
+    for _ in 0..2 {
+        at_once(&slot, &old).await.expect("three").settle(trap());
+    }
+    let alone = at_once(&slot, &old).await.expect("one");
+    assert_eq!(alone.len(), 1);
+    drop(alone);
+    let repaired = slot.holder(2, 1);
+    assert_eq!(at_once(&slot, &repaired).await.map(|batch| batch.len()), Some(3));
+}

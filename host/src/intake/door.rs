@@ -1,0 +1,53 @@
+//! The ledger at the door: `received = refused + empty + unwanted + accepted`, exact at any moment.
+//!
+//! A push is counted as received in the same stroke as what became of it; one that is still being looked at is in no
+//! term yet.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Receipt;
+use crate::admission::Refusal;
+
+/// All pushes so far, each in exactly one term. Questions for a subscription are not pushes and not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DoorLedger {
+    /// All of them.
+    pub received: u64,
+    /// Answered with an error, by [`Refusal::code`].
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Without metrics.
+    pub empty: u64,
+    /// Wanted by no slot.
+    pub unwanted: u64,
+    /// In the queues of the slots that want it, or counted there as shed.
+    pub accepted: u64,
+}
+
+impl DoorLedger {
+    /// Whether each push is in exactly one term.
+    pub fn balanced(&self) -> bool {
+        self.received == self.refused.values().sum::<u64>() + self.empty + self.unwanted + self.accepted
+    }
+}
+
+/// The book that the ledger is read from.
+#[derive(Debug, Default)]
+pub(super) struct DoorBook(Mutex<DoorLedger>);
+
+impl DoorBook {
+    pub(super) fn enter(&self, result: &Result<Receipt, Refusal>) {
+        let mut ledger = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.received += 1;
+        *match result {
+            Ok(Receipt::Empty) => &mut ledger.empty,
+            Ok(Receipt::Unwanted) => &mut ledger.unwanted,
+            Ok(Receipt::Accepted(_)) => &mut ledger.accepted,
+            Err(refusal) => ledger.refused.entry(refusal.code()).or_default(),
+        } += 1;
+    }
+
+    pub(super) fn snapshot(&self) -> DoorLedger {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

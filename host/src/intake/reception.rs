@@ -1,0 +1,162 @@
+//! The real intake: admission, decode and dispatch in a row, on the thread of the door that calls.
+//!
+//! In: pushes and questions of doors. Out: answers by the rules, and the events that go with them. Holds no push beyond
+//! the call, waits for nothing. With no slot open it still answers by the rules: a client never learns of our troubles.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::door::DoorBook;
+use super::{ConnectionId, DoorLedger, Intake, Receipt, Subscription};
+use crate::admission::{Admission, Admitted, Refusal};
+use crate::decode::{Decoded, Decoder};
+use crate::dispatch::Dispatch;
+use crate::event::{Events, Payload, Topic};
+use crate::push::{Client, Departed, GoneReason, Push, WayIn};
+
+/// Where every door's pushes come together. Shared by all doors of the host.
+pub struct Reception {
+    admission: Arc<Admission>,
+    decoder: Decoder,
+    dispatch: Dispatch,
+    events: Events,
+    book: DoorBook,
+}
+
+impl Reception {
+    /// Joins the three rooms.
+    pub fn new(admission: Arc<Admission>, decoder: Decoder, dispatch: Dispatch, events: Events) -> Self {
+        Self { admission, decoder, dispatch, events, book: DoorBook::default() }
+    }
+
+    /// Forgets clients that were not heard of for too long, and tells the slots. The application calls it every second.
+    pub fn sweep(&self, now: Instant) {
+        self.tell_gone(self.admission.expire(now, SystemTime::now()));
+    }
+
+    /// The ledger at the door, at this moment.
+    pub fn ledger(&self) -> DoorLedger {
+        self.book.snapshot()
+    }
+
+    /// One push on its way in; `admit` is what its door asks of admission.
+    fn receive(
+        &self,
+        push: Push,
+        departed: impl FnOnce(&Arc<Client>) -> Option<Departed>,
+        admit: impl FnOnce(Push) -> Result<Admitted, Refusal>,
+    ) -> Result<Receipt, Refusal> {
+        let (began, way_in, client, last) = (Instant::now(), push.way_in, push.client.clone(), push.terminating);
+        self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: push.wire.len() });
+        let told = Told { way_in, client: &client, began };
+        let admitted = admit(push);
+        let leaves = last && admitted.is_ok();
+        let result = admitted.and_then(|admitted| self.take_in(admitted, &told));
+        self.book.enter(&result);
+        self.tell_result(&result, &told);
+        // After the push itself, and also if its bytes were no good: the client means to go in either case.
+        self.tell_gone(leaves.then(|| departed(&client)).flatten());
+        result
+    }
+
+    fn take_in(&self, admitted: Admitted, told: &Told<'_>) -> Result<Receipt, Refusal> {
+        let Decoded::Payload(payload) = self.decoder.decode(admitted)? else { return Ok(Receipt::Empty) };
+        let (points, size, wire, repaired) =
+            (payload.points(), payload.bytes().len(), payload.wire_len(), payload.repaired());
+        let receipt = self.dispatch.dispatch(payload);
+        if let Receipt::Accepted(slots) = receipt {
+            self.events.emit(Topic::PushAccepted, || Payload::PushAccepted {
+                client: told.client.clone(),
+                way_in: told.way_in,
+                points,
+                size,
+                wire,
+                slots,
+                repaired,
+                took: told.began.elapsed(),
+            });
+        }
+        Ok(receipt)
+    }
+
+    fn tell_result(&self, result: &Result<Receipt, Refusal>, told: &Told<'_>) {
+        match result {
+            Ok(Receipt::Empty) => self.events.emit(Topic::PushEmpty, || Payload::PushEmpty),
+            Ok(Receipt::Unwanted) => self.events.emit(Topic::PushUnwanted, || Payload::PushUnwanted),
+            // Told where the facts were known.
+            Ok(Receipt::Accepted(_)) => {}
+            Err(refusal) => self.tell_refusal(refusal, told.way_in, told.client, false),
+        }
+    }
+
+    fn tell_refusal(&self, refusal: &Refusal, way_in: WayIn, client: &Arc<Client>, subscribing: bool) {
+        self.events.emit(Topic::PushRefused, || Payload::PushRefused {
+            way_in,
+            client: client.clone(),
+            code: refusal.code(),
+            reason: refusal.to_string(),
+            subscribing,
+        });
+    }
+
+    fn tell_gone(&self, departed: impl IntoIterator<Item = Departed>) {
+        for departed in departed {
+            let (client, reason) = (departed.client.clone(), departed.reason);
+            self.dispatch.gone(departed);
+            self.events.emit(Topic::ClientGone, || Payload::ClientGone { client, reason });
+        }
+    }
+}
+
+/// What the events of one push say of it.
+struct Told<'a> {
+    way_in: WayIn,
+    client: &'a Arc<Client>,
+    began: Instant,
+}
+
+impl Intake for Reception {
+    fn offers_telemetry(&self) -> bool {
+        self.dispatch.offers()
+    }
+
+    fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal> {
+        let answer = self.admission.subscribe(client, connection, Instant::now(), SystemTime::now());
+        match &answer {
+            Ok(subscription) => self.events.emit(Topic::SubscriptionAnswered, || answered(client, subscription)),
+            // The one door with subscriptions.
+            Err(refusal) => self.tell_refusal(refusal, WayIn::Kafka, client, true),
+        }
+        answer
+    }
+
+    fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
+        let departed = |client: &Arc<Client>| self.admission.terminated(client.instance_id?, SystemTime::now());
+        self.receive(push, departed, |push| self.admission.admit(push, connection, Instant::now()))
+    }
+
+    fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
+        let departed = |client: &Arc<Client>| {
+            client.instance_id?;
+            Some(Departed { client: client.clone(), reason: GoneReason::Terminated, at: SystemTime::now() })
+        };
+        self.receive(push, departed, Admitted::declared)
+    }
+
+    fn disconnected(&self, connection: ConnectionId) {
+        self.tell_gone(self.admission.disconnected(connection, SystemTime::now()));
+    }
+}
+
+/// With the id that the client has from now on, where it had none.
+fn answered(client: &Arc<Client>, subscription: &Subscription) -> Payload {
+    let client = match client.instance_id {
+        Some(_) => client.clone(),
+        None => Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::clone(client) }),
+    };
+    let Subscription { id, push_interval: interval, metrics, .. } = subscription;
+    Payload::SubscriptionAnswered { client, id: *id, prefixes: metrics.len(), interval: *interval }
+}
+
+#[cfg(test)]
+mod tests;

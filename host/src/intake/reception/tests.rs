@@ -1,0 +1,144 @@
+//! Pushes through the three rooms, and what the door's ledger says of them.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::admission;
+use crate::decode;
+use crate::dispatch::{Slot, SlotConfig, Wants};
+use crate::push::InstanceId;
+
+struct House {
+    reception: Reception,
+    dispatch: Dispatch,
+    kinds: Arc<Mutex<Vec<&'static str>>>,
+    _listening: crate::event::Listening,
+}
+
+fn house() -> House {
+    let events = Events::new();
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    let heard = kinds.clone();
+    let _listening = events.listen(Topic::ALL, move |event| heard.lock().unwrap().push(event.kind()));
+    let dispatch = Dispatch::new(events.clone());
+    let admission = Arc::new(Admission::new(admission::Config::default()));
+    let decoder = Decoder::new(decode::Config::default());
+    House { reception: Reception::new(admission, decoder, dispatch.clone(), events), dispatch, kinds, _listening }
+}
+
+impl House {
+    fn heard(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.kinds.lock().unwrap())
+    }
+}
+
+/// A gauge of one point, which holds only its time.
+fn metrics() -> Bytes {
+    let point = [&[0x19][..], &[1; 8]].concat();
+    let nest = |tag: u8, body: &[u8]| [&[tag, body.len() as u8], body].concat();
+    let metric = [nest(0x0a, b"m"), nest(0x2a, &nest(0x0a, &point))].concat();
+    nest(0x0a, &nest(0x12, &nest(0x12, &metric))).into()
+}
+
+fn push(client: &Arc<Client>, wire: Bytes) -> Push {
+    Push {
+        client: client.clone(),
+        way_in: WayIn::Embedder,
+        received_at: SystemTime::now(),
+        terminating: false,
+        subscription_id: None,
+        codec: 0,
+        wire,
+        push_interval: None,
+        node_id: None,
+        trace_parent: None,
+    }
+}
+
+fn notices(slot: &Slot) -> usize {
+    slot.snapshot().notices
+}
+
+#[test]
+fn every_push_is_in_one_term_of_the_doors_ledger() {
+    let house = house();
+    let anyone = Arc::new(Client { client_id: Some("a".into()), ..Client::default() });
+    let deliver = |push: Push| house.reception.deliver(push);
+    assert!(!house.reception.offers_telemetry());
+    assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Unwanted), "no slot is open");
+    assert_eq!(house.heard(), ["push.received", "push.unwanted"]);
+    let wants = Wants::new(vec![("client_id".into(), "a".into())]).unwrap();
+    house.dispatch.open("sink", SlotConfig { wants, ..SlotConfig::default() }).unwrap();
+    assert!(house.reception.offers_telemetry());
+    assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Accepted(1)));
+    assert_eq!(house.heard(), ["push.received", "ledger.moved", "push.accepted"]);
+    assert_eq!(deliver(push(&anyone, Bytes::new())), Ok(Receipt::Empty));
+    assert_eq!(house.heard(), ["push.received", "push.empty"]);
+    assert_eq!(deliver(push(&Arc::default(), metrics())), Ok(Receipt::Unwanted));
+    assert!(deliver(Push { codec: 9, ..push(&anyone, metrics()) }).is_err());
+    assert!(deliver(push(&anyone, Bytes::from_static(&[0xff; 3]))).is_err());
+    let ledger = house.reception.ledger();
+    assert!(ledger.balanced());
+    assert_eq!((ledger.received, ledger.accepted, ledger.empty, ledger.unwanted), (6, 1, 1, 2));
+    assert_eq!(ledger.refused.into_iter().collect::<Vec<_>>(), [("invalid_record", 1), ("unsupported_compression", 1)]);
+}
+
+#[test]
+fn a_terminating_push_is_followed_by_its_notice() {
+    let house = house();
+    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let client = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
+    let last = |wire| Push { terminating: true, ..push(&client, wire) };
+    house.reception.deliver(last(metrics())).unwrap();
+    assert_eq!(house.heard(), ["push.received", "ledger.moved", "push.accepted", "client.gone"]);
+    house.reception.deliver(last(Bytes::from_static(&[0xff; 3]))).unwrap_err();
+    assert_eq!(notices(&slot), 2, "also where the last push was no good");
+    house.reception.deliver(Push { codec: 9, ..last(metrics()) }).unwrap_err();
+    assert_eq!(notices(&slot), 2, "what was not admitted says nothing");
+    house.reception.deliver(Push { client: Arc::default(), ..last(metrics()) }).unwrap();
+    assert_eq!(notices(&slot), 2, "nobody knows who that was");
+}
+
+#[test]
+fn a_subscribed_client_pushes_and_leaves() {
+    let house = house();
+    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let connection = ConnectionId(1);
+    let unknown = Arc::new(Client::default());
+    let subscription = house.reception.subscribe(&unknown, connection).unwrap();
+    let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
+    let push = |id| Push { way_in: WayIn::Kafka, subscription_id: Some(id), ..push(&client, metrics()) };
+    assert!(house.reception.push(push(subscription.id.wrapping_add(1)), connection).is_err());
+    let last = Push { terminating: true, ..push(subscription.id) };
+    assert_eq!(house.reception.push(last, connection), Ok(Receipt::Accepted(1)));
+    assert_eq!(
+        house.heard(),
+        [
+            "subscription.answered",
+            "push.received",
+            "push.refused",
+            "push.received",
+            "ledger.moved",
+            "push.accepted",
+            "client.gone"
+        ]
+    );
+    house.reception.disconnected(connection);
+    house.reception.sweep(Instant::now());
+    assert_eq!((house.heard(), notices(&slot)), (vec![], 1), "it is gone once");
+    assert_eq!(house.reception.ledger().received, 2, "a question for a subscription is not a push");
+}
+
+#[test]
+fn a_client_whose_connection_ends_is_gone() {
+    let house = house();
+    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
+    house.reception.disconnected(ConnectionId(2));
+    assert_eq!(notices(&slot), 0);
+    house.reception.disconnected(ConnectionId(1));
+    assert_eq!(notices(&slot), 1);
+    assert_eq!(house.heard(), ["subscription.answered", "client.gone"]);
+}
