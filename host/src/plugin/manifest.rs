@@ -55,7 +55,11 @@ impl Manifest {
     /// From the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let meant = name(path).and_then(|name| file::Written::parse(text)?.meant(name, path));
-        meant.map_err(|problem| format!("{}: {problem}", path.display()))
+        meant.map_err(|problem| {
+            // Errors of parsers beneath (regular expressions, TOML) draw pictures over several lines.
+            let sentence: Vec<_> = problem.split_whitespace().collect();
+            format!("{}: {}", path.display(), sentence.join(" "))
+        })
     }
 
     /// How its slot queues, batches and chooses.

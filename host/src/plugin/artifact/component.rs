@@ -22,7 +22,7 @@ pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
         return Ok((Kind::Component, bytes.into()));
     }
     if !Parser::is_core_wasm(bytes) {
-        return Err(format!("it is not WebAssembly (it begins with {})", beginning(bytes)));
+        return Err(format!("it is not WebAssembly ({})", beginning(bytes)));
     }
     if !carries_metadata(bytes)? {
         return Err("it is a core module without WIT metadata; build it with the guest SDK (`barnabas-sdk`), or as a \
@@ -61,7 +61,7 @@ fn carries_metadata(module: &[u8]) -> Result<bool, String> {
 
 fn beginning(bytes: &[u8]) -> String {
     match bytes.get(..4) {
-        Some(start) => format!("`{}`", start.escape_ascii()),
-        None => format!("{} bytes in all", bytes.len()),
+        Some(start) => format!("it begins with `{}`", start.escape_ascii()),
+        None => format!("it has {} bytes", bytes.len()),
     }
 }

@@ -67,7 +67,7 @@ fn a_core_module_with_metadata_is_wrapped() {
 #[test]
 fn what_is_no_receiver_is_refused_in_words() {
     assert_eq!(problem(b"#!/bin/sh"), "it is not WebAssembly (it begins with `#!/b`)");
-    assert_eq!(problem(b""), "it is not WebAssembly (0 bytes in all)");
+    assert_eq!(problem(b""), "it is not WebAssembly (it has 0 bytes)");
     assert!(problem(b"\0asm\x01\0\0\0").contains("a core module without WIT metadata; build it with the guest SDK"));
     assert!(problem(b"\0asm\x01\0\0\0\xff").contains("not valid WebAssembly"));
     assert!(problem(b"\0asm\x0d\0\x01\0\xff").contains("not a valid component"));

@@ -69,7 +69,7 @@ fn words(error: &Error) -> String {
         return format!("it called exit({})", exit.0);
     }
     let reason = match error.downcast_ref::<Trap>() {
-        Some(trap) => trap.to_string(),
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
         None => error.root_cause().to_string(),
     };
     let within = error.downcast_ref::<WasmBacktrace>().and_then(|trace| {

@@ -120,10 +120,10 @@ fn at(key: &'static str) -> impl Fn(String) -> String {
 /// TOML's own errors draw the line over several lines.
 fn in_words(error: &toml::de::Error, text: &str) -> String {
     let before = error.span().and_then(|span| text.get(..span.start));
-    let message = error.message().replace('\n', " ");
+    let message = error.message();
     match before {
         Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
-        None => message,
+        None => message.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::capability::log::{Keep, LogSink};
 use crate::plugin::artifact::{self, Artifact};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
-use crate::plugin::instance::{Blueprint, Instance};
+use crate::plugin::instance::{Blueprint, Instance, StartError};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::vitals::Vitals;
 
@@ -57,7 +57,10 @@ impl Inner {
         let start = async move { Instance::start(&blueprint).await };
         let started =
             self.guests.handle().spawn(start).await.map_err(|_| "the host broke while it started this receiver")?;
-        let (instance, usage) = started.map_err(|error| format!("`settings`: {error}"))?;
+        let (instance, usage) = started.map_err(|error| match error {
+            StartError::Refused(_) => format!("`settings`: {error}"),
+            StartError::ContentTypes(_) | StartError::Broke(_) => format!("`artifact`: {error}"),
+        })?;
         vitals.used(usage.cpu, 0);
         Ok(instance)
     }

@@ -125,7 +125,7 @@ async fn what_cannot_be_loaded_keeps_its_slot_and_harms_nobody() {
         "not WebAssembly (it begins with `arti`)",
         "`digest`: sha256:0000",
         "`settings`: the receiver refused to start: words of a guest!!",
-        "`settings`: the receiver broke when it was started: wasm `unreachable`",
+        "`artifact`: the receiver broke when it was started: wasm `unreachable`",
     ];
     assert_eq!(errors.len(), causes.len());
     for (error, cause) in errors.iter().zip(causes) {
