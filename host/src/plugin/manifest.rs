@@ -68,6 +68,21 @@ impl Manifest {
     }
 }
 
+/// Every manifest of a directory, by name. A directory that does not exist holds none.
+pub fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files = files?;
+    // Editors keep their own copies under names that begin with a dot.
+    let hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    files.retain(|file| file.extension().is_some_and(|ext| ext == "toml") && !hidden(file));
+    files.sort();
+    Ok(files)
+}
+
 /// The plugin's name: `[a-z0-9][a-z0-9-]{0,62}`, since it stands in metrics, paths and commands.
 pub fn name(path: &Path) -> Result<Arc<str>, String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();

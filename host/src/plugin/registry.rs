@@ -96,7 +96,7 @@ impl Plugins {
     /// Loads every `*.toml` in a directory, in the order of their names. Opens all their slots before it loads the
     /// first. A directory that does not exist holds no plugins.
     pub async fn load_dir(&self, dir: &Path) -> Vec<LoadResult> {
-        let files = match manifests(dir) {
+        let files = match manifest::files(dir) {
             Ok(files) => files,
             Err(error) => return vec![unreadable(dir, &error)],
         };
@@ -268,20 +268,6 @@ fn open_cache(data_dir: &Path, engines: &Engines) -> Option<Cache> {
             tracing::warn!("compiled code is not kept, so every start compiles: {}: {error}", data_dir.display());
         })
         .ok()
-}
-
-fn manifests(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut files = files?;
-    // Editors keep their own copies under names that begin with a dot.
-    let hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    files.retain(|file| file.extension().is_some_and(|ext| ext == "toml") && !hidden(file));
-    files.sort();
-    Ok(files)
 }
 
 fn unreadable(dir: &Path, error: &io::Error) -> LoadResult {

@@ -16,6 +16,16 @@ pub enum Kind {
     CoreModule,
 }
 
+impl Kind {
+    /// For a person.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::CoreModule => "core module with WIT metadata, wrapped by the host",
+        }
+    }
+}
+
 /// The component in `bytes`, wrapped where need be.
 pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
     if Parser::is_component(bytes) {

@@ -34,6 +34,28 @@ const INERT: [&str; 3] = ["wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
 const GRANTED: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
 
 impl Class {
+    /// Its name, as in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Contract => "contract",
+            Self::Always => "always",
+            Self::Inert => "inert",
+            Self::Granted => "granted",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// For a person: what a host does with such an import.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Contract => "the contract itself",
+            Self::Always => "always there",
+            Self::Inert => "there, and gives nothing",
+            Self::Granted => "only where the operator grants it",
+            Self::Unknown => "refused",
+        }
+    }
+
     /// Of an import by its full name, for example `wasi:http/types@0.2.6`.
     pub fn of(import: &str) -> Self {
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
