@@ -30,12 +30,16 @@ async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
     let worker = tokio::spawn({
         let (slot, holder) = (slot.clone(), holder.clone());
         async move {
-            let first = slot.lease(&holder).await.map(|batch| (tags(&batch), batch.queue_wait()));
-            (first, slot.lease(&holder).await.map(|batch| tags(&batch)))
+            let first = soon(&slot, &holder).await.map(|batch| (tags(&batch), batch.queue_wait()));
+            (first, soon(&slot, &holder).await.map(|batch| tags(&batch)))
         }
     });
     tokio::task::yield_now().await;
-    (0..3).for_each(|tag| send(&dispatch, tag as u8, tag, 100));
+    // One client: only the first push comes into an empty lane.
+    for tag in 0..3 {
+        send(&dispatch, 0, tag, 100);
+        tokio::task::yield_now().await;
+    }
     let (first, second) = worker.await.unwrap();
     assert_eq!(first, Some((vec![0, 1, 2], Duration::ZERO)), "full, so it need not linger");
     assert_eq!(second, Some(vec![0, 1, 2]), "it was dropped unsettled");
@@ -48,7 +52,7 @@ async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
     at_once(&slot, &holder).await.expect("one").settle(unavailable());
     send(&dispatch, 1, 1, 100);
     at_once(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
-    let (batch, ()) = tokio::join!(slot.lease(&holder), async { send(&dispatch, 0, 2, 100) });
+    let (batch, ()) = tokio::join!(soon(&slot, &holder), async { send(&dispatch, 0, 2, 100) });
     let batch = batch.expect("the lane's wait ends");
     assert_eq!((tags(&batch), batch.queue_wait()), (vec![2], 200 * MS));
 }
@@ -121,7 +125,7 @@ async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
     let in_hand = tags(&new);
     drop(new);
     candidate.stop();
-    assert!(slot.lease(&candidate).await.is_none());
+    assert!(soon(&slot, &candidate).await.is_none());
     assert!(at_once(&slot, &serving).await.is_none(), "lane 1 is not the old one's yet");
     serving.set_lanes(LaneSet::All);
     let again = at_once(&slot, &serving).await.expect("the candidate's work");
@@ -137,7 +141,7 @@ async fn a_swap_hands_over_what_the_old_generation_leaves() {
     let held = at_once(&slot, &old).await.expect("a push is there");
     let waiting = tokio::spawn({
         let (slot, old) = (slot.clone(), old.clone());
-        async move { slot.lease(&old).await.is_none() }
+        async move { soon(&slot, &old).await.is_none() }
     });
     tokio::task::yield_now().await;
     old.stop();
@@ -178,7 +182,7 @@ async fn a_drain_does_not_linger_and_ends_when_all_is_settled() {
     dispatch.dispatch(payload(0, 0, 100));
     let deadline = Instant::now() + 1_000 * MS;
     let worker = async {
-        let batch = slot.lease(&holder).await.expect("a drain is under way");
+        let batch = soon(&slot, &holder).await.expect("a drain is under way");
         assert_eq!(slot.ledger().queued.pushes, 0);
         tokio::time::sleep(10 * MS).await;
         batch.settle(Outcome::Taken);

@@ -29,7 +29,7 @@ async fn a_notice_comes_with_or_after_the_last_push() {
 #[tokio::test(start_paused = true)]
 async fn a_batch_may_hold_a_notice_alone_which_lingers_and_wakes() {
     let (dispatch, slot, holder) = one_slot(SlotConfig::default());
-    let (batch, ()) = tokio::join!(slot.lease(&holder), async { dispatch.gone(departed(0)) });
+    let (batch, ()) = tokio::join!(soon(&slot, &holder), async { dispatch.gone(departed(0)) });
     let batch = batch.expect("a notice");
     assert_eq!((batch.len(), gone(&batch), batch.queue_wait()), (0, of(0), 100 * MS));
     assert!(batch.is_empty());
@@ -56,10 +56,10 @@ async fn a_notice_is_retried_as_its_batch_is() {
     let (dispatch, slot, holder) = one_slot(prompt());
     dispatch.gone(departed(0));
     for outcome in [unavailable(), Outcome::Other(String::new()), trap()] {
-        slot.lease(&holder).await.expect("the notice").settle(outcome);
+        soon(&slot, &holder).await.expect("the notice").settle(outcome);
     }
-    drop(slot.lease(&holder).await);
-    let batch = slot.lease(&holder).await.expect("the notice");
+    drop(soon(&slot, &holder).await);
+    let batch = soon(&slot, &holder).await.expect("the notice");
     assert_eq!(gone(&batch), of(0));
     assert_eq!(slot.snapshot().ledger.notices_dropped, 0);
 }
@@ -74,7 +74,7 @@ async fn a_notice_stays_behind_the_pushes_that_are_retried() {
     let batch = at_once(&slot, &holder).await.expect("all");
     let retry = tags(&batch).iter().position(|tag| *tag == 0).map(|index| index as u32).into_iter().collect();
     batch.settle(Outcome::Partial { rejected: vec![], retry, retry_after: None });
-    let batch = slot.lease(&holder).await.expect("what is left");
+    let batch = soon(&slot, &holder).await.expect("what is left");
     assert_eq!((tags(&batch), gone(&batch)), (vec![0], of(0)), "client 1's was heard");
 }
 

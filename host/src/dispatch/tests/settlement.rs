@@ -20,7 +20,7 @@ async fn unavailable_offers_the_same_again_after_the_backoff() {
     assert_eq!((settled.returned, settled.wait), (3, 200 * MS), "the first wait is the least");
     assert!(at_once(&slot, &holder).await.is_none());
     assert_eq!(slot.snapshot().waiting_lanes, 1);
-    let batch = slot.lease(&holder).await.expect("after the wait");
+    let batch = soon(&slot, &holder).await.expect("after the wait");
     assert_eq!(tags(&batch), [0, 1, 2]);
     assert!(batch.deliveries().iter().all(|delivery| delivery.attempt == 2));
     assert_eq!(slot.ledger().redelivered, Tally { pushes: 3, bytes: 300 });
@@ -33,13 +33,13 @@ async fn waits_grow_with_failures_in_a_row_and_are_capped() {
     let (least, most) = (200 * MS, Duration::from_secs(30));
     let mut ceiling = least;
     for _ in 0..20 {
-        let wait = slot.lease(&holder).await.expect("again").settle(unavailable()).wait;
+        let wait = soon(&slot, &holder).await.expect("again").settle(unavailable()).wait;
         assert!(wait >= least && wait <= ceiling, "{wait:?} of {ceiling:?}");
         ceiling = (ceiling * 2).min(most);
     }
-    slot.lease(&holder).await.expect("again").settle(Outcome::Taken);
+    soon(&slot, &holder).await.expect("again").settle(Outcome::Taken);
     dispatch.dispatch(payload(0, 1, 100));
-    let wait = slot.lease(&holder).await.expect("the next").settle(unavailable()).wait;
+    let wait = soon(&slot, &holder).await.expect("the next").settle(unavailable()).wait;
     assert_eq!(wait, least, "a success forgets the failures");
 }
 
@@ -63,7 +63,7 @@ async fn the_sinks_own_wait_counts_up_to_five_minutes() {
     let (dispatch, slot, holder) = one_slot(prompt());
     dispatch.dispatch(payload(0, 0, 100));
     for (asked, waited) in [(90, 90), (86_400, 300)] {
-        let batch = slot.lease(&holder).await.expect("it is due");
+        let batch = soon(&slot, &holder).await.expect("it is due");
         let retry_after = Some(Duration::from_secs(asked));
         assert_eq!(batch.settle(Outcome::Unavailable { retry_after, reason: String::new() }).wait.as_secs(), waited);
     }
@@ -81,7 +81,7 @@ async fn a_push_that_fails_in_old_age_is_a_dead_letter() {
     let settled = at_once(&slot, &holder).await.expect("both").settle(unavailable());
     assert_eq!((settled.dead_lettered, settled.returned), (1, 1));
     assert_eq!(slot.ledger().dead_lettered["expired"].pushes, 1);
-    assert_eq!(slot.lease(&holder).await.map(|batch| tags(&batch)), Some(vec![1]));
+    assert_eq!(soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,7 +125,7 @@ async fn partial_divides_the_batch() {
     let settled = batch.settle(partial(&[1, 4], &[4, 2, 5, 2]));
     assert_eq!(settled, Settled { delivered: 2, dead_lettered: 2, returned: 2, shed: 0, wait: 200 * MS });
     assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 2, "one in both lists is rejected");
-    let batch = slot.lease(&holder).await.expect("the rest");
+    let batch = soon(&slot, &holder).await.expect("the rest");
     assert_eq!(tags(&batch), [2, 5, 6], "in front of what came since");
     assert_eq!(batch.deliveries().iter().map(|d| d.attempt).collect::<Vec<_>>(), [2, 2, 1]);
 }
@@ -158,12 +158,12 @@ async fn unexplained_failures_end_in_dead_letters() {
         let (dispatch, slot, holder) = one_slot(prompt());
         (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
         for _ in 0..9 {
-            slot.lease(&holder).await.expect("again").settle(unavailable());
+            soon(&slot, &holder).await.expect("again").settle(unavailable());
         }
         for _ in 0..4 {
-            assert_eq!(slot.lease(&holder).await.expect("again").settle(outcome.clone()).returned, 2, "{cause}");
+            assert_eq!(soon(&slot, &holder).await.expect("again").settle(outcome.clone()).returned, 2, "{cause}");
         }
-        assert_eq!(slot.lease(&holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 2);
+        assert_eq!(soon(&slot, &holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 2);
         assert_eq!(slot.ledger().dead_lettered[cause].pushes, 2);
     }
 }

@@ -50,7 +50,7 @@ async fn closing_sheds_what_is_queued_and_lets_the_rest_be_settled() {
     dispatch.dispatch(payload(5, 5, 100));
     let waiting = tokio::spawn({
         let slot = slot.clone();
-        async move { slot.lease(&slot.holder(2, 1)).await.is_none() }
+        async move { soon(&slot, &slot.holder(2, 1)).await.is_none() }
     });
     dispatch.close_all();
     assert!(waiting.await.unwrap());
@@ -103,9 +103,9 @@ async fn events_tell_every_move_of_the_ledger() {
     (0..12).for_each(|tag| send(&dispatch, (tag % 3) as u8, tag, 100));
     let partial = Outcome::Partial { rejected: vec![(0, "no".into())], retry: vec![1], retry_after: None };
     for outcome in [partial, unavailable(), Outcome::TooLarge, trap(), Outcome::Taken] {
-        slot.lease(&holder).await.expect("there is work").settle(outcome);
+        soon(&slot, &holder).await.expect("there is work").settle(outcome);
     }
-    drop(slot.lease(&holder).await);
+    drop(soon(&slot, &holder).await);
     dispatch.close("a");
     let told = told.lock().unwrap().clone();
     assert!(told.balanced() && told.delivered.pushes > 0 && told.shed.len() == 2);

@@ -90,6 +90,14 @@ pub(super) async fn at_once(slot: &Slot, holder: &Holder) -> Option<Batch> {
     }
 }
 
+/// What a worker gets that waits; one that would wait for ever fails the test.
+pub(super) async fn soon(slot: &Slot, holder: &Holder) -> Option<Batch> {
+    let hour = Duration::from_secs(3_600);
+    tokio::time::timeout(hour, slot.lease(holder))
+        .await
+        .unwrap_or_else(|_| panic!("nobody woke: {:?}", slot.snapshot()))
+}
+
 pub(super) fn tags(batch: &Batch) -> Vec<u64> {
     batch.deliveries().iter().map(|delivery| tag(&delivery.payload)).collect()
 }
