@@ -4,6 +4,7 @@
 //! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O, guesses no codec.
 
 mod decompress;
+mod identity;
 mod limits;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use crate::admission::{Admitted, Refusal};
 use crate::push::{Client, Codec, Push, PushId, WayIn};
 use decompress::{Stop, WINDOW, with_scratch};
 
+pub use identity::IdentityRule;
 pub use limits::Config;
 
 /// How the sums of a push relate to time, as its points say.

@@ -6,4 +6,6 @@
 //! push, never looks into it, and never waits for a receiver.
 
 pub mod budget;
+mod http1;
 pub mod kafka;
+pub mod otlp_http;
