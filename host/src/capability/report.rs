@@ -33,27 +33,42 @@ impl Report {
     }
 }
 
-/// One line of at most [`TEXT_BYTES`].
-fn cut(mut text: String) -> String {
+/// What a guest says, as people are shown it: one line of at most 4 KiB, without terminal commands.
+pub fn sentence(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(TEXT_BYTES));
+    if text.contains(char::is_control) {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        text = text.chars().map(plain).collect();
+    }
     text
 }
 
 impl wit::Host for State {
     fn fault(&mut self, message: String) -> wasmtime::Result<()> {
-        self.report.0.fault.get_or_insert_with(|| cut(message));
+        self.report.0.fault.get_or_insert_with(|| sentence(message));
         Ok(())
     }
 
     fn misconfigured(&mut self, reason: String) -> wasmtime::Result<()> {
-        self.report.0.misconfigured = Some(cut(reason));
+        self.report.0.misconfigured = Some(sentence(reason));
         Ok(())
     }
 
     fn rejected_points(&mut self, points: u64, reason: String) -> wasmtime::Result<()> {
         let said = &mut self.report.0;
         said.rejected_points = said.rejected_points.saturating_add(points);
-        said.rejected_reason = cut(reason);
+        said.rejected_reason = sentence(reason);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_says_is_one_short_line() {
+        assert_eq!(sentence("panicked at a.rs:1:\nwhy \u{1b}[2J".into()), "panicked at a.rs:1: why  [2J");
+        assert_eq!(sentence("é".repeat(TEXT_BYTES)).len(), TEXT_BYTES);
     }
 }

@@ -3,7 +3,7 @@
 //! In: a component. Out: [`Code`], either compiled now or found as compiled before. Loading machine code means to
 //! trust it, so an entry is read to memory, its MAC verified under a key that only this host has, and only then used;
 //! never from the file. A damaged or foreign entry is removed and compiled anew; a disk that is full or read-only
-//! costs time and nothing else. Bounded by [`ENTRIES`].
+//! costs time and nothing else. Bounded in entries.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};

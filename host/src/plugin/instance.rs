@@ -19,16 +19,13 @@ use crate::capability::State;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::Egress;
 use crate::capability::log::{Log, LogSink};
-use crate::capability::report::Said;
+use crate::capability::report::{Said, sentence};
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
 use crate::dispatch::Outcome;
 
 pub use fault::Broken;
-
-/// Most bytes kept of a reason that a guest gives.
-const REASON_BYTES: usize = 4 * 1024;
 
 /// What all instances of a generation are made from.
 #[derive(Clone)]
@@ -94,7 +91,7 @@ impl Instance {
         let start = lifecycle.call_start(&mut instance.store, &blueprint.settings);
         let (result, started) = instance.meter.run(allowance, allowance, start).await;
         let result = result.map_err(|halt| StartError::Broke(instance.broken(halt)))?;
-        result.map_err(|reason| StartError::Refused(cut(reason)))?;
+        result.map_err(|reason| StartError::Refused(sentence(reason)))?;
         let asked = instance.accepts(blueprint.limits.start.saturating_sub(started.wall)).await?;
         instance.store.data_mut().report.take();
         Ok((instance, sum([instantiated, started, asked])))
@@ -108,7 +105,7 @@ impl Instance {
         if types.iter().any(|accepted| accepted == CONTENT_TYPE) {
             return Ok(usage);
         }
-        Err(StartError::ContentTypes(types.into_iter().take(8).map(cut).collect()))
+        Err(StartError::ContentTypes(types.into_iter().take(8).map(sentence).collect()))
     }
 
     /// From the pool; where that is exhausted or absent, on demand.
@@ -206,12 +203,12 @@ fn outcome(answer: Result<(), ExportError>) -> Outcome {
     match answer {
         Ok(()) => Outcome::Taken,
         Err(ExportError::TooLarge) => Outcome::TooLarge,
-        Err(ExportError::Other(reason)) => Outcome::Other(cut(reason)),
+        Err(ExportError::Other(reason)) => Outcome::Other(sentence(reason)),
         Err(ExportError::Unavailable(u)) => {
-            Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: cut(u.reason) }
+            Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: sentence(u.reason) }
         }
         Err(ExportError::Partial(p)) => Outcome::Partial {
-            rejected: p.rejected.into_iter().map(|r| (r.index, cut(r.reason))).collect(),
+            rejected: p.rejected.into_iter().map(|r| (r.index, sentence(r.reason))).collect(),
             retry: p.retry,
             retry_after: millis(p.retry_after_ms),
         },
@@ -220,11 +217,6 @@ fn outcome(answer: Result<(), ExportError>) -> Outcome {
 
 fn sum(usages: [Usage; 3]) -> Usage {
     usages.into_iter().fold(Usage::default(), |a, b| Usage { cpu: a.cpu + b.cpu, wall: a.wall + b.wall })
-}
-
-fn cut(mut text: String) -> String {
-    text.truncate(text.floor_char_boundary(REASON_BYTES));
-    text
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ impl Inner {
         let first = self.started(blueprint.clone(), &vitals).await?;
         let candidate = Candidate { number, blueprint, first, vitals };
         if let Some(old) = self.publish(&manifest, candidate) {
-            let (old_number, deadline) = (old.number, manifest.limits.deadline);
+            let limits = &old.blueprint.limits;
+            let (old_number, deadline) = (old.number, limits.deadline.saturating_add(limits.stop));
             let in_time = old.retire(deadline).await;
             let words = if in_time { "" } else { "what it held at its deadline was given back" };
             self.phase(&manifest.name, old_number, "retired", words.into());
