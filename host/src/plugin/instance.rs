@@ -188,7 +188,7 @@ fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOST_CALL_BYTES);
     store.set_max_component_handles(HANDLES);
-    let meter = Arc::new(Meter::new());
+    let meter = Arc::new(Meter::default());
     let asked = meter.clone();
     store.epoch_deadline_callback(move |_| match asked.verdict() {
         Verdict::Go => Ok(UpdateDeadline::Yield(1)),

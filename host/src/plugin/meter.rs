@@ -60,9 +60,9 @@ pub struct Usage {
     pub wall: Duration,
 }
 
-impl Meter {
+impl Default for Meter {
     /// Nothing is running.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self {
             born: Instant::now(),
             spent: AtomicU64::new(0),
@@ -71,7 +71,9 @@ impl Meter {
             due: AtomicU64::new(u64::MAX),
         }
     }
+}
 
+impl Meter {
     /// Runs one call within `cpu` and `wall`. After an `Err` the Store it ran in must be dropped.
     pub async fn run<T>(
         &self,
@@ -150,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_costs_no_cpu_but_has_a_deadline() {
-        let meter = Meter::new();
+        let meter = Meter::default();
         let nap = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             Ok(meter.verdict())
@@ -164,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn cpu_of_all_polls_counts() {
-        let meter = Meter::new();
+        let meter = Meter::default();
         let limit = Duration::from_millis(5);
         let spin = async {
             while meter.verdict() == Verdict::Go {
@@ -180,7 +182,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_below_ends_the_call_only() {
         let boom = async { if true { panic!("boom") } else { Ok(()) } };
-        let (result, _) = Meter::new().run(LONG, LONG, boom).await;
+        let (result, _) = Meter::default().run(LONG, LONG, boom).await;
         assert!(matches!(result, Err(Halt::Panic(words)) if words == "boom"));
     }
 }
