@@ -28,7 +28,7 @@ const PROOFS: [Proof; 1] = [Proof {
     shows: "random lives of a slot keep the order of each client and lose nothing",
     package: "barnabas-host",
     test: "dispatch::tests::model::random_lives_keep_order_and_lose_nothing",
-    rounds: 20_000,
+    rounds: 100_000,
     guests: false,
 }];
 
