@@ -13,8 +13,14 @@ pub fn rejected_points(points: u64, reason: &str) {
     host::rejected_points(points, reason);
 }
 
-/// Tells the host message and place of a panic, which it otherwise sees as a bare trap.
+/// Tells the host message and place of a panic, in one line; it sees a bare trap otherwise.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn on_panic() {
-    std::panic::set_hook(Box::new(|panic| host::fault(&panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("a panic without words");
+        match panic.location() {
+            Some(place) => host::fault(&format!("{message} ({place})")),
+            None => host::fault(message),
+        }
+    }));
 }

@@ -3,6 +3,7 @@
 
 mod guests;
 mod project;
+mod proof;
 mod step;
 mod wasm_target;
 
@@ -21,8 +22,7 @@ cargo xtask <command>
                                 an OTLP sink, and shows what arrives; further words go to the demo itself
   test [--both-targets] [...]   builds the receivers from source and runs every test of the workspace; further words go
                                 to `cargo test`
-  prove <name> [--rounds n]     runs one proof of the tests in full (1000 rounds when nothing is said); without a name
-                                lists the proofs
+  prove <name> [--rounds n]     runs one proof in full; without a name lists the proofs and their rounds
   guests [--both-targets]       builds the plugins and the tests' guests for each Wasm target that is present
   plugins [--both-targets]      builds the plugins alone
 
@@ -50,7 +50,7 @@ fn run(mut words: Vec<String>) -> Result<ExitCode> {
     match command.as_str() {
         "demo" => demo(&project, &words),
         "test" => test(&project, words),
-        "prove" => prove(&project, words),
+        "prove" => proof::prove(&project, words),
         "guests" => build_only(&project, Which::All, words),
         "plugins" => build_only(&project, Which::Plugins, words),
         other => bail!("there is no command `{other}`; run `cargo xtask --help`"),
@@ -105,38 +105,6 @@ fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
     }
     println!("all tests passed, with guests of {}", guests::names(&built));
     Ok(ExitCode::SUCCESS)
-}
-
-/// A proof is a test in a module `proofs` of the tests: few rounds there, as many as asked here, by the same code.
-fn prove(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
-    let rounds = take_value(&mut words, "--rounds")?.unwrap_or_else(|| "1000".to_owned());
-    rounds.parse::<u64>().map_err(|_| anyhow::anyhow!("`--rounds {rounds}` is not a number"))?;
-    let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
-    let guests = &built.first().context("at least one Wasm target was built for")?.folder;
-    let mut test = project.cargo();
-    test.args(["test", "--package=barnabas-tests"]).env("BARNABAS_GUESTS", guests).env("BARNABAS_ROUNDS", &rounds);
-    let Some(name) = words.first() else {
-        step::run("list the proofs", test.args(["proofs::", "--", "--list"]))?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    let filter = format!("proofs::{name}");
-    refuse_unknown_proof(project, &filter)?;
-    step::run(
-        &format!("prove {name}, {rounds} rounds"),
-        test.args([&filter, "--", "--nocapture", "--test-threads=1"]),
-    )?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A filter that matches nothing would pass.
-fn refuse_unknown_proof(project: &Project, filter: &str) -> Result<()> {
-    let mut list = project.cargo();
-    list.args(["test", "--quiet", "--package=barnabas-tests", filter, "--", "--list"]);
-    let listed = step::output(&mut list)?;
-    if !listed.lines().any(|line| line.contains(filter)) {
-        bail!("no proof is called so; `cargo xtask prove` lists them");
-    }
-    Ok(())
 }
 
 fn take_value(words: &mut Vec<String>, flag: &str) -> Result<Option<String>> {

@@ -14,7 +14,7 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("{what}: failed ({status}); the command was: {}", line(command));
     }
-    println!("── {what}: done in {:.1} s", begin.elapsed().as_secs_f64());
+    println!("── {what}: done, {:.1} s", begin.elapsed().as_secs_f64());
     Ok(())
 }
 
