@@ -168,6 +168,24 @@ async fn an_abandoned_batch_goes_back_to_the_front() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiting_worker_wakes_for_what_another_abandons() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    send(&dispatch, 0, 0, 100);
+    let batch = at_once(&slot, &holder).await.expect("a push is there");
+    let (again, ()) = tokio::join!(soon(&slot, &holder), async { drop(batch) });
+    assert_eq!(again.map(|batch| tags(&batch)), Some(vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_offered_before_does_not_linger_again() {
+    let hour = 3_600_000 * MS;
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: hour, ..SlotConfig::default() });
+    (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
+    at_once(&slot, &holder).await.expect("it is full").settle(Outcome::TooLarge);
+    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 1]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_nobody_waits_for_any_more_takes_nothing() {
     let (dispatch, slot, holder) = one_slot(SlotConfig::default());
     dispatch.dispatch(payload(0, 0, 100));
