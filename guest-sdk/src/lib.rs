@@ -1,1 +1,56 @@
+#![doc = include_str!("../TUTORIAL.md")]
 
+mod batch;
+mod error;
+mod glue;
+mod label;
+mod push;
+mod receiver;
+mod settings;
+
+pub mod clock;
+pub mod http;
+pub mod log;
+pub mod random;
+pub mod report;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+#[cfg(target_arch = "wasm32")]
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unsafe_code,
+    elided_lifetimes_in_paths,
+    clippy::all,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code: the canonical ABI is spoken with raw pointers"
+)]
+#[doc(hidden)]
+pub mod bindings;
+#[cfg(not(target_arch = "wasm32"))]
+mod double;
+
+/// The host's side of the contract: the host itself in a component, its double natively.
+#[cfg(target_arch = "wasm32")]
+use bindings::kafka_telemetry::receiver as contract;
+#[cfg(not(target_arch = "wasm32"))]
+use double as contract;
+
+pub use barnabas_otlp::message as otlp;
+pub use batch::{Batch, Pushes};
+pub use contract::batches::{GoneClient, GoneReason, Label, Temporality};
+pub use error::{ExportError, Partial};
+pub use push::{Push, PushId};
+pub use receiver::{NoSettings, Receiver};
+
+/// What [`register!`](crate::register) expands to. Not part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::bindings;
+    pub use crate::glue::{Registered, Slot};
+}

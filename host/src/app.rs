@@ -1,1 +1,187 @@
-//! stub
+//! Wiring: a [`Config`] makes the app, binding makes the addresses, [`App::run`] makes the loop, and the shutdown
+//! future ends it on purpose. A test, a command or an embedder owns all three.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin::{self, StatusSource};
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::decode::Decoder;
+use crate::dispatch::Dispatch;
+use crate::event::{Events, Listening};
+use crate::intake::{Intake, Reception};
+use crate::listener::budget::Budget;
+use crate::listener::{kafka, otlp_http};
+use crate::plugin::{Plugins, State};
+
+/// How often clients that fell silent are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A bound host that is not running yet.
+pub struct App {
+    kafka: Vec<kafka::Bound>,
+    otlp: Vec<otlp_http::Bound>,
+    admin: admin::Bound,
+    budget: Arc<Budget>,
+    host: Host,
+    drain: Duration,
+    // Held for as long as the app: dropping one would end its listening.
+    _listening: Vec<Listening>,
+}
+
+/// Handles on a host's rooms: what admin, tests and embedders look at. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    /// The way in, also for pushes of an embedder: [`Intake::deliver`].
+    pub reception: Arc<Reception>,
+    /// Slots, queues and ledgers.
+    pub dispatch: Dispatch,
+    /// Receivers.
+    pub plugins: Plugins,
+    /// What happens.
+    pub events: Events,
+    metrics: Arc<crate::event::metrics::Metrics>,
+}
+
+/// Where a bound host can be reached.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Kafka listeners, in the order of the configuration.
+    pub kafka: Vec<SocketAddr>,
+    /// OTLP/HTTP listeners, likewise.
+    pub otlp: Vec<SocketAddr>,
+    /// The admin endpoint.
+    pub admin: Option<SocketAddr>,
+}
+
+impl App {
+    /// Binds every address and loads every receiver. A receiver that cannot be loaded is reported and left out; an
+    /// address that cannot be bound is an error.
+    pub async fn build(config: Config) -> Result<Self> {
+        let events = Events::new();
+        let metrics = Arc::new(crate::event::metrics::Metrics::new());
+        let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
+        let dispatch = Dispatch::new(events.clone());
+        let admission = Arc::new(Admission::new(config.admission));
+        let reception = Reception::new(admission, Decoder::new(config.decode), dispatch.clone(), events.clone());
+        let reception = Arc::new(reception.with_identity(config.otlp_identity));
+        let plugins = Plugins::new(&config.plugins, dispatch.clone(), events.clone()).map_err(anyhow::Error::msg)?;
+        let mut kafka = Vec::new();
+        for listener in config.kafka {
+            kafka.push(kafka::bind(listener).await?);
+        }
+        let mut otlp = Vec::new();
+        for listener in config.otlp {
+            otlp.push(otlp_http::bind(listener).await?);
+        }
+        let admin = admin::bind(config.admin).await?;
+        let host = Host { reception, dispatch, plugins, events, metrics };
+        std::fs::create_dir_all(&config.plugins_dir)
+            .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
+        host.plugins.load_dir(&config.plugins_dir).await;
+        let budget = Budget::new(config.request_bytes);
+        Ok(Self { kafka, otlp, admin, budget, host, drain: config.drain, _listening: listening })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            kafka: self.kafka.iter().map(kafka::Bound::local_addr).collect(),
+            otlp: self.otlp.iter().map(otlp_http::Bound::local_addr).collect(),
+            admin: Some(self.admin.local_addr()),
+        }
+    }
+
+    /// Handles that stay good while it runs.
+    pub fn host(&self) -> Host {
+        self.host.clone()
+    }
+
+    /// Serves until `shutdown`, then ends in order: doors answer what they have read, queues drain, receivers stop.
+    /// Each stage has the configured drain time at most.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
+        let (stop_doors, doors_stopped) = watch::channel(false);
+        let mut doors = JoinSet::new();
+        for bound in self.kafka {
+            let stop = told(doors_stopped.clone());
+            doors.spawn(bound.serve(self.host.reception.clone(), self.budget.clone(), self.host.events.clone(), stop));
+        }
+        for bound in self.otlp {
+            let stop = told(doors_stopped.clone());
+            doors.spawn(bound.serve(self.host.reception.clone(), self.budget.clone(), self.host.events.clone(), stop));
+        }
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let mut office = JoinSet::new();
+        let source: Arc<dyn StatusSource> = Arc::new(self.host.clone());
+        office.spawn(self.admin.serve(source, self.host.metrics.clone(), told(admin_stopped)));
+        let sweeper = tokio::spawn(sweep(self.host.reception.clone()));
+
+        shutdown.await;
+        tracing::info!("shutting down: answering what was read, then draining the queues");
+        let _ = stop_doors.send(true);
+        while doors.join_next().await.is_some() {}
+        sweeper.abort();
+        self.host.drain(self.drain).await;
+        let _ = stop_admin.send(true);
+        while office.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Ends when the channel says so, or when its sender is gone.
+fn told(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Tells receivers of clients that fell silent, until aborted.
+async fn sweep(reception: Arc<Reception>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        reception.sweep(Instant::now());
+    }
+}
+
+impl Host {
+    /// Lets every slot deliver what it holds, then stops the receivers; says what was left.
+    async fn drain(&self, patience: Duration) {
+        if !self.plugins.shutdown(patience).await {
+            tracing::warn!(
+                "not everything ended within {patience:?}; what could not be delivered is left in the queues"
+            );
+        }
+        for slot in self.dispatch.slots().iter() {
+            let ledger = slot.ledger();
+            tracing::info!(plugin = %slot.name(), "{ledger}");
+        }
+    }
+}
+
+impl StatusSource for Host {
+    fn plugins(&self) -> serde_json::Value {
+        serde_json::to_value(self.plugins.status()).unwrap_or_default()
+    }
+
+    fn door(&self) -> serde_json::Value {
+        serde_json::to_value(self.reception.ledger()).unwrap_or_default()
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.plugins.status().iter().find(|plugin| plugin.state == State::Loading) {
+            Some(plugin) => Err(format!("plugin `{}` is being loaded", plugin.name)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[allow(unused_imports, reason = "named in the documentation of `Host`")]
+use Intake as _;

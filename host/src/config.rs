@@ -1,1 +1,197 @@
-//! stub
+//! What is meant: checked values, one sub-configuration owned by each room.
+//!
+//! [`file::Written`] is what was written; [`Config::mean`] is the one conversion, and all refusals are in it.
+
+pub mod file;
+pub mod standard;
+pub mod units;
+pub mod words;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::decode::IdentityRule;
+use crate::{admin, admission, decode, listener, plugin};
+use file::{Log, OtlpIdentity, Protocol, Written, WrittenTemporality};
+
+/// Everything `barnabas serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Kafka listeners.
+    pub kafka: Vec<listener::kafka::Config>,
+    /// OTLP/HTTP listeners.
+    pub otlp: Vec<listener::otlp_http::Config>,
+    /// Bytes of requests in flight, over all listeners.
+    pub request_bytes: usize,
+    /// Who is asked for what.
+    pub admission: admission::Config,
+    /// Which resource attributes say who sent an OTLP push.
+    pub otlp_identity: IdentityRule,
+    /// Caps on decompression.
+    pub decode: decode::Config,
+    /// The admin endpoint.
+    pub admin: admin::Config,
+    /// Directory of manifests.
+    pub plugins_dir: PathBuf,
+    /// Where receivers run.
+    pub plugins: plugin::Config,
+    /// How long shutdown may take.
+    pub drain: Duration,
+    /// Log format and level.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads and checks a file; without one, the defaults.
+    pub fn load(path: Option<&Path>) -> Result<(Written, Self)> {
+        let mut written = match path {
+            None => Written::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+                words::read(path, &text)?
+            }
+        };
+        let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
+        written.plugins_dir = base.join(&written.plugins_dir);
+        written.data_dir = base.join(&written.data_dir);
+        let name = path.map_or_else(|| "the built-in configuration".into(), |p| p.display().to_string());
+        let config = Self::mean(&written).with_context(|| name)?;
+        Ok((written, config))
+    }
+
+    /// From what was written to what is meant.
+    pub fn mean(written: &Written) -> Result<Self> {
+        distinct("listener", written.listeners.iter().map(|l| &l.name))?;
+        distinct("subscription", written.subscriptions.iter().map(|s| &s.name))?;
+        ensure!(
+            written.node_id >= 0,
+            "`node-id` is {}: Kafka clients push only to nodes of id 0 or more",
+            written.node_id
+        );
+        ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
+        let drain = written.limits.drain.0;
+        Ok(Self {
+            kafka: listeners(written, Protocol::KafkaPlaintext, kafka)?,
+            otlp: listeners(written, Protocol::OtlpHttp, otlp)?,
+            request_bytes: written.limits.request_bytes.0,
+            admission: admission(written)?,
+            otlp_identity: identity(&written.otlp_identity),
+            decode: decode::Config {
+                max_output: written.limits.decompressed_bytes.0,
+                ratio: written.limits.decompression_ratio,
+            },
+            admin: admin::Config::new(written.admin.bind),
+            plugins_dir: written.plugins_dir.clone(),
+            plugins: plugin::Config { data_dir: Some(written.data_dir.clone()), ..plugin::Config::default() },
+            drain,
+            log: written.log.clone(),
+        })
+    }
+}
+
+/// The configuration as TOML that [`Config::load`] reads back.
+pub fn print(written: &Written) -> Result<String> {
+    toml::to_string(written).context("the configuration cannot be written as TOML")
+}
+
+/// Names are used in metrics and messages: each once.
+fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        ensure!(!name.is_empty(), "a `[[{what}]]` has an empty name: give it one");
+        ensure!(seen.insert(name), "two `[[{what}]]` are called `{name}`: rename one");
+    }
+    Ok(())
+}
+
+/// The listeners of one protocol, each made by `make`.
+fn listeners<T>(
+    written: &Written,
+    protocol: Protocol,
+    make: fn(&Written, &file::Listener) -> Result<T>,
+) -> Result<Vec<T>> {
+    let wanted = written.listeners.iter().filter(|l| l.protocol == protocol);
+    wanted.map(|l| make(written, l)).collect()
+}
+
+fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka::Config> {
+    let limits = &written.limits;
+    let config = listener::kafka::Config {
+        name: listener.name.as_str().into(),
+        bind: listener.bind,
+        advertised: listener.advertised.as_deref().map(|text| host_and_port(&listener.name, text)).transpose()?,
+        node_id: written.node_id,
+        cluster_id: written.cluster_id.as_str().into(),
+        max_frame: limits.push_bytes.0.saturating_add(64 << 10),
+        max_connections: limits.connections,
+        idle: limits.idle.0,
+        slow_frame: limits.slow_request.0,
+        drain: limits.drain.0,
+        ..listener::kafka::Config::new("", listener.bind)
+    };
+    config.check().map_err(anyhow::Error::msg)?;
+    Ok(config)
+}
+
+fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_http::Config> {
+    if listener.advertised.is_some() {
+        bail!("listener `{}`: `advertised` is for Kafka: an OTLP client is told no address; remove it", listener.name);
+    }
+    let limits = &written.limits;
+    Ok(listener::otlp_http::Config {
+        name: listener.name.as_str().into(),
+        bind: listener.bind,
+        max_body: limits.push_bytes.0,
+        max_connections: limits.connections,
+        head: limits.slow_request.0,
+        body: limits.slow_request.0,
+        idle: limits.idle.0,
+        drain: limits.drain.0,
+        ..listener::otlp_http::Config::default()
+    })
+}
+
+fn host_and_port(name: &str, text: &str) -> Result<(String, u16)> {
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+    let (host, port) =
+        parts.with_context(|| format!("listener `{name}`: `advertised` is `{text}`: write `host:port`"))?;
+    Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
+}
+
+fn identity(written: &OtlpIdentity) -> IdentityRule {
+    IdentityRule {
+        instance_id: written.client_instance_id.clone(),
+        client_id: written.client_id.clone(),
+        software_name: written.software_name.clone(),
+        software_version: written.software_version.clone(),
+    }
+}
+
+fn admission(written: &Written) -> Result<admission::Config> {
+    let rules = written.subscriptions.iter().map(|subscription| {
+        let matches: Vec<_> = subscription.matches.clone().into_iter().collect();
+        let interval = u64::try_from(subscription.interval.0.as_millis()).unwrap_or(u64::MAX);
+        admission::SubscriptionRule::new(&subscription.name, subscription.metrics.clone(), Some(interval), &matches)
+            .map_err(anyhow::Error::msg)
+    });
+    Ok(admission::Config {
+        subscriptions: rules.collect::<Result<_>>()?,
+        delta: written.temporality == WrittenTemporality::Delta,
+        max_wire: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
+        capacity: written.limits.clients,
+        ..admission::Config::default()
+    })
+}
+
+/// One sentence a listener: what clients that connect to it are told as this host's address.
+pub fn told_addresses(config: &Config) -> Vec<String> {
+    config.kafka.iter().map(told_address).collect()
+}
+
+fn told_address(listener: &listener::kafka::Config) -> String {
+    format!("listener `{}` on {}: clients are told {}", listener.name, listener.bind, listener.tells())
+}

@@ -1,14 +1,27 @@
 //! From bytes on the wire to a checked payload: decompression under caps, then a walk over OTLP.
 //!
-//! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this room can make; else a `Refusal`. Bounded by caps on
-//! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O.
+//! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this room can make; else a [`Refusal`]. Bounded by caps on
+//! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O, guesses no codec.
+
+mod decompress;
+mod identity;
+mod limits;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use barnabas_otlp::walk::{self, CheckError, Summary};
 use bytes::Bytes;
 
-use crate::push::{Client, PushId, WayIn};
+use crate::admission::{Admitted, Refusal};
+use crate::push::{Client, Codec, Push, PushId, WayIn};
+use decompress::{Stop, WINDOW, with_scratch};
+
+pub use identity::IdentityRule;
+pub use limits::Config;
 
 /// How the sums of a push relate to time, as its points say.
 pub use barnabas_otlp::walk::Temporality;
@@ -38,6 +51,95 @@ pub struct Payload {
     points: u32,
     temporality: Temporality,
     repaired: u32,
+}
+
+/// The room's only door. Shared by all threads; contexts and buffers are each thread's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decoder {
+    config: Config,
+}
+
+impl Decoder {
+    /// A decoder with these caps.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Decompresses and checks.
+    pub fn decode(&self, admitted: Admitted) -> Result<Decoded, Refusal> {
+        let (push, codec) = admitted.into_parts();
+        if push.wire.is_empty() {
+            return Ok(Decoded::Empty);
+        }
+        let checked = match codec {
+            Codec::None => self.plain(&push.wire)?,
+            _ => self.compressed(codec, &push.wire)?,
+        };
+        Ok(match checked {
+            None => Decoded::Empty,
+            Some((bytes, summary)) => Decoded::Payload(Payload::new(push, bytes, summary)),
+        })
+    }
+
+    /// The wire bytes themselves, copied only to be repaired.
+    fn plain(&self, wire: &Bytes) -> Result<Option<(Bytes, Summary)>, Refusal> {
+        if wire.len() > self.config.max_output {
+            return Err(self.config.exceeded(Codec::None, wire.len()));
+        }
+        let summary = walk::check(wire).map_err(not_otlp)?;
+        if summary.bad_strings == 0 {
+            return Ok(Some((wire.clone(), summary)));
+        }
+        let mut mended = wire.to_vec();
+        walk::repair(&mut mended);
+        Ok(Some((mended.into(), summary)))
+    }
+
+    fn compressed(&self, codec: Codec, wire: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+        let limit = self.config.limit(wire.len());
+        with_scratch(codec, wire, limit, |unpacked| {
+            let bytes = unpacked.map_err(|stop| match stop {
+                Stop::Limit => self.config.exceeded(codec, wire.len()),
+                Stop::Window => {
+                    Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
+                }
+                Stop::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
+            })?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            let summary = walk::check(bytes).map_err(not_otlp)?;
+            if summary.bad_strings > 0 {
+                walk::repair(bytes);
+            }
+            // Copied out, so that the buffer stays with the thread and a queued payload holds no spare room.
+            Ok(Some((Bytes::copy_from_slice(bytes), summary)))
+        })
+    }
+}
+
+fn not_otlp(error: CheckError) -> Refusal {
+    Refusal::InvalidRecord(error.to_string().into())
+}
+
+impl Payload {
+    fn new(push: Push, bytes: Bytes, summary: Summary) -> Self {
+        Self {
+            id: PushId::of(&push),
+            client: push.client,
+            way_in: push.way_in,
+            received_at: push.received_at,
+            terminating: push.terminating,
+            push_interval: push.push_interval,
+            node_id: push.node_id,
+            trace_parent: push.trace_parent,
+            bytes,
+            wire_len: push.wire.len(),
+            points: summary.points,
+            temporality: summary.temporality,
+            repaired: summary.bad_strings,
+        }
+    }
 }
 
 #[allow(missing_docs, reason = "each names a field that `Push` documents, or says below what it adds")]

@@ -3,6 +3,8 @@
 //! Rooms emit, and never learn who listens. Names and payloads follow KafkaJS' instrumentation events. Listeners are
 //! called in place, on the emitting thread: they count, copy or write, and never wait.
 
+pub mod log;
+pub mod metrics;
 mod payload;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -6,6 +6,7 @@ mod door;
 mod reception;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::admission::Refusal;
@@ -17,6 +18,14 @@ pub use reception::Reception;
 /// One connection of a door, unique in the life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+impl ConnectionId {
+    /// One that no other connection of any door has had.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// What a client is asked for (the answer to GetTelemetrySubscriptions).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,1 +1,29 @@
-//! stub
+//! Receivers: from a manifest and an artifact to instances that take batches.
+//!
+//! In: manifests, and batches leased from slots. Out: batches settled. Bounded by each receiver's limits; guests run on
+//! a runtime of their own, so nothing in here can hold up a client. `compile → link → instantiate` are three lifetimes
+//! and three types ([`Code`](cache::Code), [`Artifact`](artifact::Artifact), [`Instance`](instance::Instance)), and the
+//! cheap one is thrown away on any doubt.
+
+pub mod artifact;
+pub mod cache;
+pub mod digest;
+pub mod engine;
+pub mod generation;
+pub mod instance;
+pub mod limits;
+pub mod manifest;
+pub mod meter;
+pub mod registry;
+pub mod runtime;
+pub mod status;
+pub mod trial;
+pub mod vitals;
+mod worker;
+
+#[cfg(test)]
+mod testing;
+
+pub use manifest::Manifest;
+pub use registry::{Config, LoadResult, Plugins};
+pub use status::{Serving, State, Status};

@@ -4,6 +4,7 @@
 
 mod codec;
 mod id;
+pub mod sample;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

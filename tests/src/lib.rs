@@ -1,1 +1,31 @@
+//! The harness of the system tests and of the demo: real clients, a real sink, and a host that is started and ended
+//! on purpose.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a harness ends the test where it stands when something it needs is not there"
+)]
 
+pub mod books;
+pub mod command;
+pub mod guests;
+pub mod host;
+pub mod librdkafka;
+pub mod raw;
+pub mod sink;
+pub mod vectors;
+
+use std::time::Duration;
+
+/// Waits until `ready` gives something, at most `patience`; else says what was waited for.
+pub async fn eventually<T>(what: &str, patience: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + patience;
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited {patience:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}

@@ -1,1 +1,156 @@
-fn main() {}
+//! The project's own commands. Each builds what it needs, says what it does and how long it took, and ends with the
+//! status of the last thing it ran.
+
+mod guests;
+mod project;
+mod step;
+mod wasm_target;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+use guests::Which;
+use project::Project;
+use wasm_target::Reach;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  demo [--for 20s] [...]        builds host and receivers, starts them with a real librdkafka producer and consumer and
+                                an OTLP sink, and shows what arrives; further words go to the demo itself
+  test [--both-targets] [...]   builds the receivers from source and runs every test of the workspace; further words go
+                                to `cargo test`
+  prove <name> [--rounds n]     runs one proof of the tests in full (1000 rounds when nothing is said); without a name
+                                lists the proofs
+  guests [--both-targets]       builds the plugins and the tests' guests for each Wasm target that is present
+  plugins [--both-targets]      builds the plugins alone
+
+Built guests stand in <target>/guests/wasip2 and <target>/guests/unknown. With --both-targets a Wasm target that is
+missing is fetched: by rustup, else from Debian's packages where we may install them.
+";
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(mut words: Vec<String>) -> Result<ExitCode> {
+    if words.is_empty() || words.iter().any(|word| word == "--help" || word == "-h") {
+        print!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let command = words.remove(0);
+    let project = Project::find()?;
+    match command.as_str() {
+        "demo" => demo(&project, &words),
+        "test" => test(&project, words),
+        "prove" => prove(&project, words),
+        "guests" => build_only(&project, Which::All, words),
+        "plugins" => build_only(&project, Which::Plugins, words),
+        other => bail!("there is no command `{other}`; run `cargo xtask --help`"),
+    }
+}
+
+/// Whether a word stands among the others, taken out.
+fn take_flag(words: &mut Vec<String>, flag: &str) -> bool {
+    let before = words.len();
+    words.retain(|word| word != flag);
+    words.len() < before
+}
+
+fn reach(words: &mut Vec<String>) -> Reach {
+    if take_flag(words, "--both-targets") { Reach::Both } else { Reach::WhatIsThere }
+}
+
+fn build_only(project: &Project, which: Which, mut words: Vec<String>) -> Result<ExitCode> {
+    let reach = reach(&mut words);
+    if let Some(word) = words.first() {
+        bail!("`{word}` is not understood here; run `cargo xtask --help`");
+    }
+    for built in guests::build(project, which, reach)? {
+        built.print()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
+    let built = guests::build(project, Which::Plugins, Reach::WhatIsThere)?;
+    let guests = &built.first().context("at least one Wasm target was built for")?.folder;
+    let mut build = project.cargo();
+    step::run("build the host and the demo", build.args(["build", "--package=barnabas-host", "--bin=barnabas"]))?;
+    let mut demo = project.cargo();
+    demo.args(["run", "--package=barnabas-tests", "--bin=demo", "--"]).args(words);
+    demo.env("BARNABAS_GUESTS", guests).env("BARNABAS", project.target.join("debug/barnabas"));
+    // The demo takes our place, so that Ctrl-C reaches it and its exit status is ours.
+    step::become_it(demo)
+}
+
+fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
+    let reach = reach(&mut words);
+    let built = guests::build(project, Which::All, reach)?;
+    let mut first = true;
+    for built in &built {
+        let mut test = project.cargo();
+        // What does not load guests need not run again for the second target.
+        let packages = if first { "--workspace" } else { "--package=barnabas-tests" };
+        test.args(["test", packages]).args(&words).env("BARNABAS_GUESTS", &built.folder);
+        step::run(&format!("cargo test {packages}, guests of {}", built.target.triple()), &mut test)?;
+        first = false;
+    }
+    println!("all tests passed, with guests of {}", guests::names(&built));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A proof is a test in a module `proofs` of the tests: few rounds there, as many as asked here, by the same code.
+fn prove(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
+    let rounds = take_value(&mut words, "--rounds")?.unwrap_or_else(|| "1000".to_owned());
+    rounds.parse::<u64>().map_err(|_| anyhow::anyhow!("`--rounds {rounds}` is not a number"))?;
+    let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
+    let guests = &built.first().context("at least one Wasm target was built for")?.folder;
+    let mut test = project.cargo();
+    test.args(["test", "--package=barnabas-tests"]).env("BARNABAS_GUESTS", guests).env("BARNABAS_ROUNDS", &rounds);
+    let Some(name) = words.first() else {
+        step::run("list the proofs", test.args(["proofs::", "--", "--list"]))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let filter = format!("proofs::{name}");
+    refuse_unknown_proof(project, &filter)?;
+    step::run(
+        &format!("prove {name}, {rounds} rounds"),
+        test.args([&filter, "--", "--nocapture", "--test-threads=1"]),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A filter that matches nothing would pass.
+fn refuse_unknown_proof(project: &Project, filter: &str) -> Result<()> {
+    let mut list = project.cargo();
+    list.args(["test", "--quiet", "--package=barnabas-tests", filter, "--", "--list"]);
+    let listed = step::output(&mut list)?;
+    if !listed.lines().any(|line| line.contains(filter)) {
+        bail!("no proof is called so; `cargo xtask prove` lists them");
+    }
+    Ok(())
+}
+
+fn take_value(words: &mut Vec<String>, flag: &str) -> Result<Option<String>> {
+    let Some(at) = words.iter().position(|word| word == flag) else { return Ok(None) };
+    if at + 1 == words.len() {
+        bail!("`{flag}` needs a value; run `cargo xtask --help`");
+    }
+    words.remove(at);
+    Ok(Some(words.remove(at)))
+}
+
+/// A command in the project's folder.
+fn command(program: impl AsRef<std::ffi::OsStr>, project: &Project) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(&project.root);
+    command
+}

@@ -4,6 +4,7 @@
 //! once the lock is released. Bounded by the closed list of causes in [`cause`]. Never holds a push.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::event::{Events, Payload, Term, Topic};
@@ -107,6 +108,19 @@ impl Ledger {
             Term::DeadLettered(cause) => self.dead_lettered.entry(cause).or_default(),
             Term::Shed(cause) => self.shed.entry(cause).or_default(),
         }
+    }
+}
+
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} accepted = {} delivered + {} in flight + {} queued",
+            self.accepted.pushes, self.delivered.pushes, self.in_flight.pushes, self.queued.pushes
+        )?;
+        let dead = self.dead_lettered.iter().map(|(cause, tally)| (tally, "dead-lettered", cause));
+        let shed = self.shed.iter().map(|(cause, tally)| (tally, "shed", cause));
+        dead.chain(shed).try_for_each(|(tally, term, cause)| write!(f, " + {} {term} ({cause})", tally.pushes))
     }
 }
 

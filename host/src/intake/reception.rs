@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime};
 use super::door::DoorBook;
 use super::{ConnectionId, DoorLedger, Intake, Receipt, Subscription};
 use crate::admission::{Admission, Admitted, Refusal};
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Decoded, Decoder, IdentityRule};
 use crate::dispatch::Dispatch;
 use crate::event::{Events, Payload, Topic};
 use crate::push::{Client, Departed, GoneReason, Push, WayIn};
@@ -21,12 +21,19 @@ pub struct Reception {
     dispatch: Dispatch,
     events: Events,
     book: DoorBook,
+    identity: IdentityRule,
 }
 
 impl Reception {
     /// Joins the three rooms.
     pub fn new(admission: Arc<Admission>, decoder: Decoder, dispatch: Dispatch, events: Events) -> Self {
-        Self { admission, decoder, dispatch, events, book: DoorBook::default() }
+        let (book, identity) = (DoorBook::default(), IdentityRule::default());
+        Self { admission, decoder, dispatch, events, book, identity }
+    }
+
+    /// Says which resource attributes name the client of an OTLP push.
+    pub fn with_identity(self, identity: IdentityRule) -> Self {
+        Self { identity, ..self }
     }
 
     /// Forgets clients that were not heard of for too long, and tells the slots. The application calls it every second.
@@ -60,13 +67,17 @@ impl Reception {
     }
 
     fn take_in(&self, admitted: Admitted, told: &Told<'_>) -> Result<Receipt, Refusal> {
-        let Decoded::Payload(payload) = self.decoder.decode(admitted)? else { return Ok(Receipt::Empty) };
+        let Decoded::Payload(mut payload) = self.decoder.decode(admitted)? else { return Ok(Receipt::Empty) };
+        if told.way_in == WayIn::OtlpHttp {
+            payload = payload.identified(&self.identity);
+        }
+        let client = payload.client().clone();
         let (points, size, wire, repaired) =
             (payload.points(), payload.bytes().len(), payload.wire_len(), payload.repaired());
         let receipt = self.dispatch.dispatch(payload);
         if let Receipt::Accepted(slots) = receipt {
             self.events.emit(Topic::PushAccepted, || Payload::PushAccepted {
-                client: told.client.clone(),
+                client,
                 way_in: told.way_in,
                 points,
                 size,

@@ -1,0 +1,86 @@
+//! Whatever the bytes of a frame: it is read without a fault, or refused; what was read lies within the frame; and
+//! every answer is a whole frame within its bound.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+
+#[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
+#[path = "../../host/src"]
+mod host {
+    pub mod push;
+    pub mod listener {
+        pub mod kafka {
+            pub mod api;
+            pub mod api_versions;
+            pub mod find_coordinator;
+            pub mod metadata;
+            pub mod request;
+            pub mod telemetry;
+            pub mod wire;
+        }
+    }
+}
+// The modules name each other from the root of their crate.
+use host::listener::kafka::{api, api_versions, find_coordinator, metadata, request, telemetry};
+pub(crate) use host::push;
+
+use api::Api;
+use push::Codec;
+use request::{Body, Request, parse};
+
+fuzz_target!(|frame: &[u8]| {
+    let Ok(request) = parse(frame) else { return };
+    let answer = answer(&request, frame);
+    let (len, rest) = answer.split_first_chunk::<4>().expect("a length");
+    assert_eq!(u32::from_be_bytes(*len) as usize, rest.len());
+    assert_eq!(rest[..4], request.head.correlation.to_be_bytes());
+});
+
+fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
+    let Request { head, body } = request;
+    if let Some(id) = head.client_id {
+        within(frame, id);
+    }
+    match body {
+        Body::UnspokenApiVersions => api_versions::write_unspoken(head.correlation),
+        Body::ApiVersions(software) => {
+            for text in software.iter().flat_map(|s| [s.name, s.version]) {
+                within(frame, text);
+                assert!(api_versions::known(text).is_none_or(|known| known.as_bytes() == text && text.len() < 256));
+            }
+            api_versions::write(head.correlation, head.version, &Api::ALL)
+        }
+        Body::Metadata(topics) => {
+            topics.iter().filter_map(|topic| topic.name).for_each(|name| within(frame, name));
+            let cluster = metadata::Cluster { id: "cluster", node_id: 1, host: "host", port: 9092 };
+            let answer = metadata::write(head, &cluster, topics);
+            assert!(answer.len() <= topics.answer_bound() + 128, "{} over {}", answer.len(), topics.answer_bound());
+            answer
+        }
+        Body::FindCoordinator => find_coordinator::write(head),
+        Body::GetTelemetrySubscriptions(instance_id) => telemetry::write_subscription(
+            head.correlation,
+            &telemetry::Subscription {
+                instance_id: *instance_id,
+                id: 1,
+                codecs: &Codec::OFFERED,
+                push_interval: Duration::from_secs(60),
+                max_bytes: 1 << 20,
+                delta: false,
+                metrics: &["*"],
+            },
+        ),
+        Body::PushTelemetry(push) => {
+            within(frame, push.metrics);
+            telemetry::write_push(head.correlation, api::NONE)
+        }
+    }
+}
+
+/// The part is a part of the whole: it can become a slice of it without a copy.
+fn within(whole: &[u8], part: &[u8]) {
+    let (whole, part) = (whole.as_ptr_range(), part.as_ptr_range());
+    assert!(part.start == part.end || (whole.start <= part.start && part.end <= whole.end));
+}

@@ -1,0 +1,20 @@
+//! The smallest useful receiver: how many points each client pushes, on the log.
+
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, log, register};
+
+struct Tally;
+
+impl Receiver for Tally {
+    type Settings = NoSettings;
+
+    fn start(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
+        batch.pushes().for_each(|push| log::info!("{} points of {:?}", push.points(), push.client_id()));
+        Ok(())
+    }
+}
+
+register!(Tally);

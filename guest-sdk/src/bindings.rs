@@ -1,0 +1,9 @@
+//! Bindings of `wit/`, generated. In goes the contract, out come the calls to the host and the exports that
+//! [`register!`](crate::register) makes. The only unsafe code of the SDK; no author ever sees it.
+
+wit_bindgen::generate!({
+    path: "../wit",
+    world: "receiver",
+    pub_export_macro: true,
+    default_bindings_module: "::barnabas_sdk::__private::bindings",
+});

@@ -1,0 +1,111 @@
+//! A URL, in the three parts that `wasi:http` wants.
+
+use std::str::FromStr;
+
+/// An `http` or `https` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// `https` rather than `http`.
+    pub tls: bool,
+    /// Host and, where the URL has one, port, as written.
+    pub authority: String,
+    /// Path and query, at least `/`. A fragment is never sent.
+    pub path: String,
+}
+
+impl Url {
+    /// Host and port, the default port included: how grants are written.
+    pub fn host_and_port(&self) -> String {
+        let default = if self.tls { 443 } else { 80 };
+        match self.port() {
+            Some(_) => self.authority.clone(),
+            None => format!("{}:{default}", self.authority.trim_end_matches(':')),
+        }
+    }
+
+    fn port(&self) -> Option<&str> {
+        // A colon inside the brackets of an IPv6 address does not begin a port.
+        let after_host = self.authority.rsplit(']').next()?;
+        let (_, port) = after_host.rsplit_once(':')?;
+        (!port.is_empty()).then_some(port)
+    }
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = |cause: &str| format!("`{text}` is not a URL that can be asked: {cause}");
+        let (scheme, rest) =
+            text.split_once("://").ok_or_else(|| refused("it begins with neither http:// nor https://"))?;
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err(refused("its scheme is neither http nor https")),
+        };
+        let rest = rest.split('#').next().unwrap_or_default();
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(end);
+        if authority.contains('@') {
+            return Err(refused("credentials belong in a header, not in the URL"));
+        }
+        if authority.is_empty() || authority.starts_with(':') {
+            return Err(refused("it names no host"));
+        }
+        if rest.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+            return Err(refused("it holds white space; write it as %20"));
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let url = Self { tls, authority: authority.to_owned(), path };
+        match url.port() {
+            Some(port) if port.parse::<u16>().is_err() => Err(refused("its port is not a number up to 65535")),
+            _ => Ok(url),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Url;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_url_falls_into_its_parts() {
+        let whole = url("https://sink.example:4318/v1/metrics?tenant=a#part");
+        assert_eq!(
+            whole,
+            Url { tls: true, authority: "sink.example:4318".into(), path: "/v1/metrics?tenant=a".into() }
+        );
+        assert_eq!(url("HTTP://sink").path, "/");
+        assert_eq!(url("http://sink?x=1").path, "/?x=1");
+    }
+
+    #[test]
+    fn a_grant_names_the_default_port_too() {
+        assert_eq!(url("https://sink/x").host_and_port(), "sink:443");
+        assert_eq!(url("http://sink:8080").host_and_port(), "sink:8080");
+        assert_eq!(url("http://[::1]").host_and_port(), "[::1]:80");
+        assert_eq!(url("http://[::1]:4318/").host_and_port(), "[::1]:4318");
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_refused_in_words() {
+        for (text, cause) in [
+            ("sink:4318", "neither http:// nor https://"),
+            ("ftp://sink", "scheme"),
+            ("http:///path", "no host"),
+            ("http://:80/", "no host"),
+            ("http://me:secret@sink/", "credentials"),
+            ("http://sink:port/", "port"),
+            ("http://sink:99999/", "port"),
+            ("http://sink/a b", "white space"),
+            ("http://sink/\r\nx: y", "white space"),
+        ] {
+            let refusal = text.parse::<Url>().unwrap_err();
+            assert!(refusal.contains(cause), "{text}: {refusal}");
+        }
+    }
+}

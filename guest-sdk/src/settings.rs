@@ -1,0 +1,89 @@
+//! Settings: JSON text in, the author's type out, or a sentence that names the key.
+
+use serde::de::DeserializeOwned;
+
+/// Reads the settings the operator wrote. The text is what the host made of a file the operator knows, so the error
+/// names the key and never a line or column.
+pub(crate) fn parse<S: DeserializeOwned>(json: &str) -> Result<S, String> {
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let settings = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
+    reader.end().map_err(|error| format!("the settings are not one JSON object: {}", without_place(&error)))?;
+    Ok(settings)
+}
+
+fn sentence(error: serde_path_to_error::Error<serde_json::Error>) -> String {
+    let path = error.path().to_string();
+    let cause = without_place(error.inner());
+    match path.as_str() {
+        "." | "?" => format!("the settings are wrong: {cause}"),
+        key => format!("the setting `{key}` is wrong: {cause}"),
+    }
+}
+
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.rfind(" at line ") {
+        Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::NoSettings;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Example {
+        endpoint: String,
+        #[serde(default)]
+        limits: Limits,
+    }
+
+    #[derive(Debug, Default, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Limits {
+        bytes: u32,
+    }
+
+    fn refusal(json: &str) -> String {
+        parse::<Example>(json).unwrap_err()
+    }
+
+    #[test]
+    fn good_settings_are_read() {
+        let example: Example = parse(r#"{"endpoint": "here", "limits": {"bytes": 7}}"#).unwrap();
+        assert_eq!((example.endpoint.as_str(), example.limits.bytes), ("here", 7));
+        parse::<NoSettings>("{}").unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_known_ones() {
+        let refusal = refusal(r#"{"endpont": "x"}"#);
+        assert_eq!(refusal, "the setting `endpont` is wrong: unknown field `endpont`, expected `endpoint` or `limits`");
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_with_its_whole_path() {
+        let refusal = refusal(r#"{"endpoint": "x", "limits": {"bytes": "many"}}"#);
+        assert_eq!(refusal, "the setting `limits.bytes` is wrong: invalid type: string \"many\", expected u32");
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        assert_eq!(refusal("{}"), "the settings are wrong: missing field `endpoint`");
+    }
+
+    #[test]
+    fn settings_for_a_receiver_without_any_are_refused() {
+        let refusal = parse::<NoSettings>(r#"{"level": 1}"#).unwrap_err();
+        assert!(refusal.contains("`level`"), "{refusal}");
+    }
+
+    #[test]
+    fn text_after_the_object_is_refused() {
+        let refusal = parse::<NoSettings>("{} {}").unwrap_err();
+        assert!(refusal.contains("not one JSON object"), "{refusal}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The host's batch, as a double: the methods of `batches.batch`, by the same rules.
+
+use barnabas_otlp::merge;
+use barnabas_otlp::walk;
+
+use super::Push;
+use crate::{Batch, GoneClient, Label, Temporality};
+
+/// What a test lends to a receiver. Made by [`batch`](super::batch).
+#[derive(Clone, Debug, Default)]
+pub struct HostBatch {
+    /// The pushes.
+    pub pushes: Vec<Push>,
+    /// Clients that are gone.
+    pub gone: Vec<GoneClient>,
+}
+
+/// The facts that every host of this version knows.
+const FACTS: [&str; 11] = [
+    "client_instance_id",
+    "client_id",
+    "client_software_name",
+    "client_software_version",
+    "client_source_address",
+    "client_source_port",
+    "principal",
+    "node_id",
+    "listener",
+    "way_in",
+    "push_id",
+];
+
+impl HostBatch {
+    /// Lends it, as the host does for one call.
+    pub fn lend(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    fn push(&self, index: u32) -> &Push {
+        self.pushes.get(index as usize).expect("an index outside the batch is a trap")
+    }
+
+    fn summary(&self, push: u32) -> walk::Summary {
+        walk::check(&self.push(push).bytes).expect("a host lends only pushes that it has checked: give valid OTLP")
+    }
+}
+
+/// The contract's methods, as the generated bindings have them.
+#[allow(missing_docs, reason = "documented in `wit/batches.wit` and, for authors, on `Batch` and `Push`")]
+impl HostBatch {
+    pub(crate) fn len(&self) -> u32 {
+        u32::try_from(self.pushes.len()).expect("a test makes fewer than 2^32 pushes")
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.pushes.iter().map(|push| push.bytes.len() as u64).sum()
+    }
+
+    pub(crate) fn bytes(&self, push: u32) -> Vec<u8> {
+        self.push(push).bytes.clone()
+    }
+
+    pub(crate) fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
+        if let Some(unknown) = labels.iter().find(|label| !FACTS.contains(&label.fact.as_str())) {
+            return Err(format!("no fact is called `{}`; there are {}", unknown.fact, FACTS.join(", ")));
+        }
+        let mut request = Vec::new();
+        for (index, push) in (0..).zip(&self.pushes) {
+            let values: Vec<_> = labels.iter().map(|label| self.fact(index, &label.fact)).collect();
+            let present = labels.iter().zip(&values).filter_map(|(label, value)| {
+                let value = value.as_deref()?;
+                Some(merge::Label { attribute: &label.attribute, value, when_absent: label.when_absent })
+            });
+            merge::append(&mut request, &push.bytes, &present.collect::<Vec<_>>());
+        }
+        Ok(request)
+    }
+
+    pub(crate) fn client_instance_id(&self, push: u32) -> Option<String> {
+        self.push(push).client_instance_id.clone()
+    }
+
+    pub(crate) fn client_id(&self, push: u32) -> Option<String> {
+        self.push(push).client_id.clone()
+    }
+
+    pub(crate) fn software_name(&self, push: u32) -> Option<String> {
+        self.push(push).software_name.clone()
+    }
+
+    pub(crate) fn software_version(&self, push: u32) -> Option<String> {
+        self.push(push).software_version.clone()
+    }
+
+    pub(crate) fn source_address(&self, push: u32) -> Option<String> {
+        self.push(push).source_address.clone()
+    }
+
+    pub(crate) fn source_port(&self, push: u32) -> Option<u16> {
+        self.push(push).source_port
+    }
+
+    pub(crate) fn principal(&self, push: u32) -> Option<String> {
+        self.push(push).principal.clone()
+    }
+
+    pub(crate) fn push_id(&self, push: u32) -> (u64, u64) {
+        let id = self.push(push).id;
+        ((id >> 64) as u64, id as u64)
+    }
+
+    pub(crate) fn attempt(&self, push: u32) -> u32 {
+        self.push(push).attempt.max(1)
+    }
+
+    pub(crate) fn way_in(&self, push: u32) -> String {
+        self.push(push).way_in().to_owned()
+    }
+
+    pub(crate) fn terminating(&self, push: u32) -> bool {
+        self.push(push).terminating
+    }
+
+    pub(crate) fn content_type(&self, _: u32) -> String {
+        "OTLP".to_owned()
+    }
+
+    pub(crate) fn temporality(&self, push: u32) -> Temporality {
+        match self.summary(push).temporality {
+            walk::Temporality::None => Temporality::None,
+            walk::Temporality::Cumulative => Temporality::Cumulative,
+            walk::Temporality::Delta => Temporality::Delta,
+            walk::Temporality::Mixed => Temporality::Mixed,
+        }
+    }
+
+    pub(crate) fn points(&self, push: u32) -> u32 {
+        self.summary(push).points
+    }
+
+    pub(crate) fn push_interval_ms(&self, push: u32) -> Option<u32> {
+        self.push(push).push_interval_ms
+    }
+
+    pub(crate) fn received_at_unix_nanos(&self, push: u32) -> u64 {
+        self.push(push).received_at_unix_nanos
+    }
+
+    pub(crate) fn node_id(&self, push: u32) -> Option<i32> {
+        self.push(push).node_id
+    }
+
+    pub(crate) fn trace_parent(&self, push: u32) -> Option<String> {
+        self.push(push).trace_parent.clone()
+    }
+
+    pub(crate) fn fact(&self, push: u32, name: &str) -> Option<String> {
+        let of = self.push(push);
+        match name {
+            "client_instance_id" => of.client_instance_id.clone(),
+            "client_id" => of.client_id.clone(),
+            "client_software_name" => of.software_name.clone(),
+            "client_software_version" => of.software_version.clone(),
+            "client_source_address" => of.source_address.clone(),
+            "client_source_port" => of.source_port.map(|port| port.to_string()),
+            "principal" => of.principal.clone(),
+            "node_id" => of.node_id.map(|id| id.to_string()),
+            "listener" => of.listener.clone(),
+            "way_in" => Some(of.way_in().to_owned()),
+            "push_id" => Some(crate::PushId(of.id).to_string()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn gone(&self) -> Vec<GoneClient> {
+        self.gone.clone()
+    }
+}

@@ -1,0 +1,240 @@
+//! One configured subscription, with the bounds that KIP-714 sets.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use regex::{Regex, RegexBuilder};
+
+use crate::push::Client;
+
+/// `interval.ms` where none is given, and for clients that no subscription matches.
+pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+/// Largest `interval.ms`.
+pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
+const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
+/// Most bytes of a compiled pattern.
+const PATTERN_SIZE: usize = 1 << 20;
+
+/// A subscription: what clients that match shall push, and how often.
+#[derive(Clone, Debug)]
+pub struct SubscriptionRule {
+    pub(super) name: String,
+    pub(super) metrics: Vec<String>,
+    pub(super) interval: Duration,
+    /// All must match; none matches every client.
+    matches: Vec<(MatchKey, Regex)>,
+}
+
+/// What of a client a pattern is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchKey {
+    /// 22 characters of base64url.
+    InstanceId,
+    /// `client.id`.
+    ClientId,
+    /// From ApiVersions.
+    SoftwareName,
+    /// From ApiVersions.
+    SoftwareVersion,
+    /// IP address as Java writes it.
+    SourceAddress,
+    /// Decimal.
+    SourcePort,
+}
+
+impl SubscriptionRule {
+    /// Checks what an operator wrote. `matches` holds pairs of key and pattern; a repeated key's last pattern counts.
+    pub fn new(
+        name: &str,
+        metrics: Vec<String>,
+        interval_ms: Option<u64>,
+        matches: &[(String, String)],
+    ) -> Result<Self, String> {
+        if name.is_empty() {
+            return Err("a subscription needs a name".into());
+        }
+        let interval = interval_ms.map_or(Ok(DEFAULT_INTERVAL), |ms| interval(name, ms))?;
+        let mut patterns: Vec<(MatchKey, Regex)> = Vec::new();
+        for (key, pattern) in matches {
+            let key = key.trim().parse().map_err(|error| format!("subscription `{name}`: {error}"))?;
+            let regex = anchored(pattern.trim()).map_err(|error| format!("subscription `{name}`, {key}: {error}"))?;
+            patterns.retain(|(known, _)| *known != key);
+            patterns.push((key, regex));
+        }
+        Ok(Self { name: name.to_owned(), metrics, interval, matches: patterns })
+    }
+
+    /// What the operator calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this client shall push it. A fact that is not known matches nothing.
+    pub fn matches(&self, client: &Client) -> bool {
+        self.matches.iter().all(|(key, pattern)| key.of(client).is_some_and(|text| pattern.is_match(&text)))
+    }
+}
+
+fn interval(name: &str, ms: u64) -> Result<Duration, String> {
+    if INTERVAL_MS.contains(&ms) {
+        return Ok(Duration::from_millis(ms));
+    }
+    let (least, most) = (INTERVAL_MS.start(), INTERVAL_MS.end());
+    Err(format!("subscription `{name}`: interval.ms is {ms}; it must be from {least} to {most}"))
+}
+
+/// Matches the whole text, as Kafka's patterns do.
+fn anchored(pattern: &str) -> Result<Regex, String> {
+    if pattern.is_empty() {
+        return Err("an empty pattern matches nothing; leave the key out to match every client".into());
+    }
+    let compile = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
+    // First as written, so that the message shows what was written.
+    let sound = compile(pattern).and_then(|_| compile(&format!("^(?:{pattern})$")));
+    sound.map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
+}
+
+impl MatchKey {
+    const ALL: [Self; 6] = [
+        Self::InstanceId,
+        Self::ClientId,
+        Self::SoftwareName,
+        Self::SoftwareVersion,
+        Self::SourceAddress,
+        Self::SourcePort,
+    ];
+
+    /// KIP-714's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InstanceId => "client_instance_id",
+            Self::ClientId => "client_id",
+            Self::SoftwareName => "client_software_name",
+            Self::SoftwareVersion => "client_software_version",
+            Self::SourceAddress => "client_source_address",
+            Self::SourcePort => "client_source_port",
+        }
+    }
+
+    fn of(self, client: &Client) -> Option<String> {
+        match self {
+            Self::InstanceId => client.instance_id.map(|id| id.to_string()),
+            Self::ClientId => client.client_id.as_deref().map(str::to_owned),
+            Self::SoftwareName => client.software_name.as_deref().map(str::to_owned),
+            Self::SoftwareVersion => client.software_version.as_deref().map(str::to_owned),
+            Self::SourceAddress => client.source.map(|source| java_text(source.ip())),
+            Self::SourcePort => client.source.map(|source| source.port().to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for MatchKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for MatchKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|key| key.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            format!("`{text}` is not something to match by; known are {known}")
+        })
+    }
+}
+
+/// As `InetAddress.getHostAddress`, for which patterns are written: IPv6 without `::`, mapped IPv4 as IPv4. A scope is
+/// left out.
+fn java_text(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => uncompressed(v6),
+    }
+}
+
+fn uncompressed(address: Ipv6Addr) -> String {
+    address.segments().map(|segment| format!("{segment:x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn rule(matches: &[(&str, &str)]) -> Result<SubscriptionRule, String> {
+        let matches: Vec<_> = matches.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned())).collect();
+        SubscriptionRule::new("s", vec![], None, &matches)
+    }
+
+    fn client() -> Client {
+        Client {
+            instance_id: Some("cBrordIqXpq0qkqcvYahPA".parse().expect("an id")),
+            client_id: Some(Arc::from("billing-7")),
+            software_name: Some(Arc::from("apache-kafka-java")),
+            source: Some("[::1]:4711".parse().expect("an address")),
+            ..Client::default()
+        }
+    }
+
+    #[test]
+    fn all_keys_must_match_and_each_in_full() {
+        assert!(rule(&[]).expect("sound").matches(&client()));
+        let yes: &[&[(&str, &str)]] = &[
+            &[("client_id", "billing-.*"), ("client_source_port", "47..")],
+            &[("client_instance_id", "cBrordIqXpq0qkqcvYahPA")],
+            &[("client_source_address", "0:0:0:0:0:0:0:1")],
+            &[(" client_id ", " a|billing-7 ")],
+            &[("client_id", "never"), ("client_id", "billing-7")],
+            &[("client_id", "[^=]+")],
+        ];
+        let no: &[&[(&str, &str)]] = &[
+            &[("client_id", "billing")],
+            &[("client_id", "illing-7")],
+            &[("client_id", "b|7")],
+            &[("client_id", ".*"), ("client_software_name", "librdkafka")],
+            // Not known, so not even anything at all.
+            &[("client_software_version", ".*")],
+        ];
+        yes.iter().for_each(|matches| assert!(rule(matches).expect("sound").matches(&client()), "{matches:?}"));
+        no.iter().for_each(|matches| assert!(!rule(matches).expect("sound").matches(&client()), "{matches:?}"));
+    }
+
+    #[test]
+    fn addresses_are_written_as_java_does() {
+        let text = |address: &str| java_text(address.parse().expect("an address"));
+        assert_eq!(text("10.0.0.7"), "10.0.0.7");
+        assert_eq!(text("::ffff:10.0.0.7"), "10.0.0.7");
+        assert_eq!(text("2001:db8::A:0:1"), "2001:db8:0:0:0:a:0:1");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |matches| rule(matches).expect_err("a mistake");
+        assert!(error(&[("client_idd", "x")]).contains("client_source_port"));
+        assert!(error(&[("client_id", "")]).contains("empty pattern"));
+        assert!(error(&[("client_id", "(")]).contains("`(`"));
+        // A comment that would swallow the end of the pattern.
+        assert!(error(&[("client_id", "(?x)a#")]).contains("client_id"));
+        assert!(error(&[("client_id", "(a{1000}){1000}")]).contains("size"));
+    }
+
+    #[test]
+    fn interval_limits_obeyed() {
+        for (ms, seconds) in [(Some(100), 0.1), (Some(3_600_000), 3_600.0), (None, 300.0)] {
+            let rule = SubscriptionRule::new("s", vec![], ms, &[]).expect("within the limits");
+            assert_eq!(rule.interval.as_secs_f64(), seconds);
+        }
+    }
+
+    #[test]
+    fn interval_limits_violated() {
+        for ms in [0, 99, 3_600_001] {
+            let error = SubscriptionRule::new("s", vec![], Some(ms), &[]).expect_err("beyond the limits");
+            assert!(error.contains(&ms.to_string()) && error.contains("`s`"), "{error}");
+        }
+    }
+}

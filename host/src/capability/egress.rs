@@ -1,0 +1,257 @@
+//! Outgoing HTTP of receivers: `wasi:http` behind a guard.
+//!
+//! In: a guest's request. Out: the answer, or an [`EgressError`] that the guest can match on. A destination must be
+//! granted by name and port ([`Grants`]), and each address it resolves to is judged again at dial time; what is dialled
+//! is the judged address, never the name. Bounded: requests at a time, bytes of an answer, and every wait. One client a
+//! plugin, because connections are pooled by scheme and authority only; its grants never change, so a pooled connection
+//! was judged by the same rules as a new one. Follows no redirect, reads no proxy settings, keeps no cookies.
+//!
+//! ```
+//! use barnabas::capability::egress::Grants;
+//! let grants = Grants::parse(&["otel.example.org:4318".into()], &[]).expect("well formed");
+//! assert!(grants.allows("otel.example.org", 4318));
+//! assert!(!grants.allows("otel.example.org", 22));
+//! ```
+
+mod address;
+mod body;
+mod capture;
+mod dial;
+mod failure;
+mod grants;
+mod hooks;
+mod target;
+mod trust;
+
+#[cfg(test)]
+mod tests;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue};
+use http::{Method, Request, Response, Version};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+
+use crate::event::Events;
+use body::{Bounded, Counted, Record};
+use target::Target;
+
+pub use capture::{Captured, CapturedRequest};
+pub use dial::{Connector, Lookup, Resolve, SystemResolver};
+pub use failure::{BoxError, EgressError};
+pub use grants::Grants;
+pub use trust::Trust;
+
+/// What a guest sends.
+pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
+/// What a guest gets to read.
+pub type ResponseBody = UnsyncBoxBody<Bytes, EgressError>;
+
+/// Where granted requests go.
+#[derive(Clone, Debug)]
+pub enum EgressMode {
+    /// To their destination.
+    Send,
+    /// Nowhere: they are written down and answered with a set reply. Grants are noted, not enforced.
+    Capture(Arc<Captured>),
+}
+
+/// What a plugin's requests may cost.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Requests under way at a time, answers being read included. One more waits for `connect`, then is refused.
+    pub concurrent: usize,
+    /// Most bytes of one answer's body.
+    pub response_bytes: usize,
+    /// Waits of a guest that names none.
+    pub times: Times,
+    /// No wait is longer than this, whatever the guest names.
+    pub longest: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let times = Times {
+            connect: Some(Duration::from_secs(10)),
+            first_byte: Some(Duration::from_secs(30)),
+            between_bytes: Some(Duration::from_secs(30)),
+        };
+        Self { concurrent: 16, response_bytes: 4 << 20, times, longest: Duration::from_secs(600) }
+    }
+}
+
+/// How long to wait for what; `None` is the limit's default.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// For a connection, resolving and TLS included.
+    pub connect: Option<Duration>,
+    /// For the head of the answer, counted from when there is a connection.
+    pub first_byte: Option<Duration>,
+    /// For the next piece of its body.
+    pub between_bytes: Option<Duration>,
+}
+
+/// How an [`Egress`] differs from the usual one.
+#[derive(Clone)]
+pub struct Options {
+    /// What requests may cost.
+    pub limits: Limits,
+    /// Whose certificates are believed.
+    pub trust: Trust,
+    /// How names become addresses.
+    pub resolve: Arc<dyn Resolve>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { limits: Limits::default(), trust: Trust::default(), resolve: Arc::new(SystemResolver) }
+    }
+}
+
+struct Shared {
+    slot: Arc<str>,
+    grants: Arc<Grants>,
+    mode: EgressMode,
+    events: Events,
+    limits: Limits,
+    running: Arc<Semaphore>,
+    client: Client<Connector, Counted>,
+}
+
+/// One plugin's way out. Clones share client, pool and limits.
+#[derive(Clone)]
+pub struct Egress(Arc<Shared>);
+
+impl Egress {
+    /// With the usual limits, the platform's certificates and its resolver.
+    pub fn new(slot: Arc<str>, grants: Arc<Grants>, mode: EgressMode, events: Events) -> Self {
+        Self::with_options(slot, grants, mode, events, Options::default())
+    }
+
+    /// With others.
+    pub fn with_options(
+        slot: Arc<str>,
+        grants: Arc<Grants>,
+        mode: EgressMode,
+        events: Events,
+        options: Options,
+    ) -> Self {
+        let connector = Connector::new(grants.clone(), options.resolve, options.trust);
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(4)
+            .http1_max_buf_size(64 * 1024)
+            .build(connector);
+        let running = Arc::new(Semaphore::new(options.limits.concurrent));
+        Self(Arc::new(Shared { slot, grants, mode, events, limits: options.limits, running, client }))
+    }
+
+    /// Sends a request as far as the grants let it. Dropping the future, or the answer's body, ends the request.
+    pub async fn send(
+        &self,
+        request: Request<RequestBody>,
+        times: Times,
+    ) -> Result<Response<ResponseBody>, EgressError> {
+        let sent = Arc::new(AtomicU64::new(0));
+        let mut record = self.record(&request, sent.clone());
+        let request = request.map(|body| Counted::new(body, sent));
+        let result = match &self.0.mode {
+            EgressMode::Send => self.forward(request, times, &mut record).await,
+            EgressMode::Capture(captured) => {
+                let granted = Target::of(request.uri()).is_ok_and(|t| self.0.grants.allows(&t.host, t.port));
+                Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
+            }
+        };
+        match result {
+            Ok(response) => Ok(self.bound(response, times, record)?),
+            Err(error) => {
+                tracing::debug!(slot = %self.0.slot, %error, "outgoing request failed");
+                record.end(error.name());
+                Err(error)
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Counted>,
+        times: Times,
+        record: &mut Record,
+    ) -> Result<Response<RequestBody>, EgressError> {
+        self.prepare(&mut request)?;
+        let connect = self.longest(times.connect, self.0.limits.times.connect);
+        let permit = tokio::time::timeout(connect, self.0.running.clone().acquire_owned()).await;
+        record.permit = Some(permit.map_err(|_| EgressError::Busy)?.expect("the semaphore is never closed"));
+        let response = self.exchange(request, times).await?;
+        Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// Refuses what was not granted, and makes the Host header say what the grant was judged by.
+    fn prepare(&self, request: &mut Request<Counted>) -> Result<(), EgressError> {
+        if request.method() == Method::CONNECT {
+            return Err(EgressError::Method);
+        }
+        let target = Target::of(request.uri())?;
+        if !self.0.grants.allows(&target.host, target.port) {
+            return Err(EgressError::NotGranted { host: target.host, port: target.port });
+        }
+        let authority = request.uri().authority().ok_or(EgressError::Uri)?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| EgressError::Uri)?;
+        request.headers_mut().insert(HOST, host);
+        *request.version_mut() = Version::HTTP_11;
+        Ok(())
+    }
+
+    async fn exchange(&self, mut request: Request<Counted>, times: Times) -> Result<Response<Incoming>, EgressError> {
+        let limits = &self.0.limits.times;
+        let mut connection = capture_connection(&mut request);
+        let mut response = pin!(self.0.client.request(request));
+        tokio::select! {
+            biased;
+            early = &mut response => return early.map_err(EgressError::from),
+            () = async { drop(connection.wait_for_connection_metadata().await) } => {}
+            () = tokio::time::sleep(self.longest(times.connect, limits.connect)) => {
+                return Err(EgressError::ConnectTimeout);
+            }
+        }
+        let first_byte = self.longest(times.first_byte, limits.first_byte);
+        tokio::time::timeout(first_byte, response).await.map_err(|_| EgressError::ReadTimeout)?.map_err(Into::into)
+    }
+
+    fn bound(
+        &self,
+        response: Response<RequestBody>,
+        times: Times,
+        mut record: Record,
+    ) -> Result<Response<ResponseBody>, EgressError> {
+        let cap = self.0.limits.response_bytes;
+        if response.body().size_hint().lower() > cap as u64 {
+            let error = EgressError::ResponseTooLarge { cap };
+            record.end(error.name());
+            return Err(error);
+        }
+        record.end(response.status().as_str());
+        let between = self.longest(times.between_bytes, self.0.limits.times.between_bytes);
+        Ok(response.map(|body| Bounded::new(body, cap, between, record).boxed_unsync()))
+    }
+
+    fn longest(&self, asked: Option<Duration>, usual: Option<Duration>) -> Duration {
+        asked.or(usual).unwrap_or(self.0.limits.longest).min(self.0.limits.longest)
+    }
+
+    fn record(&self, request: &Request<RequestBody>, sent: Arc<AtomicU64>) -> Record {
+        let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        Record::new(self.0.events.clone(), self.0.slot.clone(), authority, sent)
+    }
+}

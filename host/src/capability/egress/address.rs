@@ -1,0 +1,216 @@
+//! Which addresses are public, and networks in CIDR form.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// `network/bits`; a lone address is a network of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cidr {
+    network: IpAddr,
+    bits: u8,
+}
+
+impl Cidr {
+    pub(super) fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address) {
+            (IpAddr::V4(n), IpAddr::V4(a)) => {
+                masked(n.to_bits().into(), 32, self.bits) == masked(a.to_bits().into(), 32, self.bits)
+            }
+            (IpAddr::V6(n), IpAddr::V6(a)) => {
+                masked(n.to_bits(), 128, self.bits) == masked(a.to_bits(), 128, self.bits)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The first `bits` of a number of `width` bits; the rest zero.
+fn masked(number: u128, width: u32, bits: u8) -> u128 {
+    let rest = width.saturating_sub(bits.into());
+    number.checked_shr(rest).unwrap_or(0)
+}
+
+impl FromStr for Cidr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a network such as `10.0.0.0/8` or `fd00::/8`");
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let network: IpAddr = address.trim().parse().map_err(|_| wrong())?;
+        let width = if network.is_ipv4() { 32 } else { 128 };
+        let bits = bits.map_or(Ok(width), |b| b.trim().parse().map_err(|_| wrong()))?;
+        let cidr = Self { network, bits };
+        if bits > width {
+            return Err(wrong());
+        }
+        let first = cidr.first();
+        // `10.1.2.3/8` is more often a slip of the pen than meant as `10.0.0.0/8`.
+        if first != network {
+            return Err(format!("`{text}` has bits behind its prefix: write `{first}/{bits}`, or `{network}` alone"));
+        }
+        Ok(cidr)
+    }
+}
+
+impl Cidr {
+    fn first(&self) -> IpAddr {
+        match self.network {
+            IpAddr::V4(n) => {
+                let kept = u32::MAX.checked_shl(32u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                Ipv4Addr::from_bits(n.to_bits() & kept).into()
+            }
+            IpAddr::V6(n) => {
+                let kept = u128::MAX.checked_shl(128u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                Ipv6Addr::from_bits(n.to_bits() & kept).into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.network, self.bits)
+    }
+}
+
+/// An address anywhere on the internet: not this machine, not a private network, not a cloud's metadata service, and
+/// not another way of writing one of these.
+pub(super) fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_public_v4(v4),
+        IpAddr::V6(v6) => is_public_v6(v6),
+    }
+}
+
+/// The special-purpose registry of IPv4 (RFC 6890 and after), less what is globally reachable.
+fn is_public_v4(v4: Ipv4Addr) -> bool {
+    let special = match v4.octets() {
+        [0, ..] | [10, ..] | [127, ..] => true,
+        [100, b, ..] => b & 0xc0 == 64,
+        // Link-local, and with it the metadata service of most clouds.
+        [169, 254, ..] => true,
+        [172, b, ..] => b & 0xf0 == 16,
+        [192, 168, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [192, 88, 99, _] => true,
+        [198, 18 | 19, ..] | [198, 51, 100, _] | [203, 0, 113, _] => true,
+        // Multicast, reserved, broadcast.
+        [a, ..] => a >= 224,
+    };
+    // Azure's is an otherwise ordinary address.
+    !special && v4 != Ipv4Addr::new(168, 63, 129, 16)
+}
+
+/// Global unicast (2000::/3) less its special blocks, and less every form that carries an IPv4 address that is not
+/// public itself.
+fn is_public_v6(v6: Ipv6Addr) -> bool {
+    match v6.segments() {
+        // IPv4-mapped, and NAT64's well-known prefix.
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(embedded(high, low)),
+        // 6to4.
+        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),
+        // IETF protocol assignments (Teredo, ORCHID, benchmarking), documentation.
+        [0x2001, block, ..] if block < 0x200 || block == 0xdb8 => false,
+        [0x3fff, block, ..] if block < 0x1000 => false,
+        // ISATAP.
+        [first, _, _, _, 0 | 0x200, 0x5efe, high, low] => is_global(first) && is_public_v4(embedded(high, low)),
+        [first, ..] => is_global(first),
+    }
+}
+
+fn is_global(first: u16) -> bool {
+    first & 0xe000 == 0x2000
+}
+
+fn embedded(high: u16, low: u16) -> Ipv4Addr {
+    Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_public_is_told_in_every_way_of_writing_it() {
+        let refused = [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.100.100.200",
+            "127.0.0.1",
+            "127.255.255.254",
+            "169.254.169.254",
+            "168.63.129.16",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.192",
+            "192.0.2.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.51.100.7",
+            "203.0.113.9",
+            "224.0.0.1",
+            "239.255.255.250",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2001:db8::1",
+            "3fff::1",
+            "100::1",
+            "2001::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::1",
+            "2002:7f00:1::",
+            "2002:a9fe:a9fe::1",
+            "2606:4700::5efe:a00:1",
+        ];
+        for address in refused {
+            assert!(!is_public(address.parse().unwrap()), "{address} is not public");
+        }
+    }
+
+    #[test]
+    fn the_internet_is_public() {
+        let public = [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "2606:4700::1111",
+            "2a00:1450::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
+        ];
+        for address in public {
+            assert!(is_public(address.parse().unwrap()), "{address} is public");
+        }
+    }
+
+    #[test]
+    fn networks_contain_what_their_prefix_says() {
+        let ten: Cidr = "10.0.0.0/8".parse().unwrap();
+        assert!(ten.contains("10.255.0.1".parse().unwrap()) && !ten.contains("11.0.0.1".parse().unwrap()));
+        assert!("0.0.0.0/0".parse::<Cidr>().unwrap().contains("203.0.113.1".parse().unwrap()));
+        assert!(!"::/0".parse::<Cidr>().unwrap().contains("203.0.113.1".parse().unwrap()));
+        let unique: Cidr = "fd00::/8".parse().unwrap();
+        assert!(unique.contains("fdff::1".parse().unwrap()) && !unique.contains("fc00::1".parse().unwrap()));
+        assert!("127.0.0.1".parse::<Cidr>().unwrap().contains("127.0.0.1".parse().unwrap()));
+        for wrong in ["10.0.0.0/33", "10.0.0.1/8", "fd00::1/8", "ten", "10.0.0.0/", "", "::/129"] {
+            assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        }
+    }
+}

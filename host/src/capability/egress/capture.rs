@@ -1,0 +1,111 @@
+//! Requests that go nowhere: written down and answered with a set reply.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full};
+
+use super::RequestBody;
+use super::body::Counted;
+
+/// Most bytes kept of one body.
+const MAX_BODY: usize = 1 << 20;
+/// Most requests kept; further ones are answered and counted.
+const MAX_REQUESTS: usize = 256;
+/// Most bytes kept in all.
+const MAX_BYTES: usize = 32 << 20;
+
+/// A request as the guest made it.
+#[derive(Clone, Debug)]
+pub struct CapturedRequest {
+    /// GET, POST and so on.
+    pub method: Method,
+    /// Whole.
+    pub uri: Uri,
+    /// With Host.
+    pub headers: HeaderMap,
+    /// Its beginning, if it was longer than what is kept.
+    pub body: Bytes,
+    /// How long it really was.
+    pub body_len: usize,
+    /// Whether the grants would have let it through by name (addresses are not looked up).
+    pub granted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    requests: Vec<CapturedRequest>,
+    bytes: usize,
+    dropped: usize,
+}
+
+/// What a guest would have sent.
+#[derive(Debug)]
+pub struct Captured {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    kept: Mutex<Kept>,
+}
+
+impl Default for Captured {
+    /// Answers 200 with an empty body, which an OTLP exporter takes for success.
+    fn default() -> Self {
+        Self::replying(StatusCode::OK, HeaderMap::new(), Bytes::new())
+    }
+}
+
+impl Captured {
+    /// Answers every request like this.
+    pub fn replying(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, headers, body, kept: Mutex::default() }
+    }
+
+    /// Takes what was kept so far, and how many more there were.
+    pub fn take(&self) -> (Vec<CapturedRequest>, usize) {
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        (kept.requests, kept.dropped)
+    }
+
+    pub(super) async fn answer(&self, request: Request<Counted>, granted: bool) -> Response<RequestBody> {
+        let (head, body) = request.into_parts();
+        let (body, body_len) = beginning(body).await;
+        self.keep(CapturedRequest {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            body,
+            body_len,
+            granted,
+        });
+        let reply = Full::new(self.body.clone()).map_err(|never| match never {}).boxed_unsync();
+        let mut response = Response::new(reply);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+
+    fn keep(&self, request: CapturedRequest) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.requests.len() < MAX_REQUESTS && kept.bytes + request.body.len() <= MAX_BYTES {
+            kept.bytes += request.body.len();
+            kept.requests.push(request);
+        } else {
+            kept.dropped += 1;
+        }
+    }
+}
+
+/// Reads all of it, keeps the first [`MAX_BODY`] bytes. A body that breaks off ends there.
+async fn beginning(mut body: Counted) -> (Bytes, usize) {
+    let (mut kept, mut len) = (Vec::new(), 0);
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Some(data) = frame.data_ref() {
+            let room = MAX_BODY.saturating_sub(kept.len());
+            kept.extend(data.iter().take(room));
+            len += data.len();
+        }
+    }
+    (kept.into(), len)
+}

@@ -1,0 +1,187 @@
+//! From a URI to a connection: resolve, judge every address, dial exactly a judged one, speak TLS where asked.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::Error as TlsError;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use super::target::Target;
+use super::{EgressError, Grants, Trust};
+
+/// How long one address is tried while there are others.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The addresses of a name.
+pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// How names become addresses. What it answers is not believed, only judged.
+pub trait Resolve: Send + Sync + 'static {
+    /// Looks a name up.
+    fn resolve(&self, host: &str) -> Lookup;
+}
+
+/// The platform's resolver.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemResolver;
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, host: &str) -> Lookup {
+        let host = host.to_owned();
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, 0)).await?.map(|at| at.ip()).collect()) })
+    }
+}
+
+struct Inner {
+    grants: Arc<Grants>,
+    resolve: Arc<dyn Resolve>,
+    trust: Trust,
+}
+
+/// Makes the connections of one plugin's client.
+#[derive(Clone)]
+pub struct Connector(Arc<Inner>);
+
+impl Connector {
+    /// Of these grants for good: they outlive every connection made under them.
+    pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust) -> Self {
+        Self(Arc::new(Inner { grants, resolve, trust }))
+    }
+}
+
+impl Inner {
+    async fn connect(&self, uri: &Uri) -> Result<Stream, EgressError> {
+        let target = Target::of(uri)?;
+        if !self.grants.allows(&target.host, target.port) {
+            return Err(EgressError::NotGranted { host: target.host, port: target.port });
+        }
+        let tls = if target.tls { Some(self.trust.config().await?) } else { None };
+        let tcp = dial(&self.judged(&target).await?).await?;
+        let Some(tls) = tls else {
+            return Ok(Stream(Box::new(tcp)));
+        };
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| EgressError::Uri)?;
+        let stream = TlsConnector::from(tls).connect(name, tcp).await;
+        Ok(Stream(Box::new(stream.map_err(|error| handshake(target.host, &error))?)))
+    }
+
+    /// The addresses that may be dialled: at least one.
+    async fn judged(&self, target: &Target) -> Result<Vec<SocketAddr>, EgressError> {
+        let found = match target.literal() {
+            Some(literal) => vec![literal],
+            None => self.look_up(&target.host).await?,
+        };
+        let (permitted, refused): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|address| self.grants.permits(&target.host, target.port, *address));
+        match (permitted.is_empty(), refused.first()) {
+            (false, _) => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
+            (true, Some(address)) => Err(EgressError::Prohibited { host: target.host.clone(), address: *address }),
+            (true, None) => Err(EgressError::Dns { host: target.host.clone(), reason: "it has no address".into() }),
+        }
+    }
+
+    async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
+        let found = self.resolve.resolve(host).await;
+        found.map_err(|e| EgressError::Dns { host: host.to_owned(), reason: e.to_string() })
+    }
+}
+
+/// The first that answers.
+async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
+    let mut last = EgressError::ConnectTimeout;
+    for (left, address) in (0..addresses.len()).rev().zip(addresses) {
+        let connecting = TcpStream::connect(address);
+        // The last one may use all the time there is: the caller keeps that clock.
+        let tried = match left {
+            0 => connecting.await,
+            _ => {
+                tokio::time::timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+        };
+        match tried {
+            Ok(tcp) => {
+                // Requests are one write each; waiting for more would only delay them.
+                tcp.set_nodelay(true).ok();
+                return Ok(tcp);
+            }
+            Err(error) => last = unreached(*address, &error),
+        }
+    }
+    Err(last)
+}
+
+fn unreached(address: SocketAddr, error: &io::Error) -> EgressError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => EgressError::Refused(address.to_string()),
+        io::ErrorKind::TimedOut => EgressError::ConnectTimeout,
+        _ => EgressError::Unreachable(format!("{address}: {error}")),
+    }
+}
+
+fn handshake(host: String, error: &io::Error) -> EgressError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
+        Some(TlsError::InvalidCertificate(why)) => EgressError::Certificate { host, reason: why.to_string() },
+        Some(TlsError::AlertReceived(alert)) => {
+            EgressError::Alert { id: u8::from(*alert), message: format!("{alert:?}") }
+        }
+        _ => EgressError::Tls { host, reason: error.to_string() },
+    }
+}
+
+impl tower_service::Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = EgressError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EgressError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), EgressError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.connect(&uri).await.map(TokioIo::new) })
+    }
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A connection, with TLS or without.
+pub struct Stream(Box<dyn Io>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

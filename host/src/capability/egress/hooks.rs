@@ -1,0 +1,61 @@
+//! The thin end that wasmtime holds: its hook for outgoing requests, and our errors in `wasi:http`'s words.
+
+use std::future::Future;
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::{Egress, EgressError, Times};
+
+type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Ending), Error>> + Send>;
+
+impl WasiHttpHooks for Egress {
+    /// Runs on the guests' runtime, in a task that ends with the store of the guest that asked.
+    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Ending) -> Sending {
+        let egress = self.clone();
+        let times = options.map(times).unwrap_or_default();
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        Box::new(async move {
+            let response = egress.send(request, times).await?;
+            let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
+            // The connection is the pool's: nothing of it has to be driven by the guest's task.
+            Ok((response, Box::new(async { Ok(()) }) as Ending))
+        })
+    }
+}
+
+fn times(options: RequestOptions) -> Times {
+    Times {
+        connect: options.connect_timeout,
+        first_byte: options.first_byte_timeout,
+        between_bytes: options.between_bytes_timeout,
+    }
+}
+
+impl From<EgressError> for Error {
+    fn from(error: EgressError) -> Self {
+        match error {
+            EgressError::NotGranted { .. } => Self::HttpRequestDenied,
+            EgressError::Prohibited { .. } => Self::DestinationIpProhibited,
+            EgressError::Uri => Self::HttpRequestUriInvalid,
+            EgressError::Method => Self::HttpRequestMethodInvalid,
+            EgressError::Dns { reason, .. } => Self::DnsError { rcode: Some(reason), info_code: None },
+            EgressError::Refused(_) => Self::ConnectionRefused,
+            EgressError::Unreachable(_) => Self::DestinationUnavailable,
+            EgressError::ConnectTimeout => Self::ConnectionTimeout,
+            EgressError::ReadTimeout => Self::ConnectionReadTimeout,
+            EgressError::Busy => Self::ConnectionLimitReached,
+            EgressError::Certificate { .. } => Self::TlsCertificateError,
+            EgressError::Alert { id, message } => {
+                Self::TlsAlertReceived { alert_id: Some(id), alert_message: Some(message) }
+            }
+            EgressError::Tls { .. } => Self::TlsProtocolError,
+            EgressError::Roots(_) => Self::ConfigurationError,
+            EgressError::Terminated => Self::ConnectionTerminated,
+            EgressError::Protocol(_) => Self::HttpProtocolError,
+            EgressError::ResponseTooLarge { cap } => Self::HttpResponseBodySize(Some(cap as u64)),
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Against real sockets on loopback; only names are made up.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::{Empty, Full};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+
+use super::*;
+use crate::event::{Payload, Topic};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Keeps what each request said and answers all of them alike, several on one connection.
+struct Server {
+    at: SocketAddr,
+    heard: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicUsize>,
+    closed: Arc<Semaphore>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    async fn start(answer: &'static str, tls: Option<TlsAcceptor>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let (heard, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicUsize>::default());
+        let closed = Arc::new(Semaphore::new(0));
+        let (log, count, ends) = (heard.clone(), connections.clone(), closed.clone());
+        let task = tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let (log, tls, ends) = (log.clone(), tls.clone(), ends.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => converse(tcp, answer, &log).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(tcp).await {
+                                converse(stream, answer, &log).await;
+                            }
+                        }
+                    }
+                    ends.add_permits(1);
+                });
+            }
+        });
+        Self { at, heard, connections, closed, task }
+    }
+
+    async fn plain(answer: &'static str) -> Self {
+        Self::start(answer, None).await
+    }
+
+    fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    fn url(&self, host: &str) -> String {
+        format!("http://{host}:{}/v1/metrics?a=b", self.at.port())
+    }
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &str, log: &Mutex<Vec<String>>) {
+    let mut text = String::new();
+    let mut chunk = [0; 4096];
+    while let Ok(n @ 1..) = stream.read(&mut chunk).await {
+        text.push_str(&String::from_utf8_lossy(&chunk[..n]));
+        if whole(&text) {
+            log.lock().unwrap().push(std::mem::take(&mut text));
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+fn whole(text: &str) -> bool {
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: "));
+    body.len() >= length.map_or(0, |l| l.parse().unwrap())
+}
+
+/// Answers from a table and counts how often it was asked.
+#[derive(Default)]
+struct Table(HashMap<&'static str, Vec<IpAddr>>, Arc<AtomicUsize>);
+
+impl Resolve for Table {
+    fn resolve(&self, host: &str) -> Lookup {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        let found = self.0.get(host).cloned().ok_or_else(|| io::Error::other("no such name"));
+        Box::pin(async move { found })
+    }
+}
+
+fn names(entries: &[(&'static str, &[&str])]) -> Arc<dyn Resolve> {
+    let table = entries.iter().map(|(name, ips)| (*name, ips.iter().map(|ip| ip.parse().unwrap()).collect()));
+    Arc::new(Table(table.collect(), Arc::default()))
+}
+
+fn grants(http: &[String], addresses: &[&str]) -> Arc<Grants> {
+    Arc::new(Grants::parse(http, &addresses.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
+}
+
+fn egress(grants: Arc<Grants>, options: Options) -> Egress {
+    Egress::with_options("p".into(), grants, EgressMode::Send, Events::new(), options)
+}
+
+fn get(url: &str) -> Request<RequestBody> {
+    Request::get(url).body(Empty::new().map_err(|never| match never {}).boxed_unsync()).unwrap()
+}
+
+fn post(url: &str, body: &'static str) -> Request<RequestBody> {
+    Request::post(url).body(Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync()).unwrap()
+}
+
+async fn text(response: Response<ResponseBody>) -> Result<String, EgressError> {
+    Ok(String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned())
+}
+
+/// Times so short that a test need not wait, for what is expected to run into them.
+fn hurried() -> Times {
+    let soon = Some(Duration::from_millis(50));
+    Times { connect: Some(Duration::from_secs(10)), first_byte: soon, between_bytes: soon }
+}
+
+#[tokio::test]
+async fn a_granted_request_arrives_with_its_host_header_and_the_connection_is_used_again() {
+    let server = Server::plain(OK).await;
+    let egress = egress(
+        grants(&[format!("localhost:{}", server.at.port())], &[]),
+        Options { resolve: names(&[("localhost", &["127.0.0.1"])]), ..Options::default() },
+    );
+    for _ in 0..2 {
+        let response = egress.send(post(&server.url("localhost"), "hello"), Times::default()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(text(response).await.unwrap(), "ok");
+    }
+    let heard = server.heard();
+    assert_eq!(heard.len(), 2);
+    assert!(heard[0].starts_with("POST /v1/metrics?a=b HTTP/1.1\r\n"), "{}", heard[0]);
+    assert!(heard[0].contains(&format!("host: localhost:{}\r\n", server.at.port())), "{}", heard[0]);
+    assert!(heard[0].ends_with("\r\n\r\nhello"), "{}", heard[0]);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the pool kept it");
+}
+
+#[tokio::test]
+async fn a_forged_host_header_is_replaced() {
+    let server = Server::plain(OK).await;
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options::default());
+    let mut request = get(&server.url("127.0.0.1"));
+    request.headers_mut().insert(HOST, HeaderValue::from_static("elsewhere.example"));
+    egress.send(request, Times::default()).await.unwrap();
+    assert!(server.heard()[0].contains(&format!("host: {}\r\n", server.at)), "{:?}", server.heard());
+}
+
+#[tokio::test]
+async fn what_is_not_granted_is_refused_before_its_name_is_looked_up() {
+    let asked = Arc::<AtomicUsize>::default();
+    let resolve = Arc::new(Table(HashMap::new(), asked.clone()));
+    let egress = egress(grants(&["granted.example:80".into()], &[]), Options { resolve, ..Options::default() });
+    for url in ["http://other.example/", "http://granted.example:81/", "https://granted.example/", "http://10.0.0.1/"] {
+        let error = egress.send(get(url), Times::default()).await.expect_err(url);
+        assert!(matches!(error, EgressError::NotGranted { .. }), "{url}: {error}");
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 0);
+    let error = egress.send(get("http://granted.example/"), Times::default()).await.expect_err("nobody knows it");
+    assert_eq!(error, EgressError::Dns { host: "granted.example".into(), reason: "no such name".into() });
+}
+
+#[tokio::test]
+async fn uris_that_mislead_and_tunnels_are_refused() {
+    let egress = egress(grants(&["granted.example:80".into()], &[]), Options::default());
+    for url in ["http://granted.example@127.0.0.1/", "http://user:pw@granted.example/", "/only/a/path"] {
+        let error = egress.send(get(url), Times::default()).await.expect_err(url);
+        assert_eq!(error, EgressError::Uri, "{url}");
+    }
+    let mut tunnel = get("http://granted.example/");
+    *tunnel.method_mut() = Method::CONNECT;
+    assert_eq!(egress.send(tunnel, Times::default()).await.expect_err("a tunnel"), EgressError::Method);
+}
+
+#[tokio::test]
+async fn a_granted_name_at_a_private_address_is_not_dialled() {
+    let server = Server::plain(OK).await;
+    let port = server.at.port();
+    let all = ["loopback", "mapped", "translated", "metadata", "private"].map(|n| format!("{n}.example:{port}"));
+    let resolve = names(&[
+        ("loopback.example", &["127.0.0.1"]),
+        ("mapped.example", &["::ffff:127.0.0.1"]),
+        ("translated.example", &["64:ff9b::7f00:1"]),
+        ("metadata.example", &["169.254.169.254", "fd00:ec2::254"]),
+        ("private.example", &["10.0.0.1", "192.168.1.1", "fd12::1"]),
+    ]);
+    let egress = egress(grants(&all, &[]), Options { resolve, ..Options::default() });
+    for name in all {
+        let error = egress.send(get(&format!("http://{name}/")), Times::default()).await.expect_err(&name);
+        assert!(matches!(error, EgressError::Prohibited { .. }), "{name}: {error}");
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn of_a_mixed_answer_only_the_granted_addresses_are_dialled() {
+    // Two servers on one port: the one at 127.0.0.2 would answer, and is not granted.
+    let granted = Server::plain(OK).await;
+    let port = granted.at.port();
+    let Ok(other) = TcpListener::bind(("127.0.0.2", port)).await else { return };
+    let resolve = names(&[("mixed.example", &["127.0.0.2", "127.0.0.1", "10.0.0.1"])]);
+    let http = [format!("mixed.example:{port}")];
+    let egress = egress(grants(&http, &["127.0.0.1/32"]), Options { resolve, ..Options::default() });
+    let response = egress.send(get(&granted.url("mixed.example")), Times::default()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let silence = tokio::time::timeout(Duration::from_millis(20), other.accept()).await;
+    assert!(silence.is_err(), "nobody came to the address that is not granted");
+}
+
+#[tokio::test]
+async fn the_next_address_is_tried_when_one_refuses() {
+    let server = Server::plain(OK).await;
+    let resolve = names(&[("two.example", &["127.0.0.3", "127.0.0.1"])]);
+    let http = [format!("two.example:{}", server.at.port())];
+    let egress = egress(grants(&http, &["127.0.0.0/8"]), Options { resolve, ..Options::default() });
+    let response = egress.send(get(&server.url("two.example")), Times::default()).await.unwrap();
+    assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn a_refused_connection_says_so() {
+    let at = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let egress = egress(grants(&[at.to_string()], &[]), Options::default());
+    let error = egress.send(get(&format!("http://{at}/")), Times::default()).await.expect_err("nobody is there");
+    assert_eq!(error, EgressError::Refused(at.to_string()));
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_like_any_other() {
+    let target = Server::plain(OK).await;
+    let answer: &'static str =
+        format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{}/\r\ncontent-length: 0\r\n\r\n", target.at)
+            .leak();
+    let server = Server::plain(answer).await;
+    let egress = egress(grants(&[server.at.to_string(), target.at.to_string()], &[]), Options::default());
+    let response = egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap();
+    assert_eq!(response.status(), 307);
+    assert_eq!(target.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_answer_is_no_larger_than_the_limit() {
+    let limits = Limits { response_bytes: 8, ..Limits::default() };
+    let told = Server::plain("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n123456789").await;
+    let chunked =
+        Server::plain("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345\r\n4\r\n6789\r\n0\r\n\r\n")
+            .await;
+    let fits = Server::plain("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n12345678").await;
+    let http = [told.at.to_string(), chunked.at.to_string(), fits.at.to_string()];
+    let egress = egress(grants(&http, &[]), Options { limits, ..Options::default() });
+    let too_large = EgressError::ResponseTooLarge { cap: 8 };
+    assert_eq!(egress.send(get(&told.url("127.0.0.1")), Times::default()).await.expect_err("told"), too_large);
+    let response = egress.send(get(&chunked.url("127.0.0.1")), Times::default()).await.unwrap();
+    assert_eq!(text(response).await.expect_err("found out"), too_large);
+    let response = egress.send(get(&fits.url("127.0.0.1")), Times::default()).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "12345678");
+}
+
+#[tokio::test]
+async fn silence_is_given_up_on() {
+    let mute = Server::plain("").await;
+    let slow = Server::plain("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1234").await;
+    let egress = egress(grants(&[mute.at.to_string(), slow.at.to_string()], &[]), Options::default());
+    let error = egress.send(get(&mute.url("127.0.0.1")), hurried()).await.expect_err("no head");
+    assert_eq!(error, EgressError::ReadTimeout);
+    let response = egress.send(get(&slow.url("127.0.0.1")), hurried()).await.unwrap();
+    assert_eq!(text(response).await.expect_err("no more body"), EgressError::ReadTimeout);
+}
+
+#[tokio::test]
+async fn a_resolver_that_hangs_is_given_up_on() {
+    struct Hangs;
+    impl Resolve for Hangs {
+        fn resolve(&self, _: &str) -> Lookup {
+            Box::pin(std::future::pending())
+        }
+    }
+    let options = Options { resolve: Arc::new(Hangs), ..Options::default() };
+    let egress = egress(grants(&["slow.example:80".into()], &[]), options);
+    let times = Times { connect: Some(Duration::from_millis(30)), ..Times::default() };
+    let error = egress.send(get("http://slow.example/"), times).await.expect_err("it hangs");
+    assert_eq!(error, EgressError::ConnectTimeout);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_or_is_not_http_is_an_error() {
+    let garbage = Server::plain("SSH-2.0-OpenSSH_9.6\r\n\r\n").await;
+    let egress = egress(grants(&[garbage.at.to_string()], &[]), Options::default());
+    let error = egress.send(get(&garbage.url("127.0.0.1")), Times::default()).await.expect_err("not HTTP");
+    assert!(matches!(error, EgressError::Protocol(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn requests_over_the_cap_wait_and_are_then_refused() {
+    let server = Server::plain(OK).await;
+    let limits = Limits { concurrent: 1, ..Limits::default() };
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options { limits, ..Options::default() });
+    let held = egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap();
+    let times = Times { connect: Some(Duration::from_millis(30)), ..Times::default() };
+    let error = egress.send(get(&server.url("127.0.0.1")), times).await.expect_err("the first answer is still held");
+    assert_eq!(error, EgressError::Busy);
+    drop(held);
+    egress.send(get(&server.url("127.0.0.1")), Times::default()).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn dropping_the_call_closes_its_connection() {
+    let mute = Server::plain("").await;
+    let egress = egress(grants(&[mute.at.to_string()], &[]), Options::default());
+    let url = mute.url("127.0.0.1");
+    let call = tokio::spawn({
+        let egress = egress.clone();
+        async move { egress.send(get(&url), Times::default()).await.map(|_| ()) }
+    });
+    while mute.heard().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    call.abort();
+    let ended = tokio::time::timeout(Duration::from_secs(10), mute.closed.acquire()).await;
+    assert!(ended.is_ok(), "the server saw the end of the connection");
+}
+
+fn certified(name: &str) -> (TlsAcceptor, Trust) {
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = tokio_rustls::rustls::pki_types::PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    (TlsAcceptor::from(Arc::new(config)), Trust::with_roots(vec![cert.der().clone()]))
+}
+
+#[tokio::test]
+async fn tls_believes_the_right_name_under_a_known_root_and_nothing_else() {
+    let (acceptor, trust) = certified("sink.example");
+    let server = Server::start(OK, Some(acceptor)).await;
+    let port = server.at.port();
+    let http = [format!("sink.example:{port}"), format!("other.example:{port}")];
+    let resolve = names(&[("sink.example", &["127.0.0.1"]), ("other.example", &["127.0.0.1"])]);
+    let grants = grants(&http, &["127.0.0.0/8"]);
+    let knows = egress(grants.clone(), Options { trust, resolve: resolve.clone(), ..Options::default() });
+    let response = knows.send(get(&format!("https://sink.example:{port}/")), Times::default()).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "ok");
+
+    let error = knows.send(get(&format!("https://other.example:{port}/")), Times::default()).await.expect_err("name");
+    assert!(matches!(error, EgressError::Certificate { .. }), "{error:?}");
+
+    let (_, stranger) = certified("sink.example");
+    let does_not = egress(grants, Options { trust: stranger, resolve, ..Options::default() });
+    let error = does_not.send(get(&format!("https://sink.example:{port}/")), Times::default()).await.expect_err("root");
+    assert!(matches!(error, EgressError::Certificate { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn tls_to_a_server_without_it_is_an_error() {
+    let server = Server::plain(OK).await;
+    let (_, trust) = certified("x");
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options { trust, ..Options::default() });
+    let times = Times { connect: Some(Duration::from_millis(200)), ..Times::default() };
+    let error = egress.send(get(&format!("https://{}/", server.at)), times).await.expect_err("no TLS there");
+    assert!(matches!(error, EgressError::Tls { .. } | EgressError::ConnectTimeout), "{error:?}");
+}
+
+#[tokio::test]
+async fn captured_requests_go_nowhere_and_are_kept() {
+    let captured = Arc::new(Captured::default());
+    let egress = Egress::new(
+        "p".into(),
+        grants(&["granted.example:80".into()], &[]),
+        EgressMode::Capture(captured.clone()),
+        Events::new(),
+    );
+    for url in ["http://granted.example/v1/metrics", "http://other.example/"] {
+        let response = egress.send(post(url, "body"), Times::default()).await.unwrap();
+        assert_eq!((response.status().as_u16(), text(response).await.unwrap().as_str()), (200, ""));
+    }
+    let (requests, dropped) = captured.take();
+    assert_eq!((requests.len(), dropped), (2, 0));
+    assert_eq!(requests.iter().map(|r| r.granted).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((requests[0].body.as_ref(), requests[0].body_len), (&b"body"[..], 4));
+    assert_eq!(requests[0].uri.path(), "/v1/metrics");
+}
+
+#[tokio::test]
+async fn every_request_is_told_of_once_when_it_is_over() {
+    let server = Server::plain(OK).await;
+    let events = Events::new();
+    let heard = Arc::<Mutex<Vec<(String, usize)>>>::default();
+    let log = heard.clone();
+    let _listening = events.listen(&[Topic::EgressRequest], move |event| {
+        if let Payload::EgressRequest { status, size, .. } = &event.payload {
+            log.lock().unwrap().push((status.clone(), *size));
+        }
+    });
+    let egress = Egress::new("p".into(), grants(&[server.at.to_string()], &[]), EgressMode::Send, events);
+    let response = egress.send(post(&server.url("127.0.0.1"), "12345"), Times::default()).await.unwrap();
+    assert!(heard.lock().unwrap().is_empty(), "the answer has not been read");
+    text(response).await.unwrap();
+    egress.send(get("http://other.example/"), Times::default()).await.expect_err("not granted");
+    drop(egress.send(get(&server.url("127.0.0.1")), Times::default()));
+    let expected = [("200".to_owned(), 5), ("not-granted".to_owned(), 0)];
+    assert_eq!(*heard.lock().unwrap(), expected, "one that was never polled never was");
+}

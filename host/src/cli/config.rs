@@ -1,0 +1,19 @@
+//! `barnabas config`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use barnabas::config::{Config, print, told_addresses};
+
+use super::ConfigFile;
+
+/// Prints the effective configuration as TOML that `--config` reads, the rest as comments.
+pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
+    let (written, config) = Config::load(flags.config.as_deref())?;
+    print!("{}", print(&written)?);
+    println!();
+    for line in told_addresses(&config) {
+        println!("# {line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

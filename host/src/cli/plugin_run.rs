@@ -1,0 +1,116 @@
+//! `barnabas plugin run`.
+
+mod print;
+mod settings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use barnabas::admission::Admitted;
+use barnabas::capability::egress::{Captured, EgressMode, Grants};
+use barnabas::decode::{self, Decoded, Decoder};
+use barnabas::dispatch::Outcome;
+use barnabas::plugin::engine::Engines;
+use barnabas::plugin::limits::Limits;
+use barnabas::plugin::runtime::GuestRuntime;
+use barnabas::plugin::trial::{Report, Trial};
+use barnabas::push::Push;
+use barnabas::push::sample::{self, Sample};
+use clap::{Args, ValueEnum};
+
+/// Flags of `plugin run`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    /// A component, or a core module built with the SDK.
+    file: PathBuf,
+    /// Bytes of an OTLP `MetricsData` message to push, not compressed.
+    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
+    push: Option<PathBuf>,
+    /// A recorded push of a real client.
+    #[arg(long, value_enum, default_value_t = SampleName::Java)]
+    sample: SampleName,
+    /// A setting of the receiver: `endpoint=http://…`, `headers.authorization=…`, `labels=["client_id"]`. The value is
+    /// read as JSON where it is JSON, else as text.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// What becomes of the receiver's requests: printed and answered with an empty 200, or really sent, to wherever
+    /// it likes.
+    #[arg(long, value_enum, default_value_t = EgressName::Print)]
+    egress: EgressName,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SampleName {
+    Java,
+    Librdkafka,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum EgressName {
+    Print,
+    Send,
+}
+
+/// Succeeds only when the receiver took the batch.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let artifact = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
+    let (egress, captured) = egress(flags.egress);
+    let trial = Trial {
+        name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
+        artifact,
+        settings: settings::json(&flags.settings)?.into(),
+        pushes: vec![Arc::new(payload(push(flags)?)?)],
+        egress,
+        grants: Arc::new(everything()?),
+        limits: Limits::default(),
+    };
+    let report = execute(trial).map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
+    print::report(&report, captured.as_deref());
+    Ok(if matches!(report.outcome, Ok(Outcome::Taken)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn execute(trial: Trial) -> Result<Report, String> {
+    let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
+    let guests = GuestRuntime::new(1).map_err(|error| format!("the guest's thread does not start: {error}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
+    runtime.block_on(trial.run(&engines, None, &guests))
+}
+
+fn push(flags: &Flags) -> Result<Push> {
+    let Some(file) = &flags.push else {
+        return Ok(match flags.sample {
+            SampleName::Java => Sample::Java.push(),
+            SampleName::Librdkafka => Sample::Librdkafka.push(),
+        });
+    };
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read the push {}", file.display()))?;
+    Ok(sample::of_bytes(bytes.into()))
+}
+
+/// The same way in as every push.
+fn payload(push: Push) -> Result<decode::Payload> {
+    let decoded =
+        Admitted::declared(push).and_then(|admitted| Decoder::new(decode::Config::default()).decode(admitted));
+    match decoded.map_err(|refusal| anyhow!("the push cannot be used: {refusal}"))? {
+        Decoded::Payload(payload) => Ok(payload),
+        Decoded::Empty => Err(anyhow!("the push holds no metrics")),
+    }
+}
+
+fn egress(name: EgressName) -> (EgressMode, Option<Arc<Captured>>) {
+    match name {
+        EgressName::Send => (EgressMode::Send, None),
+        EgressName::Print => {
+            let captured = Arc::new(Captured::default());
+            (EgressMode::Capture(captured.clone()), Some(captured))
+        }
+    }
+}
+
+/// An author who says `--egress send` means it.
+fn everything() -> Result<Grants> {
+    Grants::parse(&["*:*".into()], &["0.0.0.0/0".into(), "::/0".into()]).map_err(anyhow::Error::msg)
+}

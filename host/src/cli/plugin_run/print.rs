@@ -1,0 +1,74 @@
+//! What was seen, for the author.
+
+use std::time::Duration;
+
+use barnabas::capability::egress::{Captured, CapturedRequest};
+use barnabas::dispatch::Outcome;
+use barnabas::plugin::trial::{Report, Used};
+
+use crate::cli::words::size;
+
+/// Prints outcome, lines, requests and cost.
+pub(crate) fn report(report: &Report, captured: Option<&Captured>) {
+    match &report.outcome {
+        Ok(outcome) => println!("outcome: {}", words(outcome)),
+        Err(why) => println!("outcome: never got the batch: {why}"),
+    }
+    for line in &report.lines {
+        println!("log:     {:<5} {}", line.level, line.text);
+    }
+    said(report);
+    if let Some(captured) = captured {
+        let (requests, more) = captured.take();
+        requests.iter().for_each(request);
+        if more > 0 {
+            println!("request: and {more} more");
+        }
+    }
+    println!("start:   {}", used(&report.start));
+    println!("export:  {}, memory at most {}", used(&report.export), size(report.memory_peak));
+}
+
+fn said(report: &Report) {
+    if let Some(fault) = &report.said.fault {
+        println!("fault:   {fault}");
+    }
+    if let Some(why) = &report.said.misconfigured {
+        println!("report:  misconfigured: {why}");
+    }
+    if report.said.rejected_points > 0 {
+        println!("report:  the sink rejected {} points: {}", report.said.rejected_points, report.said.rejected_reason);
+    }
+    if let Some(why) = &report.stop_failure {
+        println!("stop:    {why}");
+    }
+}
+
+fn request(request: &CapturedRequest) {
+    println!("request: {} {}, {}", request.method, request.uri, size(request.body_len));
+    for (name, value) in &request.headers {
+        println!("           {name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    }
+}
+
+fn used(used: &Used) -> String {
+    format!("cpu {:?}, wall {:?}", Duration::from_micros(used.cpu_us), Duration::from_micros(used.wall_us))
+}
+
+/// The outcome, and what a host would do.
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Taken => "taken".into(),
+        Outcome::Unavailable { retry_after, reason } => match retry_after {
+            Some(wait) => format!("unavailable: {reason} (a host would offer it again after {wait:?})"),
+            None => format!("unavailable: {reason} (a host would offer it again)"),
+        },
+        Outcome::TooLarge => "too large (a host would offer it in halves)".into(),
+        Outcome::Partial { rejected, retry, .. } => {
+            let reasons: Vec<_> = rejected.iter().map(|(index, why)| format!("push {index}: {why}")).collect();
+            format!("partial: {} rejected, {} to be offered again {}", rejected.len(), retry.len(), reasons.join("; "))
+        }
+        Outcome::Other(reason) => format!("other: {reason} (a host would try a few times)"),
+        Outcome::Broke(fault, why) => format!("broke ({}): {why}", fault.name()),
+    }
+}

@@ -1,0 +1,242 @@
+//! What was written: the configuration file, key by key, with every default.
+//!
+//! Unknown keys are refused. [`Config`](super::Config) is what is meant; the conversion is the only place that refuses
+//! values.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+
+/// The whole file. An empty one is valid.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Written {
+    /// Kafka node id of this host.
+    pub node_id: i32,
+    /// Kafka cluster id: the same on every host behind one address.
+    pub cluster_id: String,
+    /// Directory of `<name>.toml` manifests. Relative paths are relative to the file.
+    pub plugins_dir: PathBuf,
+    /// Directory of the code cache.
+    pub data_dir: PathBuf,
+    /// `cumulative` or `delta`: what every client is asked for.
+    pub temporality: WrittenTemporality,
+    /// Log format and level.
+    pub log: Log,
+    /// Admin endpoint.
+    pub admin: Admin,
+    /// Bounds.
+    pub limits: Limits,
+    /// Which attributes of an OTLP resource say who sent it.
+    pub otlp_identity: OtlpIdentity,
+    /// Ways in.
+    #[serde(rename = "listener")]
+    pub listeners: Vec<Listener>,
+    /// Who is asked for what.
+    #[serde(rename = "subscription")]
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// Sums as running totals or as changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WrittenTemporality {
+    /// Running totals: a lost push costs resolution, not truth.
+    Cumulative,
+    /// Changes since the push before.
+    Delta,
+}
+
+/// Lines for people or for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Log {
+    /// How.
+    pub format: LogFormat,
+    /// A level, or directives such as `info,barnabas::listener=debug`.
+    pub level: String,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Admin {
+    /// Where `/metrics`, `/healthz` and `/readyz` answer.
+    pub bind: SocketAddr,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Most bytes of a push on the wire; clients are told (`TelemetryMaxBytes`).
+    pub push_bytes: Size,
+    /// Most bytes of a push decompressed.
+    pub decompressed_bytes: Size,
+    /// Most bytes out for each byte in, once more than 1 MiB came out.
+    pub decompression_ratio: u32,
+    /// Client instances remembered.
+    pub clients: usize,
+    /// Connections of each listener.
+    pub connections: usize,
+    /// Bytes of requests being read and answered, over all connections.
+    pub request_bytes: Size,
+    /// A connection without a request for so long is closed.
+    pub idle: Span,
+    /// A request that takes longer from first to last byte ends its connection.
+    pub slow_request: Span,
+    /// How long shutdown waits for answers, queues and receivers.
+    pub drain: Span,
+}
+
+/// `[otlp-identity]`: resource attributes, first present one wins.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct OtlpIdentity {
+    /// A client instance id as text.
+    pub client_instance_id: Vec<String>,
+    /// The client id.
+    pub client_id: Vec<String>,
+    /// Name of the client's software.
+    pub software_name: Vec<String>,
+    /// Its version.
+    pub software_version: Vec<String>,
+}
+
+/// The protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// Kafka's protocol, without TLS or SASL.
+    KafkaPlaintext,
+    /// `POST /v1/metrics`.
+    OtlpHttp,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listener {
+    /// Unique.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Kafka: `host:port` that clients are told. Default: the local address their connection arrived on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertised: Option<String>,
+}
+
+/// `[[subscription]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Subscription {
+    /// Unique.
+    pub name: String,
+    /// Prefixes of metric names; `["*"]` is all.
+    pub metrics: Vec<String>,
+    /// Push interval.
+    #[serde(default = "five_minutes")]
+    pub interval: Span,
+    /// Key = regular expression; all must match.
+    #[serde(rename = "match", default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub matches: std::collections::BTreeMap<String, String>,
+}
+
+fn five_minutes() -> Span {
+    seconds(300)
+}
+
+const fn seconds(n: u64) -> Span {
+    Span(Duration::from_secs(n))
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            node_id: 1,
+            cluster_id: "barnabas".into(),
+            plugins_dir: "plugins.d".into(),
+            data_dir: "data".into(),
+            temporality: WrittenTemporality::Cumulative,
+            log: Log::default(),
+            admin: Admin::default(),
+            limits: Limits::default(),
+            otlp_identity: OtlpIdentity::default(),
+            listeners: vec![
+                Listener {
+                    name: "kafka".into(),
+                    protocol: Protocol::KafkaPlaintext,
+                    bind: loopback(9092),
+                    advertised: None,
+                },
+                Listener { name: "otlp".into(), protocol: Protocol::OtlpHttp, bind: loopback(4318), advertised: None },
+            ],
+            subscriptions: vec![Subscription {
+                name: "standard".into(),
+                metrics: super::standard::METRICS.map(String::from).into(),
+                interval: seconds(60),
+                matches: std::collections::BTreeMap::new(),
+            }],
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { bind: loopback(9464) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            push_bytes: Size(1 << 20),
+            decompressed_bytes: Size(16 << 20),
+            decompression_ratio: 200,
+            clients: 16_384,
+            connections: 10_000,
+            request_bytes: Size(256 << 20),
+            idle: seconds(600),
+            slow_request: seconds(30),
+            drain: seconds(10),
+        }
+    }
+}
+
+impl Default for OtlpIdentity {
+    fn default() -> Self {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Self {
+            client_instance_id: list(&["client_instance_id", "service.instance.id"]),
+            client_id: list(&["client_id"]),
+            software_name: list(&["client_software_name", "telemetry.sdk.name"]),
+            software_version: list(&["client_software_version", "telemetry.sdk.version"]),
+        }
+    }
+}

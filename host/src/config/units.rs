@@ -1,0 +1,142 @@
+//! Sizes and durations as people write them: `"64MiB"`, `"100ms"`, `"10m"`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+const SIZES: [(&str, u64); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+/// Milliseconds.
+const SPANS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+/// A number of bytes: an integer, or text with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub usize);
+
+/// A duration of whole milliseconds: text with a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+/// Number and factor of `text`, by the first unit that fits.
+fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    units.iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*factor)
+    })
+}
+
+impl std::str::FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = text.parse().ok().or_else(|| parse(text, &SIZES)).and_then(|n| usize::try_from(n).ok());
+        bytes
+            .map(Self)
+            .ok_or_else(|| format!("`{text}` is not a size: write bytes as a number, or for example \"64MiB\""))
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let millis = parse(text, &SPANS);
+        millis
+            .map(|ms| Self(Duration::from_millis(ms)))
+            .ok_or_else(|| format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.0 as u64;
+        let whole = SIZES.iter().filter(|(unit, _)| unit.ends_with("iB"));
+        match whole.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", bytes / factor),
+            None => write!(f, "{bytes}B"),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let (unit, factor) = if ms == 0 || !ms.is_multiple_of(1_000) {
+            ("ms", 1)
+        } else if ms.is_multiple_of(60_000) {
+            ("m", 60_000)
+        } else {
+            ("s", 1_000)
+        };
+        write!(f, "{}{unit}", ms / factor)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Raw {
+    Number(u64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match Raw::deserialize(deserializer)? {
+            Raw::Number(bytes) => bytes.to_string(),
+            Raw::Text(text) => text,
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_spans_read_as_written_and_write_as_read() {
+        for (text, bytes) in [("64MiB", 64 << 20), ("1KiB", 1024), ("10B", 10), ("0B", 0)] {
+            assert_eq!(text.parse(), Ok(Size(bytes)));
+            assert_eq!(Size(bytes).to_string(), text);
+        }
+        for (text, ms) in [("100ms", 100), ("30s", 30_000), ("10m", 600_000), ("0ms", 0)] {
+            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))));
+            assert_eq!(Span(Duration::from_millis(ms)).to_string(), text);
+        }
+        assert_eq!("2 MB".parse(), Ok(Size(2_000_000)));
+        assert_eq!("4096".parse(), Ok(Size(4096)));
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words() {
+        assert!("64 elephants".parse::<Size>().unwrap_err().contains("64MiB"));
+        assert!("soon".parse::<Span>().unwrap_err().contains("100ms"));
+        assert!("18446744073709551615GiB".parse::<Size>().is_err(), "an overflow is no size");
+    }
+}

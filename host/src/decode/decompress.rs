@@ -1,0 +1,118 @@
+//! Kafka's codecs, each into one reused buffer under one cap.
+//!
+//! In: a codec, bytes, the most that may come out. Out: what came out, lent, or why it stopped. Bounded by that cap and
+//! by [`RETAINED`] between calls; a size that the bytes declare is never allocated on their word alone.
+
+mod gzip;
+mod lz4;
+mod snappy;
+mod zstd;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use crate::push::Codec;
+
+/// Largest window of a zstd frame: what RFC 8878 asks every decoder to support. Level 3 uses 2 MiB.
+pub(super) const WINDOW: usize = 8 << 20;
+/// Most bytes that a thread's buffer keeps between pushes, and that its zstd context does.
+const RETAINED: usize = 4 << 20;
+/// The buffer's first size: most pushes fit.
+const FIRST: usize = 64 << 10;
+
+/// Why decompression stopped.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// More came out than the limit.
+    Limit,
+    /// A frame asks for a window larger than [`WINDOW`].
+    Window,
+    /// No reader of this codec could go on.
+    Corrupt(Cow<'static, str>),
+}
+
+impl Stop {
+    const TRUNCATED: Self = Self::Corrupt(Cow::Borrowed("truncated"));
+}
+
+/// What comes out, never beyond `limit` for longer than one step.
+struct Output<'a> {
+    bytes: &'a mut Vec<u8>,
+    limit: usize,
+}
+
+impl Output<'_> {
+    /// Makes sure that a step has room to write, doubling up to one byte beyond the limit.
+    fn make_room(&mut self) -> Result<(), Stop> {
+        self.check()?;
+        let len = self.bytes.len();
+        if len == self.bytes.capacity() {
+            let more = len.max(FIRST).min(self.limit + 1 - len);
+            self.bytes.reserve_exact(more);
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        if self.bytes.len() > self.limit { Err(Stop::Limit) } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes.len() == self.bytes.capacity()
+    }
+}
+
+/// What a thread reuses.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    gzip: Option<gzip::Context>,
+    zstd: Option<zstd::Context>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Decompresses `wire` and lends the result to `then`, which must not decompress itself.
+pub(super) fn with_scratch<T>(
+    codec: Codec,
+    wire: &[u8],
+    limit: usize,
+    then: impl FnOnce(Result<&mut [u8], Stop>) -> T,
+) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let done = scratch.decompress(codec, wire, limit);
+        let answer = then(done.map(|()| scratch.bytes.as_mut_slice()));
+        scratch.trim();
+        answer
+    })
+}
+
+impl Scratch {
+    fn decompress(&mut self, codec: Codec, wire: &[u8], limit: usize) -> Result<(), Stop> {
+        self.bytes.clear();
+        let mut out = Output { bytes: &mut self.bytes, limit };
+        match codec {
+            Codec::None => out.bytes.extend_from_slice(wire.get(..limit + 1).unwrap_or(wire)),
+            Codec::Gzip => self.gzip.get_or_insert_default().decompress(wire, &mut out)?,
+            Codec::Snappy => snappy::decompress(wire, &mut out)?,
+            Codec::Lz4 => lz4::decompress(wire, &mut out)?,
+            Codec::Zstd => self.zstd.get_or_insert_default().decompress(wire, &mut out)?,
+        }
+        out.check()
+    }
+
+    /// Lets go of what one large push needed.
+    fn trim(&mut self) {
+        if self.bytes.capacity() > RETAINED {
+            self.bytes = Vec::new();
+        }
+        if self.zstd.as_ref().is_some_and(|context| context.size() > RETAINED) {
+            self.zstd = None;
+        }
+    }
+}

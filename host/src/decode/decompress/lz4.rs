@@ -1,0 +1,50 @@
+//! LZ4 frames, one or several.
+
+use std::io::{self, BufRead as _, Read};
+
+use lz4_flex::frame::FrameDecoder;
+
+use super::{Output, Stop};
+
+pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
+    let mut frames = FrameDecoder::new(Feed { rest: wire, starved: false });
+    loop {
+        let chunk = frames.fill_buf().map_err(stop)?;
+        let len = chunk.len();
+        if len > out.limit - out.bytes.len() {
+            return Err(Stop::Limit);
+        }
+        out.bytes.extend_from_slice(chunk);
+        frames.consume(len);
+        // Nothing came: the end of a frame, or an empty block.
+        match frames.get_ref() {
+            Feed { starved: true, .. } => return Err(Stop::TRUNCATED),
+            Feed { rest: [], .. } if len == 0 => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+/// The decoder takes the end of input between two blocks for the end of a frame; a whole frame ends by a mark, behind
+/// which the decoder does not read.
+struct Feed<'a> {
+    rest: &'a [u8],
+    /// It asked for more than there was.
+    starved: bool,
+}
+
+impl Read for Feed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.rest.read(buf)?;
+        self.starved |= read == 0 && !buf.is_empty();
+        Ok(read)
+    }
+}
+
+#[cold]
+fn stop(error: io::Error) -> Stop {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Stop::TRUNCATED,
+        _ => Stop::Corrupt(error.to_string().into()),
+    }
+}

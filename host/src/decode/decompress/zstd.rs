@@ -1,0 +1,50 @@
+//! RFC 8878, one frame or several.
+
+use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
+
+use super::{Output, Stop, WINDOW};
+
+/// `ZSTD_error_frameParameter_windowTooLarge`, negated as libzstd returns it.
+const WINDOW_TOO_LARGE: usize = 16usize.wrapping_neg();
+
+/// A reused context.
+pub(super) struct Context(DCtx<'static>);
+
+impl Default for Context {
+    fn default() -> Self {
+        let mut context = DCtx::create();
+        context
+            .set_parameter(DParameter::WindowLogMax(WINDOW.ilog2()))
+            .expect("libzstd allows windows of 2^10 to 2^27");
+        Self(context)
+    }
+}
+
+impl Context {
+    /// Bytes that the context holds, window included.
+    pub(super) fn size(&self) -> usize {
+        self.0.sizeof()
+    }
+
+    pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
+        self.0.reset(ResetDirective::SessionOnly).map_err(stop)?;
+        let mut input = InBuffer::around(wire);
+        loop {
+            out.make_room()?;
+            let written = out.bytes.len();
+            let mut buffer = OutBuffer::around_pos(out.bytes, written);
+            let hint = self.0.decompress_stream(&mut buffer, &mut input).map_err(stop)?;
+            match (hint, input.pos() == wire.len()) {
+                (0, true) => return Ok(()),
+                // All read, room left, and still no end of the frame.
+                (1.., true) if !out.is_full() => return Err(Stop::TRUNCATED),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cold]
+fn stop(code: usize) -> Stop {
+    if code == WINDOW_TOO_LARGE { Stop::Window } else { Stop::Corrupt(get_error_name(code).into()) }
+}

@@ -1,0 +1,337 @@
+//! Who pushed, told by the push itself: for doors whose protocol has no client instance id.
+//!
+//! In: a checked payload and a rule. Out: the payload with what the first resource's listed attributes say of its
+//! client, and an instance id in any case: a listed one, else one derived from the peer's address and the resource. Reads
+//! only the first resource (one client, one resource); allocates nothing but the names it finds; never overrides what
+//! the door knew.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::Payload;
+use crate::push::{Client, InstanceId, PushId};
+
+/// Which resource attributes say what. Of each list the first attribute that is present and usable counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityRule {
+    /// 22 characters of base64url, as Kafka prints ids, or a hyphenated UUID; anything else is passed over.
+    pub instance_id: Vec<String>,
+    /// `client.id`.
+    pub client_id: Vec<String>,
+    /// The client library's name.
+    pub software_name: Vec<String>,
+    /// And its version.
+    pub software_version: Vec<String>,
+}
+
+impl Default for IdentityRule {
+    /// The labels that this host's own exporter sets, then OpenTelemetry's conventions for the same facts.
+    fn default() -> Self {
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        Self {
+            instance_id: list(&["client_instance_id", "service.instance.id"]),
+            client_id: list(&["client_id"]),
+            software_name: list(&["client_software_name", "telemetry.sdk.name"]),
+            software_version: list(&["client_software_version", "telemetry.sdk.version"]),
+        }
+    }
+}
+
+impl IdentityRule {
+    /// What `metrics` (a checked `MetricsData`) says of `client`, where the client is silent.
+    pub fn complete(&self, client: &Client, metrics: &[u8]) -> Client {
+        let resource = Resource::first(metrics);
+        let told = |have: &Option<Arc<str>>, names: &[String]| {
+            have.clone().or_else(|| resource.first_of(names, |value| (!value.is_empty()).then(|| value.into())))
+        };
+        Client {
+            instance_id: client.instance_id.or_else(|| Some(self.instance_id(client, &resource))),
+            client_id: told(&client.client_id, &self.client_id),
+            software_name: told(&client.software_name, &self.software_name),
+            software_version: told(&client.software_version, &self.software_version),
+            ..client.clone()
+        }
+    }
+
+    fn instance_id(&self, client: &Client, resource: &Resource<'_>) -> InstanceId {
+        let listed = resource.first_of(&self.instance_id, |value| parse(value).filter(|id| !id.is_reserved()));
+        listed.unwrap_or_else(|| derived(client.source.map(|at| at.ip()), resource.0))
+    }
+}
+
+impl Payload {
+    /// With what its own resource says of its client. The push id then covers the instance id too, as it does where
+    /// the door knew it: equal bytes from two peers are two pushes.
+    pub fn identified(mut self, rule: &IdentityRule) -> Self {
+        let client = rule.complete(&self.client, &self.bytes);
+        if let (None, Some(id)) = (self.client.instance_id, client.instance_id) {
+            self.id = PushId(u128::from_be_bytes(digest(&[id.as_bytes(), &self.id.0.to_be_bytes()])));
+        }
+        self.client = Arc::new(client);
+        self
+    }
+}
+
+/// Kafka's text form or a UUID's.
+fn parse(text: &str) -> Option<InstanceId> {
+    text.parse().ok().or_else(|| uuid(text))
+}
+
+fn uuid(text: &str) -> Option<InstanceId> {
+    let hyphens = text.bytes().enumerate().filter(|(_, b)| *b == b'-').map(|(at, _)| at);
+    if text.len() != 36 || !hyphens.eq([8, 13, 18, 23]) {
+        return None;
+    }
+    let mut number = 0;
+    for digit in text.chars().filter(|c| *c != '-') {
+        number = number << 4 | u128::from(digit.to_digit(16)?);
+    }
+    Some(InstanceId::from_bytes(number.to_be_bytes()))
+}
+
+/// The same for the same peer and resource, on every host and after every restart: a digest in the shape of a random
+/// UUID, since that is what receivers expect to see there. The peer's port is left out, for it changes.
+fn derived(peer: Option<IpAddr>, resource: &[u8]) -> InstanceId {
+    let peer = peer.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+    let draw = |n: u64| digest(&[b"client of an OTLP door\0", peer.as_bytes(), &[0], &n.to_be_bytes(), resource]);
+    (0..).find_map(|n| InstanceId::from_random(draw(n))).expect("of 64 draws 63 are usable")
+}
+
+fn digest(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let whole: [u8; 32] = hash.finalize().into();
+    *whole.first_chunk().expect("32 bytes begin with 16")
+}
+
+/// The bytes of one `Resource` message; empty where there is none.
+struct Resource<'a>(&'a [u8]);
+
+impl<'a> Resource<'a> {
+    /// `MetricsData.resource_metrics` and `ResourceMetrics.resource` are both field 1.
+    fn first(metrics: &'a [u8]) -> Self {
+        let resource_metrics = Fields(metrics).find_map(|f| f.message(1)).unwrap_or_default();
+        Self(Fields(resource_metrics).find_map(|f| f.message(1)).unwrap_or_default())
+    }
+
+    /// The first listed attribute that is a string and that `read` takes.
+    fn first_of<T>(&self, names: &[String], read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        names.iter().find_map(|name| read(&self.attribute(name)?))
+    }
+
+    fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
+        let pairs = Fields(self.0).filter_map(|f| f.message(1));
+        pairs.filter(|pair| text(pair, 1) == Some(name.as_bytes())).find_map(|pair| {
+            let value = Fields(pair).find_map(|f| f.message(2))?;
+            text(value, 1).map(String::from_utf8_lossy)
+        })
+    }
+}
+
+/// The string of that number in a message.
+fn text(message: &[u8], number: u64) -> Option<&[u8]> {
+    Fields(message).find_map(|f| f.message(number))
+}
+
+/// The fields of a message, up to the first that is malformed (there is none in a checked push) or a group.
+struct Fields<'a>(&'a [u8]);
+
+struct Field<'a> {
+    number: u64,
+    /// Of a length-delimited field.
+    bytes: Option<&'a [u8]>,
+}
+
+impl<'a> Field<'a> {
+    fn message(&self, number: u64) -> Option<&'a [u8]> {
+        self.bytes.filter(|_| self.number == number)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let key = self.varint()?;
+        let bytes = match key & 7 {
+            0 => self.varint().map(|_| None)?,
+            1 => self.take(8).map(|_| None)?,
+            2 => Some(self.varint().and_then(|len| self.take(usize::try_from(len).ok()?))?),
+            5 => self.take(4).map(|_| None)?,
+            _ => return None,
+        };
+        Some(Field { number: key >> 3, bytes })
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::admission::Admitted;
+    use crate::decode::{Decoded, Decoder};
+    use crate::push::{Push, WayIn};
+
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2];
+        let mut len = bytes.len();
+        while len > 0x7f {
+            out.push(len as u8 | 0x80);
+            len >>= 7;
+        }
+        out.push(len as u8);
+        out.extend(bytes);
+        out
+    }
+
+    /// `MetricsData` with one resource of string attributes.
+    fn metrics(attributes: &[(&str, &str)]) -> Vec<u8> {
+        let resource: Vec<u8> = attributes
+            .iter()
+            .flat_map(|(key, value)| {
+                let value = field(2, &field(1, value.as_bytes()));
+                field(1, &[field(1, key.as_bytes()), value].concat())
+            })
+            .collect();
+        field(1, &field(1, &resource))
+    }
+
+    fn from(source: &str) -> Client {
+        Client { source: Some(source.parse().unwrap()), ..Client::default() }
+    }
+
+    fn complete(client: &Client, attributes: &[(&str, &str)]) -> Client {
+        IdentityRule::default().complete(client, &metrics(attributes))
+    }
+
+    #[test]
+    fn listed_attributes_say_who_it_is() {
+        let peer = from("10.0.0.1:1000");
+        let client = complete(
+            &peer,
+            &[
+                ("service.name", "shop"),
+                ("client_instance_id", "cBrordIqXpq0qkqcvYahPA"),
+                ("client_id", "orders"),
+                ("telemetry.sdk.name", "opentelemetry"),
+                ("client_software_version", "4.1.0"),
+            ],
+        );
+        assert_eq!(client.instance_id.unwrap().to_string(), "cBrordIqXpq0qkqcvYahPA");
+        assert_eq!(client.client_id.as_deref(), Some("orders"));
+        assert_eq!(client.software_name.as_deref(), Some("opentelemetry"));
+        assert_eq!(client.software_version.as_deref(), Some("4.1.0"));
+        assert_eq!(client.source, peer.source);
+    }
+
+    #[test]
+    fn what_is_not_said_is_absent() {
+        let client = complete(&from("10.0.0.1:1000"), &[("service.name", "shop"), ("client_id", "")]);
+        assert_eq!((client.client_id, client.software_name, client.software_version), (None, None, None));
+        assert!(client.instance_id.is_some());
+    }
+
+    #[test]
+    fn a_uuid_is_an_instance_id_too_and_the_next_attribute_counts_where_one_is_unusable() {
+        let uuid = "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c";
+        for first in ["nonsense", "AAAAAAAAAAAAAAAAAAAAAA", ""] {
+            let client = complete(&Client::default(), &[("client_instance_id", first), ("service.instance.id", uuid)]);
+            assert_eq!(client.instance_id.unwrap().to_string(), "cBrordIqXpq0qkqcvYahPA", "{first}");
+        }
+        for wrong in [
+            "701ae8add22a5e9ab4aa4a9cbd86a13c",
+            "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13g",
+            "701ae8ad-d22a5-e9a-b4aa-4a9cbd86a13c",
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_derived_id_depends_on_peer_and_resource_alone() {
+        let id = |source: &str, service: &str| complete(&from(source), &[("service.name", service)]).instance_id;
+        let first = id("10.0.0.1:1000", "shop");
+        assert_eq!(first, id("10.0.0.1:2000", "shop"), "another connection of the same client");
+        assert_eq!(first, id("[::ffff:10.0.0.1]:1000", "shop"), "the same peer at a dual-stack door");
+        assert_ne!(first, id("10.0.0.2:1000", "shop"));
+        assert_ne!(first, id("10.0.0.1:1000", "cart"));
+        let bytes = *first.unwrap().as_bytes();
+        assert_eq!((bytes[6] >> 4, bytes[8] >> 6), (4, 2), "it has the shape of a UUID");
+    }
+
+    #[test]
+    fn what_the_door_knew_stays() {
+        let known = Client {
+            instance_id: "cBrordIqXpq0qkqcvYahPA".parse().ok(),
+            client_id: Some("door".into()),
+            ..Client::default()
+        };
+        let client = complete(&known, &[("client_id", "resource"), ("client_instance_id", "AAAAAAAAAAAAAAAAAAAAAg")]);
+        assert_eq!(client, known);
+    }
+
+    #[test]
+    fn a_payload_takes_its_client_and_its_id_from_what_it_says() {
+        let payload = |source: &str| {
+            let push = Push {
+                client: Arc::new(from(source)),
+                way_in: WayIn::OtlpHttp,
+                received_at: SystemTime::UNIX_EPOCH,
+                terminating: false,
+                subscription_id: None,
+                codec: 0,
+                wire: metrics(&[("client_id", "orders")]).into(),
+                push_interval: None,
+                node_id: None,
+                trace_parent: None,
+            };
+            match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
+                Decoded::Payload(payload) => payload.identified(&IdentityRule::default()),
+                Decoded::Empty => unreachable!("it has a resource"),
+            }
+        };
+        let (first, again, other) = (payload("10.0.0.1:1"), payload("10.0.0.1:2"), payload("10.0.0.2:1"));
+        assert_eq!(first.client().client_id.as_deref(), Some("orders"));
+        assert_eq!(first.id(), again.id(), "sent again over another connection");
+        assert_ne!(first.id(), other.id(), "equal bytes of another client");
+        let id = first.id();
+        assert_eq!(first.identified(&IdentityRule::default()).id(), id, "told once is told for good");
+    }
+
+    #[test]
+    fn bytes_that_are_not_metrics_say_nothing_and_break_nothing() {
+        let whole = metrics(&[("client_id", "orders"), ("client_instance_id", "cBrordIqXpq0qkqcvYahPA")]);
+        for end in 0..whole.len() {
+            assert!(IdentityRule::default().complete(&Client::default(), &whole[..end]).instance_id.is_some());
+        }
+        for noise in [&[0xff; 40][..], &[0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f], &[0x0b, 0x0c], &[]] {
+            let client = IdentityRule::default().complete(&Client::default(), noise);
+            assert_eq!(client.client_id, None);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+use super::*;
+
+macro_rules! recorded {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_bytes!(concat!("../../../tests/vectors/", $name, ".bin")).as_slice()),)*]
+    };
+}
+
+const RECORDED: &[(&str, &[u8])] = recorded![
+    "java-3.7-producer-cumulative.none-0",
+    "java-4.0-producer-cumulative.gzip-0",
+    "java-4.0-producer-cumulative.lz4-0",
+    "java-4.0-producer-cumulative.snappy-0",
+    "java-4.0-producer-cumulative.zstd-0",
+    "java-4.0-producer-cumulative.zstd-1",
+    "java-4.0-producer-delta.zstd-0",
+    "java-4.0-producer-delta.zstd-1",
+    "java-trunk-consumer-cumulative.zstd-0",
+    "java-trunk-consumer-cumulative.zstd-1",
+    "java-trunk-consumer-delta.zstd-0",
+    "java-trunk-consumer-delta.zstd-1",
+    "librdkafka-2.16-consumer-cumulative.zstd-0",
+    "librdkafka-2.16-consumer-cumulative.zstd-1",
+    "librdkafka-2.16-consumer-delta.zstd-0",
+    "librdkafka-2.16-consumer-delta.zstd-1",
+    "librdkafka-2.16-producer-cumulative.gzip-0",
+    "librdkafka-2.16-producer-cumulative.lz4-0",
+    "librdkafka-2.16-producer-cumulative.snappy-0",
+    "librdkafka-2.16-producer-cumulative.zstd-0",
+    "librdkafka-2.16-producer-cumulative.zstd-1",
+    "librdkafka-2.16-producer-delta.zstd-0",
+    "librdkafka-2.16-producer-delta.zstd-1",
+];
+
+/// Client, bytes decompressed, points.
+const HOLDS: [(&str, usize, u32); 5] = [
+    ("java-3.7-producer", 7670, 89),
+    ("java-4.0-producer", 7402, 86),
+    ("java-trunk-consumer", 12642, 115),
+    ("librdkafka-2.16-consumer", 2330, 15),
+    ("librdkafka-2.16-producer", 1440, 10),
+];
+
+fn push(codec: Codec, wire: &[u8]) -> Push {
+    Push {
+        client: Arc::default(),
+        way_in: WayIn::Sample,
+        received_at: SystemTime::UNIX_EPOCH,
+        terminating: false,
+        subscription_id: None,
+        codec: codec.id(),
+        wire: Bytes::copy_from_slice(wire),
+        push_interval: None,
+        node_id: None,
+        trace_parent: None,
+    }
+}
+
+fn decode_with(config: Config, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
+    Decoder::new(config).decode(Admitted::declared(push(codec, wire))?)
+}
+
+fn payload(codec: Codec, wire: &[u8]) -> Payload {
+    match decode_with(Config::default(), codec, wire) {
+        Ok(Decoded::Payload(payload)) => payload,
+        other => panic!("no payload: {other:?}"),
+    }
+}
+
+fn codec_of(name: &str) -> Codec {
+    let codec = name.rsplit(['.', '-']).nth(1).unwrap();
+    [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
+        .into_iter()
+        .find(|known| known.to_string() == codec)
+        .unwrap_or_else(|| panic!("{name} names no codec"))
+}
+
+#[test]
+fn every_recorded_push_holds_what_it_is_known_to_hold() {
+    assert_eq!(RECORDED.len(), 23);
+    for (name, wire) in RECORDED {
+        let (_, len, points) = HOLDS.iter().find(|(client, ..)| name.starts_with(client)).unwrap();
+        let payload = payload(codec_of(name), wire);
+        assert_eq!((payload.bytes().len(), payload.points()), (*len, *points), "{name}");
+        let temporality = if name.contains("-delta.") { Temporality::Delta } else { Temporality::Cumulative };
+        assert_eq!(payload.temporality(), temporality, "{name}");
+        assert_eq!((payload.wire_len(), payload.repaired()), (wire.len(), 0));
+    }
+}
+
+#[test]
+fn a_prefix_of_a_recorded_push_is_an_invalid_record_that_names_the_codec() {
+    for (name, wire) in RECORDED.iter().filter(|(name, _)| !name.contains("none")) {
+        let codec = codec_of(name);
+        let Err(Refusal::InvalidRecord(why)) = decode_with(Config::default(), codec, &wire[..wire.len() - 1]) else {
+            panic!("{name} was taken without its last byte");
+        };
+        assert!(why.starts_with(&codec.to_string()), "{why}");
+    }
+}
+
+#[test]
+fn plain_bytes_are_not_copied() {
+    let push = push(Codec::None, RECORDED[0].1);
+    let wire = push.wire.clone();
+    let decoded = Decoder::default().decode(Admitted::declared(push).unwrap());
+    let Ok(Decoded::Payload(payload)) = decoded else { panic!("{decoded:?}") };
+    assert_eq!(payload.bytes().as_ptr(), wire.as_ptr());
+}
+
+#[test]
+fn nothing_is_empty_in_every_codec() {
+    assert!(matches!(decode_with(Config::default(), Codec::Zstd, b""), Ok(Decoded::Empty)));
+    let nothing: [(Codec, &[u8]); 3] = [
+        (Codec::Snappy, b"\x00"),
+        (Codec::Gzip, b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0"),
+        (Codec::Zstd, b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"),
+    ];
+    for (codec, wire) in nothing {
+        let decoded = decode_with(Config::default(), codec, wire);
+        assert!(matches!(decoded, Ok(Decoded::Empty)), "{codec}: {decoded:?}");
+    }
+}
+
+/// `MetricsData { resource_metrics { schema_url: "a\xff" } }`.
+const BAD_UTF8: &[u8] = b"\x0a\x04\x1a\x02a\xff";
+
+#[test]
+fn bad_utf8_is_repaired_and_counted_whether_compressed_or_not() {
+    let compressed = snap::raw::Encoder::new().compress_vec(BAD_UTF8).unwrap();
+    for (codec, wire) in [(Codec::None, BAD_UTF8), (Codec::Snappy, &compressed)] {
+        let payload = payload(codec, wire);
+        assert_eq!((payload.bytes().as_ref(), payload.repaired()), (b"\x0a\x04\x1a\x02a?".as_slice(), 1));
+    }
+}
+
+#[test]
+fn bytes_that_are_not_otlp_are_an_invalid_record() {
+    let json = decode_with(Config::default(), Codec::None, b"{}");
+    assert_eq!(json.unwrap_err().code(), "invalid_record");
+    let gzip_said_to_be_plain = decode_with(Config::default(), Codec::None, RECORDED[1].1);
+    assert_eq!(gzip_said_to_be_plain.unwrap_err().code(), "invalid_record");
+}
+
+#[test]
+fn max_output_limit_obeyed() {
+    for (name, wire) in RECORDED.iter().filter(|(name, _)| name.starts_with("java-4.0")) {
+        let config = Config { max_output: 7402, ..Config::default() };
+        assert!(matches!(decode_with(config, codec_of(name), wire), Ok(Decoded::Payload(_))), "{name}");
+    }
+}
+
+#[test]
+fn max_output_limit_violated() {
+    for (name, wire) in RECORDED.iter().filter(|(name, _)| !name.starts_with("librdkafka")) {
+        let config = Config { max_output: 7401, ..Config::default() };
+        let Err(Refusal::TooLarge(why)) = decode_with(config, codec_of(name), wire) else { panic!("{name}") };
+        assert!(why.starts_with(&codec_of(name).to_string()) && why.contains("7401"), "{why}");
+    }
+}
+
+/// One unknown field as long as that, all zeros: sound OTLP that compresses well.
+fn zeros(len: usize) -> Vec<u8> {
+    let mut out = b"\x7a".to_vec();
+    prost_len(&mut out, len);
+    out.resize(out.len() + len, 0);
+    zstd::encode_all(out.as_slice(), 3).unwrap()
+}
+
+fn prost_len(out: &mut Vec<u8>, mut len: usize) {
+    while len >= 0x80 {
+        out.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    out.push(len as u8);
+}
+
+#[test]
+fn ratio_limit_obeyed() {
+    let below = zeros(Config::RATIO_FREE - 100);
+    assert!((Config::RATIO_FREE / below.len()) as u32 > Config::default().ratio, "it would be a bomb, were it longer");
+    assert!(matches!(decode_with(Config::default(), Codec::Zstd, &below), Ok(Decoded::Payload(_))));
+}
+
+#[test]
+fn ratio_limit_violated() {
+    let Err(Refusal::TooLarge(why)) = decode_with(Config::default(), Codec::Zstd, &zeros(Config::RATIO_FREE)) else {
+        panic!("taken");
+    };
+    assert!(why.contains("ratio of 200"), "{why}");
+}

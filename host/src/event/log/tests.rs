@@ -1,0 +1,112 @@
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use tracing::Level;
+
+use super::*;
+use crate::push::{Client, WayIn};
+
+/// What is written while `act` emits.
+fn lines(act: impl FnOnce(&Events)) -> Vec<String> {
+    let written = Written::default();
+    let kept = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::DEBUG)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .with_writer(move || kept.clone())
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let events = Events::new();
+        let _listening = listen(&events);
+        act(&events);
+    });
+    let bytes = written.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap().lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn emit(events: &Events, payload: Payload) {
+    events.emit(payload.topic(), || payload);
+}
+
+fn refused(code: &'static str) -> Payload {
+    let client = Arc::new(Client { client_id: Some("orders".into()), ..Client::default() });
+    Payload::PushRefused { way_in: WayIn::Kafka, client, code, reason: "5 MiB".into(), subscribing: false }
+}
+
+fn moved(to: Term) -> Payload {
+    Payload::LedgerMoved { slot: "console".into(), from: Some(Term::Queued), to, pushes: 3, size: 30 }
+}
+
+fn crashed(message: &str) -> Payload {
+    let (slot, message) = ("console".into(), message.into());
+    Payload::PluginCrash { slot, generation: 2, cause: "trap", message, will_restart: true }
+}
+
+#[test]
+fn a_flood_of_refusals_is_a_line_for_each_code() {
+    let said = lines(|events| {
+        for _ in 0..50 {
+            emit(events, refused("too_large"));
+            emit(events, refused("throttled"));
+        }
+    });
+    let about = |code: &str| said.iter().filter(|line| line.contains(&format!("code=\"{code}\""))).collect::<Vec<_>>();
+    let (large, throttled) = (about("too_large"), about("throttled"));
+    // On a machine that stalls, the flood may last longer than the second that one line is for.
+    assert!((1..25).contains(&large.len()) && (1..25).contains(&throttled.len()), "{said:?}");
+    assert!(large[0].starts_with("WARN") && large[0].contains("push of client `orders` refused: 5 MiB"), "{large:?}");
+    assert!(throttled[0].starts_with("DEBUG"), "what healthy clients run into is no warning: {throttled:?}");
+}
+
+#[test]
+fn lost_pushes_are_told_and_moving_ones_are_not() {
+    let said = lines(|events| {
+        for to in
+            [Term::Queued, Term::InFlight, Term::Delivered, Term::Shed("queue-full"), Term::DeadLettered("expired")]
+        {
+            emit(events, moved(to));
+        }
+    });
+    let [shed, dead] = said.as_slice() else { panic!("{said:?}") };
+    assert!(shed.contains("let go") && shed.contains("queue-full") && shed.contains("pushes=3"), "{shed}");
+    assert!(dead.contains("dead letters") && dead.contains("expired"), "{dead}");
+}
+
+#[test]
+fn a_crash_says_what_how_and_what_then() {
+    let said = lines(|events| emit(events, crashed("panicked at src/lib.rs:9:\nindex out of bounds")));
+    let [line] = said.as_slice() else { panic!("one line, whatever the guest wrote: {said:?}") };
+    for word in ["ERROR", "console", "trap", r"src/lib.rs:9:\nindex", "a fresh one takes its place"] {
+        assert!(line.contains(word), "`{line}` should say `{word}`");
+    }
+}
+
+#[test]
+fn what_operators_must_mend_is_a_warning() {
+    let slot = || Arc::from("otlp");
+    let said = lines(|events| {
+        emit(events, Payload::PluginMisconfigured { slot: slot(), reason: "401 from the sink".into() });
+        emit(events, Payload::PluginRejectedPoints { slot: slot(), points: 7, reason: "too old".into() });
+        emit(events, Payload::PluginPhase { slot: slot(), generation: 1, phase: "serving", reason: String::new() });
+    });
+    let [misconfigured, rejected, phase] = said.as_slice() else { panic!("{said:?}") };
+    assert!(misconfigured.starts_with("WARN") && misconfigured.contains("401 from the sink"), "{misconfigured}");
+    assert!(rejected.starts_with("WARN") && rejected.contains("points=7"), "{rejected}");
+    assert!(phase.starts_with("INFO") && phase.contains("serving"), "{phase}");
+}

@@ -1,0 +1,70 @@
+//! What strangers and guests call themselves and say, made fit for one line.
+
+use std::fmt::{self, Write as _};
+
+use crate::push::Client;
+
+/// Most characters of one text.
+const LONGEST: usize = 1000;
+
+/// A text of a stranger or a guest: no line breaks, no terminal escapes, no flood.
+pub(super) struct Line<'a>(pub(super) &'a str);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut chars = self.0.chars();
+        for char in chars.by_ref().take(LONGEST) {
+            if char.is_control() { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
+        }
+        if chars.next().is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// A client, by whatever is known of it.
+pub(super) struct Who<'a>(pub(super) &'a Client);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client = self.0;
+        f.write_str("client")?;
+        if let Some(id) = &client.client_id {
+            write!(f, " `{}`", Line(id))?;
+        }
+        if let Some(instance) = client.instance_id {
+            write!(f, " {instance}")?;
+        }
+        if let Some(software) = &client.software_name {
+            write!(f, " ({}", Line(software))?;
+            client.software_version.as_deref().map_or(Ok(()), |version| write!(f, " {}", Line(version)))?;
+            f.write_str(")")?;
+        }
+        client.source.map_or(Ok(()), |source| write!(f, " at {source}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_forge_a_line_or_flood_it() {
+        assert_eq!(Line("a\nERROR b\u{1b}[31m").to_string(), r"a\nERROR b\u{1b}[31m");
+        assert_eq!(Line("grün").to_string(), "grün");
+        let long = Line(&"x".repeat(LONGEST + 1)).to_string();
+        assert_eq!(long.chars().count(), LONGEST + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn a_client_is_told_by_what_is_known() {
+        assert_eq!(Who(&Client::default()).to_string(), "client");
+        let client = Client {
+            client_id: Some("orders\n".into()),
+            software_name: Some("librdkafka".into()),
+            software_version: Some("2.16".into()),
+            source: Some(([127, 0, 0, 1], 9).into()),
+            ..Client::default()
+        };
+        assert_eq!(Who(&client).to_string(), r"client `orders\n` (librdkafka 2.16) at 127.0.0.1:9");
+    }
+}

@@ -1,0 +1,84 @@
+//! Numbers for operators, made of events and of nothing else.
+//!
+//! In: every event, on the thread that emits it. Out: one page of text for a scrape. Bounded because every label is the
+//! name of a receiver or listener that the operator configured, or a word of a closed list: clients, addresses and free
+//! text never become labels. It never waits for anything but its own short locks, and never looks into a room: a number
+//! that no event carries is not here.
+
+mod door;
+mod ledger;
+mod receivers;
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use super::{Event, Events, Listening, Topic};
+use door::Door;
+use ledger::Ledgers;
+use receivers::Receivers;
+
+/// All numbers, and the page that shows them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    door: Door,
+    receivers: Receivers,
+    // Shared with the registry, which reads it at each scrape.
+    ledgers: Arc<Ledgers>,
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("barnabas");
+        let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("build_info", "1, with the version of this host as its label", build);
+        let door = Door::new(&mut registry);
+        let receivers = Receivers::new(&mut registry);
+        let ledgers = Arc::new(Ledgers::default());
+        registry.register_collector(Box::new(ledgers.clone()));
+        Self { registry, door, receivers, ledgers }
+    }
+
+    /// Counts what happens until the returned value is dropped.
+    pub fn listen(self: &Arc<Self>, events: &Events) -> Listening {
+        let metrics = self.clone();
+        events.listen(Topic::ALL, move |event| metrics.record(event))
+    }
+
+    fn record(&self, event: &Event) {
+        self.door.record(&event.payload);
+        self.receivers.record(&event.payload);
+        self.ledgers.record(&event.payload);
+    }
+
+    /// The page, in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry).expect("a String takes whatever is written to it");
+        page
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A family of histograms.
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// From 10 µs, which a small push takes, to nearly three minutes, which a batch may wait for a sink that is away.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(1e-5, 4.0, 13))
+}
+
+#[cfg(test)]
+mod tests;

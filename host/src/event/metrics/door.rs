@@ -1,0 +1,206 @@
+//! What happens where bytes come in. At rest, and over all ways in:
+//! `push_received = push_refused + push_empty + push_unwanted + push_accepted`.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Histograms, seconds};
+use crate::event::Payload;
+use crate::push::{GoneReason, WayIn};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtListener {
+    listener: Arc<str>,
+}
+
+/// Without the version: a stranger may claim any.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfApi {
+    api: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Through {
+    way_in: &'static str,
+}
+
+impl Through {
+    fn of(way_in: WayIn) -> Self {
+        Self { way_in: way_in.as_str() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Refused {
+    way_in: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Because {
+    reason: &'static str,
+}
+
+#[derive(Debug)]
+pub(super) struct Door {
+    connections: Family<AtListener, Gauge>,
+    connected: Family<AtListener, Counter>,
+    requests: Family<OfApi, Counter>,
+    request_bytes: Family<OfApi, Counter>,
+    request_time: Histograms<OfApi>,
+    subscriptions: Counter,
+    subscriptions_refused: Family<Refused, Counter>,
+    received: Family<Through, Counter>,
+    wire_bytes: Family<Through, Counter>,
+    refused: Family<Refused, Counter>,
+    empty: Counter,
+    unwanted: Counter,
+    accepted: Family<Through, Counter>,
+    points: Family<Through, Counter>,
+    decompressed_bytes: Family<Through, Counter>,
+    repaired: Counter,
+    intake_time: Histograms<Through>,
+    gone: Family<Because, Counter>,
+}
+
+impl Door {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let door = Self {
+            connections: Family::default(),
+            connected: Family::default(),
+            requests: Family::default(),
+            request_bytes: Family::default(),
+            request_time: Family::new_with_constructor(seconds),
+            subscriptions: Counter::default(),
+            subscriptions_refused: Family::default(),
+            received: Family::default(),
+            wire_bytes: Family::default(),
+            refused: Family::default(),
+            empty: Counter::default(),
+            unwanted: Counter::default(),
+            accepted: Family::default(),
+            points: Family::default(),
+            decompressed_bytes: Family::default(),
+            repaired: Counter::default(),
+            intake_time: Family::new_with_constructor(seconds),
+            gone: Family::default(),
+        };
+        door.register_connections(registry);
+        door.register_pushes(registry);
+        door.begin_at_zero();
+        door
+    }
+
+    fn register_connections(&self, registry: &mut Registry) {
+        registry.register("connections", "Open connections", self.connections.clone());
+        registry.register("connections_opened", "Connections taken", self.connected.clone());
+        registry.register("requests", "Requests answered", self.requests.clone());
+        let help = "Size of the requests answered";
+        registry.register_with_unit("request", help, Unit::Bytes, self.request_bytes.clone());
+        let help = "From the last byte of a request to the last byte of its answer";
+        registry.register_with_unit("request", help, Unit::Seconds, self.request_time.clone());
+        registry.register("subscription_answered", "Clients told what to push", self.subscriptions.clone());
+        let help = "Questions for a subscription answered with an error";
+        registry.register("subscription_refused", help, self.subscriptions_refused.clone());
+        registry.register("client_gone", "Client instances that went away", self.gone.clone());
+    }
+
+    fn register_pushes(&self, registry: &mut Registry) {
+        let help = "Pushes that came in: refused, empty, unwanted or accepted";
+        registry.register("push_received", help, self.received.clone());
+        let help = "Size of the pushes that came in, as sent";
+        registry.register_with_unit("push_wire", help, Unit::Bytes, self.wire_bytes.clone());
+        registry.register("push_refused", "Pushes answered with an error", self.refused.clone());
+        registry.register("push_empty", "Pushes that held no metrics", self.empty.clone());
+        registry.register("push_unwanted", "Pushes that no receiver wants", self.unwanted.clone());
+        let help = "Pushes that are in the hands of at least one receiver's ledger";
+        registry.register("push_accepted", help, self.accepted.clone());
+        registry.register("push_points", "Data points of accepted pushes", self.points.clone());
+        let help = "Size of accepted pushes, decompressed";
+        registry.register_with_unit("push_decompressed", help, Unit::Bytes, self.decompressed_bytes.clone());
+        let help = "Strings of accepted pushes that were not UTF-8 and were repaired";
+        registry.register("push_repaired_strings", help, self.repaired.clone());
+        let help = "From a push that was read to its place in the queues";
+        registry.register_with_unit("push_intake", help, Unit::Seconds, self.intake_time.clone());
+    }
+
+    /// A rate over a counter that appears with its first event misses that event.
+    fn begin_at_zero(&self) {
+        for way_in in [WayIn::Kafka, WayIn::OtlpHttp] {
+            let through = Through::of(way_in);
+            for family in [&self.received, &self.wire_bytes, &self.accepted, &self.points, &self.decompressed_bytes] {
+                drop(family.get_or_create(&through));
+            }
+        }
+        for reason in [GoneReason::Terminated, GoneReason::Disconnected, GoneReason::Expired] {
+            drop(self.gone.get_or_create(&Because { reason: word(reason) }));
+        }
+    }
+
+    pub(super) fn record(&self, payload: &Payload) {
+        match payload {
+            Payload::ListenerConnect { listener, .. } => {
+                let at = AtListener { listener: listener.clone() };
+                self.connected.get_or_create(&at).inc();
+                self.connections.get_or_create(&at).inc();
+            }
+            Payload::ListenerDisconnect { listener, .. } => {
+                self.connections.get_or_create(&AtListener { listener: listener.clone() }).dec();
+            }
+            Payload::ListenerRequest { api, size, duration, .. } => {
+                let of = OfApi { api };
+                self.requests.get_or_create(&of).inc();
+                self.request_bytes.get_or_create(&of).inc_by(*size as u64);
+                self.request_time.get_or_create(&of).observe(duration.as_secs_f64());
+            }
+            Payload::SubscriptionAnswered { .. } => {
+                self.subscriptions.inc();
+            }
+            Payload::ClientGone { reason, .. } => {
+                self.gone.get_or_create(&Because { reason: word(*reason) }).inc();
+            }
+            _ => self.record_push(payload),
+        }
+    }
+
+    fn record_push(&self, payload: &Payload) {
+        match payload {
+            Payload::PushReceived { way_in, wire } => {
+                self.received.get_or_create(&Through::of(*way_in)).inc();
+                self.wire_bytes.get_or_create(&Through::of(*way_in)).inc_by(*wire as u64);
+            }
+            Payload::PushRefused { way_in, code, subscribing, .. } => {
+                let family = if *subscribing { &self.subscriptions_refused } else { &self.refused };
+                family.get_or_create(&Refused { way_in: way_in.as_str(), code }).inc();
+            }
+            Payload::PushEmpty => {
+                self.empty.inc();
+            }
+            Payload::PushUnwanted => {
+                self.unwanted.inc();
+            }
+            Payload::PushAccepted { way_in, points, size, repaired, took, .. } => {
+                let through = Through::of(*way_in);
+                self.accepted.get_or_create(&through).inc();
+                self.points.get_or_create(&through).inc_by(u64::from(*points));
+                self.decompressed_bytes.get_or_create(&through).inc_by(*size as u64);
+                self.repaired.inc_by(u64::from(*repaired));
+                self.intake_time.get_or_create(&through).observe(took.as_secs_f64());
+            }
+            _ => {}
+        }
+    }
+}
+
+fn word(reason: GoneReason) -> &'static str {
+    match reason {
+        GoneReason::Terminated => "terminated",
+        GoneReason::Disconnected => "disconnected",
+        GoneReason::Expired => "expired",
+    }
+}

@@ -1,0 +1,148 @@
+//! Every slot's ledger, as a scrape sees it:
+//! `ledger_accepted_pushes = sum(ledger_settled_pushes) + sum(ledger_held_pushes)`, in each single scrape.
+//!
+//! In: moves between terms. They are told after the slot's lock is released, so two of them may come here in the wrong
+//! order and a term may be short for a moment; since a move is applied whole and a scrape copies under the same lock,
+//! the sum is right nevertheless.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::event::{Payload, Term};
+
+/// By slot.
+#[derive(Debug, Default)]
+pub(super) struct Ledgers(Mutex<BTreeMap<Arc<str>, Ledger>>);
+
+#[derive(Clone, Debug, Default)]
+struct Ledger {
+    accepted: u64,
+    queued: Held,
+    in_flight: Held,
+    // By term and cause: pushes.
+    settled: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// What a slot holds in memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    pushes: i64,
+    bytes: i64,
+}
+
+impl Ledgers {
+    pub(super) fn record(&self, payload: &Payload) {
+        let Payload::LedgerMoved { slot, from, to, pushes, size } = payload else { return };
+        let mut ledgers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !ledgers.contains_key(slot) {
+            ledgers.insert(slot.clone(), Ledger::default());
+        }
+        if let Some(ledger) = ledgers.get_mut(slot) {
+            ledger.apply(*from, *to, *pushes, *size);
+        }
+    }
+
+    fn snapshot(&self) -> Slots {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Ledger {
+    /// Delivered, dead-lettered and shed are the ends of a push's way: nothing comes from there.
+    fn apply(&mut self, from: Option<Term>, to: Term, pushes: usize, size: usize) {
+        let (many, bytes) = (signed(pushes), signed(size));
+        match from {
+            None => self.accepted += pushes as u64,
+            Some(Term::Queued) => self.queued.add(-many, -bytes),
+            Some(Term::InFlight) => self.in_flight.add(-many, -bytes),
+            Some(Term::Delivered | Term::DeadLettered(_) | Term::Shed(_)) => return,
+        }
+        let end = match to {
+            Term::Queued => return self.queued.add(many, bytes),
+            Term::InFlight => return self.in_flight.add(many, bytes),
+            Term::Delivered => ("delivered", ""),
+            Term::DeadLettered(cause) => ("dead_lettered", cause),
+            Term::Shed(cause) => ("shed", cause),
+        };
+        *self.settled.entry(end).or_default() += pushes as u64;
+    }
+
+    fn held(&self) -> [(&'static str, Held); 2] {
+        [("queued", self.queued), ("in_flight", self.in_flight)]
+    }
+}
+
+impl Held {
+    fn add(&mut self, pushes: i64, bytes: i64) {
+        self.pushes += pushes;
+        self.bytes += bytes;
+    }
+}
+
+fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+type Slots = BTreeMap<Arc<str>, Ledger>;
+
+impl Collector for Ledgers {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let slots = self.snapshot();
+        // A family without samples is no valid exposition to every reader.
+        if slots.is_empty() {
+            return Ok(());
+        }
+        accepted(&slots, &mut encoder)?;
+        settled(&slots, &mut encoder)?;
+        held(&slots, &mut encoder, "ledger_held_pushes", None, |held| held.pushes)?;
+        held(&slots, &mut encoder, "ledger_held", Some(&Unit::Bytes), |held| held.bytes)
+    }
+}
+
+fn accepted(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Pushes handed to a receiver's slot: the sum of those settled and held.";
+    let mut family = encoder.encode_descriptor("ledger_accepted_pushes", help, None, MetricType::Counter)?;
+    for (plugin, ledger) in slots {
+        let labels = [("plugin", &**plugin)];
+        ConstCounter::new(ledger.accepted).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn settled(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "Pushes whose way is over: delivered, or dead-lettered or shed with the cause.";
+    let mut family = encoder.encode_descriptor("ledger_settled_pushes", help, None, MetricType::Counter)?;
+    for (plugin, ledger) in slots {
+        for ((term, cause), pushes) in &ledger.settled {
+            let labels = [("plugin", &**plugin), ("term", term), ("cause", cause)];
+            ConstCounter::new(*pushes).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn held(
+    slots: &Slots,
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    unit: Option<&Unit>,
+    pick: fn(Held) -> i64,
+) -> fmt::Result {
+    let help = "What a slot holds in memory: queued, or in a batch that is not settled.";
+    let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+    for (plugin, ledger) in slots {
+        for (term, amount) in ledger.held() {
+            let labels = [("plugin", &**plugin), ("term", term)];
+            ConstGauge::new(pick(amount)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use super::*;
+use crate::event::{Payload, Term};
+use crate::intake::ConnectionId;
+use crate::push::{Client, GoneReason, WayIn};
+
+fn slot() -> Arc<str> {
+    "console".into()
+}
+
+fn milliseconds(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn moved(from: Option<Term>, to: Term, pushes: usize) -> Payload {
+    Payload::LedgerMoved { slot: slot(), from, to, pushes, size: pushes * 100 }
+}
+
+fn ended(outcome: &'static str) -> Payload {
+    Payload::BatchEnd {
+        slot: slot(),
+        generation: 1,
+        pushes: 3,
+        points: 30,
+        size: 300,
+        queue_wait: milliseconds(1000),
+        duration: milliseconds(20),
+        cpu: milliseconds(2),
+        outcome,
+    }
+}
+
+fn refused(subscribing: bool) -> Payload {
+    let (way_in, client, reason) = (WayIn::Kafka, Arc::new(Client::default()), String::new());
+    Payload::PushRefused { way_in, client, code: "too_large", reason, subscribing }
+}
+
+fn requested(status: &str) -> Payload {
+    let (authority, status) = ("sink.example:443".into(), status.into());
+    Payload::EgressRequest { slot: slot(), authority, status, size: 10, duration: milliseconds(5) }
+}
+
+/// One of each type.
+fn samples() -> Vec<Payload> {
+    let (listener, connection, client) = (Arc::from("kafka"), ConnectionId(1), Arc::new(Client::default()));
+    let (way_in, generation, reason) = (WayIn::Kafka, 1, String::new());
+    let interval = milliseconds(60_000);
+    let accepted = Payload::PushAccepted {
+        client: client.clone(),
+        way_in,
+        points: 99,
+        size: 12_900,
+        wire: 1_100,
+        slots: 1,
+        repaired: 1,
+        took: milliseconds(1),
+    };
+    vec![
+        Payload::ListenerConnect { listener: Arc::clone(&listener), connection, peer: "127.0.0.1:9".into() },
+        Payload::ListenerDisconnect { listener, connection, reason: reason.clone() },
+        Payload::ListenerRequest { api: "Metadata", version: 12, size: 40, duration: milliseconds(1) },
+        Payload::SubscriptionAnswered { client: client.clone(), id: 7, prefixes: 21, interval },
+        Payload::PushReceived { way_in, wire: 1_100 },
+        refused(false),
+        Payload::PushEmpty,
+        Payload::PushUnwanted,
+        accepted,
+        Payload::ClientGone { client, reason: GoneReason::Expired },
+        moved(None, Term::Queued, 3),
+        Payload::BatchStart { slot: slot(), generation, pushes: 3, size: 300 },
+        ended("taken"),
+        Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: reason.clone() },
+        Payload::PluginCrash { slot: slot(), generation, cause: "trap", message: reason.clone(), will_restart: true },
+        Payload::PluginMisconfigured { slot: slot(), reason: reason.clone() },
+        Payload::PluginRejectedPoints { slot: slot(), points: 4, reason },
+        requested("204"),
+    ]
+}
+
+/// The page after these.
+fn after(payloads: impl IntoIterator<Item = Payload>) -> String {
+    let (events, metrics) = (Events::new(), Arc::new(Metrics::new()));
+    let _listening = metrics.listen(&events);
+    for payload in payloads {
+        events.emit(payload.topic(), || payload);
+    }
+    metrics.encode()
+}
+
+#[track_caller]
+fn shows(page: &str, lines: &[&str]) {
+    for line in lines {
+        assert!(page.lines().any(|known| known == *line), "`{line}` is not in:\n{page}");
+    }
+}
+
+#[test]
+fn every_type_of_event_leaves_a_trace() {
+    let samples = samples();
+    assert!(Topic::ALL.iter().all(|topic| samples.iter().any(|sample| sample.topic() == *topic)));
+    let untouched = after([]);
+    for sample in samples {
+        let topic = sample.topic();
+        assert_ne!(after([sample]), untouched, "{}", topic.as_str());
+    }
+}
+
+#[test]
+fn the_page_is_well_formed() {
+    let page = after(samples());
+    assert!(page.ends_with("# EOF\n"));
+    let help: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# HELP ")).collect();
+    let mut names: Vec<_> = help.iter().filter_map(|line| line.split(' ').next()).collect();
+    names.sort_unstable();
+    let families = names.len();
+    names.dedup();
+    assert_eq!(names.len(), families, "no family is there twice");
+    for line in page.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let of_a_family = |family: &&str| name.strip_prefix(*family).is_some_and(is_a_suffix);
+        assert!(name.starts_with("barnabas_") && names.iter().any(of_a_family), "{line}");
+    }
+}
+
+fn is_a_suffix(rest: &str) -> bool {
+    matches!(rest, "" | "_total" | "_bucket" | "_sum" | "_count")
+}
+
+#[test]
+fn the_door_adds_up() {
+    let page = after(samples().into_iter().chain([refused(true), refused(true)]));
+    shows(
+        &page,
+        &[
+            "barnabas_push_received_total{way_in=\"kafka\"} 1",
+            "barnabas_push_received_total{way_in=\"otlp-http\"} 0",
+            "barnabas_push_wire_bytes_total{way_in=\"kafka\"} 1100",
+            "barnabas_push_refused_total{way_in=\"kafka\",code=\"too_large\"} 1",
+            "barnabas_subscription_refused_total{way_in=\"kafka\",code=\"too_large\"} 2",
+            "barnabas_push_empty_total 1",
+            "barnabas_push_unwanted_total 1",
+            "barnabas_push_accepted_total{way_in=\"kafka\"} 1",
+            "barnabas_push_points_total{way_in=\"kafka\"} 99",
+            "barnabas_push_decompressed_bytes_total{way_in=\"kafka\"} 12900",
+            "barnabas_push_repaired_strings_total 1",
+            "barnabas_push_intake_seconds_count{way_in=\"kafka\"} 1",
+            "barnabas_connections{listener=\"kafka\"} 0",
+            "barnabas_connections_opened_total{listener=\"kafka\"} 1",
+            "barnabas_requests_total{api=\"Metadata\"} 1",
+            "barnabas_request_bytes_total{api=\"Metadata\"} 40",
+            "barnabas_client_gone_total{reason=\"expired\"} 1",
+        ],
+    );
+}
+
+#[test]
+fn batches_and_requests_are_timed_and_told_by_what_came_of_them() {
+    let page =
+        after([ended("taken"), ended("unavailable"), requested("204"), requested("503"), requested("not-granted")]);
+    shows(
+        &page,
+        &[
+            "barnabas_batch_ends_total{plugin=\"console\",outcome=\"taken\"} 1",
+            "barnabas_batch_ends_total{plugin=\"console\",outcome=\"unavailable\"} 1",
+            "barnabas_batch_pushes_sum{plugin=\"console\"} 6.0",
+            "barnabas_batch_points_total{plugin=\"console\"} 60",
+            "barnabas_batch_bytes_total{plugin=\"console\"} 600",
+            "barnabas_batch_queue_wait_seconds_sum{plugin=\"console\"} 2.0",
+            "barnabas_batch_call_seconds_sum{plugin=\"console\"} 0.04",
+            "barnabas_batch_cpu_seconds_sum{plugin=\"console\"} 0.004",
+            "barnabas_egress_requests_total{plugin=\"console\",status=\"2xx\"} 1",
+            "barnabas_egress_requests_total{plugin=\"console\",status=\"5xx\"} 1",
+            "barnabas_egress_requests_total{plugin=\"console\",status=\"not-granted\"} 1",
+            "barnabas_egress_sent_bytes_total{plugin=\"console\"} 30",
+        ],
+    );
+}
+
+#[test]
+fn a_ledger_shows_each_push_in_one_term() {
+    let page = after([
+        moved(None, Term::Queued, 10),
+        moved(None, Term::Shed("no-receiver"), 2),
+        moved(Some(Term::Queued), Term::InFlight, 6),
+        moved(Some(Term::InFlight), Term::Delivered, 3),
+        moved(Some(Term::InFlight), Term::DeadLettered("rejected"), 1),
+        moved(Some(Term::InFlight), Term::Queued, 1),
+    ]);
+    shows(
+        &page,
+        &[
+            "barnabas_ledger_accepted_pushes_total{plugin=\"console\"} 12",
+            "barnabas_ledger_held_pushes{plugin=\"console\",term=\"queued\"} 5",
+            "barnabas_ledger_held_pushes{plugin=\"console\",term=\"in_flight\"} 1",
+            "barnabas_ledger_held_bytes{plugin=\"console\",term=\"queued\"} 500",
+            "barnabas_ledger_held_bytes{plugin=\"console\",term=\"in_flight\"} 100",
+            "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"delivered\",cause=\"\"} 3",
+            "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"dead_lettered\",cause=\"rejected\"} 1",
+            "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"shed\",cause=\"no-receiver\"} 2",
+        ],
+    );
+    assert_eq!(sum(&page, "barnabas_ledger_held_pushes") + sum(&page, "barnabas_ledger_settled_pushes_total"), 12);
+}
+
+#[test]
+fn a_ledger_adds_up_in_whichever_order_moves_are_told() {
+    let page = after([moved(Some(Term::Queued), Term::InFlight, 2), moved(None, Term::Queued, 5)]);
+    shows(&page, &["barnabas_ledger_held_pushes{plugin=\"console\",term=\"queued\"} 3"]);
+    assert_eq!(sum(&page, "barnabas_ledger_held_pushes"), 5);
+}
+
+/// Over all label sets.
+fn sum(page: &str, name: &str) -> i64 {
+    let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
+}
+
+#[test]
+fn misconfigured_holds_until_a_batch_is_taken_or_a_generation_is_new() {
+    let said = || Payload::PluginMisconfigured { slot: slot(), reason: "401".into() };
+    let phase =
+        |generation| Payload::PluginPhase { slot: slot(), generation, phase: "starting", reason: String::new() };
+    let gauge = |history: Vec<Payload>| sum(&after(history), "barnabas_plugin_misconfigured");
+    assert_eq!(gauge(vec![phase(1)]), 0);
+    assert_eq!(gauge(vec![phase(1), said(), ended("unavailable"), phase(1)]), 1);
+    assert_eq!(gauge(vec![phase(1), said(), ended("taken")]), 0);
+    assert_eq!(gauge(vec![phase(1), said(), phase(2)]), 0);
+    assert_eq!(gauge(vec![phase(1), phase(2), said(), phase(1)]), 1, "an old one's end says nothing about the new one");
+}
+
+#[test]
+fn no_label_tells_a_client_apart() {
+    let client = Client { client_id: Some("secret-client".into()), ..Client::default() };
+    let client = Arc::new(client);
+    let interval = milliseconds(1);
+    let page = after([
+        Payload::SubscriptionAnswered { client: client.clone(), id: 1, prefixes: 1, interval },
+        Payload::ClientGone { client, reason: GoneReason::Disconnected },
+        Payload::ListenerConnect { listener: "kafka".into(), connection: ConnectionId(1), peer: "192.0.2.7:9".into() },
+        requested("200"),
+    ]);
+    for private in ["secret-client", "192.0.2.7", "sink.example"] {
+        assert!(!page.contains(private), "{private} is in:\n{page}");
+    }
+}

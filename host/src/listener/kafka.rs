@@ -1,0 +1,164 @@
+//! The Kafka door: clients that think they talk to a broker.
+//!
+//! In: TCP connections. Out: pushes and questions for subscriptions, to [`Intake`]. A connection's requests are
+//! answered one after the other, in order. Bounded by a cap on connections (beyond it one is closed as soon as it is
+//! taken, so that those who are in are served), by a cap on the frame, by the byte [`Budget`], and by timeouts for
+//! idle connections, slow frames and slow readers. It closes a connection only for violations of the framing, for
+//! those timeouts, and at shutdown after every request that was read has been answered: older Java clients fall
+//! silent for good when a connection closes on their request. It never says that it can do what it cannot, and it
+//! decides nothing about telemetry itself.
+
+mod advertise;
+mod api;
+mod api_versions;
+mod complaints;
+mod config;
+mod connection;
+mod find_coordinator;
+mod frame;
+mod metadata;
+mod presence;
+mod request;
+mod session;
+mod telemetry;
+mod wire;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::event::Events;
+use crate::intake::{ConnectionId, Intake};
+use crate::listener::budget::Budget;
+use complaints::Complaints;
+use connection::Connection;
+use presence::{End, Presence};
+
+pub use config::Config;
+
+/// Binds, and does not serve yet: connections wait in the kernel.
+pub async fn bind(config: Config) -> anyhow::Result<Bound> {
+    config.check().map_err(anyhow::Error::msg)?;
+    let (listener, local) = open(config.bind).with_context(|| {
+        format!("listener `{}` cannot bind {}; stop what holds it or choose another address", config.name, config.bind)
+    })?;
+    Ok(Bound { config, listener, local })
+}
+
+fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(1024)?;
+    let local = listener.local_addr()?;
+    Ok((listener, local))
+}
+
+/// A listener that has its address.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+/// What the connections of one listener share.
+struct Shared {
+    config: Config,
+    intake: Arc<dyn Intake>,
+    budget: Arc<Budget>,
+    events: Events,
+    complaints: Complaints,
+}
+
+impl Bound {
+    /// Where it listens: with the real port, where port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Serves until `shutdown`, then until every connection has been answered what it had asked, or the drain
+    /// deadline. No task is left when it returns.
+    pub async fn serve(
+        self,
+        intake: Arc<dyn Intake>,
+        budget: Arc<Budget>,
+        events: Events,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let complaints = Complaints::default();
+        let shared = Arc::new(Shared { config: self.config, intake, budget, events, complaints });
+        let (drain, draining) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tokio::select! {
+            () = shutdown => {}
+            () = accept(&self.listener, &shared, &mut tasks, &draining) => {}
+        }
+        drop(self.listener);
+        drain.send_replace(true);
+        end(&shared.config, tasks).await;
+    }
+}
+
+/// Takes connections for ever.
+async fn accept(
+    listener: &TcpListener,
+    shared: &Arc<Shared>,
+    tasks: &mut JoinSet<()>,
+    draining: &watch::Receiver<bool>,
+) {
+    const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+    let mut pause = Duration::from_millis(10);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = Duration::from_millis(10);
+                while tasks.try_join_next().is_some() {}
+                let presence = Presence::enter(shared, ConnectionId::next(), peer);
+                if tasks.len() >= shared.config.max_connections {
+                    presence.leave(End::Full(shared.config.max_connections));
+                } else {
+                    tasks.spawn(serve_one(stream, presence, draining.clone()));
+                }
+            }
+            // Most often all file descriptors are in use: it would fail again at once.
+            Err(error) => {
+                if let Some(unsaid) = shared.complaints.may_say() {
+                    tracing::warn!(listener = %shared.config.name, %error, unsaid, "cannot take a connection");
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: TcpStream, presence: Presence, draining: watch::Receiver<bool>) {
+    let end = match Connection::new(stream, &presence, draining) {
+        Ok(connection) => connection.converse().await,
+        Err(error) => End::Lost(error),
+    };
+    presence.leave(end);
+}
+
+async fn end(config: &Config, mut tasks: JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(config.drain, all).await.is_err() {
+        tracing::warn!(
+            listener = %config.name,
+            connections = tasks.len(),
+            "the drain deadline is over; closing what is left"
+        );
+        tasks.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

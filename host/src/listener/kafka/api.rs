@@ -1,0 +1,87 @@
+//! Which of Kafka's requests are answered here, in which versions, and the error codes we speak.
+
+/// A request kind we answer. What is not here is not advertised, and what is here is always answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
+pub(crate) enum Api {
+    Metadata,
+    FindCoordinator,
+    ApiVersions,
+    GetTelemetrySubscriptions,
+    PushTelemetry,
+}
+
+impl Api {
+    /// In order of key.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Metadata,
+        Self::FindCoordinator,
+        Self::ApiVersions,
+        Self::GetTelemetrySubscriptions,
+        Self::PushTelemetry,
+    ];
+
+    pub(crate) fn of_key(key: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|api| api.key() == key)
+    }
+
+    pub(crate) fn key(self) -> i16 {
+        match self {
+            Self::Metadata => 3,
+            Self::FindCoordinator => 10,
+            Self::ApiVersions => 18,
+            Self::GetTelemetrySubscriptions => 71,
+            Self::PushTelemetry => 72,
+        }
+    }
+
+    /// The highest version we speak; the lowest is always 0.
+    ///
+    /// FindCoordinator ends before version 4, where one request may ask for many keys: clients that know it fall back
+    /// by themselves, and one byte of a question then never costs more than a few of the answer.
+    pub(crate) fn newest(self) -> i16 {
+        match self {
+            Self::Metadata => 12,
+            Self::FindCoordinator => 3,
+            Self::ApiVersions => 4,
+            Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
+        }
+    }
+
+    /// Whether this version has compact lengths and tagged fields.
+    pub(crate) fn is_flexible(self, version: i16) -> bool {
+        let since = match self {
+            Self::Metadata => 9,
+            Self::FindCoordinator | Self::ApiVersions => 3,
+            Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
+        };
+        version >= since
+    }
+
+    /// Offered only while a receiver is configured.
+    pub(crate) fn is_telemetry(self) -> bool {
+        matches!(self, Self::GetTelemetrySubscriptions | Self::PushTelemetry)
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "Metadata",
+            Self::FindCoordinator => "FindCoordinator",
+            Self::ApiVersions => "ApiVersions",
+            Self::GetTelemetrySubscriptions => "GetTelemetrySubscriptions",
+            Self::PushTelemetry => "PushTelemetry",
+        }
+    }
+}
+
+pub(crate) const NONE: i16 = 0;
+pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
+pub(crate) const INVALID_REQUEST: i16 = 42;
+pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+pub(crate) const INVALID_RECORD: i16 = 87;
+pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
+pub(crate) const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
+pub(crate) const TELEMETRY_TOO_LARGE: i16 = 118;

@@ -1,0 +1,255 @@
+//! One socket: frames in, frames out, and how it ends.
+//!
+//! In: bytes. Out: answers, in order, one request at a time; what a client pipelines waits in the kernel. Bounded by
+//! the frame cap, the byte budget and the timeouts of the configuration.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::{BufMut, Bytes};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Shared;
+use super::frame::{self, BadLength, Filling};
+use super::presence::{End, Presence};
+use super::request;
+use super::session::Session;
+use crate::event::{Payload, Topic};
+use crate::listener::budget::Hold;
+
+/// At shutdown, how long a frame that has begun may take to its end.
+const GRACE: Duration = Duration::from_secs(2);
+/// At shutdown, how long a connection is looked at for a request that is already on its way.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+/// After a violation, how long and how far we read on, so that answers sent before are not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 256 << 10;
+/// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
+const LONGEST_SKIPPED: usize = 64 << 20;
+const SKIP_CHUNK: usize = 16 << 10;
+
+/// The socket with its conversation.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    session: Session,
+    shared: Arc<Shared>,
+    drain: watch::Receiver<bool>,
+    draining: bool,
+}
+
+/// What the socket gave.
+enum Incoming {
+    Frame(Bytes),
+    /// Read past, not kept.
+    PushTooLarge {
+        correlation: i32,
+        len: usize,
+    },
+}
+
+/// How long to wait for bytes.
+struct Patience {
+    until: Instant,
+    /// No longer than this from when the drain begins.
+    once_draining: Duration,
+}
+
+/// Why no bytes came.
+enum Nothing {
+    Eof,
+    Late,
+    Error(io::Error),
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, presence: &Presence, drain: watch::Receiver<bool>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+        let shared = presence.shared().clone();
+        let session = Session::new(&shared, presence.id(), presence.peer(), stream.local_addr()?);
+        Ok(Self { stream, session, shared, drain, draining: false })
+    }
+
+    /// Answers requests until something ends it.
+    pub(crate) async fn converse(mut self) -> End {
+        let end = loop {
+            if let Err(end) = self.one_request().await {
+                break end;
+            }
+        };
+        if end.is_violation() {
+            self.linger().await;
+        }
+        end
+    }
+
+    async fn one_request(&mut self) -> Result<(), End> {
+        let mut hold = self.shared.budget.hold();
+        let incoming = self.next(&mut hold).await?;
+        let (received_at, started) = (SystemTime::now(), Instant::now());
+        let (answer, size) = match incoming {
+            Incoming::Frame(frame) => {
+                let answer = self.session.answer(&frame, received_at, &mut hold).await;
+                (answer.map_err(End::Unanswerable)?, frame.len())
+            }
+            Incoming::PushTooLarge { correlation, len } => (self.session.answer_too_large(correlation, len), len),
+        };
+        self.write(&answer.frame).await?;
+        self.shared.events.emit(Topic::ListenerRequest, || Payload::ListenerRequest {
+            api: answer.api.name(),
+            version: answer.version,
+            size,
+            duration: started.elapsed(),
+        });
+        Ok(())
+    }
+
+    async fn write(&mut self, answer: &[u8]) -> Result<(), End> {
+        let limit = self.shared.config.slow_frame;
+        match timeout(limit, self.stream.write_all(answer)).await {
+            Ok(written) => written.map_err(End::Lost),
+            Err(_) => Err(End::SlowReader(limit)),
+        }
+    }
+
+    /// The next frame, whole.
+    async fn next(&mut self, hold: &mut Hold) -> Result<Incoming, End> {
+        let mut prefix = [0; 4];
+        let mut room = prefix.as_mut_slice();
+        self.wait_for_frame(&mut room).await?;
+        let until = Instant::now() + self.shared.config.slow_frame;
+        let mut patience = Patience { until, once_draining: GRACE };
+        if self.draining {
+            patience.hurry();
+        }
+        while room.has_remaining_mut() {
+            self.inside_frame(&mut room, &mut patience).await?;
+        }
+        match frame::length(prefix, self.shared.config.max_frame) {
+            Ok(len) => self.fill(len, &mut patience, hold).await.map(Incoming::Frame),
+            Err(bad @ BadLength::TooLong { len, .. }) if len <= LONGEST_SKIPPED => {
+                let correlation = self.skip(len, &mut patience, hold).await?.ok_or(End::BadLength(bad))?;
+                Ok(Incoming::PushTooLarge { correlation, len })
+            }
+            Err(bad) => Err(End::BadLength(bad)),
+        }
+    }
+
+    /// The first byte of a frame may take long to come; all that follow belong to it.
+    async fn wait_for_frame(&mut self, room: &mut &mut [u8]) -> Result<(), End> {
+        let idle = self.shared.config.idle;
+        let until = Instant::now() + if self.draining { LAST_LOOK } else { idle };
+        let mut patience = Patience { until, once_draining: LAST_LOOK };
+        self.some(room, &mut patience).await.map_err(|nothing| match nothing {
+            Nothing::Eof => End::Closed,
+            Nothing::Late if self.draining => End::Drained,
+            Nothing::Late => End::Idle(idle),
+            Nothing::Error(error) => End::Lost(error),
+        })
+    }
+
+    async fn fill(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Bytes, End> {
+        let mut filling = Filling::new(len);
+        while !filling.is_full() {
+            let wants = filling.wants();
+            if wants > 0 {
+                self.arriving(patience).await?;
+                patience.grow(hold, wants).await;
+                filling.grow(wants);
+            }
+            self.inside_frame(&mut filling.room(), patience).await?;
+        }
+        Ok(filling.finish())
+    }
+
+    /// Reads past a frame that is too long to be kept. Gives its correlation id if it is a push.
+    async fn skip(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Option<i32>, End> {
+        let mut start = [0; 8];
+        let mut room = start.as_mut_slice();
+        while room.has_remaining_mut() {
+            self.inside_frame(&mut room, patience).await?;
+        }
+        let Some(correlation) = request::push_correlation(start) else { return Ok(None) };
+        let mut left = len.saturating_sub(start.len());
+        patience.grow(hold, SKIP_CHUNK).await;
+        let mut waste = Vec::with_capacity(SKIP_CHUNK);
+        while left > 0 {
+            waste.clear();
+            self.inside_frame(&mut (&mut waste).limit(left.min(SKIP_CHUNK)), patience).await?;
+            left -= waste.len();
+        }
+        Ok(Some(correlation))
+    }
+
+    /// Waits until there is something to read, before memory is set aside for it.
+    async fn arriving(&mut self, patience: &mut Patience) -> Result<(), End> {
+        self.some(&mut (&mut Vec::new()).limit(0), patience).await.map_err(|nothing| self.inside(nothing))
+    }
+
+    async fn inside_frame(&mut self, into: &mut impl BufMut, patience: &mut Patience) -> Result<(), End> {
+        self.some(into, patience).await.map_err(|nothing| self.inside(nothing))
+    }
+
+    fn inside(&self, nothing: Nothing) -> End {
+        match nothing {
+            Nothing::Eof => End::CutOff,
+            Nothing::Late if self.draining => End::SlowFrame(GRACE),
+            Nothing::Late => End::SlowFrame(self.shared.config.slow_frame),
+            Nothing::Error(error) => End::Lost(error),
+        }
+    }
+
+    /// Reads at least one byte; into no room at all, waits until there is one.
+    async fn some(&mut self, into: &mut impl BufMut, patience: &mut Patience) -> Result<(), Nothing> {
+        loop {
+            let Self { stream, drain, .. } = self;
+            let read = async {
+                // Readiness may be stale; a look at the bytes is not.
+                if into.has_remaining_mut() { stream.read_buf(into).await } else { stream.peek(&mut [0]).await }
+            };
+            tokio::select! {
+                biased;
+                read = read => return match read {
+                    Ok(0) => Err(Nothing::Eof),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(Nothing::Error(error)),
+                },
+                () = sleep_until(patience.until) => return Err(Nothing::Late),
+                // The sender is gone only when the whole listener is being dropped.
+                _ = drain.wait_for(|drain| *drain), if !self.draining => {
+                    self.draining = true;
+                    patience.hurry();
+                }
+            }
+        }
+    }
+
+    /// Says that nothing more will be written, and lets the peer take what was.
+    async fn linger(&mut self) {
+        let leave = async {
+            self.stream.shutdown().await?;
+            tokio::io::copy(&mut (&mut self.stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
+        };
+        // Either way it is over: the reason is known already.
+        let _ = timeout(LINGER, leave).await;
+    }
+}
+
+impl Patience {
+    fn hurry(&mut self) {
+        self.until = self.until.min(Instant::now() + self.once_draining);
+    }
+
+    /// Waits for room in the budget. That is our slowness, not the peer's: it does not count.
+    async fn grow(&mut self, hold: &mut Hold, bytes: usize) {
+        let asked = Instant::now();
+        hold.grow(bytes).await;
+        self.until += asked.elapsed();
+    }
+}

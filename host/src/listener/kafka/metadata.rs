@@ -1,0 +1,138 @@
+//! Metadata: a cluster of one broker, which is this listener, and no topics.
+//!
+//! Clients push only to brokers that Metadata names, so node, host and port here decide whether they push at all.
+
+use super::api::{self, Api};
+use super::request::Head;
+use super::wire::{Malformed, Reader, Writer};
+use crate::push::InstanceId;
+
+/// "Not asked for", in the two fields about authorized operations.
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// The topics that a request names: checked, and read again one by one for the answer instead of being kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Topics<'a> {
+    entries: Reader<'a>,
+    count: usize,
+    version: i16,
+}
+
+/// One topic that a client asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Topic<'a> {
+    pub(crate) id: InstanceId,
+    pub(crate) name: Option<&'a [u8]>,
+}
+
+/// The one broker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cluster<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) node_id: i32,
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+}
+
+pub(crate) fn read<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topics<'a>, Malformed> {
+    let flexible = Api::Metadata.is_flexible(version);
+    // An id where there is one; an empty name takes two bytes: its length, or its length and no tags.
+    let least = if version >= 10 { 18 } else { 2 };
+    let count = reader.count(flexible, least, "the topics")?.unwrap_or(0);
+    let entries = *reader;
+    for _ in 0..count {
+        topic(reader, version)?;
+    }
+    if version >= 4 {
+        reader.bool("allow auto topic creation")?;
+    }
+    if (8..=10).contains(&version) {
+        reader.bool("include cluster authorized operations")?;
+    }
+    if version >= 8 {
+        reader.bool("include topic authorized operations")?;
+    }
+    reader.skip_tags(flexible)?;
+    Ok(Topics { entries, count, version })
+}
+
+fn topic<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topic<'a>, Malformed> {
+    let flexible = Api::Metadata.is_flexible(version);
+    let id = if version >= 10 { reader.uuid("a topic id")? } else { InstanceId::NIL };
+    let name = if version >= 10 {
+        reader.nullable_text(flexible, "a topic name")?
+    } else {
+        Some(reader.text(flexible, "a topic name")?)
+    };
+    reader.skip_tags(flexible)?;
+    Ok(Topic { id, name })
+}
+
+impl<'a> Topics<'a> {
+    /// Each topic, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Topic<'a>> + use<'a> {
+        let (mut entries, version) = (self.entries, self.version);
+        (0..self.count).map_while(move |_| topic(&mut entries, version).ok())
+    }
+
+    /// How many bytes the answer about them can have at most: it is larger than the question.
+    pub(crate) fn answer_bound(&self) -> usize {
+        const ENTRY: usize = 48;
+        self.count.saturating_mul(ENTRY).saturating_add(self.entries.left())
+    }
+}
+
+pub(crate) fn write(head: &Head<'_>, cluster: &Cluster<'_>, topics: &Topics<'_>) -> Vec<u8> {
+    let (version, flexible) = (head.version, head.is_flexible());
+    let mut out = Writer::response(head.correlation, flexible);
+    if version >= 3 {
+        out.i32(0);
+    }
+    write_broker(&mut out, version, cluster);
+    if version >= 2 {
+        out.text(flexible, Some(cluster.id.as_bytes()));
+    }
+    if version >= 1 {
+        out.i32(cluster.node_id);
+    }
+    out.count(flexible, topics.count);
+    for topic in topics.iter() {
+        write_topic(&mut out, version, &topic);
+    }
+    if (8..=10).contains(&version) {
+        out.i32(NO_OPERATIONS);
+    }
+    out.no_tags(flexible);
+    out.finish()
+}
+
+fn write_broker(out: &mut Writer, version: i16, cluster: &Cluster<'_>) {
+    let flexible = Api::Metadata.is_flexible(version);
+    out.count(flexible, 1);
+    out.i32(cluster.node_id);
+    out.text(flexible, Some(cluster.host.as_bytes()));
+    out.i32(i32::from(cluster.port));
+    if version >= 1 {
+        out.text(flexible, None);
+    }
+    out.no_tags(flexible);
+}
+
+fn write_topic(out: &mut Writer, version: i16, topic: &Topic<'_>) {
+    let flexible = Api::Metadata.is_flexible(version);
+    let by_id = topic.name.is_none() && topic.id != InstanceId::NIL;
+    out.i16(if by_id { api::UNKNOWN_TOPIC_ID } else { api::UNKNOWN_TOPIC_OR_PARTITION });
+    // Null since version 12 only.
+    out.text(flexible, if version >= 12 { topic.name } else { Some(topic.name.unwrap_or_default()) });
+    if version >= 10 {
+        out.uuid(&topic.id);
+    }
+    if version >= 1 {
+        out.bool(false);
+    }
+    out.count(flexible, 0);
+    if version >= 8 {
+        out.i32(NO_OPERATIONS);
+    }
+    out.no_tags(flexible);
+}

@@ -1,0 +1,107 @@
+//! One request, read from the bytes of its frame.
+//!
+//! In: a frame without its length. Out: a [`Request`] that borrows from it, or the reason why it cannot be answered
+//! and its connection has to go, as Apache's broker would have it. Allocates nothing.
+
+use super::api::Api;
+use super::wire::{Malformed, Reader};
+use super::{api_versions, find_coordinator, metadata, telemetry};
+use crate::push::InstanceId;
+
+/// Who asks what, in which version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+    /// As sent: perhaps not UTF-8.
+    pub(crate) client_id: Option<&'a [u8]>,
+}
+
+impl Head<'_> {
+    pub(crate) fn is_flexible(&self) -> bool {
+        self.api.is_flexible(self.version)
+    }
+}
+
+/// The request kinds we answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Body<'a> {
+    ApiVersions(Option<api_versions::Software<'a>>),
+    /// A version that we do not speak: its layout is unknown, so nothing behind the correlation id was read.
+    UnspokenApiVersions,
+    Metadata(metadata::Topics<'a>),
+    FindCoordinator,
+    GetTelemetrySubscriptions(InstanceId),
+    PushTelemetry(telemetry::Push<'a>),
+}
+
+/// A whole request.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) body: Body<'a>,
+}
+
+/// A request that the protocol has no answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unanswerable {
+    #[error("request with api key {0}, which this listener does not advertise")]
+    Key(i16),
+    #[error("{} request of version {version}; this listener advertises 0 to {}", api.name(), api.newest())]
+    Version { api: Api, version: i16 },
+    #[error("malformed request header: {0}")]
+    Header(Malformed),
+    #[error("malformed {} request of version {version}: {why}", api.name())]
+    Body { api: Api, version: i16, why: Malformed },
+}
+
+/// Reads a frame.
+pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, Unanswerable> {
+    let mut reader = Reader::new(frame);
+    let (key, version, correlation) = start(&mut reader).map_err(Unanswerable::Header)?;
+    let api = Api::of_key(key).ok_or(Unanswerable::Key(key))?;
+    let mut head = Head { api, version, correlation, client_id: None };
+    if !(0..=api.newest()).contains(&version) {
+        return match api {
+            Api::ApiVersions => Ok(Request { head, body: Body::UnspokenApiVersions }),
+            _ => Err(Unanswerable::Version { api, version }),
+        };
+    }
+    head.client_id = rest_of_header(&mut reader, head.is_flexible()).map_err(Unanswerable::Header)?;
+    let body = body(&mut reader, &head).map_err(|why| Unanswerable::Body { api, version, why })?;
+    Ok(Request { head, body })
+}
+
+/// The correlation id of a push, from the first bytes of its frame: enough to answer one that is too long to be read.
+pub(crate) fn push_correlation(frame_start: [u8; 8]) -> Option<i32> {
+    let (key, version, correlation) = start(&mut Reader::new(&frame_start)).ok()?;
+    let spoken = key == Api::PushTelemetry.key() && (0..=Api::PushTelemetry.newest()).contains(&version);
+    spoken.then_some(correlation)
+}
+
+fn start(reader: &mut Reader<'_>) -> Result<(i16, i16, i32), Malformed> {
+    Ok((reader.i16("the api key")?, reader.i16("the api version")?, reader.i32("the correlation id")?))
+}
+
+/// The client id keeps its two-byte length in flexible headers, too.
+fn rest_of_header<'a>(reader: &mut Reader<'a>, flexible: bool) -> Result<Option<&'a [u8]>, Malformed> {
+    let client_id = reader.nullable_text(false, "the client id")?;
+    reader.skip_tags(flexible)?;
+    Ok(client_id)
+}
+
+fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malformed> {
+    let body = match head.api {
+        Api::ApiVersions => Body::ApiVersions(api_versions::read(reader, head.version)?),
+        Api::Metadata => Body::Metadata(metadata::read(reader, head.version)?),
+        Api::FindCoordinator => {
+            find_coordinator::read(reader, head.version)?;
+            Body::FindCoordinator
+        }
+        Api::GetTelemetrySubscriptions => Body::GetTelemetrySubscriptions(telemetry::read_get(reader)?),
+        Api::PushTelemetry => Body::PushTelemetry(telemetry::read_push(reader)?),
+    };
+    reader.finish()?;
+    Ok(body)
+}

@@ -1,0 +1,216 @@
+//! One connection's conversation: a request in, its answer out.
+//!
+//! Remembers what the protocol tells once for all that follows: the client's software. Asks [`Intake`] everything that
+//! is about telemetry; a fault in there is logged, and told to the client as something it survives.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::api::{self, Api};
+use super::request::{self, Body, Head, Request, Unanswerable};
+use super::{Shared, advertise, api_versions, find_coordinator, metadata, telemetry};
+use crate::admission::Refusal;
+use crate::event::{Payload, Topic};
+use crate::intake::ConnectionId;
+use crate::listener::budget::Hold;
+use crate::push::{Client, InstanceId, Push, WayIn};
+
+/// From this size on a push is handed over on a thread that may take its time.
+const HEAVY: usize = 128 << 10;
+/// From this size on an answer counts against the byte budget.
+const LONG_ANSWER: usize = 16 << 10;
+/// Longer client ids are cut: they are kept for as long as their client is.
+const LONGEST_CLIENT_ID: usize = 1024;
+
+/// What goes back, and for which request.
+pub(crate) struct Answer {
+    pub(crate) api: Api,
+    pub(crate) version: i16,
+    pub(crate) frame: Vec<u8>,
+}
+
+/// The conversation.
+pub(crate) struct Session {
+    shared: Arc<Shared>,
+    connection: ConnectionId,
+    /// Who spoke last, shared with the pushes it sent.
+    client: Arc<Client>,
+    /// What this client is told to connect to.
+    told: (String, u16),
+}
+
+impl Session {
+    pub(crate) fn new(shared: &Arc<Shared>, connection: ConnectionId, peer: SocketAddr, local: SocketAddr) -> Self {
+        let source = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let listener = Some(shared.config.name.clone());
+        Self {
+            shared: shared.clone(),
+            connection,
+            client: Arc::new(Client { source: Some(source), listener, ..Client::default() }),
+            told: advertise::told(shared.config.advertised.as_ref(), local, peer),
+        }
+    }
+
+    /// Answers one request. `hold` grows where the answer is long.
+    pub(crate) async fn answer(
+        &mut self,
+        frame: &Bytes,
+        received_at: SystemTime,
+        hold: &mut Hold,
+    ) -> Result<Answer, Unanswerable> {
+        let Request { head, body } = request::parse(frame)?;
+        let correlation = head.correlation;
+        let answer = match body {
+            Body::ApiVersions(software) => {
+                self.remember(software);
+                api_versions::write(correlation, head.version, &self.offered())
+            }
+            Body::UnspokenApiVersions => api_versions::write_unspoken(correlation),
+            Body::Metadata(topics) => {
+                if topics.answer_bound() >= LONG_ANSWER {
+                    hold.grow(topics.answer_bound()).await;
+                }
+                metadata::write(&head, &self.cluster(), &topics)
+            }
+            Body::FindCoordinator => find_coordinator::write(&head),
+            Body::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
+            Body::PushTelemetry(push) => {
+                let wire = frame.slice_ref(push.metrics);
+                telemetry::write_push(correlation, self.push(&head, &push, wire, received_at).await)
+            }
+        };
+        Ok(Answer { api: head.api, version: head.version, frame: answer })
+    }
+
+    /// Answers a push that was too long to be read. Nobody behind this door hears of it, so it is counted here.
+    pub(crate) fn answer_too_large(&self, correlation: i32, len: usize) -> Answer {
+        let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
+        let way_in = WayIn::Kafka;
+        self.shared.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: len });
+        self.shared.events.emit(Topic::PushRefused, || Payload::PushRefused {
+            way_in,
+            client: self.client.clone(),
+            code: refusal.code(),
+            reason: refusal.to_string(),
+            subscribing: false,
+        });
+        let frame = telemetry::write_push(correlation, error_code(&refusal));
+        Answer { api: Api::PushTelemetry, version: 0, frame }
+    }
+
+    /// ApiVersions may come more than once; with authentication the first time says nothing.
+    fn remember(&mut self, software: Option<api_versions::Software<'_>>) {
+        let Some(software) = software else { return };
+        let known = |text| api_versions::known(text).map(Arc::from);
+        let client = Arc::make_mut(&mut self.client);
+        client.software_name = known(software.name);
+        client.software_version = known(software.version);
+    }
+
+    fn offered(&self) -> Vec<Api> {
+        let telemetry = self.shared.intake.offers_telemetry();
+        Api::ALL.into_iter().filter(|api| telemetry || !api.is_telemetry()).collect()
+    }
+
+    fn cluster(&self) -> metadata::Cluster<'_> {
+        let (config, (host, port)) = (&self.shared.config, &self.told);
+        metadata::Cluster { id: &config.cluster_id, node_id: config.node_id, host, port: *port }
+    }
+
+    fn subscribe(&mut self, head: &Head<'_>, id: InstanceId) -> Vec<u8> {
+        let client = self.client(head.client_id, (id != InstanceId::NIL).then_some(id));
+        match self.contained(|| self.shared.intake.subscribe(&client, self.connection)) {
+            Ok(subscription) => telemetry::write_subscription(
+                head.correlation,
+                &telemetry::Subscription {
+                    instance_id: subscription.instance_id,
+                    id: subscription.id,
+                    codecs: &subscription.codecs,
+                    push_interval: subscription.push_interval,
+                    max_bytes: subscription.max_bytes,
+                    delta: subscription.delta,
+                    metrics: &subscription.metrics,
+                },
+            ),
+            Err(error) => telemetry::write_no_subscription(head.correlation, error),
+        }
+    }
+
+    /// Hands a push over and gives the error code to answer.
+    async fn push(&mut self, head: &Head<'_>, said: &telemetry::Push<'_>, wire: Bytes, received_at: SystemTime) -> i16 {
+        let push = Push {
+            client: self.client(head.client_id, Some(said.instance_id)),
+            way_in: WayIn::Kafka,
+            received_at,
+            terminating: said.terminating,
+            subscription_id: Some(said.subscription_id),
+            codec: said.codec,
+            wire,
+            push_interval: None,
+            node_id: Some(self.shared.config.node_id),
+            trace_parent: None,
+        };
+        let (shared, connection) = (self.shared.clone(), self.connection);
+        let heavy = push.wire.len() >= HEAVY;
+        let hand_over = move || contained(&shared, || shared.intake.push(push, connection));
+        let receipt = if heavy {
+            let done = tokio::task::spawn_blocking(hand_over).await;
+            done.unwrap_or(Err(api::THROTTLING_QUOTA_EXCEEDED))
+        } else {
+            hand_over()
+        };
+        receipt.map_or_else(|error| error, |_| api::NONE)
+    }
+
+    /// The client as of this request; the same one again where nothing has changed.
+    fn client(&mut self, client_id: Option<&[u8]>, instance_id: Option<InstanceId>) -> Arc<Client> {
+        let client_id = client_id.map(String::from_utf8_lossy);
+        let client_id = client_id.as_deref().map(|text| {
+            text.get(..text.floor_char_boundary(LONGEST_CLIENT_ID)).expect("cut on the boundary of a character")
+        });
+        if self.client.instance_id != instance_id {
+            Arc::make_mut(&mut self.client).instance_id = instance_id;
+        }
+        if self.client.client_id.as_deref() != client_id {
+            Arc::make_mut(&mut self.client).client_id = client_id.map(Arc::from);
+        }
+        self.client.clone()
+    }
+
+    fn contained<T>(&self, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
+        contained(&self.shared, ask)
+    }
+}
+
+/// Asks, and gives the error code of a refusal.
+///
+/// A panic in there is our fault, not the client's: it would cost the connection, and an older Java client its
+/// telemetry for good. "Too soon" is the answer after which every client comes back.
+fn contained<T>(shared: &Shared, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
+    match catch_unwind(AssertUnwindSafe(ask)) {
+        Ok(answer) => answer.map_err(|refusal| error_code(&refusal)),
+        Err(_) => {
+            tracing::error!(
+                listener = %shared.config.name,
+                "a fault behind the listener, written above; this request was lost, and its client told to come back"
+            );
+            Err(api::THROTTLING_QUOTA_EXCEEDED)
+        }
+    }
+}
+
+/// A refusal in the protocol's words.
+fn error_code(refusal: &Refusal) -> i16 {
+    match refusal {
+        Refusal::InvalidRequest(_) => api::INVALID_REQUEST,
+        Refusal::UnknownSubscription { .. } => api::UNKNOWN_SUBSCRIPTION_ID,
+        Refusal::TooSoon { .. } => api::THROTTLING_QUOTA_EXCEEDED,
+        Refusal::UnsupportedCodec(_) => api::UNSUPPORTED_COMPRESSION_TYPE,
+        Refusal::TooLarge(_) => api::TELEMETRY_TOO_LARGE,
+        Refusal::InvalidRecord(_) => api::INVALID_RECORD,
+    }
+}

@@ -1,0 +1,90 @@
+//! GetTelemetrySubscriptions and PushTelemetry, version 0: the two requests of KIP-714.
+
+use std::time::Duration;
+
+use super::api;
+use super::wire::{Malformed, Reader, Writer};
+use crate::push::{Codec, InstanceId};
+
+/// What a push request says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Push<'a> {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) subscription_id: i32,
+    pub(crate) terminating: bool,
+    pub(crate) codec: i8,
+    /// Empty for null, too: librdkafka 2.5.3 to 2.10.0 sends null when no metric matches.
+    pub(crate) metrics: &'a [u8],
+}
+
+pub(crate) fn read_get(reader: &mut Reader<'_>) -> Result<InstanceId, Malformed> {
+    let id = reader.uuid("the client instance id")?;
+    reader.skip_tags(true)?;
+    Ok(id)
+}
+
+pub(crate) fn read_push<'a>(reader: &mut Reader<'a>) -> Result<Push<'a>, Malformed> {
+    let push = Push {
+        instance_id: reader.uuid("the client instance id")?,
+        subscription_id: reader.i32("the subscription id")?,
+        terminating: reader.bool("the terminating flag")?,
+        codec: reader.i8("the compression type")?,
+        metrics: reader.nullable_bytes("the metrics")?.unwrap_or_default(),
+    };
+    reader.skip_tags(true)?;
+    Ok(push)
+}
+
+/// What a client is told to push.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subscription<'a, S> {
+    pub(crate) instance_id: InstanceId,
+    pub(crate) id: i32,
+    pub(crate) codecs: &'a [Codec],
+    pub(crate) push_interval: Duration,
+    pub(crate) max_bytes: u32,
+    pub(crate) delta: bool,
+    pub(crate) metrics: &'a [S],
+}
+
+/// The id is always told, also to a client that told it to us: both Java and librdkafka take what comes back.
+pub(crate) fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &Subscription<'_, S>) -> Vec<u8> {
+    let mut out = Writer::response(correlation, true);
+    out.i32(0);
+    out.i16(api::NONE);
+    out.uuid(&answer.instance_id);
+    out.i32(answer.id);
+    out.count(true, answer.codecs.len());
+    answer.codecs.iter().for_each(|codec| out.i8(codec.id()));
+    out.i32(i32::try_from(answer.push_interval.as_millis()).unwrap_or(i32::MAX));
+    out.i32(i32::try_from(answer.max_bytes).unwrap_or(i32::MAX));
+    out.bool(answer.delta);
+    out.count(true, answer.metrics.len());
+    answer.metrics.iter().for_each(|prefix| out.text(true, Some(prefix.as_ref().as_bytes())));
+    out.no_tags(true);
+    out.finish()
+}
+
+/// A question for a subscription that is refused: all but the error is empty, as Apache has it.
+pub(crate) fn write_no_subscription(correlation: i32, error: i16) -> Vec<u8> {
+    let mut out = Writer::response(correlation, true);
+    out.i32(0);
+    out.i16(error);
+    out.uuid(&InstanceId::NIL);
+    out.i32(0);
+    out.count(true, 0);
+    out.i32(0);
+    out.i32(0);
+    out.bool(false);
+    out.count(true, 0);
+    out.no_tags(true);
+    out.finish()
+}
+
+pub(crate) fn write_push(correlation: i32, error: i16) -> Vec<u8> {
+    let mut out = Writer::response(correlation, true);
+    out.i32(0);
+    out.i16(error);
+    out.no_tags(true);
+    out.finish()
+}

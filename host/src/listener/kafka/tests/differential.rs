@@ -1,0 +1,209 @@
+//! What we read and write, held against an independent implementation, in every version we offer.
+
+use bytes::BytesMut;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, MetadataRequest, MetadataResponse,
+    PushTelemetryRequest, PushTelemetryResponse, RequestHeader, ResponseHeader, TopicName,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
+
+use super::super::api::{self, Api};
+use super::super::request::{Body, Head, Request, parse};
+use super::super::{api_versions, find_coordinator, metadata, telemetry};
+use super::*;
+
+/// [`GIVEN`], as the other implementation's type reads it.
+const GIVEN_TEXT: &str = "701ae8ad-0102-0304-0506-0708090a0b0c";
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+/// The frame, without its length, as the other implementation writes it.
+fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
+    let mut out = BytesMut::new();
+    let mut header = RequestHeader::default()
+        .with_request_api_key(api.key())
+        .with_request_api_version(version)
+        .with_correlation_id(77)
+        .with_client_id(Some(text("someone")));
+    if api.is_flexible(version) {
+        header.unknown_tagged_fields.insert(9, bytes::Bytes::from_static(b"of the future"));
+    }
+    header.encode(&mut out, if api.is_flexible(version) { 2 } else { 1 }).unwrap();
+    body.encode(&mut out, version).unwrap();
+    out.to_vec()
+}
+
+fn read(frame: &[u8]) -> Request<'_> {
+    let request = parse(frame).expect("their request");
+    assert_eq!((request.head.correlation, request.head.client_id), (77, Some(&b"someone"[..])));
+    request
+}
+
+/// Our frame, as the other implementation reads it: all of it.
+fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
+    let mut rest = bytes::Bytes::copy_from_slice(frame);
+    let len = u32::from_be_bytes(rest.split_to(4)[..].try_into().unwrap());
+    assert_eq!(len as usize, rest.len());
+    assert_eq!(ResponseHeader::decode(&mut rest, header).unwrap().correlation_id, 77);
+    let answer = T::decode(&mut rest, version).unwrap();
+    assert!(rest.is_empty(), "version {version} leaves {rest:?}");
+    answer
+}
+
+fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
+    0..=api.newest()
+}
+
+#[test]
+fn api_versions_agree() {
+    for version in versions(Api::ApiVersions) {
+        let mut asked = ApiVersionsRequest::default();
+        if version >= 3 {
+            asked = asked.with_client_software_name(text("soft")).with_client_software_version(text("1.2"));
+            asked.unknown_tagged_fields.insert(3, bytes::Bytes::from_static(b"more"));
+        }
+        let frame = theirs(Api::ApiVersions, version, &asked);
+        let Body::ApiVersions(software) = read(&frame).body else { panic!("ApiVersions") };
+        assert_eq!(software.map(|s| (s.name, s.version)), (version >= 3).then_some((&b"soft"[..], &b"1.2"[..])));
+
+        let answer: ApiVersionsResponse = answered(&api_versions::write(77, version, &Api::ALL), 0, version);
+        let ranges = answer.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
+        assert_eq!(ranges.collect::<Vec<_>>(), [(3, 0, 12), (10, 0, 3), (18, 0, 4), (71, 0, 0), (72, 0, 0)]);
+        assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));
+    }
+    let answer: ApiVersionsResponse = answered(&api_versions::write_unspoken(77), 0, 0);
+    assert_eq!(answer.error_code, 35);
+    assert_eq!(answer.api_keys.len(), 1);
+}
+
+#[test]
+fn metadata_agrees() {
+    for version in versions(Api::Metadata) {
+        let topic = |name: &str| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
+        let topics = vec![topic("first"), topic(""), topic("third")];
+        let asked = MetadataRequest::default()
+            .with_topics(Some(topics))
+            .with_include_topic_authorized_operations(version >= 8)
+            .with_include_cluster_authorized_operations((8..=10).contains(&version));
+        let frame = theirs(Api::Metadata, version, &asked);
+        let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
+        let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+        let written = metadata::write(&head, &cluster, &topics);
+        assert!(written.len() <= topics.answer_bound() + 64, "the bound holds in version {version}");
+        check_metadata(&answered(&written, i16::from(version >= 9), version), version);
+    }
+}
+
+fn check_metadata(answer: &MetadataResponse, version: i16) {
+    let [broker] = &answer.brokers[..] else { panic!("one broker") };
+    assert_eq!((broker.node_id.0, &broker.host[..], broker.port), (5, "push.example", 9092));
+    assert_eq!(answer.cluster_id.as_deref(), (version >= 2).then_some("here"));
+    assert_eq!(answer.controller_id.0, if version >= 1 { 5 } else { -1 });
+    let names: Vec<_> = answer.topics.iter().map(|t| t.name.as_ref().map(|n| n.to_string())).collect();
+    assert_eq!(names, [Some("first".into()), Some(String::new()), Some("third".into())]);
+    assert!(answer.topics.iter().all(|t| t.error_code == api::UNKNOWN_TOPIC_OR_PARTITION && t.partitions.is_empty()));
+}
+
+#[test]
+fn metadata_of_all_topics_is_of_none() {
+    for version in versions(Api::Metadata) {
+        let all = if version == 0 { Some(Vec::new()) } else { None };
+        let frame = theirs(Api::Metadata, version, &MetadataRequest::default().with_topics(all));
+        let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
+        let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+        let written = metadata::write(&head, &cluster, &topics);
+        let answer: MetadataResponse = answered(&written, i16::from(version >= 9), version);
+        assert!(answer.topics.is_empty());
+    }
+}
+
+#[test]
+fn a_topic_known_by_id_only_is_unknown_by_id() {
+    let id = [7; 16];
+    let mut body = vec![2];
+    body.extend(id);
+    body.extend([0; 5]);
+    let frame = request(3, 12, true, 77, &body);
+    let parsed = parse(&frame[4..]).unwrap();
+    let Body::Metadata(topics) = parsed.body else { panic!("Metadata") };
+    let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+    let answer: MetadataResponse = answered(&metadata::write(&parsed.head, &cluster, &topics), 1, 12);
+    assert_eq!((answer.topics[0].error_code, &answer.topics[0].name), (api::UNKNOWN_TOPIC_ID, &None));
+    assert_eq!(answer.topics[0].topic_id.as_bytes(), &id);
+}
+
+#[test]
+fn find_coordinator_agrees() {
+    for version in versions(Api::FindCoordinator) {
+        let asked = FindCoordinatorRequest::default().with_key(text("group"));
+        let frame = theirs(Api::FindCoordinator, version, &asked);
+        let Request { head, body: Body::FindCoordinator } = read(&frame) else { panic!("FindCoordinator") };
+        let written = find_coordinator::write(&head);
+        let answer: FindCoordinatorResponse = answered(&written, i16::from(version >= 3), version);
+        assert_eq!((answer.error_code, answer.node_id.0, answer.port), (15, -1, -1));
+        assert_eq!(answer.error_message.is_some_and(|words| !words.is_empty()), version >= 1);
+    }
+}
+
+#[test]
+fn telemetry_agrees() {
+    let asked = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(GIVEN_TEXT.parse().unwrap());
+    let frame = theirs(Api::GetTelemetrySubscriptions, 0, &asked);
+    let Body::GetTelemetrySubscriptions(id) = read(&frame).body else { panic!("Get") };
+    assert_eq!(id, GIVEN);
+
+    let asked = PushTelemetryRequest::default()
+        .with_client_instance_id(GIVEN_TEXT.parse().unwrap())
+        .with_subscription_id(-5)
+        .with_terminating(true)
+        .with_compression_type(4)
+        .with_metrics(bytes::Bytes::from_static(b"metrics"));
+    let frame = theirs(Api::PushTelemetry, 0, &asked);
+    let Body::PushTelemetry(push) = read(&frame).body else { panic!("Push") };
+    let expected =
+        telemetry::Push { instance_id: GIVEN, subscription_id: -5, terminating: true, codec: 4, metrics: b"metrics" };
+    assert_eq!(push, expected);
+
+    let answer: PushTelemetryResponse = answered(&telemetry::write_push(77, 118), 1, 0);
+    assert_eq!((answer.error_code, answer.throttle_time_ms), (118, 0));
+}
+
+#[test]
+fn answers_to_get_agree() {
+    let prefixes = ["org.apache.kafka.producer.", ""];
+    let written = telemetry::write_subscription(
+        77,
+        &telemetry::Subscription {
+            instance_id: GIVEN,
+            id: -1,
+            codecs: &Codec::OFFERED,
+            push_interval: Duration::from_secs(60 * 60 * 24 * 365),
+            max_bytes: u32::MAX,
+            delta: true,
+            metrics: &prefixes,
+        },
+    );
+    let answer: GetTelemetrySubscriptionsResponse = answered(&written, 1, 0);
+    assert_eq!((answer.error_code, answer.subscription_id, answer.delta_temporality), (0, -1, true));
+    assert_eq!((answer.push_interval_ms, answer.telemetry_max_bytes), (i32::MAX, i32::MAX));
+    assert_eq!(answer.client_instance_id.as_bytes(), GIVEN.as_bytes());
+    assert_eq!(answer.accepted_compression_types, [4, 3, 1, 2]);
+    assert_eq!(answer.requested_metrics, prefixes.map(text));
+
+    let refused: GetTelemetrySubscriptionsResponse = answered(&telemetry::write_no_subscription(77, 89), 1, 0);
+    assert_eq!(refused, GetTelemetrySubscriptionsResponse::default().with_error_code(89));
+}
+
+#[test]
+fn a_request_one_version_too_new_is_not_guessed_at() {
+    for api in Api::ALL.into_iter().filter(|api| *api != Api::ApiVersions) {
+        let head = Head { api, version: api.newest() + 1, correlation: 1, client_id: None };
+        let frame = request(api.key(), head.version, true, 1, &[0; 64]);
+        let refusal = parse(&frame[4..]).expect_err("not advertised");
+        assert!(refusal.to_string().contains(api.name()), "{refusal}");
+    }
+}

@@ -1,0 +1,233 @@
+//! Over real sockets: what well-behaved clients get.
+
+use super::golden::{JAVA_API_VERSIONS_5, LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET, LIBRDKAFKA_METADATA, PUSH_ZSTD};
+use super::*;
+
+#[tokio::test]
+async fn a_real_clients_conversation() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+    assert_eq!((correlation(&versions), versions[10]), (1, 6), "five keys");
+    let metadata = peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
+    assert!(metadata.windows(9).any(|part| part == b"127.0.0.1"));
+    assert!(metadata.windows(4).any(|part| part == u32::from(door.address.port()).to_be_bytes()));
+    let subscription = peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    assert_eq!(&subscription[15..31], GIVEN.as_bytes());
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
+
+    let client = door.notebook.asked.lock().unwrap()[0].clone();
+    assert_eq!(client.instance_id, None, "it had none to tell");
+    assert_eq!(client.client_id.as_deref(), Some("cl-producer"));
+    assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"));
+    assert_eq!(client.software_version.as_deref(), Some("2.16.1-rdkafka-2.16.0"));
+    assert_eq!(client.listener.as_deref(), Some("test"));
+    assert_eq!(client.source, Some(peer.0.local_addr().unwrap()));
+    assert_eq!(client.principal, None);
+    let (push, _) = door.notebook.pushes.lock().unwrap()[0].clone();
+    assert_eq!((push.wire.len(), push.codec, push.subscription_id), (163, 4, Some(0x1234_5678)));
+    assert_eq!((push.node_id, push.way_in.as_str(), push.terminating), (Some(1), "kafka", false));
+    assert_eq!(push.client.software_name, client.software_name, "what was told once holds for what follows");
+    assert!(push.client.instance_id.is_some());
+    eventually(|| door.served.lock().unwrap().len() == 4).await;
+    assert_eq!(door.served.lock().unwrap()[3], ("PushTelemetry", 0));
+}
+
+#[tokio::test]
+async fn a_version_of_the_future_is_answered_and_the_client_asks_again() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let answer = peer.ask(&unhex(JAVA_API_VERSIONS_5)).await;
+    assert_eq!(answer, unhex("0000001000000000002300000001001200000004"));
+    let answer = peer.ask(&request(18, 4, true, 9, b"\x05java\x044.5\x00")).await;
+    assert_eq!((correlation(&answer), &answer[8..10]), (9, &[0, 0][..]));
+    peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    let asked = door.notebook.asked.lock().unwrap();
+    assert_eq!(asked[0].software_name.as_deref(), Some("java"));
+}
+
+#[tokio::test]
+async fn software_that_breaks_the_rule_is_unknown_and_served() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let answer = peer.ask(&request(18, 3, true, 1, b"\x05java\x11refs/heads/x-src\x00")).await;
+    assert_eq!(&answer[8..10], &[0, 0]);
+    peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    let asked = door.notebook.asked.lock().unwrap();
+    assert_eq!(asked[0].software_name.as_deref(), Some("java"));
+    assert_eq!(asked[0].software_version, None);
+}
+
+#[tokio::test]
+async fn telemetry_is_offered_only_with_a_receiver_and_answered_always() {
+    let door = Door::open().await;
+    door.notebook.no_receiver.store(true, Ordering::Relaxed);
+    let mut peer = door.connect().await;
+    let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+    assert_eq!(versions[10], 4, "three keys");
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
+    door.notebook.no_receiver.store(false, Ordering::Relaxed);
+    let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+    assert_eq!(versions[10], 6, "asked again, all five");
+}
+
+#[tokio::test]
+async fn refusals_have_their_codes() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    for (refusal, code) in [
+        (Refusal::InvalidRequest("x"), 42),
+        (Refusal::UnknownSubscription { given: 1, current: 2 }, 117),
+        (Refusal::TooSoon { interval_ms: 1 }, 89),
+        (Refusal::UnsupportedCodec(9), 76),
+        (Refusal::TooLarge("x".into()), 118),
+        (Refusal::InvalidRecord("x".into()), 87),
+    ] {
+        *door.notebook.refusal.lock().unwrap() = Some(refusal);
+        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), code);
+        let answer = peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+        assert_eq!(error_of_push(&answer), code, "the same place in both");
+        assert_eq!(answer.len(), 4 + 5 + 4 + 2 + 16 + 4 + 1 + 4 + 4 + 1 + 1 + 1);
+        assert_eq!(answer[15..35], [0; 20]);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_behind_the_door_does_not_silence_a_client() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    door.notebook.faulty.store(true, Ordering::Relaxed);
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 89);
+    assert_eq!(error_of_push(&peer.ask(&push_of(200 << 10, 1)).await), 89);
+    assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 89);
+}
+
+#[tokio::test]
+async fn large_pushes_arrive_whole() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    for size in [0, 1, 100 << 10, 200 << 10, 1 << 20] {
+        assert_eq!(error_of_push(&peer.ask(&push_of(size, 1)).await), 0);
+    }
+    let sizes: Vec<usize> = door.notebook.pushes.lock().unwrap().iter().map(|(push, _)| push.wire.len()).collect();
+    assert_eq!(sizes, [0, 1, 100 << 10, 200 << 10, 1 << 20]);
+    eventually(|| door.budget.in_use() == 0).await;
+}
+
+#[tokio::test]
+async fn a_push_above_the_cap_is_too_large_and_the_client_stays() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    for correlation in 1..4 {
+        let answer = peer.ask(&push_of(3 << 20, correlation)).await;
+        assert_eq!((super::correlation(&answer), error_of_push(&answer)), (correlation, 118));
+    }
+    assert_eq!(error_of_push(&peer.ask(&push_of(10, 9)).await), 0);
+    assert_eq!(door.notebook.pushes.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    // Two in three are small and answered in place; the third goes through another thread.
+    let sizes = [10, 10, 150 << 10];
+    for round in 0..30 {
+        let frames: Vec<u8> = (0..3).flat_map(|i| push_of(sizes[i as usize], round * 3 + i)).collect();
+        peer.send(&frames).await;
+    }
+    for expected in 0..90 {
+        assert_eq!(correlation(&peer.receive().await), expected);
+    }
+}
+
+#[tokio::test]
+async fn two_instances_share_a_connection() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let mut other = push_of(5, 2);
+    let id = other.windows(16).position(|part| part == GIVEN.as_bytes()).unwrap();
+    other[id] ^= 0xff;
+    for frame in [&push_of(5, 1), &other, &push_of(5, 3)] {
+        peer.ask(frame).await;
+    }
+    let pushes = door.notebook.pushes.lock().unwrap();
+    let [first, second, third] = [0, 1, 2].map(|i| pushes[i].0.client.instance_id);
+    assert_eq!(first, third);
+    assert_ne!(first, second);
+    assert!(pushes.iter().all(|(_, connection)| *connection == pushes[0].1));
+}
+
+#[tokio::test]
+async fn every_end_is_told() {
+    let door = Door::open().await;
+    for _ in 0..3 {
+        door.connect().await.ask(&push_of(5, 1)).await;
+    }
+    assert_eq!(door.ends(3).await, ["closed by the client"; 3]);
+    let mut gone = door.notebook.gone.lock().unwrap().clone();
+    gone.dedup();
+    assert_eq!(gone.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_advertised_is_told() {
+    let door = Door::configured(|config| {
+        config.advertised = Some(("push.example".into(), 4242));
+        config.node_id = 7;
+        config.cluster_id = "of-many".into();
+    })
+    .await;
+    let answer = door.connect().await.ask(&unhex(LIBRDKAFKA_METADATA)).await;
+    for part in [&b"\x00\x00\x00\x07\x0dpush.example\x00\x00\x10\x92"[..], b"\x08of-many\x00\x00\x00\x07"] {
+        assert!(answer.windows(part.len()).any(|there| there == part));
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_in_words() {
+    let good = Config::new("front", "0.0.0.0:9092".parse().unwrap());
+    assert_eq!(good.check(), Ok(()));
+    let wrong: [fn(&mut Config); 8] = [
+        |config| config.name = "".into(),
+        |config| config.node_id = -1,
+        |config| config.cluster_id = "".into(),
+        |config| config.max_frame = 0,
+        |config| config.max_connections = 0,
+        |config| config.idle = Duration::ZERO,
+        |config| config.advertised = Some(("localhost".into(), 9092)),
+        |config| config.advertised = Some(("0.0.0.0".into(), 9092)),
+    ];
+    for change in wrong {
+        let mut config = good.clone();
+        change(&mut config);
+        let words = config.check().expect_err("wrong");
+        assert!(words.contains("front") || words.contains("no name"), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let door = Door::open().await;
+    let error = bind(Config::new("second", door.address)).await.expect_err("in use");
+    let words = format!("{error:#}");
+    assert!(words.contains("second") && words.contains(&door.address.to_string()), "{words}");
+}
+
+#[tokio::test]
+async fn a_silent_connection_costs_little_memory() {
+    let door = Door::open().await;
+    let peer = door.connect().await;
+    let address = peer.0.local_addr().unwrap();
+    let shared = Arc::new(Shared {
+        config: Config::new("test", address),
+        intake: door.notebook.clone(),
+        budget: door.budget.clone(),
+        events: Events::new(),
+        complaints: Complaints::default(),
+    });
+    let presence = Presence::enter(&shared, ConnectionId::next(), address);
+    let task = serve_one(peer.0, presence, watch::channel(false).1);
+    let bytes = size_of_val(&task);
+    assert!(bytes <= 4096, "ten thousand of {bytes} bytes each");
+}

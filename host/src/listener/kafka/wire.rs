@@ -1,0 +1,243 @@
+//! Kafka's primitive types: read from a slice, written to a buffer.
+//!
+//! A [`Reader`] cannot read past its slice. Counts are checked against the bytes that are left before anybody loops or
+//! allocates; unknown tagged fields are skipped, not kept; what is left over at the end is an error. Nothing here
+//! allocates but the [`Writer`]'s one buffer. `flexible` chooses between the two spellings of lengths: fixed width,
+//! or a varint of length + 1.
+
+use crate::push::InstanceId;
+
+/// Bytes that do not spell what they should. The words name the field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("the frame ends inside {0}")]
+    Short(&'static str),
+    #[error("the length of {0} is {1}")]
+    Negative(&'static str, i32),
+    #[error("{0} is null")]
+    Null(&'static str),
+    #[error("a varint in {0} does not fit 32 bits")]
+    Varint(&'static str),
+    #[error("{what} announces {count} entries, {left} bytes are left")]
+    Count { what: &'static str, count: usize, left: usize },
+    #[error("{0} bytes are left over behind the body")]
+    Trailing(usize),
+}
+
+/// Reads from the front of a slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// To be called when all has been read.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing(self.rest.len())) }
+    }
+
+    fn fixed<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short(what))?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Short(what))?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    pub(crate) fn i8(&mut self, what: &'static str) -> Result<i8, Malformed> {
+        self.fixed(what).map(i8::from_be_bytes)
+    }
+
+    pub(crate) fn i16(&mut self, what: &'static str) -> Result<i16, Malformed> {
+        self.fixed(what).map(i16::from_be_bytes)
+    }
+
+    pub(crate) fn i32(&mut self, what: &'static str) -> Result<i32, Malformed> {
+        self.fixed(what).map(i32::from_be_bytes)
+    }
+
+    pub(crate) fn bool(&mut self, what: &'static str) -> Result<bool, Malformed> {
+        self.fixed(what).map(|[byte]| byte != 0)
+    }
+
+    pub(crate) fn uuid(&mut self, what: &'static str) -> Result<InstanceId, Malformed> {
+        self.fixed(what).map(InstanceId::from_bytes)
+    }
+
+    pub(crate) fn uvarint(&mut self, what: &'static str) -> Result<u32, Malformed> {
+        let mut value = 0_u64;
+        for shift in [0, 7, 14, 21, 28] {
+            let [byte] = self.fixed(what)?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u32::try_from(value).map_err(|_| Malformed::Varint(what));
+            }
+        }
+        Err(Malformed::Varint(what))
+    }
+
+    /// The length of something nullable; `wide` is how the inflexible spelling of it is read.
+    fn length(
+        &mut self,
+        flexible: bool,
+        what: &'static str,
+        wide: impl FnOnce(&mut Self) -> Result<i32, Malformed>,
+    ) -> Result<Option<usize>, Malformed> {
+        if flexible {
+            return Ok(self.uvarint(what)?.checked_sub(1).map(|len| len as usize));
+        }
+        match wide(self)? {
+            -1 => Ok(None),
+            len => usize::try_from(len).map(Some).map_err(|_| Malformed::Negative(what, len)),
+        }
+    }
+
+    /// A nullable string, as bytes: whether they are UTF-8 is the reader's business.
+    pub(crate) fn nullable_text(&mut self, flexible: bool, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
+        let len = self.length(flexible, what, |r| r.i16(what).map(i32::from))?;
+        len.map(|len| self.take(len, what)).transpose()
+    }
+
+    pub(crate) fn text(&mut self, flexible: bool, what: &'static str) -> Result<&'a [u8], Malformed> {
+        self.nullable_text(flexible, what)?.ok_or(Malformed::Null(what))
+    }
+
+    /// Nullable bytes in the flexible spelling.
+    pub(crate) fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
+        let len = self.uvarint(what)?.checked_sub(1);
+        len.map(|len| self.take(len as usize, what)).transpose()
+    }
+
+    /// How many entries follow, each of at least `each` bytes; `None` for a null array.
+    pub(crate) fn count(
+        &mut self,
+        flexible: bool,
+        each: usize,
+        what: &'static str,
+    ) -> Result<Option<usize>, Malformed> {
+        let count = self.length(flexible, what, |r| r.i32(what))?;
+        match count {
+            Some(count) if count.saturating_mul(each) > self.left() => {
+                Err(Malformed::Count { what, count, left: self.left() })
+            }
+            count => Ok(count),
+        }
+    }
+
+    /// Skips the tagged fields of a flexible version: we know none.
+    pub(crate) fn skip_tags(&mut self, flexible: bool) -> Result<(), Malformed> {
+        const WHAT: &str = "the tagged fields";
+        if !flexible {
+            return Ok(());
+        }
+        let (count, left) = (self.uvarint(WHAT)? as usize, self.left());
+        if count.saturating_mul(2) > left {
+            return Err(Malformed::Count { what: WHAT, count, left });
+        }
+        for _ in 0..count {
+            self.uvarint(WHAT)?;
+            let len = self.uvarint(WHAT)?;
+            self.take(len as usize, WHAT)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes one response frame.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// Begins a frame with a response header: version 1 when `flexible`, else version 0.
+    pub(crate) fn response(correlation: i32, flexible: bool) -> Self {
+        let mut writer = Self { out: Vec::with_capacity(64) };
+        writer.i32(0);
+        writer.i32(correlation);
+        writer.no_tags(flexible);
+        writer
+    }
+
+    /// Fills in the length and gives the frame.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        let len = i32::try_from(self.out.len().saturating_sub(4)).expect("answers are far smaller than 2 GiB");
+        if let Some(prefix) = self.out.first_chunk_mut() {
+            *prefix = len.to_be_bytes();
+        }
+        self.out
+    }
+
+    pub(crate) fn i8(&mut self, value: i8) {
+        self.out.extend(value.to_be_bytes());
+    }
+
+    pub(crate) fn i16(&mut self, value: i16) {
+        self.out.extend(value.to_be_bytes());
+    }
+
+    pub(crate) fn i32(&mut self, value: i32) {
+        self.out.extend(value.to_be_bytes());
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) {
+        self.out.push(u8::from(value));
+    }
+
+    pub(crate) fn uuid(&mut self, value: &InstanceId) {
+        self.out.extend(value.as_bytes());
+    }
+
+    pub(crate) fn uvarint(&mut self, mut value: u32) {
+        while value >= 0x80 {
+            self.out.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        self.out.push(value as u8);
+    }
+
+    /// A string, or null. The inflexible spelling holds 32,767 bytes; what is longer is cut there.
+    pub(crate) fn text(&mut self, flexible: bool, value: Option<&[u8]>) {
+        match (flexible, value) {
+            (true, None) => self.uvarint(0),
+            (true, Some(text)) => {
+                self.count(true, text.len());
+                self.out.extend(text);
+            }
+            (false, None) => self.i16(-1),
+            (false, Some(text)) => {
+                let len = i16::try_from(text.len()).unwrap_or(i16::MAX);
+                self.i16(len);
+                self.out.extend(text.iter().take(len as usize));
+            }
+        }
+    }
+
+    /// The count in front of an array.
+    pub(crate) fn count(&mut self, flexible: bool, count: usize) {
+        let count = i32::try_from(count).expect("an answer has far fewer entries than 2^31");
+        if flexible { self.uvarint(count as u32 + 1) } else { self.i32(count) }
+    }
+
+    /// Closes a structure of a flexible version.
+    pub(crate) fn no_tags(&mut self, flexible: bool) {
+        if flexible {
+            self.out.push(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

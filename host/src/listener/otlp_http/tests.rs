@@ -1,0 +1,394 @@
+//! Over real connections to a door on loopback, with an intake that answers as it is told.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use barnabas_otlp::message::{ExportMetricsServiceResponse, Status};
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::admission::Refusal;
+use crate::intake::{ConnectionId, Subscription};
+use crate::push::WayIn;
+
+/// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
+#[derive(Default)]
+struct Desk {
+    pushes: Mutex<Vec<Push>>,
+    answers: Mutex<VecDeque<Result<Receipt, Refusal>>>,
+    closed: bool,
+    /// Held while a test wants deliveries to wait.
+    gate: Mutex<()>,
+}
+
+impl Intake for Desk {
+    fn offers_telemetry(&self) -> bool {
+        !self.closed
+    }
+    fn subscribe(&self, _: &Arc<Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
+        unreachable!("this door has no subscriptions")
+    }
+    fn push(&self, _: Push, _: ConnectionId) -> Result<Receipt, Refusal> {
+        unreachable!("this door has no subscriptions")
+    }
+    fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
+        drop(self.gate.lock().unwrap());
+        self.pushes.lock().unwrap().push(push);
+        self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Receipt::Accepted(1)))
+    }
+    fn disconnected(&self, _: ConnectionId) {}
+}
+
+struct Open {
+    at: SocketAddr,
+    desk: Arc<Desk>,
+    budget: Arc<Budget>,
+    ends: Arc<Mutex<Vec<String>>>,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Open {
+    async fn with(config: Config, desk: Desk, budget: Arc<Budget>) -> Self {
+        let bound = bind(Config { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..config }).await.unwrap();
+        let (at, desk) = (bound.local_addr(), Arc::new(desk));
+        let (stop, stopped) = oneshot::channel();
+        let (events, ends) = (Events::new(), Arc::<Mutex<Vec<String>>>::default());
+        let log = ends.clone();
+        let listening = events.listen(&[Topic::ListenerDisconnect], move |event| {
+            if let Payload::ListenerDisconnect { reason, .. } = &event.payload {
+                log.lock().unwrap().push(reason.clone());
+            }
+        });
+        let serve = bound.serve(desk.clone(), budget.clone(), events, async { stopped.await.unwrap_or(()) });
+        let serving = tokio::spawn(async move {
+            serve.await;
+            drop(listening);
+        });
+        Self { at, desk, budget, ends, stop: Some(stop), serving }
+    }
+
+    async fn door() -> Self {
+        Self::with(Config::default(), Desk::default(), Budget::new(1 << 20)).await
+    }
+
+    async fn answering(answers: impl Into<VecDeque<Result<Receipt, Refusal>>>) -> Self {
+        let desk = Desk { answers: Mutex::new(answers.into()), ..Desk::default() };
+        Self::with(Config::default(), desk, Budget::new(1 << 20)).await
+    }
+
+    async fn connect(&self) -> Wire {
+        Wire(TcpStream::connect(self.at).await.unwrap())
+    }
+
+    async fn post(&self, headers: &str, body: &[u8]) -> Reply {
+        let mut wire = self.connect().await;
+        wire.post(headers, body).await;
+        wire.reply().await.expect("an answer")
+    }
+
+    fn pushes(&self) -> Vec<Push> {
+        self.desk.pushes.lock().unwrap().clone()
+    }
+}
+
+struct Wire(TcpStream);
+
+struct Reply {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn status(&self) -> u16 {
+        self.head[9..12].parse().unwrap()
+    }
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+    fn problem(&self) -> Status {
+        assert_eq!(self.header("content-type"), Some("application/x-protobuf"));
+        Status::decode(&*self.body).unwrap()
+    }
+}
+
+impl Wire {
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    async fn post(&mut self, headers: &str, body: &[u8]) {
+        let length = body.len();
+        self.send(format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n")).await;
+        self.send(body).await;
+    }
+
+    /// `None` at the end of the connection.
+    async fn reply(&mut self) -> Option<Reply> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(self.0.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8(head).unwrap();
+        let mut reply = Reply { head, body: Vec::new() };
+        let length = reply.header("content-length").map_or(0, |l| l.parse().unwrap());
+        reply.body.resize(length, 0);
+        self.0.read_exact(&mut reply.body).await.unwrap();
+        Some(reply)
+    }
+}
+
+const PROTOBUF: &str = "content-type: application/x-protobuf\r\n";
+
+#[tokio::test]
+async fn a_request_becomes_a_push_as_it_came() {
+    let open = Open::door().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let reply = open.post(&format!("{PROTOBUF}traceparent: {trace}\r\n"), b"metrics").await;
+    assert_eq!((reply.status(), reply.header("content-type")), (200, Some("application/x-protobuf")));
+    assert_eq!(ExportMetricsServiceResponse::decode(&*reply.body).unwrap(), ExportMetricsServiceResponse::default());
+
+    let push = &open.pushes()[0];
+    assert_eq!((push.way_in, push.codec, push.wire.as_ref()), (WayIn::OtlpHttp, 0, &b"metrics"[..]));
+    assert_eq!(push.trace_parent.as_deref(), Some(trace));
+    assert_eq!(push.client.source.unwrap().ip(), Ipv4Addr::LOCALHOST);
+    assert_eq!(push.client.listener.as_deref(), Some("otlp-http"));
+    let Client { instance_id, client_id, principal, .. } = &*push.client;
+    assert_eq!((instance_id, client_id, principal), (&None, &None, &None), "what the door cannot know is absent");
+    assert_eq!((push.node_id, push.subscription_id, push.push_interval, push.terminating), (None, None, None, false));
+}
+
+#[tokio::test]
+async fn content_encodings_become_codecs_without_being_undone() {
+    let open = Open::door().await;
+    for (encoding, codec) in [("identity", 0), ("gzip", 1), ("GZIP", 1), ("zstd", 4)] {
+        let reply = open.post(&format!("{PROTOBUF}content-encoding: {encoding}\r\n"), b"as it came").await;
+        assert_eq!(reply.status(), 200, "{encoding}");
+        let push = open.pushes().pop().unwrap();
+        assert_eq!((push.codec, push.wire.as_ref()), (codec, &b"as it came"[..]), "{encoding}");
+    }
+    for refused in ["deflate", "br", "gzip, zstd", "gzip\r\ncontent-encoding: zstd"] {
+        let reply = open.post(&format!("{PROTOBUF}content-encoding: {refused}\r\n"), b"x").await;
+        assert_eq!((reply.status(), reply.header("accept-encoding")), (415, Some("gzip, zstd")), "{refused}");
+        assert!(reply.problem().message.contains("gzip"), "{refused}");
+    }
+    assert_eq!(open.pushes().len(), 4);
+}
+
+#[tokio::test]
+async fn what_is_not_protobuf_is_told_so_in_its_own_words() {
+    let open = Open::door().await;
+    let json = open.post("content-type: application/json; charset=utf-8\r\n", b"{}").await;
+    assert_eq!((json.status(), json.header("content-type")), (415, Some("application/json")));
+    let said: serde_json::Value = serde_json::from_slice(&json.body).unwrap();
+    assert!(said["message"].as_str().unwrap().contains("application/x-protobuf"), "{said}");
+    for other in ["", "content-type: text/plain\r\n"] {
+        let reply = open.post(other, b"x").await;
+        assert_eq!((reply.status(), reply.problem().code), (415, 3));
+    }
+    let parameters = open.post("content-type: Application/X-Protobuf; a=b\r\n", b"x").await;
+    assert_eq!(parameters.status(), 200);
+    assert_eq!(open.pushes().len(), 1);
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused_with_the_way() {
+    let open = Open::door().await;
+    let mut wire = open.connect().await;
+    wire.send("GET /v1/metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let reply = wire.reply().await.unwrap();
+    assert_eq!((reply.status(), reply.header("allow"), reply.problem().code), (405, Some("POST"), 12));
+    wire.send("POST /v1/traces HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
+    let reply = wire.reply().await.unwrap();
+    assert_eq!(reply.status(), 404);
+    assert!(reply.problem().message.contains("/v1/metrics"));
+}
+
+#[tokio::test]
+async fn refusals_are_told_in_the_words_of_otlp() {
+    let cases = [
+        (Refusal::InvalidRecord("no OTLP".into()), 400, 3, None),
+        (Refusal::TooLarge("17 MiB".into()), 413, 8, None),
+        (Refusal::UnsupportedCodec(9), 415, 3, None),
+        (Refusal::TooSoon { interval_ms: 1500 }, 429, 8, Some("2")),
+    ];
+    let open = Open::answering(cases.iter().map(|case| Err(case.0.clone())).collect::<VecDeque<_>>()).await;
+    for (refusal, status, code, retry_after) in cases {
+        let reply = open.post(PROTOBUF, b"x").await;
+        assert_eq!((reply.status(), reply.header("retry-after")), (status, retry_after), "{refusal}");
+        assert_eq!(reply.problem(), Status { code, message: refusal.to_string() });
+    }
+}
+
+#[tokio::test]
+async fn receivers_are_no_business_of_the_sender_unless_there_are_none() {
+    let open = Open::answering([Ok(Receipt::Unwanted), Ok(Receipt::Empty)]).await;
+    for _ in 0..2 {
+        let reply = open.post(PROTOBUF, b"x").await;
+        assert_eq!((reply.status(), reply.body.len()), (200, 0));
+    }
+    let desk = Desk { closed: true, answers: Mutex::new([Ok(Receipt::Unwanted)].into()), ..Desk::default() };
+    let open = Open::with(Config::default(), desk, Budget::new(1 << 20)).await;
+    let reply = open.post(PROTOBUF, b"x").await;
+    let said = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.unwrap();
+    assert_eq!((reply.status(), said.rejected_data_points), (200, 0));
+    assert!(said.error_message.contains("no receiver"), "{}", said.error_message);
+}
+
+#[tokio::test]
+async fn a_body_is_no_larger_than_the_cap_and_its_sender_hears_of_it() {
+    let config = Config { max_body: 1000, ..Config::default() };
+    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    assert_eq!(open.post(PROTOBUF, &[7; 1000]).await.status(), 200);
+    let reply = open.post(PROTOBUF, &[7; 1001]).await;
+    assert_eq!((reply.status(), reply.problem().code), (413, 8));
+    let mut wire = open.connect().await;
+    wire.send(format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n{PROTOBUF}\r\n")).await;
+    for _ in 0..6 {
+        wire.send(format!("c8\r\n{}\r\n", "x".repeat(200))).await;
+    }
+    wire.send("0\r\n\r\n").await;
+    assert_eq!(wire.reply().await.unwrap().status(), 413);
+    wire.post(PROTOBUF, b"next").await;
+    assert_eq!(wire.reply().await.unwrap().status(), 200, "the connection is still good");
+    assert_eq!(open.pushes().len(), 2);
+}
+
+#[tokio::test]
+async fn a_large_body_comes_through_whole_and_its_bytes_go_back_to_the_budget() {
+    let open = Open::door().await;
+    let body: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
+    assert_eq!(open.post(PROTOBUF, &body).await.status(), 200);
+    assert_eq!(open.pushes()[0].wire.as_ref(), body);
+    assert_eq!(open.budget.in_use(), 0);
+}
+
+#[tokio::test]
+async fn without_room_for_its_bytes_a_sender_is_asked_to_come_again() {
+    let config = Config { body: Duration::from_millis(50), ..Config::default() };
+    let open = Open::with(config, Desk::default(), Budget::new(1024)).await;
+    let (mut room, mut over) = (open.budget.hold(), open.budget.hold());
+    room.grow(1024).await;
+    over.grow(1024).await;
+    let reply = open.post(PROTOBUF, b"x").await;
+    assert_eq!((reply.status(), reply.header("retry-after"), reply.problem().code), (503, Some("1"), 14));
+    drop((room, over));
+    assert_eq!(open.post(PROTOBUF, b"x").await.status(), 200);
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let open = Open::door().await;
+    let mut wire = open.connect().await;
+    for n in 0..5u8 {
+        wire.post(PROTOBUF, &[n]).await;
+        assert_eq!(wire.reply().await.unwrap().status(), 200);
+    }
+    wire.post(PROTOBUF, b"pipe").await;
+    wire.post(PROTOBUF, b"lined").await;
+    assert_eq!([wire.reply().await.unwrap().status(), wire.reply().await.unwrap().status()], [200, 200]);
+    assert_eq!(open.pushes().len(), 7);
+}
+
+#[tokio::test]
+async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not() {
+    let hurry = Duration::from_millis(60);
+    let config = Config { head: hurry, body: hurry, ..Config::default() };
+    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let mut idle = open.connect().await;
+    idle.post(PROTOBUF, b"x").await;
+    assert_eq!(idle.reply().await.unwrap().status(), 200);
+
+    let mut body = open.connect().await;
+    body.send(format!("POST /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n{PROTOBUF}\r\nhalf")).await;
+    assert_eq!(body.reply().await.unwrap().status(), 408);
+    let mut head = open.connect().await;
+    head.send("POST /v1/metrics HTTP/1.1\r\nho").await;
+    assert!(head.reply().await.is_none(), "closed");
+    assert!(open.ends.lock().unwrap().iter().any(|end| end.contains("head")), "{:?}", open.ends);
+
+    tokio::time::sleep(2 * hurry).await;
+    idle.post(PROTOBUF, b"x").await;
+    assert_eq!(idle.reply().await.expect("silence between requests is no fault").status(), 200);
+}
+
+#[tokio::test]
+async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
+    let config = Config { max_connections: 1, ..Config::default() };
+    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let mut first = open.connect().await;
+    first.post(PROTOBUF, b"x").await;
+    assert_eq!(first.reply().await.unwrap().status(), 200);
+    let mut second = open.connect().await;
+    assert!(second.reply().await.is_none());
+    first.post(PROTOBUF, b"x").await;
+    assert_eq!(first.reply().await.unwrap().status(), 200);
+    drop(first);
+    loop {
+        let mut third = open.connect().await;
+        if third.0.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() && third.reply().await.is_some() {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn heads_without_end_and_what_is_not_http_end_their_connection_only() {
+    let open = Open::door().await;
+    for noise in ["\x16\x03\x01\x02\x00\x01\x00".to_owned(), format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(100_000))] {
+        let mut wire = open.connect().await;
+        wire.0.write_all(noise.as_bytes()).await.ok();
+        while wire.reply().await.is_some() {}
+    }
+    assert_eq!(open.post(PROTOBUF, b"x").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_answers_what_was_read_and_closes_the_rest() {
+    let mut open = Open::door().await;
+    let mut idle = open.connect().await;
+    idle.post(PROTOBUF, b"x").await;
+    assert_eq!(idle.reply().await.unwrap().status(), 200);
+    let desk = open.desk.clone();
+    let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+    let holder = std::thread::spawn(move || {
+        let _gate = desk.gate.lock().unwrap();
+        held.0.send(()).unwrap();
+        release.1.recv().unwrap();
+    });
+    held.1.await.unwrap();
+    let mut busy = open.connect().await;
+    // Large enough for a thread of its own, so that the door itself goes on.
+    busy.post(PROTOBUF, &vec![1; BLOCKING]).await;
+    while open.budget.in_use() < BLOCKING {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    open.stop.take().unwrap().send(()).unwrap();
+    assert!(idle.reply().await.is_none(), "it had nothing to be answered");
+    assert!(TcpStream::connect(open.at).await.is_err(), "nobody new comes in");
+    assert!(!open.serving.is_finished());
+    release.0.send(()).unwrap();
+    let reply = busy.reply().await.expect("an answer, although the door is closing");
+    assert_eq!((reply.status(), reply.header("connection")), (200, Some("close")));
+    (&mut open.serving).await.unwrap();
+    holder.join().unwrap();
+    assert_eq!(open.pushes().len(), 2);
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_said_with_its_listener() {
+    let open = Open::door().await;
+    let error = bind(Config { bind: open.at, ..Config::default() }).await.expect_err("it is taken");
+    let words = format!("{error:#}");
+    assert!(words.contains(&open.at.to_string()) && words.contains("`otlp-http`"), "{words}");
+}

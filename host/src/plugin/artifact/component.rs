@@ -1,0 +1,77 @@
+//! From what a build made to a component.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use wasmparser::{Parser, Payload};
+use wit_component::ComponentEncoder;
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A component.
+    Component,
+    /// A core module that carries its WIT metadata; the host wraps it.
+    CoreModule,
+}
+
+impl Kind {
+    /// For a person.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::CoreModule => "core module with WIT metadata, wrapped by the host",
+        }
+    }
+}
+
+/// The component in `bytes`, wrapped where need be.
+pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
+    if Parser::is_component(bytes) {
+        return Ok((Kind::Component, bytes.into()));
+    }
+    if !Parser::is_core_wasm(bytes) {
+        return Err(format!("it is not WebAssembly ({})", beginning(bytes)));
+    }
+    if !carries_metadata(bytes)? {
+        return Err("it is a core module without WIT metadata; build it with the guest SDK (`barnabas-sdk`), or as a \
+                    component for the target `wasm32-wasip2`"
+            .into());
+    }
+    wrap(bytes).map(|wrapped| (Kind::CoreModule, wrapped.into()))
+}
+
+fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
+    let mut encoder = ComponentEncoder::default();
+    let wrapped = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
+    wrapped.map_err(|error| {
+        let words = format!("{error:#}").replace('\n', " ");
+        if words.contains("wasi_snapshot_preview1") {
+            return "it is a core module for `wasm32-wasip1`; build it for `wasm32-wasip2` or \
+                    `wasm32-unknown-unknown`"
+                .into();
+        }
+        format!("it is a core module that cannot be made a component: {words}")
+    })
+}
+
+/// `wit-bindgen` leaves the world in custom sections that `wit-component` reads.
+fn carries_metadata(module: &[u8]) -> Result<bool, String> {
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload.map_err(|error| format!("it is not valid WebAssembly: {error}"))?;
+        if let Payload::CustomSection(section) = payload
+            && section.name().starts_with("component-type")
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    match bytes.get(..4) {
+        Some(start) => format!("it begins with `{}`", start.escape_ascii()),
+        None => format!("it has {} bytes", bytes.len()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Whether a component speaks our contract, read from the component itself.
+//!
+//! The linker matches versions loosely and says little about what differs, so the host compares: package, version, and
+//! the type of every function that the component imports from the contract or exports to it.
+
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use wit_parser::{
+    Function, Handle, Interface, PackageName, Resolve, SourceMap, Type, TypeDefKind, TypeId, World, WorldItem, WorldKey,
+};
+
+use crate::contract::{PACKAGE, VERSION};
+
+/// How many differences are named.
+const NAMED: usize = 3;
+/// Interfaces that make a component a receiver.
+const EXPORTS: [&str; 2] = ["lifecycle", "export-metrics"];
+
+static OURS: LazyLock<Resolve> = LazyLock::new(|| {
+    let mut map = SourceMap::default();
+    let files = [
+        ("batches.wit", include_str!("../../../../wit/batches.wit")),
+        ("export-metrics.wit", include_str!("../../../../wit/export-metrics.wit")),
+        ("lifecycle.wit", include_str!("../../../../wit/lifecycle.wit")),
+        ("log.wit", include_str!("../../../../wit/log.wit")),
+        ("metrics-view.wit", include_str!("../../../../wit/metrics-view.wit")),
+        ("report.wit", include_str!("../../../../wit/report.wit")),
+        ("world.wit", include_str!("../../../../wit/world.wit")),
+    ];
+    for (name, text) in files {
+        map.push_str(name, text);
+    }
+    let mut resolve = Resolve::new();
+    let group = map.parse().map_err(|(_, error)| error).expect("bindgen! parsed the same files");
+    resolve.push_group(group).expect("bindgen! resolved the same files");
+    resolve
+});
+
+/// What a comparison found.
+pub(super) struct Findings {
+    /// Of the contract, where the component names it.
+    pub(super) version: Option<String>,
+    /// In words.
+    pub(super) problems: Vec<String>,
+}
+
+/// Full names of imports or exports.
+pub(super) fn names<'a>(
+    resolve: &'a Resolve,
+    items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
+) -> impl Iterator<Item = String> {
+    items.into_iter().map(|(key, _)| resolve.name_world_key(key))
+}
+
+/// Compares a component's world to ours.
+pub(super) fn compare(resolve: &Resolve, world: &World) -> Findings {
+    let exports: Vec<_> = contract_interfaces(resolve, &world.exports).collect();
+    let imports: Vec<_> = contract_interfaces(resolve, &world.imports).collect();
+    let exported = |wanted: &str| exports.iter().any(|(_, i)| i.name.as_deref() == Some(wanted));
+    if let Some(missing) = EXPORTS.into_iter().find(|wanted| !exported(wanted)) {
+        return Findings { version: None, problems: vec![not_a_receiver(resolve, world, missing)] };
+    }
+    let foreign = exports.iter().chain(&imports).find(|(package, _)| !accepted(package));
+    let version = foreign.or(exports.first()).and_then(|(package, _)| package.version.as_ref()).map(|v| v.to_string());
+    let drift: Vec<_> = exports.iter().chain(&imports).flat_map(|(_, theirs)| drift(resolve, theirs)).collect();
+    let problems = (foreign.is_some() || !drift.is_empty()).then(|| misfit(version.as_deref(), &drift));
+    Findings { version, problems: problems.into_iter().collect() }
+}
+
+fn contract_interfaces<'a>(
+    resolve: &'a Resolve,
+    items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
+) -> impl Iterator<Item = (&'a PackageName, &'a Interface)> {
+    items.into_iter().filter_map(|(_, item)| {
+        let WorldItem::Interface { id, .. } = item else { return None };
+        let interface = resolve.interfaces.get(*id)?;
+        let package = &resolve.packages.get(interface.package?)?.name;
+        (format!("{}:{}", package.namespace, package.name) == PACKAGE).then_some((package, interface))
+    })
+}
+
+/// `0.1.z` for any z up to our own.
+fn accepted(package: &PackageName) -> bool {
+    let (major, minor, patch) = VERSION;
+    package.version.as_ref().is_some_and(|v| {
+        (v.major, v.minor) == (major, minor) && v.patch <= patch && v.pre.is_empty() && v.build.is_empty()
+    })
+}
+
+fn not_a_receiver(resolve: &Resolve, world: &World, missing: &str) -> String {
+    let exports: Vec<_> = names(resolve, &world.exports).take(NAMED).collect();
+    let exports = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
+    format!("it is not a receiver: it does not export `{PACKAGE}/{missing}` (it exports {exports})")
+}
+
+fn misfit(version: Option<&str>, drift: &[String]) -> String {
+    let (major, minor, patch) = VERSION;
+    let mut words = format!(
+        "built against {PACKAGE} {}; this host speaks {major}.{minor}.{patch}",
+        version.unwrap_or("without a version")
+    );
+    for difference in drift.iter().take(NAMED) {
+        let _ = write!(words, "; {difference}");
+    }
+    if drift.len() > NAMED {
+        let _ = write!(words, "; and {} more", drift.len() - NAMED);
+    }
+    words.push_str("; build it with the SDK of this host's release");
+    words
+}
+
+/// What of `theirs` is not as in our interface of the same name.
+fn drift(resolve: &Resolve, theirs: &Interface) -> Vec<String> {
+    let name = theirs.name.as_deref().unwrap_or_default();
+    let Some((_, ours)) = OURS.interfaces.iter().find(|(_, ours)| ours.name.as_deref() == Some(name)) else {
+        return vec![format!("interface {name} is unknown")];
+    };
+    let differs = |function: &Function| {
+        let said = plain(&function.name);
+        match ours.functions.get(&function.name) {
+            None => Some(format!("function {name}.{said} is unknown")),
+            Some(own) if signature(&OURS, own) != signature(resolve, function) => {
+                Some(format!("function {name}.{said} differs"))
+            }
+            Some(_) => None,
+        }
+    };
+    theirs.functions.values().filter_map(differs).chain(missing(theirs, ours, name)).collect()
+}
+
+/// A component imports what it uses, but exports an interface whole.
+fn missing(theirs: &Interface, ours: &Interface, name: &str) -> Vec<String> {
+    if !EXPORTS.contains(&name) {
+        return Vec::new();
+    }
+    let absent = ours.functions.keys().filter(|function| !theirs.functions.contains_key(*function));
+    absent.map(|function| format!("function {name}.{function} is missing")).collect()
+}
+
+/// `[method]batch.len` as `batch.len`.
+fn plain(name: &str) -> &str {
+    name.rsplit_once(']').map_or(name, |(_, plain)| plain)
+}
+
+/// Everything about a function that the two sides must agree on, written out with all names resolved.
+fn signature(resolve: &Resolve, function: &Function) -> String {
+    let mut text = if function.kind.is_async() { "async (".to_owned() } else { "(".to_owned() };
+    for param in &function.params {
+        let _ = write!(text, "{}: ", param.name);
+        write_type(resolve, &param.ty, &mut text);
+        text.push(',');
+    }
+    text.push_str(") -> ");
+    write_optional(resolve, function.result.as_ref(), &mut text);
+    text
+}
+
+fn write_optional(resolve: &Resolve, ty: Option<&Type>, out: &mut String) {
+    match ty {
+        Some(ty) => write_type(resolve, ty, out),
+        None => out.push('_'),
+    }
+}
+
+fn write_type(resolve: &Resolve, ty: &Type, out: &mut String) {
+    match ty {
+        Type::Id(id) => write_defined(resolve, *id, out),
+        // Its debug form is its name.
+        plain => _ = write!(out, "{plain:?}"),
+    }
+}
+
+fn write_defined(resolve: &Resolve, id: TypeId, out: &mut String) {
+    let Some(def) = resolve.types.get(id) else { return out.push('?') };
+    let _ = write!(out, "{}<", def.kind.as_str());
+    match &def.kind {
+        TypeDefKind::Type(ty) => {
+            // An alias is what it stands for.
+            out.truncate(out.len() - "type<".len());
+            return write_type(resolve, ty, out);
+        }
+        TypeDefKind::Record(record) => {
+            for field in &record.fields {
+                let _ = write!(out, "{}: ", field.name);
+                write_type(resolve, &field.ty, out);
+                out.push(',');
+            }
+        }
+        TypeDefKind::Variant(variant) => {
+            for case in &variant.cases {
+                let _ = write!(out, "{}: ", case.name);
+                write_optional(resolve, case.ty.as_ref(), out);
+                out.push(',');
+            }
+        }
+        TypeDefKind::Enum(cases) => cases.cases.iter().for_each(|case| _ = write!(out, "{},", case.name)),
+        TypeDefKind::Flags(flags) => flags.flags.iter().for_each(|flag| _ = write!(out, "{},", flag.name)),
+        TypeDefKind::Tuple(tuple) => {
+            for ty in &tuple.types {
+                write_type(resolve, ty, out);
+                out.push(',');
+            }
+        }
+        TypeDefKind::Result(result) => {
+            write_optional(resolve, result.ok.as_ref(), out);
+            out.push(',');
+            write_optional(resolve, result.err.as_ref(), out);
+        }
+        TypeDefKind::Option(ty) | TypeDefKind::List(ty) => write_type(resolve, ty, out),
+        TypeDefKind::Handle(Handle::Own(to) | Handle::Borrow(to)) => out.push_str(&resource(resolve, *to)),
+        TypeDefKind::Resource => out.push_str(def.name.as_deref().unwrap_or_default()),
+        // The contract has none of these; two that are met here differ only by what they hold, so say it all.
+        other => _ = write!(out, "{other:?}"),
+    }
+    out.push('>');
+}
+
+/// The name of a resource, through all aliases.
+fn resource(resolve: &Resolve, mut id: TypeId) -> String {
+    while let Some(def) = resolve.types.get(id) {
+        match def.kind {
+            TypeDefKind::Type(Type::Id(next)) => id = next,
+            _ => return def.name.clone().unwrap_or_default(),
+        }
+    }
+    String::new()
+}

@@ -1,0 +1,74 @@
+//! What an artifact is and what is wrong with it, in words, without running or compiling it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use wit_parser::decoding::{DecodedWasm, decode};
+
+use super::component::{Kind, component};
+use super::contract;
+use super::imports::Class;
+use crate::plugin::digest::Digest;
+
+/// What `plugin check` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// Of the bytes as they were given.
+    pub digest: Digest,
+    /// In bytes.
+    pub size: usize,
+    /// `None` where the bytes are neither.
+    pub kind: Option<Kind>,
+    /// The version of the contract that it was built against.
+    pub contract: Option<String>,
+    /// What it asks of the host.
+    pub imports: Vec<Import>,
+    /// Why it cannot serve: one sentence each. None means that it can be loaded, grants allowing.
+    pub problems: Vec<String>,
+}
+
+/// One import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// Full name, with version.
+    pub name: String,
+    /// Its class.
+    pub class: Class,
+}
+
+/// Looks at `bytes`. The component is given only where there is one.
+pub fn inspect(bytes: &[u8]) -> (Inspection, Option<Cow<'_, [u8]>>) {
+    let mut inspection = Inspection {
+        digest: Digest::of(bytes),
+        size: bytes.len(),
+        kind: None,
+        contract: None,
+        imports: Vec::new(),
+        problems: Vec::new(),
+    };
+    let component = component(bytes).and_then(|(kind, component)| {
+        inspection.kind = Some(kind);
+        read_world(&mut inspection, &component)?;
+        Ok(component)
+    });
+    let component = component.map_err(|problem| inspection.problems.push(problem)).ok();
+    (inspection, component)
+}
+
+fn read_world(inspection: &mut Inspection, component: &[u8]) -> Result<(), String> {
+    let decoded = decode(component).map_err(|error| format!("it is not a valid component: {error:#}"))?;
+    let DecodedWasm::Component(resolve, world) = decoded else {
+        return Err("it is a WIT package, not a component: there is no code in it".into());
+    };
+    let world = resolve.worlds.get(world).ok_or("its world is missing")?;
+    inspection.imports =
+        contract::names(&resolve, &world.imports).map(|name| Import { class: Class::of(&name), name }).collect();
+    let findings = contract::compare(&resolve, world);
+    inspection.contract = findings.version;
+    inspection.problems = findings.problems;
+    let unknown = inspection.imports.iter().filter(|import| import.class == Class::Unknown);
+    inspection.problems.extend(unknown.map(|import| {
+        format!("it imports `{}`, which this host does not have: only the contract and WASI 0.2", import.name)
+    }));
+    Ok(())
+}

@@ -1,0 +1,125 @@
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+use super::super::testing::{ENGINES, Guest};
+use super::*;
+
+/// The contract's files as one text, to be changed by tests.
+fn wit() -> String {
+    let files = [
+        include_str!("../../../../wit/batches.wit"),
+        include_str!("../../../../wit/export-metrics.wit"),
+        include_str!("../../../../wit/lifecycle.wit"),
+        include_str!("../../../../wit/log.wit"),
+        include_str!("../../../../wit/metrics-view.wit"),
+        include_str!("../../../../wit/report.wit"),
+        include_str!("../../../../wit/world.wit"),
+    ];
+    let package = "package kafka-telemetry:receiver@0.1.0;";
+    let bodies: String = files.iter().map(|file| file.replace(package, "")).collect();
+    format!("{package}\n{bodies}")
+}
+
+/// A component that names all of a world and does nothing.
+fn dummy(wit: &str, world: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_source("test.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+}
+
+/// A world of our receiver and more, beside it in a text of several packages.
+fn with(more: &str, package: &str) -> Vec<u8> {
+    let text = wit();
+    let world = format!("world extended {{ include receiver; {more} }}");
+    dummy(&format!("{text}\n{world}\n{package}"), "extended")
+}
+
+fn problem(bytes: &[u8]) -> String {
+    let error = Artifact::load(&ENGINES, None, bytes, false).err().expect("it is refused");
+    assert!(!error.contains('\n'), "one sentence: {error}");
+    let (inspection, _) = inspect(bytes);
+    let said = inspection.problems.join("; ");
+    assert!(said == error || inspection.problems.is_empty(), "check and load say the same: {said} / {error}");
+    error
+}
+
+#[test]
+fn our_own_contract_is_accepted_whole() {
+    let component = dummy(&wit(), "receiver");
+    let artifact = Artifact::load(&ENGINES, None, &component, false).unwrap();
+    assert_eq!(artifact.inspection.contract.as_deref(), Some("0.1.0"));
+    assert_eq!(artifact.inspection.kind, Some(Kind::Component));
+    assert!(artifact.inspection.imports.iter().all(|import| import.class == Class::Contract));
+    assert!(artifact.pooled.is_some());
+}
+
+#[test]
+fn a_core_module_with_metadata_is_wrapped() {
+    let module = Guest::default().module();
+    let artifact = Artifact::load(&ENGINES, None, &module, false).unwrap();
+    assert_eq!(artifact.inspection.kind, Some(Kind::CoreModule));
+    assert_eq!((artifact.inspection.size, artifact.inspection.contract.as_deref()), (module.len(), Some("0.1.0")));
+}
+
+#[test]
+fn what_is_no_receiver_is_refused_in_words() {
+    assert_eq!(problem(b"#!/bin/sh"), "it is not WebAssembly (it begins with `#!/b`)");
+    assert_eq!(problem(b""), "it is not WebAssembly (it has 0 bytes)");
+    assert!(problem(b"\0asm\x01\0\0\0").contains("a core module without WIT metadata; build it with the guest SDK"));
+    assert!(problem(b"\0asm\x01\0\0\0\xff").contains("not valid WebAssembly"));
+    assert!(problem(b"\0asm\x0d\0\x01\0\xff").contains("not a valid component"));
+    let empty = problem(b"\0asm\x0d\0\x01\0");
+    assert!(empty.contains("does not export `kafka-telemetry:receiver/lifecycle` (it exports nothing)"), "{empty}");
+    let command = dummy("package a:b@1.0.0; interface run { run: func(); } world command { export run; }", "command");
+    assert!(problem(&command).contains("it exports a:b/run@1.0.0"), "{}", problem(&command));
+}
+
+#[test]
+fn other_versions_are_refused_by_name() {
+    let of = |version: &str| problem(&dummy(&wit().replace("@0.1.0", version), "receiver"));
+    for version in ["0.2.0", "0.1.1", "1.1.0"] {
+        let said = of(&format!("@{version}"));
+        let wanted = format!("built against kafka-telemetry:receiver {version}; this host speaks 0.1.0");
+        assert!(said.starts_with(&wanted), "{said}");
+    }
+    assert!(of("").starts_with("built against kafka-telemetry:receiver without a version; this host speaks 0.1.0"));
+}
+
+#[test]
+fn drift_is_named_by_function() {
+    let drifted = wit().replace("points: func(push: u32) -> u32;", "points: func(push: u32) -> u64;");
+    let said = problem(&dummy(&drifted, "receiver"));
+    assert!(said.contains("this host speaks 0.1.0; function batches.batch.points differs"), "{said}");
+    let drifted = wit().replace("too-large,", "too-large, too-hot,").replace("@0.1.0", "@0.2.0");
+    let said = problem(&dummy(&drifted, "receiver"));
+    assert!(said.contains("0.2.0; this host speaks 0.1.0; function export-metrics.export-metrics differs"), "{said}");
+    let grown = wit().replace("interface log {", "interface log { shout: func(message: string);");
+    assert!(problem(&dummy(&grown, "receiver")).contains("function log.shout is unknown"));
+    let shrunk = wit().replace("stop: func();", "");
+    assert!(problem(&dummy(&shrunk, "receiver")).contains("function lifecycle.stop is missing"));
+}
+
+#[test]
+fn unknown_imports_are_refused_by_name() {
+    let foreign = with("import acme:disk/wipe@1.0.0;", "package acme:disk@1.0.0 { interface wipe { all: func(); } }");
+    assert!(problem(&foreign).contains("it imports `acme:disk/wipe@1.0.0`, which this host does not have"));
+    let bare = with("import shell: func(command: string);", "");
+    assert!(problem(&bare).contains("it imports `shell`, which this host does not have"), "{}", problem(&bare));
+}
+
+#[test]
+fn http_wants_a_grant() {
+    let package = "package wasi:http@0.2.3 { interface types {} interface outgoing-handler { go: func(); } }";
+    let component = with("import wasi:http/outgoing-handler@0.2.3;", package);
+    let (inspection, _) = inspect(&component);
+    assert!(inspection.problems.is_empty(), "asking is no fault: {:?}", inspection.problems);
+    let import = Import { name: "wasi:http/outgoing-handler@0.2.3".into(), class: Class::Granted };
+    assert!(inspection.imports.contains(&import));
+    assert!(problem(&component).contains("no destination is granted; name those it may reach under `[grants]`"));
+    // This one's `outgoing-handler` is not WASI's: granted, it still does not fit.
+    let unfit = Artifact::load(&ENGINES, None, &component, true).err().unwrap();
+    assert!(unfit.starts_with("it does not fit this host: "), "{unfit}");
+}

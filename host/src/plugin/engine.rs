@@ -1,0 +1,144 @@
+//! The two wasmtime engines that all receivers share.
+//!
+//! In: nothing but the machine. Out: [`Engines`], a pooling engine (fast instances) and an on-demand one beside it, of
+//! equal tunables, so that the same compiled code loads into both. Bounded by the pool's sizes below. Never runs a
+//! guest; its ticker thread ends with the engines.
+
+use std::hash::{Hash as _, Hasher};
+use std::thread;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often a running guest is looked at: CPU and wall limits are kept to within this.
+pub const TICK: Duration = Duration::from_millis(10);
+/// Stack of a guest call, the same for all receivers since it is part of the engine. Recursion beyond it is a trap.
+pub const WASM_STACK: usize = 1 << 20;
+/// The fiber a call runs on: the guest's stack and as much again for host functions beneath it.
+const FIBER_STACK: usize = 2 << 20;
+/// Instances that may live in the pool at once; one beyond goes to the on-demand engine.
+const POOL: u32 = 256;
+/// Core instances, memories and tables per component that the pool is sized for (a component made by `wit-component`
+/// has three or four core instances, one memory and two tables).
+const PER_COMPONENT: u32 = 4;
+/// Slots of a pooled table; a component with a larger one goes to the on-demand engine.
+const TABLE_ELEMENTS: usize = 64 * 1024;
+
+/// Both engines. Cheap to clone.
+#[derive(Clone)]
+pub struct Engines {
+    /// `None` where the machine would not reserve the address space.
+    pub pooling: Option<Engine>,
+    /// Always there.
+    pub on_demand: Engine,
+}
+
+impl Engines {
+    /// Makes both and starts their ticker. Only the on-demand engine is indispensable.
+    pub fn new() -> wasmtime::Result<Self> {
+        let on_demand = Engine::new(&tunables())?;
+        let pooling = match Engine::new(tunables().allocation_strategy(pool())) {
+            Ok(engine) => Some(engine),
+            Err(error) => {
+                tracing::warn!(
+                    "no pool for instances, so each start of one will take a little longer: {error:#}; \
+                     raise the limit on address space (`ulimit -v`, vm.max_map_count) to have it"
+                );
+                None
+            }
+        };
+        tick(pooling.iter().chain([&on_demand]).map(Engine::weak).collect())?;
+        Ok(Self { pooling, on_demand })
+    }
+
+    /// Stands for everything that compiled code depends on beside the component itself.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hasher = Fingerprint(Sha256::new());
+        self.on_demand.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.0.finalize().into()
+    }
+}
+
+/// What both engines have in common. All of it goes into the compiled code or the ABI around it.
+fn tunables() -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(FIBER_STACK)
+        .memory_init_cow(true);
+    config
+}
+
+fn pool() -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(POOL)
+        .total_stacks(POOL)
+        .total_memories(POOL)
+        .total_core_instances(POOL * PER_COMPONENT)
+        .total_tables(POOL * PER_COMPONENT)
+        .max_tables_per_module(PER_COMPONENT)
+        .table_elements(TABLE_ELEMENTS);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+/// Advances the epoch of these engines until the last of them is gone.
+fn tick(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
+    let beat = move || {
+        loop {
+            thread::sleep(TICK);
+            let mut alive = false;
+            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
+                engine.increment_epoch();
+                alive = true;
+            }
+            if !alive {
+                return;
+            }
+        }
+    };
+    thread::Builder::new().name("barnabas-epoch".into()).spawn(beat)?;
+    Ok(())
+}
+
+/// `std`'s hashers give 64 bits and no promise over releases; a cache key deserves both.
+struct Fingerprint(Sha256);
+
+impl Hasher for Fingerprint {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_for_one_engine_is_code_for_the_other() {
+        let engines = Engines::new().unwrap();
+        let pooling = engines.pooling.clone().expect("this machine has the address space");
+        let swapped = Engines { pooling: None, on_demand: pooling };
+        assert_eq!(engines.fingerprint(), swapped.fingerprint());
+    }
+
+    #[test]
+    fn the_ticker_holds_no_engine() {
+        let engines = Engines::new().unwrap();
+        let weak = engines.on_demand.weak();
+        drop(engines);
+        // The ticker may hold it for the length of one beat.
+        for _ in 0..500 {
+            if weak.upgrade().is_none() {
+                return;
+            }
+            thread::sleep(TICK);
+        }
+        panic!("someone still holds the engine");
+    }
+}

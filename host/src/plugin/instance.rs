@@ -1,0 +1,223 @@
+//! One instance of a receiver: a Store, and the calls into it.
+//!
+//! In: a [`Blueprint`], then batches. Out: answers. Every call has a CPU limit and a wall deadline; memory is capped
+//! over the whole Store. By type, an instance that broke is gone: a call takes the instance and gives it back only
+//! when it can be called again. Never retries, never waits for work.
+
+mod fault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Resource;
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+
+use super::artifact::Artifact;
+use super::limits::{HANDLES, HOST_CALL_BYTES, Limiter, Limits};
+use super::meter::{Halt, Meter, Usage, Verdict};
+use crate::capability::State;
+use crate::capability::batch::LentBatch;
+use crate::capability::egress::Egress;
+use crate::capability::log::{Log, LogSink};
+use crate::capability::report::{Said, sentence};
+use crate::contract::CONTENT_TYPE;
+use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
+use crate::contract::wit::{Receiver, ReceiverPre};
+use crate::dispatch::Outcome;
+
+pub use fault::Broken;
+
+/// What all instances of a generation are made from.
+#[derive(Clone)]
+pub struct Blueprint {
+    /// Compiled and linked.
+    pub artifact: Artifact,
+    /// For `start`: the text of one JSON object.
+    pub settings: Arc<str>,
+    /// Of each instance.
+    pub limits: Limits,
+    /// The way out, shared so that instances share its connections.
+    pub egress: Egress,
+    /// Where lines go.
+    pub log: Arc<LogSink>,
+}
+
+/// A receiver that has started.
+pub struct Instance {
+    store: Store<State>,
+    guest: Receiver,
+    meter: Arc<Meter>,
+    limits: Limits,
+}
+
+/// What came of a batch.
+pub struct Answer {
+    /// For dispatch.
+    pub outcome: Outcome,
+    /// CPU and wall time of the call.
+    pub usage: Usage,
+    /// What the guest reported meanwhile.
+    pub said: Said,
+    /// The most bytes of memory the instance ever had.
+    pub memory_peak: usize,
+    /// To be called again; `None` when it broke.
+    pub instance: Option<Instance>,
+}
+
+/// Why there is no instance.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The guest said no.
+    #[error("the receiver refused to start: {0}")]
+    Refused(String),
+    /// It could not be given anything.
+    #[error("the receiver accepts {} and this host delivers `{CONTENT_TYPE}`", listed(.0))]
+    ContentTypes(Vec<String>),
+    /// The guest broke, or we did.
+    #[error("the receiver broke when it was started: {0}")]
+    Broke(Broken),
+}
+
+fn listed(types: &[String]) -> String {
+    if types.is_empty() { "no content type".into() } else { format!("`{}`", types.join("`, `")) }
+}
+
+impl Instance {
+    /// Instantiates and starts. What the start used comes with it.
+    pub async fn start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
+        let (mut instance, instantiated) = Self::instantiate(blueprint).await.map_err(StartError::Broke)?;
+        let allowance = instance.limits.start.saturating_sub(instantiated.wall);
+        let lifecycle = instance.guest.kafka_telemetry_receiver_lifecycle();
+        let start = lifecycle.call_start(&mut instance.store, &blueprint.settings);
+        let (result, started) = instance.meter.run(allowance, allowance, start).await;
+        let result = result.map_err(|halt| StartError::Broke(instance.broken(halt)))?;
+        result.map_err(|reason| StartError::Refused(sentence(reason)))?;
+        let asked = instance.accepts(blueprint.limits.start.saturating_sub(started.wall)).await?;
+        instance.store.data_mut().report.take();
+        Ok((instance, sum([instantiated, started, asked])))
+    }
+
+    async fn accepts(&mut self, allowance: Duration) -> Result<Usage, StartError> {
+        let export = self.guest.kafka_telemetry_receiver_export_metrics();
+        let ask = export.call_accepted_content_types(&mut self.store);
+        let (types, usage) = self.meter.run(allowance, allowance, ask).await;
+        let types = types.map_err(|halt| StartError::Broke(self.broken(halt)))?;
+        if types.iter().any(|accepted| accepted == CONTENT_TYPE) {
+            return Ok(usage);
+        }
+        Err(StartError::ContentTypes(types.into_iter().take(8).map(sentence).collect()))
+    }
+
+    /// From the pool; where that is exhausted or absent, on demand.
+    async fn instantiate(blueprint: &Blueprint) -> Result<(Self, Usage), Broken> {
+        if let Some(pooled) = &blueprint.artifact.pooled {
+            match Self::instantiate_from(pooled, blueprint).await {
+                Err((Halt::Error(error), _)) if error.is::<PoolConcurrencyLimitError>() => {}
+                Err((halt, limiter)) => return Err(fault::of_start(halt, &limiter, &blueprint.limits)),
+                Ok(made) => return Ok(made),
+            }
+        }
+        let made = Self::instantiate_from(&blueprint.artifact.on_demand, blueprint).await;
+        made.map_err(|(halt, limiter)| fault::of_start(halt, &limiter, &blueprint.limits))
+    }
+
+    async fn instantiate_from(
+        pre: &ReceiverPre<State>,
+        blueprint: &Blueprint,
+    ) -> Result<(Self, Usage), (Halt, Limiter)> {
+        let limits = blueprint.limits.clone();
+        let (mut store, meter) = store(pre, blueprint);
+        let (guest, usage) = meter.run(limits.start, limits.start, pre.instantiate_async(&mut store)).await;
+        match guest {
+            Ok(guest) => Ok((Self { store, guest, meter, limits }, usage)),
+            Err(halt) => Err((halt, store.into_data().limiter)),
+        }
+    }
+
+    /// Offers a batch.
+    pub async fn export(mut self, batch: LentBatch) -> Answer {
+        let result = match self.store.data_mut().table.push(batch) {
+            Err(error) => Err((Halt::Error(error.into()), Usage::default())),
+            Ok(owned) => {
+                let (result, usage) = self.call_export(owned.rep()).await;
+                // A table that lost the entry is of no further use, so its loss breaks the instance.
+                let deleted = self.store.data_mut().table.delete(owned).map_err(|e| Halt::Error(e.into()));
+                result.and_then(|answer| deleted.map(|_| answer)).map(|answer| (answer, usage)).map_err(|h| (h, usage))
+            }
+        };
+        let memory_peak = self.store.data().limiter.peak();
+        match result {
+            Ok((answer, usage)) => {
+                let said = self.store.data_mut().report.take();
+                self.store.data_mut().limiter.take_denied();
+                Answer { outcome: outcome(answer), usage, said, memory_peak, instance: Some(self) }
+            }
+            Err((halt, usage)) => {
+                let Broken { fault, message, said } = self.broken(halt);
+                Answer { outcome: Outcome::Broke(fault, message), usage, said, memory_peak, instance: None }
+            }
+        }
+    }
+
+    async fn call_export(&mut self, rep: u32) -> (Result<Result<(), ExportError>, Halt>, Usage) {
+        let export = self.guest.kafka_telemetry_receiver_export_metrics();
+        let call = export.call_export_metrics(&mut self.store, Resource::new_borrow(rep));
+        self.meter.run(self.limits.cpu, self.limits.deadline, call).await
+    }
+
+    /// Says goodbye.
+    pub async fn stop(mut self) -> Result<(), Broken> {
+        let allowance = self.limits.stop;
+        let stop = self.guest.kafka_telemetry_receiver_lifecycle().call_stop(&mut self.store);
+        let (result, _) = self.meter.run(allowance, allowance, stop).await;
+        result.map_err(|halt| self.broken(halt))
+    }
+
+    fn broken(&mut self, halt: Halt) -> Broken {
+        let state = self.store.data_mut();
+        let denied = state.limiter.take_denied();
+        fault::of_call(halt, denied, &self.limits, state.report.take())
+    }
+}
+
+/// A Store with every limit set, and the meter that its epoch callback asks.
+fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<Meter>) {
+    let limiter = Limiter::new(blueprint.limits.memory);
+    let state = State::new(limiter, Log::new(blueprint.log.clone()), blueprint.egress.clone());
+    let mut store = Store::new(pre.engine(), state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(HOST_CALL_BYTES);
+    store.set_max_component_handles(HANDLES);
+    let meter = Arc::new(Meter::new());
+    let asked = meter.clone();
+    store.epoch_deadline_callback(move |_| match asked.verdict() {
+        Verdict::Go => Ok(UpdateDeadline::Yield(1)),
+        over => Err(over.into()),
+    });
+    store.set_epoch_deadline(1);
+    (store, meter)
+}
+
+fn outcome(answer: Result<(), ExportError>) -> Outcome {
+    let millis = |after: Option<u64>| after.map(Duration::from_millis);
+    match answer {
+        Ok(()) => Outcome::Taken,
+        Err(ExportError::TooLarge) => Outcome::TooLarge,
+        Err(ExportError::Other(reason)) => Outcome::Other(sentence(reason)),
+        Err(ExportError::Unavailable(u)) => {
+            Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: sentence(u.reason) }
+        }
+        Err(ExportError::Partial(p)) => Outcome::Partial {
+            rejected: p.rejected.into_iter().map(|r| (r.index, sentence(r.reason))).collect(),
+            retry: p.retry,
+            retry_after: millis(p.retry_after_ms),
+        },
+    }
+}
+
+fn sum(usages: [Usage; 3]) -> Usage {
+    usages.into_iter().fold(Usage::default(), |a, b| Usage { cpu: a.cpu + b.cpu, wall: a.wall + b.wall })
+}
+
+#[cfg(test)]
+mod tests;

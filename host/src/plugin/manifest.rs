@@ -1,0 +1,101 @@
+//! A plugin as the operator wrote it: `<name>.toml`.
+//!
+//! In: a file. Out: a [`Manifest`] of checked values; else one sentence that names file, key, cause and remedy. The
+//! plugin's name is the file's. Reads this one file and follows nothing it names.
+
+mod file;
+mod units;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::digest::Digest;
+use super::limits::Limits;
+use crate::capability::egress::Grants;
+use crate::dispatch::SlotConfig;
+
+/// Most bytes of a manifest.
+const MAX_BYTES: u64 = 1 << 20;
+/// Longest name.
+const NAME_CHARS: usize = 63;
+
+/// What is meant.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The file's name without `.toml`.
+    pub name: Arc<str>,
+    /// Where it was written.
+    pub file: PathBuf,
+    /// Component or core module, relative paths taken from the manifest's directory.
+    pub artifact: PathBuf,
+    /// What the artifact must be, where that was said.
+    pub digest: Option<Digest>,
+    /// For the receiver: the text of one JSON object.
+    pub settings: Arc<str>,
+    /// Destinations and addresses it may reach.
+    pub grants: Arc<Grants>,
+    /// Of each instance.
+    pub limits: Limits,
+    /// How many instances serve at once.
+    pub instances: usize,
+    slot: SlotConfig,
+}
+
+impl Manifest {
+    /// Reads a file. The error is one sentence.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let fail = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
+        let size = std::fs::metadata(path).map_err(fail)?.len();
+        if size > MAX_BYTES {
+            return Err(format!("{}: has {size} bytes; a manifest may have {MAX_BYTES}", path.display()));
+        }
+        Self::parse(path, &std::fs::read_to_string(path).map_err(fail)?)
+    }
+
+    /// From the text of `path`.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
+        let meant = name(path).and_then(|name| file::Written::parse(text)?.meant(name, path));
+        meant.map_err(|problem| {
+            // Errors of parsers beneath (regular expressions, TOML) draw pictures over several lines.
+            let sentence: Vec<_> = problem.split_whitespace().collect();
+            format!("{}: {}", path.display(), sentence.join(" "))
+        })
+    }
+
+    /// How its slot queues, batches and chooses.
+    pub fn slot_config(&self) -> SlotConfig {
+        self.slot.clone()
+    }
+}
+
+/// Every manifest of a directory, by name. A directory that does not exist holds none.
+pub fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files = files?;
+    // Editors keep their own copies under names that begin with a dot.
+    let hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    files.retain(|file| file.extension().is_some_and(|ext| ext == "toml") && !hidden(file));
+    files.sort();
+    Ok(files)
+}
+
+/// The plugin's name: `[a-z0-9][a-z0-9-]{0,62}`, since it stands in metrics, paths and commands.
+pub fn name(path: &Path) -> Result<Arc<str>, String> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let good = stem.starts_with(plain) && stem.chars().all(|c| plain(c) || c == '-') && stem.len() <= NAME_CHARS;
+    if good {
+        return Ok(stem.into());
+    }
+    Err(format!(
+        "`{stem}` cannot be a plugin's name; rename the file to lower-case letters, digits and dashes, at most \
+         {NAME_CHARS}, beginning with a letter or digit"
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! What was written, and its one conversion to what is meant.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::{Manifest, units};
+use crate::capability::egress::Grants;
+use crate::dispatch::{SlotConfig, Wants};
+use crate::plugin::digest::Digest;
+use crate::plugin::limits::Limits;
+
+/// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
+const KEYS: [(&str, &[&str]); 5] = [
+    ("", &["artifact", "digest", "settings", "grants", "limits", "batch", "queue", "want"]),
+    ("grants", &["http", "addresses"]),
+    ("limits", &["memory", "cpu", "deadline", "start", "stop", "instances"]),
+    ("batch", &["pushes", "bytes", "linger"]),
+    ("queue", &["bytes", "pushes"]),
+];
+const MEMORY: (usize, usize) = (64 << 10, 4 << 30);
+const INSTANCES: (usize, usize) = (1, 64);
+const BATCH_PUSHES: (usize, usize) = (1, 10_000);
+const BATCH_BYTES: (usize, usize) = (1, 64 << 20);
+const LONGEST: Duration = Duration::from_secs(3_600);
+const DEFAULT_INSTANCES: usize = 2;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Written {
+    artifact: Option<String>,
+    digest: Option<String>,
+    #[serde(default)]
+    settings: Table,
+    #[serde(default)]
+    grants: GrantsTable,
+    #[serde(default)]
+    limits: LimitsTable,
+    #[serde(default)]
+    batch: BatchTable,
+    #[serde(default)]
+    queue: QueueTable,
+    #[serde(default)]
+    want: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct GrantsTable {
+    #[serde(default)]
+    http: Vec<String>,
+    #[serde(default)]
+    addresses: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct LimitsTable {
+    memory: Option<Size>,
+    cpu: Option<String>,
+    deadline: Option<String>,
+    start: Option<String>,
+    stop: Option<String>,
+    instances: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct BatchTable {
+    pushes: Option<usize>,
+    bytes: Option<Size>,
+    linger: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct QueueTable {
+    bytes: Option<Size>,
+    pushes: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a size such as 65536 or \"64MiB\"")]
+enum Size {
+    Bytes(usize),
+    Text(String),
+}
+
+impl Written {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let table: Table = text.parse().map_err(|error| in_words(&error, text))?;
+        known_keys(&table)?;
+        // From the text again, so that a wrong type is reported with its line.
+        toml::from_str(text).map_err(|error| in_words(&error, text))
+    }
+
+    pub(super) fn meant(self, name: Arc<str>, file: &Path) -> Result<Manifest, String> {
+        let artifact = self.artifact.filter(|path| !path.is_empty());
+        let artifact = artifact
+            .ok_or("`artifact` is missing; name the receiver's file, for example artifact = \"receiver.wasm\"")?;
+        let slot = slot(self.batch, self.queue, self.want)?;
+        let (limits, instances) = limits(self.limits)?;
+        Ok(Manifest {
+            name,
+            file: file.to_owned(),
+            artifact: file.parent().unwrap_or(Path::new("")).join(artifact),
+            digest: self.digest.map(|text| text.parse::<Digest>().map_err(at("digest"))).transpose()?,
+            settings: settings(self.settings)?.into(),
+            grants: Arc::new(Grants::parse(&self.grants.http, &self.grants.addresses).map_err(at("grants"))?),
+            limits,
+            instances,
+            slot,
+        })
+    }
+}
+
+fn at(key: &'static str) -> impl Fn(String) -> String {
+    move |problem| format!("`{key}`: {problem}")
+}
+
+/// TOML's own errors draw the line over several lines.
+fn in_words(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let message = error.message();
+    match before {
+        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
+        None => message.to_owned(),
+    }
+}
+
+fn known_keys(file: &Table) -> Result<(), String> {
+    for (section, keys) in KEYS {
+        let table = if section.is_empty() { Some(file) } else { file.get(section).and_then(Value::as_table) };
+        let unknown = table.into_iter().flat_map(Table::keys).find(|key| !keys.contains(&key.as_str()));
+        if let Some(key) = unknown {
+            let near = keys.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
+            let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
+            return Err(format!(
+                "`{key}` is not a key{place}; did you mean `{}`?",
+                near.expect("no section is without keys")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn limits(written: LimitsTable) -> Result<(Limits, usize), String> {
+    let default = Limits::default();
+    let limits = Limits {
+        memory: size("limits.memory", written.memory, default.memory, MEMORY)?,
+        cpu: time("limits.cpu", written.cpu, default.cpu)?,
+        deadline: time("limits.deadline", written.deadline, default.deadline)?,
+        start: time("limits.start", written.start, default.start)?,
+        stop: time("limits.stop", written.stop, default.stop)?,
+    };
+    let instances = within("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES)?;
+    Ok((limits, instances))
+}
+
+fn slot(batch: BatchTable, queue: QueueTable, want: BTreeMap<String, String>) -> Result<SlotConfig, String> {
+    let default = SlotConfig::default();
+    let batch_pushes = within("batch.pushes", batch.pushes.unwrap_or(default.batch_pushes), BATCH_PUSHES)?;
+    let batch_bytes = size("batch.bytes", batch.bytes, default.batch_bytes, BATCH_BYTES)?;
+    let queue_pushes = queue.pushes.unwrap_or(default.max_pushes);
+    Ok(SlotConfig {
+        batch_pushes,
+        batch_bytes,
+        linger: match batch.linger {
+            Some(text) => units::duration(&text).and_then(no_longer).map_err(at("batch.linger"))?,
+            None => default.linger,
+        },
+        max_bytes: size("queue.bytes", queue.bytes, default.max_bytes, (batch_bytes, usize::MAX))?,
+        max_pushes: within("queue.pushes", queue_pushes, (batch_pushes, usize::MAX))?,
+        wants: Wants::new(want.into_iter().collect()).map_err(at("want"))?,
+        ..default
+    })
+}
+
+fn size(key: &'static str, written: Option<Size>, default: usize, range: (usize, usize)) -> Result<usize, String> {
+    let bytes = match written {
+        None => default,
+        Some(Size::Bytes(bytes)) => bytes,
+        Some(Size::Text(text)) => units::size(&text).map_err(at(key))?,
+    };
+    within(key, bytes, range)
+}
+
+fn within(key: &'static str, value: usize, (least, most): (usize, usize)) -> Result<usize, String> {
+    match value {
+        _ if value < least => Err(format!("`{key}` is {value}; it must be at least {least}")),
+        _ if value > most => Err(format!("`{key}` is {value}; it may be at most {most}")),
+        _ => Ok(value),
+    }
+}
+
+fn time(key: &'static str, written: Option<String>, default: Duration) -> Result<Duration, String> {
+    let Some(text) = written else { return Ok(default) };
+    let time = units::duration(&text).and_then(no_longer).map_err(at(key))?;
+    if time.is_zero() {
+        return Err(format!("`{key}` is 0; without any time nothing can run"));
+    }
+    Ok(time)
+}
+
+fn no_longer(time: Duration) -> Result<Duration, String> {
+    if time <= LONGEST { Ok(time) } else { Err(format!("longer than an hour ({time:?})")) }
+}
+
+fn settings(table: Table) -> Result<String, String> {
+    json("settings", Value::Table(table)).map(|json| json.to_string())
+}
+
+fn json(key: &str, value: Value) -> Result<serde_json::Value, String> {
+    Ok(match value {
+        Value::String(text) => text.into(),
+        Value::Integer(number) => number.into(),
+        Value::Boolean(truth) => truth.into(),
+        Value::Datetime(moment) => moment.to_string().into(),
+        Value::Float(number) => serde_json::Number::from_f64(number)
+            .ok_or_else(|| {
+                format!("`{key}` is {number}, and settings go to the receiver as JSON, which has no such number")
+            })?
+            .into(),
+        Value::Array(items) => items.into_iter().map(|item| json(key, item)).collect::<Result<Vec<_>, _>>()?.into(),
+        Value::Table(table) => {
+            let member = |(name, value): (String, Value)| {
+                let value = json(&format!("{key}.{name}"), value)?;
+                Ok((name, value))
+            };
+            table.into_iter().map(member).collect::<Result<serde_json::Map<_, _>, String>>()?.into()
+        }
+    })
+}

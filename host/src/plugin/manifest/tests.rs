@@ -1,0 +1,98 @@
+use std::time::Duration;
+
+use super::*;
+
+fn parse(text: &str) -> Result<Manifest, String> {
+    Manifest::parse(Path::new("plugins.d/sink.toml"), text)
+}
+
+fn refused(text: &str) -> String {
+    let error = parse(text).unwrap_err();
+    assert!(error.starts_with("plugins.d/sink.toml: "), "{error}");
+    assert!(!error.contains('\n'), "one sentence: {error}");
+    error
+}
+
+#[test]
+fn the_smallest_manifest_names_an_artifact() {
+    let manifest = parse("artifact = \"sink.wasm\"").unwrap();
+    assert_eq!(&*manifest.name, "sink");
+    assert_eq!(manifest.artifact, Path::new("plugins.d/sink.wasm"));
+    assert_eq!((&*manifest.settings, manifest.grants.is_empty(), manifest.instances), ("{}", true, 2));
+    assert_eq!(manifest.limits, Limits::default());
+    assert!(refused("").contains("`artifact` is missing"));
+}
+
+#[test]
+fn everything_can_be_written() {
+    let manifest = parse(
+        r#"
+        artifact = "/opt/sink.wasm"
+        digest = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [settings]
+        endpoint = "http://localhost:4318"
+        since = 2026-01-01
+        nested = { list = [1, 2.5, true] }
+        [grants]
+        http = ["localhost:4318"]
+        [limits]
+        memory = "32MiB"
+        cpu = "500ms"
+        deadline = "10s"
+        start = "3s"
+        stop = "1s"
+        instances = 4
+        [batch]
+        pushes = 10
+        bytes = 65536
+        linger = "0ms"
+        [queue]
+        bytes = "1MiB"
+        pushes = 100
+        [want]
+        client_id = "orders-.*"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(manifest.artifact, Path::new("/opt/sink.wasm"));
+    let settings: serde_json::Value = serde_json::from_str(&manifest.settings).unwrap();
+    let wanted = serde_json::json!({
+        "endpoint": "http://localhost:4318", "since": "2026-01-01", "nested": { "list": [1, 2.5, true] }
+    });
+    assert_eq!(settings, wanted);
+    assert_eq!((manifest.limits.memory, manifest.limits.cpu), (32 << 20, Duration::from_millis(500)));
+    assert!(!manifest.grants.is_empty());
+    let slot = manifest.slot_config();
+    assert_eq!((slot.batch_pushes, slot.batch_bytes, slot.linger), (10, 65_536, Duration::ZERO));
+    assert_eq!((slot.max_bytes, slot.max_pushes), (1 << 20, 100));
+}
+
+#[test]
+fn refusals_name_the_key_and_the_remedy() {
+    let with = |text: &str| refused(&format!("artifact = \"a.wasm\"\n{text}"));
+    assert!(with("artefact = 1").contains("`artefact` is not a key; did you mean `artifact`?"));
+    assert!(with("[limits]\nmemry = 1").contains("`memry` is not a key in [limits]; did you mean `memory`?"));
+    assert!(with("[limits]\nmemory = \"lots\"").contains("`limits.memory`: `lots` is not a size"));
+    assert!(with("[limits]\nmemory = 1").contains("`limits.memory` is 1; it must be at least 65536"));
+    assert!(with("[limits]\ncpu = \"0s\"").contains("`limits.cpu` is 0"));
+    assert!(with("[limits]\ndeadline = \"2h\"").contains("`limits.deadline`: longer than an hour"));
+    assert!(with("[limits]\ninstances = 0").contains("`limits.instances` is 0; it must be at least 1"));
+    assert!(with("[limits]\ninstances = \"two\"").contains("line 3: "), "{}", with("[limits]\ninstances = \"two\""));
+    assert!(with("digest = \"md5:0\"").contains("`digest`: `md5:0` is not a digest"));
+    assert!(with("[settings]\nx = nan").contains("`settings.x` is NaN"));
+    assert!(with("[queue]\npushes = 1").contains("`queue.pushes` is 1; it must be at least 64"));
+    assert!(with("[want]\ncolour = \"red\"").contains("`want`"));
+    assert!(with("[want]\nclient_id = \"(\"").contains("`want`"));
+    assert!(with("= 1").contains("line 2: "));
+    assert!(with("limits = 3").contains("line 2: "));
+}
+
+#[test]
+fn names_are_plain() {
+    for good in ["a", "0", "otlp-http", "a-"] {
+        assert_eq!(&*name(&Path::new("d").join(format!("{good}.toml"))).unwrap(), good);
+    }
+    for bad in ["", "-a", "A", "a_b", "a b", "ä", &"a".repeat(64)] {
+        assert!(name(&Path::new("d").join(format!("{bad}.toml"))).is_err(), "{bad}");
+    }
+}

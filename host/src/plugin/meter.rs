@@ -1,0 +1,186 @@
+//! One guest call, measured: CPU time summed over the polls of its future, wall time around it.
+//!
+//! The future notes the thread's CPU clock before and after each poll; the epoch callback, which runs inside a poll on
+//! the same thread, asks [`Meter::verdict`] on every tick. So a guest that waits uses nothing, and one that spins is
+//! stopped within a tick of its limit. A panic of the host below the guest ends this call, not the worker.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Shared by the future of a call and the epoch callback of its Store. Only one call runs at a time.
+#[derive(Debug)]
+pub struct Meter {
+    born: Instant,
+    /// CPU time of the polls that are over.
+    spent: AtomicU64,
+    /// The thread's CPU clock when the current poll began.
+    poll_began: AtomicU64,
+    cpu_limit: AtomicU64,
+    /// In nanoseconds since `born`.
+    due: AtomicU64,
+}
+
+/// What the epoch callback should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Verdict {
+    /// Let others run, then go on.
+    #[error("within its limits")]
+    Go,
+    /// More CPU time than allowed.
+    #[error("used more CPU time than its limit")]
+    CpuLimit,
+    /// More wall time than allowed.
+    #[error("took longer than its deadline")]
+    Deadline,
+}
+
+/// Why a call has no result.
+#[derive(Debug)]
+pub enum Halt {
+    /// The wall deadline passed while it waited.
+    Deadline,
+    /// wasmtime says.
+    Error(wasmtime::Error),
+    /// The host panicked beneath it.
+    Panic(String),
+}
+
+/// What a call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// On the CPU.
+    pub cpu: Duration,
+    /// On the wall.
+    pub wall: Duration,
+}
+
+impl Meter {
+    /// Nothing is running.
+    pub fn new() -> Self {
+        Self {
+            born: Instant::now(),
+            spent: AtomicU64::new(0),
+            poll_began: AtomicU64::new(0),
+            cpu_limit: AtomicU64::new(u64::MAX),
+            due: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Runs one call within `cpu` and `wall`. After an `Err` the Store it ran in must be dropped.
+    pub async fn run<T>(
+        &self,
+        cpu: Duration,
+        wall: Duration,
+        call: impl Future<Output = wasmtime::Result<T>>,
+    ) -> (Result<T, Halt>, Usage) {
+        let began = Instant::now();
+        self.spent.store(0, Ordering::Relaxed);
+        self.cpu_limit.store(nanos(cpu), Ordering::Relaxed);
+        self.due.store(nanos(began.duration_since(self.born).saturating_add(wall)), Ordering::Relaxed);
+        let metered = Metered { meter: self, call: pin!(call) };
+        let result = match tokio::time::timeout(wall, metered).await {
+            Ok(result) => result,
+            Err(_) => Err(Halt::Deadline),
+        };
+        let cpu = Duration::from_nanos(self.spent.load(Ordering::Relaxed));
+        (result, Usage { cpu, wall: began.elapsed() })
+    }
+
+    /// Asked from inside a poll.
+    pub fn verdict(&self) -> Verdict {
+        let in_this_poll = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
+        let used = self.spent.load(Ordering::Relaxed).saturating_add(in_this_poll);
+        if used > self.cpu_limit.load(Ordering::Relaxed) {
+            Verdict::CpuLimit
+        } else if nanos(self.born.elapsed()) > self.due.load(Ordering::Relaxed) {
+            Verdict::Deadline
+        } else {
+            Verdict::Go
+        }
+    }
+}
+
+struct Metered<'a, F> {
+    meter: &'a Meter,
+    call: Pin<&'a mut F>,
+}
+
+impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Metered<'_, F> {
+    type Output = Result<T, Halt>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let meter = self.meter;
+        let began = thread_cpu();
+        meter.poll_began.store(began, Ordering::Relaxed);
+        let polled = catch_unwind(AssertUnwindSafe(|| self.call.as_mut().poll(cx)));
+        meter.spent.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(Halt::Error)),
+            Err(panic) => Poll::Ready(Err(Halt::Panic(words(panic.as_ref())))),
+        }
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+}
+
+fn thread_cpu() -> u64 {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn waiting_costs_no_cpu_but_has_a_deadline() {
+        let meter = Meter::new();
+        let nap = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(meter.verdict())
+        };
+        let (result, _) = meter.run(Duration::from_millis(100), LONG, nap).await;
+        assert_eq!(result.unwrap(), Verdict::Go);
+        let forever = std::future::pending::<wasmtime::Result<()>>();
+        let (result, _) = meter.run(LONG, Duration::from_millis(1), forever).await;
+        assert!(matches!(result, Err(Halt::Deadline)));
+    }
+
+    #[tokio::test]
+    async fn cpu_of_all_polls_counts() {
+        let meter = Meter::new();
+        let limit = Duration::from_millis(5);
+        let spin = async {
+            while meter.verdict() == Verdict::Go {
+                tokio::task::yield_now().await;
+            }
+            Ok(meter.verdict())
+        };
+        let (result, usage) = meter.run(limit, LONG, spin).await;
+        assert_eq!(result.unwrap(), Verdict::CpuLimit);
+        assert!(usage.cpu >= limit);
+    }
+
+    #[tokio::test]
+    async fn a_panic_below_ends_the_call_only() {
+        let boom = async { if true { panic!("boom") } else { Ok(()) } };
+        let (result, _) = Meter::new().run(LONG, LONG, boom).await;
+        assert!(matches!(result, Err(Halt::Panic(words)) if words == "boom"));
+    }
+}

@@ -1,0 +1,90 @@
+//! The stages of a load: fetch → digest → compile, contract and grants → start → publish → retire the old one.
+
+use std::sync::Arc;
+
+use super::{Inner, State};
+use crate::capability::egress::{Egress, EgressMode};
+use crate::capability::log::{Keep, LogSink};
+use crate::plugin::artifact::{self, Artifact};
+use crate::plugin::digest::Digest;
+use crate::plugin::generation::{Candidate, Generation};
+use crate::plugin::instance::{Blueprint, Instance, StartError};
+use crate::plugin::manifest::Manifest;
+use crate::plugin::vitals::Vitals;
+
+impl Inner {
+    /// The number of the generation that serves, or what went wrong before anything was published.
+    pub(super) async fn load(self: Arc<Self>, manifest: Manifest, number: u64) -> Result<u64, String> {
+        let artifact = self.fetched(&manifest).await?;
+        let blueprint = Arc::new(self.blueprint(&manifest, artifact, number));
+        let vitals = Arc::new(Vitals::default());
+        let first = self.started(blueprint.clone(), &vitals).await?;
+        let candidate = Candidate { number, blueprint, first, vitals };
+        if let Some(old) = self.publish(&manifest, candidate) {
+            let limits = &old.blueprint.limits;
+            let (old_number, deadline) = (old.number, limits.deadline.saturating_add(limits.stop));
+            let in_time = old.retire(deadline).await;
+            let words = if in_time { "" } else { "what it held at its deadline was given back" };
+            self.phase(&manifest.name, old_number, "retired", words.into());
+        }
+        Ok(number)
+    }
+
+    /// On a guest thread that may block: it is of lower priority, as compiling should be.
+    async fn fetched(&self, manifest: &Manifest) -> Result<Artifact, String> {
+        let (path, digest, http) = (manifest.artifact.clone(), manifest.digest, !manifest.grants.is_empty());
+        let (engines, cache) = (self.engines.clone(), self.cache.clone());
+        let fetch = move || {
+            let bytes = artifact::read(&path).map_err(|problem| format!("`artifact`: {problem}"))?;
+            expect_digest(digest, &bytes)?;
+            let loaded = Artifact::load(&engines, cache.as_deref(), &bytes, http);
+            loaded.map_err(|problem| format!("`artifact` {}: {problem}", path.display()))
+        };
+        self.guests.handle().spawn_blocking(fetch).await.map_err(|_| "the host broke while it loaded this artifact")?
+    }
+
+    fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
+        let grants = manifest.grants.clone();
+        Blueprint {
+            artifact,
+            settings: manifest.settings.clone(),
+            limits: manifest.limits.clone(),
+            egress: Egress::new(manifest.name.clone(), grants, EgressMode::Send, self.events.clone()),
+            log: Arc::new(LogSink::new(manifest.name.clone(), number, Keep::AsHost)),
+        }
+    }
+
+    async fn started(&self, blueprint: Arc<Blueprint>, vitals: &Vitals) -> Result<Instance, String> {
+        let start = async move { Instance::start(&blueprint).await };
+        let started =
+            self.guests.handle().spawn(start).await.map_err(|_| "the host broke while it started this receiver")?;
+        let (instance, usage) = started.map_err(|error| match error {
+            StartError::Refused(_) => format!("`settings`: {error}"),
+            StartError::ContentTypes(_) | StartError::Broke(_) => format!("`artifact`: {error}"),
+        })?;
+        vitals.used(usage.cpu, 0);
+        Ok(instance)
+    }
+
+    /// From here on the new generation serves; the old one is returned.
+    fn publish(&self, manifest: &Manifest, candidate: Candidate) -> Option<Generation> {
+        self.entries(|entries| {
+            let entry = entries.get_mut(&manifest.name)?;
+            let new = candidate.serve(&entry.slot, manifest.instances, self.events.clone(), self.guests.handle());
+            (entry.state, entry.failure) = (State::Serving, None);
+            entry.slot.set_serving(true);
+            entry.slot.retry_now();
+            entry.serving.replace(new)
+        })
+    }
+}
+
+fn expect_digest(wanted: Option<Digest>, bytes: &[u8]) -> Result<(), String> {
+    let found = Digest::of(bytes);
+    match wanted {
+        Some(wanted) if wanted != found => Err(format!(
+            "`digest`: {wanted} is wanted, and the artifact is {found}; put the right one in place, or correct the digest"
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,221 @@
+use std::fs;
+
+use super::*;
+use crate::event::Listening;
+use crate::plugin::testing::{self, Guest, payload};
+
+/// A directory of plugins and a host for them.
+struct Room {
+    dir: tempfile::TempDir,
+    dispatch: Dispatch,
+    events: Events,
+    plugins: Plugins,
+}
+
+impl Room {
+    fn new() -> Self {
+        let (dir, events) = (tempfile::tempdir().unwrap(), Events::new());
+        let dispatch = Dispatch::new(events.clone());
+        let config = Config { data_dir: Some(dir.path().join("data")), guest_threads: 2 };
+        let plugins = Plugins::new(&config, dispatch.clone(), events.clone()).unwrap();
+        Self { dir, dispatch, events, plugins }
+    }
+
+    fn plugin(&self, name: &str, guest: &Guest, more: &str) -> PathBuf {
+        fs::write(self.dir.path().join(format!("{name}.wasm")), guest.module()).unwrap();
+        self.manifest(name, &format!("artifact = \"{name}.wasm\"\n{more}\n[batch]\nlinger = \"0ms\"\n"))
+    }
+
+    fn manifest(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(format!("{name}.toml"));
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    async fn load(&self) -> Vec<LoadResult> {
+        self.plugins.load_dir(self.dir.path()).await
+    }
+
+    async fn reload(&self, path: &Path) -> LoadResult {
+        self.plugins.load(Manifest::read(path).unwrap()).await
+    }
+
+    fn status(&self, name: &str) -> Status {
+        self.plugins.status().into_iter().find(|status| status.name == name).unwrap()
+    }
+
+    fn push(&self, client: &str) {
+        self.dispatch.dispatch(payload(client, 1));
+    }
+
+    /// Waits until everything pushed is settled for good.
+    async fn settled(&self, name: &str) -> Status {
+        let slot = self.dispatch.slot(name).unwrap();
+        let far = Instant::now() + Duration::from_secs(300);
+        assert!(slot.drain(far).await, "still held: {:?}", slot.ledger());
+        assert!(slot.ledger().balanced());
+        self.status(name)
+    }
+
+    /// Phases as they pass.
+    fn phases(&self) -> (Listening, Arc<Mutex<Vec<String>>>) {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let notes = heard.clone();
+        let listening = self.events.listen(&[Topic::PluginPhase], move |event| {
+            if let Payload::PluginPhase { slot, generation, phase, .. } = &event.payload {
+                notes.lock().unwrap().push(format!("{slot} {generation} {phase}"));
+            }
+        });
+        (listening, heard)
+    }
+}
+
+fn delivered(status: &Status) -> u64 {
+    status.queue.ledger.delivered.pushes
+}
+
+#[tokio::test]
+async fn a_directory_is_loaded_and_served() {
+    let room = Room::new();
+    let _ = room.plugin("one", &Guest::default(), "");
+    let _ = room.plugin("two", &Guest { export: testing::OTHER, ..Guest::default() }, "");
+    let _ = room.manifest(".hidden", "nonsense");
+    let loaded: Vec<_> = room.load().await.into_iter().map(|r| (r.name.to_string(), r.outcome)).collect();
+    assert_eq!(loaded, [("one".to_owned(), Ok(1)), ("two".to_owned(), Ok(1))]);
+    (0..50).for_each(|n| room.push(&format!("c{n}")));
+    let status = room.settled("one").await;
+    assert_eq!((status.state, delivered(&status)), (State::Serving, 50));
+    let serving = status.serving.unwrap();
+    assert!(serving.vitals.cpu > Duration::ZERO && serving.vitals.memory_peak >= 65_536, "{serving:?}");
+    assert_eq!(serving.contract.as_deref(), Some("0.1.0"));
+    serde_json::to_string(&room.plugins.status()).unwrap();
+    assert_eq!(room.status("two").serving.unwrap().vitals.words.last_error.unwrap().text, testing::WORDS);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_missing_holds_no_plugins() {
+    let room = Room::new();
+    assert!(room.plugins.load_dir(&room.dir.path().join("nowhere")).await.is_empty());
+    assert!(!room.dispatch.offers());
+    let file = room.manifest("one", "");
+    let error = room.plugins.load_dir(&file).await.remove(0).outcome.unwrap_err();
+    assert!(error.contains("cannot be read"), "{error}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_loaded_keeps_its_slot_and_harms_nobody() {
+    let room = Room::new();
+    let _ = room.plugin("a-good", &Guest::default(), "");
+    let _ = room.manifest("b-typo", "artefact = \"x\"");
+    let _ = room.manifest("c-absent", "artifact = \"nowhere.wasm\"");
+    let _ = room.manifest("d-garbage", "artifact = \"d-garbage.toml\"");
+    let zeros = "0".repeat(64);
+    let _ = room.plugin("e-digest", &Guest::default(), &format!("digest = \"sha256:{zeros}\""));
+    let _ = room.plugin("f-refuses", &Guest { start: testing::START_REFUSED, ..Guest::default() }, "");
+    let _ = room.plugin("g-traps", &Guest { start: testing::TRAP, ..Guest::default() }, "");
+    let _ = room.manifest("H", "artifact = \"a-good.wasm\"");
+    let mut results = room.load().await;
+    results.sort_by(|a, b| a.name.cmp(&b.name));
+    let errors: Vec<_> = results.iter().map(|r| r.outcome.clone().err().unwrap_or_default()).collect();
+    let causes = [
+        "rename the file to lower-case",
+        "",
+        "did you mean `artifact`?",
+        "nowhere.wasm: No such file",
+        "not WebAssembly (it begins with `arti`)",
+        "`digest`: sha256:0000",
+        "`settings`: the receiver refused to start: words of a guest!!",
+        "`artifact`: the receiver broke when it was started: wasm `unreachable`",
+    ];
+    assert_eq!(errors.len(), causes.len());
+    for (error, cause) in errors.iter().zip(causes) {
+        assert!(error.contains(cause) && !error.contains('\n'), "{error:?} lacks {cause:?}");
+        assert!(error.is_empty() || error.contains(".toml: "), "{error} names no file");
+    }
+    room.push("c");
+    assert_eq!(delivered(&room.settled("a-good").await), 1);
+    for name in ["b-typo", "c-absent", "d-garbage", "e-digest", "f-refuses", "g-traps"] {
+        let status = room.settled(name).await;
+        assert_eq!(status.state, State::Failed, "{name}");
+        assert_eq!(status.queue.ledger.shed["no-receiver"].pushes, 1, "{name}: offered all the same");
+        assert!(status.failure.unwrap().contains(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_generation_replaces_the_old_one_or_leaves_it() {
+    let room = Room::new();
+    let file = room.plugin("sink", &Guest { export: testing::OTHER, ..Guest::default() }, "");
+    room.load().await;
+    let (_listening, phases) = room.phases();
+    let _ = room.plugin("sink", &Guest { start: testing::TRAP, ..Guest::default() }, "");
+    assert!(room.reload(&file).await.outcome.is_err());
+    let status = room.status("sink");
+    assert_eq!((status.state, status.serving.unwrap().generation), (State::Serving, 1), "the old one stays");
+    assert!(status.failure.unwrap().contains("unreachable"), "and it is said why");
+    let _ = room.plugin("sink", &Guest::default(), "");
+    room.push("c");
+    assert_eq!(room.reload(&file).await.outcome, Ok(3));
+    let status = room.settled("sink").await;
+    assert_eq!((status.serving.as_ref().unwrap().generation, status.failure.as_deref()), (3, None));
+    assert_eq!(delivered(&status), 1, "what the old one could not take, the new one took");
+    let wanted = ["sink 2 loading", "sink 2 failed", "sink 3 loading", "sink 1 retired", "sink 3 serving"];
+    assert_eq!(*phases.lock().unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn a_push_that_breaks_every_instance_is_given_up_and_its_neighbours_are_not() {
+    let room = Room::new();
+    // Traps on a push with 7 points.
+    let picky = "(local $i i32) (loop $each
+        (if (i32.eq (call $points (local.get $batch) (local.get $i)) (i32.const 7)) (then (unreachable)))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br_if $each (i32.lt_u (local.get $i) (call $len (local.get $batch)))))
+        (local.set $answer (i32.const 192))";
+    let _ = room.plugin("picky", &Guest { export: picky, ..Guest::default() }, "[limits]\ninstances = 1");
+    room.load().await;
+    for n in 0..10 {
+        room.dispatch.dispatch(payload("client", if n == 4 { 7 } else { 1 }));
+    }
+    let status = room.settled("picky").await;
+    assert_eq!(delivered(&status), 9);
+    assert_eq!(status.queue.ledger.dead_lettered["trap"].pushes, 1);
+    let vitals = status.serving.unwrap().vitals;
+    assert!(vitals.crashes >= 2, "once, and again on a fresh instance: {vitals:?}");
+    assert_eq!(vitals.live, 1, "and a new one is there");
+}
+
+#[tokio::test]
+async fn shutdown_delivers_what_is_queued_and_says_goodbye() {
+    let room = Room::new();
+    let lingers = "artifact = \"sink.wasm\"\n[batch]\nlinger = \"30m\"\n";
+    let _ = room.plugin("sink", &Guest { stop: testing::TRAP, ..Guest::default() }, "");
+    let _ = room.manifest("sink", lingers);
+    room.load().await;
+    let slot = room.dispatch.slot("sink").unwrap();
+    room.push("c");
+    let vitals = room.plugins.0.entries(|all| all["sink"].serving.as_ref().unwrap().vitals.clone());
+    assert!(room.plugins.shutdown(Duration::from_secs(300)).await);
+    assert_eq!(slot.ledger().delivered.pushes, 1, "it does not linger now");
+    assert!(vitals.read().words.last_error.unwrap().text.contains("unreachable"), "stop was called");
+    assert_eq!((vitals.read().live, room.status("sink").state), (0, State::Stopped));
+}
+
+#[tokio::test]
+async fn a_deadline_ends_a_generation_and_its_work_is_given_back() {
+    let room = Room::new();
+    let _ = room.plugin(
+        "spins",
+        &Guest { export: testing::SPIN, ..Guest::default() },
+        "[limits]\ncpu = \"1h\"\ndeadline = \"1h\"",
+    );
+    room.load().await;
+    let slot = room.dispatch.slot("spins").unwrap();
+    room.push("c");
+    while slot.ledger().in_flight.pushes == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!room.plugins.shutdown(Duration::from_millis(100)).await);
+    let ledger = slot.ledger();
+    assert_eq!((ledger.in_flight.pushes, ledger.queued.pushes), (0, 1));
+}

@@ -1,0 +1,72 @@
+//! The guests' own tokio runtime, on threads of lower priority.
+//!
+//! The listener's runtime never polls a guest, so a guest that spins costs other guests a tick and clients nothing.
+//! Bounded by its threads. Ends in the background when the last handle is dropped: a thread that is inside a guest is
+//! not waited for longer than that guest's limits.
+
+use std::sync::Arc;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Under the default of 0, above batch work: guests give way to the request path and to nothing else.
+const NICENESS: i32 = 5;
+/// Polls between two looks at timers and sockets. Tokio's own 61 would let busy guests, each polled for up to one tick
+/// at a time, hold every timer of this runtime for more than half a second.
+const POLLS_PER_DRIVER_TURN: u32 = 3;
+
+/// A handle on the runtime. Cheap to clone.
+#[derive(Clone)]
+pub struct GuestRuntime(Arc<Owned>);
+
+struct Owned(Option<Runtime>);
+
+impl GuestRuntime {
+    /// Starts `threads` threads (at least one).
+    pub fn new(threads: usize) -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("barnabas-guest")
+            .event_interval(POLLS_PER_DRIVER_TURN)
+            .global_queue_interval(POLLS_PER_DRIVER_TURN)
+            .on_thread_start(renice)
+            .enable_all()
+            .build()?;
+        Ok(Self(Arc::new(Owned(Some(runtime)))))
+    }
+
+    /// For spawning.
+    pub fn handle(&self) -> &Handle {
+        self.0.0.as_ref().expect("only Drop takes the runtime").handle()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Dropping a runtime waits for its threads and panics where it may not wait.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn renice() {
+    // On Linux, process 0 with PRIO_PROCESS is the calling thread.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!("guest threads keep their priority: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_run_at_lower_priority_and_the_caller_does_not() {
+        let runtime = GuestRuntime::new(1).unwrap();
+        let own = rustix::process::getpriority_process(None).unwrap();
+        let theirs = runtime.handle().spawn(async { rustix::process::getpriority_process(None).unwrap() });
+        let theirs = runtime.handle().block_on(theirs).unwrap();
+        assert_eq!(theirs, NICENESS.max(own));
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
+    }
+}

@@ -1,0 +1,147 @@
+//! Receivers made of a few lines of WebAssembly text, and pushes to give them.
+
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
+
+use barnabas_otlp::message::{Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric};
+use prost::Message as _;
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::artifact::Artifact;
+use super::engine::Engines;
+use super::instance::Blueprint;
+use super::limits::Limits;
+use crate::admission::Admitted;
+use crate::capability::egress::{Egress, EgressMode, Grants};
+use crate::capability::log::{Keep, LogSink};
+use crate::decode::{Decoded, Decoder, Payload};
+use crate::event::Events;
+use crate::push::{Client, Push, WayIn};
+
+/// One pair for all tests, since each pool reserves a terabyte of addresses.
+pub(crate) static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
+
+/// What a receiver does; `Default` takes everything.
+pub(crate) struct Guest {
+    /// Body of `start`, which leaves the address of a `result<_, string>`.
+    pub(crate) start: &'static str,
+    /// Body of `export-metrics` before it gives back `$batch`; may end with `br $done` and the address of an answer.
+    pub(crate) export: &'static str,
+    /// Body of `stop`.
+    pub(crate) stop: &'static str,
+    /// Its content type, of four letters.
+    pub(crate) content_type: &'static str,
+    /// Whether the batch is given back.
+    pub(crate) gives_back: bool,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self { start: START_OK, export: TAKEN, stop: "", content_type: "OTLP", gives_back: true }
+    }
+}
+
+pub(crate) const START_OK: &str = "(i32.const 128)";
+pub(crate) const START_REFUSED: &str = "(i32.const 144)";
+pub(crate) const TAKEN: &str = "(local.set $answer (i32.const 192))";
+pub(crate) const OTHER: &str = "(local.set $answer (i32.const 256))";
+pub(crate) const TOO_LARGE: &str = "(local.set $answer (i32.const 320))";
+pub(crate) const SPIN: &str = "(loop $spin (br $spin))";
+pub(crate) const TRAP: &str = "(unreachable)";
+/// Asks for 64 pages more, and traps when it does not get them.
+pub(crate) const GROW: &str = "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then (unreachable)))";
+/// What the guest says where it says something.
+pub(crate) const WORDS: &str = "words of a guest!!";
+
+impl Guest {
+    /// A core module with its metadata, as `wasm32-unknown-unknown` makes it.
+    pub(crate) fn module(&self) -> Vec<u8> {
+        let Self { start, export, stop, content_type, gives_back } = self;
+        let give_back = if *gives_back { "(call $drop (local.get $batch))" } else { "" };
+        let text = format!(
+            r#"(module
+  (import "kafka-telemetry:receiver/batches@0.1.0" "[resource-drop]batch" (func $drop (param i32)))
+  (import "kafka-telemetry:receiver/batches@0.1.0" "[method]batch.len" (func $len (param i32) (result i32)))
+  (import "kafka-telemetry:receiver/batches@0.1.0" "[method]batch.points" (func $points (param i32 i32) (result i32)))
+  (import "kafka-telemetry:receiver/report@0.1.0" "fault" (func $fault (param i32 i32)))
+  (import "kafka-telemetry:receiver/report@0.1.0" "misconfigured" (func $misconfigured (param i32 i32)))
+  (import "kafka-telemetry:receiver/report@0.1.0" "rejected-points" (func $rejected (param i64 i32 i32)))
+  (import "kafka-telemetry:receiver/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+  (memory (export "memory") 1)
+  (global $heap (mut i32) (i32.const 4096))
+  (data (i32.const 16) "{content_type}")
+  (data (i32.const 32) "{WORDS}")
+  ;; A list of one string, and the list's address and length.
+  (data (i32.const 64) "\10\00\00\00\04\00\00\00\40\00\00\00\01\00\00\00")
+  ;; start: err(words).
+  (data (i32.const 144) "\01\00\00\00\20\00\00\00\12\00\00\00")
+  ;; export-metrics: err(other(words)), err(too-large).
+  (data (i32.const 256) "\01\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00\20\00\00\00\12\00\00\00")
+  (data (i32.const 320) "\01\00\00\00\00\00\00\00\01")
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (global.get $heap)
+    (global.set $heap (i32.and (i32.add (i32.add (global.get $heap) (local.get 3)) (i32.const 15)) (i32.const -8))))
+  (func (export "kafka-telemetry:receiver/lifecycle@0.1.0#start") (param i32 i32) (result i32) {start})
+  (func (export "kafka-telemetry:receiver/lifecycle@0.1.0#stop") {stop})
+  (func (export "kafka-telemetry:receiver/export-metrics@0.1.0#accepted-content-types") (result i32) (i32.const 72))
+  (func (export "kafka-telemetry:receiver/export-metrics@0.1.0#export-metrics") (param $batch i32) (result i32)
+    (local $answer i32)
+    {export}
+    {give_back}
+    (local.get $answer)))"#
+        );
+        let mut module = wat::parse_str(text).unwrap();
+        let (resolve, world) = receiver_world();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        module
+    }
+
+    /// Ready to be started.
+    pub(crate) fn blueprint(&self, limits: Limits) -> Blueprint {
+        let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
+        Blueprint {
+            artifact: Artifact::load(&ENGINES, None, &self.module(), false).unwrap(),
+            settings: "{}".into(),
+            limits,
+            egress: Egress::new("guest".into(), grants, EgressMode::Send, Events::new()),
+            log: Arc::new(LogSink::new("guest".into(), 1, Keep::All)),
+        }
+    }
+}
+
+fn receiver_world() -> (Resolve, wit_parser::WorldId) {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("receiver")).unwrap();
+    (resolve, world)
+}
+
+/// A push of one gauge with `points` points, from a client of that name.
+pub(crate) fn payload(client: &str, points: usize) -> Payload {
+    let gauge = Gauge { data_points: vec![NumberDataPoint::default(); points] };
+    let metric = Metric { name: "m".into(), data: Some(metric::Data::Gauge(gauge)), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+    let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+    let client = Client {
+        client_id: Some(client.into()),
+        source: Some("[::ffff:192.0.2.7]:4711".parse().unwrap()),
+        ..Client::default()
+    };
+    let push = Push {
+        client: Arc::new(client),
+        way_in: WayIn::Sample,
+        received_at: SystemTime::UNIX_EPOCH,
+        terminating: false,
+        subscription_id: None,
+        codec: 0,
+        wire: MetricsData { resource_metrics: vec![resource] }.encode_to_vec().into(),
+        push_interval: None,
+        node_id: Some(-1),
+        trace_parent: None,
+    };
+    match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
+        Decoded::Payload(payload) => payload,
+        Decoded::Empty => panic!("there is a metric in it"),
+    }
+}

@@ -1,0 +1,123 @@
+//! What a generation's instances used and said: written by its workers, read by whoever asks for its status.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+/// Shared by the workers of one generation.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    cpu: AtomicU64,
+    memory_peak: AtomicUsize,
+    live: AtomicUsize,
+    batches: AtomicU64,
+    crashes: AtomicU64,
+    rejected_points: AtomicU64,
+    words: Mutex<Words>,
+}
+
+/// What a person should read.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Words {
+    /// The latest thing that went wrong.
+    pub last_error: Option<LastError>,
+    /// What the receiver says that only a person can mend, until a batch is taken.
+    pub misconfigured: Option<String>,
+}
+
+/// An error and its time.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastError {
+    /// When.
+    pub at: SystemTime,
+    /// In words.
+    pub text: String,
+}
+
+/// At one moment.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Reading {
+    /// CPU time of all calls.
+    pub cpu: Duration,
+    /// The most bytes that one instance ever had.
+    pub memory_peak: usize,
+    /// Instances that are started.
+    pub live: usize,
+    /// Batches offered.
+    pub batches: u64,
+    /// Instances that broke.
+    pub crashes: u64,
+    /// Points that a sink took and discarded.
+    pub rejected_points: u64,
+    /// For a person.
+    #[serde(flatten)]
+    pub words: Words,
+}
+
+impl Vitals {
+    /// All of it.
+    pub fn read(&self) -> Reading {
+        Reading {
+            cpu: Duration::from_nanos(self.cpu.load(Ordering::Relaxed)),
+            memory_peak: self.memory_peak.load(Ordering::Relaxed),
+            live: self.live.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
+            crashes: self.crashes.load(Ordering::Relaxed),
+            rejected_points: self.rejected_points.load(Ordering::Relaxed),
+            words: self.words(|words| words.clone()),
+        }
+    }
+
+    pub(super) fn used(&self, cpu: Duration, memory_peak: usize) {
+        self.cpu.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.memory_peak.fetch_max(memory_peak, Ordering::Relaxed);
+    }
+
+    pub(super) fn offered(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn crashed(&self) {
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn rejected(&self, points: u64) {
+        self.rejected_points.fetch_add(points, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, text: &str) {
+        let error = LastError { at: SystemTime::now(), text: text.to_owned() };
+        self.words(|words| words.last_error = Some(error));
+    }
+
+    /// Tells whether that is news.
+    pub(super) fn misconfigured(&self, reason: Option<&str>) -> bool {
+        self.words(|words| {
+            let news = words.misconfigured.as_deref() != reason;
+            words.misconfigured = reason.map(str::to_owned);
+            news
+        })
+    }
+
+    fn words<T>(&self, edit: impl FnOnce(&mut Words) -> T) -> T {
+        edit(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Counts one instance as live for as long as it is held.
+pub(super) struct Live(std::sync::Arc<Vitals>);
+
+impl Live {
+    pub(super) fn new(vitals: &std::sync::Arc<Vitals>) -> Self {
+        vitals.live.fetch_add(1, Ordering::Relaxed);
+        Self(vitals.clone())
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,192 @@
+//! The task that owns one instance and leases batches for it.
+//!
+//! In: batches leased from the slot. Out: each of them settled. Ends when its holder is told to stop, after the batch
+//! it is at; then it says goodbye to its instance. An instance that broke is replaced, more and more patiently while
+//! one after the other breaks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::instance::{Answer, Blueprint, Instance};
+use super::vitals::{Live, Vitals};
+use crate::capability::batch::LentBatch;
+use crate::capability::report::Said;
+use crate::dispatch::{Batch, Holder, Outcome, Slot};
+use crate::event::{Events, Payload, Topic};
+
+/// The wait before the first replacement, and the longest.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// What the workers of a generation share.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) slot: Slot,
+    pub(super) holder: Holder,
+    pub(super) blueprint: Arc<Blueprint>,
+    pub(super) vitals: Arc<Vitals>,
+    pub(super) events: Events,
+    /// True once the generation is to end.
+    pub(super) ending: watch::Receiver<bool>,
+}
+
+/// An instance that is counted.
+type Counted = (Instance, Live);
+
+impl Worker {
+    /// Until the holder is told to stop, or the slot is closed.
+    pub(super) async fn run(mut self, started: Option<Instance>) {
+        let mut instance = started.map(|instance| self.counted(instance));
+        let mut broken = 0;
+        loop {
+            let Some(serving) = self.ready(instance.take(), &mut broken).await else { return };
+            let Some(batch) = self.slot.lease(&self.holder).await else { return self.goodbye(serving).await };
+            instance = self.serve(serving, batch).await;
+            broken = if instance.is_some() { 0 } else { broken + 1 };
+        }
+    }
+
+    fn counted(&self, instance: Instance) -> Counted {
+        (instance, Live::new(&self.vitals))
+    }
+
+    /// The instance at hand, else a new one; `None` when the generation ends meanwhile.
+    async fn ready(&mut self, at_hand: Option<Counted>, broken: &mut u32) -> Option<Counted> {
+        if at_hand.is_some() {
+            return at_hand;
+        }
+        loop {
+            self.wait(*broken).await?;
+            match Instance::start(&self.blueprint).await {
+                Ok((instance, usage)) => {
+                    self.vitals.used(usage.cpu, 0);
+                    return Some(self.counted(instance));
+                }
+                Err(error) => self.crashed("start", &error.to_string()),
+            }
+            *broken += 1;
+        }
+    }
+
+    /// The first instance of a worker need not wait; one after a fault does.
+    async fn wait(&mut self, broken: u32) -> Option<()> {
+        if self.holder.stopped() {
+            return None;
+        }
+        if broken == 0 {
+            return Some(());
+        }
+        let doubled = 2_u32.saturating_pow(broken - 1);
+        let wait = PATIENCE.0.saturating_mul(doubled).min(PATIENCE.1);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Some(()),
+            // Also when the sender is gone: nobody is left who could end this.
+            _ = self.ending.wait_for(|ending| *ending) => None,
+        }
+    }
+
+    async fn serve(&self, (instance, live): Counted, batch: Batch) -> Option<Counted> {
+        let (deliveries, gone) = batch.shared();
+        self.began(&batch);
+        let (start, facts) = (Instant::now(), Facts::of(&batch));
+        let answer = instance.export(LentBatch { deliveries, gone }).await;
+        self.note(&answer);
+        let Answer { outcome, usage, instance, .. } = answer;
+        let name = outcome.name();
+        batch.settle(outcome);
+        self.events.emit(Topic::BatchEnd, || Payload::BatchEnd {
+            slot: self.slot.name().clone(),
+            generation: self.holder.generation(),
+            pushes: facts.pushes,
+            points: facts.points,
+            size: facts.size,
+            queue_wait: facts.queue_wait,
+            duration: start.elapsed(),
+            cpu: usage.cpu,
+            outcome: name,
+        });
+        instance.map(|instance| (instance, live))
+    }
+
+    fn began(&self, batch: &Batch) {
+        self.vitals.offered();
+        self.events.emit(Topic::BatchStart, || Payload::BatchStart {
+            slot: self.slot.name().clone(),
+            generation: self.holder.generation(),
+            pushes: batch.len(),
+            size: batch.bytes(),
+        });
+    }
+
+    fn note(&self, answer: &Answer) {
+        self.vitals.used(answer.usage.cpu, answer.memory_peak);
+        match &answer.outcome {
+            Outcome::Taken | Outcome::TooLarge => {}
+            Outcome::Unavailable { reason, .. } => self.vitals.failed(reason),
+            Outcome::Other(reason) => self.vitals.failed(reason),
+            Outcome::Partial { rejected, .. } => {
+                rejected.first().into_iter().for_each(|(_, reason)| self.vitals.failed(reason));
+            }
+            Outcome::Broke(fault, message) => self.crashed(fault.name(), message),
+        }
+        self.said(&answer.said, answer.outcome == Outcome::Taken);
+    }
+
+    fn said(&self, said: &Said, taken: bool) {
+        if said.misconfigured.is_some() || taken {
+            let news = self.vitals.misconfigured(said.misconfigured.as_deref());
+            if let Some(reason) = said.misconfigured.as_ref().filter(|_| news) {
+                self.events.emit(Topic::PluginMisconfigured, || Payload::PluginMisconfigured {
+                    slot: self.slot.name().clone(),
+                    reason: reason.clone(),
+                });
+            }
+        }
+        if said.rejected_points > 0 {
+            self.vitals.rejected(said.rejected_points);
+            self.events.emit(Topic::PluginRejectedPoints, || Payload::PluginRejectedPoints {
+                slot: self.slot.name().clone(),
+                points: said.rejected_points,
+                reason: said.rejected_reason.clone(),
+            });
+        }
+    }
+
+    fn crashed(&self, cause: &'static str, message: &str) {
+        self.vitals.crashed();
+        self.vitals.failed(message);
+        self.events.emit(Topic::PluginCrash, || Payload::PluginCrash {
+            slot: self.slot.name().clone(),
+            generation: self.holder.generation(),
+            cause,
+            message: message.to_owned(),
+            will_restart: !self.holder.stopped(),
+        });
+    }
+
+    async fn goodbye(&self, (instance, _live): Counted) {
+        if let Err(broken) = instance.stop().await {
+            self.vitals.failed(&broken.message);
+            tracing::warn!(
+                plugin = &**self.slot.name(),
+                generation = self.holder.generation(),
+                "broke when it was stopped: {broken}"
+            );
+        }
+    }
+}
+
+/// What is told about a batch after it was settled.
+struct Facts {
+    pushes: usize,
+    points: u64,
+    size: usize,
+    queue_wait: Duration,
+}
+
+impl Facts {
+    fn of(batch: &Batch) -> Self {
+        Self { pushes: batch.len(), points: batch.points(), size: batch.bytes(), queue_wait: batch.queue_wait() }
+    }
+}

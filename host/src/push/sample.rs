@@ -1,0 +1,66 @@
+//! Recorded pushes of real clients, for trying a receiver without one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::{Client, Codec, InstanceId, Push, WayIn};
+
+/// Which client's push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// A producer of Java kafka-clients 4.0: 86 points, each in a resource block of its own, 14 of them NaN.
+    Java,
+    /// A consumer of librdkafka 2.16: 15 points in one resource block.
+    Librdkafka,
+}
+
+impl Sample {
+    /// The push as it was recorded, zstd and all, with made-up facts of who sent it.
+    pub fn push(self) -> Push {
+        let (software, version, wire): (_, _, &'static [u8]) = match self {
+            Self::Java => ("apache-kafka-java", "4.0.0", include_bytes!("../../samples/java.zstd")),
+            Self::Librdkafka => ("librdkafka", "2.16.0", include_bytes!("../../samples/librdkafka.zstd")),
+        };
+        let client =
+            Client { software_name: Some(software.into()), software_version: Some(version.into()), ..client() };
+        Push { codec: Codec::Zstd.id(), ..push(client, Bytes::from_static(wire)) }
+    }
+}
+
+/// A push of somebody's own bytes (`MetricsData`, not compressed), with the same made-up facts.
+pub fn of_bytes(wire: Bytes) -> Push {
+    push(client(), wire)
+}
+
+/// The id that KIP-714's examples would print as `cBrordIqXpq0qkqcvYahPA`.
+const INSTANCE: InstanceId = InstanceId::from_bytes([
+    0x70, 0x1a, 0xe8, 0xad, 0xd2, 0x2a, 0x5e, 0x9a, 0xb4, 0xaa, 0x4a, 0x9c, 0xbd, 0x86, 0xa1, 0x3c,
+]);
+
+fn client() -> Client {
+    Client {
+        instance_id: Some(INSTANCE),
+        client_id: Some("sample".into()),
+        source: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 50_000)),
+        listener: Some("sample".into()),
+        ..Client::default()
+    }
+}
+
+fn push(client: Client, wire: Bytes) -> Push {
+    Push {
+        client: Arc::new(client),
+        way_in: WayIn::Sample,
+        received_at: SystemTime::now(),
+        terminating: false,
+        subscription_id: None,
+        codec: Codec::None.id(),
+        wire,
+        push_interval: Some(Duration::from_mins(1)),
+        node_id: Some(1),
+        trace_parent: None,
+    }
+}

@@ -1,0 +1,210 @@
+//! Protobuf's wire format, read out of a slice: never past its end, never with an allocation.
+//!
+//! In: the rest of a message. Out: one token and the rest behind it, else where and why reading stopped. What is
+//! refused is what prost refuses.
+
+/// Messages and groups within each other, prost's own limit.
+pub(crate) const DEPTH: u32 = 100;
+
+/// Why bytes are not OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// A field ends behind the message that it is in.
+    Truncated,
+    /// A varint of more than 64 bits.
+    Varint,
+    /// A field key that no message can have.
+    Key,
+    /// The schema has another wire type for this field.
+    WireType,
+    /// A group that is ended without having begun, or begun without being ended.
+    Group,
+    /// More than 100 messages within each other.
+    TooDeep,
+}
+
+/// Where (an address inside the slice) and why reading stopped.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    pub(crate) address: usize,
+    pub(crate) reason: Reason,
+}
+
+pub(crate) type Step<T> = Result<T, Fault>;
+
+/// A fault at the beginning of `rest`.
+#[cold]
+fn fault<T>(rest: &[u8], reason: Reason) -> Step<T> {
+    Err(Fault { address: rest.as_ptr().addr(), reason })
+}
+
+/// One varint.
+#[inline(always)]
+pub(crate) fn varint(buf: &mut &[u8]) -> Step<u64> {
+    match buf.split_first() {
+        Some((&byte, rest)) if byte < 0x80 => {
+            *buf = rest;
+            Ok(u64::from(byte))
+        }
+        _ => long_varint(buf),
+    }
+}
+
+#[inline(never)]
+fn long_varint(buf: &mut &[u8]) -> Step<u64> {
+    let (mut value, mut rest) = (0, *buf);
+    for shift in (0..64).step_by(7) {
+        let Some((&byte, behind)) = rest.split_first() else { return fault(buf, Reason::Truncated) };
+        rest = behind;
+        if shift == 63 && byte > 1 {
+            break;
+        }
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            *buf = rest;
+            return Ok(value);
+        }
+    }
+    fault(buf, Reason::Varint)
+}
+
+/// The key of a field: its number above three bits of wire type. Checked by [`skip`] and [`unknown`] only, since a key
+/// that a message knows is sound.
+#[inline(always)]
+pub(crate) fn key(buf: &mut &[u8]) -> Step<u32> {
+    let start = *buf;
+    match u32::try_from(varint(buf)?) {
+        Ok(key) => Ok(key),
+        Err(_) => fault(start, Reason::Key),
+    }
+}
+
+/// The next `N` bytes.
+#[inline(always)]
+pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> Step<()> {
+    match buf.split_first_chunk::<N>() {
+        Some((_, rest)) => {
+            *buf = rest;
+            Ok(())
+        }
+        None => fault(buf, Reason::Truncated),
+    }
+}
+
+/// What a length and as many bytes hold.
+#[inline(always)]
+pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> Step<&'a [u8]> {
+    let len = varint(buf)?;
+    match usize::try_from(len).ok().and_then(|len| buf.split_at_checked(len)) {
+        Some((inner, rest)) => {
+            *buf = rest;
+            Ok(inner)
+        }
+        None => fault(buf, Reason::Truncated),
+    }
+}
+
+/// The body of a message inside one that `depth` more may be nested in.
+#[inline(always)]
+pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> Step<&'a [u8]> {
+    if depth == 0 {
+        return fault(buf, Reason::TooDeep);
+    }
+    delimited(buf)
+}
+
+/// The rest of a field whose key is not one of the message's: skipped if its number is none of `known` (a bit each),
+/// else refused, for then its wire type is wrong.
+#[cold]
+pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+    let number = key >> 3;
+    if number < 32 && known & (1 << number) != 0 {
+        return fault(buf, if key & 7 > 5 { Reason::Key } else { Reason::WireType });
+    }
+    skip(key, buf, depth)
+}
+
+/// The rest of a field, whatever it is.
+pub(crate) fn skip(field: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+    if depth == 0 {
+        return fault(buf, Reason::TooDeep);
+    }
+    if field >> 3 == 0 {
+        return fault(buf, Reason::Key);
+    }
+    match field & 7 {
+        0 => varint(buf).map(|_| ()),
+        1 => fixed::<8>(buf),
+        2 => delimited(buf).map(|_| ()),
+        3 => skip_group(field, buf, depth),
+        4 => fault(buf, Reason::Group),
+        5 => fixed::<4>(buf),
+        _ => fault(buf, Reason::Key),
+    }
+}
+
+fn skip_group(begin: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+    loop {
+        let start = *buf;
+        let inner = key(buf)?;
+        if inner & 7 == 4 {
+            return if inner >> 3 == begin >> 3 { Ok(()) } else { fault(start, Reason::Group) };
+        }
+        skip(inner, buf, depth - 1)?;
+    }
+}
+
+/// Appends a varint.
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// How many bytes [`put_varint`] writes.
+pub(crate) fn varint_len(value: u64) -> usize {
+    (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
+}
+
+/// Appends a length-delimited field.
+pub(crate) fn put_delimited(out: &mut Vec<u8>, number: u32, body: &[u8]) {
+    put_varint(out, u64::from(number << 3 | 2));
+    put_varint(out, body.len() as u64);
+    out.extend_from_slice(body);
+}
+
+/// A field as it stands, for copying.
+#[derive(Clone, Copy)]
+pub(crate) struct Field<'a> {
+    pub(crate) key: u32,
+    /// Key and value.
+    pub(crate) raw: &'a [u8],
+    /// The value alone; of a length-delimited field without its length.
+    pub(crate) body: &'a [u8],
+}
+
+/// The fields of a message that was checked. Ends early, without a panic, on one that was not.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let (start, mut rest) = (self.0, self.0);
+        if rest.is_empty() {
+            return None;
+        }
+        let key = key(&mut rest).ok()?;
+        let value = rest;
+        let body = if key & 7 == 2 {
+            delimited(&mut rest).ok()?
+        } else {
+            skip(key, &mut rest, DEPTH).ok()?;
+            value.get(..value.len() - rest.len())?
+        };
+        self.0 = rest;
+        Some(Field { key, raw: start.get(..start.len() - rest.len())?, body })
+    }
+}

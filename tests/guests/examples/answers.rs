@@ -1,0 +1,96 @@
+//! Answers as its settings say, one outcome after the other; when the list is over, the batch is taken.
+//!
+//! Settings: `{"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"},
+//! {"outcome": "too-large", "above": 1}, {"outcome": "partial", "rejected": [0], "retry": [1]},
+//! {"outcome": "other", "reason": "no idea"}], "repeat": false}`. `too-large` with `above` applies only to batches of
+//! more pushes. With `repeat` the list begins anew. Each answer is logged as `{outcome} for {pushes}`.
+
+use std::time::Duration;
+
+use barnabas_sdk::{Batch, ExportError, Receiver, log, register};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    answers: Vec<Answer>,
+    #[serde(default)]
+    repeat: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
+enum Answer {
+    Taken,
+    Unavailable {
+        retry_after_ms: Option<u64>,
+        #[serde(default)]
+        reason: String,
+    },
+    TooLarge {
+        #[serde(default)]
+        above: u32,
+    },
+    Partial {
+        #[serde(default)]
+        rejected: Vec<u32>,
+        #[serde(default)]
+        retry: Vec<u32>,
+        retry_after_ms: Option<u64>,
+    },
+    Other {
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+struct Answers {
+    settings: Settings,
+    next: usize,
+}
+
+impl Receiver for Answers {
+    type Settings = Settings;
+
+    fn start(settings: Settings) -> Result<Self, String> {
+        Ok(Self { settings, next: 0 })
+    }
+
+    fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
+        if self.settings.repeat && self.next == self.settings.answers.len() {
+            self.next = 0;
+        }
+        let answer = self.settings.answers.get(self.next).cloned().unwrap_or(Answer::Taken);
+        self.next += 1;
+        let outcome = answer.outcome(batch);
+        match &outcome {
+            Ok(()) => log::info!("taken for {}", batch.len()),
+            Err(error) => log::info!("{error:?} for {}", batch.len()),
+        }
+        outcome
+    }
+}
+
+impl Answer {
+    fn outcome(self, batch: &Batch<'_>) -> Result<(), ExportError> {
+        let wait = |error: ExportError, millis: Option<u64>| match millis {
+            Some(millis) => error.retry_after(Duration::from_millis(millis)),
+            None => error,
+        };
+        match self {
+            Self::Unavailable { retry_after_ms, reason } => Err(wait(ExportError::unavailable(reason), retry_after_ms)),
+            Self::TooLarge { above } if batch.len() > above => Err(ExportError::too_large()),
+            Self::Taken | Self::TooLarge { .. } => Ok(()),
+            Self::Partial { rejected, retry, retry_after_ms } => {
+                let rejecting = ExportError::partial();
+                let rejecting =
+                    rejected.into_iter().fold(rejecting, |partial, index| partial.reject(index, "rejected"));
+                let partial = retry.into_iter().fold(rejecting, barnabas_sdk::Partial::retry);
+                Err(wait(partial.into(), retry_after_ms))
+            }
+            Self::Other { reason } => Err(ExportError::other(reason)),
+        }
+    }
+}
+
+register!(Answers);

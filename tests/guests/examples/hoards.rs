@@ -1,0 +1,24 @@
+//! Takes memory without end.
+
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+
+struct Hoards;
+
+impl Receiver for Hoards {
+    type Settings = NoSettings;
+
+    fn start(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {
+        let mut hoard = Vec::new();
+        loop {
+            // Written to, so that it is really there.
+            hoard.push(vec![1u8; 1 << 20]);
+            std::hint::black_box(&hoard);
+        }
+    }
+}
+
+register!(Hoards);

@@ -1,0 +1,23 @@
+//! Understands nothing that Kafka sends.
+
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+
+struct NoAccept;
+
+impl Receiver for NoAccept {
+    type Settings = NoSettings;
+
+    fn start(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn accepted_content_types() -> &'static [&'static str] {
+        &["X"]
+    }
+
+    fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {
+        Ok(())
+    }
+}
+
+register!(NoAccept);

@@ -1,0 +1,41 @@
+//! Takes its time to stop.
+//!
+//! Settings: `millis`, an hour when nothing is said. Logs `stopped` when it came so far.
+
+use std::time::Duration;
+
+use barnabas_sdk::{Batch, ExportError, Receiver, clock, log, register};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    millis: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { millis: 3_600_000 }
+    }
+}
+
+struct SlowStop(Duration);
+
+impl Receiver for SlowStop {
+    type Settings = Settings;
+
+    fn start(settings: Settings) -> Result<Self, String> {
+        Ok(Self(Duration::from_millis(settings.millis)))
+    }
+
+    fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    fn stop(self) {
+        clock::sleep(self.0);
+        log::info!("stopped");
+    }
+}
+
+register!(SlowStop);

@@ -1,0 +1,22 @@
+//! Uses CPU without end.
+
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+
+struct Spins;
+
+impl Receiver for Spins {
+    type Settings = NoSettings;
+
+    fn start(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {
+        let mut round = 0u64;
+        loop {
+            round = std::hint::black_box(round.wrapping_add(1));
+        }
+    }
+}
+
+register!(Spins);

@@ -1,0 +1,45 @@
+//! Takes everything and logs how much: `{name} took {pushes} pushes, {bytes} bytes, {gone} gone; {total} so far`.
+//!
+//! Settings: `name`, to tell versions apart.
+
+use barnabas_sdk::{Batch, ExportError, Receiver, log, register};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    name: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { name: "taker".to_owned() }
+    }
+}
+
+struct Taker {
+    name: String,
+    total: u64,
+}
+
+impl Receiver for Taker {
+    type Settings = Settings;
+
+    fn start(settings: Settings) -> Result<Self, String> {
+        log::info!("{} started", settings.name);
+        Ok(Self { name: settings.name, total: 0 })
+    }
+
+    fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
+        self.total += u64::from(batch.len());
+        let (pushes, bytes, gone) = (batch.len(), batch.size(), batch.gone().len());
+        log::info!("{} took {pushes} pushes, {bytes} bytes, {gone} gone; {} so far", self.name, self.total);
+        Ok(())
+    }
+
+    fn stop(self) {
+        log::info!("{} stopped after {} pushes", self.name, self.total);
+    }
+}
+
+register!(Taker);

@@ -1,0 +1,179 @@
+//! A host in its own folder: in this process for tests that look inside, as a process for those that kill it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::books::Books;
+use barnabas::app::{Addresses, App, Host};
+use barnabas::config::Config;
+use barnabas::config::file::Written;
+use barnabas::config::units::Span;
+use barnabas::plugin::Status;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// A host to be: its folder, its configuration, its receivers.
+pub struct Setup {
+    folder: TempDir,
+    /// What is written; ports are 0 and the interval 100 ms unless a test says otherwise.
+    pub written: Written,
+}
+
+/// A host that runs in this process.
+pub struct Running {
+    /// Where it can be reached.
+    pub addresses: Addresses,
+    /// Its rooms.
+    pub host: Host,
+    folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Setup {
+    /// Loopback listeners on free ports; everything is asked for, ten times a second.
+    pub fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut written = Written::default();
+        written.plugins_dir = folder.path().join("plugins.d");
+        written.data_dir = folder.path().join("data");
+        written.admin.bind.set_port(0);
+        for listener in &mut written.listeners {
+            listener.bind.set_port(0);
+        }
+        for subscription in &mut written.subscriptions {
+            subscription.metrics = vec!["*".into()];
+            subscription.interval = Span(Duration::from_millis(100));
+        }
+        std::fs::create_dir_all(&written.plugins_dir).unwrap();
+        Self { folder, written }
+    }
+
+    /// Changes what is written.
+    pub fn with(mut self, edit: impl FnOnce(&mut Written)) -> Self {
+        edit(&mut self.written);
+        self
+    }
+
+    /// Adds a manifest as it is.
+    pub fn manifest(self, name: &str, text: &str) -> Self {
+        std::fs::write(self.written.plugins_dir.join(format!("{name}.toml")), text).unwrap();
+        self
+    }
+
+    /// Adds a receiver built from source; `rest` are further lines of its manifest.
+    pub fn receiver(self, name: &str, guest: &str, rest: &str) -> Self {
+        let artifact = crate::guests::path(guest);
+        self.manifest(name, &format!("artifact = {:?}\n{rest}", artifact.display().to_string()))
+    }
+
+    /// Adds `plugins/otlp-http` posting to `url`, with every push's id as a label so that a sink can count pushes.
+    pub fn forwarding(self, name: &str, url: &str) -> Self {
+        let authority = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+        let labels = r#"["client_instance_id", "client_id", "client_software_name", "client_software_version", "node_id", "push_id"]"#;
+        let rest = format!(
+            "[settings]\nendpoint = {url:?}\nlabels = {labels}\n[grants]\nhttp = [{authority:?}]\n[batch]\nlinger = \"50ms\"\n"
+        );
+        self.receiver(name, "otlp-http", &rest)
+    }
+
+    /// Where the host's files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Leaves the folder where it is, for somebody to look at.
+    pub fn keep(self) -> PathBuf {
+        self.folder.keep()
+    }
+
+    /// Starts it in this process.
+    pub async fn start(self) -> Running {
+        let app = App::build(Config::mean(&self.written).unwrap()).await.unwrap();
+        let (addresses, host) = (app.addresses(), app.host());
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Running { addresses, host, folder: self.folder, stop: Some(stop), task }
+    }
+
+    /// Writes the configuration to a file for `barnabas serve --config`.
+    pub fn write(&self) -> PathBuf {
+        let path = self.folder.path().join("barnabas.toml");
+        std::fs::write(&path, toml_of(&self.written)).unwrap();
+        path
+    }
+}
+
+fn toml_of(written: &Written) -> String {
+    // `barnabas config` prints this and reads it back: one piece of code for both.
+    barnabas::config::print(written).unwrap()
+}
+
+impl Running {
+    /// The first Kafka listener.
+    pub fn kafka(&self) -> SocketAddr {
+        self.addresses.kafka[0]
+    }
+
+    /// `bootstrap.servers` for a client.
+    pub fn bootstrap(&self) -> String {
+        self.kafka().to_string()
+    }
+
+    /// The first OTLP/HTTP listener.
+    pub fn otlp(&self) -> SocketAddr {
+        self.addresses.otlp[0]
+    }
+
+    /// The admin endpoint.
+    pub fn admin(&self) -> SocketAddr {
+        self.addresses.admin.unwrap()
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A slot's ledger, which must balance whenever it is looked at.
+    pub fn ledger(&self, slot: &str) -> Books {
+        let slot = self.host.dispatch.slot(slot).unwrap_or_else(|| panic!("no slot {slot}"));
+        Books::new(slot.ledger())
+    }
+
+    /// What the host says of a plugin.
+    pub fn status(&self, name: &str) -> Status {
+        let all = self.host.plugins.status();
+        all.into_iter().find(|status| status.name == name).unwrap_or_else(|| panic!("no plugin {name}"))
+    }
+
+    /// The newest log lines of a plugin.
+    pub fn log_lines(&self, name: &str) -> Vec<String> {
+        let lines = self.host.plugins.log(name).unwrap_or_default();
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    /// Ends it on purpose and waits for it.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        (&mut self.task).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,96 @@
+//! Real librdkafka clients that know nothing of us, and what they say of their own telemetry in their logs.
+
+use std::sync::{Arc, Mutex};
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::producer::{BaseProducer, ProducerContext};
+
+/// What a client logged about its telemetry.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// Client instance id in Java's spelling (base64url without padding).
+    pub instance_id: Option<String>,
+    /// Pushes that were answered with NONE, by the client's own word.
+    pub acknowledged: usize,
+    /// Pushes that were answered with an error, in its words.
+    pub refused: Vec<String>,
+    /// Every line.
+    pub lines: Vec<String>,
+}
+
+/// Listens to a client's log.
+#[derive(Clone, Default)]
+pub struct Ear(Arc<Mutex<Said>>);
+
+impl Ear {
+    /// What was heard so far.
+    pub fn said(&self) -> Said {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl ClientContext for Ear {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, line: &str) {
+        let mut said = self.0.lock().unwrap();
+        if let Some((_, id)) =
+            line.split_once("client instance id changed from ").and_then(|(_, r)| r.split_once(" to "))
+        {
+            said.instance_id = Some(java_spelling(id));
+        }
+        if line.contains("PushTelemetryRequest succeeded") {
+            said.acknowledged += 1;
+        }
+        if let Some((_, why)) = line.split_once("PushTelemetryRequest failed") {
+            said.refused.push(why.trim_start_matches(": ").to_owned());
+        }
+        said.lines.push(line.to_owned());
+    }
+
+    fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+        self.0.lock().unwrap().lines.push(format!("error: {error}: {reason}"));
+    }
+}
+
+impl ConsumerContext for Ear {}
+
+impl ProducerContext for Ear {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
+}
+
+/// Same 16 bytes, other alphabet.
+fn java_spelling(base64: &str) -> String {
+    base64.trim().trim_end_matches(['=', '.']).replace('+', "-").replace('/', "_")
+}
+
+fn config(bootstrap: &str, client_id: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap).set("client.id", client_id);
+    // What a client says of its telemetry is in its debug log; nothing else is set: telemetry is on by default.
+    config.set("debug", "telemetry,broker").set_log_level(RDKafkaLogLevel::Debug);
+    config
+}
+
+/// A stock producer. Poll it, else its log callbacks wait.
+pub fn producer(bootstrap: &str, client_id: &str) -> (BaseProducer<Ear>, Ear) {
+    let ear = Ear::default();
+    (config(bootstrap, client_id).create_with_context(ear.clone()).unwrap(), ear)
+}
+
+/// A stock group consumer.
+pub fn consumer(bootstrap: &str, client_id: &str) -> (BaseConsumer<Ear>, Ear) {
+    let ear = Ear::default();
+    let mut config = config(bootstrap, client_id);
+    config.set("group.id", "barnabas-tests");
+    (config.create_with_context(ear.clone()).unwrap(), ear)
+}
+
+/// A stock admin client.
+pub fn admin(bootstrap: &str, client_id: &str) -> AdminClient<DefaultClientContext> {
+    config(bootstrap, client_id).create().unwrap()
+}

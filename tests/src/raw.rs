@@ -1,0 +1,133 @@
+//! A Kafka client made of bytes: speaks whatever a test wants it to, also what no client should.
+//!
+//! Honest requests are written, and answers read, by the `kafka-protocol` crate: an independent implementation.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use barnabas::push::{Codec, InstanceId};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, GetTelemetrySubscriptionsRequest,
+    GetTelemetrySubscriptionsResponse, PushTelemetryRequest, PushTelemetryResponse, RequestHeader, ResponseHeader,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// How long an answer may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One connection.
+pub struct RawClient {
+    stream: TcpStream,
+    correlation: i32,
+    client_id: String,
+}
+
+/// A subscription as a client sees it.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// Given or echoed.
+    pub instance: InstanceId,
+    /// Subscription id.
+    pub id: i32,
+    /// The whole answer.
+    pub answer: GetTelemetrySubscriptionsResponse,
+}
+
+impl RawClient {
+    /// Dials.
+    pub async fn connect(address: SocketAddr, client_id: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, correlation: 0, client_id: client_id.to_owned() }
+    }
+
+    /// Sends bytes as they are.
+    pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// The next frame without its length; `None` when the host has closed.
+    pub async fn receive(&mut self) -> Option<Bytes> {
+        let read = async {
+            let length = self.stream.read_i32().await.ok()?;
+            let mut frame = vec![0; usize::try_from(length).ok()?];
+            self.stream.read_exact(&mut frame).await.ok()?;
+            Some(Bytes::from(frame))
+        };
+        tokio::time::timeout(PATIENCE, read).await.expect("an answer or an end of the connection")
+    }
+
+    /// A whole request frame, length and all.
+    pub fn frame<R: Encodable + HeaderVersion>(&mut self, key: ApiKey, version: i16, request: &R) -> Bytes {
+        self.correlation += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(key as i16)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation)
+            .with_client_id(Some(StrBytes::from_string(self.client_id.clone())));
+        let mut body = BytesMut::new();
+        header.encode(&mut body, R::header_version(version)).unwrap();
+        request.encode(&mut body, version).unwrap();
+        let mut frame = BytesMut::with_capacity(body.len() + 4);
+        frame.put_i32(i32::try_from(body.len()).unwrap());
+        frame.extend_from_slice(&body);
+        frame.freeze()
+    }
+
+    /// Asks and reads the answer; `None` when the host has closed.
+    pub async fn ask<R, A>(&mut self, key: ApiKey, version: i16, request: &R) -> Option<A>
+    where
+        R: Encodable + HeaderVersion,
+        A: Decodable + HeaderVersion,
+    {
+        let frame = self.frame(key, version, request);
+        self.send(&frame).await.ok()?;
+        let mut answer = self.receive().await?;
+        let header = ResponseHeader::decode(&mut answer, A::header_version(version)).unwrap();
+        assert_eq!(header.correlation_id, self.correlation, "answers come in order");
+        let decoded = A::decode(&mut answer, version).unwrap();
+        assert!(!answer.has_remaining(), "no bytes after the answer");
+        Some(decoded)
+    }
+
+    /// ApiVersions v3 as a client called `software` sends it.
+    pub async fn api_versions(&mut self, software: &str) -> ApiVersionsResponse {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_string(software.to_owned()))
+            .with_client_software_version(StrBytes::from_static_str("1.2.3"));
+        self.ask(ApiKey::ApiVersions, 3, &request).await.unwrap()
+    }
+
+    /// GetTelemetrySubscriptions; the error code when it is refused.
+    pub async fn subscribe(&mut self, instance: InstanceId) -> Result<Subscribed, i16> {
+        let request = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(uuid(instance));
+        let answer: GetTelemetrySubscriptionsResponse =
+            self.ask(ApiKey::GetTelemetrySubscriptions, 0, &request).await.unwrap();
+        if answer.error_code != 0 {
+            return Err(answer.error_code);
+        }
+        let instance = InstanceId::from_bytes(*answer.client_instance_id.as_bytes());
+        Ok(Subscribed { instance, id: answer.subscription_id, answer })
+    }
+
+    /// PushTelemetry; gives the error code, or `None` when the host has closed.
+    pub async fn push(&mut self, to: &Subscribed, codec: Codec, metrics: &[u8], terminating: bool) -> Option<i16> {
+        let request = PushTelemetryRequest::default()
+            .with_client_instance_id(uuid(to.instance))
+            .with_subscription_id(to.id)
+            .with_terminating(terminating)
+            .with_compression_type(codec.id())
+            .with_metrics(Bytes::copy_from_slice(metrics));
+        let answer: PushTelemetryResponse = self.ask(ApiKey::PushTelemetry, 0, &request).await?;
+        Some(answer.error_code)
+    }
+}
+
+/// The protocol crate's type for an id, without naming the crate it comes from.
+fn uuid<U: std::str::FromStr>(id: InstanceId) -> U {
+    let hex: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    hex.parse().unwrap_or_else(|_| panic!("32 hex digits are a UUID"))
+}

@@ -1,0 +1,192 @@
+//! An OTLP/HTTP endpoint that decodes what arrives with the reference schema, and answers as it is told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric::Data};
+use prost::Message as _;
+use tokio::task::JoinHandle;
+
+/// One request that was decoded.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// As sent.
+    pub headers: HeaderMap,
+    /// Bytes on the wire.
+    pub size: usize,
+    /// Decoded by `opentelemetry-proto`.
+    pub request: ExportMetricsServiceRequest,
+}
+
+/// What the sink answers next; without one, 200 and an empty body.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Inner {
+    received: Vec<Received>,
+    answers: VecDeque<Answer>,
+    always: Option<Answer>,
+    refused: usize,
+}
+
+/// A running sink; dropping it ends it.
+pub struct Sink {
+    address: SocketAddr,
+    inner: Arc<Mutex<Inner>>,
+    task: JoinHandle<()>,
+}
+
+/// What one client instance's points look like at the sink.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Different pushes (by the `push_id` label, where the receiver was told to send it).
+    pub pushes: BTreeSet<String>,
+    /// Data points.
+    pub points: usize,
+    /// Metric names.
+    pub names: BTreeSet<String>,
+    /// Resource attributes of the newest push.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Sink {
+    /// Listens on a free loopback port.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let inner = Arc::new(Mutex::new(Inner::default()));
+        let router = axum::Router::new().fallback(receive).with_state(inner.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, inner, task }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What receivers should post to.
+    pub fn url(&self) -> String {
+        format!("http://{}/v1/metrics", self.address)
+    }
+
+    /// Queues an answer.
+    pub fn answer(&self, status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
+        self.inner.lock().unwrap().answers.push_back(Answer { status, headers, body });
+    }
+
+    /// What is answered whenever none is queued; `None` is 200.
+    pub fn always(&self, status: Option<u16>) {
+        self.inner.lock().unwrap().always = status.map(|status| Answer { status, headers: vec![], body: vec![] });
+    }
+
+    /// Everything that was taken with 200.
+    pub fn received(&self) -> Vec<Received> {
+        self.inner.lock().unwrap().received.clone()
+    }
+
+    /// How many requests were answered with something else.
+    pub fn refused(&self) -> usize {
+        self.inner.lock().unwrap().refused
+    }
+
+    /// Points by client instance id.
+    pub fn tally(&self) -> BTreeMap<String, Tally> {
+        let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+        for resource in self.received().iter().flat_map(|r| &r.request.resource_metrics) {
+            let labels = labels(resource);
+            let client = labels.get("client_instance_id").cloned().unwrap_or_default();
+            tallies.entry(client).or_default().add(resource, labels);
+        }
+        tallies
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Tally {
+    fn add(&mut self, resource: &ResourceMetrics, labels: BTreeMap<String, String>) {
+        self.pushes.extend(labels.get("push_id").cloned());
+        for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+            self.points += points(metric);
+            self.names.insert(metric.name.clone());
+        }
+        self.labels = labels;
+    }
+}
+
+/// Resource attributes as text.
+pub fn labels(resource: &ResourceMetrics) -> BTreeMap<String, String> {
+    let attributes = resource.resource.iter().flat_map(|r| &r.attributes);
+    attributes.map(|kv| (kv.key.clone(), text(kv.value.as_ref()))).collect()
+}
+
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|v| v.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Number of data points of a metric, of any kind.
+pub fn points(metric: &Metric) -> usize {
+    match &metric.data {
+        None => 0,
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+        Some(Data::Summary(summary)) => summary.data_points.len(),
+    }
+}
+
+async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: Bytes) -> Response {
+    let size = body.len();
+    let plain = match headers.get("content-encoding").map(|v| v.to_str().unwrap_or("?")) {
+        None | Some("identity") => body.to_vec(),
+        Some("gzip") => {
+            let mut plain = Vec::new();
+            if flate2::read::MultiGzDecoder::new(&body[..]).read_to_end(&mut plain).is_err() {
+                return StatusCode::BAD_REQUEST.into_response();
+            }
+            plain
+        }
+        Some(_) => return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response(),
+    };
+    let Ok(request) = ExportMetricsServiceRequest::decode(&plain[..]) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let mut inner = inner.lock().unwrap();
+    let answer = inner.answers.pop_front().or_else(|| inner.always.clone());
+    if answer.as_ref().is_none_or(|a| a.status == 200) {
+        inner.received.push(Received { headers, size, request });
+    } else {
+        inner.refused += 1;
+    }
+    let answer = answer.unwrap_or(Answer { status: 200, headers: vec![], body: vec![] });
+    let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.body).into_response();
+    for (name, value) in answer.headers {
+        response.headers_mut().insert(name, value.parse().unwrap());
+    }
+    response
+}

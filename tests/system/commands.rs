@@ -1,0 +1,146 @@
+//! The command line, as an operator and an author use it.
+
+use std::time::Duration;
+
+use barnabas_tests::command::{path, run, stderr, stdout};
+use barnabas_tests::host::Setup;
+use barnabas_tests::sink::Sink;
+
+fn guest(name: &str) -> String {
+    barnabas_tests::guests::path(name).display().to_string()
+}
+
+#[test]
+fn the_effective_configuration_reads_back_as_itself() {
+    let printed = stdout(&["config"]);
+    assert!(printed.contains("clients are told 127.0.0.1:9092"), "{printed}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("again.toml");
+    std::fs::write(&file, printed.replace("plugins.d", "/p").replace("\"data\"", "\"/d\"")).unwrap();
+    let again = stdout(&["config", "--config", file.to_str().unwrap()]);
+    assert_eq!(again, printed.replace("plugins.d", "/p").replace("\"data\"", "\"/d\""));
+}
+
+#[test]
+fn wrong_settings_are_refused_with_place_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("b.toml");
+    for (text, words) in [
+        ("node_id = 1", ["b.toml:1", "did you mean `node-id`"]),
+        ("[limits]\npush-bytes = \"1 elephant\"", ["b.toml:2", "64MiB"]),
+        ("[[subscription]]\nname = \"a\"\nmetrics = []\ninterval = \"1ms\"", ["subscription `a`", "100"]),
+        ("[[subscription]]\nname = \"a\"\nmetrics = []\nmatch = { colour = \"red\" }", ["colour", "client_id"]),
+        (
+            "[[subscription]]\nname = \"a\"\nmetrics = []\nmatch = { client_id = \"(\" }",
+            ["subscription `a`", "client_id"],
+        ),
+        (
+            "[[listener]]\nname = \"k\"\nprotocol = \"kafka-plaintext\"\nbind = \"0.0.0.0:9092\"\nadvertised = \"0.0.0.0:9092\"",
+            ["listener `k`", "0.0.0.0"],
+        ),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let said = stderr(&["config", "--config", file.to_str().unwrap()]);
+        for word in words {
+            assert!(said.contains(word), "`{said}` should say `{word}`");
+        }
+    }
+    assert!(stderr(&["config", "--config", "/nowhere.toml"]).contains("/nowhere.toml"));
+}
+
+#[test]
+fn check_says_what_a_receiver_imports_and_what_is_wrong() {
+    let said = stdout(&["plugin", "check", &guest("otlp-http")]);
+    for word in ["kafka-telemetry:receiver@0.1.0", "granted", "wasi:http/outgoing-handler", "sha256:"] {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("core.wasm");
+    std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
+    let output = run(&["plugin", "check", file.to_str().unwrap()]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("core module"));
+}
+
+#[test]
+fn run_shows_outcome_logs_requests_cpu_and_memory() {
+    let said = stdout(&["plugin", "run", &guest("console"), "--sample", "librdkafka"]);
+    for word in ["outcome: taken", "org.apache.kafka.", "cpu", "memory"] {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    let endpoint = "endpoint=http://collector.example:4318/v1/metrics";
+    let said = stdout(&["plugin", "run", &guest("otlp-http"), "--sample", "java", "--set", endpoint]);
+    for word in ["outcome: taken", "POST http://collector.example:4318/v1/metrics"] {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    let output = run(&["plugin", "run", &guest("traps")]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("trap"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_sends_when_told_to() {
+    let sink = Sink::start().await;
+    let endpoint = format!("endpoint={}", sink.url());
+    let said = tokio::task::spawn_blocking(move || {
+        stdout(&["plugin", "run", &guest("otlp-http"), "--set", &endpoint, "--egress", "send"])
+    })
+    .await
+    .unwrap();
+    assert!(said.contains("outcome: taken"), "{said}");
+    assert_eq!(sink.received().len(), 1);
+}
+
+#[test]
+fn run_takes_a_recorded_push_from_a_file() {
+    let push = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/java-3.7-producer-cumulative.none-0.bin");
+    let said = stdout(&["plugin", "run", &guest("taker"), "--push", push]);
+    assert!(said.contains("89 points"), "{said}");
+}
+
+#[test]
+fn list_shows_what_is_wanted_and_that_no_host_runs() {
+    let setup = Setup::new().receiver("taker", "taker", "").manifest("broken", "artefact = \"x\"");
+    let config = setup.write();
+    let said = stdout(&["plugin", "list", "--config", config.to_str().unwrap()]);
+    for word in ["taker", "broken", "did you mean `artifact`"] {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_starts_answers_and_ends_at_a_signal() {
+    let setup = Setup::new().receiver("taker", "taker", "").with(|written| {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        written.admin.bind = free;
+    });
+    let admin = setup.written.admin.bind;
+    let mut child = std::process::Command::new(path())
+        .args(["serve", "--config", setup.write().to_str().unwrap()])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    barnabas_tests::eventually("readiness", Duration::from_secs(60), || ready(admin)).await;
+    let list = setup.folder().join("barnabas.toml");
+    let said = stdout(&["plugin", "list", "--config", list.to_str().unwrap()]);
+    assert!(said.contains("serving"), "{said}");
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let status = tokio::task::spawn_blocking(move || {
+        let status = child.wait().unwrap();
+        (status, std::io::read_to_string(child.stderr.take().unwrap()).unwrap())
+    })
+    .await
+    .unwrap();
+    assert!(status.0.success(), "{status:?}");
+    assert!(status.1.contains("Kafka clients: bootstrap.servers="), "{}", status.1);
+}
+
+/// Whether `/readyz` answers 200.
+fn ready(admin: std::net::SocketAddr) -> Option<()> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(admin).ok()?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.starts_with("HTTP/1.1 200").then_some(())
+}

@@ -1,0 +1,147 @@
+//! `plugins/otlp-http` against a sink that answers as sinks do.
+
+use std::time::Duration;
+
+use barnabas::push::InstanceId;
+use barnabas_tests::books::Books;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::sink::Sink;
+use barnabas_tests::vectors;
+use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
+use prost::Message as _;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+async fn start(sink: &Sink) -> Running {
+    Setup::new().forwarding("otlp", &sink.url()).start().await
+}
+
+/// So many clients push once each.
+async fn push(host: &Running, clients: usize) {
+    let vector = vectors::one("java-4.0-producer-cumulative.lz4");
+    for _ in 0..clients {
+        let mut client = RawClient::connect(host.kafka(), "forwarded").await;
+        client.api_versions("apache-kafka-java").await;
+        let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+        assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+    }
+}
+
+async fn settled(host: &Running, enough: impl Fn(&Books) -> bool) -> Books {
+    barnabas_tests::eventually("the ledger to settle", PATIENCE, || Some(host.ledger("otlp")).filter(&enough)).await
+}
+
+fn vitals(host: &Running) -> barnabas::plugin::vitals::Reading {
+    host.status("otlp").serving.expect("it serves").vitals
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_busy_is_tried_again() {
+    let sink = Sink::start().await;
+    sink.answer(429, vec![("retry-after", "1".into())], vec![]);
+    sink.answer(503, vec![], vec![]);
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    let ledger = settled(&host, |ledger| ledger.delivered() == 1).await;
+    assert_eq!(sink.refused(), 2);
+    assert_eq!(ledger.redelivered(), 2, "{ledger}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_refuses_the_credentials_shows_on_the_slot_until_it_takes_them() {
+    let sink = Sink::start().await;
+    sink.always(Some(401));
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    barnabas_tests::eventually("misconfigured on the slot", PATIENCE, || vitals(&host).words.misconfigured).await;
+    sink.always(None);
+    settled(&host, |ledger| ledger.delivered() == 1).await;
+    barnabas_tests::eventually("it is well again", PATIENCE, || {
+        vitals(&host).words.misconfigured.is_none().then_some(())
+    })
+    .await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_large_is_halved() {
+    let sink = Sink::start().await;
+    let host = start(&sink).await;
+    sink.answer(413, vec![], vec![]);
+    push(&host, 8).await;
+    let ledger = settled(&host, |ledger| ledger.delivered() == 8).await;
+    assert_eq!(ledger.dead_total(), 0, "{ledger}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_push_that_is_too_large_is_a_dead_letter() {
+    let sink = Sink::start().await;
+    sink.always(Some(413));
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    let ledger = settled(&host, |ledger| ledger.dead_total() == 1).await;
+    assert_eq!(ledger.dead("too-large"), 1, "{ledger}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sink_rejects_for_good_is_not_tried_again() {
+    let sink = Sink::start().await;
+    sink.always(Some(400));
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    let ledger = settled(&host, |ledger| ledger.dead_total() == 1).await;
+    assert_eq!((ledger.dead("rejected"), sink.refused()), (1, 1), "{ledger}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partial_success_is_counted() {
+    let sink = Sink::start().await;
+    let partial = ExportMetricsPartialSuccess { rejected_data_points: 7, error_message: "too old".into() };
+    let body = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    sink.answer(200, vec![("content-type", "application/x-protobuf".into())], body);
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    settled(&host, |ledger| ledger.delivered() == 1).await;
+    assert_eq!(vitals(&host).rejected_points, 7);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
+    let sink = Sink::start().await;
+    let host = start(&sink).await;
+    push(&host, 1).await;
+    settled(&host, |ledger| ledger.delivered() == 1).await;
+    let received = sink.received();
+    assert_eq!(received[0].headers["content-encoding"], "gzip");
+    assert_eq!(received[0].headers["content-type"], "application/x-protobuf");
+    assert_eq!(received[0].headers["host"], sink.address().to_string());
+    assert_eq!(received[0].request.resource_metrics.len(), 1, "86 equal resources are one");
+    let labels = barnabas_tests::sink::labels(&received[0].request.resource_metrics[0]);
+    assert_eq!(labels["client_id"], "forwarded");
+    assert_eq!(labels["client_software_name"], "apache-kafka-java");
+    assert_eq!(labels["service.instance.id"], labels["client_instance_id"]);
+    assert!(labels.contains_key("service.name"));
+    for private in ["principal", "client_source_address", "client_source_port"] {
+        assert!(!labels.contains_key(private), "{private} is off by default");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_down_costs_time_and_nothing_else() {
+    let sink = Sink::start().await;
+    let address = sink.address();
+    let host = start(&sink).await;
+    drop(sink);
+    push(&host, 3).await;
+    settled(&host, |ledger| ledger.redelivered() > 0 || ledger.held() == 3).await;
+    assert_eq!(host.ledger("otlp").dead_total() + host.ledger("otlp").shed_total(), 0);
+    assert!(address.port() > 0);
+    host.stop().await;
+}

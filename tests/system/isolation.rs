@@ -1,0 +1,93 @@
+//! Receivers that misbehave: what they break is theirs.
+
+use std::time::Duration;
+
+use barnabas::push::InstanceId;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::vectors;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TIGHT: &str =
+    "[limits]\ncpu = \"200ms\"\ndeadline = \"600ms\"\nmemory = \"32MiB\"\ninstances = 1\n[batch]\nlinger = \"10ms\"\n";
+
+/// Pushes of so many clients, each acknowledged.
+async fn push(host: &Running, clients: usize) {
+    let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
+    for _ in 0..clients {
+        let mut client = RawClient::connect(host.kafka(), "neighbour").await;
+        let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+        let code = client.push(&subscribed, vector.codec, &vector.wire, false).await;
+        assert_eq!(code, Some(0), "no fault of a receiver reaches a client");
+    }
+}
+
+/// The neighbour has everything, and the bad one's ledger has given everything up for this cause.
+async fn contained(guest: &str, settings: &str, cause: &str) {
+    let host =
+        Setup::new().receiver("bad", guest, &format!("{settings}{TIGHT}")).receiver("good", "taker", "").start().await;
+    push(&host, 5).await;
+    barnabas_tests::eventually("the neighbour's five", PATIENCE, || {
+        (host.ledger("good").delivered() == 5).then_some(())
+    })
+    .await;
+    let bad = barnabas_tests::eventually("the bad one's five", PATIENCE, || {
+        Some(host.ledger("bad")).filter(|ledger| ledger.dead_total() == 5)
+    })
+    .await;
+    assert_eq!(bad.dead(cause), 5, "{bad}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_traps_costs_its_own_pushes() {
+    contained("traps", "", "trap").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_spins_is_stopped_by_its_cpu_limit() {
+    contained("spins", "", "cpu-limit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_sleeps_is_stopped_by_its_deadline_and_not_by_its_cpu_limit() {
+    contained("sleeps", "", "deadline").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_hoards_memory_is_stopped_by_its_memory_limit() {
+    contained("hoards", "", "memory-limit").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_now_and_then_loses_nothing() {
+    let host = Setup::new().receiver("flaky", "traps", &format!("[settings]\nevery = 3\n{TIGHT}")).start().await;
+    push(&host, 30).await;
+    let ledger = barnabas_tests::eventually("thirty settled", PATIENCE, || {
+        Some(host.ledger("flaky")).filter(|ledger| ledger.delivered() == 30)
+    })
+    .await;
+    assert!(ledger.redelivered() > 0, "some were offered twice: {ledger}");
+    assert_eq!(ledger.dead_total() + ledger.shed_total(), 0, "{ledger}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_log_lines_is_cut_and_counted() {
+    let host = Setup::new().receiver("loud", "floods_log", TIGHT).start().await;
+    push(&host, 1).await;
+    barnabas_tests::eventually("it settled", PATIENCE, || (host.ledger("loud").held() == 0).then_some(())).await;
+    let lines = host.log_lines("loud");
+    assert!(lines.len() <= 1_000, "{} lines are kept", lines.len());
+    assert!(lines.iter().all(|line| line.len() <= 10_000));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_asked_even_while_the_only_receiver_cannot_start() {
+    let host = Setup::new().receiver("refuses", "refuses_start", "").start().await;
+    push(&host, 3).await;
+    let ledger = host.ledger("refuses");
+    assert_eq!((ledger.accepted(), ledger.shed("no-receiver")), (3, 3), "{ledger}");
+    host.stop().await;
+}

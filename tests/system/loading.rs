@@ -1,0 +1,84 @@
+//! Receivers that cannot be loaded: one sentence each, and the rest keep serving.
+
+use barnabas_tests::host::{Running, Setup};
+
+/// What the host says is wrong with a receiver.
+fn trouble(host: &Running, name: &str) -> String {
+    host.status(name).failure.unwrap_or_default()
+}
+
+/// Starts a host with this artifact beside a sound receiver, and checks what is said of it.
+async fn refused(artifact: Option<&[u8]>, rest: &str, words: &[&str]) {
+    let setup = Setup::new().receiver("sound", "taker", "");
+    let path = setup.folder().join("bad.wasm");
+    if let Some(bytes) = artifact {
+        std::fs::write(&path, bytes).unwrap();
+    }
+    let setup = setup.manifest("bad", &format!("artifact = {:?}\n{rest}", path.display().to_string()));
+    let host = setup.start().await;
+    let said = trouble(&host, "bad");
+    for word in words {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    assert!(!said.trim().contains('\n'), "one sentence: {said}");
+    assert_eq!(trouble(&host, "sound"), "", "the rest keep serving");
+    host.stop().await;
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(barnabas_tests::guests::path(name)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_artifact() {
+    refused(None, "", &["bad.wasm", "artifact"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_digest() {
+    let digest = format!("digest = \"sha256:{}\"", "0".repeat(64));
+    refused(Some(&guest("taker")), &digest, &["digest", "sha256:0000"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_webassembly() {
+    refused(Some(b"\x7fELF not wasm"), "", &["bad.wasm", "WebAssembly"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_core_module_without_metadata() {
+    refused(Some(b"\0asm\x01\0\0\0"), "", &["core module", "barnabas-sdk"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_component_of_another_world() {
+    refused(Some(b"\0asm\x0d\0\x01\0"), "", &["kafka-telemetry:receiver"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_was_not_granted() {
+    refused(Some(&guest("otlp-http")), "[settings]\nendpoint = \"http://127.0.0.1:1/\"\n", &["wasi:http", "grants"])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_the_receiver_refuses() {
+    let rest = "[settings]\nendpont = \"http://127.0.0.1:1/\"\n[grants]\nhttp = [\"127.0.0.1:1\"]\n";
+    refused(Some(&guest("otlp-http")), rest, &["endpont", "endpoint"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_content_type_that_it_does_not_accept() {
+    refused(Some(&guest("no_accept")), "", &["OTLP"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_traps_or_spins() {
+    refused(Some(&guest("traps_start")), "", &["start"]).await;
+    refused(Some(&guest("spins_start")), "[limits]\ncpu = \"100ms\"\n", &["start", "CPU"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_key_in_a_manifest() {
+    refused(Some(&guest("taker")), "setings = 1\n", &["bad.toml", "setings", "did you mean `settings`"]).await;
+}

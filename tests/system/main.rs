@@ -1,0 +1,17 @@
+//! System tests: the whole host, real peers. One binary, so that the host is linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests say what they expect with a panic"
+)]
+
+mod bad_input;
+mod commands;
+mod forwarding;
+mod isolation;
+mod loading;
+mod otlp_door;
+mod real_clients;
+mod recorded;
+mod shutdown;

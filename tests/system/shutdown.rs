@@ -1,0 +1,40 @@
+//! Ending on purpose, and by force.
+
+use std::time::Duration;
+
+use barnabas::push::InstanceId;
+use barnabas_tests::host::Setup;
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::sink::Sink;
+use barnabas_tests::vectors;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_push_that_was_acknowledged_before_shutdown_is_delivered_by_it() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = RawClient::connect(host.kafka(), "hurried").await;
+        let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+        assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+        clients.push((client, subscribed));
+    }
+    host.stop().await;
+    assert_eq!(sink.tally().len(), 20, "the linger is cut short, the queues are drained");
+    for (mut client, _) in clients {
+        assert_eq!(client.receive().await, None, "connections end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_read_is_answered_before_its_connection_ends() {
+    let host = Setup::new().receiver("taker", "taker", "").start().await;
+    let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
+    let mut client = RawClient::connect(host.kafka(), "late").await;
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    let asking = tokio::spawn(async move { client.push(&subscribed, vector.codec, &vector.wire, false).await });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    host.stop().await;
+    assert_eq!(asking.await.unwrap(), Some(0));
+}

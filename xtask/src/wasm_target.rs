@@ -1,0 +1,141 @@
+//! The two Wasm targets: which are here, and how a missing one is got. Nothing is installed unless asked, or unless
+//! there is none at all.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::project::Project;
+use crate::step;
+
+/// How far to go for a target that is missing.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reach {
+    /// Fetch one only when none is there.
+    WhatIsThere,
+    /// Fetch both.
+    Both,
+}
+
+/// A target that guests are built for.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum WasmTarget {
+    /// `wasm32-wasip2`: gives components.
+    Wasip2,
+    /// `wasm32-unknown-unknown`: gives core modules, which the host wraps.
+    Unknown,
+}
+
+impl WasmTarget {
+    pub(crate) const ALL: [Self; 2] = [Self::Wasip2, Self::Unknown];
+
+    /// What rustc calls it.
+    pub(crate) fn triple(self) -> &'static str {
+        match self {
+            Self::Wasip2 => "wasm32-wasip2",
+            Self::Unknown => "wasm32-unknown-unknown",
+        }
+    }
+
+    /// The folder of its guests.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Wasip2 => "wasip2",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A way to build for a target.
+pub(crate) enum Toolchain {
+    /// The project's own, which has the target's standard library.
+    Own,
+    /// Debian's, which builds the standard library from source; with the project's linker.
+    Debian { linker: PathBuf },
+}
+
+/// The targets that guests can be built for, at least one.
+pub(crate) fn available(project: &Project, reach: Reach) -> Result<Vec<(WasmTarget, Toolchain)>> {
+    let mut found = Vec::new();
+    for target in WasmTarget::ALL {
+        match present(project, target)? {
+            Some(toolchain) => found.push((target, toolchain)),
+            None if reach == Reach::Both => found.push((target, fetch(project, target)?)),
+            None => println!("skipped: {} is not installed (--both-targets fetches it)", target.triple()),
+        }
+    }
+    if found.is_empty() {
+        println!("no Wasm target is installed, and receivers need one");
+        let fetched = fetch(project, WasmTarget::Wasip2).map(|toolchain| (WasmTarget::Wasip2, toolchain));
+        found.push(match fetched {
+            Ok(fetched) => fetched,
+            Err(_) => (WasmTarget::Unknown, fetch(project, WasmTarget::Unknown)?),
+        });
+    }
+    Ok(found)
+}
+
+fn present(project: &Project, target: WasmTarget) -> Result<Option<Toolchain>> {
+    let mut libraries = crate::command("rustc", project);
+    let libraries = step::output(libraries.args(["--print=target-libdir", "--target", target.triple()]))?;
+    if Path::new(libraries.trim()).is_dir() {
+        return Ok(Some(Toolchain::Own));
+    }
+    Ok(match target {
+        WasmTarget::Unknown => debian(project)?,
+        WasmTarget::Wasip2 => None,
+    })
+}
+
+const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+
+/// Debian's compiler with the source of its standard library, where both are installed.
+fn debian(project: &Project) -> Result<Option<Toolchain>> {
+    if !Path::new("/usr/bin/cargo").exists() || !Path::new("/usr/bin/rustc").exists() {
+        return Ok(None);
+    }
+    let sysroot = step::output(Command::new("/usr/bin/rustc").arg("--print=sysroot"))?;
+    if !Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/std").is_dir() {
+        return Ok(None);
+    }
+    // Debian's compiler comes without a linker for Wasm.
+    let own = step::output(crate::command("rustc", project).arg("--print=sysroot"))?;
+    let linkers = Path::new(own.trim()).join("lib/rustlib");
+    let hosts = std::fs::read_dir(&linkers).with_context(|| format!("cannot read {}", linkers.display()))?;
+    let linker = hosts.flatten().map(|host| host.path().join("bin/rust-lld")).find(|linker| linker.exists());
+    Ok(linker.map(|linker| Toolchain::Debian { linker }))
+}
+
+/// By rustup; else, for the target that Debian's compiler can build, from Debian's packages.
+fn fetch(project: &Project, target: WasmTarget) -> Result<Toolchain> {
+    println!("── rustup target add {}", target.triple());
+    let mut rustup = crate::command("rustup", project);
+    // rustup waits for minutes for a network that is not there.
+    let added = step::run_at_most(Duration::from_secs(120), rustup.args(["target", "add", target.triple()]));
+    if matches!(added, Ok(true))
+        && let Some(toolchain) = present(project, target)?
+    {
+        return Ok(toolchain);
+    }
+    println!("── rustup could not add it");
+    if target == WasmTarget::Unknown {
+        install_debian()?;
+        if let Some(toolchain) = debian(project)? {
+            return Ok(toolchain);
+        }
+    }
+    bail!("{0} cannot be had here; install it by hand (`rustup target add {0}`) and try again", target.triple())
+}
+
+fn install_debian() -> Result<()> {
+    let packages = DEBIAN_PACKAGES.join(" ");
+    let user = step::output(Command::new("id").arg("-u"))?;
+    if user.trim() != "0" || !Path::new("/usr/bin/apt-get").exists() {
+        bail!("on Debian, `apt-get install {packages}` as root gives a compiler that can build receivers");
+    }
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES);
+    step::run(&format!("apt-get install {packages}"), install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
