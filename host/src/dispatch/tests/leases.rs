@@ -178,11 +178,12 @@ async fn a_waiting_worker_wakes_for_what_another_abandons() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_offered_before_does_not_linger_again() {
-    let hour = 3_600_000 * MS;
-    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: hour, ..SlotConfig::default() });
+    let day = 86_400_000 * MS;
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: day, ..SlotConfig::default() });
     (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
-    at_once(&slot, &holder).await.expect("it is full").settle(Outcome::TooLarge);
-    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 1]));
+    let one = Outcome::Partial { rejected: vec![], retry: vec![3], retry_after: None };
+    at_once(&slot, &holder).await.expect("it is full").settle(one);
+    assert_eq!(soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![3]));
 }
 
 #[tokio::test(start_paused = true)]
