@@ -168,6 +168,25 @@ async fn an_abandoned_batch_goes_back_to_the_front() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_waiting_worker_wakes_for_what_another_abandons() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    send(&dispatch, 0, 0, 100);
+    let batch = at_once(&slot, &holder).await.expect("a push is there");
+    let (again, ()) = tokio::join!(soon(&slot, &holder), async { drop(batch) });
+    assert_eq!(again.map(|batch| tags(&batch)), Some(vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_offered_before_does_not_linger_again() {
+    let day = 86_400_000 * MS;
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: day, ..SlotConfig::default() });
+    (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let one = Outcome::Partial { rejected: vec![], retry: vec![3], retry_after: None };
+    at_once(&slot, &holder).await.expect("it is full").settle(one);
+    assert_eq!(soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_nobody_waits_for_any_more_takes_nothing() {
     let (dispatch, slot, holder) = one_slot(SlotConfig::default());
     dispatch.dispatch(payload(0, 0, 100));

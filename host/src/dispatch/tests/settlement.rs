@@ -141,6 +141,17 @@ async fn partial_without_retry_does_not_slow_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_the_lane_of_what_is_retried_waits() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..2).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let batch = at_once(&slot, &holder).await.expect("two clients");
+    assert_eq!(tags(&batch), [0, 1]);
+    batch.settle(partial(&[], &[0]));
+    (0..2).for_each(|n| send(&dispatch, n, u64::from(n) + 2, 100));
+    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_index_outside_the_batch_makes_the_answer_worth_nothing() {
     for outcome in [partial(&[2], &[0]), partial(&[], &[7])] {
         let (dispatch, slot, holder) = one_slot(prompt());
@@ -203,6 +214,23 @@ async fn a_poison_push_takes_no_neighbour_with_it() {
     }
     let ledger = slot.ledger();
     assert_eq!((ledger.dead_lettered["trap"].pushes, ledger.delivered.pushes), (1, 29));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspect_joins_no_batch_that_has_begun() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    send(&dispatch, 0, 0, 100);
+    let older = at_once(&slot, &holder).await.expect("client 0");
+    (1..3).for_each(|tag| send(&dispatch, 1, tag, 100));
+    for _ in 0..2 {
+        at_once(&slot, &holder).await.expect("client 1").settle(trap());
+    }
+    drop(older);
+    for alone in [0, 1] {
+        let batch = at_once(&slot, &holder).await.expect("one by one");
+        assert_eq!(tags(&batch), [alone]);
+        batch.settle(Outcome::Taken);
+    }
 }
 
 #[tokio::test(start_paused = true)]
