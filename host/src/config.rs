@@ -84,7 +84,7 @@ impl Config {
                 max_output: written.limits.decompressed_bytes.0,
                 ratio: written.limits.decompression_ratio,
             },
-            admin: admin::Config::new(written.admin.bind),
+            admin: admin::Config { bind: written.admin.bind, hosts: written.admin.hosts.clone() },
             plugins_dir: written.plugins_dir.clone(),
             plugins: plugin::Config { data_dir: Some(written.data_dir.clone()), ..plugin::Config::default() },
             drain,

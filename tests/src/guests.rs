@@ -19,7 +19,10 @@ fn build() -> PathBuf {
     let output = Command::new("cargo").args(["xtask", "guests"]).current_dir(root).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "cargo xtask guests: {text}{}", String::from_utf8_lossy(&output.stderr));
-    let named = text.lines().find_map(|line| line.split_once(" in ").map(|(_, folder)| PathBuf::from(folder)));
+    let named = text
+        .lines()
+        .filter(|line| line.starts_with("wasm32-"))
+        .find_map(|line| line.split_once(" in ").map(|(_, folder)| PathBuf::from(folder)));
     named.filter(|folder| folder.is_dir()).unwrap_or_else(|| panic!("cargo xtask guests names no folder: {text}"))
 }
 

@@ -97,6 +97,8 @@ impl Setup {
 
     /// Starts it in this process.
     pub async fn start(self) -> Running {
+        // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
+        let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).try_init();
         let app = App::build(Config::mean(&self.written).unwrap()).await.unwrap();
         let (addresses, host) = (app.addresses(), app.host());
         let (stop, stopped) = oneshot::channel();

@@ -93,7 +93,11 @@ async fn an_admin_client_pushes_too() {
 async fn without_a_receiver_clients_are_not_asked() {
     let host = Setup::new().start().await;
     let (producer, ear) = librdkafka::producer(&host.bootstrap(), "unasked");
-    let metadata = producer.client().fetch_metadata(None, Duration::from_secs(10)).unwrap();
+    let metadata = producer.client().fetch_metadata(None, Duration::from_secs(10));
+    for _ in 0..50 {
+        producer.poll(Duration::from_millis(10));
+    }
+    let metadata = metadata.unwrap_or_else(|error| panic!("{error}: {:#?}", ear.said().lines));
     assert_eq!(metadata.brokers().len(), 1);
     assert_eq!(metadata.brokers()[0].port(), i32::from(host.kafka().port()));
     tokio::time::sleep(Duration::from_millis(500)).await;

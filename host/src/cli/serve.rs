@@ -32,7 +32,7 @@ async fn serve(config: Config) -> Result<()> {
     for address in &addresses.otlp {
         tracing::info!("OTLP/HTTP: http://{address}/v1/metrics");
     }
-    for address in addresses.admin {
+    if let Some(address) = addresses.admin {
         tracing::info!("admin: http://{address}/metrics, /healthz, /readyz");
     }
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;

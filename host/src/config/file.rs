@@ -77,6 +77,8 @@ pub struct Log {
 pub struct Admin {
     /// Where `/metrics`, `/healthz` and `/readyz` answer.
     pub bind: SocketAddr,
+    /// Host names by which it may be called, besides IP addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// `[limits]`
@@ -209,7 +211,7 @@ impl Default for Log {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: loopback(9464) }
+        Self { bind: loopback(9464), hosts: Vec::new() }
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Encoding {
 }
 
 /// Facts that a client's series may be labelled with.
-const LABELS: [&str; 10] = [
+const LABELS: [&str; 11] = [
     "client_instance_id",
     "client_id",
     "client_software_name",
@@ -56,6 +56,7 @@ const LABELS: [&str; 10] = [
     "client_source_port",
     "listener",
     "way_in",
+    "push_id",
 ];
 
 /// Headers that are the receiver's or the connection's own.

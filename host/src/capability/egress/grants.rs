@@ -25,6 +25,7 @@ enum Host {
     /// With its leading dot.
     Under(String),
     Literal(IpAddr),
+    Any,
 }
 
 impl Grants {
@@ -34,6 +35,12 @@ impl Grants {
         let hosts = http.iter().map(|entry| Granted::parse(entry)).collect::<Result<_, _>>()?;
         let networks = addresses.iter().map(|entry| entry.trim().parse()).collect::<Result<_, _>>()?;
         Ok(Self { hosts, networks })
+    }
+
+    /// Every destination at every address: for an author who tries a receiver at his own desk. No manifest can say it.
+    pub fn everything() -> Self {
+        let everywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("it is a network"));
+        Self { hosts: vec![Granted { host: Host::Any, port: None }], networks: everywhere.into() }
     }
 
     /// Grants nothing.
@@ -67,6 +74,7 @@ impl Host {
         match (self, literal(host)) {
             (Self::Literal(granted), Some(asked)) => *granted == asked,
             (Self::Name(granted), None) => granted == host,
+            (Self::Any, _) => true,
             (Self::Under(suffix), None) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             _ => false,
         }
@@ -76,7 +84,7 @@ impl Host {
         match self {
             Self::Literal(granted) => *granted == address,
             Self::Name(name) => name == "localhost" && address.is_loopback(),
-            Self::Under(_) => false,
+            Self::Under(_) | Self::Any => false,
         }
     }
 }

@@ -130,7 +130,10 @@ impl Receivers {
             }
             Payload::BatchEnd { .. } => self.record_end(payload),
             Payload::PluginPhase { slot, generation, phase, .. } => {
-                self.misconfigured.seen(slot, *generation);
+                // A generation that is only being loaded says nothing about the one that serves.
+                if *phase == "serving" {
+                    self.misconfigured.seen(slot, *generation);
+                }
                 self.phases.get_or_create(&Entered { plugin: slot.clone(), phase }).inc();
             }
             Payload::PluginCrash { slot, cause, .. } => {

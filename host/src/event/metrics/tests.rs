@@ -219,8 +219,7 @@ fn sum(page: &str, name: &str) -> i64 {
 #[test]
 fn misconfigured_holds_until_a_batch_is_taken_or_a_generation_is_new() {
     let said = || Payload::PluginMisconfigured { slot: slot(), reason: "401".into() };
-    let phase =
-        |generation| Payload::PluginPhase { slot: slot(), generation, phase: "starting", reason: String::new() };
+    let phase = |generation| Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: String::new() };
     let gauge = |history: Vec<Payload>| sum(&after(history), "barnabas_plugin_misconfigured");
     assert_eq!(gauge(vec![phase(1)]), 0);
     assert_eq!(gauge(vec![phase(1), said(), ended("unavailable"), phase(1)]), 1);

@@ -92,7 +92,9 @@ fn rest_of_header<'a>(reader: &mut Reader<'a>, flexible: bool) -> Result<Option<
 }
 
 fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malformed> {
-    let body = match head.api {
+    // What is left behind the body is passed over, as Apache's broker does: the frame's length says where the next
+    // request begins, and librdkafka 2.12 leaves three bytes behind a Metadata request for all topics.
+    Ok(match head.api {
         Api::ApiVersions => Body::ApiVersions(api_versions::read(reader, head.version)?),
         Api::Metadata => Body::Metadata(metadata::read(reader, head.version)?),
         Api::FindCoordinator => {
@@ -101,7 +103,5 @@ fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malfor
         }
         Api::GetTelemetrySubscriptions => Body::GetTelemetrySubscriptions(telemetry::read_get(reader)?),
         Api::PushTelemetry => Body::PushTelemetry(telemetry::read_push(reader)?),
-    };
-    reader.finish()?;
-    Ok(body)
+    })
 }

@@ -1,8 +1,7 @@
 //! Kafka's primitive types: read from a slice, written to a buffer.
 //!
 //! A [`Reader`] cannot read past its slice. Counts are checked against the bytes that are left before anybody loops or
-//! allocates; unknown tagged fields are skipped, not kept; what is left over at the end is an error. Nothing here
-//! allocates but the [`Writer`]'s one buffer. `flexible` chooses between the two spellings of lengths: fixed width,
+//! allocates; unknown tagged fields are skipped, not kept. Nothing here allocates but the [`Writer`]'s one buffer. `flexible` chooses between the two spellings of lengths: fixed width,
 //! or a varint of length + 1.
 
 use crate::push::InstanceId;
@@ -20,8 +19,6 @@ pub(crate) enum Malformed {
     Varint(&'static str),
     #[error("{what} announces {count} entries, {left} bytes are left")]
     Count { what: &'static str, count: usize, left: usize },
-    #[error("{0} bytes are left over behind the body")]
-    Trailing(usize),
 }
 
 /// Reads from the front of a slice.
@@ -37,11 +34,6 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
-    }
-
-    /// To be called when all has been read.
-    pub(crate) fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing(self.rest.len())) }
     }
 
     fn fixed<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {

@@ -141,6 +141,16 @@ async fn pipelined_requests_are_answered_in_order() {
     }
 }
 
+/// librdkafka 2.12 asks for all topics with a null array of four bytes, so that three bytes of nothing are left over.
+#[tokio::test]
+async fn bytes_behind_a_body_are_passed_over() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let all_topics = request(3, 12, true, 7, &[0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(correlation(&peer.ask(&all_topics).await), 7);
+    assert_eq!(correlation(&peer.ask(&push_of(10, 8)).await), 8, "the connection goes on");
+}
+
 #[tokio::test]
 async fn two_instances_share_a_connection() {
     let door = Door::open().await;
