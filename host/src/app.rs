@@ -136,10 +136,8 @@ impl App {
 }
 
 /// Ends when the channel says so, or when its sender is gone.
-fn told(mut stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let _ = stopped.wait_for(|stop| *stop).await;
-    }
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Tells receivers of clients that fell silent, until aborted.

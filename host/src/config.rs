@@ -131,7 +131,6 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
         idle: limits.idle.0,
         slow_frame: limits.slow_request.0,
         drain: limits.drain.0,
-        ..listener::kafka::Config::new("", listener.bind)
     };
     config.check().map_err(anyhow::Error::msg)?;
     Ok(config)
@@ -151,7 +150,6 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
         body: limits.slow_request.0,
         idle: limits.idle.0,
         drain: limits.drain.0,
-        ..listener::otlp_http::Config::default()
     })
 }
 

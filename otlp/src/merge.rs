@@ -4,7 +4,7 @@
 //! request, since `MetricsData` and the request have the same only field. Without labels a plain copy. With labels the
 //! `ResourceMetrics` of one push whose resource and schema are the same bytes become one (Java sends one for each
 //! point), so that labels are written once. Everything else is copied as it stands, unknown fields too. Bounded by
-//! [`append_within`]'s limit and by [`WINDOW`]; never decodes, never panics, also on bytes that nobody checked.
+//! [`append_within`]'s limit and by `WINDOW`; never decodes, never panics, also on bytes that nobody checked.
 
 mod group;
 mod resource;

@@ -4,7 +4,7 @@
 //! what prost accepts, unknown fields included, but that ill-formed UTF-8 is counted instead of refused;
 //! [`repair`] mends it in place. Bounded by the bytes and by a nesting of 100. Never builds a struct.
 //!
-//! Each message is a table of its fields, which [`message!`] turns into a loop over keys of one byte.
+//! Each message is a table of its fields, which `message!` turns into a loop over keys of one byte.
 
 mod schema;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::books::Books;
 use barnabas::app::{Addresses, App, Host};
 use barnabas::config::Config;
-use barnabas::config::file::Written;
+use barnabas::config::file::{Protocol, Written};
 use barnabas::config::units::Span;
 use barnabas::plugin::Status;
 use tempfile::TempDir;
@@ -42,9 +42,11 @@ impl Setup {
     /// Loopback listeners on free ports; everything is asked for, ten times a second.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let mut written = Written::default();
-        written.plugins_dir = folder.path().join("plugins.d");
-        written.data_dir = folder.path().join("data");
+        let mut written = Written {
+            plugins_dir: folder.path().join("plugins.d"),
+            data_dir: folder.path().join("data"),
+            ..Written::default()
+        };
         written.admin.bind.set_port(0);
         for listener in &mut written.listeners {
             listener.bind.set_port(0);
@@ -83,6 +85,11 @@ impl Setup {
             "[settings]\nendpoint = {url:?}\nlabels = {labels}\n[grants]\nhttp = [{authority:?}]\n[batch]\nlinger = \"50ms\"\n"
         );
         self.receiver(name, "otlp-http", &rest)
+    }
+
+    /// Where the first listener of a protocol is to listen.
+    pub fn address(&self, protocol: Protocol) -> SocketAddr {
+        self.written.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
     }
 
     /// Where the host's files are.

@@ -72,7 +72,7 @@ fn config(bootstrap: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("client.id", client_id);
     // What a client says of its telemetry is in its debug log; nothing else is set: telemetry is on by default.
-    config.set("debug", "telemetry,broker").set_log_level(RDKafkaLogLevel::Debug);
+    config.set("debug", "telemetry").set_log_level(RDKafkaLogLevel::Debug);
     config
 }
 

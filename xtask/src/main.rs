@@ -83,10 +83,10 @@ fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
     let built = guests::build(project, Which::Plugins, Reach::WhatIsThere)?;
     let guests = &built.first().context("at least one Wasm target was built for")?.folder;
     let mut build = project.cargo();
-    step::run("build the host and the demo", build.args(["build", "--package=barnabas-host", "--bin=barnabas"]))?;
-    let mut demo = project.cargo();
-    demo.args(["run", "--package=barnabas-tests", "--bin=demo", "--"]).args(words);
-    demo.env("BARNABAS_GUESTS", guests).env("BARNABAS", project.target.join("debug/barnabas"));
+    // The whole workspace at once, so that its packages agree on features and nothing is compiled twice.
+    step::run("build the host and the demo", build.args(["build", "--workspace", "--bins"]))?;
+    let mut demo = command(project.target.join("debug/demo"), project);
+    demo.args(words).env("BARNABAS_GUESTS", guests);
     // The demo takes our place, so that Ctrl-C reaches it and its exit status is ours.
     step::become_it(demo)
 }
@@ -94,6 +94,10 @@ fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
 fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
     let reach = reach(&mut words);
     let built = guests::build(project, Which::All, reach)?;
+    let mut build = project.cargo();
+    // Commands and tests together: the tests run the command, with the same features.
+    build.args(["build", "--workspace", "--lib", "--bins", "--tests"]);
+    step::run("build host, commands and tests", &mut build)?;
     let mut first = true;
     for built in &built {
         let mut test = project.cargo();

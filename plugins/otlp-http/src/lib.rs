@@ -1,7 +1,7 @@
 //! Forwards each batch as one request to an OTLP/HTTP endpoint, with who sent what as resource attributes.
 //!
 //! In come batches and the operator's [settings](Settings); out goes `POST` with one `ExportMetricsServiceRequest`;
-//! the answer decides the outcome ([`answer`]). It holds nothing between batches: the host queues and retries. Clients
+//! the answer decides the outcome (module `answer`). It holds nothing between batches: the host queues and retries. Clients
 //! that are gone are not told to the endpoint, since OTLP has no word for it.
 
 #![forbid(unsafe_code)]

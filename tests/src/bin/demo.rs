@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
+use barnabas::config::file::Protocol;
 use barnabas::config::units::Span;
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka::{self, Ear, Said};
@@ -26,22 +27,19 @@ async fn main() -> ExitCode {
     let length = length_from(std::env::args().skip(1));
     let sink = Sink::start().await;
     let setup = setup(&sink);
-    let ports = setup.written.listeners.iter().map(|l| l.bind).collect::<Vec<_>>();
+    let (kafka, otlp) = (setup.address(Protocol::KafkaPlaintext), setup.address(Protocol::OtlpHttp));
     let admin = setup.written.admin.bind;
     let mut host = start_host(&setup);
-    println!(
-        "host:      barnabas serve, Kafka clients on {}, OTLP/HTTP on {}, admin on http://{admin}",
-        ports[0], ports[1]
-    );
+    println!("host:      barnabas serve, Kafka clients on {}, OTLP/HTTP on {}, admin on http://{admin}", kafka, otlp);
     println!("receivers: console (one JSON line a point, into {}),", log_path(&setup).display());
     println!("           otlp-http (forwards to this program's own endpoint, {})", sink.url());
-    println!("clients:   a librdkafka producer and a consumer, told nothing but bootstrap.servers={}", ports[0]);
+    println!("clients:   a librdkafka producer and a consumer, told nothing but bootstrap.servers={}", kafka);
     println!();
-    if !wait_until_ready(ports[0], &mut host).await {
+    if !wait_until_ready(kafka, &mut host).await {
         println!("the host did not start; its log: {}", log_path(&setup).display());
         return ExitCode::FAILURE;
     }
-    let heard = run_clients(&ports[0].to_string(), &sink, length).await;
+    let heard = run_clients(&kafka.to_string(), &sink, length).await;
     stop(host).await;
     let verdict = verdict(&heard, &sink.tally());
     let sample = console_line(&setup);
@@ -135,8 +133,11 @@ async fn run_clients(bootstrap: &str, sink: &Sink, length: Option<Duration>) -> 
             _ = &mut end => break,
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
-        producer.poll(Duration::ZERO);
-        let _ = consumer.poll(Duration::ZERO);
+        // Each poll serves some of what the clients have to say of themselves.
+        for _ in 0..50 {
+            producer.poll(Duration::ZERO);
+            let _ = consumer.poll(Duration::ZERO);
+        }
         if shown.elapsed() >= INTERVAL {
             shown = Instant::now();
             show(started.elapsed(), &ears, &sink.tally());

@@ -1,6 +1,6 @@
 //! One connection's conversation: a request in, its answer out.
 //!
-//! Remembers what the protocol tells once for all that follows: the client's software. Asks [`Intake`] everything that
+//! Remembers what the protocol tells once for all that follows: the client's software. Asks [`Intake`](crate::intake::Intake) everything that
 //! is about telemetry; a fault in there is logged, and told to the client as something it survives.
 
 use std::net::SocketAddr;
