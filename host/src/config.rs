@@ -4,7 +4,6 @@
 
 pub mod file;
 pub mod standard;
-pub mod units;
 pub mod words;
 
 use std::collections::BTreeSet;

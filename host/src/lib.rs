@@ -29,3 +29,4 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod event;
+pub mod units;

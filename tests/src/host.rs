@@ -8,8 +8,8 @@ use crate::books::Books;
 use barnabas::app::{Addresses, App, Host};
 use barnabas::config::Config;
 use barnabas::config::file::{Protocol, Written};
-use barnabas::config::units::Span;
 use barnabas::plugin::Status;
+use barnabas::units::Span;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -105,7 +105,7 @@ impl Setup {
     /// Starts it in this process.
     pub async fn start(self) -> Running {
         // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
-        let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::stderr).try_init();
+        let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
         let app = App::build(Config::mean(&self.written).unwrap()).await.unwrap();
         let (addresses, host) = (app.addresses(), app.host());
         let (stop, stopped) = oneshot::channel();

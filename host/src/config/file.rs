@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Size, Span};
+use crate::units::{Size, Span};
 
 /// The whole file. An empty one is valid.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -4,7 +4,6 @@
 //! plugin's name is the file's. Reads this one file and follows nothing it names.
 
 mod file;
-mod units;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use barnabas::config::file::Protocol;
-use barnabas::config::units::Span;
+use barnabas::units::Span;
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka::{self, Ear, Said};
 use barnabas_tests::sink::{Sink, Tally};

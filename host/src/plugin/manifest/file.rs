@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{Manifest, units};
+use super::Manifest;
 use crate::capability::egress::Grants;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
 use crate::plugin::limits::Limits;
+use crate::units;
 
 /// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
 const KEYS: [(&str, &[&str]); 5] = [
@@ -165,7 +166,7 @@ fn slot(batch: BatchTable, queue: QueueTable, want: BTreeMap<String, String>) ->
         batch_pushes,
         batch_bytes,
         linger: match batch.linger {
-            Some(text) => units::duration(&text).and_then(no_longer).map_err(at("batch.linger"))?,
+            Some(text) => text.parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at("batch.linger"))?,
             None => default.linger,
         },
         max_bytes: size("queue.bytes", queue.bytes, default.max_bytes, (batch_bytes, usize::MAX))?,
@@ -179,7 +180,7 @@ fn size(key: &'static str, written: Option<Size>, default: usize, range: (usize,
     let bytes = match written {
         None => default,
         Some(Size::Bytes(bytes)) => bytes,
-        Some(Size::Text(text)) => units::size(&text).map_err(at(key))?,
+        Some(Size::Text(text)) => text.parse::<units::Size>().map_err(at(key))?.0,
     };
     within(key, bytes, range)
 }
@@ -194,7 +195,7 @@ fn within(key: &'static str, value: usize, (least, most): (usize, usize)) -> Res
 
 fn time(key: &'static str, written: Option<String>, default: Duration) -> Result<Duration, String> {
     let Some(text) = written else { return Ok(default) };
-    let time = units::duration(&text).and_then(no_longer).map_err(at(key))?;
+    let time = text.parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at(key))?;
     if time.is_zero() {
         return Err(format!("`{key}` is 0; without any time nothing can run"));
     }

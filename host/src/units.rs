@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const SIZES: [(&str, u64); 7] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
+const SIZES: [(&str, u64); 9] = [
+    ("", 1),
     ("B", 1),
+    ("kB", 1_000),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
 ];
-/// Milliseconds.
-const SPANS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+/// In milliseconds.
+const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
 /// A number of bytes: an integer, or text with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +27,24 @@ pub struct Size(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-/// Number and factor of `text`, by the first unit that fits.
-fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    units.iter().find_map(|(unit, factor)| {
-        let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-        number.checked_mul(*factor)
-    })
+/// Number and factor of `text`.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
+    if let Ok(whole) = number.parse::<u64>() {
+        return whole.checked_mul(*scale);
+    }
+    let value = number.parse::<f64>().ok()? * *scale as f64;
+    (value.is_finite() && value < 1e15).then_some(value.round() as u64)
 }
 
 impl std::str::FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bytes = text.parse().ok().or_else(|| parse(text, &SIZES)).and_then(|n| usize::try_from(n).ok());
+        let bytes = scaled(text, &SIZES).and_then(|n| usize::try_from(n).ok());
         bytes
             .map(Self)
             .ok_or_else(|| format!("`{text}` is not a size: write bytes as a number, or for example \"64MiB\""))
@@ -48,7 +55,7 @@ impl std::str::FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let millis = parse(text, &SPANS);
+        let millis = scaled(text, &TIMES);
         millis
             .map(|ms| Self(Duration::from_millis(ms)))
             .ok_or_else(|| format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""))
@@ -58,8 +65,8 @@ impl std::str::FromStr for Span {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as u64;
-        let whole = SIZES.iter().filter(|(unit, _)| unit.ends_with("iB"));
-        match whole.into_iter().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
+        let mut whole = SIZES.iter().rev().filter(|(unit, _)| unit.ends_with("iB"));
+        match whole.find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor)) {
             Some((unit, factor)) => write!(f, "{}{unit}", bytes / factor),
             None => write!(f, "{bytes}B"),
         }
@@ -138,5 +145,27 @@ mod tests {
         assert!("64 elephants".parse::<Size>().unwrap_err().contains("64MiB"));
         assert!("soon".parse::<Span>().unwrap_err().contains("100ms"));
         assert!("18446744073709551615GiB".parse::<Size>().is_err(), "an overflow is no size");
+    }
+
+    fn bytes(text: &str) -> Result<usize, String> {
+        text.parse::<Size>().map(|size| size.0)
+    }
+
+    fn time(text: &str) -> Result<Duration, String> {
+        text.parse::<Span>().map(|span| span.0)
+    }
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("1.5 kB"), Ok(1_500));
+        assert_eq!(bytes("65536"), Ok(65_536));
+        assert_eq!(time("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(time("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(time("15 m"), Ok(Duration::from_secs(900)));
+        for bad in ["", "MiB", "-1", "1 parsec", "1e9", "99999999999999999999", "18446744073709551615GiB", "1.2.3s"] {
+            assert!(bytes(bad).is_err() && time(bad).is_err(), "{bad}");
+        }
+        assert!(time("5").unwrap_err().contains("30s"), "a duration has a unit");
     }
 }
