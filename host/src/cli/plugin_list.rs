@@ -79,8 +79,8 @@ fn join(plugins: &mut BTreeMap<String, Value>, status: &Value) {
     }
 }
 
-const HEADINGS: [&str; 9] =
-    ["name", "state", "generation", "digest", "instances", "queued", "delivered", "given up", "memory"];
+const HEADINGS: [&str; 10] =
+    ["name", "state", "generation", "digest", "instances", "queued", "delivered", "given up", "cpu", "memory"];
 
 fn row(name: &str, plugin: &Value) -> Vec<String> {
     let at = |path: &str| plugin.pointer(path);
@@ -98,6 +98,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
         count("/running/queue/ledger/queued/pushes"),
         count("/running/queue/ledger/delivered/pushes"),
         at("/running").map_or_else(|| "-".into(), |_| given_up.iter().map(|p| sum(at(p))).sum::<u64>().to_string()),
+        at("/running/serving/cpu_seconds").and_then(Value::as_f64).map_or_else(|| "-".into(), |s| format!("{s:.3} s")),
         number("/running/serving/memory_peak").map_or_else(|| "-".into(), |n| size(usize::try_from(n).unwrap_or(0))),
     ]
 }
@@ -111,6 +112,6 @@ fn sum(causes: Option<&Value>) -> u64 {
 /// The one sentence that an operator should read first.
 fn trouble(plugin: &Value) -> Option<&str> {
     let places =
-        ["/wanted/problem", "/running/failure", "/running/serving/misconfigured", "/running/serving/last_error"];
+        ["/wanted/problem", "/running/failure", "/running/serving/misconfigured", "/running/serving/last_error/text"];
     places.iter().find_map(|place| plugin.pointer(place)?.as_str())
 }

@@ -36,8 +36,10 @@ pub struct Snapshot {
     /// Lanes that wait after a failure.
     pub waiting_lanes: usize,
     /// How long the oldest queued push has been here.
+    #[serde(rename = "oldest_seconds", serialize_with = "crate::units::maybe_seconds")]
     pub oldest: Option<Duration>,
     /// How long until the first waiting lane is tried again.
+    #[serde(rename = "next_retry_seconds", serialize_with = "crate::units::maybe_seconds")]
     pub next_retry: Option<Duration>,
     /// Notices of departed clients that wait.
     pub notices: usize,

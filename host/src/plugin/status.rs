@@ -50,6 +50,7 @@ pub struct Serving {
     /// Version of the contract it speaks.
     pub contract: Option<String>,
     /// Since when.
+    #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub since: SystemTime,
     /// How many instances there should be.
     pub instances: usize,

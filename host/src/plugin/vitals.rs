@@ -31,6 +31,7 @@ pub struct Words {
 #[derive(Clone, Debug, Serialize)]
 pub struct LastError {
     /// When.
+    #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub at: SystemTime,
     /// In words.
     pub text: String,
@@ -40,6 +41,7 @@ pub struct LastError {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reading {
     /// CPU time of all calls.
+    #[serde(rename = "cpu_seconds", serialize_with = "crate::units::seconds")]
     pub cpu: Duration,
     /// The most bytes that one instance ever had.
     pub memory_peak: usize,
