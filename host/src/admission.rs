@@ -15,6 +15,7 @@ mod instance;
 mod pace;
 mod refusal;
 mod rule;
+mod subscription;
 mod table;
 
 #[cfg(test)]
@@ -23,8 +24,7 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::intake::{ConnectionId, Subscription};
-use crate::push::{Client, Codec, Departed, GoneReason, InstanceId, Push};
+use crate::push::{Client, Codec, ConnectionId, Departed, GoneReason, InstanceId, Push};
 use answer::Answers;
 use instance::Instance;
 use table::Table;
@@ -32,6 +32,7 @@ use table::Table;
 pub use config::Config;
 pub use refusal::Refusal;
 pub use rule::{MatchKey, SubscriptionRule};
+pub use subscription::Subscription;
 
 /// A push that may go on to decode.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! What a door cannot know is `None`, never invented. Nothing here knows Kafka's framing or OTLP.
 
 mod codec;
+mod connection;
 mod id;
 pub mod sample;
 
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 pub use codec::Codec;
+pub use connection::ConnectionId;
 pub use id::{InstanceId, PushId};
 
 /// Which door a push came through. Text form: `kafka`, `otlp-http`, `embedder`, `sample`.

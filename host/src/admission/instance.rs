@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answer::{Answer, Answers};
 use super::pace::Pace;
 use super::{Known, Refusal, id};
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 use crate::push::{Client, Codec, Departed, GoneReason, InstanceId, Push};
 
 /// One entry of the table.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use lru::LruCache;
 
 use super::instance::Instance;
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 use crate::push::InstanceId;
 
 /// Connections remembered for one client; ids are not secret, so there must be an end.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
 macro_rules! topics {

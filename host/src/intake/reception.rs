@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::door::DoorBook;
-use super::{ConnectionId, DoorLedger, Intake, Receipt, Subscription};
-use crate::admission::{Admission, Admitted, Refusal};
+use super::{DoorLedger, Intake, Receipt};
+use crate::admission::{Admission, Admitted, Refusal, Subscription};
 use crate::decode::{Decoded, Decoder, IdentityRule};
 use crate::dispatch::Dispatch;
 use crate::event::{Events, Payload, Topic};
-use crate::push::{Client, Departed, GoneReason, Push, WayIn};
+use crate::push::{Client, ConnectionId, Departed, GoneReason, Push, WayIn};
 
 /// Where every door's pushes come together. Shared by all doors of the host.
 pub struct Reception {

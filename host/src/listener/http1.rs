@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 use crate::event::{Events, Payload, Topic};
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 
 /// Most bytes of a request's head.
 const HEAD_BYTES: usize = 32 * 1024;

@@ -35,8 +35,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::event::Events;
-use crate::intake::{ConnectionId, Intake};
+use crate::intake::Intake;
 use crate::listener::budget::Budget;
+use crate::push::ConnectionId;
 use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};

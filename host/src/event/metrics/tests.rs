@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::{Payload, Term};
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
 fn slot() -> Arc<str> {

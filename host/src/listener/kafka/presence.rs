@@ -13,7 +13,7 @@ use super::Shared;
 use super::frame::BadLength;
 use super::request::Unanswerable;
 use crate::event::{Payload, Topic};
-use crate::intake::ConnectionId;
+use crate::push::ConnectionId;
 
 /// How a connection ended.
 #[derive(Debug)]

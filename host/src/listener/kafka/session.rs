@@ -15,8 +15,8 @@ use super::request::{self, Body, Head, Request, Unanswerable};
 use super::{Shared, advertise, api_versions, find_coordinator, metadata, telemetry};
 use crate::admission::Refusal;
 use crate::event::{Payload, Topic};
-use crate::intake::ConnectionId;
 use crate::listener::budget::Hold;
+use crate::push::ConnectionId;
 use crate::push::{Client, InstanceId, Push, WayIn};
 
 /// From this size on a push is handed over on a thread that may take its time.

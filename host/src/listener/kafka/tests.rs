@@ -17,8 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::admission::Refusal;
+use crate::admission::Subscription;
 use crate::event::{Listening, Payload, Topic};
-use crate::intake::{Receipt, Subscription};
+use crate::intake::Receipt;
 use crate::push::{Client, Codec, InstanceId, Push};
 
 fn unhex(text: &str) -> Vec<u8> {

@@ -12,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::admission::Refusal;
-use crate::intake::{ConnectionId, Subscription};
+use crate::admission::Subscription;
+use crate::push::ConnectionId;
 use crate::push::WayIn;
 
 /// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
