@@ -7,6 +7,27 @@
 //! ```
 //!
 //! ARCHITECTURE.md has the map and what each room never does.
+//!
+//! # Embedding
+//!
+//! A broker or proxy written in Rust builds an [`app::App`], runs it on its own runtime, and hands pushes over itself:
+//!
+//! ```no_run
+//! use barnabas::app::App;
+//! use barnabas::config::Config;
+//! use barnabas::intake::{Intake as _, Receipt};
+//! use barnabas::push::Push;
+//!
+//! # async fn example(push: Push) -> anyhow::Result<()> {
+//! let (_, config) = Config::load(None)?;
+//! let app = App::build(config).await?;
+//! let host = app.host();
+//! tokio::spawn(app.run(std::future::pending()));
+//! // Checked, queued for each receiver that wants it, and never waited for.
+//! let receipt: Receipt = host.reception.deliver(push)?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod push;
 

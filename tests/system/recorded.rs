@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use barnabas::push::InstanceId;
+use barnabas::intake::{Intake as _, Receipt};
+use barnabas::push::sample::Sample;
+use barnabas::push::{InstanceId, Push, WayIn};
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::Sink;
@@ -54,5 +56,17 @@ async fn a_terminating_push_ends_an_instance_and_only_that() {
     let again = client.subscribe(InstanceId::NIL).await.unwrap();
     assert_ne!(again.instance, subscribed.instance);
     assert_eq!(client.push(&again, vector.codec, &vector.wire, false).await, Some(0));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedder_hands_pushes_over_by_a_call() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    let push = Push { way_in: WayIn::Embedder, ..Sample::Librdkafka.push() };
+    let id = push.client.instance_id.unwrap().to_string();
+    assert_eq!(host.host.reception.deliver(push), Ok(Receipt::Accepted(1)));
+    let tally = barnabas_tests::eventually("the embedder's push", Duration::from_secs(20), || sink.tally().remove(&id)).await;
+    assert_eq!((tally.points, tally.pushes.len()), (15, 1));
     host.stop().await;
 }
