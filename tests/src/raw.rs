@@ -85,6 +85,11 @@ impl RawClient {
     {
         let frame = self.frame(key, version, request);
         self.send(&frame).await.ok()?;
+        self.answer(version).await
+    }
+
+    /// The answer to the newest request.
+    async fn answer<A: Decodable + HeaderVersion>(&mut self, version: i16) -> Option<A> {
         let mut answer = self.receive().await?;
         let header = ResponseHeader::decode(&mut answer, A::header_version(version)).unwrap();
         assert_eq!(header.correlation_id, self.correlation, "answers come in order");
@@ -115,14 +120,25 @@ impl RawClient {
 
     /// PushTelemetry; gives the error code, or `None` when the host has closed.
     pub async fn push(&mut self, to: &Subscribed, codec: Codec, metrics: &[u8], terminating: bool) -> Option<i16> {
+        let frame = self.push_frame(to, codec, metrics, terminating);
+        self.send(&frame).await.ok()?;
+        self.push_answer().await
+    }
+
+    /// The frame of a push, to be sent when the test likes.
+    pub fn push_frame(&mut self, to: &Subscribed, codec: Codec, metrics: &[u8], terminating: bool) -> Bytes {
         let request = PushTelemetryRequest::default()
             .with_client_instance_id(uuid(to.instance))
             .with_subscription_id(to.id)
             .with_terminating(terminating)
             .with_compression_type(codec.id())
             .with_metrics(Bytes::copy_from_slice(metrics));
-        let answer: PushTelemetryResponse = self.ask(ApiKey::PushTelemetry, 0, &request).await?;
-        Some(answer.error_code)
+        self.frame(ApiKey::PushTelemetry, 0, &request)
+    }
+
+    /// The error code of a push that was sent.
+    pub async fn push_answer(&mut self) -> Option<i16> {
+        Some(self.answer::<PushTelemetryResponse>(0).await?.error_code)
     }
 }
 

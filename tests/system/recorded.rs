@@ -66,7 +66,8 @@ async fn an_embedder_hands_pushes_over_by_a_call() {
     let push = Push { way_in: WayIn::Embedder, ..Sample::Librdkafka.push() };
     let id = push.client.instance_id.unwrap().to_string();
     assert_eq!(host.host.reception.deliver(push), Ok(Receipt::Accepted(1)));
-    let tally = barnabas_tests::eventually("the embedder's push", Duration::from_secs(20), || sink.tally().remove(&id)).await;
+    let tally =
+        barnabas_tests::eventually("the embedder's push", Duration::from_secs(20), || sink.tally().remove(&id)).await;
     assert_eq!((tally.points, tally.pushes.len()), (15, 1));
     host.stop().await;
 }

@@ -1,7 +1,5 @@
 //! Ending on purpose, and by force.
 
-use std::time::Duration;
-
 use barnabas::push::InstanceId;
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
@@ -33,8 +31,8 @@ async fn a_request_that_was_read_is_answered_before_its_connection_ends() {
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "late").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
-    let asking = tokio::spawn(async move { client.push(&subscribed, vector.codec, &vector.wire, false).await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let push = client.push_frame(&subscribed, vector.codec, &vector.wire, false);
+    client.send(&push).await.unwrap();
     host.stop().await;
-    assert_eq!(asking.await.unwrap(), Some(0));
+    assert_eq!(client.push_answer().await, Some(0));
 }
