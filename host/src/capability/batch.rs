@@ -36,6 +36,8 @@ pub const FACTS: [&str; 11] = [
 /// Most bytes of a request made for a guest. Labels are written once per distinct resource, of which a push that means
 /// harm may have very many.
 const MAX_REQUEST: usize = 64 << 20;
+/// Most labels of one request: their cost grows with their square, and no call can be interrupted in here.
+const MAX_LABELS: usize = 2 * FACTS.len();
 /// Room kept for the labels of one push.
 const LABEL_ROOM: usize = 256;
 
@@ -62,6 +64,9 @@ impl LentBatch {
 
     /// All pushes as one `ExportMetricsServiceRequest`, labelled.
     pub fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
+        if labels.len() > MAX_LABELS {
+            return Err(format!("{} labels are asked for; there may be {MAX_LABELS}", labels.len()));
+        }
         if let Some(label) = labels.iter().find(|l| !FACTS.contains(&l.fact.as_str())) {
             return Err(format!("no fact is called `{}`; there are: {}", label.fact, FACTS.join(", ")));
         }

@@ -88,6 +88,8 @@ impl LogSink {
             let whole = text.len();
             text.truncate(text.floor_char_boundary(LINE_BYTES));
             text.push_str(&format!("… (cut, {whole} bytes)"));
+            // The ring counts what a line holds, so no line may keep room for what was cut.
+            text.shrink_to_fit();
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         let text = printable(text);

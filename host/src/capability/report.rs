@@ -36,6 +36,7 @@ impl Report {
 /// What a guest says, as people are shown it: one line of at most 4 KiB, without terminal commands.
 pub fn sentence(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(TEXT_BYTES));
+    text.shrink_to_fit();
     if text.contains(char::is_control) {
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         text = text.chars().map(plain).collect();

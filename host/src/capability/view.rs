@@ -22,8 +22,18 @@ impl wit::Host for State {
     }
 }
 
+/// Most bytes of a push that is decoded: its records take up to some 200 times as much of the host's memory, which no
+/// limit of the guest counts.
+const MAX_BYTES: usize = 1 << 20;
+
 /// The message as records.
 pub fn decode(bytes: &[u8]) -> Result<Vec<wit::ResourceMetrics>, String> {
+    if bytes.len() > MAX_BYTES {
+        return Err(format!(
+            "a push of {} bytes is not decoded here (the most is {MAX_BYTES}); ask for its bytes",
+            bytes.len()
+        ));
+    }
     let data = otlp::MetricsData::decode(bytes).map_err(|error| format!("not OTLP metrics: {error}"))?;
     Ok(each(data.resource_metrics, resource))
 }

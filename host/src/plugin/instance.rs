@@ -92,7 +92,7 @@ impl Instance {
         let (result, started) = instance.meter.run(allowance, allowance, start).await;
         let result = result.map_err(|halt| StartError::Broke(instance.broken(halt)))?;
         result.map_err(|reason| StartError::Refused(sentence(reason)))?;
-        let asked = instance.accepts(blueprint.limits.start.saturating_sub(started.wall)).await?;
+        let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
         instance.store.data_mut().report.take();
         Ok((instance, sum([instantiated, started, asked])))
     }

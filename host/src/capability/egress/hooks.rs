@@ -12,6 +12,12 @@ type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Ending), Error>> + Send>;
 
 impl WasiHttpHooks for Egress {
+    /// Two of these are kept for each body that a guest writes, sent or not, and it may have as many bodies as handles:
+    /// with the default of 1 MiB that would be gigabytes which no limit counts.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        16 << 10
+    }
+
     /// Runs on the guests' runtime, in a task that ends with the store of the guest that asked.
     fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Ending) -> Sending {
         let egress = self.clone();
