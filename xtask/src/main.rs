@@ -101,10 +101,11 @@ fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
     let mut first = true;
     for built in &built {
         let mut test = project.cargo();
-        // What does not load guests need not run again for the second target.
-        let packages = if first { "--workspace" } else { "--package=barnabas-tests" };
-        test.args(["test", packages]).args(&words).env("BARNABAS_GUESTS", &built.folder);
-        step::run(&format!("cargo test {packages}, guests of {}", built.target.triple()), &mut test)?;
+        // What does not load guests need not run again for the second target. Always the whole workspace, so that the
+        // features agree and nothing is compiled again.
+        let which: &[&str] = if first { &["--workspace"] } else { &["--workspace", "--test=system"] };
+        test.arg("test").args(which).args(&words).env("BARNABAS_GUESTS", &built.folder);
+        step::run(&format!("cargo test {}, guests of {}", which.join(" "), built.target.triple()), &mut test)?;
         first = false;
     }
     println!("all tests passed, with guests of {}", guests::names(&built));

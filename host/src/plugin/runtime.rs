@@ -10,6 +10,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Under the default of 0, above batch work: guests give way to the request path and to nothing else.
 const NICENESS: i32 = 5;
+/// The least priority that there is.
+const LOWEST: i32 = 19;
 /// Polls between two looks at timers and sockets. Tokio's own 61 would let busy guests, each polled for up to one tick
 /// at a time, hold every timer of this runtime for more than half a second.
 const POLLS_PER_DRIVER_TURN: u32 = 3;
@@ -49,9 +51,15 @@ impl Drop for Owned {
     }
 }
 
+/// Below whatever priority the host itself was given.
+fn lower(own: i32) -> i32 {
+    own.saturating_add(NICENESS).min(LOWEST)
+}
+
 fn renice() {
     // On Linux, process 0 with PRIO_PROCESS is the calling thread.
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+    let own = rustix::process::getpriority_process(None).unwrap_or(0);
+    if let Err(error) = rustix::process::setpriority_process(None, lower(own)) {
         tracing::debug!("guest threads keep their priority: {error}");
     }
 }
@@ -66,7 +74,7 @@ mod tests {
         let own = rustix::process::getpriority_process(None).unwrap();
         let theirs = runtime.handle().spawn(async { rustix::process::getpriority_process(None).unwrap() });
         let theirs = runtime.handle().block_on(theirs).unwrap();
-        assert_eq!(theirs, NICENESS.max(own));
+        assert_eq!(theirs, lower(own));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 }
