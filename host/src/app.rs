@@ -85,7 +85,12 @@ impl App {
         let host = Host { reception, dispatch, plugins, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
-        host.plugins.load_dir(&config.plugins_dir).await;
+        for result in host.plugins.load_dir(&config.plugins_dir).await {
+            // Without a slot telemetry is not offered, and clients that look once would fall silent for good.
+            if let (Err(problem), None) = (result.outcome, host.dispatch.slot(&result.name)) {
+                anyhow::bail!(problem);
+            }
+        }
         let budget = Budget::new(config.request_bytes);
         Ok(Self { kafka, otlp, admin, budget, host, drain: config.drain, _listening: listening })
     }

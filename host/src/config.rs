@@ -170,6 +170,13 @@ fn identity(written: &OtlpIdentity) -> IdentityRule {
 
 fn admission(written: &Written) -> Result<admission::Config> {
     let rules = written.subscriptions.iter().map(|subscription| {
+        // As with Kafka's own broker, clients would push every five minutes all the same.
+        ensure!(
+            subscription.interval.0 <= Duration::from_secs(300),
+            "subscription `{}`: `interval` is {}: the most that has an effect is 5m",
+            subscription.name,
+            subscription.interval
+        );
         let matches: Vec<_> = subscription.matches.clone().into_iter().collect();
         let interval = u64::try_from(subscription.interval.0.as_millis()).unwrap_or(u64::MAX);
         admission::SubscriptionRule::new(&subscription.name, subscription.metrics.clone(), Some(interval), &matches)
@@ -180,6 +187,8 @@ fn admission(written: &Written) -> Result<admission::Config> {
         delta: written.temporality == WrittenTemporality::Delta,
         max_wire: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
         capacity: written.limits.clients,
+        // Every client takes the empty prefix for everything; franz-go and Dekaf take `*` for a name.
+        all_as_empty_prefix: true,
         ..admission::Config::default()
     })
 }

@@ -8,7 +8,7 @@ mod reception;
 use std::sync::Arc;
 
 use crate::admission::{Refusal, Subscription};
-use crate::push::{Client, ConnectionId, Push};
+use crate::push::{Client, ConnectionId, Push, WayIn};
 
 pub use door::DoorLedger;
 pub use reception::Reception;
@@ -37,6 +37,9 @@ pub trait Intake: Send + Sync + 'static {
 
     /// Takes a push that its door has admitted itself (doors without subscriptions): decode, dispatch.
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal>;
+
+    /// Counts a push that its door had to refuse unread.
+    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal);
 
     /// The connection is closed.
     fn disconnected(&self, connection: ConnectionId);

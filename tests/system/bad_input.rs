@@ -118,3 +118,12 @@ async fn a_half_open_request_is_ended_and_an_idle_connection_is_not() {
     idle.api_versions("librdkafka").await;
     host.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_above_the_frame_cap_is_in_the_doors_ledger() {
+    let host = with_taker().await;
+    assert_eq!(pushed(&host, Codec::None, &vec![0; 3 << 20]).await, Some(118));
+    let ledger = host.host.reception.ledger();
+    assert_eq!((ledger.received, ledger.refused.get("too_large")), (1, Some(&1)));
+    host.stop().await;
+}

@@ -29,6 +29,7 @@ fn wrong_settings_are_refused_with_place_and_remedy() {
         ("node_id = 1", ["b.toml:1", "did you mean `node-id`"]),
         ("[limits]\npush-bytes = \"1 elephant\"", ["b.toml:2", "64MiB"]),
         ("[[subscription]]\nname = \"a\"\nmetrics = []\ninterval = \"1ms\"", ["subscription `a`", "100"]),
+        ("[[subscription]]\nname = \"a\"\nmetrics = []\ninterval = \"30m\"", ["subscription `a`", "5m"]),
         ("[[subscription]]\nname = \"a\"\nmetrics = []\nmatch = { colour = \"red\" }", ["colour", "client_id"]),
         (
             "[[subscription]]\nname = \"a\"\nmetrics = []\nmatch = { client_id = \"(\" }",

@@ -82,3 +82,12 @@ async fn a_start_that_traps_or_spins() {
 async fn an_unknown_key_in_a_manifest() {
     refused(Some(&guest("taker")), "setings = 1\n", &["bad.toml", "setings", "did you mean `settings`"]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_with_an_impossible_name_still_keeps_telemetry_on_offer() {
+    let host = Setup::new().manifest("My_Receiver", "artifact = \"x.wasm\"").start().await;
+    let said = trouble(&host, "misnamed-my-receiver");
+    assert!(said.contains("`My_Receiver` cannot be a plugin's name"), "{said}");
+    assert!(host.host.dispatch.offers());
+    host.stop().await;
+}

@@ -243,8 +243,10 @@ impl Shared {
             Draw::Later(due) => return Some(Err(due)),
         };
         let moves = queue.lend(&mut held);
+        // Made first: whatever a listener of events does, its drop gives everything back.
+        let batch = Batch::new(self.clone(), Lease { generation: share.generation, at: now }, held);
         self.publish(queue, moves, false);
-        Some(Ok(Batch::new(self.clone(), Lease { generation: share.generation, at: now }, held)))
+        Some(Ok(batch))
     }
 
     /// Releases the lock, then tells what was done under it.

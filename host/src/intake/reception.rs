@@ -154,6 +154,12 @@ impl Intake for Reception {
         self.receive(push, departed, Admitted::declared)
     }
 
+    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal) {
+        self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire });
+        self.tell_refusal(&refusal, way_in, client, false);
+        self.book.enter(&Err(refusal));
+    }
+
     fn disconnected(&self, connection: ConnectionId) {
         self.tell_gone(self.admission.disconnected(connection, SystemTime::now()));
     }

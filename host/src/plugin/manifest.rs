@@ -96,5 +96,13 @@ pub fn name(path: &Path) -> Result<Arc<str>, String> {
     ))
 }
 
+/// What a file with an impossible name is called: it is a plugin that was meant, so its slot must stand, or clients
+/// would not be asked for telemetry and those that look once would fall silent.
+pub fn stand_in(path: &Path) -> Arc<str> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
+    format!("misnamed-{}", stem.chars().map(plain).take(NAME_CHARS - 9).collect::<String>()).into()
+}
+
 #[cfg(test)]
 mod tests;

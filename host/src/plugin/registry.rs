@@ -102,9 +102,8 @@ impl Plugins {
         };
         let read: Vec<_> = files.into_iter().map(|file| (Manifest::read(&file), file)).collect();
         for (manifest, file) in &read {
-            if let Ok(name) = manifest::name(file) {
-                self.0.open(&name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
-            }
+            let name = manifest::name(file).unwrap_or_else(|_| manifest::stand_in(file));
+            self.0.open(&name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
         }
         let mut results = Vec::with_capacity(read.len());
         for (manifest, file) in read {
@@ -209,13 +208,8 @@ impl Inner {
     }
 
     fn unloadable(&self, file: PathBuf, problem: String) -> LoadResult {
-        let name = match manifest::name(&file) {
-            Ok(name) => {
-                self.failed(&name, 0, &problem);
-                name
-            }
-            Err(_) => file.file_name().unwrap_or_default().to_string_lossy().into(),
-        };
+        let name = manifest::name(&file).unwrap_or_else(|_| manifest::stand_in(&file));
+        self.failed(&name, 0, &problem);
         LoadResult { name, file, outcome: Err(problem) }
     }
 

@@ -14,7 +14,6 @@ use super::api::{self, Api};
 use super::request::{self, Body, Head, Request, Unanswerable};
 use super::{Shared, advertise, api_versions, find_coordinator, metadata, telemetry};
 use crate::admission::Refusal;
-use crate::event::{Payload, Topic};
 use crate::listener::budget::Hold;
 use crate::push::ConnectionId;
 use crate::push::{Client, InstanceId, Push, WayIn};
@@ -79,26 +78,18 @@ impl Session {
             Body::FindCoordinator => find_coordinator::write(&head),
             Body::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
             Body::PushTelemetry(push) => {
-                let wire = frame.slice_ref(push.metrics);
+                let wire = kept(frame, push.metrics);
                 telemetry::write_push(correlation, self.push(&head, &push, wire, received_at).await)
             }
         };
         Ok(Answer { api: head.api, version: head.version, frame: answer })
     }
 
-    /// Answers a push that was too long to be read. Nobody behind this door hears of it, so it is counted here.
+    /// Answers a push that was too long to be read.
     pub(crate) fn answer_too_large(&self, correlation: i32, len: usize) -> Answer {
         let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
-        let way_in = WayIn::Kafka;
-        self.shared.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: len });
-        self.shared.events.emit(Topic::PushRefused, || Payload::PushRefused {
-            way_in,
-            client: self.client.clone(),
-            code: refusal.code(),
-            reason: refusal.to_string(),
-            subscribing: false,
-        });
         let frame = telemetry::write_push(correlation, error_code(&refusal));
+        self.shared.intake.refused(WayIn::Kafka, len, &self.client, refusal);
         Answer { api: Api::PushTelemetry, version: 0, frame }
     }
 
@@ -213,4 +204,11 @@ fn error_code(refusal: &Refusal) -> i16 {
         Refusal::TooLarge(_) => api::TELEMETRY_TOO_LARGE,
         Refusal::InvalidRecord(_) => api::INVALID_RECORD,
     }
+}
+
+/// What is queued is counted by its own length, so it must not keep a far larger frame alive: tags that nobody knows may
+/// fill one.
+fn kept(frame: &Bytes, metrics: &[u8]) -> Bytes {
+    let spare = frame.len().saturating_sub(metrics.len());
+    if spare > metrics.len().max(1024) { Bytes::copy_from_slice(metrics) } else { frame.slice_ref(metrics) }
 }

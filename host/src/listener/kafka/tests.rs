@@ -20,7 +20,7 @@ use crate::admission::Refusal;
 use crate::admission::Subscription;
 use crate::event::{Listening, Payload, Topic};
 use crate::intake::Receipt;
-use crate::push::{Client, Codec, InstanceId, Push};
+use crate::push::{Client, Codec, InstanceId, Push, WayIn};
 
 fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.chars().collect();
@@ -38,6 +38,7 @@ struct Notebook {
     asked: Mutex<Vec<Arc<Client>>>,
     pushes: Mutex<Vec<(Push, ConnectionId)>>,
     gone: Mutex<Vec<ConnectionId>>,
+    refused: Mutex<Vec<(usize, Refusal)>>,
 }
 
 impl Notebook {
@@ -74,6 +75,10 @@ impl Intake for Notebook {
 
     fn deliver(&self, _: Push) -> Result<Receipt, Refusal> {
         unreachable!("this door has subscriptions")
+    }
+
+    fn refused(&self, _: WayIn, wire: usize, _: &Arc<Client>, refusal: Refusal) {
+        self.refused.lock().unwrap().push((wire, refusal));
     }
 
     fn disconnected(&self, connection: ConnectionId) {

@@ -124,6 +124,29 @@ async fn a_push_above_the_cap_is_too_large_and_the_client_stays() {
     }
     assert_eq!(error_of_push(&peer.ask(&push_of(10, 9)).await), 0);
     assert_eq!(door.notebook.pushes.lock().unwrap().len(), 1);
+    let refused = door.notebook.refused.lock().unwrap();
+    assert_eq!(refused.len(), 3);
+    assert!(refused.iter().all(|(wire, refusal)| *wire > 3 << 20 && refusal.code() == "too_large"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_small_push_does_not_keep_a_large_frame() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let mut frame = push_of(10, 1);
+    // Instead of no tags, one that nobody knows and that fills half a megabyte.
+    frame.pop();
+    frame.extend([1, 0x7f, 0x80, 0x80, 0x20]);
+    frame.resize(frame.len() + (512 << 10), 0);
+    let len = u32::try_from(frame.len() - 4).unwrap();
+    frame.splice(..4, len.to_be_bytes());
+    assert_eq!(error_of_push(&peer.ask(&frame).await), 0);
+    let pushes = door.notebook.pushes.lock().unwrap();
+    let wire = pushes.first().map(|(push, _)| push.wire.clone()).unwrap();
+    drop(pushes);
+    door.notebook.pushes.lock().unwrap().clear();
+    // Alone on its buffer, it can be had back without a copy; of the whole frame it would be a slice.
+    assert_eq!(wire.try_into_mut().map(|buffer| buffer.capacity()), Ok(10));
 }
 
 #[tokio::test]
