@@ -267,3 +267,24 @@ impl HostBatch for State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(labels: usize) -> Result<Vec<u8>, String> {
+        let label = Label { attribute: "a".into(), fact: "node_id".into(), when_absent: true };
+        let empty = LentBatch { deliveries: Arc::default(), gone: Arc::default() };
+        empty.otlp_request(&vec![label; labels])
+    }
+
+    #[test]
+    fn label_cap_obeyed() {
+        assert_eq!(ask(MAX_LABELS), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn label_cap_violated() {
+        assert!(ask(MAX_LABELS + 1).unwrap_err().contains("labels are asked for"));
+    }
+}

@@ -232,6 +232,28 @@ mod tests {
         otlp::AnyValue { value: Some(value) }
     }
 
+    /// A message of exactly so many bytes, all of them in a field that nobody knows.
+    fn of_size(size: usize) -> Vec<u8> {
+        let mut bytes = vec![0x9a, 0x06];
+        let mut rest = size - 2 - 3;
+        for last in [false, false, true] {
+            bytes.push((rest & 0x7f) as u8 | if last { 0 } else { 0x80 });
+            rest >>= 7;
+        }
+        bytes.resize(size, 0);
+        bytes
+    }
+
+    #[test]
+    fn largest_push_obeyed() {
+        assert!(decode(&of_size(MAX_BYTES)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn largest_push_violated() {
+        assert!(decode(&of_size(MAX_BYTES + 1)).unwrap_err().contains("ask for its bytes"));
+    }
+
     #[test]
     fn nested_values_come_as_json() {
         use any_value::Value;
