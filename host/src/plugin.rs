@@ -7,6 +7,7 @@
 
 pub mod artifact;
 pub mod cache;
+pub mod change;
 pub mod digest;
 pub mod engine;
 pub mod generation;

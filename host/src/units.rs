@@ -127,6 +127,21 @@ pub fn seconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S
     serializer.serialize_f64(span.as_secs_f64())
 }
 
+/// For `with`: a duration as seconds, both ways.
+pub mod seconds_number {
+    use super::{Deserialize as _, Deserializer, Duration, Serializer};
+
+    /// As [`super::seconds`].
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        super::seconds(span, serializer)
+    }
+
+    /// Seconds that are no duration are refused.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
 /// For `serialize_with`: likewise, where there may be none.
 pub fn maybe_seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     span.map(|span| span.as_secs_f64()).serialize(serializer)

@@ -1,0 +1,294 @@
+//! What may be asked of a plugin by somebody, and the steps in which it is answered.
+//!
+//! Values only: the admin endpoint and the command read and write them as JSON, the registry acts on them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+use crate::units::Span;
+
+/// Who asks. Its text form stands in the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Nobody: the host starts.
+    Start,
+    /// Somebody who changed a file.
+    File,
+    /// Somebody who sent SIGHUP.
+    Signal,
+    /// Nobody: the host itself, after a candidate failed.
+    Host,
+    /// The program that embeds the host.
+    Embedder,
+    /// A process on this machine, by the admin socket.
+    Socket {
+        /// Of the process.
+        uid: u32,
+        /// Of the process, where the system tells.
+        pid: Option<i32>,
+    },
+    /// Somebody who has the token, by TCP.
+    Token {
+        /// From where.
+        peer: String,
+    },
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("start"),
+            Self::File => f.write_str("file"),
+            Self::Signal => f.write_str("signal"),
+            Self::Host => f.write_str("host"),
+            Self::Embedder => f.write_str("embedder"),
+            Self::Socket { uid, pid: Some(pid) } => write!(f, "uid {uid} (pid {pid})"),
+            Self::Socket { uid, pid: None } => write!(f, "uid {uid}"),
+            Self::Token { peer } => write!(f, "token from {peer}"),
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// A plugin of a name that is not taken.
+    Load(Arc<str>, Wanted, Plan),
+    /// Another generation of a plugin.
+    Swap(Arc<str>, Wanted, Plan),
+    /// A kept generation again; the one before the serving one where none is named.
+    Rollback(Arc<str>, Option<u64>),
+    /// What the manifest wants once more, although it failed or was refused.
+    Retry(Arc<str>, Plan),
+    /// No more batches; pushes wait in the queue.
+    Pause(Arc<str>),
+    /// Batches again.
+    Resume(Arc<str>),
+    /// Gone, with its queue; with `true` its kept state too.
+    Remove(Arc<str>, bool),
+    /// The swap that is under way ends, and the old generation stays.
+    Abort(Arc<str>),
+    /// What the directory of manifests wants, of every plugin.
+    Reconcile,
+}
+
+/// What a plugin is to be. What is not said stays as the manifest has it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Wanted {
+    /// An artifact that was handed over before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// A whole manifest, as TOML. Its `artifact` and `digest` give way to `digest` above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Settings to be added or replaced; `null` removes one.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub settings: Map<String, Value>,
+    /// Destinations to be granted beside those that are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grant_http: Vec<String>,
+}
+
+/// How carefully. What is not said is as the manifest's `[rollout]` has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Plan {
+    /// Whether the candidate is tried on a few pushes before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub self_test: Option<bool>,
+    /// How long it is given copies of real batches; 0 s is not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Span>,
+    /// The share of the lanes it is given first, in percent; 100 is all at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<f64>,
+}
+
+/// The stages of a swap, in their order. Before `Publish` the old generation serves, untouched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The manifest is read, the artifact found and copied.
+    Fetch,
+    /// It is the one that is wanted.
+    Digest,
+    /// It is WebAssembly, and is compiled or found compiled.
+    Compile,
+    /// It speaks the contract and imports nothing unknown.
+    Contract,
+    /// It asks for nothing that is not granted.
+    Grants,
+    /// It starts with its settings.
+    Start,
+    /// It takes a few recent pushes, nothing leaving the host.
+    SelfTest,
+    /// It takes copies of real batches, nothing leaving the host.
+    Shadow,
+    /// It has a share of the lanes.
+    Canary,
+    /// It has all of them.
+    Publish,
+    /// The old generation finishes what it holds.
+    Drain,
+    /// The old generation stops and is freed.
+    Retire,
+}
+
+impl Stage {
+    /// Stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fetch => "fetch",
+            Self::Digest => "digest",
+            Self::Compile => "compile",
+            Self::Contract => "contract",
+            Self::Grants => "grants",
+            Self::Start => "start",
+            Self::SelfTest => "self-test",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+            Self::Publish => "publish",
+            Self::Drain => "drain",
+            Self::Retire => "retire",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One line of the answer. The last is [`Step::Ended`].
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Step {
+    /// A stage is passed.
+    Passed {
+        /// Of which plugin.
+        plugin: String,
+        /// Of which generation.
+        generation: u64,
+        /// Which.
+        stage: Stage,
+        /// How long it took.
+        #[serde(rename = "took_seconds", with = "crate::units::seconds_number")]
+        took: Duration,
+        /// What there is to say about it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// How it stands in the middle of a long stage.
+    News {
+        /// Of which plugin.
+        plugin: String,
+        /// Which.
+        stage: Stage,
+        /// In words.
+        text: String,
+    },
+    /// It is over.
+    Ended(Ending),
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Ending {
+    /// Which plugin; empty for all of them.
+    pub plugin: String,
+    /// In one word.
+    pub verdict: Verdict,
+    /// The generation that serves now.
+    pub serving: Option<u64>,
+    /// Where it ended, unless all stages were passed.
+    pub stage: Option<Stage>,
+    /// One or two sentences: what came of it; after a failure the cause and the remedy.
+    pub message: String,
+    /// What the candidate is granted and asks for, other than the generation before it: `+ …`, `- …`.
+    pub grants: Vec<String>,
+}
+
+/// The outcome in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is as was asked.
+    Done,
+    /// It was so before.
+    Unchanged,
+    /// A stage failed; what served before serves.
+    Failed,
+    /// The candidate was found worse under traffic; what served before serves.
+    RolledBack,
+    /// There was too little to judge it by; what served before serves.
+    Inconclusive,
+    /// Somebody ended it; what served before serves.
+    Aborted,
+}
+
+/// Why nothing was begun.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// In one word, for machines.
+    pub code: RefusedCode,
+    /// One sentence: what, where, and the remedy.
+    pub message: String,
+}
+
+/// See [`Refused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusedCode {
+    /// No plugin of that name.
+    UnknownPlugin,
+    /// There is one of that name.
+    PluginExists,
+    /// No such generation is kept.
+    UnknownGeneration,
+    /// Nothing is under way that could be aborted.
+    NothingUnderWay,
+    /// What was asked cannot be meant.
+    Invalid,
+    /// The files could not be written.
+    Disk,
+    /// The host is ending.
+    Ending,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_read_as_they_are_written() {
+        let steps = [
+            Step::Passed {
+                plugin: "sink".into(),
+                generation: 3,
+                stage: Stage::SelfTest,
+                took: Duration::from_millis(1_500),
+                note: None,
+            },
+            Step::Ended(Ending {
+                plugin: "sink".into(),
+                verdict: Verdict::RolledBack,
+                serving: Some(2),
+                stage: Some(Stage::Canary),
+                message: "it failed".into(),
+                grants: vec!["+ http localhost:4318".into()],
+            }),
+        ];
+        for step in steps {
+            let text = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step, "{text}");
+        }
+    }
+}
