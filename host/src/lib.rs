@@ -50,4 +50,5 @@ pub mod admin;
 pub mod app;
 pub mod config;
 pub mod event;
+pub mod store;
 pub mod units;

@@ -1,0 +1,181 @@
+//! The file: found or made, its format read, and what is wrong with it said in words.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
+
+use super::base::{Base, Source};
+use super::{RECORDS, state};
+
+/// In the data directory.
+const NAME: &str = "barnabas.redb";
+/// `version` → the format of everything else in the file.
+pub(super) const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
+/// The format that this release writes, and the newest that it reads.
+pub(super) const KNOWN: u64 = 1;
+/// Bytes of pages kept in memory; the engine's own default is a gigabyte.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A newer release wrote it. It was not touched.
+    #[error(
+        "{}: was written by a newer release (format {found}, this one knows up to {known}); start that release, or \
+         name another data directory", .path.display()
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// Ours.
+        known: u64,
+    },
+    /// Another host has it open.
+    #[error("{path}: another host uses this data directory; end it, or give each host a directory of its own", path = .0.display())]
+    Locked(PathBuf),
+    /// It is no store, or is one no longer.
+    #[error(
+        "{path}: the store is damaged ({1}); put a copy of it back, or move it away to begin with an empty one",
+        path = .0.display()
+    )]
+    Damaged(PathBuf, String),
+    /// The disk said no: no permission, no space, read-only.
+    #[error("{path}: the store cannot be opened: {1}; make the directory writable", path = .0.display())]
+    Io(PathBuf, #[source] io::Error),
+}
+
+/// Opens the file in this directory.
+pub(super) fn open(data_dir: &Path) -> Result<Base, OpenError> {
+    let path = data_dir.join(NAME);
+    let fail = |error| OpenError::Io(path.clone(), error);
+    fs::create_dir_all(data_dir).map_err(fail)?;
+    let there = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    if there {
+        peek(&path)?;
+    }
+    let file = path.clone();
+    let base = from(&path, Box::new(move || database(&file)))?;
+    if !there {
+        // So that a loss of power does not take the file's name away again.
+        File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
+    }
+    Ok(base)
+}
+
+/// Opens whatever `source` makes, for the first time.
+pub(super) fn from(path: &Path, source: Source) -> Result<Base, OpenError> {
+    let mut found = None;
+    guarded(path, || {
+        let mut database = source()?;
+        // Reads every page: a file that was altered is refused here and not trusted later.
+        database.check_integrity().map_err(redb::Error::from)?;
+        if is_new(&database)? {
+            make(&database)?;
+        }
+        found = Some((state::all_books(&database)?, database));
+        Ok(())
+    })?;
+    Ok(Base::new(path.to_owned(), source, found))
+}
+
+/// One that nobody sees. It is made at the first question.
+pub(super) fn in_memory() -> Base {
+    let source = || {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(InMemoryBackend::new())?;
+        make(&database).map(|()| database)
+    };
+    Base::new("memory".into(), Box::new(source), None)
+}
+
+fn database(path: &Path) -> Result<Database, redb::Error> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?)
+}
+
+#[derive(Debug)]
+enum Trouble {
+    Engine(redb::Error),
+    Newer(u64),
+    Foreign(&'static str),
+}
+
+impl From<redb::Error> for Trouble {
+    fn from(error: redb::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// Reads the format without writing a byte. A file that was not closed cannot be read so; it is mended by being opened,
+/// and its format read then.
+fn peek(path: &Path) -> Result<(), OpenError> {
+    guarded(path, || match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(path) {
+        Err(DatabaseError::RepairAborted) => Ok(()),
+        Err(error) => Err(redb::Error::from(error).into()),
+        Ok(database) => is_new(&database).map(|_| ()),
+    })
+}
+
+/// Whether a database is empty; else it is of a format that can be read.
+fn is_new(database: &impl ReadableDatabase) -> Result<bool, Trouble> {
+    let (tables, version) = format(database)?;
+    match version {
+        None if tables == 0 => Ok(true),
+        // Here, from the second format on, stands how the one before is read.
+        Some(KNOWN) => Ok(false),
+        Some(newer) if newer > KNOWN => Err(Trouble::Newer(newer)),
+        _ => Err(Trouble::Foreign("it names no format of ours")),
+    }
+}
+
+/// How many tables there are, and the format they name.
+fn format(database: &impl ReadableDatabase) -> Result<(usize, Option<u64>), redb::Error> {
+    let read = database.begin_read()?;
+    let tables = read.list_tables()?.count();
+    match read.open_table(FORMAT) {
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok((tables, None)),
+        table => Ok((tables, table?.get("version")?.map(|found| found.value()))),
+    }
+}
+
+fn make(database: &Database) -> Result<(), redb::Error> {
+    let change = database.begin_write()?;
+    change.open_table(FORMAT)?.insert("version", KNOWN)?;
+    change.open_table(RECORDS)?;
+    state::make_tables(&change)?;
+    change.commit()?;
+    Ok(())
+}
+
+/// The engine panics over some kinds of damage; that is damage too.
+fn guarded(path: &Path, act: impl FnOnce() -> Result<(), Trouble>) -> Result<(), OpenError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(result) => result.map_err(|trouble| refusal(path, trouble)),
+        Err(_) => Err(OpenError::Damaged(path.to_owned(), "its pages do not hang together".into())),
+    }
+}
+
+fn refusal(path: &Path, trouble: Trouble) -> OpenError {
+    let path = path.to_owned();
+    match trouble {
+        Trouble::Newer(found) => OpenError::Newer { path, found, known: KNOWN },
+        Trouble::Foreign(words) => OpenError::Damaged(path, words.into()),
+        Trouble::Engine(redb::Error::DatabaseAlreadyOpen) => OpenError::Locked(path),
+        Trouble::Engine(redb::Error::Io(error)) if !short(&error) => OpenError::Io(path, error),
+        Trouble::Engine(error) => OpenError::Damaged(path, error.to_string()),
+    }
+}
+
+/// A file that ends too early is damaged; its disk is well.
+fn short(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
+}
