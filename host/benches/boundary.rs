@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnabas::admission::Admitted;
+use barnabas::capability::Granted;
 use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
 use barnabas::capability::log::{Keep, LogSink};
+use barnabas::capability::state::Shelf;
 use barnabas::decode::{Decoded, Decoder};
 use barnabas::dispatch::{Delivery, Outcome};
 use barnabas::event::Events;
@@ -60,7 +62,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let guest = guest()?;
-    let artifact = Artifact::load(&Engines::new().map_err(|e| e.to_string())?, None, &guest, false)?;
+    let artifact = Artifact::load(&Engines::new().map_err(|e| e.to_string())?, None, &guest, Granted::default())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     println!("ns a push, medians; in brackets the ratio to a bare copy\n");
     let headings: String = MODES.iter().map(|(_, heading)| format!("{heading:>22}")).collect();
@@ -186,6 +188,7 @@ async fn calls(artifact: &Artifact, mode: &str, batches: &[LentBatch]) -> Result
         settings: format!(r#"{{"mode": "{mode}"}}"#).into(),
         limits: Limits { memory: 1 << 30, cpu: Duration::from_secs(60), ..Limits::default() },
         egress: Egress::new("bench".into(), grants, EgressMode::Send, Events::new()),
+        state: Shelf::none(),
         log: Arc::new(LogSink::new("bench".into(), 0, Keep::All)),
     };
     let (mut instance, _) = Instance::start(&blueprint).await.map_err(|error| error.to_string())?;

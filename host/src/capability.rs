@@ -8,6 +8,7 @@ pub mod batch;
 pub mod egress;
 pub mod log;
 pub mod report;
+pub mod state;
 pub mod std_base;
 pub mod view;
 
@@ -15,12 +16,13 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::contract::wit::Receiver;
+use crate::contract::wit::kafka_telemetry::receiver as contract;
 use crate::plugin::limits::{HANDLES, HEADER_BYTES, Limiter};
 
 use egress::Egress;
 use log::Log;
 use report::Report;
+use state::Shelf;
 
 /// What one Store carries: the host's side of one instance. Owned by one task and behind no lock.
 pub struct State {
@@ -34,17 +36,27 @@ pub struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
+    shelf: Shelf,
+}
+
+/// What the operator granted beyond what every receiver has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// Destinations.
+    pub http: bool,
+    /// State that its slot keeps.
+    pub state: bool,
 }
 
 impl State {
     /// For a new instance.
-    pub fn new(limiter: Limiter, log: Log, egress: Egress) -> Self {
+    pub fn new(limiter: Limiter, log: Log, egress: Egress, shelf: Shelf) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADER_BYTES);
         let wasi = std_base::context(&log);
-        Self { table, limiter, report: Report::default(), log, wasi, http, egress }
+        Self { table, limiter, report: Report::default(), log, wasi, http, egress, shelf }
     }
 }
 
@@ -60,11 +72,17 @@ impl WasiHttpView for State {
     }
 }
 
-/// Offers the contract and the WASI that needs no grant; `http` adds what does.
-pub fn link(linker: &mut Linker<State>, http: bool) -> wasmtime::Result<()> {
-    Receiver::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+/// Offers what of the contract and of WASI needs no grant, and what was granted.
+pub fn link(linker: &mut Linker<State>, granted: Granted) -> wasmtime::Result<()> {
+    contract::batches::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    contract::metrics_view::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    contract::log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    contract::report::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    if http {
+    if granted.state {
+        contract::state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    }
+    if granted.http {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     }
     Ok(())

@@ -16,7 +16,11 @@ pub mod wit {
     wasmtime::component::bindgen!({
         path: "../wit",
         world: "receiver",
-        imports: { default: trappable },
+        imports: {
+            // Answered from the disk, so a guest waits for it on its fiber.
+            "kafka-telemetry:receiver/state": async | trappable,
+            default: trappable,
+        },
         exports: { default: async },
         with: {
             "kafka-telemetry:receiver/batches.batch": crate::capability::batch::LentBatch,

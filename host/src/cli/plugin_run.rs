@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use barnabas::admission::Admitted;
 use barnabas::capability::egress::{Captured, EgressMode, Grants};
+use barnabas::capability::state::{Caps, Shelf};
 use barnabas::decode::{self, Decoded, Decoder};
 use barnabas::dispatch::Outcome;
 use barnabas::plugin::engine::Engines;
@@ -18,7 +19,11 @@ use barnabas::plugin::runtime::GuestRuntime;
 use barnabas::plugin::trial::{Report, Trial};
 use barnabas::push::Push;
 use barnabas::push::sample::{self, Sample};
+use barnabas::store::Store;
 use clap::{Args, ValueEnum};
+
+/// More than an operator would grant, since it is gone with the trial.
+const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
 
 /// Flags of `plugin run`.
 #[derive(Args)]
@@ -64,6 +69,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         pushes: vec![Arc::new(payload(push(flags)?)?)],
         egress,
         grants: Arc::new(Grants::everything()),
+        state: Shelf::of(&Store::in_memory(), "trial", STATE).scratch(),
         limits: Limits::default(),
     };
     let report = execute(trial).map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;

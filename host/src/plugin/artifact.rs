@@ -16,7 +16,7 @@ use wasmtime::component::Linker;
 
 use super::cache::{Cache, Code};
 use super::engine::Engines;
-use crate::capability::{self, State};
+use crate::capability::{self, Granted, State};
 use crate::contract::wit::ReceiverPre;
 
 pub use component::Kind;
@@ -38,17 +38,17 @@ pub struct Artifact {
 
 impl Artifact {
     /// Checks, compiles (or finds it compiled) and links. Takes long and much CPU where it has to compile, so call it
-    /// where that does no harm. `http` tells whether destinations are granted.
-    pub fn load(engines: &Engines, cache: Option<&Cache>, bytes: &[u8], http: bool) -> Result<Self, String> {
+    /// where that does no harm. `granted` tells what may be imported.
+    pub fn load(engines: &Engines, cache: Option<&Cache>, bytes: &[u8], granted: Granted) -> Result<Self, String> {
         let (inspection, component) = inspect(bytes);
-        let problems = inspection.problems.iter().cloned().chain(ungranted(&inspection, http));
+        let problems = inspection.problems.iter().cloned().chain(ungranted(&inspection, granted));
         let problems: Vec<_> = problems.collect();
         let Some(component) = component.filter(|_| problems.is_empty()) else {
             return Err(problems.join("; "));
         };
         let code = compiled(engines, cache, &component)?;
-        let on_demand = prelink(&engines.on_demand, &code, http)?;
-        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, &code, http) {
+        let on_demand = prelink(&engines.on_demand, &code, granted)?;
+        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, &code, granted) {
             Ok(pre) => Some(pre),
             Err(error) => {
                 tracing::info!("{}: its instances are made without the pool: {error}", inspection.digest);
@@ -69,13 +69,25 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(fail)
 }
 
-fn ungranted(inspection: &Inspection, http: bool) -> Option<String> {
-    let import = inspection.imports.iter().find(|import| import.class == Class::Granted && !http)?;
-    Some(format!(
-        "it imports `{}`, and no destination is granted; name those it may reach under `[grants]`, \
-         for example http = [\"localhost:4318\"]",
-        import.name
-    ))
+/// What is imported and was not granted, one sentence for each grant that is missing.
+fn ungranted(inspection: &Inspection, granted: Granted) -> impl Iterator<Item = String> {
+    let wants = |state: bool| {
+        let wanted = inspection.imports.iter().filter(|import| import.class == Class::Granted);
+        wanted.map(|import| &import.name).find(|name| imports::is_state(name) == state)
+    };
+    let http = wants(false).filter(|_| !granted.http).map(|name| {
+        format!(
+            "it imports `{name}`, and no destination is granted; name those it may reach under `[grants]`, \
+             for example http = [\"localhost:4318\"]"
+        )
+    });
+    let state = wants(true).filter(|_| !granted.state).map(|name| {
+        format!(
+            "it imports `{name}`, and no state is granted; say how much it may keep under `[grants]`, \
+             for example state = \"1MiB\""
+        )
+    });
+    http.into_iter().chain(state)
 }
 
 fn compiled(engines: &Engines, cache: Option<&Cache>, component: &[u8]) -> Result<Code, String> {
@@ -87,9 +99,9 @@ fn compiled(engines: &Engines, cache: Option<&Cache>, component: &[u8]) -> Resul
     }
 }
 
-fn prelink(engine: &Engine, code: &Code, http: bool) -> Result<ReceiverPre<State>, String> {
+fn prelink(engine: &Engine, code: &Code, granted: Granted) -> Result<ReceiverPre<State>, String> {
     let mut linker = Linker::new(engine);
-    let linked = capability::link(&mut linker, http);
+    let linked = capability::link(&mut linker, granted);
     let component = code.load(engine).map_err(|error| format!("its compiled code does not load: {error:#}"))?;
     linked
         .and_then(|()| linker.instantiate_pre(&component))

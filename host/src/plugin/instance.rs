@@ -20,6 +20,7 @@ use crate::capability::batch::LentBatch;
 use crate::capability::egress::Egress;
 use crate::capability::log::{Log, LogSink};
 use crate::capability::report::{Said, sentence};
+use crate::capability::state::Shelf;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
@@ -38,6 +39,8 @@ pub struct Blueprint {
     pub limits: Limits,
     /// The way out, shared so that instances share its connections.
     pub egress: Egress,
+    /// What its slot keeps for it.
+    pub state: Shelf,
     /// Where lines go.
     pub log: Arc<LogSink>,
 }
@@ -183,7 +186,8 @@ impl Instance {
 /// A Store with every limit set, and the meter that its epoch callback asks.
 fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<Meter>) {
     let limiter = Limiter::new(blueprint.limits.memory);
-    let state = State::new(limiter, Log::new(blueprint.log.clone()), blueprint.egress.clone());
+    let log = Log::new(blueprint.log.clone());
+    let state = State::new(limiter, log, blueprint.egress.clone(), blueprint.state.clone());
     let mut store = Store::new(pre.engine(), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOST_CALL_BYTES);

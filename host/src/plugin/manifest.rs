@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::digest::Digest;
 use super::limits::Limits;
 use crate::capability::egress::Grants;
+use crate::capability::state::Caps;
 use crate::dispatch::SlotConfig;
 
 /// Most bytes of a manifest.
@@ -33,6 +34,8 @@ pub struct Manifest {
     pub settings: Arc<str>,
     /// Destinations and addresses it may reach.
     pub grants: Arc<Grants>,
+    /// What its slot keeps for it; `None` where that is not granted.
+    pub state: Option<Caps>,
     /// Of each instance.
     pub limits: Limits,
     /// How many instances serve at once.

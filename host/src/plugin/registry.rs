@@ -23,11 +23,13 @@ use super::status::{Serving, State, Status};
 use crate::capability::log::Line;
 use crate::dispatch::{Dispatch, Slot, SlotConfig};
 use crate::event::{Events, Payload, Topic};
+use crate::store::{OpenError, Store};
 
 /// What the room is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where compiled code and the host's key are kept; `None` compiles at every start.
+    /// Where compiled code, the host's key and the store are kept; `None` compiles at every start and forgets at every
+    /// end.
     pub data_dir: Option<PathBuf>,
     /// Threads for guests.
     pub guest_threads: usize,
@@ -46,6 +48,7 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     engines: Engines,
     cache: Option<Arc<Cache>>,
+    store: Store,
     guests: GuestRuntime,
     dispatch: Dispatch,
     events: Events,
@@ -76,15 +79,17 @@ pub struct LoadResult {
 }
 
 impl Plugins {
-    /// Makes engines, cache and guest runtime. Runs nothing yet.
+    /// Makes engines, cache, store and guest runtime. Runs nothing yet.
     pub fn new(config: &Config, dispatch: Dispatch, events: Events) -> Result<Self, String> {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
         let cache = config.data_dir.as_deref().and_then(|dir| open_cache(dir, &engines)).map(Arc::new);
+        let store = config.data_dir.as_deref().map_or_else(|| Ok(Store::in_memory()), open_store)?;
         Ok(Self(Arc::new(Inner {
             engines,
             cache,
+            store,
             guests,
             dispatch,
             events,
@@ -262,6 +267,21 @@ fn open_cache(data_dir: &Path, engines: &Engines) -> Option<Cache> {
             tracing::warn!("compiled code is not kept, so every start compiles: {}: {error}", data_dir.display());
         })
         .ok()
+}
+
+/// A disk that says no costs what is remembered and nothing else. A store that is there and cannot be used does not:
+/// to go on without would be to lose it.
+fn open_store(data_dir: &Path) -> Result<Store, String> {
+    match Store::open(data_dir) {
+        Ok(store) => Ok(store),
+        Err(error @ (OpenError::Newer { .. } | OpenError::Locked(_) | OpenError::Damaged(..))) => {
+            Err(error.to_string())
+        }
+        Err(error @ OpenError::Io(..)) => {
+            tracing::error!("state of receivers is kept in memory, and lost when this host ends: {error}");
+            Ok(Store::in_memory())
+        }
+    }
 }
 
 fn unreadable(dir: &Path, error: &io::Error) -> LoadResult {

@@ -13,8 +13,10 @@ use super::engine::Engines;
 use super::instance::Blueprint;
 use super::limits::Limits;
 use crate::admission::Admitted;
+use crate::capability::Granted;
 use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{Keep, LogSink};
+use crate::capability::state::Shelf;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::event::Events;
 use crate::push::{Client, Push, WayIn};
@@ -101,10 +103,11 @@ impl Guest {
     pub(crate) fn blueprint(&self, limits: Limits) -> Blueprint {
         let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
         Blueprint {
-            artifact: Artifact::load(&ENGINES, None, &self.module(), false).unwrap(),
+            artifact: Artifact::load(&ENGINES, None, &self.module(), Granted::default()).unwrap(),
             settings: "{}".into(),
             limits,
             egress: Egress::new("guest".into(), grants, EgressMode::Send, Events::new()),
+            state: Shelf::none(),
             log: Arc::new(LogSink::new("guest".into(), 1, Keep::All)),
         }
     }

@@ -14,10 +14,12 @@ use super::instance::{Blueprint, Instance};
 use super::limits::Limits;
 use super::meter::Usage;
 use super::runtime::GuestRuntime;
+use crate::capability::Granted;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::capability::report::Said;
+use crate::capability::state::Shelf;
 use crate::decode::Payload;
 use crate::dispatch::{Delivery, Outcome};
 use crate::event::Events;
@@ -36,6 +38,8 @@ pub struct Trial {
     pub egress: EgressMode,
     /// Where it may send.
     pub grants: Arc<Grants>,
+    /// What it may keep. Give a [`Shelf::scratch`], and nothing of it stays.
+    pub state: Shelf,
     /// Of the instance.
     pub limits: Limits,
 }
@@ -88,7 +92,8 @@ impl Trial {
         let (engines, bytes) = (engines.clone(), self.artifact);
         // In capture every destination may be asked for, since nothing is reached.
         let http = matches!(self.egress, EgressMode::Capture(_)) || !self.grants.is_empty();
-        let load = move || Artifact::load(&engines, cache.as_deref(), &bytes, http);
+        let granted = Granted { http, state: self.state.is_granted() };
+        let load = move || Artifact::load(&engines, cache.as_deref(), &bytes, granted);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
         let blueprint = Blueprint {
@@ -96,6 +101,7 @@ impl Trial {
             settings: self.settings,
             limits: self.limits,
             egress: Egress::new(self.name.clone(), self.grants, self.egress, Events::new()),
+            state: self.state,
             log: Arc::new(LogSink::new(self.name, 0, Keep::All)),
         };
         let run = offer(blueprint, self.pushes);

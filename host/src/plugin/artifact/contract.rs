@@ -26,6 +26,7 @@ static OURS: LazyLock<Resolve> = LazyLock::new(|| {
         ("log.wit", include_str!("../../../../wit/log.wit")),
         ("metrics-view.wit", include_str!("../../../../wit/metrics-view.wit")),
         ("report.wit", include_str!("../../../../wit/report.wit")),
+        ("state.wit", include_str!("../../../../wit/state.wit")),
         ("world.wit", include_str!("../../../../wit/world.wit")),
     ];
     for (name, text) in files {

@@ -8,7 +8,7 @@ use crate::contract::PACKAGE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// The contract itself.
+    /// The contract itself, less what wants a grant.
     Contract,
     /// Always there: clocks, random, streams.
     Always,
@@ -31,6 +31,8 @@ const ALWAYS: [&str; 8] = [
     "wasi:io/streams",
 ];
 const INERT: [&str; 3] = ["wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+/// The one interface of the contract that wants a grant.
+const STATE: &str = "kafka-telemetry:receiver/state";
 const GRANTED: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
 
 impl Class {
@@ -59,6 +61,9 @@ impl Class {
     /// Of an import by its full name, for example `wasi:http/types@0.2.6`.
     pub fn of(import: &str) -> Self {
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
+        if is_state(name) {
+            return Self::Granted;
+        }
         if name.strip_prefix(PACKAGE).is_some_and(|rest| rest.starts_with('/')) {
             return Self::Contract;
         }
@@ -77,6 +82,11 @@ impl Class {
     }
 }
 
+/// Whether an import, by its full name, is the state of the contract.
+pub(super) fn is_state(import: &str) -> bool {
+    import.split('@').next() == Some(STATE)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +101,7 @@ mod tests {
         assert_eq!(Class::of("wasi:sockets/tcp@0.2.0"), Class::Inert);
         assert_eq!(Class::of("wasi:http/outgoing-handler@0.2.4"), Class::Granted);
         assert_eq!(Class::of("wasi:http/incoming-handler@0.2.4"), Class::Unknown);
+        assert_eq!(Class::of("kafka-telemetry:receiver/state@0.1.0"), Class::Granted);
         assert_eq!(Class::of("env"), Class::Unknown);
     }
 }

@@ -10,6 +10,7 @@ use toml::{Table, Value};
 
 use super::Manifest;
 use crate::capability::egress::Grants;
+use crate::capability::state::Caps;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
 use crate::plugin::limits::Limits;
@@ -18,7 +19,7 @@ use crate::units;
 /// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
 const KEYS: [(&str, &[&str]); 5] = [
     ("", &["artifact", "digest", "settings", "grants", "limits", "batch", "queue", "want"]),
-    ("grants", &["http", "addresses"]),
+    ("grants", &["http", "addresses", "state", "state-keys"]),
     ("limits", &["memory", "cpu", "deadline", "start", "stop", "instances"]),
     ("batch", &["pushes", "bytes", "linger"]),
     ("queue", &["bytes", "pushes"]),
@@ -27,6 +28,9 @@ const MEMORY: (usize, usize) = (64 << 10, 4 << 30);
 const INSTANCES: (usize, usize) = (1, 64);
 const BATCH_PUSHES: (usize, usize) = (1, 10_000);
 const BATCH_BYTES: (usize, usize) = (1, 64 << 20);
+const STATE_BYTES: (usize, usize) = (1, 1 << 30);
+const STATE_KEYS: (usize, usize) = (1, 1_000_000);
+const DEFAULT_STATE_KEYS: usize = 1_000;
 const LONGEST: Duration = Duration::from_secs(3_600);
 const DEFAULT_INSTANCES: usize = 2;
 
@@ -54,6 +58,9 @@ struct GrantsTable {
     http: Vec<String>,
     #[serde(default)]
     addresses: Vec<String>,
+    state: Option<Size>,
+    #[serde(rename = "state-keys")]
+    state_keys: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,6 +113,7 @@ impl Written {
             artifact: file.parent().unwrap_or(Path::new("")).join(artifact),
             digest: self.digest.map(|text| text.parse::<Digest>().map_err(at("digest"))).transpose()?,
             settings: settings(self.settings)?.into(),
+            state: state(self.grants.state, self.grants.state_keys)?,
             grants: Arc::new(Grants::parse(&self.grants.http, &self.grants.addresses).map_err(at("grants"))?),
             limits,
             instances,
@@ -155,6 +163,20 @@ fn limits(written: LimitsTable) -> Result<(Limits, usize), String> {
     };
     let instances = within("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES)?;
     Ok((limits, instances))
+}
+
+fn state(bytes: Option<Size>, keys: Option<usize>) -> Result<Option<Caps>, String> {
+    match (bytes, keys) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => {
+            Err("`grants.state-keys` stands alone; say with it how much may be kept, for example state = \"1MiB\""
+                .into())
+        }
+        (bytes, keys) => Ok(Some(Caps {
+            bytes: size("grants.state", bytes, 0, STATE_BYTES)?,
+            keys: within("grants.state-keys", keys.unwrap_or(DEFAULT_STATE_KEYS), STATE_KEYS)?,
+        })),
+    }
 }
 
 fn slot(batch: BatchTable, queue: QueueTable, want: BTreeMap<String, String>) -> Result<SlotConfig, String> {

@@ -35,6 +35,8 @@ fn everything_can_be_written() {
         nested = { list = [1, 2.5, true] }
         [grants]
         http = ["localhost:4318"]
+        state = "1MiB"
+        state-keys = 10
         [limits]
         memory = "32MiB"
         cpu = "500ms"
@@ -62,9 +64,22 @@ fn everything_can_be_written() {
     assert_eq!(settings, wanted);
     assert_eq!((manifest.limits.memory, manifest.limits.cpu), (32 << 20, Duration::from_millis(500)));
     assert!(!manifest.grants.is_empty());
+    assert_eq!(manifest.state, Some(Caps { bytes: 1 << 20, keys: 10 }));
     let slot = manifest.slot_config();
     assert_eq!((slot.batch_pushes, slot.batch_bytes, slot.linger), (10, 65_536, Duration::ZERO));
     assert_eq!((slot.max_bytes, slot.max_pushes), (1 << 20, 100));
+}
+
+#[test]
+fn state_is_granted_in_bytes() {
+    let state = |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}")).map(|found| found.state);
+    assert_eq!(state(""), Ok(None));
+    assert_eq!(state("state = 4096"), Ok(Some(Caps { bytes: 4096, keys: 1_000 })));
+    assert!(state("state-keys = 1").unwrap_err().contains("`grants.state-keys` stands alone; say with it how much"));
+    assert!(state("state = 0").unwrap_err().contains("`grants.state` is 0; it must be at least 1"));
+    assert!(state("state = \"2GiB\"").unwrap_err().contains("it may be at most 1073741824"));
+    assert!(state("state = 1\nstate-keys = 0").unwrap_err().contains("`grants.state-keys` is 0; it must be"));
+    assert!(state("stat = 1").unwrap_err().contains("did you mean `state`?"));
 }
 
 #[test]

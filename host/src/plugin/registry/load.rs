@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::{Inner, State};
+use crate::capability::Granted;
 use crate::capability::egress::{Egress, EgressMode};
 use crate::capability::log::{Keep, LogSink};
+use crate::capability::state::Shelf;
 use crate::plugin::artifact::{self, Artifact};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
@@ -32,12 +34,13 @@ impl Inner {
 
     /// On a guest thread that may block: it is of lower priority, as compiling should be.
     async fn fetched(&self, manifest: &Manifest) -> Result<Artifact, String> {
-        let (path, digest, http) = (manifest.artifact.clone(), manifest.digest, !manifest.grants.is_empty());
+        let (path, digest) = (manifest.artifact.clone(), manifest.digest);
+        let granted = Granted { http: !manifest.grants.is_empty(), state: manifest.state.is_some() };
         let (engines, cache) = (self.engines.clone(), self.cache.clone());
         let fetch = move || {
             let bytes = artifact::read(&path).map_err(|problem| format!("`artifact`: {problem}"))?;
             expect_digest(digest, &bytes)?;
-            let loaded = Artifact::load(&engines, cache.as_deref(), &bytes, http);
+            let loaded = Artifact::load(&engines, cache.as_deref(), &bytes, granted);
             loaded.map_err(|problem| format!("`artifact` {}: {problem}", path.display()))
         };
         self.guests.handle().spawn_blocking(fetch).await.map_err(|_| "the host broke while it loaded this artifact")?
@@ -50,6 +53,7 @@ impl Inner {
             settings: manifest.settings.clone(),
             limits: manifest.limits.clone(),
             egress: Egress::new(manifest.name.clone(), grants, EgressMode::Send, self.events.clone()),
+            state: manifest.state.map_or_else(Shelf::none, |caps| Shelf::of(&self.store, &manifest.name, caps)),
             log: Arc::new(LogSink::new(manifest.name.clone(), number, Keep::AsHost)),
         }
     }

@@ -219,3 +219,20 @@ async fn a_deadline_ends_a_generation_and_its_work_is_given_back() {
     let ledger = slot.ledger();
     assert_eq!((ledger.in_flight.pushes, ledger.queued.pushes), (0, 1));
 }
+
+#[tokio::test]
+async fn a_store_that_cannot_be_used_ends_the_start_and_a_disk_that_says_no_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |data_dir: &Path| {
+        let config = Config { data_dir: Some(data_dir.to_owned()), guest_threads: 1 };
+        Plugins::new(&config, Dispatch::new(Events::new()), Events::new())
+    };
+    let _first = start(dir.path()).unwrap();
+    assert!(start(dir.path()).err().unwrap().contains("another host uses this data directory"));
+    let other = dir.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("barnabas.redb"), "nonsense").unwrap();
+    assert!(start(&other).err().unwrap().contains("barnabas.redb: the store is damaged"));
+    assert_eq!(fs::read(other.join("barnabas.redb")).unwrap(), b"nonsense");
+    assert!(start(&dir.path().join("barnabas.redb/under")).is_ok(), "no directory can be made there");
+}

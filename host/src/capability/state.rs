@@ -1,0 +1,182 @@
+//! State that the slot keeps: `state` of the contract.
+//!
+//! In: questions and changes of a guest, under the name of its slot. Out: answers from the [`Store`], or in a trial from
+//! an overlay that is forgotten with it. Bounded by the [`Caps`] that the operator granted. The disk is waited for on
+//! threads that may block, never on a guest's; while a guest waits it uses no CPU.
+
+mod scratch;
+
+use std::sync::Arc;
+
+use super::State;
+use crate::contract::wit::kafka_telemetry::receiver::state as wit;
+use crate::store::{Entry, Expected, KEYS_LISTED, Refusal, Store};
+
+pub use crate::store::{Caps, Usage};
+use scratch::Scratch;
+
+/// A slot's state as one receiver sees it. Cheap to clone; clones see the same. Its questions block.
+#[derive(Clone, Default)]
+pub struct Shelf(Behind);
+
+#[derive(Clone, Default)]
+enum Behind {
+    #[default]
+    Nothing,
+    Slot {
+        store: Store,
+        slot: Arc<str>,
+        caps: Caps,
+    },
+    Scratch(Arc<Scratch>),
+}
+
+impl Shelf {
+    /// Not granted: `state` is not linked.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// What the slot of this name keeps, under these caps.
+    pub fn of(store: &Store, slot: &str, caps: Caps) -> Self {
+        Self(Behind::Slot { store: store.clone(), slot: slot.into(), caps })
+    }
+
+    /// For a trial: shows what is there now, and keeps changes in memory, under the same caps, until its last clone is
+    /// gone. Nothing of them reaches the slot.
+    #[must_use]
+    pub fn scratch(&self) -> Self {
+        match self.caps() {
+            Some(caps) => Self(Behind::Scratch(Arc::new(Scratch::over(self.clone(), caps)))),
+            None => Self::none(),
+        }
+    }
+
+    /// Whether there is anything to ask.
+    pub fn is_granted(&self) -> bool {
+        !matches!(self.0, Behind::Nothing)
+    }
+
+    /// Under which caps; `None` where it is not granted.
+    pub fn caps(&self) -> Option<Caps> {
+        match &self.0 {
+            Behind::Nothing => None,
+            Behind::Slot { caps, .. } => Some(*caps),
+            Behind::Scratch(scratch) => Some(scratch.caps()),
+        }
+    }
+
+    /// What is used of the caps now, for status pages. Does not touch the disk.
+    pub fn usage(&self) -> Usage {
+        match &self.0 {
+            Behind::Nothing => Usage::default(),
+            Behind::Slot { store, slot, .. } => store.state_usage(slot),
+            Behind::Scratch(scratch) => scratch.usage(),
+        }
+    }
+
+    /// Below which no version of a trial over it lies.
+    fn floor(&self) -> u64 {
+        match &self.0 {
+            Behind::Nothing | Behind::Slot { .. } => 0,
+            Behind::Scratch(scratch) => scratch.floor(),
+        }
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Entry>, Refusal> {
+        match &self.0 {
+            Behind::Nothing => Err(not_granted()),
+            Behind::Slot { store, slot, .. } => store.state(slot, key),
+            Behind::Scratch(scratch) => scratch.get(key),
+        }
+    }
+
+    /// Puts a value, or deletes the key where there is none, and gives the new version.
+    fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Expected) -> Result<u64, Refusal> {
+        match &self.0 {
+            Behind::Nothing => Err(not_granted()),
+            Behind::Slot { store, slot, caps } => store.change_state((slot, *caps), key, value, expected),
+            Behind::Scratch(scratch) => scratch.change(key, value, expected),
+        }
+    }
+
+    fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Refusal> {
+        match &self.0 {
+            Behind::Nothing => Err(not_granted()),
+            Behind::Slot { store, slot, .. } => store.state_keys(slot, prefix, after, limit),
+            Behind::Scratch(scratch) => scratch.keys(prefix, after, limit),
+        }
+    }
+}
+
+fn not_granted() -> Refusal {
+    Refusal::Unavailable("state is not granted".into())
+}
+
+impl wit::Host for State {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<wit::Entry>, wit::StateError>> {
+        Ok(ask(&self.shelf, move |shelf| shelf.get(&key)).await.map(|found| found.map(Into::into)))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<u64, wit::StateError>> {
+        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, Some(value), Expected::Any)).await)
+    }
+
+    async fn compare_and_set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        expected: Option<u64>,
+    ) -> wasmtime::Result<Result<u64, wit::StateError>> {
+        let expected = expected.map_or(Expected::Absent, Expected::Version);
+        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, Some(value), expected)).await)
+    }
+
+    async fn delete(&mut self, key: String, expected: Option<u64>) -> wasmtime::Result<Result<(), wit::StateError>> {
+        let expected = expected.map_or(Expected::Any, Expected::Version);
+        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, None, expected).map(|_| ())).await)
+    }
+
+    async fn keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<Vec<String>, wit::StateError>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(KEYS_LISTED);
+        Ok(ask(&self.shelf, move |shelf| shelf.keys(&prefix, after.as_deref(), limit)).await)
+    }
+}
+
+/// Asks where blocking does no harm. A guest that is given up meanwhile does not take its change back.
+async fn ask<T: Send + 'static>(
+    shelf: &Shelf,
+    question: impl FnOnce(&Shelf) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, wit::StateError> {
+    let shelf = shelf.clone();
+    let answer = tokio::task::spawn_blocking(move || question(&shelf)).await;
+    answer.unwrap_or_else(|_| Err(Refusal::Unavailable(String::new()))).map_err(Into::into)
+}
+
+impl From<Entry> for wit::Entry {
+    fn from(Entry { value, version }: Entry) -> Self {
+        Self { value, version }
+    }
+}
+
+impl From<Refusal> for wit::StateError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Conflict(there) => Self::Conflict(there.map(Into::into)),
+            Refusal::Full(words) => Self::Full(words),
+            Refusal::InvalidKey(words) => Self::InvalidKey(words),
+            // The store's own words name the host's files, which are no guest's business; the host's log has them.
+            Refusal::Unavailable(_) => {
+                Self::Unavailable("the host's store cannot be used now; its log says why".into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
