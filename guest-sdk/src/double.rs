@@ -96,3 +96,42 @@ pub(crate) mod report {
         testing::keep_report(Report::RejectedPoints(points, reason.to_owned()));
     }
 }
+
+/// `state` of the contract.
+pub(crate) mod state {
+    use crate::testing::state as kept;
+
+    #[derive(Clone, Debug)]
+    pub(crate) struct Entry {
+        pub(crate) value: Vec<u8>,
+        pub(crate) version: u64,
+    }
+
+    #[derive(Clone, Debug)]
+    pub(crate) enum StateError {
+        Conflict(Option<Entry>),
+        Full(String),
+        InvalidKey(String),
+        Unavailable(String),
+    }
+
+    pub(crate) fn get(key: &str) -> Result<Option<Entry>, StateError> {
+        kept::get(key)
+    }
+
+    pub(crate) fn set(key: &str, value: &[u8]) -> Result<u64, StateError> {
+        kept::change(key, Some(value), |_| true)
+    }
+
+    pub(crate) fn compare_and_set(key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, StateError> {
+        kept::change(key, Some(value), |there| there == expected)
+    }
+
+    pub(crate) fn delete(key: &str, expected: Option<u64>) -> Result<(), StateError> {
+        kept::change(key, None, |there| expected.is_none() || there == expected).map(|_| ())
+    }
+
+    pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StateError> {
+        Ok(kept::keys(prefix, after, limit))
+    }
+}

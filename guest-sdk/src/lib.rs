@@ -13,6 +13,7 @@ pub mod http;
 pub mod log;
 pub mod random;
 pub mod report;
+pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

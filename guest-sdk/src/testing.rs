@@ -30,6 +30,7 @@
 mod host_batch;
 pub mod http;
 mod push;
+pub mod state;
 
 use std::cell::RefCell;
 
