@@ -27,7 +27,8 @@ pub struct Running {
     pub addresses: Addresses,
     /// Its rooms.
     pub host: Host,
-    folder: TempDir,
+    folder: Option<TempDir>,
+    written: Written,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -112,7 +113,7 @@ impl Setup {
         let task = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Running { addresses, host, folder: self.folder, stop: Some(stop), task }
+        Running { addresses, host, folder: Some(self.folder), written: self.written, stop: Some(stop), task }
     }
 
     /// Writes the configuration to a file for `barnabas serve --config`.
@@ -151,7 +152,7 @@ impl Running {
 
     /// Where its files are.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.folder.as_ref().expect("only its end takes it away").path()
     }
 
     /// A slot's ledger, which must balance whenever it is looked at.
@@ -173,11 +174,18 @@ impl Running {
     }
 
     /// Ends it on purpose and waits for it.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.stop_and_keep().await;
+    }
+
+    /// Likewise, and gives what it was made from, its files as they are, to look at them or to start it again.
+    pub async fn stop_and_keep(mut self) -> Setup {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         (&mut self.task).await.unwrap().unwrap();
+        let folder = self.folder.take().expect("only this takes it away");
+        Setup { folder, written: self.written.clone() }
     }
 }
 

@@ -55,6 +55,9 @@ fn check_says_what_a_receiver_imports_and_what_is_wrong() {
     for word in ["kafka-telemetry:receiver@0.1.0", "granted", "wasi:http/outgoing-handler", "sha256:"] {
         assert!(said.contains(word), "`{said}` should say `{word}`");
     }
+    let said = stdout(&["plugin", "check", &guest("remembers")]);
+    let import = said.lines().find(|line| line.contains("kafka-telemetry:receiver/state@0.1.0")).unwrap_or_default();
+    assert!(import.contains("only where the operator grants it"), "{said}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("core.wasm");
     std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();

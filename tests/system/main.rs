@@ -15,3 +15,4 @@ mod otlp_door;
 mod real_clients;
 mod recorded;
 mod shutdown;
+mod state;

@@ -11,6 +11,7 @@
 //! | `hoards` | Takes memory without end. |
 //! | `no_accept` | Understands nothing that Kafka sends. |
 //! | `refuses_start` | Never starts. |
+//! | `remembers` | Counts pushes in its slot's state, and may trap once it has. |
 //! | `sleeps` | Waits for a clock, using no CPU. |
 //! | `slow_stop` | Takes its time to stop. |
 //! | `spins` | Uses CPU without end. |
@@ -21,7 +22,7 @@
 //! | `views` | Logs what the typed view says. |
 
 /// Every guest of this package, in the order of the table.
-pub const GUESTS: [&str; 16] = [
+pub const GUESTS: [&str; 17] = [
     "answers",
     "bench",
     "facts",
@@ -30,6 +31,7 @@ pub const GUESTS: [&str; 16] = [
     "hoards",
     "no_accept",
     "refuses_start",
+    "remembers",
     "sleeps",
     "slow_stop",
     "spins",

@@ -1,0 +1,59 @@
+//! Counts the pushes it is offered in its slot's state, with compare-and-set, and logs `counted {total}`; or, where the
+//! state says no, `refused: {kind}: {words}`. The batch is taken in either case.
+//!
+//! Settings: `value_bytes` makes the counter's value so long; with `trap_once` the first instance ever panics after it
+//! has counted, and remembers that.
+
+use barnabas_sdk::{Batch, ExportError, Receiver, log, register, state};
+use serde::Deserialize;
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Settings {
+    value_bytes: usize,
+    trap_once: bool,
+}
+
+struct Remembers(Settings);
+
+impl Receiver for Remembers {
+    type Settings = Settings;
+
+    fn start(settings: Settings) -> Result<Self, String> {
+        Ok(Self(settings))
+    }
+
+    fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
+        if batch.is_empty() {
+            // It only says who is gone.
+            return Ok(());
+        }
+        match self.count(u64::from(batch.len())) {
+            Ok(total) => log::info!("counted {total}"),
+            Err(error) => log::info!("refused: {}: {error}", error.kind()),
+        }
+        if self.0.trap_once && state::compare_and_set("trapped", "yes", None).is_ok() {
+            #[allow(clippy::panic, reason = "this guest is made to panic")]
+            {
+                panic!("once");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Remembers {
+    /// The total as text, filled up with spaces.
+    fn count(&self, more: u64) -> Result<u64, state::Error> {
+        let width = self.0.value_bytes;
+        let entry = state::update("pushes", |kept| format!("{:<width$}", total(kept) + more))?;
+        Ok(total(Some(&entry.value)))
+    }
+}
+
+fn total(kept: Option<&[u8]>) -> u64 {
+    let text = kept.and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.and_then(|text| text.trim_end().parse().ok()).unwrap_or(0)
+}
+
+register!(Remembers);

@@ -1,0 +1,171 @@
+//! What a receiver keeps in its slot: it outlives what made it, and stays within what was granted.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use barnabas::capability::state::{Caps, Shelf, Usage};
+use barnabas::config::file::Protocol;
+use barnabas::push::InstanceId;
+use barnabas::store::Store;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::vectors;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const GRANTED: &str = "[grants]\nstate = \"1KiB\"\nstate-keys = 2\n";
+const ONE_BY_ONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n";
+
+/// So many clients at once push so often.
+async fn push(host: &Running, clients: usize, times: usize) {
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..clients {
+        all.spawn(push_from_one(host.kafka(), times));
+    }
+    all.join_all().await;
+}
+
+async fn push_from_one(kafka: SocketAddr, times: usize) {
+    let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
+    let mut client = RawClient::connect(kafka, "counted").await;
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    for _ in 0..times {
+        assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+        // The host asked for no more than ten a second.
+        tokio::time::sleep(Duration::from_millis(110)).await;
+    }
+}
+
+async fn delivered(host: &Running, pushes: u64) {
+    barnabas_tests::eventually("what was pushed to be delivered", PATIENCE, || {
+        (host.ledger("counts").delivered() == pushes).then_some(())
+    })
+    .await;
+}
+
+/// Ends the host, and reads in its file what the slot keeps.
+async fn kept(host: Running) -> (Setup, Usage) {
+    let setup = host.stop_and_keep().await;
+    let store = Store::open(&setup.written.data_dir).unwrap();
+    let usage = Shelf::of(&store, "counts", Caps { bytes: 0, keys: 0 }).usage();
+    (setup, usage)
+}
+
+fn totals(host: &Running) -> Vec<u64> {
+    let lines = host.log_lines("counts");
+    lines.iter().filter_map(|line| line.strip_prefix("counted ")?.parse().ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_outlives_a_trap() {
+    let rest = format!("{GRANTED}[settings]\ntrap_once = true\n[limits]\ninstances = 1\n{ONE_BY_ONE}");
+    let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
+    push(&host, 2, 1).await;
+    delivered(&host, 2).await;
+    let ledger = host.ledger("counts");
+    assert_eq!((ledger.redelivered(), ledger.dead_total()), (1, 0), "once, since the fresh instance knew: {ledger}");
+    assert_eq!(totals(&host), [1, 2, 3], "and went on counting where the broken one was");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_outlives_the_host() {
+    let rest = format!("{GRANTED}{ONE_BY_ONE}");
+    let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
+    push(&host, 3, 1).await;
+    delivered(&host, 3).await;
+    let (setup, usage) = kept(host).await;
+    assert_eq!(usage, Usage { bytes: "pushes".len() + 1, keys: 1 });
+    let host = setup.start().await;
+    push(&host, 1, 1).await;
+    delivered(&host, 1).await;
+    assert_eq!(totals(&host), [4]);
+    host.stop().await;
+}
+
+/// What the receiver has logged is on the disk, whatever happens to the host then.
+#[tokio::test(flavor = "multi_thread")]
+async fn state_outlives_a_kill() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = Setup::new().receiver("counts", "remembers", &format!("{GRANTED}{ONE_BY_ONE}"));
+    let setup = setup.with(|written| {
+        written.listeners.retain(|listener| listener.protocol == Protocol::KafkaPlaintext);
+        written.listeners[0].bind = port;
+    });
+    let mut child = tokio::task::block_in_place(|| serve(&setup));
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut heard = move |words: &str| {
+        let mut lines = lines.by_ref().map(Result::unwrap);
+        tokio::task::block_in_place(|| assert!(lines.any(|line| line.contains(words)), "it says `{words}`"));
+    };
+    heard("bootstrap.servers");
+    push_from_one(port, 2).await;
+    heard("counted 2");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let host = setup.start().await;
+    push(&host, 1, 1).await;
+    delivered(&host, 1).await;
+    assert_eq!(totals(&host), [3]);
+    host.stop().await;
+}
+
+fn serve(setup: &Setup) -> Child {
+    let mut command = Command::new(barnabas_tests::command::path());
+    command.args(["serve", "--config"]).arg(setup.write()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_instances_that_count_at_once_none_loses_a_push() {
+    let rest = format!("{GRANTED}[limits]\ninstances = 8\n{ONE_BY_ONE}");
+    let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
+    push(&host, 16, 5).await;
+    delivered(&host, 80).await;
+    let mut totals = totals(&host);
+    totals.sort_unstable();
+    assert_eq!(totals, (1..=80).collect::<Vec<_>>(), "each count is told once");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_beyond_the_grant_is_answered_as_full() {
+    let rest = format!("{GRANTED}[settings]\nvalue_bytes = 1019\n{ONE_BY_ONE}");
+    let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
+    push(&host, 1, 1).await;
+    delivered(&host, 1).await;
+    let lines = host.log_lines("counts");
+    let wanted = "refused: full: the state is full: 1025 bytes of keys and values are wanted; the cap is 1024";
+    assert_eq!(lines, [wanted]);
+    assert_eq!(kept(host).await.1, Usage::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_that_was_not_granted_is_refused_at_load() {
+    let host = Setup::new().receiver("counts", "remembers", "").start().await;
+    let said = host.status("counts").failure.unwrap_or_default();
+    for word in ["kafka-telemetry:receiver/state", "no state is granted", "state = \"1MiB\""] {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_data_directory_serves_one_host() {
+    let first = Setup::new().start().await;
+    let data_dir = first.folder().join("data");
+    let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
+    let config = barnabas::config::Config::mean(&second.written).unwrap();
+    let error = barnabas::app::App::build(config).await.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("another host uses this data directory; end it, or give each host"), "{error}");
+    first.stop().await;
+}
+
+#[test]
+fn a_trial_gives_state_and_forgets_it() {
+    let guest = barnabas_tests::guests::path("remembers").display().to_string();
+    for _ in 0..2 {
+        let said = barnabas_tests::command::stdout(&["plugin", "run", &guest]);
+        assert!(said.contains("counted 1"), "{said}");
+    }
+}
