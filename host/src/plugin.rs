@@ -8,8 +8,10 @@
 pub mod artifact;
 pub mod cache;
 pub mod change;
+pub mod depot;
 pub mod digest;
 pub mod engine;
+mod files;
 pub mod generation;
 pub mod instance;
 pub mod limits;

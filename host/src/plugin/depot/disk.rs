@@ -1,0 +1,144 @@
+//! A folder of artifacts, one file each.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use crate::plugin::artifact::MAX_BYTES;
+use crate::plugin::digest::Digest;
+use crate::plugin::files;
+
+/// The form of the folder: file names and what is in them.
+const FORMAT: u32 = 1;
+/// Most bytes of the file that says so.
+const FORMAT_BYTES: u64 = 64;
+const SUFFIX: &str = ".wasm";
+
+pub(super) struct Disk {
+    dir: PathBuf,
+    /// So that what is kept again is not pruned between the two looks at its age.
+    turn: Mutex<()>,
+}
+
+impl Disk {
+    pub(super) fn open(dir: &Path) -> Result<Self, String> {
+        let made = files::folder(dir).and_then(|()| written_format(dir));
+        match made.map_err(|error| unusable(dir, &error))?.trim().parse::<u32>() {
+            Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), turn: Mutex::default() }),
+            Ok(newer) if newer > FORMAT => Err(format!(
+                "the artifacts in {} are of format {newer}, which a newer barnabas wrote; this one reads format \
+                 {FORMAT}: run the newer one, or name another `data-dir`",
+                dir.display()
+            )),
+            _ => Err(format!("{} is damaged: write `{FORMAT}` into it", dir.join("format").display())),
+        }
+    }
+
+    pub(super) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
+        let path = self.path(&digest);
+        if self.kept_again(&path, bytes.len() as u64) {
+            return Ok(());
+        }
+        files::put(&path, &[bytes], true).map_err(|error| {
+            format!(
+                "an artifact of {} bytes cannot be kept in {}: {error}; make room there, or name another `data-dir`",
+                bytes.len(),
+                self.dir.display()
+            )
+        })
+    }
+
+    pub(super) fn has(&self, digest: &Digest) -> bool {
+        self.path(digest).is_file()
+    }
+
+    pub(super) fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        let path = self.path(digest);
+        let bytes = match read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(format!("the kept artifact {} cannot be read: {error}", path.display())),
+        };
+        if Digest::of(&bytes) == *digest {
+            return Ok(Some(bytes));
+        }
+        tracing::warn!("{} is damaged: it is not of the digest in its name; it is removed", path.display());
+        remove(&path);
+        Ok(None)
+    }
+
+    pub(super) fn prune(&self, wanted: &BTreeSet<Digest>, now: SystemTime) {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) => return tracing::warn!("unwanted artifacts stay: {}: {error}", self.dir.display()),
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let unwanted = digest_of(&path).is_some_and(|digest| !wanted.contains(&digest));
+            if !unwanted && !files::is_temporary(&path) {
+                continue;
+            }
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            if files::is_old(&path, now) {
+                remove(&path);
+            }
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.dir.join(format!("{}{SUFFIX}", digest.hex()))
+    }
+
+    /// Whether a file of that size is there; its hour begins anew.
+    fn kept_again(&self, path: &Path, size: u64) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let touch = || {
+            let file = File::open(path)?;
+            file.set_modified(SystemTime::now())?;
+            io::Result::Ok(file.metadata()?.len())
+        };
+        touch().is_ok_and(|found| found == size)
+    }
+}
+
+/// What the folder says of its form; a new one is told.
+fn written_format(dir: &Path) -> io::Result<String> {
+    let path = dir.join("format");
+    let mut text = String::new();
+    match File::open(&path) {
+        Ok(file) => _ = file.take(FORMAT_BYTES).read_to_string(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            text = format!("{FORMAT}\n");
+            files::put(&path, &[text.as_bytes()], true)?;
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(text)
+}
+
+fn unusable(dir: &Path, error: &io::Error) -> String {
+    format!(
+        "{} cannot be used for artifacts: {error}; make it ours to write, or name another `data-dir`",
+        dir.display()
+    )
+}
+
+/// Not more than an artifact may have, whatever is there: the digest finds what was cut.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn digest_of(path: &Path) -> Option<Digest> {
+    let digits = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    format!("sha256:{digits}").parse().ok()
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path) {
+        tracing::warn!("{} cannot be removed: {error}", path.display());
+    }
+}
