@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let guest = guest()?;
-    let artifact = Artifact::load(&Engines::new().map_err(|e| e.to_string())?, None, &guest, Granted::default())?;
+    let artifact = Artifact::from_bytes(&Engines::new().map_err(|e| e.to_string())?, &guest, Granted::default())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     println!("ns a push, medians; in brackets the ratio to a bare copy\n");
     let headings: String = MODES.iter().map(|(_, heading)| format!("{heading:>22}")).collect();

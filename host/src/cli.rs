@@ -1,5 +1,6 @@
 //! Flags, and one file a command.
 
+mod compile;
 mod config;
 mod logging;
 mod plugin_check;
@@ -31,6 +32,9 @@ enum Command {
     /// Look at receivers, or try one.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Compile one receiver from standard input to standard output, for the host that starts this.
+    #[command(hide = true)]
+    Compile(compile::Flags),
 }
 
 /// Where the configuration is.
@@ -59,5 +63,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Plugin(Plugin::List(flags)) => plugin_list::run(&flags),
         Command::Plugin(Plugin::Check(flags)) => plugin_check::run(&flags),
         Command::Plugin(Plugin::Run(flags)) => plugin_run::run(&flags),
+        Command::Compile(flags) => Ok(compile::run(&flags)),
     }
 }

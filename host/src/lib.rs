@@ -28,6 +28,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Such a host compiles receivers in its own process, which nothing bounds. [`plugin::compiler`] tells how to have a
+//! child do it, as `barnabas serve` does.
 
 pub mod push;
 

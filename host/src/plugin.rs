@@ -2,16 +2,19 @@
 //!
 //! In: manifests, and batches leased from slots. Out: batches settled. Bounded by each receiver's limits; guests run on
 //! a runtime of their own, so nothing in here can hold up a client. `compile → link → instantiate` are three lifetimes
-//! and three types ([`Code`](cache::Code), [`Artifact`](artifact::Artifact), [`Instance`](instance::Instance)), and the
+//! and three types ([`Code`](code::Code), [`Artifact`](artifact::Artifact), [`Instance`](instance::Instance)), and the
 //! cheap one is thrown away on any doubt.
 
 pub mod artifact;
 pub mod cache;
 pub mod change;
+pub mod code;
+pub mod compiler;
 pub mod depot;
 pub mod digest;
 pub mod engine;
 mod files;
+pub mod foundry;
 pub mod generation;
 pub mod instance;
 pub mod limits;

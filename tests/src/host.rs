@@ -9,6 +9,7 @@ use barnabas::app::{Addresses, App, Host};
 use barnabas::config::Config;
 use barnabas::config::file::{Protocol, Written};
 use barnabas::plugin::Status;
+use barnabas::plugin::compiler::{Child, Compiler};
 use barnabas::units::Span;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -107,7 +108,9 @@ impl Setup {
     pub async fn start(self) -> Running {
         // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
-        let app = App::build(Config::mean(&self.written).unwrap()).await.unwrap();
+        let mut config = Config::mean(&self.written).unwrap();
+        config.plugins.compiler = Compiler::Child(Child { program: crate::command::path(), ..Child::this_program() });
+        let app = App::build(config).await.unwrap();
         let (addresses, host) = (app.addresses(), app.host());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async {

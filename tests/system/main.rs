@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod commands;
+mod compiling;
 mod forwarding;
 mod isolation;
 mod loading;

@@ -82,7 +82,7 @@ fn execute(trial: Trial) -> Result<Report, String> {
     let guests = GuestRuntime::new(1).map_err(|error| format!("the guest's thread does not start: {error}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
-    runtime.block_on(trial.run(&engines, None, &guests))
+    runtime.block_on(trial.run(&engines, &guests))
 }
 
 fn push(flags: &Flags) -> Result<Push> {

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use barnabas::app::App;
 use barnabas::config::{Config, told_addresses};
+use barnabas::plugin::compiler::{Child, Compiler};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigFile, logging};
 
 /// Serves until SIGINT or SIGTERM.
 pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
-    let (_, config) = Config::load(flags.config.as_deref())?;
+    let (_, mut config) = Config::load(flags.config.as_deref())?;
+    config.plugins.compiler = Compiler::Child(Child::this_program());
     logging::start(&config.log)?;
     // Doors only: receivers run on threads of their own, of lower priority.
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("listener").enable_all().build()?;

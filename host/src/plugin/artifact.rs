@@ -6,6 +6,7 @@
 
 mod component;
 mod contract;
+mod flaw;
 mod imports;
 mod inspect;
 
@@ -14,12 +15,14 @@ use std::path::Path;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use super::cache::{Cache, Code};
+use super::change::Stage;
+use super::code::Code;
 use super::engine::Engines;
 use crate::capability::{self, Granted, State};
 use crate::contract::wit::ReceiverPre;
 
 pub use component::Kind;
+pub use flaw::Flaw;
 pub use imports::Class;
 pub use inspect::{Import, Inspection, inspect};
 
@@ -37,18 +40,23 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Checks, compiles (or finds it compiled) and links. Takes long and much CPU where it has to compile, so call it
-    /// where that does no harm. `granted` tells what may be imported.
-    pub fn load(engines: &Engines, cache: Option<&Cache>, bytes: &[u8], granted: Granted) -> Result<Self, String> {
-        let (inspection, component) = inspect(bytes);
-        let problems = inspection.problems.iter().cloned().chain(ungranted(&inspection, granted));
-        let problems: Vec<_> = problems.collect();
-        let Some(component) = component.filter(|_| problems.is_empty()) else {
-            return Err(problems.join("; "));
-        };
-        let code = compiled(engines, cache, &component)?;
-        let on_demand = prelink(&engines.on_demand, &code, granted)?;
-        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, &code, granted) {
+    /// Checks, compiles and links in this process, which nothing bounds: for a command that its user can end, and for
+    /// tests. A host goes by way of its [`Foundry`](super::foundry::Foundry). `granted` tells what may be
+    /// imported.
+    pub fn from_bytes(engines: &Engines, bytes: &[u8], granted: Granted) -> Result<Self, String> {
+        let (inspection, code) = make(&engines.on_demand, bytes);
+        let linked = code.and_then(|code| Self::link(engines, inspection, &code, granted));
+        linked.map_err(|flaw| flaw.reason)
+    }
+
+    /// Links what is compiled, where its imports are granted. Takes milliseconds.
+    pub(super) fn link(engines: &Engines, inspection: Inspection, code: &Code, granted: Granted) -> Result<Self, Flaw> {
+        let missing: Vec<_> = ungranted(&inspection, granted).collect();
+        if !missing.is_empty() {
+            return Err(Flaw::new(Stage::Grants, missing.join("; ")));
+        }
+        let on_demand = prelink(&engines.on_demand, code, granted)?;
+        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, code, granted) {
             Ok(pre) => Some(pre),
             Err(error) => {
                 tracing::info!("{}: its instances are made without the pool: {error}", inspection.digest);
@@ -57,6 +65,20 @@ impl Artifact {
         });
         Ok(Self { inspection, pooled, on_demand })
     }
+}
+
+/// Checks and compiles, on this thread and helpers of its own. Takes long and much CPU.
+pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, Flaw>) {
+    let (inspection, component) = inspect(bytes);
+    // What cannot be read has no world that could be compared.
+    let stage = if component.is_some() { Stage::Contract } else { Stage::Compile };
+    let sound = component.filter(|_| inspection.problems.is_empty());
+    let code = match sound {
+        Some(component) => Code::compile(engine, &component)
+            .map_err(|error| Flaw::new(Stage::Compile, format!("it does not compile: {error:#}"))),
+        None => Err(Flaw::new(stage, inspection.problems.join("; "))),
+    };
+    (inspection, code)
 }
 
 /// Reads a file that may be an artifact.
@@ -90,23 +112,15 @@ fn ungranted(inspection: &Inspection, granted: Granted) -> impl Iterator<Item = 
     http.into_iter().chain(state)
 }
 
-fn compiled(engines: &Engines, cache: Option<&Cache>, component: &[u8]) -> Result<Code, String> {
-    let compile =
-        || Code::compile(&engines.on_demand, component).map_err(|error| format!("it does not compile: {error:#}"));
-    match cache {
-        Some(cache) => cache.get_or(component, compile),
-        None => compile(),
-    }
-}
-
-fn prelink(engine: &Engine, code: &Code, granted: Granted) -> Result<ReceiverPre<State>, String> {
+fn prelink(engine: &Engine, code: &Code, granted: Granted) -> Result<ReceiverPre<State>, Flaw> {
     let mut linker = Linker::new(engine);
     let linked = capability::link(&mut linker, granted);
-    let component = code.load(engine).map_err(|error| format!("its compiled code does not load: {error:#}"))?;
+    let unusable = |error| Flaw::new(Stage::Compile, format!("its compiled code does not load: {error:#}"));
+    let component = code.load(engine).map_err(unusable)?;
     linked
         .and_then(|()| linker.instantiate_pre(&component))
         .and_then(ReceiverPre::new)
-        .map_err(|error| format!("it does not fit this host: {error:#}"))
+        .map_err(|error| Flaw::new(Stage::Contract, format!("it does not fit this host: {error:#}")))
 }
 
 #[cfg(test)]

@@ -1,100 +1,62 @@
 //! Compiled code, kept across restarts.
 //!
-//! In: a component. Out: [`Code`], either compiled now or found as compiled before. Loading machine code means to
-//! trust it, so an entry is read to memory, its MAC verified under a key that only this host has, and only then used;
-//! never from the file. A damaged or foreign entry is removed and compiled anew; a disk that is full or read-only
-//! costs time and nothing else. Bounded in entries.
+//! In: an artifact's [`Inspection`] and [`Code`]. Out: both, by the artifact's digest, so that a load that finds them
+//! decodes nothing that a stranger wrote. Loading machine code means to trust it, so an entry is read to memory, its
+//! MAC verified under a key that only this host has, and only then used; never from the file. It is a cache: an entry
+//! that is damaged, foreign, or of another format, older or newer, is removed and made anew, and a disk that is full or
+//! read-only costs time and nothing else. Bounded in entries and bytes; those not used for longest go first.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use wasmtime::Engine;
-use wasmtime::component::Component;
 
+use super::artifact::Inspection;
+use super::code::Code;
 use super::digest::{Digest, hex};
+use super::files;
 
-/// First bytes of an entry: what it is and which form it has.
-const MAGIC: &[u8; 12] = b"barnabas\0\0\0\x01";
+/// First bytes of an entry: what it is and which form it has. Then the MAC, the length of the inspection as JSON (four
+/// bytes, little-endian), the JSON, and the code to the end.
+const MAGIC: &[u8; 12] = b"barnabas\0\0\0\x02";
 const MAC_BYTES: usize = 32;
-/// Most entries; the oldest go first.
-const ENTRIES: usize = 64;
+const LENGTH_BYTES: usize = 4;
+/// What the cache may take.
+const BOUNDS: Bounds = Bounds { entries: 64, bytes: 1 << 30 };
 
-/// Machine code that this process made, or that this host made and signed.
-pub struct Code(Vec<u8>);
-
-impl Code {
-    /// Compiles a component. Nothing bounds or cancels it, so untrusted ones belong in a process of their own; this is
-    /// the one place that would call it.
-    pub fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
-        engine.precompile_component(component).map(Self)
-    }
-
-    /// For running in `engine`, which must be of the tunables it was compiled for.
-    #[allow(
-        unsafe_code,
-        reason = "machine code is loaded only from a `Code`, whose two makers compile or authenticate"
-    )]
-    pub fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: `deserialize` wants bytes that `precompile_component` made, unmodified. A `Code` is made by
-        // `Code::compile`, or by `Cache::read` after the MAC under this host's key was found right.
-        unsafe { Component::deserialize(engine, &self.0) }
-    }
-}
-
-/// A directory of entries.
+/// A directory of entries. All of it blocks.
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
     key: [u8; 32],
     fingerprint: [u8; 32],
+    bounds: Bounds,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    entries: usize,
+    bytes: u64,
 }
 
 impl Cache {
-    /// Opens `code/` in the data directory, with the key beside it; makes what is missing. `fingerprint` is
-    /// [`super::engine::Engines::fingerprint`].
+    /// Opens `code/` in the data directory, with the key beside it; makes what is missing and removes what is not an
+    /// entry of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
     pub fn open(data_dir: &Path, fingerprint: [u8; 32]) -> io::Result<Self> {
         let dir = data_dir.join("code");
-        fs::create_dir_all(&dir)?;
-        fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
-        Ok(Self { dir, key: host_key(&data_dir.join("host.key"))?, fingerprint })
+        files::folder(&dir)?;
+        sweep(&dir, SystemTime::now())?;
+        Ok(Self { dir, key: host_key(&data_dir.join("host.key"))?, fingerprint, bounds: BOUNDS })
     }
 
-    /// The code of `component`: as found, else as `compile` makes it, which is then kept.
-    pub fn get_or(&self, component: &[u8], compile: impl FnOnce() -> Result<Code, String>) -> Result<Code, String> {
-        let path = self.path(Digest::of(component));
-        if let Some(code) = self.read(&path) {
-            return Ok(code);
-        }
-        let code = compile()?;
-        if let Err(error) = self.write(&path, &code) {
-            tracing::warn!("compiled code is not kept, so the next start compiles again: {}: {error}", path.display());
-        }
-        Ok(code)
-    }
-
-    fn path(&self, component: Digest) -> PathBuf {
-        let engine = hex(self.fingerprint.split_at(8).0);
-        self.dir.join(format!("{}-{engine}.code", component.hex()))
-    }
-
-    fn mac(&self, path: &Path, code: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        // The name says what the code is of; signed with it, an entry cannot stand in for another.
-        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-        for part in [MAGIC.as_slice(), &self.fingerprint, &(name.len() as u64).to_le_bytes(), name, code] {
-            mac.update(part);
-        }
-        mac
-    }
-
-    fn read(&self, path: &Path) -> Option<Code> {
-        let mut bytes = match fs::read(path) {
+    /// What was kept of this artifact.
+    pub fn get(&self, artifact: &Digest) -> Option<(Inspection, Code)> {
+        let path = self.path(artifact);
+        let bytes = match self.read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -102,62 +64,103 @@ impl Cache {
                 return None;
             }
         };
-        if !self.genuine(path, &bytes) {
+        let found = self.genuine(&path, &bytes).filter(|(inspection, _)| inspection.digest == *artifact);
+        if found.is_none() {
             tracing::warn!("{} was damaged or is not of this host; it is removed and compiled again", path.display());
-            let _ = fs::remove_file(path);
-            return None;
+            let _ = fs::remove_file(&path);
         }
-        Some(Code(bytes.split_off(MAGIC.len() + MAC_BYTES)))
+        found
     }
 
-    fn genuine(&self, path: &Path, bytes: &[u8]) -> bool {
-        let checked = || {
-            let (mac, code) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<MAC_BYTES>()?;
-            self.mac(path, code).verify_slice(mac).ok()
-        };
-        checked().is_some()
-    }
-
-    fn write(&self, path: &Path, code: &Code) -> io::Result<()> {
-        let mac = self.mac(path, &code.0).finalize().into_bytes();
-        let temporary = temporary(path);
-        let written = private(&temporary).and_then(|mut file| {
-            for part in [MAGIC.as_slice(), mac.as_slice(), &code.0] {
-                file.write_all(part)?;
-            }
-            fs::rename(&temporary, path)
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+    /// Keeps the code of an artifact, where the disk allows.
+    pub fn put(&self, inspection: &Inspection, code: &Code) {
+        let path = self.path(&inspection.digest);
+        if let Err(error) = self.write(&path, inspection, code).and_then(|()| self.prune()) {
+            tracing::warn!("compiled code is not kept, so the next start compiles again: {}: {error}", path.display());
         }
-        written?;
-        self.prune()
     }
 
+    fn path(&self, artifact: &Digest) -> PathBuf {
+        let engine = hex(self.fingerprint.split_at(8).0);
+        self.dir.join(format!("{}-{engine}.code", artifact.hex()))
+    }
+
+    fn mac(&self, path: &Path, body: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        // The name says what the code is of; signed with it, an entry cannot stand in for another.
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        for part in [MAGIC.as_slice(), &self.fingerprint, &(name.len() as u64).to_le_bytes(), name] {
+            mac.update(part);
+        }
+        body.iter().for_each(|part| mac.update(part));
+        mac
+    }
+
+    /// All of a file that may be an entry. Its time of writing becomes now, which makes it the last used.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = File::open(path)?;
+        // A disk that cannot be written still serves; then the order of going is that of writing.
+        let _ = file.set_modified(SystemTime::now());
+        file.take(self.bounds.bytes).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn genuine(&self, path: &Path, bytes: &[u8]) -> Option<(Inspection, Code)> {
+        let (mac, body) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<MAC_BYTES>()?;
+        self.mac(path, &[body]).verify_slice(mac).ok()?;
+        let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
+        let (json, code) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let inspection = serde_json::from_slice(json).ok()?;
+        // The MAC says that this host wrote it, and this host keeps only what it compiled.
+        Some((inspection, Code::vouched(code.to_vec())))
+    }
+
+    fn write(&self, path: &Path, inspection: &Inspection, code: &Code) -> io::Result<()> {
+        let json = serde_json::to_vec(inspection)?;
+        let length = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
+        let body = [length.as_slice(), &json, code.bytes()];
+        let mac = self.mac(path, &body).finalize().into_bytes();
+        let [length, json, code] = body;
+        files::put(path, &[MAGIC, mac.as_slice(), length, json, code], false)
+    }
+
+    /// Keeps the last used, as many as the bounds allow.
     fn prune(&self) -> io::Result<()> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            let written = entry.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-            entries.push((written, entry.path()));
+            // Another host of the same directory may have removed it.
+            let Ok(meta) = entry.metadata() else { continue };
+            entries.push((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len(), entry.path()));
         }
-        entries.sort();
-        let spare = entries.len().saturating_sub(ENTRIES);
-        entries.iter().take(spare).try_for_each(|(_, path)| fs::remove_file(path))
+        entries.sort_by(|a, b| b.cmp(a));
+        let (mut number, mut bytes) = (0, 0);
+        for (_, length, path) in entries {
+            (number, bytes) = (number + 1, bytes + length);
+            if number > self.bounds.entries || bytes > self.bounds.bytes {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// A name that no other writer has, in the same directory so that renaming is atomic.
-fn temporary(path: &Path) -> PathBuf {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    path.with_file_name(name)
+/// Removes what is not an entry of this format, and what writers left behind.
+fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let stays = if files::is_temporary(&path) { !files::is_old(&path, now) } else { begins_as_entry(&path) };
+        if !stays && let Err(error) = fs::remove_file(&path) {
+            tracing::debug!("{} is no entry of the code cache, and stays: {error}", path.display());
+        }
+    }
+    Ok(())
 }
 
-/// A new file that only we may read.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+fn begins_as_entry(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
 }
 
 /// The host's key: read, or made at first.
@@ -168,8 +171,8 @@ fn host_key(path: &Path) -> io::Result<[u8; 32]> {
     }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let temporary = temporary(path);
-    let linked = private(&temporary).and_then(|mut file| {
+    let temporary = files::temporary(path);
+    let linked = files::private(&temporary).and_then(|mut file| {
         file.write_all(&key)?;
         file.sync_all()?;
         // A link fails where a rename would replace: of two hosts that start at once, one key wins for both.

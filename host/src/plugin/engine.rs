@@ -52,6 +52,12 @@ impl Engines {
         Ok(Self { pooling, on_demand })
     }
 
+    /// The on-demand engine alone, without ticker: it compiles what both run, and runs nothing. For a process that has
+    /// little room.
+    pub(super) fn for_compiling() -> wasmtime::Result<Self> {
+        Ok(Self { pooling: None, on_demand: Engine::new(&tunables())? })
+    }
+
     /// Stands for everything that compiled code depends on beside the component itself.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = Fingerprint(Sha256::new());
@@ -125,6 +131,7 @@ mod tests {
         let pooling = engines.pooling.clone().expect("this machine has the address space");
         let swapped = Engines { pooling: None, on_demand: pooling };
         assert_eq!(engines.fingerprint(), swapped.fingerprint());
+        assert_eq!(engines.fingerprint(), Engines::for_compiling().unwrap().fingerprint());
     }
 
     #[test]

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::cache::Cache;
+use super::compiler::Compiler;
 use super::engine::Engines;
+use super::foundry::Foundry;
 use super::generation::Generation;
 use super::manifest::{self, Manifest};
 use super::runtime::GuestRuntime;
@@ -28,16 +29,19 @@ use crate::store::{OpenError, Store};
 /// What the room is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where compiled code, the host's key and the store are kept; `None` compiles at every start and forgets at every
-    /// end.
+    /// Where artifacts, compiled code and the host's key are kept; `None` keeps artifacts in memory and compiles at every
+    /// start.
     pub data_dir: Option<PathBuf>,
     /// Threads for guests.
     pub guest_threads: usize,
+    /// Who compiles. Unless told otherwise this process does, and nothing bounds a compile in it: a program that can
+    /// be a [`Child`](super::compiler::Child) should say so.
+    pub compiler: Compiler,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { data_dir: None, guest_threads: 2 }
+        Self { data_dir: None, guest_threads: 2, compiler: Compiler::default() }
     }
 }
 
@@ -46,8 +50,7 @@ impl Default for Config {
 pub struct Plugins(Arc<Inner>);
 
 struct Inner {
-    engines: Engines,
-    cache: Option<Arc<Cache>>,
+    foundry: Foundry,
     store: Store,
     guests: GuestRuntime,
     dispatch: Dispatch,
@@ -79,16 +82,15 @@ pub struct LoadResult {
 }
 
 impl Plugins {
-    /// Makes engines, cache, store and guest runtime. Runs nothing yet.
+    /// Makes engines, foundry and guest runtime. Runs nothing yet.
     pub fn new(config: &Config, dispatch: Dispatch, events: Events) -> Result<Self, String> {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
-        let cache = config.data_dir.as_deref().and_then(|dir| open_cache(dir, &engines)).map(Arc::new);
         let store = config.data_dir.as_deref().map_or_else(|| Ok(Store::in_memory()), open_store)?;
+        let foundry = Foundry::open(config, engines, guests.handle().clone())?;
         Ok(Self(Arc::new(Inner {
-            engines,
-            cache,
+            foundry,
             store,
             guests,
             dispatch,
@@ -258,15 +260,6 @@ fn serving(generation: &Generation) -> Serving {
         vitals: generation.vitals.read(),
         log_losses: generation.blueprint.log.losses(),
     }
-}
-
-fn open_cache(data_dir: &Path, engines: &Engines) -> Option<Cache> {
-    let opened = std::fs::create_dir_all(data_dir).and_then(|()| Cache::open(data_dir, engines.fingerprint()));
-    opened
-        .inspect_err(|error| {
-            tracing::warn!("compiled code is not kept, so every start compiles: {}: {error}", data_dir.display());
-        })
-        .ok()
 }
 
 /// A disk that says no costs what is remembered and nothing else. A store that is there and cannot be used does not:

@@ -103,7 +103,7 @@ impl Guest {
     pub(crate) fn blueprint(&self, limits: Limits) -> Blueprint {
         let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
         Blueprint {
-            artifact: Artifact::load(&ENGINES, None, &self.module(), Granted::default()).unwrap(),
+            artifact: Artifact::from_bytes(&ENGINES, &self.module(), Granted::default()).unwrap(),
             settings: "{}".into(),
             limits,
             egress: Egress::new("guest".into(), grants, EgressMode::Send, Events::new()),

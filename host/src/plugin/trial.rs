@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::artifact::{Artifact, Inspection};
-use super::cache::Cache;
 use super::engine::Engines;
 use super::instance::{Blueprint, Instance};
 use super::limits::Limits;
@@ -83,17 +82,12 @@ impl From<Usage> for Used {
 
 impl Trial {
     /// Loads, starts, offers the batch, stops. An `Err` says why the artifact cannot be loaded.
-    pub async fn run(
-        self,
-        engines: &Engines,
-        cache: Option<Arc<Cache>>,
-        guests: &GuestRuntime,
-    ) -> Result<Report, String> {
+    pub async fn run(self, engines: &Engines, guests: &GuestRuntime) -> Result<Report, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
         // In capture every destination may be asked for, since nothing is reached.
         let http = matches!(self.egress, EgressMode::Capture(_)) || !self.grants.is_empty();
         let granted = Granted { http, state: self.state.is_granted() };
-        let load = move || Artifact::load(&engines, cache.as_deref(), &bytes, granted);
+        let load = move || Artifact::from_bytes(&engines, &bytes, granted);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
         let blueprint = Blueprint {

@@ -1,11 +1,11 @@
 //! What a component may import, by class.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::contract::PACKAGE;
 
 /// Why an import is linked, or is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
     /// The contract itself, less what wants a grant.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wit_parser::decoding::{DecodedWasm, decode};
 
 use super::component::{Kind, component};
@@ -11,7 +11,7 @@ use super::imports::Class;
 use crate::plugin::digest::Digest;
 
 /// What `plugin check` prints.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Inspection {
     /// Of the bytes as they were given.
     pub digest: Digest,
@@ -28,7 +28,7 @@ pub struct Inspection {
 }
 
 /// One import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Import {
     /// Full name, with version.
     pub name: String,

@@ -42,7 +42,7 @@ fn with(more: &str, package: &str) -> Vec<u8> {
 const STATE: Granted = Granted { http: false, state: true };
 
 fn problem(bytes: &[u8]) -> String {
-    let error = Artifact::load(&ENGINES, None, bytes, STATE).err().expect("it is refused");
+    let error = Artifact::from_bytes(&ENGINES, bytes, STATE).err().expect("it is refused");
     assert!(!error.contains('\n'), "one sentence: {error}");
     let (inspection, _) = inspect(bytes);
     let said = inspection.problems.join("; ");
@@ -53,7 +53,7 @@ fn problem(bytes: &[u8]) -> String {
 #[test]
 fn our_own_contract_is_accepted_whole() {
     let component = dummy(&wit(), "receiver");
-    let artifact = Artifact::load(&ENGINES, None, &component, STATE).unwrap();
+    let artifact = Artifact::from_bytes(&ENGINES, &component, STATE).unwrap();
     assert_eq!(artifact.inspection.contract.as_deref(), Some("0.1.0"));
     assert_eq!(artifact.inspection.kind, Some(Kind::Component));
     assert!(artifact.inspection.imports.iter().all(|import| {
@@ -66,7 +66,7 @@ fn our_own_contract_is_accepted_whole() {
 #[test]
 fn a_core_module_with_metadata_is_wrapped() {
     let module = Guest::default().module();
-    let artifact = Artifact::load(&ENGINES, None, &module, Granted::default()).unwrap();
+    let artifact = Artifact::from_bytes(&ENGINES, &module, Granted::default()).unwrap();
     assert_eq!(artifact.inspection.kind, Some(Kind::CoreModule));
     assert_eq!((artifact.inspection.size, artifact.inspection.contract.as_deref()), (module.len(), Some("0.1.0")));
 }
@@ -127,22 +127,22 @@ fn http_wants_a_grant() {
     assert!(inspection.imports.contains(&import));
     assert!(problem(&component).contains("no destination is granted; name those it may reach under `[grants]`"));
     // This one's `outgoing-handler` is not WASI's: granted, it still does not fit.
-    let unfit = Artifact::load(&ENGINES, None, &component, Granted { http: true, ..STATE }).err().unwrap();
+    let unfit = Artifact::from_bytes(&ENGINES, &component, Granted { http: true, ..STATE }).err().unwrap();
     assert!(unfit.starts_with("it does not fit this host: "), "{unfit}");
 }
 
 #[test]
 fn state_wants_a_grant() {
     let component = dummy(&wit(), "receiver");
-    let error = Artifact::load(&ENGINES, None, &component, Granted::default()).err().unwrap();
+    let error = Artifact::from_bytes(&ENGINES, &component, Granted::default()).err().unwrap();
     let wanted = "it imports `kafka-telemetry:receiver/state@0.1.0`, and no state is granted; say how much it may keep";
     assert!(error.starts_with(wanted), "{error}");
     let both = with("import wasi:http/types@0.2.3;", "package wasi:http@0.2.3 { interface types { go: func(); } }");
-    let error = Artifact::load(&ENGINES, None, &both, Granted::default()).err().unwrap();
+    let error = Artifact::from_bytes(&ENGINES, &both, Granted::default()).err().unwrap();
     assert!(error.contains("no destination is granted") && error.contains("no state is granted"), "{error}");
     // Linked, a component that does not import it is none the worse, and one that does is not refused.
     let module = Guest::default().module();
     for granted in [Granted::default(), STATE] {
-        assert!(Artifact::load(&ENGINES, None, &module, granted).is_ok());
+        assert!(Artifact::from_bytes(&ENGINES, &module, granted).is_ok());
     }
 }

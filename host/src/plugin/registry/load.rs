@@ -9,6 +9,7 @@ use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
 use crate::plugin::artifact::{self, Artifact};
 use crate::plugin::digest::Digest;
+use crate::plugin::foundry::Flaw;
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::instance::{Blueprint, Instance, StartError};
 use crate::plugin::manifest::Manifest;
@@ -32,18 +33,26 @@ impl Inner {
         Ok(number)
     }
 
-    /// On a guest thread that may block: it is of lower priority, as compiling should be.
+    /// What blocks does so on guest threads, which are of lower priority.
     async fn fetched(&self, manifest: &Manifest) -> Result<Artifact, String> {
         let (path, digest) = (manifest.artifact.clone(), manifest.digest);
         let granted = Granted { http: !manifest.grants.is_empty(), state: manifest.state.is_some() };
-        let (engines, cache) = (self.engines.clone(), self.cache.clone());
-        let fetch = move || {
+        let foundry = self.foundry.clone();
+        let keep = move || {
             let bytes = artifact::read(&path).map_err(|problem| format!("`artifact`: {problem}"))?;
             expect_digest(digest, &bytes)?;
-            let loaded = Artifact::load(&engines, cache.as_deref(), &bytes, granted);
-            loaded.map_err(|problem| format!("`artifact` {}: {problem}", path.display()))
+            foundry.keep(&bytes).map_err(|problem| format!("`artifact` {}: {problem}", path.display()))
         };
-        self.guests.handle().spawn_blocking(fetch).await.map_err(|_| "the host broke while it loaded this artifact")?
+        let digest = self.blocking(keep).await??;
+        let flawed = |flaw: Flaw| format!("`artifact` {}: {flaw}", manifest.artifact.display());
+        let compiled = self.foundry.compiled(digest).await.map_err(flawed)?;
+        let foundry = self.foundry.clone();
+        self.blocking(move || foundry.link(&compiled, granted)).await?.map_err(flawed)
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        let done = self.guests.handle().spawn_blocking(work).await;
+        done.map_err(|_| "the host broke while it loaded this artifact".into())
     }
 
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {

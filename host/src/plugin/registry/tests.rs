@@ -16,7 +16,7 @@ impl Room {
     fn new() -> Self {
         let (dir, events) = (tempfile::tempdir().unwrap(), Events::new());
         let dispatch = Dispatch::new(events.clone());
-        let config = Config { data_dir: Some(dir.path().join("data")), guest_threads: 2 };
+        let config = Config { data_dir: Some(dir.path().join("data")), ..Config::default() };
         let plugins = Plugins::new(&config, dispatch.clone(), events.clone()).unwrap();
         Self { dir, dispatch, events, plugins }
     }

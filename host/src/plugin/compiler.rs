@@ -1,0 +1,128 @@
+//! From an artifact's bytes to code, in this process or in a child.
+//!
+//! In: bytes that strangers wrote. Out: an [`Inspection`] and [`Code`], or the [`Flaw`] in them. Nothing can bound or
+//! end a compile in the process that does it, so a host has a [`Child`] do it: the child takes the bytes from a pipe,
+//! sets limits on itself before it reads the first of them, decodes, wraps, checks, compiles, answers by a pipe and
+//! ends. Bounded in the child's memory, CPU and wall time, and in the bytes of its answer. Never runs a guest. A child
+//! that was taken over by what it compiled could lie about the code: it bounds faults and costs, it is no second
+//! sandbox.
+//!
+//! # Embedding
+//!
+//! The program of a [`Child`] is run as
+//!
+//! ```text
+//! <program> compile --compile-memory <bytes> --compile-cpu <seconds>
+//! ```
+//!
+//! and must then call [`child::main`] with the two numbers, before it does anything else, and end with what that
+//! returns. It must be of the same release and features as the host: the host refuses code for another engine. The
+//! command `barnabas` is such a program; a host that is one itself names [`Child::this_program`].
+
+mod answer;
+pub mod child;
+mod conversation;
+mod ending;
+mod leash;
+
+use std::num::NonZero;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::artifact::{Flaw, Inspection, make};
+use super::code::Code;
+use super::engine::Engines;
+
+pub(super) use leash::{Cut, Leash};
+
+/// Most threads a child compiles with. Each has a stack and an arena of the child's address space.
+const THREADS: usize = 4;
+
+/// Who compiles.
+#[derive(Clone, Debug, Default)]
+pub enum Compiler {
+    /// This process. Nothing bounds a compile in it, and nothing ends one: an artifact that takes all memory takes the
+    /// host with it.
+    #[default]
+    ThisProcess,
+    /// A process of its own for each.
+    Child(Child),
+}
+
+/// A program that compiles; the module's documentation says what it must do.
+#[derive(Clone, Debug)]
+pub struct Child {
+    /// The program.
+    pub program: PathBuf,
+    /// What one compile may take.
+    pub limits: Limits,
+}
+
+/// What one compile may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Address space of the child, in bytes.
+    pub memory: u64,
+    /// CPU time of all its threads together, in whole seconds (a part of one counts as one).
+    pub cpu: Duration,
+    /// From start to end.
+    pub wall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 4 << 30, cpu: Duration::from_secs(120), wall: Duration::from_secs(180) }
+    }
+}
+
+impl Limits {
+    fn cpu_seconds(&self) -> u64 {
+        self.cpu.as_secs() + u64::from(self.cpu.subsec_nanos() > 0)
+    }
+}
+
+impl Child {
+    /// The program that runs now, also when its file was replaced since, with the default limits.
+    pub fn this_program() -> Self {
+        Self { program: "/proc/self/exe".into(), limits: Limits::default() }
+    }
+
+    fn command(&self) -> Command {
+        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
+        let mut command = Command::new(&self.program);
+        command
+            .arg0("barnabas-compile")
+            .arg("compile")
+            .args(["--compile-memory", &self.limits.memory.to_string()])
+            .args(["--compile-cpu", &self.limits.cpu_seconds().to_string()])
+            // A group of its own, so that all of it can be ended, and so that a terminal's Ctrl-C is ours to answer.
+            .process_group(0)
+            .env_clear()
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Compiler {
+    /// Checks and compiles; blocks until that is done or `leash` is cut, which only a child obeys. The thread of this
+    /// call must not end before the call does: the child dies with it.
+    pub(super) fn compile(&self, engines: &Engines, bytes: &[u8], leash: &Leash) -> Result<(Inspection, Code), Flaw> {
+        match self {
+            Self::ThisProcess => {
+                let (inspection, code) = make(&engines.on_demand, bytes);
+                code.map(|code| (inspection, code))
+            }
+            Self::Child(child) => conversation::hold(child, engines.fingerprint(), bytes, leash),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What the child says: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four bytes,
+//! little-endian), the object, the length of the code (eight bytes), the code; the last is empty where there is a flaw.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::plugin::artifact::{Flaw, Inspection};
+use crate::plugin::code::Code;
+use crate::plugin::digest::Digest;
+
+/// The last byte is the version.
+const MAGIC: [u8; 12] = *b"compiled\0\0\0\x01";
+/// Most bytes of the object. An import takes about a hundred.
+const JSON_BYTES: u64 = 1 << 20;
+/// Most bytes of code. Code has about three times as many as its artifact.
+const CODE_BYTES: u64 = 1 << 30;
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    inspection: Inspection,
+    flaw: Option<Flaw>,
+}
+
+/// By the child.
+pub(super) fn write(
+    out: &mut impl Write,
+    fingerprint: [u8; 32],
+    inspection: Inspection,
+    code: Result<Code, Flaw>,
+) -> Result<(), String> {
+    let (code, flaw) = match code {
+        Ok(code) => (Some(code), None),
+        Err(flaw) => (None, Some(flaw)),
+    };
+    let json = serde_json::to_vec(&Object { inspection, flaw }).map_err(|error| error.to_string())?;
+    let code = code.as_ref().map_or(&[][..], Code::bytes);
+    if json.len() as u64 > JSON_BYTES {
+        return Err(format!("what it imports takes {} bytes to list; {JSON_BYTES} are allowed", json.len()));
+    }
+    if code.len() as u64 > CODE_BYTES {
+        return Err(format!("its code has {} bytes; {CODE_BYTES} are allowed", code.len()));
+    }
+    let lengths = ((json.len() as u32).to_le_bytes(), (code.len() as u64).to_le_bytes());
+    let parts = [MAGIC.as_slice(), &fingerprint, &lengths.0, &json, &lengths.1, code];
+    let written = parts.into_iter().try_for_each(|part| out.write_all(part)).and_then(|()| out.flush());
+    written.map_err(|error| format!("cannot answer: {error}"))
+}
+
+/// By the parent, of a child that was given the bytes of `digest`. One sentence about what is wrong with the answer;
+/// in the inner result what is wrong with the artifact.
+pub(super) fn read(
+    mut from: impl Read,
+    fingerprint: [u8; 32],
+    digest: &Digest,
+) -> Result<Result<(Inspection, Code), Flaw>, String> {
+    if array(&mut from)? != MAGIC {
+        return Err("its answer is not that of a compiler".into());
+    }
+    if array(&mut from)? != fingerprint {
+        return Err("it compiles for another engine; it must be of the same release as this host".into());
+    }
+    let length = u32::from_le_bytes(array(&mut from)?);
+    let json = bytes(&mut from, length.into(), JSON_BYTES)?;
+    let length = u64::from_le_bytes(array(&mut from)?);
+    let code = bytes(&mut from, length, CODE_BYTES)?;
+    let Object { inspection, flaw } =
+        serde_json::from_slice(&json).map_err(|error| format!("its answer cannot be read: {error}"))?;
+    if inspection.digest != *digest {
+        return Err("its answer is about another artifact".into());
+    }
+    match flaw {
+        Some(flaw) => Ok(Err(flaw)),
+        None if code.is_empty() || !inspection.problems.is_empty() => Err("its answer contradicts itself".into()),
+        // Our own program made it of these bytes, and it came by a pipe of which only we hold this end.
+        None => Ok(Ok((inspection, Code::vouched(code)))),
+    }
+}
+
+fn array<const N: usize>(from: &mut impl Read) -> Result<[u8; N], String> {
+    let mut array = [0; N];
+    from.read_exact(&mut array).map_err(|error| cut_short(&error))?;
+    Ok(array)
+}
+
+/// Room is made as bytes come, not because a length was said.
+fn bytes(from: &mut impl Read, length: u64, most: u64) -> Result<Vec<u8>, String> {
+    if length > most {
+        return Err(format!("its answer announces {length} bytes where {most} are allowed"));
+    }
+    let mut bytes = Vec::new();
+    from.take(length).read_to_end(&mut bytes).map_err(|error| cut_short(&error))?;
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(cut_short(&io::ErrorKind::UnexpectedEof.into())) }
+}
+
+fn cut_short(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "its answer is cut short".into(),
+        _ => format!("its answer cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::artifact::make;
+    use crate::plugin::testing::{ENGINES, Guest};
+
+    fn answer(bytes: &[u8]) -> Vec<u8> {
+        let (inspection, code) = make(&ENGINES.on_demand, bytes);
+        let mut out = Vec::new();
+        write(&mut out, ENGINES.fingerprint(), inspection, code).unwrap();
+        out
+    }
+
+    fn problem(answer: &[u8], of: &[u8]) -> String {
+        read(answer, ENGINES.fingerprint(), &Digest::of(of)).err().expect("it is refused")
+    }
+
+    #[test]
+    fn an_answer_reads_as_it_was_written() {
+        let module = Guest::default().module();
+        let (inspection, code) = make(&ENGINES.on_demand, &module);
+        let told = read(&*answer(&module), ENGINES.fingerprint(), &Digest::of(&module)).unwrap().ok().unwrap();
+        assert_eq!((told.0, told.1.bytes()), (inspection, code.unwrap().bytes()));
+        let flaw = read(&*answer(b"nonsense"), ENGINES.fingerprint(), &Digest::of(b"nonsense")).unwrap().err();
+        assert_eq!(flaw.unwrap().reason, "it is not WebAssembly (it begins with `nons`)");
+    }
+
+    #[test]
+    fn what_no_compiler_of_ours_says_is_refused() {
+        let module = Guest::default().module();
+        let good = answer(&module);
+        let with = |at: usize, bytes: &[u8]| {
+            let mut bad = good.clone();
+            bad[at..at + bytes.len()].copy_from_slice(bytes);
+            problem(&bad, &module)
+        };
+        assert_eq!(with(11, &[2]), "its answer is not that of a compiler");
+        assert!(with(12, &[good[12] ^ 1]).contains("another engine"));
+        assert!(with(44, &u32::MAX.to_le_bytes()).contains("announces 4294967295 bytes where 1048576 are allowed"));
+        assert!(with(48, b"x").contains("cannot be read"));
+        let code = 48 + u32::from_le_bytes(good[44..48].try_into().unwrap()) as usize;
+        assert!(with(code, &u64::MAX.to_le_bytes()).contains("where 1073741824 are allowed"));
+        assert_eq!(with(code, &[0; 8]), "its answer contradicts itself");
+        assert_eq!(problem(&good, b"another"), "its answer is about another artifact");
+        for length in [0, 11, 12, 43, 47, 100, code + 7, good.len() - 1] {
+            assert_eq!(problem(&good[..length], &module), "its answer is cut short", "{length}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_imports_that_is_too_long_is_not_written() {
+        let (mut inspection, _) = make(&ENGINES.on_demand, b"");
+        inspection.problems = vec!["p".repeat(2 << 20)];
+        let said =
+            write(&mut Vec::new(), [0; 32], inspection, Err(Flaw::new(crate::plugin::change::Stage::Contract, "")));
+        assert!(said.unwrap_err().contains("bytes to list; 1048576 are allowed"));
+    }
+}

@@ -1,0 +1,145 @@
+//! From a file's bytes to linked code: the depot, the compiler and the cache, joined.
+//!
+//! In: the bytes of artifacts, then their digests. Out: [`Compiled`], then [`Artifact`]; or the [`Flaw`], with the stage
+//! in which it was found. Bounded by its three parts; one compile at a time, so that what one may take is what all
+//! take. Never runs a guest.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::artifact::{Artifact, Inspection};
+use super::cache::Cache;
+use super::change::Stage;
+use super::code::Code;
+use super::compiler::{Compiler, Cut, Leash};
+use super::depot::Depot;
+use super::digest::Digest;
+use super::engine::Engines;
+use super::registry::Config;
+use crate::capability::Granted;
+
+pub use super::artifact::Flaw;
+
+/// Handle on the three. Cheap to clone.
+#[derive(Clone)]
+pub struct Foundry(Arc<Inner>);
+
+struct Inner {
+    engines: Engines,
+    depot: Depot,
+    /// `None` compiles each time.
+    cache: Option<Cache>,
+    compiler: Compiler,
+    turn: Arc<Semaphore>,
+    guests: Handle,
+}
+
+/// An artifact that was checked and compiled, and is not linked. Cheap to clone, but for the inspection.
+#[derive(Clone)]
+pub struct Compiled {
+    /// What it is. There are no problems in it.
+    pub inspection: Inspection,
+    /// Whether it was found compiled.
+    pub cached: bool,
+    code: Arc<Code>,
+}
+
+impl Foundry {
+    /// Opens depot and cache in the data directory, or keeps all in memory where there is none. What blocks will run on
+    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where the depot cannot be
+    /// used; a cache that cannot be is done without.
+    pub fn open(config: &Config, engines: Engines, guests: Handle) -> Result<Self, String> {
+        let data_dir = config.data_dir.as_deref();
+        let depot = data_dir.map_or_else(|| Ok(Depot::in_memory()), Depot::open)?;
+        let cache = data_dir.and_then(|dir| open_cache(dir, &engines));
+        let (compiler, turn) = (config.compiler.clone(), Arc::new(Semaphore::new(1)));
+        Ok(Self(Arc::new(Inner { engines, depot, cache, compiler, turn, guests })))
+    }
+
+    /// Keeps an artifact; see [`Depot::keep`]. Blocks.
+    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, String> {
+        self.0.depot.keep(bytes)
+    }
+
+    /// Whether an artifact is kept. Blocks for as long as a look at a directory takes.
+    pub fn has(&self, digest: &Digest) -> bool {
+        self.0.depot.has(digest)
+    }
+
+    /// The artifact of that digest, found compiled or compiled now. Dropping the future ends the compile.
+    pub async fn compiled(&self, digest: Digest) -> Result<Compiled, Flaw> {
+        if let Some(found) = self.blocking(move |inner| Ok(inner.cached(&digest))).await? {
+            return Ok(found);
+        }
+        let turn = self.0.turn.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let leash = Arc::new(Leash::default());
+        let _cut_when_dropped = Held(leash.clone());
+        self.blocking(move |inner| inner.make(&digest, &leash, turn)).await
+    }
+
+    /// Links what is compiled, with what is granted. Blocks for milliseconds.
+    pub fn link(&self, compiled: &Compiled, granted: Granted) -> Result<Artifact, Flaw> {
+        Artifact::link(&self.0.engines, compiled.inspection.clone(), &compiled.code, granted)
+    }
+
+    /// Removes artifacts that are not wanted; see [`Depot::prune`]. Blocks.
+    pub fn prune(&self, wanted: &BTreeSet<Digest>) {
+        self.0.depot.prune(wanted);
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Flaw> + Send + 'static,
+    ) -> Result<T, Flaw> {
+        let inner = self.0.clone();
+        let done = self.0.guests.spawn_blocking(move || work(&inner)).await;
+        done.unwrap_or_else(|_| Err(Flaw::new(Stage::Compile, "the host broke while it compiled this")))
+    }
+}
+
+impl Inner {
+    fn cached(&self, digest: &Digest) -> Option<Compiled> {
+        let (inspection, code) = self.cache.as_ref()?.get(digest)?;
+        Some(Compiled { inspection, cached: true, code: Arc::new(code) })
+    }
+
+    /// `_turn` is given back when the compile is over, not when nobody waits for it any more.
+    fn make(&self, digest: &Digest, leash: &Leash, _turn: OwnedSemaphorePermit) -> Result<Compiled, Flaw> {
+        // Whose turn it was before may have made the same.
+        if let Some(found) = self.cached(digest) {
+            return Ok(found);
+        }
+        let fetch = |reason: String| Flaw::new(Stage::Fetch, reason);
+        let bytes = self.depot.get(digest).map_err(fetch)?;
+        let bytes = bytes.ok_or_else(|| fetch(format!("no artifact {digest} is kept here; hand it over again")))?;
+        let (inspection, code) = self.compiler.compile(&self.engines, &bytes, leash)?;
+        if let Some(cache) = &self.cache {
+            cache.put(&inspection, &code);
+        }
+        Ok(Compiled { inspection, cached: false, code: Arc::new(code) })
+    }
+}
+
+/// Ends the compile with who waits for it.
+struct Held(Arc<Leash>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.cut(Cut::Cancelled);
+    }
+}
+
+fn open_cache(data_dir: &Path, engines: &Engines) -> Option<Cache> {
+    Cache::open(data_dir, engines.fingerprint())
+        .inspect_err(|error| {
+            tracing::warn!("compiled code is not kept, so every start compiles: {}: {error}", data_dir.display());
+        })
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use std::time::Duration;
+
+use super::*;
+use crate::capability::Granted;
+use crate::plugin::compiler::Child;
+use crate::plugin::runtime::GuestRuntime;
+use crate::plugin::testing::{ENGINES, Guest};
+
+struct Room {
+    dir: tempfile::TempDir,
+    guests: GuestRuntime,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), guests: GuestRuntime::new(1).unwrap() }
+    }
+
+    fn open(&self, data_dir: bool, compiler: Compiler) -> Foundry {
+        let data_dir = data_dir.then(|| self.dir.path().to_owned());
+        let config = Config { data_dir, compiler, ..Config::default() };
+        Foundry::open(&config, ENGINES.clone(), self.guests.handle().clone()).unwrap()
+    }
+
+    fn foundry(&self) -> Foundry {
+        self.open(true, Compiler::ThisProcess)
+    }
+}
+
+async fn flaw(foundry: &Foundry, digest: Digest) -> Flaw {
+    foundry.compiled(digest).await.err().expect("it has a flaw")
+}
+
+#[tokio::test]
+async fn fresh_and_cached_give_the_same() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    assert!(foundry.has(&digest));
+    let fresh = foundry.compiled(digest).await.unwrap();
+    let cached = room.foundry().compiled(digest).await.unwrap();
+    assert_eq!((fresh.cached, cached.cached), (false, true));
+    assert_eq!(fresh.inspection, cached.inspection);
+    assert_eq!(fresh.code.bytes(), cached.code.bytes());
+    for compiled in [fresh, cached] {
+        let artifact = foundry.link(&compiled, Granted::default()).unwrap();
+        assert_eq!(artifact.inspection.digest, digest);
+        assert!(artifact.pooled.is_some());
+    }
+}
+
+#[tokio::test]
+async fn what_is_compiled_is_used_without_its_artifact() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    foundry.compiled(digest).await.unwrap();
+    std::fs::remove_dir_all(room.dir.path().join("artifacts")).unwrap();
+    assert!(room.foundry().compiled(digest).await.unwrap().cached);
+}
+
+#[tokio::test]
+async fn two_who_ask_at_once_compile_once() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    let (one, two) = tokio::join!(foundry.compiled(digest), foundry.compiled(digest));
+    assert_eq!(usize::from(one.unwrap().cached) + usize::from(two.unwrap().cached), 1);
+}
+
+#[tokio::test]
+async fn a_host_without_a_disk_compiles_each_time() {
+    let room = Room::new();
+    let foundry = room.open(false, Compiler::ThisProcess);
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    for _ in 0..2 {
+        assert!(!foundry.compiled(digest).await.unwrap().cached);
+    }
+    assert_eq!(std::fs::read_dir(room.dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn flaws_name_their_stage() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let absent = flaw(&foundry, Digest::of(b"absent")).await;
+    assert_eq!(absent.stage, Stage::Fetch);
+    assert!(absent.reason.contains("is kept here; hand it over again"), "{absent}");
+    let cases: [(&[u8], Stage, &str); 4] = [
+        (b"garbage", Stage::Compile, "not WebAssembly"),
+        (b"\0asm\x01\0\0\0", Stage::Compile, "without WIT metadata"),
+        (b"\0asm\x0d\0\x01\0\xff", Stage::Compile, "not a valid component"),
+        (b"\0asm\x0d\0\x01\0", Stage::Contract, "not a receiver"),
+    ];
+    for (bytes, stage, words) in cases {
+        let flaw = flaw(&foundry, foundry.keep(bytes).unwrap()).await;
+        assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
+    }
+    assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "flaws are not kept");
+}
+
+#[tokio::test]
+async fn grants_are_looked_at_when_it_is_linked() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    let mut compiled = foundry.compiled(digest).await.unwrap();
+    compiled.inspection.imports.push(crate::plugin::artifact::Import {
+        name: "wasi:http/types@0.2.6".into(),
+        class: crate::plugin::artifact::Class::Granted,
+    });
+    let flaw = foundry.link(&compiled, Granted::default()).err().unwrap();
+    assert_eq!(flaw.stage, Stage::Grants);
+    assert!(flaw.reason.contains("it imports `wasi:http/types@0.2.6`, and no destination is granted"), "{flaw}");
+    foundry.link(&compiled, Granted { http: true, state: false }).unwrap();
+}
+
+#[tokio::test]
+async fn a_compiler_that_cannot_be_run_is_named() {
+    let room = Room::new();
+    let child = Child { program: "/nowhere/barnabas".into(), ..Child::this_program() };
+    let foundry = room.open(true, Compiler::Child(child));
+    let flaw = flaw(&foundry, foundry.keep(b"\0asm").unwrap()).await;
+    assert_eq!(flaw.stage, Stage::Compile);
+    assert!(flaw.reason.starts_with("`/nowhere/barnabas` cannot be run to compile it: No such file"), "{flaw}");
+}
+
+#[tokio::test]
+async fn the_unwanted_go() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(b"one").unwrap();
+    let file = room.dir.path().join("artifacts").join(format!("{}.wasm", digest.hex()));
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(7_200);
+    std::fs::File::open(file).unwrap().set_modified(long_ago).unwrap();
+    foundry.prune(&BTreeSet::from([digest]));
+    assert!(foundry.has(&digest));
+    foundry.prune(&BTreeSet::new());
+    assert!(!foundry.has(&digest));
+}
+
+#[tokio::test]
+async fn artifacts_of_a_newer_release_stop_the_host_in_words() {
+    let room = Room::new();
+    drop(room.foundry());
+    std::fs::write(room.dir.path().join("artifacts/format"), "9").unwrap();
+    let config = Config { data_dir: Some(room.dir.path().to_owned()), ..Config::default() };
+    let said = Foundry::open(&config, ENGINES.clone(), room.guests.handle().clone()).err().unwrap();
+    assert!(said.contains("format 9"), "{said}");
+}

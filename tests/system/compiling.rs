@@ -1,0 +1,317 @@
+//! Strangers' code is decoded and compiled in a process of its own, and whatever becomes of that, the host goes on.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use barnabas::plugin::Config;
+use barnabas::plugin::artifact::inspect;
+use barnabas::plugin::change::Stage;
+use barnabas::plugin::compiler::{Child, Compiler, Limits};
+use barnabas::plugin::engine::Engines;
+use barnabas::plugin::foundry::{Flaw, Foundry};
+use barnabas_tests::command::{path, stderr, stdout};
+use barnabas_tests::eventually;
+use barnabas_tests::host::Setup;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A foundry in its own folder.
+struct Room {
+    folder: TempDir,
+    engines: Engines,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self { folder: TempDir::new().unwrap(), engines: Engines::new().unwrap() }
+    }
+
+    fn open(&self, compiler: Compiler) -> Foundry {
+        let config = Config { data_dir: Some(self.folder.path().to_owned()), compiler, ..Config::default() };
+        Foundry::open(&config, self.engines.clone(), Handle::current()).unwrap()
+    }
+
+    fn child(&self, limits: Limits) -> Foundry {
+        self.open(Compiler::Child(Child { program: path(), limits }))
+    }
+
+    fn entry(&self) -> Option<PathBuf> {
+        let mut entries = std::fs::read_dir(self.folder.path().join("code")).unwrap();
+        entries.next().map(|entry| entry.unwrap().path())
+    }
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    std::fs::read(barnabas_tests::guests::path(name)).unwrap()
+}
+
+fn number(mut value: usize, out: &mut Vec<u8>) {
+    while value > 0x7f {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn section(id: u8, body: &[u8], out: &mut Vec<u8>) {
+    out.push(id);
+    number(body.len(), out);
+    out.extend_from_slice(body);
+}
+
+/// A receiver beside a function of `depth` loops, each in the one before and with a local of its own. Every loop has
+/// every local to look after, so that a few kilobytes take as much time and memory as one likes.
+fn nested(depth: usize) -> Vec<u8> {
+    let mut body = vec![1];
+    number(depth, &mut body);
+    body.push(0x7f);
+    for local in 1..=depth {
+        // loop, local.get 0, local.set
+        body.extend_from_slice(&[0x03, 0x40, 0x20, 0, 0x21]);
+        number(local, &mut body);
+    }
+    for local in 1..=depth {
+        // local.get, br_if 0, end
+        body.push(0x20);
+        number(local, &mut body);
+        body.extend_from_slice(&[0x0d, 0, 0x0b]);
+    }
+    body.extend_from_slice(&[0x20, 0, 0x0b]);
+    let mut code = vec![1];
+    number(body.len(), &mut code);
+    code.append(&mut body);
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x60, 1, 0x7f, 1, 0x7f], &mut module);
+    section(3, &[1, 0], &mut module);
+    section(10, &code, &mut module);
+    beside_a_receiver(&module)
+}
+
+/// A receiver with this core module in it, which it does not use.
+fn beside_a_receiver(module: &[u8]) -> Vec<u8> {
+    let taker = guest("taker");
+    let mut component = inspect(&taker).1.unwrap().into_owned();
+    section(1, module, &mut component);
+    component
+}
+
+/// Takes minutes.
+fn endless() -> Vec<u8> {
+    nested(3_000)
+}
+
+/// The CPU limit makes each test's child known among those of others.
+fn limits(cpu: u64) -> Limits {
+    Limits { cpu: Duration::from_secs(cpu), ..Limits::default() }
+}
+
+async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
+    let room = Room::new();
+    let foundry = room.child(limits);
+    let digest = foundry.keep(artifact).unwrap();
+    let flaw = foundry.compiled(digest).await.err().expect("it is not compiled");
+    assert!(!flaw.reason.contains('\n'), "one sentence: {flaw}");
+    assert!(room.entry().is_none(), "nothing is kept of it");
+    flaw
+}
+
+/// The process that compiles with this CPU limit.
+fn compiling(cpu: u64) -> Option<u32> {
+    let wanted = format!("\0--compile-cpu\0{cpu}\0");
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let id = entry.file_name().to_str()?.parse().ok()?;
+        let words = std::fs::read_to_string(entry.path().join("cmdline")).ok()?;
+        words.contains(&wanted).then_some(id)
+    })
+}
+
+fn kill(id: u32) {
+    assert!(Command::new("kill").args(["-KILL", &id.to_string()]).status().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
+    let (room, own) = (Room::new(), Room::new());
+    let by_child = room.child(Limits::default());
+    let by_us = own.open(Compiler::ThisProcess);
+    for name in ["taker", "otlp-http"] {
+        let digest = by_child.keep(&guest(name)).unwrap();
+        by_us.keep(&guest(name)).unwrap();
+        let fresh = by_child.compiled(digest).await.unwrap();
+        let here = by_us.compiled(digest).await.unwrap();
+        // It has no compiler: what it has, it found.
+        let nobody = Child { program: "/nowhere".into(), limits: Limits::default() };
+        let cached = room.open(Compiler::Child(nobody)).compiled(digest).await.unwrap();
+        assert_eq!([fresh.cached, here.cached, cached.cached], [false, false, true]);
+        assert_eq!(fresh.inspection, here.inspection);
+        assert_eq!(fresh.inspection, cached.inspection);
+        for compiled in [fresh, here, cached] {
+            assert_eq!(by_child.link(&compiled, true).unwrap().inspection.digest, digest);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flaws_come_from_the_child_with_their_stage() {
+    for (artifact, stage, words) in [
+        (b"#!/bin/sh".as_slice(), Stage::Compile, "it is not WebAssembly (it begins with `#!/b`)"),
+        (b"\0asm\x01\0\0\0", Stage::Compile, "barnabas-sdk"),
+        (b"\0asm\x0d\0\x01\0", Stage::Contract, "kafka-telemetry:receiver"),
+    ] {
+        let flaw = flaw(Limits::default(), artifact).await;
+        assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_wasmtime_does_not_take_is_said_in_its_words() {
+    // Sound WebAssembly, of a proposal that the engine does not have switched on: a module with a GC type.
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(1, &[1, 0x5f, 0], &mut module);
+    let flaw = flaw(Limits::default(), &beside_a_receiver(&module)).await;
+    assert_eq!(flaw.stage, Stage::Compile);
+    assert!(flaw.reason.starts_with("it does not compile: ") && flaw.reason.contains("gc"), "{flaw}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_obeyed_and_violated() {
+    let small = Limits { memory: 512 << 20, ..limits(101) };
+    let room = Room::new();
+    let foundry = room.child(small);
+    let digest = foundry.keep(&guest("taker")).unwrap();
+    foundry.compiled(digest).await.unwrap();
+    let said = flaw(small, &nested(5_000)).await.reason;
+    assert!(said.starts_with("it needs more than 512MiB of memory to be compiled"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cpu_violated() {
+    let said = flaw(limits(1), &endless()).await.reason;
+    assert!(said.starts_with("it needs more than 1 s of CPU time to be compiled"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wall_time_violated() {
+    let said = flaw(Limits { wall: Duration::from_millis(300), ..limits(102) }, &endless()).await.reason;
+    assert!(said.starts_with("it takes longer than 300ms to be compiled"), "{said}");
+    eventually("the child to be gone", PATIENCE, || compiling(102).is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
+    let room = Room::new();
+    let foundry = room.child(limits(103));
+    let digest = foundry.keep(&endless()).unwrap();
+    let waits = tokio::spawn({
+        let foundry = foundry.clone();
+        async move { foundry.compiled(digest).await.err().unwrap().reason }
+    });
+    kill(eventually("the child", PATIENCE, || compiling(103)).await);
+    let said = waits.await.unwrap();
+    assert!(said.starts_with("the process that compiled it was killed"), "{said}");
+    let digest = foundry.keep(&guest("taker")).unwrap();
+    foundry.compiled(digest).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn() {
+    let room = Room::new();
+    let foundry = room.child(limits(104));
+    let digest = foundry.keep(&endless()).unwrap();
+    let waits = tokio::spawn({
+        let foundry = foundry.clone();
+        async move { foundry.compiled(digest).await.map(|_| ()) }
+    });
+    eventually("the child", PATIENCE, || compiling(104)).await;
+    waits.abort();
+    assert!(waits.await.unwrap_err().is_cancelled());
+    let digest = foundry.keep(&guest("taker")).unwrap();
+    foundry.compiled(digest).await.unwrap();
+    assert_eq!(compiling(104), None, "one at a time: the other was gone before this one began");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_confines_itself() {
+    let room = Room::new();
+    let foundry = room.child(limits(105));
+    let digest = foundry.keep(&endless()).unwrap();
+    let waits = tokio::spawn(async move { foundry.compiled(digest).await.map(|_| ()) });
+    let child = eventually("the child", PATIENCE, || compiling(105)).await;
+    let read = |file: &str| std::fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
+    // It reads nothing before all of this is so, and priority is the last of it.
+    eventually("its limits", PATIENCE, || {
+        let stat = String::from_utf8(read("stat")).unwrap();
+        let nice: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().unwrap();
+        (nice >= 10).then_some(())
+    })
+    .await;
+    let limits = String::from_utf8(read("limits")).unwrap();
+    let row = |name: &str| {
+        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("Max address space"), "4294967296 4294967296");
+    assert_eq!(row("Max cpu time"), "105 106");
+    let files = ["Max core file size", "Max file size", "Max open files"].map(row);
+    assert_eq!(files, ["0 0", "0 0", "16 16"]);
+    assert!(String::from_utf8(read("status")).unwrap().contains("NoNewPrivs:\t1"));
+    let environment = String::from_utf8(read("environ")).unwrap();
+    assert!(environment.starts_with("RAYON_NUM_THREADS=") && environment.matches('=').count() == 1, "{environment}");
+    assert_eq!(std::fs::read_link(format!("/proc/{child}/cwd")).unwrap(), PathBuf::from("/"));
+    waits.abort();
+    let _ = waits.await;
+}
+
+#[test]
+fn the_command_is_hidden_and_wants_its_limits() {
+    assert!(!stdout(&["--help"]).contains("compile"));
+    assert!(stderr(&["compile"]).contains("--compile-memory"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_dies_with_its_host() {
+    let setup = Setup::new();
+    let artifact = setup.folder().join("endless.wasm");
+    std::fs::write(&artifact, endless()).unwrap();
+    let setup = setup.manifest("endless", &format!("artifact = {:?}\n", artifact.display().to_string()));
+    let mut host = Command::new(path())
+        .args(["serve", "--config", setup.write().to_str().unwrap()])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // One that has spent so much has read everything: it would not end because its standard input does.
+    let busy = |id: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(11)?.parse().ok()?;
+        (ticks > 50).then_some(id)
+    };
+    let of_host = || {
+        let children = std::fs::read_dir(format!("/proc/{}/task", host.id())).ok()?;
+        let children = children.flatten().map(|task| std::fs::read_to_string(task.path().join("children")));
+        let id = children.flatten().find_map(|ids| ids.split(' ').next()?.parse::<u32>().ok())?;
+        let words = std::fs::read_to_string(format!("/proc/{id}/cmdline")).ok()?;
+        words.starts_with("barnabas-compile\0compile\0").then_some(id).and_then(busy)
+    };
+    let child = eventually("the child", PATIENCE, of_host).await;
+    kill(host.id());
+    host.wait().unwrap();
+    // By itself it would go on for a minute.
+    eventually("the child to be gone", Duration::from_secs(15), || {
+        let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+        stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_keeps_the_artifact_and_its_code() {
+    let host = Setup::new().receiver("taker", "taker", "").start().await;
+    let serving = host.status("taker").serving.expect("a child compiled it");
+    let kept = host.folder().join("data/artifacts").join(format!("{}.wasm", serving.digest.hex()));
+    assert_eq!(std::fs::read(kept).unwrap(), guest("taker"));
+    assert_eq!(std::fs::read_dir(host.folder().join("data/code")).unwrap().count(), 1);
+    host.stop().await;
+}
