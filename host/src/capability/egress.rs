@@ -20,6 +20,7 @@ mod dial;
 mod failure;
 mod grants;
 mod hooks;
+mod own;
 mod target;
 mod trust;
 
@@ -50,6 +51,7 @@ pub use capture::{Captured, CapturedRequest};
 pub use dial::{Connector, Lookup, Resolve, SystemResolver};
 pub use failure::{BoxError, EgressError};
 pub use grants::Grants;
+pub use own::Own;
 pub use trust::Trust;
 
 /// What a guest sends.
@@ -110,11 +112,18 @@ pub struct Options {
     pub trust: Trust,
     /// How names become addresses.
     pub resolve: Arc<dyn Resolve>,
+    /// What is never dialled, whatever the grants say.
+    pub own: Own,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { limits: Limits::default(), trust: Trust::default(), resolve: Arc::new(SystemResolver) }
+        Self {
+            limits: Limits::default(),
+            trust: Trust::default(),
+            resolve: Arc::new(SystemResolver),
+            own: Own::default(),
+        }
     }
 }
 
@@ -146,7 +155,7 @@ impl Egress {
         events: Events,
         options: Options,
     ) -> Self {
-        let connector = Connector::new(grants.clone(), options.resolve, options.trust);
+        let connector = Connector::new(grants.clone(), options.resolve, options.trust, options.own);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())

@@ -8,6 +8,7 @@ mod load;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use super::generation::Generation;
 use super::manifest::{self, Manifest};
 use super::runtime::GuestRuntime;
 use super::status::{Serving, State, Status};
+use crate::capability::egress::Own;
 use crate::capability::log::Line;
 use crate::dispatch::{Dispatch, Slot, SlotConfig};
 use crate::event::{Events, Payload, Topic};
@@ -37,11 +39,13 @@ pub struct Config {
     /// Who compiles. Unless told otherwise this process does, and nothing bounds a compile in it: a program that can
     /// be a [`Child`](super::compiler::Child) should say so.
     pub compiler: Compiler,
+    /// Where the host's own admin endpoint is bound: no guest may reach it, whatever its grants.
+    pub admin: Vec<SocketAddr>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { data_dir: None, guest_threads: 2, compiler: Compiler::default() }
+        Self { data_dir: None, guest_threads: 2, compiler: Compiler::default(), admin: Vec::new() }
     }
 }
 
@@ -55,6 +59,7 @@ struct Inner {
     guests: GuestRuntime,
     dispatch: Dispatch,
     events: Events,
+    own: Own,
     entries: Mutex<BTreeMap<Arc<str>, Entry>>,
     /// Held over a load, so that loads come one after the other.
     loading: tokio::sync::Mutex<()>,
@@ -95,6 +100,7 @@ impl Plugins {
             guests,
             dispatch,
             events,
+            own: Own::new(&config.admin),
             entries: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
         })))

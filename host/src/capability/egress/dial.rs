@@ -18,7 +18,7 @@ use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::target::Target;
-use super::{EgressError, Grants, Trust};
+use super::{EgressError, Grants, Own, Trust};
 
 /// How long one address is tried while there are others.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -47,6 +47,7 @@ struct Inner {
     grants: Arc<Grants>,
     resolve: Arc<dyn Resolve>,
     trust: Trust,
+    own: Own,
 }
 
 /// Makes the connections of one plugin's client.
@@ -54,9 +55,9 @@ struct Inner {
 pub struct Connector(Arc<Inner>);
 
 impl Connector {
-    /// Of these grants for good: they outlive every connection made under them.
-    pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust) -> Self {
-        Self(Arc::new(Inner { grants, resolve, trust }))
+    /// Of these grants for good: they outlive every connection made under them. `own` is refused whatever they say.
+    pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust, own: Own) -> Self {
+        Self(Arc::new(Inner { grants, resolve, trust, own }))
     }
 }
 
@@ -82,9 +83,11 @@ impl Inner {
             Some(literal) => vec![literal],
             None => self.look_up(&target.host).await?,
         };
+        let (own, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|at| self.own.has(*at, target.port));
         let (permitted, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|address| self.grants.permits(&target.host, target.port, *address));
         match (permitted.is_empty(), refused.first()) {
+            (true, _) if !own.is_empty() => Err(EgressError::Own { host: target.host.clone(), port: target.port }),
             (false, _) => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
             (true, Some(address)) => Err(EgressError::Prohibited { host: target.host.clone(), address: *address }),
             (true, None) => Err(EgressError::Dns { host: target.host.clone(), reason: "it has no address".into() }),

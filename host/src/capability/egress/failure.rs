@@ -25,6 +25,14 @@ pub enum EgressError {
         /// The first one that was refused.
         address: IpAddr,
     },
+    /// It would lead back into this host.
+    #[error("`{host}:{port}` is this host's own admin endpoint, which no receiver may reach: send elsewhere")]
+    Own {
+        /// As asked for.
+        host: String,
+        /// As asked for, or the scheme's.
+        port: u16,
+    },
     /// Not a plain `http` or `https` URI with a host.
     #[error("the request has no usable http or https URI")]
     Uri,
@@ -101,6 +109,7 @@ impl EgressError {
         match self {
             Self::NotGranted { .. } => "not-granted",
             Self::Prohibited { .. } => "address-prohibited",
+            Self::Own { .. } => "own-address",
             Self::Uri => "bad-uri",
             Self::Method => "bad-method",
             Self::Dns { .. } => "dns",

@@ -44,7 +44,7 @@ impl From<EgressError> for Error {
     fn from(error: EgressError) -> Self {
         match error {
             EgressError::NotGranted { .. } => Self::HttpRequestDenied,
-            EgressError::Prohibited { .. } => Self::DestinationIpProhibited,
+            EgressError::Prohibited { .. } | EgressError::Own { .. } => Self::DestinationIpProhibited,
             EgressError::Uri => Self::HttpRequestUriInvalid,
             EgressError::Method => Self::HttpRequestMethodInvalid,
             EgressError::Dns { reason, .. } => Self::DnsError { rcode: Some(reason), info_code: None },

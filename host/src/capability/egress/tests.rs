@@ -216,6 +216,33 @@ async fn a_granted_name_at_a_private_address_is_not_dialled() {
 }
 
 #[tokio::test]
+async fn the_hosts_own_endpoint_is_never_dialled_whatever_is_granted() {
+    let admin = Server::plain(OK).await;
+    let port = admin.at.port();
+    let resolve = names(&[("renamed.example", &["127.0.0.1"]), ("mapped.example", &["::ffff:127.0.0.1"])]);
+    for bound in [admin.at, SocketAddr::from(([0, 0, 0, 0], port))] {
+        let options = Options { resolve: resolve.clone(), own: Own::new(&[bound]), ..Options::default() };
+        let egress = egress(Arc::new(Grants::everything()), options);
+        for host in ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "renamed.example", "mapped.example"] {
+            let error = egress.send(get(&format!("http://{host}:{port}/")), Times::default()).await.expect_err(host);
+            assert!(matches!(error, EgressError::Own { .. }), "{host}: {error}");
+            assert!(matches!(error.into(), wasmtime_wasi_http::Error::DestinationIpProhibited), "what the guest sees");
+        }
+    }
+    assert_eq!(admin.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn other_ports_and_other_addresses_of_a_name_stay_open() {
+    let (admin, sink) = (Server::plain(OK).await, Server::plain(OK).await);
+    let own = Own::new(&[SocketAddr::from(([0, 0, 0, 0], admin.at.port()))]);
+    let egress = egress(Arc::new(Grants::everything()), Options { own, ..Options::default() });
+    let response = egress.send(get(&sink.url("127.0.0.1")), Times::default()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(admin.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn of_a_mixed_answer_only_the_granted_addresses_are_dialled() {
     // Two servers on one port: the one at 127.0.0.2 would answer, and is not granted.
     let granted = Server::plain(OK).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Inner, State};
 use crate::capability::Granted;
-use crate::capability::egress::{Egress, EgressMode};
+use crate::capability::egress::{Egress, EgressMode, Options};
 use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
 use crate::plugin::artifact::{self, Artifact};
@@ -56,12 +56,13 @@ impl Inner {
     }
 
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
-        let grants = manifest.grants.clone();
+        let (grants, events) = (manifest.grants.clone(), self.events.clone());
+        let options = Options { own: self.own.clone(), ..Options::default() };
         Blueprint {
             artifact,
             settings: manifest.settings.clone(),
             limits: manifest.limits.clone(),
-            egress: Egress::new(manifest.name.clone(), grants, EgressMode::Send, self.events.clone()),
+            egress: Egress::with_options(manifest.name.clone(), grants, EgressMode::Send, events, options),
             state: manifest.state.map_or_else(Shelf::none, |caps| Shelf::of(&self.store, &manifest.name, caps)),
             log: Arc::new(LogSink::new(manifest.name.clone(), number, Keep::AsHost)),
         }
