@@ -51,6 +51,7 @@ pub mod intake;
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod config;
 pub mod event;
 pub mod store;

@@ -1,0 +1,132 @@
+//! The audit log: who changed what, and what came of it.
+//!
+//! In: [`Entry`]s, one when a change is over. Out: one JSON line each, appended with one write and synced; and the last
+//! ones again for those who ask. Bounded: a line in bytes, the file by rotation at 16 MiB, of which one old file is
+//! kept. A line that was torn (a full disk, `kill -9`) is skipped by readers and ends before the next one begins. Never
+//! fails a change: what cannot be written is said in the host's log. Blocks: call it where that does no harm.
+
+mod entry;
+mod time;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use entry::{Action, Entry, Generation};
+pub use time::rfc3339;
+
+/// Most bytes of a file before the next one begins.
+const ROTATE: u64 = 16 << 20;
+
+/// Handle on a log. Clones write to the same one.
+#[derive(Clone, Debug)]
+pub struct Audit(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    rotate: u64,
+    /// Held over each access, so that a reader never meets a rotation.
+    turn: Mutex<()>,
+}
+
+impl Audit {
+    /// Of this file, which is made at the first entry with mode 0600. Its old one is `<path>.1`.
+    pub fn open(path: impl Into<PathBuf>) -> Self {
+        Self::rotating(path.into(), ROTATE)
+    }
+
+    /// Keeps nothing.
+    pub fn nowhere() -> Self {
+        Self(None)
+    }
+
+    fn rotating(path: PathBuf, rotate: u64) -> Self {
+        Self(Some(Arc::new(Inner { path, rotate, turn: Mutex::new(()) })))
+    }
+
+    /// Writes an entry and waits for the disk. A failure is logged as an error and goes no further.
+    pub fn append(&self, entry: Entry) {
+        let Some(inner) = &self.0 else { return };
+        let _turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = inner.append(&entry.line()) {
+            let path = inner.path.display();
+            tracing::error!(
+                "{} of plugin `{}` by {} is not in the audit log: {path}: {error}; make room or correct its permissions",
+                entry.action.as_str(),
+                entry.plugin,
+                entry.who
+            );
+        }
+    }
+
+    /// The last entries, oldest first. A log that does not exist has none.
+    pub fn read(&self, last: usize) -> io::Result<Vec<Entry>> {
+        let Some(inner) = &self.0 else { return Ok(Vec::new()) };
+        let _turn = inner.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = Vec::new();
+        for path in [&inner.path, &inner.old()] {
+            let bytes = tail(path, inner.rotate)?;
+            let lines = bytes.rsplit(|byte| *byte == b'\n').filter_map(Entry::read);
+            entries.extend(lines.take(last.saturating_sub(entries.len())));
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+}
+
+impl Inner {
+    fn old(&self) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(".1");
+        name.into()
+    }
+
+    fn append(&self, line: &str) -> io::Result<()> {
+        let mut file = self.file()?;
+        let size = file.metadata()?.len();
+        if size > 0 && size + line.len() as u64 > self.rotate {
+            fs::rename(&self.path, self.old())?;
+            file = self.file()?;
+        }
+        // What was torn stays a line of its own, which readers skip.
+        let torn = if ends_whole(&file)? { "" } else { "\n" };
+        let whole = format!("{torn}{line}\n");
+        let written = file.write(whole.as_bytes())?;
+        if written < whole.len() {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "only a part of the line could be written"));
+        }
+        file.sync_data()
+    }
+
+    /// Opened each time, so that somebody else's rotation is followed.
+    fn file(&self) -> io::Result<File> {
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)
+    }
+}
+
+/// Whether the last byte ends a line, or there is none.
+fn ends_whole(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(true) };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte == *b"\n")
+}
+
+/// The end of a file: all of it, unless somebody else made it larger than ours become.
+fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(most)))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;
