@@ -1,46 +1,50 @@
-//! The admin endpoint: what operators and their machines look at.
+//! The admin endpoint: what operators and their machines look at, and where they ask for changes.
 //!
-//! In: HTTP requests, each on a connection of its own. Out: `/metrics`, `/healthz`, `/readyz` and `/v1/status`. Bounded
-//! by a cap on visitors at a time (more wait in the kernel) and a time for each visit. It looks at rooms through
-//! [`StatusSource`] and [`Metrics`], and never changes anything: whoever gets in can read and no more. It answers only
-//! to host names that it knows, so that a web page cannot read it through its visitor's browser.
+//! In: HTTP requests, each on a connection of its own, by a Unix socket or by TCP. Out: `/metrics`, `/healthz` and
+//! `/readyz` for everybody; what is under `/v1/` for the user of the host, by the socket, and for those who have the
+//! token. Bounded by a cap on visitors at a time (more wait in the kernel), a time for each visit or for each of its
+//! reads and writes, and a cap on bodies. It looks at rooms through [`StatusSource`] and [`Metrics`] and acts through
+//! [`Office`]; it decides nothing itself. By TCP it answers only to host names that it knows, so that a web page cannot
+//! ask it through its visitor's browser.
 
+mod answer;
+mod artifacts;
+mod body;
+mod changes;
 pub mod client;
+mod guard;
 mod hosts;
+mod office;
 mod pages;
+mod socket;
+mod steps;
+mod token;
+mod visits;
 
-use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use axum::Router;
-use axum::response::Response;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use anyhow::{Context as _, Result};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tower_service::Service as _;
+use tokio::time::timeout;
 
 use crate::event::metrics::Metrics;
+use guard::Guard;
 use hosts::Hosts;
+use pages::Rooms;
+use socket::Socket;
+use token::Token;
+use visits::{Times, accept_tcp, accept_unix};
 
-/// Most visitors at a time.
-const VISITORS: usize = 64;
-/// How long a visit may take, from its connection to its last byte.
-const VISIT: Duration = Duration::from_secs(30);
-/// How long its head may take.
-const HEAD: Duration = Duration::from_secs(10);
+pub use office::{Keeping, Office};
+
 /// How long visitors may take to leave at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long to wait when no connection can be taken, most often for want of file descriptors.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Where to answer, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +53,16 @@ pub struct Config {
     pub bind: SocketAddr,
     /// Host names under which it is known, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// The Unix socket, where there is to be one.
+    pub socket: Option<PathBuf>,
+    /// Where the token for TCP is kept; without one nothing under `/v1/` answers there.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// Known by IP addresses and `localhost` only.
+    /// Known by IP addresses and `localhost` only, without socket and token.
     pub fn new(bind: SocketAddr) -> Self {
-        Self { bind, hosts: Vec::new() }
+        Self { bind, hosts: Vec::new(), socket: None, token_file: None }
     }
 }
 
@@ -70,22 +78,42 @@ pub trait StatusSource: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
 }
 
-/// Binds, and does not serve yet: connections wait in the kernel.
-pub async fn bind(config: Config) -> anyhow::Result<Bound> {
+/// Binds both ways in, and does not serve yet: connections wait in the kernel. Makes the token where there is none.
+pub async fn bind(config: Config) -> Result<Bound> {
     let bind = config.bind;
     let listener = TcpListener::bind(bind).await.with_context(|| {
         format!("the admin endpoint cannot bind {bind}; stop what holds it or choose another address in `admin.bind`")
     })?;
     let local = listener.local_addr().context("the admin endpoint has no address")?;
-    Ok(Bound { listener, local, hosts: Hosts::new(config.hosts) })
+    let socket = config.socket.as_deref().map(Socket::bind).transpose()?;
+    let token = Arc::new(token(config.token_file.as_deref())?);
+    let guard = Guard { hosts: Hosts::new(config.hosts), token };
+    Ok(Bound { listener, local, socket, guard, times: Times::default() })
 }
 
-/// An admin endpoint that has its address.
+/// The token; or in words why there is none. A file that is there and cannot be trusted ends the start: an operator
+/// believes that it protects something.
+fn token(file: Option<&Path>) -> Result<Result<Token, String>> {
+    let Some(file) = file else { return Ok(Err("no file for one is configured".into())) };
+    match Token::open(file) {
+        Ok(token) => Ok(Ok(token)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error).context("the admin endpoint's token"),
+        Err(error) => {
+            let why = format!("{} cannot be made: {error}", file.display());
+            tracing::warn!("the admin endpoint takes changes by its socket only: {why}");
+            Ok(Err(why))
+        }
+    }
+}
+
+/// An admin endpoint that has its addresses.
 #[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
     local: SocketAddr,
-    hosts: Hosts,
+    socket: Option<Socket>,
+    guard: Guard,
+    times: Times,
 }
 
 impl Bound {
@@ -94,64 +122,44 @@ impl Bound {
         self.local
     }
 
-    /// Serves until `shutdown`, then lets visitors leave. No task is left when it returns.
+    /// The Unix socket, where there is one.
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(Socket::path)
+    }
+
+    /// Serves until `shutdown`, then lets visitors leave. No task and no socket is left when it returns.
     pub async fn serve(
         self,
         source: Arc<dyn StatusSource>,
+        office: Arc<dyn Office>,
         metrics: Arc<Metrics>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) {
-        let router = pages::router(source, metrics, self.hosts);
-        let mut visits = JoinSet::new();
+        let router = pages::router(Rooms::new(source, office, metrics), self.guard);
+        let (mut by_tcp, mut by_socket) = (JoinSet::new(), JoinSet::new());
+        let local = async {
+            match &self.socket {
+                Some(socket) => accept_unix(&socket.listener, &router, self.times, &mut by_socket).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = shutdown => {}
-            () = accept(&self.listener, &router, &mut visits) => {}
+            () = accept_tcp(&self.listener, &router, self.times, &mut by_tcp) => {}
+            () = local => {}
         }
-        drop(self.listener);
-        if timeout(DRAIN, async { while visits.join_next().await.is_some() {} }).await.is_err() {
-            tracing::debug!(visitors = visits.len(), "the admin endpoint closes on visitors that did not leave");
-            visits.shutdown().await;
-        }
-    }
-}
-
-/// Takes visitors for ever.
-async fn accept(listener: &TcpListener, router: &Router, visits: &mut JoinSet<()>) {
-    loop {
-        while visits.try_join_next().is_some() {}
-        if visits.len() >= VISITORS {
-            visits.join_next().await;
-            continue;
-        }
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                visits.spawn(visit(stream, router.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the admin endpoint cannot take a connection");
-                sleep(PAUSE).await;
-            }
+        drop((self.listener, self.socket));
+        let left = async {
+            while by_tcp.join_next().await.is_some() {}
+            while by_socket.join_next().await.is_some() {}
+        };
+        if timeout(DRAIN, left).await.is_err() {
+            let visitors = by_tcp.len() + by_socket.len();
+            tracing::debug!(visitors, "the admin endpoint closes on visitors that did not leave");
+            by_tcp.shutdown().await;
+            by_socket.shutdown().await;
         }
     }
-}
-
-/// One request, one answer: nobody stays, so nobody has to be sent away.
-async fn visit(stream: TcpStream, router: Router) {
-    let service = service_fn(move |request| answer(router.clone(), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    match timeout(VISIT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a visit of the admin endpoint failed"),
-        Err(_) => tracing::debug!("a visit of the admin endpoint took longer than {VISIT:?}"),
-    }
-}
-
-async fn answer(mut router: Router, request: Request<Incoming>) -> Result<Response, Infallible> {
-    router.call(request).await
 }
 
 #[cfg(test)]

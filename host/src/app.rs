@@ -1,8 +1,11 @@
 //! Wiring: a [`Config`] makes the app, binding makes the addresses, [`App::run`] makes the loop, and the shutdown
 //! future ends it on purpose. A test, a command or an embedder owns all three.
 
+mod office;
+
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +13,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, StatusSource};
+use crate::admin::{self, Office, StatusSource};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::decode::Decoder;
@@ -19,7 +22,7 @@ use crate::event::{Events, Listening};
 use crate::intake::{Intake, Reception};
 use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
-use crate::plugin::{Plugins, State};
+use crate::plugin::{self, Plugins, State};
 
 /// How often clients that fell silent are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -59,6 +62,8 @@ pub struct Addresses {
     pub otlp: Vec<SocketAddr>,
     /// The admin endpoint.
     pub admin: Option<SocketAddr>,
+    /// Its Unix socket.
+    pub admin_socket: Option<PathBuf>,
 }
 
 impl App {
@@ -72,7 +77,10 @@ impl App {
         let admission = Arc::new(Admission::new(config.admission));
         let reception = Reception::new(admission, Decoder::new(config.decode), dispatch.clone(), events.clone());
         let reception = Arc::new(reception.with_identity(config.otlp_identity));
-        let plugins = Plugins::new(&config.plugins, dispatch.clone(), events.clone()).map_err(anyhow::Error::msg)?;
+        let admin = admin::bind(config.admin).await?;
+        // No receiver may reach it, so its address is known before there are any.
+        let plugins = plugin::Config { admin: vec![admin.local_addr()], ..config.plugins };
+        let plugins = Plugins::new(&plugins, dispatch.clone(), events.clone()).map_err(anyhow::Error::msg)?;
         let mut kafka = Vec::new();
         for listener in config.kafka {
             kafka.push(kafka::bind(listener).await?);
@@ -81,7 +89,6 @@ impl App {
         for listener in config.otlp {
             otlp.push(otlp_http::bind(listener).await?);
         }
-        let admin = admin::bind(config.admin).await?;
         let host = Host { reception, dispatch, plugins, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
@@ -101,6 +108,7 @@ impl App {
             kafka: self.kafka.iter().map(kafka::Bound::local_addr).collect(),
             otlp: self.otlp.iter().map(otlp_http::Bound::local_addr).collect(),
             admin: Some(self.admin.local_addr()),
+            admin_socket: self.admin.socket().map(Into::into),
         }
     }
 
@@ -124,8 +132,9 @@ impl App {
         }
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut office = JoinSet::new();
-        let source: Arc<dyn StatusSource> = Arc::new(self.host.clone());
-        office.spawn(self.admin.serve(source, self.host.metrics.clone(), told(admin_stopped)));
+        let host = Arc::new(self.host.clone());
+        let (source, acting): (Arc<dyn StatusSource>, Arc<dyn Office>) = (host.clone(), host);
+        office.spawn(self.admin.serve(source, acting, self.host.metrics.clone(), told(admin_stopped)));
         let sweeper = tokio::spawn(sweep(self.host.reception.clone()));
 
         shutdown.await;

@@ -2,6 +2,7 @@
 
 mod compile;
 mod config;
+mod host;
 mod logging;
 mod plugin_check;
 mod plugin_list;

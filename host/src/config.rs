@@ -57,6 +57,7 @@ impl Config {
         let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
         written.plugins_dir = base.join(&written.plugins_dir);
         written.data_dir = base.join(&written.data_dir);
+        written.admin.socket = Some(socket(&written, base).unwrap_or_default());
         let name = path.map_or_else(|| "the built-in configuration".into(), |p| p.display().to_string());
         let config = Self::mean(&written).with_context(|| name)?;
         Ok((written, config))
@@ -83,13 +84,36 @@ impl Config {
                 max_output: written.limits.decompressed_bytes.0,
                 ratio: written.limits.decompression_ratio,
             },
-            admin: admin::Config { bind: written.admin.bind, hosts: written.admin.hosts.clone() },
+            admin: admin(written),
             plugins_dir: written.plugins_dir.clone(),
             plugins: plugin::Config { data_dir: Some(written.data_dir.clone()), ..plugin::Config::default() },
             drain,
             log: written.log.clone(),
         })
     }
+}
+
+fn admin(written: &Written) -> admin::Config {
+    admin::Config {
+        bind: written.admin.bind,
+        hosts: written.admin.hosts.clone(),
+        socket: socket(written, Path::new("")),
+        token_file: Some(token_file(written)),
+    }
+}
+
+/// Where the admin socket is to be, relative paths taken from `base`; `None` if there is to be none.
+fn socket(written: &Written, base: &Path) -> Option<PathBuf> {
+    match &written.admin.socket {
+        None => Some(written.data_dir.join("admin.sock")),
+        Some(path) if path.as_os_str().is_empty() => None,
+        Some(path) => Some(base.join(path)),
+    }
+}
+
+/// Where the token of the admin endpoint is.
+pub fn token_file(written: &Written) -> PathBuf {
+    written.data_dir.join("admin.token")
 }
 
 /// The configuration as TOML that [`Config::load`] reads back.

@@ -13,7 +13,7 @@ pub mod compiler;
 pub mod depot;
 pub mod digest;
 pub mod engine;
-mod files;
+pub(crate) mod files;
 pub mod foundry;
 pub mod generation;
 pub mod instance;

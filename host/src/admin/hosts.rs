@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::HOST;
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 
@@ -28,6 +28,21 @@ impl Hosts {
         let host = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
         let host = host.ok_or("the `Host` header is not a host name with an optional port")?;
         [Some(&host), uri.authority()].into_iter().flatten().try_for_each(|authority| self.knows(authority.host()))
+    }
+
+    /// Checks the site whose page sends a request, where a browser names one. An address is no name of ours: any site
+    /// may have one. It will do where the request itself was sent there.
+    pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), String> {
+        let asked = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        headers.get_all(ORIGIN).iter().try_for_each(|origin| {
+            let origin = origin.to_str().unwrap_or_default();
+            let site = origin.parse::<Uri>().ok().and_then(|uri| uri.into_parts().authority);
+            let ours = site.is_some_and(|site| {
+                let is = |name: &str| name.eq_ignore_ascii_case(site.host());
+                asked.as_ref().is_some_and(|asked| is(asked.host())) || self.0.iter().any(|known| is(known))
+            });
+            if ours { Ok(()) } else { Err(format!("a page of `{origin}` may not ask: it is no name of this endpoint")) }
+        })
     }
 
     fn knows(&self, name: &str) -> Result<(), String> {
@@ -67,6 +82,20 @@ mod tests {
             assert!(check(&[host]).is_err(), "{host}");
         }
         assert!(check(&["evil.example"]).unwrap_err().contains("`evil.example`"));
+    }
+
+    #[test]
+    fn only_our_own_pages_may_ask() {
+        let ours = Hosts::new(vec!["telemetry.example".into()]);
+        let check = |host: &str, origin: &str| {
+            ours.check_origin(&[(HOST, host.parse().unwrap()), (ORIGIN, origin.parse().unwrap())].into_iter().collect())
+        };
+        assert_eq!(check("127.0.0.1:9464", "http://127.0.0.1:9464"), Ok(()));
+        assert_eq!(check("localhost:9464", "https://Telemetry.example"), Ok(()));
+        for origin in ["http://evil.example", "http://192.0.2.6", "http://localhost", "null", "", "http://telemetry"] {
+            assert!(check("127.0.0.1:9464", origin).is_err(), "{origin}");
+        }
+        assert_eq!(ours.check_origin(&HeaderMap::new()), Ok(()), "no browser says nothing");
     }
 
     #[test]

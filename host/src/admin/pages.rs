@@ -1,51 +1,93 @@
-//! What each path shows.
+//! What can be asked: one table of paths, and the pages that only show something.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::{self, Next};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::middleware;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
-use super::StatusSource;
-use super::hosts::Hosts;
+use super::answer::{Failure, page};
+use super::guard::{Guard, guard};
+use super::{Office, StatusSource, artifacts, changes};
+use crate::capability::log::Line;
 use crate::event::metrics::Metrics;
+use crate::units::unix_seconds;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The same page also reads as the format before OpenMetrics, and browsers show it.
 const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The description of all of it, for machines.
+pub(super) const OPEN_API: &str = include_str!("openapi.json");
+/// How many entries of the audit log are shown to those who name no number, and at most.
+const AUDIT: (usize, usize) = (100, 10_000);
 
+/// What the pages look at and act on.
 #[derive(Clone)]
-struct Rooms {
-    source: Arc<dyn StatusSource>,
-    metrics: Arc<Metrics>,
+pub(super) struct Rooms {
+    pub(super) source: Arc<dyn StatusSource>,
+    pub(super) office: Arc<dyn Office>,
+    pub(super) metrics: Arc<Metrics>,
+    /// One artifact is taken at a time, since each is held in memory until it is whole.
+    pub(super) uploads: Arc<Semaphore>,
 }
 
-pub(super) fn router(source: Arc<dyn StatusSource>, metrics: Arc<Metrics>, hosts: Hosts) -> Router {
-    Router::new()
-        .route("/metrics", get(numbers))
-        .route("/healthz", get("ok\n"))
-        .route("/readyz", get(readiness))
-        .route("/v1/status", get(status))
+impl Rooms {
+    pub(super) fn new(source: Arc<dyn StatusSource>, office: Arc<dyn Office>, metrics: Arc<Metrics>) -> Self {
+        Self { source, office, metrics, uploads: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+/// A plugin's name, from the path.
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|error| Failure::bad_request(error.body_text()))
+    }
+}
+
+/// Method, path and handler of everything that there is.
+pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Rooms>)> {
+    vec![
+        ("get", "/metrics", get(numbers)),
+        ("get", "/healthz", get("ok\n")),
+        ("get", "/readyz", get(readiness)),
+        ("get", "/v1/status", get(status)),
+        ("get", "/v1/plugins", get(plugins)),
+        ("get", "/v1/plugins/{name}", get(plugin)),
+        ("get", "/v1/plugins/{name}/logs", get(logs)),
+        ("get", "/v1/audit", get(audit)),
+        ("get", "/v1/openapi.json", get(([(CONTENT_TYPE, "application/json")], OPEN_API))),
+        ("post", "/v1/artifacts", post(artifacts::keep)),
+        ("post", "/v1/plugins/{name}/load", post(changes::load)),
+        ("post", "/v1/plugins/{name}/swap", post(changes::swap)),
+        ("post", "/v1/plugins/{name}/rollback", post(changes::rollback)),
+        ("post", "/v1/plugins/{name}/retry", post(changes::retry)),
+        ("post", "/v1/plugins/{name}/pause", post(changes::pause)),
+        ("post", "/v1/plugins/{name}/resume", post(changes::resume)),
+        ("post", "/v1/plugins/{name}/remove", post(changes::remove)),
+        ("post", "/v1/plugins/{name}/abort", post(changes::abort)),
+        ("post", "/v1/reconcile", post(changes::reconcile)),
+    ]
+}
+
+pub(super) fn router(rooms: Rooms, guarded: Guard) -> Router {
+    let router = table().into_iter().fold(Router::new(), |router, (_, path, page)| router.route(path, page));
+    router
         .fallback(nothing)
-        .layer(middleware::from_fn_with_state(hosts, guard))
-        .with_state(Rooms { source, metrics })
-}
-
-/// Before anything else: whether the visitor may ask. After: nothing is kept or guessed at.
-async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let mut response = match hosts.check(request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(why) => (StatusCode::FORBIDDEN, why + "\n").into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(guarded, guard))
+        .with_state(rooms)
 }
 
 async fn numbers(State(rooms): State<Rooms>, headers: HeaderMap) -> Response {
@@ -58,23 +100,84 @@ async fn numbers(State(rooms): State<Rooms>, headers: HeaderMap) -> Response {
 async fn readiness(State(rooms): State<Rooms>) -> Response {
     let plugins = rooms.source.plugins();
     match rooms.source.ready() {
-        Ok(()) => page(StatusCode::OK, json!({ "ready": true, "plugins": plugins })),
+        Ok(()) => page(StatusCode::OK, &json!({ "ready": true, "plugins": plugins })),
         Err(reason) => {
-            page(StatusCode::SERVICE_UNAVAILABLE, json!({ "ready": false, "reason": reason, "plugins": plugins }))
+            page(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reason": reason, "plugins": plugins }))
         }
     }
 }
 
 async fn status(State(rooms): State<Rooms>) -> Response {
     let (plugins, door) = (rooms.source.plugins(), rooms.source.door());
-    page(StatusCode::OK, json!({ "version": env!("CARGO_PKG_VERSION"), "plugins": plugins, "door": door }))
+    page(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION"), "plugins": plugins, "door": door }))
 }
 
-async fn nothing() -> Response {
-    let text = "nothing here; there are /metrics, /healthz, /readyz and /v1/status\n";
-    (StatusCode::NOT_FOUND, text).into_response()
+async fn plugins(State(rooms): State<Rooms>) -> Response {
+    page(StatusCode::OK, &rooms.source.plugins())
 }
 
-fn page(status: StatusCode, body: Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+async fn plugin(State(rooms): State<Rooms>, Name(name): Name) -> Result<Response, Failure> {
+    let plugin = rooms.office.describe(&name).ok_or_else(|| unknown(&name))?;
+    Ok(page(StatusCode::OK, &plugin))
+}
+
+async fn logs(State(rooms): State<Rooms>, Name(name): Name) -> Result<Response, Failure> {
+    let lines = rooms.office.logs(&name).ok_or_else(|| {
+        Failure::not_found(format!(
+            "no plugin `{name}` serves, so there are no lines of it; see GET /v1/plugins/{name}"
+        ))
+    })?;
+    let lines: Vec<_> = lines.iter().map(line).collect();
+    Ok(page(StatusCode::OK, &json!({ "lines": lines })))
+}
+
+fn line(line: &Line) -> Value {
+    let at = unix_seconds(&line.at, serde_json::value::Serializer).unwrap_or_default();
+    json!({ "at_unix_seconds": at, "level": line.level, "text": line.text })
+}
+
+async fn audit(State(rooms): State<Rooms>, uri: Uri) -> Result<Response, Failure> {
+    let last = last(uri.query().unwrap_or_default())?;
+    let read = tokio::task::spawn_blocking(move || rooms.office.audit(last)).await;
+    let entries = read.map_err(|_| Failure::broken("the host broke while it read the audit log"))?;
+    let entries = entries.map_err(Failure::broken)?;
+    Ok(page(StatusCode::OK, &json!({ "entries": entries })))
+}
+
+/// The one thing that a query may say.
+fn last(query: &str) -> Result<usize, Failure> {
+    let mut last = AUDIT.0;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let number =
+            pair.strip_prefix("last=").and_then(|text| text.parse().ok()).filter(|n| (1..=AUDIT.1).contains(n));
+        last = number.ok_or_else(|| {
+            Failure::bad_request(format!("`{pair}` is no query of this page; write `last=` and 1 to {}", AUDIT.1))
+        })?;
+    }
+    Ok(last)
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::not_found(format!("there is no plugin `{name}`; GET /v1/plugins has all of them"))
+}
+
+async fn nothing() -> Failure {
+    Failure::not_found("nothing here; there are /metrics, /healthz, /readyz, and what /v1/openapi.json describes")
+}
+
+async fn wrong_method(uri: Uri) -> Failure {
+    Failure::method_not_allowed(format!("{} does not know this method; see /v1/openapi.json", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_names_how_many() {
+        assert_eq!((last("").unwrap(), last("last=7").unwrap()), (AUDIT.0, 7));
+        for query in ["last=", "last=0", "last=10001", "last=-1", "first=3", "last"] {
+            assert!(last(query).is_err(), "{query}");
+        }
+    }
 }

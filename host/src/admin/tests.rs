@@ -1,14 +1,28 @@
+mod access;
+mod changes;
+mod openapi;
+mod shown;
+mod visits;
+
 use std::sync::Mutex;
 
+use bytes::Bytes;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::oneshot;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::client::{Client, Place};
 use super::*;
-use crate::event::{Events, Payload, Topic};
+use crate::audit;
+use crate::capability::log::Line;
+use crate::plugin::change::{Actor, Change, Ending, Refused, RefusedCode, Step, Verdict};
+use crate::plugin::digest::Digest;
 
-struct Rooms(Mutex<Result<(), String>>);
+/// What is looked at.
+pub(super) struct Rooms(Mutex<Result<(), String>>);
 
 impl StatusSource for Rooms {
     fn plugins(&self) -> Value {
@@ -24,38 +38,140 @@ impl StatusSource for Rooms {
     }
 }
 
-struct Endpoint {
+/// Writes down what is asked, and lets a test say what comes of it.
+#[derive(Default)]
+pub(super) struct Fake {
+    asked: Mutex<Vec<(Actor, Change)>>,
+    kept: Mutex<Vec<Bytes>>,
+    refusal: Mutex<Option<Refused>>,
+    /// The other ends of the changes that were begun.
+    steps: Mutex<Vec<mpsc::Sender<Step>>>,
+    /// Whether changes wait for the test instead of being done at once.
+    slow: Mutex<bool>,
+}
+
+impl Office for Fake {
+    fn change(&self, who: Actor, change: Change) -> Result<mpsc::Receiver<Step>, Refused> {
+        self.asked.lock().unwrap().push((who, change));
+        if let Some(refused) = self.refusal.lock().unwrap().clone() {
+            return Err(refused);
+        }
+        let (sender, receiver) = mpsc::channel(8);
+        if !*self.slow.lock().unwrap() {
+            sender.try_send(ended(Verdict::Done)).unwrap();
+        }
+        self.steps.lock().unwrap().push(sender);
+        Ok(receiver)
+    }
+
+    fn keep(&self, artifact: Bytes) -> Keeping<'_> {
+        let digest = Digest::of(&artifact);
+        self.kept.lock().unwrap().push(artifact);
+        Box::pin(async move { Ok(digest) })
+    }
+
+    fn describe(&self, name: &str) -> Option<Value> {
+        (name == "sink").then(|| json!({ "name": "sink", "state": "serving" }))
+    }
+
+    fn logs(&self, name: &str) -> Option<Vec<Line>> {
+        let at = std::time::UNIX_EPOCH + Duration::from_millis(1_500);
+        (name == "sink").then(|| vec![Line { at, level: "warn", text: "words".into() }])
+    }
+
+    fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {
+        Err(format!("{last} were wanted, and the disk is gone"))
+    }
+}
+
+impl Fake {
+    fn asked(&self) -> Vec<(Actor, Change)> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// The change begun last.
+    fn sender(&self) -> mpsc::Sender<Step> {
+        self.steps.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+pub(super) fn ended(verdict: Verdict) -> Step {
+    let (plugin, message) = ("sink".into(), "it serves".into());
+    Step::Ended(Ending { plugin, verdict, serving: Some(2), stage: None, message, grants: Vec::new() })
+}
+
+/// A running endpoint with both ways in.
+pub(super) struct Endpoint {
     at: SocketAddr,
+    socket: PathBuf,
+    token: String,
     rooms: Arc<Rooms>,
+    office: Arc<Fake>,
     metrics: Arc<Metrics>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    _dir: TempDir,
 }
 
 impl Endpoint {
     async fn start() -> Self {
-        let bound = bind(Config::new(([127, 0, 0, 1], 0).into())).await.unwrap();
-        let at = bound.local_addr();
+        Self::with(Times::default()).await
+    }
+
+    async fn with(times: Times) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, token_file) = (dir.path().join("admin.sock"), dir.path().join("admin.token"));
+        let mut config = Config::new(([127, 0, 0, 1], 0).into());
+        (config.socket, config.token_file) = (Some(socket.clone()), Some(token_file.clone()));
+        let mut bound = bind(config).await.unwrap();
+        bound.times = times;
+        let (at, token) = (bound.local_addr(), token::read(&token_file).unwrap());
         let (rooms, metrics) = (Arc::new(Rooms(Mutex::new(Ok(())))), Arc::new(Metrics::new()));
+        let office = Arc::<Fake>::default();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(bound.serve(rooms.clone(), metrics.clone(), async {
+        let served = tokio::spawn(bound.serve(rooms.clone(), office.clone(), metrics.clone(), async {
             let _ = stopped.await;
         }));
-        Self { at, rooms, metrics, stop, served }
+        Self { at, socket, token, rooms, office, metrics, stop, served, _dir: dir }
+    }
+
+    /// Lines of a request that may pass everything but what a test is about.
+    fn lines(&self, request: &str) -> String {
+        format!("{request} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}", self.at, self.token)
     }
 
     /// The raw answer to these lines.
     async fn says(&self, lines: &str) -> String {
-        let mut stream = TcpStream::connect(self.at).await.unwrap();
-        stream.write_all(format!("{lines}\r\n\r\n").as_bytes()).await.unwrap();
+        let mut stream = self.begins(lines, "").await;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     }
 
+    /// Sends these lines and a body, and reads nothing.
+    async fn begins(&self, lines: &str, body: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.at).await.unwrap();
+        stream.write_all(format!("{lines}\r\n\r\n{body}").as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// A change with this body; the status line and the JSON of the answer's last line.
+    async fn post(&self, path: &str, body: &str) -> (String, Value) {
+        let lines = format!("{}\r\ncontent-length: {}", self.lines(&format!("POST {path}")), body.len());
+        let mut answer = String::new();
+        self.begins(&lines, body).await.read_to_string(&mut answer).await.unwrap();
+        let status = answer.lines().next().unwrap_or_default().to_owned();
+        let json = answer.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object));
+        (status, json.unwrap_or_default())
+    }
+
+    fn client(&self) -> Client {
+        Client::new(vec![Place::bound(self.at, Some(self.token.clone()))])
+    }
+
     async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let (at, path) = (self.at, path.to_owned());
-        tokio::task::spawn_blocking(move || client::get(at, &path)).await.unwrap()
+        let (client, path) = (self.client(), path.to_owned());
+        tokio::task::spawn_blocking(move || client.get(&path)).await.unwrap()
     }
 
     async fn json(&self, path: &str) -> Value {
@@ -65,115 +181,6 @@ impl Endpoint {
     async fn end(self) {
         self.stop.send(()).unwrap();
         self.served.await.unwrap();
+        assert!(!self.socket.exists(), "the socket goes with its host");
     }
-}
-
-#[tokio::test]
-async fn it_is_alive_and_tells_its_status() {
-    let endpoint = Endpoint::start().await;
-    assert_eq!(endpoint.get("/healthz").await.unwrap(), "ok\n");
-    let status = endpoint.json("/v1/status").await;
-    let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(status, json!({ "version": version, "plugins": [{ "name": "console" }], "door": { "received": 7 } }));
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn readiness_says_what_it_waits_for() {
-    let endpoint = Endpoint::start().await;
-    *endpoint.rooms.0.lock().unwrap() = Err("plugin `a` is being compiled".into());
-    let answer = endpoint.says("GET /readyz HTTP/1.1\r\nhost: localhost").await;
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let reason = "plugin `a` is being compiled";
-    assert_eq!(body, json!({ "ready": false, "reason": reason, "plugins": [{ "name": "console" }] }));
-
-    *endpoint.rooms.0.lock().unwrap() = Ok(());
-    assert_eq!(endpoint.json("/readyz").await, json!({ "ready": true, "plugins": [{ "name": "console" }] }));
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn metrics_show_what_was_emitted() {
-    let endpoint = Endpoint::start().await;
-    let events = Events::new();
-    let _listening = endpoint.metrics.listen(&events);
-    events.emit(Topic::PushEmpty, || Payload::PushEmpty);
-    let page = endpoint.get("/metrics").await.unwrap();
-    assert!(page.contains("\nbarnabas_push_empty_total 1\n"), "{page}");
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn metrics_come_as_the_reader_wants_them() {
-    let endpoint = Endpoint::start().await;
-    let plain = endpoint.says("GET /metrics HTTP/1.1\r\nhost: localhost").await;
-    assert!(plain.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{plain}");
-    let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
-    let open = endpoint.says(&format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{accept}")).await;
-    assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{open}");
-    assert!(open.ends_with("# EOF\n"));
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn a_foreign_host_name_reads_nothing() {
-    let endpoint = Endpoint::start().await;
-    for path in ["/metrics", "/v1/status", "/nowhere"] {
-        let answer = endpoint.says(&format!("GET {path} HTTP/1.1\r\nhost: evil.example")).await;
-        assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
-        assert!(answer.contains("`evil.example` is no name of this endpoint"), "{answer}");
-        assert!(!answer.contains("barnabas_"), "{answer}");
-    }
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn it_can_only_be_read() {
-    let endpoint = Endpoint::start().await;
-    for method in ["POST", "PUT", "DELETE"] {
-        let answer =
-            endpoint.says(&format!("{method} /v1/status HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0")).await;
-        assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
-    }
-    let answer = endpoint.says("GET /nowhere HTTP/1.1\r\nhost: localhost").await;
-    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("/readyz"), "{answer}");
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn visitors_beyond_the_cap_wait_and_are_served() {
-    let endpoint = Endpoint::start().await;
-    let mut silent = Vec::new();
-    for _ in 0..VISITORS {
-        silent.push(TcpStream::connect(endpoint.at).await.unwrap());
-    }
-    let mut last = TcpStream::connect(endpoint.at).await.unwrap();
-    last.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    let early = timeout(Duration::from_millis(200), last.read_to_string(&mut answer)).await;
-    assert!(early.is_err(), "answered although {VISITORS} others are there: {answer}");
-    drop(silent);
-    last.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    endpoint.end().await;
-}
-
-#[tokio::test]
-async fn a_visitor_who_stays_does_not_hold_up_shutdown() {
-    let endpoint = Endpoint::start().await;
-    let mut stream = TcpStream::connect(endpoint.at).await.unwrap();
-    stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    endpoint.get("/healthz").await.unwrap();
-    endpoint.end().await;
-    let mut rest = Vec::new();
-    let _ = stream.read_to_end(&mut rest).await;
-    assert!(rest.is_empty(), "{rest:?}");
-}
-
-#[tokio::test]
-async fn an_address_in_use_is_told_with_the_remedy() {
-    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let error = bind(Config::new(holder.local_addr().unwrap())).await.unwrap_err();
-    assert!(error.to_string().contains("`admin.bind`"), "{error}");
 }

@@ -5,35 +5,33 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use barnabas::admin::client;
 use barnabas::config::Config;
 use barnabas::plugin::Manifest;
 use barnabas::plugin::manifest;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::ConfigFile;
-use super::words::{size, table};
+use super::host;
+use super::words::{plain, size, table};
 
 /// Flags of `plugin list`.
 #[derive(Args)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    config: ConfigFile,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    host: host::Flags,
 }
 
-/// What is wanted, from the files; what runs, from the host's admin endpoint where one answers.
+/// What is wanted, from the files; what runs, from the host where one answers. Of a host that was named with `--admin`
+/// the files are not ours to see.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let (written, config) = Config::load(flags.config.config.as_deref())?;
-    let mut plugins = wanted(&config.plugins_dir)?;
-    let host = client::get(written.admin.bind, "/v1/status").and_then(|body| Ok(serde_json::from_str::<Value>(&body)?));
+    let (_, config) = Config::load(flags.host.config.config.as_deref())?;
+    let mut plugins = if flags.host.admin.is_some() { BTreeMap::new() } else { wanted(&config.plugins_dir)? };
+    let status = flags.host.client()?.get("/v1/status");
+    let host = status.and_then(|body| Ok(serde_json::from_str::<Value>(&body)?));
     if let Ok(status) = &host {
         join(&mut plugins, status);
     }
-    if flags.json {
+    if flags.host.json {
         println!("{}", serde_json::to_string_pretty(&plugins)?);
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,10 +40,10 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         println!("no plugins: put a <name>.toml into {}", config.plugins_dir.display());
     }
     if let Err(why) = host {
-        println!("\nno host answers on {}: {why:#}", written.admin.bind);
+        println!("\nnothing is known of what runs: {why:#}");
     }
     for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin)?))) {
-        println!("\n{name}: {trouble}");
+        println!("\n{name}: {}", plain(&trouble));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,21 +77,35 @@ fn join(plugins: &mut BTreeMap<String, Value>, status: &Value) {
     }
 }
 
-const HEADINGS: [&str; 10] =
-    ["name", "state", "generation", "digest", "instances", "queued", "delivered", "given up", "cpu", "memory"];
+const HEADINGS: [&str; 12] = [
+    "name",
+    "state",
+    "generation",
+    "running",
+    "desired",
+    "rollout",
+    "instances",
+    "queued",
+    "delivered",
+    "given up",
+    "cpu",
+    "memory",
+];
 
 fn row(name: &str, plugin: &Value) -> Vec<String> {
     let at = |path: &str| plugin.pointer(path);
     let number = |path: &str| at(path).and_then(Value::as_u64);
     let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or("-").to_owned();
     let count = |path: &str| number(path).map_or_else(|| "-".into(), |n| n.to_string());
-    let digest = text("/running/serving/digest");
+    let digest = |path: &str| text(path).trim_start_matches("sha256:").chars().take(12).collect::<String>();
     let given_up = ["/running/queue/ledger/dead_lettered", "/running/queue/ledger/shed"];
     vec![
         name.to_owned(),
-        at("/running/state").and_then(Value::as_str).unwrap_or("not running").to_owned(),
+        state(plugin),
         count("/running/serving/generation"),
-        digest.trim_start_matches("sha256:").chars().take(12).collect(),
+        digest("/running/serving/digest"),
+        digest("/running/desired/digest"),
+        rollout(plugin),
         count("/running/serving/live"),
         count("/running/queue/ledger/queued/pushes"),
         count("/running/queue/ledger/delivered/pushes"),
@@ -109,9 +121,60 @@ fn sum(causes: Option<&Value>) -> u64 {
     causes.filter_map(|(_, tally)| tally.get("pushes")?.as_u64()).sum()
 }
 
+fn state(plugin: &Value) -> String {
+    let state = plugin.pointer("/running/state").and_then(Value::as_str).unwrap_or("not running");
+    let paused = plugin.pointer("/running/paused").and_then(Value::as_bool).unwrap_or(false);
+    if paused && state != "paused" { format!("{state}, paused") } else { state.to_owned() }
+}
+
+/// The swap that is under way, as generation and stage.
+fn rollout(plugin: &Value) -> String {
+    let Some(rollout) = plugin.pointer("/running/rollout").and_then(Value::as_object) else { return "-".into() };
+    let generation = rollout.get("generation").and_then(Value::as_u64).map(|n| n.to_string());
+    let stage = rollout.get("stage").and_then(Value::as_str).map(str::to_owned);
+    [generation, stage].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 /// The one sentence that an operator should read first.
-fn trouble(plugin: &Value) -> Option<&str> {
+fn trouble(plugin: &Value) -> Option<String> {
+    let text = |place: &str| plugin.pointer(place)?.as_str();
+    if let Some(problem) = text("/running/desired/problem") {
+        let short = |place: &str| text(place).map_or("nothing", |digest| digest.get(..19).unwrap_or(digest)).to_owned();
+        let (desired, running) = (short("/running/desired/digest"), short("/running/serving/digest"));
+        return Some(format!("desired {desired}, running {running}, because {problem}"));
+    }
     let places =
         ["/wanted/problem", "/running/failure", "/running/serving/misconfigured", "/running/serving/last_error/text"];
-    places.iter().find_map(|place| plugin.pointer(place)?.as_str())
+    places.iter().find_map(|place| text(place)).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_tells_desired_and_running_and_what_is_under_way() {
+        let running = json!({
+            "name": "sink", "state": "serving", "paused": true,
+            "desired": { "digest": "sha256:bbbbbbbbbbbbbbbb", "problem": "its canary failed" },
+            "serving": { "generation": 3, "digest": "sha256:aaaaaaaaaaaaaaaa", "live": 2 },
+            "rollout": { "generation": 5, "stage": "shadow" },
+        });
+        let plugin = json!({ "running": running });
+        let row = row("sink", &plugin);
+        assert_eq!(row.len(), HEADINGS.len());
+        assert_eq!(row[..6], ["sink", "serving, paused", "3", "aaaaaaaaaaaa", "bbbbbbbbbbbb", "5 shadow"]);
+        assert_eq!(
+            trouble(&plugin).unwrap(),
+            "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
+        );
+    }
+
+    #[test]
+    fn what_does_not_run_says_so_and_why() {
+        let plugin = json!({ "wanted": { "problem": "no `artifact`" } });
+        assert_eq!(row("sink", &plugin)[..4], ["sink", "not running", "-", "-"]);
+        assert_eq!(trouble(&plugin).unwrap(), "no `artifact`");
+        assert_eq!(trouble(&json!({ "running": { "state": "serving" } })), None);
+    }
 }

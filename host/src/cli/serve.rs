@@ -3,14 +3,16 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use barnabas::app::App;
+use barnabas::admin::Office as _;
+use barnabas::app::{App, Host};
 use barnabas::config::{Config, told_addresses};
 use barnabas::plugin::compiler::{Child, Compiler};
-use tokio::signal::unix::{SignalKind, signal};
+use barnabas::plugin::change::{Actor, Change, Step};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, logging};
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM; SIGHUP has it do what the manifests want.
 pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
     let (_, mut config) = Config::load(flags.config.as_deref())?;
     config.plugins.compiler = Compiler::Child(Child::this_program());
@@ -37,13 +39,37 @@ async fn serve(config: Config) -> Result<()> {
     if let Some(address) = addresses.admin {
         tracing::info!("admin: http://{address}/metrics, /healthz, /readyz");
     }
+    if let Some(socket) = &addresses.admin_socket {
+        tracing::info!("admin socket: {}", socket.display());
+    }
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let host = app.host();
     app.run(async {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = reconcile(host, hangup) => {}
         }
     })
     .await
+}
+
+/// At each SIGHUP, for ever. Signals that come while one is answered count as one.
+async fn reconcile(host: Host, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::info!("SIGHUP: doing what the manifests want");
+        match host.change(Actor::Signal, Change::Reconcile) {
+            Err(refused) => tracing::error!("SIGHUP: {refused}"),
+            Ok(mut steps) => {
+                while let Some(step) = steps.recv().await {
+                    if let Step::Ended(ending) = step {
+                        tracing::info!("SIGHUP: {}", ending.message);
+                    }
+                }
+            }
+        }
+    }
+    std::future::pending().await
 }

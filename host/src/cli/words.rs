@@ -11,6 +11,18 @@ pub(crate) fn size(bytes: usize) -> String {
     }
 }
 
+/// A text of somebody else, fit for one line of a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut plain, c| {
+        if c.is_control() {
+            plain.extend(c.escape_default())
+        } else {
+            plain.push(c)
+        }
+        plain
+    })
+}
+
 /// Rows under their headings, columns aligned, two spaces between.
 pub(crate) fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head = headings.iter().map(|heading| heading.to_uppercase()).collect();

@@ -21,7 +21,7 @@ pub struct Written {
     pub cluster_id: String,
     /// Directory of `<name>.toml` manifests. Relative paths are relative to the file.
     pub plugins_dir: PathBuf,
-    /// Directory of the code cache.
+    /// Directory of the code cache, the token of the admin endpoint and its socket.
     pub data_dir: PathBuf,
     /// `cumulative` or `delta`: what every client is asked for.
     pub temporality: WrittenTemporality,
@@ -75,10 +75,13 @@ pub struct Log {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Admin {
-    /// Where `/metrics`, `/healthz` and `/readyz` answer.
+    /// Where `/metrics`, `/healthz` and `/readyz` answer, and to those who have the token what is under `/v1/`.
     pub bind: SocketAddr,
     /// Host names by which it may be called, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// The Unix socket for the host's own user; default `admin.sock` in `data-dir`, and `""` is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<PathBuf>,
 }
 
 /// `[limits]`
@@ -211,7 +214,7 @@ impl Default for Log {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { bind: loopback(9464), hosts: Vec::new() }
+        Self { bind: loopback(9464), hosts: Vec::new(), socket: None }
     }
 }
 

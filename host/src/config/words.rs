@@ -25,7 +25,7 @@ fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
 }
 
 /// serde names the unknown field first and the known ones after it, each in backticks.
-fn nearest(message: &str) -> Option<&str> {
+pub(crate) fn nearest(message: &str) -> Option<&str> {
     if !message.starts_with("unknown ") {
         return None;
     }

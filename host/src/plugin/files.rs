@@ -20,7 +20,7 @@ pub(super) fn folder(path: &Path) -> io::Result<()> {
 }
 
 /// A name that no other writer has, in the same folder so that renaming is atomic.
-pub(super) fn temporary(path: &Path) -> PathBuf {
+pub(crate) fn temporary(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.{}{TEMPORARY}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
@@ -39,7 +39,7 @@ pub(super) fn is_old(path: &Path, now: SystemTime) -> bool {
 }
 
 /// A new file that only we may read.
-pub(super) fn private(path: &Path) -> io::Result<File> {
+pub(crate) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 

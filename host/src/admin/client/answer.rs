@@ -1,0 +1,143 @@
+//! HTTP/1.1 answers, read as they come.
+//!
+//! In: bytes. Out: a status, and a body that ends where the host said. A body that was cut short is an error. Bounded: a
+//! head of 64 KiB; bodies by their reader.
+
+use std::io::{self, BufRead, Read};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Most bytes of a head, and of the line before each chunk.
+const HEAD: u64 = 64 << 10;
+
+/// What comes before the body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) status: u16,
+}
+
+/// How much is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many of this chunk, then further chunks.
+    Chunk(u64),
+    /// Nothing.
+    None,
+}
+
+/// The bytes of a body.
+#[derive(Debug)]
+pub(super) struct Body<R> {
+    from: R,
+    left: Left,
+    /// Whether a chunk was read before, so that its end of line comes first.
+    begun: bool,
+}
+
+impl Head {
+    pub(super) fn read<R: BufRead>(mut from: R) -> Result<(Self, Body<R>)> {
+        let first = line(&mut from).context("it ended before its head was whole")?;
+        let mut words = first.splitn(3, ' ');
+        let (Some("HTTP/1.1"), Some(status)) = (words.next(), words.next()) else { bail!("it does not speak HTTP") };
+        let status = status.parse().context("it does not speak HTTP")?;
+        let mut left = None;
+        loop {
+            let field = line(&mut from).context("it ended before its head was whole")?;
+            let Some((name, value)) = field.split_once(':') else { break };
+            let value = value.trim();
+            if name.eq_ignore_ascii_case("content-length") {
+                left = Some(Left::Bytes(value.parse().context("it tells a length that is no number")?));
+            } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
+                left = Some(Left::Chunk(0));
+            }
+        }
+        // Our endpoint always tells, so an answer that was cut short is seen.
+        let left = left.context("it tells no length")?;
+        Ok((Self { status }, Body { from, left, begun: false }))
+    }
+}
+
+/// Without its end.
+fn line(from: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    from.take(HEAD).read_line(&mut line)?;
+    match line.strip_suffix("\r\n") {
+        Some(whole) => Ok(whole.to_owned()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+impl<R: BufRead> Body<R> {
+    fn next_chunk(&mut self) -> io::Result<()> {
+        if self.begun && !line(&mut self.from)?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than it says"));
+        }
+        self.begun = true;
+        let size = line(&mut self.from)?;
+        let digits = size.split(';').next().unwrap_or_default().trim();
+        let size =
+            u64::from_str_radix(digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.left = if size == 0 { Left::None } else { Left::Chunk(size) };
+        Ok(())
+    }
+}
+
+impl<R: BufRead> Read for Body<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.left == Left::Chunk(0) {
+            self.next_chunk()?;
+        }
+        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Ok(0) };
+        if left == 0 || buf.is_empty() {
+            return Ok(0);
+        }
+        let read = (&mut self.from).take(left).read(buf)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let left = left - read as u64;
+        self.left = if matches!(self.left, Left::Bytes(_)) { Left::Bytes(left) } else { Left::Chunk(left) };
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(answer: &[u8]) -> Result<(u16, String)> {
+        let (head, mut body) = Head::read(answer)?;
+        let mut text = String::new();
+        body.read_to_string(&mut text)?;
+        Ok((head.status, text))
+    }
+
+    #[test]
+    fn a_body_ends_where_it_was_said() {
+        let told = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\nmore";
+        assert_eq!(read(told).unwrap(), (200, "ok\n".into()));
+        let chunked =
+            b"HTTP/1.1 503 no\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n";
+        assert_eq!(read(chunked).unwrap(), (503, "abc0123456789".into()));
+    }
+
+    #[test]
+    fn other_answers_are_told_in_words() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", "end of file"),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\ncut", "end of file"),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncut\r\n", "end of file"),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncutter\r\n", "longer than it says"),
+            (b"HTTP/1.1 200 OK\r\n\r\nok", "no length"),
+            (b"HTTP/1.1 200 OK\r\ncontent-le", "before its head"),
+            (b"SSH-2.0-x\r\n\r\n", "HTTP"),
+            (b"\xff\xff\r\n\r\n", "head"),
+        ];
+        for (answer, words) in cases {
+            let error = format!("{:#}", read(answer).unwrap_err());
+            assert!(error.contains(words), "`{error}` should say `{words}`");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
+
+use super::*;
+
+/// Answers one visitor with these bytes; gives back what it said.
+fn host(answer: &'static str) -> (Client, JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::bound(listener.local_addr().unwrap(), Some("secret".into()));
+    let heard = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut heard = [0; 4096];
+        let read = stream.read(&mut heard).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&heard[..read]).into_owned()
+    });
+    (Client::new(vec![place]), heard)
+}
+
+#[test]
+fn a_question_carries_the_token_and_the_lines_come_without_the_empty_ones() {
+    let (client, heard) = host(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n6\r\n:1}\n\n\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
+    );
+    let lines: Vec<_> = client.post_for_lines("/v1/reconcile", b"{}").unwrap().map(Result::unwrap).collect();
+    assert_eq!(lines, ["{\"a\":1}", "{}"]);
+    let heard = heard.join().unwrap();
+    assert!(heard.starts_with("POST /v1/reconcile HTTP/1.1\r\nhost: 127.0.0.1:"), "{heard}");
+    assert!(heard.contains("\r\nauthorization: Bearer secret\r\n") && heard.ends_with("\r\n\r\n{}"), "{heard}");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_an_error() {
+    let (client, heard) = host("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n");
+    let mut lines = client.post_for_lines("/v1/reconcile", b"{}").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "{}");
+    let error = lines.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("before the outcome"), "{error}");
+    heard.join().unwrap();
+}
+
+#[test]
+fn a_refusal_is_its_sentence() {
+    let body = r#"{"error":{"code":"x","message":"there is no plugin `a`"}}"#;
+    assert_eq!(refusal(404, body), "there is no plugin `a`");
+    assert_eq!(refusal(502, "bad gateway\n"), "502: bad gateway");
+}
+
+#[test]
+fn a_path_cannot_carry_a_second_request() {
+    let client = Client::new(vec![Place::Socket(PathBuf::from("/nowhere"))]);
+    let error = client.get("/x HTTP/1.1\r\n\r\nGET /").unwrap_err();
+    assert!(error.to_string().contains("not a path"));
+}
+
+#[test]
+fn nobody_there_is_told_with_the_remedy_and_every_place() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = Client::new(vec![Place::Socket("/nowhere.sock".into()), Place::bound(gone, None)]);
+    let error = client.get("/v1/status").unwrap_err().to_string();
+    for words in ["is `barnabas serve` running", "/nowhere.sock", &gone.to_string()] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn the_next_place_is_asked_where_nobody_is_at_the_first() {
+    let (mut client, heard) = host("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    client.places.insert(0, Place::Socket("/nowhere.sock".into()));
+    assert_eq!(client.get("/healthz").unwrap(), "ok");
+    heard.join().unwrap();
+}

@@ -1,0 +1,184 @@
+//! The way in for those on this machine: a Unix socket that only the host's own user can open.
+//!
+//! In: a path. Out: a listening socket there, until it is dropped. The socket is made in a directory that is closed to
+//! others, given its mode, and only then moved to its place: it is never there with another mode, whatever the umask
+//! is. A lock beside it, which the system takes back when a process dies, tells a living host's socket from one that
+//! was left behind. Never takes the place of a file that is not a socket.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener as Plain, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tokio::net::UnixListener;
+
+/// The longest path that every system can bind, less what the temporary name may need more.
+const LONGEST: usize = 96;
+
+/// A socket in its place. Removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+    /// Held as long as the socket is ours.
+    _lock: File,
+}
+
+impl Socket {
+    /// Binds and listens.
+    pub(super) fn bind(path: &Path) -> Result<Self> {
+        let place = path.display();
+        ensure!(
+            path.as_os_str().len() <= LONGEST,
+            "the admin socket {place} has a path of more than {LONGEST} bytes, which sockets cannot have; \
+             write a shorter one in `admin.socket`"
+        );
+        let cannot =
+            || format!("cannot make the admin socket {place}; correct `admin.socket`, or leave it \"\" for none");
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(dir).with_context(cannot)?;
+        let lock = lock(path)?;
+        free(path)?;
+        let listener = placed(dir, path).with_context(cannot)?;
+        Ok(Self { listener, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The lock stays on the disk: removing it would let two hosts lock two files of one name.
+fn lock(path: &Path) -> Result<File> {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = file.with_context(|| format!("cannot open {}, which guards the admin socket", name.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(taken(path)),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", name.display())),
+    }
+}
+
+fn taken(path: &Path) -> String {
+    format!(
+        "another host answers on the admin socket {}; stop it, or give this one a `data-dir` or `admin.socket` of its own",
+        path.display()
+    )
+}
+
+/// Whether the place may be taken: nothing is there, or a socket at which nobody listens.
+fn free(path: &Path) -> Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.with_context(|| format!("cannot look at {}", path.display()))?.file_type(),
+    };
+    ensure!(
+        kind.is_socket(),
+        "{} is there and is no socket; move it away, or choose another place in `admin.socket`",
+        path.display()
+    );
+    match UnixStream::connect(path) {
+        Ok(_) => bail!(taken(path)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot tell whether a host answers on {}", path.display())),
+    }
+}
+
+fn placed(dir: &Path, path: &Path) -> io::Result<UnixListener> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let closed = dir.join(format!(".{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    // Of a dead process that had our number.
+    let _ = fs::remove_dir_all(&closed);
+    DirBuilder::new().mode(0o700).create(&closed)?;
+    let listener = moved(&closed.join("s"), path);
+    let _ = fs::remove_dir_all(&closed);
+    let listener = listener?;
+    listener.set_nonblocking(true)?;
+    UnixListener::from_std(listener)
+}
+
+fn moved(made: &Path, path: &Path) -> io::Result<Plain> {
+    let listener = Plain::bind(made)?;
+    fs::set_permissions(made, Permissions::from_mode(0o600))?;
+    fs::rename(made, path)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data/admin.sock");
+        (dir, path)
+    }
+
+    fn names(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path.parent().unwrap()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn it_is_the_owners_alone_and_goes_with_its_host() {
+        let (_dir, path) = room();
+        let socket = Socket::bind(&path).unwrap();
+        let found = fs::symlink_metadata(&path).unwrap();
+        assert!(found.file_type().is_socket());
+        assert_eq!(found.permissions().mode() & 0o777, 0o600);
+        assert_eq!(names(&path), ["admin.sock", "admin.sock.lock"]);
+        UnixStream::connect(&path).unwrap();
+        drop(socket);
+        assert_eq!(names(&path), ["admin.sock.lock"]);
+        Socket::bind(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_was_left_behind_is_replaced() {
+        let (_dir, path) = room();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(Plain::bind(&path).unwrap());
+        assert!(UnixStream::connect(&path).is_err(), "nobody listens");
+        let _socket = Socket::bind(&path).unwrap();
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_living_hosts_is_left_alone() {
+        let (_dir, path) = room();
+        let first = Socket::bind(&path).unwrap();
+        let error = Socket::bind(&path).unwrap_err().to_string();
+        assert!(error.contains("another host answers") && error.contains("admin.sock"), "{error}");
+        UnixStream::connect(&path).unwrap();
+        drop(first);
+        let _stranger = Plain::bind(&path).unwrap();
+        let error = Socket::bind(&path).unwrap_err().to_string();
+        assert!(error.contains("another host answers"), "also one without a lock: {error}");
+    }
+
+    #[tokio::test]
+    async fn other_files_and_long_paths_are_refused() {
+        let (dir, path) = room();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(Socket::bind(&path).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        let long = dir.path().join("x".repeat(LONGEST)).join("admin.sock");
+        assert!(Socket::bind(&long).unwrap_err().to_string().contains("`admin.socket`"));
+    }
+}

@@ -1,0 +1,102 @@
+//! The steps of a change as a body: one JSON line each, as they happen.
+//!
+//! In: steps. Out: `application/x-ndjson`, with an empty line whenever nothing has happened for ten seconds, so that
+//! both sides see that the other is there. Ends after the last step; a change that went without one breaks the body
+//! off, since nothing true could be said. Never holds a step back, and never holds the change up: it goes on when the
+//! body is dropped.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+
+use crate::plugin::change::Step;
+
+/// How long nothing may be heard.
+const SILENCE: Duration = Duration::from_secs(10);
+
+pub(super) struct Steps {
+    steps: Receiver<Step>,
+    silence: Interval,
+    ended: bool,
+}
+
+impl Steps {
+    pub(super) fn new(steps: Receiver<Step>) -> Self {
+        let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
+        silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { steps, silence, ended: false }
+    }
+
+    fn line(&mut self, step: &Step) -> io::Result<Frame<Bytes>> {
+        self.ended = matches!(step, Step::Ended(_));
+        self.silence.reset();
+        let mut line = serde_json::to_vec(step)?;
+        line.push(b'\n');
+        Ok(Frame::data(line.into()))
+    }
+}
+
+impl Body for Steps {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        match self.steps.poll_recv(cx) {
+            Poll::Ready(Some(step)) => Poll::Ready(Some(self.line(&step))),
+            Poll::Ready(None) => Poll::Ready(Some(Err(io::Error::other("the change went without an outcome")))),
+            Poll::Pending => self.silence.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"\n"))))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::plugin::change::{Ending, Stage, Verdict};
+
+    fn ended() -> Step {
+        let (plugin, message) = ("sink".into(), "it serves".into());
+        let (verdict, serving, stage, grants) = (Verdict::Done, Some(2), None, Vec::new());
+        Step::Ended(Ending { plugin, verdict, serving, stage, message, grants })
+    }
+
+    async fn next(steps: &mut Steps) -> Option<String> {
+        let frame = steps.frame().await?.unwrap();
+        Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_are_lines_and_silence_is_broken() {
+        let (sender, receiver) = mpsc::channel(4);
+        let mut steps = Steps::new(receiver);
+        let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20\nlanes".into() };
+        sender.send(news.clone()).await.unwrap();
+        let line = next(&mut steps).await.unwrap();
+        assert_eq!((line.matches('\n').count(), serde_json::from_str::<Step>(&line).unwrap()), (1, news));
+        // Nothing is sent, so the stopped clock runs on to the next thing that happens.
+        assert_eq!(next(&mut steps).await.unwrap(), "\n");
+        assert_eq!(next(&mut steps).await.unwrap(), "\n");
+        sender.send(ended()).await.unwrap();
+        assert!(next(&mut steps).await.unwrap().contains("\"done\""));
+        assert_eq!(next(&mut steps).await, None, "although the sender is still there");
+    }
+
+    #[tokio::test]
+    async fn a_change_without_an_outcome_breaks_off() {
+        let (sender, receiver) = mpsc::channel(4);
+        drop(sender);
+        assert!(Steps::new(receiver).frame().await.unwrap().is_err());
+    }
+}

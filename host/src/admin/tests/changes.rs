@@ -1,0 +1,182 @@
+//! What can be asked for, and how it is answered.
+
+use super::*;
+use crate::plugin::artifact::MAX_BYTES;
+use crate::plugin::change::{Plan, Stage, Wanted};
+use crate::units::Span;
+
+const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+#[tokio::test]
+async fn every_change_arrives_as_it_was_asked() {
+    let endpoint = Endpoint::start().await;
+    let wanted = Wanted {
+        digest: Some(DIGEST.parse().unwrap()),
+        manifest: Some("artifact = \"x\"".into()),
+        settings: json!({ "n": null }).as_object().unwrap().clone(),
+        grant_http: vec!["localhost:4318".into()],
+    };
+    let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::from_secs(60))), canary: Some(5.0) };
+    let candidate = json!({ "wanted": wanted, "plan": plan }).to_string();
+    let cases = [
+        ("/v1/plugins/sink/load", candidate.as_str(), Change::Load("sink".into(), wanted.clone(), plan)),
+        ("/v1/plugins/sink/swap", candidate.as_str(), Change::Swap("sink".into(), wanted, plan)),
+        ("/v1/plugins/sink/swap", "", Change::Swap("sink".into(), Wanted::default(), Plan::default())),
+        ("/v1/plugins/sink/rollback", "{\"to\":3}", Change::Rollback("sink".into(), Some(3))),
+        ("/v1/plugins/sink/rollback", "{}", Change::Rollback("sink".into(), None)),
+        ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":100}}", {
+            Change::Retry("sink".into(), Plan { canary: Some(100.0), ..Plan::default() })
+        }),
+        ("/v1/plugins/sink/pause", "", Change::Pause("sink".into())),
+        ("/v1/plugins/sink/resume", "{}", Change::Resume("sink".into())),
+        ("/v1/plugins/sink/remove", "", Change::Remove("sink".into(), false)),
+        ("/v1/plugins/sink/remove", "{\"forget_state\":true}", Change::Remove("sink".into(), true)),
+        ("/v1/plugins/sink/abort", "", Change::Abort("sink".into())),
+        ("/v1/reconcile", "", Change::Reconcile),
+    ];
+    for (path, body, change) in cases {
+        let (status, answer) = endpoint.post(path, body).await;
+        assert!(status.contains("200"), "{path}: {status} {answer}");
+        assert_eq!(answer["verdict"], json!("done"), "{path}");
+        let (who, asked) = endpoint.office.asked().pop().unwrap();
+        assert_eq!(asked, change);
+        assert!(who.to_string().starts_with("token from 127.0.0.1:"), "{who}");
+    }
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_meant_is_refused_in_words_before_anything_is_begun() {
+    let endpoint = Endpoint::start().await;
+    for (path, body, code, words) in [
+        ("/v1/plugins/sink/swap", "{\"wantd\":{}}", "bad-request", "did you mean `wanted`"),
+        ("/v1/plugins/sink/swap", "{\"plan\":{\"self_test\":true}}", "bad-request", "did you mean `self-test`"),
+        ("/v1/plugins/sink/swap", "{\"plan\":{\"shadow\":\"soon\"}}", "bad-request", "30s"),
+        ("/v1/plugins/sink/swap", "{\"plan\":{\"canary\":101}}", "invalid", "0 to 100 percent"),
+        ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":-1}}", "invalid", "0 to 100 percent"),
+        ("/v1/plugins/sink/pause", "{\"now\":true}", "bad-request", "unknown field `now`"),
+        ("/v1/plugins/sink/pause", "nonsense", "bad-request", "/v1/plugins/sink/pause"),
+        ("/v1/plugins/..%2fsink/load", "", "invalid", "cannot be a plugin's name"),
+        ("/v1/plugins/Sink/load", "", "invalid", "cannot be a plugin's name"),
+        ("/v1/plugins/a.b/pause", "", "invalid", "cannot be a plugin's name"),
+    ] {
+        let (status, answer) = endpoint.post(path, body).await;
+        assert!(status.contains("400"), "{path} {body}: {status}");
+        assert_eq!(answer["error"]["code"], json!(code), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer} should say {words}");
+    }
+    assert_eq!(endpoint.office.asked(), []);
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn refusals_have_their_status_and_code() {
+    let endpoint = Endpoint::start().await;
+    for (code, status, name) in [
+        (RefusedCode::UnknownPlugin, "404", "unknown-plugin"),
+        (RefusedCode::UnknownGeneration, "404", "unknown-generation"),
+        (RefusedCode::PluginExists, "409", "plugin-exists"),
+        (RefusedCode::NothingUnderWay, "409", "nothing-under-way"),
+        (RefusedCode::Invalid, "400", "invalid"),
+        (RefusedCode::Disk, "507", "disk"),
+        (RefusedCode::Ending, "503", "ending"),
+    ] {
+        *endpoint.office.refusal.lock().unwrap() = Some(Refused { code, message: "because".into() });
+        let (line, answer) = endpoint.post("/v1/plugins/sink/pause", "").await;
+        assert!(line.contains(status), "{line}");
+        assert_eq!(answer, json!({ "error": { "code": name, "message": "because" } }));
+    }
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn an_artifact_is_kept_under_its_digest() {
+    let endpoint = Endpoint::start().await;
+    let (status, answer) = endpoint.post("/v1/artifacts", "abc").await;
+    assert!(status.contains("200"), "{status}");
+    assert_eq!(answer, json!({ "digest": DIGEST }));
+    assert_eq!(*endpoint.office.kept.lock().unwrap(), ["abc"]);
+    let (status, _) = endpoint.post("/v1/artifacts", "").await;
+    assert!(status.contains("400"), "{status}");
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn body_cap_obeyed() {
+    let endpoint = Endpoint::start().await;
+    let most = " ".repeat(body::JSON_BYTES - 2) + "{}";
+    let (status, _) = endpoint.post("/v1/plugins/sink/pause", &most).await;
+    assert!(status.contains("200"), "{status}");
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn body_cap_violated() {
+    let endpoint = Endpoint::start().await;
+    for (path, most) in [("/v1/plugins/sink/pause", body::JSON_BYTES), ("/v1/artifacts", MAX_BYTES)] {
+        let lines = endpoint.lines(&format!("POST {path}"));
+        let answer = endpoint.says(&format!("{lines}\r\ncontent-length: {}", most + 1)).await;
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
+    }
+    // One that does not say how much it is.
+    let lines = endpoint.lines("POST /v1/plugins/sink/pause");
+    let chunk = format!("{:x}\r\n{}\r\n", body::JSON_BYTES + 1, " ".repeat(body::JSON_BYTES + 1));
+    let mut stream = endpoint.begins(&format!("{lines}\r\ntransfer-encoding: chunked"), &chunk).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert_eq!(endpoint.office.asked(), []);
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn one_artifact_at_a_time() {
+    let endpoint = Endpoint::start().await;
+    let lines = endpoint.lines("POST /v1/artifacts");
+    // The host says that it reads on, so the first is surely under way.
+    let lines = format!("{lines}\r\ncontent-length: 3\r\nexpect: 100-continue");
+    let mut first = endpoint.begins(&lines, "").await;
+    let mut going_on = [0; 12];
+    first.read_exact(&mut going_on).await.unwrap();
+    assert_eq!(&going_on, b"HTTP/1.1 100");
+    let (status, answer) = endpoint.post("/v1/artifacts", "def").await;
+    assert!(status.contains("503"), "{status}");
+    assert_eq!(answer["error"]["code"], json!("busy"));
+    first.write_all(b"abc").await.unwrap();
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains(DIGEST), "{answer}");
+    let (status, _) = endpoint.post("/v1/artifacts", "def").await;
+    assert!(status.contains("200"), "there is room again: {status}");
+    endpoint.end().await;
+}
+
+#[tokio::test]
+async fn steps_come_as_they_happen_and_the_change_outlives_its_reader() {
+    let endpoint = Endpoint::start().await;
+    *endpoint.office.slow.lock().unwrap() = true;
+    let client = endpoint.client();
+    let (lines, mut heard) = mpsc::channel(8);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut answer = client.post_for_lines("/v1/plugins/sink/retry", b"").unwrap();
+        lines.blocking_send(answer.next().unwrap().unwrap()).unwrap();
+    });
+    let sender = begun(&endpoint).await;
+    let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
+    sender.send(news.clone()).await.unwrap();
+    let line = heard.recv().await.unwrap();
+    assert_eq!(serde_json::from_str::<Step>(&line).unwrap(), news, "although the change is not over");
+    reading.await.unwrap();
+    // The reader has gone. Its connection ends, and with it the receiver; the other end is still the office's.
+    sender.closed().await;
+    assert!(endpoint.get("/healthz").await.is_ok());
+    endpoint.end().await;
+}
+
+/// Waits for the change that somebody asks for.
+pub(super) async fn begun(endpoint: &Endpoint) -> mpsc::Sender<Step> {
+    while endpoint.office.steps.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    endpoint.office.sender()
+}

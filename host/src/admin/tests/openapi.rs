@@ -1,0 +1,115 @@
+//! The description is what the code does.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::audit::Action;
+use crate::plugin::change::{Plan, Stage, Wanted};
+
+fn document() -> Value {
+    serde_json::from_str(pages::OPEN_API).unwrap()
+}
+
+/// Method and path of everything that is described.
+fn described() -> BTreeSet<(String, String)> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths
+        .flat_map(|(path, item)| item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())))
+        .collect()
+}
+
+fn names(schema: &str) -> Vec<String> {
+    serde_json::from_value(document()["components"]["schemas"][schema]["enum"].clone()).unwrap()
+}
+
+/// Each of these names is read by the code, and the last one before the end of the `match` below is the last there is.
+fn all_of<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &str, count: usize) {
+    let names = names(schema);
+    assert_eq!(names.len(), count, "{schema}");
+    for name in names {
+        let value: T = serde_json::from_value(json!(name)).unwrap_or_else(|error| panic!("{schema} {name}: {error}"));
+        assert_eq!(serde_json::to_value(value).unwrap(), json!(name));
+    }
+}
+
+/// How many values an enum has, as serde says when it meets an unknown one.
+fn count<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> usize {
+    let error = serde_json::from_value::<T>(json!("no such name")).unwrap_err().to_string();
+    error.matches('`').count() / 2 - 1
+}
+
+#[tokio::test]
+async fn it_is_served_as_it_is_written() {
+    let endpoint = Endpoint::start().await;
+    assert_eq!(endpoint.json("/v1/openapi.json").await, document());
+    endpoint.end().await;
+}
+
+#[test]
+fn every_route_is_described_and_every_description_is_a_route() {
+    let table = pages::table().into_iter().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
+    assert_eq!(described(), table);
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_knows_its_method() {
+    let endpoint = Endpoint::start().await;
+    for (method, path) in described() {
+        let request = format!("{} {}", method.to_uppercase(), path.replace("{name}", "sink"));
+        let answer = endpoint.says(&(endpoint.lines(&request) + "\r\ncontent-length: 0")).await;
+        assert!(!answer.starts_with("HTTP/1.1 405") && !answer.starts_with("HTTP/1.1 404"), "{request}: {answer}");
+    }
+    endpoint.end().await;
+}
+
+#[test]
+fn its_words_are_those_of_the_code() {
+    all_of::<Stage>("Stage", count::<Stage>());
+    all_of::<Verdict>("Verdict", count::<Verdict>());
+    all_of::<RefusedCode>("RefusedCode", count::<RefusedCode>());
+    all_of::<Action>("Action", count::<Action>());
+    assert_eq!(names("Stage").last().unwrap(), Stage::Retire.as_str());
+}
+
+#[test]
+fn its_bodies_have_the_fields_of_the_code() {
+    let properties = |schema: &str| {
+        let properties = document()["components"]["schemas"][schema]["properties"].as_object().unwrap().clone();
+        properties.keys().cloned().collect::<BTreeSet<_>>()
+    };
+    let known =
+        |error: String| -> BTreeSet<String> { error.split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect() };
+    let nonsense = json!({ "no such field": 1 });
+    let wanted = serde_json::from_value::<Wanted>(nonsense.clone()).unwrap_err().to_string();
+    let plan = serde_json::from_value::<Plan>(nonsense).unwrap_err().to_string();
+    assert_eq!((properties("Wanted"), properties("Plan")), (known(wanted), known(plan)));
+}
+
+#[test]
+fn its_references_lead_somewhere() {
+    let (document, text) = (document(), pages::OPEN_API);
+    let references: BTreeSet<_> = text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(references.len() > 20);
+    for reference in references {
+        assert!(document.pointer(&format!("/{reference}")).is_some(), "#/{reference}");
+    }
+}
+
+#[test]
+fn its_examples_of_changes_are_read() {
+    let document = document();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let example = &item["post"]["requestBody"]["content"]["application/json"]["example"];
+        if let Some(wanted) = example.get("wanted") {
+            serde_json::from_value::<Wanted>(wanted.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        if let Some(plan) = example.get("plan") {
+            serde_json::from_value::<Plan>(plan.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+    let steps = &document["paths"]["/v1/reconcile"]["post"]["responses"]["200"]["content"]["application/x-ndjson"];
+    for line in steps["example"].as_str().unwrap().lines() {
+        serde_json::from_str::<Step>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}

@@ -1,0 +1,137 @@
+//! The token that makes a visitor by TCP an operator.
+//!
+//! In: a file, made at first with 32 random bytes, and what visitors give. Out: whether it is the same. Bounded: a file
+//! of 4 KiB. It is compared in constant time, and never logged or shown. A file that others can read is refused, since
+//! then it proves nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::plugin::files::{private, temporary};
+
+/// Most bytes of the file.
+const MAX_BYTES: u64 = 4 << 10;
+/// Fewest characters of a token that an operator chose.
+const LEAST: usize = 32;
+
+/// A token that visitors are checked against.
+#[derive(Clone)]
+pub(super) struct Token {
+    file: PathBuf,
+    /// HMAC under a key that nobody else has: comparing two of them tells nothing about how much of them was right.
+    key: [u8; 32],
+    tag: Vec<u8>,
+}
+
+impl Token {
+    /// Reads the token of this file; makes the file where there is none.
+    pub(super) fn open(file: &Path) -> io::Result<Self> {
+        let token = match read(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(file)?;
+                read(file)?
+            }
+            token => token?,
+        };
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(io::Error::other)?;
+        Ok(Self { file: file.to_owned(), key, tag: mac(&key, &token).finalize().into_bytes().to_vec() })
+    }
+
+    /// Where it is kept.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Whether `given` is it.
+    pub(super) fn is(&self, given: &str) -> bool {
+        mac(&self.key, given).verify_slice(&self.tag).is_ok()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+fn mac(key: &[u8; 32], text: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(text.as_bytes());
+    mac
+}
+
+/// The token in a file that nobody else can read; also for the command, which gives it.
+pub(super) fn read(path: &Path) -> io::Result<String> {
+    let file = File::open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        let words = format!("{} can be read by others, so its token proves nothing", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it, and a new one is made"));
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES).read_to_string(&mut text)?;
+    let token = text.trim();
+    if token.len() < LEAST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let words = format!("{} holds no token: {LEAST} printable characters or more", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it, and a new one is made"));
+    }
+    Ok(token.to_owned())
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(io::Error::other)?;
+    let temporary = temporary(path);
+    let linked = private(&temporary).and_then(|mut file| {
+        writeln!(file, "{}", URL_SAFE_NO_PAD.encode(secret))?;
+        file.sync_all()?;
+        // A link fails where a rename would replace: of two hosts that start at once, one token wins for both.
+        fs::hard_link(&temporary, path)
+    });
+    let _ = fs::remove_file(&temporary);
+    linked.or_else(|error| if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_made_once_for_the_owner_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("admin.token");
+        let made = Token::open(&file).unwrap();
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(URL_SAFE_NO_PAD.decode(text.trim()).unwrap().len(), 32);
+        for token in [made, Token::open(&file).unwrap()] {
+            assert!(token.is(text.trim()));
+            assert!(!token.is("") && !token.is(&text) && !token.is(&text.trim()[1..]));
+            assert!(!format!("{token:?}").contains(text.trim()));
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn one_that_others_can_read_or_that_is_short_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("admin.token");
+        fs::write(&file, "x".repeat(LEAST)).unwrap();
+        for mode in [0o644, 0o640, 0o602] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Token::open(&file).unwrap_err().to_string();
+            assert!(error.contains("read by others") && error.contains("admin.token"), "{error}");
+        }
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(Token::open(&file).unwrap().is(&"x".repeat(LEAST)));
+        fs::write(&file, "x".repeat(LEAST - 1)).unwrap();
+        assert!(Token::open(&file).unwrap_err().to_string().contains("no token"));
+    }
+}

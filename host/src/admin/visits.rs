@@ -1,0 +1,212 @@
+//! Visitors of one way in, each on a connection of its own.
+//!
+//! In: connections. Out: their requests, with a [`Visitor`] and a [`Stay`] beside them. Bounded by a cap on visitors at a
+//! time (more wait in the kernel; each way in has its own, so that strangers cannot keep the operator out), a time for
+//! each visit, and a time without progress for those that may stay longer. Never keeps a connection for a second
+//! request.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep, timeout};
+use tower_service::Service as _;
+
+/// Most visitors at a time.
+pub(super) const VISITORS: usize = 64;
+/// How long to wait when no connection can be taken, most often for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// A visit, from its connection to its last byte, unless it may [`Stay`].
+    pub(super) visit: Duration,
+    /// The head of its request.
+    pub(super) head: Duration,
+    /// A write or a read of one that may stay.
+    pub(super) idle: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { visit: seconds(30), head: seconds(10), idle: seconds(30) }
+    }
+}
+
+/// Who asks, as the connection tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Visitor {
+    /// By the Unix socket: only the host's own user gets here.
+    Socket { uid: u32, pid: Option<i32> },
+    /// By TCP: anybody.
+    Tcp(SocketAddr),
+}
+
+/// Lets a visit take longer than others; each of its reads and writes is then timed instead.
+#[derive(Clone, Debug)]
+pub(super) struct Stay {
+    longer: Arc<AtomicBool>,
+    /// For each read of a body.
+    pub(super) idle: Duration,
+}
+
+impl Stay {
+    /// From now on.
+    pub(super) fn longer(&self) {
+        self.longer.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes visitors by TCP for ever.
+pub(super) async fn accept_tcp(listener: &TcpListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
+    loop {
+        room(visits).await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                visits.spawn(visit(stream, Visitor::Tcp(peer), router.clone(), times));
+            }
+            Err(error) => refused(&error).await,
+        }
+    }
+}
+
+/// Takes visitors by the socket for ever.
+pub(super) async fn accept_unix(listener: &UnixListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
+    loop {
+        room(visits).await;
+        let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
+        match accepted {
+            Ok((peer, stream)) => {
+                let visitor = Visitor::Socket { uid: peer.uid(), pid: peer.pid() };
+                visits.spawn(visit(stream, visitor, router.clone(), times));
+            }
+            Err(error) => refused(&error).await,
+        }
+    }
+}
+
+async fn room(visits: &mut JoinSet<()>) {
+    while visits.try_join_next().is_some() {}
+    while visits.len() >= VISITORS {
+        visits.join_next().await;
+    }
+}
+
+async fn refused(error: &io::Error) {
+    tracing::warn!(%error, "the admin endpoint cannot take a connection");
+    sleep(PAUSE).await;
+}
+
+/// One request, one answer: nobody stays, so nobody has to be sent away.
+async fn visit<S>(stream: S, visitor: Visitor, router: Router, times: Times)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let longer = Arc::new(AtomicBool::new(false));
+    let stay = Stay { longer: longer.clone(), idle: times.idle };
+    let service = service_fn(move |request| answer(router.clone(), request, visitor, stay.clone()));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(times.head)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(Timed::new(stream, times.idle)), service);
+    let mut connection = pin!(connection);
+    let done = match timeout(times.visit, connection.as_mut()).await {
+        Err(_) if longer.load(Ordering::Relaxed) => Ok(connection.await),
+        done => done,
+    };
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a visit of the admin endpoint failed"),
+        Err(_) => tracing::debug!("a visit of the admin endpoint took longer than {:?}", times.visit),
+    }
+}
+
+async fn answer(
+    mut router: Router,
+    mut request: Request<Incoming>,
+    visitor: Visitor,
+    stay: Stay,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(visitor);
+    request.extensions_mut().insert(stay);
+    router.call(request).await
+}
+
+/// A stream on which a write that makes no progress for some time is an error: its reader has gone without saying so.
+struct Timed<S> {
+    stream: S,
+    idle: Duration,
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Timed<S> {
+    fn new(stream: S, idle: Duration) -> Self {
+        Self { stream, idle, stuck: None }
+    }
+
+    fn timed<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stuck = None;
+            return polled;
+        }
+        let idle = self.idle;
+        ready!(self.stuck.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.timed(cx, polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_reads_ends() {
+        let (ours, theirs) = tokio::io::duplex(16);
+        let mut timed = Timed::new(ours, Duration::from_secs(30));
+        timed.write_all(&[0; 16]).await.unwrap();
+        let error = timed.write_all(&[0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(theirs);
+    }
+}
