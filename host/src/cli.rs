@@ -1,13 +1,28 @@
 //! Flags, and one file a command.
 
+mod audit;
+mod change;
 mod compile;
 mod config;
+mod describe;
 mod host;
 mod logging;
+mod plugin_abort;
 mod plugin_check;
+mod plugin_describe;
 mod plugin_list;
+mod plugin_load;
+mod plugin_logs;
+mod plugin_pause;
+mod plugin_remove;
+mod plugin_resume;
+mod plugin_retry;
+mod plugin_rollback;
 mod plugin_run;
+mod plugin_swap;
+mod reconcile;
 mod serve;
+mod settings;
 mod words;
 
 use std::path::PathBuf;
@@ -30,9 +45,13 @@ enum Command {
     Serve(ConfigFile),
     /// Print the effective configuration, and what clients will be told as this host's address.
     Config(ConfigFile),
-    /// Look at receivers, or try one.
+    /// Look at receivers, change what runs, or try one.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Have a running host do what the manifests in plugins.d want, as it does by itself when they change.
+    Reconcile(reconcile::Flags),
+    /// Who changed what on a running host, and what came of it.
+    Audit(audit::Flags),
     /// Compile one receiver from standard input to standard output, for the host that starts this.
     #[command(hide = true)]
     Compile(compile::Flags),
@@ -50,6 +69,26 @@ pub(crate) struct ConfigFile {
 enum Plugin {
     /// The receivers of plugins.d: what is wanted and, when a host runs, what it says of each.
     List(plugin_list::Flags),
+    /// Everything that a running host tells of one plugin.
+    Describe(plugin_describe::Flags),
+    /// The lines that a running receiver wrote.
+    Logs(plugin_logs::Flags),
+    /// Hand a receiver to a running host as a new plugin, and wait until it serves.
+    Load(plugin_load::Flags),
+    /// Replace what serves, stage by stage, and wait for the outcome; whatever fails leaves the old one serving.
+    Swap(plugin_swap::Flags),
+    /// Have a generation serve again that served before.
+    Rollback(plugin_rollback::Flags),
+    /// Try once more what the manifest wants, although it failed or was refused.
+    Retry(plugin_retry::Flags),
+    /// Give a plugin no more batches; pushes wait in its queue.
+    Pause(plugin_pause::Flags),
+    /// Give a paused plugin batches again.
+    Resume(plugin_resume::Flags),
+    /// Remove a plugin with its manifest and its queue.
+    Remove(plugin_remove::Flags),
+    /// End the swap that is under way; the old generation stays.
+    Abort(plugin_abort::Flags),
     /// Read a receiver without running it: contract version, imports by class, size, problems in words.
     Check(plugin_check::Flags),
     /// Run one batch through a receiver without any cluster: outcome, logs, requests, CPU and memory.
@@ -61,9 +100,47 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Config(flags) => config::run(&flags),
-        Command::Plugin(Plugin::List(flags)) => plugin_list::run(&flags),
-        Command::Plugin(Plugin::Check(flags)) => plugin_check::run(&flags),
-        Command::Plugin(Plugin::Run(flags)) => plugin_run::run(&flags),
+        Command::Plugin(plugin) => of_plugin(plugin),
+        Command::Reconcile(flags) => reconcile::run(&flags),
+        Command::Audit(flags) => audit::run(&flags),
         Command::Compile(flags) => Ok(compile::run(&flags)),
+    }
+}
+
+fn of_plugin(plugin: Plugin) -> Result<ExitCode> {
+    match plugin {
+        Plugin::List(flags) => plugin_list::run(&flags),
+        Plugin::Describe(flags) => plugin_describe::run(&flags),
+        Plugin::Logs(flags) => plugin_logs::run(&flags),
+        Plugin::Load(flags) => plugin_load::run(&flags),
+        Plugin::Swap(flags) => plugin_swap::run(&flags),
+        Plugin::Rollback(flags) => plugin_rollback::run(&flags),
+        Plugin::Retry(flags) => plugin_retry::run(&flags),
+        Plugin::Pause(flags) => plugin_pause::run(&flags),
+        Plugin::Resume(flags) => plugin_resume::run(&flags),
+        Plugin::Remove(flags) => plugin_remove::run(&flags),
+        Plugin::Abort(flags) => plugin_abort::run(&flags),
+        Plugin::Check(flags) => plugin_check::run(&flags),
+        Plugin::Run(flags) => plugin_run::run(&flags),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_of_every_command_agree_with_each_other() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn help_tells_the_exit_status_of_every_change() {
+        for verb in ["load", "swap", "rollback", "retry", "pause", "resume", "remove", "abort"] {
+            let help = Arguments::try_parse_from(["barnabas", "plugin", verb, "--help"]).err().unwrap().to_string();
+            assert!(help.contains("3 rolled back"), "{help}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::ConfigFile;
 
 /// Flags of every command that asks a host.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct HostFlags {
     #[command(flatten)]
     pub(crate) config: ConfigFile,
     /// Ask this host, not the configured one: `http://host:port`, or the path of its admin socket.
@@ -26,7 +26,7 @@ pub(crate) struct Flags {
     pub(crate) json: bool,
 }
 
-impl Flags {
+impl HostFlags {
     /// For the host that is meant: by its socket where one answers, else by TCP.
     pub(crate) fn client(&self) -> Result<Client> {
         let token = self.token_file.as_deref().map(Place::token).transpose()?;

@@ -18,7 +18,7 @@ use super::words::{plain, size, table};
 #[derive(Args)]
 pub(crate) struct Flags {
     #[command(flatten)]
-    host: host::Flags,
+    host: host::HostFlags,
 }
 
 /// What is wanted, from the files; what runs, from the host where one answers. Of a host that was named with `--admin`

@@ -1,7 +1,6 @@
 //! `barnabas plugin run`.
 
 mod print;
-mod settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,6 +20,9 @@ use barnabas::push::Push;
 use barnabas::push::sample::{self, Sample};
 use barnabas::store::Store;
 use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use super::settings;
 
 /// More than an operator would grant, since it is gone with the trial.
 const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
@@ -65,7 +67,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
         artifact,
-        settings: settings::json(&flags.settings)?.into(),
+        settings: Value::Object(settings::object(&flags.settings)?).to_string().into(),
         pushes: vec![Arc::new(payload(push(flags)?)?)],
         egress,
         grants: Arc::new(Grants::everything()),

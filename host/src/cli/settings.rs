@@ -3,15 +3,15 @@
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
-/// The text of the object; dots in keys make objects within.
-pub(crate) fn json(pairs: &[String]) -> Result<String> {
+/// The object; dots in keys make objects within.
+pub(crate) fn object(pairs: &[String]) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     for pair in pairs {
         let (key, value) = pair.split_once('=').with_context(|| format!("`--set {pair}`: write `--set key=value`"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         insert(&mut object, key, value).with_context(|| format!("`--set {pair}`"))?;
     }
-    Ok(Value::Object(object).to_string())
+    Ok(object)
 }
 
 fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()> {
@@ -29,14 +29,13 @@ fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()
 mod tests {
     use super::*;
 
-    fn of(pairs: &[&str]) -> Result<String> {
-        json(&pairs.iter().map(ToString::to_string).collect::<Vec<_>>())
+    fn of(pairs: &[&str]) -> Result<Value> {
+        object(&pairs.iter().map(ToString::to_string).collect::<Vec<_>>()).map(Value::Object)
     }
 
     #[test]
     fn values_are_json_where_they_are_json() {
-        let text = of(&["endpoint=http://a/b=c", "n=3", "labels=[\"x\"]", "headers.a=b", "headers.c=d"]).unwrap();
-        let value: Value = serde_json::from_str(&text).unwrap();
+        let value = of(&["endpoint=http://a/b=c", "n=3", "labels=[\"x\"]", "headers.a=b", "headers.c=d"]).unwrap();
         let expected = serde_json::json!({
             "endpoint": "http://a/b=c", "n": 3, "labels": ["x"], "headers": { "a": "b", "c": "d" }
         });

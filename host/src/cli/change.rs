@@ -1,0 +1,145 @@
+//! Changes: asked for, waited for, and shown as they pass.
+
+mod interrupt;
+mod show;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use barnabas::admin::client::Client;
+use barnabas::plugin::artifact;
+use barnabas::plugin::change::{Plan, Step, Verdict, Wanted};
+use barnabas::plugin::digest::Digest;
+use barnabas::units::Span;
+use clap::Args;
+use serde_json::Value;
+
+use super::host;
+use super::settings;
+
+/// What `--help` says of the exit status.
+pub(crate) const EXIT: &str = "Exit status: 0 it is as was asked (or was so before), 1 it failed or was refused, \
+3 rolled back after it was found worse under traffic, 4 too little traffic to judge it by, 5 aborted, 130 this command \
+was interrupted and the change goes on. After all but 0 and 130, what served before serves.";
+
+/// What a plugin is to be; what is not said stays as its manifest has it.
+#[derive(Args)]
+pub(crate) struct WantedFlags {
+    /// A setting to add or replace: `endpoint=http://…`, `headers.authorization=…`. The value is read as JSON where it is
+    /// JSON, else as text; `null` removes the setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// A destination to grant beside those that are granted.
+    #[arg(long, value_name = "HOST:PORT")]
+    grant_http: Vec<String>,
+    /// A whole manifest to begin from, instead of the one that the host has.
+    #[arg(long, value_name = "FILE.toml")]
+    manifest: Option<PathBuf>,
+}
+
+/// How carefully; what is not said is as the manifest's `[rollout]` has it.
+#[derive(Args)]
+pub(crate) struct PlanFlags {
+    /// Give the candidate copies of real batches for so long, nothing leaving the host; `0s` is not at all.
+    #[arg(long, value_name = "60s")]
+    shadow: Option<Span>,
+    /// Give the candidate this share of the lanes first; `100%` is all at once.
+    #[arg(long, value_name = "5%", value_parser = percent)]
+    canary: Option<f64>,
+    /// Do not try the candidate on a few recent pushes first.
+    #[arg(long)]
+    no_self_test: bool,
+}
+
+impl WantedFlags {
+    pub(crate) fn wanted(&self, digest: Option<Digest>) -> Result<Wanted> {
+        let read = |file: &PathBuf| {
+            std::fs::read_to_string(file).with_context(|| format!("cannot read the manifest {}", file.display()))
+        };
+        let manifest = self.manifest.as_ref().map(read).transpose()?;
+        Ok(Wanted {
+            digest,
+            manifest,
+            settings: settings::object(&self.settings)?,
+            grant_http: self.grant_http.clone(),
+        })
+    }
+}
+
+impl PlanFlags {
+    pub(crate) fn plan(&self) -> Plan {
+        Plan { self_test: self.no_self_test.then_some(false), shadow: self.shadow, canary: self.canary }
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    share.filter(|share| (0.0..=100.0).contains(share)).ok_or_else(|| "write a share from 0% to 100%".into())
+}
+
+/// Hands an artifact over, and gives the digest under which the host keeps it.
+pub(crate) fn upload(client: &Client, file: &Path) -> Result<Digest> {
+    let bytes = artifact::read(file).map_err(anyhow::Error::msg)?;
+    let answer: Value = serde_json::from_str(&client.post("/v1/artifacts", &bytes)?)?;
+    let kept = answer.get("digest").and_then(Value::as_str).context("the host tells no digest")?;
+    ensure!(kept == Digest::of(&bytes).to_string(), "the host kept something else: {kept}; try again");
+    kept.parse().map_err(anyhow::Error::msg)
+}
+
+/// The path of something about a plugin; a name that could be taken for more of the path is refused.
+pub(crate) fn path(name: &str, rest: &str) -> Result<String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    ensure!(
+        !name.is_empty() && name.chars().all(plain),
+        "`{name}` cannot be a plugin's name: it is lower-case letters, digits and dashes"
+    );
+    Ok(format!("/v1/plugins/{name}{rest}"))
+}
+
+/// Asks for a change of one plugin and waits for its outcome.
+pub(crate) fn of(flags: &host::HostFlags, client: &Client, name: &str, verb: &str, body: &Value) -> Result<ExitCode> {
+    let path = path(name, &format!("/{verb}"))?;
+    interrupt::watch(format!("see `barnabas plugin describe {name}`, end it with `barnabas plugin abort {name}`"))?;
+    wait(flags, client, &path, body)
+}
+
+/// Asks for a change of all plugins and waits for its outcome.
+pub(crate) fn of_all(flags: &host::HostFlags, client: &Client) -> Result<ExitCode> {
+    interrupt::watch("see `barnabas plugin list`, end a swap with `barnabas plugin abort NAME`".into())?;
+    wait(flags, client, "/v1/reconcile", &Value::Object(serde_json::Map::new()))
+}
+
+fn wait(flags: &host::HostFlags, client: &Client, path: &str, body: &Value) -> Result<ExitCode> {
+    let mut last = None;
+    for line in client.post_for_lines(path, body.to_string().as_bytes())? {
+        let line = line?;
+        // A later host may say more than this command knows; what counts is the end.
+        let step = serde_json::from_str::<Step>(&line).ok();
+        match (&step, flags.json) {
+            (_, true) => println!("{line}"),
+            (Some(step), false) => print!("{}", show::step(step, path == "/v1/reconcile")),
+            (None, false) => {}
+        }
+        std::io::stdout().flush()?;
+        last = step.or(last);
+    }
+    match last {
+        Some(Step::Ended(ending)) => Ok(exit(ending.verdict)),
+        _ => bail!("the host did not tell the outcome; `barnabas plugin list` shows what serves"),
+    }
+}
+
+fn exit(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Done | Verdict::Unchanged => ExitCode::SUCCESS,
+        Verdict::Failed => ExitCode::FAILURE,
+        Verdict::RolledBack => ExitCode::from(3),
+        Verdict::Inconclusive => ExitCode::from(4),
+        Verdict::Aborted => ExitCode::from(5),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,36 @@
+//! Steps as lines for people.
+
+use std::fmt::Write as _;
+
+use barnabas::plugin::change::Step;
+
+use crate::cli::words::plain;
+
+/// One aligned line; the last step is its sentence and the difference of grants. `named` says of which plugin it is.
+pub(super) fn step(step: &Step, named: bool) -> String {
+    let of = |plugin: &str| if named { format!("{:<16}", plain(plugin)) } else { String::new() };
+    match step {
+        Step::Passed { plugin, stage, took, note, .. } => {
+            let took = format!("{:.1} s", took.as_secs_f64());
+            let line = format!(
+                "{}{:<10}{took:>8}  {}",
+                of(plugin),
+                stage.as_str(),
+                note.as_deref().map(plain).unwrap_or_default()
+            );
+            line.trim_end().to_owned() + "\n"
+        }
+        Step::News { plugin, stage, text } => {
+            format!("{}{:<10}{:>8}  {}\n", of(plugin), stage.as_str(), "…", plain(text))
+        }
+        Step::Ended(ending) => {
+            let plugin =
+                if named && !ending.plugin.is_empty() { format!("{}: ", plain(&ending.plugin)) } else { String::new() };
+            let mut words = format!("{plugin}{}\n", plain(&ending.message));
+            for grant in &ending.grants {
+                let _ = writeln!(words, "  {}", plain(grant));
+            }
+            words
+        }
+    }
+}

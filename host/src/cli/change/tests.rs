@@ -1,0 +1,128 @@
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
+use barnabas::admin::client::Place;
+use barnabas::plugin::change::{Ending, Stage};
+use clap::Parser as _;
+use serde_json::json;
+
+use super::*;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    wanted: WantedFlags,
+    #[command(flatten)]
+    plan: PlanFlags,
+    #[command(flatten)]
+    host: host::HostFlags,
+}
+
+fn line(flags: &[&str]) -> Result<Line, clap::Error> {
+    Line::try_parse_from(["x"].iter().chain(flags))
+}
+
+fn ending(verdict: Verdict) -> Step {
+    Step::Ended(Ending {
+        plugin: "sink".into(),
+        verdict,
+        serving: Some(2),
+        stage: Some(Stage::Canary),
+        message: "more errors\u{1b}[2J than before".into(),
+        grants: vec!["+ http localhost:4318".into()],
+    })
+}
+
+/// What `wait` makes of a host that answers with these bytes.
+fn waited(answer: String) -> Result<ExitCode> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Client::new(vec![Place::bound(listener.local_addr().unwrap(), None)]);
+    let host = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let code = wait(&line(&[]).unwrap().host, &client, "/v1/plugins/sink/swap", &json!({}));
+    host.join().unwrap();
+    code
+}
+
+fn of(steps: &[Step]) -> String {
+    let lines: String = steps.iter().map(|step| serde_json::to_string(step).unwrap() + "\n").collect();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{lines}", lines.len())
+}
+
+#[test]
+fn each_verdict_has_its_exit_status() {
+    for (verdict, code) in [
+        (Verdict::Done, 0),
+        (Verdict::Unchanged, 0),
+        (Verdict::Failed, 1),
+        (Verdict::RolledBack, 3),
+        (Verdict::Inconclusive, 4),
+        (Verdict::Aborted, 5),
+    ] {
+        let code = ExitCode::from(code);
+        assert_eq!(format!("{:?}", waited(of(&[ending(verdict)])).unwrap()), format!("{code:?}"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn an_answer_without_an_end_and_a_refusal_are_errors() {
+    let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20".into() };
+    let error = waited(of(&[ending(Verdict::Done), news])).unwrap_err().to_string();
+    assert!(error.contains("did not tell the outcome"), "{error}");
+    let body = json!({ "error": { "code": "unknown-plugin", "message": "there is no plugin `sink`" } }).to_string();
+    let error = waited(format!("HTTP/1.1 404 no\r\ncontent-length: {}\r\n\r\n{body}", body.len())).unwrap_err();
+    assert_eq!(error.to_string(), "there is no plugin `sink`");
+}
+
+#[test]
+fn steps_are_aligned_lines_and_end_in_a_sentence() {
+    let took = Duration::from_millis(1_234);
+    let passed = |note: Option<&str>| Step::Passed {
+        plugin: "sink".into(),
+        generation: 3,
+        stage: Stage::Compile,
+        took,
+        note: note.map(Into::into),
+    };
+    assert_eq!(show::step(&passed(Some("from the cache")), false), "compile      1.2 s  from the cache\n");
+    assert_eq!(show::step(&passed(None), true), "sink            compile      1.2 s\n");
+    let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
+    assert_eq!(show::step(&news, false), "shadow           …  7 batches\n");
+    let end = show::step(&ending(Verdict::RolledBack), true);
+    assert_eq!(end, "sink: more errors\\u{1b}[2J than before\n  + http localhost:4318\n");
+}
+
+#[test]
+fn flags_say_what_is_wanted_and_how_carefully() {
+    let flags = ["--set", "a.b=1", "--set", "c=null", "--grant-http", "localhost:4318"];
+    let plan = ["--shadow", "60s", "--canary", "5%", "--no-self-test"];
+    let line = line(&[flags.as_slice(), &plan].concat()).unwrap();
+    let wanted = line.wanted.wanted(None).unwrap();
+    assert_eq!(Value::Object(wanted.settings), json!({ "a": { "b": 1 }, "c": null }));
+    assert_eq!(wanted.grant_http, ["localhost:4318"]);
+    let shadow = Some(Span(Duration::from_secs(60)));
+    assert_eq!(line.plan.plan(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
+}
+
+#[test]
+fn what_was_not_said_is_not_sent() {
+    let line = line(&[]).unwrap();
+    assert_eq!(line.wanted.wanted(None).unwrap(), Wanted::default());
+    assert_eq!(line.plan.plan(), Plan::default());
+    for wrong in [["--canary", "101%"], ["--canary", "some"], ["--shadow", "soon"]] {
+        assert!(self::line(&wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_name_is_no_more_than_one_part_of_a_path() {
+    assert_eq!(path("sink-2", "/load").unwrap(), "/v1/plugins/sink-2/load");
+    for name in ["", "a/b", "..", "a?b", "A", "a b"] {
+        assert!(path(name, "").is_err(), "{name}");
+    }
+}

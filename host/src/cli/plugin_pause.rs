@@ -1,0 +1,24 @@
+//! `barnabas plugin pause`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{change, host};
+
+/// Flags of `plugin pause`.
+#[derive(Args)]
+#[command(after_help = change::EXIT)]
+pub(crate) struct Flags {
+    /// The plugin.
+    name: String,
+    #[command(flatten)]
+    host: host::HostFlags,
+}
+
+/// Asks and waits for the outcome.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    change::of(&flags.host, &flags.host.client()?, &flags.name, "pause", &json!({}))
+}

@@ -1,0 +1,28 @@
+//! `barnabas plugin remove`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+use super::{change, host};
+
+/// Flags of `plugin remove`.
+#[derive(Args)]
+#[command(after_help = change::EXIT)]
+pub(crate) struct Flags {
+    /// The plugin.
+    name: String,
+    /// Remove what the receiver kept, too.
+    #[arg(long)]
+    forget_state: bool,
+    #[command(flatten)]
+    host: host::HostFlags,
+}
+
+/// Asks and waits for the outcome.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let body = json!({ "forget_state": flags.forget_state });
+    change::of(&flags.host, &flags.host.client()?, &flags.name, "remove", &body)
+}
