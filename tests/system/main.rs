@@ -12,6 +12,7 @@ mod compiling;
 mod forwarding;
 mod isolation;
 mod loading;
+mod operating;
 mod otlp_door;
 mod real_clients;
 mod recorded;
