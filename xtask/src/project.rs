@@ -1,6 +1,6 @@
 //! Where things are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -18,7 +18,10 @@ pub(crate) struct Project {
 impl Project {
     /// Asks cargo, since the target folder may have been moved by environment or configuration.
     pub(crate) fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask stands in the workspace")?.to_owned();
+        // As cargo says at run time: two checkouts may share a target folder, and with it this program.
+        let here =
+            std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        let root = here.parent().context("xtask stands in the workspace")?.to_owned();
         let mut metadata = Command::new(cargo_program());
         metadata.args(["metadata", "--no-deps", "--format-version=1"]).current_dir(&root);
         let metadata: serde_json::Value = serde_json::from_str(&step::output(&mut metadata)?)?;
