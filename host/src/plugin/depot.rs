@@ -27,9 +27,20 @@ enum Place {
 
 impl Depot {
     /// Opens `artifacts/` in the data directory, one file `<64 digits>.wasm` an artifact; makes what is missing. One
-    /// sentence where it cannot be used, or where a newer release wrote it.
+    /// sentence where a newer release wrote it, or where it is damaged. A disk that says no costs what a restart could
+    /// have found, and nothing else.
     pub fn open(data_dir: &Path) -> Result<Self, String> {
-        Disk::open(&data_dir.join("artifacts")).map(|disk| Self(Place::Disk(disk)))
+        let dir = data_dir.join("artifacts");
+        match disk::format(&dir) {
+            Ok(format) => Disk::open(&dir, &format).map(|disk| Self(Place::Disk(disk))),
+            Err(error) => {
+                tracing::error!(
+                    "artifacts are kept in memory, and lost when this host ends: {}: {error}",
+                    dir.display()
+                );
+                Ok(Self::in_memory())
+            }
+        }
     }
 
     /// For a host without a data directory: the newest artifacts, up to 512 MiB of them.

@@ -50,8 +50,8 @@ pub struct Compiled {
 
 impl Foundry {
     /// Opens depot and cache in the data directory, or keeps all in memory where there is none. What blocks will run on
-    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where the depot cannot be
-    /// used; a cache that cannot be is done without.
+    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where the depot was
+    /// written by a newer release; a disk that cannot be used is done without.
     pub fn open(config: &Config, engines: Engines, guests: Handle) -> Result<Self, String> {
         let data_dir = config.data_dir.as_deref();
         let depot = data_dir.map_or_else(|| Ok(Depot::in_memory()), Depot::open)?;

@@ -17,6 +17,11 @@ const FORMAT: u32 = 1;
 const FORMAT_BYTES: u64 = 64;
 const SUFFIX: &str = ".wasm";
 
+/// What form the folder has; it is made where there is none.
+pub(super) fn format(dir: &Path) -> io::Result<String> {
+    files::folder(dir).and_then(|()| written_format(dir))
+}
+
 pub(super) struct Disk {
     dir: PathBuf,
     /// So that what is kept again is not pruned between the two looks at its age.
@@ -24,9 +29,9 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn open(dir: &Path) -> Result<Self, String> {
-        let made = files::folder(dir).and_then(|()| written_format(dir));
-        match made.map_err(|error| unusable(dir, &error))?.trim().parse::<u32>() {
+    /// `format` is what [`format`] found there.
+    pub(super) fn open(dir: &Path, format: &str) -> Result<Self, String> {
+        match format.trim().parse::<u32>() {
             Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), turn: Mutex::default() }),
             Ok(newer) if newer > FORMAT => Err(format!(
                 "the artifacts in {} are of format {newer}, which a newer barnabas wrote; this one reads format \
@@ -116,13 +121,6 @@ fn written_format(dir: &Path) -> io::Result<String> {
         Err(error) => return Err(error),
     }
     Ok(text)
-}
-
-fn unusable(dir: &Path, error: &io::Error) -> String {
-    format!(
-        "{} cannot be used for artifacts: {error}; make it ours to write, or name another `data-dir`",
-        dir.display()
-    )
 }
 
 /// Not more than an artifact may have, whatever is there: the digest finds what was cut.
