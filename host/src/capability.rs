@@ -19,7 +19,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::contract::wit::kafka_telemetry::receiver as contract;
 use crate::plugin::limits::{HANDLES, HEADER_BYTES, Limiter};
 
-use egress::Egress;
+use egress::{Egress, Sent};
 use log::Log;
 use report::Report;
 use state::Shelf;
@@ -57,6 +57,11 @@ impl State {
         http.set_field_size_limit(HEADER_BYTES);
         let wasi = std_base::context(&log);
         Self { table, limiter, report: Report::default(), log, wasi, http, egress, shelf }
+    }
+
+    /// The instance's requests since this was last asked, where somebody compares.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.egress.sent()
     }
 }
 

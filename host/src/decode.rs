@@ -118,6 +118,16 @@ impl Decoder {
     }
 }
 
+/// How many data points are in the body of an OTLP request: `ExportMetricsServiceRequest` has the form of
+/// `MetricsData`. None where it is not one, or has more than 16 MiB.
+pub fn points_of(body: &[u8], gzip: bool) -> Option<u64> {
+    let count = |bytes: &[u8]| walk::check(bytes).ok().map(|summary| summary.points.into());
+    if !gzip {
+        return count(body);
+    }
+    with_scratch(Codec::Gzip, body, Config::default().max_output, |unpacked| count(unpacked.ok()?))
+}
+
 fn not_otlp(error: CheckError) -> Refusal {
     Refusal::InvalidRecord(error.to_string().into())
 }

@@ -28,7 +28,7 @@ pub mod vitals;
 mod worker;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use manifest::Manifest;
 pub use registry::{Config, LoadResult, Plugins};

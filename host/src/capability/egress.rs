@@ -14,6 +14,7 @@
 //! ```
 
 mod address;
+mod answers;
 mod body;
 mod capture;
 mod dial;
@@ -23,13 +24,14 @@ mod hooks;
 mod own;
 mod target;
 mod trust;
+mod witness;
 
 #[cfg(test)]
 mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -44,15 +46,19 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 
 use crate::event::Events;
+use answers::{Key, Noting};
 use body::{Bounded, Counted, Record};
 use target::Target;
+use witness::Witness;
 
+pub use answers::{Answers, Reply};
 pub use capture::{Captured, CapturedRequest};
 pub use dial::{Connector, Lookup, Resolve, SystemResolver};
 pub use failure::{BoxError, EgressError};
 pub use grants::Grants;
 pub use own::Own;
 pub use trust::Trust;
+pub use witness::Sent;
 
 /// What a guest sends.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -114,6 +120,8 @@ pub struct Options {
     pub resolve: Arc<dyn Resolve>,
     /// What is never dialled, whatever the grants say.
     pub own: Own,
+    /// Where what destinations answered is noted.
+    pub answers: Arc<Answers>,
 }
 
 impl Default for Options {
@@ -123,6 +131,7 @@ impl Default for Options {
             trust: Trust::default(),
             resolve: Arc::new(SystemResolver),
             own: Own::default(),
+            answers: Arc::default(),
         }
     }
 }
@@ -135,11 +144,18 @@ struct Shared {
     limits: Limits,
     running: Arc<Semaphore>,
     client: Client<Connector, Counted>,
+    answers: Arc<Answers>,
+    /// Whether somebody compares what is sent.
+    watched: AtomicBool,
 }
 
 /// One plugin's way out. Clones share client, pool and limits.
 #[derive(Clone)]
-pub struct Egress(Arc<Shared>);
+pub struct Egress {
+    shared: Arc<Shared>,
+    /// Of one instance.
+    witness: Witness,
+}
 
 impl Egress {
     /// With the usual limits, the platform's certificates and its resolver.
@@ -163,7 +179,29 @@ impl Egress {
             .http1_max_buf_size(64 * 1024)
             .build(connector);
         let running = Arc::new(Semaphore::new(options.limits.concurrent));
-        Self(Arc::new(Shared { slot, grants, mode, events, limits: options.limits, running, client }))
+        let (limits, answers, watched) = (options.limits, options.answers, AtomicBool::new(false));
+        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, watched };
+        Self { shared: Arc::new(shared), witness: Witness::default() }
+    }
+
+    /// What it may reach.
+    pub fn grants(&self) -> &Arc<Grants> {
+        &self.shared.grants
+    }
+
+    /// The same way out, for one instance: what it sends is seen apart from what others send.
+    pub fn of_instance(&self) -> Self {
+        Self { shared: self.shared.clone(), witness: Witness::default() }
+    }
+
+    /// Begins, or ends, to look into what the instances send.
+    pub fn watch(&self, watched: bool) {
+        self.shared.watched.store(watched, Ordering::Relaxed);
+    }
+
+    /// What this instance sent since this was last asked; nothing unless it is watched.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.witness.take()
     }
 
     /// Sends a request as far as the grants let it. Dropping the future, or the answer's body, ends the request.
@@ -174,18 +212,20 @@ impl Egress {
     ) -> Result<Response<ResponseBody>, EgressError> {
         let sent = Arc::new(AtomicU64::new(0));
         let mut record = self.record(&request, sent.clone());
-        let request = request.map(|body| Counted::new(body, sent));
-        let result = match &self.0.mode {
+        let tee = self.shared.watched.load(Ordering::Relaxed).then(|| self.witness.see(&request)).flatten();
+        let key = Key::of(request.method(), request.uri());
+        let request = request.map(|body| Counted::new(body, sent, tee));
+        let result = match &self.shared.mode {
             EgressMode::Send => self.forward(request, times, &mut record).await,
             EgressMode::Capture(captured) => {
-                let granted = Target::of(request.uri()).is_ok_and(|t| self.0.grants.allows(&t.host, t.port));
+                let granted = Target::of(request.uri()).is_ok_and(|t| self.shared.grants.allows(&t.host, t.port));
                 Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
         };
         match result {
-            Ok(response) => Ok(self.bound(response, times, record)?),
+            Ok(response) => Ok(self.bound(response, times, record, key)?),
             Err(error) => {
-                tracing::debug!(slot = %self.0.slot, %error, "outgoing request failed");
+                tracing::debug!(slot = %self.shared.slot, %error, "outgoing request failed");
                 record.end(error.name());
                 Err(error)
             }
@@ -199,8 +239,8 @@ impl Egress {
         record: &mut Record,
     ) -> Result<Response<RequestBody>, EgressError> {
         self.prepare(&mut request)?;
-        let connect = self.longest(times.connect, self.0.limits.times.connect);
-        let permit = tokio::time::timeout(connect, self.0.running.clone().acquire_owned()).await;
+        let connect = self.longest(times.connect, self.shared.limits.times.connect);
+        let permit = tokio::time::timeout(connect, self.shared.running.clone().acquire_owned()).await;
         record.permit = Some(permit.map_err(|_| EgressError::Busy)?.expect("the semaphore is never closed"));
         let response = self.exchange(request, times).await?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
@@ -212,7 +252,7 @@ impl Egress {
             return Err(EgressError::Method);
         }
         let target = Target::of(request.uri())?;
-        if !self.0.grants.allows(&target.host, target.port) {
+        if !self.shared.grants.allows(&target.host, target.port) {
             return Err(EgressError::NotGranted { host: target.host, port: target.port });
         }
         let authority = request.uri().authority().ok_or(EgressError::Uri)?;
@@ -223,9 +263,9 @@ impl Egress {
     }
 
     async fn exchange(&self, mut request: Request<Counted>, times: Times) -> Result<Response<Incoming>, EgressError> {
-        let limits = &self.0.limits.times;
+        let limits = &self.shared.limits.times;
         let mut connection = capture_connection(&mut request);
-        let mut response = pin!(self.0.client.request(request));
+        let mut response = pin!(self.shared.client.request(request));
         tokio::select! {
             biased;
             early = &mut response => return early.map_err(EgressError::from),
@@ -243,24 +283,27 @@ impl Egress {
         response: Response<RequestBody>,
         times: Times,
         mut record: Record,
+        key: Key,
     ) -> Result<Response<ResponseBody>, EgressError> {
-        let cap = self.0.limits.response_bytes;
+        let cap = self.shared.limits.response_bytes;
         if response.body().size_hint().lower() > cap as u64 {
             let error = EgressError::ResponseTooLarge { cap };
             record.end(error.name());
             return Err(error);
         }
         record.end(response.status().as_str());
-        let between = self.longest(times.between_bytes, self.0.limits.times.between_bytes);
-        Ok(response.map(|body| Bounded::new(body, cap, between, record).boxed_unsync()))
+        let between = self.longest(times.between_bytes, self.shared.limits.times.between_bytes);
+        let noting = matches!(self.shared.mode, EgressMode::Send)
+            .then(|| Noting::new(self.shared.answers.clone(), key, response.status(), response.headers()));
+        Ok(response.map(|body| Bounded::new(body, cap, between, record, noting).boxed_unsync()))
     }
 
     fn longest(&self, asked: Option<Duration>, usual: Option<Duration>) -> Duration {
-        asked.or(usual).unwrap_or(self.0.limits.longest).min(self.0.limits.longest)
+        asked.or(usual).unwrap_or(self.shared.limits.longest).min(self.shared.limits.longest)
     }
 
     fn record(&self, request: &Request<RequestBody>, sent: Arc<AtomicU64>) -> Record {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        Record::new(self.0.events.clone(), self.0.slot.clone(), authority, sent)
+        Record::new(self.shared.events.clone(), self.shared.slot.clone(), authority, sent)
     }
 }

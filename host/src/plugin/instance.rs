@@ -17,7 +17,7 @@ use super::limits::{HANDLES, HOST_CALL_BYTES, Limiter, Limits};
 use super::meter::{Halt, Meter, Usage, Verdict};
 use crate::capability::State;
 use crate::capability::batch::LentBatch;
-use crate::capability::egress::Egress;
+use crate::capability::egress::{Egress, Sent};
 use crate::capability::log::{Log, LogSink};
 use crate::capability::report::{Said, sentence};
 use crate::capability::state::Shelf;
@@ -63,6 +63,8 @@ pub struct Answer {
     pub said: Said,
     /// The most bytes of memory the instance ever had.
     pub memory_peak: usize,
+    /// What it sent meanwhile, where somebody compares.
+    pub sent: Vec<Sent>,
     /// To be called again; `None` when it broke.
     pub instance: Option<Instance>,
 }
@@ -149,15 +151,16 @@ impl Instance {
             }
         };
         let memory_peak = self.store.data().limiter.peak();
+        let sent = self.store.data().sent();
         match result {
             Ok((answer, usage)) => {
                 let said = self.store.data_mut().report.take();
                 self.store.data_mut().limiter.take_denied();
-                Answer { outcome: outcome(answer), usage, said, memory_peak, instance: Some(self) }
+                Answer { outcome: outcome(answer), usage, said, memory_peak, sent, instance: Some(self) }
             }
             Err((halt, usage)) => {
                 let Broken { fault, message, said } = self.broken(halt);
-                Answer { outcome: Outcome::Broke(fault, message), usage, said, memory_peak, instance: None }
+                Answer { outcome: Outcome::Broke(fault, message), usage, said, memory_peak, sent, instance: None }
             }
         }
     }
@@ -187,7 +190,7 @@ impl Instance {
 fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<Meter>) {
     let limiter = Limiter::new(blueprint.limits.memory);
     let log = Log::new(blueprint.log.clone());
-    let state = State::new(limiter, log, blueprint.egress.clone(), blueprint.state.clone());
+    let state = State::new(limiter, log, blueprint.egress.of_instance(), blueprint.state.clone());
     let mut store = Store::new(pre.engine(), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOST_CALL_BYTES);

@@ -1,8 +1,8 @@
 //! Bodies with a meter in them, and the record that becomes an event when the request is over.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
+use super::answers::Noting;
+use super::witness::Tee;
 use super::{BoxError, EgressError, RequestBody};
 use crate::event::{Events, Payload, Topic};
 
@@ -18,11 +20,13 @@ use crate::event::{Events, Payload, Topic};
 pub(super) struct Counted {
     inner: RequestBody,
     sent: Arc<AtomicU64>,
+    /// Where somebody compares.
+    tee: Option<Arc<Mutex<Tee>>>,
 }
 
 impl Counted {
-    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>) -> Self {
-        Self { inner, sent }
+    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<Tee>>>) -> Self {
+        Self { inner, sent, tee }
     }
 }
 
@@ -34,6 +38,9 @@ impl Body for Counted {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
             self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if let Some(tee) = &self.tee {
+                tee.lock().unwrap_or_else(PoisonError::into_inner).data(data);
+            }
         }
         Poll::Ready(frame)
     }
@@ -93,16 +100,28 @@ pub(super) struct Bounded {
     timer: Pin<Box<Sleep>>,
     /// `None` once the body is over.
     record: Option<Record>,
+    /// For those who are answered alike later.
+    noting: Option<Noting>,
 }
 
 impl Bounded {
-    pub(super) fn new(inner: RequestBody, cap: usize, between: Duration, record: Record) -> Self {
-        Self { inner, cap, left: cap, between, timer: Box::pin(tokio::time::sleep(between)), record: Some(record) }
+    pub(super) fn new(
+        inner: RequestBody,
+        cap: usize,
+        between: Duration,
+        record: Record,
+        noting: Option<Noting>,
+    ) -> Self {
+        let timer = Box::pin(tokio::time::sleep(between));
+        Self { inner, cap, left: cap, between, timer, record: Some(record), noting }
     }
 
     fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         if let Some(mut record) = self.record.take() {
             record.end(error.name());
+        }
+        if let Some(mut noting) = self.noting.take() {
+            noting.spoil();
         }
         Poll::Ready(Some(Err(error)))
     }
@@ -111,6 +130,9 @@ impl Bounded {
         match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
             Some(left) => {
                 self.left = left;
+                if let (Some(noting), Some(data)) = (&mut self.noting, frame.data_ref()) {
+                    noting.data(data);
+                }
                 let deadline = Instant::now() + self.between;
                 self.timer.as_mut().reset(deadline);
                 Poll::Ready(Some(Ok(frame)))
@@ -134,6 +156,7 @@ impl Body for Bounded {
             Poll::Ready(Some(Err(error))) => this.fail(error.into()),
             Poll::Ready(None) => {
                 this.record = None;
+                this.noting = None;
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -1,12 +1,14 @@
 //! Requests that go nowhere: written down and answered with a set reply.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 
 use super::RequestBody;
+use super::answers::{Answers, Key, Reply};
 use super::body::Counted;
 
 /// Most bytes kept of one body.
@@ -43,23 +45,29 @@ struct Kept {
 /// What a guest would have sent.
 #[derive(Debug)]
 pub struct Captured {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
+    answers: Arc<Answers>,
+    reply: Reply,
+    most: usize,
     kept: Mutex<Kept>,
+    failures: AtomicUsize,
 }
 
 impl Default for Captured {
     /// Answers 200 with an empty body, which an OTLP exporter takes for success.
     fn default() -> Self {
-        Self::replying(StatusCode::OK, HeaderMap::new(), Bytes::new())
+        Self::replying(Arc::default(), Reply::default())
     }
 }
 
 impl Captured {
-    /// Answers every request like this.
-    pub fn replying(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
-        Self { status, headers, body, kept: Mutex::default() }
+    /// Answers as the same destination did before, else like this.
+    pub fn replying(answers: Arc<Answers>, reply: Reply) -> Self {
+        Self { answers, reply, most: MAX_REQUESTS, kept: Mutex::default(), failures: AtomicUsize::new(0) }
+    }
+
+    /// Keeps no request, and answers all the same: for a trial that lasts.
+    pub fn forgetful(self) -> Self {
+        Self { most: 0, ..self }
     }
 
     /// Takes what was kept so far, and how many more there were.
@@ -68,7 +76,15 @@ impl Captured {
         (kept.requests, kept.dropped)
     }
 
+    /// How many requests were answered with something else than a success.
+    pub fn failures(&self) -> usize {
+        self.failures.load(Ordering::Relaxed)
+    }
+
     pub(super) async fn answer(&self, request: Request<Counted>, granted: bool) -> Response<RequestBody> {
+        let answer = self.answers.find(&Key::of(request.method(), request.uri()));
+        let Reply { status, headers, body: reply } = answer.unwrap_or_else(|| self.reply.clone());
+        self.failures.fetch_add(usize::from(!status.is_success()), Ordering::Relaxed);
         let (head, body) = request.into_parts();
         let (body, body_len) = beginning(body).await;
         self.keep(CapturedRequest {
@@ -79,16 +95,16 @@ impl Captured {
             body_len,
             granted,
         });
-        let reply = Full::new(self.body.clone()).map_err(|never| match never {}).boxed_unsync();
+        let reply = Full::new(reply).map_err(|never| match never {}).boxed_unsync();
         let mut response = Response::new(reply);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
         response
     }
 
     fn keep(&self, request: CapturedRequest) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.requests.len() < MAX_REQUESTS && kept.bytes + request.body.len() <= MAX_BYTES {
+        if kept.requests.len() < self.most && kept.bytes + request.body.len() <= MAX_BYTES {
             kept.bytes += request.body.len();
             kept.requests.push(request);
         } else {

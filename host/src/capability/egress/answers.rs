@@ -1,0 +1,162 @@
+//! What a plugin's destinations answered last, so that a candidate's captured requests can be answered alike.
+//!
+//! In: answers that the live generation read. Out: [`Reply`] by method and URL. Bounded in entries and in bytes. A
+//! success is not replaced by a failure: a trial should learn what the candidate does when all goes well.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+/// Most bytes kept of one answer; a longer one is not kept.
+const MAX_BODY: usize = 64 << 10;
+/// Most answers kept; the oldest go first.
+const MAX_ANSWERS: usize = 32;
+
+/// An answer that was written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 200, 429 and so on.
+    pub status: StatusCode,
+    /// All of them.
+    pub headers: HeaderMap,
+    /// Whole.
+    pub body: Bytes,
+}
+
+impl Default for Reply {
+    /// An empty 200, which an OTLP exporter takes for success.
+    fn default() -> Self {
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+}
+
+/// The answers of one slot. Shared by its generations.
+#[derive(Debug, Default)]
+pub struct Answers(Mutex<VecDeque<(Key, Reply)>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    method: Method,
+    uri: Uri,
+}
+
+impl Key {
+    pub(super) fn of(method: &Method, uri: &Uri) -> Self {
+        Self { method: method.clone(), uri: uri.clone() }
+    }
+}
+
+impl Answers {
+    pub(super) fn find(&self, key: &Key) -> Option<Reply> {
+        self.with(|kept| kept.iter().find(|(known, _)| known == key).map(|(_, reply)| reply.clone()))
+    }
+
+    fn note(&self, key: Key, reply: Reply) {
+        self.with(|kept| {
+            if let Some((_, known)) = kept.iter_mut().find(|(known, _)| *known == key) {
+                if reply.status.is_success() || !known.status.is_success() {
+                    *known = reply;
+                }
+                return;
+            }
+            kept.truncate(MAX_ANSWERS - 1);
+            kept.push_front((key, reply));
+        });
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut VecDeque<(Key, Reply)>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// One answer being read by a guest. Noted when its body is over, or when the guest has read enough of it.
+pub(super) struct Noting {
+    answers: Arc<Answers>,
+    key: Option<Key>,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: BytesMut,
+}
+
+impl Noting {
+    pub(super) fn new(answers: Arc<Answers>, key: Key, status: StatusCode, headers: &HeaderMap) -> Self {
+        let mut headers = headers.clone();
+        // They are of the connection, not of the answer.
+        for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            headers.remove(name);
+        }
+        Self { answers, key: Some(key), status, headers, body: BytesMut::new() }
+    }
+
+    pub(super) fn data(&mut self, data: &[u8]) {
+        if self.body.len() + data.len() > MAX_BODY {
+            self.key = None;
+        }
+        if self.key.is_some() {
+            self.body.extend_from_slice(data);
+        }
+    }
+
+    /// The body broke off: an answer of which nobody knows the end is none.
+    pub(super) fn spoil(&mut self) {
+        self.key = None;
+    }
+}
+
+impl Drop for Noting {
+    fn drop(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        let body = Bytes::copy_from_slice(&self.body);
+        self.answers.note(key, Reply { status: self.status, headers: std::mem::take(&mut self.headers), body });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(path: &str) -> Key {
+        Key::of(&Method::POST, &format!("http://sink{path}").parse().unwrap())
+    }
+
+    fn read(answers: &Arc<Answers>, path: &str, status: u16, body: &[u8]) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let headers = [(CONTENT_LENGTH, "3".parse().unwrap())].into_iter().collect();
+        Noting::new(answers.clone(), key(path), status, &headers).data(body);
+    }
+
+    #[test]
+    fn an_answer_is_found_by_method_and_url() {
+        let answers = Arc::new(Answers::default());
+        read(&answers, "/a", 200, b"yes");
+        let reply = answers.find(&key("/a")).unwrap();
+        assert_eq!((reply.status.as_u16(), &*reply.body, reply.headers.len()), (200, b"yes".as_slice(), 0));
+        assert_eq!(answers.find(&key("/b")), None);
+        assert_eq!(answers.find(&Key { method: Method::GET, ..key("/a") }), None);
+    }
+
+    #[test]
+    fn a_failure_does_not_replace_a_success() {
+        let answers = Arc::new(Answers::default());
+        let status = || answers.find(&key("/")).unwrap().status.as_u16();
+        for (read_now, kept) in [(503, 503), (429, 429), (200, 200), (503, 200), (202, 202)] {
+            read(&answers, "/", read_now, b"");
+            assert_eq!(status(), kept);
+        }
+    }
+
+    #[test]
+    fn few_and_small_ones_are_kept() {
+        let answers = Arc::new(Answers::default());
+        read(&answers, "/large", 200, &vec![0; MAX_BODY + 1]);
+        assert_eq!(answers.find(&key("/large")), None);
+        for n in 0..=MAX_ANSWERS {
+            read(&answers, &format!("/{n}"), 200, b"");
+        }
+        assert_eq!(answers.find(&key("/0")), None);
+        assert!(answers.find(&key("/1")).is_some());
+    }
+}
