@@ -13,6 +13,7 @@ mod lane;
 pub mod ledger;
 mod outcome;
 mod queue;
+pub(crate) mod recent;
 mod slot;
 mod verdict;
 mod wants;
@@ -27,6 +28,7 @@ pub use config::{Backoff, SlotConfig};
 pub use holder::{Holder, LaneSet};
 pub use ledger::{Ledger, Tally};
 pub use outcome::{Fault, Outcome};
+pub use recent::{Recent, RecentConfig};
 pub use slot::{Slot, Snapshot};
 pub use wants::Wants;
 
@@ -42,6 +44,7 @@ pub struct Dispatch(Arc<Inner>);
 struct Inner {
     /// Replaced whole, so that a push walks over the slots without holding the lock.
     slots: RwLock<Arc<[Slot]>>,
+    recent: Recent,
     events: Events,
 }
 
@@ -53,7 +56,17 @@ pub struct AlreadyOpen(pub Arc<str>);
 impl Dispatch {
     /// Without slots.
     pub fn new(events: Events) -> Self {
-        Self(Arc::new(Inner { slots: RwLock::default(), events }))
+        Self::keeping(Recent::default(), events)
+    }
+
+    /// Without slots; some of the pushes are kept for trials.
+    pub fn keeping(recent: Recent, events: Events) -> Self {
+        Self(Arc::new(Inner { slots: RwLock::default(), recent, events }))
+    }
+
+    /// Pushes that were kept for trials.
+    pub fn recent(&self) -> &Recent {
+        &self.0.recent
     }
 
     /// Opens a slot: from now on it is offered every push that it wants.
@@ -107,6 +120,7 @@ impl Dispatch {
         // All that want it are known before the first is given it: where room must be reserved in each, it is here.
         let wanting: Vec<&Slot> = slots.iter().filter(|slot| slot.wants(&payload)).collect();
         let payload = Arc::new(payload);
+        self.0.recent.note(&payload);
         match wanting.into_iter().filter(|slot| slot.offer(payload.clone())).count() {
             0 => Receipt::Unwanted,
             taken => Receipt::Accepted(taken),

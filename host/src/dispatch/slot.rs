@@ -156,7 +156,8 @@ impl Slot {
         self.0.lock().closed
     }
 
-    pub(super) fn wants(&self, payload: &Payload) -> bool {
+    /// Whether it is offered pushes like this one.
+    pub fn wants(&self, payload: &Payload) -> bool {
         self.0.config().wants.matches(payload.client(), Some(payload.way_in()))
     }
 

@@ -7,4 +7,4 @@ mod model;
 mod notices;
 mod settlement;
 mod slots;
-mod support;
+pub(super) mod support;

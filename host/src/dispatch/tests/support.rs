@@ -25,10 +25,19 @@ pub(super) fn payload(n: u8, tag: u64, size: usize) -> Payload {
 }
 
 pub(super) fn payload_of(client: Arc<Client>, tag: u64, size: usize) -> Payload {
+    received(client, tag, size, SystemTime::UNIX_EPOCH)
+}
+
+/// A push of some software, received then.
+pub(in crate::dispatch) fn push_at(software: &str, at: SystemTime) -> Payload {
+    received(Arc::new(Client { software_name: Some(software.into()), ..Client::default() }), 0, 100, at)
+}
+
+fn received(client: Arc<Client>, tag: u64, size: usize, received_at: SystemTime) -> Payload {
     let push = Push {
         client,
         way_in: WayIn::Kafka,
-        received_at: SystemTime::UNIX_EPOCH,
+        received_at,
         terminating: false,
         subscription_id: None,
         codec: 0,

@@ -1,0 +1,168 @@
+//! A few pushes of the last minutes, for trying candidates on: what real clients of this fleet send.
+//!
+//! In: payloads on their way to the slots. Out: the newest of them. Off unless the operator asks for it, bounded in
+//! pushes, in bytes and in age. Never waits: a push that comes while another is noted, or soon after, is not noted.
+
+pub(crate) mod file;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::decode::Payload;
+
+/// Most decompressed bytes kept.
+const MAX_BYTES: usize = 4 << 20;
+/// Between two that are noted of the same software.
+const APART: Duration = Duration::from_secs(1);
+
+/// How many, and how old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentConfig {
+    /// Most pushes kept; 0 keeps none.
+    pub keep: usize,
+    /// Older ones are forgotten.
+    pub age: Duration,
+}
+
+impl Default for RecentConfig {
+    /// Off.
+    fn default() -> Self {
+        Self { keep: 0, age: Duration::from_mins(10) }
+    }
+}
+
+/// Handle on the kept pushes. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Recent(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    config: RecentConfig,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    pushes: VecDeque<Arc<Payload>>,
+    bytes: usize,
+    /// Counts what was noted.
+    noted: u64,
+}
+
+impl Recent {
+    /// With nothing kept.
+    pub fn new(config: RecentConfig) -> Self {
+        Self(Arc::new(Inner { config, kept: Mutex::default() }))
+    }
+
+    /// Notes a push, unless one of the same software was noted just before.
+    pub(super) fn note(&self, payload: &Arc<Payload>) {
+        if self.0.config.keep == 0 || payload.bytes().len() > MAX_BYTES {
+            return;
+        }
+        let Ok(mut kept) = self.0.kept.try_lock() else { return };
+        let software = &payload.client().software_name;
+        let fresh = |known: &&Arc<Payload>| {
+            known.client().software_name == *software && age(known, payload.received_at()) < APART
+        };
+        if kept.pushes.iter().rev().find(fresh).is_none() {
+            kept.push(payload.clone(), self.0.config);
+        }
+    }
+
+    /// The newest first. None that is older than it may be.
+    pub fn newest(&self) -> Vec<Arc<Payload>> {
+        let mut kept = self.lock();
+        kept.expire(self.0.config.age, SystemTime::now());
+        kept.pushes.iter().rev().cloned().collect()
+    }
+
+    /// How many were noted since the start.
+    pub(crate) fn noted(&self) -> u64 {
+        self.lock().noted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn push(&mut self, payload: Arc<Payload>, config: RecentConfig) {
+        self.expire(config.age, payload.received_at());
+        self.bytes += payload.bytes().len();
+        self.pushes.push_back(payload);
+        self.noted += 1;
+        while self.pushes.len() > config.keep || self.bytes > MAX_BYTES {
+            self.forget_oldest();
+        }
+    }
+
+    fn expire(&mut self, age_limit: Duration, now: SystemTime) {
+        while self.pushes.front().is_some_and(|oldest| age(oldest, now) > age_limit) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some(oldest) = self.pushes.pop_front() {
+            self.bytes -= oldest.bytes().len();
+        }
+    }
+}
+
+fn age(payload: &Payload, now: SystemTime) -> Duration {
+    now.duration_since(payload.received_at()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::tests::support::push_at;
+
+    fn recent(keep: usize) -> Recent {
+        Recent::new(RecentConfig { keep, age: Duration::from_secs(60) })
+    }
+
+    fn note(recent: &Recent, software: &str, at: SystemTime) {
+        recent.note(&Arc::new(push_at(software, at)));
+    }
+
+    fn seconds_ago(seconds: u64) -> SystemTime {
+        SystemTime::now() - Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn it_is_off_unless_asked_for() {
+        let recent = Recent::default();
+        note(&recent, "java", seconds_ago(0));
+        assert!(recent.newest().is_empty());
+    }
+
+    #[test]
+    fn one_a_second_of_each_software_the_newest_first() {
+        let recent = recent(10);
+        for at in [10, 10, 9, 8] {
+            note(&recent, "java", seconds_ago(at));
+            note(&recent, "librdkafka", seconds_ago(at));
+        }
+        let newest = recent.newest();
+        assert!((4..=6).contains(&newest.len()), "{}", newest.len());
+        assert!(newest.first().unwrap().received_at() > newest.last().unwrap().received_at());
+    }
+
+    #[test]
+    fn bounded_in_pushes_and_in_age() {
+        let recent = recent(2);
+        for at in [90, 50, 40, 30] {
+            note(&recent, "java", seconds_ago(at));
+        }
+        assert_eq!(recent.newest().len(), 2);
+        note(&recent, "java", seconds_ago(70));
+        let old = Recent::new(RecentConfig { keep: 9, age: Duration::from_secs(1) });
+        note(&old, "java", seconds_ago(30));
+        assert!(old.newest().is_empty());
+        assert_eq!(old.noted(), 1);
+    }
+}

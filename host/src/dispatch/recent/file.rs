@@ -1,0 +1,165 @@
+//! The kept pushes on disk, where the operator asks for that: they hold what clients send, so the file is ours alone.
+//!
+//! One JSON object a line, a header first; written whole beside the old one and renamed, mode 0600. A file of a newer
+//! release, or a damaged one, is left unread and replaced by the next.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{MAX_BYTES, Recent};
+use crate::admission::Admitted;
+use crate::decode::{Decoded, Decoder, Payload};
+use crate::push::{Client, Push, WayIn};
+
+const FORMAT: u32 = 1;
+
+#[derive(Deserialize, Serialize)]
+struct Header {
+    barnabas_recent_pushes: u32,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Line {
+    received_unix_ms: u64,
+    instance_id: Option<String>,
+    client_id: Option<String>,
+    software_name: Option<String>,
+    software_version: Option<String>,
+    push_interval_ms: Option<u64>,
+    metrics: String,
+}
+
+impl Recent {
+    /// Writes what is kept. Blocks.
+    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
+        let mut text = serde_json::to_string(&Header { barnabas_recent_pushes: FORMAT })? + "\n";
+        for payload in self.newest().iter().rev() {
+            text += &(serde_json::to_string(&Line::of(payload))? + "\n");
+        }
+        let fresh = path.with_extension("new");
+        // What a killed process left would be opened with the mode it has.
+        let _ = fs::remove_file(&fresh);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&fresh, path)
+    }
+
+    /// Reads what an earlier process kept, as far as it can be used. Blocks.
+    pub(crate) fn restore(&self, path: &Path) -> io::Result<usize> {
+        let size = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            known => known?.len(),
+        };
+        // Base64 and names: never twice as much.
+        if size > 2 * MAX_BYTES as u64 {
+            return Err(io::Error::other("it is larger than this host would write it"));
+        }
+        let text = fs::read_to_string(path)?;
+        let mut lines = text.lines();
+        let header: Header = serde_json::from_str(lines.next().unwrap_or_default())?;
+        if header.barnabas_recent_pushes != FORMAT {
+            let found = header.barnabas_recent_pushes;
+            return Err(io::Error::other(format!("it has format {found}, and this release knows {FORMAT}")));
+        }
+        let payloads = lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()?.payload());
+        Ok(payloads.map(|payload| self.note(&Arc::new(payload))).count())
+    }
+}
+
+impl Line {
+    fn of(payload: &Payload) -> Self {
+        let (client, text) = (payload.client(), |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned));
+        Self {
+            received_unix_ms: millis(payload.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
+            instance_id: client.instance_id.map(|id| id.to_string()),
+            client_id: text(&client.client_id),
+            software_name: text(&client.software_name),
+            software_version: text(&client.software_version),
+            push_interval_ms: payload.push_interval().map(millis),
+            metrics: STANDARD.encode(payload.bytes()),
+        }
+    }
+
+    fn payload(self) -> Option<Payload> {
+        let text = |text: Option<String>| text.map(Arc::from);
+        let client = Client {
+            instance_id: self.instance_id.and_then(|id| id.parse().ok()),
+            client_id: text(self.client_id),
+            software_name: text(self.software_name),
+            software_version: text(self.software_version),
+            ..Client::default()
+        };
+        let push = Push {
+            client: Arc::new(client),
+            way_in: WayIn::Sample,
+            received_at: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.received_unix_ms))?,
+            terminating: false,
+            subscription_id: None,
+            codec: 0,
+            wire: Bytes::from(STANDARD.decode(self.metrics).ok()?),
+            push_interval: self.push_interval_ms.map(Duration::from_millis),
+            node_id: None,
+            trace_parent: None,
+        };
+        match Decoder::default().decode(Admitted::declared(push).ok()?).ok()? {
+            Decoded::Payload(payload) => Some(payload),
+            Decoded::Empty => None,
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::dispatch::recent::RecentConfig;
+    use crate::dispatch::tests::support::push_at;
+
+    fn recent() -> Recent {
+        Recent::new(RecentConfig { keep: 8, age: Duration::from_secs(60) })
+    }
+
+    #[test]
+    fn what_was_kept_is_there_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recent.jsonl");
+        let before = recent();
+        assert_eq!(before.restore(&path).unwrap(), 0, "nothing is there at first");
+        let payload = Arc::new(push_at("java", SystemTime::now()));
+        before.note(&payload);
+        before.save(&path).unwrap();
+        before.save(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let after = recent();
+        assert_eq!(after.restore(&path).unwrap(), 1);
+        let kept = after.newest();
+        assert_eq!(kept[0].bytes(), payload.bytes());
+        assert_eq!(kept[0].client().software_name, payload.client().software_name);
+    }
+
+    #[test]
+    fn a_newer_or_damaged_file_is_refused_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recent.jsonl");
+        fs::write(&path, "{\"barnabas_recent_pushes\":2}\n").unwrap();
+        assert!(recent().restore(&path).unwrap_err().to_string().contains("format 2"));
+        fs::write(&path, "{\"barnabas_recent_pushes\":1}\n{\"torn").unwrap();
+        assert_eq!(recent().restore(&path).unwrap(), 0);
+        fs::write(&path, "what?").unwrap();
+        assert!(recent().restore(&path).is_err());
+    }
+}
