@@ -5,7 +5,7 @@ mod office;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,18 @@ use crate::admin::{self, Office, StatusSource};
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::decode::Decoder;
-use crate::dispatch::Dispatch;
+use crate::dispatch::{Dispatch, Recent};
 use crate::event::{Events, Listening};
 use crate::intake::{Intake, Reception};
 use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
+use crate::plugin::change::Verdict;
 use crate::plugin::{self, Plugins, State};
 
 /// How often clients that fell silent are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+/// How often recent pushes are written down, where that is asked for.
+const KEEP: Duration = Duration::from_secs(5);
 
 /// A bound host that is not running yet.
 pub struct App {
@@ -34,6 +37,7 @@ pub struct App {
     admin: admin::Bound,
     budget: Arc<Budget>,
     host: Host,
+    recent_file: Option<PathBuf>,
     drain: Duration,
     // Held for as long as the app: dropping one would end its listening.
     _listening: Vec<Listening>,
@@ -73,7 +77,10 @@ impl App {
         let events = Events::new();
         let metrics = Arc::new(crate::event::metrics::Metrics::new());
         let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
-        let dispatch = Dispatch::new(events.clone());
+        let recent = Recent::new(config.recent.config);
+        let recent_file = config.recent.file;
+        recent_file.as_deref().into_iter().for_each(|file| restore(&recent, file));
+        let dispatch = Dispatch::keeping(recent, events.clone());
         let admission = Arc::new(Admission::new(config.admission));
         let reception = Reception::new(admission, Decoder::new(config.decode), dispatch.clone(), events.clone());
         let reception = Arc::new(reception.with_identity(config.otlp_identity));
@@ -92,14 +99,14 @@ impl App {
         let host = Host { reception, dispatch, plugins, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
-        for result in host.plugins.load_dir(&config.plugins_dir).await {
+        for ending in host.plugins.start().await {
             // Without a slot telemetry is not offered, and clients that look once would fall silent for good.
-            if let (Err(problem), None) = (result.outcome, host.dispatch.slot(&result.name)) {
-                anyhow::bail!(problem);
+            if ending.verdict == Verdict::Failed && host.dispatch.slot(&ending.plugin).is_none() {
+                anyhow::bail!(ending.message);
             }
         }
         let budget = Budget::new(config.request_bytes);
-        Ok(Self { kafka, otlp, admin, budget, host, drain: config.drain, _listening: listening })
+        Ok(Self { kafka, otlp, admin, budget, host, recent_file, drain: config.drain, _listening: listening })
     }
 
     /// Where it listens.
@@ -136,12 +143,17 @@ impl App {
         let (source, acting): (Arc<dyn StatusSource>, Arc<dyn Office>) = (host.clone(), host);
         office.spawn(self.admin.serve(source, acting, self.host.metrics.clone(), told(admin_stopped)));
         let sweeper = tokio::spawn(sweep(self.host.reception.clone()));
+        let (plugins, doors_told) = (self.host.plugins.clone(), told(doors_stopped));
+        let watcher = tokio::spawn(async move { plugins.watch(doors_told).await });
+        let keeper = self.recent_file.map(|file| tokio::spawn(keep(self.host.dispatch.recent().clone(), file)));
 
         shutdown.await;
         tracing::info!("shutting down: answering what was read, then draining the queues");
         let _ = stop_doors.send(true);
         while doors.join_next().await.is_some() {}
         sweeper.abort();
+        let _ = watcher.await;
+        keeper.iter().for_each(|keeper| keeper.abort());
         self.host.drain(self.drain).await;
         let _ = stop_admin.send(true);
         while office.join_next().await.is_some() {}
@@ -160,6 +172,30 @@ async fn sweep(reception: Arc<Reception>) {
     loop {
         ticks.tick().await;
         reception.sweep(Instant::now());
+    }
+}
+
+/// Brings back what an earlier process kept.
+fn restore(recent: &Recent, file: &Path) {
+    if let Err(error) = recent.restore(file) {
+        tracing::warn!("the recent pushes of before are not used: {}: {error}", file.display());
+    }
+}
+
+/// Writes down the recent pushes whenever there are new ones, until aborted.
+async fn keep(recent: Recent, file: PathBuf) {
+    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.noted());
+    loop {
+        ticks.tick().await;
+        if recent.noted() == written {
+            continue;
+        }
+        written = recent.noted();
+        let (recent, path) = (recent.clone(), file.clone());
+        let saved = tokio::task::spawn_blocking(move || recent.save(&path)).await;
+        if let Ok(Err(error)) = saved {
+            tracing::warn!("recent pushes are not kept on disk: {}: {error}", file.display());
+        }
     }
 }
 

@@ -13,8 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::decode::IdentityRule;
+use crate::dispatch::RecentConfig;
 use crate::{admin, admission, decode, listener, plugin};
 use file::{Log, OtlpIdentity, Protocol, Written, WrittenTemporality};
+
+/// Most pushes kept for trials.
+const MOST_RECENT: usize = 1_000;
 
 /// Everything `barnabas serve` needs to know.
 #[derive(Clone, Debug)]
@@ -37,10 +41,21 @@ pub struct Config {
     pub plugins_dir: PathBuf,
     /// Where receivers run.
     pub plugins: plugin::Config,
+    /// Pushes kept for trials.
+    pub recent: Recent,
     /// How long shutdown may take.
     pub drain: Duration,
     /// Log format and level.
     pub log: Log,
+}
+
+/// Pushes kept for trials, and where they are written.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    /// How many, and how old.
+    pub config: RecentConfig,
+    /// Only in memory where there is none.
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -86,7 +101,12 @@ impl Config {
             },
             admin: admin(written),
             plugins_dir: written.plugins_dir.clone(),
-            plugins: plugin::Config { data_dir: Some(written.data_dir.clone()), ..plugin::Config::default() },
+            plugins: plugin::Config {
+                dir: written.plugins_dir.clone(),
+                data_dir: Some(written.data_dir.clone()),
+                ..plugin::Config::default()
+            },
+            recent: recent(written)?,
             drain,
             log: written.log.clone(),
         })
@@ -173,6 +193,15 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
         body: limits.slow_request.0,
         idle: limits.idle.0,
         drain: limits.drain.0,
+    })
+}
+
+fn recent(written: &Written) -> Result<Recent> {
+    let recent = &written.recent_pushes;
+    ensure!(recent.keep <= MOST_RECENT, "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept", recent.keep);
+    Ok(Recent {
+        config: RecentConfig { keep: recent.keep, age: recent.age.0 },
+        file: (recent.on_disk && recent.keep > 0).then(|| written.data_dir.join("recent-pushes.jsonl")),
     })
 }
 

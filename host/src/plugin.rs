@@ -20,7 +20,9 @@ pub mod instance;
 pub mod limits;
 pub mod manifest;
 pub mod meter;
+pub mod mirror;
 pub mod registry;
+pub mod rollout;
 pub mod runtime;
 pub mod status;
 pub mod trial;
@@ -31,5 +33,5 @@ mod worker;
 pub(crate) mod testing;
 
 pub use manifest::Manifest;
-pub use registry::{Config, LoadResult, Plugins};
+pub use registry::{Config, Plugins};
 pub use status::{Serving, State, Status};

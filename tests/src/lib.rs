@@ -12,6 +12,7 @@ pub mod command;
 pub mod guests;
 pub mod host;
 pub mod librdkafka;
+pub mod load;
 pub mod raw;
 pub mod sink;
 pub mod vectors;

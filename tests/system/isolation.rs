@@ -8,8 +8,7 @@ use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const TIGHT: &str =
-    "[limits]\ncpu = \"200ms\"\ndeadline = \"600ms\"\nmemory = \"32MiB\"\ninstances = 1\n[batch]\nlinger = \"10ms\"\n";
+const TIGHT: &str = "[limits]\ncpu = \"200ms\"\ndeadline = \"600ms\"\nmemory = \"32MiB\"\ninstances = 1\n[batch]\nlinger = \"10ms\"\n[rollout]\nself-test = false\n";
 
 /// Pushes of so many clients, each acknowledged.
 async fn push(host: &Running, clients: usize) {

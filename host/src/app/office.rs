@@ -8,30 +8,26 @@ use super::Host;
 use crate::admin::{Keeping, Office};
 use crate::audit;
 use crate::capability::log::Line;
-use crate::plugin::change::{Actor, Change, Refused, RefusedCode, Step};
-
-/// Of everything that is not there.
-const NOT_BUILT: &str = "not built yet";
+use crate::plugin::change::{Actor, Change, Refused, Step};
 
 impl Office for Host {
-    fn change(&self, _: Actor, _: Change) -> Result<Receiver<Step>, Refused> {
-        Err(Refused { code: RefusedCode::Invalid, message: NOT_BUILT.into() })
+    fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused> {
+        self.plugins.change(who, change)
     }
 
-    fn keep(&self, _: Bytes) -> Keeping<'_> {
-        Box::pin(async { Err(NOT_BUILT.into()) })
+    fn keep(&self, artifact: Bytes) -> Keeping<'_> {
+        Box::pin(self.plugins.keep(artifact))
     }
 
     fn describe(&self, name: &str) -> Option<Value> {
-        let status = self.plugins.status().into_iter().find(|status| status.name == name)?;
-        serde_json::to_value(status).ok()
+        serde_json::to_value(self.plugins.describe(name)?).ok()
     }
 
     fn logs(&self, name: &str) -> Option<Vec<Line>> {
         self.plugins.log(name)
     }
 
-    fn audit(&self, _: usize) -> Result<Vec<audit::Entry>, String> {
-        Err(NOT_BUILT.into())
+    fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {
+        self.plugins.audit().read(last).map_err(|error| format!("the audit log cannot be read: {error}"))
     }
 }

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use barnabas::admin::Office as _;
 use barnabas::app::{App, Host};
 use barnabas::config::{Config, told_addresses};
-use barnabas::plugin::compiler::{Child, Compiler};
 use barnabas::plugin::change::{Actor, Change, Step};
+use barnabas::plugin::compiler::{Child, Compiler};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, logging};

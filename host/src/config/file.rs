@@ -21,7 +21,8 @@ pub struct Written {
     pub cluster_id: String,
     /// Directory of `<name>.toml` manifests. Relative paths are relative to the file.
     pub plugins_dir: PathBuf,
-    /// Directory of the code cache, the token of the admin endpoint and its socket.
+    /// Directory of what the host keeps: artifacts, compiled code, the embedded store, the audit log, the admin
+    /// endpoint's token and socket.
     pub data_dir: PathBuf,
     /// `cumulative` or `delta`: what every client is asked for.
     pub temporality: WrittenTemporality,
@@ -31,6 +32,8 @@ pub struct Written {
     pub admin: Admin,
     /// Bounds.
     pub limits: Limits,
+    /// Pushes kept for trying candidates on.
+    pub recent_pushes: RecentPushes,
     /// Which attributes of an OTLP resource say who sent it.
     pub otlp_identity: OtlpIdentity,
     /// Ways in.
@@ -106,6 +109,18 @@ pub struct Limits {
     pub slow_request: Span,
     /// How long shutdown waits for answers, queues and receivers.
     pub drain: Span,
+}
+
+/// `[recent-pushes]`: real pushes that a candidate is tried on before it serves; without any, recorded samples.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RecentPushes {
+    /// Most that are kept; 0 keeps none.
+    pub keep: usize,
+    /// Older ones are forgotten.
+    pub age: Span,
+    /// Also in a file of mode 0600 in the data directory, for after a restart.
+    pub on_disk: bool,
 }
 
 /// `[otlp-identity]`: resource attributes, first present one wins.
@@ -186,6 +201,7 @@ impl Default for Written {
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
+            recent_pushes: RecentPushes::default(),
             otlp_identity: OtlpIdentity::default(),
             listeners: vec![
                 Listener {
@@ -215,6 +231,12 @@ impl Default for Log {
 impl Default for Admin {
     fn default() -> Self {
         Self { bind: loopback(9464), hosts: Vec::new(), socket: None }
+    }
+}
+
+impl Default for RecentPushes {
+    fn default() -> Self {
+        Self { keep: 0, age: seconds(600), on_disk: false }
     }
 }
 

@@ -1,20 +1,22 @@
 //! A generation: one artifact with its settings, grants and limits, and the instances that serve it.
 //!
-//! In: a blueprint and a first instance that has started. Out: batches settled, until it is retired. Retiring lets its
-//! workers finish the batch they hold, under a deadline; what they still hold then goes back to the front of its
-//! lanes. Dropping a generation ends it without waiting.
+//! In: a blueprint and a first instance that has started. Out: batches settled, until it is drained and retired.
+//! Draining lets its workers finish the batch they hold, under a deadline; what they still hold then goes back to the
+//! front of its lanes when it is retired. Dropping a generation ends it without waiting.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::instance::{Blueprint, Instance};
+use super::mirror::Mirror;
 use super::vitals::Vitals;
 use super::worker::Worker;
-use crate::dispatch::{Holder, Slot};
+use crate::dispatch::{Holder, LaneSet, Slot};
 use crate::event::Events;
 
 /// One that serves.
@@ -29,8 +31,12 @@ pub struct Generation {
     pub blueprint: Arc<Blueprint>,
     /// What it used and said.
     pub vitals: Arc<Vitals>,
+    /// Where its batches can be watched.
+    pub mirror: Mirror,
     holder: Holder,
     end: watch::Sender<bool>,
+    /// Closed once no worker leases any more.
+    busy: mpsc::Receiver<()>,
     workers: JoinSet<()>,
 }
 
@@ -47,11 +53,14 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// Begins to serve: the first worker has the first instance, the others start instances of their own.
-    pub fn serve(self, slot: &Slot, instances: usize, events: Events, guests: &Handle) -> Generation {
+    /// Begins to serve these lanes: the first worker has the first instance, the others start instances of their own.
+    pub fn serve(self, slot: &Slot, lanes: LaneSet, instances: usize, events: Events, guests: &Handle) -> Generation {
         let Self { number, blueprint, first, vitals } = self;
         let holder = slot.holder(number, instances);
+        holder.set_lanes(lanes);
         let (end, ending) = watch::channel(false);
+        let (busy, leasing) = mpsc::channel(1);
+        let mirror = Mirror::default();
         let worker = Worker {
             slot: slot.clone(),
             holder: holder.clone(),
@@ -59,23 +68,48 @@ impl Candidate {
             vitals: vitals.clone(),
             events,
             ending,
+            busy,
+            mirror: mirror.clone(),
         };
         let mut workers = JoinSet::new();
-        workers.spawn_on(worker.clone().run(Some(first)), guests);
         for _ in 1..instances {
             workers.spawn_on(worker.clone().run(None), guests);
         }
-        Generation { number, since: SystemTime::now(), instances, blueprint, vitals, holder, end, workers }
+        workers.spawn_on(worker.run(Some(first)), guests);
+        let since = SystemTime::now();
+        Generation { number, since, instances, blueprint, vitals, mirror, holder, end, busy: leasing, workers }
     }
 }
 
 impl Generation {
-    /// Leases nothing more, finishes what it holds, says goodbye. False if `deadline` came first.
-    pub async fn retire(mut self, deadline: Duration) -> bool {
+    /// What its artifact asks for beside what every receiver has.
+    pub fn asks(&self) -> Vec<String> {
+        self.blueprint.artifact.inspection.asks()
+    }
+
+    /// Changes which lanes it leases from now on.
+    pub fn set_lanes(&self, lanes: LaneSet) {
+        self.holder.set_lanes(lanes);
+    }
+
+    /// Leases nothing more, from now on.
+    pub fn cease(&self) {
         self.holder.stop();
         self.end.send_replace(true);
+    }
+
+    /// Leases nothing more and finishes what it holds. False if `deadline` came first.
+    pub async fn drain(&mut self, deadline: Duration) -> bool {
+        self.cease();
+        // Nothing is ever sent: the channel closes when the last worker is done.
+        timeout(deadline, self.busy.recv()).await.is_ok()
+    }
+
+    /// Says goodbye to every instance and frees it; what is still held goes back. False if `deadline` came first.
+    pub async fn retire(mut self, deadline: Duration) -> bool {
+        self.cease();
         let done = async { while self.workers.join_next().await.is_some() {} };
-        let in_time = tokio::time::timeout(deadline, done).await.is_ok();
+        let in_time = timeout(deadline, done).await.is_ok();
         // Aborting drops a worker's batch, which returns it, and its instance, which cancels what it waits for.
         self.workers.shutdown().await;
         in_time

@@ -3,6 +3,7 @@
 //! In: a file. Out: a [`Manifest`] of checked values; else one sentence that names file, key, cause and remedy. The
 //! plugin's name is the file's. Reads this one file and follows nothing it names.
 
+pub(crate) mod edit;
 mod file;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use super::digest::Digest;
 use super::limits::Limits;
+use super::rollout::Care;
 use crate::capability::egress::Grants;
 use crate::capability::state::Caps;
 use crate::dispatch::SlotConfig;
@@ -26,21 +28,33 @@ pub struct Manifest {
     pub name: Arc<str>,
     /// Where it was written.
     pub file: PathBuf,
-    /// Component or core module, relative paths taken from the manifest's directory.
-    pub artifact: PathBuf,
+    /// As it was written.
+    pub text: Arc<str>,
+    /// Of all that makes a generation beside its artifact: two manifests of one meaning differ in nothing that a
+    /// running receiver would notice.
+    pub meaning: Digest,
+    /// Component or core module, relative paths taken from the manifest's directory. Without it, `digest` names one
+    /// that the host has.
+    pub artifact: Option<PathBuf>,
     /// What the artifact must be, where that was said.
     pub digest: Option<Digest>,
+    /// Whether it is given no batches.
+    pub paused: bool,
+    /// How carefully another generation is let in.
+    pub care: Care,
     /// For the receiver: the text of one JSON object.
     pub settings: Arc<str>,
     /// Destinations and addresses it may reach.
     pub grants: Arc<Grants>,
     /// What its slot keeps for it; `None` where that is not granted.
     pub state: Option<Caps>,
+    /// The grants as they were written, one a line: `http localhost:4318`.
+    pub granted: Vec<String>,
     /// Of each instance.
     pub limits: Limits,
     /// How many instances serve at once.
     pub instances: usize,
-    slot: SlotConfig,
+    pub(super) slot: SlotConfig,
 }
 
 impl Manifest {
@@ -56,7 +70,7 @@ impl Manifest {
 
     /// From the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
-        let meant = name(path).and_then(|name| file::Written::parse(text)?.meant(name, path));
+        let meant = name(path).and_then(|name| file::meant(name, path, text));
         meant.map_err(|problem| {
             // Errors of parsers beneath (regular expressions, TOML) draw pictures over several lines.
             let sentence: Vec<_> = problem.split_whitespace().collect();

@@ -1,38 +1,54 @@
-//! All plugins: name → slot and serving generation.
+//! All plugins: name → slot and serving generation, and every way in which one takes the place of another.
 //!
-//! In: manifests. Out: slots that are served, and a [`Status`] of each. One load at a time. A slot is opened for every
-//! manifest, also for one that cannot be loaded: clients must go on being asked for telemetry, or they would fall
-//! silent for good. Whatever fails before the new generation is published leaves the old one serving.
+//! In: the directory of manifests, and [`Change`]s. Out: slots that are served, and a [`Status`] of each. One change of
+//! a plugin at a time, one compilation at a time. A slot is opened for every manifest, also for one that cannot be
+//! loaded: clients must go on being asked for telemetry, or they would fall silent for good. Whatever fails before a
+//! candidate is published leaves the old generation serving.
 
-mod load;
+mod change;
+mod directory;
+mod entry;
+mod reconcile;
+mod record;
+mod stages;
+mod swap;
+mod trials;
+mod watch;
 
-use std::collections::BTreeMap;
-use std::io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::{RwLock, mpsc};
+use tokio::time::{Instant, timeout_at};
 
+use super::change::{Actor, Change, Ending, Refused, Step};
 use super::compiler::Compiler;
+use super::digest::Digest;
 use super::engine::Engines;
 use super::foundry::Foundry;
 use super::generation::Generation;
-use super::manifest::{self, Manifest};
+use super::rollout::progress::{STEPS, Teller};
 use super::runtime::GuestRuntime;
-use super::status::{Serving, State, Status};
+use super::status::{State, Status};
+use crate::audit::Audit;
 use crate::capability::egress::Own;
 use crate::capability::log::Line;
-use crate::dispatch::{Dispatch, Slot, SlotConfig};
+use crate::dispatch::{Dispatch, Slot};
 use crate::event::{Events, Payload, Topic};
 use crate::store::{OpenError, Store};
+use entry::Entry;
 
 /// What the room is told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where artifacts, compiled code and the host's key are kept; `None` keeps artifacts in memory and compiles at every
-    /// start.
+    /// The manifests, which are the desired state.
+    pub dir: PathBuf,
+    /// Where artifacts, compiled code, the host's key and what is remembered are kept; `None` keeps all of it in memory
+    /// and compiles at every start.
     pub data_dir: Option<PathBuf>,
     /// Threads for guests.
     pub guest_threads: usize,
@@ -45,7 +61,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { data_dir: None, guest_threads: 2, compiler: Compiler::default(), admin: Vec::new() }
+        Self {
+            dir: "plugins.d".into(),
+            data_dir: None,
+            guest_threads: 2,
+            compiler: Compiler::default(),
+            admin: Vec::new(),
+        }
     }
 }
 
@@ -54,92 +76,77 @@ impl Default for Config {
 pub struct Plugins(Arc<Inner>);
 
 struct Inner {
+    dir: PathBuf,
     foundry: Foundry,
-    store: Store,
     guests: GuestRuntime,
+    store: Store,
+    audit: Audit,
     dispatch: Dispatch,
     events: Events,
     own: Own,
     entries: Mutex<BTreeMap<Arc<str>, Entry>>,
-    /// Held over a load, so that loads come one after the other.
-    loading: tokio::sync::Mutex<()>,
-}
-
-struct Entry {
-    slot: Slot,
-    file: PathBuf,
-    state: State,
-    failure: Option<String>,
-    serving: Option<Generation>,
-    /// Number of the generation made last.
-    number: u64,
-}
-
-/// What came of one file.
-#[derive(Clone, Debug)]
-pub struct LoadResult {
-    /// The plugin's name; the file's where that cannot be one.
-    pub name: Arc<str>,
-    /// Its manifest.
-    pub file: PathBuf,
-    /// The generation that serves now, or one sentence with file, key, cause and remedy.
-    pub outcome: Result<u64, String>,
+    /// Digests of artifacts on disk, as long as the files do not change.
+    seen: directory::Seen,
+    /// Held shared over every change: the end of the host waits for them.
+    changes: Arc<RwLock<()>>,
+    ending: AtomicBool,
 }
 
 impl Plugins {
-    /// Makes engines, foundry and guest runtime. Runs nothing yet.
+    /// Makes engines, stores and guest runtime. Runs nothing yet. The error is one sentence: the data directory is
+    /// another host's, or was written by a newer release.
     pub fn new(config: &Config, dispatch: Dispatch, events: Events) -> Result<Self, String> {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
         let store = config.data_dir.as_deref().map_or_else(|| Ok(Store::in_memory()), open_store)?;
+        let audit = config.data_dir.as_deref().map_or_else(Audit::nowhere, |dir| Audit::open(dir.join("audit.log")));
         let foundry = Foundry::open(config, engines, guests.handle().clone())?;
         Ok(Self(Arc::new(Inner {
+            dir: config.dir.clone(),
             foundry,
-            store,
             guests,
+            store,
+            audit,
             dispatch,
             events,
             own: Own::new(&config.admin),
             entries: Mutex::default(),
-            loading: tokio::sync::Mutex::default(),
+            seen: directory::Seen::default(),
+            changes: Arc::default(),
+            ending: AtomicBool::new(false),
         })))
     }
 
-    /// Loads every `*.toml` in a directory, in the order of their names. Opens all their slots before it loads the
-    /// first. A directory that does not exist holds no plugins.
-    pub async fn load_dir(&self, dir: &Path) -> Vec<LoadResult> {
-        let files = match manifest::files(dir) {
-            Ok(files) => files,
-            Err(error) => return vec![unreadable(dir, &error)],
-        };
-        let read: Vec<_> = files.into_iter().map(|file| (Manifest::read(&file), file)).collect();
-        for (manifest, file) in &read {
-            let name = manifest::name(file).unwrap_or_else(|_| manifest::stand_in(file));
-            self.0.open(&name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
-        }
-        let mut results = Vec::with_capacity(read.len());
-        for (manifest, file) in read {
-            results.push(match manifest {
-                Ok(manifest) => self.load(manifest).await,
-                Err(problem) => self.0.unloadable(file, problem),
-            });
-        }
-        results
+    /// Opens a slot for each manifest, brings back what served before the host ended, and loads what never did. What
+    /// serves and is not what is wanted is swapped after this returns. One ending for each manifest and each failure.
+    pub async fn start(&self) -> Vec<Ending> {
+        self.0.start().await
     }
 
-    /// Loads one plugin, or replaces the generation of one that is loaded.
-    pub async fn load(&self, manifest: Manifest) -> LoadResult {
-        let _one_at_a_time = self.0.loading.lock().await;
-        let (name, file) = (manifest.name.clone(), manifest.file.clone());
-        let number = self.0.begin(&manifest);
-        let outcome = self.0.clone().load(manifest, number).await;
-        let outcome = outcome.map_err(|problem| format!("{}: {problem}", file.display()));
-        match &outcome {
-            Ok(_) => self.0.phase(&name, number, "serving", String::new()),
-            Err(problem) => self.0.failed(&name, number, problem),
+    /// Begins a change. Its steps come through the channel, the last is [`Step::Ended`]; dropping the channel does not
+    /// end the change.
+    pub fn change(&self, who: Actor, change: Change) -> Result<mpsc::Receiver<Step>, Refused> {
+        let (steps, told) = mpsc::channel(STEPS);
+        self.0.begin(who, change, Teller::new(steps))?;
+        Ok(told)
+    }
+
+    /// The same, to its end.
+    pub async fn changed(&self, who: Actor, change: Change) -> Result<Ending, Refused> {
+        let mut steps = self.change(who, change)?;
+        while let Some(step) = steps.recv().await {
+            if let Step::Ended(ending) = step {
+                return Ok(ending);
+            }
         }
-        LoadResult { name, file, outcome }
+        Err(ended())
+    }
+
+    /// Keeps an artifact, so that a change can name it.
+    pub async fn keep(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
+        let foundry = self.0.foundry.clone();
+        self.0.blocking(move || foundry.keep(&artifact)).await?
     }
 
     /// Every plugin, by name.
@@ -147,26 +154,46 @@ impl Plugins {
         self.0.entries(|entries| entries.iter().map(|(name, entry)| entry.status(name)).collect())
     }
 
-    /// The log lines of a plugin's serving generation that are still kept, oldest first. `None` if nothing of that
-    /// name serves.
-    pub fn log(&self, name: &str) -> Option<Vec<Line>> {
-        self.0.entries(|entries| Some(entries.get(name)?.serving.as_ref()?.blueprint.log.recent()))
+    /// One of them.
+    pub fn describe(&self, name: &str) -> Option<Status> {
+        self.0.entries(|entries| entries.get(name).map(|entry| entry.status(name)))
     }
 
-    /// Delivers what is queued, stops every instance, and ends all of it at `deadline` at the latest. What could not
-    /// be delivered stays in the slots. True if everything ended by itself.
-    pub async fn shutdown(&self, deadline: Duration) -> bool {
-        let _no_load = self.0.loading.lock().await;
-        let until = Instant::now() + deadline;
+    /// The log lines of a plugin that are still kept, oldest first: of what serves, and of the last candidate that did
+    /// not come to it.
+    pub fn log(&self, name: &str) -> Option<Vec<Line>> {
+        self.0.entries(|entries| entries.get(name).map(Entry::lines))
+    }
+
+    /// Who changed what.
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
+    /// The directory of manifests.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// The store that everything durable of this host is in.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// Ends what is under way, delivers what is queued, stops every instance, and ends all of it after `patience` at
+    /// the latest. What could not be delivered stays in the slots. True if everything ended by itself.
+    pub async fn shutdown(&self, patience: Duration) -> bool {
+        let (begun, until) = (Instant::now(), Instant::now() + patience);
+        self.0.end_changes();
+        let mut clean = timeout_at(until, self.0.changes.write()).await.is_ok();
         let mut ends = tokio::task::JoinSet::new();
         for (slot, generation) in self.0.take_all() {
             ends.spawn(async move {
                 // Half of the time belongs to what is queued, so that instances are left some to finish and stop.
-                let drained = slot.drain(Instant::now() + deadline / 2).await;
+                let drained = slot.drain(begun + patience / 2).await;
                 generation.retire(until.saturating_duration_since(Instant::now())).await && drained
             });
         }
-        let mut clean = true;
         while let Some(end) = ends.join_next().await {
             clean &= end.unwrap_or(false);
         }
@@ -179,51 +206,29 @@ impl Inner {
         look(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The slot of that name, opened or set up anew.
-    fn open(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
-        self.entries(|entries| match entries.get_mut(name) {
-            Some(entry) => entry.slot.reconfigure(config),
-            None => {
-                // Only this room opens slots under plugins' names; another's is served all the same.
-                let opened = self.dispatch.open(name, config);
-                let slot = opened.ok().or_else(|| self.dispatch.slot(name));
-                let slot = slot.expect("a slot that cannot be opened is open");
-                let file = file.to_owned();
-                let entry = Entry { slot, file, state: State::Loading, failure: None, serving: None, number: 0 };
-                entries.insert(name.clone(), entry);
-            }
-        });
+    /// Looks at one of them. `None` where it is gone.
+    fn entry<T>(&self, name: &str, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+        self.entries(|entries| entries.get_mut(name).map(look))
     }
 
-    /// A number for the next generation of this plugin.
-    fn begin(&self, manifest: &Manifest) -> u64 {
-        self.open(&manifest.name, &manifest.file, manifest.slot_config());
-        let number = self.entries(|entries| {
-            let entry = entries.get_mut(&manifest.name).expect("it was opened above");
-            entry.file.clone_from(&manifest.file);
-            entry.number += 1;
-            entry.number
-        });
-        self.phase(&manifest.name, number, "loading", manifest.artifact.display().to_string());
-        number
+    /// On a guest thread that may block.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+        let done = self.guests.handle().spawn_blocking(work).await;
+        done.map_err(|_| "the host broke at this; see its log".to_owned())
     }
 
-    fn failed(&self, name: &Arc<str>, number: u64, problem: &str) {
+    /// From now on nothing is published, and nothing begins.
+    fn end_changes(&self) {
+        self.ending.store(true, Ordering::SeqCst);
         self.entries(|entries| {
-            let Some(entry) = entries.get_mut(name) else { return };
-            entry.failure = Some(problem.to_owned());
-            if entry.serving.is_none() {
-                entry.state = State::Failed;
-                entry.slot.set_serving(false);
-            }
+            entries.values().filter_map(|entry| entry.under_way.as_ref()).for_each(|(progress, _)| {
+                progress.abort("the host ends");
+            });
         });
-        self.phase(name, number, "failed", problem.to_owned());
     }
 
-    fn unloadable(&self, file: PathBuf, problem: String) -> LoadResult {
-        let name = manifest::name(&file).unwrap_or_else(|_| manifest::stand_in(&file));
-        self.failed(&name, 0, &problem);
-        LoadResult { name, file, outcome: Err(problem) }
+    fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::SeqCst)
     }
 
     fn take_all(&self) -> Vec<(Slot, Generation)> {
@@ -236,36 +241,32 @@ impl Inner {
         })
     }
 
+    /// Throws away artifacts that nobody could want any more.
+    async fn tidy(&self) {
+        let wanted: BTreeSet<Digest> = self.entries(|entries| {
+            let of = |entry: &Entry| {
+                entry
+                    .record
+                    .artifacts()
+                    .chain(entry.desired.digest)
+                    .chain(entry.record.refused.as_ref().map(|refusal| refusal.identity.artifact))
+                    .collect::<Vec<_>>()
+            };
+            entries.values().flat_map(of).collect()
+        });
+        let foundry = self.foundry.clone();
+        let _ = self.blocking(move || foundry.prune(&wanted)).await;
+    }
+
     fn phase(&self, name: &Arc<str>, generation: u64, phase: &'static str, reason: String) {
         let slot = name.clone();
         self.events.emit(Topic::PluginPhase, || Payload::PluginPhase { slot, generation, phase, reason });
     }
 }
 
-impl Entry {
-    fn status(&self, name: &str) -> Status {
-        Status {
-            name: name.to_string(),
-            file: self.file.clone(),
-            state: self.state,
-            failure: self.failure.clone(),
-            serving: self.serving.as_ref().map(serving),
-            queue: self.slot.snapshot(),
-        }
-    }
-}
-
-fn serving(generation: &Generation) -> Serving {
-    let inspection = &generation.blueprint.artifact.inspection;
-    Serving {
-        generation: generation.number,
-        digest: inspection.digest,
-        contract: inspection.contract.clone(),
-        since: generation.since,
-        instances: generation.instances,
-        vitals: generation.vitals.read(),
-        log_losses: generation.blueprint.log.losses(),
-    }
+fn ended() -> Refused {
+    let message = "the host is ending; ask the next one".into();
+    Refused { code: super::change::RefusedCode::Ending, message }
 }
 
 /// A disk that says no costs what is remembered and nothing else. A store that is there and cannot be used does not:
@@ -281,11 +282,6 @@ fn open_store(data_dir: &Path) -> Result<Store, String> {
             Ok(Store::in_memory())
         }
     }
-}
-
-fn unreadable(dir: &Path, error: &io::Error) -> LoadResult {
-    let problem = format!("{}: the plugins' directory cannot be read: {error}", dir.display());
-    LoadResult { name: dir.display().to_string().into(), file: dir.to_owned(), outcome: Err(problem) }
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::change::Stage;
 use super::digest::Digest;
+use super::rollout::Shown;
 use super::vitals::Reading;
 use crate::dispatch::Snapshot;
 
@@ -17,6 +19,8 @@ pub enum State {
     Loading,
     /// A generation serves.
     Serving,
+    /// A generation is there, and is given no batches.
+    Paused,
     /// No generation serves, and `failure` says why.
     Failed,
     /// Taken back for the end of the host.
@@ -32,12 +36,73 @@ pub struct Status {
     pub file: PathBuf,
     /// Where it stands.
     pub state: State,
-    /// Why what the manifest wants does not run.
+    /// Whether the manifest wants that no batches are handed out.
+    pub paused: bool,
+    /// What the manifest wants.
+    pub desired: Desired,
+    /// Why that does not run, in a sentence.
     pub failure: Option<String>,
+    /// The same in its parts.
+    pub failed: Option<Failure>,
     /// What serves.
     pub serving: Option<Serving>,
+    /// What served before and can be rolled back to, the newest first.
+    pub kept: Vec<Kept>,
+    /// What was found worse under traffic and is not tried again.
+    pub refused: Option<Refused>,
+    /// A swap under way.
+    pub rollout: Option<Shown>,
     /// Its queue and ledger.
     pub queue: Snapshot,
+}
+
+/// What a manifest wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Desired {
+    /// Of the artifact, where it could be found.
+    pub digest: Option<Digest>,
+    /// Why the manifest, or what it names, cannot be read.
+    pub problem: Option<String>,
+    /// Whether what serves is what is wanted.
+    pub runs: bool,
+}
+
+/// Why what is wanted does not run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Failure {
+    /// Where it ended.
+    pub stage: Stage,
+    /// In words.
+    pub reason: String,
+    /// When.
+    #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
+    pub at: SystemTime,
+}
+
+/// A generation that is kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kept {
+    /// Its number.
+    pub generation: u64,
+    /// Of its artifact.
+    pub digest: Digest,
+    /// When it began to serve.
+    #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
+    pub since: SystemTime,
+}
+
+/// A candidate that was refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refused {
+    /// Of its artifact.
+    pub digest: Digest,
+    /// Where.
+    pub stage: Stage,
+    /// Why.
+    pub reason: String,
+    /// When.
+    #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
+    pub at: SystemTime,
 }
 
 /// A generation that serves.

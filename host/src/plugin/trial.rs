@@ -103,7 +103,8 @@ impl Trial {
     }
 }
 
-async fn offer(blueprint: Blueprint, pushes: Vec<Arc<Payload>>) -> Report {
+/// The trial itself: starts, offers, stops. On the guests' runtime.
+pub(super) async fn offer(blueprint: Blueprint, pushes: Vec<Arc<Payload>>) -> Report {
     let mut report = Report {
         inspection: blueprint.artifact.inspection.clone(),
         outcome: Err(String::new()),

@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+use super::rollout::Score;
+use crate::dispatch::Settled;
+
 /// Shared by the workers of one generation.
 #[derive(Debug, Default)]
 pub struct Vitals {
@@ -15,6 +18,7 @@ pub struct Vitals {
     batches: AtomicU64,
     crashes: AtomicU64,
     rejected_points: AtomicU64,
+    settled: Mutex<Score>,
     words: Mutex<Words>,
 }
 
@@ -53,6 +57,8 @@ pub struct Reading {
     pub crashes: u64,
     /// Points that a sink took and discarded.
     pub rejected_points: u64,
+    /// What became of its batches.
+    pub settled: Score,
     /// For a person.
     #[serde(flatten)]
     pub words: Words,
@@ -68,8 +74,23 @@ impl Vitals {
             batches: self.batches.load(Ordering::Relaxed),
             crashes: self.crashes.load(Ordering::Relaxed),
             rejected_points: self.rejected_points.load(Ordering::Relaxed),
+            settled: self.score(),
             words: self.words(|words| words.clone()),
         }
+    }
+
+    /// What became of the batches that were settled.
+    pub fn score(&self) -> Score {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn settled(&self, settled: &Settled) {
+        let failed = (settled.dead_lettered + settled.returned) as u64;
+        let mut score = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        score.batches += 1;
+        score.failed_batches += u64::from(failed > 0);
+        score.pushes += settled.delivered as u64 + failed;
+        score.failed += failed;
     }
 
     pub(super) fn used(&self, cpu: Duration, memory_peak: usize) {

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::instance::{Answer, Blueprint, Instance};
+use super::mirror::{Copied, Mirror};
 use super::vitals::{Live, Vitals};
 use crate::capability::batch::LentBatch;
 use crate::capability::report::Said;
-use crate::dispatch::{Batch, Holder, Outcome, Slot};
+use crate::dispatch::{Batch, Holder, Outcome, Settled, Slot};
 use crate::event::{Events, Payload, Topic};
 
 /// The wait before the first replacement, and the longest.
@@ -29,6 +30,10 @@ pub(super) struct Worker {
     pub(super) events: Events,
     /// True once the generation is to end.
     pub(super) ending: watch::Receiver<bool>,
+    /// Dropped once it leases no more.
+    pub(super) busy: mpsc::Sender<()>,
+    /// Where copies of its batches go, while somebody compares.
+    pub(super) mirror: Mirror,
 }
 
 /// An instance that is counted.
@@ -58,7 +63,11 @@ impl Worker {
         }
         loop {
             self.wait(*broken).await?;
-            match Instance::start(&self.blueprint).await {
+            let started = tokio::select! {
+                started = Instance::start(&self.blueprint) => started,
+                _ = self.ending.wait_for(|ending| *ending) => return None,
+            };
+            match started {
                 Ok((instance, usage)) => {
                     self.vitals.used(usage.cpu, 0);
                     return Some(self.counted(instance));
@@ -90,11 +99,18 @@ impl Worker {
         let (deliveries, gone) = batch.shared();
         self.began(&batch);
         let (start, facts) = (Instant::now(), Facts::of(&batch));
+        let copied = self.mirror.wants().then(|| (deliveries.clone(), gone.clone()));
         let answer = instance.export(LentBatch { deliveries, gone }).await;
         self.note(&answer);
-        let Answer { outcome, usage, instance, .. } = answer;
+        let Answer { outcome, usage, sent, instance, .. } = answer;
         let name = outcome.name();
-        batch.settle(outcome);
+        let settled = batch.settle(outcome);
+        if !batch_was_empty(&settled) {
+            self.vitals.settled(&settled);
+        }
+        if let Some((deliveries, gone)) = copied {
+            self.mirror.offer(Copied { deliveries, gone, settled, cpu: usage.cpu, sent });
+        }
         self.events.emit(Topic::BatchEnd, || Payload::BatchEnd {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
@@ -165,7 +181,8 @@ impl Worker {
         });
     }
 
-    async fn goodbye(&self, (instance, _live): Counted) {
+    async fn goodbye(self, (instance, _live): Counted) {
+        drop(self.busy);
         if let Err(broken) = instance.stop().await {
             self.vitals.failed(&broken.message);
             tracing::warn!(
@@ -175,6 +192,11 @@ impl Worker {
             );
         }
     }
+}
+
+/// A batch of notices alone says nothing of a receiver.
+fn batch_was_empty(settled: &Settled) -> bool {
+    settled.delivered + settled.dead_lettered + settled.returned + settled.shed == 0
 }
 
 /// What is told about a batch after it was settled.

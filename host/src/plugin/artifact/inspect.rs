@@ -36,6 +36,14 @@ pub struct Import {
     pub class: Class,
 }
 
+impl Inspection {
+    /// What it asks for beside what every receiver has: `imports wasi:http/…`.
+    pub fn asks(&self) -> Vec<String> {
+        let granted = self.imports.iter().filter(|import| import.class == Class::Granted);
+        granted.map(|import| format!("imports {}", import.name)).collect()
+    }
+}
+
 /// Looks at `bytes`. The component is given only where there is one.
 pub fn inspect(bytes: &[u8]) -> (Inspection, Option<Cow<'_, [u8]>>) {
     let mut inspection = Inspection {

@@ -1,5 +1,7 @@
 //! What was written, and its one conversion to what is meant.
 
+mod care;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,15 +17,35 @@ use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
 use crate::plugin::limits::Limits;
 use crate::units;
+use care::{RolloutTable, SelfTestTable};
 
 /// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
-const KEYS: [(&str, &[&str]); 5] = [
-    ("", &["artifact", "digest", "settings", "grants", "limits", "batch", "queue", "want"]),
+const KEYS: [(&str, &[&str]); 7] = [
+    (
+        "",
+        &[
+            "artifact",
+            "digest",
+            "paused",
+            "settings",
+            "grants",
+            "limits",
+            "batch",
+            "queue",
+            "want",
+            "rollout",
+            "self-test",
+        ],
+    ),
     ("grants", &["http", "addresses", "state", "state-keys"]),
     ("limits", &["memory", "cpu", "deadline", "start", "stop", "instances"]),
     ("batch", &["pushes", "bytes", "linger"]),
     ("queue", &["bytes", "pushes"]),
+    ("rollout", &["self-test", "shadow", "canary", "step", "batches", "budget"]),
+    ("self-test", &["reply"]),
 ];
+/// What another generation is not needed for: where the artifact is, and how it is let in.
+const NO_MEANING: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
 const MEMORY: (usize, usize) = (64 << 10, 4 << 30);
 const INSTANCES: (usize, usize) = (1, 64);
 const BATCH_PUSHES: (usize, usize) = (1, 10_000);
@@ -35,9 +57,11 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const DEFAULT_INSTANCES: usize = 2;
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Written {
+struct Written {
     artifact: Option<String>,
     digest: Option<String>,
+    #[serde(default)]
+    paused: bool,
     #[serde(default)]
     settings: Table,
     #[serde(default)]
@@ -50,6 +74,10 @@ pub(super) struct Written {
     queue: QueueTable,
     #[serde(default)]
     want: BTreeMap<String, String>,
+    #[serde(default)]
+    rollout: RolloutTable,
+    #[serde(default, rename = "self-test")]
+    self_test: SelfTestTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,26 +121,43 @@ enum Size {
     Text(String),
 }
 
-impl Written {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let table: Table = text.parse().map_err(|error| in_words(&error, text))?;
-        known_keys(&table)?;
-        // From the text again, so that a wrong type is reported with its line.
-        toml::from_str(text).map_err(|error| in_words(&error, text))
-    }
+/// From the text of `file`.
+pub(super) fn meant(name: Arc<str>, file: &Path, text: &str) -> Result<Manifest, String> {
+    let table: Table = text.parse().map_err(|error| in_words(&error, text))?;
+    known_keys(&table)?;
+    // From the text again, so that a wrong type is reported with its line.
+    let written: Written = toml::from_str(text).map_err(|error| in_words(&error, text))?;
+    written.meant(name, file, text, meaning(table)?)
+}
 
-    pub(super) fn meant(self, name: Arc<str>, file: &Path) -> Result<Manifest, String> {
+/// Of everything in the table that has one, whatever its order and layout.
+fn meaning(mut table: Table) -> Result<Digest, String> {
+    NO_MEANING.iter().for_each(|key| drop(table.remove(*key)));
+    Ok(Digest::of(json("", Value::Table(table))?.to_string().as_bytes()))
+}
+
+impl Written {
+    fn meant(self, name: Arc<str>, file: &Path, text: &str, meaning: Digest) -> Result<Manifest, String> {
         let artifact = self.artifact.filter(|path| !path.is_empty());
-        let artifact = artifact
-            .ok_or("`artifact` is missing; name the receiver's file, for example artifact = \"receiver.wasm\"")?;
+        if artifact.is_none() && self.digest.is_none() {
+            return Err(
+                "`artifact` is missing; name the receiver's file, for example artifact = \"receiver.wasm\"".into()
+            );
+        }
+        let care = care::meant(self.rollout, self.self_test)?;
         let slot = slot(self.batch, self.queue, self.want)?;
         let (limits, instances) = limits(self.limits)?;
         Ok(Manifest {
             name,
             file: file.to_owned(),
-            artifact: file.parent().unwrap_or(Path::new("")).join(artifact),
+            text: text.into(),
+            meaning,
+            artifact: artifact.map(|artifact| file.parent().unwrap_or(Path::new("")).join(artifact)),
+            paused: self.paused,
+            care,
             digest: self.digest.map(|text| text.parse::<Digest>().map_err(at("digest"))).transpose()?,
             settings: settings(self.settings)?.into(),
+            granted: granted(&self.grants),
             state: state(self.grants.state, self.grants.state_keys)?,
             grants: Arc::new(Grants::parse(&self.grants.http, &self.grants.addresses).map_err(at("grants"))?),
             limits,
@@ -120,6 +165,16 @@ impl Written {
             slot,
         })
     }
+}
+
+fn granted(grants: &GrantsTable) -> Vec<String> {
+    let http = grants.http.iter().map(|destination| format!("http {destination}"));
+    let addresses = grants.addresses.iter().map(|network| format!("addresses {network}"));
+    let state = grants.state.iter().map(|size| match size {
+        Size::Bytes(bytes) => format!("state {bytes}"),
+        Size::Text(text) => format!("state {text}"),
+    });
+    http.chain(addresses).chain(state).collect()
 }
 
 fn at(key: &'static str) -> impl Fn(String) -> String {
@@ -207,7 +262,7 @@ fn size(key: &'static str, written: Option<Size>, default: usize, range: (usize,
     within(key, bytes, range)
 }
 
-fn within(key: &'static str, value: usize, (least, most): (usize, usize)) -> Result<usize, String> {
+fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, (least, most): (T, T)) -> Result<T, String> {
     match value {
         _ if value < least => Err(format!("`{key}` is {value}; it must be at least {least}")),
         _ if value > most => Err(format!("`{key}` is {value}; it may be at most {most}")),
@@ -246,7 +301,8 @@ fn json(key: &str, value: Value) -> Result<serde_json::Value, String> {
         Value::Array(items) => items.into_iter().map(|item| json(key, item)).collect::<Result<Vec<_>, _>>()?.into(),
         Value::Table(table) => {
             let member = |(name, value): (String, Value)| {
-                let value = json(&format!("{key}.{name}"), value)?;
+                let place = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                let value = json(&place, value)?;
                 Ok((name, value))
             };
             table.into_iter().map(member).collect::<Result<serde_json::Map<_, _>, String>>()?.into()

@@ -17,7 +17,7 @@ fn refused(text: &str) -> String {
 fn the_smallest_manifest_names_an_artifact() {
     let manifest = parse("artifact = \"sink.wasm\"").unwrap();
     assert_eq!(&*manifest.name, "sink");
-    assert_eq!(manifest.artifact, Path::new("plugins.d/sink.wasm"));
+    assert_eq!(manifest.artifact.as_deref(), Some(Path::new("plugins.d/sink.wasm")));
     assert_eq!((&*manifest.settings, manifest.grants.is_empty(), manifest.instances), ("{}", true, 2));
     assert_eq!(manifest.limits, Limits::default());
     assert!(refused("").contains("`artifact` is missing"));
@@ -56,7 +56,7 @@ fn everything_can_be_written() {
         "#,
     )
     .unwrap();
-    assert_eq!(manifest.artifact, Path::new("/opt/sink.wasm"));
+    assert_eq!(manifest.artifact.as_deref(), Some(Path::new("/opt/sink.wasm")));
     let settings: serde_json::Value = serde_json::from_str(&manifest.settings).unwrap();
     let wanted = serde_json::json!({
         "endpoint": "http://localhost:4318", "since": "2026-01-01", "nested": { "list": [1, 2.5, true] }

@@ -2,6 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::event::Listening;
+use crate::plugin::change::{Plan, Verdict};
 use crate::plugin::testing::{self, Guest, payload};
 
 /// A directory of plugins and a host for them.
@@ -16,14 +17,18 @@ impl Room {
     fn new() -> Self {
         let (dir, events) = (tempfile::tempdir().unwrap(), Events::new());
         let dispatch = Dispatch::new(events.clone());
-        let config = Config { data_dir: Some(dir.path().join("data")), ..Config::default() };
+        let config =
+            Config { dir: dir.path().to_owned(), data_dir: Some(dir.path().join("data")), ..Config::default() };
         let plugins = Plugins::new(&config, dispatch.clone(), events.clone()).unwrap();
         Self { dir, dispatch, events, plugins }
     }
 
     fn plugin(&self, name: &str, guest: &Guest, more: &str) -> PathBuf {
         fs::write(self.dir.path().join(format!("{name}.wasm")), guest.module()).unwrap();
-        self.manifest(name, &format!("artifact = \"{name}.wasm\"\n{more}\n[batch]\nlinger = \"0ms\"\n"))
+        self.manifest(
+            name,
+            &format!("artifact = \"{name}.wasm\"\n{more}\n[batch]\nlinger = \"0ms\"\n[rollout]\nself-test = false\n"),
+        )
     }
 
     fn manifest(&self, name: &str, text: &str) -> PathBuf {
@@ -32,12 +37,16 @@ impl Room {
         path
     }
 
-    async fn load(&self) -> Vec<LoadResult> {
-        self.plugins.load_dir(self.dir.path()).await
+    async fn load(&self) -> Vec<Ending> {
+        self.plugins.start().await
     }
 
-    async fn reload(&self, path: &Path) -> LoadResult {
-        self.plugins.load(Manifest::read(path).unwrap()).await
+    async fn change(&self, change: Change) -> Ending {
+        self.plugins.changed(Actor::Embedder, change).await.unwrap()
+    }
+
+    async fn reload(&self, name: &str) -> Ending {
+        self.change(Change::Retry(name.into(), Plan::default())).await
     }
 
     fn status(&self, name: &str) -> Status {
@@ -80,8 +89,8 @@ async fn a_directory_is_loaded_and_served() {
     let _ = room.plugin("one", &Guest::default(), "");
     let _ = room.plugin("two", &Guest { export: testing::OTHER, ..Guest::default() }, "");
     let _ = room.manifest(".hidden", "nonsense");
-    let loaded: Vec<_> = room.load().await.into_iter().map(|r| (r.name.to_string(), r.outcome)).collect();
-    assert_eq!(loaded, [("one".to_owned(), Ok(1)), ("two".to_owned(), Ok(1))]);
+    let loaded: Vec<_> = room.load().await.into_iter().map(|e| (e.plugin, e.serving)).collect();
+    assert_eq!(loaded, [("one".to_owned(), Some(1)), ("two".to_owned(), Some(1))]);
     (0..50).for_each(|n| room.push(&format!("c{n}")));
     let status = room.settled("one").await;
     assert_eq!((status.state, delivered(&status)), (State::Serving, 50));
@@ -95,11 +104,12 @@ async fn a_directory_is_loaded_and_served() {
 #[tokio::test]
 async fn a_directory_that_is_missing_holds_no_plugins() {
     let room = Room::new();
-    assert!(room.plugins.load_dir(&room.dir.path().join("nowhere")).await.is_empty());
+    assert!(room.load().await.is_empty());
     assert!(!room.dispatch.offers());
-    let file = room.manifest("one", "");
-    let error = room.plugins.load_dir(&file).await.remove(0).outcome.unwrap_err();
-    assert!(error.contains("cannot be read"), "{error}");
+    fs::rename(room.dir.path(), room.dir.path().with_extension("away")).unwrap();
+    let away = room.change(Change::Reconcile).await;
+    assert!(away.verdict == Verdict::Failed && away.message.contains("put it back"), "{away:?}");
+    fs::rename(room.dir.path().with_extension("away"), room.dir.path()).unwrap();
 }
 
 #[tokio::test]
@@ -115,8 +125,9 @@ async fn what_cannot_be_loaded_keeps_its_slot_and_harms_nobody() {
     let _ = room.plugin("g-traps", &Guest { start: testing::TRAP, ..Guest::default() }, "");
     let _ = room.manifest("H", "artifact = \"a-good.wasm\"");
     let mut results = room.load().await;
-    results.sort_by(|a, b| a.name.cmp(&b.name));
-    let errors: Vec<_> = results.iter().map(|r| r.outcome.clone().err().unwrap_or_default()).collect();
+    results.sort_by(|a, b| a.plugin.cmp(&b.plugin));
+    let bad = |ending: &Ending| ending.verdict != Verdict::Done;
+    let errors: Vec<_> = results.into_iter().map(|e| if bad(&e) { e.message } else { String::new() }).collect();
     let causes = [
         "",
         "did you mean `artifact`?",
@@ -145,21 +156,21 @@ async fn what_cannot_be_loaded_keeps_its_slot_and_harms_nobody() {
 #[tokio::test]
 async fn a_new_generation_replaces_the_old_one_or_leaves_it() {
     let room = Room::new();
-    let file = room.plugin("sink", &Guest { export: testing::OTHER, ..Guest::default() }, "");
+    let _ = room.plugin("sink", &Guest { export: testing::OTHER, ..Guest::default() }, "");
     room.load().await;
     let (_listening, phases) = room.phases();
     let _ = room.plugin("sink", &Guest { start: testing::TRAP, ..Guest::default() }, "");
-    assert!(room.reload(&file).await.outcome.is_err());
+    assert_eq!(room.reload("sink").await.verdict, Verdict::Failed);
     let status = room.status("sink");
     assert_eq!((status.state, status.serving.unwrap().generation), (State::Serving, 1), "the old one stays");
     assert!(status.failure.unwrap().contains("unreachable"), "and it is said why");
     let _ = room.plugin("sink", &Guest::default(), "");
     room.push("c");
-    assert_eq!(room.reload(&file).await.outcome, Ok(3));
+    assert_eq!(room.reload("sink").await.serving, Some(3));
     let status = room.settled("sink").await;
     assert_eq!((status.serving.as_ref().unwrap().generation, status.failure.as_deref()), (3, None));
     assert_eq!(delivered(&status), 1, "what the old one could not take, the new one took");
-    let wanted = ["sink 2 loading", "sink 2 failed", "sink 3 loading", "sink 1 retired", "sink 3 serving"];
+    let wanted = ["sink 2 loading", "sink 2 failed", "sink 3 loading", "sink 3 serving", "sink 1 retired"];
     assert_eq!(*phases.lock().unwrap(), wanted);
 }
 
@@ -188,7 +199,7 @@ async fn a_push_that_breaks_every_instance_is_given_up_and_its_neighbours_are_no
 #[tokio::test]
 async fn shutdown_delivers_what_is_queued_and_says_goodbye() {
     let room = Room::new();
-    let lingers = "artifact = \"sink.wasm\"\n[batch]\nlinger = \"30m\"\n";
+    let lingers = "artifact = \"sink.wasm\"\n[batch]\nlinger = \"30m\"\n[rollout]\nself-test = false\n";
     let _ = room.plugin("sink", &Guest { stop: testing::TRAP, ..Guest::default() }, "");
     let _ = room.manifest("sink", lingers);
     room.load().await;
@@ -224,7 +235,7 @@ async fn a_deadline_ends_a_generation_and_its_work_is_given_back() {
 async fn a_store_that_cannot_be_used_ends_the_start_and_a_disk_that_says_no_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let start = |data_dir: &Path| {
-        let config = Config { data_dir: Some(data_dir.to_owned()), guest_threads: 1 };
+        let config = Config { data_dir: Some(data_dir.to_owned()), ..Config::default() };
         Plugins::new(&config, Dispatch::new(Events::new()), Events::new())
     };
     let _first = start(dir.path()).unwrap();

@@ -1,0 +1,212 @@
+//! Manifests changed by commands: what the operator wrote beside it, comments included, stays as it was.
+//!
+//! In: a text and what shall be other. Out: a text. Files are written whole beside the old one and renamed, so that a
+//! reader, also one after a crash, finds the old or the new.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value as Json;
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
+
+use crate::plugin::change::Wanted;
+use crate::plugin::digest::Digest;
+
+/// `text`, wanting this artifact. The store has it, so the file that `artifact` names is not looked at.
+pub(crate) fn pinned(text: &str, digest: Digest) -> Result<String, String> {
+    edited(text, |document| {
+        document.insert("digest", value(digest.to_string()));
+        Ok(())
+    })
+}
+
+/// `text`, paused or not.
+pub(crate) fn paused(text: &str, paused: bool) -> Result<String, String> {
+    edited(text, |document| {
+        if paused {
+            document.insert("paused", value(true));
+        } else {
+            document.remove("paused");
+        }
+        Ok(())
+    })
+}
+
+/// What somebody wants, on top of `text` or of a manifest of their own.
+pub(crate) fn wanted(text: &str, wanted: &Wanted) -> Result<String, String> {
+    edited(wanted.manifest.as_deref().unwrap_or(text), |document| {
+        if let Some(digest) = wanted.digest {
+            document.remove("artifact");
+            document.insert("digest", value(digest.to_string()));
+        }
+        for (key, json) in &wanted.settings {
+            let settings = table(document, "settings")?;
+            match toml(json).map_err(|problem| format!("`settings.{key}`: {problem}"))? {
+                Some(new) => drop(settings.insert(key, Item::Value(new))),
+                None => drop(settings.remove(key)),
+            }
+        }
+        grant(document, &wanted.grant_http)
+    })
+}
+
+fn grant(document: &mut DocumentMut, more: &[String]) -> Result<(), String> {
+    if more.is_empty() {
+        return Ok(());
+    }
+    let http = table(document, "grants")?.entry("http").or_insert_with(|| value(Array::new()));
+    let http = http.as_array_mut().ok_or("`grants.http` is not a list; write http = [\"host:port\"]")?;
+    for destination in more {
+        if !http.iter().any(|known| known.as_str() == Some(destination)) {
+            http.push(destination);
+        }
+    }
+    Ok(())
+}
+
+fn table<'a>(document: &'a mut DocumentMut, key: &str) -> Result<&'a mut dyn toml_edit::TableLike, String> {
+    let item = document.entry(key).or_insert_with(|| Item::Table(Table::new()));
+    item.as_table_like_mut().ok_or_else(|| format!("`{key}` is not a table; write it as [{key}]"))
+}
+
+fn edited(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), String>) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        format!("the manifest cannot be changed, since it cannot be read: {}", error.message())
+    })?;
+    edit(&mut document)?;
+    Ok(document.to_string())
+}
+
+/// `None` is JSON's null, which TOML has not.
+fn toml(json: &Json) -> Result<Option<Value>, String> {
+    Ok(Some(match json {
+        Json::Null => return Ok(None),
+        Json::Bool(truth) => (*truth).into(),
+        Json::String(text) => text.as_str().into(),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => whole.into(),
+            (None, Some(float)) if number.is_f64() => float.into(),
+            _ => return Err(format!("{number} is larger than TOML's integers")),
+        },
+        Json::Array(items) => {
+            let items: Result<Vec<_>, _> = items.iter().map(|item| toml(item)?.ok_or(NO_NULL.to_owned())).collect();
+            Value::Array(items?.into_iter().collect())
+        }
+        Json::Object(members) => {
+            let member = |(name, json): (&String, &Json)| Ok((name.clone(), toml(json)?.ok_or(NO_NULL.to_owned())?));
+            Value::InlineTable(members.iter().map(member).collect::<Result<InlineTable, String>>()?)
+        }
+    }))
+}
+
+const NO_NULL: &str = "null stands inside of it, and TOML has no such value";
+
+/// Puts `text` into the place of `path`, or of what that links to. Blocks.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let path = target(path)?;
+    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // A name that is not looked at as a manifest.
+    let fresh = folder.join(format!(".{name}.{}.new", std::process::id()));
+    let written = File::create(&fresh).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        if let Ok(old) = fs::metadata(&path) {
+            file.set_permissions(old.permissions())?;
+        }
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        sync(folder)
+    });
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+/// Takes a manifest away. Blocks.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    sync(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
+        known => known,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const TEXT: &str =
+        "# ours\nartifact = \"sink.wasm\" # built on Monday\n[settings]\n# where to\nendpoint = \"http://a\"\n";
+
+    fn change(text: &str, json: serde_json::Value) -> Result<String, String> {
+        wanted(text, &serde_json::from_value(json).unwrap())
+    }
+
+    #[test]
+    fn comments_stay() {
+        let digest = Digest::of(b"x");
+        let text = pinned(TEXT, digest).unwrap();
+        assert!(text.contains("# ours") && text.contains("# built on Monday") && text.contains("# where to"), "{text}");
+        assert!(text.contains(&format!("digest = \"{digest}\"")), "{text}");
+        let text = paused(TEXT, true).unwrap();
+        assert!(text.contains("paused = true"), "{text}");
+        assert_eq!(paused(&text, false).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn settings_and_grants_are_added_replaced_and_removed() {
+        let settings = json!({"endpoint": null, "labels": ["a", "b"], "n": 3, "x": {"y": 1.5, "z": true}});
+        let text = change(TEXT, json!({"settings": settings, "grant-http": ["a:1", "b:2"]})).unwrap();
+        let again = change(&text, json!({"grant-http": ["b:2", "c:3"]})).unwrap();
+        let table: toml::Table = again.parse().unwrap();
+        assert_eq!(table["settings"]["labels"][1].as_str(), Some("b"));
+        assert_eq!(table["settings"]["x"]["y"].as_float(), Some(1.5));
+        assert!(table["settings"].get("endpoint").is_none());
+        assert_eq!(table["grants"]["http"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn an_uploaded_artifact_takes_the_place_of_a_file() {
+        let digest = Digest::of(b"x").to_string();
+        let text = change(TEXT, json!({"digest": digest})).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!((table.get("artifact"), table["digest"].as_str()), (None, Some(digest.as_str())));
+        let whole = change(TEXT, json!({"manifest": "[settings]\na = 1\n", "digest": digest})).unwrap();
+        assert!(whole.contains("a = 1") && !whole.contains("endpoint"), "{whole}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_refused_in_words() {
+        assert!(change(TEXT, json!({"settings": {"a": [null]}})).unwrap_err().contains("`settings.a`"));
+        assert!(change("settings = 1", json!({"settings": {"a": 1}})).unwrap_err().contains("[settings]"));
+        assert!(change("[grants]\nhttp = 1", json!({"grant-http": ["a:1"]})).unwrap_err().contains("grants.http"));
+        assert!(change("= what", json!({})).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn files_are_replaced_whole_and_links_are_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.toml"), dir.path().join("link.toml"));
+        write(&real, "a = 1").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        write(&link, "a = 2").unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "a = 2");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
+        remove(&link).unwrap();
+        assert!(write(&dir.path().join("no/such.toml"), "").is_err());
+    }
+}

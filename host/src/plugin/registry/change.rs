@@ -1,0 +1,328 @@
+//! Changes that somebody asks for: each ends in the same state as the file would, had it been edited by hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::swap::Order;
+use super::{Inner, ended};
+use crate::audit::{self, Action};
+use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
+use crate::plugin::manifest::{self, Manifest, edit};
+use crate::plugin::rollout::progress::Teller;
+use crate::plugin::rollout::{Care, percent};
+
+/// Who asks, and where the answer goes.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub(super) who: Actor,
+    pub(super) teller: Teller,
+}
+
+impl Inner {
+    /// Refuses at once what cannot be begun; does the rest in a task that outlives whoever asked.
+    pub(super) fn begin(self: &Arc<Self>, who: Actor, change: Change, teller: Teller) -> Result<(), Refused> {
+        self.admissible(&change)?;
+        let under_way = self.changes.clone().try_read_owned().map_err(|_| ended())?;
+        let (inner, caller) = (self.clone(), Caller { who, teller });
+        self.guests.handle().spawn(async move {
+            inner.perform(caller, change).await;
+            drop(under_way);
+        });
+        Ok(())
+    }
+
+    fn admissible(&self, change: &Change) -> Result<(), Refused> {
+        if self.is_ending() {
+            return Err(ended());
+        }
+        match change {
+            Change::Load(name, _, plan) => {
+                let file = self.file(name);
+                manifest::name(&file).map_err(|problem| refused(RefusedCode::Invalid, problem))?;
+                if self.entry(name, |_| ()).is_some() || file.exists() {
+                    let words = format!("there is a plugin `{name}`; `swap` replaces it, `remove` takes it away");
+                    return Err(refused(RefusedCode::PluginExists, words));
+                }
+                sane(*plan)
+            }
+            Change::Swap(name, _, plan) | Change::Retry(name, plan) => self.known(name).and_then(|()| sane(*plan)),
+            Change::Rollback(name, number) => self.known(name).and_then(|()| self.kept(name, *number)),
+            Change::Pause(name) | Change::Resume(name) | Change::Remove(name, _) => self.known(name),
+            Change::Abort(name) => self.known(name).and_then(|()| self.something_under_way(name)),
+            Change::Reconcile => Ok(()),
+        }
+    }
+
+    fn known(&self, name: &str) -> Result<(), Refused> {
+        let words = || {
+            let names: Vec<_> = self.entries(|entries| entries.keys().map(|name| format!("`{name}`")).collect());
+            let there =
+                if names.is_empty() { "there is none".into() } else { format!("there is {}", names.join(", ")) };
+            refused(RefusedCode::UnknownPlugin, format!("no plugin is called `{name}`; {there}"))
+        };
+        self.entry(name, |_| ()).ok_or_else(words)
+    }
+
+    fn kept(&self, name: &str, number: Option<u64>) -> Result<(), Refused> {
+        self.entry(name, |entry| {
+            if entry.record.find(number).is_some() {
+                return Ok(());
+            }
+            let numbers: Vec<_> = entry.record.kept.iter().map(|release| release.number.to_string()).collect();
+            let kept = if numbers.is_empty() {
+                "no earlier one is kept".into()
+            } else {
+                format!("kept are {}", numbers.join(", "))
+            };
+            let which = number.map_or_else(|| "an earlier generation".into(), |number| format!("generation {number}"));
+            Err(refused(RefusedCode::UnknownGeneration, format!("`{name}` cannot go back to {which}: {kept}")))
+        })
+        .unwrap_or(Ok(()))
+    }
+
+    fn something_under_way(&self, name: &str) -> Result<(), Refused> {
+        let under_way = self.entry(name, |entry| entry.under_way.is_some()).unwrap_or(false);
+        let words = || refused(RefusedCode::NothingUnderWay, format!("no swap of `{name}` is under way"));
+        under_way.then_some(()).ok_or_else(words)
+    }
+
+    async fn perform(self: &Arc<Self>, caller: Caller, change: Change) {
+        match change {
+            Change::Load(name, wanted, plan) => self.load(&caller, name, &wanted, plan).await,
+            Change::Swap(name, wanted, plan) => self.replace(&caller, name, &wanted, plan).await,
+            Change::Rollback(name, number) => self.roll_back(&caller, name, number).await,
+            Change::Retry(name, plan) => self.retry(&caller, name, plan).await,
+            Change::Pause(name) => self.set_paused(&caller, name, true).await,
+            Change::Resume(name) => self.set_paused(&caller, name, false).await,
+            Change::Remove(name, forget) => self.remove(&caller, name, forget).await,
+            Change::Abort(name) => self.abort(&caller, name).await,
+            Change::Reconcile => self.reconcile_told(&caller).await,
+        }
+    }
+
+    async fn load(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
+        let manifest = match self.edited(&name, "", wanted) {
+            Ok(manifest) => manifest,
+            Err(problem) => return caller.failed(&name, Stage::Fetch, problem),
+        };
+        self.open(&name, &manifest.file, manifest.slot_config());
+        let _turn = self.turn(&name).await;
+        let order =
+            Order { care: manifest.care.with(plan), manifest, commit: true, number: None, action: Action::Load };
+        let ending = self.swap(&caller.who, order, &caller.teller).await;
+        if ending.verdict != Verdict::Done && !self.file(&name).exists() {
+            // It was never there.
+            self.forget(&name);
+        }
+    }
+
+    async fn replace(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
+        let text = match self.text(&name).await {
+            Ok(text) => text,
+            Err(problem) => return caller.failed(&name, Stage::Fetch, problem),
+        };
+        match self.edited(&name, &text, wanted) {
+            Ok(manifest) => self.deliberate(caller, manifest, plan, Action::Swap).await,
+            Err(problem) => caller.failed(&name, Stage::Fetch, problem),
+        }
+    }
+
+    async fn roll_back(self: &Arc<Self>, caller: &Caller, name: Arc<str>, number: Option<u64>) {
+        let release = self.entry(&name, |entry| entry.record.find(number).cloned()).flatten();
+        let file = self.file(&name);
+        let manifest = release
+            .ok_or_else(|| "that generation is no longer kept".to_owned())
+            .and_then(|release| Manifest::parse(&file, &edit::pinned(&release.manifest, release.identity.artifact)?));
+        match manifest {
+            // It served before: nothing has to be found out about it.
+            Ok(manifest) => {
+                let manifest = Manifest { care: at_once(), ..manifest };
+                self.deliberate(caller, manifest, Plan::default(), Action::Rollback).await;
+            }
+            Err(problem) => caller.failed(&name, Stage::Fetch, problem),
+        }
+    }
+
+    async fn retry(self: &Arc<Self>, caller: &Caller, name: Arc<str>, plan: Plan) {
+        self.supersede(&name, "it is tried again");
+        let turn = self.turn(&name).await;
+        let refused = self.entry(&name, |entry| {
+            entry.failure = None;
+            entry.record.refused.take().is_some()
+        });
+        if refused == Some(true)
+            && let Err(problem) = self.remember(&name).await
+        {
+            return caller.failed(&name, Stage::Fetch, problem);
+        }
+        drop(turn);
+        let Some(found) = self.look_at(&name).await else {
+            return caller.failed(&name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
+        };
+        self.settle(caller, found, plan, Action::Retry).await;
+    }
+
+    /// A swap that was asked for, to a manifest that is to be written: whatever else is under way gives way.
+    async fn deliberate(self: &Arc<Self>, caller: &Caller, manifest: Manifest, plan: Plan, action: Action) {
+        let name = manifest.name.clone();
+        self.supersede(&name, "another change was asked for");
+        let _turn = self.turn(&name).await;
+        let order = Order { care: manifest.care.with(plan), manifest, commit: true, number: None, action };
+        let running = self.entry(&name, |entry| entry.running()).flatten();
+        let wanted = self.identity(&order.manifest).await.ok();
+        if running.is_some() && running == wanted {
+            let file = order.manifest.file.clone();
+            let (text, written) = (order.manifest.text.clone(), order.manifest.file.display().to_string());
+            let done = self.blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await;
+            if let Err(problem) = done.and_then(|done| done) {
+                return caller.failed(&name, Stage::Publish, format!("{written} cannot be written: {problem}"));
+            }
+            return caller.end(&name, self.serving(&name), Verdict::Unchanged, "it is what serves already");
+        }
+        self.swap(&caller.who, order, &caller.teller).await;
+    }
+
+    async fn set_paused(self: &Arc<Self>, caller: &Caller, name: Arc<str>, paused: bool) {
+        let _turn = self.turn(&name).await;
+        let changed = match self.text(&name).await {
+            Ok(text) => edit::paused(&text, paused),
+            Err(problem) => Err(problem),
+        };
+        let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
+        let written = match changed {
+            Ok(text) => self.blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await,
+            Err(problem) => Ok(Err(problem)),
+        };
+        let action = if paused { Action::Pause } else { Action::Resume };
+        if let Err(problem) = written.and_then(|written| written) {
+            return self.noted(
+                caller,
+                &name,
+                action,
+                Verdict::Failed,
+                format!("its manifest cannot be changed: {problem}"),
+            );
+        }
+        self.entry(&name, |entry| entry.pause(paused));
+        let message = if paused {
+            "it is given no batches; its pushes wait in the queue, the oldest are shed when it is full"
+        } else {
+            "it is given batches"
+        };
+        self.noted(caller, &name, action, Verdict::Done, message.into());
+    }
+
+    async fn remove(self: &Arc<Self>, caller: &Caller, name: Arc<str>, forget_state: bool) {
+        self.supersede(&name, "the plugin is removed");
+        let _turn = self.turn(&name).await;
+        let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
+        let shown = file.display().to_string();
+        let removed = self.blocking(move || match edit::remove(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
+        });
+        if let Err(problem) = removed.await.and_then(|removed| removed) {
+            return self.noted(
+                caller,
+                &name,
+                Action::Remove,
+                Verdict::Failed,
+                format!("{shown} cannot be removed: {problem}"),
+            );
+        }
+        let mut message = self.vanish(&name).await;
+        if forget_state {
+            let (store, slot) = (self.store.clone(), name.clone());
+            let forgotten = self.blocking(move || store.forget_state(&slot).map_err(|e| format!("{e:#}"))).await;
+            match forgotten.and_then(|forgotten| forgotten) {
+                Ok(()) => message += "; its state is forgotten",
+                Err(problem) => message += &format!("; its state could not be forgotten: {problem}"),
+            }
+        }
+        self.noted(caller, &name, Action::Remove, Verdict::Done, message);
+    }
+
+    async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
+        self.supersede(&name, &format!("it was aborted by {}", caller.who));
+        let _turn = self.turn(&name).await;
+        self.noted(caller, &name, Action::Abort, Verdict::Done, "nothing is under way any more".into());
+    }
+
+    /// Ends the swap that is under way, if it can still be ended.
+    pub(super) fn supersede(&self, name: &str, why: &str) {
+        self.entry(name, |entry| entry.under_way.iter().for_each(|(progress, _)| progress.abort(why)));
+    }
+
+    /// Waits for whoever changes this plugin now.
+    pub(super) async fn turn(&self, name: &str) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+        let turn = self.entry(name, |entry| entry.turn.clone())?;
+        Some(turn.lock_owned().await)
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.toml"))
+    }
+
+    fn serving(&self, name: &str) -> Option<u64> {
+        self.entry(name, |entry| Some(entry.serving.as_ref()?.number)).flatten()
+    }
+
+    async fn text(&self, name: &str) -> Result<String, String> {
+        let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
+        let read = self.blocking(move || {
+            std::fs::read_to_string(&file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
+        });
+        read.await.and_then(|read| read)
+    }
+
+    fn edited(&self, name: &str, text: &str, wanted: &Wanted) -> Result<Manifest, String> {
+        let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
+        let text = edit::wanted(text, wanted).map_err(|problem| format!("{}: {problem}", file.display()))?;
+        Manifest::parse(&file, &text)
+    }
+
+    /// Tells and audits what needed no swap.
+    fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
+        let digest = self.entry(name, |entry| entry.running().map(|running| running.artifact)).flatten();
+        let generation = self.serving(name);
+        let running = generation.zip(digest).map(|(generation, digest)| audit::Generation { generation, digest });
+        self.audit.append(audit::Entry {
+            at: SystemTime::now(),
+            who: caller.who.to_string(),
+            action,
+            plugin: name.to_owned(),
+            from: running,
+            to: running,
+            grants: Vec::new(),
+            outcome: Some(verdict),
+            message: message.clone(),
+        });
+        caller.end(name, generation, verdict, &message);
+    }
+}
+
+impl Caller {
+    pub(super) fn end(&self, name: &str, serving: Option<u64>, verdict: Verdict, message: &str) {
+        let (plugin, message) = (name.to_owned(), message.to_owned());
+        self.teller.tell(Step::Ended(Ending { plugin, verdict, serving, stage: None, message, grants: Vec::new() }));
+    }
+
+    fn failed(&self, name: &str, stage: Stage, message: String) {
+        let (plugin, verdict, stage) = (name.to_owned(), Verdict::Failed, Some(stage));
+        self.teller.tell(Step::Ended(Ending { plugin, verdict, serving: None, stage, message, grants: Vec::new() }));
+    }
+}
+
+fn at_once() -> Care {
+    Care { self_test: false, ..Care::default() }
+}
+
+fn sane(plan: Plan) -> Result<(), Refused> {
+    let share = plan.canary.map_or(Ok(100.0), percent);
+    share.map(|_| ()).map_err(|problem| refused(RefusedCode::Invalid, format!("`canary`: {problem}")))
+}
+
+fn refused(code: RefusedCode, message: impl Into<String>) -> Refused {
+    Refused { code, message: message.into() }
+}

@@ -1,0 +1,103 @@
+//! What the directory of manifests wants: read whole, each time.
+
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Inner;
+use super::record::Identity;
+use crate::plugin::artifact;
+use crate::plugin::digest::Digest;
+use crate::plugin::manifest::{self, Manifest};
+
+/// One file.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) name: Arc<str>,
+    pub(super) file: PathBuf,
+    /// What it says, or one sentence.
+    pub(super) manifest: Result<Manifest, String>,
+}
+
+/// Digests of files that did not change since.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<BTreeMap<PathBuf, (Stamp, Digest)>>);
+
+/// What changes when a file does, be it in place or by rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino(), size: meta.size(), changed: (meta.ctime(), meta.ctime_nsec()) }
+    }
+}
+
+impl Inner {
+    /// Every manifest, by name.
+    pub(super) async fn look(&self) -> Result<Vec<Found>, String> {
+        let dir = self.dir.clone();
+        let found = self.blocking(move || read(&dir)).await?;
+        found.map_err(|error| format!("{}: the plugins' directory cannot be read: {error}", self.dir.display()))
+    }
+
+    /// One of them. `None` where there is no such file.
+    pub(super) async fn look_at(&self, name: &Arc<str>) -> Option<Found> {
+        self.look().await.ok()?.into_iter().find(|found| found.name == *name)
+    }
+
+    /// What it would run.
+    pub(super) async fn identity(self: &Arc<Self>, manifest: &Manifest) -> Result<Identity, String> {
+        let meaning = manifest.meaning;
+        if let Some(artifact) = manifest.digest {
+            return Ok(Identity { artifact, meaning });
+        }
+        let Some(path) = manifest.artifact.clone() else { return Err("it names no artifact".into()) };
+        let inner = self.clone();
+        let artifact = self.blocking(move || inner.seen.digest(&path)).await.and_then(|digest| digest);
+        Ok(Identity { artifact: artifact.map_err(|problem| format!("`artifact`: {problem}"))?, meaning })
+    }
+}
+
+impl Seen {
+    fn digest(&self, path: &Path) -> Result<Digest, String> {
+        let stamp = std::fs::metadata(path).map(|meta| Stamp::of(&meta));
+        let stamp = stamp.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let known = self.with(|seen| seen.get(path).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest));
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let digest = Digest::of(&artifact::read(path)?);
+        self.with(|seen| {
+            // Artifacts come and go; their files are few.
+            if seen.len() > 1_024 {
+                seen.clear();
+            }
+            seen.insert(path.to_owned(), (stamp, digest))
+        });
+        Ok(digest)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<PathBuf, (Stamp, Digest)>) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn read(dir: &Path) -> io::Result<Vec<Found>> {
+    let files = manifest::files(dir)?.into_iter();
+    Ok(files
+        .map(|file| Found {
+            name: manifest::name(&file).unwrap_or_else(|_| manifest::stand_in(&file)),
+            manifest: Manifest::read(&file),
+            file,
+        })
+        .collect())
+}

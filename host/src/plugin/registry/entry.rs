@@ -1,0 +1,144 @@
+//! One plugin as the registry knows it: its slot, what serves, what is wanted, and why they differ.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::record::{Identity, Record};
+use crate::capability::egress::Answers;
+use crate::capability::log::Line;
+use crate::dispatch::{LaneSet, Slot};
+use crate::plugin::change::Stage;
+use crate::plugin::digest::Digest;
+use crate::plugin::generation::Generation;
+use crate::plugin::rollout::progress::Progress;
+use crate::plugin::status::{Desired, Failure, Kept, Refused, Serving, State, Status};
+
+/// See the module.
+pub(super) struct Entry {
+    pub(super) slot: Slot,
+    pub(super) file: PathBuf,
+    pub(super) state: State,
+    /// What the manifest wants, as far as it could be read.
+    pub(super) desired: Desired,
+    /// Why that does not run.
+    pub(super) failure: Option<Failed>,
+    pub(super) serving: Option<Generation>,
+    pub(super) record: Record,
+    pub(super) paused: bool,
+    /// Number of the generation made last.
+    pub(super) number: u64,
+    /// A swap, and which generation it is to bring.
+    pub(super) under_way: Option<(Arc<Progress>, Digest)>,
+    /// Held by whoever changes this plugin: one at a time.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    pub(super) answers: Arc<Answers>,
+    /// What candidates said that never served.
+    pub(super) last_words: Vec<Line>,
+}
+
+/// A failure, and whose.
+#[derive(Clone, Debug)]
+pub(super) struct Failed {
+    /// `None` where it was not even known what was wanted.
+    pub(super) identity: Option<Identity>,
+    pub(super) stage: Stage,
+    pub(super) reason: String,
+    pub(super) at: SystemTime,
+}
+
+impl Entry {
+    pub(super) fn new(slot: Slot, file: PathBuf) -> Self {
+        Self {
+            slot,
+            file,
+            state: State::Loading,
+            desired: Desired::default(),
+            failure: None,
+            serving: None,
+            record: Record::default(),
+            paused: false,
+            number: 0,
+            under_way: None,
+            turn: Arc::default(),
+            answers: Arc::default(),
+            last_words: Vec::new(),
+        }
+    }
+
+    /// What runs, by what makes it other than others.
+    pub(super) fn running(&self) -> Option<Identity> {
+        self.serving.as_ref()?;
+        self.record.serving.as_ref().map(|release| release.identity)
+    }
+
+    /// The lanes of a generation that serves alone.
+    pub(super) fn lanes(&self) -> LaneSet {
+        if self.paused { LaneSet::These(std::collections::BTreeSet::new()) } else { LaneSet::All }
+    }
+
+    /// Whether batches are handed out.
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(serving) = &self.serving {
+            serving.set_lanes(self.lanes());
+            self.state = if paused { State::Paused } else { State::Serving };
+        }
+    }
+
+    /// Lines of what serves, and of the candidate before that did not come to it.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines = self.last_words.clone();
+        lines.extend(self.serving.iter().flat_map(|generation| generation.blueprint.log.recent()));
+        lines.sort_by_key(|line| line.at);
+        lines
+    }
+
+    pub(super) fn status(&self, name: &str) -> Status {
+        Status {
+            name: name.to_owned(),
+            file: self.file.clone(),
+            state: self.state,
+            paused: self.paused,
+            desired: self.desired.clone(),
+            failure: self.failure.as_ref().map(|failed| failed.reason.clone()),
+            failed: self.failure.as_ref().map(|failed| Failure {
+                stage: failed.stage,
+                reason: failed.reason.clone(),
+                at: failed.at,
+            }),
+            serving: self.serving.as_ref().map(serving),
+            kept: self
+                .record
+                .kept
+                .iter()
+                .map(|release| Kept {
+                    generation: release.number,
+                    digest: release.identity.artifact,
+                    since: release.since,
+                })
+                .collect(),
+            refused: self.record.refused.as_ref().map(|refusal| Refused {
+                digest: refusal.identity.artifact,
+                stage: refusal.stage,
+                reason: refusal.reason.clone(),
+                at: refusal.at,
+            }),
+            rollout: self.under_way.as_ref().map(|(progress, _)| progress.shown()),
+            queue: self.slot.snapshot(),
+        }
+    }
+}
+
+fn serving(generation: &Generation) -> Serving {
+    let inspection = &generation.blueprint.artifact.inspection;
+    Serving {
+        generation: generation.number,
+        digest: inspection.digest,
+        contract: inspection.contract.clone(),
+        since: generation.since,
+        instances: generation.instances,
+        vitals: generation.vitals.read(),
+        log_losses: generation.blueprint.log.losses(),
+    }
+}

@@ -1,0 +1,143 @@
+//! The stages of a swap up to a candidate that has started: fetch → digest → compile → contract → grants → start.
+
+use std::sync::Arc;
+
+use super::Inner;
+use crate::capability::Granted;
+use crate::capability::egress::{Egress, EgressMode, Options};
+use crate::capability::log::{Keep, LogSink};
+use crate::capability::state::Shelf;
+use crate::plugin::artifact::{self, Artifact};
+use crate::plugin::change::Stage;
+use crate::plugin::digest::Digest;
+use crate::plugin::foundry::{Compiled, Flaw};
+use crate::plugin::generation::Candidate;
+use crate::plugin::instance::{Blueprint, Instance, StartError};
+use crate::plugin::manifest::Manifest;
+use crate::plugin::rollout::Stop;
+use crate::plugin::rollout::progress::Progress;
+use crate::plugin::vitals::Vitals;
+
+impl From<Flaw> for Stop {
+    fn from(flaw: Flaw) -> Self {
+        Self::failed(flaw.stage, flaw.reason)
+    }
+}
+
+impl Inner {
+    /// A candidate that has started, and the digest of its artifact.
+    pub(super) async fn candidate(
+        &self,
+        manifest: &Manifest,
+        number: u64,
+        progress: &Progress,
+    ) -> Result<(Candidate, Digest), Stop> {
+        let (digest, bytes) = progress.stage(Stage::Fetch, self.fetched(manifest)).await?;
+        progress
+            .stage(Stage::Digest, async { Ok((expected(manifest.digest, digest)?, Some(digest.to_string()))) })
+            .await?;
+        progress.of(digest);
+        let compiled = progress.stage(Stage::Compile, self.compiled(digest, bytes, manifest)).await?;
+        progress.asking(compiled.inspection.asks());
+        let speaks = compiled.inspection.contract.as_ref().map(|version| format!("contract {version}"));
+        progress.stage(Stage::Contract, async { Ok(((), speaks)) }).await?;
+        let artifact = progress.stage(Stage::Grants, self.linked(compiled, manifest)).await?;
+        let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
+        let vitals = Arc::new(Vitals::default());
+        let first = progress.stage(Stage::Start, self.started(&blueprint, &vitals)).await;
+        let first = first.inspect_err(|_| self.keep_words(&manifest.name, &blueprint))?;
+        Ok((Candidate { number, blueprint, first, vitals }, digest))
+    }
+
+    /// From the store where it has what is wanted, else from the file, whose bytes come with it.
+    async fn fetched(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), Stop> {
+        if let Some(digest) = manifest.digest.filter(|digest| self.foundry.has(digest)) {
+            return Ok(((digest, None), Some("from the store".into())));
+        }
+        let path = manifest.artifact.clone().ok_or_else(|| {
+            let digest = manifest.digest.map_or_else(String::new, |digest| digest.to_string());
+            let name = &manifest.name;
+            Stop::failed(
+                Stage::Fetch,
+                format!(
+                    "`digest`: {digest} is not in the store, and no `artifact` says where to find it; hand it over \
+                     with `barnabas plugin swap {name} FILE`"
+                ),
+            )
+        })?;
+        let shown = path.display().to_string();
+        let read = self.blocking(move || artifact::read(&path).map(|bytes| (Digest::of(&bytes), bytes))).await;
+        let read = read.and_then(|read| read).map_err(|problem| format!("`artifact`: {problem}"));
+        let (digest, bytes) = read.map_err(|problem| Stop::failed(Stage::Fetch, problem))?;
+        Ok(((digest, Some(bytes)), Some(shown)))
+    }
+
+    async fn compiled(
+        &self,
+        digest: Digest,
+        bytes: Option<Vec<u8>>,
+        manifest: &Manifest,
+    ) -> Result<(Compiled, Option<String>), Stop> {
+        if let Some(bytes) = bytes {
+            let foundry = self.foundry.clone();
+            let kept = self.blocking(move || foundry.keep(&bytes)).await.and_then(|kept| kept);
+            kept.map_err(|problem| Stop::failed(Stage::Fetch, problem))?;
+        }
+        let compiled = self.foundry.compiled(digest).await.map_err(|flaw| about(manifest, flaw))?;
+        let how = if compiled.cached { "found compiled" } else { "compiled" };
+        Ok((compiled, Some(how.into())))
+    }
+
+    async fn linked(&self, compiled: Compiled, manifest: &Manifest) -> Result<(Artifact, Option<String>), Stop> {
+        let granted = Granted { http: !manifest.grants.is_empty(), state: manifest.state.is_some() };
+        let foundry = self.foundry.clone();
+        let linked = self.blocking(move || foundry.link(&compiled, granted)).await;
+        let linked = linked.map_err(|problem| Stop::failed(Stage::Grants, problem))?;
+        Ok((linked.map_err(|flaw| about(manifest, flaw))?, None))
+    }
+
+    fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
+        let (name, grants) = (manifest.name.clone(), manifest.grants.clone());
+        let answers = self.entry(&name, |entry| entry.answers.clone()).unwrap_or_default();
+        let options = Options { own: self.own.clone(), answers, ..Options::default() };
+        Blueprint {
+            artifact,
+            settings: manifest.settings.clone(),
+            limits: manifest.limits.clone(),
+            egress: Egress::with_options(name.clone(), grants, EgressMode::Send, self.events.clone(), options),
+            log: Arc::new(LogSink::new(name.clone(), number, Keep::AsHost)),
+            state: manifest.state.map_or_else(Shelf::none, |caps| Shelf::of(&self.store, &name, caps)),
+        }
+    }
+
+    async fn started(&self, blueprint: &Arc<Blueprint>, vitals: &Vitals) -> Result<(Instance, Option<String>), Stop> {
+        let blueprint = blueprint.clone();
+        let start = async move { Instance::start(&blueprint).await };
+        let started = self.guests.handle().spawn(start).await.map_err(|_| Stop::broke(Stage::Start))?;
+        let (instance, usage) = started.map_err(|error| {
+            let key = if matches!(error, StartError::Refused(_)) { "settings" } else { "artifact" };
+            Stop::failed(Stage::Start, format!("`{key}`: {error}"))
+        })?;
+        vitals.used(usage.cpu, 0);
+        Ok((instance, Some(format!("{} µs of CPU", usage.cpu.as_micros()))))
+    }
+}
+
+fn expected(wanted: Option<Digest>, found: Digest) -> Result<(), Stop> {
+    match wanted {
+        Some(wanted) if wanted != found => Err(Stop::failed(
+            Stage::Digest,
+            format!(
+                "`digest`: {wanted} is wanted, and the artifact is {found}; put the right one in place, or correct the \
+                 digest"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Says of which file, where it was one.
+fn about(manifest: &Manifest, Flaw { stage, reason }: Flaw) -> Stop {
+    let whose = manifest.artifact.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
+    Stop::failed(stage, format!("`artifact`{whose}: {reason}"))
+}

@@ -1,0 +1,281 @@
+//! A swap from its first stage to its last, and what is written down of it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::entry::Failed;
+use super::record::{Identity, KIND, Refusal, Release};
+use super::{Inner, State};
+use crate::audit::{self, Action};
+use crate::plugin::change::{Actor, Ending, Stage, Step, Verdict};
+use crate::plugin::digest::Digest;
+use crate::plugin::generation::{Candidate, Generation};
+use crate::plugin::instance::Blueprint;
+use crate::plugin::manifest::{Manifest, edit};
+use crate::plugin::rollout::progress::{Progress, Teller};
+use crate::plugin::rollout::{Care, Stop};
+use crate::plugin::status::Desired;
+
+/// What is to serve, and how it is let in.
+pub(super) struct Order {
+    pub(super) manifest: Manifest,
+    pub(super) care: Care,
+    /// The manifest's new text, where a command asks: written once the candidate has passed its self-test.
+    pub(super) commit: bool,
+    /// Of a generation that is brought back after a restart.
+    pub(super) number: Option<u64>,
+    /// For the audit log.
+    pub(super) action: Action,
+}
+
+/// What becomes the serving generation.
+enum Ready {
+    Candidate(Candidate),
+    /// It has some of the lanes already.
+    Canary(Generation),
+}
+
+impl Inner {
+    /// Does it, with the plugin's turn held by the caller. Told, audited and remembered.
+    pub(super) async fn swap(self: &Arc<Self>, who: &Actor, order: Order, teller: &Teller) -> Ending {
+        let name = order.manifest.name.clone();
+        let number = self.number(&order);
+        let progress = Arc::new(Progress::new(name.clone(), number, teller.clone()));
+        let before = self.entry(&name, |entry| {
+            entry.under_way = Some((progress.clone(), order.manifest.meaning));
+            entry.record.serving.clone()
+        });
+        let before = before.flatten();
+        self.phase(&name, number, "loading", order.manifest.file.display().to_string());
+        let result = self.roll_out(&order, number, &progress).await;
+        self.entry(&name, |entry| entry.under_way = None);
+        let grants = self.grants(before.as_ref(), &order.manifest, &progress);
+        let ending = match result {
+            Ok(old) => self.served(&order, number, old, &progress, grants).await,
+            Err(stop) => self.stopped(&order, number, stop, &progress, grants).await,
+        };
+        self.write_down(who, &order, before.as_ref(), &progress, &ending);
+        teller.tell(Step::Ended(ending.clone()));
+        ending
+    }
+
+    fn number(&self, order: &Order) -> u64 {
+        let next = |entry: &mut super::Entry| {
+            entry.number += 1;
+            entry.number
+        };
+        order.number.or_else(|| self.entry(&order.manifest.name, next)).unwrap_or(1)
+    }
+
+    /// Up to the moment at which the new generation serves. The old one is returned, and leases no more.
+    async fn roll_out(
+        self: &Arc<Self>,
+        order: &Order,
+        number: u64,
+        progress: &Arc<Progress>,
+    ) -> Result<Option<Generation>, Stop> {
+        let Order { manifest, care, .. } = order;
+        let (candidate, digest) = self.candidate(manifest, number, progress).await?;
+        let blueprint = candidate.blueprint.clone();
+        let ready = self.tried(order, candidate, care, progress).await;
+        let ready = ready.inspect_err(|_| self.keep_words(&manifest.name, &blueprint))?;
+        let published = async { Ok((self.publish(manifest, digest, number, ready)?, None)) };
+        progress.stage(Stage::Publish, published).await
+    }
+
+    /// Self-test, shadow and canary, as far as they are asked for.
+    async fn tried(
+        self: &Arc<Self>,
+        order: &Order,
+        candidate: Candidate,
+        care: &Care,
+        progress: &Arc<Progress>,
+    ) -> Result<Ready, Stop> {
+        let name = &order.manifest.name;
+        if care.self_test {
+            progress.stage(Stage::SelfTest, self.self_test(name, &candidate.blueprint, care)).await?;
+        }
+        if order.commit {
+            self.commit(&order.manifest).await?;
+        }
+        let Some((vitals, false)) = self.live(name) else { return Ok(Ready::Candidate(candidate)) };
+        if !care.shadow.is_zero() {
+            progress.stage(Stage::Shadow, self.shadow(name, &candidate.blueprint, care, progress)).await?;
+        }
+        if care.canary >= 1.0 {
+            return Ok(Ready::Candidate(candidate));
+        }
+        self.canary(&order.manifest, candidate, vitals, care, progress).await.map(Ready::Canary)
+    }
+
+    async fn commit(&self, manifest: &Manifest) -> Result<(), Stop> {
+        let (file, text) = (manifest.file.clone(), manifest.text.clone());
+        let written = self.blocking(move || edit::write(&file, &text)).await;
+        let written = written.and_then(|written| written.map_err(|error| error.to_string()));
+        let file = manifest.file.display();
+        written.map_err(|problem| Stop::failed(Stage::Publish, format!("{file} cannot be written: {problem}")))
+    }
+
+    /// From here on the new generation serves.
+    fn publish(
+        &self,
+        manifest: &Manifest,
+        artifact: Digest,
+        number: u64,
+        ready: Ready,
+    ) -> Result<Option<Generation>, Stop> {
+        let published = self.entry(&manifest.name, |entry| {
+            if self.is_ending() {
+                return Err(aborted("the host ends"));
+            }
+            entry.paused = manifest.paused;
+            entry.slot.reconfigure(manifest.slot_config());
+            let old = entry.serving.take();
+            old.iter().for_each(Generation::cease);
+            let lanes = entry.lanes();
+            entry.serving = Some(match ready {
+                Ready::Canary(generation) => {
+                    generation.set_lanes(lanes);
+                    generation
+                }
+                Ready::Candidate(candidate) => {
+                    candidate.serve(&entry.slot, lanes, manifest.instances, self.events.clone(), self.guests.handle())
+                }
+            });
+            entry.state = if entry.paused { State::Paused } else { State::Serving };
+            entry.failure = None;
+            entry.last_words.clear();
+            entry.slot.set_serving(true);
+            // What waited for the old generation's sake need not wait for the new one's.
+            entry.slot.retry_now();
+            entry.record.serve(Release::of(manifest, artifact, number));
+            entry.record.refused = None;
+            Ok(old)
+        });
+        published.unwrap_or_else(|| Err(aborted("the plugin was removed")))
+    }
+
+    /// It serves: remembers that, then lets the old one go.
+    async fn served(
+        self: &Arc<Self>,
+        order: &Order,
+        number: u64,
+        old: Option<Generation>,
+        progress: &Progress,
+        grants: Vec<String>,
+    ) -> Ending {
+        let name = &order.manifest.name;
+        self.phase(name, number, "serving", String::new());
+        if order.number.is_none() {
+            let digest = progress.shown().digest;
+            self.entry(name, |entry| entry.desired = Desired { digest, problem: None, runs: true });
+        }
+        let forgotten = self.remember(name).await.err();
+        if let Some(old) = old {
+            self.let_go(name, old, progress).await;
+        }
+        self.tidy().await;
+        let mut message = format!("generation {number} serves");
+        if let Some(problem) = forgotten {
+            message += &format!("; a restart would not know it: {problem}");
+        }
+        let (plugin, verdict) = (name.to_string(), Verdict::Done);
+        Ending { plugin, verdict, serving: Some(number), stage: None, message, grants }
+    }
+
+    /// Drains and retires. What it still holds at its deadline is delivered by the new one.
+    async fn let_go(&self, name: &Arc<str>, mut old: Generation, progress: &Progress) {
+        let (number, limits) = (old.number, old.blueprint.limits.clone());
+        let drain = async {
+            let in_time = old.drain(limits.deadline).await;
+            ((), (!in_time).then(|| "what it held at its deadline was given back".to_owned()))
+        };
+        progress.finish(Stage::Drain, drain).await;
+        let retire = async {
+            let in_time = old.retire(limits.stop).await;
+            ((), (!in_time).then(|| "it was ended at its deadline".to_owned()))
+        };
+        progress.finish(Stage::Retire, retire).await;
+        self.phase(name, number, "retired", String::new());
+    }
+
+    /// It does not serve, and what served before does.
+    async fn stopped(
+        &self,
+        order: &Order,
+        number: u64,
+        stop: Stop,
+        progress: &Progress,
+        grants: Vec<String>,
+    ) -> Ending {
+        let (name, Stop { stage, verdict, reason }) = (&order.manifest.name, stop);
+        let identity = progress.shown().digest.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
+        let message = format!("{}: {reason}", order.manifest.file.display());
+        let failed = Failed { identity, stage, reason: message.clone(), at: SystemTime::now() };
+        let refused = identity.filter(|_| verdict == Verdict::RolledBack);
+        let serving = self.entry(name, |entry| {
+            if let Some(identity) = refused {
+                entry.record.refused = Some(Refusal { identity, stage, reason: reason.clone(), at: failed.at });
+            }
+            entry.fail(failed);
+            entry.serving.as_ref().map(|generation| generation.number)
+        });
+        if refused.is_some()
+            && let Err(problem) = self.remember(name).await
+        {
+            tracing::error!("plugin `{name}`: a restart would not know that this candidate was refused: {problem}");
+        }
+        self.phase(name, number, if refused.is_some() { "rolled-back" } else { "failed" }, message.clone());
+        let serving = serving.flatten();
+        Ending { plugin: name.to_string(), verdict, serving, stage: Some(stage), message, grants }
+    }
+
+    /// Writes the slot's document, as it is now.
+    pub(super) async fn remember(&self, name: &Arc<str>) -> Result<(), String> {
+        let Some(record) = self.entry(name, |entry| entry.record.clone()) else { return Ok(()) };
+        let (store, name) = (self.store.clone(), name.clone());
+        let written = self.blocking(move || store.put_record(KIND, &name, &record)).await?;
+        written.map_err(|error| format!("{error:#}"))
+    }
+
+    /// The lines of a candidate that comes to nothing, for those who ask what it said.
+    pub(super) fn keep_words(&self, name: &str, blueprint: &Blueprint) {
+        let lines = blueprint.log.recent();
+        self.entry(name, |entry| entry.last_words = lines);
+    }
+
+    /// What the candidate is granted and asks for, other than what serves.
+    fn grants(&self, before: Option<&Release>, manifest: &Manifest, progress: &Progress) -> Vec<String> {
+        let old = before.and_then(|release| Manifest::parse(&manifest.file, &release.manifest).ok());
+        let mut old: Vec<String> = old.map(|old| old.granted).unwrap_or_default();
+        let mut new = manifest.granted.clone();
+        new.extend(progress.asks());
+        let asked = self.entry(&manifest.name, |entry| entry.serving.as_ref().map(|serving| serving.asks()));
+        old.extend(asked.flatten().unwrap_or_default());
+        let added = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
+        let removed = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
+        added.chain(removed).collect()
+    }
+
+    fn write_down(&self, who: &Actor, order: &Order, before: Option<&Release>, progress: &Progress, ending: &Ending) {
+        self.audit.append(audit::Entry {
+            at: SystemTime::now(),
+            who: who.to_string(),
+            action: order.action,
+            plugin: ending.plugin.clone(),
+            from: before
+                .map(|release| audit::Generation { generation: release.number, digest: release.identity.artifact }),
+            to: progress.shown().digest.map(|digest| audit::Generation { generation: progress.generation(), digest }),
+            grants: ending.grants.clone(),
+            outcome: Some(ending.verdict),
+            message: ending.message.clone(),
+        });
+    }
+}
+
+pub(super) fn aborted(reason: &str) -> Stop {
+    Stop { stage: Stage::Publish, verdict: Verdict::Aborted, reason: reason.to_owned() }
+}
+
+/// How long a plugin that is removed may take to deliver what it has.
+pub(super) const REMOVAL: Duration = Duration::from_secs(10);

@@ -1,0 +1,154 @@
+//! A candidate with a share of the lanes: raised in steps, each judged by what both generations did in it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::judge::{Finding, Score, compare};
+use super::{Care, Stop};
+use crate::dispatch::LaneSet;
+use crate::plugin::change::{Stage, Verdict};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two lines of news.
+const NEWS: Duration = Duration::from_secs(2);
+
+/// What the steps act on.
+pub(crate) trait Pair {
+    /// What the generation that serves did so far, and what the candidate did.
+    fn scores(&self) -> (Score, Score);
+    /// These lanes for the candidate, all others for the generation that serves.
+    fn share(&self, candidates: BTreeSet<usize>);
+    /// How it stands.
+    fn news(&self, text: String);
+}
+
+/// So many lanes of all, spread over them; at least one, and never all.
+pub(crate) fn lanes(share: f64, of: usize) -> BTreeSet<usize> {
+    let wanted = (of as f64 * share).ceil().max(1.0) as usize;
+    let wanted = wanted.min(of.saturating_sub(1)).max(1);
+    (0..wanted).map(|n| n * of / wanted).collect()
+}
+
+/// The candidate's lanes, and what is left.
+pub(crate) fn halves(candidates: BTreeSet<usize>) -> (LaneSet, LaneSet) {
+    (LaneSet::These(candidates.clone()), LaneSet::AllBut(candidates))
+}
+
+/// All steps. Leaves the lanes as the last one had them: whoever calls gives them to one or the other.
+pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Result<String, Stop> {
+    let mut steps = Vec::new();
+    for share in care.shares() {
+        let lanes = lanes(share, of);
+        let name = format!("{} of {of} lanes", lanes.len());
+        pair.share(lanes);
+        let (live, candidate) = step(pair, care, &name).await?;
+        steps.push(format!(
+            "{name}: {} of {} pushes failed, live {} of {}",
+            candidate.failed, candidate.pushes, live.failed, live.pushes
+        ));
+    }
+    Ok(steps.join("; "))
+}
+
+async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Score, Score), Stop> {
+    let (begun, before) = (Instant::now(), pair.scores());
+    let mut told = begun;
+    loop {
+        sleep(LOOK).await;
+        let now = pair.scores();
+        let (live, candidate) = (now.0.since(before.0), now.1.since(before.1));
+        let (verdict, reason) = match compare(live, candidate, care, begun.elapsed() >= care.step) {
+            Finding::Sound => return Ok((live, candidate)),
+            Finding::Wait => {
+                if told.elapsed() >= NEWS {
+                    told = Instant::now();
+                    let (done, failed) = (candidate.batches, candidate.failed);
+                    pair.news(format!("{name}: {done} of {} batches, {failed} pushes failed", care.batches));
+                }
+                continue;
+            }
+            Finding::Worse(reason) => (Verdict::RolledBack, reason),
+            Finding::Unclear(reason) => (Verdict::Inconclusive, reason),
+        };
+        return Err(Stop { stage: Stage::Canary, verdict, reason: format!("with {name}, {reason}") });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Scores grow with the time since the last step: both by ten batches a look, of which the candidate fails some.
+    struct Fake {
+        shares: Mutex<Vec<usize>>,
+        looks: Mutex<u64>,
+        candidate_fails: u64,
+        live_fails: u64,
+        batches: u64,
+    }
+
+    impl Fake {
+        fn new(candidate_fails: u64, live_fails: u64, batches: u64) -> Self {
+            Self { shares: Mutex::default(), looks: Mutex::default(), candidate_fails, live_fails, batches }
+        }
+
+        async fn run(&self) -> Result<String, Stop> {
+            run(self, 32, &Care { canary: 0.05, ..Care::default() }).await
+        }
+    }
+
+    impl Pair for Fake {
+        fn scores(&self) -> (Score, Score) {
+            let mut looks = self.looks.lock().unwrap();
+            let score = |fails: u64| Score {
+                batches: *looks * self.batches,
+                failed_batches: *looks * fails,
+                pushes: *looks * self.batches * 10,
+                failed: *looks * fails * 10,
+            };
+            let scores = (score(self.live_fails), score(self.candidate_fails));
+            *looks += 1;
+            scores
+        }
+        fn share(&self, candidates: BTreeSet<usize>) {
+            self.shares.lock().unwrap().push(candidates.len());
+        }
+        fn news(&self, _: String) {}
+    }
+
+    #[test]
+    fn lanes_are_at_least_one_and_never_all() {
+        let counts = [0.001, 0.05, 0.2, 0.8, 0.999].map(|share| lanes(share, 32).len());
+        assert_eq!(counts, [1, 2, 7, 26, 31]);
+        assert!(lanes(0.5, 32).iter().all(|lane| *lane < 32));
+        assert_eq!(lanes(0.5, 1).len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sound_candidate_is_raised_to_the_last_step() {
+        let fake = Fake::new(0, 0, 10);
+        assert!(fake.run().await.is_ok());
+        assert_eq!(*fake.shares.lock().unwrap(), [2, 7, 26]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_fails_is_stopped_in_the_first_step() {
+        let fake = Fake::new(3, 0, 10);
+        let stop = fake.run().await.unwrap_err();
+        assert_eq!((stop.stage, stop.verdict), (Stage::Canary, Verdict::RolledBack));
+        assert_eq!(*fake.shares.lock().unwrap(), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_is_down_or_traffic_that_is_missing_rolls_nothing_back() {
+        let down = Fake::new(10, 10, 10).run().await.unwrap_err();
+        assert_eq!(down.verdict, Verdict::Inconclusive);
+        let silent = Fake::new(0, 0, 0).run().await.unwrap_err();
+        assert_eq!(silent.verdict, Verdict::Inconclusive);
+    }
+}

@@ -1,0 +1,96 @@
+//! How carefully a candidate is let in: what the manifest's `[rollout]` and `[self-test]` say, and what the command asks
+//! for this once.
+
+use std::time::Duration;
+
+use crate::capability::egress::Reply;
+use crate::plugin::change::Plan;
+
+/// Meant by the manifest, or by its defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Care {
+    /// Whether it is tried on a few pushes first.
+    pub self_test: bool,
+    /// How long it is given copies of real batches; zero is not at all.
+    pub shadow: Duration,
+    /// Of the lanes, above 0 and up to 1, in the first step of a canary; 1 is all at once.
+    pub canary: f64,
+    /// The longest that one step of a canary may take.
+    pub step: Duration,
+    /// The fewest batches of either generation by which a step is judged.
+    pub batches: u64,
+    /// By how much more of its pushes the candidate may fail than the generation that serves, 0 to 1.
+    pub budget: f64,
+    /// What a captured request is answered with, where the live generation has no recorded answer.
+    pub reply: Reply,
+}
+
+impl Default for Care {
+    fn default() -> Self {
+        Self {
+            self_test: true,
+            shadow: Duration::ZERO,
+            canary: 1.0,
+            step: Duration::from_mins(2),
+            batches: 20,
+            budget: 0.05,
+            reply: Reply::default(),
+        }
+    }
+}
+
+impl Care {
+    /// As it is for this once.
+    pub fn with(&self, plan: Plan) -> Self {
+        Self {
+            self_test: plan.self_test.unwrap_or(self.self_test),
+            shadow: plan.shadow.map_or(self.shadow, |span| span.0),
+            canary: plan.canary.map_or(self.canary, |percent| percent / 100.0),
+            ..self.clone()
+        }
+    }
+
+    /// The shares of a canary's steps, each four times the one before; none where it has all lanes at once.
+    pub fn shares(&self) -> Vec<f64> {
+        std::iter::successors(Some(self.canary), |share| Some(share * 4.0)).take_while(|share| *share < 1.0).collect()
+    }
+}
+
+/// A share in percent, as a [`Plan`] has it; above 0 and up to 100.
+pub fn percent(share: f64) -> Result<f64, String> {
+    if share > 0.0 && share <= 100.0 {
+        return Ok(share);
+    }
+    Err(format!("a share of {share}% is not between 0 and 100"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Span;
+
+    #[test]
+    fn a_canary_is_raised_fourfold_and_never_to_all() {
+        let care = |canary| Care { canary, ..Care::default() };
+        assert_eq!(care(0.05).shares(), [0.05, 0.2, 0.8]);
+        assert_eq!(care(0.5).shares(), [0.5]);
+        assert_eq!(care(1.0).shares(), [0.0; 0]);
+    }
+
+    #[test]
+    fn a_plan_counts_for_this_once_and_only_where_it_says_something() {
+        let written = Care { shadow: Duration::from_secs(5), ..Care::default() };
+        assert_eq!(written.with(Plan::default()), written);
+        let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::ZERO)), canary: Some(5.0) };
+        let care = written.with(plan);
+        assert_eq!((care.self_test, care.shadow, care.canary), (false, Duration::ZERO, 0.05));
+    }
+
+    #[test]
+    fn shares_are_percents() {
+        assert_eq!(percent(100.0), Ok(100.0));
+        for bad in [0.0, -1.0, 100.1, f64::NAN] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A candidate's first pushes: recent ones, or samples, with nothing leaving the host and nothing kept.
+
+use std::sync::Arc;
+
+use crate::admission::Admitted;
+use crate::capability::egress::Captured;
+use crate::decode::{Decoded, Decoder, Payload};
+use crate::dispatch::{Outcome, Slot};
+use crate::plugin::instance::Blueprint;
+use crate::plugin::trial;
+use crate::push::sample::Sample;
+
+/// Most pushes that a candidate is tried on.
+const PUSHES: usize = 16;
+
+/// Recent pushes that the slot wants, else recorded ones; and in words which.
+pub(crate) fn pushes(slot: &Slot, recent: Vec<Arc<Payload>>) -> (Vec<Arc<Payload>>, &'static str) {
+    let recent: Vec<_> = recent.into_iter().filter(|payload| slot.wants(payload)).take(PUSHES).collect();
+    if !recent.is_empty() {
+        return (recent, "recent");
+    }
+    let samples = [Sample::Java, Sample::Librdkafka].into_iter().filter_map(|sample| {
+        match Decoder::default().decode(Admitted::declared(sample.push()).ok()?).ok()? {
+            Decoded::Payload(payload) => Some(Arc::new(payload)),
+            Decoded::Empty => None,
+        }
+    });
+    (samples.collect(), "recorded")
+}
+
+/// Starts an instance of its own, offers the pushes, stops it. On the guests' runtime.
+pub(crate) async fn run(
+    blueprint: Blueprint,
+    captured: Arc<Captured>,
+    (pushes, which): (Vec<Arc<Payload>>, &str),
+) -> Result<String, String> {
+    let count = pushes.len();
+    let report = trial::offer(blueprint, pushes).await;
+    let (requests, more) = captured.take();
+    let requests = requests.len() + more;
+    let excused = captured.failures() > 0;
+    let verdict = judge(report.outcome, excused)?;
+    if let Some(broken) = report.stop_failure {
+        return Err(format!("it broke when it was stopped: {broken}"));
+    }
+    Ok(format!("{verdict} {count} {which} pushes, {requests} requests captured, {} µs of CPU", report.export.cpu_us))
+}
+
+/// `excused`: a captured request was answered with a failure that a destination had given before.
+fn judge(outcome: Result<Outcome, String>, excused: bool) -> Result<&'static str, String> {
+    match outcome? {
+        Outcome::Taken => Ok("took"),
+        // Not wrong of it: the host halves a batch that is too large.
+        Outcome::TooLarge => Ok("finds too large, as one batch,"),
+        Outcome::Broke(fault, message) => Err(format!("it broke ({}): {message}", fault.name())),
+        Outcome::Partial { rejected, .. } if !rejected.is_empty() => {
+            let reason = rejected.into_iter().next().map(|(_, reason)| reason).unwrap_or_default();
+            Err(format!("it rejected a push that other receivers take: {reason}"))
+        }
+        _ if excused => Ok("was answered as its destination answered last, with a failure, for"),
+        Outcome::Unavailable { reason, .. } | Outcome::Other(reason) => {
+            Err(format!("it did not take the pushes although every request was answered well: {reason}"))
+        }
+        Outcome::Partial { .. } => Err("it asks for pushes again although every request was answered well".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Fault;
+
+    #[test]
+    fn what_a_candidate_may_answer() {
+        let unavailable = || Outcome::Unavailable { retry_after: None, reason: "503".into() };
+        assert!(judge(Ok(Outcome::Taken), false).is_ok());
+        assert!(judge(Ok(Outcome::TooLarge), false).is_ok());
+        assert!(judge(Ok(unavailable()), true).is_ok(), "the destination's doing");
+        assert!(judge(Ok(unavailable()), false).unwrap_err().contains("503"));
+        assert!(judge(Ok(Outcome::Broke(Fault::Trap, "unreachable".into())), true).unwrap_err().contains("(trap)"));
+        let partial = |rejected: Vec<(u32, String)>| Outcome::Partial { rejected, retry: vec![], retry_after: None };
+        assert!(judge(Ok(partial(vec![(0, "no".into())])), true).unwrap_err().contains("no"));
+        assert!(judge(Err("it refused to start".into()), true).is_err());
+    }
+}

@@ -1,0 +1,138 @@
+//! A candidate in the shadow of the generation that serves: it is given copies of real batches, nothing leaves the host,
+//! and what it does is compared with what the other did.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use super::judge::{Finding, Score, compare};
+use super::{Care, Stop};
+use crate::capability::batch::LentBatch;
+use crate::capability::egress::Sent;
+use crate::dispatch::Outcome;
+use crate::plugin::change::{Stage, Verdict};
+use crate::plugin::instance::{Blueprint, Instance};
+use crate::plugin::mirror::Copied;
+
+/// What one side did.
+#[derive(Debug, Default)]
+struct Side {
+    score: Score,
+    cpu: Duration,
+    requests: u64,
+    bytes: u64,
+    points: u64,
+    destinations: BTreeSet<String>,
+}
+
+/// Both sides, over the same batches.
+#[derive(Debug, Default)]
+struct Comparison {
+    live: Side,
+    candidate: Side,
+}
+
+/// Compares until the time is over or the candidate is found worse. On the guests' runtime.
+pub(crate) async fn run(
+    blueprint: Arc<Blueprint>,
+    mut copies: mpsc::Receiver<Copied>,
+    care: Care,
+    news: impl Fn(String) + Send,
+) -> Result<String, Stop> {
+    let until = Instant::now() + care.shadow;
+    let (mut comparison, mut instance) = (Comparison::default(), None);
+    let mut told = Instant::now();
+    while let Ok(Some(copied)) = timeout_at(until, copies.recv()).await {
+        instance = comparison.try_on(&blueprint, instance, copied).await?;
+        if let Some(stop) = comparison.stop(&care, false) {
+            return Err(stop);
+        }
+        if told.elapsed() > Duration::from_secs(5) {
+            told = Instant::now();
+            news(comparison.words());
+        }
+    }
+    match comparison.stop(&care, true) {
+        Some(stop) => Err(stop),
+        None => Ok(comparison.words()),
+    }
+}
+
+impl Comparison {
+    /// One batch through the candidate. The instance, unless it broke.
+    async fn try_on(
+        &mut self,
+        blueprint: &Blueprint,
+        instance: Option<Instance>,
+        copied: Copied,
+    ) -> Result<Option<Instance>, Stop> {
+        let Copied { deliveries, gone, settled, cpu, sent } = copied;
+        let instance = match instance {
+            Some(instance) => instance,
+            None => {
+                let started = Instance::start(blueprint).await;
+                started.map_err(|error| Stop::failed(Stage::Shadow, error.to_string()))?.0
+            }
+        };
+        let pushes = deliveries.len() as u64;
+        let answer = instance.export(LentBatch { deliveries, gone }).await;
+        self.live.add(pushes, (settled.dead_lettered + settled.returned) as u64, cpu, sent);
+        self.candidate.add(pushes, failed(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
+        Ok(answer.instance)
+    }
+
+    fn stop(&self, care: &Care, over: bool) -> Option<Stop> {
+        let (verdict, reason) = match compare(self.live.score, self.candidate.score, care, over) {
+            Finding::Wait | Finding::Sound => return None,
+            Finding::Worse(reason) => (Verdict::RolledBack, reason),
+            Finding::Unclear(reason) => (Verdict::Inconclusive, reason),
+        };
+        Some(Stop { stage: Stage::Shadow, verdict, reason: format!("{reason} ({})", self.words()) })
+    }
+
+    fn words(&self) -> String {
+        format!("live: {}; candidate: {}", self.live.words(), self.candidate.words())
+    }
+}
+
+impl Side {
+    fn add(&mut self, pushes: u64, failed: u64, cpu: Duration, sent: Vec<Sent>) {
+        self.score.batches += 1;
+        self.score.failed_batches += u64::from(failed > 0);
+        self.score.pushes += pushes;
+        self.score.failed += failed;
+        self.cpu += cpu;
+        for Sent { destination, bytes, points } in sent {
+            self.requests += 1;
+            self.bytes += bytes;
+            self.points += points.unwrap_or(0);
+            self.destinations.insert(destination);
+        }
+    }
+
+    fn words(&self) -> String {
+        let Score { batches, pushes, failed, .. } = self.score;
+        let to: Vec<_> = self.destinations.iter().take(4).map(String::as_str).collect();
+        let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
+        format!(
+            "{batches} batches, {failed} of {pushes} pushes failed, {} µs of CPU a batch, {} requests{to} with {} bytes \
+             and {} points",
+            self.cpu.as_micros() / u128::from(batches.max(1)),
+            self.requests,
+            self.bytes,
+            self.points
+        )
+    }
+}
+
+/// How many of the pushes would not have been delivered.
+fn failed(outcome: &Outcome, pushes: u64) -> u64 {
+    match outcome {
+        Outcome::Taken => 0,
+        Outcome::Partial { rejected, retry, .. } => ((rejected.len() + retry.len()) as u64).min(pushes),
+        _ => pushes,
+    }
+}

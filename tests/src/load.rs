@@ -1,0 +1,266 @@
+//! Many client instances that push recorded metrics at a steady rate, and a sink that checks order and counts.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use barnabas::admission::Admitted;
+use barnabas::decode::{Decoded, Decoder};
+use barnabas::push::{Codec, InstanceId, sample};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message as _;
+use tokio::task::JoinSet;
+
+use crate::raw::RawClient;
+use crate::{sink, vectors};
+
+/// The resource attribute that numbers a client's pushes, from 1.
+const SEQUENCE: &str = "load_sequence";
+
+/// How much.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Client instances, each with a connection of its own; half of them push as Java does, half as librdkafka.
+    pub clients: usize,
+    /// Pushes of all of them together.
+    pub per_second: usize,
+}
+
+/// Clients that push until they are told to stop.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    clients: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    acknowledged: AtomicU64,
+    refused: Mutex<BTreeMap<i16, u64>>,
+    /// When each was acknowledged, and how long that took.
+    waits: Mutex<Vec<(Instant, Duration)>>,
+}
+
+/// What the clients saw.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Answered with no error.
+    pub acknowledged: u64,
+    /// Answered with one, by code.
+    pub refused: BTreeMap<i16, u64>,
+}
+
+impl Load {
+    /// Connects every client, then begins.
+    pub async fn start(address: SocketAddr, rate: Rate) -> Self {
+        let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
+        let pace = Duration::from_secs_f64(rate.clients as f64 / rate.per_second as f64);
+        let shapes = [
+            ("apache-kafka-java", plain("java-4.0-producer-cumulative")),
+            ("librdkafka", plain("librdkafka-2.16-producer-cumulative")),
+        ];
+        let mut clients = JoinSet::new();
+        for number in 0..rate.clients {
+            let (software, shape) = shapes[number % shapes.len()].clone();
+            let mut client = RawClient::connect(address, &format!("load-{number}")).await;
+            client.api_versions(software).await;
+            // Spread over the pace, so that they do not push all at once.
+            let first = pace.mul_f64(number as f64 / rate.clients as f64);
+            clients.spawn(push(client, shape, (first, pace), stop.clone(), shared.clone()));
+        }
+        Self { stop, shared, clients }
+    }
+
+    /// Acknowledged until now.
+    pub fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// What was waited for answers since this was last asked: when it came, how long it took.
+    pub fn take_waits(&self) -> Vec<(Instant, Duration)> {
+        std::mem::take(&mut self.shared.waits.lock().unwrap())
+    }
+
+    /// Ends every client after the answer it waits for.
+    pub async fn stop(mut self) -> Pushed {
+        self.stop.store(true, Ordering::Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.unwrap();
+        }
+        let refused = self.shared.refused.lock().unwrap().clone();
+        Pushed { acknowledged: self.acknowledged(), refused }
+    }
+}
+
+async fn push(
+    mut client: RawClient,
+    shape: Arc<[u8]>,
+    (first, pace): (Duration, Duration),
+    stop: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+) {
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, pace);
+    // One that is late must not push twice at once: the host would have to throttle it.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sequence = 1;
+    while !stop.load(Ordering::Relaxed) {
+        ticks.tick().await;
+        let wire = zstd::bulk::compress(&[&shape[..], &numbered(sequence)].concat(), 1).unwrap();
+        let asked = Instant::now();
+        let code = client.push(&subscribed, Codec::Zstd, &wire, false).await.expect("no connection is closed");
+        if code == 0 {
+            shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+            shared.waits.lock().unwrap().push((Instant::now(), asked.elapsed()));
+            sequence += 1;
+        } else {
+            *shared.refused.lock().unwrap().entry(code).or_default() += 1;
+        }
+    }
+}
+
+/// A recorded push, decompressed.
+fn plain(name: &str) -> Arc<[u8]> {
+    let vector = vectors::one(name);
+    let push = barnabas::push::Push { codec: vector.codec.id(), ..sample::of_bytes(vector.wire.into()) };
+    match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
+        Decoded::Payload(payload) => payload.bytes()[..].into(),
+        Decoded::Empty => panic!("{name} holds no metrics"),
+    }
+}
+
+/// One more resource, which tells the push from all others: as a whole message, since messages concatenate.
+fn numbered(sequence: u64) -> Vec<u8> {
+    let value = Some(AnyValue { value: Some(Value::StringValue(sequence.to_string())) });
+    let attribute = KeyValue { key: SEQUENCE.into(), value, ..KeyValue::default() };
+    let gauge = Gauge { data_points: vec![NumberDataPoint::default()] };
+    let metric = Metric { name: "load.sequence".into(), data: Some(Data::Gauge(gauge)), ..Metric::default() };
+    let scope = ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() };
+    let resource = Some(Resource { attributes: vec![attribute], ..Resource::default() });
+    let resource = ResourceMetrics { resource, scope_metrics: vec![scope], ..ResourceMetrics::default() };
+    MetricsData { resource_metrics: vec![resource] }.encode_to_vec()
+}
+
+/// An OTLP/HTTP endpoint that keeps nothing but counts: a client's pushes must come in order, each at least once.
+pub struct Counter {
+    address: SocketAddr,
+    books: Arc<Books>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Books {
+    clients: Mutex<BTreeMap<String, Client>>,
+    /// What is answered instead of 200; 0 is none.
+    status: std::sync::atomic::AtomicU16,
+    requests: AtomicU64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Client {
+    last: u64,
+    repeated: u64,
+    missing: u64,
+}
+
+/// What arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrived {
+    /// Different clients.
+    pub clients: usize,
+    /// Different pushes.
+    pub pushes: u64,
+    /// Pushes that came again.
+    pub repeated: u64,
+    /// Pushes that came before one of the same client that is older: out of order, or that one never came.
+    pub missing: u64,
+}
+
+impl Counter {
+    /// Listens on a free loopback port.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let books = Arc::<Books>::default();
+        let router = axum::Router::new().fallback(count).with_state(books.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, books, task }
+    }
+
+    /// What receivers should post to.
+    pub fn url(&self) -> String {
+        format!("http://{}/v1/metrics", self.address)
+    }
+
+    /// From now on every request is answered like this; `None` is 200.
+    pub fn always(&self, status: Option<u16>) {
+        self.books.status.store(status.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Requests until now.
+    pub fn requests(&self) -> u64 {
+        self.books.requests.load(Ordering::Relaxed)
+    }
+
+    /// Until now.
+    pub fn arrived(&self) -> Arrived {
+        let clients = self.books.clients.lock().unwrap();
+        let start = Arrived { clients: clients.len(), ..Arrived::default() };
+        clients.values().fold(start, |sum, client| Arrived {
+            pushes: sum.pushes + client.last - client.missing,
+            repeated: sum.repeated + client.repeated,
+            missing: sum.missing + client.missing,
+            ..sum
+        })
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    books.requests.fetch_add(1, Ordering::Relaxed);
+    let status = books.status.load(Ordering::Relaxed);
+    if status != 0 {
+        return StatusCode::from_u16(status).unwrap();
+    }
+    let mut plain = body.to_vec();
+    if headers.contains_key("content-encoding") {
+        plain.clear();
+        flate2::read::MultiGzDecoder::new(&body[..]).read_to_end(&mut plain).unwrap();
+    }
+    let request = ExportMetricsServiceRequest::decode(&plain[..]).unwrap();
+    let mut clients = books.clients.lock().unwrap();
+    for labels in request.resource_metrics.iter().map(sink::labels) {
+        let (Some(sequence), Some(client)) = (labels.get(SEQUENCE), labels.get("client_instance_id")) else { continue };
+        let (sequence, client): (u64, _) = (sequence.parse().unwrap(), clients.entry(client.clone()).or_default());
+        if sequence <= client.last {
+            client.repeated += 1;
+        } else {
+            client.missing += sequence - client.last - 1;
+            client.last = sequence;
+        }
+    }
+    StatusCode::OK
+}
+
+/// The value below which so many percent are.
+pub fn percentile(waits: &mut [Duration], percent: f64) -> Duration {
+    waits.sort_unstable();
+    let at = ((waits.len() as f64 * percent / 100.0) as usize).min(waits.len().saturating_sub(1));
+    waits.get(at).copied().unwrap_or_default()
+}
