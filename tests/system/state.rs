@@ -15,7 +15,7 @@ use barnabas_tests::vectors;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const GRANTED: &str = "[grants]\nstate = \"1KiB\"\nstate-keys = 2\n";
-const ONE_BY_ONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n";
+const ONE_BY_ONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself-test = false\n";
 
 /// So many clients at once push so often.
 async fn push(host: &Running, clients: usize, times: usize) {

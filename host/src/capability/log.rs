@@ -43,6 +43,8 @@ pub enum Keep {
     AsHost,
     /// All: a trial shows everything.
     All,
+    /// Those that the host's log keeps, and not in that log: a self-test is nobody's traffic.
+    Apart,
 }
 
 /// Where the lines of all instances of a generation go.
@@ -93,7 +95,9 @@ impl LogSink {
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         let text = printable(text);
-        self.tell(level, &text);
+        if self.keep != Keep::Apart {
+            self.tell(level, &text);
+        }
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         ring.push(Line { at: SystemTime::now(), level: name(level), text });
     }

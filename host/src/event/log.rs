@@ -65,7 +65,7 @@ impl Log {
             Payload::PluginPhase { slot, generation, phase, reason } if reason.is_empty() => {
                 tracing::info!(plugin = %slot, generation, "{phase}");
             }
-            Payload::PluginPhase { slot, generation, phase: phase @ "failed", reason } => {
+            Payload::PluginPhase { slot, generation, phase: phase @ ("failed" | "rolled-back"), reason } => {
                 tracing::warn!(plugin = %slot, generation, "{phase}: {}", Line(reason));
             }
             Payload::PluginPhase { slot, generation, phase, reason } => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::plugin::change::Stage;
 use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
@@ -54,6 +55,8 @@ topics! {
     BatchEnd = "batch.end",
     /// A generation entered another phase of its life.
     PluginPhase = "plugin.phase",
+    /// A swap passed a stage.
+    PluginStage = "plugin.stage",
     /// An instance broke.
     PluginCrash = "plugin.crash",
     /// A receiver says it is set up wrongly.
@@ -169,6 +172,11 @@ pub enum Payload {
         phase: &'static str,
         reason: String,
     },
+    PluginStage {
+        slot: Arc<str>,
+        stage: Stage,
+        took: Duration,
+    },
     PluginCrash {
         slot: Arc<str>,
         generation: u64,
@@ -212,6 +220,7 @@ impl Payload {
             Self::BatchStart { .. } => Topic::BatchStart,
             Self::BatchEnd { .. } => Topic::BatchEnd,
             Self::PluginPhase { .. } => Topic::PluginPhase,
+            Self::PluginStage { .. } => Topic::PluginStage,
             Self::PluginCrash { .. } => Topic::PluginCrash,
             Self::PluginMisconfigured { .. } => Topic::PluginMisconfigured,
             Self::PluginRejectedPoints { .. } => Topic::PluginRejectedPoints,

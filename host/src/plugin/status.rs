@@ -9,6 +9,7 @@ use super::change::Stage;
 use super::digest::Digest;
 use super::rollout::Shown;
 use super::vitals::Reading;
+use crate::capability::state::Usage;
 use crate::dispatch::Snapshot;
 
 /// In which part of its life a plugin is.
@@ -52,6 +53,8 @@ pub struct Status {
     pub refused: Option<Refused>,
     /// A swap under way.
     pub rollout: Option<Shown>,
+    /// What its slot keeps for it, where that is granted.
+    pub state_usage: Option<Usage>,
     /// Its queue and ledger.
     pub queue: Snapshot,
 }

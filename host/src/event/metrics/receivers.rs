@@ -38,6 +38,12 @@ struct Entered {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AtStage {
+    plugin: Arc<str>,
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Broke {
     plugin: Arc<str>,
     cause: &'static str,
@@ -60,6 +66,7 @@ pub(super) struct Receivers {
     duration: Histograms<Of>,
     cpu: Histograms<Of>,
     phases: Family<Entered, Counter>,
+    stages: Histograms<AtStage>,
     crashes: Family<Broke, Counter>,
     rejected_points: Family<Of, Counter>,
     misconfigured: Misconfigured,
@@ -80,6 +87,7 @@ impl Receivers {
             duration: Family::new_with_constructor(seconds),
             cpu: Family::new_with_constructor(seconds),
             phases: Family::default(),
+            stages: Family::new_with_constructor(seconds),
             crashes: Family::default(),
             rejected_points: Family::default(),
             misconfigured: Misconfigured::default(),
@@ -109,6 +117,8 @@ impl Receivers {
 
     fn register_lives(&self, registry: &mut Registry) {
         registry.register("plugin_phases", "Phases that generations of a receiver entered", self.phases.clone());
+        let help = "How long the stages of swaps took that were passed";
+        registry.register_with_unit("plugin_stage", help, Unit::Seconds, self.stages.clone());
         registry.register("plugin_crashes", "Instances that broke", self.crashes.clone());
         let help = "Points that a sink discarded out of batches that it took";
         registry.register("plugin_rejected_points", help, self.rejected_points.clone());
@@ -129,6 +139,10 @@ impl Receivers {
                 self.starts.get_or_create(&Of::slot(slot)).inc();
             }
             Payload::BatchEnd { .. } => self.record_end(payload),
+            Payload::PluginStage { slot, stage, took } => {
+                let of = AtStage { plugin: slot.clone(), stage: stage.as_str() };
+                self.stages.get_or_create(&of).observe(took.as_secs_f64());
+            }
             Payload::PluginPhase { slot, generation, phase, .. } => {
                 // A generation that is only being loaded says nothing about the one that serves.
                 if *phase == "serving" {

@@ -125,6 +125,10 @@ impl Entry {
                 at: refusal.at,
             }),
             rollout: self.under_way.as_ref().map(|(progress, _)| progress.shown()),
+            state_usage: self.serving.as_ref().and_then(|serving| {
+                let shelf = &serving.blueprint.state;
+                shelf.is_granted().then(|| shelf.usage())
+            }),
             queue: self.slot.snapshot(),
         }
     }

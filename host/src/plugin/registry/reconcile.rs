@@ -21,6 +21,8 @@ use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
 
+/// After which a plugin that could not start, and of which nothing serves, may be tried again.
+const REST: Duration = Duration::from_secs(25);
 /// How long a manifest must have been away.
 const GONE: Duration = Duration::from_secs(1);
 
@@ -289,7 +291,10 @@ impl Entry {
             return Some((reason, Verdict::RolledBack));
         }
         let failed = self.failure.as_ref().filter(|failed| failed.identity == Some(wanted))?;
-        Some((failed.reason.clone(), Verdict::Failed))
+        // Where nothing serves there is nothing to disturb, and what kept it from starting may be over.
+        let again = self.serving.is_none() && matches!(failed.stage, Stage::Fetch | Stage::Start);
+        let rested = failed.at.elapsed().is_ok_and(|rested| rested >= REST);
+        (!(again && rested)).then(|| (failed.reason.clone(), Verdict::Failed))
     }
 
     /// What is wanted does not run; what serves does.

@@ -45,7 +45,7 @@ impl Inner {
         let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
         let vitals = Arc::new(Vitals::default());
         let first = progress.stage(Stage::Start, self.started(&blueprint, &vitals)).await;
-        let first = first.inspect_err(|_| self.keep_words(&manifest.name, &blueprint))?;
+        let first = first.inspect_err(|_| self.keep_words(&manifest.name, blueprint.log.recent()))?;
         Ok((Candidate { number, blueprint, first, vitals }, digest))
     }
 

@@ -7,10 +7,10 @@ use super::entry::Failed;
 use super::record::{Identity, KIND, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
+use crate::capability::log::Line;
 use crate::plugin::change::{Actor, Ending, Stage, Step, Verdict};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
-use crate::plugin::instance::Blueprint;
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::rollout::progress::{Progress, Teller};
 use crate::plugin::rollout::{Care, Stop};
@@ -40,9 +40,10 @@ impl Inner {
     pub(super) async fn swap(self: &Arc<Self>, who: &Actor, order: Order, teller: &Teller) -> Ending {
         let name = order.manifest.name.clone();
         let number = self.number(&order);
-        let progress = Arc::new(Progress::new(name.clone(), number, teller.clone()));
+        let progress = Arc::new(Progress::new(name.clone(), number, teller.clone(), self.events.clone()));
         let before = self.entry(&name, |entry| {
             entry.under_way = Some((progress.clone(), order.manifest.meaning));
+            entry.last_words.clear();
             entry.record.serving.clone()
         });
         let before = before.flatten();
@@ -78,7 +79,7 @@ impl Inner {
         let (candidate, digest) = self.candidate(manifest, number, progress).await?;
         let blueprint = candidate.blueprint.clone();
         let ready = self.tried(order, candidate, care, progress).await;
-        let ready = ready.inspect_err(|_| self.keep_words(&manifest.name, &blueprint))?;
+        let ready = ready.inspect_err(|_| self.keep_words(&manifest.name, blueprint.log.recent()))?;
         let published = async { Ok((self.publish(manifest, digest, number, ready)?, None)) };
         progress.stage(Stage::Publish, published).await
     }
@@ -239,9 +240,8 @@ impl Inner {
     }
 
     /// The lines of a candidate that comes to nothing, for those who ask what it said.
-    pub(super) fn keep_words(&self, name: &str, blueprint: &Blueprint) {
-        let lines = blueprint.log.recent();
-        self.entry(name, |entry| entry.last_words = lines);
+    pub(super) fn keep_words(&self, name: &str, lines: Vec<Line>) {
+        self.entry(name, |entry| entry.last_words.extend(lines));
     }
 
     /// What the candidate is granted and asks for, other than what serves.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::Inner;
 use crate::capability::egress::{Captured, Egress, EgressMode};
+use crate::capability::log::{Keep, LogSink};
 use crate::dispatch::LaneSet;
+use crate::event::Events;
 use crate::plugin::change::Stage;
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::instance::Blueprint;
@@ -29,11 +31,15 @@ impl Inner {
     ) -> Result<((), Option<String>), Stop> {
         let captured = Arc::new(self.captured(name, care));
         let blueprint = self.harmless(name, blueprint, captured.clone());
-        let slot = self.entry(name, |entry| entry.slot.clone()).ok_or_else(|| Stop::broke(Stage::SelfTest))?;
+        let (slot, words) = (self.entry(name, |entry| entry.slot.clone()), blueprint.log.clone());
+        let slot = slot.ok_or_else(|| Stop::broke(Stage::SelfTest))?;
         let pushes = self_test::pushes(&slot, self.dispatch.recent().newest());
         let test = self.guests.handle().spawn(self_test::run(blueprint, captured, pushes));
         let found = test.await.map_err(|_| Stop::broke(Stage::SelfTest))?;
-        found.map(|note| ((), Some(note))).map_err(|reason| Stop::failed(Stage::SelfTest, reason))
+        found.map(|note| ((), Some(note))).map_err(|reason| {
+            self.keep_words(name, words.recent());
+            Stop::failed(Stage::SelfTest, reason)
+        })
     }
 
     pub(super) async fn shadow(
@@ -92,7 +98,8 @@ impl Inner {
     fn harmless(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<Captured>) -> Blueprint {
         let (grants, mode) = (blueprint.egress.grants().clone(), EgressMode::Capture(captured));
         Blueprint {
-            egress: Egress::new(name.clone(), grants, mode, crate::event::Events::new()),
+            egress: Egress::new(name.clone(), grants, mode, Events::new()),
+            log: Arc::new(LogSink::new(name.clone(), 0, Keep::Apart)),
             state: blueprint.state.scratch(),
             ..blueprint.clone()
         }

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Stop;
+use crate::event::{Events, Payload, Topic};
 use crate::plugin::change::{Stage, Step, Verdict};
 use crate::plugin::digest::Digest;
 
@@ -66,11 +67,11 @@ pub struct Passed {
 }
 
 /// One swap. Shared by the task that does it and those who look.
-#[derive(Debug)]
 pub(crate) struct Progress {
     plugin: Arc<str>,
     generation: u64,
     teller: Teller,
+    events: Events,
     shown: Mutex<Shown>,
     abort: watch::Sender<Option<String>>,
     /// What the candidate's artifact asks for.
@@ -78,13 +79,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(plugin: Arc<str>, generation: u64, teller: Teller) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, generation: u64, teller: Teller, events: Events) -> Self {
         let since = SystemTime::now();
         let shown = Shown { generation, digest: None, stage: None, stages: Vec::new(), news: None, since };
         Self {
             plugin,
             generation,
             teller,
+            events,
             shown: Mutex::new(shown),
             abort: watch::Sender::new(None),
             asks: Mutex::default(),
@@ -160,6 +162,7 @@ impl Progress {
 
     fn passed(&self, stage: Stage, took: Duration, note: Option<String>) {
         self.look(|shown| shown.stages.push(Passed { stage, took, note: note.clone() }));
+        self.events.emit(Topic::PluginStage, || Payload::PluginStage { slot: self.plugin.clone(), stage, took });
         let (plugin, generation) = (self.plugin.to_string(), self.generation);
         self.teller.tell(Step::Passed { plugin, generation, stage, took, note });
     }
@@ -175,7 +178,7 @@ mod tests {
 
     fn progress() -> (Progress, mpsc::Receiver<Step>) {
         let (steps, told) = mpsc::channel(STEPS);
-        (Progress::new("sink".into(), 2, Teller::new(steps)), told)
+        (Progress::new("sink".into(), 2, Teller::new(steps), Events::new()), told)
     }
 
     #[tokio::test]
