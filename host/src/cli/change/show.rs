@@ -1,6 +1,7 @@
 //! Steps as lines for people.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use barnabas::plugin::change::Step;
 
@@ -11,9 +12,9 @@ pub(super) fn step(step: &Step, named: bool) -> String {
     let of = |plugin: &str| if named { format!("{:<16}", plain(plugin)) } else { String::new() };
     match step {
         Step::Passed { plugin, stage, took, note, .. } => {
-            let took = format!("{:.1} s", took.as_secs_f64());
+            let took = time(*took);
             let line = format!(
-                "{}{:<10}{took:>8}  {}",
+                "{}{:<10}{took:>9}  {}",
                 of(plugin),
                 stage.as_str(),
                 note.as_deref().map(plain).unwrap_or_default()
@@ -21,7 +22,7 @@ pub(super) fn step(step: &Step, named: bool) -> String {
             line.trim_end().to_owned() + "\n"
         }
         Step::News { plugin, stage, text } => {
-            format!("{}{:<10}{:>8}  {}\n", of(plugin), stage.as_str(), "…", plain(text))
+            format!("{}{:<10}{:>9}  {}\n", of(plugin), stage.as_str(), "…", plain(text))
         }
         Step::Ended(ending) => {
             let plugin =
@@ -33,4 +34,10 @@ pub(super) fn step(step: &Step, named: bool) -> String {
             words
         }
     }
+}
+
+/// Milliseconds where there is less than a second.
+fn time(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }
