@@ -28,13 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RESCAN: Duration = Duration::from_secs(30);
 
 impl Plugins {
-    /// Reconciles whenever files change, until `stop`.
+    /// Reconciles at once, for what changed since the start, and then whenever files change, until `stop`.
     pub async fn watch(&self, stop: impl Future<Output = ()>) {
         let (changed, mut changes) = mpsc::channel(1);
         let mut eyes = Eyes::new(changed);
         let mut stop = pin!(stop);
         loop {
             eyes.look_at(self.0.watched().await);
+            let caller = Caller { who: Actor::File, teller: Teller::default() };
+            // After the eyes are open: what changed before would never be told. And apart, since a swap that takes its
+            // time must not keep later changes from being seen.
+            self.0.reconcile_apart(caller);
             let news = async {
                 tokio::select! {
                     _ = changes.recv() => quiet(&mut changes).await,
@@ -45,9 +49,6 @@ impl Plugins {
                 () = &mut stop => return,
                 () = news => {}
             }
-            let caller = Caller { who: Actor::File, teller: Teller::default() };
-            // A swap that takes its time must not keep later changes from being seen.
-            self.0.reconcile_apart(caller);
         }
     }
 }
