@@ -27,6 +27,8 @@ impl Inner {
         let (inner, caller) = (self.clone(), Caller { who, teller });
         self.guests.handle().spawn(async move {
             inner.perform(caller, change).await;
+            // Whoever waits for the end of changes may want the store next.
+            drop(inner);
             drop(under_way);
         });
         Ok(())

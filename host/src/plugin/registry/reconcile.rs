@@ -83,6 +83,7 @@ impl Inner {
         self.guests.handle().spawn(async move {
             inner.settle(&caller, found, Plan::default(), Action::Swap).await;
             drop(under_way);
+            drop(inner);
         });
     }
 

@@ -72,6 +72,7 @@ impl Inner {
             if let Err(problem) = inner.reconcile(&caller).await {
                 tracing::warn!("plugins stay as they are: {problem}");
             }
+            drop(inner);
             drop(under_way);
         });
     }
