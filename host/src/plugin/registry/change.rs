@@ -186,6 +186,10 @@ impl Inner {
     }
 
     async fn set_paused(self: &Arc<Self>, caller: &Caller, name: Arc<str>, paused: bool) {
+        if paused {
+            // Somebody who pauses does not want to wait for the end of a canary.
+            self.supersede(&name, "the plugin was paused; `retry` tries it again");
+        }
         let _turn = self.turn(&name).await;
         let changed = match self.text(&name).await {
             Ok(text) => edit::paused(&text, paused),
