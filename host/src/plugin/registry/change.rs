@@ -237,6 +237,7 @@ impl Inner {
                 format!("{shown} cannot be removed: {problem}"),
             );
         }
+        let before = self.runs(&name);
         let mut message = self.vanish(&name).await;
         if forget_state {
             let (store, slot) = (self.store.clone(), name.clone());
@@ -246,7 +247,8 @@ impl Inner {
                 Err(problem) => message += &format!("; its state could not be forgotten: {problem}"),
             }
         }
-        self.noted(caller, &name, Action::Remove, Verdict::Done, message);
+        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message);
+        caller.end(&name, None, Verdict::Done, &message);
     }
 
     async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
@@ -290,9 +292,26 @@ impl Inner {
 
     /// Tells and audits what needed no swap.
     fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
+        self.written(&caller.who, name, action, self.runs(name), verdict, &message);
+        caller.end(name, self.serving(name), verdict, &message);
+    }
+
+    /// What serves, as the audit log names it.
+    pub(super) fn runs(&self, name: &str) -> Option<audit::Generation> {
         let digest = self.entry(name, |entry| entry.running().map(|running| running.artifact)).flatten();
-        let generation = self.serving(name);
-        let running = generation.zip(digest).map(|(generation, digest)| audit::Generation { generation, digest });
+        self.serving(name).zip(digest).map(|(generation, digest)| audit::Generation { generation, digest })
+    }
+
+    /// Into the audit log: what needed no swap. `before` served when it began.
+    pub(super) fn written(
+        &self,
+        who: &Actor,
+        name: &str,
+        action: Action,
+        before: Option<audit::Generation>,
+        verdict: Verdict,
+        message: &str,
+    ) {
         self.audit.append(audit::Entry {
             at: SystemTime::now(),
             who: caller.who.to_string(),

@@ -210,8 +210,10 @@ impl Inner {
             return None;
         }
         let message = self.vanish(&name).await;
+        let before = self.runs(&name);
         tracing::info!(plugin = &*name, who = %caller.who, "{message}");
         let (plugin, verdict) = (name.to_string(), Verdict::Done);
+        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message);
         Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 
