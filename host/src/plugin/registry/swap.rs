@@ -80,7 +80,7 @@ impl Inner {
         let blueprint = candidate.blueprint.clone();
         let ready = self.tried(order, candidate, care, progress).await;
         let ready = ready.inspect_err(|_| self.keep_words(&manifest.name, blueprint.log.recent()))?;
-        let published = async { Ok((self.publish(manifest, digest, number, ready)?, None)) };
+        let published = async { Ok((self.publish(order, digest, number, ready)?, None)) };
         progress.stage(Stage::Publish, published).await
     }
 
@@ -118,13 +118,8 @@ impl Inner {
     }
 
     /// From here on the new generation serves.
-    fn publish(
-        &self,
-        manifest: &Manifest,
-        artifact: Digest,
-        number: u64,
-        ready: Ready,
-    ) -> Result<Option<Generation>, Stop> {
+    fn publish(&self, order: &Order, artifact: Digest, number: u64, ready: Ready) -> Result<Option<Generation>, Stop> {
+        let manifest = &order.manifest;
         let published = self.entry(&manifest.name, |entry| {
             if self.is_ending() {
                 return Err(aborted("the host ends"));
@@ -150,7 +145,10 @@ impl Inner {
             // What waited for the old generation's sake need not wait for the new one's.
             entry.slot.retry_now();
             entry.record.serve(Release::of(manifest, artifact, number));
-            entry.record.refused = None;
+            if order.number.is_none() {
+                // One that is brought back after a restart says nothing of what was refused before.
+                entry.record.refused = None;
+            }
             Ok(old)
         });
         published.unwrap_or_else(|| Err(aborted("the plugin was removed")))
