@@ -221,8 +221,8 @@ impl Inner {
     fn end_changes(&self) {
         self.ending.store(true, Ordering::SeqCst);
         self.entries(|entries| {
-            entries.values().filter_map(|entry| entry.under_way.as_ref()).for_each(|(progress, _)| {
-                progress.abort("the host ends");
+            entries.values().filter_map(|entry| entry.under_way.as_ref()).for_each(|swap| {
+                swap.progress.abort("the host ends");
             });
         });
     }

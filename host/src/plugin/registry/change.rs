@@ -110,8 +110,7 @@ impl Inner {
         };
         self.open(&name, &manifest.file, manifest.slot_config());
         let _turn = self.turn(&name).await;
-        let order =
-            Order { care: manifest.care.with(plan), manifest, commit: true, number: None, action: Action::Load };
+        let order = Order { commit: true, ..Order::new(manifest, plan, Action::Load) };
         let ending = self.swap(&caller.who, order, &caller.teller).await;
         if ending.verdict != Verdict::Done && !self.file(&name).exists() {
             // It was never there.
@@ -170,9 +169,10 @@ impl Inner {
         let name = manifest.name.clone();
         self.supersede(&name, "another change was asked for");
         let _turn = self.turn(&name).await;
-        let order = Order { care: manifest.care.with(plan), manifest, commit: true, number: None, action };
         let running = self.entry(&name, |entry| entry.running()).flatten();
-        let wanted = self.identity(&order.manifest).await.ok();
+        let wanted = self.identity(&manifest).await.ok();
+        let artifact = wanted.map(|identity| identity.artifact);
+        let order = Order { commit: true, artifact, ..Order::new(manifest, plan, action) };
         if running.is_some() && running == wanted {
             let file = order.manifest.file.clone();
             let (text, written) = (order.manifest.text.clone(), order.manifest.file.display().to_string());
@@ -259,7 +259,7 @@ impl Inner {
 
     /// Ends the swap that is under way, if it can still be ended.
     pub(super) fn supersede(&self, name: &str, why: &str) {
-        self.entry(name, |entry| entry.under_way.iter().for_each(|(progress, _)| progress.abort(why)));
+        self.entry(name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.abort(why)));
     }
 
     /// Waits for whoever changes this plugin now.
@@ -314,16 +314,15 @@ impl Inner {
     ) {
         self.audit.append(audit::Entry {
             at: SystemTime::now(),
-            who: caller.who.to_string(),
+            who: who.to_string(),
             action,
             plugin: name.to_owned(),
-            from: running,
-            to: running,
+            from: before,
+            to: before.filter(|_| action != Action::Remove || verdict != Verdict::Done),
             grants: Vec::new(),
             outcome: Some(verdict),
-            message: message.clone(),
+            message: message.to_owned(),
         });
-        caller.end(name, generation, verdict, &message);
     }
 }
 

@@ -28,13 +28,31 @@ pub(super) struct Entry {
     pub(super) paused: bool,
     /// Number of the generation made last.
     pub(super) number: u64,
-    /// A swap, and which generation it is to bring.
-    pub(super) under_way: Option<(Arc<Progress>, Digest)>,
+    /// A swap.
+    pub(super) under_way: Option<UnderWay>,
     /// Held by whoever changes this plugin: one at a time.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) answers: Arc<Answers>,
     /// What candidates said that never served.
     pub(super) last_words: Vec<Line>,
+}
+
+/// A swap, and which generation it is to bring.
+pub(super) struct UnderWay {
+    pub(super) progress: Arc<Progress>,
+    pub(super) meaning: Digest,
+    /// Where it was known before the artifact was fetched.
+    pub(super) artifact: Option<Digest>,
+    /// Whether the manifest wants it. One that a command asks for is written when it has passed its self-test.
+    pub(super) written: bool,
+}
+
+impl UnderWay {
+    /// Whether it brings this.
+    pub(super) fn brings(&self, wanted: Identity) -> bool {
+        let artifact = self.artifact.or_else(|| self.progress.shown().digest);
+        self.meaning == wanted.meaning && artifact == Some(wanted.artifact)
+    }
 }
 
 /// A failure, and whose.
@@ -124,7 +142,7 @@ impl Entry {
                 reason: refusal.reason.clone(),
                 at: refusal.at,
             }),
-            rollout: self.under_way.as_ref().map(|(progress, _)| progress.shown()),
+            rollout: self.under_way.as_ref().map(|swap| swap.progress.shown()),
             state_usage: self.serving.as_ref().and_then(|serving| {
                 let shelf = &serving.blueprint.state;
                 shelf.is_granted().then(|| shelf.usage())

@@ -71,7 +71,8 @@ impl Inner {
         manifest.text = release.manifest.into();
         manifest.paused = found.manifest.as_ref().is_ok_and(|wanted| wanted.paused);
         let care = Care { self_test: false, ..Care::default() };
-        let order = Order { manifest, care, commit: false, number: Some(release.number), action: Action::Restore };
+        let order = Order::new(manifest, Plan::default(), Action::Restore);
+        let order = Order { care, number: Some(release.number), ..order };
         let _turn = self.turn(&found.name).await;
         let ending = self.swap(&Actor::Start, order, &Teller::default()).await;
         (ending.verdict == Verdict::Done).then_some(ending)
@@ -82,8 +83,8 @@ impl Inner {
         let inner = self.clone();
         self.guests.handle().spawn(async move {
             inner.settle(&caller, found, Plan::default(), Action::Swap).await;
-            drop(under_way);
             drop(inner);
+            drop(under_way);
         });
     }
 
@@ -157,7 +158,7 @@ impl Inner {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
-        let order = Order { care: manifest.care.with(plan), manifest, commit: false, number: None, action };
+        let order = Order { artifact: Some(identity.artifact), ..Order::new(manifest, plan, action) };
         self.swap(&caller.who, order, &caller.teller).await
     }
 
@@ -209,11 +210,11 @@ impl Inner {
         if file.exists() {
             return None;
         }
-        let message = self.vanish(&name).await;
         let before = self.runs(&name);
+        let message = self.vanish(&name).await;
         tracing::info!(plugin = &*name, who = %caller.who, "{message}");
-        let (plugin, verdict) = (name.to_string(), Verdict::Done);
         self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message);
+        let (plugin, verdict) = (name.to_string(), Verdict::Done);
         Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 
@@ -277,14 +278,19 @@ impl Inner {
 impl Entry {
     /// Why what is wanted is not begun: it serves, it is on its way, or it was tried.
     fn reason_to_stay(&mut self, wanted: Identity) -> Option<(String, Verdict)> {
+        let (on_its_way, other) = match &self.under_way {
+            Some(swap) => (swap.brings(wanted), swap.written && !swap.brings(wanted)),
+            None => (false, false),
+        };
         if self.running() == Some(wanted) {
+            if other {
+                // It would take the place of what is wanted.
+                return None;
+            }
             self.failure = None;
             return Some(("it is what serves already".into(), Verdict::Unchanged));
         }
-        if let Some((progress, meaning)) = &self.under_way
-            && *meaning == wanted.meaning
-            && progress.shown().digest == Some(wanted.artifact)
-        {
+        if on_its_way {
             return Some(("it is on its way".into(), Verdict::Unchanged));
         }
         if let Some(refusal) = self.record.refused.clone().filter(|refusal| refusal.identity == wanted) {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::entry::Failed;
+use super::entry::{Failed, UnderWay};
 use super::record::{Identity, KIND, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
 use crate::capability::log::Line;
-use crate::plugin::change::{Actor, Ending, Stage, Step, Verdict};
+use crate::plugin::change::{Actor, Ending, Plan, Stage, Step, Verdict};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::manifest::{Manifest, edit};
@@ -24,8 +24,18 @@ pub(super) struct Order {
     pub(super) commit: bool,
     /// Of a generation that is brought back after a restart.
     pub(super) number: Option<u64>,
+    /// Where it is known beforehand.
+    pub(super) artifact: Option<Digest>,
     /// For the audit log.
     pub(super) action: Action,
+}
+
+impl Order {
+    /// Of a manifest that stands in its file.
+    pub(super) fn new(manifest: Manifest, plan: Plan, action: Action) -> Self {
+        let care = manifest.care.with(plan);
+        Self { manifest, care, commit: false, number: None, artifact: None, action }
+    }
 }
 
 /// What becomes the serving generation.
@@ -42,7 +52,9 @@ impl Inner {
         let number = self.number(&order);
         let progress = Arc::new(Progress::new(name.clone(), number, teller.clone(), self.events.clone()));
         let before = self.entry(&name, |entry| {
-            entry.under_way = Some((progress.clone(), order.manifest.meaning));
+            let (progress, meaning) = (progress.clone(), order.manifest.meaning);
+            let swap = UnderWay { progress, meaning, artifact: order.artifact, written: !order.commit };
+            entry.under_way = Some(swap);
             entry.last_words.clear();
             entry.record.serving.clone()
         });
@@ -110,6 +122,7 @@ impl Inner {
     }
 
     async fn commit(&self, manifest: &Manifest) -> Result<(), Stop> {
+        self.entry(&manifest.name, |entry| entry.under_way.iter_mut().for_each(|swap| swap.written = true));
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
         let written = self.blocking(move || edit::write(&file, &text)).await;
         let written = written.and_then(|written| written.map_err(|error| error.to_string()));
