@@ -138,13 +138,13 @@ fn rollout(plugin: &Value) -> String {
 /// The one sentence that an operator should read first.
 fn trouble(plugin: &Value) -> Option<String> {
     let text = |place: &str| plugin.pointer(place)?.as_str();
-    if let Some(problem) = text("/running/desired/problem") {
-        let short = |place: &str| text(place).map_or("nothing", |digest| digest.get(..19).unwrap_or(digest)).to_owned();
-        let (desired, running) = (short("/running/desired/digest"), short("/running/serving/digest"));
-        return Some(format!("desired {desired}, running {running}, because {problem}"));
+    if let Some(why) = text("/running/desired/problem").or_else(|| text("/running/failure")) {
+        let short = |place: &str| text(place).map(|digest| digest.get(..19).unwrap_or(digest).to_owned());
+        let desired = short("/running/desired/digest").unwrap_or_else(|| "what cannot be told".into());
+        let running = short("/running/serving/digest").unwrap_or_else(|| "nothing".into());
+        return Some(format!("desired {desired}, running {running}, because {why}"));
     }
-    let places =
-        ["/wanted/problem", "/running/failure", "/running/serving/misconfigured", "/running/serving/last_error/text"];
+    let places = ["/wanted/problem", "/running/serving/misconfigured", "/running/serving/last_error/text"];
     places.iter().find_map(|place| text(place)).map(str::to_owned)
 }
 
@@ -167,6 +167,23 @@ mod tests {
         assert_eq!(
             trouble(&plugin).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
+        );
+    }
+
+    #[test]
+    fn a_candidate_that_was_rolled_back_is_told_as_desired() {
+        let running = json!({
+            "desired": { "digest": "sha256:bbbbbbbbbbbbbbbb" }, "failure": "its canary failed",
+            "serving": { "digest": "sha256:aaaaaaaaaaaaaaaa", "last_error": { "text": "503" } },
+        });
+        assert_eq!(
+            trouble(&json!({ "running": running })).unwrap(),
+            "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
+        );
+        let unreadable = json!({ "running": { "desired": { "problem": "no `artifact`" } } });
+        assert_eq!(
+            trouble(&unreadable).unwrap(),
+            "desired what cannot be told, running nothing, because no `artifact`"
         );
     }
 
