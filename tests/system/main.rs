@@ -10,6 +10,7 @@ mod bad_input;
 mod commands;
 mod compiling;
 mod forwarding;
+mod hot_swap;
 mod isolation;
 mod loading;
 mod operating;

@@ -1,0 +1,168 @@
+//! One generation in the place of another, under load: by file, by call and by command.
+
+mod by_command;
+mod by_file;
+mod by_hand;
+mod canary;
+mod refused;
+mod self_test;
+mod shadow;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use barnabas::audit::Entry;
+use barnabas::plugin::Status;
+use barnabas::plugin::change::{Actor, Change, Ending, Plan, Refused, Stage, Step, Wanted};
+use barnabas::plugin::digest::Digest;
+use barnabas_tests::eventually;
+use barnabas_tests::host::Running;
+use barnabas_tests::load::Rate;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const RATE: Rate = Rate { clients: 24, per_second: 120 };
+/// One step, judged by few batches.
+const CANARY: &str = "[rollout]\ncanary = \"25%\"\nstep = \"30s\"\nbatches = 10\n";
+/// One that nothing but an abort ends.
+const ENDLESS: &str = "[rollout]\ncanary = \"25%\"\nstep = \"1h\"\nbatches = 100000\n";
+
+/// A manifest of a guest; `rest` are its tables.
+fn manifest(guest: &str, rest: &str) -> String {
+    of_file(&barnabas_tests::guests::path(guest), rest)
+}
+
+fn of_file(artifact: &std::path::Path, rest: &str) -> String {
+    format!("artifact = {:?}\n[batch]\nlinger = \"10ms\"\n{rest}", artifact.display().to_string())
+}
+
+/// A manifest of `taker` that tells itself from others by a name.
+fn taker(name: &str, rest: &str) -> String {
+    manifest("taker", &format!("[settings]\nname = {name:?}\n{rest}"))
+}
+
+/// A manifest of `otlp-http`; `settings` are further ones.
+fn forwarding(url: &str, settings: &str, rest: &str) -> String {
+    let authority = url.trim_start_matches("http://").split('/').next().unwrap();
+    let labels = r#"["client_instance_id", "push_id"]"#;
+    let rest = format!(
+        "[settings]\nendpoint = {url:?}\nlabels = {labels}\n{settings}\n[grants]\nhttp = [{authority:?}]\n{rest}"
+    );
+    manifest("otlp-http", &rest)
+}
+
+/// The bytes of a guest, and a section that says nothing: it does the same under another digest.
+fn variant(guest: &str, words: &str) -> Vec<u8> {
+    let mut bytes = fs::read(barnabas_tests::guests::path(guest)).unwrap();
+    let name = u8::try_from(words.len()).unwrap();
+    bytes.extend([0, name + 1, name]);
+    bytes.extend(words.as_bytes());
+    bytes
+}
+
+/// Puts a file of the host's folder in its place by rename.
+fn put(host: &Running, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let fresh = host.folder().join(".fresh");
+    fs::write(&fresh, content).unwrap();
+    let path = host.folder().join(name);
+    fs::rename(&fresh, &path).unwrap();
+    path
+}
+
+/// Puts a manifest in its place.
+fn want(host: &Running, name: &str, text: &str) -> PathBuf {
+    put(host, &format!("plugins.d/{name}.toml"), text)
+}
+
+/// Waits until the host says so of a plugin.
+async fn until(host: &Running, name: &str, what: &str, so: impl Fn(&Status) -> bool) -> Status {
+    eventually(what, PATIENCE, || host.host.plugins.describe(name).filter(|status| so(status))).await
+}
+
+/// Waits until this generation serves, is what is wanted, and nothing is under way.
+async fn until_serves(host: &Running, name: &str, number: u64) -> Status {
+    until(host, name, &format!("generation {number} of {name}"), |status| {
+        generation(status) == Some(number) && status.desired.runs && status.rollout.is_none()
+    })
+    .await
+}
+
+fn generation(status: &Status) -> Option<u64> {
+    status.serving.as_ref().map(|serving| serving.generation)
+}
+
+fn digest(status: &Status) -> Option<Digest> {
+    status.serving.as_ref().map(|serving| serving.digest)
+}
+
+async fn change(host: &Running, change: Change) -> Ending {
+    host.host.plugins.changed(Actor::Embedder, change).await.unwrap()
+}
+
+fn refusal(host: &Running, change: Change) -> Refused {
+    host.host.plugins.change(Actor::Embedder, change).err().expect("it is refused")
+}
+
+/// Begins one that lasts, and waits until it is at this stage.
+async fn begin(host: &Running, name: &str, text: &str, stage: Stage) {
+    want(host, name, text);
+    until(host, name, &format!("the {stage}"), |status| {
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(stage))
+    })
+    .await;
+}
+
+/// A swap to a whole manifest.
+fn swap(name: &str, text: &str, plan: Plan) -> Change {
+    Change::Swap(name.into(), Wanted { manifest: Some(text.into()), ..Wanted::default() }, plan)
+}
+
+/// Its steps to the end.
+async fn steps(host: &Running, change: Change) -> (Vec<Step>, Ending) {
+    let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
+    let mut steps = Vec::new();
+    while let Some(step) = told.recv().await {
+        if let Step::Ended(ending) = step {
+            return (steps, ending);
+        }
+        steps.push(step);
+    }
+    panic!("it ends: {steps:?}");
+}
+
+/// What was said of a stage.
+fn note(steps: &[Step], wanted: Stage) -> String {
+    let found = steps.iter().find_map(|step| match step {
+        Step::Passed { stage, note, .. } if *stage == wanted => note.clone(),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no {wanted} in {steps:?}"))
+}
+
+fn audit(host: &Running, plugin: &str) -> Vec<Entry> {
+    let entries = host.host.plugins.audit().read(1_000).unwrap();
+    entries.into_iter().filter(|entry| entry.plugin == plugin).collect()
+}
+
+/// Actions and outcomes, oldest first.
+fn deeds(host: &Running, plugin: &str) -> Vec<String> {
+    let words = |entry: Entry| {
+        let outcome = entry.outcome.map(|verdict| format!("{verdict:?}")).unwrap_or_default();
+        format!("{} {outcome}", entry.action.as_str())
+    };
+    audit(host, plugin).into_iter().map(words).collect()
+}
+
+/// Waits until just that was done: what serves is seen before the old generation is gone and all is written down.
+async fn until_done(host: &Running, plugin: &str, wanted: &[&str]) {
+    eventually(&format!("{wanted:?}"), PATIENCE, || (deeds(host, plugin) == wanted).then_some(())).await;
+}
+
+/// Waits until everything that was accepted is delivered.
+async fn until_delivered(host: &Running, name: &str) {
+    eventually("all to be delivered", PATIENCE, || {
+        let ledger = host.ledger(name);
+        (ledger.accepted() > 0 && ledger.delivered() == ledger.accepted()).then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,148 @@
+//! What an operator asks for: the files follow, and the audit log tells of it.
+
+use std::fs;
+use std::time::Duration;
+
+use barnabas::audit::Entry;
+use barnabas::plugin::change::{Change, Plan, RefusedCode, Stage, Verdict, Wanted};
+use barnabas::push::InstanceId;
+use barnabas_tests::eventually;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::load::Load;
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::vectors;
+use serde_json::json;
+
+use super::{
+    PATIENCE, RATE, audit, change, digest, forwarding, generation, manifest, refusal, swap, taker, until_delivered,
+    until_done,
+};
+
+fn set(key: &str, value: serde_json::Value) -> Wanted {
+    Wanted { settings: json!({ key: value }).as_object().unwrap().clone(), ..Wanted::default() }
+}
+
+fn written(host: &Running) -> String {
+    fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_generation_can_serve_again() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let back = |number| Change::Rollback("sink".into(), number);
+    assert_eq!(refusal(&host, back(None)).code, RefusedCode::UnknownGeneration);
+    for name in ["b", "c"] {
+        let ending = change(&host, Change::Swap("sink".into(), set("name", name.into()), Plan::default())).await;
+        assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+    }
+    for (number, name, serves) in [(None, "b", 4), (Some(1), "a", 5), (None, "b", 6)] {
+        let ending = change(&host, back(number)).await;
+        assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(serves)), "{}", ending.message);
+        assert!(host.log_lines("sink").contains(&format!("{name} started")));
+        assert!(written(&host).contains(&format!("name = {name:?}")), "{}", written(&host));
+        assert!(written(&host).contains(&digest(&host.status("sink")).unwrap().to_string()), "{}", written(&host));
+    }
+    let none = refusal(&host, back(Some(99)));
+    assert!(none.code == RefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
+    // What the directory wants is what serves: nothing is undone.
+    assert_eq!(change(&host, Change::Reconcile).await.verdict, Verdict::Done);
+    let host = host.stop_and_keep().await.start().await;
+    assert_eq!(generation(&host.status("sink")), Some(6));
+    assert_eq!(
+        change(&host, back(Some(5))).await.serving,
+        Some(7),
+        "kept over a restart, and its number is not given twice"
+    );
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, Verdict::Done);
+    assert!(
+        written(&host).starts_with("paused = true") || written(&host).contains("\npaused = true"),
+        "{}",
+        written(&host)
+    );
+    let load = Load::start(host.kafka(), RATE).await;
+    eventually("pushes that wait", PATIENCE, || (host.ledger("sink").held() > 50).then_some(())).await;
+    let host = {
+        let pushed = load.stop().await;
+        assert_eq!((host.ledger("sink").delivered(), host.ledger("sink").held()), (0, pushed.acknowledged));
+        host
+    };
+    // Another generation changes nothing of that.
+    let ending = change(&host, Change::Swap("sink".into(), set("name", "b".into()), Plan::default())).await;
+    assert_eq!((ending.verdict, host.ledger("sink").delivered()), (Verdict::Done, 0), "{}", ending.message);
+    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, Verdict::Done);
+    until_delivered(&host, "sink").await;
+    assert!(!written(&host).contains("paused"));
+    until_done(&host, "sink", &["load Done", "pause Done", "swap Done", "resume Done"]).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grants_that_differ_are_told_and_what_is_not_granted_is_refused() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let url = "http://collector.example:4318/v1/metrics";
+    let bare = forwarding(url, "", "").split("[grants]").next().unwrap().to_owned();
+    let ending = change(&host, swap("sink", &bare, Plan::default())).await;
+    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(Stage::Grants)));
+    assert!(ending.message.contains("wasi:http"), "{}", ending.message);
+    assert_eq!(written(&host), taker("a", ""));
+    let granted =
+        Wanted { manifest: Some(bare), grant_http: vec!["collector.example:4318".into()], ..Wanted::default() };
+    let ending = change(&host, Change::Swap("sink".into(), granted, Plan::default())).await;
+    assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+    assert!(ending.grants.contains(&"+ http collector.example:4318".into()), "{:?}", ending.grants);
+    assert_eq!(audit(&host, "sink").pop().unwrap().grants, ending.grants);
+    let ending = change(&host, Change::Rollback("sink".into(), None)).await;
+    assert!(ending.grants.contains(&"- http collector.example:4318".into()), "{:?}", ending.grants);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn state_is_the_slots_and_outlives_its_generations() {
+    let text = |rest: &str| manifest("remembers", &format!("[grants]\nstate = \"1KiB\"\n{rest}"));
+    let host = Setup::new().manifest("sink", &text("")).start().await;
+    let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
+    let mut client = RawClient::connect(host.kafka(), "one").await;
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    let other = text("[settings]\nvalue_bytes = 9\n");
+    let changes = [None, Some(swap("sink", &other, Plan::default())), Some(Change::Rollback("sink".into(), None))];
+    for (wanted, count) in changes.into_iter().zip(1..) {
+        if let Some(wanted) = wanted {
+            let ending = change(&host, wanted).await;
+            assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+        }
+        // The host asked for no more than ten a second.
+        tokio::time::sleep(Duration::from_millis(110)).await;
+        assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+        let words = format!("counted {count}");
+        eventually(&words, PATIENCE, || host.log_lines("sink").contains(&words).then_some(())).await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_written_down_with_who_and_what() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let first = digest(&host.status("sink")).unwrap();
+    change(&host, Change::Swap("sink".into(), set("nome", 1.into()), Plan::default())).await;
+    change(&host, Change::Remove("sink".into(), true)).await;
+    assert!(host.host.plugins.describe("sink").is_none() && !host.folder().join("plugins.d/sink.toml").exists());
+    let load =
+        Change::Load("sink".into(), Wanted { manifest: Some(taker("b", "")), ..Wanted::default() }, Plan::default());
+    assert_eq!(change(&host, load.clone()).await.verdict, Verdict::Done);
+    assert_eq!(refusal(&host, load).code, RefusedCode::PluginExists);
+    let [start, failed, removed, loaded] = <[Entry; 4]>::try_from(audit(&host, "sink")).unwrap();
+    assert_eq!((&*start.who, start.from, start.to.unwrap().digest), ("start", None, first));
+    assert_eq!((&*failed.who, failed.outcome), ("embedder", Some(Verdict::Failed)));
+    assert_eq!((failed.from.unwrap().generation, failed.to.unwrap().generation), (1, 2));
+    assert!(failed.message.contains("nome"), "{}", failed.message);
+    assert_eq!((removed.from.unwrap().digest, removed.to), (first, None));
+    assert!(removed.message.contains("its state is forgotten"), "{}", removed.message);
+    assert_eq!((loaded.from, loaded.to.unwrap().digest), (None, first));
+    host.stop().await;
+}

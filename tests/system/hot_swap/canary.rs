@@ -1,0 +1,152 @@
+//! A candidate with a share of the lanes: promoted, found worse, or neither.
+
+use barnabas::plugin::change::{Actor, Change, Plan, Stage, Step, Verdict};
+use barnabas_tests::eventually;
+use barnabas_tests::host::Setup;
+use barnabas_tests::load::{Counter, Load};
+
+use super::{
+    CANARY, ENDLESS, PATIENCE, RATE, begin, change, deeds, forwarding, generation, note, steps, swap, taker, until,
+    until_done, until_serves, want,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sound_candidate_is_promoted_and_no_push_is_lost() {
+    let sink = Counter::start().await;
+    let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
+    let load = Load::start(host.kafka(), RATE).await;
+    let text = forwarding(&sink.url(), "compression = \"none\"", CANARY);
+    let (steps, ending) = steps(&host, swap("sink", &text, Plan::default())).await;
+    assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(2)), "{}", ending.message);
+    let words = note(&steps, Stage::Canary);
+    assert!(words.starts_with("8 of 32 lanes: 0 of ") && words.contains(" pushes failed, live 0 of "), "{words}");
+    let pushed = load.stop().await;
+    let arrived = eventually("all pushes", PATIENCE, || {
+        Some(sink.arrived()).filter(|arrived| arrived.pushes == pushed.acknowledged)
+    })
+    .await;
+    assert_eq!((arrived.missing, arrived.repeated), (0, 0), "each once, and in order");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
+    let sink = Counter::start().await;
+    sink.always(Some(503));
+    let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
+    let load = Load::start(host.kafka(), RATE).await;
+    eventually("a refusal", PATIENCE, || (sink.requests() > 0).then_some(())).await;
+    let short = CANARY.replace("30s", "2s");
+    let text = forwarding(&sink.url(), "compression = \"none\"", &short);
+    let ending = change(&host, swap("sink", &text, Plan::default())).await;
+    assert_eq!((ending.verdict, ending.stage), (Verdict::Inconclusive, Some(Stage::Canary)), "{}", ending.message);
+    let status = host.status("sink");
+    assert!(status.refused.is_none() && !status.desired.runs && generation(&status) == Some(1), "{status:?}");
+
+    let mut again = host.host.plugins.change(Actor::Embedder, Change::Retry("sink".into(), Plan::default())).unwrap();
+    until(&host, "sink", "the canary", |status| {
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
+    })
+    .await;
+    sink.always(None);
+    let mut verdict = None;
+    while let Some(step) = again.recv().await {
+        if let Step::Ended(ending) = step {
+            verdict = Some(ending.verdict);
+        }
+    }
+    assert_ne!(verdict, Some(Verdict::RolledBack), "it was never the candidate");
+    load.stop().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_can_be_aborted() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let wanted = taker("b", ENDLESS);
+    begin(&host, "sink", &wanted, Stage::Canary).await;
+    assert_eq!(change(&host, Change::Abort("sink".into())).await.verdict, Verdict::Done);
+    let status = host.status("sink");
+    assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
+    assert!(status.failure.unwrap().contains("aborted by embedder"));
+    assert!(status.refused.is_none(), "nothing is known against it");
+    change(&host, Change::Reconcile).await;
+    assert_eq!(generation(&host.status("sink")), Some(1), "somebody did not want it");
+    assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
+    let mut deeds = deeds(&host, "sink");
+    deeds.sort();
+    assert_eq!(deeds, ["abort Done", "load Done", "swap Aborted"]);
+    let load = Load::start(host.kafka(), RATE).await;
+    eventually("pushes", PATIENCE, || (load.acknowledged() > 100).then_some(())).await;
+    load.stop().await;
+    super::until_delivered(&host, "sink").await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_mind_ends_the_canary_before_it() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    want(&host, "sink", &taker("c", ""));
+    until_serves(&host, "sink", 3).await;
+    assert!(host.log_lines("sink").contains(&"c started".into()));
+    until_done(&host, "sink", &["load Done", "swap Aborted", "swap Done"]).await;
+    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    // And back to what serves.
+    want(&host, "sink", &taker("c", ""));
+    let status = until_serves(&host, "sink", 3).await;
+    assert_eq!(status.failure, None);
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, Verdict::Done);
+    let status = host.status("sink");
+    assert_eq!((generation(&status), status.paused, status.rollout.is_none()), (Some(1), true, true));
+    assert!(status.failure.unwrap().contains("the plugin was paused; `retry` tries it again"));
+    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, Verdict::Done);
+    let at_once = Plan { canary: Some(100.0), ..Plan::default() };
+    assert_eq!(change(&host, Change::Retry("sink".into(), at_once)).await.verdict, Verdict::Done);
+    assert!(host.log_lines("sink").contains(&"b started".into()));
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_are_swapped_beside_each_other() {
+    let host = Setup::new().manifest("one", &taker("a", "")).manifest("two", &taker("a", "")).start().await;
+    begin(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
+    want(&host, "two", &taker("b", ""));
+    until_serves(&host, "two", 2).await;
+    assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, Verdict::Done);
+    assert!(host.status("one").rollout.is_some(), "it goes on");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_the_host_ends_a_canary() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let change = swap("sink", &taker("b", ENDLESS), Plan::default());
+    let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
+    until(&host, "sink", "the canary", |status| {
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
+    })
+    .await;
+    let setup = host.stop_and_keep().await;
+    let mut ending = None;
+    while let Some(step) = told.recv().await {
+        if let Step::Ended(end) = step {
+            ending = Some(end);
+        }
+    }
+    let ending = ending.expect("it is told");
+    assert_eq!(ending.verdict, Verdict::Aborted);
+    assert!(ending.message.ends_with("the host ends"), "{}", ending.message);
+    // The manifest still wants it.
+    let host = setup.start().await;
+    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    assert_eq!(generation(&host.status("sink")), Some(1));
+    host.stop().await;
+}

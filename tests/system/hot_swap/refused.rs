@@ -1,0 +1,83 @@
+//! A candidate that fails its canary is rolled back by the host, and remembered.
+
+use std::fs;
+use std::time::Duration;
+
+use barnabas::plugin::change::{Change, Plan, Stage, Verdict};
+use barnabas::plugin::digest::Digest;
+use barnabas_tests::command::stdout;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::load::Load;
+
+use super::{
+    CANARY, RATE, change, deeds, digest, generation, manifest, of_file, put, until, until_serves, variant, want,
+};
+
+/// Fails this share of its batches.
+fn percent(percent: u32, rest: &str) -> String {
+    format!("[settings]\npercent = {percent}\n{rest}")
+}
+
+fn listed(host: &Running) -> String {
+    let socket = host.addresses.admin_socket.clone().unwrap();
+    tokio::task::block_in_place(|| stdout(&["plugin", "list", "--admin", socket.to_str().unwrap()]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so() {
+    let host = Setup::new().manifest("sink", &manifest("falters", &percent(0, ""))).start().await;
+    let a = digest(&host.status("sink")).unwrap();
+    let (file, b) = (put(&host, "b.wasm", variant("falters", "b")), Digest::of(&variant("falters", "b")));
+    let load = Load::start(host.kafka(), RATE).await;
+    let text = of_file(&file, &percent(30, CANARY));
+    let written = want(&host, "sink", &text);
+    let status = until(&host, "sink", "the rollback", |status| status.refused.is_some()).await;
+    assert_eq!((digest(&status), generation(&status)), (Some(a), Some(1)));
+    assert_eq!((status.desired.digest, status.desired.runs), (Some(b), false));
+    let refused = status.refused.unwrap();
+    assert_eq!((refused.digest, refused.stage), (b, Stage::Canary));
+    assert!(refused.reason.contains("the generation that serves 0 of "), "{}", refused.reason);
+    assert_eq!(fs::read_to_string(&written).unwrap(), text, "the manifest is the operator's");
+    load.stop().await;
+
+    let host = host.stop_and_keep().await.start().await;
+    let status = until(&host, "sink", "what is known of it", |status| status.failure.is_some()).await;
+    let failure = status.failure.unwrap();
+    assert!(failure.contains("it was refused at canary: "), "{failure}");
+    let ending = change(&host, Change::Reconcile).await;
+    assert_eq!((ending.verdict, digest(&host.status("sink"))), (Verdict::Failed, Some(a)));
+    let said = listed(&host);
+    let short = |digest: Digest| digest.to_string()[..19].to_owned();
+    let words = format!("desired {}, running {}, because ", short(b), short(a));
+    assert!(said.contains(&words) && said.contains("`retry` tries it again"), "{said}");
+    assert_eq!(deeds(&host, "sink"), ["load Done", "swap RolledBack", "restore Done"], "it was not tried again");
+
+    let load = Load::start(host.kafka(), RATE).await;
+    let ending = change(&host, Change::Retry("sink".into(), Plan::default())).await;
+    assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Canary)), "{}", ending.message);
+    want(&host, "sink", &of_file(&file, &percent(0, CANARY)));
+    let status = until(&host, "sink", "the edited one", |status| digest(status) == Some(b)).await;
+    assert!(status.refused.is_none() && status.failure.is_none(), "{status:?}");
+    load.stop().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_traps_is_rolled_back_and_what_it_had_is_delivered() {
+    let host = Setup::new().manifest("sink", &manifest("falters", &percent(0, ""))).start().await;
+    let load = Load::start(host.kafka(), RATE).await;
+    let text = manifest("falters", &format!("[settings]\npercent = 30\ntrap = true\n{CANARY}"));
+    let ending = change(&host, super::swap("sink", &text, Plan::default())).await;
+    assert_eq!((ending.verdict, ending.serving), (Verdict::RolledBack, Some(1)), "{}", ending.message);
+    load.stop().await;
+    let ledger = barnabas_tests::eventually("an empty queue", Duration::from_secs(60), || {
+        Some(host.ledger("sink")).filter(|ledger| ledger.held() == 0)
+    })
+    .await;
+    assert_eq!(ledger.delivered() + ledger.dead_total(), ledger.accepted(), "{ledger}");
+    // The manifest wants it still, and a rollback by hand to what serves makes both the same.
+    let back = change(&host, super::swap("sink", &manifest("falters", &percent(0, "")), Plan::default())).await;
+    assert_eq!(back.verdict, Verdict::Unchanged);
+    until_serves(&host, "sink", 1).await;
+    host.stop().await;
+}

@@ -1,0 +1,82 @@
+//! What a candidate is tried on before it serves, and how its requests are answered.
+
+use barnabas::plugin::change::{Plan, Stage, Verdict};
+use barnabas::push::InstanceId;
+use barnabas_tests::eventually;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::sink::Sink;
+use barnabas_tests::vectors;
+
+use super::{PATIENCE, change, generation, manifest, note, steps, swap, taker};
+
+async fn push_once(host: &Running) {
+    let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
+    let mut client = RawClient::connect(host.kafka(), "one").await;
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_given_recent_pushes_where_they_are_kept_and_recorded_ones_else() {
+    let setup = Setup::new().manifest("sink", &taker("a", ""));
+    let host = setup.with(|written| written.recent_pushes.keep = 8).start().await;
+    let (told, _) = steps(&host, swap("sink", &taker("b", ""), Plan::default())).await;
+    assert!(note(&told, Stage::SelfTest).starts_with("took 2 recorded pushes, 0 requests captured"));
+    push_once(&host).await;
+    let (told, _) = steps(&host, swap("sink", &taker("c", ""), Plan::default())).await;
+    assert!(note(&told, Stage::SelfTest).starts_with("took 1 recent pushes, 0 requests captured"));
+    host.stop().await;
+}
+
+fn fetches(url: &str, rest: &str) -> String {
+    let authority = url.trim_start_matches("http://").split('/').next().unwrap();
+    manifest(
+        "fetches",
+        &format!("[settings]\nurl = {url:?}\nmethod = \"POST\"\n[grants]\nhttp = [{authority:?}]\n{rest}"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifest_says() {
+    let sink = Sink::start().await;
+    sink.answer(202, vec![("x-kept", "yes".into())], b"noted".to_vec());
+    let host = Setup::new().manifest("sink", &fetches(&sink.url(), "")).start().await;
+    push_once(&host).await;
+    let heard = |words: &'static str| {
+        let host = &host;
+        async move {
+            let line = || host.log_lines("sink").iter().any(|line| line == words).then_some(());
+            eventually(words, PATIENCE, line).await;
+        }
+    };
+    heard("status 202, 5 bytes: noted").await;
+    let (told, ending) =
+        steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), Plan::default())).await;
+    assert_eq!(ending.serving, Some(2), "{}", ending.message);
+    assert!(note(&told, Stage::SelfTest).contains("1 requests captured"));
+    heard("status 202, 5 bytes: noted").await;
+
+    let reply = "[self-test]\nreply = { status = 201, headers = { x-set = \"yes\" }, body = \"as set\" }\n";
+    let elsewhere = fetches(&format!("{}/elsewhere", sink.url()), reply);
+    let (_, ending) = steps(&host, swap("sink", &elsewhere, Plan::default())).await;
+    assert_eq!(ending.serving, Some(3), "{}", ending.message);
+    heard("status 201, 6 bytes: as set").await;
+    assert_eq!(sink.received().len() + sink.refused(), 1, "only the real push left the host");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failed_candidate_said_is_among_the_lines_of_the_plugin() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let fails = manifest("answers", "[settings]\nanswers = [{ outcome = \"other\", reason = \"no idea\" }]\n");
+    let ending = change(&host, swap("sink", &fails, Plan::default())).await;
+    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(Stage::SelfTest)));
+    assert!(ending.message.contains("every request was answered well: no idea"), "{}", ending.message);
+    let lines = host.log_lines("sink");
+    assert!(lines.iter().any(|line| line.ends_with(" for 2")) && lines.contains(&"a started".into()), "{lines:?}");
+    assert_eq!(generation(&host.status("sink")), Some(1));
+    let written = std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap();
+    assert_eq!(written, taker("a", ""), "a command writes what has passed its self-test");
+    host.stop().await;
+}
