@@ -12,6 +12,7 @@ mod compiling;
 mod forwarding;
 mod hot_swap;
 mod isolation;
+mod kill_proof;
 mod loading;
 mod operating;
 mod otlp_door;

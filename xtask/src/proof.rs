@@ -23,14 +23,24 @@ struct Proof {
     guests: bool,
 }
 
-const PROOFS: [Proof; 1] = [Proof {
-    name: "dispatch",
-    shows: "random lives of a slot keep the order of each client and lose nothing",
-    package: "barnabas-host",
-    test: "dispatch::tests::model::random_lives_keep_order_and_lose_nothing",
-    rounds: 100_000,
-    guests: false,
-}];
+const PROOFS: [Proof; 2] = [
+    Proof {
+        name: "dispatch",
+        shows: "random lives of a slot keep the order of each client and lose nothing",
+        package: "barnabas-host",
+        test: "dispatch::tests::model::random_lives_keep_order_and_lose_nothing",
+        rounds: 100_000,
+        guests: false,
+    },
+    Proof {
+        name: "swap-kill",
+        shows: "a host that is killed in the middle of a swap serves the old generation or the new one",
+        package: "barnabas-tests",
+        test: "kill_proof::a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new",
+        rounds: 100,
+        guests: true,
+    },
+];
 
 pub(crate) fn prove(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
     let rounds = crate::take_value(&mut words, "--rounds")?;
@@ -54,6 +64,9 @@ fn run(project: &Project, proof: &Proof, rounds: u64) -> Result<ExitCode> {
     test.args(["test", "--package", proof.package, proof.test, "--", "--exact", "--nocapture"]);
     test.env("BARNABAS_ROUNDS", rounds.to_string());
     if proof.guests {
+        // They are run by the command. The whole workspace at once, so that its packages agree on features.
+        let mut build = project.cargo();
+        step::run("build the host", build.args(["build", "--workspace", "--bins"]))?;
         let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
         test.envs(built.first().map(|built| ("BARNABAS_GUESTS", &built.folder)));
     }

@@ -1,0 +1,271 @@
+//! A host that is killed in the middle of swaps: what serves after each restart is the old generation or the new one.
+//!
+//! `BARNABAS_ROUNDS` kills, 3 unless it is said; `BARNABAS_SEED` for the same moments again.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use barnabas::plugin::digest::Digest;
+use barnabas::plugin::{Manifest, manifest};
+use barnabas_tests::command::{path, run, stdout};
+use barnabas_tests::eventually;
+use barnabas_tests::host::Setup;
+use barnabas_tests::vectors;
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two pushes of the light load.
+const PACE: Duration = Duration::from_millis(20);
+
+fn told<T: FromStr>(variable: &str, otherwise: T) -> T {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().ok().expect("it is a number"))
+}
+
+/// The same numbers for the same seed (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        most.mul_f64((mixed >> 11) as f64 / (1_u64 << 53) as f64)
+    }
+}
+
+/// `barnabas serve` in a folder, as often as it is killed.
+struct Victim {
+    setup: Setup,
+    config: PathBuf,
+    child: Option<Child>,
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Victim {
+    async fn start() -> Self {
+        let setup = Setup::new().with(|written| {
+            written.admin.bind = free();
+            written.listeners.iter_mut().for_each(|listener| listener.bind = free());
+        });
+        let config = setup.write();
+        let mut victim = Self { setup, config, child: None };
+        victim.artifact(0);
+        victim.want(0);
+        victim.serve().await;
+        victim
+    }
+
+    /// Until it is ready.
+    async fn serve(&mut self) {
+        let log = fs::File::create(self.setup.folder().join("log")).unwrap();
+        let mut command = Command::new(path());
+        let child = command.args(["serve", "--config"]).arg(&self.config).stderr(log).spawn().unwrap();
+        self.child = Some(child);
+        let (admin, log) = (self.setup.written.admin.bind, self.setup.folder().join("log"));
+        eventually("readiness", PATIENCE, || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            assert!(ended.is_none(), "it ended by itself: {}", fs::read_to_string(&log).unwrap());
+            ready(admin)
+        })
+        .await;
+    }
+
+    /// At once, by the id of the process.
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// The receiver as its `n`th release: other bytes that do the same.
+    fn artifact(&self, n: usize) -> PathBuf {
+        let path = self.setup.folder().join(format!("{n}.wasm"));
+        if !path.exists() {
+            let mut bytes = fs::read(barnabas_tests::guests::path("taker")).unwrap();
+            let name = n.to_string();
+            let length = u8::try_from(name.len()).unwrap();
+            bytes.extend([0, length + 1, length]);
+            bytes.extend(name.as_bytes());
+            fs::write(&path, bytes).unwrap();
+        }
+        path
+    }
+
+    fn digest(&self, n: usize) -> String {
+        Digest::of(&fs::read(self.artifact(n)).unwrap()).to_string()
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.setup.written.plugins_dir.join("sink.toml")
+    }
+
+    /// By the file.
+    fn want(&self, n: usize) {
+        let fresh = self.setup.folder().join("fresh");
+        fs::write(&fresh, format!("artifact = {:?}\n[batch]\nlinger = \"10ms\"\n", self.artifact(n))).unwrap();
+        fs::rename(fresh, self.manifest()).unwrap();
+    }
+
+    /// By the command, which does not outlive the host.
+    fn ask(&self, n: usize) -> Child {
+        let (artifact, config) = (self.artifact(n), &self.config);
+        let mut command = Command::new(path());
+        command.args(["plugin", "swap", "sink"]).arg(artifact).arg("--config").arg(config);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn described(&self) -> Value {
+        let config = self.config.to_str().unwrap();
+        serde_json::from_str(&stdout(&["plugin", "describe", "sink", "--json", "--config", config])).unwrap()
+    }
+
+    fn serving(&self) -> Option<String> {
+        self.described().pointer("/serving/digest")?.as_str().map(str::to_owned)
+    }
+
+    /// What the file wants, whoever wrote it last.
+    fn wanted(&self) -> String {
+        let wanted = Manifest::read(&self.manifest()).unwrap();
+        let of_file = |path: &Path| Digest::of(&fs::read(path).unwrap());
+        wanted.digest.unwrap_or_else(|| of_file(wanted.artifact.as_deref().unwrap())).to_string()
+    }
+
+    async fn until_serves(&self, digest: &str) {
+        eventually("what is wanted", PATIENCE, || {
+            let described = self.described();
+            let serves = described.pointer("/serving/digest")?.as_str()? == digest;
+            (serves && described.get("rollout").is_none_or(Value::is_null)).then_some(())
+        })
+        .await;
+    }
+
+    /// Everything that a restart must find whole.
+    fn sound(&self) {
+        for file in manifest::files(&self.setup.written.plugins_dir).unwrap() {
+            Manifest::read(&file).unwrap();
+        }
+        let config = self.config.to_str().unwrap();
+        assert!(stdout(&["plugin", "list", "--config", config]).contains("serving"));
+        let audit: Value =
+            serde_json::from_str(&stdout(&["audit", "--last", "10000", "--json", "--config", config])).unwrap();
+        let entries = audit.get("entries").and_then(Value::as_array).unwrap();
+        assert!(!entries.is_empty() && entries.iter().all(|entry| entry["action"] != "unreadable"), "{audit}");
+    }
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn ready(admin: SocketAddr) -> Option<()> {
+    let mut stream = TcpStream::connect(admin).ok()?;
+    write!(stream, "GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    text.starts_with("HTTP/1.1 200").then_some(())
+}
+
+/// Pushes by HTTP, to whoever listens, until it is dropped.
+struct Pushes {
+    stop: Arc<AtomicBool>,
+    taken: JoinHandle<u64>,
+}
+
+impl Pushes {
+    fn start(door: SocketAddr) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let taken = thread::spawn({
+            let stop = stop.clone();
+            move || {
+                let body = vectors::one("java-3.7-producer-cumulative.none").wire;
+                let mut taken = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    taken += u64::from(push(door, &body).unwrap_or(false));
+                    thread::sleep(PACE);
+                }
+                taken
+            }
+        });
+        Self { stop, taken }
+    }
+
+    /// How many were taken.
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.taken.join().unwrap()
+    }
+}
+
+/// Whether it was taken; an error where nobody listens, or nobody does any more.
+fn push(door: SocketAddr, body: &[u8]) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(door)?;
+    let length = body.len();
+    let kind = "content-type: application/x-protobuf";
+    write!(
+        stream,
+        "POST /v1/metrics HTTP/1.1\r\nhost: {door}\r\nconnection: close\r\n{kind}\r\ncontent-length: {length}\r\n\r\n"
+    )?;
+    stream.write_all(body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer.starts_with(b"HTTP/1.1 200"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (rounds, seed) = (told("BARNABAS_ROUNDS", 3), told("BARNABAS_SEED", now.as_nanos() as u64));
+    println!("BARNABAS_SEED={seed}");
+    let (mut dice, mut victim) = (Dice(seed), Victim::start().await);
+    let pushes = Pushes::start(victim.setup.address(barnabas::config::file::Protocol::OtlpHttp));
+
+    // Both ways once to their end, so that it is known how long they take.
+    let begun = Instant::now();
+    assert!(victim.ask(1).wait().unwrap().success());
+    victim.want(0);
+    victim.until_serves(&victim.digest(0)).await;
+    let longest = begun.elapsed();
+
+    let (mut serving, mut changed) = (0, 0);
+    for round in 0..rounds {
+        // To and fro, with an artifact that was never compiled every now and then.
+        let next = if serving == 0 { 1 + round / 4 } else { 0 };
+        let (old, new) = (victim.digest(serving), victim.digest(next));
+        let asked = if round % 2 == 0 { Some(victim.ask(next)) } else { None };
+        if asked.is_none() {
+            victim.want(next);
+        }
+        tokio::time::sleep(dice.below(longest)).await;
+        victim.kill();
+        asked.into_iter().for_each(|mut asked| drop(asked.wait()));
+
+        victim.serve().await;
+        let (first, wanted) = (victim.serving(), victim.wanted());
+        assert!(first.as_ref() == Some(&old) || first.as_ref() == Some(&new), "round {round}: {first:?} serves");
+        assert!(wanted == old || wanted == new, "round {round}: {wanted} is wanted");
+        victim.sound();
+        victim.until_serves(&wanted).await;
+        if wanted == new {
+            (serving, changed) = (next, changed + 1);
+        }
+    }
+    let taken = pushes.stop();
+    println!("{rounds} kills, of which {changed} left the new generation wanted; {taken} pushes were taken");
+    assert!(taken > 0);
+    let config = victim.config.to_str().unwrap();
+    assert!(run(&["plugin", "remove", "sink", "--config", config]).status.success());
+}
