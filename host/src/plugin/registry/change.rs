@@ -106,7 +106,7 @@ impl Inner {
     async fn load(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
         let manifest = match self.edited(&name, "", wanted) {
             Ok(manifest) => manifest,
-            Err(problem) => return caller.failed(&name, Stage::Fetch, problem),
+            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
         };
         self.open(&name, &manifest.file, manifest.slot_config());
         let _turn = self.turn(&name).await;
@@ -121,11 +121,11 @@ impl Inner {
     async fn replace(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
         let text = match self.text(&name).await {
             Ok(text) => text,
-            Err(problem) => return caller.failed(&name, Stage::Fetch, problem),
+            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
         };
         match self.edited(&name, &text, wanted) {
             Ok(manifest) => self.deliberate(caller, manifest, plan, Action::Swap).await,
-            Err(problem) => caller.failed(&name, Stage::Fetch, problem),
+            Err(problem) => self.failed(caller, &name, Stage::Fetch, problem),
         }
     }
 
@@ -141,7 +141,7 @@ impl Inner {
                 let manifest = Manifest { care: at_once(), ..manifest };
                 self.deliberate(caller, manifest, Plan::default(), Action::Rollback).await;
             }
-            Err(problem) => caller.failed(&name, Stage::Fetch, problem),
+            Err(problem) => self.failed(caller, &name, Stage::Fetch, problem),
         }
     }
 
@@ -155,11 +155,11 @@ impl Inner {
         if refused == Some(true)
             && let Err(problem) = self.remember(&name).await
         {
-            return caller.failed(&name, Stage::Fetch, problem);
+            return self.failed(caller, &name, Stage::Fetch, problem);
         }
         drop(turn);
         let Some(found) = self.look_at(&name).await else {
-            return caller.failed(&name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
+            return self.failed(caller, &name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
         };
         self.settle(caller, found, plan, Action::Retry).await;
     }
@@ -178,7 +178,7 @@ impl Inner {
             let (text, written) = (order.manifest.text.clone(), order.manifest.file.display().to_string());
             let done = self.blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await;
             if let Err(problem) = done.and_then(|done| done) {
-                return caller.failed(&name, Stage::Publish, format!("{written} cannot be written: {problem}"));
+                return self.failed(caller, &name, Stage::Publish, format!("{written} cannot be written: {problem}"));
             }
             return caller.end(&name, self.serving(&name), Verdict::Unchanged, "it is what serves already");
         }
@@ -272,7 +272,14 @@ impl Inner {
         self.dir.join(format!("{name}.toml"))
     }
 
-    fn serving(&self, name: &str) -> Option<u64> {
+    /// Nothing was begun; what served before serves.
+    fn failed(&self, caller: &Caller, name: &str, stage: Stage, message: String) {
+        let (plugin, verdict, serving) = (name.to_owned(), Verdict::Failed, self.serving(name));
+        let ending = Ending { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
+        caller.teller.tell(Step::Ended(ending));
+    }
+
+    pub(super) fn serving(&self, name: &str) -> Option<u64> {
         self.entry(name, |entry| Some(entry.serving.as_ref()?.number)).flatten()
     }
 
@@ -330,11 +337,6 @@ impl Caller {
     pub(super) fn end(&self, name: &str, serving: Option<u64>, verdict: Verdict, message: &str) {
         let (plugin, message) = (name.to_owned(), message.to_owned());
         self.teller.tell(Step::Ended(Ending { plugin, verdict, serving, stage: None, message, grants: Vec::new() }));
-    }
-
-    fn failed(&self, name: &str, stage: Stage, message: String) {
-        let (plugin, verdict, stage) = (name.to_owned(), Verdict::Failed, Some(stage));
-        self.teller.tell(Step::Ended(Ending { plugin, verdict, serving: None, stage, message, grants: Vec::new() }));
     }
 }
 

@@ -187,7 +187,7 @@ impl Inner {
         if news == Some(true) {
             self.phase(name, 0, "failed", problem.clone());
         }
-        let ending = failed(name, problem);
+        let ending = Ending { serving: self.serving(name), ..failed(name, problem) };
         caller.teller.tell(Step::Ended(ending.clone()));
         ending
     }

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::event::Listening;
-use crate::plugin::change::{Plan, Verdict};
+use crate::plugin::change::{Plan, Verdict, Wanted};
 use crate::plugin::testing::{self, Guest, payload};
 
 /// A directory of plugins and a host for them.
@@ -172,6 +172,21 @@ async fn a_new_generation_replaces_the_old_one_or_leaves_it() {
     assert_eq!(delivered(&status), 1, "what the old one could not take, the new one took");
     let wanted = ["sink 2 loading", "sink 2 failed", "sink 3 loading", "sink 3 serving", "sink 1 retired"];
     assert_eq!(*phases.lock().unwrap(), wanted);
+}
+
+#[tokio::test]
+async fn a_manifest_that_wants_nothing_possible_leaves_what_serves_and_says_so() {
+    let room = Room::new();
+    let _ = room.plugin("sink", &Guest::default(), "");
+    room.load().await;
+    let swap =
+        || Change::Swap("sink".into(), Wanted { grant_http: vec!["a:1".into()], ..Wanted::default() }, Plan::default());
+    for text in ["artifact = \"nowhere.wasm\"", "artefact = \"x\"", "= what"] {
+        let _ = room.manifest("sink", text);
+        for ending in [room.reload("sink").await, room.change(swap()).await] {
+            assert_eq!((ending.verdict, ending.serving), (Verdict::Failed, Some(1)), "{ending:?}");
+        }
+    }
 }
 
 #[tokio::test]
