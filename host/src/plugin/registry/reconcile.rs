@@ -151,8 +151,15 @@ impl Inner {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
+        if let Some(newer) = self.newer(&manifest).await {
+            return Box::pin(self.settle(caller, newer, plan, action)).await;
+        }
         self.supersede(&name, "its manifest wants something else now");
-        let _turn = self.turn(&name).await;
+        let turn = self.turn(&name).await;
+        if let Some(newer) = self.newer(&manifest).await {
+            drop(turn);
+            return Box::pin(self.settle(caller, newer, plan, action)).await;
+        }
         // It may have been done meanwhile, by whoever had the turn before.
         if let Some(ending) = self.nothing_to_do(&name, &manifest, identity) {
             caller.teller.tell(Step::Ended(ending.clone()));
@@ -160,6 +167,13 @@ impl Inner {
         }
         let order = Order { artifact: Some(identity.artifact), ..Order::new(manifest, plan, action) };
         self.swap(&caller.who, order, &caller.teller).await
+    }
+
+    /// What its file says now, where that is something else: a command may have written it since it was read.
+    async fn newer(self: &Arc<Self>, read: &Manifest) -> Option<Found> {
+        let found = self.look_at(&read.name).await?;
+        let same = found.manifest.as_ref().is_ok_and(|manifest| manifest.text == read.text);
+        (!same).then_some(found)
     }
 
     /// Why there is nothing to do, if so.

@@ -190,6 +190,23 @@ async fn a_manifest_that_wants_nothing_possible_leaves_what_serves_and_says_so()
 }
 
 #[tokio::test]
+async fn what_was_read_of_a_manifest_gives_way_to_what_a_command_wrote_since() {
+    let room = Room::new();
+    let _ = room.plugin("sink", &Guest::default(), "");
+    room.load().await;
+    let inner = &room.plugins.0;
+    let stale = inner.look_at(&"sink".into()).await.unwrap();
+    let other = Guest { export: testing::OTHER, ..Guest::default() }.module();
+    let digest = Some(room.plugins.keep(other.into()).await.unwrap());
+    let wanted = Wanted { digest, ..Wanted::default() };
+    room.change(Change::Swap("sink".into(), wanted, Plan::default())).await;
+    let caller = change::Caller { who: Actor::File, teller: Teller::default() };
+    let ending = inner.settle(&caller, stale, Plan::default(), crate::audit::Action::Swap).await;
+    assert_eq!((ending.verdict, ending.serving), (Verdict::Unchanged, Some(2)), "{ending:?}");
+    assert_eq!(room.status("sink").serving.unwrap().digest, digest.unwrap());
+}
+
+#[tokio::test]
 async fn a_push_that_breaks_every_instance_is_given_up_and_its_neighbours_are_not() {
     let room = Room::new();
     // Traps on a push with 7 points.
