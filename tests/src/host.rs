@@ -9,7 +9,7 @@ use barnabas::app::{Addresses, App, Host};
 use barnabas::config::Config;
 use barnabas::config::file::{Protocol, Written};
 use barnabas::plugin::Status;
-use barnabas::plugin::compiler::{Child, Compiler};
+use barnabas::plugin::compiler::{Child, Compiler, Limits};
 use barnabas::units::Span;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -20,6 +20,8 @@ pub struct Setup {
     folder: TempDir,
     /// What is written; ports are 0 and the interval 100 ms unless a test says otherwise.
     pub written: Written,
+    /// Who compiles; the command where no program is named.
+    pub compiler: Child,
 }
 
 /// A host that runs in this process.
@@ -30,6 +32,7 @@ pub struct Running {
     pub host: Host,
     folder: Option<TempDir>,
     written: Written,
+    compiler: Child,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -58,7 +61,7 @@ impl Setup {
             subscription.interval = Span(Duration::from_millis(100));
         }
         std::fs::create_dir_all(&written.plugins_dir).unwrap();
-        Self { folder, written }
+        Self { folder, written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }
     }
 
     /// Changes what is written.
@@ -89,6 +92,17 @@ impl Setup {
         self.receiver(name, "otlp-http", &rest)
     }
 
+    /// Adds `plugins/otlp-http` posting to `url`, with all else as an operator finds it: queue, batches, linger, labels.
+    pub fn forwarding_as_shipped(self, name: &str, url: &str) -> Self {
+        self.receiver(name, "otlp-http", &Self::destination(url))
+    }
+
+    /// The settings and grants of `plugins/otlp-http` that posts to `url`.
+    pub fn destination(url: &str) -> String {
+        let authority = url.trim_start_matches("http://").split('/').next().unwrap();
+        format!("[settings]\nendpoint = {url:?}\n[grants]\nhttp = [{authority:?}]\n")
+    }
+
     /// Where the first listener of a protocol is to listen.
     pub fn address(&self, protocol: Protocol) -> SocketAddr {
         self.written.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
@@ -109,14 +123,19 @@ impl Setup {
         // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
         let mut config = Config::mean(&self.written).unwrap();
-        config.plugins.compiler = Compiler::Child(Child { program: crate::command::path(), ..Child::this_program() });
+        let mut compiler = self.compiler.clone();
+        if compiler.program.as_os_str().is_empty() {
+            compiler.program = crate::command::path();
+        }
+        config.plugins.compiler = Compiler::Child(compiler);
         let app = App::build(config).await.unwrap();
         let (addresses, host) = (app.addresses(), app.host());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Running { addresses, host, folder: Some(self.folder), written: self.written, stop: Some(stop), task }
+        let (folder, written, compiler) = (Some(self.folder), self.written, self.compiler);
+        Running { addresses, host, folder, written, compiler, stop: Some(stop), task }
     }
 
     /// Writes the configuration to a file for `barnabas serve --config`.
@@ -188,7 +207,7 @@ impl Running {
         }
         (&mut self.task).await.unwrap().unwrap();
         let folder = self.folder.take().expect("only this takes it away");
-        Setup { folder, written: self.written.clone() }
+        Setup { folder, written: self.written.clone(), compiler: self.compiler.clone() }
     }
 }
 

@@ -15,7 +15,9 @@ pub mod librdkafka;
 pub mod load;
 pub mod raw;
 pub mod sink;
+pub mod swapping;
 pub mod vectors;
+pub mod waits;
 
 use std::time::Duration;
 

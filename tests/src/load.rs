@@ -245,7 +245,12 @@ async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes)
     }
     let request = ExportMetricsServiceRequest::decode(&plain[..]).unwrap();
     let mut clients = books.clients.lock().unwrap();
-    for labels in request.resource_metrics.iter().map(sink::labels) {
+    for resource in &request.resource_metrics {
+        // Most resources have no number, and a push has many of them.
+        if !numbered_one(resource) {
+            continue;
+        }
+        let labels = sink::labels(resource);
         let (Some(sequence), Some(client)) = (labels.get(SEQUENCE), labels.get("client_instance_id")) else { continue };
         let (sequence, client): (u64, _) = (sequence.parse().unwrap(), clients.entry(client.clone()).or_default());
         if sequence <= client.last {
@@ -256,6 +261,10 @@ async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes)
         }
     }
     StatusCode::OK
+}
+
+fn numbered_one(resource: &ResourceMetrics) -> bool {
+    resource.resource.iter().flat_map(|resource| &resource.attributes).any(|attribute| attribute.key == SEQUENCE)
 }
 
 /// The value below which so many percent are.

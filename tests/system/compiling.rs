@@ -45,7 +45,7 @@ impl Room {
     }
 }
 
-fn guest(name: &str) -> Vec<u8> {
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     std::fs::read(barnabas_tests::guests::path(name)).unwrap()
 }
 
@@ -100,7 +100,7 @@ fn beside_a_receiver(module: &[u8]) -> Vec<u8> {
 }
 
 /// Takes minutes.
-fn endless() -> Vec<u8> {
+pub(crate) fn endless() -> Vec<u8> {
     nested(3_000)
 }
 

@@ -20,3 +20,4 @@ mod real_clients;
 mod recorded;
 mod shutdown;
 mod state;
+mod swap_proof;

@@ -1,0 +1,211 @@
+//! Swaps under load, those that succeed and those that fail: nothing is lost, nobody's order changes, nobody waits.
+//!
+//! The plain test run takes few rounds with few clients. `cargo xtask prove swap` and `cargo xtask prove swap-failures`
+//! take as many as the claim says, and assert times and memory too: that is what they prove.
+
+mod candidates;
+
+use std::time::{Duration, Instant};
+
+use barnabas::dispatch::SlotConfig;
+use barnabas::plugin::change::{Change, Plan, Verdict};
+use barnabas::plugin::compiler::Limits;
+use barnabas_tests::eventually;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::load::{Counter, Load, Rate};
+use barnabas_tests::swapping::{self, Times, change};
+use barnabas_tests::waits::{Waits, resident};
+
+use candidates::Candidate;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// By how much a push may wait longer than it may linger, whatever is swapped meanwhile.
+const BOUND: Duration = Duration::from_millis(100);
+/// From so many rounds on it is a proof.
+const PROOF: usize = 100;
+/// Pushes a second that a proof must have seen; a little more are asked for.
+const PER_SECOND: usize = 2_000;
+
+/// How much of it.
+struct Scale {
+    rounds: usize,
+    rate: Rate,
+    proves: bool,
+}
+
+impl Scale {
+    fn asked(few: usize) -> Self {
+        let rounds = std::env::var("BARNABAS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few);
+        let proves = rounds >= PROOF;
+        let rate = if proves {
+            Rate { clients: 500, per_second: PER_SECOND * 11 / 10 }
+        } else {
+            Rate { clients: 60, per_second: 240 }
+        };
+        Self { rounds, rate, proves }
+    }
+}
+
+/// A host that forwards to a sink that counts, and clients that push.
+struct Scene {
+    host: Running,
+    sink: Counter,
+    load: Load,
+    waits: Waits,
+    begun: (Instant, u64),
+}
+
+impl Scene {
+    async fn begin(rate: Rate, compile: Limits) -> Self {
+        let sink = Counter::start().await;
+        let mut setup = Setup::new().forwarding_as_shipped("sink", &sink.url());
+        setup.compiler.limits = compile;
+        let host = setup.start().await;
+        assert_eq!(host.status("sink").failure, None);
+        let load = Load::start(host.kafka(), rate).await;
+        eventually("a push of every client", PATIENCE, || (sink.arrived().clients == rate.clients).then_some(())).await;
+        let (waits, begun) = (Waits::start(&host.host.events), (Instant::now(), load.acknowledged()));
+        load.take_waits();
+        Self { host, sink, load, waits, begun }
+    }
+
+    /// Acknowledged pushes a second since it began.
+    fn rate(&self) -> f64 {
+        let (since, before) = self.begun;
+        (self.load.acknowledged() - before) as f64 / since.elapsed().as_secs_f64()
+    }
+
+    fn serving(&self) -> (u64, String) {
+        let serving = self.host.status("sink").serving.expect("one of them serves");
+        (serving.generation, serving.digest.to_string())
+    }
+
+    /// What memory is taken while nothing is swapped: buffers of the load come and go, so the least of many looks.
+    async fn resident(&self) -> u64 {
+        let mut least = u64::MAX;
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            self.load.take_waits();
+            least = least.min(resident());
+        }
+        least
+    }
+
+    /// Ends the load and checks that every push that was acknowledged arrived, in order, and none was let go.
+    async fn reckon(self) {
+        let clients = self.sink.arrived().clients;
+        let pushed = self.load.stop().await;
+        assert!(pushed.refused.is_empty(), "every push was taken: {pushed:?}");
+        eventually("an empty queue", PATIENCE, || (self.host.ledger("sink").held() == 0).then_some(())).await;
+        let (books, arrived) = (self.host.ledger("sink"), self.sink.arrived());
+        println!("ledger: {books}");
+        println!("sink:   {arrived:?}");
+        assert_eq!(books.accepted(), pushed.acknowledged, "all that was acknowledged is accounted for");
+        assert_eq!(books.delivered(), books.accepted(), "and delivered: {books}");
+        assert_eq!((books.shed_total(), books.dead_total()), (0, 0), "{books}");
+        assert_eq!((arrived.pushes, arrived.missing), (books.accepted(), 0), "at the sink too, each client's in order");
+        assert!(
+            arrived.repeated <= books.redelivered(),
+            "none came twice that was not sent twice: {arrived:?} {books}"
+        );
+        assert_eq!(arrived.clients, clients);
+        self.host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn swaps_lose_nothing() {
+    let scale = Scale::asked(8);
+    let scene = Scene::begin(scale.rate, Limits::default()).await;
+    let plugins = &scene.host.host.plugins;
+    let first = scene.host.status("sink").serving.unwrap().digest;
+    let other = plugins.keep(swapping::version("otlp-http", "other")).await.unwrap();
+    let (mut times, mut early) = (Times::default(), 0);
+    for round in 1..=scale.rounds {
+        let wanted = if round % 2 == 1 { other } else { first };
+        let swapped = change(plugins, swapping::to("sink", wanted)).await;
+        assert_eq!(swapped.ending.verdict, Verdict::Done, "swap {round}: {:?}", swapped.ending);
+        assert_eq!(scene.serving(), (round as u64 + 1, wanted.to_string()), "nobody else swaps");
+        times.add(&swapped);
+        scene.load.take_waits();
+        // At once, or after a batch or more: swaps meet the load in all of its phases.
+        tokio::time::sleep(Duration::from_millis(round as u64 * 37 % 100)).await;
+        if round == PROOF {
+            early = scene.resident().await;
+        }
+    }
+    let rate = scene.rate();
+    let late = if scale.proves { scene.resident().await } else { resident() };
+    let (waits, linger) = (scene.waits.take(), SlotConfig::default().linger);
+    println!("{} swaps, {} clients, {rate:.0} pushes/s", scale.rounds, scale.rate.clients);
+    print!("{times}");
+    println!("waits:  {waits}; linger {linger:?}");
+    println!("memory: {} kB after swap {PROOF}, {} kB after the last", early / 1024, late / 1024);
+    if scale.proves {
+        assert!(rate >= PER_SECOND as f64, "{rate:.0} pushes/s");
+        assert!(waits.max <= linger + BOUND, "{waits}");
+        assert!(late as f64 <= early as f64 * 1.05, "{early} bytes grew to {late}");
+    }
+    scene.reckon().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failing_candidates_disturb_nobody() {
+    let scale = Scale::asked(1);
+    let scene = Scene::begin(scale.rate, candidates::COMPILE).await;
+    let before = scene.serving();
+    let all = candidates::all(&Setup::destination(&scene.sink.url()));
+    // A proof asks for so many candidates; the plain run for each of them once.
+    let many = if scale.proves { scale.rounds.div_ceil(all.len()) } else { 1 };
+    for candidate in all.iter().cycle().take(all.len() * many) {
+        refused(&scene, candidate).await;
+        // Until what came meanwhile is leased.
+        let (waits, linger) = (&scene.waits, SlotConfig::default().linger);
+        tokio::time::sleep(2 * (linger + BOUND)).await;
+        assert_eq!(scene.serving(), before, "{}: the old generation serves", candidate.name);
+        let waits = waits.take();
+        println!("{:<34} waits: {waits}", candidate.name);
+        assert!(!scale.proves || waits.max <= linger + BOUND, "{}: {waits}", candidate.name);
+        scene.load.take_waits();
+    }
+    let rate = scene.rate();
+    println!("{} candidates, {} clients, {rate:.0} pushes/s", all.len() * many, scale.rate.clients);
+    assert!(!scale.proves || rate >= PER_SECOND as f64, "{rate:.0} pushes/s");
+    an_edited_manifest(&scene).await;
+    assert_eq!(scene.serving(), before);
+    scene.reckon().await;
+}
+
+/// Asks for it, and gets one sentence with stage and cause.
+async fn refused(scene: &Scene, candidate: &Candidate) {
+    let plugins = &scene.host.host.plugins;
+    let mut wanted = candidate.wanted.clone();
+    if let Some(artifact) = &candidate.artifact {
+        wanted.digest = Some(plugins.keep(artifact.clone()).await.unwrap());
+    }
+    let ending = change(plugins, Change::Swap("sink".into(), wanted, Plan::default())).await.ending;
+    let name = candidate.name;
+    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(candidate.stage)), "{name}: {ending:?}");
+    for words in candidate.words {
+        assert!(ending.message.contains(words), "{name}: `{}` should say `{words}`", ending.message);
+    }
+    assert!(ending.message.contains("sink.toml: ") && !ending.message.contains('\n'), "{name}: {}", ending.message);
+    assert_eq!(ending.serving, Some(scene.serving().0), "{name}");
+    assert_eq!(scene.host.status("sink").failed.unwrap().reason, ending.message, "{name}");
+}
+
+/// Somebody who edits the file and names an artifact that is not there finds out from the status.
+async fn an_edited_manifest(scene: &Scene) {
+    let file = scene.host.status("sink").file;
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "artifact = \"nowhere.wasm\"\n").unwrap();
+    let failed = eventually("word of it", PATIENCE, || {
+        scene.host.status("sink").failed.filter(|failed| failed.reason.contains("nowhere.wasm"))
+    })
+    .await;
+    assert_eq!(failed.stage, barnabas::plugin::change::Stage::Fetch);
+    let retried = change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
+    assert_eq!((retried.verdict, retried.serving), (Verdict::Failed, Some(scene.serving().0)), "{retried:?}");
+    std::fs::write(&file, good).unwrap();
+    eventually("word that all is well", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(())).await;
+}

@@ -1,0 +1,136 @@
+//! Candidates that come to nothing, each in its own way.
+
+use std::time::Duration;
+
+use barnabas::plugin::change::{Stage, Wanted};
+use barnabas::plugin::compiler::Limits;
+use bytes::Bytes;
+
+use crate::compiling::{endless, guest};
+
+/// Enough for every guest, and soon used up by one that wants more.
+pub(super) const COMPILE: Limits =
+    Limits { memory: 4 << 30, cpu: Duration::from_secs(3), wall: Duration::from_secs(180) };
+
+/// One of them.
+pub(super) struct Candidate {
+    pub(super) name: &'static str,
+    /// Handed over first.
+    pub(super) artifact: Option<Bytes>,
+    pub(super) wanted: Wanted,
+    /// Where it fails.
+    pub(super) stage: Stage,
+    /// What is said of it.
+    pub(super) words: &'static [&'static str],
+}
+
+/// All of them; `destination` is what the manifest of the serving generation says of settings and grants.
+pub(super) fn all(destination: &str) -> Vec<Candidate> {
+    [found_on_the_way(destination), found_by_looking(destination), found_by_starting(destination), found_by_trying()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn candidate(
+    name: &'static str,
+    artifact: Option<Vec<u8>>,
+    manifest: &str,
+    stage: Stage,
+    words: &'static [&'static str],
+) -> Candidate {
+    let wanted = Wanted { manifest: Some(manifest.to_owned()), ..Wanted::default() };
+    Candidate { name, artifact: artifact.map(Bytes::from), wanted, stage, words }
+}
+
+fn found_on_the_way(destination: &str) -> Vec<Candidate> {
+    let missing = format!("artifact = \"nowhere.wasm\"\n{destination}");
+    let path = barnabas_tests::guests::path("otlp-http").display().to_string();
+    let other = format!("artifact = {path:?}\ndigest = \"sha256:{}\"\n{destination}", "0".repeat(64));
+    vec![
+        candidate("a missing file", None, &missing, Stage::Fetch, &["`artifact`", "nowhere.wasm", "No such file"]),
+        candidate("a wrong digest", None, &other, Stage::Digest, &["`digest`", "sha256:0000", "is wanted"]),
+    ]
+}
+
+fn found_by_looking(destination: &str) -> Vec<Candidate> {
+    let of = |name, artifact, manifest, stage, words| candidate(name, Some(artifact), manifest, stage, words);
+    let version = patched("taker", "@0.1.0", "@0.2.0");
+    let stranger = patched("taker", "kafka-telemetry:receiver/log@", "kafka-telemetry:strangers/up@");
+    let (settings, _) = destination.split_once("[grants]").unwrap();
+    vec![
+        of("garbage", b"\x7fELF, not Wasm".to_vec(), "", Stage::Compile, &["it is not WebAssembly"]),
+        of(
+            "a core module without metadata",
+            b"\0asm\x01\0\0\0".to_vec(),
+            "",
+            Stage::Compile,
+            &["a core module without WIT metadata"],
+        ),
+        of(
+            "another contract version",
+            version,
+            "",
+            Stage::Contract,
+            &["built against kafka-telemetry:receiver 0.2.0", "this host speaks 0.1.0"],
+        ),
+        of(
+            "an unknown import",
+            stranger,
+            "",
+            Stage::Contract,
+            &["kafka-telemetry:strangers/up", "which this host does not have"],
+        ),
+        of("an ungranted import", guest("otlp-http"), settings, Stage::Grants, &["no destination is granted"]),
+        of(
+            "a compile beyond its limits",
+            endless(),
+            "",
+            Stage::Compile,
+            &["it needs more than 3 s of CPU time to be compiled"],
+        ),
+    ]
+}
+
+fn found_by_starting(destination: &str) -> Vec<Candidate> {
+    let of = |name, artifact: &str, manifest: &str, words| {
+        candidate(name, Some(guest(artifact)), manifest, Stage::Start, words)
+    };
+    let misspelt = destination.replace("endpoint", "endpont");
+    vec![
+        of("a start that traps", "traps_start", "", &["`artifact`", "broke when it was started", "panics before"]),
+        of(
+            "a start that spins",
+            "spins_start",
+            "[limits]\nstart = \"300ms\"\n",
+            &["`artifact`", "broke when it was started"],
+        ),
+        of("a start that refuses", "refuses_start", "", &["`settings`", "refused to start", "`endpoint` is missing"]),
+        of("settings that are refused", "otlp-http", &misspelt, &["`settings`", "refused to start", "endpont"]),
+    ]
+}
+
+fn found_by_trying() -> Vec<Candidate> {
+    let of = |name, artifact: &str, manifest: &str, words| {
+        candidate(name, Some(guest(artifact)), manifest, Stage::SelfTest, words)
+    };
+    vec![
+        of("a self-test that traps", "traps", "", &["it broke (trap)", "poisoned by a push"]),
+        of("a self-test that sleeps", "sleeps", "[limits]\ndeadline = \"500ms\"\n", &["it broke (deadline)"]),
+        of("a self-test that spins", "spins", "[limits]\ncpu = \"300ms\"\n", &["it broke (cpu-limit)"]),
+    ]
+}
+
+/// A built guest with one name in it written otherwise, everywhere; of the same length, so that it stays as it is.
+fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let (mut bytes, mut found) = (guest(name), 0);
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from.as_bytes()) {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{name} does not say `{from}`");
+    bytes
+}
