@@ -79,7 +79,10 @@ impl App {
         let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
         let recent = Recent::new(config.recent.config);
         let recent_file = config.recent.file;
-        recent_file.as_deref().into_iter().for_each(|file| restore(&recent, file));
+        match &recent_file {
+            Some(file) => restore(&recent, file),
+            None => forget(&config.recent.left_behind),
+        }
         let dispatch = Dispatch::keeping(recent, events.clone());
         let admission = Arc::new(Admission::new(config.admission));
         let reception = Reception::new(admission, Decoder::new(config.decode), dispatch.clone(), events.clone());
@@ -182,15 +185,26 @@ fn restore(recent: &Recent, file: &Path) {
     }
 }
 
+/// What was kept on disk before somebody turned that off is not left there.
+fn forget(file: &Path) {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!("recent pushes of before are still in {}: {error}", file.display());
+        }
+        _ => {}
+    }
+}
+
 /// Writes down the recent pushes whenever there are new ones, until aborted.
 async fn keep(recent: Recent, file: PathBuf) {
-    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.noted());
+    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.standing());
     loop {
         ticks.tick().await;
-        if recent.noted() == written {
+        let standing = recent.standing();
+        if standing == written {
             continue;
         }
-        written = recent.noted();
+        written = standing;
         let (recent, path) = (recent.clone(), file.clone());
         let saved = tokio::task::spawn_blocking(move || recent.save(&path)).await;
         if let Ok(Err(error)) = saved {
@@ -224,9 +238,13 @@ impl StatusSource for Host {
     }
 
     fn ready(&self) -> Result<(), String> {
+        // Once, for the start: a plugin that is loaded later must not send the clients of the others away.
+        if self.plugins.is_started() {
+            return Ok(());
+        }
         match self.plugins.status().iter().find(|plugin| plugin.state == State::Loading) {
             Some(plugin) => Err(format!("plugin `{}` is being loaded", plugin.name)),
-            None => Ok(()),
+            None => Err("the plugins are being loaded".into()),
         }
     }
 }

@@ -56,6 +56,8 @@ pub struct Recent {
     pub config: RecentConfig,
     /// Only in memory where there is none.
     pub file: Option<PathBuf>,
+    /// Where an earlier configuration may have had them.
+    pub left_behind: PathBuf,
 }
 
 impl Config {
@@ -199,9 +201,11 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
 fn recent(written: &Written) -> Result<Recent> {
     let recent = &written.recent_pushes;
     ensure!(recent.keep <= MOST_RECENT, "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept", recent.keep);
+    let path = written.data_dir.join("recent-pushes.jsonl");
     Ok(Recent {
         config: RecentConfig { keep: recent.keep, age: recent.age.0 },
-        file: (recent.on_disk && recent.keep > 0).then(|| written.data_dir.join("recent-pushes.jsonl")),
+        file: (recent.on_disk && recent.keep > 0).then(|| path.clone()),
+        left_behind: path,
     })
 }
 

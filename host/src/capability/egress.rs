@@ -218,7 +218,11 @@ impl Egress {
         let result = match &self.shared.mode {
             EgressMode::Send => self.forward(request, times, &mut record).await,
             EgressMode::Capture(captured) => {
-                let granted = Target::of(request.uri()).is_ok_and(|t| self.shared.grants.allows(&t.host, t.port));
+                let target = Target::of(request.uri())?;
+                let granted = self.shared.grants.allows(&target.host, target.port);
+                if captured.refuses(granted) {
+                    return Err(EgressError::NotGranted { host: target.host, port: target.port });
+                }
                 Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
         };

@@ -78,9 +78,10 @@ impl Recent {
         kept.pushes.iter().rev().cloned().collect()
     }
 
-    /// How many were noted since the start.
-    pub(crate) fn noted(&self) -> u64 {
-        self.lock().noted
+    /// How many were noted since the start, and how many are not too old: other numbers, other pushes.
+    pub(crate) fn standing(&self) -> (u64, usize) {
+        let kept = self.newest().len();
+        (self.lock().noted, kept)
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -163,6 +164,6 @@ mod tests {
         let old = Recent::new(RecentConfig { keep: 9, age: Duration::from_secs(1) });
         note(&old, "java", seconds_ago(30));
         assert!(old.newest().is_empty());
-        assert_eq!(old.noted(), 1);
+        assert_eq!(old.standing(), (1, 0));
     }
 }

@@ -10,6 +10,7 @@ mod flaw;
 mod imports;
 mod inspect;
 
+use std::io::Read as _;
 use std::path::Path;
 
 use wasmtime::Engine;
@@ -84,11 +85,17 @@ pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, F
 /// Reads a file that may be an artifact.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
-    let size = std::fs::metadata(path).map_err(fail)?.len();
-    if size > MAX_BYTES as u64 {
-        return Err(format!("{} has {size} bytes; an artifact may have {MAX_BYTES}", path.display()));
+    let meta = std::fs::metadata(path).map_err(fail)?;
+    if !meta.is_file() {
+        return Err(format!("{} is no file", path.display()));
     }
-    std::fs::read(path).map_err(fail)
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)).map_err(fail)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(format!("{} has {} bytes; an artifact may have {MAX_BYTES}", path.display(), meta.len()));
+    }
+    Ok(bytes)
 }
 
 /// What is imported and was not granted, one sentence for each grant that is missing.

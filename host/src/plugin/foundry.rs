@@ -86,9 +86,13 @@ impl Foundry {
         Artifact::link(&self.0.engines, compiled.inspection.clone(), &compiled.code, granted)
     }
 
-    /// Removes artifacts that are not wanted; see [`Depot::prune`]. Blocks.
+    /// Removes artifacts that are not wanted; see [`Depot::prune`]. The code of those that are counts as just used.
+    /// Blocks.
     pub fn prune(&self, wanted: &BTreeSet<Digest>) {
         self.0.depot.prune(wanted);
+        if let Some(cache) = &self.0.cache {
+            wanted.iter().for_each(|digest| cache.touch(digest));
+        }
     }
 
     async fn blocking<T: Send + 'static>(

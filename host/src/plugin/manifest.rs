@@ -61,9 +61,12 @@ impl Manifest {
     /// Reads a file. The error is one sentence.
     pub fn read(path: &Path) -> Result<Self, String> {
         let fail = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
-        let size = std::fs::metadata(path).map_err(fail)?.len();
-        if size > MAX_BYTES {
-            return Err(format!("{}: has {size} bytes; a manifest may have {MAX_BYTES}", path.display()));
+        let meta = std::fs::metadata(path).map_err(fail)?;
+        if !meta.is_file() {
+            return Err(format!("{}: is no file; a manifest is one", path.display()));
+        }
+        if meta.len() > MAX_BYTES {
+            return Err(format!("{}: has {} bytes; a manifest may have {MAX_BYTES}", path.display(), meta.len()));
         }
         Self::parse(path, &std::fs::read_to_string(path).map_err(fail)?)
     }

@@ -90,6 +90,10 @@ struct Inner {
     /// Held shared over every change: the end of the host waits for them.
     changes: Arc<RwLock<()>>,
     ending: AtomicBool,
+    /// Every manifest was tried once.
+    started: AtomicBool,
+    /// Whether all that the store remembers could be read.
+    recalled: AtomicBool,
 }
 
 impl Plugins {
@@ -115,6 +119,8 @@ impl Plugins {
             seen: directory::Seen::default(),
             changes: Arc::default(),
             ending: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+            recalled: AtomicBool::new(false),
         })))
     }
 
@@ -147,6 +153,11 @@ impl Plugins {
     pub async fn keep(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
         let foundry = self.0.foundry.clone();
         self.0.blocking(move || foundry.keep(&artifact)).await?
+    }
+
+    /// Whether every manifest of the start was tried once.
+    pub fn is_started(&self) -> bool {
+        self.0.started.load(Ordering::SeqCst)
     }
 
     /// Every plugin, by name.
@@ -185,7 +196,8 @@ impl Plugins {
     pub async fn shutdown(&self, patience: Duration) -> bool {
         let (begun, until) = (Instant::now(), Instant::now() + patience);
         self.0.end_changes();
-        let mut clean = timeout_at(until, self.0.changes.write()).await.is_ok();
+        // A swap in its last stages may take its time; the queues of others do not wait for it.
+        let changes = self.0.changes.clone();
         let mut ends = tokio::task::JoinSet::new();
         for (slot, generation) in self.0.take_all() {
             ends.spawn(async move {
@@ -194,6 +206,7 @@ impl Plugins {
                 generation.retire(until.saturating_duration_since(Instant::now())).await && drained
             });
         }
+        let mut clean = timeout_at(until, changes.write()).await.is_ok();
         while let Some(end) = ends.join_next().await {
             clean &= end.unwrap_or(false);
         }
@@ -241,17 +254,13 @@ impl Inner {
         })
     }
 
-    /// Throws away artifacts that nobody could want any more.
+    /// Throws away artifacts that nobody could want any more. Not before everything that is remembered is known.
     async fn tidy(&self) {
+        if !self.started.load(Ordering::SeqCst) || !self.recalled.load(Ordering::SeqCst) {
+            return;
+        }
         let wanted: BTreeSet<Digest> = self.entries(|entries| {
-            let of = |entry: &Entry| {
-                entry
-                    .record
-                    .artifacts()
-                    .chain(entry.desired.digest)
-                    .chain(entry.record.refused.as_ref().map(|refusal| refusal.identity.artifact))
-                    .collect::<Vec<_>>()
-            };
+            let of = |entry: &Entry| entry.record.artifacts().chain(entry.desired.digest).collect::<Vec<_>>();
             entries.values().flat_map(of).collect()
         });
         let foundry = self.foundry.clone();

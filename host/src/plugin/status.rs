@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::change::Stage;
+use super::change::{Stage, Verdict};
 use super::digest::Digest;
 use super::rollout::Shown;
 use super::vitals::Reading;
@@ -24,6 +24,8 @@ pub enum State {
     Paused,
     /// No generation serves, and `failure` says why.
     Failed,
+    /// Being taken away: it takes no more pushes, and delivers those it has.
+    Removing,
     /// Taken back for the end of the host.
     Stopped,
 }
@@ -99,6 +101,8 @@ pub struct Kept {
 pub struct Refused {
     /// Of its artifact.
     pub digest: Digest,
+    /// As what.
+    pub verdict: Verdict,
     /// Where.
     pub stage: Stage,
     /// Why.

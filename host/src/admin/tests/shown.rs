@@ -9,7 +9,10 @@ async fn it_is_alive_and_tells_its_status() {
     assert_eq!(endpoint.get("/healthz").await.unwrap(), "ok\n");
     let status = endpoint.json("/v1/status").await;
     let version = env!("CARGO_PKG_VERSION");
-    assert_eq!(status, json!({ "version": version, "plugins": [{ "name": "console" }], "door": { "received": 7 } }));
+    assert_eq!(
+        status,
+        json!({ "version": version, "plugins": [{ "name": "console", "state": "serving", "file": "secret" }], "door": { "received": 7 } })
+    );
     endpoint.end().await;
 }
 
@@ -21,10 +24,16 @@ async fn readiness_says_what_it_waits_for() {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     let reason = "plugin `a` is being compiled";
-    assert_eq!(body, json!({ "ready": false, "reason": reason, "plugins": [{ "name": "console" }] }));
+    assert_eq!(
+        body,
+        json!({ "ready": false, "reason": reason, "plugins": [{ "name": "console", "state": "serving" }] })
+    );
 
     *endpoint.rooms.0.lock().unwrap() = Ok(());
-    assert_eq!(endpoint.json("/readyz").await, json!({ "ready": true, "plugins": [{ "name": "console" }] }));
+    assert_eq!(
+        endpoint.json("/readyz").await,
+        json!({ "ready": true, "plugins": [{ "name": "console", "state": "serving" }] })
+    );
     endpoint.end().await;
 }
 
@@ -54,7 +63,10 @@ async fn metrics_come_as_the_reader_wants_them() {
 #[tokio::test]
 async fn a_plugin_is_shown_with_its_lines() {
     let endpoint = Endpoint::start().await;
-    assert_eq!(endpoint.json("/v1/plugins").await, json!([{ "name": "console" }]));
+    assert_eq!(
+        endpoint.json("/v1/plugins").await,
+        json!([{ "name": "console", "state": "serving", "file": "secret" }])
+    );
     assert_eq!(endpoint.json("/v1/plugins/sink").await, json!({ "name": "sink", "state": "serving" }));
     let line = json!({ "at_unix_seconds": 1.5, "level": "warn", "text": "words" });
     assert_eq!(endpoint.json("/v1/plugins/sink/logs").await, json!({ "lines": [line] }));

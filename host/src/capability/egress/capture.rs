@@ -48,6 +48,7 @@ pub struct Captured {
     answers: Arc<Answers>,
     reply: Reply,
     most: usize,
+    strict: bool,
     kept: Mutex<Kept>,
     failures: AtomicUsize,
 }
@@ -62,7 +63,23 @@ impl Default for Captured {
 impl Captured {
     /// Answers as the same destination did before, else like this.
     pub fn replying(answers: Arc<Answers>, reply: Reply) -> Self {
-        Self { answers, reply, most: MAX_REQUESTS, kept: Mutex::default(), failures: AtomicUsize::new(0) }
+        Self {
+            answers,
+            reply,
+            most: MAX_REQUESTS,
+            strict: false,
+            kept: Mutex::default(),
+            failures: AtomicUsize::new(0),
+        }
+    }
+
+    /// Refuses what the grants would refuse by name, as a real request would be.
+    pub fn within_grants(self) -> Self {
+        Self { strict: true, ..self }
+    }
+
+    pub(super) fn refuses(&self, granted: bool) -> bool {
+        self.strict && !granted
     }
 
     /// Keeps no request, and answers all the same: for a trial that lasts.

@@ -12,6 +12,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::plugin::change::Wanted;
 use crate::plugin::digest::Digest;
+use crate::plugin::files;
 
 /// `text`, wanting this artifact. The store has it, so the file that `artifact` names is not looked at.
 pub(crate) fn pinned(text: &str, digest: Digest) -> Result<String, String> {
@@ -102,14 +103,36 @@ fn toml(json: &Json) -> Result<Option<Value>, String> {
 
 const NO_NULL: &str = "null stands inside of it, and TOML has no such value";
 
-/// Puts `text` into the place of `path`, or of what that links to. Blocks.
+/// Whether `text` says so; what cannot be read does not.
+pub(crate) fn is_paused(text: &str) -> bool {
+    let document = text.parse::<DocumentMut>().ok();
+    document.and_then(|document| document.get("paused")?.as_bool()).unwrap_or(false)
+}
+
+/// Puts `text` into the place of `path`, where that still says `before`. Whether it is paused is left as it is by now.
+/// Blocks.
+pub(crate) fn replace(path: &Path, before: &str, text: &str) -> Result<(), String> {
+    let now = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read.map_err(|error| error.to_string())?,
+    };
+    let unpaused = |text: &str| paused(text, false).unwrap_or_else(|_| text.to_owned());
+    if unpaused(&now) != unpaused(before) {
+        return Err("somebody changed it meanwhile; look at what it says now, then ask again".into());
+    }
+    let pausing = is_paused(&now) || (now.is_empty() && is_paused(text));
+    let text = paused(text, pausing)?;
+    write(path, &text).map_err(|error| error.to_string())
+}
+
+/// Puts `text` into the place of `path`, or of what that links to. One that is new is ours alone to read, since settings
+/// can hold credentials. Blocks.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = target(path)?;
-    let name = path.file_name().ok_or_else(|| io::Error::other("it has no name"))?.to_string_lossy().into_owned();
     let folder = path.parent().unwrap_or(Path::new("."));
     // A name that is not looked at as a manifest.
-    let fresh = folder.join(format!(".{name}.{}.new", std::process::id()));
-    let written = File::create(&fresh).and_then(|mut file| {
+    let fresh = files::temporary(&path);
+    let written = files::private(&fresh).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         if let Ok(old) = fs::metadata(&path) {
             file.set_permissions(old.permissions())?;
@@ -144,6 +167,8 @@ fn target(path: &Path) -> io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use serde_json::json;
 
     use super::*;
@@ -202,11 +227,25 @@ mod tests {
         let (real, link) = (dir.path().join("real.toml"), dir.path().join("link.toml"));
         write(&real, "a = 1").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        write(&link, "a = 2").unwrap();
-        assert_eq!(fs::read_to_string(&real).unwrap(), "a = 2");
+        replace(&link, "a = 1", "a = 2").unwrap();
+        assert!(replace(&link, "a = 1", "a = 3").unwrap_err().contains("meanwhile"));
+        assert_eq!(fs::read_to_string(&real).unwrap().trim(), "a = 2");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");
         remove(&link).unwrap();
         assert!(write(&dir.path().join("no/such.toml"), "").is_err());
+        let fresh = dir.path().join("fresh.toml");
+        replace(&fresh, "", "a = 1").unwrap();
+        assert_eq!(fs::metadata(&fresh).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_pause_outlives_another_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sink.toml");
+        write(&path, &paused(TEXT, true).unwrap()).unwrap();
+        replace(&path, TEXT, "digest = \"x\"\n").unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(is_paused(&text) && text.contains("digest"), "{text}");
     }
 }

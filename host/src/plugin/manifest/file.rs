@@ -174,7 +174,8 @@ fn granted(grants: &GrantsTable) -> Vec<String> {
         Size::Bytes(bytes) => format!("state {bytes}"),
         Size::Text(text) => format!("state {text}"),
     });
-    http.chain(addresses).chain(state).collect()
+    let keys = grants.state_keys.iter().map(|keys| format!("state-keys {keys}"));
+    http.chain(addresses).chain(state).chain(keys).collect()
 }
 
 fn at(key: &'static str) -> impl Fn(String) -> String {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::swap::Order;
-use super::{Inner, ended};
+use super::swap::{Order, Turn};
+use super::{Inner, State, ended};
 use crate::audit::{self, Action};
 use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
 use crate::plugin::manifest::{self, Manifest, edit};
@@ -109,40 +109,34 @@ impl Inner {
             Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
         };
         self.open(&name, &manifest.file, manifest.slot_config());
-        let _turn = self.turn(&name).await;
-        let order = Order { commit: true, ..Order::new(manifest, plan, Action::Load) };
-        let ending = self.swap(&caller.who, order, &caller.teller).await;
-        if ending.verdict != Verdict::Done && !self.file(&name).exists() {
+        let turn = self.turn(&name).await;
+        let order = Order { commit: Some(String::new()), ..Order::new(manifest, plan, Action::Load) };
+        let ending = self.swap(&caller.who, order, &caller.teller, turn).await;
+        let file = self.file(&name);
+        let written = self.blocking(move || file.exists()).await.unwrap_or(true);
+        if ending.verdict != Verdict::Done && !written {
             // It was never there.
             self.forget(&name);
         }
     }
 
     async fn replace(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
-        let text = match self.text(&name).await {
-            Ok(text) => text,
-            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
-        };
-        match self.edited(&name, &text, wanted) {
-            Ok(manifest) => self.deliberate(caller, manifest, plan, Action::Swap).await,
-            Err(problem) => self.failed(caller, &name, Stage::Fetch, problem),
-        }
+        let inner = self.clone();
+        let edit = |text: &str| inner.edited(&name, text, wanted);
+        self.deliberate(caller, name.clone(), plan, Action::Swap, edit).await;
     }
 
+    /// It served before: nothing has to be found out about it.
     async fn roll_back(self: &Arc<Self>, caller: &Caller, name: Arc<str>, number: Option<u64>) {
-        let release = self.entry(&name, |entry| entry.record.find(number).cloned()).flatten();
-        let file = self.file(&name);
-        let manifest = release
-            .ok_or_else(|| "that generation is no longer kept".to_owned())
-            .and_then(|release| Manifest::parse(&file, &edit::pinned(&release.manifest, release.identity.artifact)?));
-        match manifest {
-            // It served before: nothing has to be found out about it.
-            Ok(manifest) => {
-                let manifest = Manifest { care: at_once(), ..manifest };
-                self.deliberate(caller, manifest, Plan::default(), Action::Rollback).await;
-            }
-            Err(problem) => self.failed(caller, &name, Stage::Fetch, problem),
-        }
+        let inner = self.clone();
+        let edit = |text: &str| {
+            let release = inner.entry(&name, |entry| entry.record.find(number).cloned()).flatten();
+            let release = release.ok_or("that generation is no longer kept")?;
+            let old = edit::paused(&release.manifest, edit::is_paused(text))?;
+            let manifest = Manifest::parse(&inner.file(&name), &edit::pinned(&old, release.identity.artifact)?)?;
+            Ok(Manifest { care: at_once(), ..manifest })
+        };
+        self.deliberate(caller, name.clone(), Plan::default(), Action::Rollback, edit).await;
     }
 
     async fn retry(self: &Arc<Self>, caller: &Caller, name: Arc<str>, plan: Plan) {
@@ -157,38 +151,57 @@ impl Inner {
         {
             return self.failed(caller, &name, Stage::Fetch, problem);
         }
-        drop(turn);
         let Some(found) = self.look_at(&name).await else {
             return self.failed(caller, &name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
         };
-        self.settle(caller, found, plan, Action::Retry).await;
+        self.settle_in_turn(caller, found, plan, Action::Retry, turn).await;
     }
 
-    /// A swap that was asked for, to a manifest that is to be written: whatever else is under way gives way.
-    async fn deliberate(self: &Arc<Self>, caller: &Caller, manifest: Manifest, plan: Plan, action: Action) {
-        let name = manifest.name.clone();
+    /// A swap that was asked for, to what `edit` makes of the manifest: whatever else is under way gives way.
+    async fn deliberate(
+        self: &Arc<Self>,
+        caller: &Caller,
+        name: Arc<str>,
+        plan: Plan,
+        action: Action,
+        edit: impl FnOnce(&str) -> Result<Manifest, String> + Send,
+    ) {
         self.supersede(&name, "another change was asked for");
-        let _turn = self.turn(&name).await;
+        let turn = self.turn(&name).await;
+        let text = self.text(&name).await;
+        let edited = text.and_then(|before| edit(&before).map(|manifest| (before, manifest)));
+        let (before, manifest) = match edited {
+            Ok(edited) => edited,
+            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
+        };
         let running = self.entry(&name, |entry| entry.running()).flatten();
         let wanted = self.identity(&manifest).await.ok();
-        let artifact = wanted.map(|identity| identity.artifact);
-        let order = Order { commit: true, artifact, ..Order::new(manifest, plan, action) };
         if running.is_some() && running == wanted {
-            let file = order.manifest.file.clone();
-            let (text, written) = (order.manifest.text.clone(), order.manifest.file.display().to_string());
-            let done = self.blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await;
-            if let Err(problem) = done.and_then(|done| done) {
-                return self.failed(caller, &name, Stage::Publish, format!("{written} cannot be written: {problem}"));
-            }
-            return caller.end(&name, self.serving(&name), Verdict::Unchanged, "it is what serves already");
+            return self.as_it_is(caller, &name, action, before, manifest).await;
         }
-        self.swap(&caller.who, order, &caller.teller).await;
+        let artifact = wanted.map(|identity| identity.artifact);
+        let order = Order { commit: Some(before), artifact, ..Order::new(manifest, plan, action) };
+        self.swap(&caller.who, order, &caller.teller, turn).await;
+    }
+
+    /// The manifest is written, and what it wants serves already.
+    async fn as_it_is(&self, caller: &Caller, name: &str, action: Action, before: String, manifest: Manifest) {
+        let (file, text) = (manifest.file.clone(), manifest.text.clone());
+        let done = self.blocking(move || edit::replace(&file, &before, &text)).await;
+        let (verdict, message) = match done.and_then(|done| done) {
+            Ok(()) => (Verdict::Unchanged, "it is what serves already".into()),
+            Err(problem) => {
+                (Verdict::Failed, format!("it cannot be written to {}: {problem}", manifest.file.display()))
+            }
+        };
+        self.noted(caller, name, action, verdict, message).await;
     }
 
     async fn set_paused(self: &Arc<Self>, caller: &Caller, name: Arc<str>, paused: bool) {
         if paused {
             // Somebody who pauses does not want to wait for the end of a canary.
-            self.supersede(&name, "the plugin was paused; `retry` tries it again");
+            let why = "the plugin was paused; `retry` tries it again";
+            self.entry(&name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.give_up(why)));
         }
         let _turn = self.turn(&name).await;
         let changed = match self.text(&name).await {
@@ -202,13 +215,8 @@ impl Inner {
         };
         let action = if paused { Action::Pause } else { Action::Resume };
         if let Err(problem) = written.and_then(|written| written) {
-            return self.noted(
-                caller,
-                &name,
-                action,
-                Verdict::Failed,
-                format!("its manifest cannot be changed: {problem}"),
-            );
+            let message = format!("its manifest cannot be changed: {problem}");
+            return self.noted(caller, &name, action, Verdict::Failed, message).await;
         }
         self.entry(&name, |entry| entry.pause(paused));
         let message = if paused {
@@ -216,7 +224,7 @@ impl Inner {
         } else {
             "it is given batches"
         };
-        self.noted(caller, &name, action, Verdict::Done, message.into());
+        self.noted(caller, &name, action, Verdict::Done, message.into()).await;
     }
 
     async fn remove(self: &Arc<Self>, caller: &Caller, name: Arc<str>, forget_state: bool) {
@@ -224,18 +232,14 @@ impl Inner {
         let _turn = self.turn(&name).await;
         let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
         let shown = file.display().to_string();
+        self.entry(&name, |entry| entry.state = State::Removing);
         let removed = self.blocking(move || match edit::remove(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
             _ => Ok(()),
         });
         if let Err(problem) = removed.await.and_then(|removed| removed) {
-            return self.noted(
-                caller,
-                &name,
-                Action::Remove,
-                Verdict::Failed,
-                format!("{shown} cannot be removed: {problem}"),
-            );
+            let message = format!("{shown} cannot be removed: {problem}");
+            return self.noted(caller, &name, Action::Remove, Verdict::Failed, message).await;
         }
         let before = self.runs(&name);
         let mut message = self.vanish(&name).await;
@@ -247,14 +251,27 @@ impl Inner {
                 Err(problem) => message += &format!("; its state could not be forgotten: {problem}"),
             }
         }
-        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message);
+        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message).await;
         caller.end(&name, None, Verdict::Done, &message);
     }
 
     async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
-        self.supersede(&name, &format!("it was aborted by {}", caller.who));
+        let why = format!("it was aborted by {}; `retry` tries it again", caller.who);
+        let number = self.entry(&name, |entry| {
+            let swap = entry.under_way.as_ref()?;
+            swap.progress.give_up(&why);
+            Some(swap.progress.generation())
+        });
         let _turn = self.turn(&name).await;
-        self.noted(caller, &name, Action::Abort, Verdict::Done, "nothing is under way any more".into());
+        let (number, serving) = (number.flatten(), self.serving(&name));
+        let message = match serving {
+            Some(serving) if number == Some(serving) => {
+                format!("it came too late: generation {serving} serves; `rollback` takes it back")
+            }
+            Some(serving) => format!("nothing is under way any more; generation {serving} serves"),
+            None => "nothing is under way any more, and nothing serves".into(),
+        };
+        self.noted(caller, &name, Action::Abort, Verdict::Done, message).await;
     }
 
     /// Ends the swap that is under way, if it can still be ended.
@@ -263,7 +280,7 @@ impl Inner {
     }
 
     /// Waits for whoever changes this plugin now.
-    pub(super) async fn turn(&self, name: &str) -> Option<tokio::sync::OwnedMutexGuard<()>> {
+    pub(super) async fn turn(&self, name: &str) -> Turn {
         let turn = self.entry(name, |entry| entry.turn.clone())?;
         Some(turn.lock_owned().await)
     }
@@ -298,8 +315,8 @@ impl Inner {
     }
 
     /// Tells and audits what needed no swap.
-    fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
-        self.written(&caller.who, name, action, self.runs(name), verdict, &message);
+    async fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
+        self.written(&caller.who, name, action, self.runs(name), verdict, &message).await;
         caller.end(name, self.serving(name), verdict, &message);
     }
 
@@ -310,7 +327,7 @@ impl Inner {
     }
 
     /// Into the audit log: what needed no swap. `before` served when it began.
-    pub(super) fn written(
+    pub(super) async fn written(
         &self,
         who: &Actor,
         name: &str,
@@ -319,7 +336,7 @@ impl Inner {
         verdict: Verdict,
         message: &str,
     ) {
-        self.audit.append(audit::Entry {
+        self.audited(audit::Entry {
             at: SystemTime::now(),
             who: who.to_string(),
             action,
@@ -329,7 +346,8 @@ impl Inner {
             grants: Vec::new(),
             outcome: Some(verdict),
             message: message.to_owned(),
-        });
+        })
+        .await;
     }
 }
 

@@ -60,7 +60,9 @@ impl Inner {
         if let Some(artifact) = manifest.digest {
             return Ok(Identity { artifact, meaning });
         }
-        let Some(path) = manifest.artifact.clone() else { return Err("it names no artifact".into()) };
+        let Some(path) = manifest.artifact.clone() else {
+            return Err("`artifact` is missing; name the receiver's file".into());
+        };
         let inner = self.clone();
         let artifact = self.blocking(move || inner.seen.digest(&path)).await.and_then(|digest| digest);
         Ok(Identity { artifact: artifact.map_err(|problem| format!("`artifact`: {problem}"))?, meaning })

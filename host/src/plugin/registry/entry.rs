@@ -26,14 +26,12 @@ pub(super) struct Entry {
     pub(super) serving: Option<Generation>,
     pub(super) record: Record,
     pub(super) paused: bool,
-    /// Number of the generation made last.
-    pub(super) number: u64,
     /// A swap.
     pub(super) under_way: Option<UnderWay>,
     /// Held by whoever changes this plugin: one at a time.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) answers: Arc<Answers>,
-    /// What candidates said that never served.
+    /// What was said in the last self-test, and by a candidate that came to nothing.
     pub(super) last_words: Vec<Line>,
 }
 
@@ -76,7 +74,6 @@ impl Entry {
             serving: None,
             record: Record::default(),
             paused: false,
-            number: 0,
             under_way: None,
             turn: Arc::default(),
             answers: Arc::default(),
@@ -138,6 +135,7 @@ impl Entry {
                 .collect(),
             refused: self.record.refused.as_ref().map(|refusal| Refused {
                 digest: refusal.identity.artifact,
+                verdict: refusal.verdict,
                 stage: refusal.stage,
                 reason: refusal.reason.clone(),
                 at: refusal.at,

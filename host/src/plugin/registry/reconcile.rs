@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
@@ -11,10 +12,10 @@ use super::change::Caller;
 use super::directory::Found;
 use super::entry::{Entry, Failed};
 use super::record::{Identity, KIND, Record};
-use super::swap::{Order, REMOVAL};
+use super::swap::{Order, REMOVAL, Turn};
 use super::{Inner, State};
 use crate::audit::Action;
-use crate::dispatch::SlotConfig;
+use crate::dispatch::{LaneSet, SlotConfig};
 use crate::plugin::change::{Actor, Ending, Plan, Stage, Step, Verdict};
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::rollout::Care;
@@ -36,6 +37,8 @@ impl Inner {
         for Found { name, file, manifest } in &found {
             self.open(name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
         }
+        // All of them before the first is brought back: what is remembered of one is not thrown away for another.
+        self.recall().await;
         let caller = Caller { who: Actor::Start, teller: Teller::default() };
         let mut endings = Vec::new();
         for found in found {
@@ -48,24 +51,32 @@ impl Inner {
                 None => endings.push(self.settle(&caller, found, Plan::default(), Action::Load).await),
             }
         }
+        self.started.store(true, Ordering::SeqCst);
+        self.tidy().await;
         endings
+    }
+
+    /// What the store remembers of each plugin.
+    async fn recall(&self) {
+        let store = self.store.clone();
+        let records = self.blocking(move || store.records::<Record>(KIND)).await;
+        let records = records.and_then(|records| records.map_err(|error| format!("{error:#}")));
+        match records {
+            Err(problem) => {
+                tracing::error!("what served before the restart is not known: {problem}");
+            }
+            Ok(records) => {
+                for (name, record) in records {
+                    self.entry(&name, |entry| entry.record = record);
+                }
+                self.recalled.store(true, Ordering::SeqCst);
+            }
+        }
     }
 
     /// Brings back what served before the host ended, be it killed. None where nothing did, or where that failed.
     async fn restore(self: &Arc<Self>, found: &Found) -> Option<Ending> {
-        let (store, name) = (self.store.clone(), found.name.clone());
-        let record = self.blocking(move || store.record::<Record>(KIND, &name)).await;
-        let record = record.and_then(|record| record.map_err(|error| format!("{error:#}")));
-        let record = record.inspect_err(|problem| {
-            tracing::error!("plugin `{}`: what served before the restart is not known: {problem}", found.name);
-        });
-        let record = record.ok().flatten()?;
-        let release = record.serving.clone();
-        self.entry(&found.name, |entry| {
-            entry.number = record.last_number();
-            entry.record = record;
-        });
-        let release = release?;
+        let release = self.entry(&found.name, |entry| entry.record.serving.clone()).flatten()?;
         let text = edit::pinned(&release.manifest, release.identity.artifact).ok()?;
         let mut manifest = Manifest::parse(&found.file, &text).ok()?;
         manifest.text = release.manifest.into();
@@ -73,8 +84,8 @@ impl Inner {
         let care = Care { self_test: false, ..Care::default() };
         let order = Order::new(manifest, Plan::default(), Action::Restore);
         let order = Order { care, number: Some(release.number), ..order };
-        let _turn = self.turn(&found.name).await;
-        let ending = self.swap(&Actor::Start, order, &Teller::default()).await;
+        let turn = self.turn(&found.name).await;
+        let ending = self.swap(&Actor::Start, order, &Teller::default(), turn).await;
         (ending.verdict == Verdict::Done).then_some(ending)
     }
 
@@ -139,15 +150,12 @@ impl Inner {
         let Found { name, file, manifest } = found;
         let fresh = manifest.as_ref().map(Manifest::slot_config).unwrap_or_default();
         self.open_new(&name, &file, fresh);
-        let wanted = match &manifest {
-            Ok(manifest) => self.identity(manifest).await.map_err(|problem| format!("{}: {problem}", file.display())),
-            Err(problem) => Err(problem.clone()),
+        let (manifest, identity) = match self.meant(&file, manifest).await {
+            Ok(meant) => meant,
+            Err(problem) => return self.unreadable(caller, &name, problem),
         };
-        let (manifest, identity) = match (manifest, wanted) {
-            (Ok(manifest), Ok(identity)) => (manifest, identity),
-            (_, Err(problem)) | (Err(problem), _) => return self.unreadable(caller, &name, problem),
-        };
-        if let Some(ending) = self.nothing_to_do(&name, &manifest, identity) {
+        self.pause_as_written(caller, &manifest).await;
+        if let Some(ending) = self.nothing_to_do(&name, identity) {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
@@ -156,17 +164,75 @@ impl Inner {
         }
         self.supersede(&name, "its manifest wants something else now");
         let turn = self.turn(&name).await;
-        if let Some(newer) = self.newer(&manifest).await {
+        // It may have been changed or done meanwhile, by whoever had the turn before.
+        let found = self.newer(&manifest).await;
+        let found = found.unwrap_or(Found { name, file, manifest: Ok(manifest) });
+        self.settle_in_turn(caller, found, plan, action, turn).await
+    }
+
+    /// The same for whoever has the turn.
+    pub(super) async fn settle_in_turn(
+        self: &Arc<Self>,
+        caller: &Caller,
+        found: Found,
+        plan: Plan,
+        action: Action,
+        turn: Turn,
+    ) -> Ending {
+        let Found { name, file, manifest } = found;
+        if self.entry(&name, |_| ()).is_none() {
+            // Whoever had the turn before took the plugin away.
             drop(turn);
-            return Box::pin(self.settle(caller, newer, plan, action)).await;
+            return Box::pin(self.settle(caller, Found { name, file, manifest }, plan, action)).await;
         }
-        // It may have been done meanwhile, by whoever had the turn before.
-        if let Some(ending) = self.nothing_to_do(&name, &manifest, identity) {
+        let (manifest, identity) = match self.meant(&file, manifest).await {
+            Ok(meant) => meant,
+            Err(problem) => return self.unreadable(caller, &name, problem),
+        };
+        if let Some(ending) = self.nothing_to_do(&name, identity) {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
+        let pending = self.entry(&name, |entry| entry.record.pending.clone()).flatten();
+        // The care that was asked for before the host was killed.
+        let asked = pending.filter(|pending| pending.identity == identity && plan == Plan::default());
+        let plan = asked.map_or(plan, |pending| pending.plan);
         let order = Order { artifact: Some(identity.artifact), ..Order::new(manifest, plan, action) };
-        self.swap(&caller.who, order, &caller.teller).await
+        self.swap(&caller.who, order, &caller.teller, turn).await
+    }
+
+    async fn meant(
+        self: &Arc<Self>,
+        file: &Path,
+        manifest: Result<Manifest, String>,
+    ) -> Result<(Manifest, Identity), String> {
+        let manifest = manifest?;
+        let identity = self.identity(&manifest).await.map_err(|problem| format!("{}: {problem}", file.display()))?;
+        Ok((manifest, identity))
+    }
+
+    /// A manifest that was changed by hand, in nothing but that.
+    async fn pause_as_written(self: &Arc<Self>, caller: &Caller, manifest: &Manifest) {
+        let (name, paused) = (&manifest.name, manifest.paused);
+        if self.entry(name, |entry| entry.paused == paused) != Some(false) {
+            return;
+        }
+        // Whoever changes the plugin now does that too, or it is seen at the next look.
+        let turn = self.entry(name, |entry| entry.turn.clone().try_lock_owned().ok()).flatten();
+        if turn.is_none() || self.newer(manifest).await.is_some() {
+            return;
+        }
+        let changed = self.entry(name, |entry| {
+            let changes = entry.paused != paused && entry.under_way.is_none() && entry.serving.is_some();
+            if changes {
+                entry.pause(paused);
+            }
+            changes
+        });
+        if changed == Some(true) {
+            let action = if paused { Action::Pause } else { Action::Resume };
+            self.written(&caller.who, name, action, self.runs(name), Verdict::Done, "its manifest says so").await;
+        }
     }
 
     /// What its file says now, where that is something else: a command may have written it since it was read.
@@ -177,13 +243,10 @@ impl Inner {
     }
 
     /// Why there is nothing to do, if so.
-    fn nothing_to_do(&self, name: &Arc<str>, manifest: &Manifest, wanted: Identity) -> Option<Ending> {
+    fn nothing_to_do(&self, name: &Arc<str>, wanted: Identity) -> Option<Ending> {
         let (message, verdict, serving) = self.entry(name, |entry| {
             let runs = entry.running() == Some(wanted);
             entry.desired = Desired { digest: Some(wanted.artifact), problem: None, runs };
-            if entry.paused != manifest.paused && entry.under_way.is_none() {
-                entry.pause(manifest.paused);
-            }
             let (message, verdict) = entry.reason_to_stay(wanted)?;
             Some((message, verdict, entry.serving.as_ref().map(|generation| generation.number)))
         })??;
@@ -215,43 +278,62 @@ impl Inner {
         }
         // Editors take the old file away before they put the new one in its place.
         sleep(GONE).await;
-        let file = self.entry(&name, |entry| entry.file.clone())?;
-        if file.exists() {
+        if !self.is_gone(&name).await {
             return None;
         }
         self.supersede(&name, "its manifest is gone");
         let _turn = self.turn(&name).await;
-        if file.exists() {
+        if !self.is_gone(&name).await {
             return None;
         }
         let before = self.runs(&name);
         let message = self.vanish(&name).await;
         tracing::info!(plugin = &*name, who = %caller.who, "{message}");
-        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message);
+        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message).await;
         let (plugin, verdict) = (name.to_string(), Verdict::Done);
         Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 
+    /// Whether its manifest is, in a directory that is there. A disk that does not answer says nothing.
+    async fn is_gone(&self, name: &str) -> bool {
+        let Some(file) = self.entry(name, |entry| entry.file.clone()) else { return false };
+        let dir = self.dir.clone();
+        let gone = move || {
+            let absent = file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
+            absent && dir.is_dir()
+        };
+        self.blocking(gone).await.unwrap_or(false)
+    }
+
     /// Takes a plugin away, with the turn held: what is queued is delivered for a while, then shed. What became of it.
+    /// It keeps its name until all of it is gone.
     pub(super) async fn vanish(&self, name: &Arc<str>) -> String {
-        let taken = self.entries(|entries| entries.remove(name));
-        let Some(mut entry) = taken else { return "it was gone before".into() };
-        entry.slot.set_serving(false);
-        let drained = entry.slot.drain(Instant::now() + REMOVAL).await;
-        self.dispatch.close(name);
-        if let Some(mut generation) = entry.serving.take() {
-            let limits = generation.blueprint.limits.clone();
-            generation.drain(limits.deadline).await;
+        let slot = self.entry(name, |entry| {
+            entry.state = State::Removing;
+            entry.slot.set_serving(false);
+            // Paused or not, what it has is to be delivered.
+            entry.serving.iter().for_each(|serving| serving.set_lanes(LaneSet::All));
+            entry.slot.retry_now();
+            (entry.slot.clone(), entry.serving.is_some())
+        });
+        let Some((slot, served)) = slot else { return "it was gone before".into() };
+        let patience = if served { REMOVAL } else { Duration::ZERO };
+        let drained = slot.drain(Instant::now() + patience).await;
+        let serving = self.entry(name, |entry| entry.serving.take()).flatten();
+        if let Some(mut generation) = serving {
+            let (number, limits) = (generation.number, generation.blueprint.limits.clone());
+            generation.drain(limits.deadline.min(REMOVAL)).await;
             generation.retire(limits.stop).await;
-            self.phase(name, generation_number(&entry), "retired", "removed".into());
+            self.phase(name, number, "retired", "removed".into());
         }
         let (store, key) = (self.store.clone(), name.clone());
         let forgotten = self.blocking(move || store.remove_record(KIND, &key).map_err(|e| format!("{e:#}"))).await;
         if let Err(problem) = forgotten.and_then(|forgotten| forgotten) {
             tracing::error!("plugin `{name}`: it is still remembered: {problem}");
         }
+        self.forget(name);
         self.tidy().await;
-        let ledger = entry.slot.ledger();
+        let ledger = slot.ledger();
         if drained {
             format!("it is gone: {ledger}")
         } else {
@@ -259,10 +341,12 @@ impl Inner {
         }
     }
 
-    /// A plugin that never came to be.
+    /// Slot and all. Under one lock, so that nobody opens it anew between the two.
     pub(super) fn forget(&self, name: &Arc<str>) {
-        self.entries(|entries| entries.remove(name));
-        self.dispatch.close(name);
+        self.entries(|entries| {
+            self.dispatch.close(name);
+            entries.remove(name)
+        });
     }
 
     /// The slot of that name, opened or set up anew.
@@ -308,10 +392,11 @@ impl Entry {
             return Some(("it is on its way".into(), Verdict::Unchanged));
         }
         if let Some(refusal) = self.record.refused.clone().filter(|refusal| refusal.identity == wanted) {
-            let reason = format!("it was refused at {}: {}; `retry` tries it again", refusal.stage, refusal.reason);
-            let at = refusal.at;
+            let (at, verdict) = (refusal.at, refusal.verdict);
+            let words = if verdict == Verdict::RolledBack { "refused" } else { "given up" };
+            let reason = format!("it was {words} at {}: {}; `retry` tries it again", refusal.stage, refusal.reason);
             self.failure = Some(Failed { identity: Some(wanted), stage: refusal.stage, reason: reason.clone(), at });
-            return Some((reason, Verdict::RolledBack));
+            return Some((reason, verdict));
         }
         let failed = self.failure.as_ref().filter(|failed| failed.identity == Some(wanted))?;
         // Where nothing serves there is nothing to disturb, and what kept it from starting may be over.
@@ -329,10 +414,6 @@ impl Entry {
             self.slot.set_serving(false);
         }
     }
-}
-
-fn generation_number(entry: &Entry) -> u64 {
-    entry.record.serving.as_ref().map_or(0, |release| release.number)
 }
 
 fn failed(name: &str, message: String) -> Ending {

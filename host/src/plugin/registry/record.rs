@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::change::Stage;
+use crate::plugin::change::{Plan, Stage, Verdict};
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::Manifest;
 
@@ -35,14 +35,24 @@ pub(super) struct Release {
     pub(super) since: SystemTime,
 }
 
-/// A candidate that was found worse under traffic. It is not tried again until somebody says so.
+/// A candidate that was found worse under traffic, could not be judged, or was given up by somebody. It is not tried
+/// again until somebody says so.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Refusal {
     #[serde(flatten)]
     pub(super) identity: Identity,
+    pub(super) verdict: Verdict,
     pub(super) stage: Stage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
+}
+
+/// A candidate that stands in the manifest and does not serve yet, and the care that somebody asked for it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Pending {
+    #[serde(flatten)]
+    pub(super) identity: Identity,
+    pub(super) plan: Plan,
 }
 
 /// All of it.
@@ -54,6 +64,11 @@ pub(super) struct Record {
     pub(super) kept: Vec<Release>,
     #[serde(default)]
     pub(super) refused: Option<Refusal>,
+    #[serde(default)]
+    pub(super) pending: Option<Pending>,
+    /// The greatest number that was given to a candidate, whatever became of it.
+    #[serde(default)]
+    pub(super) number: u64,
 }
 
 impl Release {
@@ -86,14 +101,11 @@ impl Record {
         }
     }
 
-    /// The greatest number that was given.
-    pub(super) fn last_number(&self) -> u64 {
-        self.kept.iter().chain(&self.serving).map(|release| release.number).max().unwrap_or(0)
-    }
-
     /// Artifacts that must not be thrown away.
     pub(super) fn artifacts(&self) -> impl Iterator<Item = Digest> + '_ {
-        self.kept.iter().chain(&self.serving).map(|release| release.identity.artifact)
+        let releases = self.kept.iter().chain(&self.serving).map(|release| release.identity.artifact);
+        let refused = self.refused.iter().map(|refusal| refusal.identity.artifact);
+        releases.chain(refused).chain(self.pending.iter().map(|pending| pending.identity.artifact))
     }
 }
 
@@ -121,7 +133,6 @@ mod tests {
         assert_eq!(record.find(None).map(|r| r.number), Some(4));
         assert_eq!(record.find(Some(2)).map(|r| r.number), Some(2));
         assert!(record.find(Some(1)).is_none() && record.find(Some(5)).is_none());
-        assert_eq!(record.last_number(), 5);
     }
 
     #[test]

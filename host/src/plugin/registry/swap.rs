@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::entry::{Failed, UnderWay};
-use super::record::{Identity, KIND, Refusal, Release};
+use super::record::{Identity, KIND, Pending, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
 use crate::capability::log::Line;
@@ -20,8 +20,11 @@ use crate::plugin::status::Desired;
 pub(super) struct Order {
     pub(super) manifest: Manifest,
     pub(super) care: Care,
-    /// The manifest's new text, where a command asks: written once the candidate has passed its self-test.
-    pub(super) commit: bool,
+    /// What of it was asked for this once.
+    pub(super) plan: Plan,
+    /// What the manifest said before, where a command asks for another: that is written once the candidate has passed
+    /// its self-test.
+    pub(super) commit: Option<String>,
     /// Of a generation that is brought back after a restart.
     pub(super) number: Option<u64>,
     /// Where it is known beforehand.
@@ -34,7 +37,7 @@ impl Order {
     /// Of a manifest that stands in its file.
     pub(super) fn new(manifest: Manifest, plan: Plan, action: Action) -> Self {
         let care = manifest.care.with(plan);
-        Self { manifest, care, commit: false, number: None, artifact: None, action }
+        Self { manifest, care, plan, commit: None, number: None, artifact: None, action }
     }
 }
 
@@ -46,14 +49,15 @@ enum Ready {
 }
 
 impl Inner {
-    /// Does it, with the plugin's turn held by the caller. Told, audited and remembered.
-    pub(super) async fn swap(self: &Arc<Self>, who: &Actor, order: Order, teller: &Teller) -> Ending {
+    /// Does it in the plugin's turn, which is over once the new generation serves: whoever comes next need not wait
+    /// until the old one is gone. Told, audited and remembered.
+    pub(super) async fn swap(self: &Arc<Self>, who: &Actor, order: Order, teller: &Teller, turn: Turn) -> Ending {
         let name = order.manifest.name.clone();
         let number = self.number(&order);
         let progress = Arc::new(Progress::new(name.clone(), number, teller.clone(), self.events.clone()));
         let before = self.entry(&name, |entry| {
             let (progress, meaning) = (progress.clone(), order.manifest.meaning);
-            let swap = UnderWay { progress, meaning, artifact: order.artifact, written: !order.commit };
+            let swap = UnderWay { progress, meaning, artifact: order.artifact, written: order.commit.is_none() };
             entry.under_way = Some(swap);
             entry.last_words.clear();
             entry.record.serving.clone()
@@ -64,18 +68,18 @@ impl Inner {
         self.entry(&name, |entry| entry.under_way = None);
         let grants = self.grants(before.as_ref(), &order.manifest, &progress);
         let ending = match result {
-            Ok(old) => self.served(&order, number, old, &progress, grants).await,
+            Ok(old) => self.served(&order, (number, old), &progress, grants, turn).await,
             Err(stop) => self.stopped(&order, number, stop, &progress, grants).await,
         };
-        self.write_down(who, &order, before.as_ref(), &progress, &ending);
+        self.write_down(who, &order, before.as_ref(), &progress, &ending).await;
         teller.tell(Step::Ended(ending.clone()));
         ending
     }
 
     fn number(&self, order: &Order) -> u64 {
         let next = |entry: &mut super::Entry| {
-            entry.number += 1;
-            entry.number
+            entry.record.number += 1;
+            entry.record.number
         };
         order.number.or_else(|| self.entry(&order.manifest.name, next)).unwrap_or(1)
     }
@@ -108,8 +112,9 @@ impl Inner {
         if care.self_test {
             progress.stage(Stage::SelfTest, self.self_test(name, &candidate.blueprint, care)).await?;
         }
-        if order.commit {
-            self.commit(&order.manifest).await?;
+        if let Some(before) = &order.commit {
+            self.remember_plan(order, progress).await?;
+            self.commit(&order.manifest, before.clone()).await?;
         }
         let Some((vitals, false)) = self.live(name) else { return Ok(Ready::Candidate(candidate)) };
         if !care.shadow.is_zero() {
@@ -121,13 +126,24 @@ impl Inner {
         self.canary(&order.manifest, candidate, vitals, care, progress).await.map(Ready::Canary)
     }
 
-    async fn commit(&self, manifest: &Manifest) -> Result<(), Stop> {
+    /// A host that is killed before the candidate serves finds it in the manifest, and shall be as careful then.
+    async fn remember_plan(&self, order: &Order, progress: &Progress) -> Result<(), Stop> {
+        let Some(artifact) = progress.shown().digest.filter(|_| order.plan != Plan::default()) else { return Ok(()) };
+        let identity = Identity { artifact, meaning: order.manifest.meaning };
+        let name = &order.manifest.name;
+        self.entry(name, |entry| entry.record.pending = Some(Pending { identity, plan: order.plan }));
+        let remembered = self.remember(name).await;
+        remembered.map_err(|problem| Stop::failed(Stage::Publish, format!("the plan cannot be kept: {problem}")))
+    }
+
+    /// Writes the manifest, unless somebody else did since it was read.
+    async fn commit(&self, manifest: &Manifest, before: String) -> Result<(), Stop> {
         self.entry(&manifest.name, |entry| entry.under_way.iter_mut().for_each(|swap| swap.written = true));
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
-        let written = self.blocking(move || edit::write(&file, &text)).await;
-        let written = written.and_then(|written| written.map_err(|error| error.to_string()));
+        let written = self.blocking(move || edit::replace(&file, &before, &text)).await;
+        let written = written.and_then(|written| written);
         let file = manifest.file.display();
-        written.map_err(|problem| Stop::failed(Stage::Publish, format!("{file} cannot be written: {problem}")))
+        written.map_err(|problem| Stop::failed(Stage::Publish, format!("it cannot be written to {file}: {problem}")))
     }
 
     /// From here on the new generation serves.
@@ -153,7 +169,6 @@ impl Inner {
             });
             entry.state = if entry.paused { State::Paused } else { State::Serving };
             entry.failure = None;
-            entry.last_words.clear();
             entry.slot.set_serving(true);
             // What waited for the old generation's sake need not wait for the new one's.
             entry.slot.retry_now();
@@ -161,6 +176,7 @@ impl Inner {
             if order.number.is_none() {
                 // One that is brought back after a restart says nothing of what was refused before.
                 entry.record.refused = None;
+                entry.record.pending = None;
             }
             Ok(old)
         });
@@ -171,10 +187,10 @@ impl Inner {
     async fn served(
         self: &Arc<Self>,
         order: &Order,
-        number: u64,
-        old: Option<Generation>,
+        (number, old): (u64, Option<Generation>),
         progress: &Progress,
         grants: Vec<String>,
+        turn: Turn,
     ) -> Ending {
         let name = &order.manifest.name;
         self.phase(name, number, "serving", String::new());
@@ -183,6 +199,7 @@ impl Inner {
             self.entry(name, |entry| entry.desired = Desired { digest, problem: None, runs: true });
         }
         let forgotten = self.remember(name).await.err();
+        drop(turn);
         if let Some(old) = old {
             self.let_go(name, old, progress).await;
         }
@@ -224,20 +241,24 @@ impl Inner {
         let identity = progress.shown().digest.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
         let message = format!("{}: {reason}", order.manifest.file.display());
         let failed = Failed { identity, stage, reason: message.clone(), at: SystemTime::now() };
-        let refused = identity.filter(|_| verdict == Verdict::RolledBack);
+        let for_good = matches!(verdict, Verdict::RolledBack | Verdict::Inconclusive) || progress.is_given_up();
+        let refused = identity.filter(|_| for_good);
+        let mut forgotten = false;
         let serving = self.entry(name, |entry| {
             if let Some(identity) = refused {
-                entry.record.refused = Some(Refusal { identity, stage, reason: reason.clone(), at: failed.at });
+                let (reason, at) = (reason.clone(), failed.at);
+                entry.record.refused = Some(Refusal { identity, verdict, stage, reason, at });
             }
+            let pending = entry.record.pending.take_if(|pending| Some(pending.identity) == identity);
+            forgotten = refused.is_some() || pending.is_some();
             entry.fail(failed);
             entry.serving.as_ref().map(|generation| generation.number)
         });
-        if refused.is_some()
-            && let Err(problem) = self.remember(name).await
-        {
+        if forgotten && let Err(problem) = self.remember(name).await {
             tracing::error!("plugin `{name}`: a restart would not know that this candidate was refused: {problem}");
         }
-        self.phase(name, number, if refused.is_some() { "rolled-back" } else { "failed" }, message.clone());
+        let phase = if verdict == Verdict::RolledBack { "rolled-back" } else { "failed" };
+        self.phase(name, number, phase, message.clone());
         let serving = serving.flatten();
         Ending { plugin: name.to_string(), verdict, serving, stage: Some(stage), message, grants }
     }
@@ -250,7 +271,7 @@ impl Inner {
         written.map_err(|error| format!("{error:#}"))
     }
 
-    /// The lines of a candidate that comes to nothing, for those who ask what it said.
+    /// Lines of a self-test, and of a candidate that comes to nothing, for those who ask what it said.
     pub(super) fn keep_words(&self, name: &str, lines: Vec<Line>) {
         self.entry(name, |entry| entry.last_words.extend(lines));
     }
@@ -268,8 +289,15 @@ impl Inner {
         added.chain(removed).collect()
     }
 
-    fn write_down(&self, who: &Actor, order: &Order, before: Option<&Release>, progress: &Progress, ending: &Ending) {
-        self.audit.append(audit::Entry {
+    async fn write_down(
+        &self,
+        who: &Actor,
+        order: &Order,
+        before: Option<&Release>,
+        progress: &Progress,
+        ending: &Ending,
+    ) {
+        self.audited(audit::Entry {
             at: SystemTime::now(),
             who: who.to_string(),
             action: order.action,
@@ -280,13 +308,23 @@ impl Inner {
             grants: ending.grants.clone(),
             outcome: Some(ending.verdict),
             message: ending.message.clone(),
-        });
+        })
+        .await;
+    }
+
+    /// Into the audit log, whose disk no guest's thread shall wait for.
+    pub(super) async fn audited(&self, entry: audit::Entry) {
+        let audit = self.audit.clone();
+        let _ = self.blocking(move || audit.append(entry)).await;
     }
 }
 
 pub(super) fn aborted(reason: &str) -> Stop {
     Stop { stage: Stage::Publish, verdict: Verdict::Aborted, reason: reason.to_owned() }
 }
+
+/// The right to change a plugin.
+pub(super) type Turn = Option<tokio::sync::OwnedMutexGuard<()>>;
 
 /// How long a plugin that is removed may take to deliver what it has.
 pub(super) const REMOVAL: Duration = Duration::from_secs(10);

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Inner;
 use crate::capability::egress::{Captured, Egress, EgressMode};
-use crate::capability::log::{Keep, LogSink};
+use crate::capability::log::{Keep, Line, LogSink};
 use crate::dispatch::LaneSet;
 use crate::event::Events;
 use crate::plugin::change::Stage;
@@ -36,10 +37,9 @@ impl Inner {
         let pushes = self_test::pushes(&slot, self.dispatch.recent().newest());
         let test = self.guests.handle().spawn(self_test::run(blueprint, captured, pushes));
         let found = test.await.map_err(|_| Stop::broke(Stage::SelfTest))?;
-        found.map(|note| ((), Some(note))).map_err(|reason| {
-            self.keep_words(name, words.recent());
-            Stop::failed(Stage::SelfTest, reason)
-        })
+        let told = |line: Line| Line { text: format!("self-test: {}", line.text), ..line };
+        self.keep_words(name, words.recent().into_iter().map(told).collect());
+        found.map(|note| ((), Some(note))).map_err(|reason| Stop::failed(Stage::SelfTest, reason))
     }
 
     pub(super) async fn shadow(
@@ -76,22 +76,27 @@ impl Inner {
         let slot = self.entry(name, |entry| entry.slot.clone()).ok_or_else(|| Stop::broke(Stage::Canary))?;
         let none = LaneSet::These(BTreeSet::new());
         let generation = candidate.serve(&slot, none, manifest.instances, self.events.clone(), self.guests.handle());
+        let giving_back = GivingBack { inner: self, name };
         let pair = Lanes { inner: self, name, live, candidate: &generation, progress };
         let judged = progress
             .stage(Stage::Canary, async { canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note))) });
-        let Err(stop) = judged.await else { return Ok(generation) };
-        // First of all nothing more goes to it, and everything to the other.
+        let Err(stop) = judged.await else {
+            std::mem::forget(giving_back);
+            return Ok(generation);
+        };
+        // First of all nothing more goes to it, and everything to the other. What it holds is given back soon: its lanes
+        // belong to the other too.
         generation.cease();
-        self.entry(name, |entry| entry.serving.iter().for_each(|serving| serving.set_lanes(entry.lanes())));
-        let limits = generation.blueprint.limits.clone();
-        generation.retire(limits.deadline.saturating_add(limits.stop)).await;
+        drop(giving_back);
+        generation.retire(FAREWELL).await;
+        slot.retry_now();
         Err(stop)
     }
 
     /// Answers captured requests as the live generation's were, else as the manifest says.
     fn captured(&self, name: &str, care: &Care) -> Captured {
         let answers = self.entry(name, |entry| entry.answers.clone()).unwrap_or_default();
-        Captured::replying(answers, care.reply.clone())
+        Captured::replying(answers, care.reply.clone()).within_grants()
     }
 
     /// The same receiver, of which nothing leaves the host and nothing stays.
@@ -103,6 +108,21 @@ impl Inner {
             state: blueprint.state.scratch(),
             ..blueprint.clone()
         }
+    }
+}
+
+/// How long a canary that came to nothing may still take for what it holds.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// When dropped, every lane is the live generation's again.
+struct GivingBack<'a> {
+    inner: &'a Inner,
+    name: &'a str,
+}
+
+impl Drop for GivingBack<'_> {
+    fn drop(&mut self) {
+        self.inner.entry(self.name, |entry| entry.serving.iter().for_each(|serving| serving.set_lanes(entry.lanes())));
     }
 }
 

@@ -34,7 +34,12 @@ impl Plugins {
         let mut eyes = Eyes::new(changed);
         let mut stop = pin!(stop);
         loop {
-            eyes.look_at(self.0.watched().await);
+            // A disk that does not answer must not keep the host from ending.
+            let watched = tokio::select! {
+                () = &mut stop => return,
+                watched = self.0.watched() => watched,
+            };
+            eyes.look_at(watched);
             let caller = Caller { who: Actor::File, teller: Teller::default() };
             // After the eyes are open: what changed before would never be told. And apart, since a swap that takes its
             // time must not keep later changes from being seen.

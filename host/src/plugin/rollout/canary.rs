@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::judge::{Finding, Score, compare};
+use super::judge::{Finding, Score, compare, unclear};
 use super::{Care, Stop};
 use crate::dispatch::LaneSet;
 use crate::plugin::change::{Stage, Verdict};
@@ -54,11 +54,16 @@ pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Re
 }
 
 async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Score, Score), Stop> {
-    let (begun, before) = (Instant::now(), pair.scores());
-    let mut told = begun;
+    let (begun, first) = (Instant::now(), pair.scores());
+    let (mut told, mut last, mut before) = (begun, first, first);
     loop {
         sleep(LOOK).await;
         let now = pair.scores();
+        if only_failed(now.0.since(last.0)) {
+            // Its sink is in trouble, and so is the candidate's: what was seen until now may be of that.
+            before = now;
+        }
+        last = now;
         let (live, candidate) = (now.0.since(before.0), now.1.since(before.1));
         let (verdict, reason) = match compare(live, candidate, care, begun.elapsed() >= care.step) {
             Finding::Sound => return Ok((live, candidate)),
@@ -71,10 +76,17 @@ async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Sco
                 continue;
             }
             Finding::Worse(reason) => (Verdict::RolledBack, reason),
-            Finding::Unclear(reason) => (Verdict::Inconclusive, reason),
+            Finding::Unclear(_) => {
+                // By all of it: what could not be used against the candidate says why nothing could be said.
+                (Verdict::Inconclusive, unclear(now.0.since(first.0), now.1.since(first.1), care))
+            }
         };
         return Err(Stop { stage: Stage::Canary, verdict, reason: format!("with {name}, {reason}") });
     }
+}
+
+fn only_failed(live: Score) -> bool {
+    live.failed_batches > 0 && live.failed_batches == live.batches
 }
 
 #[cfg(test)]

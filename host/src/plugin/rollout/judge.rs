@@ -31,10 +31,12 @@ pub enum Finding {
     Unclear(String),
 }
 
-/// Below this many batches of the candidate nothing is said.
-const LEAST: u64 = 5;
-/// One-sided, about one false alarm in a thousand looks.
-const SIGNIFICANT: f64 = 3.1;
+/// Fewer failed batches than this are bad luck.
+const LEAST: u64 = 3;
+/// A candidate as sound as the other would do so badly once in so many looks: in the middle of a step, where there are
+/// many looks, and once there are enough batches.
+const EARLY: f64 = 1e-5;
+const KNOWN: f64 = 1e-2;
 /// Where both fail more than this, the sink is to blame, and there is nothing to learn.
 const HOPELESS: f64 = 0.5;
 
@@ -53,10 +55,6 @@ impl Score {
     pub fn rate(self) -> f64 {
         share(self.failed, self.pushes)
     }
-
-    fn batch_rate(self) -> f64 {
-        share(self.failed_batches, self.batches)
-    }
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -65,10 +63,10 @@ fn share(part: u64, whole: u64) -> f64 {
 
 /// Compares a candidate with the generation that serves. `over` says that the step may not take longer.
 pub fn compare(live: Score, candidate: Score, care: &Care, over: bool) -> Finding {
-    let excess = candidate.rate() - live.rate();
     let known = candidate.batches >= care.batches && live.batches >= care.batches;
-    let worse = excess > care.budget && candidate.batches >= LEAST;
-    if worse && (surprise(live, candidate) >= SIGNIFICANT || (over && known)) {
+    let worse = candidate.rate() - live.rate() > care.budget;
+    let chance = if known { KNOWN } else { EARLY };
+    if worse && candidate.failed_batches >= LEAST && luck(live, candidate, care.budget) < chance {
         return Finding::Worse(format!(
             "it failed {} of {} pushes ({}), the generation that serves {} of {} ({}) in the same time; {} more are \
              within the budget",
@@ -81,21 +79,28 @@ pub fn compare(live: Score, candidate: Score, care: &Care, over: bool) -> Findin
             words(care.budget),
         ));
     }
-    let hopeless = candidate.rate() > HOPELESS && live.rate() > HOPELESS;
-    match (known && !worse && !hopeless, over) {
+    match (known && !worse && !hopeless(live, candidate), over) {
         (true, _) => Finding::Sound,
         (false, false) => Finding::Wait,
-        (false, true) => Finding::Unclear(unclear(live, candidate, care, hopeless)),
+        (false, true) => Finding::Unclear(unclear(live, candidate, care)),
     }
 }
 
-fn unclear(live: Score, candidate: Score, care: &Care, hopeless: bool) -> String {
-    if hopeless {
+/// Why nothing can be said, in words.
+pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
+    if hopeless(live, candidate) {
         return format!(
             "both generations failed most of their pushes ({} and {}), so nothing can be said of the candidate; see \
              to the sink, then `retry`",
             words(live.rate()),
             words(candidate.rate())
+        );
+    }
+    if candidate.batches >= care.batches && live.batches >= care.batches {
+        return format!(
+            "it failed {} of {} pushes and the generation that serves {} of {}, which is too close to call; give it \
+             more time (`rollout.step`) or a greater share",
+            candidate.failed, candidate.pushes, live.failed, live.pushes
         );
     }
     format!(
@@ -105,15 +110,23 @@ fn unclear(live: Score, candidate: Score, care: &Care, hopeless: bool) -> String
     )
 }
 
-/// How many standard deviations the candidate's failed batches are above what both together would suggest. By batches,
-/// since the pushes of one batch fail together.
-fn surprise(live: Score, candidate: Score) -> f64 {
-    let (n, m) = (candidate.batches as f64, live.batches.max(1) as f64);
-    // Half a failure and half a success are added, so that no rate is certain.
-    let both = (candidate.failed_batches + live.failed_batches) as f64 + 0.5;
-    let pooled = both / (n + m + 1.0);
-    let deviation = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
-    (candidate.batch_rate() - live.batch_rate()) / deviation
+fn hopeless(live: Score, candidate: Score) -> bool {
+    candidate.rate() > HOPELESS && live.rate() > HOPELESS
+}
+
+/// How likely it is that a candidate which fails by no more than the budget above the other has so many failed batches
+/// or more: the tail of a binomial. By batches, since the pushes of one batch fail together.
+fn luck(live: Score, candidate: Score, budget: f64) -> f64 {
+    // One failure and one success are added to what was seen, so that no rate is certain.
+    let rate = (live.failed_batches as f64 + 1.0) / (live.batches as f64 + 2.0) + budget;
+    let (rate, batches) = (rate.min(1.0), candidate.batches);
+    let mut term = (1.0 - rate).powf(batches as f64);
+    let mut below = 0.0;
+    for failed in 0..candidate.failed_batches {
+        below += term;
+        term *= (batches - failed) as f64 / (failed + 1) as f64 * rate / (1.0 - rate);
+    }
+    if term.is_finite() { (1.0 - below).max(0.0) } else { 1.0 }
 }
 
 fn words(rate: f64) -> String {
@@ -146,18 +159,46 @@ mod tests {
 
     #[test]
     fn one_that_fails_a_third_is_found_soon() {
-        assert_eq!(look(score(100, 0), score(4, 4)), Finding::Wait, "too few to say");
-        assert!(matches!(look(score(100, 0), score(8, 3)), Finding::Worse(_)));
-        let words = look(score(100, 1), score(20, 6));
+        assert_eq!(look(score(100, 0), score(4, 2)), Finding::Wait, "too few to say");
+        assert!(matches!(look(score(100, 0), score(6, 6)), Finding::Worse(_)));
+        let words = look(score(400, 4), score(20, 6));
         let Finding::Worse(words) = words else { panic!("{words:?}") };
-        assert!(words.contains("60 of 200 pushes (30.0%)") && words.contains("10 of 1000 (1.0%)"), "{words}");
+        assert!(words.contains("60 of 200 pushes (30.0%)") && words.contains("40 of 4000 (1.0%)"), "{words}");
     }
 
     #[test]
-    fn a_single_bad_batch_is_no_verdict_until_the_time_is_over() {
-        assert_eq!(look(score(20, 0), score(6, 1)), Finding::Wait);
-        assert_eq!(look(score(10, 1), score(20, 3)), Finding::Wait);
-        assert!(matches!(compare(score(30, 0), score(20, 2), &care(), true), Finding::Worse(_)));
+    fn bad_luck_is_no_verdict() {
+        assert_eq!(look(score(95, 0), score(5, 1)), Finding::Wait);
+        assert_eq!(look(score(361, 0), score(19, 2)), Finding::Wait);
+        assert_eq!(look(score(20, 0), score(20, 2)), Finding::Wait);
+        let over = compare(score(30, 0), score(20, 2), &care(), true);
+        assert!(matches!(&over, Finding::Unclear(words) if words.contains("too close to call")), "{over:?}");
+    }
+
+    /// Both fail alike, the live one has fifteen times the batches, and the candidate is looked at after each of its own.
+    #[test]
+    fn of_many_sound_candidates_almost_none_is_found_worse() {
+        let mut dice = 1_u64;
+        let mut fails = |rate: f64| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((dice >> 11) as f64 / (1_u64 << 53) as f64) < rate
+        };
+        let mut wrongly = 0;
+        for life in 0..2_000 {
+            let rate = [0.0, 0.005, 0.02, 0.2][life % 4];
+            let (mut live, mut candidate) = (score(0, 0), score(0, 0));
+            let found = loop {
+                let failed = (0..15).filter(|_| fails(rate)).count() as u64;
+                live = score(live.batches + 15, live.failed_batches + failed);
+                candidate = score(candidate.batches + 1, candidate.failed_batches + u64::from(fails(rate)));
+                match compare(live, candidate, &care(), candidate.batches >= 200) {
+                    Finding::Wait => {}
+                    found => break found,
+                }
+            };
+            wrongly += u64::from(matches!(found, Finding::Worse(_)));
+        }
+        assert!(wrongly <= 10, "{wrongly} of 2000 sound candidates were rolled back");
     }
 
     #[test]

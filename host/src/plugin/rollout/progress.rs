@@ -1,6 +1,7 @@
 //! How a swap stands: told step by step to whoever asked for it, shown to whoever looks, ended by whoever aborts it.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -74,6 +75,7 @@ pub(crate) struct Progress {
     events: Events,
     shown: Mutex<Shown>,
     abort: watch::Sender<Option<String>>,
+    given_up: AtomicBool,
     /// What the candidate's artifact asks for.
     asks: Mutex<Vec<String>>,
 }
@@ -89,6 +91,7 @@ impl Progress {
             events,
             shown: Mutex::new(shown),
             abort: watch::Sender::new(None),
+            given_up: AtomicBool::new(false),
             asks: Mutex::default(),
         }
     }
@@ -154,6 +157,16 @@ impl Progress {
     pub(crate) fn news(&self, stage: Stage, text: String) {
         self.look(|shown| shown.news = Some(text.clone()));
         self.teller.tell(Step::News { plugin: self.plugin.to_string(), stage, text });
+    }
+
+    /// Ends it likewise, for good: somebody does not want this candidate.
+    pub(crate) fn give_up(&self, why: &str) {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.abort(why);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
     }
 
     fn begin(&self, stage: Stage) {

@@ -78,9 +78,16 @@ impl Comparison {
             }
         };
         let pushes = deliveries.len() as u64;
+        let (live_failed, notices_only) = ((settled.dead_lettered + settled.returned) as u64, pushes == 0);
         let answer = instance.export(LentBatch { deliveries, gone }).await;
-        self.live.add(pushes, (settled.dead_lettered + settled.returned) as u64, cpu, sent);
-        self.candidate.add(pushes, failed(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
+        // A batch of notices alone says something of a receiver only if it breaks on it.
+        if !notices_only {
+            self.live.add(pushes, live_failed, cpu, sent);
+            self.candidate.add(pushes, failed(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
+        } else if let Outcome::Broke(fault, message) = &answer.outcome {
+            let words = format!("it broke on a notice that a client is gone ({}): {message}", fault.name());
+            return Err(Stop::failed(Stage::Shadow, words));
+        }
         Ok(answer.instance)
     }
 
