@@ -55,6 +55,7 @@ impl Inner {
         let name = order.manifest.name.clone();
         let number = self.number(&order);
         let progress = Arc::new(Progress::new(name.clone(), number, teller.clone(), self.events.clone()));
+        let asked = self.entry(&name, |entry| entry.serving.as_ref().map(|serving| serving.asks())).flatten();
         let before = self.entry(&name, |entry| {
             let (progress, meaning) = (progress.clone(), order.manifest.meaning);
             let swap = UnderWay { progress, meaning, artifact: order.artifact, written: order.commit.is_none() };
@@ -66,7 +67,11 @@ impl Inner {
         self.phase(&name, number, "loading", order.manifest.file.display().to_string());
         let result = self.roll_out(&order, number, &progress).await;
         self.entry(&name, |entry| entry.under_way = None);
-        let grants = self.grants(before.as_ref(), &order.manifest, &progress);
+        let grants = match order.number {
+            // It serves again as it did.
+            Some(_) => Vec::new(),
+            None => grants(before.as_ref(), asked.unwrap_or_default(), &order.manifest, &progress),
+        };
         let ending = match result {
             Ok(old) => self.served(&order, (number, old), &progress, grants, turn).await,
             Err(stop) => self.stopped(&order, number, stop, &progress, grants).await,
@@ -276,19 +281,6 @@ impl Inner {
         self.entry(name, |entry| entry.last_words.extend(lines));
     }
 
-    /// What the candidate is granted and asks for, other than what serves.
-    fn grants(&self, before: Option<&Release>, manifest: &Manifest, progress: &Progress) -> Vec<String> {
-        let old = before.and_then(|release| Manifest::parse(&manifest.file, &release.manifest).ok());
-        let mut old: Vec<String> = old.map(|old| old.granted).unwrap_or_default();
-        let mut new = manifest.granted.clone();
-        new.extend(progress.asks());
-        let asked = self.entry(&manifest.name, |entry| entry.serving.as_ref().map(|serving| serving.asks()));
-        old.extend(asked.flatten().unwrap_or_default());
-        let added = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
-        let removed = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
-        added.chain(removed).collect()
-    }
-
     async fn write_down(
         &self,
         who: &Actor,
@@ -317,6 +309,18 @@ impl Inner {
         let audit = self.audit.clone();
         let _ = self.blocking(move || audit.append(entry)).await;
     }
+}
+
+/// What the candidate is granted and asks for, other than what served `before`, which asked for `asked`.
+fn grants(before: Option<&Release>, asked: Vec<String>, manifest: &Manifest, progress: &Progress) -> Vec<String> {
+    let old = before.and_then(|release| Manifest::parse(&manifest.file, &release.manifest).ok());
+    let mut old: Vec<String> = old.map(|old| old.granted).unwrap_or_default();
+    old.extend(asked);
+    let mut new = manifest.granted.clone();
+    new.extend(progress.asks());
+    let added = new.iter().filter(|line| !old.contains(line)).map(|line| format!("+ {line}"));
+    let removed = old.iter().filter(|line| !new.contains(line)).map(|line| format!("- {line}"));
+    added.chain(removed).collect()
 }
 
 pub(super) fn aborted(reason: &str) -> Stop {
