@@ -200,7 +200,7 @@ impl Inner {
     async fn set_paused(self: &Arc<Self>, caller: &Caller, name: Arc<str>, paused: bool) {
         if paused {
             // Somebody who pauses does not want to wait for the end of a canary.
-            let why = "the plugin was paused; `retry` tries it again";
+            let why = "the plugin was paused";
             self.entry(&name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.give_up(why)));
         }
         let _turn = self.turn(&name).await;
@@ -256,7 +256,7 @@ impl Inner {
     }
 
     async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
-        let why = format!("it was aborted by {}; `retry` tries it again", caller.who);
+        let why = format!("it was aborted by {}", caller.who);
         let number = self.entry(&name, |entry| {
             let swap = entry.under_way.as_ref()?;
             swap.progress.give_up(&why);

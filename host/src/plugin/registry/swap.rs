@@ -244,10 +244,11 @@ impl Inner {
     ) -> Ending {
         let (name, Stop { stage, verdict, reason }) = (&order.manifest.name, stop);
         let identity = progress.shown().digest.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
-        let message = format!("{}: {reason}", order.manifest.file.display());
-        let failed = Failed { identity, stage, reason: message.clone(), at: SystemTime::now() };
         let for_good = matches!(verdict, Verdict::RolledBack | Verdict::Inconclusive) || progress.is_given_up();
         let refused = identity.filter(|_| for_good);
+        let remedy = refused.map_or("", |_| "; it is not tried again until the manifest changes, or `retry` says so");
+        let message = format!("{}: {reason}{remedy}", order.manifest.file.display());
+        let failed = Failed { identity, stage, reason: message.clone(), at: SystemTime::now() };
         let mut forgotten = false;
         let serving = self.entry(name, |entry| {
             if let Some(identity) = refused {

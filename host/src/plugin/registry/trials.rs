@@ -10,7 +10,7 @@ use crate::capability::egress::{Captured, Egress, EgressMode};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::dispatch::LaneSet;
 use crate::event::Events;
-use crate::plugin::change::Stage;
+use crate::plugin::change::{Stage, Verdict};
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::instance::Blueprint;
 use crate::plugin::manifest::Manifest;
@@ -80,10 +80,13 @@ impl Inner {
         let pair = Lanes { inner: self, name, live, candidate: &generation, progress };
         let judged = progress
             .stage(Stage::Canary, async { canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note))) });
-        let Err(stop) = judged.await else {
+        let Err(mut stop) = judged.await else {
             std::mem::forget(giving_back);
             return Ok(generation);
         };
+        if stop.verdict != Verdict::Aborted {
+            stop.reason.extend(last_words(&generation.vitals));
+        }
         // First of all nothing more goes to it, and everything to the other. What it holds is given back soon: its lanes
         // belong to the other too.
         generation.cease();
@@ -124,6 +127,13 @@ impl Drop for GivingBack<'_> {
     fn drop(&mut self) {
         self.inner.entry(self.name, |entry| entry.serving.iter().for_each(|serving| serving.set_lanes(entry.lanes())));
     }
+}
+
+/// Why the candidate failed, as far as it was said.
+fn last_words(vitals: &Vitals) -> Option<String> {
+    let words = vitals.read().words;
+    let said = words.misconfigured.or(words.last_error.map(|error| error.text))?;
+    Some(format!("; its last error: {said}"))
 }
 
 /// The live generation's requests are looked into for as long as this lives.
