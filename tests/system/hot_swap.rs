@@ -100,7 +100,7 @@ async fn change(host: &Running, change: Change) -> Ending {
 }
 
 fn refusal(host: &Running, change: Change) -> Refused {
-    host.host.plugins.change(Actor::Embedder, change).err().expect("it is refused")
+    host.host.plugins.change(Actor::Embedder, change).expect_err("it is refused")
 }
 
 /// Begins one that lasts, and waits until it is at this stage.

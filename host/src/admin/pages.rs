@@ -161,7 +161,7 @@ fn last(query: &str) -> Result<usize, Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::not_found(format!("there is no plugin `{name}`; GET /v1/plugins has all of them"))
+    Failure::not_found(format!("there is no plugin `{name}`; `barnabas plugin list` shows all of them"))
 }
 
 async fn nothing() -> Failure {

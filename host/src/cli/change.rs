@@ -76,7 +76,7 @@ impl PlanFlags {
 
 fn percent(text: &str) -> Result<f64, String> {
     let share = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
-    share.filter(|share| (0.0..=100.0).contains(share)).ok_or_else(|| "write a share from 0% to 100%".into())
+    share.filter(|share| *share > 0.0 && *share <= 100.0).ok_or_else(|| "write a share above 0% and up to 100%".into())
 }
 
 /// Hands an artifact over, and gives the digest under which the host keeps it.

@@ -88,6 +88,8 @@ fn scalar(key: &str, value: &Value) -> String {
         Value::Number(number) if key.ends_with("unix_seconds") => moment(number.as_f64().unwrap_or_default()),
         Value::Bool(true) => "yes".into(),
         Value::Bool(false) => "no".into(),
+        Value::Array(items) if items.is_empty() => "none".into(),
+        Value::Object(within) if within.is_empty() => "none".into(),
         Value::Array(items) => items.iter().map(|item| scalar(key, item)).collect::<Vec<_>>().join(", "),
         Value::Object(_) => plain(&value.to_string()),
         other => other.to_string(),
@@ -117,6 +119,7 @@ mod tests {
             "failure": null,
             "name": "sink",
             "labels": ["a\u{1b}", "b"],
+            "shed": {},
         });
         assert_eq!(
             page(&plugin),
@@ -128,7 +131,8 @@ mod tests {
              kept\n\
              \u{20} digest sha256:ba, generation 2\n\
              colour  blue\n\
-             labels  a\\u{1b}, b\n"
+             labels  a\\u{1b}, b\n\
+             shed    none\n"
         );
     }
 

@@ -35,9 +35,10 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         println!("{}", serde_json::to_string_pretty(&plugins)?);
         return Ok(ExitCode::SUCCESS);
     }
-    print!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
     if plugins.is_empty() {
         println!("no plugins: put a <name>.toml into {}", config.plugins_dir.display());
+    } else {
+        print!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
     }
     if let Err(why) = host {
         println!("\nnothing is known of what runs: {why:#}");
@@ -142,7 +143,8 @@ fn trouble(plugin: &Value) -> Option<String> {
         let short = |place: &str| text(place).map(|digest| digest.get(..19).unwrap_or(digest).to_owned());
         let desired = short("/running/desired/digest").unwrap_or_else(|| "what cannot be told".into());
         let running = short("/running/serving/digest").unwrap_or_else(|| "nothing".into());
-        return Some(format!("desired {desired}, running {running}, because {why}"));
+        let other = if desired == running { " with other settings" } else { "" };
+        return Some(format!("desired {desired}{other}, running {running}, because {why}"));
     }
     let places = ["/wanted/problem", "/running/serving/misconfigured", "/running/serving/last_error/text"];
     places.iter().find_map(|place| text(place)).map(str::to_owned)

@@ -130,13 +130,13 @@ impl Inner {
             Ok(endings) => {
                 let bad = |ending: &&Ending| !matches!(ending.verdict, Verdict::Done | Verdict::Unchanged);
                 let changed = endings.iter().filter(|ending| ending.verdict != Verdict::Unchanged);
-                for Ending { plugin, message, .. } in changed.clone() {
-                    let text = format!("{plugin}: {message}");
-                    caller.teller.tell(Step::News { plugin: plugin.clone(), stage: Stage::Publish, text });
+                for Ending { plugin, stage, message, .. } in changed.clone() {
+                    let (plugin, stage, text) = (plugin.clone(), stage.unwrap_or(Stage::Publish), message.clone());
+                    caller.teller.tell(Step::News { plugin, stage, text });
                 }
                 let (all, bad) = (endings.len(), endings.iter().filter(bad).count());
                 let words = format!(
-                    "{all} manifests looked at, {} plugins changed, {bad} are not as wanted",
+                    "{all} manifests looked at, {} plugins changed, {bad} not as wanted",
                     changed.count() - bad
                 );
                 (if bad == 0 { Verdict::Done } else { Verdict::Failed }, words)
@@ -244,13 +244,14 @@ impl Inner {
 
     /// Why there is nothing to do, if so.
     fn nothing_to_do(&self, name: &Arc<str>, wanted: Identity) -> Option<Ending> {
-        let (message, verdict, serving) = self.entry(name, |entry| {
+        let (message, verdict, stage, serving) = self.entry(name, |entry| {
             let runs = entry.running() == Some(wanted);
             entry.desired = Desired { digest: Some(wanted.artifact), problem: None, runs };
             let (message, verdict) = entry.reason_to_stay(wanted)?;
-            Some((message, verdict, entry.serving.as_ref().map(|generation| generation.number)))
+            let stage = entry.failure.as_ref().filter(|_| verdict != Verdict::Unchanged).map(|failed| failed.stage);
+            Some((message, verdict, stage, entry.serving.as_ref().map(|generation| generation.number)))
         })??;
-        let (plugin, stage) = (name.to_string(), None);
+        let plugin = name.to_string();
         Some(Ending { plugin, verdict, serving, stage, message, grants: Vec::new() })
     }
 

@@ -61,7 +61,7 @@ pub fn percent(share: f64) -> Result<f64, String> {
     if share > 0.0 && share <= 100.0 {
         return Ok(share);
     }
-    Err(format!("a share of {share}% is not between 0 and 100"))
+    Err(format!("a share of {share}% is not above 0 and at most 100"))
 }
 
 #[cfg(test)]
