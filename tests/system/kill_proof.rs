@@ -41,6 +41,14 @@ impl Dice {
     }
 }
 
+/// How long a swap takes.
+struct Times {
+    by_command: Duration,
+    by_file: Duration,
+    /// What compiling adds.
+    compile: Duration,
+}
+
 /// `barnabas serve` in a folder, as often as it is killed.
 struct Victim {
     setup: Setup,
@@ -135,6 +143,27 @@ impl Victim {
 
     fn serving(&self) -> Option<String> {
         self.described().pointer("/serving/digest")?.as_str().map(str::to_owned)
+    }
+
+    /// How long it takes when nobody kills anything. Ends as it began.
+    async fn times(&self) -> Times {
+        let by_command = || {
+            let begun = Instant::now();
+            assert!(self.ask(1).wait().unwrap().success());
+            begun.elapsed()
+        };
+        let cold = by_command();
+        let by_file = self.back().await;
+        let by_command = by_command();
+        self.back().await;
+        Times { compile: cold.saturating_sub(by_command), by_command, by_file }
+    }
+
+    async fn back(&self) -> Duration {
+        let begun = Instant::now();
+        self.want(0);
+        self.until_serves(&self.digest(0)).await;
+        begun.elapsed()
     }
 
     /// What the file wants, whoever wrote it last.
@@ -233,23 +262,21 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
     let (mut dice, mut victim) = (Dice(seed), Victim::start().await);
     let pushes = Pushes::start(victim.setup.address(barnabas::config::file::Protocol::OtlpHttp));
 
-    // Both ways once to their end, so that it is known how long they take.
-    let begun = Instant::now();
-    assert!(victim.ask(1).wait().unwrap().success());
-    victim.want(0);
-    victim.until_serves(&victim.digest(0)).await;
-    let longest = begun.elapsed();
+    let times = victim.times().await;
 
-    let (mut serving, mut changed) = (0, 0);
+    let (mut serving, mut interrupted, mut fresh) = (0, 0, 1);
     for round in 0..rounds {
         // To and fro, with an artifact that was never compiled every now and then.
         let next = if serving == 0 { 1 + round / 4 } else { 0 };
         let (old, new) = (victim.digest(serving), victim.digest(next));
-        let asked = if round % 2 == 0 { Some(victim.ask(next)) } else { None };
+        let asked = (round % 2 == 0).then(|| victim.ask(next));
         if asked.is_none() {
             victim.want(next);
         }
-        tokio::time::sleep(dice.below(longest)).await;
+        let compiled = if next > fresh { times.compile } else { Duration::ZERO };
+        fresh = fresh.max(next);
+        let swap = if asked.is_some() { times.by_command } else { times.by_file };
+        tokio::time::sleep(dice.below(swap + compiled)).await;
         victim.kill();
         asked.into_iter().for_each(|mut asked| drop(asked.wait()));
 
@@ -259,12 +286,14 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
         assert!(wanted == old || wanted == new, "round {round}: {wanted} is wanted");
         victim.sound();
         victim.until_serves(&wanted).await;
+        interrupted += u32::from(first.as_ref() == Some(&old));
         if wanted == new {
-            (serving, changed) = (next, changed + 1);
+            serving = next;
         }
     }
     let taken = pushes.stop();
-    println!("{rounds} kills, of which {changed} left the new generation wanted; {taken} pushes were taken");
+    println!("{rounds} kills; after {interrupted} the old generation served, after the others the new one");
+    println!("{taken} pushes were taken");
     assert!(taken > 0);
     let config = victim.config.to_str().unwrap();
     assert!(run(&["plugin", "remove", "sink", "--config", config]).status.success());
