@@ -3,6 +3,7 @@
 use std::thread;
 
 use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What a shell expects of a command that ended at SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -12,8 +13,12 @@ const INTERRUPTED: i32 = 130;
 pub(super) fn watch(hint: String) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime = runtime.context("cannot listen for Ctrl-C")?;
+    // Before anything is asked of a host: a Ctrl-C in between would end this without a word.
+    let within = runtime.enter();
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    drop(within);
     thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+        if runtime.block_on(interrupts.recv()).is_some() {
             eprintln!("\nthe change goes on: {hint}");
             std::process::exit(INTERRUPTED);
         }
