@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const BOUND: Duration = Duration::from_millis(100);
 /// From so many rounds on it is a proof.
 const PROOF: usize = 100;
+/// Looks at the memory, four seconds each, until it has settled; then it is taken as it is.
+const SETTLING: usize = 10;
 /// Pushes a second that a proof must have seen; a little more are asked for.
 const PER_SECOND: usize = 2_000;
 
@@ -69,6 +71,12 @@ impl Scene {
         Self { host, sink, load, waits, begun }
     }
 
+    /// What is measured is measured from now on.
+    fn anew(&mut self) {
+        self.begun = (Instant::now(), self.load.acknowledged());
+        self.waits.take();
+    }
+
     /// Acknowledged pushes a second since it began.
     fn rate(&self) -> f64 {
         let (since, before) = self.begun;
@@ -80,7 +88,26 @@ impl Scene {
         (serving.generation, serving.digest.to_string())
     }
 
-    /// What memory is taken while nothing is swapped: buffers of the load come and go, so the least of many looks.
+    /// What memory is taken while nothing is swapped, once it has settled: a load that is young takes more from one
+    /// second to the next, with swaps and without.
+    async fn settled(&self) -> u64 {
+        let mut before = self.resident().await;
+        for _ in 0..SETTLING {
+            let now = self.resident().await;
+            if now.abs_diff(before) < before / 200 {
+                return now;
+            }
+            before = now;
+        }
+        before
+    }
+
+    /// Settled where it is to be compared.
+    async fn memory(&self, scale: &Scale) -> u64 {
+        if scale.proves { self.settled().await } else { resident() }
+    }
+
+    /// Buffers of the load come and go, so the least of many looks.
     async fn resident(&self) -> u64 {
         let mut least = u64::MAX;
         for _ in 0..40 {
@@ -116,7 +143,9 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_lose_nothing() {
     let scale = Scale::asked(8);
-    let scene = Scene::begin(scale.rate, Limits::default()).await;
+    let mut scene = Scene::begin(scale.rate, Limits::default()).await;
+    let idle = scene.memory(&scale).await;
+    scene.anew();
     let plugins = &scene.host.host.plugins;
     let first = scene.host.status("sink").serving.unwrap().digest;
     let other = plugins.keep(swapping::version("otlp-http", "other")).await.unwrap();
@@ -131,16 +160,17 @@ async fn swaps_lose_nothing() {
         // At once, or after a batch or more: swaps meet the load in all of its phases.
         tokio::time::sleep(Duration::from_millis(round as u64 * 37 % 100)).await;
         if round == PROOF {
-            early = scene.resident().await;
+            early = scene.memory(&scale).await;
         }
     }
     let rate = scene.rate();
-    let late = if scale.proves { scene.resident().await } else { resident() };
+    let late = scene.memory(&scale).await;
     let (waits, linger) = (scene.waits.take(), SlotConfig::default().linger);
     println!("{} swaps, {} clients, {rate:.0} pushes/s", scale.rounds, scale.rate.clients);
     print!("{times}");
     println!("waits:  {waits}; linger {linger:?}");
-    println!("memory: {} kB after swap {PROOF}, {} kB after the last", early / 1024, late / 1024);
+    let [idle_kb, early_kb, late_kb] = [idle, early, late].map(|bytes| bytes / 1024);
+    println!("memory: {idle_kb} kB before any swap, {early_kb} kB after swap {PROOF}, {late_kb} kB after the last");
     if scale.proves {
         assert!(rate >= PER_SECOND as f64, "{rate:.0} pushes/s");
         assert!(waits.max <= linger + BOUND, "{waits}");
