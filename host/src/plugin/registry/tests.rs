@@ -197,13 +197,13 @@ async fn what_was_read_of_a_manifest_gives_way_to_what_a_command_wrote_since() {
     let inner = &room.plugins.0;
     let stale = inner.look_at(&"sink".into()).await.unwrap();
     let other = Guest { export: testing::OTHER, ..Guest::default() }.module();
-    let digest = Some(room.plugins.keep(other.into()).await.unwrap());
-    let wanted = Wanted { digest, ..Wanted::default() };
+    let digest = room.plugins.keep(other.into()).await.unwrap();
+    let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
     room.change(Change::Swap("sink".into(), wanted, Plan::default())).await;
     let caller = change::Caller { who: Actor::File, teller: Teller::default() };
     let ending = inner.settle(&caller, stale, Plan::default(), crate::audit::Action::Swap).await;
     assert_eq!((ending.verdict, ending.serving), (Verdict::Unchanged, Some(2)), "{ending:?}");
-    assert_eq!(room.status("sink").serving.unwrap().digest, digest.unwrap());
+    assert_eq!(room.status("sink").serving.unwrap().digest, digest);
 }
 
 #[tokio::test]
