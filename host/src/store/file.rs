@@ -18,8 +18,9 @@ const NAME: &str = "barnabas.redb";
 pub(super) const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
 /// The format that this release writes, and the newest that it reads.
 pub(super) const KNOWN: u64 = 1;
-/// Bytes of pages kept in memory; the engine's own default is a gigabyte.
-const CACHE_BYTES: usize = 16 << 20;
+/// Bytes of pages kept in memory; the engine's own default is a gigabyte. What is kept is small, the system keeps files'
+/// pages itself, and each commit touches some: the rest would fill with what nobody asks for again.
+const CACHE_BYTES: usize = 2 << 20;
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]

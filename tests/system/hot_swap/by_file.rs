@@ -27,7 +27,7 @@ async fn an_edited_manifest_is_done_and_a_pause_in_it_too() {
     assert_eq!(generation(&status), Some(2), "that needs no other generation");
     want(&host, "new", &taker("c", ""));
     until_serves(&host, "new", 1).await;
-    until_done(&host, "sink", &["load Done", "swap Done"]).await;
+    until_done(&host, "sink", &["load Done", "swap Done", "pause Done", "resume Done"]).await;
     until_done(&host, "new", &["load Done"]).await;
     host.stop().await;
 }

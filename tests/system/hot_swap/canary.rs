@@ -41,7 +41,9 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
     let ending = change(&host, swap("sink", &text, Plan::default())).await;
     assert_eq!((ending.verdict, ending.stage), (Verdict::Inconclusive, Some(Stage::Canary)), "{}", ending.message);
     let status = host.status("sink");
-    assert!(status.refused.is_none() && !status.desired.runs && generation(&status) == Some(1), "{status:?}");
+    let given_up = status.refused.as_ref().map(|refused| refused.verdict);
+    assert_eq!(given_up, Some(Verdict::Inconclusive), "a restart does not try it without care");
+    assert!(!status.desired.runs && generation(&status) == Some(1), "{status:?}");
 
     let mut again = host.host.plugins.change(Actor::Embedder, Change::Retry("sink".into(), Plan::default())).unwrap();
     until(&host, "sink", "the canary", |status| {
@@ -69,7 +71,7 @@ async fn a_canary_can_be_aborted() {
     let status = host.status("sink");
     assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
     assert!(status.failure.unwrap().contains("aborted by embedder"));
-    assert!(status.refused.is_none(), "nothing is known against it");
+    assert_eq!(status.refused.unwrap().verdict, Verdict::Aborted, "nothing is known against it but that");
     change(&host, Change::Reconcile).await;
     assert_eq!(generation(&host.status("sink")), Some(1), "somebody did not want it");
     assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
@@ -106,7 +108,7 @@ async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
     assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, Verdict::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.paused, status.rollout.is_none()), (Some(1), true, true));
-    assert!(status.failure.unwrap().contains("the plugin was paused; `retry` tries it again"));
+    assert!(status.failure.unwrap().contains("the plugin was paused; it is not tried again until"));
     assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, Verdict::Done);
     let at_once = Plan { canary: Some(100.0), ..Plan::default() };
     assert_eq!(change(&host, Change::Retry("sink".into(), at_once)).await.verdict, Verdict::Done);

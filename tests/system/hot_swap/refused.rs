@@ -10,7 +10,7 @@ use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::load::Load;
 
 use super::{
-    CANARY, RATE, change, deeds, digest, generation, manifest, of_file, put, until, until_serves, variant, want,
+    CANARY, RATE, audit, change, deeds, digest, generation, manifest, of_file, put, until, until_serves, variant, want,
 };
 
 /// Fails this share of its batches.

@@ -55,13 +55,13 @@ async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifes
         steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), Plan::default())).await;
     assert_eq!(ending.serving, Some(2), "{}", ending.message);
     assert!(note(&told, Stage::SelfTest).contains("1 requests captured"));
-    heard("status 202, 5 bytes: noted").await;
+    heard("self-test: status 202, 5 bytes: noted").await;
 
     let reply = "[self-test]\nreply = { status = 201, headers = { x-set = \"yes\" }, body = \"as set\" }\n";
     let elsewhere = fetches(&format!("{}/elsewhere", sink.url()), reply);
     let (_, ending) = steps(&host, swap("sink", &elsewhere, Plan::default())).await;
     assert_eq!(ending.serving, Some(3), "{}", ending.message);
-    heard("status 201, 6 bytes: as set").await;
+    heard("self-test: status 201, 6 bytes: as set").await;
     assert_eq!(sink.received().len() + sink.refused(), 1, "only the real push left the host");
     host.stop().await;
 }

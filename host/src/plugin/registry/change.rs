@@ -111,13 +111,7 @@ impl Inner {
         self.open(&name, &manifest.file, manifest.slot_config());
         let turn = self.turn(&name).await;
         let order = Order { commit: Some(String::new()), ..Order::new(manifest, plan, Action::Load) };
-        let ending = self.swap(&caller.who, order, &caller.teller, turn).await;
-        let file = self.file(&name);
-        let written = self.blocking(move || file.exists()).await.unwrap_or(true);
-        if ending.verdict != Verdict::Done && !written {
-            // It was never there.
-            self.forget(&name);
-        }
+        self.swap(&caller.who, order, &caller.teller, turn).await;
     }
 
     async fn replace(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {

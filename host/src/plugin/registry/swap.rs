@@ -77,8 +77,17 @@ impl Inner {
             Err(stop) => self.stopped(&order, number, stop, &progress, grants).await,
         };
         self.write_down(who, &order, before.as_ref(), &progress, &ending).await;
+        if order.action == Action::Load && ending.verdict != Verdict::Done && !self.is_written(&order).await {
+            // It was never there. Before that is told: whoever hears it may load another of that name.
+            self.forget(&name);
+        }
         teller.tell(Step::Ended(ending.clone()));
         ending
+    }
+
+    async fn is_written(&self, order: &Order) -> bool {
+        let file = order.manifest.file.clone();
+        self.blocking(move || file.exists()).await.unwrap_or(true)
     }
 
     fn number(&self, order: &Order) -> u64 {
@@ -143,12 +152,15 @@ impl Inner {
 
     /// Writes the manifest, unless somebody else did since it was read.
     async fn commit(&self, manifest: &Manifest, before: String) -> Result<(), Stop> {
-        self.entry(&manifest.name, |entry| entry.under_way.iter_mut().for_each(|swap| swap.written = true));
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
         let written = self.blocking(move || edit::replace(&file, &before, &text)).await;
         let written = written.and_then(|written| written);
         let file = manifest.file.display();
-        written.map_err(|problem| Stop::failed(Stage::Publish, format!("it cannot be written to {file}: {problem}")))
+        written
+            .map_err(|problem| Stop::failed(Stage::Publish, format!("it cannot be written to {file}: {problem}")))?;
+        // Not before: who finds this reads the file again, and must find the new one.
+        self.entry(&manifest.name, |entry| entry.under_way.iter_mut().for_each(|swap| swap.written = true));
+        Ok(())
     }
 
     /// From here on the new generation serves.
@@ -243,7 +255,8 @@ impl Inner {
         grants: Vec<String>,
     ) -> Ending {
         let (name, Stop { stage, verdict, reason }) = (&order.manifest.name, stop);
-        let identity = progress.shown().digest.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
+        let artifact = progress.shown().digest.or(order.artifact);
+        let identity = artifact.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
         let for_good = matches!(verdict, Verdict::RolledBack | Verdict::Inconclusive) || progress.is_given_up();
         let refused = identity.filter(|_| for_good);
         let remedy = refused.map_or("", |_| "; it is not tried again until the manifest changes, or `retry` says so");
