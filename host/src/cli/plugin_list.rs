@@ -11,6 +11,7 @@ use barnabas::plugin::manifest;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::describe::moment;
 use super::host;
 use super::words::{plain, size, table};
 
@@ -78,10 +79,11 @@ fn join(plugins: &mut BTreeMap<String, Value>, status: &Value) {
     }
 }
 
-const HEADINGS: [&str; 12] = [
+const HEADINGS: [&str; 13] = [
     "name",
     "state",
     "generation",
+    "since",
     "running",
     "desired",
     "rollout",
@@ -97,6 +99,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
     let at = |path: &str| plugin.pointer(path);
     let number = |path: &str| at(path).and_then(Value::as_u64);
     let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let number_of = |path: &str| at(path).and_then(Value::as_f64);
     let count = |path: &str| number(path).map_or_else(|| "-".into(), |n| n.to_string());
     let digest = |path: &str| text(path).trim_start_matches("sha256:").chars().take(12).collect::<String>();
     let given_up = ["/running/queue/ledger/dead_lettered", "/running/queue/ledger/shed"];
@@ -104,6 +107,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
         name.to_owned(),
         state(plugin),
         count("/running/serving/generation"),
+        number_of("/running/serving/since_unix_seconds").map_or_else(|| "-".into(), moment),
         digest("/running/serving/digest"),
         digest("/running/desired/digest"),
         rollout(plugin),
@@ -111,7 +115,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
         count("/running/queue/ledger/queued/pushes"),
         count("/running/queue/ledger/delivered/pushes"),
         at("/running").map_or_else(|| "-".into(), |_| given_up.iter().map(|p| sum(at(p))).sum::<u64>().to_string()),
-        at("/running/serving/cpu_seconds").and_then(Value::as_f64).map_or_else(|| "-".into(), |s| format!("{s:.3} s")),
+        number_of("/running/serving/cpu_seconds").map_or_else(|| "-".into(), |s| format!("{s:.3} s")),
         number("/running/serving/memory_peak").map_or_else(|| "-".into(), |n| size(usize::try_from(n).unwrap_or(0))),
     ]
 }

@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -23,6 +24,10 @@ use super::files;
 /// First bytes of an entry: what it is and which form it has. Then the MAC, the length of the inspection as JSON (four
 /// bytes, little-endian), the JSON, and the code to the end.
 const MAGIC: &[u8; 12] = b"barnabas\0\0\0\x02";
+/// So much at once is a mapping of its own for every allocator that we know, and goes back to the system when it is
+/// dropped; pages that nothing is read into cost nothing. Blocks of a megabyte stay in the heaps of glibc's threads: over
+/// a thousand swaps that was a tenth of a host's memory.
+const OWN_MAPPING: usize = 33 << 20;
 const MAC_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 /// What the cache may take.
@@ -104,23 +109,25 @@ impl Cache {
     }
 
     /// All of a file that may be an entry. Its time of writing becomes now, which makes it the last used.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
+    fn read(&self, path: &Path) -> io::Result<Bytes> {
         let file = File::open(path)?;
+        // In one piece, of which the code is a part: it is large, and is read at each swap.
+        let size = file.metadata()?.len().min(self.bounds.bytes);
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1).max(OWN_MAPPING));
         // A disk that cannot be written still serves; then the order of going is that of writing.
         let _ = file.set_modified(SystemTime::now());
         file.take(self.bounds.bytes).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        Ok(bytes.into())
     }
 
-    fn genuine(&self, path: &Path, bytes: &[u8]) -> Option<(Inspection, Code)> {
-        let (mac, body) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<MAC_BYTES>()?;
+    fn genuine(&self, path: &Path, bytes: &Bytes) -> Option<(Inspection, Code)> {
+        let (mac, body) = bytes.strip_prefix(MAGIC.as_slice())?.split_first_chunk::<MAC_BYTES>()?;
         self.mac(path, &[body]).verify_slice(mac).ok()?;
         let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
         let (json, code) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let inspection = serde_json::from_slice(json).ok()?;
         // The MAC says that this host wrote it, and this host keeps only what it compiled.
-        Some((inspection, Code::vouched(code.to_vec())))
+        Some((inspection, Code::vouched(bytes.slice_ref(code))))
     }
 
     fn write(&self, path: &Path, inspection: &Inspection, code: &Code) -> io::Result<()> {

@@ -3,22 +3,23 @@
 //! In: a component, or bytes that were made of one by this host's own compiler. Out: [`Code`], which an engine runs.
 //! Never made of anything else: to load machine code means to do what it says.
 
+use bytes::Bytes;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Machine code that this process made, that a child of ours made for us, or that this host made and signed.
-pub struct Code(Vec<u8>);
+pub struct Code(Bytes);
 
 impl Code {
     /// Compiles a component. Nothing bounds or cancels it, so untrusted ones belong in a process of their own: see
     /// [`Compiler`](super::compiler::Compiler).
     pub fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
-        engine.precompile_component(component).map(Self)
+        engine.precompile_component(component).map(|code| Self(code.into()))
     }
 
     /// Bytes that [`Code::compile`] made, here or in a child that runs our own program. Callers say how they know.
-    pub(super) fn vouched(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub(super) fn vouched(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
     }
 
     /// To be kept, or handed to the parent.

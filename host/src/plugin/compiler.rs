@@ -91,7 +91,8 @@ impl Child {
     }
 
     fn command(&self) -> Command {
-        let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
+        // Half of them: what receives pushes shall not have to wait for a core.
+        let threads = (thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, THREADS);
         let mut command = Command::new(&self.program);
         command
             .arg0("barnabas-compile")

@@ -7,8 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
 use rustix::process::{
-    Resource, Rlimit, Signal, getpriority_process, getrlimit, set_parent_process_death_signal, setpriority_process,
-    setrlimit,
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setpriority_process, setrlimit,
 };
 use rustix::thread::{set_name, set_no_new_privs};
 
@@ -16,9 +15,7 @@ use super::answer;
 use crate::plugin::artifact::{MAX_BYTES, make};
 use crate::plugin::engine::Engines;
 
-/// Beneath the thread that started it: everything else goes first.
-const NICENESS: i32 = 10;
-/// The least priority that there is.
+/// The least priority that there is: everything else goes first.
 const LOWEST: i32 = 19;
 /// Files that may be open at once: its three pipes, and what the standard library looks into when it counts CPUs.
 const FILES: u64 = 16;
@@ -50,8 +47,7 @@ fn confine(memory: u64, cpu: u64) -> rustix::io::Result<()> {
     limit(Resource::As, memory, memory)?;
     // Only for who looks at processes: of no consequence where it is refused.
     let _ = set_name(c"barnabas-compil");
-    let own = getpriority_process(None)?;
-    setpriority_process(None, own.saturating_add(NICENESS).min(LOWEST))
+    setpriority_process(None, LOWEST)
 }
 
 /// Not above what somebody else has set.
