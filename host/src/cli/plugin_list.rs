@@ -163,13 +163,16 @@ mod tests {
         let running = json!({
             "name": "sink", "state": "serving", "paused": true,
             "desired": { "digest": "sha256:bbbbbbbbbbbbbbbb", "problem": "its canary failed" },
-            "serving": { "generation": 3, "digest": "sha256:aaaaaaaaaaaaaaaa", "live": 2 },
+            "serving": {
+                "generation": 3, "digest": "sha256:aaaaaaaaaaaaaaaa", "live": 2, "since_unix_seconds": 1_795_333_500.5,
+            },
             "rollout": { "generation": 5, "stage": "shadow" },
         });
         let plugin = json!({ "running": running });
         let row = row("sink", &plugin);
         assert_eq!(row.len(), HEADINGS.len());
-        assert_eq!(row[..6], ["sink", "serving, paused", "3", "aaaaaaaaaaaa", "bbbbbbbbbbbb", "5 shadow"]);
+        let since = "2026-11-22T07:45:00Z";
+        assert_eq!(row[..7], ["sink", "serving, paused", "3", since, "aaaaaaaaaaaa", "bbbbbbbbbbbb", "5 shadow"]);
         assert_eq!(
             trouble(&plugin).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"

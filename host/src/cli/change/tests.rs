@@ -95,10 +95,10 @@ fn steps_are_aligned_lines_and_end_in_a_sentence() {
         took,
         note: note.map(Into::into),
     };
-    assert_eq!(show::step(&passed(Some("from the cache")), false), "compile      1.2 s  from the cache\n");
-    assert_eq!(show::step(&passed(None), true), "sink            compile      1.2 s\n");
+    assert_eq!(show::step(&passed(Some("from the cache")), false), "compile       1.2 s  from the cache\n");
+    assert_eq!(show::step(&passed(None), true), "sink            compile       1.2 s\n");
     let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
-    assert_eq!(show::step(&news, false), "shadow           …  7 batches\n");
+    assert_eq!(show::step(&news, false), "shadow            …  7 batches\n");
     let end = show::step(&ending(Verdict::RolledBack), true);
     assert_eq!(end, "sink: more errors\\u{1b}[2J than before\n  + http localhost:4318\n");
 }

@@ -51,8 +51,11 @@ impl Inner {
 
     /// From the store where it has what is wanted, else from the file, whose bytes come with it.
     async fn fetched(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), Stop> {
-        if let Some(digest) = manifest.digest.filter(|digest| self.foundry.has(digest)) {
-            return Ok(((digest, None), Some("from the store".into())));
+        if let Some(digest) = manifest.digest {
+            let foundry = self.foundry.clone();
+            if self.blocking(move || foundry.has(&digest)).await.unwrap_or(false) {
+                return Ok(((digest, None), Some("from the store".into())));
+            }
         }
         let path = manifest.artifact.clone().ok_or_else(|| {
             let digest = manifest.digest.map_or_else(String::new, |digest| digest.to_string());
