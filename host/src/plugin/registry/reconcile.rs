@@ -162,7 +162,11 @@ impl Inner {
         if let Some(newer) = self.newer(&manifest).await {
             return Box::pin(self.settle(caller, newer, plan, action)).await;
         }
-        self.supersede(&name, "its manifest wants something else now");
+        // Unless it brings just this: somebody else may have looked at the same file.
+        self.entry(&name, |entry| {
+            let others = entry.under_way.iter().filter(|swap| !swap.brings(identity));
+            others.for_each(|swap| swap.progress.abort("its manifest wants something else now"));
+        });
         let turn = self.turn(&name).await;
         // It may have been changed or done meanwhile, by whoever had the turn before.
         let found = self.newer(&manifest).await;

@@ -261,7 +261,9 @@ impl Inner {
         let refused = identity.filter(|_| for_good);
         let remedy = refused.map_or("", |_| "; it is not tried again until the manifest changes, or `retry` says so");
         let message = format!("{}: {reason}{remedy}", order.manifest.file.display());
-        let failed = Failed { identity, stage, reason: message.clone(), at: SystemTime::now() };
+        // One that only gave way is not known to be bad: it may be wanted again.
+        let known = identity.filter(|_| verdict != Verdict::Aborted || for_good);
+        let failed = Failed { identity: known, stage, reason: message.clone(), at: SystemTime::now() };
         let mut forgotten = false;
         let serving = self.entry(name, |entry| {
             if let Some(identity) = refused {

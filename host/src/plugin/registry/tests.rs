@@ -207,6 +207,23 @@ async fn what_was_read_of_a_manifest_gives_way_to_what_a_command_wrote_since() {
 }
 
 #[tokio::test]
+async fn many_who_look_at_one_change_do_not_end_each_others_swap() {
+    let room = Room::new();
+    let _ = room.plugin("sink", &Guest::default(), "");
+    room.load().await;
+    for instances in [1, 3, 1, 3] {
+        let _ = room.plugin("sink", &Guest::default(), &format!("[limits]\ninstances = {instances}"));
+        let look = || room.plugins.changed(Actor::File, Change::Reconcile);
+        let (a, b, c) = tokio::join!(look(), look(), look());
+        for ending in [a, b, c] {
+            assert_eq!(ending.unwrap().verdict, Verdict::Done);
+        }
+        let status = room.status("sink");
+        assert_eq!((status.serving.unwrap().instances, status.failure), (instances, None));
+    }
+}
+
+#[tokio::test]
 async fn a_push_that_breaks_every_instance_is_given_up_and_its_neighbours_are_not() {
     let room = Room::new();
     // Traps on a push with 7 points.
