@@ -1,6 +1,6 @@
 //! Letting a candidate in: what it is tried on, and by what it is judged.
 //!
-//! In: a candidate that has started, beside the generation that serves. Out: sound, or a [`Stop`] that says at which
+//! In: a candidate that has started, beside the generation that serves. Out: sound, or a `Stop` that says at which
 //! stage and why. Bounded in time by the manifest's `[rollout]`. The order of the stages is the registry's.
 
 pub(crate) mod canary;

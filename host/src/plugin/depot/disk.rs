@@ -29,7 +29,7 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// `format` is what [`format`] found there.
+    /// `format` is what [`format()`] found there.
     pub(super) fn open(dir: &Path, format: &str) -> Result<Self, String> {
         match format.trim().parse::<u32>() {
             Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), turn: Mutex::default() }),
