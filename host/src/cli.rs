@@ -7,19 +7,17 @@ mod config;
 mod describe;
 mod host;
 mod logging;
-mod plugin_abort;
 mod plugin_check;
 mod plugin_describe;
 mod plugin_list;
 mod plugin_load;
 mod plugin_logs;
-mod plugin_pause;
 mod plugin_remove;
-mod plugin_resume;
 mod plugin_retry;
 mod plugin_rollback;
 mod plugin_run;
 mod plugin_swap;
+mod plugin_verb;
 mod reconcile;
 mod serve;
 mod settings;
@@ -82,13 +80,13 @@ enum Plugin {
     /// Try once more what the manifest wants, although it failed or was refused.
     Retry(plugin_retry::Flags),
     /// Give a plugin no more batches; pushes wait in its queue.
-    Pause(plugin_pause::Flags),
+    Pause(plugin_verb::Flags),
     /// Give a paused plugin batches again.
-    Resume(plugin_resume::Flags),
+    Resume(plugin_verb::Flags),
     /// Remove a plugin with its manifest and its queue.
     Remove(plugin_remove::Flags),
     /// End the swap that is under way; the old generation stays.
-    Abort(plugin_abort::Flags),
+    Abort(plugin_verb::Flags),
     /// Read a receiver without running it: contract version, imports by class, size, problems in words.
     Check(plugin_check::Flags),
     /// Run one batch through a receiver without any cluster: outcome, logs, requests, CPU and memory.
@@ -116,10 +114,10 @@ fn of_plugin(plugin: Plugin) -> Result<ExitCode> {
         Plugin::Swap(flags) => plugin_swap::run(&flags),
         Plugin::Rollback(flags) => plugin_rollback::run(&flags),
         Plugin::Retry(flags) => plugin_retry::run(&flags),
-        Plugin::Pause(flags) => plugin_pause::run(&flags),
-        Plugin::Resume(flags) => plugin_resume::run(&flags),
+        Plugin::Pause(flags) => plugin_verb::run(&flags, "pause"),
+        Plugin::Resume(flags) => plugin_verb::run(&flags, "resume"),
         Plugin::Remove(flags) => plugin_remove::run(&flags),
-        Plugin::Abort(flags) => plugin_abort::run(&flags),
+        Plugin::Abort(flags) => plugin_verb::run(&flags, "abort"),
         Plugin::Check(flags) => plugin_check::run(&flags),
         Plugin::Run(flags) => plugin_run::run(&flags),
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::plugin::change::Stage;
 use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
@@ -174,7 +173,7 @@ pub enum Payload {
     },
     PluginStage {
         slot: Arc<str>,
-        stage: Stage,
+        stage: &'static str,
         took: Duration,
     },
     PluginCrash {

@@ -140,7 +140,7 @@ impl Receivers {
             }
             Payload::BatchEnd { .. } => self.record_end(payload),
             Payload::PluginStage { slot, stage, took } => {
-                let of = AtStage { plugin: slot.clone(), stage: stage.as_str() };
+                let of = AtStage { plugin: slot.clone(), stage };
                 self.stages.get_or_create(&of).observe(took.as_secs_f64());
             }
             Payload::PluginPhase { slot, generation, phase, .. } => {

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::{Payload, Term};
-use crate::plugin::change::Stage;
 use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
@@ -72,7 +71,7 @@ fn samples() -> Vec<Payload> {
         Payload::BatchStart { slot: slot(), generation, pushes: 3, size: 300 },
         ended("taken"),
         Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: reason.clone() },
-        Payload::PluginStage { slot: slot(), stage: Stage::Publish, took: Duration::from_millis(1) },
+        Payload::PluginStage { slot: slot(), stage: "publish", took: Duration::from_millis(1) },
         Payload::PluginCrash { slot: slot(), generation, cause: "trap", message: reason.clone(), will_restart: true },
         Payload::PluginMisconfigured { slot: slot(), reason: reason.clone() },
         Payload::PluginRejectedPoints { slot: slot(), points: 4, reason },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::swap::{Order, Turn};
-use super::{Inner, State, ended};
+use super::{Inner, ended};
 use crate::audit::{self, Action};
 use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
 use crate::plugin::manifest::{self, Manifest, edit};
@@ -226,7 +226,6 @@ impl Inner {
         let _turn = self.turn(&name).await;
         let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
         let shown = file.display().to_string();
-        self.entry(&name, |entry| entry.state = State::Removing);
         let removed = self.blocking(move || match edit::remove(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
             _ => Ok(()),

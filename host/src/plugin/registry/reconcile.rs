@@ -2,103 +2,27 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
 
 use super::change::Caller;
 use super::directory::Found;
 use super::entry::{Entry, Failed};
-use super::record::{Identity, KIND, Record};
-use super::swap::{Order, REMOVAL, Turn};
+use super::record::Identity;
+use super::swap::{Order, Turn};
 use super::{Inner, State};
 use crate::audit::Action;
-use crate::dispatch::{LaneSet, SlotConfig};
-use crate::plugin::change::{Actor, Ending, Plan, Stage, Step, Verdict};
-use crate::plugin::manifest::{Manifest, edit};
-use crate::plugin::rollout::Care;
+use crate::dispatch::SlotConfig;
+use crate::plugin::change::{Ending, Plan, Stage, Step, Verdict};
+use crate::plugin::manifest::Manifest;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
 
 /// After which a plugin that could not start, and of which nothing serves, may be tried again.
 const REST: Duration = Duration::from_secs(25);
-/// How long a manifest must have been away.
-const GONE: Duration = Duration::from_secs(1);
 
 impl Inner {
-    /// See [`super::Plugins::start`].
-    pub(super) async fn start(self: &Arc<Self>) -> Vec<Ending> {
-        let found = match self.look().await {
-            Ok(found) => found,
-            Err(problem) => return vec![failed("", problem)],
-        };
-        for Found { name, file, manifest } in &found {
-            self.open(name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
-        }
-        // All of them before the first is brought back: what is remembered of one is not thrown away for another.
-        self.recall().await;
-        let caller = Caller { who: Actor::Start, teller: Teller::default() };
-        let mut endings = Vec::new();
-        for found in found {
-            match self.restore(&found).await {
-                Some(ending) => {
-                    endings.push(ending);
-                    // What serves need not wait for what is wanted.
-                    self.later(caller.clone(), found);
-                }
-                None => endings.push(self.settle(&caller, found, Plan::default(), Action::Load).await),
-            }
-        }
-        self.started.store(true, Ordering::SeqCst);
-        self.tidy().await;
-        endings
-    }
-
-    /// What the store remembers of each plugin.
-    async fn recall(&self) {
-        let store = self.store.clone();
-        let records = self.blocking(move || store.records::<Record>(KIND)).await;
-        let records = records.and_then(|records| records.map_err(|error| format!("{error:#}")));
-        match records {
-            Err(problem) => {
-                tracing::error!("what served before the restart is not known: {problem}");
-            }
-            Ok(records) => {
-                for (name, record) in records {
-                    self.entry(&name, |entry| entry.record = record);
-                }
-                self.recalled.store(true, Ordering::SeqCst);
-            }
-        }
-    }
-
-    /// Brings back what served before the host ended, be it killed. None where nothing did, or where that failed.
-    async fn restore(self: &Arc<Self>, found: &Found) -> Option<Ending> {
-        let release = self.entry(&found.name, |entry| entry.record.serving.clone()).flatten()?;
-        let text = edit::pinned(&release.manifest, release.identity.artifact).ok()?;
-        let mut manifest = Manifest::parse(&found.file, &text).ok()?;
-        manifest.text = release.manifest.into();
-        manifest.paused = found.manifest.as_ref().is_ok_and(|wanted| wanted.paused);
-        let care = Care { self_test: false, ..Care::default() };
-        let order = Order::new(manifest, Plan::default(), Action::Restore);
-        let order = Order { care, number: Some(release.number), ..order };
-        let turn = self.turn(&found.name).await;
-        let ending = self.swap(&Actor::Start, order, &Teller::default(), turn).await;
-        (ending.verdict == Verdict::Done).then_some(ending)
-    }
-
-    fn later(self: &Arc<Self>, caller: Caller, found: Found) {
-        let Ok(under_way) = self.changes.clone().try_read_owned() else { return };
-        let inner = self.clone();
-        self.guests.handle().spawn(async move {
-            inner.settle(&caller, found, Plan::default(), Action::Swap).await;
-            drop(inner);
-            drop(under_way);
-        });
-    }
-
     /// Makes every plugin what the directory wants it to be, those of other names beside each other.
     pub(super) async fn reconcile(self: &Arc<Self>, caller: &Caller) -> Result<Vec<Ending>, String> {
         if !self.dir.is_dir() {
@@ -149,7 +73,7 @@ impl Inner {
     pub(super) async fn settle(self: &Arc<Self>, caller: &Caller, found: Found, plan: Plan, action: Action) -> Ending {
         let Found { name, file, manifest } = found;
         let fresh = manifest.as_ref().map(Manifest::slot_config).unwrap_or_default();
-        self.open_new(&name, &file, fresh);
+        self.open(&name, &file, fresh);
         let (manifest, identity) = match self.meant(&file, manifest).await {
             Ok(meant) => meant,
             Err(problem) => return self.unreadable(caller, &name, problem),
@@ -274,96 +198,8 @@ impl Inner {
         ending
     }
 
-    /// A plugin whose manifest is gone.
-    async fn gone(self: &Arc<Self>, caller: &Caller, name: Arc<str>) -> Option<Ending> {
-        let new = self.entry(&name, |entry| entry.under_way.is_some() && entry.serving.is_none());
-        if new == Some(true) {
-            // A command is loading it, and has not written its manifest yet.
-            return None;
-        }
-        // Editors take the old file away before they put the new one in its place.
-        sleep(GONE).await;
-        if !self.is_gone(&name).await {
-            return None;
-        }
-        self.supersede(&name, "its manifest is gone");
-        let _turn = self.turn(&name).await;
-        if !self.is_gone(&name).await {
-            return None;
-        }
-        let before = self.runs(&name);
-        let message = self.vanish(&name).await;
-        tracing::info!(plugin = &*name, who = %caller.who, "{message}");
-        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message).await;
-        let (plugin, verdict) = (name.to_string(), Verdict::Done);
-        Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
-    }
-
-    /// Whether its manifest is, in a directory that is there. A disk that does not answer says nothing.
-    async fn is_gone(&self, name: &str) -> bool {
-        let Some(file) = self.entry(name, |entry| entry.file.clone()) else { return false };
-        let dir = self.dir.clone();
-        let gone = move || {
-            let absent = file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-            absent && dir.is_dir()
-        };
-        self.blocking(gone).await.unwrap_or(false)
-    }
-
-    /// Takes a plugin away, with the turn held: what is queued is delivered for a while, then shed. What became of it.
-    /// It keeps its name until all of it is gone.
-    pub(super) async fn vanish(&self, name: &Arc<str>) -> String {
-        let slot = self.entry(name, |entry| {
-            entry.state = State::Removing;
-            entry.slot.set_serving(false);
-            // Paused or not, what it has is to be delivered.
-            entry.serving.iter().for_each(|serving| serving.set_lanes(LaneSet::All));
-            entry.slot.retry_now();
-            (entry.slot.clone(), entry.serving.is_some())
-        });
-        let Some((slot, served)) = slot else { return "it was gone before".into() };
-        let patience = if served { REMOVAL } else { Duration::ZERO };
-        let drained = slot.drain(Instant::now() + patience).await;
-        let serving = self.entry(name, |entry| entry.serving.take()).flatten();
-        if let Some(mut generation) = serving {
-            let (number, limits) = (generation.number, generation.blueprint.limits.clone());
-            generation.drain(limits.deadline.min(REMOVAL)).await;
-            generation.retire(limits.stop).await;
-            self.phase(name, number, "retired", "removed".into());
-        }
-        let (store, key) = (self.store.clone(), name.clone());
-        let forgotten = self.blocking(move || store.remove_record(KIND, &key).map_err(|e| format!("{e:#}"))).await;
-        if let Err(problem) = forgotten.and_then(|forgotten| forgotten) {
-            tracing::error!("plugin `{name}`: it is still remembered: {problem}");
-        }
-        self.forget(name);
-        self.tidy().await;
-        let ledger = slot.ledger();
-        if drained {
-            format!("it is gone: {ledger}")
-        } else {
-            format!("it is gone, and what it could not deliver with it: {ledger}")
-        }
-    }
-
-    /// Slot and all. Under one lock, so that nobody opens it anew between the two.
-    pub(super) fn forget(&self, name: &Arc<str>) {
-        self.entries(|entries| {
-            self.dispatch.close(name);
-            entries.remove(name)
-        });
-    }
-
-    /// The slot of that name, opened or set up anew.
-    pub(super) fn open(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
-        let known = self.entry(name, |entry| entry.slot.reconfigure(config.clone()));
-        if known.is_none() {
-            self.open_new(name, file, config);
-        }
-    }
-
     /// The slot of that name; one that is open keeps its settings until another generation is published.
-    fn open_new(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
+    pub(super) fn open(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
         self.entries(|entries| {
             if let Some(entry) = entries.get_mut(name) {
                 file.clone_into(&mut entry.file);
@@ -421,7 +257,7 @@ impl Entry {
     }
 }
 
-fn failed(name: &str, message: String) -> Ending {
+pub(super) fn failed(name: &str, message: String) -> Ending {
     let (plugin, stage) = (name.to_owned(), Some(Stage::Fetch));
     Ending { plugin, verdict: Verdict::Failed, serving: None, stage, message, grants: Vec::new() }
 }

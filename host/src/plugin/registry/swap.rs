@@ -1,7 +1,7 @@
 //! A swap from its first stage to its last, and what is written down of it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::entry::{Failed, UnderWay};
 use super::record::{Identity, KIND, Pending, Refusal, Release};
@@ -345,6 +345,3 @@ pub(super) fn aborted(reason: &str) -> Stop {
 
 /// The right to change a plugin.
 pub(super) type Turn = Option<tokio::sync::OwnedMutexGuard<()>>;
-
-/// How long a plugin that is removed may take to deliver what it has.
-pub(super) const REMOVAL: Duration = Duration::from_secs(10);

@@ -2,7 +2,8 @@ use std::fs;
 
 use super::*;
 use crate::event::Listening;
-use crate::plugin::change::{Plan, Verdict, Wanted};
+use crate::plugin::change::{Plan, Stage, Verdict, Wanted};
+use crate::plugin::manifest::Manifest;
 use crate::plugin::testing::{self, Guest, payload};
 
 /// A directory of plugins and a host for them.
@@ -221,6 +222,32 @@ async fn many_who_look_at_one_change_do_not_end_each_others_swap() {
         let status = room.status("sink");
         assert_eq!((status.serving.unwrap().instances, status.failure), (instances, None));
     }
+}
+
+#[tokio::test]
+async fn the_care_that_was_asked_for_outlives_a_kill() {
+    let room = Room::new();
+    let _ = room.plugin("sink", &Guest::default(), "");
+    room.load().await;
+    let file = room.plugin("sink", &Guest::default(), "[limits]\ninstances = 3");
+    let inner = &room.plugins.0;
+    // What a host leaves that is killed in the canary of a command.
+    let identity = inner.identity(&Manifest::read(&file).unwrap()).await.unwrap();
+    let pending = record::Pending { identity, plan: Plan { canary: Some(5.0), ..Plan::default() } };
+    inner.entry("sink", |entry| entry.record.pending = Some(pending));
+    inner.remember(&"sink".into()).await.unwrap();
+    inner.entry("sink", |entry| entry.record.pending = None);
+    inner.recall().await;
+    let _steps = room.plugins.change(Actor::Start, Change::Reconcile).unwrap();
+    let stage = || room.status("sink").rollout.and_then(|rollout| rollout.stage);
+    while stage() != Some(Stage::Canary) {
+        assert_eq!(room.status("sink").serving.unwrap().generation, 1, "it is let in without the care");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(room.change(Change::Abort("sink".into())).await.verdict, Verdict::Done);
+    let status = room.status("sink");
+    assert_eq!((status.serving.unwrap().generation, status.refused.unwrap().verdict), (1, Verdict::Aborted));
+    assert!(inner.entry("sink", |entry| entry.record.pending.is_none()).unwrap());
 }
 
 #[tokio::test]

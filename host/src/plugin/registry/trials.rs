@@ -80,10 +80,8 @@ impl Inner {
         let pair = Lanes { inner: self, name, live, candidate: &generation, progress };
         let judged = progress
             .stage(Stage::Canary, async { canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note))) });
-        let Err(mut stop) = judged.await else {
-            std::mem::forget(giving_back);
-            return Ok(generation);
-        };
+        // Where it was sound, both may lease every lane until it is published: each batch goes to one of them.
+        let Err(mut stop) = judged.await else { return Ok(generation) };
         if stop.verdict != Verdict::Aborted {
             stop.reason.extend(last_words(&generation.vitals));
         }

@@ -175,7 +175,11 @@ impl Progress {
 
     fn passed(&self, stage: Stage, took: Duration, note: Option<String>) {
         self.look(|shown| shown.stages.push(Passed { stage, took, note: note.clone() }));
-        self.events.emit(Topic::PluginStage, || Payload::PluginStage { slot: self.plugin.clone(), stage, took });
+        self.events.emit(Topic::PluginStage, || Payload::PluginStage {
+            slot: self.plugin.clone(),
+            stage: stage.as_str(),
+            took,
+        });
         let (plugin, generation) = (self.plugin.to_string(), self.generation);
         self.teller.tell(Step::Passed { plugin, generation, stage, took, note });
     }

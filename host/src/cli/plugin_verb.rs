@@ -1,4 +1,4 @@
-//! `barnabas plugin abort`.
+//! `barnabas plugin abort`, `pause` and `resume`: verbs that say no more than which plugin.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{change, host};
 
-/// Flags of `plugin abort`.
+/// Flags of each of them.
 #[derive(Args)]
 #[command(after_help = change::EXIT)]
 pub(crate) struct Flags {
@@ -19,6 +19,6 @@ pub(crate) struct Flags {
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    change::of(&flags.host, &flags.host.client()?, &flags.name, "abort", &json!({}))
+pub(crate) fn run(flags: &Flags, verb: &str) -> Result<ExitCode> {
+    change::of(&flags.host, &flags.host.client()?, &flags.name, verb, &json!({}))
 }
