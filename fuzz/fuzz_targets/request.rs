@@ -10,20 +10,24 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../host/src"]
 mod host {
     pub mod push;
+    pub mod kafka {
+        pub mod api;
+        pub mod wire;
+    }
     pub mod listener {
         pub mod kafka {
-            pub mod api;
             pub mod api_versions;
             pub mod find_coordinator;
             pub mod metadata;
             pub mod request;
             pub mod telemetry;
-            pub mod wire;
         }
     }
 }
 // The modules name each other from the root of their crate.
-use host::listener::kafka::{api, api_versions, find_coordinator, metadata, request, telemetry};
+pub(crate) use host::kafka;
+use host::kafka::api;
+use host::listener::kafka::{api_versions, find_coordinator, metadata, request, telemetry};
 pub(crate) use host::push;
 
 use api::Api;

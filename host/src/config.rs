@@ -171,6 +171,7 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
         advertised: listener.advertised.as_deref().map(|text| host_and_port(&listener.name, text)).transpose()?,
         node_id: written.node_id,
         cluster_id: written.cluster_id.as_str().into(),
+        access: listener::kafka::Access::Open,
         max_frame: limits.push_bytes.0.saturating_add(64 << 10),
         max_connections: limits.connections,
         idle: limits.idle.0,

@@ -8,8 +8,8 @@
 //! silent for good when a connection closes on their request. It never says that it can do what it cannot, and it
 //! decides nothing about telemetry itself.
 
+mod access;
 mod advertise;
-mod api;
 mod api_versions;
 mod complaints;
 mod config;
@@ -21,7 +21,6 @@ mod presence;
 mod request;
 mod session;
 mod telemetry;
-mod wire;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -42,6 +41,7 @@ use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};
 
+pub use access::{ANONYMOUS, Access};
 pub use config::Config;
 
 /// Binds, and does not serve yet: connections wait in the kernel.

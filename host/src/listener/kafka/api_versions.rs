@@ -1,7 +1,7 @@
 //! ApiVersions: what we speak, and what the client says it is.
 
-use super::api::{self, Api};
-use super::wire::{Malformed, Reader, Writer};
+use crate::kafka::api::{self, Api};
+use crate::kafka::wire::{Malformed, Reader, Writer};
 
 /// Longer names and versions are taken for unknown: they are kept for as long as their client is.
 const LONGEST: usize = 255;

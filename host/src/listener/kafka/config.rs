@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::advertise;
+use super::{Access, advertise};
 
 /// One Kafka listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Config {
     pub node_id: i32,
     /// Kafka cluster id: the same on all hosts behind one name.
     pub cluster_id: Arc<str>,
+    /// Who may look at subscriptions and change them.
+    pub access: Access,
     /// Most bytes of a request frame. A longer push is read past and answered TELEMETRY_TOO_LARGE.
     pub max_frame: usize,
     /// Most connections at a time.
@@ -40,6 +42,7 @@ impl Config {
             advertised: None,
             node_id: 1,
             cluster_id: "barnabas".into(),
+            access: Access::default(),
             max_frame: (1 << 20) + (64 << 10),
             max_connections: 10_000,
             idle: Duration::from_secs(600),

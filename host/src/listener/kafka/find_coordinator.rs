@@ -3,9 +3,9 @@
 //! Java's group consumers look for their group before they look at telemetry, and give up on both when the request
 //! is not advertised; told "not available" again and again, they push.
 
-use super::api::{self, Api};
 use super::request::Head;
-use super::wire::{Malformed, Reader, Writer};
+use crate::kafka::api::{self, Api};
+use crate::kafka::wire::{Malformed, Reader, Writer};
 
 const MESSAGE: &str = "this listener takes client telemetry; it has no groups or transactions";
 

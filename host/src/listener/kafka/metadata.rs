@@ -2,9 +2,9 @@
 //!
 //! Clients push only to brokers that Metadata names, so node, host and port here decide whether they push at all.
 
-use super::api::{self, Api};
 use super::request::Head;
-use super::wire::{Malformed, Reader, Writer};
+use crate::kafka::api::{self, Api};
+use crate::kafka::wire::{Malformed, Reader, Writer};
 use crate::push::InstanceId;
 
 /// "Not asked for", in the two fields about authorized operations.

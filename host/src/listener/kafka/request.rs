@@ -3,9 +3,9 @@
 //! In: a frame without its length. Out: a [`Request`] that borrows from it, or the reason why it cannot be answered
 //! and its connection has to go, as Apache's broker would have it. Allocates nothing.
 
-use super::api::Api;
-use super::wire::{Malformed, Reader};
 use super::{api_versions, find_coordinator, metadata, telemetry};
+use crate::kafka::api::Api;
+use crate::kafka::wire::{Malformed, Reader};
 use crate::push::InstanceId;
 
 /// Who asks what, in which version.

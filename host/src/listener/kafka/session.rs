@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::api::{self, Api};
 use super::request::{self, Body, Head, Request, Unanswerable};
 use super::{Shared, advertise, api_versions, find_coordinator, metadata, telemetry};
 use crate::admission::Refusal;
+use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
 use crate::push::ConnectionId;
 use crate::push::{Client, InstanceId, Push, WayIn};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::api;
-use super::wire::{Malformed, Reader, Writer};
+use crate::kafka::api;
+use crate::kafka::wire::{Malformed, Reader, Writer};
 use crate::push::{Codec, InstanceId};
 
 /// What a push request says.

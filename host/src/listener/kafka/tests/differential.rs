@@ -9,10 +9,10 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::super::api::{self, Api};
 use super::super::request::{Body, Head, Request, parse};
 use super::super::{api_versions, find_coordinator, metadata, telemetry};
 use super::*;
+use crate::kafka::api::{self, Api};
 
 /// [`GIVEN`], as the other implementation's type reads it.
 const GIVEN_TEXT: &str = "701ae8ad-0102-0304-0506-0708090a0b0c";

@@ -50,7 +50,8 @@ const JAVA_PUSH: &str = "0000008d0048000000000007000a6a2d70726f647563657200cab23
     696f6e2e746f74616c3a210a1b1100e80c73ff3fea1819c0856ee5ff3fea182100000000000000401001180100";
 
 use super::super::request::{Body, Head, Request, parse};
-use super::super::{api, api::Api, api_versions, metadata, telemetry};
+use super::super::{api_versions, metadata, telemetry};
+use crate::kafka::api::{self, Api};
 use crate::push::{Codec, InstanceId};
 use std::time::Duration;
 
