@@ -34,7 +34,7 @@
 
 pub mod push;
 
-mod kafka;
+pub mod kafka;
 pub mod listener;
 
 pub mod admission;

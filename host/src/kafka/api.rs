@@ -85,3 +85,29 @@ pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
 pub(crate) const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
 pub(crate) const TELEMETRY_TOO_LARGE: i16 = 118;
+
+/// The name of an error code, as Kafka's documentation has it; `None` for one that telemetry and what stands around it
+/// never answer.
+pub(crate) fn error_name(code: i16) -> Option<&'static str> {
+    Some(match code {
+        -1 => "UNKNOWN_SERVER_ERROR",
+        NONE => "NONE",
+        UNKNOWN_TOPIC_OR_PARTITION => "UNKNOWN_TOPIC_OR_PARTITION",
+        COORDINATOR_NOT_AVAILABLE => "COORDINATOR_NOT_AVAILABLE",
+        31 => "CLUSTER_AUTHORIZATION_FAILED",
+        33 => "UNSUPPORTED_SASL_MECHANISM",
+        34 => "ILLEGAL_SASL_STATE",
+        UNSUPPORTED_VERSION => "UNSUPPORTED_VERSION",
+        40 => "INVALID_CONFIG",
+        INVALID_REQUEST => "INVALID_REQUEST",
+        58 => "SASL_AUTHENTICATION_FAILED",
+        UNSUPPORTED_COMPRESSION_TYPE => "UNSUPPORTED_COMPRESSION_TYPE",
+        INVALID_RECORD => "INVALID_RECORD",
+        THROTTLING_QUOTA_EXCEEDED => "THROTTLING_QUOTA_EXCEEDED",
+        UNKNOWN_TOPIC_ID => "UNKNOWN_TOPIC_ID",
+        UNKNOWN_SUBSCRIPTION_ID => "UNKNOWN_SUBSCRIPTION_ID",
+        TELEMETRY_TOO_LARGE => "TELEMETRY_TOO_LARGE",
+        129 => "REBOOTSTRAP_REQUIRED",
+        _ => return None,
+    })
+}

@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Writes one response frame.
+/// Writes one frame, of either side.
 #[derive(Debug)]
 pub(crate) struct Writer {
     out: Vec<u8>,
@@ -159,6 +159,19 @@ impl Writer {
         let mut writer = Self { out: Vec::with_capacity(64) };
         writer.i32(0);
         writer.i32(correlation);
+        writer.no_tags(flexible);
+        writer
+    }
+
+    /// Begins a frame with a request header: version 2 when `flexible`, else version 1. The client id keeps its two-byte
+    /// length in both.
+    pub(crate) fn request(api_key: i16, version: i16, correlation: i32, client_id: &str, flexible: bool) -> Self {
+        let mut writer = Self { out: Vec::with_capacity(64) };
+        writer.i32(0);
+        writer.i16(api_key);
+        writer.i16(version);
+        writer.i32(correlation);
+        writer.text(false, Some(client_id.as_bytes()));
         writer.no_tags(flexible);
         writer
     }
@@ -215,6 +228,12 @@ impl Writer {
                 self.out.extend(text.iter().take(len as usize));
             }
         }
+    }
+
+    /// Bytes that are not null, in the flexible spelling.
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
+        self.count(true, value.len());
+        self.out.extend(value);
     }
 
     /// The count in front of an array.
