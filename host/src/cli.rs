@@ -21,6 +21,7 @@ mod plugin_verb;
 mod reconcile;
 mod serve;
 mod settings;
+mod subscription;
 mod words;
 
 use std::path::PathBuf;
@@ -46,6 +47,9 @@ enum Command {
     /// Look at receivers, change what runs, or try one.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Which clients push what and how often: look at subscriptions or change them, on any broker.
+    #[command(subcommand)]
+    Subscription(subscription::Subscription),
     /// Have a running host do what the manifests in plugins.d want, as it does by itself when they change.
     Reconcile(reconcile::Flags),
     /// Who changed what on a running host, and what came of it.
@@ -99,6 +103,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Serve(flags) => serve::run(&flags),
         Command::Config(flags) => config::run(&flags),
         Command::Plugin(plugin) => of_plugin(plugin),
+        Command::Subscription(what) => subscription::run(&what),
         Command::Reconcile(flags) => reconcile::run(&flags),
         Command::Audit(flags) => audit::run(&flags),
         Command::Compile(flags) => Ok(compile::run(&flags)),

@@ -6,6 +6,7 @@ mod codec;
 mod connection;
 mod id;
 pub mod sample;
+mod spelling;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,6 +14,16 @@ use super::ConfigFile;
 pub(crate) struct HostFlags {
     #[command(flatten)]
     pub(crate) config: ConfigFile,
+    #[command(flatten)]
+    pub(crate) place: AdminFlags,
+    /// Print what the host answers as it is: JSON documents, and for changes one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where its admin endpoint is.
+#[derive(Args)]
+pub(crate) struct AdminFlags {
     /// Ask this host, not the configured one: `http://host:port`, or the path of its admin socket.
     #[arg(long, value_name = "URL|PATH")]
     pub(crate) admin: Option<String>,
@@ -21,19 +31,23 @@ pub(crate) struct HostFlags {
     /// given to no other host.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Print what the host answers as it is: JSON documents, and for changes one JSON object a line.
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 impl HostFlags {
-    /// For the host that is meant: by its socket where one answers, else by TCP.
+    /// For the host that is meant.
     pub(crate) fn client(&self) -> Result<Client> {
+        self.place.client(&self.config)
+    }
+}
+
+impl AdminFlags {
+    /// For the host that is meant: by its socket where one answers, else by TCP.
+    pub(crate) fn client(&self, config: &ConfigFile) -> Result<Client> {
         let token = self.token_file.as_deref().map(Place::token).transpose()?;
         if let Some(place) = &self.admin {
             return Ok(Client::new(vec![Place::parse(place, token)?]));
         }
-        let (written, config) = Config::load(self.config.config.as_deref())?;
+        let (written, config) = Config::load(config.config.as_deref())?;
         // Without its token the host still says in words what is missing.
         let token = token.or_else(|| Place::token(&token_file(&written)).ok());
         let socket = config.admin.socket.map(Place::Socket);

@@ -26,7 +26,7 @@ pub(crate) struct Flags {
 /// the files are not ours to see.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let (_, config) = Config::load(flags.host.config.config.as_deref())?;
-    let mut plugins = if flags.host.admin.is_some() { BTreeMap::new() } else { wanted(&config.plugins_dir)? };
+    let mut plugins = if flags.host.place.admin.is_some() { BTreeMap::new() } else { wanted(&config.plugins_dir)? };
     let status = flags.host.client()?.get("/v1/status");
     let host = status.and_then(|body| Ok(serde_json::from_str::<Value>(&body)?));
     if let Ok(status) = &host {

@@ -10,6 +10,7 @@ mod hello;
 mod metadata;
 mod options;
 mod stream;
+mod subscriptions;
 mod telemetry;
 
 use std::io;
@@ -26,6 +27,7 @@ use stream::Stream;
 pub use error_code::ErrorCode;
 pub use metadata::{Broker, Metadata};
 pub use options::Options;
+pub use subscriptions::{Answer, Change, Described, Entry, Op};
 pub use telemetry::{Push, Subscription};
 
 /// Longest answer that is read, in bytes. The longest of a broker that is well, Metadata of many topics, is far below.

@@ -1,0 +1,224 @@
+//! `barnabas subscription alter`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use barnabas::kafka::client::{Change, Op};
+use barnabas::push::InstanceId;
+use barnabas::units::Span;
+use clap::Args;
+use serde_json::json;
+
+use super::super::host::AdminFlags;
+use super::super::words::plain;
+use super::broker::{BrokerFlags, accepted};
+use super::{selector, watch};
+
+/// Kafka's keys of a subscription.
+pub(super) const KEYS: [&str; 3] = ["metrics", "interval.ms", "match"];
+
+/// Flags of `subscription alter`.
+#[derive(Args)]
+#[command(after_help = "\
+An empty value (--interval '') takes a key back to what is beneath it: the broker's file, or the default.
+The early draft's `--add --id rdkafka --metric org.apache.kafka. --interval-ms 60000` is understood as well.")]
+pub(crate) struct Flags {
+    /// The subscription; made if there is none of that name.
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
+    named: Option<String>,
+    /// The subscription; made if there is none of that name.
+    name: Option<String>,
+    /// Make a new one with a name of its own.
+    #[arg(long, conflicts_with_all = ["name", "named"])]
+    generate_name: bool,
+    /// Prefixes of metric names, separated by commas; `*` is everything, none is nothing.
+    #[arg(long, value_name = "PREFIXES", visible_alias = "metric")]
+    metrics: Option<String>,
+    /// Add these prefixes to those that it has.
+    #[arg(long, value_name = "PREFIXES", conflicts_with = "metrics")]
+    add_metrics: Option<String>,
+    /// Take these prefixes out.
+    #[arg(long, value_name = "PREFIXES", conflicts_with_all = ["metrics", "add_metrics"])]
+    remove_metrics: Option<String>,
+    /// How often to push: `30s`, `5m`, or a number of milliseconds as Kafka's command takes it.
+    #[arg(long, value_name = "TIME", visible_alias = "interval-ms")]
+    interval: Option<String>,
+    /// Which clients: key=pattern, separated by commas, all must match in full. Keys: client_instance_id, client_id,
+    /// client_software_name, client_software_version, client_source_address, client_source_port.
+    #[arg(long = "match", value_name = "SELECTORS", conflicts_with = "id")]
+    matches: Option<String>,
+    /// Which clients, as the draft had it: one instance id (base64url, base64, hex or UUID), or the beginning of the
+    /// software's name.
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Only ask whether it could be done, and what it would do to whom.
+    #[arg(long)]
+    validate_only: bool,
+    /// Then show which clients match, as they come, until Ctrl-C. Asks the admin endpoint of a Barnabas host.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    broker: BrokerFlags,
+    #[command(flatten)]
+    admin: AdminFlags,
+}
+
+/// Alters, says what comes of it, and watches if that is wanted.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let name = flags.name()?;
+    let changes = flags.changes()?;
+    let selector = changes.iter().find(|change| change.key == "match").and_then(|change| change.value.as_deref());
+    if let Some(spelled) = selector.and_then(selector::spellings) {
+        eprintln!("{spelled}");
+    }
+    let message = flags
+        .broker
+        .with(async |client| accepted(&name, client.alter_subscription(&name, &changes, flags.validate_only).await?))?;
+    let done = if flags.validate_only { "could be altered; nothing was changed" } else { "altered" };
+    say(flags.broker.json, &name, done, message.as_deref())?;
+    if flags.watch {
+        return watch::run(&flags.admin.client(&flags.broker.config)?, &name);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was done, and what the broker said about it.
+pub(super) fn say(json: bool, name: &str, done: &str, message: Option<&str>) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
+        return Ok(());
+    }
+    println!("{}: {done}", plain(name));
+    match message {
+        Some(message) => println!("{}", plain(message)),
+        // What Apache's broker does, which tells nothing beside its codes.
+        None => {
+            println!("the broker does not say whom it reaches: connected clients learn of it at their next request")
+        }
+    }
+    Ok(())
+}
+
+impl Flags {
+    fn name(&self) -> Result<String> {
+        if self.generate_name {
+            return Ok(generated());
+        }
+        let name = self.named.as_ref().or(self.name.as_ref());
+        name.cloned().context("which subscription? give its name, or --generate-name")
+    }
+
+    fn changes(&self) -> Result<Vec<Change>> {
+        let interval = self.interval.as_deref().map(milliseconds).transpose()?;
+        let id = self.id.as_deref().map(selector::of_id).transpose()?;
+        let set = [
+            ("metrics", &self.metrics),
+            ("interval.ms", &interval),
+            ("match", self.matches.as_ref().map_or(&id, |_| &self.matches)),
+        ];
+        let mut changes: Vec<Change> =
+            set.into_iter().filter_map(|(key, value)| Some(replace(key, value.as_deref()?))).collect();
+        for (op, value) in [(Op::Append, &self.add_metrics), (Op::Subtract, &self.remove_metrics)] {
+            changes.extend(value.iter().map(|value| Change { key: "metrics".into(), op, value: Some(value.clone()) }));
+        }
+        ensure!(!changes.is_empty(), "nothing is to be changed; give --metrics, --interval or --match");
+        Ok(changes)
+    }
+}
+
+/// As Kafka's command: an empty value deletes.
+fn replace(key: &str, value: &str) -> Change {
+    let value = (!value.is_empty()).then(|| value.to_owned());
+    Change { key: key.into(), op: if value.is_some() { Op::Set } else { Op::Delete }, value }
+}
+
+/// Milliseconds as text; empty stays empty.
+fn milliseconds(text: &str) -> Result<String> {
+    if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    match text.parse::<Span>() {
+        Ok(Span(interval)) => Ok(interval.as_millis().to_string()),
+        Err(why) => bail!("--interval: {why}"),
+    }
+}
+
+/// A random name, as Kafka's command draws one.
+fn generated() -> String {
+    loop {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        if let Some(id) = InstanceId::from_random(bytes) {
+            return id.to_string();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        flags: Flags,
+    }
+
+    fn parsed(words: &str) -> Result<(String, Vec<Change>)> {
+        let flags = Command::try_parse_from(std::iter::once("alter").chain(words.split(' ')))?.flags;
+        Ok((flags.name()?, flags.changes()?))
+    }
+
+    fn change(key: &str, op: Op, value: Option<&str>) -> Change {
+        Change { key: key.into(), op, value: value.map(str::to_owned) }
+    }
+
+    #[test]
+    fn kafkas_own_words_are_understood() {
+        let words = "--name basic --metrics a.,b. --interval 60000 --match client_id=x,client_software_name=y";
+        let expected = vec![
+            change("metrics", Op::Set, Some("a.,b.")),
+            change("interval.ms", Op::Set, Some("60000")),
+            change("match", Op::Set, Some("client_id=x,client_software_name=y")),
+        ];
+        assert_eq!(parsed(words).unwrap(), ("basic".into(), expected));
+        let (_, reset) = parsed("basic --interval=").unwrap();
+        assert_eq!(reset, [change("interval.ms", Op::Delete, None)]);
+    }
+
+    #[test]
+    fn the_drafts_words_are_translated() {
+        let (_, changes) = parsed("basic --id rdkafka --metric org.apache.kafka. --interval-ms 15000").unwrap();
+        assert_eq!(
+            changes,
+            [
+                change("metrics", Op::Set, Some("org.apache.kafka.")),
+                change("interval.ms", Op::Set, Some("15000")),
+                change("match", Op::Set, Some("client_software_name=(lib)?rdkafka.*")),
+            ]
+        );
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let (_, changes) = parsed("basic --interval 2m").unwrap();
+        assert_eq!(changes, [change("interval.ms", Op::Set, Some("120000"))]);
+        assert!(parsed("basic --interval soon").unwrap_err().to_string().contains("--interval"));
+    }
+
+    #[test]
+    fn lists_can_grow_and_shrink() {
+        assert_eq!(parsed("b --add-metrics x.").unwrap().1, [change("metrics", Op::Append, Some("x."))]);
+        assert_eq!(parsed("b --remove-metrics x.").unwrap().1, [change("metrics", Op::Subtract, Some("x."))]);
+    }
+
+    #[test]
+    fn nothing_to_do_and_nobody_to_do_it_to_are_refused() {
+        assert!(parsed("basic").unwrap_err().to_string().contains("--metrics"));
+        assert!(parsed("--metrics x").unwrap_err().to_string().contains("--generate-name"));
+        let (name, _) = parsed("--generate-name --metrics x").unwrap();
+        assert_eq!(name.len(), 22);
+    }
+}

@@ -1,0 +1,166 @@
+//! `barnabas subscription list` and `describe`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use barnabas::kafka::client::{Client, Described, Entry};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::super::words::{plain, table};
+use super::broker::{BrokerFlags, accepted};
+
+/// Flags of `subscription list`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    broker: BrokerFlags,
+}
+
+/// Flags of `subscription describe`.
+#[derive(Args)]
+pub(crate) struct DescribeFlags {
+    /// The subscription.
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
+    named: Option<String>,
+    /// The subscription.
+    #[arg(required_unless_present = "named")]
+    name: Option<String>,
+    #[command(flatten)]
+    broker: BrokerFlags,
+}
+
+/// Prints every subscription as a row.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let all = flags.broker.with(async |client| {
+        let names = list(client).await?;
+        descriptions(client, &names).await
+    })?;
+    if flags.broker.json {
+        println!("{}", serde_json::to_string_pretty(&all.iter().map(document).collect::<Vec<_>>())?);
+    } else if all.is_empty() {
+        println!(
+            "no subscriptions: clients push nothing; make one with `barnabas subscription alter NAME --metrics '*'`"
+        );
+    } else {
+        print!("{}", table(&["name", "metrics", "interval", "match", "from"], all.iter().map(row)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints one subscription key by key.
+pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
+    let name = flags.named.as_ref().or(flags.name.as_ref()).cloned().unwrap_or_default();
+    let (known, found) = flags.broker.with(async |client| {
+        let known = list(client).await?.contains(&name);
+        Ok((known, descriptions(client, std::slice::from_ref(&name)).await?))
+    })?;
+    let Some(found) = found.first().filter(|_| known) else {
+        bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
+    };
+    if flags.broker.json {
+        println!("{}", serde_json::to_string_pretty(&document(found))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", plain(&found.name));
+    let rows = found.entries.iter().map(|entry| {
+        let documentation = entry.documentation.as_deref().unwrap_or("-");
+        vec![entry.key.clone(), shown(entry), from(entry.source).into(), plain(documentation)]
+    });
+    print!("{}", table(&["key", "value", "from", "what it is"], rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names that there are, in order.
+pub(super) async fn list(client: &mut Client) -> Result<Vec<String>> {
+    match client.list_subscriptions().await? {
+        Ok(mut names) => {
+            names.sort();
+            Ok(names)
+        }
+        Err(code) => bail!("{} does not list its subscriptions: {code}", client.address()),
+    }
+}
+
+async fn descriptions(client: &mut Client, names: &[String]) -> Result<Vec<Described>> {
+    /// One answer has an end.
+    const AT_ONCE: usize = 200;
+    let mut all = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        for (described, answer) in client.describe_subscriptions(names).await? {
+            accepted(&described.name, answer)?;
+            all.push(described);
+        }
+    }
+    Ok(all)
+}
+
+/// Where a value comes from (DescribeConfigs' sources).
+fn from(source: i8) -> &'static str {
+    match source {
+        4 => "file",
+        5 => "default",
+        7 => "altered",
+        _ => "broker",
+    }
+}
+
+fn entry<'a>(described: &'a Described, key: &str) -> Option<&'a Entry> {
+    described.entries.iter().find(|entry| entry.key == key)
+}
+
+fn shown(entry: &Entry) -> String {
+    entry.value.as_deref().filter(|value| !value.is_empty()).map_or_else(|| "-".into(), plain)
+}
+
+fn row(described: &Described) -> Vec<String> {
+    let cell = |key| entry(described, key).map_or_else(|| "-".into(), shown);
+    let mut sources: Vec<&str> = described.entries.iter().map(|entry| from(entry.source)).collect();
+    sources.retain(|source| *source != "default");
+    sources.sort_unstable();
+    sources.dedup();
+    let interval = format!("{} ms", cell("interval.ms"));
+    vec![plain(&described.name), cell("metrics"), interval, cell("match"), sources.join(", ")]
+}
+
+fn document(described: &Described) -> Value {
+    let entries = described.entries.iter().map(|entry| {
+        let value = json!({ "value": entry.value, "from": from(entry.source), "documentation": entry.documentation });
+        (entry.key.clone(), value)
+    });
+    json!({ "name": described.name, "entries": entries.collect::<Map<_, _>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described() -> Described {
+        let entry = |key: &str, value: &str, source| Entry {
+            key: key.into(),
+            value: Some(value.into()),
+            source,
+            documentation: None,
+        };
+        Described {
+            name: "basic".into(),
+            entries: vec![
+                entry("interval.ms", "60000", 7),
+                entry("match", "", 5),
+                entry("metrics", "org.apache.kafka.producer.", 4),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_row_says_what_is_asked_and_who_said_so() {
+        assert_eq!(row(&described()), ["basic", "org.apache.kafka.producer.", "60000 ms", "-", "altered, file"]);
+    }
+
+    #[test]
+    fn a_document_has_every_key() {
+        let document = document(&described());
+        assert_eq!(document.pointer("/entries/interval.ms/from").unwrap(), "altered");
+        assert_eq!(document.pointer("/entries/match/value").unwrap(), "");
+    }
+}

@@ -1,0 +1,57 @@
+//! Which clients: a `--match` as Kafka's command takes it, or an `--id` as the early draft of KIP-714 did.
+
+use anyhow::{Result, ensure};
+use barnabas::push::InstanceId;
+
+/// The draft's `--id` in today's words: an instance id in any of its spellings matches that client instance; anything
+/// else was the beginning of the software's name in the draft's ids, so it matches software whose name begins so.
+pub(super) fn of_id(text: &str) -> Result<String> {
+    ensure!(!text.is_empty(), "--id is empty; leave it out to match every client");
+    if let Ok(id) = InstanceId::from_any(text) {
+        return Ok(format!("client_instance_id={id}"));
+    }
+    let known = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+    ensure!(
+        known,
+        "--id `{text}` is neither a client instance id (22 characters of base64url, padded base64, hex or a UUID) nor \
+         the beginning of a software's name; use --match for patterns"
+    );
+    let begins = text.replace('.', "\\.");
+    // The draft's example: librdkafka called itself rdkafka.
+    let begins = if "rdkafka".starts_with(text) { format!("(lib)?{begins}") } else { begins };
+    Ok(format!("client_software_name={begins}.*"))
+}
+
+/// The id in the spellings under which people meet it: Java's, librdkafka's, and hexadecimal.
+pub(super) fn spellings(selector: &str) -> Option<String> {
+    let id: InstanceId = selector.strip_prefix("client_instance_id=")?.parse().ok()?;
+    Some(format!("client instance {id} (base64url), {} (base64), {} (hex)", id.to_base64(), id.to_hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drafts_prefix_is_the_softwares_name_today() {
+        assert_eq!(of_id("rdkafka").unwrap(), "client_software_name=(lib)?rdkafka.*");
+        assert_eq!(of_id("apache-kafka-java").unwrap(), "client_software_name=apache-kafka-java.*");
+        assert!(of_id("").is_err());
+        assert!(of_id("a b").unwrap_err().to_string().contains("--match"));
+    }
+
+    #[test]
+    fn an_instance_id_is_taken_in_every_spelling() {
+        for text in [
+            "cBrordIqXpq0qkqcvYahPA",
+            "cBrordIqXpq0qkqcvYahPA==",
+            "701ae8add22a5e9ab4aa4a9cbd86a13c",
+            "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
+        ] {
+            assert_eq!(of_id(text).unwrap(), "client_instance_id=cBrordIqXpq0qkqcvYahPA");
+        }
+        let spelled = spellings("client_instance_id=cBrordIqXpq0qkqcvYahPA").unwrap();
+        assert!(spelled.contains("cBrordIqXpq0qkqcvYahPA==") && spelled.contains("701ae8add22a5e9ab4aa4a9cbd86a13c"));
+        assert_eq!(spellings("client_id=x"), None);
+    }
+}
