@@ -10,6 +10,7 @@
 
 mod answer;
 mod config;
+mod forecast;
 mod id;
 mod instance;
 mod pace;
@@ -30,6 +31,7 @@ use instance::Instance;
 use table::Table;
 
 pub use config::Config;
+pub use forecast::Forecast;
 pub use refusal::Refusal;
 pub use rule::{MatchKey, SubscriptionRule};
 pub use subscription::Subscription;
@@ -192,6 +194,16 @@ impl Admission {
         state.version += 1;
         state.table.resize(config.capacity);
         state.answers = Answers::new(config);
+    }
+
+    /// What another configuration would do to the clients that are connected now: see [`Forecast`]. Changes nothing.
+    pub fn forecast(&self, wanted: &Config, name: &str) -> Forecast {
+        let mut answers = Answers::new(wanted.clone());
+        let rule = wanted.subscriptions.iter().find(|rule| rule.name() == name);
+        let state = self.lock();
+        let mut forecast = Forecast::default();
+        state.table.connected().for_each(|instance| forecast.count(instance, rule, &mut answers));
+        forecast
     }
 
     /// How full the table is.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Answers};
 use super::pace::Pace;
-use super::{Known, Refusal, id};
+use super::{Known, Refusal, SubscriptionRule, id};
 use crate::push::ConnectionId;
 use crate::push::{Client, Codec, Departed, GoneReason, InstanceId, Push};
 
@@ -121,6 +121,16 @@ impl Instance {
     pub(super) fn depart(&mut self, reason: GoneReason, at: SystemTime) -> Option<Departed> {
         let told = std::mem::replace(&mut self.gone, true);
         (!told).then(|| Departed { client: self.client.clone(), reason, at })
+    }
+
+    pub(super) fn is_matched_by(&self, rule: &SubscriptionRule) -> bool {
+        rule.matches(&self.client)
+    }
+
+    /// Whether these answers would give it another subscription.
+    pub(super) fn would_change(&self, answers: &mut Answers) -> bool {
+        let (answer, interval) = answers.answer(&self.client);
+        subscription_id(&answer, interval, answers, self.id) != self.subscription_id
     }
 
     pub(super) fn known(&self) -> Known {

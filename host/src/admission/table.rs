@@ -120,6 +120,11 @@ impl Table {
         self.instances.iter().take(limit).map(|(_, instance)| instance)
     }
 
+    /// Those with an open connection.
+    pub(super) fn connected(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().map(|(_, instance)| instance).filter(|instance| !instance.connections.is_empty())
+    }
+
     fn evict(&mut self) {
         if let Some(id) = self.instances.peek_lru().map(|(id, _)| *id) {
             self.remove(id);

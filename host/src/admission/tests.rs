@@ -487,3 +487,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_forecast_tells_who_learns_of_a_change_and_changes_nothing() {
+    let room = Room::new();
+    let (client, id) = room.join();
+    let gone = room.admission.subscribe(&nobody(), TWO, room.now, WALL).expect("a first Get").instance_id;
+    room.admission.disconnected(TWO, WALL);
+    assert_ne!(client.instance_id, Some(gone));
+    let told = |wanted: &Config| room.admission.forecast(wanted, "s");
+    let same = Forecast { clients: 1, matching: 1, changed: 0, by: Duration::ZERO };
+    assert_eq!(told(&config(&["org.apache.kafka."])), same);
+    assert_eq!(told(&config(&["other."])), Forecast { changed: 1, by: INTERVAL, ..same });
+    assert_eq!(told(&Config::default()), Forecast { matching: 0, changed: 1, by: INTERVAL, ..same });
+    assert_eq!(code(room.push(push(&(client, id)))), "taken", "it is still asked for what it was");
+}
