@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::decode::IdentityRule;
 use crate::dispatch::RecentConfig;
-use crate::{admin, admission, decode, listener, plugin};
+use crate::{admin, admission, decode, listener, plugin, subscription};
 use file::{Log, OtlpIdentity, Protocol, Written, WrittenTemporality};
 
 /// Most pushes kept for trials.
@@ -29,8 +29,10 @@ pub struct Config {
     pub otlp: Vec<listener::otlp_http::Config>,
     /// Bytes of requests in flight, over all listeners.
     pub request_bytes: usize,
-    /// Who is asked for what.
+    /// Who is asked for what, before anything is altered over the wire.
     pub admission: admission::Config,
+    /// The same as the book of subscriptions has it.
+    pub subscriptions: subscription::Config,
     /// Which resource attributes say who sent an OTLP push.
     pub otlp_identity: IdentityRule,
     /// Caps on decompression.
@@ -96,6 +98,7 @@ impl Config {
             otlp: listeners(written, Protocol::OtlpHttp, otlp)?,
             request_bytes: written.limits.request_bytes.0,
             admission: admission(written)?,
+            subscriptions: subscriptions(written),
             otlp_identity: identity(&written.otlp_identity),
             decode: decode::Config {
                 max_output: written.limits.decompressed_bytes.0,
@@ -249,6 +252,15 @@ fn admission(written: &Written) -> Result<admission::Config> {
         all_as_empty_prefix: true,
         ..admission::Config::default()
     })
+}
+
+fn subscriptions(written: &Written) -> subscription::Config {
+    let entries = |written: &file::Subscription| {
+        let interval = u64::try_from(written.interval.0.as_millis()).unwrap_or(u64::MAX);
+        subscription::Config::entries(&written.metrics, interval, &written.matches)
+    };
+    let floor = written.subscriptions.iter().map(|written| (written.name.as_str().into(), entries(written)));
+    subscription::Config { fleet: written.fleet, floor: floor.collect() }
 }
 
 /// One sentence a listener: what clients that connect to it are told as this host's address.

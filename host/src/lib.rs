@@ -38,6 +38,7 @@ pub mod kafka;
 pub mod listener;
 
 pub mod admission;
+pub mod subscription;
 
 pub mod decode;
 

@@ -37,6 +37,8 @@ pub enum Action {
     Abort,
     /// What served before a restart serves again.
     Restore,
+    /// A subscription was altered over the wire; `plugin` names it.
+    AlterSubscription,
     /// A line that this version cannot read: written by a later one, or damaged. `message` holds it. Never written.
     Unreadable,
 }
@@ -54,6 +56,7 @@ impl Action {
             Self::Remove => "remove",
             Self::Abort => "abort",
             Self::Restore => "restore",
+            Self::AlterSubscription => "alter-subscription",
             Self::Unreadable => "unreadable",
         }
     }

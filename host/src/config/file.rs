@@ -26,6 +26,8 @@ pub struct Written {
     pub data_dir: PathBuf,
     /// `cumulative` or `delta`: what every client is asked for.
     pub temporality: WrittenTemporality,
+    /// This host is one of a fleet: the files' subscriptions are all that counts, and none is altered over the wire.
+    pub fleet: bool,
     /// Log format and level.
     pub log: Log,
     /// Admin endpoint.
@@ -198,6 +200,7 @@ impl Default for Written {
             plugins_dir: "plugins.d".into(),
             data_dir: "data".into(),
             temporality: WrittenTemporality::Cumulative,
+            fleet: false,
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),

@@ -1,0 +1,295 @@
+//! The book of subscriptions: what the configuration file says, and what was altered over the wire.
+//!
+//! In: the file's subscriptions, the store's, and alterations by Kafka's own messages (KIP-714, "Client metrics
+//! configuration"). Out: the rules of admission, from the next request of each client on; and every entry with where it
+//! comes from. What was altered wins key by key over the file's entry of the same name, and is on the disk before it
+//! takes effect. Bounded in subscriptions, in bytes of a name, of an entry and of all text, in compiled patterns and in
+//! prefixes. Never drops what it cannot read: that is kept, shown, and left out. Alterations block, one at a time.
+
+mod bounds;
+mod held;
+mod key;
+mod op;
+mod opening;
+mod words;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::admission::{self, Admission};
+use crate::audit::{Action, Audit, Entry};
+use crate::plugin::change::Verdict;
+use crate::store::Store;
+use held::Held;
+
+pub use key::{Entries, Key};
+pub use op::{Op, OpKind};
+pub use opening::{Config, Opening};
+
+/// The kind of document in the store.
+const KIND: &str = "subscriptions";
+/// Most bytes of a name.
+const NAME_BYTES: usize = 249;
+/// Most bytes of a stranger's text that an answer repeats.
+const SHOWN: usize = 200;
+
+/// By name.
+type Book = BTreeMap<Arc<str>, Arc<Held>>;
+
+/// A handle on the book. Cheap to clone.
+#[derive(Clone)]
+pub struct Subscriptions(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    audit: Audit,
+    admission: Arc<Admission>,
+    /// All of admission but the rules, which are the book's.
+    settings: admission::Config,
+    /// The files are all that counts.
+    fleet: bool,
+    book: Mutex<Arc<Book>>,
+    /// Held over an alteration: each sees what the one before it did.
+    turn: Mutex<()>,
+    /// Who waits for a turn waits here, and takes no thread while waiting.
+    queue: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Who says a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It was altered over the wire: Kafka's DYNAMIC_CLIENT_METRICS_CONFIG.
+    Dynamic,
+    /// The configuration file: Kafka's STATIC_BROKER_CONFIG.
+    File,
+    /// Nobody: Kafka's DEFAULT_CONFIG.
+    Default,
+}
+
+/// One key of a subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedEntry {
+    /// Which.
+    pub key: Key,
+    /// Everybody who says a value, and the value as text; the first counts, and the last is the default.
+    pub synonyms: Vec<(Source, String)>,
+}
+
+/// A subscription, for somebody who looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// What it is called.
+    pub name: Arc<str>,
+    /// In the order of [`Key::ALL`].
+    pub entries: [DescribedEntry; 3],
+    /// Why it is left out, where it makes no sense to this release.
+    pub problem: Option<String>,
+}
+
+/// What came of an alteration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Altered {
+    /// A sentence for whoever asked: which clients learn of it and by when, or why nothing changed.
+    pub words: Option<String>,
+    /// Whether anything was written down. Never where it was only validated.
+    pub changed: bool,
+    /// What became of which key: `metrics is …; interval.ms deleted …`. Empty where nothing changes.
+    pub difference: String,
+}
+
+/// Why nothing was altered: a closed list that a door translates into its protocol's words. Each is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterRefused {
+    /// No name, no such key, a key named twice, an interval that is none (Kafka's INVALID_REQUEST).
+    #[error("{0}")]
+    Request(String),
+    /// A value that makes no sense (INVALID_CONFIG).
+    #[error("{0}")]
+    Config(String),
+    /// This host's files decide, or the book is full (POLICY_VIOLATION).
+    #[error("{0}")]
+    Policy(String),
+    /// We broke; nothing was changed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// One subscription to alter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its name.
+    pub name: String,
+    /// What to do, each key once.
+    pub ops: Vec<Op>,
+}
+
+impl DescribedEntry {
+    /// What counts, as text.
+    pub fn value(&self) -> &str {
+        self.synonyms.first().map_or(self.key.default_text(), |(_, text)| text)
+    }
+
+    /// Who says so.
+    pub fn source(&self) -> Source {
+        self.synonyms.first().map_or(Source::Default, |(source, _)| *source)
+    }
+}
+
+impl Described {
+    /// Of a name that nobody speaks of: the three defaults, as Kafka has it since 4.0 (KAFKA-17516).
+    pub fn defaults(name: &str) -> Self {
+        Self::of(&name.into(), &Entries::new(), &Entries::new())
+    }
+}
+
+impl Subscriptions {
+    /// The names, in order.
+    pub fn list(&self) -> Vec<Arc<str>> {
+        self.book().keys().cloned().collect()
+    }
+
+    /// What is said about one of them, by whom; `None` where there is none of that name.
+    pub fn describe(&self, name: &str) -> Option<Arc<Described>> {
+        self.book().get(name).map(|held| held.described.clone())
+    }
+
+    /// Whether nothing can be altered over the wire here.
+    pub fn is_fleet(&self) -> bool {
+        self.0.fleet
+    }
+
+    /// Alters one subscription: on the disk first, then in effect. Blocks. With `validate_only` it only says what would
+    /// come of it.
+    pub fn alter(&self, name: &str, ops: &[Op], validate_only: bool) -> Result<Altered, AlterRefused> {
+        self.may_alter(name)?;
+        let _turn = lock(&self.0.turn);
+        let (before, none) = (self.book(), Arc::new(Held::none()));
+        let old = before.get(name).unwrap_or(&none);
+        if old.unreadable {
+            return Err(AlterRefused::Policy(format!("`{name}` was written by a later release; start that one")));
+        }
+        let stored = op::apply(old, ops)?;
+        if stored == old.stored {
+            return Ok(Altered { words: words::unchanged(old, ops), changed: false, difference: String::new() });
+        }
+        let (name, mut after) = (Arc::<str>::from(name), Book::clone(&before));
+        let new = Arc::new(joined(&name, old.file.clone(), stored)?);
+        if new.exists() {
+            after.insert(name.clone(), new.clone());
+        } else {
+            after.remove(&name);
+        }
+        bounds::check(&before, &after).map_err(AlterRefused::Policy)?;
+        let wanted = self.wanted(&after);
+        let forecast = self.0.admission.forecast(&wanted, &name);
+        let told = words::changed(old, &new, ops, &forecast, validate_only, self.0.settings.long_intervals);
+        let difference = words::difference(&old.stored, &new.stored);
+        if !validate_only {
+            self.keep(&name, &new.stored)?;
+            // Else every client would begin anew, for nothing.
+            if !old.means_the_same(&new) {
+                self.0.admission.reconfigure(wanted);
+            }
+            *lock(&self.0.book) = Arc::new(after);
+        }
+        Ok(Altered { words: Some(told), changed: !validate_only, difference })
+    }
+
+    /// Alters several, in order and each for itself, on a thread that may block; goes on to the end also where nobody
+    /// waits any more. What was changed stands in the audit log, by `who`.
+    pub async fn alter_all(
+        &self,
+        who: String,
+        changes: Vec<Change>,
+        validate_only: bool,
+    ) -> Vec<Result<Altered, AlterRefused>> {
+        let (this, count) = (self.clone(), changes.len());
+        let turn = self.0.queue.clone().lock_owned().await;
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let alter = |change: &Change| this.alter_audited(&who, change, validate_only);
+            changes.iter().map(alter).collect()
+        });
+        let broken = || AlterRefused::Broken("the host broke at this; see its log".into());
+        done.await.unwrap_or_else(|_| (0..count).map(|_| Err(broken())).collect())
+    }
+
+    fn alter_audited(&self, who: &str, change: &Change, validate_only: bool) -> Result<Altered, AlterRefused> {
+        let altered = self.alter(&change.name, &change.ops, validate_only)?;
+        if altered.changed {
+            tracing::info!(subscription = %change.name, %who, "altered: {}", altered.difference);
+            self.0.audit.append(Entry {
+                at: SystemTime::now(),
+                who: who.to_owned(),
+                action: Action::AlterSubscription,
+                plugin: change.name.clone(),
+                from: None,
+                to: None,
+                grants: Vec::new(),
+                outcome: Some(Verdict::Done),
+                message: altered.difference.clone(),
+            });
+        }
+        Ok(altered)
+    }
+
+    fn may_alter(&self, name: &str) -> Result<(), AlterRefused> {
+        if self.0.fleet {
+            let words = "this host is one of a fleet whose subscriptions come from its files; change them there and \
+                         restart";
+            return Err(AlterRefused::Policy(words.into()));
+        }
+        let refuse = |why: String| Err(AlterRefused::Request(why));
+        if name.is_empty() {
+            return refuse("the resource has no name; name the subscription".into());
+        }
+        if name.len() > NAME_BYTES {
+            return refuse(format!("the name has {} bytes; it may have {NAME_BYTES}", name.len()));
+        }
+        if name.chars().any(char::is_control) {
+            return refuse("the name holds a control character; take it out".into());
+        }
+        Ok(())
+    }
+
+    /// Writes down what was altered, or forgets that anything was.
+    fn keep(&self, name: &str, stored: &Entries) -> Result<(), AlterRefused> {
+        let store = &self.0.store;
+        let kept = if stored.is_empty() {
+            store.remove_record(KIND, name)
+        } else {
+            store.put_record(KIND, name, &opening::Document::new(stored))
+        };
+        kept.map_err(|error| AlterRefused::Broken(format!("{error:#}")))
+    }
+
+    fn wanted(&self, book: &Book) -> admission::Config {
+        let subscriptions = book.values().filter_map(|held| held.rule.clone()).collect();
+        admission::Config { subscriptions, ..self.0.settings.clone() }
+    }
+
+    fn book(&self) -> Arc<Book> {
+        lock(&self.0.book).clone()
+    }
+}
+
+/// What is left once nothing is said is nothing.
+fn joined(name: &Arc<str>, file: Entries, stored: Entries) -> Result<Held, AlterRefused> {
+    if file.is_empty() && stored.is_empty() { Ok(Held::none()) } else { Held::new(name, file, stored) }
+}
+
+/// The beginning of a stranger's text, for words.
+fn shown(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(SHOWN)).unwrap_or(text)
+}
+
+/// Nothing here is left half done by a panic that could be caught.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,136 @@
+//! How the book is opened: the file's subscriptions, and over them what the store remembers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::held::Held;
+use super::{Book, Entries, Inner, KIND, Key, Subscriptions};
+use crate::admission::{self, Admission};
+use crate::audit::Audit;
+use crate::store::Store;
+
+/// Form of the documents that are written.
+const VERSION: u64 = 1;
+
+/// What the configuration file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The file is all that counts: hosts of one fleet must ask for the same.
+    pub fleet: bool,
+    /// The file's subscriptions by name, each sound by itself.
+    pub floor: BTreeMap<Arc<str>, Entries>,
+}
+
+/// What the book is made of.
+pub struct Opening {
+    /// What the configuration file says.
+    pub config: Config,
+    /// Where alterations are kept.
+    pub store: Store,
+    /// Where they are told.
+    pub audit: Audit,
+    /// Whose rules the book writes.
+    pub admission: Arc<Admission>,
+    /// All of its configuration but the rules.
+    pub settings: admission::Config,
+}
+
+/// What was altered of one subscription.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Document {
+    version: u64,
+    entries: Entries,
+}
+
+impl Document {
+    pub(super) fn new(entries: &Entries) -> Self {
+        Self { version: VERSION, entries: entries.clone() }
+    }
+
+    /// The error says why it cannot be read.
+    fn read(value: Value) -> Result<Entries, String> {
+        let version = value.get("version").and_then(Value::as_u64);
+        if version.is_some_and(|version| version > VERSION) {
+            return Err("it was written by a later release".into());
+        }
+        serde_json::from_value::<Self>(value).map(|document| document.entries).map_err(|error| error.to_string())
+    }
+}
+
+impl Subscriptions {
+    /// Reads the store, and gives admission its rules. Blocks. Fails only where the store does; what it holds and this
+    /// release cannot use is named in a warning, kept, and left out.
+    pub fn open(opening: Opening) -> anyhow::Result<Self> {
+        let Opening { config: Config { fleet, floor }, store, audit, admission, settings } = opening;
+        let records = store.records::<Value>(KIND).context("the subscriptions that were altered cannot be read")?;
+        let book = if fleet { of_files(floor, &records) } else { of_both(floor, records) };
+        let (book, turn, queue) = (Mutex::new(Arc::new(book)), Mutex::default(), Arc::default());
+        let opened = Self(Arc::new(Inner { store, audit, admission, settings, fleet, book, turn, queue }));
+        opened.0.admission.reconfigure(opened.wanted(&opened.book()));
+        Ok(opened)
+    }
+}
+
+impl Config {
+    /// What the file says of one subscription. Of a pair that stands there twice, one is kept.
+    pub fn entries<'a>(
+        metrics: &[String],
+        interval_ms: u64,
+        matches: impl IntoIterator<Item = (&'a String, &'a String)>,
+    ) -> Entries {
+        let mut named = Vec::new();
+        for metric in metrics {
+            // The same to clients, and it can be seen.
+            let metric = if metric.is_empty() { "*" } else { metric };
+            if !named.iter().any(|known| known == metric) {
+                named.push(metric.to_owned());
+            }
+        }
+        let mut entries = Entries::from([(Key::Metrics, named), (Key::Interval, vec![interval_ms.to_string()])]);
+        let matches: Vec<_> = matches.into_iter().map(|(key, pattern)| format!("{key}={pattern}")).collect();
+        if !matches.is_empty() {
+            entries.insert(Key::Match, matches);
+        }
+        entries
+    }
+}
+
+fn of_files(floor: BTreeMap<Arc<str>, Entries>, ignored: &[(String, Value)]) -> Book {
+    if !ignored.is_empty() {
+        let names: Vec<_> = ignored.iter().map(|(name, _)| format!("`{name}`")).collect();
+        tracing::warn!(
+            "subscriptions that were altered over the wire are ignored, since `fleet` is set: {}; write them into the \
+             configuration files",
+            names.join(", ")
+        );
+    }
+    floor.into_iter().map(|(name, file)| (name.clone(), held(&name, file, Ok(Entries::new())))).collect()
+}
+
+fn of_both(mut floor: BTreeMap<Arc<str>, Entries>, records: Vec<(String, Value)>) -> Book {
+    let mut book = Book::new();
+    for (name, record) in records {
+        let name = Arc::<str>::from(name);
+        let file = floor.remove(&name).unwrap_or_default();
+        book.insert(name.clone(), held(&name, file, Document::read(record)));
+    }
+    book.extend(of_files(floor, &[]));
+    book
+}
+
+/// One of the book, left out with a warning where it makes no sense.
+fn held(name: &Arc<str>, file: Entries, stored: Result<Entries, String>) -> Arc<Held> {
+    let (problem, unreadable, file, stored) = match stored {
+        Err(problem) => (problem, true, file, Entries::new()),
+        Ok(stored) => match Held::new(name, file.clone(), stored.clone()) {
+            Ok(held) => return Arc::new(held),
+            Err(refused) => (refused.to_string(), false, file, stored),
+        },
+    };
+    tracing::warn!("subscription `{name}` is left out, and kept as it is: {problem}; alter it or delete its keys");
+    Arc::new(Held { unreadable, ..Held::left_out(name, file, stored, problem) })
+}

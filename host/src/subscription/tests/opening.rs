@@ -1,0 +1,75 @@
+//! What a restart finds, and what a fleet has.
+
+use serde_json::json;
+
+use super::*;
+use crate::store::Store;
+
+fn over(store: &Store, config: Config) -> (Subscriptions, Arc<Admission>) {
+    let (_, admission) = book();
+    let opening = Opening { config, store: store.clone(), ..testing::opening(&admission) };
+    (Subscriptions::open(opening).expect("it opens"), admission)
+}
+
+fn on_disk(folder: &tempfile::TempDir) -> Store {
+    Store::open(folder.path()).expect("a store")
+}
+
+#[test]
+fn a_restart_brings_back_what_was_altered() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let (book, _) = over(&on_disk(&folder), floor("s", &["a."], 60_000, &[]));
+        alter(&book, "s", &[set("metrics", "b."), set("match", "client_id=c|d")]);
+        alter(&book, "new", &[set("metrics", "n.")]);
+        alter(&book, "gone", &[set("metrics", "g.")]);
+        alter(&book, "gone", &[delete("metrics")]);
+    }
+    let (book, admission) = over(&on_disk(&folder), floor("s", &["a."], 30_000, &[]));
+    assert_eq!(book.list(), ["new".into(), "s".into()]);
+    let expected = [("b.", Source::Dynamic), ("30000", Source::File), ("client_id=c|d", Source::Dynamic)];
+    assert_eq!(seen(&book, "s"), expected.map(|(text, source)| (text.to_owned(), source)));
+    assert_eq!(join(&admission).1, ["b.", "n."]);
+    drop((book, admission));
+    let (book, _) = over(&on_disk(&folder), Config::default());
+    assert_eq!(seen(&book, "s")[1], ("300000".into(), Source::Default), "the file names it no more");
+}
+
+#[test]
+fn what_makes_no_sense_any_more_is_kept_shown_and_left_out() {
+    let store = Store::in_memory();
+    let odd = json!({ "version": 1, "entries": { "metrics": ["o."], "match": ["client_id=(?<=x)"] } });
+    store.put_record(KIND, "odd", &odd).unwrap();
+    store.put_record(KIND, "later", &json!({ "version": 2, "words": "of the future" })).unwrap();
+    store.put_record(KIND, "good", &json!({ "version": 1, "entries": { "metrics": ["g."] } })).unwrap();
+    let (book, admission) = over(&store, Config::default());
+    assert_eq!(book.list(), ["good".into(), "later".into(), "odd".into()]);
+    assert_eq!(join(&admission).1, ["g."]);
+    assert_eq!(seen(&book, "odd")[2], ("client_id=(?<=x)".into(), Source::Dynamic));
+    let problem = |name: &str| book.describe(name).unwrap().problem.clone();
+    assert!(problem("odd").unwrap().contains("(?<=x)") && problem("later").unwrap().contains("later release"));
+    assert_eq!(problem("good"), None);
+
+    assert!(matches!(book.alter("later", &[delete("metrics")], false), Err(AlterRefused::Policy(_))));
+    assert!(matches!(book.alter("odd", &[set("metrics", "p.")], false), Err(AlterRefused::Config(_))));
+    assert_eq!(store.records::<serde_json::Value>(KIND).unwrap().len(), 3, "nothing was lost");
+    alter(&book, "odd", &[delete("match")]);
+    assert_eq!((problem("odd"), join(&admission).1), (None, vec!["g.".into(), "o.".into()]));
+}
+
+#[test]
+fn in_a_fleet_the_files_are_all_that_counts() {
+    let store = Store::in_memory();
+    store.put_record(KIND, "s", &json!({ "version": 1, "entries": { "metrics": ["x."] } })).unwrap();
+    let config = Config { fleet: true, ..floor("s", &["a."], 60_000, &[]) };
+    let (book, admission) = over(&store, config);
+    assert!(book.is_fleet());
+    assert_eq!(seen(&book, "s")[0], ("a.".into(), Source::File));
+    assert_eq!(join(&admission).1, ["a."]);
+    for only_validate in [true, false] {
+        let refused = book.alter("s", &[set("metrics", "y.")], only_validate).expect_err("of a fleet");
+        assert!(matches!(&refused, AlterRefused::Policy(words) if words.contains("fleet")), "{refused:?}");
+    }
+    let (book, _) = over(&store, Config::default());
+    assert_eq!(seen(&book, "s")[0], ("x.".into(), Source::Dynamic), "it was ignored, and is still there");
+}

@@ -1,0 +1,92 @@
+//! What is said beside the answer "done": tools show it, clients pass over it.
+
+use super::held::Held;
+use super::{Entries, Key, Op, OpKind};
+use crate::admission::Forecast;
+use crate::units::Span;
+
+/// The longest interval that counts where long ones are not allowed.
+const CUSTOMARY_MAX_MS: u64 = 300_000;
+
+/// A change that changed nothing.
+pub(super) fn unchanged(held: &Held, ops: &[Op]) -> Option<String> {
+    let from_file: Vec<_> = deleted(ops).filter(|key| held.file.contains_key(key)).map(quoted).collect();
+    if from_file.is_empty() {
+        return None;
+    }
+    let (names, comes) = (from_file.join(" and "), if from_file.len() == 1 { "comes" } else { "come" });
+    Some(format!(
+        "nothing was changed: {names} {comes} from the configuration file; change it there and restart the host"
+    ))
+}
+
+/// A change that was made, or that could be made.
+pub(super) fn changed(
+    old: &Held,
+    new: &Held,
+    ops: &[Op],
+    forecast: &Forecast,
+    only_validated: bool,
+    long_intervals: bool,
+) -> String {
+    let mut sentences = vec![told(forecast, new)];
+    let interval = new.effective(Key::Interval).first().and_then(|text| text.parse::<u64>().ok());
+    // Kafka's quirk, and ours: it is accepted and has no effect, so at least it is said.
+    if !long_intervals && interval.is_some_and(|ms| ms > CUSTOMARY_MAX_MS) {
+        sentences.push(format!("an `interval.ms` above {CUSTOMARY_MAX_MS} counts as {CUSTOMARY_MAX_MS}"));
+    }
+    if only_validated {
+        sentences.insert(0, "it can be done, and nothing was changed".into());
+    }
+    let back = deleted(ops).filter(|key| old.stored.contains_key(key) && new.file.contains_key(key));
+    let back: Vec<_> = back.map(quoted).collect();
+    if !back.is_empty() {
+        sentences.push(format!("{} again as the configuration file has it", back.join(" and ")));
+    }
+    sentences.join("; ")
+}
+
+/// What became of which key, for the audit log.
+pub(super) fn difference(old: &Entries, new: &Entries) -> String {
+    let value = |entries: &Entries, key: Key| entries.get(&key).map(|elements| super::key::text(elements));
+    let of = |key: Key| match (value(old, key), value(new, key)) {
+        (was, is) if was == is => None,
+        (Some(was), None) => Some(format!("{} deleted (was `{}`)", key.as_str(), super::shown(&was))),
+        (was, is) => {
+            let was = was.map_or_else(|| "nothing".into(), |was| format!("`{}`", super::shown(&was)));
+            Some(format!("{} is `{}` (was {was})", key.as_str(), super::shown(&is.unwrap_or_default())))
+        }
+    };
+    Key::ALL.into_iter().filter_map(of).collect::<Vec<_>>().join("; ")
+}
+
+fn told(forecast: &Forecast, new: &Held) -> String {
+    let Forecast { clients, matching, changed, by } = *forecast;
+    let noun = if clients == 1 { "client" } else { "clients" };
+    if matching == 0 && changed == 0 {
+        return match (clients, new.rule.is_some()) {
+            (0, _) => "no client is connected".into(),
+            (_, true) => format!("no connected client matches, of {clients}"),
+            (_, false) => format!("none of {clients} connected {noun} is asked for anything else"),
+        };
+    }
+    let whom = match (new.rule.is_some(), matching) {
+        (false, _) => format!("of {clients} connected {noun} none is asked for it any more"),
+        (true, 0) => format!("none of {clients} connected {noun} matches"),
+        (true, 1) => format!("1 of {clients} connected {noun} matches"),
+        (true, _) => format!("{matching} of {clients} connected {noun} match"),
+    };
+    match changed {
+        0 => format!("{whom}, and none is asked for anything else than before"),
+        1 => format!("{whom}; 1 learns of it within {}", Span(by)),
+        many => format!("{whom}; {many} learn of it within {}", Span(by)),
+    }
+}
+
+fn deleted(ops: &[Op]) -> impl Iterator<Item = Key> {
+    ops.iter().filter(|op| op.kind == OpKind::Delete).filter_map(|op| Key::of(&op.key))
+}
+
+fn quoted(key: Key) -> String {
+    format!("`{}`", key.as_str())
+}
