@@ -16,8 +16,13 @@ mod host {
     }
     pub mod listener {
         pub mod kafka {
+            pub mod alter_configs;
             pub mod api_versions;
+            pub mod describe_cluster;
+            pub mod describe_configs;
             pub mod find_coordinator;
+            pub mod list;
+            pub mod list_resources;
             pub mod metadata;
             pub mod request;
             pub mod telemetry;
@@ -27,7 +32,8 @@ mod host {
 // The modules name each other from the root of their crate.
 pub(crate) use host::kafka;
 use host::kafka::api;
-use host::listener::kafka::{api_versions, find_coordinator, metadata, request, telemetry};
+use host::listener::kafka::{alter_configs, api_versions, describe_cluster, describe_configs};
+use host::listener::kafka::{find_coordinator, list_resources, metadata, request, telemetry};
 pub(crate) use host::push;
 
 use api::Api;
@@ -79,6 +85,40 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
         Body::PushTelemetry(push) => {
             within(frame, push.metrics);
             telemetry::write_push(head.correlation, api::NONE)
+        }
+        Body::DescribeConfigs(asked) => {
+            for resource in asked.resources.iter() {
+                within(frame, resource.name);
+                resource.keys.iter().flat_map(|keys| keys.iter()).for_each(|key| within(frame, key.0));
+            }
+            let found = |resource: describe_configs::Resource<'_>| describe_configs::Found {
+                error: api::INVALID_REQUEST,
+                words: None,
+                kind: resource.kind,
+                name: resource.name,
+                entries: Vec::new(),
+            };
+            let answer = describe_configs::write(head, asked, asked.resources.iter().map(found));
+            assert!(answer.len() <= asked.answer_bound() + 64);
+            answer
+        }
+        Body::IncrementalAlterConfigs(asked) => {
+            for op in asked.resources.iter().flat_map(|resource| resource.ops.iter()) {
+                within(frame, op.key);
+                op.value.iter().for_each(|value| within(frame, value));
+            }
+            let done = asked.resources.iter().map(|resource| ((api::INVALID_REQUEST, None), resource));
+            let answer = alter_configs::write(head, asked, done);
+            assert!(answer.len() <= asked.answer_bound() + 64);
+            answer
+        }
+        Body::DescribeCluster(endpoints) => {
+            let cluster = metadata::Cluster { id: "cluster", node_id: 1, host: "host", port: 9092 };
+            describe_cluster::write(head, *endpoints, &cluster)
+        }
+        Body::ListConfigResources(types) => {
+            let _ = list_resources::wanted(types);
+            list_resources::write(head, api::NONE, &["a"])
         }
     }
 }

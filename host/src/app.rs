@@ -24,6 +24,7 @@ use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::Verdict;
 use crate::plugin::{self, Plugins, State};
+use crate::subscription::{self, Subscriptions};
 
 /// How often clients that fell silent are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -52,6 +53,8 @@ pub struct Host {
     pub dispatch: Dispatch,
     /// Receivers.
     pub plugins: Plugins,
+    /// The book of subscriptions.
+    pub subscriptions: Subscriptions,
     /// What happens.
     pub events: Events,
     metrics: Arc<crate::event::metrics::Metrics>,
@@ -84,13 +87,18 @@ impl App {
             None => forget(&config.recent.left_behind),
         }
         let dispatch = Dispatch::keeping(recent, events.clone());
-        let admission = Arc::new(Admission::new(config.admission));
-        let reception = Reception::new(admission, Decoder::new(config.decode), dispatch.clone(), events.clone());
+        let settings = config.admission;
+        let admission = Arc::new(Admission::new(settings.clone()));
+        let reception =
+            Reception::new(admission.clone(), Decoder::new(config.decode), dispatch.clone(), events.clone());
         let reception = Arc::new(reception.with_identity(config.otlp_identity));
         let admin = admin::bind(config.admin).await?;
         // No receiver may reach it, so its address is known before there are any.
         let plugins = plugin::Config { admin: vec![admin.local_addr()], ..config.plugins };
         let plugins = Plugins::new(&plugins, dispatch.clone(), events.clone()).map_err(anyhow::Error::msg)?;
+        let (store, audit) = (plugins.store().clone(), plugins.audit().clone());
+        let opening = subscription::Opening { config: config.subscriptions, store, audit, admission, settings };
+        let subscriptions = tokio::task::spawn_blocking(move || Subscriptions::open(opening)).await??;
         let mut kafka = Vec::new();
         for listener in config.kafka {
             kafka.push(kafka::bind(listener).await?);
@@ -99,7 +107,7 @@ impl App {
         for listener in config.otlp {
             otlp.push(otlp_http::bind(listener).await?);
         }
-        let host = Host { reception, dispatch, plugins, events, metrics };
+        let host = Host { reception, dispatch, plugins, subscriptions, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
         for ending in host.plugins.start().await {
@@ -134,7 +142,13 @@ impl App {
         let mut doors = JoinSet::new();
         for bound in self.kafka {
             let stop = told(doors_stopped.clone());
-            doors.spawn(bound.serve(self.host.reception.clone(), self.budget.clone(), self.host.events.clone(), stop));
+            let rooms = kafka::Rooms {
+                intake: self.host.reception.clone(),
+                budget: self.budget.clone(),
+                events: self.host.events.clone(),
+                subscriptions: self.host.subscriptions.clone(),
+            };
+            doors.spawn(bound.serve(rooms, stop));
         }
         for bound in self.otlp {
             let stop = told(doors_stopped.clone());

@@ -7,18 +7,26 @@ pub(crate) enum Api {
     Metadata,
     FindCoordinator,
     ApiVersions,
+    DescribeConfigs,
+    IncrementalAlterConfigs,
+    DescribeCluster,
     GetTelemetrySubscriptions,
     PushTelemetry,
+    ListConfigResources,
 }
 
 impl Api {
     /// In order of key.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Metadata,
         Self::FindCoordinator,
         Self::ApiVersions,
+        Self::DescribeConfigs,
+        Self::IncrementalAlterConfigs,
+        Self::DescribeCluster,
         Self::GetTelemetrySubscriptions,
         Self::PushTelemetry,
+        Self::ListConfigResources,
     ];
 
     pub(crate) fn of_key(key: i16) -> Option<Self> {
@@ -30,8 +38,12 @@ impl Api {
             Self::Metadata => 3,
             Self::FindCoordinator => 10,
             Self::ApiVersions => 18,
+            Self::DescribeConfigs => 32,
+            Self::IncrementalAlterConfigs => 44,
+            Self::DescribeCluster => 60,
             Self::GetTelemetrySubscriptions => 71,
             Self::PushTelemetry => 72,
+            Self::ListConfigResources => 74,
         }
     }
 
@@ -43,7 +55,9 @@ impl Api {
         match self {
             Self::Metadata => 12,
             Self::FindCoordinator => 3,
-            Self::ApiVersions => 4,
+            Self::ApiVersions | Self::DescribeConfigs => 4,
+            Self::IncrementalAlterConfigs | Self::ListConfigResources => 1,
+            Self::DescribeCluster => 2,
             Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
         }
     }
@@ -53,7 +67,12 @@ impl Api {
         let since = match self {
             Self::Metadata => 9,
             Self::FindCoordinator | Self::ApiVersions => 3,
-            Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
+            Self::DescribeConfigs => 4,
+            Self::IncrementalAlterConfigs => 1,
+            Self::DescribeCluster
+            | Self::GetTelemetrySubscriptions
+            | Self::PushTelemetry
+            | Self::ListConfigResources => 0,
         };
         version >= since
     }
@@ -68,21 +87,31 @@ impl Api {
             Self::Metadata => "Metadata",
             Self::FindCoordinator => "FindCoordinator",
             Self::ApiVersions => "ApiVersions",
+            Self::DescribeConfigs => "DescribeConfigs",
+            Self::IncrementalAlterConfigs => "IncrementalAlterConfigs",
+            Self::DescribeCluster => "DescribeCluster",
             Self::GetTelemetrySubscriptions => "GetTelemetrySubscriptions",
             Self::PushTelemetry => "PushTelemetry",
+            Self::ListConfigResources => "ListConfigResources",
         }
     }
 }
 
+pub(crate) const UNKNOWN_SERVER_ERROR: i16 = -1;
 pub(crate) const NONE: i16 = 0;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+pub(crate) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
+pub(crate) const INVALID_CONFIG: i16 = 40;
 pub(crate) const INVALID_REQUEST: i16 = 42;
+pub(crate) const POLICY_VIOLATION: i16 = 44;
 pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
 pub(crate) const INVALID_RECORD: i16 = 87;
 pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
+pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+pub(crate) const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 pub(crate) const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
 pub(crate) const TELEMETRY_TOO_LARGE: i16 = 118;
 

@@ -1,6 +1,7 @@
 //! The Kafka door: clients that think they talk to a broker.
 //!
-//! In: TCP connections. Out: pushes and questions for subscriptions, to [`Intake`]. A connection's requests are
+//! In: TCP connections. Out: pushes and questions for subscriptions, to [`Intake`]; what administrators ask, to
+//! [`Subscriptions`]. A connection's requests are
 //! answered one after the other, in order. Bounded by a cap on connections (beyond it one is closed as soon as it is
 //! taken, so that those who are in are served), by a cap on the frame, by the byte [`Budget`], and by timeouts for
 //! idle connections, slow frames and slow readers. It closes a connection only for violations of the framing, for
@@ -10,12 +11,18 @@
 
 mod access;
 mod advertise;
+mod alter_configs;
 mod api_versions;
 mod complaints;
 mod config;
 mod connection;
+mod describe_cluster;
+mod describe_configs;
+mod desk;
 mod find_coordinator;
 mod frame;
+mod list;
+mod list_resources;
 mod metadata;
 mod presence;
 mod request;
@@ -37,6 +44,7 @@ use crate::event::Events;
 use crate::intake::Intake;
 use crate::listener::budget::Budget;
 use crate::push::ConnectionId;
+use crate::subscription::Subscriptions;
 use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};
@@ -76,7 +84,21 @@ struct Shared {
     intake: Arc<dyn Intake>,
     budget: Arc<Budget>,
     events: Events,
+    subscriptions: Subscriptions,
     complaints: Complaints,
+}
+
+/// The rooms behind a listener: all that it asks and tells.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Where pushes go.
+    pub intake: Arc<dyn Intake>,
+    /// Shared by all doors.
+    pub budget: Arc<Budget>,
+    /// What happens at the door.
+    pub events: Events,
+    /// What administrators look at and alter.
+    pub subscriptions: Subscriptions,
 }
 
 impl Bound {
@@ -87,15 +109,10 @@ impl Bound {
 
     /// Serves until `shutdown`, then until every connection has been answered what it had asked, or the drain
     /// deadline. No task is left when it returns.
-    pub async fn serve(
-        self,
-        intake: Arc<dyn Intake>,
-        budget: Arc<Budget>,
-        events: Events,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) {
+    pub async fn serve(self, rooms: Rooms, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let Rooms { intake, budget, events, subscriptions } = rooms;
         let complaints = Complaints::default();
-        let shared = Arc::new(Shared { config: self.config, intake, budget, events, complaints });
+        let shared = Arc::new(Shared { config: self.config, intake, budget, events, subscriptions, complaints });
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tokio::select! {

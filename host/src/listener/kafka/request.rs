@@ -3,7 +3,8 @@
 //! In: a frame without its length. Out: a [`Request`] that borrows from it, or the reason why it cannot be answered
 //! and its connection has to go, as Apache's broker would have it. Allocates nothing.
 
-use super::{api_versions, find_coordinator, metadata, telemetry};
+use super::{alter_configs, api_versions, describe_cluster, describe_configs};
+use super::{find_coordinator, list_resources, metadata, telemetry};
 use crate::kafka::api::Api;
 use crate::kafka::wire::{Malformed, Reader};
 use crate::push::InstanceId;
@@ -34,6 +35,11 @@ pub(crate) enum Body<'a> {
     FindCoordinator,
     GetTelemetrySubscriptions(InstanceId),
     PushTelemetry(telemetry::Push<'a>),
+    DescribeConfigs(describe_configs::Asked<'a>),
+    IncrementalAlterConfigs(alter_configs::Asked<'a>),
+    /// The type of the endpoints that are asked for.
+    DescribeCluster(i8),
+    ListConfigResources(list_resources::Types<'a>),
 }
 
 /// A whole request.
@@ -103,5 +109,9 @@ fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malfor
         }
         Api::GetTelemetrySubscriptions => Body::GetTelemetrySubscriptions(telemetry::read_get(reader)?),
         Api::PushTelemetry => Body::PushTelemetry(telemetry::read_push(reader)?),
+        Api::DescribeConfigs => Body::DescribeConfigs(describe_configs::read(reader, head.version)?),
+        Api::IncrementalAlterConfigs => Body::IncrementalAlterConfigs(alter_configs::read(reader, head.version)?),
+        Api::DescribeCluster => Body::DescribeCluster(describe_cluster::read(reader, head.version)?),
+        Api::ListConfigResources => Body::ListConfigResources(list_resources::read(reader, head.version)?),
     })
 }

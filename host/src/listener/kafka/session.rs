@@ -10,8 +10,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::desk::Desk;
 use super::request::{self, Body, Head, Request, Unanswerable};
-use super::{Shared, advertise, api_versions, find_coordinator, metadata, telemetry};
+use super::{Shared, advertise, api_versions, describe_cluster, find_coordinator, metadata, telemetry};
 use crate::admission::Refusal;
 use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
@@ -81,6 +82,11 @@ impl Session {
                 let wire = kept(frame, push.metrics);
                 telemetry::write_push(correlation, self.push(&head, &push, wire, received_at).await)
             }
+            // Rare, and in boxes: else every connection would have room for them.
+            Body::DescribeConfigs(asked) => Box::pin(self.desk().describe(&head, &asked, hold)).await,
+            Body::IncrementalAlterConfigs(asked) => Box::pin(self.desk().alter(&head, &asked, hold)).await,
+            Body::ListConfigResources(types) => Box::pin(self.desk().list(&head, &types, hold)).await,
+            Body::DescribeCluster(endpoints) => describe_cluster::write(&head, endpoints, &self.cluster()),
         };
         Ok(Answer { api: head.api, version: head.version, frame: answer })
     }
@@ -110,6 +116,10 @@ impl Session {
     fn cluster(&self) -> metadata::Cluster<'_> {
         let (config, (host, port)) = (&self.shared.config, &self.told);
         metadata::Cluster { id: &config.cluster_id, node_id: config.node_id, host, port: *port }
+    }
+
+    fn desk(&self) -> Desk<'_> {
+        Desk { shared: &self.shared, client: &self.client }
     }
 
     fn subscribe(&mut self, head: &Head<'_>, id: InstanceId) -> Vec<u8> {

@@ -1,3 +1,4 @@
+mod admin;
 mod bad_input;
 mod differential;
 mod door;
@@ -21,6 +22,7 @@ use crate::admission::Subscription;
 use crate::event::{Listening, Payload, Topic};
 use crate::intake::Receipt;
 use crate::push::{Client, Codec, InstanceId, Push, WayIn};
+use crate::subscription::testing;
 
 fn unhex(text: &str) -> Vec<u8> {
     let digits: Vec<char> = text.chars().collect();
@@ -91,6 +93,7 @@ struct Door {
     address: SocketAddr,
     notebook: Arc<Notebook>,
     budget: Arc<Budget>,
+    subscriptions: Subscriptions,
     /// Reasons, in the order in which connections ended.
     ends: Arc<Mutex<Vec<String>>>,
     served: Arc<Mutex<Vec<(&'static str, i16)>>>,
@@ -109,10 +112,22 @@ impl Door {
     }
 
     async fn with_budget(bytes: usize, change: impl FnOnce(&mut Config)) -> Self {
+        let (notebook, subscriptions) = (Arc::new(Notebook::default()), testing::book().0);
+        Self::before(notebook.clone(), notebook, subscriptions, bytes, change).await
+    }
+
+    /// Before another intake than the notebook.
+    async fn before(
+        intake: Arc<dyn Intake>,
+        notebook: Arc<Notebook>,
+        subscriptions: Subscriptions,
+        bytes: usize,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::new("test", "127.0.0.1:0".parse().unwrap());
         change(&mut config);
         let bound = bind(config).await.unwrap();
-        let (address, notebook, events) = (bound.local_addr(), Arc::new(Notebook::default()), Events::new());
+        let (address, events) = (bound.local_addr(), Events::new());
         let (ends, served) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (heard, counted) = (ends.clone(), served.clone());
         let listening =
@@ -124,8 +139,9 @@ impl Door {
         let budget = Budget::new(bytes);
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { stopped.await.unwrap_or_default() };
-        let serving = tokio::spawn(bound.serve(notebook.clone(), budget.clone(), events, stopped));
-        Self { address, notebook, budget, ends, served, stop: Some(stop), serving, _listening: listening }
+        let rooms = Rooms { intake, budget: budget.clone(), events, subscriptions: subscriptions.clone() };
+        let (serving, stop) = (tokio::spawn(bound.serve(rooms, stopped)), Some(stop));
+        Self { address, notebook, budget, subscriptions, ends, served, stop, serving, _listening: listening }
     }
 
     async fn connect(&self) -> Peer {

@@ -17,12 +17,12 @@ use crate::kafka::api::{self, Api};
 /// [`GIVEN`], as the other implementation's type reads it.
 const GIVEN_TEXT: &str = "701ae8ad-0102-0304-0506-0708090a0b0c";
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
 /// The frame, without its length, as the other implementation writes it.
-fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
+pub(super) fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
     let mut out = BytesMut::new();
     let mut header = RequestHeader::default()
         .with_request_api_key(api.key())
@@ -37,14 +37,14 @@ fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
     out.to_vec()
 }
 
-fn read(frame: &[u8]) -> Request<'_> {
+pub(super) fn read(frame: &[u8]) -> Request<'_> {
     let request = parse(frame).expect("their request");
     assert_eq!((request.head.correlation, request.head.client_id), (77, Some(&b"someone"[..])));
     request
 }
 
 /// Our frame, as the other implementation reads it: all of it.
-fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
+pub(super) fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
     let mut rest = bytes::Bytes::copy_from_slice(frame);
     let len = u32::from_be_bytes(rest.split_to(4)[..].try_into().unwrap());
     assert_eq!(len as usize, rest.len());
@@ -54,7 +54,7 @@ fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
     answer
 }
 
-fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
+pub(super) fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
     0..=api.newest()
 }
 
@@ -72,7 +72,9 @@ fn api_versions_agree() {
 
         let answer: ApiVersionsResponse = answered(&api_versions::write(77, version, &Api::ALL), 0, version);
         let ranges = answer.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
-        assert_eq!(ranges.collect::<Vec<_>>(), [(3, 0, 12), (10, 0, 3), (18, 0, 4), (71, 0, 0), (72, 0, 0)]);
+        let telemetry = [(71, 0, 0), (72, 0, 0), (74, 0, 1)];
+        let all = [&[(3, 0, 12), (10, 0, 3), (18, 0, 4), (32, 0, 4), (44, 0, 1), (60, 0, 2)], &telemetry[..]].concat();
+        assert_eq!(ranges.collect::<Vec<_>>(), all);
         assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));
     }
     let answer: ApiVersionsResponse = answered(&api_versions::write_unspoken(77), 0, 0);

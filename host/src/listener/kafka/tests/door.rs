@@ -8,7 +8,7 @@ async fn a_real_clients_conversation() {
     let door = Door::open().await;
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
-    assert_eq!((correlation(&versions), versions[10]), (1, 6), "five keys");
+    assert_eq!((correlation(&versions), versions[10]), (1, 10), "nine keys");
     let metadata = peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
     assert!(metadata.windows(9).any(|part| part == b"127.0.0.1"));
     assert!(metadata.windows(4).any(|part| part == u32::from(door.address.port()).to_be_bytes()));
@@ -64,11 +64,11 @@ async fn telemetry_is_offered_only_with_a_receiver_and_answered_always() {
     door.notebook.no_receiver.store(true, Ordering::Relaxed);
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
-    assert_eq!(versions[10], 4, "three keys");
+    assert_eq!(versions[10], 8, "seven keys");
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
     door.notebook.no_receiver.store(false, Ordering::Relaxed);
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
-    assert_eq!(versions[10], 6, "asked again, all five");
+    assert_eq!(versions[10], 10, "asked again, all nine");
 }
 
 #[tokio::test]
@@ -257,6 +257,7 @@ async fn a_silent_connection_costs_little_memory() {
         intake: door.notebook.clone(),
         budget: door.budget.clone(),
         events: Events::new(),
+        subscriptions: door.subscriptions.clone(),
         complaints: Complaints::default(),
     });
     let presence = Presence::enter(&shared, ConnectionId::next(), address);

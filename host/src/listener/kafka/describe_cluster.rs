@@ -1,0 +1,61 @@
+//! DescribeCluster: the cluster of Metadata, asked for by administrators. There is one broker, which is also its
+//! controller.
+
+use super::metadata::Cluster;
+use super::request::Head;
+use crate::kafka::api;
+use crate::kafka::wire::{Malformed, Reader, Writer};
+
+/// The endpoint types of KIP-919.
+pub(crate) const BROKERS: i8 = 1;
+const CONTROLLERS: i8 = 2;
+/// "Not asked for".
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// Which endpoints are asked for; brokers, where the version does not say. The rest is of no interest.
+pub(crate) fn read(reader: &mut Reader<'_>, version: i16) -> Result<i8, Malformed> {
+    reader.bool("include cluster authorized operations")?;
+    let endpoints = if version >= 1 { reader.i8("the endpoint type")? } else { BROKERS };
+    if version >= 2 {
+        reader.bool("include fenced brokers")?;
+    }
+    reader.skip_tags(true)?;
+    Ok(endpoints)
+}
+
+pub(crate) fn write(head: &Head<'_>, endpoints: i8, cluster: &Cluster<'_>) -> Vec<u8> {
+    let (error, words) = match endpoints {
+        BROKERS => (api::NONE, None),
+        // As Apache's broker tells the two apart.
+        CONTROLLERS => (api::MISMATCHED_ENDPOINT_TYPE, Some("this is a broker's endpoint, no controller's")),
+        _ => (api::UNSUPPORTED_ENDPOINT_TYPE, Some("there is no such type of endpoint; ask for brokers")),
+    };
+    let brokers = usize::from(error == api::NONE);
+    let mut out = Writer::response(head.correlation, true);
+    out.i32(0);
+    out.i16(error);
+    out.text(true, words.map(str::as_bytes));
+    if head.version >= 1 {
+        out.i8(BROKERS);
+    }
+    out.text(true, Some(if brokers == 0 { "" } else { cluster.id }.as_bytes()));
+    out.i32(if brokers == 0 { -1 } else { cluster.node_id });
+    out.count(true, brokers);
+    if brokers > 0 {
+        write_broker(&mut out, head.version, cluster);
+    }
+    out.i32(NO_OPERATIONS);
+    out.no_tags(true);
+    out.finish()
+}
+
+fn write_broker(out: &mut Writer, version: i16, cluster: &Cluster<'_>) {
+    out.i32(cluster.node_id);
+    out.text(true, Some(cluster.host.as_bytes()));
+    out.i32(i32::from(cluster.port));
+    out.text(true, None);
+    if version >= 2 {
+        out.bool(false);
+    }
+    out.no_tags(true);
+}

@@ -1,0 +1,48 @@
+//! An array of a request: checked when it is read, and read again one by one instead of being kept.
+
+use std::marker::PhantomData;
+
+use crate::kafka::wire::{Malformed, Reader};
+
+/// Something that arrays of a request are made of.
+pub(crate) trait Element<'a>: Sized {
+    /// Reads one, as this version of its request spells it.
+    fn read(reader: &mut Reader<'a>, version: i16) -> Result<Self, Malformed>;
+}
+
+/// The elements of an array, still as bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List<'a, T> {
+    entries: Reader<'a>,
+    count: usize,
+    version: i16,
+    of: PhantomData<T>,
+}
+
+impl<'a, T: Element<'a>> List<'a, T> {
+    /// Reads past so many elements: all of them can be read.
+    pub(crate) fn read(reader: &mut Reader<'a>, count: usize, version: i16) -> Result<Self, Malformed> {
+        let entries = *reader;
+        for _ in 0..count {
+            T::read(reader, version)?;
+        }
+        Ok(Self { entries, count, version, of: PhantomData })
+    }
+
+    /// Each element, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = T> + use<'a, T> {
+        let (mut entries, version) = (self.entries, self.version);
+        (0..self.count).map_while(move |_| T::read(&mut entries, version).ok())
+    }
+}
+
+impl<T> List<'_, T> {
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// All elements together are not longer.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.left()
+    }
+}
