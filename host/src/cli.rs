@@ -22,6 +22,10 @@ mod reconcile;
 mod serve;
 mod settings;
 mod subscription;
+mod user;
+mod user_list;
+mod user_remove;
+mod user_set;
 mod words;
 
 use std::path::PathBuf;
@@ -54,9 +58,22 @@ enum Command {
     Reconcile(reconcile::Flags),
     /// Who changed what on a running host, and what came of it.
     Audit(audit::Flags),
+    /// Who may log in with a password, by SCRAM or PLAIN: a running host reads the file again by itself.
+    #[command(subcommand)]
+    User(User),
     /// Compile one receiver from standard input to standard output, for the host that starts this.
     #[command(hide = true)]
     Compile(compile::Flags),
+}
+
+#[derive(Subcommand)]
+enum User {
+    /// Add a user, or give one a new password.
+    Set(user_set::Flags),
+    /// Take a user out; connections that it has stay until their session ends.
+    Remove(user_remove::Flags),
+    /// Names, and what they can log in with.
+    List(user_list::Flags),
 }
 
 /// Where the configuration is.
@@ -106,7 +123,16 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Subscription(what) => subscription::run(&what),
         Command::Reconcile(flags) => reconcile::run(&flags),
         Command::Audit(flags) => audit::run(&flags),
+        Command::User(user) => of_user(user),
         Command::Compile(flags) => Ok(compile::run(&flags)),
+    }
+}
+
+fn of_user(user: User) -> Result<ExitCode> {
+    match user {
+        User::Set(flags) => user_set::run(&flags),
+        User::Remove(flags) => user_remove::run(&flags),
+        User::List(flags) => user_list::run(&flags),
     }
 }
 

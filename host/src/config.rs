@@ -3,6 +3,7 @@
 //! [`file::Written`] is what was written; [`Config::mean`] is the one conversion, and all refusals are in it.
 
 pub mod file;
+pub mod sasl;
 pub mod standard;
 pub mod words;
 
@@ -76,6 +77,7 @@ impl Config {
         let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
         written.plugins_dir = base.join(&written.plugins_dir);
         written.data_dir = base.join(&written.data_dir);
+        written.listeners.iter_mut().filter_map(|listener| listener.sasl.as_mut()).for_each(|sasl| sasl.based(base));
         written.admin.socket = Some(socket(&written, base).unwrap_or_default());
         let name = path.map_or_else(|| "the built-in configuration".into(), |p| p.display().to_string());
         let config = Self::mean(&written).with_context(|| name)?;
@@ -94,8 +96,8 @@ impl Config {
         ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
         let drain = written.limits.drain.0;
         Ok(Self {
-            kafka: listeners(written, Protocol::KafkaPlaintext, kafka)?,
-            otlp: listeners(written, Protocol::OtlpHttp, otlp)?,
+            kafka: listeners(written, Protocol::is_kafka, kafka)?,
+            otlp: listeners(written, |protocol| protocol == Protocol::OtlpHttp, otlp)?,
             request_bytes: written.limits.request_bytes.0,
             admission: admission(written)?,
             subscriptions: subscriptions(written),
@@ -156,13 +158,13 @@ fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(
     Ok(())
 }
 
-/// The listeners of one protocol, each made by `make`.
+/// The listeners of some protocols, each made by `make`.
 fn listeners<T>(
     written: &Written,
-    protocol: Protocol,
+    of: fn(Protocol) -> bool,
     make: fn(&Written, &file::Listener) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let wanted = written.listeners.iter().filter(|l| l.protocol == protocol);
+    let wanted = written.listeners.iter().filter(|l| of(l.protocol));
     wanted.map(|l| make(written, l)).collect()
 }
 
@@ -174,7 +176,8 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
         advertised: listener.advertised.as_deref().map(|text| host_and_port(&listener.name, text)).transpose()?,
         node_id: written.node_id,
         cluster_id: written.cluster_id.as_str().into(),
-        access: listener::kafka::Access::Open,
+        access: sasl::access(written)?,
+        auth: sasl::auth(listener)?,
         max_frame: limits.push_bytes.0.saturating_add(64 << 10),
         max_connections: limits.connections,
         idle: limits.idle.0,
@@ -189,6 +192,11 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
     if listener.advertised.is_some() {
         bail!("listener `{}`: `advertised` is for Kafka: an OTLP client is told no address; remove it", listener.name);
     }
+    ensure!(
+        listener.sasl.is_none(),
+        "listener `{}`: `sasl` is for Kafka: OTLP has no such thing; remove it",
+        listener.name
+    );
     let limits = &written.limits;
     Ok(listener::otlp_http::Config {
         name: listener.name.as_str().into(),

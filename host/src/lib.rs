@@ -34,6 +34,8 @@
 
 pub mod push;
 
+pub mod auth;
+
 pub mod kafka;
 pub mod listener;
 

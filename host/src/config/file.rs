@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sasl::Sasl;
 use crate::units::{Size, Span};
 
 /// The whole file. An empty one is valid.
@@ -28,6 +29,10 @@ pub struct Written {
     pub temporality: WrittenTemporality,
     /// This host is one of a fleet: the files' subscriptions are all that counts, and none is altered over the wire.
     pub fleet: bool,
+    /// Who may look at subscriptions and change them with Kafka's tools: principals such as `User:alice`. Without it
+    /// everybody may, unless a listener authenticates: then nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admins: Option<Vec<String>>,
     /// Log format and level.
     pub log: Log,
     /// Admin endpoint.
@@ -145,6 +150,10 @@ pub struct OtlpIdentity {
 pub enum Protocol {
     /// Kafka's protocol, without TLS or SASL.
     KafkaPlaintext,
+    /// With SASL, without TLS.
+    KafkaSaslPlaintext,
+    /// With both.
+    KafkaSaslTls,
     /// `POST /v1/metrics`.
     OtlpHttp,
 }
@@ -162,6 +171,9 @@ pub struct Listener {
     /// Kafka: `host:port` that clients are told. Default: the local address their connection arrived on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertised: Option<String>,
+    /// Kafka with SASL: how clients prove who they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<Sasl>,
 }
 
 /// `[[subscription]]`
@@ -201,6 +213,7 @@ impl Default for Written {
             data_dir: "data".into(),
             temporality: WrittenTemporality::Cumulative,
             fleet: false,
+            admins: None,
             log: Log::default(),
             admin: Admin::default(),
             limits: Limits::default(),
@@ -212,8 +225,15 @@ impl Default for Written {
                     protocol: Protocol::KafkaPlaintext,
                     bind: loopback(9092),
                     advertised: None,
+                    sasl: None,
                 },
-                Listener { name: "otlp".into(), protocol: Protocol::OtlpHttp, bind: loopback(4318), advertised: None },
+                Listener {
+                    name: "otlp".into(),
+                    protocol: Protocol::OtlpHttp,
+                    bind: loopback(4318),
+                    advertised: None,
+                    sasl: None,
+                },
             ],
             subscriptions: vec![Subscription {
                 name: "standard".into(),

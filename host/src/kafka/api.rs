@@ -6,10 +6,12 @@
 pub(crate) enum Api {
     Metadata,
     FindCoordinator,
+    SaslHandshake,
     ApiVersions,
     DescribeConfigs,
     IncrementalAlterConfigs,
     DescribeCluster,
+    SaslAuthenticate,
     GetTelemetrySubscriptions,
     PushTelemetry,
     ListConfigResources,
@@ -17,11 +19,13 @@ pub(crate) enum Api {
 
 impl Api {
     /// In order of key.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Metadata,
         Self::FindCoordinator,
+        Self::SaslHandshake,
         Self::ApiVersions,
         Self::DescribeConfigs,
+        Self::SaslAuthenticate,
         Self::IncrementalAlterConfigs,
         Self::DescribeCluster,
         Self::GetTelemetrySubscriptions,
@@ -37,8 +41,10 @@ impl Api {
         match self {
             Self::Metadata => 3,
             Self::FindCoordinator => 10,
+            Self::SaslHandshake => 17,
             Self::ApiVersions => 18,
             Self::DescribeConfigs => 32,
+            Self::SaslAuthenticate => 36,
             Self::IncrementalAlterConfigs => 44,
             Self::DescribeCluster => 60,
             Self::GetTelemetrySubscriptions => 71,
@@ -47,7 +53,17 @@ impl Api {
         }
     }
 
-    /// The highest version we speak; the lowest is always 0.
+    /// The lowest version we speak.
+    ///
+    /// Behind version 0 of SaslHandshake tokens come without Kafka's headers; no client that knows telemetry uses it.
+    pub(crate) fn oldest(self) -> i16 {
+        match self {
+            Self::SaslHandshake => 1,
+            _ => 0,
+        }
+    }
+
+    /// The highest version we speak.
     ///
     /// FindCoordinator ends before version 4, where one request may ask for many keys: clients that know it fall back
     /// by themselves, and one byte of a question then never costs more than a few of the answer.
@@ -56,8 +72,8 @@ impl Api {
             Self::Metadata => 12,
             Self::FindCoordinator => 3,
             Self::ApiVersions | Self::DescribeConfigs => 4,
-            Self::IncrementalAlterConfigs | Self::ListConfigResources => 1,
-            Self::DescribeCluster => 2,
+            Self::SaslHandshake | Self::IncrementalAlterConfigs | Self::ListConfigResources => 1,
+            Self::SaslAuthenticate | Self::DescribeCluster => 2,
             Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
         }
     }
@@ -73,6 +89,8 @@ impl Api {
             | Self::GetTelemetrySubscriptions
             | Self::PushTelemetry
             | Self::ListConfigResources => 0,
+            Self::SaslHandshake => return false,
+            Self::SaslAuthenticate => 2,
         };
         version >= since
     }
@@ -82,14 +100,21 @@ impl Api {
         matches!(self, Self::GetTelemetrySubscriptions | Self::PushTelemetry)
     }
 
+    /// Offered only where clients have to prove who they are.
+    pub(crate) fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslHandshake | Self::SaslAuthenticate)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Metadata => "Metadata",
             Self::FindCoordinator => "FindCoordinator",
+            Self::SaslHandshake => "SaslHandshake",
             Self::ApiVersions => "ApiVersions",
             Self::DescribeConfigs => "DescribeConfigs",
             Self::IncrementalAlterConfigs => "IncrementalAlterConfigs",
             Self::DescribeCluster => "DescribeCluster",
+            Self::SaslAuthenticate => "SaslAuthenticate",
             Self::GetTelemetrySubscriptions => "GetTelemetrySubscriptions",
             Self::PushTelemetry => "PushTelemetry",
             Self::ListConfigResources => "ListConfigResources",
@@ -102,10 +127,13 @@ pub(crate) const NONE: i16 = 0;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub(crate) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+pub(crate) const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+pub(crate) const ILLEGAL_SASL_STATE: i16 = 34;
 pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
 pub(crate) const INVALID_CONFIG: i16 = 40;
 pub(crate) const INVALID_REQUEST: i16 = 42;
 pub(crate) const POLICY_VIOLATION: i16 = 44;
+pub(crate) const SASL_AUTHENTICATION_FAILED: i16 = 58;
 pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
 pub(crate) const INVALID_RECORD: i16 = 87;
 pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
@@ -119,17 +147,18 @@ pub(crate) const TELEMETRY_TOO_LARGE: i16 = 118;
 /// never answer.
 pub(crate) fn error_name(code: i16) -> Option<&'static str> {
     Some(match code {
-        -1 => "UNKNOWN_SERVER_ERROR",
+        UNKNOWN_SERVER_ERROR => "UNKNOWN_SERVER_ERROR",
         NONE => "NONE",
         UNKNOWN_TOPIC_OR_PARTITION => "UNKNOWN_TOPIC_OR_PARTITION",
         COORDINATOR_NOT_AVAILABLE => "COORDINATOR_NOT_AVAILABLE",
-        31 => "CLUSTER_AUTHORIZATION_FAILED",
-        33 => "UNSUPPORTED_SASL_MECHANISM",
-        34 => "ILLEGAL_SASL_STATE",
+        CLUSTER_AUTHORIZATION_FAILED => "CLUSTER_AUTHORIZATION_FAILED",
+        UNSUPPORTED_SASL_MECHANISM => "UNSUPPORTED_SASL_MECHANISM",
+        ILLEGAL_SASL_STATE => "ILLEGAL_SASL_STATE",
         UNSUPPORTED_VERSION => "UNSUPPORTED_VERSION",
-        40 => "INVALID_CONFIG",
+        INVALID_CONFIG => "INVALID_CONFIG",
         INVALID_REQUEST => "INVALID_REQUEST",
-        58 => "SASL_AUTHENTICATION_FAILED",
+        POLICY_VIOLATION => "POLICY_VIOLATION",
+        SASL_AUTHENTICATION_FAILED => "SASL_AUTHENTICATION_FAILED",
         UNSUPPORTED_COMPRESSION_TYPE => "UNSUPPORTED_COMPRESSION_TYPE",
         INVALID_RECORD => "INVALID_RECORD",
         THROTTLING_QUOTA_EXCEEDED => "THROTTLING_QUOTA_EXCEEDED",

@@ -112,6 +112,12 @@ impl<'a> Reader<'a> {
         len.map(|len| self.take(len as usize, what)).transpose()
     }
 
+    /// Bytes that are not null.
+    pub(crate) fn bytes(&mut self, flexible: bool, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let len = self.length(flexible, what, |r| r.i32(what))?.ok_or(Malformed::Null(what))?;
+        self.take(len, what)
+    }
+
     /// How many entries follow, each of at least `each` bytes; `None` for a null array.
     pub(crate) fn count(
         &mut self,
@@ -197,6 +203,10 @@ impl Writer {
         self.out.extend(value.to_be_bytes());
     }
 
+    pub(crate) fn i64(&mut self, value: i64) {
+        self.out.extend(value.to_be_bytes());
+    }
+
     pub(crate) fn bool(&mut self, value: bool) {
         self.out.push(u8::from(value));
     }
@@ -230,9 +240,9 @@ impl Writer {
         }
     }
 
-    /// Bytes that are not null, in the flexible spelling.
-    pub(crate) fn bytes(&mut self, value: &[u8]) {
-        self.count(true, value.len());
+    /// Bytes, with their length in front.
+    pub(crate) fn bytes(&mut self, flexible: bool, value: &[u8]) {
+        self.count(flexible, value.len());
         self.out.extend(value);
     }
 

@@ -21,18 +21,20 @@ mod describe_configs;
 mod desk;
 mod find_coordinator;
 mod frame;
+mod gate;
 mod list;
 mod list_resources;
 mod metadata;
 mod presence;
 mod request;
+mod sasl;
 mod session;
 mod telemetry;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -55,6 +57,9 @@ pub use config::Config;
 /// Binds, and does not serve yet: connections wait in the kernel.
 pub async fn bind(config: Config) -> anyhow::Result<Bound> {
     config.check().map_err(anyhow::Error::msg)?;
+    if let Some(auth) = &config.auth {
+        auth.ready(SystemTime::now()).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))?;
+    }
     let (listener, local) = open(config.bind).with_context(|| {
         format!("listener `{}` cannot bind {}; stop what holds it or choose another address", config.name, config.bind)
     })?;

@@ -79,7 +79,7 @@ impl Client {
             out.i32(push.subscription_id);
             out.bool(push.terminating);
             out.i8(push.codec);
-            out.bytes(push.metrics);
+            out.bytes(true, push.metrics);
             out.no_tags(true);
         });
         let body = ask.await?;

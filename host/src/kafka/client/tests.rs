@@ -14,6 +14,7 @@ use crate::intake::{Intake, Receipt};
 use crate::listener::budget::Budget;
 use crate::listener::kafka;
 use crate::push::{self, Codec, ConnectionId, InstanceId, WayIn};
+use crate::subscription::testing;
 
 const GIVEN: InstanceId = InstanceId::from_bytes([7; 16]);
 
@@ -63,7 +64,9 @@ async fn door() -> (SocketAddr, Arc<Behind>) {
     let bound = kafka::bind(config).await.unwrap();
     let (address, behind) = (bound.local_addr(), Arc::<Behind>::default());
     let budget = Budget::new(Budget::DEFAULT_BYTES);
-    tokio::spawn(bound.serve(behind.clone(), budget, Events::new(), std::future::pending()));
+    let (intake, subscriptions) = (behind.clone(), testing::book().0);
+    let rooms = kafka::Rooms { intake, budget, events: Events::new(), subscriptions };
+    tokio::spawn(bound.serve(rooms, std::future::pending()));
     (address, behind)
 }
 

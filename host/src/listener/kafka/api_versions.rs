@@ -61,7 +61,7 @@ fn ranges(out: &mut Writer, flexible: bool, offered: &[Api]) {
     out.count(flexible, offered.len());
     for api in offered {
         out.i16(api.key());
-        out.i16(0);
+        out.i16(api.oldest());
         out.i16(api.newest());
         out.no_tags(flexible);
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Access, advertise};
+use crate::auth::Auth;
 
 /// One Kafka listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Config {
     pub cluster_id: Arc<str>,
     /// Who may look at subscriptions and change them.
     pub access: Access,
+    /// How clients prove who they are; `None` asks for nothing.
+    pub auth: Option<Arc<Auth>>,
     /// Most bytes of a request frame. A longer push is read past and answered TELEMETRY_TOO_LARGE.
     pub max_frame: usize,
     /// Most connections at a time.
@@ -43,6 +46,7 @@ impl Config {
             node_id: 1,
             cluster_id: "barnabas".into(),
             access: Access::default(),
+            auth: None,
             max_frame: (1 << 20) + (64 << 10),
             max_connections: 10_000,
             idle: Duration::from_secs(600),

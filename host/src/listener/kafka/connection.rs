@@ -98,7 +98,9 @@ impl Connection {
                 let answer = self.session.answer(&frame, received_at, &mut hold).await;
                 (answer.map_err(End::Unanswerable)?, frame.len())
             }
-            Incoming::PushTooLarge { correlation, len } => (self.session.answer_too_large(correlation, len), len),
+            Incoming::PushTooLarge { correlation, len } => {
+                (self.session.answer_too_large(correlation, len).map_err(End::Unanswerable)?, len)
+            }
         };
         self.write(&answer.frame).await?;
         self.shared.events.emit(Topic::ListenerRequest, || Payload::ListenerRequest {
@@ -107,7 +109,7 @@ impl Connection {
             size,
             duration: started.elapsed(),
         });
-        Ok(())
+        answer.last.map_or(Ok(()), |why| Err(End::Unanswerable(why)))
     }
 
     async fn write(&mut self, answer: &[u8]) -> Result<(), End> {

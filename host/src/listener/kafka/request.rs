@@ -4,7 +4,8 @@
 //! and its connection has to go, as Apache's broker would have it. Allocates nothing.
 
 use super::{alter_configs, api_versions, describe_cluster, describe_configs};
-use super::{find_coordinator, list_resources, metadata, telemetry};
+use super::{find_coordinator, list_resources, metadata, sasl, telemetry};
+use crate::auth::Failure;
 use crate::kafka::api::Api;
 use crate::kafka::wire::{Malformed, Reader};
 use crate::push::InstanceId;
@@ -40,6 +41,10 @@ pub(crate) enum Body<'a> {
     /// The type of the endpoints that are asked for.
     DescribeCluster(i8),
     ListConfigResources(list_resources::Types<'a>),
+    /// The mechanism.
+    SaslHandshake(&'a [u8]),
+    /// The token.
+    SaslAuthenticate(&'a [u8]),
 }
 
 /// A whole request.
@@ -54,12 +59,21 @@ pub(crate) struct Request<'a> {
 pub(crate) enum Unanswerable {
     #[error("request with api key {0}, which this listener does not advertise")]
     Key(i16),
-    #[error("{} request of version {version}; this listener advertises 0 to {}", api.name(), api.newest())]
+    #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.oldest(), api.newest())]
     Version { api: Api, version: i16 },
     #[error("malformed request header: {0}")]
     Header(Malformed),
     #[error("malformed {} request of version {version}: {why}", api.name())]
     Body { api: Api, version: i16, why: Malformed },
+    #[error("{} request before authentication; set the client's `sasl.mechanism` and `security.protocol`", .0.name())]
+    Unproven(Api),
+    #[error("{} request after the end of the session; the client did not authenticate again", .0.name())]
+    Over(Api),
+    /// Answered, and the last of its connection.
+    #[error("authentication failed: {0}")]
+    NotProven(Failure),
+    #[error("a fault of the host, written above")]
+    Fault,
 }
 
 /// Reads a frame.
@@ -68,7 +82,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, Unanswerable> {
     let (key, version, correlation) = start(&mut reader).map_err(Unanswerable::Header)?;
     let api = Api::of_key(key).ok_or(Unanswerable::Key(key))?;
     let mut head = Head { api, version, correlation, client_id: None };
-    if !(0..=api.newest()).contains(&version) {
+    if !(api.oldest()..=api.newest()).contains(&version) {
         return match api {
             Api::ApiVersions => Ok(Request { head, body: Body::UnspokenApiVersions }),
             _ => Err(Unanswerable::Version { api, version }),
@@ -113,5 +127,7 @@ fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malfor
         Api::IncrementalAlterConfigs => Body::IncrementalAlterConfigs(alter_configs::read(reader, head.version)?),
         Api::DescribeCluster => Body::DescribeCluster(describe_cluster::read(reader, head.version)?),
         Api::ListConfigResources => Body::ListConfigResources(list_resources::read(reader, head.version)?),
+        Api::SaslHandshake => Body::SaslHandshake(sasl::read_handshake(reader)?),
+        Api::SaslAuthenticate => Body::SaslAuthenticate(sasl::read_token(reader, head.version)?),
     })
 }

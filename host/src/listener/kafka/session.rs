@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::desk::Desk;
+use super::gate::Gate;
 use super::request::{self, Body, Head, Request, Unanswerable};
-use super::{Shared, advertise, api_versions, describe_cluster, find_coordinator, metadata, telemetry};
+use super::{Shared, advertise, api_versions, describe_cluster, find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
 use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
@@ -31,6 +33,8 @@ pub(crate) struct Answer {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) frame: Vec<u8>,
+    /// Why it is the last of its connection.
+    pub(crate) last: Option<Unanswerable>,
 }
 
 /// The conversation.
@@ -41,6 +45,7 @@ pub(crate) struct Session {
     client: Arc<Client>,
     /// What this client is told to connect to.
     told: (String, u16),
+    gate: Gate,
 }
 
 impl Session {
@@ -52,6 +57,7 @@ impl Session {
             connection,
             client: Arc::new(Client { source: Some(source), listener, ..Client::default() }),
             told: advertise::told(shared.config.advertised.as_ref(), local, peer),
+            gate: Gate::new(shared.config.auth.clone()),
         }
     }
 
@@ -63,7 +69,8 @@ impl Session {
         hold: &mut Hold,
     ) -> Result<Answer, Unanswerable> {
         let Request { head, body } = request::parse(frame)?;
-        let correlation = head.correlation;
+        self.gate.admit(head.api, Instant::now())?;
+        let (correlation, mut last) = (head.correlation, None);
         let answer = match body {
             Body::ApiVersions(software) => {
                 self.remember(software);
@@ -75,6 +82,18 @@ impl Session {
                     hold.grow(topics.answer_bound()).await;
                 }
                 metadata::write(&head, &self.cluster(), &topics)
+            }
+            Body::SaslHandshake(mechanism) => {
+                let (error, enabled) = self.gate.handshake(mechanism);
+                sasl::write_handshake(correlation, error, enabled)
+            }
+            Body::SaslAuthenticate(token) => {
+                let (reply, end) = self.gate.authenticate(frame.slice_ref(token), received_at).await?;
+                last = end;
+                if self.client.principal.as_ref() != self.gate.principal() {
+                    Arc::make_mut(&mut self.client).principal = self.gate.principal().cloned();
+                }
+                sasl::write_reply(&head, &reply)
             }
             Body::FindCoordinator => find_coordinator::write(&head),
             Body::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
@@ -88,15 +107,16 @@ impl Session {
             Body::ListConfigResources(types) => Box::pin(self.desk().list(&head, &types, hold)).await,
             Body::DescribeCluster(endpoints) => describe_cluster::write(&head, endpoints, &self.cluster()),
         };
-        Ok(Answer { api: head.api, version: head.version, frame: answer })
+        Ok(Answer { api: head.api, version: head.version, frame: answer, last })
     }
 
     /// Answers a push that was too long to be read.
-    pub(crate) fn answer_too_large(&self, correlation: i32, len: usize) -> Answer {
+    pub(crate) fn answer_too_large(&self, correlation: i32, len: usize) -> Result<Answer, Unanswerable> {
+        self.gate.admit(Api::PushTelemetry, Instant::now())?;
         let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
         let frame = telemetry::write_push(correlation, error_code(&refusal));
         self.shared.intake.refused(WayIn::Kafka, len, &self.client, refusal);
-        Answer { api: Api::PushTelemetry, version: 0, frame }
+        Ok(Answer { api: Api::PushTelemetry, version: 0, frame, last: None })
     }
 
     /// ApiVersions may come more than once; with authentication the first time says nothing.
@@ -109,8 +129,9 @@ impl Session {
     }
 
     fn offered(&self) -> Vec<Api> {
-        let telemetry = self.shared.intake.offers_telemetry();
-        Api::ALL.into_iter().filter(|api| telemetry || !api.is_telemetry()).collect()
+        let (telemetry, sasl) = (self.shared.intake.offers_telemetry(), self.gate.is_guarded());
+        let offered = |api: &Api| (telemetry || !api.is_telemetry()) && (sasl || !api.is_sasl());
+        Api::ALL.into_iter().filter(offered).collect()
     }
 
     fn cluster(&self) -> metadata::Cluster<'_> {

@@ -3,6 +3,7 @@ mod bad_input;
 mod differential;
 mod door;
 mod golden;
+mod sasl;
 mod shutdown;
 
 use std::net::SocketAddr;

@@ -5,12 +5,13 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     ApiVersionsRequest, ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
     GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, MetadataRequest, MetadataResponse,
-    PushTelemetryRequest, PushTelemetryResponse, RequestHeader, ResponseHeader, TopicName,
+    PushTelemetryRequest, PushTelemetryResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
+    SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
 use super::super::request::{Body, Head, Request, parse};
-use super::super::{api_versions, find_coordinator, metadata, telemetry};
+use super::super::{api_versions, find_coordinator, metadata, sasl, telemetry};
 use super::*;
 use crate::kafka::api::{self, Api};
 
@@ -55,7 +56,7 @@ pub(super) fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) ->
 }
 
 pub(super) fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
-    0..=api.newest()
+    api.oldest()..=api.newest()
 }
 
 #[test]
@@ -72,8 +73,8 @@ fn api_versions_agree() {
 
         let answer: ApiVersionsResponse = answered(&api_versions::write(77, version, &Api::ALL), 0, version);
         let ranges = answer.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
-        let telemetry = [(71, 0, 0), (72, 0, 0), (74, 0, 1)];
-        let all = [&[(3, 0, 12), (10, 0, 3), (18, 0, 4), (32, 0, 4), (44, 0, 1), (60, 0, 2)], &telemetry[..]].concat();
+        let first = [(3, 0, 12), (10, 0, 3), (17, 1, 1), (18, 0, 4), (32, 0, 4), (36, 0, 2), (44, 0, 1), (60, 0, 2)];
+        let all = [&first[..], &[(71, 0, 0), (72, 0, 0), (74, 0, 1)]].concat();
         assert_eq!(ranges.collect::<Vec<_>>(), all);
         assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));
     }
@@ -207,5 +208,49 @@ fn a_request_one_version_too_new_is_not_guessed_at() {
         let frame = request(api.key(), head.version, true, 1, &[0; 64]);
         let refusal = parse(&frame[4..]).expect_err("not advertised");
         assert!(refusal.to_string().contains(api.name()), "{refusal}");
+    }
+}
+
+#[test]
+fn sasl_handshake_agrees() {
+    use crate::auth::Mechanism::{OAuthBearer, ScramSha512};
+    for version in versions(Api::SaslHandshake) {
+        let asked = SaslHandshakeRequest::default().with_mechanism(text("SCRAM-SHA-512"));
+        let frame = theirs(Api::SaslHandshake, version, &asked);
+        let Body::SaslHandshake(mechanism) = read(&frame).body else { panic!("SaslHandshake") };
+        assert_eq!(mechanism, b"SCRAM-SHA-512");
+        for enabled in [&[][..], &[ScramSha512, OAuthBearer]] {
+            let written = sasl::write_handshake(77, api::UNSUPPORTED_SASL_MECHANISM, enabled);
+            let answer: SaslHandshakeResponse = answered(&written, 0, version);
+            assert_eq!(answer.error_code, 33);
+            let names: Vec<_> = answer.mechanisms.iter().map(|name| name.to_string()).collect();
+            assert_eq!(names, enabled.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn sasl_authenticate_agrees() {
+    for version in versions(Api::SaslAuthenticate) {
+        for token in [&b""[..], b"\0alice\0secret"] {
+            let mut asked = SaslAuthenticateRequest::default().with_auth_bytes(bytes::Bytes::from_static(token));
+            if version >= 2 {
+                asked.unknown_tagged_fields.insert(3, bytes::Bytes::from_static(b"more"));
+            }
+            let frame = theirs(Api::SaslAuthenticate, version, &asked);
+            let Request { head, body: Body::SaslAuthenticate(read) } = read(&frame) else { panic!("SaslAuthenticate") };
+            assert_eq!(read, token);
+            let reply = sasl::Reply { error: 58, message: Some("no"), token: token.to_vec(), lifetime: 1 << 40 };
+            let answer: SaslAuthenticateResponse =
+                answered(&sasl::write_reply(&head, &reply), i16::from(version >= 2), version);
+            assert_eq!(
+                (answer.error_code, answer.error_message.as_deref(), &answer.auth_bytes[..]),
+                (58, Some("no"), token)
+            );
+            assert_eq!(answer.session_lifetime_ms, if version >= 1 { 1 << 40 } else { 0 });
+            let answer: SaslAuthenticateResponse =
+                answered(&sasl::write_reply(&head, &sasl::Reply::default()), i16::from(version >= 2), version);
+            assert_eq!((answer.error_code, answer.error_message), (0, None));
+        }
     }
 }

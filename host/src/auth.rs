@@ -1,0 +1,154 @@
+//! Who a client is: SASL's mechanisms, without sockets.
+//!
+//! In: tokens of a client, one after the other, and the time. Out: tokens to answer with, and in the end a name or why
+//! there is none. Passwords are known only as SCRAM credentials, which one cannot log in with. Bounded: a token of
+//! [`MAX_TOKEN`] bytes, files by their own caps, and so many checks at a time, on threads that may take theirs: a
+//! password costs milliseconds by design. Never says to a client whether the user or the password was wrong, and takes
+//! the same steps for both.
+
+pub mod credential;
+mod exchange;
+mod failure;
+pub mod hash;
+mod keys;
+mod mechanism;
+mod oauthbearer;
+mod plain;
+mod scram;
+mod settings;
+mod token;
+pub mod users;
+mod watched;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use keys::Keys;
+use users::Users;
+use watched::Watched;
+
+pub(crate) use exchange::{Exchange, Step};
+pub use failure::Failure;
+pub(crate) use failure::NEUTRAL;
+pub use mechanism::Mechanism;
+pub use settings::{OAuth, Settings};
+
+/// Most bytes of a token; Kafka's broker takes 512 KiB, the largest tokens in use have a few.
+pub(crate) const MAX_TOKEN: usize = 64 << 10;
+
+/// What the clients of one listener prove themselves with. Reads its files at first when it is asked to be
+/// [ready](Self::ready), and again when they changed.
+pub struct Auth {
+    settings: Settings,
+    users: Option<Watched<Users>>,
+    keys: Option<Watched<Keys>>,
+    /// Makes up salts for users that do not exist; nobody else has it.
+    key: [u8; 32],
+    /// One for each check that may be under way.
+    work: Arc<Semaphore>,
+}
+
+/// A fault of ours, in words for the log: the client did nothing wrong and hears nothing of it.
+#[derive(Debug)]
+pub(crate) struct Fault(String);
+
+impl Auth {
+    /// Opens nothing yet. An error is one sentence about settings that make no sense.
+    pub fn new(settings: Settings) -> Result<Arc<Self>, String> {
+        settings.check()?;
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| format!("no random bytes are to be had: {error}"))?;
+        Ok(Arc::new(Self {
+            users: settings.users.as_deref().map(|file| Watched::new(file, users::FILE)),
+            keys: settings.oauth.as_ref().map(|oauth| Watched::new(&oauth.jwks, keys::FILE)),
+            settings,
+            key,
+            work: Arc::new(Semaphore::new(at_a_time())),
+        }))
+    }
+
+    /// Reads the files. An error is one sentence that names the file and the remedy. Blocks.
+    pub fn ready(&self, now: SystemTime) -> Result<(), String> {
+        self.users.as_ref().map_or(Ok(()), |users| users.get(now).map(drop))?;
+        self.keys.as_ref().map_or(Ok(()), |keys| keys.get(now).map(drop))
+    }
+
+    /// What was asked for.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The enabled mechanism of this name.
+    pub(crate) fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
+        self.settings.mechanisms.iter().copied().find(|mechanism| mechanism.name().as_bytes() == name)
+    }
+
+    /// Takes the client's next token where it may take its time. When too many are being checked it waits for its turn.
+    pub(crate) async fn take(
+        self: &Arc<Self>,
+        exchange: Exchange,
+        token: Bytes,
+        now: SystemTime,
+    ) -> Result<Step, Fault> {
+        let turn = self.work.clone().acquire_owned().await.map_err(|error| Fault(error.to_string()))?;
+        let auth = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            // Held by the work, not by who waits for it: a client that hangs up does not make room for another.
+            let _turn = turn;
+            exchange.step(&auth, &token, now)
+        });
+        done.await.map_err(|error| Fault(error.to_string()))?
+    }
+
+    fn users(&self, now: SystemTime) -> Result<Arc<Users>, Fault> {
+        let users = self.users.as_ref().ok_or_else(|| Fault("there is no users file".into()))?;
+        users.get(now).map_err(Fault)
+    }
+
+    fn keys(&self, now: SystemTime) -> Result<Arc<Keys>, Fault> {
+        let keys = self.keys.as_ref().ok_or_else(|| Fault("there is no file of keys".into()))?;
+        keys.get(now).map_err(Fault)
+    }
+}
+
+/// Half of the processors: the doors run on them, too.
+fn at_a_time() -> usize {
+    std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
+}
+
+/// What nobody can guess and SCRAM can carry: 24 random bytes as text.
+fn nonce() -> Result<String, Fault> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| Fault(format!("no random bytes are to be had: {error}")))?;
+    Ok(STANDARD.encode(bytes))
+}
+
+impl PartialEq for Auth {
+    /// Two are the same that were asked for in the same words.
+    fn eq(&self, other: &Self) -> bool {
+        self.settings == other.settings
+    }
+}
+
+impl Eq for Auth {}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

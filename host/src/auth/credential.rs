@@ -1,0 +1,131 @@
+//! What is kept of a password: SCRAM's stored form, in Kafka's text.
+//!
+//! `salt=…,stored_key=…,server_key=…,iterations=…`, bytes in Base64: what `kafka-configs --describe` prints of a user.
+//! Who reads it can check a password, and must guess to find one.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::hash::{Hash, same};
+
+/// Kafka's range (`ScramMechanism`): fewer are too quick to guess, and the most bound what a login costs us.
+pub const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=16_384;
+/// What is used when nobody says.
+pub const DEFAULT_ITERATIONS: u32 = 8_192;
+/// Most bytes of a salt; Kafka's own have 26.
+pub(crate) const MAX_SALT: usize = 64;
+/// Bytes of the salts that we make.
+const SALT: usize = 24;
+
+/// One user's, for one hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential {
+    hash: Hash,
+    pub(super) salt: Vec<u8>,
+    stored_key: Vec<u8>,
+    server_key: Vec<u8>,
+    pub(super) iterations: u32,
+}
+
+impl Credential {
+    /// For a password, with a fresh salt. Takes milliseconds. An error is a sentence about iterations outside of
+    /// [`ITERATIONS`].
+    pub fn of_password(hash: Hash, password: &str, iterations: u32) -> Result<Self, String> {
+        let mut salt = vec![0; SALT];
+        getrandom::fill(&mut salt).map_err(|error| format!("no random bytes are to be had: {error}"))?;
+        Self::derive(hash, password, salt, iterations)
+    }
+
+    pub(crate) fn derive(hash: Hash, password: &str, salt: Vec<u8>, iterations: u32) -> Result<Self, String> {
+        in_range(iterations)?;
+        let (client_key, server_key) = keys(hash, password, &salt, iterations);
+        Ok(Self { hash, salt, stored_key: hash.of(&client_key), server_key, iterations })
+    }
+
+    /// For nobody: no password and no proof fits it, and it costs as much to find out.
+    pub(super) fn of_nobody(hash: Hash, salt: Vec<u8>, iterations: u32) -> Self {
+        // Zeros have no known preimage.
+        Self { hash, salt, stored_key: vec![0; hash.len()], server_key: vec![0; hash.len()], iterations }
+    }
+
+    /// Reads Kafka's text. An error is half a sentence and repeats nothing of it.
+    pub fn parse(hash: Hash, text: &str) -> Result<Self, String> {
+        let field = |name: &str| {
+            let mut all = text.split(',').filter_map(|part| part.split_once('=')).filter(|(key, _)| *key == name);
+            match (all.next(), all.next(), text.split(',').count()) {
+                (Some((_, value)), None, 4) => Ok(value),
+                _ => Err("is not of the form salt=…,stored_key=…,server_key=…,iterations=…".to_owned()),
+            }
+        };
+        let bytes = |name: &str| {
+            STANDARD.decode(field(name)?).map_err(|_| format!("has a {name} that is not Base64; copy all of it"))
+        };
+        let (salt, stored_key, server_key) = (bytes("salt")?, bytes("stored_key")?, bytes("server_key")?);
+        let iterations = field("iterations")?.parse().map_err(|_| "has iterations that are no number")?;
+        in_range(iterations)?;
+        if salt.is_empty() || salt.len() > MAX_SALT {
+            return Err(format!("has a salt of {} bytes; it must have 1 to {MAX_SALT}", salt.len()));
+        }
+        if stored_key.len() != hash.len() || server_key.len() != hash.len() {
+            return Err(format!("has keys of the wrong length: {} keeps {} bytes each", hash.key(), hash.len()));
+        }
+        Ok(Self { hash, salt, stored_key, server_key, iterations })
+    }
+
+    /// Its hash.
+    pub fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// How often the password is hashed.
+    pub fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Whether this is the password. Takes milliseconds.
+    pub(crate) fn is_password(&self, password: &str) -> bool {
+        let (client_key, _) = keys(self.hash, password, &self.salt, self.iterations);
+        same(&self.hash.of(&client_key), &self.stored_key)
+    }
+
+    /// Whether a client that signed `message` knows the password (RFC 5802 §3).
+    pub(crate) fn is_proven(&self, proof: &[u8], message: &[u8]) -> bool {
+        let signature = self.hash.mac(&self.stored_key, message);
+        let client_key: Vec<u8> = proof.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+        proof.len() == signature.len() && same(&self.hash.of(&client_key), &self.stored_key)
+    }
+
+    /// By which the client knows that we have its credential.
+    pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
+        self.hash.mac(&self.server_key, message)
+    }
+}
+
+/// ClientKey and ServerKey of RFC 5802 §3.
+fn keys(hash: Hash, password: &str, salt: &[u8], iterations: u32) -> (Vec<u8>, Vec<u8>) {
+    let salted = hash.stretch(password.as_bytes(), salt, iterations);
+    (hash.mac(&salted, b"Client Key"), hash.mac(&salted, b"Server Key"))
+}
+
+fn in_range(iterations: u32) -> Result<(), String> {
+    if ITERATIONS.contains(&iterations) {
+        return Ok(());
+    }
+    Err(format!("has {iterations} iterations; Kafka takes {} to {}", ITERATIONS.start(), ITERATIONS.end()))
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [salt, stored, server] = [&self.salt, &self.stored_key, &self.server_key].map(|b| STANDARD.encode(b));
+        write!(f, "salt={salt},stored_key={stored},server_key={server},iterations={}", self.iterations)
+    }
+}
+
+impl fmt::Debug for Credential {
+    /// Without what could be guessed on.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("hash", &self.hash).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! SCRAM, the server's side (RFC 5802, RFC 7677): two messages of the client, two answers.
+//!
+//! As Kafka has it: no channel binding, names and passwords as they are (no SASLprep), unknown extensions are passed
+//! over. Each state is used up by its message, so nothing can be said twice.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::credential::Credential;
+
+/// Most bytes of a client's nonce; Kafka's have 26.
+const LONGEST_NONCE: usize = 1024;
+
+/// What a client begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct First<'a> {
+    /// Who it says it is.
+    pub(super) name: String,
+    /// What stands before: it is said again, and signed, at the end.
+    header: &'a str,
+    /// The message without that.
+    bare: &'a str,
+    nonce: &'a str,
+}
+
+/// Waits for the proof.
+#[derive(Debug)]
+pub(super) struct Challenged {
+    name: String,
+    credential: Credential,
+    header: String,
+    nonce: String,
+    /// Both messages so far, with a comma behind each: the beginning of what is signed.
+    said: String,
+}
+
+/// Why a proof is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    Malformed(&'static str),
+    /// Said well, and not true.
+    Wrong,
+}
+
+impl<'a> First<'a> {
+    pub(super) fn read(token: &'a [u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(token).map_err(|_| "it is not UTF-8")?;
+        let (flag, rest) = text.split_once(',').ok_or("it has no header")?;
+        // `y` is a client that could bind to the channel and sees that we do not offer it.
+        if flag != "n" && flag != "y" {
+            return Err("it asks for channel binding, which is not offered");
+        }
+        let (acting_for, bare) = rest.split_once(',').ok_or("it has no header")?;
+        let mut fields = bare.split(',');
+        let name = unescaped(fields.next().and_then(|field| field.strip_prefix("n=")).ok_or("it has no user")?)?;
+        let nonce = fields.next().and_then(|field| field.strip_prefix("r=")).ok_or("it has no nonce")?;
+        if nonce.is_empty() || nonce.len() > LONGEST_NONCE || !nonce.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("its nonce is empty, too long or not printable");
+        }
+        let acts_alone = acting_for.is_empty()
+            || acting_for.strip_prefix("a=").and_then(|text| unescaped(text).ok()).is_some_and(|text| text == name);
+        if !acts_alone {
+            return Err("it asks to act for somebody else");
+        }
+        let header = text.strip_suffix(bare).unwrap_or_default();
+        Ok(Self { name, header, bare, nonce })
+    }
+
+    /// The answer, and what waits for the next message.
+    pub(super) fn challenge(self, credential: Credential, nonce: &str) -> (String, Challenged) {
+        let nonce = format!("{}{nonce}", self.nonce);
+        let salt = STANDARD.encode(&credential.salt);
+        let answer = format!("r={nonce},s={salt},i={}", credential.iterations);
+        let said = format!("{},{answer},", self.bare);
+        (answer, Challenged { name: self.name, credential, header: self.header.to_owned(), nonce, said })
+    }
+}
+
+impl Challenged {
+    /// Who it is, and the last answer, by which the client knows us.
+    pub(super) fn prove(self, token: &[u8]) -> Result<(String, String), Refused> {
+        let malformed = Refused::Malformed;
+        let text = std::str::from_utf8(token).map_err(|_| malformed("it is not UTF-8"))?;
+        let (unproven, proof) = text.rsplit_once(",p=").ok_or(malformed("it has no proof"))?;
+        let proof = STANDARD.decode(proof).map_err(|_| malformed("its proof is not Base64"))?;
+        let mut fields = unproven.split(',');
+        let header = fields.next().and_then(|field| field.strip_prefix("c=")).ok_or(malformed("it has no header"))?;
+        let nonce = fields.next().and_then(|field| field.strip_prefix("r=")).ok_or(malformed("it has no nonce"))?;
+        if header != STANDARD.encode(&self.header) {
+            return Err(malformed("its header is not that of the first message"));
+        }
+        if nonce != self.nonce {
+            return Err(malformed("its nonce is not that of this exchange"));
+        }
+        let message = self.said + unproven;
+        if !self.credential.is_proven(&proof, message.as_bytes()) {
+            return Err(Refused::Wrong);
+        }
+        let signature = STANDARD.encode(self.credential.signature(message.as_bytes()));
+        Ok((self.name, format!("v={signature}")))
+    }
+}
+
+/// A name as it is: comma and equals sign are written `=2C` and `=3D`.
+fn unescaped(text: &str) -> Result<String, &'static str> {
+    let mut parts = text.split('=');
+    let mut name = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (sign, rest) = match (part.strip_prefix("2C"), part.strip_prefix("3D")) {
+            (Some(rest), _) => (',', rest),
+            (_, Some(rest)) => ('=', rest),
+            _ => return Err("its user is not escaped as it should be"),
+        };
+        name.push(sign);
+        name.push_str(rest);
+    }
+    if name.is_empty() { Err("its user is empty") } else { Ok(name) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,77 @@
+//! What an operator may say about how clients prove who they are, and which of it makes no sense.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Mechanism;
+
+/// Longest delay of a failure: connections that wait for it must end within a drain.
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+/// For one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// In the order in which clients are told.
+    pub mechanisms: Vec<Mechanism>,
+    /// File of users, for PLAIN and SCRAM.
+    pub users: Option<PathBuf>,
+    /// Which tokens hold, for OAUTHBEARER.
+    pub oauth: Option<OAuth>,
+    /// KIP-368: after so long at most a client has to prove itself again.
+    pub max_session: Option<Duration>,
+    /// How long a failure takes to be told.
+    pub failure_delay: Duration,
+}
+
+/// Which tokens hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth {
+    /// File of the issuer's public keys, a JWK set.
+    pub jwks: PathBuf,
+    /// `iss` must be this.
+    pub issuer: String,
+    /// `aud` must be or hold this.
+    pub audience: String,
+    /// The claim that names the user.
+    pub principal_claim: String,
+}
+
+impl Settings {
+    /// What is wrong with it, in one sentence.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let needs_users = self.mechanisms.iter().any(|mechanism| mechanism.needs_users());
+        let needs_tokens = self.mechanisms.contains(&Mechanism::OAuthBearer);
+        let twice = |(n, mechanism)| self.mechanisms.iter().take(n).any(|earlier| earlier == mechanism);
+        if self.mechanisms.is_empty() {
+            return Err("`sasl.mechanisms` is empty: name one, for example \"SCRAM-SHA-512\"".into());
+        }
+        if self.mechanisms.iter().enumerate().any(twice) {
+            return Err("`sasl.mechanisms` names one twice: leave one of them".into());
+        }
+        match (needs_users, &self.users) {
+            (true, None) => {
+                return Err(
+                    "PLAIN and SCRAM need `sasl.users`: name a file, and fill it with `barnabas user set`".into()
+                );
+            }
+            (false, Some(_)) => {
+                return Err("`sasl.users` is for PLAIN and SCRAM, and none is enabled: remove it".into());
+            }
+            _ => {}
+        }
+        match (needs_tokens, &self.oauth) {
+            (true, None) => {
+                return Err("OAUTHBEARER needs `sasl.oauth`: write { jwks = FILE, issuer = …, audience = … }".into());
+            }
+            (false, Some(_)) => return Err("`sasl.oauth` is for OAUTHBEARER, which is not enabled: remove it".into()),
+            _ => {}
+        }
+        if self.max_session.is_some_and(|most| most.is_zero()) {
+            return Err("`sasl.max-session` is 0: leave it out for sessions without end".into());
+        }
+        if self.failure_delay > LONGEST_DELAY {
+            return Err(format!("`sasl.failure-delay` is {:?}: the most is 10s", self.failure_delay));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::credential::Credential;
+use super::hash::Hash;
+use super::*;
+
+pub(crate) use super::token::tests::{Issuer, wanted};
+
+/// Files and an issuer for tests, alice among the users with the password `secret`.
+pub(crate) struct Registry {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) issuer: Issuer,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        let registry = Self { dir: tempfile::tempdir().unwrap(), issuer: Issuer::new() };
+        registry.put("alice", "secret");
+        std::fs::write(registry.dir.path().join("keys.json"), registry.issuer.jwks()).unwrap();
+        registry
+    }
+
+    pub(crate) fn put(&self, name: &str, password: &str) {
+        let file = self.dir.path().join("users.toml");
+        let before = std::fs::read_to_string(&file).unwrap_or_default();
+        let both = Hash::ALL.map(|hash| Credential::of_password(hash, password, 4096).unwrap());
+        users::edit::write(&file, &users::edit::set(&before, name, &both).unwrap()).unwrap();
+    }
+
+    /// Every mechanism, and failures at once.
+    pub(crate) fn settings(&self) -> Settings {
+        use Mechanism::{OAuthBearer, Plain, ScramSha256, ScramSha512};
+        Settings {
+            mechanisms: vec![Plain, ScramSha256, ScramSha512, OAuthBearer],
+            users: Some(self.dir.path().join("users.toml")),
+            oauth: Some(OAuth { jwks: self.dir.path().join("keys.json"), ..wanted() }),
+            max_session: None,
+            failure_delay: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn auth(&self) -> Arc<Auth> {
+        Auth::new(self.settings()).unwrap()
+    }
+
+    /// OAUTHBEARER's first message with a token of alice's that holds for so many seconds from now.
+    pub(crate) fn bearer(&self, name: &str, seconds: i64) -> Vec<u8> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let exp = now.saturating_add_signed(seconds);
+        self.bearer_with(&json!({"sub": name, "iss": "https://issuer", "aud": "barnabas", "exp": exp}))
+    }
+
+    fn bearer_with(&self, claims: &Value) -> Vec<u8> {
+        format!("n,,\x01auth=Bearer {}\x01\x01", self.issuer.token(claims)).into_bytes()
+    }
+}
+
+/// A SCRAM client.
+pub(crate) struct ScramClient {
+    hash: Hash,
+    name: &'static str,
+    password: &'static str,
+}
+
+impl ScramClient {
+    pub(crate) fn new(mechanism: Mechanism, name: &'static str, password: &'static str) -> Self {
+        Self { hash: mechanism.scram().unwrap(), name, password }
+    }
+
+    fn bare(&self) -> String {
+        format!("n={},r=clientnonce", self.name)
+    }
+
+    pub(crate) fn first(&self) -> Vec<u8> {
+        format!("n,,{}", self.bare()).into_bytes()
+    }
+
+    /// The message with the proof, and the answer that only who has the credential can give.
+    pub(crate) fn last(&self, challenge: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let challenge = std::str::from_utf8(challenge).unwrap();
+        let fields: Vec<&str> = challenge.split(',').collect();
+        assert!(fields[0].starts_with("r=clientnonce") && fields[0].len() > 40, "{challenge}");
+        let salt = STANDARD.decode(fields[1].strip_prefix("s=").unwrap()).unwrap();
+        let iterations = fields[2].strip_prefix("i=").unwrap().parse().unwrap();
+        let hash = self.hash;
+        let salted = hash.stretch(self.password.as_bytes(), &salt, iterations);
+        let unproven = format!("c=biws,{}", fields[0]);
+        let message = format!("{},{challenge},{unproven}", self.bare());
+        let key = hash.mac(&salted, b"Client Key");
+        let signature = hash.mac(&hash.of(&key), message.as_bytes());
+        let proof: Vec<u8> = key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
+        let server = hash.mac(&hash.mac(&salted, b"Server Key"), message.as_bytes());
+        let last = format!("{unproven},p={}", STANDARD.encode(proof));
+        (last.into_bytes(), format!("v={}", STANDARD.encode(server)).into_bytes())
+    }
+}
+
+async fn take(auth: &Arc<Auth>, exchange: Exchange, token: &[u8]) -> Step {
+    auth.take(exchange, Bytes::copy_from_slice(token), SystemTime::now()).await.unwrap()
+}
+
+async fn one(auth: &Arc<Auth>, mechanism: Mechanism, token: &[u8]) -> Step {
+    take(auth, Exchange::begin(mechanism), token).await
+}
+
+#[track_caller]
+fn refused(step: Step) -> Failure {
+    match step {
+        Step::Refused(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn plain_is_right_or_neither_right_nor_told_why() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let step = one(&auth, Mechanism::Plain, b"\0alice\0secret").await;
+    let Step::Proven { answer, name, life: None } = step else { panic!("{step:?}") };
+    assert_eq!((answer.len(), name.as_str()), (0, "alice"));
+    for wrong in [&b"\0alice\0Secret"[..], b"\0alice\0secret ", b"\0bob\0secret", b"\0Alice\0secret"] {
+        let failure = refused(one(&auth, Mechanism::Plain, wrong).await);
+        assert_eq!(failure, Failure::Credentials(Mechanism::Plain), "the same for a user that is not there");
+    }
+    let malformed = refused(one(&auth, Mechanism::Plain, b"alice").await);
+    assert!(matches!(malformed, Failure::Malformed(Mechanism::Plain, _)));
+}
+
+async fn scram(auth: &Arc<Auth>, mechanism: Mechanism, name: &'static str, password: &'static str) -> (Step, Vec<u8>) {
+    let client = ScramClient::new(mechanism, name, password);
+    let Step::Next { answer, exchange } = one(auth, mechanism, &client.first()).await else { panic!("no challenge") };
+    let (last, signature) = client.last(&answer);
+    (take(auth, exchange, &last).await, signature)
+}
+
+#[tokio::test]
+async fn scram_proves_both_sides() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
+        let (step, signature) = scram(&auth, mechanism, "alice", "secret").await;
+        let Step::Proven { answer, name, life: None } = step else { panic!("{step:?}") };
+        assert_eq!((answer, name.as_str()), (signature, "alice"));
+        for (name, password) in [("alice", "wrong"), ("bob", "secret")] {
+            let (step, _) = scram(&auth, mechanism, name, password).await;
+            assert_eq!(refused(step), Failure::Credentials(mechanism));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_taken_or_refused_in_two_steps() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
+    let Step::Proven { answer, name, life: Some(life) } = step else { panic!("{step:?}") };
+    assert_eq!((answer.len(), name.as_str()), (0, "alice"));
+    assert!(!life.is_zero() && life <= Duration::from_secs(3600));
+
+    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", -3600)).await;
+    let Step::Next { answer, exchange } = step else { panic!("{step:?}") };
+    assert_eq!(answer, br#"{"status":"invalid_token"}"#);
+    assert_eq!(refused(take(&auth, exchange, b"\x01").await), Failure::Token("has expired"));
+
+    let other = String::from_utf8(registry.bearer("alice", 3600)).unwrap().replace("n,,", "n,a=bob,");
+    let Step::Next { exchange, .. } = one(&auth, Mechanism::OAuthBearer, other.as_bytes()).await else { panic!() };
+    assert!(matches!(refused(take(&auth, exchange, b"\x01").await), Failure::Token(why) if why.contains("act for")));
+    let malformed = refused(one(&auth, Mechanism::OAuthBearer, b"n,,\x01\x01").await);
+    assert!(matches!(malformed, Failure::Malformed(Mechanism::OAuthBearer, _)));
+}
+
+#[tokio::test]
+async fn the_length_of_a_token_is_obeyed() {
+    let registry = Registry::new();
+    let mut token = b"\0alice\0".to_vec();
+    token.resize(MAX_TOKEN, b'x');
+    let failure = refused(one(&registry.auth(), Mechanism::Plain, &token).await);
+    assert_eq!(failure, Failure::Credentials(Mechanism::Plain), "it was read");
+}
+
+#[tokio::test]
+async fn the_length_of_a_token_is_violated() {
+    let registry = Registry::new();
+    for mechanism in registry.settings().mechanisms {
+        let failure = refused(one(&registry.auth(), mechanism, &vec![b'x'; MAX_TOKEN + 1]).await);
+        assert_eq!(failure, Failure::Malformed(mechanism, "it has more than 64 KiB"));
+    }
+}
+
+#[tokio::test]
+async fn a_new_password_counts_without_a_restart() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let at = |seconds| SystemTime::now() + Duration::from_secs(seconds);
+    auth.ready(at(0)).unwrap();
+    registry.put("alice", "changed");
+    let token = Bytes::from_static(b"\0alice\0changed");
+    let step = auth.take(Exchange::begin(Mechanism::Plain), token, at(5)).await.unwrap();
+    assert!(matches!(step, Step::Proven { .. }), "{step:?}");
+}
+
+#[test]
+fn files_that_are_not_there_are_named_with_the_remedy() {
+    let registry = Registry::new();
+    let missing = Settings { users: Some("no/such.toml".into()), ..registry.settings() };
+    let error = Auth::new(missing).unwrap().ready(SystemTime::now()).unwrap_err();
+    assert!(error.contains("users file no/such.toml") && error.contains("barnabas user set"), "{error}");
+    let oauth = Some(OAuth { jwks: Path::new("no/keys.json").into(), ..wanted() });
+    let error = Auth::new(Settings { oauth, ..registry.settings() }).unwrap().ready(SystemTime::now()).unwrap_err();
+    assert!(error.contains("no/keys.json") && error.contains("jwks_uri"), "{error}");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_in_words() {
+    let registry = Registry::new();
+    let check = |change: fn(&mut Settings), words: &str| {
+        let mut settings = registry.settings();
+        change(&mut settings);
+        let error = Auth::new(settings).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    };
+    check(|s| s.mechanisms.clear(), "`sasl.mechanisms` is empty");
+    check(|s| s.mechanisms.push(Mechanism::Plain), "names one twice");
+    check(|s| s.users = None, "need `sasl.users`");
+    check(|s| s.oauth = None, "needs `sasl.oauth`");
+    check(|s| s.mechanisms.truncate(3), "`sasl.oauth` is for OAUTHBEARER");
+    check(|s| s.mechanisms = vec![Mechanism::OAuthBearer], "`sasl.users` is for PLAIN and SCRAM");
+    check(|s| s.max_session = Some(Duration::ZERO), "`sasl.max-session` is 0");
+}
+
+#[test]
+fn the_delay_of_a_failure_is_obeyed() {
+    let longest = Settings { failure_delay: Duration::from_secs(10), ..Registry::new().settings() };
+    assert!(Auth::new(longest).is_ok());
+}
+
+#[test]
+fn the_delay_of_a_failure_is_violated() {
+    let longer = Settings { failure_delay: Duration::from_millis(10_001), ..Registry::new().settings() };
+    assert!(Auth::new(longer).unwrap_err().contains("the most is 10s"));
+}
+
+#[tokio::test]
+async fn no_more_checks_run_at_a_time_than_there_are_turns() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    let waiting = tokio::spawn({
+        let auth = auth.clone();
+        async move { one(&auth, Mechanism::Plain, b"\0alice\0secret").await }
+    });
+    // Time enough for the check, if it ran.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished(), "it waits for its turn");
+    drop(turns);
+    assert!(matches!(waiting.await.unwrap(), Step::Proven { .. }));
+}

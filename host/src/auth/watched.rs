@@ -1,0 +1,175 @@
+//! A file that is read again when it changed.
+//!
+//! In: a path, how to read it, and the time. Out: what it says. It is looked at on use, at most once a second. A new
+//! file that cannot be used leaves the old in force, with one warning in the log.
+
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// Shortest time between two looks.
+const EACH: Duration = Duration::from_secs(1);
+
+/// What kind of file it is.
+pub(super) struct Kind<T> {
+    /// For people.
+    pub(super) what: &'static str,
+    /// Most bytes.
+    pub(super) most: u64,
+    /// Whether other users of the machine must be kept out.
+    pub(super) private: bool,
+    /// What to do where there is none.
+    pub(super) remedy: &'static str,
+    /// The error names the file.
+    pub(super) read: fn(&Path, &str) -> Result<T, String>,
+}
+
+/// The file.
+pub(super) struct Watched<T> {
+    path: PathBuf,
+    kind: Kind<T>,
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    said: Option<Arc<T>>,
+    seen: Seen,
+    looked: Option<SystemTime>,
+}
+
+/// What is different about a file that changed; `None` is no file.
+type Seen = Option<(u64, u64, i64, i64, i64, i64)>;
+
+impl<T> Watched<T> {
+    /// Opens nothing yet.
+    pub(super) fn new(path: &Path, kind: Kind<T>) -> Self {
+        Self { path: path.to_owned(), kind, state: Mutex::new(State { said: None, seen: None, looked: None }) }
+    }
+
+    /// What the file says now, or said when it could be read last. An error is one sentence. Blocks.
+    pub(super) fn get(&self, now: SystemTime) -> Result<Arc<T>, String> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back is no reason to look never again.
+        let fresh = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < EACH);
+        match &state.said {
+            Some(said) if state.looked.is_some_and(fresh) => Ok(said.clone()),
+            _ => {
+                state.looked = Some(now);
+                self.look(&mut state)
+            }
+        }
+    }
+
+    fn look(&self, state: &mut State<T>) -> Result<Arc<T>, String> {
+        let seen = std::fs::metadata(&self.path).ok().map(|meta| seen(&meta));
+        if let Some(said) = state.said.as_ref().filter(|_| seen == state.seen) {
+            return Ok(said.clone());
+        }
+        state.seen = seen;
+        match (self.read(), &state.said) {
+            (Ok(new), old) => {
+                if old.is_some() {
+                    tracing::info!("the {} {} changed and is used as it is now", self.kind.what, self.path.display());
+                }
+                Ok(state.said.insert(Arc::new(new)).clone())
+            }
+            (Err(why), Some(old)) => {
+                tracing::warn!("the {} changed, and what it said before stays in force: {why}", self.kind.what);
+                Ok(old.clone())
+            }
+            (Err(why), None) => Err(why),
+        }
+    }
+
+    fn read(&self) -> Result<T, String> {
+        let (Kind { what, most, .. }, path) = (&self.kind, self.path.display());
+        let unreadable = |error| format!("cannot read the {what} {path}: {error}; {}", self.kind.remedy);
+        let file = File::open(&self.path).map_err(unreadable)?;
+        let meta = file.metadata().map_err(unreadable)?;
+        if self.kind.private && meta.mode() & 0o007 != 0 {
+            return Err(format!("the {what} {path} is open to every user of this machine: `chmod 600 {path}`"));
+        }
+        let mut text = String::new();
+        file.take(most.saturating_add(1)).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > *most {
+            return Err(format!(
+                "the {what} {path} has more than {most} bytes, which is the most that is read; make it smaller"
+            ));
+        }
+        (self.kind.read)(&self.path, &text)
+    }
+}
+
+fn seen(meta: &Metadata) -> (u64, u64, i64, i64, i64, i64) {
+    (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn kind(private: bool) -> Kind<u32> {
+        let read = |path: &Path, text: &str| text.trim().parse().map_err(|e| format!("{}: {e}", path.display()));
+        Kind { what: "number file", most: 8, private, remedy: "write one", read }
+    }
+
+    #[test]
+    fn it_is_looked_at_once_a_second_and_a_broken_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        let file = Watched::new(&path, kind(false));
+        let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+        assert!(file.get(at(0)).unwrap_err().contains("write one"));
+        fs::write(&path, "1").unwrap();
+        assert_eq!(*file.get(at(0)).unwrap(), 1, "what never was is looked for each time");
+        fs::write(&path, "22").unwrap();
+        assert_eq!(*file.get(at(999)).unwrap(), 1);
+        assert_eq!(*file.get(at(1000)).unwrap(), 22);
+        for broken in ["x", "123456789"] {
+            fs::write(&path, broken).unwrap();
+            assert_eq!(*file.get(at(10_000 + broken.len() as u64 * 2_000)).unwrap(), 22);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(*file.get(at(40_000)).unwrap(), 22);
+        fs::write(&path, "3").unwrap();
+        assert_eq!(*file.get(at(30_000)).unwrap(), 3, "also when the clock was set back");
+    }
+
+    #[test]
+    fn the_size_is_obeyed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        fs::write(&path, "12345678").unwrap();
+        assert!(Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
+    }
+
+    #[test]
+    fn the_size_is_violated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        fs::write(&path, "000000001").unwrap();
+        assert!(
+            Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).unwrap_err().contains("more than 8 bytes")
+        );
+    }
+
+    #[test]
+    fn what_must_be_private_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("n");
+        fs::write(&path, "1").unwrap();
+        for (mode, good) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let read = Watched::new(&path, kind(true)).get(SystemTime::UNIX_EPOCH);
+            assert_eq!(read.is_ok(), good, "{mode:o}");
+            assert!(good || read.unwrap_err().contains("chmod 600"));
+            assert!(Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `barnabas user`: who may log in with a password.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use barnabas::auth::users::Users;
+use clap::Args;
+
+/// Flags of every `user` command.
+#[derive(Args)]
+pub(crate) struct FileFlags {
+    /// The file of users that `[listener.sasl]` names.
+    #[arg(long, value_name = "FILE", default_value = "users.toml")]
+    pub(crate) file: PathBuf,
+}
+
+impl FileFlags {
+    /// What is in it; nothing where there is none.
+    pub(crate) fn text(&self) -> Result<String> {
+        match std::fs::read_to_string(&self.file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+            text => text.with_context(|| format!("cannot read the users file {}", self.file.display())),
+        }
+    }
+
+    /// Puts a new text into its place, if a host can read it.
+    pub(crate) fn write(&self, text: &str) -> Result<()> {
+        users(&self.file, text)?;
+        barnabas::auth::users::edit::write(&self.file, text)
+            .with_context(|| format!("cannot write the users file {}", self.file.display()))
+    }
+}
+
+/// The users of a text.
+pub(crate) fn users(file: &Path, text: &str) -> Result<Users> {
+    Users::read(file, text).map_err(anyhow::Error::msg)
+}

@@ -1,0 +1,29 @@
+//! `barnabas user list`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::user::{FileFlags, users};
+use super::words::{plain, table};
+
+/// Flags of `user list`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    file: FileFlags,
+}
+
+/// Prints names and what they can log in with.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let file = &flags.file.file;
+    ensure!(file.exists(), "there is no users file {}; make it with `barnabas user set NAME`", file.display());
+    let users = users(file, &flags.file.text()?)?;
+    let rows = users.iter().map(|(name, credentials)| {
+        let each = credentials.iter().map(|has| format!("{} ({})", has.hash().key(), has.iterations()));
+        vec![plain(name), each.collect::<Vec<_>>().join(", ")]
+    });
+    print!("{}", table(&["user", "credentials (iterations)"], rows));
+    Ok(ExitCode::SUCCESS)
+}

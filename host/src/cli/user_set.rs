@@ -1,0 +1,70 @@
+//! `barnabas user set`.
+
+mod password;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use barnabas::auth::credential::{Credential, DEFAULT_ITERATIONS, ITERATIONS};
+use barnabas::auth::hash::Hash;
+use barnabas::auth::users::{check_name, edit};
+use clap::{Args, ValueEnum};
+
+use super::user::FileFlags;
+
+/// Flags of `user set`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    /// The user, without `User:`.
+    name: String,
+    #[command(flatten)]
+    file: FileFlags,
+    /// What the user can log in with, besides PLAIN; more than one may be named. Default: both. The others are removed.
+    #[arg(long, value_enum, ignore_case = true)]
+    mechanism: Vec<Scram>,
+    /// How often the password is hashed.
+    #[arg(long, default_value_t = DEFAULT_ITERATIONS, value_parser = iterations())]
+    iterations: u32,
+    /// The first line of this file is the password; `-` is standard input. Default: it is asked for.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+/// A SCRAM mechanism.
+#[derive(Clone, Copy, ValueEnum)]
+enum Scram {
+    #[value(name = "SCRAM-SHA-256")]
+    Sha256,
+    #[value(name = "SCRAM-SHA-512")]
+    Sha512,
+}
+
+impl Scram {
+    fn hash(self) -> Hash {
+        match self {
+            Self::Sha256 => Hash::Sha256,
+            Self::Sha512 => Hash::Sha512,
+        }
+    }
+}
+
+fn iterations() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(*ITERATIONS.start())..=i64::from(*ITERATIONS.end()))
+}
+
+/// Writes the user's credentials; the password itself is kept nowhere.
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    check_name(&flags.name).map_err(anyhow::Error::msg)?;
+    let before = flags.file.text()?;
+    let password = password::read(flags.password_file.as_deref())?;
+    let wanted = |hash: &Hash| flags.mechanism.is_empty() || flags.mechanism.iter().any(|each| each.hash() == *hash);
+    let credentials = Hash::ALL.into_iter().filter(wanted);
+    let credentials: Result<Vec<_>, _> =
+        credentials.map(|hash| Credential::of_password(hash, &password, flags.iterations)).collect();
+    let text = credentials
+        .and_then(|credentials| edit::set(&before, &flags.name, &credentials))
+        .map_err(|why| anyhow::anyhow!("{}: {why}", flags.file.file.display()))?;
+    flags.file.write(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,96 @@
+//! A password that is typed or piped in: never an argument, which every user of the machine could see.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// Most bytes of a password.
+const LONGEST: usize = 1024;
+
+/// From the first line of a file, of standard input, or asked for twice at a terminal.
+pub(crate) fn read(file: Option<&Path>) -> Result<String> {
+    match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => {
+            let opened =
+                File::open(file).with_context(|| format!("cannot read the password file {}", file.display()))?;
+            line(opened)
+        }
+        None if io::stdin().is_terminal() => ask(),
+        None => line(io::stdin()),
+    }
+}
+
+fn ask() -> Result<String> {
+    let _silence = Silence::begin()?;
+    let password = prompt("password: ")?;
+    ensure!(prompt("once more: ")? == password, "these were two different passwords; try again");
+    Ok(password)
+}
+
+fn prompt(words: &str) -> Result<String> {
+    eprint!("{words}");
+    io::stderr().flush()?;
+    let password = line(io::stdin());
+    eprintln!();
+    password
+}
+
+/// What is typed is not shown. An interrupt, too, is only a character then: it must not leave the terminal so.
+struct Silence;
+
+impl Silence {
+    fn begin() -> Result<Self> {
+        ensure!(stty(&["-echo", "-isig"]), "the terminal cannot hide a password; pipe it in by `--password-file -`");
+        Ok(Self)
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        stty(&["echo", "isig"]);
+    }
+}
+
+fn stty(modes: &[&str]) -> bool {
+    Command::new("stty").args(modes).stdin(Stdio::inherit()).status().is_ok_and(|status| status.success())
+}
+
+/// Byte by byte at a terminal and as much as there is elsewhere: the second question is answered by a second line.
+fn line(from: impl Read) -> Result<String> {
+    let mut line = String::new();
+    let most = u64::try_from(LONGEST + 2).unwrap_or(u64::MAX);
+    BufReader::with_capacity(1, from.take(most)).read_line(&mut line).context("cannot read the password")?;
+    let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
+    if password.is_empty() || password.len() > LONGEST || password.contains(char::is_control) {
+        bail!("a password has 1 to {LONGEST} bytes and no control characters");
+    }
+    Ok(password.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_is_the_password() {
+        for text in ["s=, ä", "s=, ä\n", "s=, ä\r\n", "s=, ä\nmore\n"] {
+            assert_eq!(line(text.as_bytes()).unwrap(), "s=, ä");
+        }
+    }
+
+    #[test]
+    fn the_length_is_obeyed() {
+        assert_eq!(line(format!("{}\n", "x".repeat(LONGEST)).as_bytes()).unwrap().len(), LONGEST);
+    }
+
+    #[test]
+    fn the_length_is_violated() {
+        for bad in ["", "\n", "a\x03\n", "a\0b"] {
+            assert!(line(bad.as_bytes()).unwrap_err().to_string().contains("1 to 1024 bytes"), "{bad:?}");
+        }
+        assert!(line("x".repeat(LONGEST + 1).as_bytes()).is_err());
+    }
+}

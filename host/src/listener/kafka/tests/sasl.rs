@@ -1,0 +1,321 @@
+//! Over real sockets: clients that have to prove who they are.
+
+use super::golden::{JAVA_API_VERSIONS_5, LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET, LIBRDKAFKA_METADATA, PUSH_ZSTD};
+use super::*;
+use crate::auth::tests::{Registry, ScramClient};
+use crate::auth::{Auth, Mechanism, Settings};
+
+/// A door whose clients prove themselves to this registry.
+async fn guarded(registry: &Registry, change: impl FnOnce(&mut Settings)) -> Door {
+    let mut settings = registry.settings();
+    change(&mut settings);
+    let auth = Auth::new(settings).unwrap();
+    Door::configured(|config| config.auth = Some(auth)).await
+}
+
+/// The answer to SaslHandshake: its error and the mechanisms.
+async fn handshake(peer: &mut Peer, mechanism: &str) -> (i16, Vec<String>) {
+    let mut body = (mechanism.len() as u16).to_be_bytes().to_vec();
+    body.extend(mechanism.as_bytes());
+    let answer = peer.ask(&request(17, 1, false, 5, &body)).await;
+    let (error, mut rest) = (i16::from_be_bytes([answer[8], answer[9]]), &answer[14..]);
+    let mut names = Vec::new();
+    while let [high, low, more @ ..] = rest {
+        let (name, more) = more.split_at(usize::from(u16::from_be_bytes([*high, *low])));
+        names.push(String::from_utf8(name.to_vec()).unwrap());
+        rest = more;
+    }
+    assert_eq!(u32::from_be_bytes(answer[10..14].try_into().unwrap()) as usize, names.len());
+    (error, names)
+}
+
+/// The answer to SaslAuthenticate version 1: error, message, token and lifetime.
+struct Told {
+    error: i16,
+    message: String,
+    token: Vec<u8>,
+    lifetime: i64,
+}
+
+fn authenticate_frame(token: &[u8]) -> Vec<u8> {
+    request(36, 1, false, 6, &[&(token.len() as u32).to_be_bytes(), token].concat())
+}
+
+async fn authenticate(peer: &mut Peer, token: &[u8]) -> Told {
+    let answer = peer.ask(&authenticate_frame(token)).await;
+    assert_eq!(correlation(&answer), 6);
+    let (error, rest) = (i16::from_be_bytes([answer[8], answer[9]]), &answer[10..]);
+    let len = usize::try_from(i16::from_be_bytes([rest[0], rest[1]])).unwrap_or(0);
+    let (message, rest) = rest[2..].split_at(len);
+    let (len, rest) = rest.split_at(4);
+    let (token, rest) = rest.split_at(u32::from_be_bytes(len.try_into().unwrap()) as usize);
+    let (message, token) = (String::from_utf8(message.to_vec()).unwrap(), token.to_vec());
+    Told { error, message, token, lifetime: i64::from_be_bytes(rest.try_into().unwrap()) }
+}
+
+async fn log_in(peer: &mut Peer, mechanism: Mechanism, token: &[u8]) -> Told {
+    assert_eq!(handshake(peer, mechanism.name()).await.0, 0);
+    authenticate(peer, token).await
+}
+
+async fn log_in_by_scram(peer: &mut Peer, mechanism: Mechanism, password: &'static str) -> Told {
+    let client = ScramClient::new(mechanism, "alice", password);
+    let told = log_in(peer, mechanism, &client.first()).await;
+    assert_eq!((told.error, told.lifetime), (0, 0));
+    let (last, signature) = client.last(&told.token);
+    let told = authenticate(peer, &last).await;
+    assert!(told.error != 0 || told.token == signature, "the door proves itself, too");
+    told
+}
+
+/// It is served, as alice.
+async fn is_served(door: &Door, peer: &mut Peer) {
+    peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+    peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
+    peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
+    let client = door.notebook.asked.lock().unwrap().last().unwrap().clone();
+    assert_eq!(client.principal.as_deref(), Some("User:alice"));
+    assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"), "said after authentication");
+    assert_eq!(door.notebook.pushes.lock().unwrap().last().unwrap().0.client.principal, client.principal);
+}
+
+/// It ends with this reason.
+async fn is_ended(door: &Door, mut peer: Peer, reason: &str) {
+    assert!(peer.is_closed().await);
+    drop(peer);
+    let ends = door.ends(1).await;
+    assert!(ends.last().unwrap().contains(reason), "{ends:?}");
+}
+
+#[tokio::test]
+async fn who_proves_itself_is_served_under_its_name() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    for mechanism in registry.settings().mechanisms {
+        let mut peer = door.connect().await;
+        // As Java does: without its name at first.
+        let versions = peer.ask(&request(18, 0, false, 1, b"")).await;
+        assert_eq!(versions[13], 7, "SASL's two among them");
+        let told = match mechanism {
+            Mechanism::Plain => log_in(&mut peer, mechanism, b"\0alice\0secret").await,
+            Mechanism::OAuthBearer => log_in(&mut peer, mechanism, &registry.bearer("alice", 3600)).await,
+            _ => log_in_by_scram(&mut peer, mechanism, "secret").await,
+        };
+        assert_eq!((told.error, told.message.as_str()), (0, ""), "{mechanism}");
+        let lives = (1..=3_600_000).contains(&told.lifetime);
+        assert_eq!(lives, mechanism == Mechanism::OAuthBearer, "{mechanism}: {}", told.lifetime);
+        is_served(&door, &mut peer).await;
+    }
+}
+
+#[tokio::test]
+async fn the_newest_version_is_answered_in_its_layout() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    handshake(&mut peer, "PLAIN").await;
+    let answer = peer.ask(&request(36, 2, true, 8, b"\x0e\0alice\0secret\0")).await;
+    assert_eq!(&answer[4..], b"\0\0\0\x08\0\0\0\0\x01\0\0\0\0\0\0\0\0\0");
+    is_served(&door, &mut peer).await;
+}
+
+#[tokio::test]
+async fn a_mechanism_that_is_not_enabled() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |settings| {
+        settings.mechanisms = vec![Mechanism::ScramSha512, Mechanism::Plain];
+        settings.oauth = None;
+    })
+    .await;
+    let mut peer = door.connect().await;
+    for unknown in ["GSSAPI", "OAUTHBEARER", "SCRAM-SHA-256", "plain", ""] {
+        let (error, names) = handshake(&mut peer, unknown).await;
+        assert_eq!((error, names), (33, vec!["SCRAM-SHA-512".into(), "PLAIN".into()]), "{unknown}");
+        assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "no attempt has begun");
+    }
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+    is_served(&door, &mut peer).await;
+}
+
+#[tokio::test]
+async fn who_does_not_prove_itself_is_told_and_ended() {
+    let registry = Registry::new();
+    for mechanism in registry.settings().mechanisms {
+        let door = guarded(&registry, |_| {}).await;
+        let mut peer = door.connect().await;
+        let (told, reason) = match mechanism {
+            Mechanism::Plain => (log_in(&mut peer, mechanism, b"\0alice\0wrong").await, "not the password, by PLAIN"),
+            Mechanism::OAuthBearer => {
+                let told = log_in(&mut peer, mechanism, &registry.bearer("alice", -3600)).await;
+                assert_eq!((told.error, &told.token[..]), (0, &br#"{"status":"invalid_token"}"#[..]));
+                (authenticate(&mut peer, b"\x01").await, "the token has expired")
+            }
+            _ => (log_in_by_scram(&mut peer, mechanism, "wrong").await, "no such user, or not the password"),
+        };
+        assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"), "nothing about why");
+        assert_eq!((told.token.len(), told.lifetime), (0, 0));
+        is_ended(&door, peer, reason).await;
+        assert!(door.notebook.asked.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_pipelines_behind_a_failure_is_not_answered() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    handshake(&mut peer, "PLAIN").await;
+    peer.send(
+        &[authenticate_frame(b"\0alice\0wrong"), authenticate_frame(b"\0alice\0secret"), unhex(PUSH_ZSTD)].concat(),
+    )
+    .await;
+    assert_eq!(i16::from_be_bytes(peer.receive().await[8..10].try_into().unwrap()), 58);
+    is_ended(&door, peer, "authentication failed").await;
+    assert!(door.notebook.pushes.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_else_passes_before() {
+    let registry = Registry::new();
+    let metadata = unhex(LIBRDKAFKA_METADATA);
+    let coordinator = request(10, 0, false, 1, b"\0\x01g");
+    let requests = [
+        (metadata, "Metadata"),
+        (coordinator, "FindCoordinator"),
+        (unhex(PUSH_ZSTD), "PushTelemetry"),
+        (unhex(LIBRDKAFKA_GET), "Get"),
+    ];
+    for (request, name) in requests {
+        for handshaken in [false, true] {
+            let door = guarded(&registry, |_| {}).await;
+            let mut peer = door.connect().await;
+            peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+            // Also with a version of the future.
+            peer.ask(&unhex(JAVA_API_VERSIONS_5)).await;
+            if handshaken {
+                handshake(&mut peer, "PLAIN").await;
+            }
+            peer.send(&request).await;
+            is_ended(&door, peer, "request before authentication").await;
+            assert!(door.ends(1).await[0].starts_with(name));
+            assert!(door.notebook.asked.lock().unwrap().is_empty() && door.notebook.pushes.lock().unwrap().is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_push_that_is_too_long_does_not_pass_either() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    peer.send(&push_of(2 << 20, 1)).await;
+    is_ended(&door, peer, "PushTelemetry request before authentication").await;
+    assert!(door.notebook.refused.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sasl_out_of_order_is_an_illegal_state() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    let told = authenticate(&mut peer, b"\0alice\0secret").await;
+    assert_eq!(told.error, 34);
+    assert!(told.message.contains("after SaslHandshake"), "{}", told.message);
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+    assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "once for each handshake");
+    is_served(&door, &mut peer).await;
+}
+
+#[tokio::test]
+async fn a_listener_without_authentication_has_no_sasl() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    assert_eq!(peer.ask(&request(18, 0, false, 1, b"")).await[13], 5, "not offered");
+    assert_eq!(handshake(&mut peer, "PLAIN").await, (34, vec![]));
+    assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34);
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "and the client stays");
+    assert_eq!(door.notebook.pushes.lock().unwrap()[0].0.client.principal, None);
+}
+
+#[tokio::test]
+async fn a_version_without_headers_is_not_spoken() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    peer.send(&request(17, 0, false, 1, b"\0\x05PLAIN")).await;
+    is_ended(&door, peer, "SaslHandshake request of version 0; this listener advertises 1 to 1").await;
+}
+
+#[tokio::test]
+async fn a_client_authenticates_again_as_whom_it_began() {
+    let registry = Registry::new();
+    registry.put("bob", "secret");
+    let door = guarded(&registry, |settings| settings.max_session = Some(Duration::from_secs(600))).await;
+    let mut peer = door.connect().await;
+    let told = log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await;
+    assert_eq!((told.error, told.lifetime), (0, 600_000));
+    is_served(&door, &mut peer).await;
+    let told = log_in(&mut peer, Mechanism::OAuthBearer, &registry.bearer("alice", 60)).await;
+    assert!(told.error == 0 && (1..=60_000).contains(&told.lifetime), "the token ends first");
+    is_served(&door, &mut peer).await;
+
+    handshake(&mut peer, "PLAIN").await;
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "until then it is who it was");
+    let told = authenticate(&mut peer, b"\0bob\0secret").await;
+    assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"));
+    is_ended(&door, peer, "re-authentication as somebody else").await;
+}
+
+#[tokio::test]
+async fn the_length_of_a_session_is_obeyed() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |settings| settings.max_session = Some(Duration::from_millis(1))).await;
+    let mut peer = door.connect().await;
+    for _ in 0..3 {
+        let told = log_in_by_scram(&mut peer, Mechanism::ScramSha256, "secret").await;
+        assert_eq!((told.error, told.lifetime), (0, 1));
+        // Over by then, and the door is still open for who proves itself again.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_length_of_a_session_is_violated() {
+    let registry = Registry::new();
+    for request in [LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_METADATA, PUSH_ZSTD] {
+        let door = guarded(&registry, |settings| settings.max_session = Some(Duration::from_millis(1))).await;
+        let mut peer = door.connect().await;
+        assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        peer.send(&unhex(request)).await;
+        is_ended(&door, peer, "request after the end of the session").await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_waits_holds_nobody_up() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |settings| settings.failure_delay = Duration::from_secs(10)).await;
+    let mut waiting = Vec::new();
+    for _ in 0..50 {
+        let mut peer = door.connect().await;
+        handshake(&mut peer, "PLAIN").await;
+        peer.send(&authenticate_frame(b"alice")).await;
+        waiting.push(peer);
+    }
+    let mut peer = door.connect().await;
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+    is_served(&door, &mut peer).await;
+    assert!(door.ends.lock().unwrap().is_empty(), "none of the others has been told yet");
+}
+
+#[tokio::test]
+async fn a_listener_without_its_files_does_not_open() {
+    let registry = Registry::new();
+    std::fs::remove_file(registry.dir.path().join("users.toml")).unwrap();
+    let mut config = Config::new("front", "127.0.0.1:0".parse().unwrap());
+    config.auth = Some(registry.auth());
+    let error = format!("{:#}", bind(config).await.expect_err("no users"));
+    assert!(error.contains("listener `front`: cannot read the users file"), "{error}");
+}
