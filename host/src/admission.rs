@@ -13,6 +13,7 @@ mod config;
 mod forecast;
 mod id;
 mod instance;
+mod known;
 mod pace;
 mod refusal;
 mod rule;
@@ -32,6 +33,7 @@ use table::Table;
 
 pub use config::Config;
 pub use forecast::Forecast;
+pub use known::Known;
 pub use refusal::Refusal;
 pub use rule::{MatchKey, SubscriptionRule};
 pub use subscription::Subscription;
@@ -84,21 +86,6 @@ pub struct Counts {
     pub evicted: u64,
 }
 
-/// A client instance that is known.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Who, as it was when first seen.
-    pub client: Arc<Client>,
-    /// When first seen under the present subscriptions.
-    pub since: SystemTime,
-    /// The subscription it has or will be told of.
-    pub subscription_id: i32,
-    /// How often it is to push.
-    pub push_interval: Duration,
-    /// All its connections are closed, or its last push was terminating.
-    pub gone: bool,
-}
-
 impl Admission {
     /// A room with no clients, drawing ids from the operating system.
     pub fn new(config: Config) -> Self {
@@ -130,7 +117,7 @@ impl Admission {
             _ => state.draw_id(),
         };
         let instance = state.touch(client, instance_id, connection, now, wall);
-        instance.get(now)?;
+        instance.get(now, wall)?;
         let (id, push_interval, metrics) =
             (instance.subscription_id, instance.interval, instance.answer.metrics.clone());
         let config = state.answers.config();
@@ -196,25 +183,20 @@ impl Admission {
         state.answers = Answers::new(config);
     }
 
-    /// What another configuration would do to the clients that are connected now: see [`Forecast`]. Changes nothing.
-    pub fn forecast(&self, wanted: &Config, name: &str) -> Forecast {
-        let mut answers = Answers::new(wanted.clone());
-        let rule = wanted.subscriptions.iter().find(|rule| rule.name() == name);
-        let state = self.lock();
-        let mut forecast = Forecast::default();
-        state.table.connected().for_each(|instance| forecast.count(instance, rule, &mut answers));
-        forecast
-    }
-
     /// How full the table is.
     pub fn counts(&self) -> Counts {
         let state = self.lock();
         Counts { instances: state.table.len(), evicted: state.table.evicted() }
     }
 
-    /// The clients heard of last, at most `limit`.
+    /// The clients heard of last, at most `limit`, the latest first.
     pub fn clients(&self, limit: usize) -> Vec<Known> {
         self.lock().table.recent(limit).map(Instance::known).collect()
+    }
+
+    /// What is known of this client; `None` if it is unknown or forgotten.
+    pub fn client(&self, id: InstanceId) -> Option<Known> {
+        self.lock().table.get_mut(id).map(|instance| instance.known())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -247,10 +229,10 @@ impl State {
             Some(instance) => instance.renew(self.version, &mut self.answers),
             None => {
                 let client = identified(client, id);
-                self.table.insert(id, Instance::new(client, id, self.version, &mut self.answers, now, wall));
+                self.table.insert(id, Instance::new(client, self.version, &mut self.answers, now, wall));
             }
         }
-        self.table.touch(id, connection, now)
+        self.table.touch(id, connection, now, wall)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::rule::{DEFAULT_INTERVAL, MAX_INTERVAL};
 use super::{Config, id};
-use crate::push::Client;
+use crate::push::{Client, InstanceId};
 
 /// Longer intervals have no effect in Apache's broker.
 const CUSTOMARY_MAX: Duration = Duration::from_secs(300);
@@ -20,6 +20,8 @@ const REMEMBERED: usize = 1_024;
 pub(super) struct Answer {
     /// As told to the client.
     pub(super) metrics: Arc<[Arc<str>]>,
+    /// Names of the subscriptions that match, sorted.
+    pub(super) names: Vec<Arc<str>>,
     /// The set as text, for the subscription id.
     pub(super) text: String,
     /// The least interval; `None` where nothing matched.
@@ -55,6 +57,12 @@ impl Answers {
         (answer, interval)
     }
 
+    /// What this client would be told as its subscription id; it has an instance id.
+    pub(super) fn subscription_id(&mut self, client: &Client) -> i32 {
+        let (answer, interval) = self.answer(client);
+        id::of_answer(&answer.text, interval, &self.extension, client.instance_id.unwrap_or(InstanceId::NIL))
+    }
+
     fn join(&mut self, matching: Vec<usize>) -> Arc<Answer> {
         let rules = || matching.iter().filter_map(|index| self.config.subscriptions.get(*index));
         let mut set: BTreeSet<&str> = rules().flat_map(|rule| &rule.metrics).map(String::as_str).collect();
@@ -66,7 +74,9 @@ impl Answers {
         let text = id::set_text(&sorted);
         let told = |metric| if metric == "*" && self.config.all_as_empty_prefix { "" } else { metric };
         let metrics = sorted.into_iter().map(|metric| Arc::from(told(metric))).collect();
-        let answer = Arc::new(Answer { metrics, text, interval: rules().map(|rule| rule.interval).min() });
+        let mut names: Vec<Arc<str>> = rules().map(|rule| Arc::from(rule.name())).collect();
+        names.sort_unstable();
+        let answer = Arc::new(Answer { metrics, names, text, interval: rules().map(|rule| rule.interval).min() });
         if self.by_rules.len() >= REMEMBERED {
             self.by_rules.clear();
         }

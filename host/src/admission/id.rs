@@ -1,6 +1,7 @@
 //! Subscription ids: a pure function, so that several hosts agree.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::Config;
 use crate::push::{Codec, InstanceId};
@@ -11,6 +12,11 @@ pub(super) fn subscription_id(text: &str, instance: InstanceId) -> i32 {
         0 => 1,
         id => id,
     }
+}
+
+/// The id of an answer: its set as text, its interval, and what Apache's text lacks.
+pub(super) fn of_answer(set: &str, interval: Duration, extension: &str, instance: InstanceId) -> i32 {
+    subscription_id(&format!("{set}{}{extension}", interval.as_millis()), instance)
 }
 
 /// Java's `UUID.hashCode`.

@@ -5,15 +5,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answer::{Answer, Answers};
 use super::pace::Pace;
-use super::{Known, Refusal, SubscriptionRule, id};
+use super::{Known, Refusal};
 use crate::push::ConnectionId;
-use crate::push::{Client, Codec, Departed, GoneReason, InstanceId, Push};
+use crate::push::{Client, Codec, Departed, GoneReason, Push};
 
 /// One entry of the table.
 pub(super) struct Instance {
     /// As first seen: subscriptions are matched against this, also when a later request comes from elsewhere.
     client: Arc<Client>,
-    id: InstanceId,
     /// Of the configuration that `answer` comes from.
     pub(super) version: u64,
     pub(super) answer: Arc<Answer>,
@@ -25,6 +24,11 @@ pub(super) struct Instance {
     /// Receivers were told that it is gone.
     gone: bool,
     since: SystemTime,
+    last_seen: SystemTime,
+    gets: u32,
+    pushes: u32,
+    refused: u32,
+    last_refusal: Option<(&'static str, SystemTime)>,
     /// Re-armed by every request.
     pub(super) expires: Instant,
     /// Under which the table's clock holds it; never later than `expires`.
@@ -36,17 +40,15 @@ pub(super) struct Instance {
 impl Instance {
     pub(super) fn new(
         client: Arc<Client>,
-        id: InstanceId,
         version: u64,
         answers: &mut Answers,
         now: Instant,
         wall: SystemTime,
     ) -> Self {
         let (answer, interval) = answers.answer(&client);
-        let subscription_id = subscription_id(&answer, interval, answers, id);
+        let subscription_id = answers.subscription_id(&client);
         Self {
             client,
-            id,
             version,
             answer,
             subscription_id,
@@ -55,6 +57,11 @@ impl Instance {
             terminating: false,
             gone: false,
             since: wall,
+            last_seen: wall,
+            gets: 0,
+            pushes: 0,
+            refused: 0,
+            last_refusal: None,
             expires: now + ttl(interval),
             alarm: now + ttl(interval),
             connections: Vec::new(),
@@ -64,24 +71,42 @@ impl Instance {
     /// Begins anew under another configuration, so that the client is served at once.
     pub(super) fn renew(&mut self, version: u64, answers: &mut Answers) {
         let (answer, interval) = answers.answer(&self.client);
-        self.subscription_id = subscription_id(&answer, interval, answers, self.id);
+        self.subscription_id = answers.subscription_id(&self.client);
         (self.answer, self.interval, self.version) = (answer, interval, version);
         (self.pace, self.terminating) = (Pace::default(), false);
     }
 
     /// A request came.
-    pub(super) fn arm(&mut self, now: Instant) {
+    pub(super) fn arm(&mut self, now: Instant, wall: SystemTime) {
+        self.last_seen = wall;
         self.expires = now + ttl(self.interval);
         // It is back, unless it said that it goes.
         self.gone &= self.terminating;
     }
 
-    pub(super) fn get(&mut self, now: Instant) -> Result<(), Refusal> {
-        if self.pace.get(now, self.interval) { Ok(()) } else { Err(self.too_soon()) }
+    pub(super) fn get(&mut self, now: Instant, wall: SystemTime) -> Result<(), Refusal> {
+        self.gets = self.gets.saturating_add(1);
+        let judged = if self.pace.get(now, self.interval) { Ok(()) } else { Err(self.too_soon()) };
+        self.noted(judged, wall)
     }
 
     /// In Apache's order. A terminating push is never too soon, and only counts once nothing is wrong with it.
     pub(super) fn push(&mut self, push: &Push, now: Instant, max_wire: u32) -> Result<Codec, Refusal> {
+        self.pushes = self.pushes.saturating_add(1);
+        let judged = self.judge(push, now, max_wire);
+        self.noted(judged, push.received_at)
+    }
+
+    /// Remembers what was refused, for whoever asks why a client is silent.
+    fn noted<T>(&mut self, judged: Result<T, Refusal>, wall: SystemTime) -> Result<T, Refusal> {
+        if let Err(refusal) = &judged {
+            self.refused = self.refused.saturating_add(1);
+            self.last_refusal = Some((refusal.code(), wall));
+        }
+        judged
+    }
+
+    fn judge(&mut self, push: &Push, now: Instant, max_wire: u32) -> Result<Codec, Refusal> {
         if self.terminating {
             return Err(Refusal::InvalidRequest("a push after a terminating one"));
         }
@@ -123,22 +148,24 @@ impl Instance {
         (!told).then(|| Departed { client: self.client.clone(), reason, at })
     }
 
-    pub(super) fn is_matched_by(&self, rule: &SubscriptionRule) -> bool {
-        rule.matches(&self.client)
-    }
-
-    /// Whether these answers would give it another subscription.
-    pub(super) fn would_change(&self, answers: &mut Answers) -> bool {
-        let (answer, interval) = answers.answer(&self.client);
-        subscription_id(&answer, interval, answers, self.id) != self.subscription_id
+    pub(super) fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     pub(super) fn known(&self) -> Known {
         Known {
             client: self.client.clone(),
             since: self.since,
+            last_seen: self.last_seen,
             subscription_id: self.subscription_id,
+            subscriptions: self.answer.names.clone(),
+            metrics: self.answer.metrics.clone(),
             push_interval: self.interval,
+            connections: self.connections.len(),
+            gets: self.gets,
+            pushes: self.pushes,
+            refused: self.refused,
+            last_refusal: self.last_refusal,
             gone: self.gone,
         }
     }
@@ -153,9 +180,4 @@ fn within(len: usize, max_wire: u32) -> Result<(), Refusal> {
 
 fn ttl(interval: Duration) -> Duration {
     (3 * interval).max(Duration::from_secs(60))
-}
-
-fn subscription_id(answer: &Answer, interval: Duration, answers: &Answers, id: InstanceId) -> i32 {
-    let text = format!("{}{}{}", answer.text, interval.as_millis(), answers.extension);
-    id::subscription_id(&text, id)
 }

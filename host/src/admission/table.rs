@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use lru::LruCache;
 
@@ -57,10 +57,16 @@ impl Table {
     }
 
     /// A request for one that is there.
-    pub(super) fn touch(&mut self, id: InstanceId, connection: ConnectionId, now: Instant) -> &mut Instance {
+    pub(super) fn touch(
+        &mut self,
+        id: InstanceId,
+        connection: ConnectionId,
+        now: Instant,
+        wall: SystemTime,
+    ) -> &mut Instance {
         let instance = self.instances.get_mut(&id).expect("it was found or made just before, under the same lock");
         // A shorter interval after a change of configuration: the alarm must not come too late.
-        instance.arm(now);
+        instance.arm(now, wall);
         if instance.expires < instance.alarm {
             self.alarms.remove(&(instance.alarm, id));
             instance.alarm = instance.expires;
