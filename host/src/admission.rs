@@ -8,15 +8,25 @@
 //! client out; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
 //! network was quicker this time is not throttled (see `pace.rs`).
 
+mod alarms;
 mod answer;
+mod chain;
+mod clock;
 mod config;
 mod forecast;
+mod gate;
 mod id;
 mod instance;
 mod known;
+mod links;
+mod origin;
 mod pace;
+mod quota;
 mod refusal;
 mod rule;
+mod slab;
+mod software;
+mod source;
 mod subscription;
 mod table;
 
@@ -24,19 +34,27 @@ mod table;
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::push::{Client, Codec, ConnectionId, Departed, GoneReason, InstanceId, Push};
 use answer::Answers;
+use clock::Clock;
+use gate::Gate;
 use instance::Instance;
+use origin::Origins;
+use quota::Cost;
+use source::Key;
 use table::Table;
 
 pub use config::Config;
 pub use forecast::Forecast;
 pub use known::Known;
+pub use quota::{Quotas, Rates};
 pub use refusal::Refusal;
 pub use rule::{MatchKey, SubscriptionRule};
+pub use software::{ClientRule, Wildcard};
 pub use subscription::Subscription;
+pub use table::Evictions;
 
 /// A push that may go on to decode.
 #[derive(Debug)]
@@ -61,8 +79,8 @@ impl Admitted {
 /// Fills 16 random bytes.
 type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
 
-/// Clients looked at for expiry while the lock is held.
-const LOOKS_AT_ONCE: usize = 256;
+/// Clients that expire while the lock is held.
+const EXPIRE_AT_ONCE: usize = 256;
 
 /// The room. Shared by all threads.
 pub struct Admission {
@@ -71,9 +89,10 @@ pub struct Admission {
 
 struct State {
     answers: Answers,
-    /// Counts configurations: state that was made under an older one is made anew.
-    version: u64,
     table: Table,
+    gate: Gate,
+    origins: Origins,
+    clock: Clock,
     random: Random,
 }
 
@@ -83,7 +102,16 @@ pub struct Counts {
     /// Client instances known.
     pub instances: usize,
     /// Forgotten because there were too many.
-    pub evicted: u64,
+    pub evicted: Evictions,
+}
+
+/// A request, as the rules see it.
+struct Asking<'a> {
+    client: &'a Arc<Client>,
+    connection: ConnectionId,
+    now: u64,
+    /// Its source in the table.
+    source: u32,
 }
 
 impl Admission {
@@ -98,8 +126,14 @@ impl Admission {
 
     /// As [`Admission::new`], with a source of randomness of your own.
     pub fn with_random(config: Config, random: impl FnMut() -> [u8; 16] + Send + 'static) -> Self {
-        let table = Table::new(config.capacity);
-        let state = State { answers: Answers::new(config), version: 0, table, random: Box::new(random) };
+        let state = State {
+            table: Table::new(config.capacity),
+            answers: Answers::new(config, 0),
+            gate: Gate::new(),
+            origins: Origins::default(),
+            clock: Clock::default(),
+            random: Box::new(random),
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -112,27 +146,24 @@ impl Admission {
         wall: SystemTime,
     ) -> Result<Subscription, Refusal> {
         let mut state = self.lock();
-        let instance_id = match client.instance_id {
-            Some(id) if !id.is_reserved() => id,
-            _ => state.draw_id(),
-        };
-        let instance = state.touch(client, instance_id, connection, now, wall);
-        instance.get(now, wall)?;
-        let (id, push_interval, metrics) =
-            (instance.subscription_id, instance.interval, instance.answer.metrics.clone());
+        let asking = state.asking(client, connection, now, wall);
+        let own = client.instance_id.filter(|id| !id.is_reserved());
+        let instance = state.enter(&asking, own, Cost::default())?;
+        instance.get()?;
+        let (instance_id, id, answer) = (instance.id, instance.subscription_id(), instance.answer.clone());
         let config = state.answers.config();
         Ok(Subscription {
             instance_id,
             id,
             codecs: Codec::OFFERED.to_vec(),
-            push_interval,
+            push_interval: answer.interval,
             max_bytes: config.max_wire,
             delta: config.delta,
-            metrics,
+            metrics: answer.metrics.clone(),
         })
     }
 
-    /// Judges a push by its client's state, in the order in which Apache's broker does.
+    /// Judges a push by the quotas, then by its client's state, in the order in which Apache's broker does.
     pub fn admit(&self, mut push: Push, connection: ConnectionId, now: Instant) -> Result<Admitted, Refusal> {
         let id = match push.client.instance_id {
             Some(id) if !id.is_reserved() => id,
@@ -140,16 +171,35 @@ impl Admission {
         };
         let mut state = self.lock();
         let max_wire = state.answers.config().max_wire;
-        let instance = state.touch(&push.client, id, connection, now, push.received_at);
-        let codec = instance.push(&push, now, max_wire)?;
-        push.push_interval = Some(instance.interval);
+        let asking = state.asking(&push.client, connection, now, push.received_at);
+        let cost = Cost { pushes: 1, push_bytes: push.wire.len() as u64, ..Cost::default() };
+        let instance = state.enter(&asking, Some(id), cost)?;
+        let codec = instance.push(&push, max_wire)?;
+        push.push_interval = Some(instance.answer.interval);
         Ok(Admitted { push, codec })
+    }
+
+    /// Remembers that another room refused what this one let pass.
+    pub fn refused(&self, instance: InstanceId, refusal: &Refusal) {
+        let mut state = self.lock();
+        let number = state.table.find(instance);
+        if let Some(instance) = number.and_then(|number| state.table.get_mut(number)) {
+            instance.note(refusal);
+        }
+    }
+
+    /// Whether keys 71 and 72 are offered to a client of this software: those that telemetry hurts are left alone.
+    pub fn offers_telemetry_to(&self, client: &Client) -> bool {
+        // A copy of the rules costs less than patterns tried under the lock.
+        let rules = self.lock().answers.config().clients.clone();
+        software::offers_telemetry(&rules, client)
     }
 
     /// To be called when a terminating push has been dispatched: tells that its client is gone, once.
     pub fn terminated(&self, instance: InstanceId, wall: SystemTime) -> Option<Departed> {
         let mut state = self.lock();
-        let instance = state.table.get_mut(instance).filter(|instance| instance.terminating)?;
+        let number = state.table.find(instance)?;
+        let instance = state.table.get_mut(number).filter(|instance| instance.terminating)?;
         instance.depart(GoneReason::Terminated, wall)
     }
 
@@ -158,12 +208,9 @@ impl Admission {
     /// rate rules; a client that comes back may ask for its subscription at once, as librdkafka does.
     pub fn disconnected(&self, connection: ConnectionId, wall: SystemTime) -> Vec<Departed> {
         let mut state = self.lock();
-        let table = &mut state.table;
+        state.gate.closed(connection);
         let mut gone = Vec::new();
-        for id in table.unlink(connection) {
-            let alone = table.get_mut(id).filter(|instance| instance.connections.is_empty());
-            gone.extend(alone.and_then(|instance| instance.disconnect(wall)));
-        }
+        state.table.unlink(connection, |instance| gone.extend(instance.disconnect(wall)));
         gone
     }
 
@@ -171,16 +218,15 @@ impl Admission {
     pub fn expire(&self, now: Instant, wall: SystemTime) -> Vec<Departed> {
         let mut expired = Vec::new();
         // The lock is let go in between: after a quiet time thousands may be due at once.
-        while self.lock().table.take_expired(now, LOOKS_AT_ONCE, &mut expired) {}
+        while self.lock().expire(now, &mut expired) {}
         expired.into_iter().filter_map(|mut instance| instance.depart(GoneReason::Expired, wall)).collect()
     }
 
     /// Another configuration, from the next request of each client on.
     pub fn reconfigure(&self, config: Config) {
         let mut state = self.lock();
-        state.version += 1;
         state.table.resize(config.capacity);
-        state.answers = Answers::new(config);
+        state.answers = Answers::new(config, state.answers.version() + 1);
     }
 
     /// How full the table is.
@@ -191,12 +237,16 @@ impl Admission {
 
     /// The clients heard of last, at most `limit`, the latest first.
     pub fn clients(&self, limit: usize) -> Vec<Known> {
-        self.lock().table.recent(limit).map(Instance::known).collect()
+        let state = self.lock();
+        let recent = state.table.recent().take(limit);
+        recent.map(|(instance, connections)| instance.known(connections, &state.clock)).collect()
     }
 
     /// What is known of this client; `None` if it is unknown or forgotten.
     pub fn client(&self, id: InstanceId) -> Option<Known> {
-        self.lock().table.get_mut(id).map(|instance| instance.known())
+        let state = self.lock();
+        let number = state.table.find(id)?;
+        Some(state.table.get(number)?.known(state.table.connections(number), &state.clock))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -209,38 +259,56 @@ impl State {
     fn draw_id(&mut self) -> InstanceId {
         loop {
             match InstanceId::from_random((self.random)()) {
-                Some(id) if self.table.get_mut(id).is_none() => return id,
+                Some(id) if self.table.find(id).is_none() => return id,
                 _ => {}
             }
         }
     }
 
-    /// The client's state, found or made, with its TTL re-armed.
-    fn touch(
+    fn asking<'a>(
         &mut self,
-        client: &Arc<Client>,
-        id: InstanceId,
+        client: &'a Arc<Client>,
         connection: ConnectionId,
         now: Instant,
         wall: SystemTime,
-    ) -> &mut Instance {
-        match self.table.get_mut(id) {
-            Some(instance) if instance.version == self.version => {}
-            Some(instance) => instance.renew(self.version, &mut self.answers),
-            None => {
-                let client = identified(client, id);
-                self.table.insert(id, Instance::new(client, self.version, &mut self.answers, now, wall));
-            }
-        }
-        self.table.touch(id, connection, now, wall)
+    ) -> Asking<'a> {
+        let source = self.table.sources.touch(&Key::of(client));
+        Asking { client, connection, now: self.clock.request(now, wall), source }
     }
-}
 
-/// The client with the id that it goes by from now on.
-fn identified(client: &Arc<Client>, id: InstanceId) -> Arc<Client> {
-    if client.instance_id == Some(id) {
-        client.clone()
-    } else {
-        Arc::new(Client { instance_id: Some(id), ..Client::clone(client) })
+    /// The client's state, found or made, with its TTL re-armed; unless that is over quota, when nothing is made.
+    fn enter(&mut self, asking: &Asking<'_>, id: Option<InstanceId>, cost: Cost) -> Result<&mut Instance, Refusal> {
+        let found = id.and_then(|id| self.table.find(id));
+        let charged = self.charge(asking, Cost { new_clients: u64::from(found.is_none()), ..cost });
+        let number = match (found, &charged) {
+            (Some(number), _) => number,
+            (None, Ok(())) => self.make(asking, id),
+            (None, Err(refusal)) => return Err(refusal.clone()),
+        };
+        let Self { table, answers, .. } = self;
+        table.touch(number, asking.source, asking.connection, |instance| instance.touch(asking.now, answers));
+        let instance = self.table.get_mut(number).expect("it was found or made just before, under the same lock");
+        if let Err(refusal) = charged {
+            instance.turned_away(cost.pushes > 0, &refusal);
+            return Err(refusal);
+        }
+        Ok(instance)
+    }
+
+    fn charge(&mut self, asking: &Asking<'_>, cost: Cost) -> Result<(), Refusal> {
+        let Some(source) = self.table.sources.get_mut(asking.source) else { return Ok(()) };
+        self.gate.charge(&self.answers.config().quotas, asking, &mut source.meter, cost)
+    }
+
+    fn make(&mut self, asking: &Asking<'_>, id: Option<InstanceId>) -> u32 {
+        let id = id.unwrap_or_else(|| self.draw_id());
+        let client = self.origins.compact(asking.client);
+        let answer = self.answers.answer(&client.client(id));
+        self.table.insert(Instance::new(id, client, answer, asking.now))
+    }
+
+    fn expire(&mut self, now: Instant, expired: &mut Vec<Instance>) -> bool {
+        let now = self.clock.at(now);
+        self.table.take_expired(now, EXPIRE_AT_ONCE, expired)
     }
 }

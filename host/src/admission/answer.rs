@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rule::{DEFAULT_INTERVAL, MAX_INTERVAL};
+use super::rule::MAX_INTERVAL;
+use super::software::{self, Wildcard};
 use super::{Config, id};
 use crate::push::{Client, InstanceId};
 
@@ -15,87 +16,109 @@ const LIBRDKAFKA_MAX: Duration = Duration::from_secs(1_700);
 /// Combinations of rules remembered. Clients choose what they match, so there must be an end.
 const REMEMBERED: usize = 1_024;
 
-/// One union of subscriptions, shared by all clients that match the same ones.
+/// One answer, shared by all clients that match the same subscriptions and are told them in the same way.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// Of the configuration that it comes from.
+    pub(super) version: u64,
     /// As told to the client.
     pub(super) metrics: Arc<[Arc<str>]>,
     /// Names of the subscriptions that match, sorted.
     pub(super) names: Vec<Arc<str>>,
-    /// The set as text, for the subscription id.
-    pub(super) text: String,
-    /// The least interval; `None` where nothing matched.
-    interval: Option<Duration>,
+    pub(super) interval: Duration,
+    /// Of everything that is told.
+    checksum: u32,
 }
+
+impl Answer {
+    pub(super) fn subscription_id(&self, instance: InstanceId) -> i32 {
+        id::subscription_id(self.checksum, instance)
+    }
+
+    /// Whether a client would notice no difference.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        (self.checksum, self.interval) == (other.checksum, other.interval) && self.metrics == other.metrics
+    }
+}
+
+/// Which answer: the rules that match, the longest interval the client takes, how it is told "all metrics".
+type Key = (Vec<usize>, Duration, bool);
 
 /// The configuration, and the answers it led to so far.
 pub(super) struct Answers {
     config: Config,
-    /// Goes into every subscription id.
-    pub(super) extension: String,
-    by_rules: HashMap<Vec<usize>, Arc<Answer>>,
+    /// Counts configurations.
+    version: u64,
+    known: HashMap<Key, Arc<Answer>>,
 }
 
 impl Answers {
-    pub(super) fn new(config: Config) -> Self {
-        Self { extension: id::extension(&config), by_rules: HashMap::new(), config }
+    pub(super) fn new(config: Config, version: u64) -> Self {
+        Self { config, version, known: HashMap::new() }
     }
 
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
 
-    /// The union of what matches, and the interval for this client.
-    pub(super) fn answer(&mut self, client: &Client) -> (Arc<Answer>, Duration) {
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The union of what matches this client.
+    pub(super) fn answer(&mut self, client: &Client) -> Arc<Answer> {
         let rules = self.config.subscriptions.iter().enumerate();
         let matching: Vec<usize> = rules.filter(|(_, rule)| rule.matches(client)).map(|(index, _)| index).collect();
-        let answer = match self.by_rules.get(&matching) {
-            Some(answer) => answer.clone(),
-            None => self.join(matching),
-        };
-        let interval = answer.interval.map_or(DEFAULT_INTERVAL, |interval| interval.min(self.ceiling(client)));
-        (answer, interval)
+        let key = (matching, self.ceiling(client), self.empty_prefix(client));
+        if let Some(answer) = self.known.get(&key) {
+            return answer.clone();
+        }
+        let answer = Arc::new(self.join(&key));
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(key, answer.clone());
+        answer
     }
 
-    /// What this client would be told as its subscription id; it has an instance id.
-    pub(super) fn subscription_id(&mut self, client: &Client) -> i32 {
-        let (answer, interval) = self.answer(client);
-        id::of_answer(&answer.text, interval, &self.extension, client.instance_id.unwrap_or(InstanceId::NIL))
-    }
-
-    fn join(&mut self, matching: Vec<usize>) -> Arc<Answer> {
+    fn join(&self, (matching, ceiling, empty_prefix): &Key) -> Answer {
         let rules = || matching.iter().filter_map(|index| self.config.subscriptions.get(*index));
         let mut set: BTreeSet<&str> = rules().flat_map(|rule| &rule.metrics).map(String::as_str).collect();
         // An empty prefix is a prefix of everything.
-        if set.contains("*") || set.contains("") {
+        let all = set.contains("*") || set.contains("");
+        if all {
             set = BTreeSet::from(["*"]);
         }
         let sorted: Vec<&str> = set.into_iter().collect();
-        let text = id::set_text(&sorted);
-        let told = |metric| if metric == "*" && self.config.all_as_empty_prefix { "" } else { metric };
-        let metrics = sorted.into_iter().map(|metric| Arc::from(told(metric))).collect();
+        let interval = rules().map(|rule| rule.interval).min();
+        let interval = interval.map_or(self.config.idle_poll, |interval| interval.min(*ceiling));
+        // Where not all is asked for, it makes no difference how that would be told.
+        let spelling = if all { *empty_prefix } else { self.config.all_as_empty_prefix };
+        let text = id::text(&sorted, interval, &id::extension(&self.config, spelling));
+        let told = |metric| if metric == "*" && *empty_prefix { "" } else { metric };
         let mut names: Vec<Arc<str>> = rules().map(|rule| Arc::from(rule.name())).collect();
         names.sort_unstable();
-        let answer = Arc::new(Answer { metrics, names, text, interval: rules().map(|rule| rule.interval).min() });
-        if self.by_rules.len() >= REMEMBERED {
-            self.by_rules.clear();
+        Answer {
+            version: self.version,
+            metrics: sorted.into_iter().map(|metric| Arc::from(told(metric))).collect(),
+            names,
+            interval,
+            checksum: crc32c::crc32c(text.as_bytes()),
         }
-        self.by_rules.insert(matching, answer.clone());
-        answer
+    }
+
+    fn empty_prefix(&self, client: &Client) -> bool {
+        let ruled = software::wildcard(&self.config.clients, client);
+        ruled.map_or(self.config.all_as_empty_prefix, |wildcard| wildcard == Wildcard::Empty)
     }
 
     fn ceiling(&self, client: &Client) -> Duration {
         if !self.config.long_intervals {
             CUSTOMARY_MAX
-        } else if is_librdkafka(client) {
+        } else if software::is_librdkafka(client) {
             LIBRDKAFKA_MAX
         } else {
             MAX_INTERVAL
         }
     }
-}
-
-/// Bindings name themselves and put librdkafka into their version (`2.16.1-rdkafka-2.16.0`).
-fn is_librdkafka(client: &Client) -> bool {
-    [&client.software_name, &client.software_version].into_iter().flatten().any(|text| text.contains("rdkafka"))
 }

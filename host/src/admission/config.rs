@@ -1,17 +1,26 @@
 //! What the room is told.
 
-use super::SubscriptionRule;
+use std::time::Duration;
+
+use super::{ClientRule, Quotas, SubscriptionRule};
 
 /// Settings of admission.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// All that match a client are joined.
     pub subscriptions: Vec<SubscriptionRule>,
+    /// What holds for clients by their software; the first that matches counts, before what is built in.
+    pub clients: Vec<ClientRule>,
+    /// How much one connection and one source may bring.
+    pub quotas: Quotas,
+    /// After how long a client that no subscription matches asks again.
+    pub idle_poll: Duration,
     /// Ask clients for changes since the push before instead of running totals.
     pub delta: bool,
     /// Most bytes of a push on the wire.
     pub max_wire: u32,
-    /// Most client instances known; beyond it the one that was silent longest is forgotten.
+    /// Most client instances known; beyond it one of the source that holds most is forgotten, or else the one that was
+    /// silent longest.
     pub capacity: usize,
     /// Let intervals above five minutes take effect (Apache's broker never does).
     pub long_intervals: bool,
@@ -24,6 +33,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             subscriptions: Vec::new(),
+            clients: Vec::new(),
+            quotas: Quotas::default(),
+            idle_poll: Duration::from_secs(60),
             delta: false,
             max_wire: 1 << 20,
             capacity: 16_384,

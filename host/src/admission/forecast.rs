@@ -7,10 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::Answers;
+use super::answer::{Answer, Answers};
 use super::instance::Instance;
 use super::{Admission, Config};
-use crate::push::Client;
+use crate::push::{Client, InstanceId};
+
+/// Places of the table looked at while the lock is held.
+const STEP: u32 = 512;
 
 /// What a change would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,38 +31,41 @@ pub struct Forecast {
 
 /// What of a client the forecast needs.
 struct Seen {
-    client: Arc<Client>,
-    subscription_id: i32,
-    interval: Duration,
+    client: Client,
+    id: InstanceId,
+    answer: Arc<Answer>,
 }
 
 impl Admission {
-    /// What would happen if `wanted` were the configuration; `name` is the subscription to count matches of.
+    /// What would happen if `wanted` were the configuration; `name` is the subscription to count matches of. A client
+    /// that comes or goes meanwhile may be counted or not.
     pub fn forecast(&self, wanted: &Config, name: &str) -> Forecast {
         let rule = wanted.subscriptions.iter().find(|rule| rule.name() == name);
-        let mut answers = Answers::new(wanted.clone());
+        let mut answers = Answers::new(wanted.clone(), 0);
         let mut forecast = Forecast::default();
-        for seen in self.connected() {
-            forecast.clients += 1;
-            forecast.matching += usize::from(rule.is_some_and(|rule| rule.matches(&seen.client)));
-            if answers.subscription_id(&seen.client) != seen.subscription_id {
-                forecast.changed += 1;
-                forecast.by = forecast.by.max(seen.interval.mul_f64(1.5));
+        let mut from = 0;
+        while let Some(step) = self.connected(from) {
+            for seen in step {
+                forecast.clients += 1;
+                forecast.matching += usize::from(rule.is_some_and(|rule| rule.matches(&seen.client)));
+                if answers.answer(&seen.client).subscription_id(seen.id) != seen.answer.subscription_id(seen.id) {
+                    forecast.changed += 1;
+                    forecast.by = forecast.by.max(seen.answer.interval.mul_f64(1.5));
+                }
             }
+            from += STEP;
         }
         forecast
     }
 
-    /// Those with an open connection.
-    fn connected(&self) -> Vec<Seen> {
-        self.lock().table.recent(usize::MAX).filter_map(Seen::connected).collect()
+    /// Those with an open connection at these places of the table; `None` past its end.
+    fn connected(&self, from: u32) -> Option<Vec<Seen>> {
+        Some(self.lock().table.connected(from, STEP)?.map(Seen::of).collect())
     }
 }
 
 impl Seen {
-    fn connected(instance: &Instance) -> Option<Self> {
-        let (subscription_id, interval) = (instance.subscription_id, instance.interval);
-        let open = !instance.connections.is_empty();
-        open.then(|| Self { client: instance.client().clone(), subscription_id, interval })
+    fn of(instance: &Instance) -> Self {
+        Self { client: instance.client(), id: instance.id, answer: instance.answer.clone() }
     }
 }

@@ -1,116 +1,106 @@
 //! What is known of one client instance.
+//!
+//! There may be a hundred thousand, so times are milliseconds of the room's clock (see `clock.rs`) and what many have in
+//! common is shared.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use super::answer::{Answer, Answers};
+use super::clock::Clock;
+use super::links::First;
+use super::origin::Compact;
 use super::pace::Pace;
 use super::{Known, Refusal};
-use crate::push::ConnectionId;
-use crate::push::{Client, Codec, Departed, GoneReason, Push};
+use crate::push::{Codec, Departed, GoneReason, InstanceId, Push};
 
 /// One entry of the table.
+#[derive(Debug)]
 pub(super) struct Instance {
+    pub(super) id: InstanceId,
     /// As first seen: subscriptions are matched against this, also when a later request comes from elsewhere.
-    client: Arc<Client>,
-    /// Of the configuration that `answer` comes from.
-    pub(super) version: u64,
+    client: Compact,
     pub(super) answer: Arc<Answer>,
-    pub(super) subscription_id: i32,
-    pub(super) interval: Duration,
+    /// Re-armed by every request.
+    pub(super) expires: u64,
+    /// Its oldest open connection.
+    pub(super) first: First,
     pace: Pace,
+    /// In seconds.
+    since: u32,
+    /// In seconds.
+    refused_at: u32,
+    gets: u32,
+    pushes: u32,
+    refused: u32,
+    /// Which of [`Refusal::CODES`], counted from one; 0 is none.
+    last_refusal: u8,
     /// A terminating push was admitted: no more pushes.
     pub(super) terminating: bool,
     /// Receivers were told that it is gone.
     gone: bool,
-    since: SystemTime,
-    last_seen: SystemTime,
-    gets: u32,
-    pushes: u32,
-    refused: u32,
-    last_refusal: Option<(&'static str, SystemTime)>,
-    /// Re-armed by every request.
-    pub(super) expires: Instant,
-    /// Under which the table's clock holds it; never later than `expires`.
-    pub(super) alarm: Instant,
-    /// Open ones, the oldest first.
-    pub(super) connections: Vec<ConnectionId>,
 }
 
 impl Instance {
-    pub(super) fn new(
-        client: Arc<Client>,
-        version: u64,
-        answers: &mut Answers,
-        now: Instant,
-        wall: SystemTime,
-    ) -> Self {
-        let (answer, interval) = answers.answer(&client);
-        let subscription_id = answers.subscription_id(&client);
+    pub(super) fn new(id: InstanceId, client: Compact, answer: Arc<Answer>, now: u64) -> Self {
         Self {
+            id,
             client,
-            version,
+            expires: now.saturating_add(ttl(answer.interval)),
             answer,
-            subscription_id,
-            interval,
+            first: First::NONE,
             pace: Pace::default(),
-            terminating: false,
-            gone: false,
-            since: wall,
-            last_seen: wall,
+            since: seconds(now),
+            refused_at: 0,
             gets: 0,
             pushes: 0,
             refused: 0,
-            last_refusal: None,
-            expires: now + ttl(interval),
-            alarm: now + ttl(interval),
-            connections: Vec::new(),
+            last_refusal: 0,
+            terminating: false,
+            gone: false,
         }
     }
 
-    /// Begins anew under another configuration, so that the client is served at once.
-    pub(super) fn renew(&mut self, version: u64, answers: &mut Answers) {
-        let (answer, interval) = answers.answer(&self.client);
-        self.subscription_id = answers.subscription_id(&self.client);
-        (self.answer, self.interval, self.version) = (answer, interval, version);
-        (self.pace, self.terminating) = (Pace::default(), false);
-    }
-
-    /// A request came.
-    pub(super) fn arm(&mut self, now: Instant, wall: SystemTime) {
-        self.last_seen = wall;
-        self.expires = now + ttl(self.interval);
+    /// A request came. Under another configuration it begins anew, so that it is served at once; but a change that makes
+    /// no difference to this client does not disturb it.
+    pub(super) fn touch(&mut self, now: u64, answers: &mut Answers) {
+        self.pace.passed(now.saturating_sub(self.last_seen()));
+        if self.answer.version != answers.version() {
+            let answer = answers.answer(&self.client.client(self.id));
+            if !answer.says_the_same(&self.answer) {
+                (self.pace, self.terminating) = (Pace::default(), false);
+            }
+            self.answer = answer;
+        }
+        self.expires = now.saturating_add(ttl(self.answer.interval));
         // It is back, unless it said that it goes.
         self.gone &= self.terminating;
     }
 
-    pub(super) fn get(&mut self, now: Instant, wall: SystemTime) -> Result<(), Refusal> {
+    pub(super) fn get(&mut self) -> Result<(), Refusal> {
         self.gets = self.gets.saturating_add(1);
-        let judged = if self.pace.get(now, self.interval) { Ok(()) } else { Err(self.too_soon()) };
-        self.noted(judged, wall)
+        let judged = if self.pace.get(self.answer.interval) { Ok(()) } else { Err(self.too_soon()) };
+        judged.inspect_err(|refusal| self.note(refusal))
+    }
+
+    /// A question or a push that was refused before this one's own rules were asked.
+    pub(super) fn turned_away(&mut self, pushing: bool, refusal: &Refusal) {
+        let count = if pushing { &mut self.pushes } else { &mut self.gets };
+        *count = count.saturating_add(1);
+        self.note(refusal);
     }
 
     /// In Apache's order. A terminating push is never too soon, and only counts once nothing is wrong with it.
-    pub(super) fn push(&mut self, push: &Push, now: Instant, max_wire: u32) -> Result<Codec, Refusal> {
+    pub(super) fn push(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
         self.pushes = self.pushes.saturating_add(1);
-        let judged = self.judge(push, now, max_wire);
-        self.noted(judged, push.received_at)
+        self.judge(push, max_wire).inspect_err(|refusal| self.note(refusal))
     }
 
-    /// Remembers what was refused, for whoever asks why a client is silent.
-    fn noted<T>(&mut self, judged: Result<T, Refusal>, wall: SystemTime) -> Result<T, Refusal> {
-        if let Err(refusal) = &judged {
-            self.refused = self.refused.saturating_add(1);
-            self.last_refusal = Some((refusal.code(), wall));
-        }
-        judged
-    }
-
-    fn judge(&mut self, push: &Push, now: Instant, max_wire: u32) -> Result<Codec, Refusal> {
+    fn judge(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
         if self.terminating {
             return Err(Refusal::InvalidRequest("a push after a terminating one"));
         }
-        if !self.pace.push(now, self.interval) && !push.terminating {
+        if !self.pace.push(self.answer.interval) && !push.terminating {
             return Err(self.too_soon());
         }
         self.known_subscription(push.subscription_id.unwrap_or_default())?;
@@ -124,15 +114,28 @@ impl Instance {
     }
 
     fn known_subscription(&mut self, given: i32) -> Result<(), Refusal> {
-        if given == self.subscription_id {
+        let current = self.subscription_id();
+        if given == current {
             return Ok(());
         }
         self.pace.excuse();
-        Err(Refusal::UnknownSubscription { given, current: self.subscription_id })
+        Err(Refusal::UnknownSubscription { given, current })
+    }
+
+    /// Remembers what was refused, for whoever asks why a client is silent.
+    pub(super) fn note(&mut self, refusal: &Refusal) {
+        self.refused = self.refused.saturating_add(1);
+        let code = Refusal::CODES.iter().position(|code| *code == refusal.code());
+        self.last_refusal = code.map_or(0, |code| code as u8 + 1);
+        self.refused_at = seconds(self.last_seen());
+    }
+
+    pub(super) fn subscription_id(&self) -> i32 {
+        self.answer.subscription_id(self.id)
     }
 
     fn too_soon(&self) -> Refusal {
-        Refusal::TooSoon { interval_ms: self.interval.as_millis() as u64 }
+        Refusal::TooSoon { interval_ms: self.answer.interval.as_millis() as u64 }
     }
 
     /// Its last connection is closed. Whoever comes back under this id may push again.
@@ -145,27 +148,33 @@ impl Instance {
     /// Tells once that it is gone.
     pub(super) fn depart(&mut self, reason: GoneReason, at: SystemTime) -> Option<Departed> {
         let told = std::mem::replace(&mut self.gone, true);
-        (!told).then(|| Departed { client: self.client.clone(), reason, at })
+        (!told).then(|| Departed { client: Arc::new(self.client.client(self.id)), reason, at })
     }
 
-    pub(super) fn client(&self) -> &Arc<Client> {
-        &self.client
+    pub(super) fn client(&self) -> crate::push::Client {
+        self.client.client(self.id)
     }
 
-    pub(super) fn known(&self) -> Known {
+    fn last_seen(&self) -> u64 {
+        self.expires.saturating_sub(ttl(self.answer.interval))
+    }
+
+    pub(super) fn known(&self, connections: usize, clock: &Clock) -> Known {
+        let code = usize::from(self.last_refusal).checked_sub(1).and_then(|code| Refusal::CODES.get(code));
+        let at = |seconds: u32| clock.wall(u64::from(seconds) * 1_000);
         Known {
-            client: self.client.clone(),
-            since: self.since,
-            last_seen: self.last_seen,
-            subscription_id: self.subscription_id,
+            client: Arc::new(self.client()),
+            since: at(self.since),
+            last_seen: clock.wall(self.last_seen()),
+            subscription_id: self.subscription_id(),
             subscriptions: self.answer.names.clone(),
             metrics: self.answer.metrics.clone(),
-            push_interval: self.interval,
-            connections: self.connections.len(),
+            push_interval: self.answer.interval,
+            connections,
             gets: self.gets,
             pushes: self.pushes,
             refused: self.refused,
-            last_refusal: self.last_refusal,
+            last_refusal: code.map(|code| (*code, at(self.refused_at))),
             gone: self.gone,
         }
     }
@@ -178,6 +187,11 @@ fn within(len: usize, max_wire: u32) -> Result<(), Refusal> {
     Err(Refusal::TooLarge(format!("{len} bytes on the wire, {max_wire} are allowed; ask for fewer metrics")))
 }
 
-fn ttl(interval: Duration) -> Duration {
-    (3 * interval).max(Duration::from_secs(60))
+/// `max(60 s, 3 × interval)` (KIP-714), in milliseconds.
+fn ttl(interval: Duration) -> u64 {
+    u64::try_from((3 * interval).max(Duration::from_secs(60)).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn seconds(milliseconds: u64) -> u32 {
+    u32::try_from(milliseconds / 1_000).unwrap_or(u32::MAX)
 }

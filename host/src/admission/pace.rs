@@ -1,46 +1,65 @@
 //! The rate rules: how soon a client may ask again and push again.
 //!
-//! In: a client's interval and the time. Out: whether it may. A well-behaved client always may: Java waits 0.5 to 1.5
-//! intervals after a Get for its first push, librdkafka 0.8 to 1.2, both then one interval between pushes, and both ask
-//! at once after an error that says so, or on a new connection.
+//! In: a client's interval and the time that passed. Out: whether it may. A well-behaved client always may: Java waits
+//! 0.5 to 1.5 intervals after a Get for its first push, librdkafka 0.8 to 1.2, both then one interval between pushes, and
+//! both ask at once after an error that says so, or on a new connection.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// What is remembered of one client's requests. Fresh state lets the first Get and the first push pass.
-#[derive(Debug, Default)]
+/// Long enough ago for every interval.
+const NEVER: u32 = u32::MAX;
+
+/// What is remembered of one client's requests, as milliseconds before the latest one; 49 days are as good as never.
+/// Fresh state lets the first Get and the first push pass.
+#[derive(Debug)]
 pub(super) struct Pace {
-    last_get: Option<Instant>,
-    last_push: Option<Instant>,
+    /// Since the latest Get or push that was let pass.
+    last: u32,
+    last_push: u32,
+    last_excuse: u32,
     /// A Get was answered since the last push: the next push passes whenever it comes.
     asked: bool,
     /// The next Get may come early.
     excused: bool,
-    last_excuse: Option<Instant>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { last: NEVER, last_push: NEVER, last_excuse: NEVER, asked: false, excused: false }
+    }
 }
 
 impl Pace {
+    /// A request comes so many milliseconds after the one before.
+    pub(super) fn passed(&mut self, milliseconds: u64) {
+        let more = u32::try_from(milliseconds).unwrap_or(NEVER);
+        for age in [&mut self.last, &mut self.last_push, &mut self.last_excuse] {
+            *age = age.saturating_add(more);
+        }
+    }
+
     /// May it ask now? An excused Get counts like any other, so that the push which follows is judged by it (Apache's
     /// broker throttles that push for half of all Java clients).
-    pub(super) fn get(&mut self, now: Instant, interval: Duration) -> bool {
-        let due = passed(self.last_get.max(self.last_push), now, interval);
+    pub(super) fn get(&mut self, interval: Duration) -> bool {
+        let due = is_over(self.last, interval);
         // An excuse now and then: else wrong pushes and Gets in turn would be a way around the rules. A client that
         // was answered waits half an interval or more before it can need another.
-        let excused = self.excused && passed(self.last_excuse, now, interval / 4);
+        let excused = self.excused && is_over(self.last_excuse, interval / 4);
         if !due && !excused {
             return false;
         }
         if !due {
-            self.last_excuse = Some(now);
+            self.last_excuse = 0;
         }
-        (self.last_get, self.asked, self.excused) = (Some(now), true, false);
+        (self.last, self.asked, self.excused) = (0, true, false);
         true
     }
 
     /// May it push now?
-    pub(super) fn push(&mut self, now: Instant, interval: Duration) -> bool {
-        let may = self.asked || passed(self.last_push, now, interval);
+    pub(super) fn push(&mut self, interval: Duration) -> bool {
+        let may = self.asked || is_over(self.last_push, interval);
         if may {
-            (self.last_push, self.asked) = (Some(now), false);
+            (self.last, self.last_push, self.asked) = (0, 0, false);
         }
         may
     }
@@ -53,7 +72,7 @@ impl Pace {
 
 /// Whether `interval` has passed, less what one request may be faster than the one before it: a twentieth, at most a
 /// second.
-fn passed(since: Option<Instant>, now: Instant, interval: Duration) -> bool {
+fn is_over(age: u32, interval: Duration) -> bool {
     let slack = (interval / 20).min(Duration::from_secs(1));
-    since.is_none_or(|since| now.saturating_duration_since(since) >= interval - slack)
+    Duration::from_millis(age.into()) >= interval - slack
 }

@@ -25,6 +25,19 @@ pub enum Refusal {
         /// The client's push interval.
         interval_ms: u64,
     },
+    /// More than its connection or its source may bring in a minute; answered like `TooSoon`, after which every client
+    /// comes back.
+    #[error("over quota: {whose} may bring {per_minute} {what} a minute; raise `{key}` if that is too little")]
+    OverQuota {
+        /// `one connection`, `one source` or `this principal`.
+        whose: &'static str,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is allowed.
+        per_minute: u64,
+        /// The table of the configuration that says so.
+        key: &'static str,
+    },
     /// A compression type outside 0–4.
     #[error("unknown compression type {0}")]
     UnsupportedCodec(i8),
@@ -37,12 +50,24 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every [`Refusal::code`].
+    pub const CODES: [&'static str; 7] = [
+        "invalid_request",
+        "unknown_subscription",
+        "throttled",
+        "over_quota",
+        "unsupported_compression",
+        "too_large",
+        "invalid_record",
+    ];
+
     /// Stable name for metrics and logs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidRequest(_) => "invalid_request",
             Self::UnknownSubscription { .. } => "unknown_subscription",
             Self::TooSoon { .. } => "throttled",
+            Self::OverQuota { .. } => "over_quota",
             Self::UnsupportedCodec(_) => "unsupported_compression",
             Self::TooLarge(_) => "too_large",
             Self::InvalidRecord(_) => "invalid_record",

@@ -85,7 +85,7 @@ fn interval(name: &str, ms: u64) -> Result<Duration, String> {
 }
 
 /// Matches the whole text, as Kafka's patterns do.
-fn anchored(pattern: &str) -> Result<Regex, String> {
+pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
     if pattern.is_empty() {
         return Err("an empty pattern matches nothing; leave the key out to match every client".into());
     }

@@ -1,167 +1,250 @@
 //! All client instances: bounded in number, forgotten by time, found by connection.
 //!
-//! Every look-up and change costs at most a logarithm of the number of clients.
+//! Every look-up and change costs at most a logarithm of the number of clients. When the table is full, the source that
+//! holds most, if that is more than its share, gives up its own longest silent instance: a flood of invented ids from one
+//! place displaces itself and nobody else.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
-use std::time::{Instant, SystemTime};
+use std::collections::HashMap;
 
-use lru::LruCache;
-
+use super::alarms::Alarms;
+use super::chain::{self, Chain, Kind, Link};
 use super::instance::Instance;
-use crate::push::ConnectionId;
-use crate::push::InstanceId;
+use super::links::Links;
+use super::slab::Slab;
+use super::source::Sources;
+use crate::push::{ConnectionId, InstanceId};
 
-/// Connections remembered for one client; ids are not secret, so there must be an end.
-const CONNECTIONS: usize = 8;
+/// Of a node that belongs to no source yet; sources count from one.
+const NOBODY: u32 = 0;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) instance: Instance,
+    /// Among all.
+    used: Link,
+    /// Among those of its source.
+    mates: Link,
+    source: u32,
+    /// Its place among the alarms.
+    pub(super) alarm: u32,
+}
+
+impl Node {
+    pub(super) fn link(&self, kind: Kind) -> &Link {
+        match kind {
+            Kind::All => &self.used,
+            Kind::OfSource => &self.mates,
+        }
+    }
+
+    pub(super) fn link_mut(&mut self, kind: Kind) -> &mut Link {
+        match kind {
+            Kind::All => &mut self.used,
+            Kind::OfSource => &mut self.mates,
+        }
+    }
+}
+
+/// Instances forgotten to make room, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evictions {
+    /// The one that was silent longest.
+    pub silent: u64,
+    /// The longest silent one of a source that held more than its share.
+    pub crowding: u64,
+    /// Because the table was made smaller.
+    pub shrunk: u64,
+}
 
 pub(super) struct Table {
-    instances: LruCache<InstanceId, Instance>,
-    /// When to look at each instance. Requests only move `expires`; the alarm follows when it goes off.
-    alarms: BTreeSet<(Instant, InstanceId)>,
-    /// The open connections of each instance, by connection.
-    links: BTreeSet<(ConnectionId, InstanceId)>,
-    evicted: u64,
+    capacity: usize,
+    nodes: Slab<Node>,
+    by_id: HashMap<InstanceId, u32>,
+    alarms: Alarms,
+    links: Links,
+    used: Chain,
+    pub(super) sources: Sources,
+    evicted: Evictions,
 }
 
 impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            instances: LruCache::sparse(at_least_one(capacity)),
-            alarms: BTreeSet::new(),
-            links: BTreeSet::new(),
-            evicted: 0,
+            capacity: within(capacity),
+            nodes: Slab::new(),
+            by_id: HashMap::new(),
+            alarms: Alarms::default(),
+            links: Links::default(),
+            used: Chain::EMPTY,
+            sources: Sources::new(),
+            evicted: Evictions::default(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.instances.len()
+        self.by_id.len()
     }
 
-    pub(super) fn evicted(&self) -> u64 {
+    pub(super) fn evicted(&self) -> Evictions {
         self.evicted
     }
 
+    pub(super) fn find(&self, id: InstanceId) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
     /// Does not count as use.
-    pub(super) fn get_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
-        self.instances.peek_mut(&id)
+    pub(super) fn get(&self, number: u32) -> Option<&Instance> {
+        self.nodes.get(number).map(|node| &node.instance)
     }
 
-    /// Adds one that is not there yet, forgetting the longest silent one if need be.
-    pub(super) fn insert(&mut self, id: InstanceId, instance: Instance) {
-        if self.instances.len() >= self.instances.cap().get() {
-            self.evict();
+    /// Likewise.
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Instance> {
+        self.nodes.get_mut(number).map(|node| &mut node.instance)
+    }
+
+    /// Adds one whose id is not there yet, forgetting another if need be.
+    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
+        if self.len() >= self.capacity {
+            self.make_room();
         }
-        self.alarms.insert((instance.alarm, id));
-        self.instances.put(id, instance);
+        let id = instance.id;
+        let node = Node { instance, used: Link::LOOSE, mates: Link::LOOSE, source: NOBODY, alarm: 0 };
+        let number = self.nodes.insert(node);
+        self.by_id.insert(id, number);
+        self.alarms.insert(&mut self.nodes, number);
+        self.used.push(Kind::All, &mut self.nodes, number);
+        number
     }
 
-    /// A request for one that is there.
+    /// A request for it came from this source; `request` says what that does to it, its time included.
     pub(super) fn touch(
         &mut self,
-        id: InstanceId,
+        number: u32,
+        source: u32,
         connection: ConnectionId,
-        now: Instant,
-        wall: SystemTime,
-    ) -> &mut Instance {
-        let instance = self.instances.get_mut(&id).expect("it was found or made just before, under the same lock");
-        // A shorter interval after a change of configuration: the alarm must not come too late.
-        instance.arm(now, wall);
-        if instance.expires < instance.alarm {
-            self.alarms.remove(&(instance.alarm, id));
-            instance.alarm = instance.expires;
-            self.alarms.insert((instance.alarm, id));
-        }
-        if self.links.insert((connection, id)) {
-            instance.connections.push(connection);
-            if instance.connections.len() > CONNECTIONS {
-                let oldest = instance.connections.remove(0);
-                self.links.remove(&(oldest, id));
-            }
-        }
-        instance
+        request: impl FnOnce(&mut Instance),
+    ) {
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        request(&mut node.instance);
+        self.links.open(&mut node.instance.first, connection, number);
+        self.alarms.moved(&mut self.nodes, number);
+        self.used.remove(Kind::All, &mut self.nodes, number);
+        self.used.push(Kind::All, &mut self.nodes, number);
+        self.leave(number);
+        self.join(number, source);
     }
 
-    /// Forgets a connection; the instances that it served stay.
-    pub(super) fn unlink(&mut self, connection: ConnectionId) -> Vec<InstanceId> {
-        let (least, most) = (InstanceId::NIL, InstanceId::from_bytes([0xff; 16]));
-        let range = (connection, least)..=(connection, most);
-        let served: Vec<InstanceId> = self.links.range(range).map(|(_, id)| *id).collect();
-        for id in &served {
-            self.links.remove(&(connection, *id));
-            if let Some(instance) = self.instances.peek_mut(id) {
-                instance.connections.retain(|open| *open != connection);
-            }
+    fn join(&mut self, number: u32, source: u32) {
+        let Some(held) = self.sources.get_mut(source) else { return };
+        held.chain.push(Kind::OfSource, &mut self.nodes, number);
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.source = source;
         }
-        served
+        self.sources.count(source, 1);
     }
 
-    /// Moves those whose time is over to `expired`, looking at most at `looks` whose alarm went off. Says whether there
-    /// may be more.
-    pub(super) fn take_expired(&mut self, now: Instant, looks: usize, expired: &mut Vec<Instance>) -> bool {
-        for _ in 0..looks {
-            let Some(&(alarm, id)) = self.alarms.first().filter(|(alarm, _)| *alarm <= now) else { return false };
-            self.alarms.remove(&(alarm, id));
-            let Some(instance) = self.instances.peek_mut(&id) else { continue };
-            if instance.expires <= now {
-                expired.extend(self.remove(id));
-            } else {
-                instance.alarm = instance.expires;
-                self.alarms.insert((instance.alarm, id));
+    fn leave(&mut self, number: u32) {
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        let source = std::mem::replace(&mut node.source, NOBODY);
+        match self.sources.get_mut(source) {
+            Some(held) => {
+                held.chain.remove(Kind::OfSource, &mut self.nodes, number);
+                self.sources.count(source, -1);
             }
+            None => drop(chain::unlink(Kind::OfSource, &mut self.nodes, number)),
+        }
+    }
+
+    /// Forgets a connection; the instances that it served stay, and those that it served alone are told.
+    pub(super) fn unlink(&mut self, connection: ConnectionId, mut alone: impl FnMut(&mut Instance)) {
+        for number in self.links.served(connection) {
+            let Some(node) = self.nodes.get_mut(number) else { continue };
+            self.links.close(&mut node.instance.first, connection, number);
+            if node.instance.first.is_none() {
+                alone(&mut node.instance);
+            }
+        }
+    }
+
+    /// Moves those whose time is over to `expired`, at most so many. Says whether there may be more.
+    pub(super) fn take_expired(&mut self, now: u64, most: usize, expired: &mut Vec<Instance>) -> bool {
+        for _ in 0..most {
+            let first =
+                self.alarms.first().filter(|number| self.get(*number).is_some_and(|first| first.expires <= now));
+            let Some(number) = first else { return false };
+            expired.extend(self.remove(number));
         }
         true
     }
 
     pub(super) fn resize(&mut self, capacity: usize) {
-        let capacity = at_least_one(capacity);
-        while self.instances.len() > capacity.get() {
-            self.evict();
-        }
-        self.instances.resize(capacity);
-    }
-
-    /// The most recently used first.
-    pub(super) fn recent(&self, limit: usize) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().take(limit).map(|(_, instance)| instance)
-    }
-
-    /// Those with an open connection.
-    pub(super) fn connected(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().map(|(_, instance)| instance).filter(|instance| !instance.connections.is_empty())
-    }
-
-    fn evict(&mut self) {
-        if let Some(id) = self.instances.peek_lru().map(|(id, _)| *id) {
-            self.remove(id);
-            self.evicted += 1;
+        self.capacity = within(capacity);
+        while self.len() > self.capacity {
+            let Some(number) = self.used.oldest() else { return };
+            self.remove(number);
+            self.evicted.shrunk += 1;
         }
     }
 
-    fn remove(&mut self, id: InstanceId) -> Option<Instance> {
-        let instance = self.instances.pop(&id)?;
-        self.alarms.remove(&(instance.alarm, id));
-        for connection in &instance.connections {
-            self.links.remove(&(*connection, id));
-        }
+    /// The most recently used first, with the number of their open connections.
+    pub(super) fn recent(&self) -> impl Iterator<Item = (&Instance, usize)> {
+        let numbers = std::iter::successors(self.used.newest(), |number| chain::older(Kind::All, &self.nodes, *number));
+        numbers.filter_map(|number| Some((self.get(number)?, self.connections(number))))
+    }
+
+    /// Those of so many places from `from` on that have an open connection; `None` past the end.
+    pub(super) fn connected(&self, from: u32, places: u32) -> Option<impl Iterator<Item = &Instance>> {
+        let numbers = from..from.saturating_add(places).min(self.nodes.end());
+        let open = |instance: &&Instance| !instance.first.is_none();
+        (!numbers.is_empty()).then(|| numbers.filter_map(|number| self.get(number)).filter(open))
+    }
+
+    pub(super) fn connections(&self, number: u32) -> usize {
+        self.get(number).map_or(0, |instance| self.links.of(instance.first, number).count())
+    }
+
+    fn make_room(&mut self) {
+        let crowding =
+            self.sources.crowding(self.capacity).and_then(|source| self.sources.get_mut(source)?.chain.oldest());
+        let (victim, count) = match crowding {
+            Some(number) => (Some(number), &mut self.evicted.crowding),
+            None => (self.used.oldest(), &mut self.evicted.silent),
+        };
+        *count += u64::from(victim.is_some());
+        victim.map(|number| self.remove(number));
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Instance> {
+        self.leave(number);
+        self.used.remove(Kind::All, &mut self.nodes, number);
+        self.alarms.remove(&mut self.nodes, number);
+        let instance = self.nodes.remove(number)?.instance;
+        self.links.forget(instance.first, number);
+        self.by_id.remove(&instance.id);
         Some(instance)
     }
 
-    /// Panics unless the three views agree.
+    /// Panics unless all views agree.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) {
-        assert!(self.len() <= self.instances.cap().get());
-        assert_eq!(self.alarms.len(), self.len());
-        let links: usize = self.instances.iter().map(|(_, instance)| instance.connections.len()).sum();
-        assert_eq!(self.links.len(), links);
-        for (id, instance) in &self.instances {
-            assert!(self.alarms.contains(&(instance.alarm, *id)));
-            assert!(instance.alarm <= instance.expires);
-            assert!(instance.connections.iter().all(|connection| self.links.contains(&(*connection, *id))));
+        assert!(self.len() <= self.capacity);
+        assert_eq!((self.alarms.len(), self.recent().count()), (self.len(), self.len()));
+        self.alarms.assert_ordered(&self.nodes);
+        let mut links = 0;
+        for (id, number) in &self.by_id {
+            let instance = self.get(*number).expect("what is found is there");
+            assert_eq!(instance.id, *id);
+            for connection in self.links.of(instance.first, *number) {
+                assert!(self.links.knows(connection, *number));
+                links += 1;
+            }
         }
+        assert_eq!(self.links.len(), links);
+        assert!(self.sources.assert_consistent() <= self.len());
     }
 }
 
-fn at_least_one(capacity: usize) -> NonZeroUsize {
-    NonZeroUsize::new(capacity).unwrap_or(NonZeroUsize::MIN)
+fn within(capacity: usize) -> usize {
+    capacity.clamp(1, chain::NONE as usize)
 }

@@ -230,7 +230,7 @@ fn error_code(refusal: &Refusal) -> i16 {
     match refusal {
         Refusal::InvalidRequest(_) => api::INVALID_REQUEST,
         Refusal::UnknownSubscription { .. } => api::UNKNOWN_SUBSCRIPTION_ID,
-        Refusal::TooSoon { .. } => api::THROTTLING_QUOTA_EXCEEDED,
+        Refusal::TooSoon { .. } | Refusal::OverQuota { .. } => api::THROTTLING_QUOTA_EXCEEDED,
         Refusal::UnsupportedCodec(_) => api::UNSUPPORTED_COMPRESSION_TYPE,
         Refusal::TooLarge(_) => api::TELEMETRY_TOO_LARGE,
         Refusal::InvalidRecord(_) => api::INVALID_RECORD,

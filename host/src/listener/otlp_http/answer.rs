@@ -135,6 +135,9 @@ impl From<Refusal> for Problem {
                 let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, 8, message);
                 Self { retry_after: Some(interval_ms.div_ceil(1000)), ..problem }
             }
+            Refusal::OverQuota { .. } => {
+                Self { retry_after: Some(60), ..Self::new(StatusCode::TOO_MANY_REQUESTS, 8, message) }
+            }
             Refusal::InvalidRecord(_) | Refusal::InvalidRequest(_) | Refusal::UnknownSubscription { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, 3, message)
             }

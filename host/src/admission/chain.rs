@@ -1,0 +1,87 @@
+//! Lists through the table's nodes, the latest used first: of all instances, and of those of one source.
+//!
+//! A node is in each list by a [`Link`] of its own, so that moving it costs a few writes and no memory.
+
+use super::slab::Slab;
+use super::table::Node;
+
+/// No node.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A node's neighbours in one list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    newer: u32,
+    older: u32,
+}
+
+impl Link {
+    pub(super) const LOOSE: Self = Self { newer: NONE, older: NONE };
+}
+
+/// Which of a node's links.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    All,
+    OfSource,
+}
+
+/// The two ends of one list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chain {
+    newest: u32,
+    oldest: u32,
+}
+
+impl Chain {
+    pub(super) const EMPTY: Self = Self { newest: NONE, oldest: NONE };
+
+    pub(super) fn newest(&self) -> Option<u32> {
+        (self.newest != NONE).then_some(self.newest)
+    }
+
+    pub(super) fn oldest(&self) -> Option<u32> {
+        (self.oldest != NONE).then_some(self.oldest)
+    }
+
+    /// Puts a node that is in no list of this kind in front.
+    pub(super) fn push(&mut self, kind: Kind, nodes: &mut Slab<Node>, number: u32) {
+        if let Some(node) = nodes.get_mut(number) {
+            *node.link_mut(kind) = Link { newer: NONE, older: self.newest };
+        }
+        match nodes.get_mut(self.newest) {
+            Some(node) => node.link_mut(kind).newer = number,
+            None => self.oldest = number,
+        }
+        self.newest = number;
+    }
+
+    /// Takes a node out of this list.
+    pub(super) fn remove(&mut self, kind: Kind, nodes: &mut Slab<Node>, number: u32) {
+        let link = unlink(kind, nodes, number);
+        if self.newest == number {
+            self.newest = link.older;
+        }
+        if self.oldest == number {
+            self.oldest = link.newer;
+        }
+    }
+}
+
+/// Takes a node out of a list whose ends are forgotten.
+pub(super) fn unlink(kind: Kind, nodes: &mut Slab<Node>, number: u32) -> Link {
+    let link = nodes.get_mut(number).map_or(Link::LOOSE, |node| std::mem::replace(node.link_mut(kind), Link::LOOSE));
+    if let Some(node) = nodes.get_mut(link.newer) {
+        node.link_mut(kind).older = link.older;
+    }
+    if let Some(node) = nodes.get_mut(link.older) {
+        node.link_mut(kind).newer = link.newer;
+    }
+    link
+}
+
+/// The next older one.
+pub(super) fn older(kind: Kind, nodes: &Slab<Node>, number: u32) -> Option<u32> {
+    let older = nodes.get(number)?.link(kind).older;
+    (older != NONE).then_some(older)
+}

@@ -1,0 +1,34 @@
+//! The room's clock: milliseconds since its first request, in place of 16 bytes for each moment.
+
+use std::time::{Duration, Instant, SystemTime};
+
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    /// The first request.
+    start: Option<Instant>,
+    /// The latest request, by both clocks.
+    latest: Option<(u64, SystemTime)>,
+}
+
+impl Clock {
+    pub(super) fn at(&mut self, now: Instant) -> u64 {
+        let start = *self.start.get_or_insert(now);
+        u64::try_from(now.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// As [`Clock::at`]; remembers which time it is for people.
+    pub(super) fn request(&mut self, now: Instant, wall: SystemTime) -> u64 {
+        let at = self.at(now);
+        self.latest = Some((at, wall));
+        at
+    }
+
+    /// A moment for people, by their clock of now.
+    pub(super) fn wall(&self, at: u64) -> SystemTime {
+        let (latest, wall) = self.latest.unwrap_or((at, SystemTime::UNIX_EPOCH));
+        let later = Duration::from_millis(at.saturating_sub(latest));
+        let moment =
+            wall.checked_sub(Duration::from_millis(latest.saturating_sub(at))).unwrap_or(SystemTime::UNIX_EPOCH);
+        moment.checked_add(later).unwrap_or(moment)
+    }
+}

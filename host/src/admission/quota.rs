@@ -1,0 +1,166 @@
+//! How much one connection and one source may bring in a minute.
+//!
+//! In: what is wanted, and the time. Out: whether it may. A bucket holds one minute's worth and fills evenly; what is
+//! refused costs nothing, so whoever slows down is served again. Sixteen bytes or less each; never a timer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A minute in nanoseconds: what a full bucket holds.
+const MINUTE: u64 = 60_000_000_000;
+const MILLISECOND: u64 = 1_000_000;
+
+/// Most of each in a minute. A minute's worth may come at once. 0 is refused where rates are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates {
+    /// Client instances not known before.
+    pub new_clients: u32,
+    /// Pushes, terminating ones included.
+    pub pushes: u32,
+    /// Bytes of pushes on the wire; `None` is no limit.
+    pub push_bytes: Option<u64>,
+}
+
+/// Who may bring how much.
+#[derive(Clone, Debug)]
+pub struct Quotas {
+    /// Of one connection.
+    pub connection: Rates,
+    /// Of one source: a principal if there is one, else an IP address (IPv6: its first 64 bits).
+    pub source: Rates,
+    /// Of these principals (`User:name`) instead of `source`.
+    pub principals: HashMap<Arc<str>, Rates>,
+}
+
+impl Default for Quotas {
+    /// Room for thousands of clients behind one address, and for one client that pushes every 100 ms, twice over.
+    fn default() -> Self {
+        Self {
+            connection: Rates { new_clients: 8, pushes: 1_200, push_bytes: None },
+            source: Rates { new_clients: 20_000, pushes: 60_000, push_bytes: None },
+            principals: HashMap::new(),
+        }
+    }
+}
+
+/// Over which limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Over {
+    pub(super) what: &'static str,
+    pub(super) per_minute: u64,
+}
+
+/// What a request costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cost {
+    pub(super) new_clients: u64,
+    pub(super) pushes: u64,
+    pub(super) push_bytes: u64,
+}
+
+impl Cost {
+    pub(super) fn is_nothing(self) -> bool {
+        self.new_clients == 0 && self.pushes == 0
+    }
+}
+
+/// The buckets of one connection or source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Meter {
+    new_clients: Bucket,
+    pushes: Bucket,
+    push_bytes: Bucket,
+}
+
+impl Meter {
+    /// Whether all of it may be had; nothing is taken.
+    pub(super) fn may(&self, rates: &Rates, cost: Cost, now: u64) -> Result<(), Over> {
+        for (bucket, what, rate, amount) in self.judged(rates, cost) {
+            if !bucket.may(rate, amount, now) {
+                return Err(Over { what, per_minute: rate });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes it.
+    pub(super) fn take(&mut self, rates: &Rates, cost: Cost, now: u64) {
+        self.new_clients.take(rates.new_clients.into(), cost.new_clients, now);
+        self.pushes.take(rates.pushes.into(), cost.pushes, now);
+        if let Some(rate) = rates.push_bytes {
+            self.push_bytes.take(rate, cost.push_bytes, now);
+        }
+    }
+
+    fn judged(&self, rates: &Rates, cost: Cost) -> [(Bucket, &'static str, u64, u64); 3] {
+        let bytes = rates.push_bytes.unwrap_or(u64::MAX);
+        [
+            (self.new_clients, "new client instances", rates.new_clients.into(), cost.new_clients),
+            (self.pushes, "pushes", rates.pushes.into(), cost.pushes),
+            (self.push_bytes, "bytes of pushes", bytes, cost.push_bytes),
+        ]
+    }
+}
+
+/// One limit: the time, in nanoseconds of the room's clock, at which it will be full again.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket(u64);
+
+impl Bucket {
+    /// `now` in milliseconds. What is more than a minute's worth passes a full bucket, which is then long in debt: else
+    /// it could never pass.
+    fn may(self, rate: u64, amount: u64, now: u64) -> bool {
+        let owed = self.0.saturating_sub(now.saturating_mul(MILLISECOND));
+        amount == 0 || owed == 0 || owed.saturating_add(price(rate, amount)) <= MINUTE
+    }
+
+    fn take(&mut self, rate: u64, amount: u64, now: u64) {
+        if amount > 0 {
+            self.0 = self.0.max(now.saturating_mul(MILLISECOND)).saturating_add(price(rate, amount));
+        }
+    }
+}
+
+fn price(rate: u64, amount: u64) -> u64 {
+    let price = u128::from(amount) * u128::from(MINUTE) / u128::from(rate.max(1));
+    u64::try_from(price).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATES: Rates = Rates { new_clients: 3, pushes: 60, push_bytes: Some(1_000) };
+
+    fn push(meter: &mut Meter, bytes: u64, now: u64) -> Result<(), Over> {
+        let cost = Cost { pushes: 1, push_bytes: bytes, ..Cost::default() };
+        meter.may(&RATES, cost, now).inspect(|()| meter.take(&RATES, cost, now))
+    }
+
+    #[test]
+    fn rate_obeyed() {
+        let mut meter = Meter::default();
+        assert!((0..60).all(|_| push(&mut meter, 1, 5_000).is_ok()), "a minute's worth at once");
+        assert!((1..=600).all(|second| push(&mut meter, 1, 5_000 + second * 1_000).is_ok()), "then one a second");
+    }
+
+    #[test]
+    fn rate_violated() {
+        let mut meter = Meter::default();
+        (0..60).for_each(|_| push(&mut meter, 0, 0).expect("a minute's worth"));
+        for _ in 0..1_000 {
+            assert_eq!(push(&mut meter, 0, 999), Err(Over { what: "pushes", per_minute: 60 }));
+        }
+        assert!(push(&mut meter, 0, 1_000).is_ok(), "what was refused cost nothing");
+    }
+
+    #[test]
+    fn what_is_more_than_a_minutes_worth_passes_once() {
+        let mut meter = Meter::default();
+        assert!(push(&mut meter, 5_000, 0).is_ok());
+        assert_eq!(push(&mut meter, 1, 299_000).map_err(|over| over.what), Ok(()), "a minute of it may be owed");
+        let mut meter = Meter::default();
+        assert!(push(&mut meter, 5_000, 0).is_ok());
+        assert_eq!(push(&mut meter, 1, 239_000).map_err(|over| over.what), Err("bytes of pushes"));
+    }
+}

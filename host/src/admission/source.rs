@@ -1,0 +1,172 @@
+//! Where clients come from: who a client proved to be, else its address.
+//!
+//! In: requests. Out: what their source has used of its quota, and how many instances it holds. Bounded: beyond the cap
+//! the source not heard of for longest is forgotten; its instances stay, as nobody's, until they are heard of again.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use super::chain::Chain;
+use super::quota::Meter;
+use crate::push::Client;
+
+/// Sources remembered.
+const SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
+/// Kafka's name for those who proved nothing: they are told apart by address.
+const ANONYMOUS: &str = "User:ANONYMOUS";
+
+/// What clients are held together by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Principal(Arc<str>),
+    /// IPv6: the first 64 bits, which one customer has all of.
+    Address(IpAddr),
+    /// A door that knows no address.
+    Unknown,
+}
+
+impl Key {
+    pub(super) fn of(client: &Client) -> Self {
+        let proved = client.principal.as_ref().filter(|principal| &***principal != ANONYMOUS);
+        match (proved, client.source) {
+            (Some(principal), _) => Self::Principal(principal.clone()),
+            (None, Some(source)) => Self::Address(network(source.ip())),
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    /// By which its instances know it; never used again.
+    serial: u32,
+    pub(super) meter: Meter,
+    /// Its instances, the latest used first.
+    pub(super) chain: Chain,
+    instances: u32,
+}
+
+pub(super) struct Sources {
+    by_key: LruCache<Key, Source>,
+    by_serial: HashMap<u32, Key>,
+    /// Those that hold instances, by how many.
+    rank: BTreeSet<(u32, u32)>,
+    next: u32,
+}
+
+impl Sources {
+    pub(super) fn new() -> Self {
+        let by_key = LruCache::sparse(SOURCES);
+        Self { by_key, by_serial: HashMap::new(), rank: BTreeSet::new(), next: 0 }
+    }
+
+    /// The source of a request, made if it is new. Counts as use.
+    pub(super) fn touch(&mut self, key: &Key) -> u32 {
+        if let Some(source) = self.by_key.get(key) {
+            return source.serial;
+        }
+        let serial = self.draw();
+        let source = Source { serial, meter: Meter::default(), chain: Chain::EMPTY, instances: 0 };
+        if let Some((_, forgotten)) = self.by_key.push(key.clone(), source) {
+            self.by_serial.remove(&forgotten.serial);
+            self.rank.remove(&(forgotten.instances, forgotten.serial));
+        }
+        self.by_serial.insert(serial, key.clone());
+        serial
+    }
+
+    /// Instances may still bear the number of a source that is forgotten, so it is not given again before four billion
+    /// others were.
+    fn draw(&mut self) -> u32 {
+        loop {
+            self.next = self.next.wrapping_add(1);
+            if !self.by_serial.contains_key(&self.next) {
+                return self.next;
+            }
+        }
+    }
+
+    /// Unless it is forgotten. Does not count as use.
+    pub(super) fn get_mut(&mut self, serial: u32) -> Option<&mut Source> {
+        self.by_key.peek_mut(self.by_serial.get(&serial)?)
+    }
+
+    /// It holds so many instances more or less.
+    pub(super) fn count(&mut self, serial: u32, change: i32) {
+        let Some(source) = self.get_mut(serial) else { return };
+        let before = source.instances;
+        source.instances = before.saturating_add_signed(change);
+        let after = source.instances;
+        self.rank.remove(&(before, serial));
+        if after > 0 {
+            self.rank.insert((after, serial));
+        }
+    }
+
+    /// The one with the most instances, where that is more than its share of `capacity`.
+    pub(super) fn crowding(&self, capacity: usize) -> Option<u32> {
+        let (most, serial) = *self.rank.last()?;
+        let share = capacity / self.rank.len();
+        (most as usize > share.max(1)).then_some(serial)
+    }
+
+    /// Instances of sources that are remembered, as counted; panics unless the views agree.
+    #[cfg(test)]
+    pub(super) fn assert_consistent(&self) -> usize {
+        assert_eq!(self.by_key.len(), self.by_serial.len());
+        assert_eq!(self.rank.len(), self.by_key.iter().filter(|(_, source)| source.instances > 0).count());
+        for (key, source) in &self.by_key {
+            assert_eq!(self.by_serial.get(&source.serial), Some(key));
+            assert!(source.instances == 0 || self.rank.contains(&(source.instances, source.serial)));
+        }
+        self.by_key.iter().map(|(_, source)| source.instances as usize).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(source: &str, principal: Option<&str>) -> Key {
+        let source = Some(source.parse().expect("an address"));
+        Key::of(&Client { source, principal: principal.map(Arc::from), ..Client::default() })
+    }
+
+    #[test]
+    fn a_source_is_a_principal_else_an_address() {
+        assert_eq!(from("10.0.0.1:1", Some("User:a")), from("10.0.0.2:1", Some("User:a")));
+        assert_eq!(from("10.0.0.1:1", None), from("10.0.0.1:2", Some("User:ANONYMOUS")));
+        assert_ne!(from("10.0.0.1:1", None), from("10.0.0.2:1", None));
+        assert_eq!(from("[::ffff:10.0.0.1]:1", None), from("10.0.0.1:1", None));
+        assert_eq!(from("[2001:db8::1]:1", None), from("[2001:db8::ffff:0:0:1]:1", None), "one /64");
+        assert_ne!(from("[2001:db8::1]:1", None), from("[2001:db8:0:1::1]:1", None));
+        assert_eq!(Key::of(&Client::default()), Key::Unknown);
+    }
+
+    #[test]
+    fn sources_obeyed_and_violated() {
+        let mut sources = Sources::new();
+        let key = |n: u32| Key::Address(IpAddr::V4(n.into()));
+        let first = sources.touch(&key(0));
+        sources.count(first, 1);
+        let all = SOURCES.get() as u32;
+        (1..all).for_each(|n| assert_ne!(sources.touch(&key(n)), first));
+        assert_eq!(sources.touch(&key(0)), first, "it was full and nobody was forgotten");
+        let second = sources.touch(&key(1));
+        sources.touch(&key(all));
+        assert_eq!(sources.assert_consistent(), 1);
+        assert!(sources.get_mut(second).is_some() && sources.get_mut(first).is_some());
+        assert_eq!(sources.by_key.len(), SOURCES.get());
+    }
+}

@@ -1,0 +1,85 @@
+//! What keeps the table small.
+
+use super::*;
+
+#[test]
+fn capacity_obeyed() {
+    let room = Room::with(Config { capacity: 3, ..config(&["*"]) });
+    (0..3).for_each(|_| drop(room.join()));
+    assert_eq!(room.admission.counts(), Counts { instances: 3, evicted: Evictions::default() });
+}
+
+#[test]
+fn capacity_violated() {
+    let room = Room::with(Config { capacity: 3, ..config(&["*"]) });
+    let clients: Vec<_> = (0..3).map(|_| room.join()).collect();
+    room.push(push(&clients[0])).expect("so it is not the longest silent");
+    room.join();
+    assert_eq!(
+        room.admission.counts(),
+        Counts { instances: 3, evicted: Evictions { silent: 1, ..Evictions::default() } }
+    );
+    let known: Vec<_> = room.admission.clients(9).iter().filter_map(|known| known.client.instance_id).collect();
+    assert!(known.contains(&clients[0].0.instance_id.expect("it joined")));
+    assert!(!known.contains(&clients[1].0.instance_id.expect("it joined")));
+    room.admission.reconfigure(Config { capacity: 1, ..config(&["*"]) });
+    assert_eq!(
+        room.admission.counts(),
+        Counts { instances: 1, evicted: Evictions { silent: 1, shrunk: 2, ..Evictions::default() } }
+    );
+}
+
+fn from(n: u32) -> Arc<Client> {
+    let source = Some(std::net::SocketAddr::from((std::net::Ipv4Addr::from_bits(n), 1)));
+    Arc::new(Client { source, ..Client::default() })
+}
+
+/// `benches/instances.rs` does it with a million.
+const FLOOD: u64 = 100_000;
+
+#[test]
+fn a_flood_from_one_source_displaces_nobody_else() {
+    let room = Room::with(Config { capacity: 16_384, ..config(&["*"]) });
+    let get = |client: &Arc<Client>, connection| {
+        let answer = room.admission.subscribe(client, ConnectionId(connection), room.now, WALL);
+        answer.expect("a first Get").instance_id
+    };
+    let ordinary: Vec<_> = (1..=1_000).map(|n| get(&from(n), n.into())).collect();
+    let flood = from(0);
+    (0..FLOOD).for_each(|_| assert!(!get(&flood, 0).is_reserved()));
+    assert!(ordinary.iter().all(|id| room.admission.client(*id).is_some()));
+    let evicted = Evictions { crowding: FLOOD + 1_000 - 16_384, ..Evictions::default() };
+    assert_eq!(room.admission.counts(), Counts { instances: 16_384, evicted });
+    let late = get(&from(2_000), 2_000);
+    assert!(room.admission.client(late).is_some(), "and one that comes later finds a place");
+    room.admission.lock().table.assert_consistent();
+}
+
+#[test]
+fn alone_or_among_equals_the_longest_silent_one_makes_room() {
+    let room = Room::with(Config { capacity: 4, ..config(&["*"]) });
+    for n in [1, 1, 2, 2, 3] {
+        room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get");
+    }
+    let evicted = Evictions { silent: 1, ..Evictions::default() };
+    assert_eq!(room.admission.counts(), Counts { instances: 4, evicted });
+    assert!(room.admission.clients(9).iter().filter(|known| known.client.source == from(1).source).count() == 1);
+}
+
+#[test]
+fn sources_that_are_forgotten_leave_their_instances() {
+    let mut room = Room::with(Config { capacity: 8_192, ..config(&["*"]) });
+    let ids: Vec<_> = (0..6_000)
+        .map(|n| room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get"))
+        .collect();
+    room.admission.lock().table.assert_consistent();
+    room.after(INTERVAL);
+    for (n, told) in (0..6_000).zip(&ids) {
+        let client = Client { instance_id: Some(told.instance_id), ..Client::clone(&from(n)) };
+        let again = room.admission.subscribe(&Arc::new(client), ConnectionId(n.into()), room.now, WALL);
+        assert_eq!(again.map(|again| again.id), Ok(told.id));
+    }
+    room.admission.lock().table.assert_consistent();
+    room.admission.reconfigure(Config { capacity: 10, ..config(&["*"]) });
+    room.admission.lock().table.assert_consistent();
+}

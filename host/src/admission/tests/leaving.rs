@@ -1,0 +1,95 @@
+//! How clients go.
+
+use super::*;
+
+#[test]
+fn a_terminating_push_is_never_too_soon_and_the_last() {
+    let room = Room::new();
+    let client = room.join();
+    let id = client.0.instance_id.expect("it joined");
+    room.push(push(&client)).expect("the first push passes");
+    assert!(room.admission.terminated(id, WALL).is_none(), "not yet");
+    assert_eq!(code(room.push(last(&client))), "taken");
+    assert_eq!(code(room.push(push(&client))), "invalid_request");
+    let gone = room.admission.terminated(id, WALL).expect("it said so");
+    assert_eq!((gone.reason, gone.client.instance_id), (GoneReason::Terminated, Some(id)));
+    assert!(room.admission.terminated(id, WALL).is_none(), "told once");
+    assert!(room.admission.disconnected(ONE, WALL).is_empty());
+}
+
+#[test]
+fn a_terminating_push_that_was_refused_locks_nobody_out() {
+    let mut room = Room::new();
+    let client = room.join();
+    let refused = Push { codec: 9, ..last(&client) };
+    assert_eq!(code(room.push(refused)), "unsupported_compression");
+    assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+}
+
+#[test]
+fn a_client_is_gone_with_its_last_connection() {
+    let mut room = Room::new();
+    let client = room.join();
+    let now = room.after(INTERVAL).now;
+    let on_two = room.admission.admit(push(&client), TWO, now);
+    assert_eq!(code(on_two), "taken");
+    assert!(room.admission.disconnected(ONE, WALL).is_empty(), "one is left");
+    let gone = room.admission.disconnected(TWO, WALL);
+    assert_eq!(gone.iter().map(|gone| gone.reason).collect::<Vec<_>>(), [GoneReason::Disconnected]);
+    assert_eq!(gone[0].client.instance_id, client.0.instance_id);
+    assert_eq!(code(room.push(push(&client))), "throttled", "a new connection is no way around the pace");
+    assert_eq!(code(room.get(&client.0)), "taken", "librdkafka asks at once on a new connection");
+    let again = room.admission.disconnected(ONE, WALL);
+    assert_eq!(again.len(), 1, "it was back, so it is gone again");
+}
+
+#[test]
+fn whoever_terminated_may_come_back_on_a_new_connection() {
+    let mut room = Room::new();
+    let client = room.join();
+    room.push(last(&client)).expect("it passes");
+    let gone = room.admission.disconnected(ONE, WALL);
+    assert_eq!(gone[0].reason, GoneReason::Terminated);
+    assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+}
+
+#[test]
+fn ttl_obeyed() {
+    let mut room = Room::new();
+    let client = room.join();
+    room.after(INTERVAL * 2).push(push(&client)).expect("a push re-arms the TTL");
+    let now = room.after(INTERVAL * 3 - Duration::from_millis(1)).now;
+    assert!(room.admission.expire(now, WALL).is_empty());
+    assert_eq!(room.admission.counts().instances, 1);
+}
+
+#[test]
+fn ttl_violated() {
+    let mut room = Room::new();
+    let client = room.join();
+    let now = room.after(INTERVAL * 3).now;
+    let gone = room.admission.expire(now, WALL);
+    assert_eq!(gone.len(), 1);
+    assert_eq!((gone[0].reason, gone[0].client.instance_id), (GoneReason::Expired, client.0.instance_id));
+    assert_eq!(room.admission.counts().instances, 0);
+    assert!(room.admission.disconnected(ONE, WALL).is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn the_ttl_is_a_minute_at_least() {
+    let rule = SubscriptionRule::new("s", vec![], Some(100), &[]).expect("a sound rule");
+    let mut room = Room::with(Config { subscriptions: vec![rule], ..open() });
+    room.join();
+    let now = room.after(Duration::from_millis(59_999)).now;
+    assert!(room.admission.expire(now, WALL).is_empty());
+    let now = room.after(Duration::from_millis(1)).now;
+    assert_eq!(room.admission.expire(now, WALL).len(), 1);
+}
+
+#[test]
+fn thousands_expire_in_one_go() {
+    let mut room = Room::new();
+    (0..2_000).for_each(|_| drop(room.join()));
+    let now = room.after(INTERVAL * 3).now;
+    assert_eq!(room.admission.expire(now, WALL).len(), 2_000);
+}
