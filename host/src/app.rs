@@ -78,7 +78,8 @@ impl App {
     /// address that cannot be bound is an error.
     pub async fn build(config: Config) -> Result<Self> {
         let events = Events::new();
-        let metrics = Arc::new(crate::event::metrics::Metrics::new());
+        let series = if config.per_client_metrics { config.admission.capacity } else { 0 };
+        let metrics = Arc::new(crate::event::metrics::Metrics::with_clients(series));
         let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
         let recent = Recent::new(config.recent.config);
         let recent_file = config.recent.file;

@@ -2,6 +2,7 @@
 //!
 //! [`file::Written`] is what was written; [`Config::mean`] is the one conversion, and all refusals are in it.
 
+pub mod admission;
 pub mod file;
 pub mod sasl;
 pub mod standard;
@@ -15,8 +16,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::decode::IdentityRule;
 use crate::dispatch::RecentConfig;
-use crate::{admin, admission, decode, listener, plugin, subscription};
-use file::{Log, OtlpIdentity, Protocol, Written, WrittenTemporality};
+use crate::{admin, decode, listener, plugin, subscription};
+use file::{Log, OtlpIdentity, Protocol, Written};
 
 /// Most pushes kept for trials.
 const MOST_RECENT: usize = 1_000;
@@ -31,9 +32,11 @@ pub struct Config {
     /// Bytes of requests in flight, over all listeners.
     pub request_bytes: usize,
     /// Who is asked for what, before anything is altered over the wire.
-    pub admission: admission::Config,
+    pub admission: crate::admission::Config,
     /// The same as the book of subscriptions has it.
     pub subscriptions: subscription::Config,
+    /// Series of single client instances among the metrics.
+    pub per_client_metrics: bool,
     /// Which resource attributes say who sent an OTLP push.
     pub otlp_identity: IdentityRule,
     /// Caps on decompression.
@@ -99,8 +102,9 @@ impl Config {
             kafka: listeners(written, Protocol::is_kafka, kafka)?,
             otlp: listeners(written, |protocol| protocol == Protocol::OtlpHttp, otlp)?,
             request_bytes: written.limits.request_bytes.0,
-            admission: admission(written)?,
+            admission: self::admission::mean(written)?,
             subscriptions: subscriptions(written),
+            per_client_metrics: written.metrics.per_client,
             otlp_identity: identity(&written.otlp_identity),
             decode: decode::Config {
                 max_output: written.limits.decompressed_bytes.0,
@@ -235,31 +239,6 @@ fn identity(written: &OtlpIdentity) -> IdentityRule {
         software_name: written.software_name.clone(),
         software_version: written.software_version.clone(),
     }
-}
-
-fn admission(written: &Written) -> Result<admission::Config> {
-    let rules = written.subscriptions.iter().map(|subscription| {
-        // As with Kafka's own broker, clients would push every five minutes all the same.
-        ensure!(
-            subscription.interval.0 <= Duration::from_secs(300),
-            "subscription `{}`: `interval` is {}: the most that has an effect is 5m",
-            subscription.name,
-            subscription.interval
-        );
-        let matches: Vec<_> = subscription.matches.clone().into_iter().collect();
-        let interval = u64::try_from(subscription.interval.0.as_millis()).unwrap_or(u64::MAX);
-        admission::SubscriptionRule::new(&subscription.name, subscription.metrics.clone(), Some(interval), &matches)
-            .map_err(anyhow::Error::msg)
-    });
-    Ok(admission::Config {
-        subscriptions: rules.collect::<Result<_>>()?,
-        delta: written.temporality == WrittenTemporality::Delta,
-        max_wire: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
-        capacity: written.limits.clients,
-        // Every client takes the empty prefix for everything; franz-go and Dekaf take `*` for a name.
-        all_as_empty_prefix: true,
-        ..admission::Config::default()
-    })
 }
 
 fn subscriptions(written: &Written) -> subscription::Config {

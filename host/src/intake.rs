@@ -29,6 +29,13 @@ pub trait Intake: Send + Sync + 'static {
     /// Whether a receiver is configured, whatever its health: only then are keys 71 and 72 offered.
     fn offers_telemetry(&self) -> bool;
 
+    /// Whether keys 71 and 72 are offered to this client: some are hurt by telemetry. What it asks all the same is
+    /// answered by the rules.
+    fn offers_telemetry_to(&self, client: &Client) -> bool {
+        let _ = client;
+        self.offers_telemetry()
+    }
+
     /// Answers what this client shall push. `client.instance_id` is `None` for a client that has none yet.
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal>;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::{OfConnection, OfSource, Quota, Software};
 use super::sasl::Sasl;
 use crate::units::{Size, Span};
 
@@ -33,10 +34,16 @@ pub struct Written {
     /// everybody may, unless a listener authenticates: then nobody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admins: Option<Vec<String>>,
+    /// After how long a client that no subscription matches asks again: a new subscription reaches it so late.
+    pub idle_poll: Span,
+    /// Let intervals above five minutes take effect, up to an hour (librdkafka: 1,700 s).
+    pub long_intervals: bool,
     /// Log format and level.
     pub log: Log,
     /// Admin endpoint.
     pub admin: Admin,
+    /// Metrics of this host.
+    pub metrics: Metrics,
     /// Bounds.
     pub limits: Limits,
     /// Pushes kept for trying candidates on.
@@ -49,6 +56,20 @@ pub struct Written {
     /// Who is asked for what.
     #[serde(rename = "subscription")]
     pub subscriptions: Vec<Subscription>,
+    /// How much single principals may bring.
+    #[serde(rename = "quota", skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Quota>,
+    /// What holds for clients by their software.
+    #[serde(rename = "client", skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<Software>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Metrics {
+    /// Also series of single client instances, by `client_instance_id`: as many as `limits.clients`.
+    pub per_client: bool,
 }
 
 /// Sums as running totals or as changes.
@@ -116,6 +137,10 @@ pub struct Limits {
     pub slow_request: Span,
     /// How long shutdown waits for answers, queues and receivers.
     pub drain: Span,
+    /// Most of one connection in a minute.
+    pub connection: OfConnection,
+    /// Most of one source in a minute.
+    pub source: OfSource,
 }
 
 /// `[recent-pushes]`: real pushes that a candidate is tried on before it serves; without any, recorded samples.
@@ -214,8 +239,11 @@ impl Default for Written {
             temporality: WrittenTemporality::Cumulative,
             fleet: false,
             admins: None,
+            idle_poll: seconds(60),
+            long_intervals: false,
             log: Log::default(),
             admin: Admin::default(),
+            metrics: Metrics::default(),
             limits: Limits::default(),
             recent_pushes: RecentPushes::default(),
             otlp_identity: OtlpIdentity::default(),
@@ -241,6 +269,8 @@ impl Default for Written {
                 interval: seconds(60),
                 matches: std::collections::BTreeMap::new(),
             }],
+            quotas: Vec::new(),
+            clients: Vec::new(),
         }
     }
 }
@@ -275,6 +305,8 @@ impl Default for Limits {
             idle: seconds(600),
             slow_request: seconds(30),
             drain: seconds(10),
+            connection: OfConnection::default(),
+            source: OfSource::default(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! strangers or guests wrote is cut and cannot break a line. It decides nothing and counts nothing: the metrics are
 //! complete, the log is readable. Connections are not here, since the doors know which endings are worth a line.
 
+mod once;
 mod sample;
 mod words;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Event, Events, Listening, Payload, Term, Topic};
+use once::Once;
 use sample::Sampler;
 use words::{Line, Who};
 
@@ -37,6 +39,7 @@ pub fn listen(events: &Events) -> Listening {
 #[derive(Debug, Default)]
 struct Log {
     sampler: Sampler,
+    too_large: Once,
 }
 
 impl Log {
@@ -93,6 +96,9 @@ impl Log {
 
     fn refused(&self, payload: &Payload) {
         let Payload::PushRefused { way_in, client, code, reason, subscribing } = payload else { return };
+        if *code == "too_large" {
+            return self.too_large(payload);
+        }
         let Some(held_back) = self.may_say(Topic::PushRefused, None, code, 1) else { return };
         let (way_in, who, reason) = (way_in.as_str(), Who(client), Line(reason));
         let what = if *subscribing { "question for a subscription" } else { "push" };
@@ -102,6 +108,26 @@ impl Log {
         } else {
             tracing::warn!(way_in, code, held_back, "{what} of {who} refused: {reason}");
         }
+    }
+
+    /// Once for each client instance: it does not get smaller by itself, and many clients push on.
+    fn too_large(&self, payload: &Payload) {
+        let Payload::PushRefused { way_in, client, code, reason, .. } = payload else { return };
+        if client.instance_id.is_some_and(|id| self.too_large.was_said(id)) {
+            return;
+        }
+        let Some(held_back) = self.may_say(Topic::PushRefused, None, code, 1) else { return };
+        if let Some(id) = client.instance_id {
+            self.too_large.say(id);
+        }
+        let (way_in, who, reason) = (way_in.as_str(), Who(client), Line(reason));
+        tracing::warn!(
+            way_in,
+            code,
+            held_back,
+            "push of {who} refused: {reason}; ask it for fewer metrics by a narrower subscription, or raise \
+             `limits.push-bytes` or `limits.decompressed-bytes`"
+        );
     }
 
     fn lost(&self, slot: &Arc<str>, to: Term, pushes: usize) {

@@ -2,9 +2,12 @@
 //!
 //! In: every event, on the thread that emits it. Out: one page of text for a scrape. Bounded because every label is the
 //! name of a receiver or listener that the operator configured, or a word of a closed list: clients, addresses and free
-//! text never become labels. It never waits for anything but its own short locks, and never looks into a room: a number
+//! text never become labels, unless the operator asks for series of single clients, which are as many as he says. It never waits for anything but its own short locks, and never looks into a room: a number
 //! that no event carries is not here.
 
+mod age;
+mod broker;
+mod clients;
 mod door;
 mod ledger;
 mod receivers;
@@ -18,6 +21,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
 use super::{Event, Events, Listening, Topic};
+use age::Age;
+use broker::Broker;
+use clients::Clients;
 use door::Door;
 use ledger::Ledgers;
 use receivers::Receivers;
@@ -26,6 +32,9 @@ use receivers::Receivers;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    age: Arc<Age>,
+    broker: Broker,
+    clients: Arc<Clients>,
     door: Door,
     receivers: Receivers,
     // Shared with the registry, which reads it at each scrape.
@@ -35,15 +44,27 @@ pub struct Metrics {
 impl Metrics {
     /// Everything at zero.
     pub fn new() -> Self {
-        let mut registry = Registry::with_prefix("barnabas");
+        Self::with_clients(0)
+    }
+
+    /// Likewise, with series of single client instances, at most so many.
+    pub fn with_clients(most: usize) -> Self {
+        let mut page = Registry::default();
+        let kafkas = page.sub_registry_with_prefix("kafka_server_client_metrics");
+        let broker = Broker::new(kafkas);
+        let clients = Arc::new(Clients::new(most));
+        kafkas.register_collector(Box::new(clients.clone()));
+        let registry = page.sub_registry_with_prefix("barnabas");
         let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "1, with the version of this host as its label", build);
-        let door = Door::new(&mut registry);
-        let receivers = Receivers::new(&mut registry);
+        let door = Door::new(registry);
+        let receivers = Receivers::new(registry);
         let ledgers = Arc::new(Ledgers::default());
         registry.register_collector(Box::new(ledgers.clone()));
-        Self { registry, door, receivers, ledgers }
+        let age = Arc::new(Age::default());
+        registry.register_collector(Box::new(age.clone()));
+        Self { registry: page, age, broker, clients, door, receivers, ledgers }
     }
 
     /// Counts what happens until the returned value is dropped.
@@ -53,6 +74,9 @@ impl Metrics {
     }
 
     fn record(&self, event: &Event) {
+        self.age.record(event);
+        self.broker.record(event);
+        self.clients.record(&event.payload);
         self.door.record(&event.payload);
         self.receivers.record(&event.payload);
         self.ledgers.record(&event.payload);

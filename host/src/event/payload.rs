@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::Evictions;
 use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
 
@@ -46,6 +47,8 @@ topics! {
     PushAccepted = "push.accepted",
     /// A client is gone.
     ClientGone = "client.gone",
+    /// How many clients are known, told every second or so.
+    ClientsCounted = "clients.counted",
     /// Pushes went from one term of a slot's ledger to another.
     LedgerMoved = "ledger.moved",
     /// A receiver is called with a batch.
@@ -140,6 +143,11 @@ pub enum Payload {
         client: Arc<Client>,
         reason: GoneReason,
     },
+    /// Evictions since the start.
+    ClientsCounted {
+        instances: usize,
+        evicted: Evictions,
+    },
     /// `from` is `None` for pushes that just arrived.
     LedgerMoved {
         slot: Arc<str>,
@@ -215,6 +223,7 @@ impl Payload {
             Self::PushUnwanted => Topic::PushUnwanted,
             Self::PushAccepted { .. } => Topic::PushAccepted,
             Self::ClientGone { .. } => Topic::ClientGone,
+            Self::ClientsCounted { .. } => Topic::ClientsCounted,
             Self::LedgerMoved { .. } => Topic::LedgerMoved,
             Self::BatchStart { .. } => Topic::BatchStart,
             Self::BatchEnd { .. } => Topic::BatchEnd,

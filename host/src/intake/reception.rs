@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 
 use super::door::DoorBook;
 use super::{DoorLedger, Intake, Receipt};
-use crate::admission::{Admission, Admitted, Refusal, Subscription};
+use crate::admission::{Admission, Admitted, Counts, Refusal, Subscription};
 use crate::decode::{Decoded, Decoder, IdentityRule};
 use crate::dispatch::Dispatch;
 use crate::event::{Events, Payload, Topic};
@@ -39,6 +39,10 @@ impl Reception {
     /// Forgets clients that were not heard of for too long, and tells the slots. The application calls it every second.
     pub fn sweep(&self, now: Instant) {
         self.tell_gone(self.admission.expire(now, SystemTime::now()));
+        self.events.emit(Topic::ClientsCounted, || {
+            let Counts { instances, evicted } = self.admission.counts();
+            Payload::ClientsCounted { instances, evicted }
+        });
     }
 
     /// The ledger at the door, at this moment.
@@ -57,13 +61,24 @@ impl Reception {
         self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: push.wire.len() });
         let told = Told { way_in, client: &client, began };
         let admitted = admit(push);
-        let leaves = last && admitted.is_ok();
+        let passed = admitted.is_ok();
+        let leaves = last && passed;
         let result = admitted.and_then(|admitted| self.take_in(admitted, &told));
+        if let (true, Err(refusal)) = (passed, &result) {
+            self.note(&client, refusal);
+        }
         self.book.enter(&result);
         self.tell_result(&result, &told);
         // After the push itself, and also if its bytes were no good: the client means to go in either case.
         self.tell_gone(leaves.then(|| departed(&client)).flatten());
         result
+    }
+
+    /// For whoever asks why a client is silent.
+    fn note(&self, client: &Client, refusal: &Refusal) {
+        if let Some(id) = client.instance_id {
+            self.admission.refused(id, refusal);
+        }
     }
 
     fn take_in(&self, admitted: Admitted, told: &Told<'_>) -> Result<Receipt, Refusal> {
@@ -131,6 +146,10 @@ impl Intake for Reception {
         self.dispatch.offers()
     }
 
+    fn offers_telemetry_to(&self, client: &Client) -> bool {
+        self.offers_telemetry() && self.admission.offers_telemetry_to(client)
+    }
+
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal> {
         let answer = self.admission.subscribe(client, connection, Instant::now(), SystemTime::now());
         match &answer {
@@ -157,6 +176,7 @@ impl Intake for Reception {
     fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal) {
         self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire });
         self.tell_refusal(&refusal, way_in, client, false);
+        self.note(client, &refusal);
         self.book.enter(&Err(refusal));
     }
 

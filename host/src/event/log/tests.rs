@@ -110,3 +110,10 @@ fn what_operators_must_mend_is_a_warning() {
     assert!(rejected.starts_with("WARN") && rejected.contains("points=7"), "{rejected}");
     assert!(phase.starts_with("INFO") && phase.contains("serving"), "{phase}");
 }
+
+#[test]
+fn a_client_that_is_too_large_is_told_of_with_the_remedy() {
+    let lines = lines(|events| emit(events, refused("too_large")));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("limits.push-bytes") && lines[0].contains("5 MiB"), "{lines:?}");
+}

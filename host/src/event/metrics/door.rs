@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::{Histograms, seconds};
+use crate::admission::Evictions;
 use crate::event::Payload;
 use crate::push::{GoneReason, WayIn};
 
@@ -46,6 +47,11 @@ struct Because {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySoftware {
+    software: &'static str,
+}
+
 #[derive(Debug)]
 pub(super) struct Door {
     connections: Family<AtListener, Gauge>,
@@ -66,6 +72,8 @@ pub(super) struct Door {
     repaired: Counter,
     intake_time: Histograms<Through>,
     gone: Family<Because, Counter>,
+    evicted: Family<Because, Counter>,
+    too_large: Family<BySoftware, Counter>,
 }
 
 impl Door {
@@ -89,6 +97,8 @@ impl Door {
             repaired: Counter::default(),
             intake_time: Family::new_with_constructor(seconds),
             gone: Family::default(),
+            evicted: Family::default(),
+            too_large: Family::default(),
         };
         door.register_connections(registry);
         door.register_pushes(registry);
@@ -108,6 +118,8 @@ impl Door {
         let help = "Questions for a subscription answered with an error";
         registry.register("subscription_refused", help, self.subscriptions_refused.clone());
         registry.register("client_gone", "Client instances that went away", self.gone.clone());
+        let help = "Client instances forgotten to make room, by why that one";
+        registry.register("client_evicted", help, self.evicted.clone());
     }
 
     fn register_pushes(&self, registry: &mut Registry) {
@@ -116,6 +128,9 @@ impl Door {
         let help = "Size of the pushes that came in, as sent";
         registry.register_with_unit("push_wire", help, Unit::Bytes, self.wire_bytes.clone());
         registry.register("push_refused", "Pushes answered with an error", self.refused.clone());
+        let help =
+            "Pushes refused as too large, by the software of their client; `other` is any that is not well known";
+        registry.register("push_too_large", help, self.too_large.clone());
         registry.register("push_empty", "Pushes that held no metrics", self.empty.clone());
         registry.register("push_unwanted", "Pushes that no receiver wants", self.unwanted.clone());
         let help = "Pushes that are in the hands of at least one receiver's ledger";
@@ -164,7 +179,16 @@ impl Door {
             Payload::ClientGone { reason, .. } => {
                 self.gone.get_or_create(&Because { reason: word(*reason) }).inc();
             }
+            Payload::ClientsCounted { evicted, .. } => self.record_evicted(evicted),
             _ => self.record_push(payload),
+        }
+    }
+
+    fn record_evicted(&self, evicted: &Evictions) {
+        let Evictions { silent, crowding, shrunk } = *evicted;
+        for (reason, total) in [("silent", silent), ("crowding", crowding), ("shrunk", shrunk)] {
+            let counter = self.evicted.get_or_create(&Because { reason });
+            counter.inc_by(total.saturating_sub(counter.get()));
         }
     }
 
@@ -174,9 +198,13 @@ impl Door {
                 self.received.get_or_create(&Through::of(*way_in)).inc();
                 self.wire_bytes.get_or_create(&Through::of(*way_in)).inc_by(*wire as u64);
             }
-            Payload::PushRefused { way_in, code, subscribing, .. } => {
+            Payload::PushRefused { way_in, client, code, subscribing, .. } => {
                 let family = if *subscribing { &self.subscriptions_refused } else { &self.refused };
                 family.get_or_create(&Refused { way_in: way_in.as_str(), code }).inc();
+                if *code == "too_large" {
+                    let software = software(client.software_name.as_deref());
+                    self.too_large.get_or_create(&BySoftware { software }).inc();
+                }
             }
             Payload::PushEmpty => {
                 self.empty.inc();
@@ -195,6 +223,19 @@ impl Door {
             _ => {}
         }
     }
+}
+
+/// A closed list: strangers choose the name.
+fn software(name: Option<&str>) -> &'static str {
+    const KNOWN: [&str; 6] = [
+        "apache-kafka-java",
+        "librdkafka",
+        "confluent-kafka-python",
+        "confluent-kafka-go",
+        "confluent-kafka-dotnet",
+        "kgo",
+    ];
+    KNOWN.into_iter().find(|known| name == Some(known)).unwrap_or("other")
 }
 
 fn word(reason: GoneReason) -> &'static str {

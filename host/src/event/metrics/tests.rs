@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::admission::Evictions;
 use crate::event::{Payload, Term};
 use crate::push::ConnectionId;
 use crate::push::{Client, GoneReason, WayIn};
@@ -36,6 +37,10 @@ fn refused(subscribing: bool) -> Payload {
     Payload::PushRefused { way_in, client, code: "too_large", reason, subscribing }
 }
 
+fn counted() -> Payload {
+    Payload::ClientsCounted { instances: 5, evicted: Evictions { silent: 1, crowding: 2, shrunk: 0 } }
+}
+
 fn requested(status: &str) -> Payload {
     let (authority, status) = ("sink.example:443".into(), status.into());
     Payload::EgressRequest { slot: slot(), authority, status, size: 10, duration: milliseconds(5) }
@@ -67,6 +72,7 @@ fn samples() -> Vec<Payload> {
         Payload::PushUnwanted,
         accepted,
         Payload::ClientGone { client, reason: GoneReason::Expired },
+        counted(),
         moved(None, Term::Queued, 3),
         Payload::BatchStart { slot: slot(), generation, pushes: 3, size: 300 },
         ended("taken"),
@@ -120,7 +126,11 @@ fn the_page_is_well_formed() {
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         let of_a_family = |family: &&str| name.strip_prefix(*family).is_some_and(is_a_suffix);
-        assert!(name.starts_with("barnabas_") && names.iter().any(of_a_family), "{line}");
+        assert!(
+            (name.starts_with("barnabas_") || name.starts_with("kafka_server_client_metrics_"))
+                && names.iter().any(of_a_family),
+            "{line}"
+        );
     }
 }
 
@@ -243,4 +253,80 @@ fn no_label_tells_a_client_apart() {
     for private in ["secret-client", "192.0.2.7", "sink.example"] {
         assert!(!page.contains(private), "{private} is in:\n{page}");
     }
+}
+
+fn refused_as(code: &'static str, client: &Arc<Client>) -> Payload {
+    let (way_in, client, reason) = (WayIn::Kafka, client.clone(), String::new());
+    Payload::PushRefused { way_in, client, code, reason, subscribing: false }
+}
+
+#[test]
+fn the_brokers_own_metrics_have_kafkas_names() {
+    let nobody = Arc::new(Client::default());
+    let page = after([
+        counted(),
+        counted(),
+        refused_as("unknown_subscription", &nobody),
+        refused_as("throttled", &nobody),
+        refused_as("over_quota", &nobody),
+        ended("taken"),
+        ended("too-large"),
+        ended("unavailable"),
+        ended("trap"),
+    ]);
+    shows(
+        &page,
+        &[
+            "kafka_server_client_metrics_instance_count 5",
+            "kafka_server_client_metrics_unknown_subscription_request_count_total 1",
+            "kafka_server_client_metrics_throttle_count_total 2",
+            "kafka_server_client_metrics_plugin_export_count_total 3",
+            "kafka_server_client_metrics_plugin_error_count_total 6",
+            "kafka_server_client_metrics_plugin_export_time_avg 20.0",
+            "kafka_server_client_metrics_plugin_export_time_max 20.0",
+            "barnabas_client_evicted_total{reason=\"silent\"} 1",
+            "barnabas_client_evicted_total{reason=\"crowding\"} 2",
+        ],
+    );
+}
+
+#[test]
+fn a_push_that_is_too_large_is_counted_by_well_known_software() {
+    let named = |name: &str| Arc::new(Client { software_name: Some(name.into()), ..Client::default() });
+    let page = after([refused_as("too_large", &named("librdkafka")), refused_as("too_large", &named("secret"))]);
+    let of = |software| format!("barnabas_push_too_large_total{{software=\"{software}\"}} 1");
+    shows(&page, &[&of("librdkafka"), &of("other")]);
+    assert!(!page.contains("secret"));
+}
+
+#[test]
+fn series_of_clients_are_bounded_and_go_with_them() {
+    let client = |n: u8| {
+        let instance_id = Some(crate::push::InstanceId::from_bytes([n; 16]));
+        Arc::new(Client { instance_id, ..Client::default() })
+    };
+    let series = |most: usize, payloads: Vec<Payload>| {
+        let (events, metrics) = (Events::new(), Arc::new(Metrics::with_clients(most)));
+        let _listening = metrics.listen(&events);
+        payloads.into_iter().for_each(|payload| events.emit(payload.topic(), || payload));
+        let page = metrics.encode();
+        let of = |line: &&str| line.starts_with("kafka_server_client_metrics_per_client_throttle_count_total{");
+        page.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let throttled = |n| refused_as("throttled", &client(n));
+    let one =
+        "kafka_server_client_metrics_per_client_throttle_count_total{client_instance_id=\"AQEBAQEBAQEBAQEBAQEBAQ\"} 2";
+    assert_eq!(series(2, vec![throttled(1), throttled(1)]), [one]);
+    assert_eq!(series(2, vec![throttled(1), throttled(2), throttled(3)]).len(), 2);
+    assert_eq!(series(0, vec![throttled(1)]).len(), 0, "unless asked for");
+    let gone = Payload::ClientGone { client: client(1), reason: GoneReason::Expired };
+    assert_eq!(series(2, vec![throttled(1), throttled(2), gone]).len(), 1);
+}
+
+#[test]
+fn how_long_ago_a_push_came_is_shown_once_one_came() {
+    let age = "barnabas_push_age_seconds ";
+    assert!(!after([]).contains(age));
+    let page = after([Payload::PushReceived { way_in: WayIn::Kafka, wire: 1 }]);
+    assert!(page.lines().any(|line| line.starts_with(age)), "{page}");
 }

@@ -30,7 +30,10 @@ fn house() -> House {
 
 impl House {
     fn heard(&self) -> Vec<&'static str> {
-        std::mem::take(&mut self.kinds.lock().unwrap())
+        let mut kinds = std::mem::take(&mut *self.kinds.lock().unwrap());
+        // Said with every sweep.
+        kinds.retain(|kind| *kind != "clients.counted");
+        kinds
     }
 }
 
@@ -141,4 +144,30 @@ fn a_client_whose_connection_ends_is_gone() {
     house.reception.disconnected(ConnectionId(1));
     assert_eq!(notices(&slot), 1);
     assert_eq!(house.heard(), ["subscription.answered", "client.gone"]);
+}
+
+#[test]
+fn a_client_that_would_abort_is_offered_nothing_and_answered_by_the_rules() {
+    let house = house();
+    let named = |version: &str| {
+        let client = Client { software_name: Some("librdkafka".into()), ..Client::default() };
+        Arc::new(Client { software_version: Some(version.into()), ..client })
+    };
+    assert!(!house.reception.offers_telemetry_to(&named("2.5.3")), "no slot is open");
+    let _slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    assert!(house.reception.offers_telemetry_to(&named("2.5.3")));
+    assert!(!house.reception.offers_telemetry_to(&named("2.5.0")));
+    assert!(house.reception.subscribe(&named("2.5.0"), ConnectionId(1)).is_ok());
+}
+
+#[test]
+fn what_a_later_room_refuses_is_known_of_its_client() {
+    let house = house();
+    let _slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let told = house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
+    let client = Arc::new(Client { instance_id: Some(told.instance_id), ..Client::default() });
+    let bad = Push { subscription_id: Some(told.id), ..push(&client, Bytes::from_static(b"\xff\xff")) };
+    let refusal = house.reception.push(bad, ConnectionId(1)).unwrap_err();
+    let known = house.reception.admission.client(told.instance_id).unwrap();
+    assert_eq!((known.refused, known.last_refusal.map(|(code, _)| code)), (1, Some(refusal.code())));
 }

@@ -129,7 +129,7 @@ impl Session {
     }
 
     fn offered(&self) -> Vec<Api> {
-        let (telemetry, sasl) = (self.shared.intake.offers_telemetry(), self.gate.is_guarded());
+        let (telemetry, sasl) = (self.shared.intake.offers_telemetry_to(&self.client), self.gate.is_guarded());
         let offered = |api: &Api| (telemetry || !api.is_telemetry()) && (sasl || !api.is_sasl());
         Api::ALL.into_iter().filter(offered).collect()
     }

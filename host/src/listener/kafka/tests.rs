@@ -36,6 +36,8 @@ const GIVEN: InstanceId = InstanceId::from_bytes([0x70, 0x1a, 0xe8, 0xad, 1, 2, 
 #[derive(Default)]
 struct Notebook {
     no_receiver: AtomicBool,
+    /// Software that is not offered telemetry.
+    hurt: Mutex<Option<String>>,
     faulty: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
     asked: Mutex<Vec<Arc<Client>>>,
@@ -56,6 +58,11 @@ impl Notebook {
 impl Intake for Notebook {
     fn offers_telemetry(&self) -> bool {
         !self.no_receiver.load(Ordering::Relaxed)
+    }
+
+    fn offers_telemetry_to(&self, client: &Client) -> bool {
+        let hurt = self.hurt.lock().unwrap();
+        self.offers_telemetry() && (hurt.is_none() || hurt.as_deref() != client.software_name.as_deref())
     }
 
     fn subscribe(&self, client: &Arc<Client>, _: ConnectionId) -> Result<Subscription, Refusal> {

@@ -72,6 +72,18 @@ async fn telemetry_is_offered_only_with_a_receiver_and_answered_always() {
 }
 
 #[tokio::test]
+async fn a_client_that_telemetry_hurts_is_not_offered_it_and_answered_all_the_same() {
+    let door = Door::open().await;
+    *door.notebook.hurt.lock().unwrap() = Some("librdkafka".into());
+    let mut peer = door.connect().await;
+    let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
+    assert_eq!(versions[10], 4, "three keys: it is known by the name in this very request");
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
+    *door.notebook.hurt.lock().unwrap() = Some("another".into());
+    assert_eq!(peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await[10], 6);
+}
+
+#[tokio::test]
 async fn refusals_have_their_codes() {
     let door = Door::open().await;
     let mut peer = door.connect().await;
@@ -79,6 +91,7 @@ async fn refusals_have_their_codes() {
         (Refusal::InvalidRequest("x"), 42),
         (Refusal::UnknownSubscription { given: 1, current: 2 }, 117),
         (Refusal::TooSoon { interval_ms: 1 }, 89),
+        (Refusal::OverQuota { whose: "one source", what: "pushes", per_minute: 1, key: "limits.source" }, 89),
         (Refusal::UnsupportedCodec(9), 76),
         (Refusal::TooLarge("x".into()), 118),
         (Refusal::InvalidRecord("x".into()), 87),

@@ -1,0 +1,34 @@
+//! How long ago anybody pushed: the number that says that a whole fleet fell silent.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+
+use crate::event::{Event, Payload};
+
+/// When the last push came.
+#[derive(Debug, Default)]
+pub(super) struct Age(Mutex<Option<SystemTime>>);
+
+impl Age {
+    pub(super) fn record(&self, event: &Event) {
+        if matches!(event.payload, Payload::PushReceived { .. }) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.time);
+        }
+    }
+}
+
+impl Collector for Age {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let Some(last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        let age = SystemTime::now().duration_since(last).unwrap_or_default().as_secs_f64();
+        let help = "Time since the last push came in, refused or not.";
+        let metric = encoder.encode_descriptor("push_age", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+        ConstGauge::new(age).encode(metric)
+    }
+}

@@ -1,0 +1,92 @@
+//! Series of single client instances, where the operator wants them.
+//!
+//! Bounded: as many instances as the table of admission holds, the ones heard of last. A client that is gone leaves no
+//! series behind.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lru::LruCache;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+
+use crate::event::Payload;
+use crate::push::{Client, InstanceId};
+
+/// By instance; `None` where nobody asked for series.
+#[derive(Debug)]
+pub(super) struct Clients(Option<Mutex<LruCache<InstanceId, Counts>>>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    throttled: u64,
+    exported: u64,
+    errors: u64,
+}
+
+impl Clients {
+    pub(super) fn new(most: usize) -> Self {
+        Self(NonZeroUsize::new(most).map(|most| Mutex::new(LruCache::sparse(most))))
+    }
+
+    pub(super) fn record(&self, payload: &Payload) {
+        match payload {
+            Payload::PushAccepted { client, .. } => self.count(client, |counts| &mut counts.exported),
+            Payload::PushRefused { client, code: "throttled" | "over_quota", .. } => {
+                self.count(client, |counts| &mut counts.throttled);
+            }
+            // As Kafka's broker counts what could not be decompressed or read.
+            Payload::PushRefused { client, code: "invalid_record", .. } => {
+                self.count(client, |counts| &mut counts.errors);
+            }
+            Payload::ClientGone { client, .. } => self.forget(client),
+            _ => {}
+        }
+    }
+
+    fn count(&self, client: &Arc<Client>, which: fn(&mut Counts) -> &mut u64) {
+        let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
+        let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        *which(clients.get_or_insert_mut(id, Counts::default)) += 1;
+    }
+
+    fn forget(&self, client: &Client) {
+        let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
+        clients.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
+    }
+
+    fn snapshot(&self) -> Vec<(InstanceId, Counts)> {
+        let Some(clients) = &self.0 else { return Vec::new() };
+        let clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.iter().map(|(id, counts)| (*id, *counts)).collect()
+    }
+}
+
+/// A family: its name, what it is, and where its value stands.
+type Shown = (&'static str, &'static str, fn(&Counts) -> u64);
+
+const FAMILIES: [Shown; 3] = [
+    ("per_client_throttle_count", "Requests of a client that came too soon or were over a quota.", |c| c.throttled),
+    ("per_client_plugin_export_count", "Pushes of a client handed to receivers.", |c| c.exported),
+    ("per_client_plugin_error_count", "Pushes of a client that nobody could read.", |c| c.errors),
+];
+
+impl Collector for Clients {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        let clients = self.snapshot();
+        // A family without samples is no valid exposition to every reader.
+        if clients.is_empty() {
+            return Ok(());
+        }
+        for (name, help, value) in FAMILIES {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (id, counts) in &clients {
+                let labels = [("client_instance_id", id.to_string())];
+                ConstCounter::new(value(counts)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
