@@ -3,14 +3,21 @@
 //! In: a connection that is about to allocate. Out: a [`Hold`], which gives the bytes back when it is dropped.
 //! Memory is taken as bytes arrive, so a peer that announces much and sends little holds little. That alone could
 //! end with everybody holding a part and waiting for the rest; therefore one request at a time may go over the total,
-//! to its end, and what it held is then free for the others: the budget cannot seize up. Nothing here refuses or
-//! closes; who waits is slowed down.
+//! to its end, and what it held is then free for the others: the budget cannot seize up. The same holds once more within
+//! the share of each source, a quarter of the total: who sends many halves of requests waits for itself, and three more
+//! sources must do the like before anybody else waits. Nothing here refuses or closes; who waits is slowed down.
 
+mod share;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use share::{Share, Shares};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 const UNIT: usize = 1024;
+/// No source has more than one in so many of the units.
+const SHARES: usize = 4;
 
 /// The shared budget. Counted in KiB, rounded up.
 #[derive(Debug)]
@@ -18,6 +25,7 @@ pub struct Budget {
     total: usize,
     room: Arc<Semaphore>,
     overdraft: Arc<Mutex<()>>,
+    shares: Shares,
 }
 
 impl Budget {
@@ -27,7 +35,8 @@ impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         let total = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Arc::new(Self { total, room: Arc::new(Semaphore::new(total)), overdraft: Arc::default() })
+        let (room, shares) = (Arc::new(Semaphore::new(total)), Shares::of(total.div_ceil(SHARES)));
+        Arc::new(Self { total, room, overdraft: Arc::default(), shares })
     }
 
     /// Bytes that are held now, less what the one request over the total holds.
@@ -37,7 +46,12 @@ impl Budget {
 
     /// An empty hold, to grow as bytes arrive.
     pub fn hold(self: &Arc<Self>) -> Hold {
-        Hold { budget: self.clone(), permit: None, over: None }
+        Hold { budget: self.clone(), all: Taken::default(), share: None }
+    }
+
+    /// Likewise, within the share of this peer's address (IPv6: of its first 64 bits).
+    pub fn hold_for(self: &Arc<Self>, source: IpAddr) -> Hold {
+        Hold { share: Some((self.shares.get(source), Taken::default())), ..self.hold() }
     }
 }
 
@@ -45,29 +59,60 @@ impl Budget {
 #[derive(Debug)]
 pub struct Hold {
     budget: Arc<Budget>,
+    all: Taken,
+    /// Its source's.
+    share: Option<(Arc<Share>, Taken)>,
+}
+
+/// What a request has of one room.
+#[derive(Debug, Default)]
+struct Taken {
     permit: Option<OwnedSemaphorePermit>,
-    /// This request is the one that may go over the total.
+    /// This request is the one that may go over.
     over: Option<OwnedMutexGuard<()>>,
 }
 
 impl Hold {
     /// Waits until so many more bytes may be held. Dropping the future takes nothing.
     pub async fn grow(&mut self, bytes: usize) {
-        if self.over.is_some() || bytes == 0 {
+        if bytes == 0 {
             return;
         }
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let of_share = match &self.share {
+            Some((share, taken)) => taken.more(&share.room, &share.overdraft, units).await,
+            None => Taken::default(),
+        };
+        let of_all = self.all.more(&self.budget.room, &self.budget.overdraft, units).await;
+        self.all.add(of_all);
+        if let Some((_, taken)) = &mut self.share {
+            taken.add(of_share);
+        }
+    }
+}
+
+impl Taken {
+    /// Waits for room, or for being the one that may go over.
+    async fn more(&self, room: &Arc<Semaphore>, overdraft: &Arc<Mutex<()>>, units: u32) -> Self {
+        if self.over.is_some() {
+            return Self::default();
+        }
         tokio::select! {
             biased;
-            permit = self.budget.room.clone().acquire_many_owned(units) => {
-                let permit = permit.expect("the semaphore is never closed");
-                match &mut self.permit {
-                    Some(held) => held.merge(permit),
-                    None => self.permit = Some(permit),
-                }
+            permit = room.clone().acquire_many_owned(units) => {
+                Self { permit: Some(permit.expect("the semaphore is never closed")), over: None }
             }
-            over = self.budget.overdraft.clone().lock_owned() => self.over = Some(over),
+            over = overdraft.clone().lock_owned() => Self { permit: None, over: Some(over) },
         }
+    }
+
+    fn add(&mut self, more: Self) {
+        match (&mut self.permit, more.permit) {
+            (Some(held), Some(permit)) => held.merge(permit),
+            (none @ None, permit) => *none = permit,
+            (Some(_), None) => {}
+        }
+        self.over = self.over.take().or(more.over);
     }
 }
 
@@ -117,5 +162,46 @@ mod tests {
         drop((first, over));
         assert_eq!(budget.in_use(), 0);
         assert!(poll(late.grow(2 * UNIT)).is_ready());
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn share_obeyed() {
+        let budget = Budget::new(16 * UNIT);
+        let [mut one, mut other] = ["192.0.2.1", "2001:db8::1"].map(|source| budget.hold_for(address(source)));
+        assert!(poll(one.grow(4 * UNIT)).is_ready() && poll(other.grow(4 * UNIT)).is_ready());
+        assert_eq!(budget.in_use(), 8 * UNIT);
+        drop((one, other));
+        assert_eq!(budget.in_use(), 0);
+    }
+
+    #[test]
+    fn share_violated() {
+        let budget = Budget::new(16 * UNIT);
+        let of = |source| budget.hold_for(address(source));
+        let mut halves: Vec<Hold> = (0..9).map(|_| of("192.0.2.1")).collect();
+        let got = halves.iter_mut().map(|half| poll(half.grow(UNIT)).is_ready()).filter(|ready| *ready).count();
+        assert_eq!(got, 5, "four units, and the one that may go over");
+        assert_eq!(budget.in_use(), 5 * UNIT);
+        let mut ordinary = of("192.0.2.2");
+        assert!(poll(ordinary.grow(4 * UNIT)).is_ready(), "nobody else waits for them");
+        let mut neighbour = of("2001:db8::1");
+        let mut same = of("2001:db8::2");
+        assert!(poll(neighbour.grow(4 * UNIT)).is_ready() && poll(same.grow(UNIT)).is_ready());
+        assert!(poll(of("2001:db8::3").grow(UNIT)).is_pending(), "one network is one source");
+        drop(halves);
+        assert!(poll(of("192.0.2.1").grow(4 * UNIT)).is_ready());
+    }
+
+    #[test]
+    fn shares_that_nobody_holds_are_swept_out() {
+        let budget = Budget::new(16 * UNIT);
+        for n in 0..10_000 {
+            drop(budget.hold_for(std::net::Ipv4Addr::from_bits(n).into()));
+        }
+        assert!(budget.shares.len() <= 1_024, "{}", budget.shares.len());
     }
 }

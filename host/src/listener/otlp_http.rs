@@ -125,7 +125,7 @@ impl Door {
     async fn take(&self, request: Request, size: &mut usize) -> Result<Answer, Problem> {
         let head = Head::read(request.headers())?;
         let peer = request.extensions().get().map(|Peer(at)| *at);
-        let mut hold = self.budget.hold();
+        let mut hold = peer.map_or_else(|| self.budget.hold(), |peer| self.budget.hold_for(peer.ip()));
         let wire = request::body(request, &self.config, &mut hold).await?;
         *size = wire.len();
         let client = Client { source: peer, listener: Some(self.config.name.clone()), ..Client::default() };

@@ -4,6 +4,7 @@
 //! the frame cap, the byte budget and the timeouts of the configuration.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -37,6 +38,8 @@ const SKIP_CHUNK: usize = 16 << 10;
 pub(crate) struct Connection {
     stream: TcpStream,
     session: Session,
+    /// Whose share of the byte budget its requests use.
+    source: IpAddr,
     shared: Arc<Shared>,
     drain: watch::Receiver<bool>,
     draining: bool,
@@ -73,7 +76,7 @@ impl Connection {
         SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
         let shared = presence.shared().clone();
         let session = Session::new(&shared, presence.id(), presence.peer(), stream.local_addr()?);
-        Ok(Self { stream, session, shared, drain, draining: false })
+        Ok(Self { stream, session, source: presence.peer().ip(), shared, drain, draining: false })
     }
 
     /// Answers requests until something ends it.
@@ -90,7 +93,7 @@ impl Connection {
     }
 
     async fn one_request(&mut self) -> Result<(), End> {
-        let mut hold = self.shared.budget.hold();
+        let mut hold = self.shared.budget.hold_for(self.source);
         let incoming = self.next(&mut hold).await?;
         let (received_at, started) = (SystemTime::now(), Instant::now());
         let (answer, size) = match incoming {
