@@ -6,12 +6,15 @@
 //!
 //! Each message is a table of its fields, which `message!` turns into a loop over keys of one byte.
 
+mod names;
 mod schema;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+
+pub use names::names;
 
 pub use crate::wire::Reason;
 use crate::wire::{self, Fault};
