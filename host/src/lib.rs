@@ -42,6 +42,8 @@ pub mod listener;
 pub mod admission;
 pub mod subscription;
 
+pub mod catalogue;
+
 pub mod decode;
 
 pub mod dispatch;

@@ -1,0 +1,74 @@
+//! What is known of a name.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::beyond::{JAVA_ANY, JAVA_CLIENTS, JAVA_COMMON, JAVA_CONSUMER, JAVA_PRODUCER, LIBRDKAFKA, expand};
+use super::role::Role;
+use super::standard::METRICS;
+
+/// As what OTLP has a metric. Kafka clients send no other kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A value of now.
+    Gauge,
+    /// A sum that only grows.
+    Sum,
+}
+
+/// Where a name is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One of the six that every producer or every consumer shall send (KIP-714).
+    Required,
+    /// Another one of the standard's 21.
+    Standard,
+    /// Java sends it where it is asked for more than the standard; librdkafka may, too.
+    Java,
+    /// Only librdkafka sends it.
+    Librdkafka,
+    /// Kafka Streams' own (KIP-1076).
+    Streams,
+}
+
+/// A name that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// From where.
+    pub kind: Kind,
+    /// As what it comes; not known of Streams' own.
+    pub form: Option<Form>,
+}
+
+static KNOWN: LazyLock<HashMap<String, Known>> = LazyLock::new(table);
+
+/// What is known of a name in full. `None` for what an application registered with its client (KIP-1076), and for what
+/// a later client has.
+pub fn lookup(name: &str) -> Option<Known> {
+    let streams = || name.starts_with(Role::Streams.prefix()).then_some(Known { kind: Kind::Streams, form: None });
+    KNOWN.get(name).copied().or_else(streams)
+}
+
+/// Every name that is known in full, in no order.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    KNOWN.keys().map(String::as_str)
+}
+
+fn table() -> HashMap<String, Known> {
+    let standard = METRICS.iter().map(|metric| {
+        let kind = if metric.required { Kind::Required } else { Kind::Standard };
+        (metric.name.to_owned(), Known { kind, form: Some(metric.form) })
+    });
+    let mut table: HashMap<String, Known> = standard.collect();
+    let all = JAVA_CLIENTS.iter().map(|client| (*client, JAVA_COMMON));
+    let java = all.chain([("", JAVA_ANY), ("producer.", JAVA_PRODUCER), ("consumer.", JAVA_CONSUMER)]);
+    let lines = java.map(|(under, lines)| (Kind::Java, under, lines)).chain([(Kind::Librdkafka, "", LIBRDKAFKA)]);
+    for (kind, under, lines) in lines {
+        for name in lines.iter().flat_map(|line| expand(under, line)) {
+            let form = Some(if name.ends_with(".total") { Form::Sum } else { Form::Gauge });
+            // The first to know it counts: most of the standard is Java's, too.
+            table.entry(name).or_insert(Known { kind, form });
+        }
+    }
+    table
+}

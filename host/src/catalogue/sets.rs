@@ -1,0 +1,105 @@
+//! Names of metrics and sets of them, each kept once: clients of one library send the same, whatever their number.
+//!
+//! Bounded in names, in sets, and in the names of one set. What no client holds any more makes room; what is beyond the
+//! bounds is counted, not kept. The names that are known from the start always have their place, so that nobody can
+//! crowd out the standard with names of his own.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::known;
+
+/// Sorted, each name once.
+pub(super) type Set = Arc<[Arc<str>]>;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Names, those known from the start included.
+    pub(super) names: usize,
+    /// Sets.
+    pub(super) sets: usize,
+    /// Names in one set.
+    pub(super) in_set: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { names: 4_096, sets: 1_024, in_set: 512 }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Sets {
+    bounds: Bounds,
+    names: HashSet<Arc<str>>,
+    sets: HashSet<Set>,
+    /// Holds the names that never go.
+    _known: Vec<Arc<str>>,
+}
+
+impl Sets {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let known: Vec<Arc<str>> = known::names().map(Arc::from).collect();
+        Self { bounds, names: known.iter().cloned().collect(), sets: HashSet::new(), _known: known }
+    }
+
+    /// `old` and these, and how many of these are not in it because the bounds are reached.
+    pub(super) fn join(&mut self, old: &Set, seen: &[&str]) -> (Set, u32) {
+        let new: Vec<&str> = seen.iter().copied().filter(|name| !holds(old, name)).collect();
+        if new.is_empty() {
+            return (old.clone(), 0);
+        }
+        self.make_room(new.len());
+        let mut names = old.to_vec();
+        let mut lost = 0;
+        for name in &new {
+            match self.name(name).filter(|_| names.len() < self.bounds.in_set) {
+                Some(name) => names.push(name),
+                None => lost += 1,
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        match self.set(names) {
+            Some(set) => (set, lost),
+            None => (old.clone(), u32::try_from(new.len()).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn name(&mut self, name: &str) -> Option<Arc<str>> {
+        if let Some(kept) = self.names.get(name) {
+            return Some(kept.clone());
+        }
+        let name = (self.names.len() < self.bounds.names).then(|| Arc::<str>::from(name))?;
+        self.names.insert(name.clone());
+        Some(name)
+    }
+
+    fn set(&mut self, names: Vec<Arc<str>>) -> Option<Set> {
+        if let Some(kept) = self.sets.get(names.as_slice()) {
+            return Some(kept.clone());
+        }
+        let set = (self.sets.len() < self.bounds.sets).then(|| Set::from(names))?;
+        self.sets.insert(set.clone());
+        Some(set)
+    }
+
+    /// Forgets what only this table holds, if room may be needed: at most once a push, so that strangers cannot make
+    /// it a burden.
+    fn make_room(&mut self, names: usize) {
+        if self.sets.len() >= self.bounds.sets || self.names.len() + names > self.bounds.names {
+            self.sets.retain(|set| Arc::strong_count(set) > 1);
+            self.names.retain(|name| Arc::strong_count(name) > 1);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.names.len(), self.sets.len())
+    }
+}
+
+fn holds(set: &Set, name: &str) -> bool {
+    set.binary_search_by(|kept| (**kept).cmp(name)).is_ok()
+}

@@ -1,0 +1,277 @@
+//! The table, the recorded pushes, and the bounds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use barnabas_otlp::message::{Metric as Sent, MetricsData, ResourceMetrics, ScopeMetrics, metric::Data};
+use barnabas_otlp::walk;
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::admission::Admitted;
+use crate::config;
+use crate::decode::{Decoded, Decoder};
+use crate::push::{Codec, Push, sample as recorded};
+
+fn id(n: u128) -> InstanceId {
+    InstanceId::from_bytes(n.to_be_bytes())
+}
+
+/// A payload of metrics with these names.
+fn payload<S: AsRef<str>>(names: &[S]) -> Vec<u8> {
+    let metric = |name: &S| Sent { name: name.as_ref().into(), ..Sent::default() };
+    let scope = ScopeMetrics { metrics: names.iter().map(metric).collect(), ..ScopeMetrics::default() };
+    MetricsData { resource_metrics: vec![ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() }] }
+        .encode_to_vec()
+}
+
+/// All of these together, in as many pushes as are looked at.
+fn names(catalogue: &Catalogue, id: InstanceId) -> Vec<String> {
+    catalogue.seen(id).map(|seen| seen.names.iter().map(ToString::to_string).collect()).unwrap_or_default()
+}
+
+fn push<S: AsRef<str>>(catalogue: &Catalogue, id: InstanceId, names: &[S]) {
+    catalogue.pushed(id, &payload(names), UNIX_EPOCH);
+}
+
+/// Recorded pushes by file name, decompressed and checked.
+fn vectors() -> BTreeMap<String, Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let recorded = files.filter(|path| path.extension().is_some_and(|extension| extension == "bin"));
+    recorded.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), payload_of(&path))).collect()
+}
+
+fn payload_of(path: &Path) -> Vec<u8> {
+    let word = path.file_stem().unwrap().to_string_lossy().rsplit('.').next().unwrap().to_owned();
+    let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+    let codec = codecs.into_iter().find(|codec| word.starts_with(&codec.to_string())).unwrap();
+    let push = Push { codec: codec.id(), ..recorded::of_bytes(std::fs::read(path).unwrap().into()) };
+    match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
+        Decoded::Payload(payload) => payload.bytes().to_vec(),
+        Decoded::Empty => panic!("{} is empty", path.display()),
+    }
+}
+
+/// Name and kind of every metric, as the reference structs hold them.
+fn metrics(bytes: &[u8]) -> Vec<(String, Form)> {
+    let blocks = MetricsData::decode(bytes).unwrap().resource_metrics;
+    let metrics = blocks.into_iter().flat_map(|block| block.scope_metrics).flat_map(|scope| scope.metrics);
+    let form = |metric: &Sent| match metric.data {
+        Some(Data::Sum(_)) => Form::Sum,
+        _ => Form::Gauge,
+    };
+    metrics.map(|metric| (metric.name.clone(), form(&metric))).collect()
+}
+
+#[test]
+fn the_table_is_the_kips() {
+    let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(names.len(), 21, "each once");
+    let count = |wanted: &dyn Fn(&Metric) -> bool| METRICS.iter().filter(|metric| wanted(metric)).count();
+    assert_eq!((count(&|m| m.role == Role::Producer), count(&|m| m.role == Role::Consumer)), (8, 13));
+    assert_eq!((count(&|m| m.required), count(&|m| m.required && m.role == Role::Producer)), (6, 3));
+    assert_eq!((count(&|m| m.form == Form::Sum), count(&|m| !m.labels.is_empty())), (3, 4));
+    for metric in METRICS {
+        assert!(metric.name.starts_with(metric.role.prefix()), "{}", metric.name);
+        assert_eq!(metric.form == Form::Sum, metric.name.ends_with(".total"), "{}", metric.name);
+        assert_eq!(metric.unit.is_some(), [".latency.", ".time."].iter().any(|word| metric.name.contains(word)));
+        assert_eq!(metric.labels == ["node_id"], metric.name.contains(".node."), "{}", metric.name);
+        let kind = if metric.required { Kind::Required } else { Kind::Standard };
+        assert_eq!(lookup(metric.name), Some(Known { kind, form: Some(metric.form) }));
+    }
+}
+
+#[test]
+fn what_is_asked_for_by_default_is_the_table() {
+    assert_eq!(config::standard::METRICS, METRICS.map(|metric| metric.name));
+}
+
+#[test]
+fn names_beyond_the_standard_are_known_by_whose_they_are() {
+    let kind = |name: &str| lookup(&format!("org.apache.kafka.{name}")).map(|known| known.kind);
+    for (name, expected) in [
+        ("producer.txn.send.offsets.time.ns.total", Some(Kind::Java)),
+        ("producer.request.latency.avg", Some(Kind::Java)),
+        ("admin.client.node.request.latency.max", Some(Kind::Java)),
+        ("consumer.fetch.manager.records.lag", Some(Kind::Java)),
+        ("consumer.fetch.manager.records.lead.min", Some(Kind::Java)),
+        ("kafka.count.count", Some(Kind::Java)),
+        ("consumer.share.fetch.manager.fetch.total", Some(Kind::Librdkafka)),
+        ("stream.thread.poll.rate", Some(Kind::Streams)),
+        ("stream", None),
+        ("producer.of.mine", None),
+        ("producer.connection.creation.totals", None),
+        ("", None),
+    ] {
+        assert_eq!(kind(name), expected, "{name}");
+    }
+    assert_eq!(lookup("orders.in.flight"), None, "an application's own");
+    assert!(known::names().all(|name| name.len() * 2 < sample::LONGEST));
+    assert!(known::names().count() * 2 < Bounds::default().names, "others have room, too");
+}
+
+#[test]
+fn every_name_of_every_recorded_push_is_known() {
+    let vectors = vectors();
+    assert!(vectors.len() >= 23, "{}", vectors.len());
+    for (file, bytes) in vectors {
+        for (name, form) in metrics(&bytes) {
+            let known = lookup(&name).unwrap_or_else(|| panic!("{file}: {name} is unknown"));
+            assert_eq!(known.form, Some(form), "{file}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_recorded_push_has_the_names_of_the_reference_decoder_and_its_clients_role() {
+    for (file, bytes) in vectors() {
+        let expected: Vec<String> = metrics(&bytes).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(walk::names(&bytes).collect::<Vec<_>>(), expected, "{file}");
+        let catalogue = Catalogue::new(1);
+        catalogue.pushed(id(1), &bytes, UNIX_EPOCH);
+        let once: BTreeSet<_> = expected.into_iter().collect();
+        assert_eq!(names(&catalogue, id(1)), once.into_iter().collect::<Vec<_>>(), "{file}");
+        let role = if file.contains("producer") { Role::Producer } else { Role::Consumer };
+        assert_eq!(Role::of(&catalogue.seen(id(1)).unwrap().names), Some(role), "{file}");
+    }
+}
+
+#[test]
+fn few_pushes_are_looked_at_and_each_question_begins_anew() {
+    let catalogue = Catalogue::new(1);
+    catalogue.asked(id(1), 7);
+    assert_eq!(catalogue.seen(id(1)), None);
+    let looked = |catalogue: &Catalogue, nth: usize| {
+        push(catalogue, id(1), &[format!("{nth:03}")]);
+        names(catalogue, id(1)).contains(&format!("{nth:03}"))
+    };
+    let at: Vec<usize> = (1..=50).filter(|nth| looked(&catalogue, *nth)).collect();
+    assert_eq!(at, [1, 2, 4, 8, 16, 32, 48]);
+    catalogue.asked(id(1), 7);
+    assert_eq!(names(&catalogue, id(1)).len(), 7, "the same subscription: the union stays");
+    assert!(looked(&catalogue, 51), "the first one after a question");
+}
+
+#[test]
+fn a_client_that_leaves_something_out_does_not_flap_until_its_subscription_changes() {
+    let catalogue = Catalogue::new(1);
+    push(&catalogue, id(1), &["a", "b"]);
+    catalogue.asked(id(1), 7);
+    push(&catalogue, id(1), &["b", "", "c"]);
+    push(&catalogue, id(1), &[""; 0]);
+    assert_eq!(names(&catalogue, id(1)), ["a", "b", "c"], "taken over from another host, so it asked here later");
+    catalogue.asked(id(1), 8);
+    assert_eq!(catalogue.seen(id(1)), None, "another subscription");
+    push(&catalogue, id(1), &["c"]);
+    assert_eq!(names(&catalogue, id(1)), ["c"]);
+    catalogue.forget(id(1));
+    assert_eq!(catalogue.seen(id(1)), None);
+}
+
+#[test]
+fn clients_that_send_the_same_share_it() {
+    let catalogue = Catalogue::new(9);
+    for n in 1..=9 {
+        push(&catalogue, id(n), &["a", "b"]);
+    }
+    let (first, last) = (catalogue.seen(id(1)).unwrap(), catalogue.seen(id(9)).unwrap());
+    assert!(Arc::ptr_eq(&first.names, &last.names));
+    assert_eq!(catalogue.lock().sets.counts().1, 1);
+}
+
+/// Room for so many names that are not known from the start.
+fn bounded(names: usize, sets: usize, in_set: usize) -> Catalogue {
+    Catalogue::bounded(4, Bounds { names: known::names().count() + names, sets, in_set })
+}
+
+#[test]
+fn limits_of_names_and_sets_obeyed() {
+    let catalogue = bounded(4, 2, 3);
+    push(&catalogue, id(1), &["a", "b", "c"]);
+    push(&catalogue, id(2), &["d", METRICS[0].name]);
+    for (id, count) in [(id(1), 3), (id(2), 2)] {
+        let seen = catalogue.seen(id).unwrap();
+        assert_eq!((seen.names.len(), seen.more), (count, 0));
+    }
+}
+
+#[test]
+fn limit_of_names_violated() {
+    let catalogue = bounded(4, 9, 9);
+    push(&catalogue, id(1), &["a", "b", "c", "d"]);
+    push(&catalogue, id(2), &["e", METRICS[0].name, "a"]);
+    let seen = catalogue.seen(id(2)).unwrap();
+    assert_eq!((names(&catalogue, id(2)).len(), seen.more), (2, 1), "what is known always has room");
+    assert!(seen.names.iter().any(|name| **name == *METRICS[0].name));
+    catalogue.forget(id(1));
+    push(&catalogue, id(2), &["e"]);
+    assert_eq!((names(&catalogue, id(2)).len(), catalogue.seen(id(2)).unwrap().more), (3, 0), "there is room again");
+}
+
+#[test]
+fn limit_of_sets_violated() {
+    let catalogue = bounded(9, 2, 9);
+    push(&catalogue, id(1), &["a"]);
+    push(&catalogue, id(2), &["b"]);
+    push(&catalogue, id(3), &["c", "d"]);
+    assert_eq!((names(&catalogue, id(3)).len(), catalogue.seen(id(3)).unwrap().more), (0, 2));
+    push(&catalogue, id(4), &["a"]);
+    assert_eq!(names(&catalogue, id(4)), ["a"], "a set that is there may be shared");
+    catalogue.forget(id(2));
+    push(&catalogue, id(3), &["c", "d"]);
+    assert_eq!((names(&catalogue, id(3)).len(), catalogue.seen(id(3)).unwrap().more), (2, 0), "there is room again");
+}
+
+#[test]
+fn limit_of_names_in_a_set_violated() {
+    let catalogue = bounded(9, 9, 2);
+    push(&catalogue, id(1), &["a", "b", "c"]);
+    assert_eq!((names(&catalogue, id(1)).len(), catalogue.seen(id(1)).unwrap().more), (2, 1));
+}
+
+#[test]
+fn limits_of_one_push_violated() {
+    let many: Vec<String> = (0..sample::MOST + 2).map(|n| format!("n{n}")).collect();
+    let long = "n".repeat(sample::LONGEST + 1);
+    let fits = &long[1..];
+    let bytes = payload(&[many.clone(), many[..9].to_vec()].concat());
+    let sample = Sample::of(&bytes);
+    assert_eq!((sample.names.len(), sample.more), (sample::MOST, 2));
+    let bytes = payload(&[&long, fits]);
+    let sample = Sample::of(&bytes);
+    assert_eq!((sample.names.len(), sample.more), (1, 1));
+}
+
+#[test]
+fn limit_of_clients_violated() {
+    let catalogue = Catalogue::new(2);
+    for n in 1..=3 {
+        push(&catalogue, id(n), &["a"]);
+    }
+    assert_eq!((catalogue.seen(id(1)), catalogue.lock().clients.len()), (None, 2), "the longest silent is forgotten");
+    assert!(catalogue.seen(id(2)).is_some() && catalogue.seen(id(3)).is_some());
+}
+
+proptest! {
+    /// Whatever comes in whatever order, the tables stay within their bounds and clients' names are a union.
+    #[test]
+    fn bounds_hold(steps in proptest::collection::vec((1..7u128, 0..12u8, 0..4u8), 0..80)) {
+        let catalogue = bounded(6, 3, 4);
+        for (client, name, what) in steps {
+            match what {
+                0 => catalogue.forget(id(client)),
+                1 => catalogue.asked(id(client), i32::from(name % 2)),
+                _ => push(&catalogue, id(client), &[format!("n{name}"), format!("n{}", name / 2)]),
+            }
+            let state = catalogue.lock();
+            let (names, sets) = state.sets.counts();
+            prop_assert!(names <= known::names().count() + 6 && sets <= 3 && state.clients.len() <= 4);
+            for (_, entry) in &state.clients {
+                prop_assert!(entry.names.len() <= 4 && entry.names.is_sorted());
+            }
+        }
+    }
+}
