@@ -12,6 +12,7 @@ mod artifacts;
 mod body;
 mod changes;
 pub mod client;
+mod client_pages;
 mod guard;
 mod hosts;
 mod office;
@@ -33,7 +34,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::clients;
 use crate::event::metrics::Metrics;
+use crate::push::InstanceId;
 use guard::Guard;
 use hosts::Hosts;
 use pages::Rooms;
@@ -73,6 +76,12 @@ pub trait StatusSource: Send + Sync + 'static {
 
     /// The door's ledger.
     fn door(&self) -> serde_json::Value;
+
+    /// The clients that are meant, those heard of last first. Looks at all of them: call it where that does no harm.
+    fn clients(&self, filter: &clients::Filter) -> clients::List;
+
+    /// Everything about one client; `None` if it is not known.
+    fn client(&self, id: InstanceId) -> Option<clients::Description>;
 
     /// Whether every configured receiver has been tried; if not, what it is waiting for, in words.
     fn ready(&self) -> Result<(), String>;

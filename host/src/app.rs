@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Office, StatusSource};
 use crate::admission::Admission;
+use crate::catalogue::Catalogue;
+use crate::clients;
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::dispatch::{Dispatch, Recent};
@@ -24,6 +26,7 @@ use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::Verdict;
 use crate::plugin::{self, Plugins, State};
+use crate::push::InstanceId;
 use crate::subscription::{self, Subscriptions};
 
 /// How often clients that fell silent are looked for.
@@ -89,10 +92,11 @@ impl App {
         }
         let dispatch = Dispatch::keeping(recent, events.clone());
         let settings = config.admission;
+        let catalogue = Catalogue::new(settings.capacity);
         let admission = Arc::new(Admission::new(settings.clone()));
         let reception =
             Reception::new(admission.clone(), Decoder::new(config.decode), dispatch.clone(), events.clone());
-        let reception = Arc::new(reception.with_identity(config.otlp_identity));
+        let reception = Arc::new(reception.with_identity(config.otlp_identity).with_catalogue(catalogue));
         let admin = admin::bind(config.admin).await?;
         // No receiver may reach it, so its address is known before there are any.
         let plugins = plugin::Config { admin: vec![admin.local_addr()], ..config.plugins };
@@ -250,6 +254,14 @@ impl StatusSource for Host {
 
     fn door(&self) -> serde_json::Value {
         serde_json::to_value(self.reception.ledger()).unwrap_or_default()
+    }
+
+    fn clients(&self, filter: &clients::Filter) -> clients::List {
+        self.reception.clients(filter)
+    }
+
+    fn client(&self, id: InstanceId) -> Option<clients::Description> {
+        self.reception.client(id)
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -43,6 +43,7 @@ pub mod admission;
 pub mod subscription;
 
 pub mod catalogue;
+pub mod clients;
 
 pub mod decode;
 

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::{Failure, page};
 use super::guard::{Guard, guard};
-use super::{Office, StatusSource, artifacts, changes};
+use super::{Office, StatusSource, artifacts, changes, client_pages};
 use crate::capability::log::Line;
 use crate::event::metrics::Metrics;
 use crate::units::unix_seconds;
@@ -66,6 +66,8 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Rooms>)> 
         ("get", "/v1/plugins", get(plugins)),
         ("get", "/v1/plugins/{name}", get(plugin)),
         ("get", "/v1/plugins/{name}/logs", get(logs)),
+        ("get", "/v1/clients", get(client_pages::list)),
+        ("get", "/v1/clients/{id}", get(client_pages::one)),
         ("get", "/v1/audit", get(audit)),
         ("get", "/v1/openapi.json", get(([(CONTENT_TYPE, "application/json")], OPEN_API))),
         ("post", "/v1/artifacts", post(artifacts::keep)),

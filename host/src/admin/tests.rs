@@ -1,5 +1,6 @@
 mod access;
 mod changes;
+mod clients;
 mod openapi;
 mod shown;
 mod visits;
@@ -20,6 +21,7 @@ use crate::audit;
 use crate::capability::log::Line;
 use crate::plugin::change::{Actor, Change, Ending, Refused, RefusedCode, Step, Verdict};
 use crate::plugin::digest::Digest;
+use crate::push::InstanceId;
 
 /// What is looked at.
 pub(super) struct Rooms(Mutex<Result<(), String>>);
@@ -31,6 +33,14 @@ impl StatusSource for Rooms {
 
     fn door(&self) -> Value {
         json!({ "received": 7 })
+    }
+
+    fn clients(&self, filter: &crate::clients::Filter) -> crate::clients::List {
+        clients::list(filter)
+    }
+
+    fn client(&self, id: InstanceId) -> Option<crate::clients::Description> {
+        clients::one(id)
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -3,12 +3,15 @@
 //! In: pushes and questions of doors. Out: answers by the rules, and the events that go with them. Holds no push beyond
 //! the call, waits for nothing. With no slot open it still answers by the rules: a client never learns of our troubles.
 
+mod clients;
+
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::door::DoorBook;
 use super::{DoorLedger, Intake, Receipt};
-use crate::admission::{Admission, Admitted, Counts, Refusal, Subscription};
+use crate::admission::{self, Admission, Admitted, Counts, Refusal, Subscription};
+use crate::catalogue::Catalogue;
 use crate::decode::{Decoded, Decoder, IdentityRule};
 use crate::dispatch::Dispatch;
 use crate::event::{Events, Payload, Topic};
@@ -22,13 +25,20 @@ pub struct Reception {
     events: Events,
     book: DoorBook,
     identity: IdentityRule,
+    catalogue: Catalogue,
 }
 
 impl Reception {
     /// Joins the three rooms.
     pub fn new(admission: Arc<Admission>, decoder: Decoder, dispatch: Dispatch, events: Events) -> Self {
         let (book, identity) = (DoorBook::default(), IdentityRule::default());
-        Self { admission, decoder, dispatch, events, book, identity }
+        let catalogue = Catalogue::new(admission::Config::default().capacity);
+        Self { admission, decoder, dispatch, events, book, identity, catalogue }
+    }
+
+    /// Says how many clients' metrics are remembered; best as many as admission knows.
+    pub fn with_catalogue(self, catalogue: Catalogue) -> Self {
+        Self { catalogue, ..self }
     }
 
     /// Says which resource attributes name the client of an OTLP push.
@@ -86,6 +96,7 @@ impl Reception {
         if told.way_in == WayIn::OtlpHttp {
             payload = payload.identified(&self.identity);
         }
+        self.look_at(&payload);
         let client = payload.client().clone();
         let (points, size, wire, repaired) =
             (payload.points(), payload.bytes().len(), payload.wire_len(), payload.repaired());
@@ -128,6 +139,7 @@ impl Reception {
     fn tell_gone(&self, departed: impl IntoIterator<Item = Departed>) {
         for departed in departed {
             let (client, reason) = (departed.client.clone(), departed.reason);
+            client.instance_id.into_iter().for_each(|id| self.catalogue.forget(id));
             self.dispatch.gone(departed);
             self.events.emit(Topic::ClientGone, || Payload::ClientGone { client, reason });
         }
@@ -153,7 +165,10 @@ impl Intake for Reception {
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal> {
         let answer = self.admission.subscribe(client, connection, Instant::now(), SystemTime::now());
         match &answer {
-            Ok(subscription) => self.events.emit(Topic::SubscriptionAnswered, || answered(client, subscription)),
+            Ok(subscription) => {
+                self.catalogue.asked(subscription.instance_id, subscription.id);
+                self.events.emit(Topic::SubscriptionAnswered, || answered(client, subscription));
+            }
             // The one door with subscriptions.
             Err(refusal) => self.tell_refusal(refusal, WayIn::Kafka, client, true),
         }

@@ -171,3 +171,28 @@ fn what_a_later_room_refuses_is_known_of_its_client() {
     let known = house.reception.admission.client(told.instance_id).unwrap();
     assert_eq!((known.refused, known.last_refusal.map(|(code, _)| code)), (1, Some(refusal.code())));
 }
+
+#[test]
+fn what_a_subscribed_client_sends_is_known_until_it_is_gone() {
+    let house = house();
+    let connection = ConnectionId(1);
+    let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
+    let id = subscription.instance_id;
+    let client = Arc::new(Client { instance_id: Some(id), ..Client::default() });
+    let of = |wire| Push { way_in: WayIn::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
+    let metrics_of = || house.reception.client(id).unwrap().metrics;
+    assert_eq!(metrics_of(), None);
+    house.reception.push(of(metrics()), connection).unwrap();
+    assert_eq!(metrics_of().unwrap().unknown, ["m"]);
+    house.reception.push(Push { terminating: true, ..of(Bytes::from_static(&[0xff; 3])) }, connection).unwrap_err();
+    let described = house.reception.client(id).unwrap();
+    assert_eq!((described.metrics, described.brief.gone), (None, true), "it is gone, and its metrics with it");
+    assert_eq!(described.last_refusal.map(|refusal| refusal.code), Some("invalid_record"), "decode's count, too");
+
+    let stranger = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
+    house.reception.deliver(push(&stranger, metrics())).unwrap();
+    assert_eq!(house.reception.catalogue.seen(InstanceId::from_bytes([7; 16])), None, "no subscription, no entry");
+    let too_large = Refusal::TooLarge(String::new());
+    house.reception.refused(WayIn::Kafka, 9, &client, too_large);
+    assert_eq!(house.reception.client(id).unwrap().brief.refused, 2, "the door's count, too");
+}

@@ -1,0 +1,116 @@
+//! `GET /v1/clients` and `GET /v1/clients/{id}`.
+
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::answer::{Failure, page};
+use super::pages::{Name, Rooms};
+use crate::clients::{Filter, LIMITS};
+use crate::push::InstanceId;
+
+pub(super) async fn list(State(rooms): State<Rooms>, uri: Uri) -> Result<Response, Failure> {
+    let filter = filter(uri.query().unwrap_or_default())?;
+    let looked = tokio::task::spawn_blocking(move || rooms.source.clients(&filter)).await;
+    let list = looked.map_err(|_| Failure::broken("the host broke while it looked at its clients"))?;
+    Ok(page(StatusCode::OK, &list))
+}
+
+pub(super) async fn one(State(rooms): State<Rooms>, Name(text): Name) -> Result<Response, Failure> {
+    let id = InstanceId::from_any(&text).map_err(Failure::bad_request)?;
+    let client = rooms.source.client(id).ok_or_else(|| {
+        Failure::not_found(format!(
+            "no client instance {id} is known here: it has not asked this host, or was silent for three intervals; \
+             `barnabas client list` shows those that are"
+        ))
+    })?;
+    Ok(page(StatusCode::OK, &client))
+}
+
+/// What the query says, each key once at most.
+fn filter(query: &str) -> Result<Filter, Failure> {
+    let (mut filter, mut limit) = (Filter::default(), None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = unescaped(value).filter(|value| !value.is_empty()).ok_or_else(|| bad(pair))?;
+        let place = match key {
+            "limit" => &mut limit,
+            "software" => &mut filter.software,
+            "client-id" => &mut filter.client_id,
+            "subscription" => &mut filter.subscription,
+            _ => return Err(bad(pair)),
+        };
+        if place.replace(value).is_some() {
+            return Err(Failure::bad_request(format!("`{key}` is there twice: say it once")));
+        }
+    }
+    if let Some(text) = limit {
+        let number = text.parse().ok().filter(|number| (1..=LIMITS.1).contains(number));
+        filter.limit = number.ok_or_else(|| bad(&format!("limit={text}")))?;
+    }
+    Ok(filter)
+}
+
+fn bad(pair: &str) -> Failure {
+    Failure::bad_request(format!(
+        "`{pair}` is no query of this page; write `limit=` and 1 to {}, `software=`, `client-id=` or `subscription=` \
+         and some text",
+        LIMITS.1
+    ))
+}
+
+/// Percent-encoding undone, and `+` for a space (WHATWG URL, application/x-www-form-urlencoded). `None` where it is not
+/// text.
+fn unescaped(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut plain = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'+' => b' ',
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            other => other,
+        });
+    }
+    String::from_utf8(plain).ok()
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_says_which_clients_are_meant() {
+        assert_eq!(filter("").unwrap(), Filter::default());
+        let all = filter("limit=7&software=java%204.0&client-id=a+b%2Bc&subscription=%C3%A9").unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            all,
+            Filter { limit: 7, software: text("java 4.0"), client_id: text("a b+c"), subscription: text("é") }
+        );
+    }
+
+    #[test]
+    fn limit_of_clients_obeyed() {
+        assert_eq!((filter("limit=1").unwrap().limit, filter("limit=10000").unwrap().limit), (1, LIMITS.1));
+    }
+
+    #[test]
+    fn limit_of_clients_violated() {
+        for query in ["limit=0", "limit=10001", "limit=-1", "limit=", "limit=x"] {
+            assert!(filter(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn other_queries_are_refused() {
+        let queries =
+            ["last=3", "software", "software=", "software=%f", "software=%zz", "software=%ff", "limit=1&limit=1"];
+        for query in queries {
+            assert!(filter(query).is_err(), "{query}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The pages as JSON.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::Coverage;
+use super::trouble::{self, remedy};
+use crate::admission::Known;
+use crate::catalogue::{Role, Seen};
+use crate::units::{seconds, unix_seconds};
+
+/// Some of the clients.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct List {
+    /// Client instances that the host knows.
+    pub known: usize,
+    /// Those that fit what was asked for, shown or not.
+    pub matching: usize,
+    /// Those heard of last, the newest first.
+    pub clients: Vec<Brief>,
+}
+
+/// One client in short. What is not known is `null`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs, reason = "each names a field of `push::Client` or `admission::Known`, or says what it adds")]
+pub struct Brief {
+    /// Client instance id as Java prints it.
+    pub id: String,
+    pub client_id: Option<String>,
+    pub software_name: Option<String>,
+    pub software_version: Option<String>,
+    pub source: Option<SocketAddr>,
+    pub principal: Option<String>,
+    pub listener: Option<String>,
+    /// By the names of its metrics.
+    pub role: Option<Role>,
+    #[serde(rename = "since_unix_seconds", serialize_with = "unix_seconds")]
+    pub since: SystemTime,
+    #[serde(rename = "last_seen_unix_seconds", serialize_with = "unix_seconds")]
+    pub last_seen: SystemTime,
+    #[serde(rename = "push_interval_seconds", serialize_with = "seconds")]
+    pub push_interval: Duration,
+    pub subscriptions: Vec<String>,
+    pub connections: usize,
+    pub gets: u32,
+    pub pushes: u32,
+    pub refused: u32,
+    pub gone: bool,
+    /// What is wrong and what to do about it, one sentence each.
+    pub trouble: Vec<String>,
+}
+
+/// Everything about one client.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Description {
+    /// As in the list.
+    #[serde(flatten)]
+    pub brief: Brief,
+    /// The id as librdkafka logs it.
+    pub id_base64: String,
+    /// The id as 32 hex digits.
+    pub id_hex: String,
+    /// The subscription that it has or will be told of.
+    pub subscription_id: i32,
+    /// Prefixes of the names it is asked for; one that is empty, or `*` alone, asks for all.
+    pub metric_prefixes: Vec<String>,
+    /// The last time that it was refused.
+    pub last_refusal: Option<LastRefusal>,
+    /// What it was seen to send since its subscription changed; `None` while nothing was.
+    pub metrics: Option<Coverage>,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastRefusal {
+    /// As the metrics of the door name it.
+    pub code: &'static str,
+    /// When.
+    #[serde(rename = "at_unix_seconds", serialize_with = "unix_seconds")]
+    pub at: SystemTime,
+    /// What it means and what to do, in words.
+    pub remedy: &'static str,
+}
+
+impl Brief {
+    /// `None` for a client without an id, which admission does not have.
+    pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Option<Self> {
+        let client = &known.client;
+        Some(Self {
+            id: client.instance_id?.to_string(),
+            client_id: client.client_id.as_deref().map(str::to_owned),
+            software_name: client.software_name.as_deref().map(str::to_owned),
+            software_version: client.software_version.as_deref().map(str::to_owned),
+            source: client.source,
+            principal: client.principal.as_deref().map(str::to_owned),
+            listener: client.listener.as_deref().map(str::to_owned),
+            role: seen.and_then(|seen| Role::of(&seen.names)),
+            since: known.since,
+            last_seen: known.last_seen,
+            push_interval: known.push_interval,
+            subscriptions: texts(&known.subscriptions),
+            connections: known.connections,
+            gets: known.gets,
+            pushes: known.pushes,
+            refused: known.refused,
+            gone: known.gone,
+            trouble: trouble::of(known, seen, now),
+        })
+    }
+}
+
+impl Description {
+    pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Option<Self> {
+        let id = known.client.instance_id?;
+        Some(Self {
+            brief: Brief::of(known, seen, now)?,
+            id_base64: id.to_base64(),
+            id_hex: id.to_hex(),
+            subscription_id: known.subscription_id,
+            metric_prefixes: texts(&known.metrics),
+            last_refusal: known.last_refusal.map(|(code, at)| LastRefusal { code, at, remedy: remedy(code) }),
+            metrics: seen.map(|seen| Coverage::of(seen, &known.metrics)),
+        })
+    }
+}
+
+fn texts(shared: &[Arc<str>]) -> Vec<String> {
+    shared.iter().map(|text| text.to_string()).collect()
+}

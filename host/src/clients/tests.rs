@@ -1,0 +1,327 @@
+//! What an operator is told of clients.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::admission::{Config, Refusal, Subscription, SubscriptionRule};
+use crate::catalogue::METRICS;
+use crate::push::{ConnectionId, Push, WayIn};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const ONE: ConnectionId = ConnectionId(1);
+
+/// A moment so many seconds after the beginning.
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+/// Two rooms, and a subscription of a minute for `orders-…`.
+struct House {
+    admission: Admission,
+    catalogue: Catalogue,
+    began: Instant,
+}
+
+impl House {
+    fn new(metrics: &[&str]) -> Self {
+        let metrics = metrics.iter().map(ToString::to_string).collect();
+        let matches = [("client_id".to_owned(), "orders-.*".to_owned())];
+        let rule = SubscriptionRule::new("orders", metrics, Some(60_000), &matches).unwrap();
+        let admission = Admission::new(Config { subscriptions: vec![rule], ..Config::default() });
+        Self { admission, catalogue: Catalogue::new(16), began: Instant::now() }
+    }
+
+    /// A client asks, so many seconds after the beginning.
+    fn joins(&self, client: Client, seconds: u64) -> (Arc<Client>, Subscription) {
+        let now = self.began + Duration::from_secs(seconds);
+        let subscription = self.admission.subscribe(&Arc::new(client.clone()), ONE, now, at(seconds)).unwrap();
+        self.catalogue.asked(subscription.instance_id, subscription.id);
+        (Arc::new(Client { instance_id: Some(subscription.instance_id), ..client }), subscription)
+    }
+
+    fn pushes(&self, (client, subscription): &(Arc<Client>, Subscription), names: &[&str], seconds: u64) {
+        let now = self.began + Duration::from_secs(seconds);
+        let pushed = self.admission.admit(push(client, subscription.id, at(seconds)), ONE, now);
+        assert!(pushed.is_ok(), "{pushed:?}");
+        self.catalogue.pushed(subscription.instance_id, &payload(names), at(seconds));
+    }
+
+    fn list(&self, filter: &Filter) -> List {
+        list(&self.admission, &self.catalogue, filter, at(100))
+    }
+
+    fn describe(&self, (_, subscription): &(Arc<Client>, Subscription), seconds: u64) -> Description {
+        describe(&self.admission, &self.catalogue, subscription.instance_id, at(seconds)).unwrap()
+    }
+}
+
+fn push(client: &Arc<Client>, subscription_id: i32, received_at: SystemTime) -> Push {
+    Push {
+        client: client.clone(),
+        way_in: WayIn::Kafka,
+        received_at,
+        terminating: false,
+        subscription_id: Some(subscription_id),
+        codec: 4,
+        wire: Bytes::from_static(b"metrics"),
+        push_interval: None,
+        node_id: None,
+        trace_parent: None,
+    }
+}
+
+/// Metrics with these names, nested by hand.
+fn payload(names: &[&str]) -> Vec<u8> {
+    let nest = |tag: u8, body: &[u8]| {
+        let len = u8::try_from(body.len()).unwrap();
+        let len = if len < 0x80 { vec![len] } else { vec![len, 1] };
+        [&[tag], len.as_slice(), body].concat()
+    };
+    names.iter().flat_map(|name| nest(0x0a, &nest(0x12, &nest(0x12, &nest(0x0a, name.as_bytes()))))).collect()
+}
+
+fn called(client_id: &str, software: &str, version: &str) -> Client {
+    Client {
+        client_id: Some(client_id.into()),
+        software_name: Some(software.into()),
+        software_version: Some(version.into()),
+        source: Some(([192, 0, 2, 7], 4711).into()),
+        listener: Some("kafka".into()),
+        ..Client::default()
+    }
+}
+
+fn java(client_id: &str) -> Client {
+    called(client_id, "apache-kafka-java", "4.0.0")
+}
+
+fn required_of_producers() -> Vec<&'static str> {
+    let required = METRICS.iter().filter(|metric| metric.required && metric.name.contains(".producer."));
+    required.map(|metric| metric.name).collect()
+}
+
+#[test]
+fn a_client_is_described_with_all_that_is_known_of_it() {
+    let house = House::new(&["org.apache.kafka.producer.", "app."]);
+    let client = house.joins(java("orders-1"), 0);
+    let required = required_of_producers();
+    let names = [METRICS[0].name, required[0], required[1], "org.apache.kafka.producer.metadata.age", "app.mine"];
+    house.pushes(&client, &names, 60);
+    let id = client.1.instance_id;
+    let described = serde_json::to_value(house.describe(&client, 61)).unwrap();
+    let missing = required[2];
+    assert_eq!(
+        described,
+        json!({
+            "id": id.to_string(),
+            "id_base64": id.to_base64(),
+            "id_hex": id.to_hex(),
+            "client_id": "orders-1",
+            "software_name": "apache-kafka-java",
+            "software_version": "4.0.0",
+            "source": "192.0.2.7:4711",
+            "principal": null,
+            "listener": "kafka",
+            "role": "producer",
+            "since_unix_seconds": 0.0,
+            "last_seen_unix_seconds": 60.0,
+            "push_interval_seconds": 60.0,
+            "subscription_id": client.1.id,
+            "subscriptions": ["orders"],
+            "metric_prefixes": ["app.", "org.apache.kafka.producer."],
+            "connections": 1,
+            "gets": 1,
+            "pushes": 1,
+            "refused": 0,
+            "last_refusal": null,
+            "gone": false,
+            "metrics": {
+                "seen_unix_seconds": 60.0,
+                "required_present": [required[0], required[1]],
+                "required_missing": [missing],
+                "standard": [METRICS[0].name],
+                "beyond": ["org.apache.kafka.producer.metadata.age"],
+                "unknown": ["app.mine"],
+                "unknown_count": 1,
+                "not_kept": 0,
+            },
+            "trouble": [format!(
+                "required metrics missing: {missing}; KIP-714 wants them of every such client: update its client library"
+            )],
+        })
+    );
+    let stranger = InstanceId::from_bytes([9; 16]);
+    assert_eq!(describe(&house.admission, &house.catalogue, stranger, at(0)), None);
+}
+
+fn missing(asked: &[&str], sent: &[&str]) -> Vec<&'static str> {
+    let shared = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+    coverage::missing(&shared(sent), &shared(asked))
+}
+
+#[test]
+fn only_what_is_asked_for_and_of_its_role_is_missing() {
+    let (rate, total) = (METRICS[0].name, METRICS[1].name);
+    for all in ["*", "", "org.apache.kafka."] {
+        assert_eq!(missing(&[all], &[rate]), required_of_producers(), "`{all}`");
+    }
+    assert_eq!(missing(&["*"], &required_of_producers()), [""; 0], "all are there");
+    assert_eq!(missing(&[total], &[rate]), [total]);
+    assert_eq!(missing(&["*", "app."], &[rate]), [""; 0], "beside others `*` is a prefix like any");
+    assert_eq!(missing(&["*"], &["org.apache.kafka.admin.client.request.rate"]), [""; 0], "none of admin clients");
+    assert_eq!(missing(&["*"], &["org.apache.kafka.consumer.share.poll.idle.ratio.avg"]), [""; 0]);
+    assert_eq!(missing(&["*"], &["org.apache.kafka.consumer.request.rate", "org.apache.kafka.stream.x"]).len(), 3);
+    assert_eq!(missing(&["*"], &[]), [""; 0], "nothing is known of its role");
+}
+
+#[test]
+fn limit_of_unknown_names_obeyed() {
+    let names: Vec<String> = (0..coverage::UNKNOWN).map(|n| format!("app.{n:02}")).collect();
+    let metrics = described_with(&names);
+    assert_eq!((metrics.unknown.clone(), metrics.unknown_count), (names, coverage::UNKNOWN));
+}
+
+#[test]
+fn limit_of_unknown_names_violated() {
+    let names: Vec<String> = (0..=coverage::UNKNOWN).map(|n| format!("app.{n:02}")).collect();
+    let metrics = described_with(&names);
+    assert_eq!((metrics.unknown.as_slice(), metrics.unknown_count), (&names[..coverage::UNKNOWN], names.len()));
+}
+
+fn described_with(names: &[String]) -> Coverage {
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &names.iter().map(String::as_str).collect::<Vec<_>>(), 60);
+    house.describe(&client, 61).metrics.unwrap()
+}
+
+#[test]
+fn clients_are_sought_by_software_client_id_and_subscription() {
+    let house = House::new(&["*"]);
+    house.joins(java("orders-1"), 0);
+    house.joins(java("billing"), 1);
+    house.joins(called("orders-2", "confluent-kafka-python", "2.6.0-rdkafka-2.6.0"), 2);
+    house.joins(Client::default(), 3);
+    let found = |filter: Filter| {
+        let list = house.list(&filter);
+        assert_eq!(list.known, 4);
+        let ids = list.clients.iter().map(|client| client.client_id.clone().unwrap_or_default()).collect::<Vec<_>>();
+        (list.matching, ids.join(" "))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let by = Filter::default;
+    assert_eq!(found(by()), (4, " orders-2 billing orders-1".into()), "heard of last first");
+    assert_eq!(found(Filter { limit: 2, ..by() }), (4, " orders-2".into()));
+    assert_eq!(found(Filter { software: some("rdkafka"), ..by() }), (1, "orders-2".into()));
+    assert_eq!(found(Filter { software: some("java 4.0"), ..by() }), (2, "billing orders-1".into()));
+    assert_eq!(found(Filter { client_id: some("orders"), limit: 1, ..by() }), (2, "orders-2".into()));
+    assert_eq!(found(Filter { subscription: some("orders"), ..by() }), (2, "orders-2 orders-1".into()));
+    assert_eq!(found(Filter { subscription: some("order"), ..by() }), (0, String::new()), "a name in full");
+    assert_eq!(found(Filter { subscription: some("orders"), software: some("java"), ..by() }), (1, "orders-1".into()));
+}
+
+/// The one sentence.
+fn trouble(description: &Description) -> &str {
+    assert_eq!(description.brief.trouble.len(), 1, "{:?}", description.brief.trouble);
+    &description.brief.trouble[0]
+}
+
+#[test]
+fn a_client_that_never_pushed_is_told_with_how_long_that_is_normal() {
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    assert_eq!(
+        trouble(&house.describe(&client, 80)),
+        "never pushed: it asked 80 seconds ago and waits up to 1.5 intervals (90 seconds) for its first push"
+    );
+    let late = house.describe(&client, 180);
+    assert!(trouble(&late).starts_with("never pushed: it asked 3 minutes ago, and its first push was due 90 seconds"));
+}
+
+#[test]
+fn a_client_that_is_asked_for_nothing_is_told_why() {
+    let house = House::new(&["*"]);
+    let billing = house.joins(java("billing"), 0);
+    assert!(trouble(&house.describe(&billing, 1)).contains("no subscription matches it"));
+    let excluding = House::new(&[]);
+    let orders = excluding.joins(java("orders-1"), 0);
+    assert!(trouble(&excluding.describe(&orders, 1)).contains("`orders` has no metrics"));
+}
+
+#[test]
+fn a_client_that_sends_nothing_or_falls_silent_is_told() {
+    let house = House::new(&["app.of.nobody."]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &[], 60);
+    assert!(trouble(&house.describe(&client, 61)).contains("ask for other prefixes"));
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &required_of_producers(), 60);
+    assert_eq!(house.describe(&client, 180).brief.trouble, [""; 0]);
+    assert!(trouble(&house.describe(&client, 200)).starts_with("silent for 2 minutes although it is to push every 60"));
+    house.admission.disconnected(ONE, at(61));
+    let gone = house.describe(&client, 200);
+    assert!(gone.brief.gone && gone.brief.trouble.is_empty());
+}
+
+#[test]
+fn a_refusal_is_told_with_its_remedy_while_it_is_young() {
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &required_of_producers(), 60);
+    let large = Refusal::TooLarge("2 bytes".into());
+    (0..3).for_each(|_| house.admission.refused(client.1.instance_id, &large));
+    let described = house.describe(&client, 70);
+    let remedy = "ask for fewer metrics or raise `limits.push-bytes`";
+    assert_eq!(trouble(&described), format!("refused 3 times, last too_large: {remedy}"));
+    let expected = LastRefusal { code: "too_large", at: at(61), remedy };
+    assert_eq!((described.brief.refused, described.last_refusal), (3, Some(expected)));
+    house.pushes(&client, &required_of_producers(), 240);
+    let later = house.describe(&client, 242);
+    assert_eq!((later.brief.trouble.len(), later.last_refusal.is_some()), (0, true), "it is over");
+}
+
+#[test]
+fn a_changed_subscription_is_no_trouble_unless_it_never_ends() {
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &required_of_producers(), 60);
+    let unknown = Refusal::UnknownSubscription { given: 1, current: 2 };
+    house.admission.refused(client.1.instance_id, &unknown);
+    assert_eq!(house.describe(&client, 62).brief.trouble, [""; 0]);
+    (0..2).for_each(|_| house.admission.refused(client.1.instance_id, &unknown));
+    assert!(trouble(&house.describe(&client, 62)).contains("hosts behind one address"));
+}
+
+#[test]
+fn every_refusal_has_a_remedy() {
+    let all = [
+        Refusal::InvalidRequest(""),
+        Refusal::UnknownSubscription { given: 0, current: 0 },
+        Refusal::TooSoon { interval_ms: 0 },
+        Refusal::UnsupportedCodec(9),
+        Refusal::TooLarge(String::new()),
+        Refusal::InvalidRecord("".into()),
+    ];
+    let other = trouble::remedy("of a later version");
+    for refusal in all {
+        assert_ne!(trouble::remedy(refusal.code()), other, "{refusal}");
+    }
+}
+
+#[test]
+fn a_list_is_what_the_pages_say() {
+    let house = House::new(&["*"]);
+    house.joins(Client::default(), 0);
+    let list = serde_json::to_value(house.list(&Filter::default())).unwrap();
+    assert_eq!((&list["known"], &list["matching"]), (&json!(1), &json!(1)));
+    let client = &list["clients"][0];
+    for unknown in ["client_id", "software_name", "source", "principal", "role"] {
+        assert_eq!(client[unknown], Value::Null, "{unknown}");
+    }
+    assert_eq!(client["push_interval_seconds"], json!((5 * MINUTE).as_secs_f64()));
+}

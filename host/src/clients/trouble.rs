@@ -1,0 +1,129 @@
+//! What is wrong with a client, in one sentence each: what, and what to do.
+
+use std::time::{Duration, SystemTime};
+
+use super::coverage;
+use crate::admission::Known;
+use crate::catalogue::Seen;
+
+/// Clients that are told of another subscription come back at once; only one that is told so again and again is in
+/// trouble.
+const FEW: u32 = 3;
+/// Beside two intervals: networks and short intervals are not worth a sentence.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// All that is wrong; of a client that is gone, nothing.
+pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Vec<String> {
+    if known.gone {
+        return Vec::new();
+    }
+    let all = [unasked(known), refused(known, now), never(known, now), empty(known, seen), silent(known, now)];
+    all.into_iter().flatten().chain(seen.and_then(|seen| missing(known, seen))).collect()
+}
+
+/// What a refusal means and what to do, by [`Refusal::code`](crate::admission::Refusal::code).
+pub(super) fn remedy(code: &str) -> &'static str {
+    match code {
+        "invalid_request" => {
+            "it used an id that is none, or pushed after its last push, and many clients then switch their telemetry \
+             off until they are restarted: update its client library and restart it"
+        }
+        "unknown_subscription" => {
+            "it asks anew by itself; if that goes on, hosts behind one address differ in their subscriptions: give \
+             them the same"
+        }
+        "throttled" => {
+            "it came before its interval was over and comes back by itself; if that goes on, two clients share one \
+             instance id: restart one of them"
+        }
+        "unsupported_compression" => "it chooses another codec by itself; if that goes on, update its client library",
+        "too_large" => "ask for fewer metrics or raise `limits.push-bytes`",
+        "invalid_record" => {
+            "its bytes are no OTLP metrics, and many clients then switch their telemetry off until they are restarted: \
+             update its client library and restart it"
+        }
+        _ => "see the log of the host",
+    }
+}
+
+/// Matched by nothing.
+fn unasked(known: &Known) -> Option<String> {
+    let unmatched = || "asked for nothing: no subscription matches it; write one that does".into();
+    let empty = || {
+        let names = known.subscriptions.join("`, `");
+        format!("asked for nothing: `{names}` has no metrics, which excludes it; give it some if that is not meant")
+    };
+    known.metrics.is_empty().then(|| if known.subscriptions.is_empty() { unmatched() } else { empty() })
+}
+
+/// Lately, that is while a client would not be forgotten for silence.
+fn refused(known: &Known, now: SystemTime) -> Option<String> {
+    let (code, at) = known.last_refusal?;
+    let lately = span(at, now) <= (3 * known.push_interval).max(Duration::from_secs(60));
+    let harmless = code == "unknown_subscription" && (known.refused < FEW || known.refused < known.pushes);
+    let times = if known.refused == 1 { "once".into() } else { format!("{} times", known.refused) };
+    (lately && !harmless).then(|| format!("refused {times}, last {code}: {}", remedy(code)))
+}
+
+fn never(known: &Known, now: SystemTime) -> Option<String> {
+    if known.pushes > 0 || known.metrics.is_empty() {
+        return None;
+    }
+    let (asked, most) = (span(known.since, now), known.push_interval.mul_f64(1.5));
+    let ago = words(asked);
+    if asked <= most {
+        return Some(format!(
+            "never pushed: it asked {ago} ago and waits up to 1.5 intervals ({}) for its first push",
+            words(most)
+        ));
+    }
+    Some(format!(
+        "never pushed: it asked {ago} ago, and its first push was due {} later at most: see what its own log says of \
+         telemetry, and restart it",
+        words(most)
+    ))
+}
+
+fn empty(known: &Known, seen: Option<&Seen>) -> Option<String> {
+    let silent = seen.is_none_or(|seen| seen.names.is_empty() && seen.more == 0);
+    // What was refused has not been looked at.
+    (silent && known.pushes > known.refused && !known.metrics.is_empty()).then(|| {
+        "its pushes hold no metrics: nothing that it has begins as it is asked for; ask for other prefixes".into()
+    })
+}
+
+fn silent(known: &Known, now: SystemTime) -> Option<String> {
+    let quiet = span(known.last_seen, now);
+    (known.pushes > 0 && quiet > 2 * known.push_interval + GRACE).then(|| {
+        format!(
+            "silent for {} although it is to push every {}: see whether it runs and reaches this host",
+            words(quiet),
+            words(known.push_interval)
+        )
+    })
+}
+
+fn missing(known: &Known, seen: &Seen) -> Option<String> {
+    let missing = coverage::missing(&seen.names, &known.metrics);
+    (!missing.is_empty()).then(|| {
+        let names = missing.join(", ");
+        format!("required metrics missing: {names}; KIP-714 wants them of every such client: update its client library")
+    })
+}
+
+/// None where clocks were set back.
+fn span(from: SystemTime, to: SystemTime) -> Duration {
+    to.duration_since(from).unwrap_or_default()
+}
+
+/// As people say it, cut to the largest unit.
+fn words(span: Duration) -> String {
+    let (number, unit) = match span.as_secs() {
+        0 => return format!("{} ms", span.as_millis()),
+        seconds @ 1..120 => (seconds, "second"),
+        seconds @ 120..7_200 => (seconds / 60, "minute"),
+        seconds @ 7_200..172_800 => (seconds / 3_600, "hour"),
+        seconds => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
