@@ -2,6 +2,8 @@
 
 mod audit;
 mod change;
+mod client_describe;
+mod client_list;
 mod compile;
 mod config;
 mod describe;
@@ -54,6 +56,9 @@ enum Command {
     /// Which clients push what and how often: look at subscriptions or change them, on any broker.
     #[command(subcommand)]
     Subscription(subscription::Subscription),
+    /// Look at the clients that a running host knows: who they are, what they send, what is wrong.
+    #[command(subcommand)]
+    Client(Client),
     /// Have a running host do what the manifests in plugins.d want, as it does by itself when they change.
     Reconcile(reconcile::Flags),
     /// Who changed what on a running host, and what came of it.
@@ -82,6 +87,14 @@ pub(crate) struct ConfigFile {
     /// A TOML file; without one, everything has a default: loopback listeners and ./plugins.d.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Client {
+    /// The clients that were heard of, the last first, and what is wrong with them.
+    List(client_list::Flags),
+    /// Everything that a running host tells of one client.
+    Describe(client_describe::Flags),
 }
 
 #[derive(Subcommand)]
@@ -121,6 +134,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Config(flags) => config::run(&flags),
         Command::Plugin(plugin) => of_plugin(plugin),
         Command::Subscription(what) => subscription::run(&what),
+        Command::Client(Client::List(flags)) => client_list::run(&flags),
+        Command::Client(Client::Describe(flags)) => client_describe::run(&flags),
         Command::Reconcile(flags) => reconcile::run(&flags),
         Command::Audit(flags) => audit::run(&flags),
         Command::User(user) => of_user(user),
