@@ -1,5 +1,7 @@
 //! Sizes and durations as people write them: `"64MiB"`, `"100ms"`, `"10m"`.
 
+pub(crate) mod cidr;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 

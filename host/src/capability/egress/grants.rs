@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::address::{Cidr, is_public};
+use super::address::is_public;
 use super::target::{literal, normal};
+use crate::units::cidr::Cidr;
 
 /// Destinations by name and port, and networks by address. The empty one grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
