@@ -64,7 +64,8 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
         }
         Body::Metadata(topics) => {
             topics.iter().filter_map(|topic| topic.name).for_each(|name| within(frame, name));
-            let cluster = metadata::Cluster { id: "cluster", node_id: 1, host: "host", port: 9092 };
+            let brokers = vec![metadata::Broker { node_id: 1, host: "host", port: 9092 }];
+            let cluster = metadata::Cluster { id: "cluster", brokers };
             let answer = metadata::write(head, &cluster, topics);
             assert!(answer.len() <= topics.answer_bound() + 128, "{} over {}", answer.len(), topics.answer_bound());
             answer

@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod file;
+mod nodes;
 pub mod sasl;
 pub mod standard;
 pub mod words;
@@ -97,10 +98,11 @@ impl Config {
             written.node_id
         );
         ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
+        nodes::check(written)?;
         let drain = written.limits.drain.0;
         Ok(Self {
             kafka: listeners(written, Protocol::is_kafka, kafka)?,
-            otlp: listeners(written, |protocol| protocol == Protocol::OtlpHttp, otlp)?,
+            otlp: listeners(written, |protocol| !protocol.is_kafka(), otlp)?,
             request_bytes: written.limits.request_bytes.0,
             admission: self::admission::mean(written)?,
             subscriptions: subscriptions(written),
@@ -165,10 +167,10 @@ fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(
 /// The listeners of some protocols, each made by `make`.
 fn listeners<T>(
     written: &Written,
-    of: fn(Protocol) -> bool,
+    which: fn(Protocol) -> bool,
     make: fn(&Written, &file::Listener) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let wanted = written.listeners.iter().filter(|l| of(l.protocol));
+    let wanted = written.listeners.iter().filter(|l| which(l.protocol));
     wanted.map(|l| make(written, l)).collect()
 }
 
@@ -180,6 +182,7 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
         advertised: listener.advertised.as_deref().map(|text| host_and_port(&listener.name, text)).transpose()?,
         node_id: written.node_id,
         cluster_id: written.cluster_id.as_str().into(),
+        nodes: nodes::of(written, listener)?,
         access: sasl::access(written)?,
         auth: sasl::auth(listener)?,
         max_frame: limits.push_bytes.0.saturating_add(64 << 10),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::admission::{OfConnection, OfSource, Quota, Software};
+pub use super::nodes::Node;
 use super::sasl::Sasl;
 use crate::units::{Size, Span};
 
@@ -53,6 +54,9 @@ pub struct Written {
     /// Ways in.
     #[serde(rename = "listener")]
     pub listeners: Vec<Listener>,
+    /// All hosts behind the same address.
+    #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<Node>,
     /// Who is asked for what.
     #[serde(rename = "subscription")]
     pub subscriptions: Vec<Subscription>,
@@ -263,6 +267,7 @@ impl Default for Written {
                     sasl: None,
                 },
             ],
+            nodes: Vec::new(),
             subscriptions: vec![Subscription {
                 name: "standard".into(),
                 metrics: super::standard::METRICS.map(String::from).into(),

@@ -13,6 +13,7 @@ mod access;
 mod advertise;
 mod alter_configs;
 mod api_versions;
+mod cluster;
 mod complaints;
 mod config;
 mod connection;
@@ -52,6 +53,7 @@ use connection::Connection;
 use presence::{End, Presence};
 
 pub use access::{ANONYMOUS, Access};
+pub use cluster::{MOST_NODES, Node};
 pub use config::Config;
 
 /// Binds, and does not serve yet: connections wait in the kernel.

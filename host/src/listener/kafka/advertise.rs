@@ -6,11 +6,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// Host and port for a connection from `peer` that arrived on `local`.
-pub(crate) fn told(advertised: Option<&(String, u16)>, local: SocketAddr, peer: SocketAddr) -> (String, u16) {
+pub(crate) fn told(advertised: Option<(&str, u16)>, local: SocketAddr, peer: SocketAddr) -> (String, u16) {
     match advertised {
-        Some((host, port)) if !is_loopback(host) || peer.ip().to_canonical().is_loopback() => (host.clone(), *port),
+        Some((host, port)) if may_be_told(host, Some(peer)) => (host.to_owned(), port),
         _ => (local.ip().to_canonical().to_string(), local.port()),
     }
+}
+
+/// Whether a client there can mean the same as we do by this name.
+pub(crate) fn may_be_told(host: &str, peer: Option<SocketAddr>) -> bool {
+    !is_loopback(host) || peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
 /// Whether this address may be configured for a listener bound there; else why not, in words.
@@ -57,8 +62,7 @@ mod tests {
 
     #[track_caller]
     fn tells(advertised: Option<(&str, u16)>, local: &str, peer: &str, expected: (&str, u16)) {
-        let advertised = advertised.map(|(host, port)| (host.to_owned(), port));
-        let (host, port) = told(advertised.as_ref(), address(local), address(peer));
+        let (host, port) = told(advertised, address(local), address(peer));
         assert_eq!((host.as_str(), port), expected);
     }
 

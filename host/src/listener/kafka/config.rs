@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, advertise};
+use super::{Access, Node, advertise, cluster};
 use crate::auth::Auth;
 
 /// One Kafka listener.
@@ -20,6 +20,8 @@ pub struct Config {
     pub node_id: i32,
     /// Kafka cluster id: the same on all hosts behind one name.
     pub cluster_id: Arc<str>,
+    /// All hosts behind the same address, this one perhaps among them: clients are told of each.
+    pub nodes: Vec<Node>,
     /// Who may look at subscriptions and change them.
     pub access: Access,
     /// How clients prove who they are; `None` asks for nothing.
@@ -45,6 +47,7 @@ impl Config {
             advertised: None,
             node_id: 1,
             cluster_id: "barnabas".into(),
+            nodes: Vec::new(),
             access: Access::default(),
             auth: None,
             max_frame: (1 << 20) + (64 << 10),
@@ -76,18 +79,20 @@ impl Config {
         if self.idle.is_zero() || self.slow_frame.is_zero() {
             return refuse("idle and slow_frame must be longer than nothing".into());
         }
-        match &self.advertised {
-            Some((host, port)) => advertise::check(host, *port, self.bind).or_else(refuse),
-            None => Ok(()),
+        if let Some((host, port)) = &self.advertised {
+            advertise::check(host, *port, self.bind).or_else(refuse)?;
         }
+        cluster::check(self).or_else(refuse)
     }
 
     /// What clients will be told as address, for people.
     pub fn tells(&self) -> String {
-        match &self.advertised {
+        let own = match cluster::own(self) {
             Some((host, port)) => format!("{host}:{port}"),
             None if self.bind.ip().is_unspecified() => "the local address that each connection arrives on".into(),
             None => self.bind.to_string(),
-        }
+        };
+        let others = self.nodes.iter().filter(|node| node.id != self.node_id);
+        others.fold(own, |told, Node { id, host, port }| format!("{told}, and of node {id} at {host}:{port}"))
     }
 }

@@ -1,7 +1,7 @@
 //! DescribeCluster: the cluster of Metadata, asked for by administrators. There is one broker, which is also its
 //! controller.
 
-use super::metadata::Cluster;
+use super::metadata::{Broker, Cluster};
 use super::request::Head;
 use crate::kafka::api;
 use crate::kafka::wire::{Malformed, Reader, Writer};
@@ -30,7 +30,7 @@ pub(crate) fn write(head: &Head<'_>, endpoints: i8, cluster: &Cluster<'_>) -> Ve
         CONTROLLERS => (api::MISMATCHED_ENDPOINT_TYPE, Some("this is a broker's endpoint, no controller's")),
         _ => (api::UNSUPPORTED_ENDPOINT_TYPE, Some("there is no such type of endpoint; ask for brokers")),
     };
-    let brokers = usize::from(error == api::NONE);
+    let brokers: &[Broker<'_>] = if error == api::NONE { &cluster.brokers } else { &[] };
     let mut out = Writer::response(head.correlation, true);
     out.i32(0);
     out.i16(error);
@@ -38,21 +38,21 @@ pub(crate) fn write(head: &Head<'_>, endpoints: i8, cluster: &Cluster<'_>) -> Ve
     if head.version >= 1 {
         out.i8(BROKERS);
     }
-    out.text(true, Some(if brokers == 0 { "" } else { cluster.id }.as_bytes()));
-    out.i32(if brokers == 0 { -1 } else { cluster.node_id });
-    out.count(true, brokers);
-    if brokers > 0 {
-        write_broker(&mut out, head.version, cluster);
+    out.text(true, Some(if brokers.is_empty() { "" } else { cluster.id }.as_bytes()));
+    out.i32(if brokers.is_empty() { -1 } else { cluster.controller() });
+    out.count(true, brokers.len());
+    for broker in brokers {
+        write_broker(&mut out, head.version, broker);
     }
     out.i32(NO_OPERATIONS);
     out.no_tags(true);
     out.finish()
 }
 
-fn write_broker(out: &mut Writer, version: i16, cluster: &Cluster<'_>) {
-    out.i32(cluster.node_id);
-    out.text(true, Some(cluster.host.as_bytes()));
-    out.i32(i32::from(cluster.port));
+fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
+    out.i32(broker.node_id);
+    out.text(true, Some(broker.host.as_bytes()));
+    out.i32(i32::from(broker.port));
     out.text(true, None);
     if version >= 2 {
         out.bool(false);

@@ -1,4 +1,4 @@
-//! Metadata: a cluster of one broker, which is this listener, and no topics.
+//! Metadata: a cluster of the hosts behind one address, this one among them, and no topics.
 //!
 //! Clients push only to brokers that Metadata names, so node, host and port here decide whether they push at all.
 
@@ -25,13 +25,33 @@ pub(crate) struct Topic<'a> {
     pub(crate) name: Option<&'a [u8]>,
 }
 
-/// The one broker.
-#[derive(Clone, Copy, Debug)]
+/// The cluster, as told to one client.
+#[derive(Clone, Debug)]
 pub(crate) struct Cluster<'a> {
     pub(crate) id: &'a str,
+    /// In order of id.
+    pub(crate) brokers: Vec<Broker<'a>>,
+}
+
+/// One host of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Broker<'a> {
     pub(crate) node_id: i32,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
+}
+
+impl Cluster<'_> {
+    /// The controller's node id: the lowest, so that all hosts say the same without asking each other; -1 without hosts.
+    pub(crate) fn controller(&self) -> i32 {
+        self.brokers.iter().map(|broker| broker.node_id).min().unwrap_or(-1)
+    }
+
+    /// How many bytes the brokers take in an answer at most.
+    pub(crate) fn answer_bound(&self) -> usize {
+        const ENTRY: usize = 16;
+        self.brokers.iter().map(|broker| broker.host.len().saturating_add(ENTRY)).sum()
+    }
 }
 
 pub(crate) fn read<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topics<'a>, Malformed> {
@@ -88,12 +108,15 @@ pub(crate) fn write(head: &Head<'_>, cluster: &Cluster<'_>, topics: &Topics<'_>)
     if version >= 3 {
         out.i32(0);
     }
-    write_broker(&mut out, version, cluster);
+    out.count(flexible, cluster.brokers.len());
+    for broker in &cluster.brokers {
+        write_broker(&mut out, version, broker);
+    }
     if version >= 2 {
         out.text(flexible, Some(cluster.id.as_bytes()));
     }
     if version >= 1 {
-        out.i32(cluster.node_id);
+        out.i32(cluster.controller());
     }
     out.count(flexible, topics.count);
     for topic in topics.iter() {
@@ -106,12 +129,11 @@ pub(crate) fn write(head: &Head<'_>, cluster: &Cluster<'_>, topics: &Topics<'_>)
     out.finish()
 }
 
-fn write_broker(out: &mut Writer, version: i16, cluster: &Cluster<'_>) {
+fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
     let flexible = Api::Metadata.is_flexible(version);
-    out.count(flexible, 1);
-    out.i32(cluster.node_id);
-    out.text(flexible, Some(cluster.host.as_bytes()));
-    out.i32(i32::from(cluster.port));
+    out.i32(broker.node_id);
+    out.text(flexible, Some(broker.host.as_bytes()));
+    out.i32(i32::from(broker.port));
     if version >= 1 {
         out.text(flexible, None);
     }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::desk::Desk;
 use super::gate::Gate;
 use super::request::{self, Body, Head, Request, Unanswerable};
-use super::{Shared, advertise, api_versions, describe_cluster, find_coordinator, metadata, sasl, telemetry};
+use super::{Shared, advertise, api_versions, cluster, describe_cluster};
+use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
 use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
@@ -56,7 +57,7 @@ impl Session {
             shared: shared.clone(),
             connection,
             client: Arc::new(Client { source: Some(source), listener, ..Client::default() }),
-            told: advertise::told(shared.config.advertised.as_ref(), local, peer),
+            told: advertise::told(cluster::own(&shared.config), local, peer),
             gate: Gate::new(shared.config.auth.clone()),
         }
     }
@@ -78,10 +79,12 @@ impl Session {
             }
             Body::UnspokenApiVersions => api_versions::write_unspoken(correlation),
             Body::Metadata(topics) => {
-                if topics.answer_bound() >= LONG_ANSWER {
-                    hold.grow(topics.answer_bound()).await;
+                let cluster = self.cluster();
+                let bound = topics.answer_bound().saturating_add(cluster.answer_bound());
+                if bound >= LONG_ANSWER {
+                    hold.grow(bound).await;
                 }
-                metadata::write(&head, &self.cluster(), &topics)
+                metadata::write(&head, &cluster, &topics)
             }
             Body::SaslHandshake(mechanism) => {
                 let (error, enabled) = self.gate.handshake(mechanism);
@@ -134,9 +137,9 @@ impl Session {
         Api::ALL.into_iter().filter(offered).collect()
     }
 
+    /// All hosts, as told to this client.
     fn cluster(&self) -> metadata::Cluster<'_> {
-        let (config, (host, port)) = (&self.shared.config, &self.told);
-        metadata::Cluster { id: &config.cluster_id, node_id: config.node_id, host, port: *port }
+        cluster::told(&self.shared.config, &self.told, self.client.source)
     }
 
     fn desk(&self) -> Desk<'_> {

@@ -3,6 +3,7 @@ mod bad_input;
 mod differential;
 mod door;
 mod golden;
+mod hosts;
 mod sasl;
 mod shutdown;
 

@@ -83,6 +83,10 @@ fn api_versions_agree() {
     assert_eq!(answer.api_keys.len(), 1);
 }
 
+fn here() -> metadata::Cluster<'static> {
+    metadata::Cluster { id: "here", brokers: vec![metadata::Broker { node_id: 5, host: "push.example", port: 9092 }] }
+}
+
 #[test]
 fn metadata_agrees() {
     for version in versions(Api::Metadata) {
@@ -94,7 +98,7 @@ fn metadata_agrees() {
             .with_include_cluster_authorized_operations((8..=10).contains(&version));
         let frame = theirs(Api::Metadata, version, &asked);
         let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
-        let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+        let cluster = here();
         let written = metadata::write(&head, &cluster, &topics);
         assert!(written.len() <= topics.answer_bound() + 64, "the bound holds in version {version}");
         check_metadata(&answered(&written, i16::from(version >= 9), version), version);
@@ -117,7 +121,7 @@ fn metadata_of_all_topics_is_of_none() {
         let all = if version == 0 { Some(Vec::new()) } else { None };
         let frame = theirs(Api::Metadata, version, &MetadataRequest::default().with_topics(all));
         let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
-        let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+        let cluster = here();
         let written = metadata::write(&head, &cluster, &topics);
         let answer: MetadataResponse = answered(&written, i16::from(version >= 9), version);
         assert!(answer.topics.is_empty());
@@ -133,7 +137,7 @@ fn a_topic_known_by_id_only_is_unknown_by_id() {
     let frame = request(3, 12, true, 77, &body);
     let parsed = parse(&frame[4..]).unwrap();
     let Body::Metadata(topics) = parsed.body else { panic!("Metadata") };
-    let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+    let cluster = here();
     let answer: MetadataResponse = answered(&metadata::write(&parsed.head, &cluster, &topics), 1, 12);
     assert_eq!((answer.topics[0].error_code, &answer.topics[0].name), (api::UNKNOWN_TOPIC_ID, &None));
     assert_eq!(answer.topics[0].topic_id.as_bytes(), &id);

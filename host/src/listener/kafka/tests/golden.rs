@@ -109,7 +109,8 @@ fn both_ask_for_brokers() {
             let Body::Metadata(topics) = body else { panic!("{body:?}") };
             assert_eq!(topics.iter().count(), 0);
             let head = Head { api: Api::Metadata, version: 12, correlation: 2, client_id: None };
-            let cluster = metadata::Cluster { id: "mockcluster", node_id: 1, host: "127.0.0.1", port: 19702 };
+            let brokers = vec![metadata::Broker { node_id: 1, host: "127.0.0.1", port: 19702 }];
+            let cluster = metadata::Cluster { id: "mockcluster", brokers };
             assert_eq!(metadata::write(&head, &cluster, topics), unhex(METADATA_ANSWER));
         });
     }

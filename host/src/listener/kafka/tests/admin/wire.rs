@@ -132,11 +132,14 @@ fn describe_cluster_agrees() {
             let frame = theirs(Api::DescribeCluster, version, &asked);
             let Request { head, body: Body::DescribeCluster(seen) } = read(&frame) else { panic!("DescribeCluster") };
             assert_eq!(seen, if version >= 1 { endpoints } else { 1 });
-            let cluster = metadata::Cluster { id: "here", node_id: 5, host: "push.example", port: 9092 };
+            let broker = metadata::Broker { node_id: 5, host: "push.example", port: 9092 };
+            let other = metadata::Broker { node_id: 7, host: "other.example", port: 9092 };
+            let cluster = metadata::Cluster { id: "here", brokers: vec![broker, other] };
             let answer: DescribeClusterResponse = answered(&describe_cluster::write(&head, seen, &cluster), 1, version);
             assert_eq!(answer.cluster_authorized_operations, i32::MIN);
             if version == 0 || error == 0 {
-                let [broker] = &answer.brokers[..] else { panic!("one broker") };
+                let [broker, other] = &answer.brokers[..] else { panic!("two brokers") };
+                assert_eq!((other.broker_id.0, &other.host[..]), (7, "other.example"));
                 assert_eq!((broker.broker_id.0, &broker.host[..], broker.port), (5, "push.example", 9092));
                 assert_eq!((&broker.rack, broker.is_fenced), (&None, false));
                 assert_eq!((answer.error_code, &answer.cluster_id[..], answer.controller_id.0), (0, "here", 5));
