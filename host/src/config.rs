@@ -7,6 +7,7 @@ pub mod file;
 mod nodes;
 pub mod sasl;
 pub mod standard;
+mod stream;
 pub mod words;
 
 use std::collections::BTreeSet;
@@ -83,6 +84,7 @@ impl Config {
         written.data_dir = base.join(&written.data_dir);
         written.listeners.iter_mut().filter_map(|listener| listener.sasl.as_mut()).for_each(|sasl| sasl.based(base));
         written.admin.socket = Some(socket(&written, base).unwrap_or_default());
+        written.listeners.iter_mut().for_each(|listener| stream::rebase(listener, base));
         let name = path.map_or_else(|| "the built-in configuration".into(), |p| p.display().to_string());
         let config = Self::mean(&written).with_context(|| name)?;
         Ok((written, config))
@@ -183,6 +185,8 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
         node_id: written.node_id,
         cluster_id: written.cluster_id.as_str().into(),
         nodes: nodes::of(written, listener)?,
+        tls: stream::tls(listener)?,
+        proxies: stream::proxies(listener)?,
         access: sasl::access(written)?,
         auth: sasl::auth(listener)?,
         max_frame: limits.push_bytes.0.saturating_add(64 << 10),
@@ -204,6 +208,7 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
         "listener `{}`: `sasl` is for Kafka: OTLP has no such thing; remove it",
         listener.name
     );
+    stream::refuse_for_otlp(listener)?;
     let limits = &written.limits;
     Ok(listener::otlp_http::Config {
         name: listener.name.as_str().into(),

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::admission::{OfConnection, OfSource, Quota, Software};
 pub use super::nodes::Node;
 use super::sasl::Sasl;
+pub use super::stream::{ProxyProtocol, Tls, WrittenClientAuth};
 use crate::units::{Size, Span};
 
 /// The whole file. An empty one is valid.
@@ -183,6 +184,8 @@ pub enum Protocol {
     KafkaSaslPlaintext,
     /// With both.
     KafkaSaslTls,
+    /// Kafka's protocol over TLS, without SASL.
+    KafkaTls,
     /// `POST /v1/metrics`.
     OtlpHttp,
 }
@@ -203,6 +206,12 @@ pub struct Listener {
     /// Kafka with SASL: how clients prove who they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl: Option<Sasl>,
+    /// Kafka: certificates, for the protocols with TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// Kafka: load balancers in front that say who the client is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// `[[subscription]]`
@@ -258,6 +267,8 @@ impl Default for Written {
                     bind: loopback(9092),
                     advertised: None,
                     sasl: None,
+                    tls: None,
+                    proxy_protocol: None,
                 },
                 Listener {
                     name: "otlp".into(),
@@ -265,6 +276,8 @@ impl Default for Written {
                     bind: loopback(4318),
                     advertised: None,
                     sasl: None,
+                    tls: None,
+                    proxy_protocol: None,
                 },
             ],
             nodes: Vec::new(),

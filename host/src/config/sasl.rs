@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::file::{Listener, Protocol, Written};
+use super::file::{Listener, Protocol, Written, WrittenClientAuth};
 use crate::auth::{self, Auth, Mechanism, Settings};
 use crate::listener::kafka::Access;
 use crate::units::Span;
@@ -69,10 +69,6 @@ impl Sasl {
 /// What the clients of this listener prove themselves with. Opens no file.
 pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
     let name = &listener.name;
-    ensure!(
-        !listener.protocol.is_tls(),
-        "listener `{name}`: this host has no TLS for Kafka; take `kafka-sasl-plaintext` behind a proxy that ends TLS"
-    );
     let sasl = match (&listener.sasl, listener.protocol.authenticates()) {
         (None, false) => return Ok(None),
         (Some(sasl), true) => sasl,
@@ -109,11 +105,20 @@ pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
 /// Who is listed may. Without a list everybody may where nobody has to prove anything, as with a broker that has no
 /// authorizer; but where one listener asks for proof, nobody may, by any listener: the way around would be the other.
 pub(super) fn access(written: &Written) -> Result<Access> {
-    let authenticates = written.listeners.iter().any(|listener| listener.protocol.authenticates());
+    let authenticates = written.listeners.iter().any(asks_for_proof);
     match &written.admins {
         None if !authenticates => Ok(Access::Open),
         admins => admins.iter().flatten().map(|admin| principal(admin)).collect::<Result<_>>().map(Access::Listed),
     }
+}
+
+/// By SASL, or by a certificate that nobody can do without.
+fn asks_for_proof(listener: &Listener) -> bool {
+    let certified = listener.tls.as_ref().is_some_and(|tls| match tls.client_auth {
+        Some(asked) => asked == WrittenClientAuth::Required,
+        None => tls.client_ca.is_some(),
+    });
+    certified || listener.protocol.authenticates()
 }
 
 fn principal(text: &str) -> Result<Arc<str>> {
@@ -135,7 +140,7 @@ impl Protocol {
 
     /// Whether nobody can listen in.
     pub fn is_tls(self) -> bool {
-        self == Self::KafkaSaslTls
+        matches!(self, Self::KafkaTls | Self::KafkaSaslTls)
     }
 }
 

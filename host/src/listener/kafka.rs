@@ -1,7 +1,7 @@
 //! The Kafka door: clients that think they talk to a broker.
 //!
-//! In: TCP connections. Out: pushes and questions for subscriptions, to [`Intake`]; what administrators ask, to
-//! [`Subscriptions`]. A connection's requests are
+//! In: TCP connections, with TLS or a PROXY header where these are asked for. Out: pushes and questions for
+//! subscriptions, to [`Intake`]; what administrators ask, to [`Subscriptions`]. A connection's requests are
 //! answered one after the other, in order. Bounded by a cap on connections (beyond it one is closed as soon as it is
 //! taken, so that those who are in are served), by a cap on the frame, by the byte [`Budget`], and by timeouts for
 //! idle connections, slow frames and slow readers. It closes a connection only for violations of the framing, for
@@ -26,11 +26,15 @@ mod gate;
 mod list;
 mod list_resources;
 mod metadata;
+mod opening;
 mod presence;
+mod proxy;
 mod request;
 mod sasl;
 mod session;
+mod stream;
 mod telemetry;
+mod tls;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -51,10 +55,13 @@ use crate::subscription::Subscriptions;
 use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};
+use tls::Certificates;
 
 pub use access::{ANONYMOUS, Access};
 pub use cluster::{MOST_NODES, Node};
 pub use config::Config;
+pub use proxy::Proxies;
+pub use tls::{ClientAuth, Tls};
 
 /// Binds, and does not serve yet: connections wait in the kernel.
 pub async fn bind(config: Config) -> anyhow::Result<Bound> {
@@ -62,10 +69,17 @@ pub async fn bind(config: Config) -> anyhow::Result<Bound> {
     if let Some(auth) = &config.auth {
         auth.ready(SystemTime::now()).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))?;
     }
+    let certificates = certificates(&config)?;
     let (listener, local) = open(config.bind).with_context(|| {
         format!("listener `{}` cannot bind {}; stop what holds it or choose another address", config.name, config.bind)
     })?;
-    Ok(Bound { config, listener, local })
+    Ok(Bound { config, certificates, listener, local })
+}
+
+fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
+    let load = |tls| Certificates::load(config.name.clone(), tls);
+    let loaded = config.tls.clone().map(load).transpose();
+    loaded.map(|loaded| loaded.map(Arc::new)).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))
 }
 
 fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
@@ -81,6 +95,7 @@ fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
 #[derive(Debug)]
 pub struct Bound {
     config: Config,
+    certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     local: SocketAddr,
 }
@@ -88,6 +103,8 @@ pub struct Bound {
 /// What the connections of one listener share.
 struct Shared {
     config: Config,
+    /// Present where TLS is spoken.
+    certificates: Option<Arc<Certificates>>,
     intake: Arc<dyn Intake>,
     budget: Arc<Budget>,
     events: Events,
@@ -119,7 +136,8 @@ impl Bound {
     pub async fn serve(self, rooms: Rooms, shutdown: impl Future<Output = ()> + Send + 'static) {
         let Rooms { intake, budget, events, subscriptions } = rooms;
         let complaints = Complaints::default();
-        let shared = Arc::new(Shared { config: self.config, intake, budget, events, subscriptions, complaints });
+        let (config, certificates) = (self.config, self.certificates);
+        let shared = Arc::new(Shared { config, certificates, intake, budget, events, subscriptions, complaints });
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tokio::select! {
@@ -165,10 +183,10 @@ async fn accept(
     }
 }
 
-async fn serve_one(stream: TcpStream, presence: Presence, draining: watch::Receiver<bool>) {
-    let end = match Connection::new(stream, &presence, draining) {
-        Ok(connection) => connection.converse().await,
-        Err(error) => End::Lost(error),
+async fn serve_one(stream: TcpStream, mut presence: Presence, draining: watch::Receiver<bool>) {
+    let end = match opening::open(stream, &mut presence, draining.clone()).await {
+        Ok(opened) => Connection::new(opened, &presence, draining).converse().await,
+        Err(end) => end,
     };
     presence.leave(end);
 }

@@ -12,6 +12,11 @@ pub(crate) struct Cidr {
 }
 
 impl Cidr {
+    /// The first address of it.
+    pub(crate) fn network(&self) -> IpAddr {
+        self.network
+    }
+
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address) {
             (IpAddr::V4(n), IpAddr::V4(a)) => {

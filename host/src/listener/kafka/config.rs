@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, Node, advertise, cluster};
+use super::{Access, Node, Proxies, Tls, advertise, cluster};
 use crate::auth::Auth;
 
 /// One Kafka listener.
@@ -22,6 +22,10 @@ pub struct Config {
     pub cluster_id: Arc<str>,
     /// All hosts behind the same address, this one perhaps among them: clients are told of each.
     pub nodes: Vec<Node>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Tls>,
+    /// Load balancers that tell by the PROXY protocol who the client is.
+    pub proxies: Option<Proxies>,
     /// Who may look at subscriptions and change them.
     pub access: Access,
     /// How clients prove who they are; `None` asks for nothing.
@@ -48,6 +52,8 @@ impl Config {
             node_id: 1,
             cluster_id: "barnabas".into(),
             nodes: Vec::new(),
+            tls: None,
+            proxies: None,
             access: Access::default(),
             auth: None,
             max_frame: (1 << 20) + (64 << 10),
@@ -82,7 +88,8 @@ impl Config {
         if let Some((host, port)) = &self.advertised {
             advertise::check(host, *port, self.bind).or_else(refuse)?;
         }
-        cluster::check(self).or_else(refuse)
+        cluster::check(self).or_else(refuse)?;
+        self.tls.as_ref().map_or(Ok(()), Tls::check).or_else(refuse)
     }
 
     /// What clients will be told as address, for people.

@@ -9,17 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, Bytes};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use super::frame::{self, BadLength, Filling};
+use super::opening::{Failure, Opened};
 use super::presence::{End, Presence};
-use super::request;
 use super::session::Session;
+use super::stream::Wire;
+use super::{proxy, request};
 use crate::event::{Payload, Topic};
 use crate::listener::budget::Hold;
 
@@ -27,16 +26,13 @@ use crate::listener::budget::Hold;
 const GRACE: Duration = Duration::from_secs(2);
 /// At shutdown, how long a connection is looked at for a request that is already on its way.
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// After a violation, how long and how far we read on, so that answers sent before are not lost to a reset.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: u64 = 256 << 10;
 /// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
 const LONGEST_SKIPPED: usize = 64 << 20;
 const SKIP_CHUNK: usize = 16 << 10;
 
 /// The socket with its conversation.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     session: Session,
     /// Whose share of the byte budget its requests use.
     source: IpAddr,
@@ -70,13 +66,10 @@ enum Nothing {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, presence: &Presence, drain: watch::Receiver<bool>) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-        SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    pub(crate) fn new(opened: Opened, presence: &Presence, drain: watch::Receiver<bool>) -> Self {
         let shared = presence.shared().clone();
-        let session = Session::new(&shared, presence.id(), presence.peer(), stream.local_addr()?);
-        Ok(Self { stream, session, source: presence.peer().ip(), shared, drain, draining: false })
+        let session = Session::new(&shared, presence.id(), presence.peer(), &opened);
+        Self { wire: opened.wire, session, source: presence.peer().ip(), shared, drain, draining: false }
     }
 
     /// Answers requests until something ends it.
@@ -87,7 +80,9 @@ impl Connection {
             }
         };
         if end.is_violation() {
-            self.linger().await;
+            self.wire.linger().await;
+        } else {
+            self.wire.leave().await;
         }
         end
     }
@@ -117,7 +112,7 @@ impl Connection {
 
     async fn write(&mut self, answer: &[u8]) -> Result<(), End> {
         let limit = self.shared.config.slow_frame;
-        match timeout(limit, self.stream.write_all(answer)).await {
+        match timeout(limit, self.wire.write(answer)).await {
             Ok(written) => written.map_err(End::Lost),
             Err(_) => Err(End::SlowReader(limit)),
         }
@@ -142,6 +137,8 @@ impl Connection {
                 let correlation = self.skip(len, &mut patience, hold).await?.ok_or(End::BadLength(bad))?;
                 Ok(Incoming::PushTooLarge { correlation, len })
             }
+            // Read as a length, the start of a PROXY header is always too long.
+            Err(_) if proxy::begins(&prefix) => Err(Failure::UnlistedProxy.into()),
             Err(bad) => Err(End::BadLength(bad)),
         }
     }
@@ -213,14 +210,10 @@ impl Connection {
     /// Reads at least one byte; into no room at all, waits until there is one.
     async fn some(&mut self, into: &mut impl BufMut, patience: &mut Patience) -> Result<(), Nothing> {
         loop {
-            let Self { stream, drain, .. } = self;
-            let read = async {
-                // Readiness may be stale; a look at the bytes is not.
-                if into.has_remaining_mut() { stream.read_buf(into).await } else { stream.peek(&mut [0]).await }
-            };
+            let Self { wire, drain, .. } = self;
             tokio::select! {
                 biased;
-                read = read => return match read {
+                read = wire.read(into) => return match read {
                     Ok(0) => Err(Nothing::Eof),
                     Ok(_) => Ok(()),
                     Err(error) => Err(Nothing::Error(error)),
@@ -233,16 +226,6 @@ impl Connection {
                 }
             }
         }
-    }
-
-    /// Says that nothing more will be written, and lets the peer take what was.
-    async fn linger(&mut self) {
-        let leave = async {
-            self.stream.shutdown().await?;
-            tokio::io::copy(&mut (&mut self.stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
-        };
-        // Either way it is over: the reason is known already.
-        let _ = timeout(LINGER, leave).await;
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Shared;
 use super::frame::BadLength;
+use super::opening::Failure;
 use super::request::Unanswerable;
 use crate::event::{Payload, Topic};
 use crate::push::ConnectionId;
@@ -26,6 +27,8 @@ pub(crate) enum End {
     Idle(Duration),
     SlowFrame(Duration),
     SlowReader(Duration),
+    /// Before it could speak.
+    Opening(Failure),
     BadLength(BadLength),
     Unanswerable(Unanswerable),
     Full(usize),
@@ -37,11 +40,12 @@ pub(crate) enum End {
 impl End {
     /// Something an operator should hear of.
     fn is_notable(&self) -> bool {
-        self.is_violation() || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Full(_))
+        self.is_violation()
+            || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Full(_) | Self::Opening(_))
     }
 
     pub(crate) fn is_violation(&self) -> bool {
-        matches!(self, Self::BadLength(_) | Self::Unanswerable(_))
+        matches!(self, Self::BadLength(_) | Self::Unanswerable(_) | Self::Opening(Failure::UnlistedProxy))
     }
 }
 
@@ -54,6 +58,7 @@ impl fmt::Display for End {
             Self::Idle(limit) => write!(f, "no request for {limit:?}"),
             Self::SlowFrame(limit) => write!(f, "a frame was not complete after {limit:?}"),
             Self::SlowReader(limit) => write!(f, "an answer was not taken within {limit:?}"),
+            Self::Opening(failure) => write!(f, "{failure}"),
             Self::BadLength(bad) => write!(f, "{bad}"),
             Self::Unanswerable(why) => write!(f, "{why}"),
             Self::Full(cap) => write!(f, "all {cap} connections are in use"),
@@ -92,6 +97,11 @@ impl Presence {
 
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Somebody who is listed said where the client is.
+    pub(crate) fn is_of(&mut self, source: SocketAddr) {
+        self.peer = source;
     }
 
     pub(crate) fn leave(mut self, end: End) {

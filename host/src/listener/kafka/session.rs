@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::desk::Desk;
 use super::gate::Gate;
+use super::opening::Opened;
 use super::request::{self, Body, Head, Request, Unanswerable};
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
@@ -50,14 +51,19 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(shared: &Arc<Shared>, connection: ConnectionId, peer: SocketAddr, local: SocketAddr) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, connection: ConnectionId, peer: SocketAddr, opened: &Opened) -> Self {
         let source = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let listener = Some(shared.config.name.clone());
         Self {
             shared: shared.clone(),
             connection,
-            client: Arc::new(Client { source: Some(source), listener, ..Client::default() }),
-            told: advertise::told(cluster::own(&shared.config), local, peer),
+            client: Arc::new(Client {
+                source: Some(source),
+                listener,
+                principal: opened.principal.clone(),
+                ..Client::default()
+            }),
+            told: advertise::told(cluster::own(&shared.config), opened.local, peer),
             gate: Gate::new(shared.config.auth.clone()),
         }
     }

@@ -1,11 +1,14 @@
 mod admin;
+pub(super) mod authority;
 mod bad_input;
 mod differential;
 mod door;
 mod golden;
 mod hosts;
+mod proxy;
 mod sasl;
 mod shutdown;
+mod tls;
 
 use std::net::SocketAddr;
 use std::panic::panic_any;
@@ -13,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -179,9 +182,9 @@ async fn eventually(mut done: impl FnMut() -> bool) {
 }
 
 /// A client that speaks in bytes.
-struct Peer(TcpStream);
+struct Peer<S = TcpStream>(S);
 
-impl Peer {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }

@@ -1,0 +1,78 @@
+//! Version 2: binary; a signature, what it is, how long it is, addresses, and extras (type, length, value).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{Flaw, Route};
+
+pub(super) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
+/// Most bytes behind the first 16: room for what load balancers add (cloud ids, certificates' names) and no more.
+pub(super) const LONGEST: usize = 2 << 10;
+
+const FIXED: usize = 16;
+const LOCAL: u8 = 0x20;
+const PROXY: u8 = 0x21;
+/// Two paths of 108 bytes each.
+const UNIX_ADDRESSES: usize = 216;
+/// PP2_TYPE_CRC32C (section 2.2.3).
+const CRC32C: u8 = 3;
+
+const CUT_OFF: Flaw = Flaw::Binary("its length ends inside an address or an extra");
+
+pub(super) fn wants(bytes: &[u8]) -> Result<usize, Flaw> {
+    let Some((&[.., command, _, high, low], behind)) = bytes.split_first_chunk::<FIXED>() else {
+        return Ok(FIXED.saturating_sub(bytes.len()));
+    };
+    let len = usize::from(u16::from_be_bytes([high, low]));
+    match command {
+        LOCAL | PROXY if len > LONGEST => Err(Flaw::Long(len)),
+        LOCAL | PROXY => Ok(len.saturating_sub(behind.len())),
+        _ => Err(Flaw::Binary("its command is neither LOCAL nor PROXY of version 2")),
+    }
+}
+
+pub(super) fn said(bytes: &[u8]) -> Result<Option<Route>, Flaw> {
+    let (&[.., command, family, _, _], behind) = bytes.split_first_chunk::<FIXED>().ok_or(CUT_OFF)?;
+    let (route, extras) = match (command, family) {
+        // The balancer itself, looking whether we are well: all that stands behind is to be ignored.
+        (LOCAL, _) => return Ok(None),
+        (_, 0x00) => (None, behind),
+        (_, 0x11) => ends::<4>(behind, |octets| Ipv4Addr::from(octets).into())?,
+        (_, 0x21) => ends::<16>(behind, |octets| Ipv6Addr::from(octets).into())?,
+        (_, 0x31) => (None, behind.get(UNIX_ADDRESSES..).ok_or(CUT_OFF)?),
+        _ => return Err(Flaw::Binary("its family is none of TCP over IPv4, TCP over IPv6, Unix stream and unknown")),
+    };
+    check(bytes, extras)?;
+    Ok(route)
+}
+
+/// Two addresses of `N` bytes, two ports, and what is behind them.
+fn ends<const N: usize>(bytes: &[u8], ip: fn([u8; N]) -> IpAddr) -> Result<(Option<Route>, &[u8]), Flaw> {
+    let (source, rest) = bytes.split_first_chunk::<N>().ok_or(CUT_OFF)?;
+    let (destination, rest) = rest.split_first_chunk::<N>().ok_or(CUT_OFF)?;
+    let (&[a, b, c, d], rest) = rest.split_first_chunk::<4>().ok_or(CUT_OFF)?;
+    let source = SocketAddr::new(ip(*source), u16::from_be_bytes([a, b]));
+    let destination = SocketAddr::new(ip(*destination), u16::from_be_bytes([c, d]));
+    Ok((Some(Route { source, destination }), rest))
+}
+
+/// Every extra must lie within the header, and its checksum must be right where it has one.
+fn check(whole: &[u8], mut rest: &[u8]) -> Result<(), Flaw> {
+    while !rest.is_empty() {
+        let (&[kind, high, low], behind) = rest.split_first_chunk::<3>().ok_or(CUT_OFF)?;
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let (value, behind) = behind.split_at_checked(len).ok_or(CUT_OFF)?;
+        if kind == CRC32C && !is_sum(whole, value, behind) {
+            return Err(Flaw::Checksum);
+        }
+        rest = behind;
+    }
+    Ok(())
+}
+
+/// Whether `value` is the sum of the whole header with zeros in its own place.
+fn is_sum(whole: &[u8], value: &[u8], behind: &[u8]) -> bool {
+    let before = whole.len().saturating_sub(value.len() + behind.len());
+    let before = whole.get(..before).unwrap_or_default();
+    let sum = [before, &[0; 4], behind].into_iter().fold(0, crc32c::crc32c_append);
+    value == sum.to_be_bytes()
+}

@@ -1,0 +1,121 @@
+//! Certificates for tests, and clients that trust them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, DnValue, IsCa, KeyPair};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
+
+use super::super::{ClientAuth, Tls};
+
+/// Signs certificates.
+pub(in super::super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate and its key, as PEM.
+pub(in super::super) struct Signed {
+    pub(in super::super) certificate: String,
+    pub(in super::super) key: String,
+}
+
+impl Authority {
+    pub(in super::super) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// For a server called `localhost`.
+    pub(in super::super) fn server(&self) -> Signed {
+        self.sign(CertificateParams::new(vec!["localhost".to_owned()]).unwrap())
+    }
+
+    /// For a client of this name, the least specific part first.
+    pub(in super::super) fn client(&self, name: Vec<(DnType, DnValue)>) -> Signed {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        name.into_iter().for_each(|(kind, value)| params.distinguished_name.push(kind, value));
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Signed {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &*self.0).unwrap();
+        Signed { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
+    pub(in super::super) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A client that trusts this authority, and shows a certificate where it has one.
+    pub(in super::super) fn trusted_by(&self, shows: Option<&Signed>) -> Arc<ClientConfig> {
+        self.trusted_with(shows, &[&version::TLS12, &version::TLS13])
+    }
+
+    pub(in super::super) fn trusted_with(
+        &self,
+        shows: Option<&Signed>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots);
+        Arc::new(match shows {
+            None => builder.with_no_client_auth(),
+            Some(signed) => {
+                let chain = vec![CertificateDer::from_pem_slice(signed.certificate.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(signed.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        })
+    }
+}
+
+/// A folder with a server's files.
+pub(in super::super) struct Folder(TempDir);
+
+impl Folder {
+    pub(in super::super) fn of(authority: &Authority) -> Self {
+        let folder = Self(TempDir::new().unwrap());
+        folder.put(authority);
+        folder
+    }
+
+    /// Writes a new certificate, and this authority as the one that signs clients'.
+    pub(in super::super) fn put(&self, authority: &Authority) {
+        let Signed { certificate, key } = authority.server();
+        std::fs::write(self.path("cert.pem"), certificate).unwrap();
+        std::fs::write(self.path("key.pem"), key).unwrap();
+        std::fs::write(self.path("ca.pem"), authority.pem()).unwrap();
+    }
+
+    pub(in super::super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(in super::super) fn tls(&self, client_auth: ClientAuth) -> Tls {
+        Tls {
+            certificate: self.path("cert.pem"),
+            key: self.path("key.pem"),
+            client_ca: (client_auth != ClientAuth::None).then(|| self.path("ca.pem")),
+            client_auth,
+        }
+    }
+}
+
+/// `O=Example, OU=shop, CN=orders`, in a certificate's order.
+pub(in super::super) fn orders() -> Vec<(DnType, DnValue)> {
+    let part = |kind, value: &str| (kind, DnValue::Utf8String(value.into()));
+    vec![
+        part(DnType::OrganizationName, "Example"),
+        part(DnType::OrganizationalUnitName, "shop"),
+        part(DnType::CommonName, "orders"),
+    ]
+}
