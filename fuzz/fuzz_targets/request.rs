@@ -9,6 +9,13 @@ use libfuzzer_sys::fuzz_target;
 #[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
 #[path = "../../host/src"]
 mod host {
+    pub mod auth {
+        mod failure;
+        mod mechanism;
+
+        pub use failure::Failure;
+        pub use mechanism::Mechanism;
+    }
     pub mod push;
     pub mod kafka {
         pub mod api;
@@ -25,15 +32,17 @@ mod host {
             pub mod list_resources;
             pub mod metadata;
             pub mod request;
+            pub mod sasl;
             pub mod telemetry;
         }
     }
 }
 // The modules name each other from the root of their crate.
+pub(crate) use host::auth;
 pub(crate) use host::kafka;
 use host::kafka::api;
 use host::listener::kafka::{alter_configs, api_versions, describe_cluster, describe_configs};
-use host::listener::kafka::{find_coordinator, list_resources, metadata, request, telemetry};
+use host::listener::kafka::{find_coordinator, list_resources, metadata, request, sasl, telemetry};
 pub(crate) use host::push;
 
 use api::Api;
@@ -83,6 +92,14 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
                 metrics: &["*"],
             },
         ),
+        Body::SaslHandshake(mechanism) => {
+            within(frame, mechanism);
+            sasl::write_handshake(head.correlation, api::NONE, &[auth::Mechanism::Plain])
+        }
+        Body::SaslAuthenticate(token) => {
+            within(frame, token);
+            sasl::write_reply(head, &sasl::Reply { token: token.to_vec(), ..sasl::Reply::default() })
+        }
         Body::PushTelemetry(push) => {
             within(frame, push.metrics);
             telemetry::write_push(head.correlation, api::NONE)
@@ -114,7 +131,7 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
             answer
         }
         Body::DescribeCluster(endpoints) => {
-            let cluster = metadata::Cluster { id: "cluster", node_id: 1, host: "host", port: 9092 };
+            let cluster = metadata::Cluster { id: "cluster", brokers: vec![metadata::Broker { node_id: 1, host: "host", port: 9092 }] };
             describe_cluster::write(head, *endpoints, &cluster)
         }
         Body::ListConfigResources(types) => {

@@ -6,7 +6,7 @@ use barnabas_tests::command;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::librdkafka::{self, Ear};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::producer::BaseProducer;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(40);

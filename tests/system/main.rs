@@ -6,6 +6,7 @@
     reason = "tests say what they expect with a panic"
 )]
 
+mod authentication;
 mod bad_input;
 mod clients;
 mod commands;

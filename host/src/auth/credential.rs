@@ -47,7 +47,7 @@ impl Credential {
     /// For nobody: no password and no proof fits it, and it costs as much to find out.
     pub(super) fn of_nobody(hash: Hash, salt: Vec<u8>, iterations: u32) -> Self {
         // Zeros have no known preimage.
-        Self { hash, salt, stored_key: vec![0; hash.len()], server_key: vec![0; hash.len()], iterations }
+        Self { hash, salt, stored_key: vec![0; hash.size()], server_key: vec![0; hash.size()], iterations }
     }
 
     /// Reads Kafka's text. An error is half a sentence and repeats nothing of it.
@@ -68,8 +68,8 @@ impl Credential {
         if salt.is_empty() || salt.len() > MAX_SALT {
             return Err(format!("has a salt of {} bytes; it must have 1 to {MAX_SALT}", salt.len()));
         }
-        if stored_key.len() != hash.len() || server_key.len() != hash.len() {
-            return Err(format!("has keys of the wrong length: {} keeps {} bytes each", hash.key(), hash.len()));
+        if stored_key.len() != hash.size() || server_key.len() != hash.size() {
+            return Err(format!("has keys of the wrong length: {} keeps {} bytes each", hash.key(), hash.size()));
         }
         Ok(Self { hash, salt, stored_key, server_key, iterations })
     }

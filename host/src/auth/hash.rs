@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::Mechanism;
+
 /// A hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hash {
@@ -18,7 +20,7 @@ impl Hash {
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
     /// Bytes of its result.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -51,12 +53,23 @@ impl Hash {
 
     /// Hi of RFC 5802: slow on purpose.
     pub(crate) fn stretch(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
-        let mut out = vec![0; self.len()];
+        let mut out = vec![0; self.size()];
         match self {
             Self::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut out),
             Self::Sha512 => pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut out),
         }
         out
+    }
+}
+
+impl Mechanism {
+    /// The hash of a SCRAM mechanism.
+    pub fn scram(self) -> Option<Hash> {
+        match self {
+            Self::ScramSha256 => Some(Hash::Sha256),
+            Self::ScramSha512 => Some(Hash::Sha512),
+            Self::Plain | Self::OAuthBearer => None,
+        }
     }
 }
 

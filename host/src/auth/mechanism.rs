@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::hash::Hash;
-
 /// A SASL mechanism, under the name that it has in Kafka's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Mechanism {
@@ -37,15 +35,6 @@ impl Mechanism {
     /// Whether it needs a file of users.
     pub fn needs_users(self) -> bool {
         self != Self::OAuthBearer
-    }
-
-    /// The hash of a SCRAM mechanism.
-    pub fn scram(self) -> Option<Hash> {
-        match self {
-            Self::ScramSha256 => Some(Hash::Sha256),
-            Self::ScramSha512 => Some(Hash::Sha512),
-            Self::Plain | Self::OAuthBearer => None,
-        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! The gate of a connection: what is answered before its client has proven who it is, and after.
 //!
 //! In: requests of the session, and the time. Out: whether one may pass, and the answers to SASL's own. On a listener
-//! without authentication everything passes. Bounded: one attempt at a time, of which a failed one is the last. A failure is told late and without a
-//! cause; waiting for it holds no thread. Never lets another request through than ApiVersions and SASL's two until
-//! somebody is proven, and none but SASL's once the session is over (KIP-368).
+//! without authentication everything passes. Bounded: one attempt at a time, of which a failed one is the last. A
+//! failure is told late and without a cause; waiting for it holds no thread. Never lets another request through than
+//! ApiVersions and SASL's two until somebody is proven, and none but SASL's once the session is over (KIP-368).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -74,7 +74,7 @@ async fn telemetry_is_offered_only_with_a_receiver_and_answered_always() {
 #[tokio::test]
 async fn a_client_that_telemetry_hurts_is_not_offered_it_and_answered_all_the_same() {
     let door = Door::open().await;
-    *door.notebook.hurt.lock().unwrap() = Some("librdkafka".into());
+    *door.notebook.hurt.lock().unwrap() = Some("confluent-kafka-python".into());
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     assert_eq!(versions[10], 4, "three keys: it is known by the name in this very request");

@@ -1,0 +1,90 @@
+//! Clients that prove who they are, against a file that the command wrote.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use barnabas::auth::Mechanism;
+use barnabas::config::file::Protocol;
+use barnabas::config::sasl::Sasl;
+use barnabas::units::Span;
+use barnabas_tests::command::{path, stderr, stdout};
+use barnabas_tests::host::Setup;
+use barnabas_tests::librdkafka;
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// `barnabas user set`, with the password through a pipe.
+fn set(file: &Path, name: &str, password: &str, more: &[&str]) {
+    let mut command = Command::new(path());
+    command.args(["user", "set", name, "--password-file", "-", "--file"]).arg(file).args(more);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn users_come_change_and_go() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.toml");
+    let name = file.to_str().unwrap();
+    assert!(stderr(&["user", "list", "--file", name]).contains("barnabas user set NAME"));
+    set(&file, "alice", "secret\n", &[]);
+    set(&file, "bob", "secret", &["--mechanism", "SCRAM-SHA-256", "--iterations", "4096"]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(!text.contains("secret"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::write(&file, format!("# ours\n{text}")).unwrap();
+    let listed = stdout(&["user", "list", "--file", name]);
+    assert!(listed.contains("alice  scram-sha-256 (8192), scram-sha-512 (8192)"), "{listed}");
+    assert!(listed.contains("bob    scram-sha-256 (4096)\n"), "{listed}");
+    stdout(&["user", "remove", "alice", "--file", name]);
+    assert!(stderr(&["user", "remove", "alice", "--file", name]).contains("no user `alice`"));
+    assert!(!stdout(&["user", "list", "--file", name]).contains("alice"));
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("# ours\n"));
+    assert!(stderr(&["user", "set", "bob", "--file", name, "--iterations", "4095"]).contains("4096..=16384"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn librdkafka_pushes_under_the_name_that_it_proved() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users.toml");
+    set(&users, "alice", "secret", &[]);
+    let sasl = Sasl {
+        mechanisms: vec![Mechanism::ScramSha512, Mechanism::Plain],
+        users: Some(users),
+        plain_without_tls: true,
+        max_session: None,
+        failure_delay: Span(Duration::from_millis(1)),
+        oauth: None,
+    };
+    let setup = Setup::new().receiver("facts", "facts", "").with(|written| {
+        written.listeners[0].protocol = Protocol::KafkaSaslPlaintext;
+        written.listeners[0].sasl = Some(sasl);
+    });
+    let host = setup.start().await;
+    let (alice, ear) = librdkafka::producer_as(&host.bootstrap(), "good", "alice", "secret");
+    let (mallory, refused) = librdkafka::producer_as(&host.bootstrap(), "bad", "alice", "guess");
+    barnabas_tests::eventually("acknowledged pushes", PATIENCE, || {
+        alice.poll(Duration::ZERO);
+        mallory.poll(Duration::ZERO);
+        Some(()).filter(|()| ear.said().acknowledged >= 2)
+    })
+    .await;
+    let lines = barnabas_tests::eventually("a line of the receiver", PATIENCE, || {
+        let lines = host.log_lines("facts");
+        lines.iter().any(|line| line.contains("User:alice")).then_some(lines)
+    })
+    .await;
+    assert!(lines.iter().all(|line| !line.contains("\"bad\"")), "{lines:?}");
+    let said = barnabas_tests::eventually("its refusal", PATIENCE, || {
+        mallory.poll(Duration::ZERO);
+        Some(refused.said()).filter(|said| said.lines.iter().any(|line| line.contains("authentication failed")))
+    })
+    .await;
+    assert_eq!(said.acknowledged, 0);
+    tokio::task::spawn_blocking(move || drop((alice, mallory))).await.unwrap();
+    host.stop().await;
+}
