@@ -61,5 +61,6 @@ pub mod app;
 pub mod audit;
 pub mod config;
 pub mod event;
+pub mod simulate;
 pub mod store;
 pub mod units;

@@ -1,0 +1,37 @@
+//! Jitter from a seed, the same in every run.
+
+/// A generator (SplitMix64).
+#[derive(Clone, Debug)]
+pub(super) enum Dice {
+    Rolling(u64),
+    /// Always the same fraction: what is the earliest and what the latest that a client may do.
+    #[cfg(test)]
+    Pinned(f64),
+}
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self::Rolling(seed)
+    }
+
+    /// Uniform from `least` up to `most`.
+    pub(super) fn between(&mut self, least: f64, most: f64) -> f64 {
+        least + (most - least) * self.fraction()
+    }
+
+    fn fraction(&mut self) -> f64 {
+        match self {
+            // 53 bits: as many as a double has.
+            Self::Rolling(state) => (next(state) >> 11) as f64 / (1_u64 << 53) as f64,
+            #[cfg(test)]
+            Self::Pinned(fraction) => *fraction,
+        }
+    }
+}
+
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

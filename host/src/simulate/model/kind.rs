@@ -1,0 +1,64 @@
+//! Which clients there are, by what they do differently.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A client, named by the first of the versions that do as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Java 3.7: sends nothing compressed, else as 3.9.
+    Java37,
+    /// Java 3.8 to 3.9 and early 4.0 and 4.1: a connection lost with a request in flight ends its telemetry.
+    Java39,
+    /// Java 4.2 and later (KAFKA-19747): survives that, but a node without telemetry ends it.
+    Java42,
+    /// librdkafka 2.5.3 and later.
+    Librdkafka,
+}
+
+impl Kind {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Java37, Self::Java39, Self::Java42, Self::Librdkafka];
+
+    /// Its name: `java-3.7`, `java-3.9`, `java-4.2`, `librdkafka`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Java37 => "java-3.7",
+            Self::Java39 => "java-3.9",
+            Self::Java42 => "java-4.2",
+            Self::Librdkafka => "librdkafka",
+        }
+    }
+
+    pub(super) fn is_java(self) -> bool {
+        self != Self::Librdkafka
+    }
+
+    /// How much of an interval passes between a Get and the first push after it.
+    pub(super) fn jitter(self) -> (f64, f64) {
+        if self.is_java() { (0.5, 1.5) } else { (0.8, 1.2) }
+    }
+
+    /// The interval of one that was never told a usable one.
+    pub(super) fn fallback_interval(self) -> Duration {
+        Duration::from_secs(if self.is_java() { 300 } else { 30 })
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Kind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            format!("`{text}` is no kind of client: name one of {known}")
+        })
+    }
+}

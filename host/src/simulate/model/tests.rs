@@ -1,0 +1,4 @@
+//! The models by themselves, and against what was recorded of the real clients.
+
+mod behaviour;
+mod support;

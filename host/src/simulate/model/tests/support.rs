@@ -1,0 +1,53 @@
+//! A client's life in a few words.
+
+use std::time::Duration;
+
+use crate::push::InstanceId;
+use crate::simulate::model::{Ask, Kind, Model, Told};
+
+pub(super) const ID: InstanceId = InstanceId::from_bytes([7; 16]);
+pub(super) const MINUTE: Duration = Duration::from_mins(1);
+
+pub(super) fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Subscription 1, everything, each minute.
+pub(super) fn told() -> Told {
+    Told {
+        instance: ID,
+        subscription_id: 1,
+        codecs: vec![4, 3, 1, 2],
+        interval: MINUTE,
+        metrics: vec!["*".into()],
+        delta: false,
+    }
+}
+
+pub(super) fn get(instance: InstanceId) -> Ask {
+    Ask::Get { instance }
+}
+
+pub(super) fn push(subscription_id: i32) -> Ask {
+    Ask::Push { instance: ID, subscription_id, terminating: false }
+}
+
+/// One that is connected, and asks.
+pub(super) fn asking(kind: Kind) -> Model {
+    let mut model = Model::new(kind, 1);
+    model.connected(Duration::ZERO, true);
+    assert_eq!(model.next(), Some((Duration::ZERO, get(InstanceId::NIL))));
+    model.sent(Duration::ZERO);
+    model
+}
+
+/// One that has sent a push, and when.
+pub(super) fn pushing(kind: Kind) -> (Model, Duration) {
+    let mut model = asking(kind);
+    model.answered_get(Duration::ZERO, Ok(told()));
+    let (due, ask) = model.next().expect("it has a subscription");
+    assert_eq!(ask, push(1));
+    model.sent(due);
+    assert_eq!(model.next(), None, "it waits for the answer");
+    (model, due)
+}
