@@ -27,7 +27,7 @@ pub use kind::Kind;
 const CLOSED: &str = "its application closed it";
 /// Java cannot do without an id, and waits for ever once it was given none.
 const NO_ID: &str = "it was given the nil instance id";
-/// Java from 4.2 on looks once.
+/// Java looks once since KAFKA-19747.
 const NOT_OFFERED: &str = "its node did not offer telemetry";
 
 /// A request that a client wants to send.
@@ -212,7 +212,8 @@ impl Model {
         known.next().unwrap_or(none)
     }
 
-    /// Why it will never push again, if so.
+    /// Why it will never push again, if so. That its node offers no telemetry ends a newer Java client only when it has
+    /// something to send; the model then says so when it is told of the next connection, or of the end of this one.
     pub fn silent(&self) -> Option<&'static str> {
         self.silent
     }

@@ -1,4 +1,5 @@
 //! The models by themselves, and against what was recorded of the real clients.
 
 mod behaviour;
+mod replay;
 mod support;

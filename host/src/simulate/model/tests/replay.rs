@@ -1,0 +1,278 @@
+//! Every recording under `tests/traces`, given to the model of its kind: each request that the real client sent must be
+//! one that the model plans (the same question, the same ids, within the jitter), and none may be missing.
+//!
+//! Two models live through each recording: one that always draws the least jitter, one that always draws the most. What
+//! the real client drew lies between them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::push::InstanceId;
+use crate::simulate::model::dice::Dice;
+use crate::simulate::model::{Ask, Kind, Model, Told};
+
+/// The broker writes down when it read a request, and a client counts from when it read the answer: never earlier, but
+/// for a timer of its own.
+const EARLY: Duration = Duration::from_millis(50);
+/// What a client on a busy machine may be late by. Less than the least interval recorded.
+const LATE: Duration = Duration::from_millis(900);
+
+/// A line of a recording.
+#[derive(Deserialize)]
+struct Line {
+    ms: u64,
+    connection: Option<u32>,
+    event: Option<String>,
+    by: Option<String>,
+    request: Option<String>,
+    telemetry: Option<bool>,
+    instance: Option<String>,
+    subscription_id: Option<i32>,
+    #[serde(default)]
+    terminating: bool,
+    codec: Option<i8>,
+    bytes: Option<usize>,
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    /// None: the broker closed the connection.
+    Close(#[allow(dead_code, reason = "it says only `close`")] String),
+    Told(Subscription),
+    Code {
+        error: i16,
+    },
+}
+
+#[derive(Clone, Deserialize)]
+struct Subscription {
+    instance: String,
+    subscription_id: i32,
+    codecs: Vec<i8>,
+    interval_ms: u64,
+    metrics: Vec<String>,
+    delta: bool,
+}
+
+impl Subscription {
+    fn told(self) -> Told {
+        let Self { instance, subscription_id, codecs, interval_ms, metrics, delta } = self;
+        let interval = Duration::from_millis(interval_ms);
+        Told { instance: id(&instance), subscription_id, codecs, interval, metrics, delta }
+    }
+}
+
+fn id(hex: &str) -> InstanceId {
+    InstanceId::from_bytes(u128::from_str_radix(hex, 16).expect("an id").to_be_bytes())
+}
+
+/// The client that was recorded, as its models live through it.
+struct Replay {
+    models: [Model; 2],
+    /// Those that count, and whether they offer telemetry.
+    open: BTreeMap<u32, bool>,
+    flight: Option<u32>,
+    closing: bool,
+    /// Java often does not.
+    always_says_goodbye: bool,
+    pushes: usize,
+}
+
+impl Replay {
+    fn new(kind: Kind) -> Self {
+        let models = [0.0, 1.0].map(|fraction| Model::with_dice(kind, Dice::Pinned(fraction)));
+        let always_says_goodbye = kind == Kind::Librdkafka;
+        Self { models, open: BTreeMap::new(), flight: None, closing: false, always_says_goodbye, pushes: 0 }
+    }
+
+    fn each(&mut self, happens: impl Fn(&mut Model)) {
+        self.models.iter_mut().for_each(happens);
+    }
+
+    /// Nothing that was due is missing.
+    fn nothing_missed(&self, now: Duration) {
+        let latest = self.models.each_ref().map(Model::next).into_iter().collect::<Option<Vec<_>>>();
+        let Some((due, ask)) = latest.into_iter().flatten().max_by_key(|(due, _)| *due) else { return };
+        assert!(self.closing || now <= due + LATE, "at {now:?} {ask:?} was due at {due:?} and has not come");
+    }
+
+    fn opened(&mut self, now: Duration, connection: u32, offers: bool) {
+        if self.open.is_empty() {
+            self.each(|model| model.connected(now, offers));
+        }
+        self.open.insert(connection, offers);
+    }
+
+    fn closed(&mut self, now: Duration, connection: u32) {
+        let counted = self.open.remove(&connection).is_some();
+        let last_words = self.closing && self.models.iter().all(|model| model.next().is_some());
+        assert!(!(counted && last_words && self.always_says_goodbye), "it left without its terminating push");
+        let lost = self.flight.take_if(|flight| *flight == connection).is_some();
+        if lost || (counted && self.open.is_empty()) {
+            self.each(|model| model.disconnected(now));
+            if let Some(offers) = self.open.values().next().copied() {
+                self.each(|model| model.connected(now, offers));
+            }
+        }
+    }
+
+    fn close(&mut self, now: Duration) {
+        if !std::mem::replace(&mut self.closing, true) {
+            self.each(|model| model.close(now));
+        }
+    }
+
+    fn sent(&mut self, now: Duration, line: &Line, ask: Ask) {
+        if line.terminating {
+            self.close(now);
+        }
+        let [(earliest, first), (latest, last)] =
+            self.models.each_ref().map(|model| model.next().unwrap_or_else(|| panic!("{ask:?} was not planned")));
+        assert!(first == ask && last == ask, "{ask:?} came, planned was {first:?} or {last:?}");
+        let window = earliest.min(latest).saturating_sub(EARLY)..=latest.max(earliest) + LATE;
+        assert!(window.contains(&now), "{ask:?} came at {now:?}, planned was {window:?}");
+        self.each(|model| model.sent(now));
+    }
+
+    fn pushed(&mut self, line: &Line) {
+        self.pushes += 1;
+        let model = &self.models[0];
+        let held_metrics = line.bytes.is_some_and(|bytes| bytes > 100);
+        assert_eq!(held_metrics, model.is_selecting("org.apache.kafka.producer.connection.creation.total"));
+        if held_metrics {
+            assert_eq!(line.codec, Some(model.codec()));
+        }
+    }
+
+    fn request(&mut self, now: Duration, line: Line) {
+        let instance = id(line.instance.as_deref().expect("every request names one"));
+        let push = line.subscription_id;
+        let ask = match push {
+            None => Ask::Get { instance },
+            Some(subscription_id) => Ask::Push { instance, subscription_id, terminating: line.terminating },
+        };
+        self.sent(now, &line, ask);
+        if push.is_some() {
+            self.pushed(&line);
+        }
+        match line.answer.expect("every request has one") {
+            Answer::Close(_) => self.flight = line.connection,
+            Answer::Told(subscription) => {
+                let told = subscription.told();
+                self.each(|model| model.answered_get(now, Ok(told.clone())));
+            }
+            Answer::Code { error } if push.is_none() => self.each(|model| model.answered_get(now, Err(error))),
+            Answer::Code { error: 0 } => self.each(|model| model.answered_push(now, Ok(()))),
+            Answer::Code { error } => self.each(|model| model.answered_push(now, Err(error))),
+        }
+    }
+
+    fn line(&mut self, line: Line, passing: &[u32]) {
+        let now = Duration::from_millis(line.ms);
+        self.nothing_missed(now);
+        match (line.event.as_deref(), line.request.as_deref()) {
+            (Some("closing"), _) => self.close(now),
+            (Some("closed"), _) => self.closed(now, line.connection.expect("a connection")),
+            (_, Some("ApiVersions")) => {
+                let connection = line.connection.expect("a connection");
+                if !passing.contains(&connection) {
+                    self.opened(now, connection, line.telemetry == Some(true));
+                }
+            }
+            (_, Some(_)) => self.request(now, line),
+            _ => {}
+        }
+    }
+}
+
+/// Connections that the client closed itself without a word of telemetry: librdkafka learns its brokers on one.
+fn passing(lines: &[Line]) -> Vec<u32> {
+    let of = |line: &Line| line.connection;
+    let quiet = |connection: u32| {
+        !lines.iter().any(|line| of(line) == Some(connection) && line.instance.is_some())
+            && lines
+                .iter()
+                .take_while(|line| line.event.as_deref() != Some("closing"))
+                .any(|line| of(line) == Some(connection) && line.by.as_deref() == Some("client"))
+    };
+    lines.iter().filter_map(of).filter(|connection| quiet(*connection)).collect()
+}
+
+/// How many pushes there were.
+fn replay(kind: Kind, path: &Path) -> usize {
+    let text = fs::read_to_string(path).expect("a recording");
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", path.display()));
+    let lines: Vec<Line> = text.lines().map(read).collect();
+    assert_eq!(lines.last().and_then(|line| line.event.as_deref()), Some("end"), "{} is cut off", path.display());
+    let passing = passing(&lines);
+    let mut replay = Replay::new(kind);
+    for line in lines {
+        replay.line(line, &passing);
+    }
+    replay.pushes
+}
+
+/// By the name of the directory: `java-3.9.1`, `librdkafka-consumer-2.16.0`.
+fn kind_of(directory: &str) -> Kind {
+    if directory.starts_with("librdkafka-") {
+        return Kind::Librdkafka;
+    }
+    let (_, version) = directory.rsplit_once('-').expect("a version");
+    match version.split('.').collect::<Vec<_>>()[..] {
+        ["3", "7", _] => Kind::Java37,
+        ["3", "8" | "9", _] | ["4", "0", _] => Kind::Java39,
+        ["4", ..] => Kind::Java42,
+        _ => panic!("{directory} is of no known kind"),
+    }
+}
+
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<_> = fs::read_dir(directory).expect("a directory").map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+fn recordings() -> Vec<(Kind, PathBuf)> {
+    let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
+    let of_clients = below(&traces).into_iter().filter(|path| path.is_dir() && !path.ends_with("record"));
+    let with_kind = |directory: PathBuf| {
+        let kind = kind_of(directory.file_name().unwrap().to_str().unwrap());
+        below(&directory).into_iter().map(move |path| (kind, path))
+    };
+    of_clients.flat_map(with_kind).collect()
+}
+
+#[test]
+fn every_recording_is_what_its_model_would_do() {
+    let mut pushes = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (kind, path) in recordings() {
+        match std::panic::catch_unwind(|| replay(kind, &path)) {
+            Ok(count) => *pushes.entry(kind.as_str()).or_default() += count,
+            Err(_) => wrong.push(path),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    for kind in Kind::ALL {
+        assert!(pushes.get(kind.as_str()).is_some_and(|count: &usize| *count > 20), "{kind}: {pushes:?}");
+    }
+}
+
+#[test]
+fn a_model_of_another_kind_does_not_fit() {
+    let recordings = recordings();
+    for (kind, wrong, scenario) in [
+        (Kind::Java39, Kind::Librdkafka, "push-76.jsonl"),
+        (Kind::Librdkafka, Kind::Java39, "push-118.jsonl"),
+        (Kind::Librdkafka, Kind::Java42, "push-close.jsonl"),
+    ] {
+        let (_, path) = recordings.iter().find(|(of, path)| *of == kind && path.ends_with(scenario)).expect("recorded");
+        assert!(std::panic::catch_unwind(|| replay(wrong, path)).is_err(), "{wrong} is like {kind} in {scenario}");
+    }
+}
