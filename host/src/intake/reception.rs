@@ -163,7 +163,7 @@ impl Intake for Reception {
     }
 
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal> {
-        let answer = self.admission.subscribe(client, connection, Instant::now(), SystemTime::now());
+        let answer = self.admission.subscribe(client, connection, now(), SystemTime::now());
         match &answer {
             Ok(subscription) => {
                 self.catalogue.asked(subscription.instance_id, subscription.id);
@@ -177,7 +177,7 @@ impl Intake for Reception {
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
         let departed = |client: &Arc<Client>| self.admission.terminated(client.instance_id?, SystemTime::now());
-        self.receive(push, departed, |push| self.admission.admit(push, connection, Instant::now()))
+        self.receive(push, departed, |push| self.admission.admit(push, connection, now()))
     }
 
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
@@ -198,6 +198,11 @@ impl Intake for Reception {
     fn disconnected(&self, connection: ConnectionId) {
         self.tell_gone(self.admission.disconnected(connection, SystemTime::now()));
     }
+}
+
+/// Tokio's, which tests can stop.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// With the id that the client has from now on, where it had none.

@@ -235,7 +235,7 @@ fn contained<T>(shared: &Shared, ask: impl FnOnce() -> Result<T, Refusal>) -> Re
 }
 
 /// A refusal in the protocol's words.
-fn error_code(refusal: &Refusal) -> i16 {
+pub(crate) fn error_code(refusal: &Refusal) -> i16 {
     match refusal {
         Refusal::InvalidRequest(_) => api::INVALID_REQUEST,
         Refusal::UnknownSubscription { .. } => api::UNKNOWN_SUBSCRIPTION_ID,

@@ -1,0 +1,167 @@
+//! A host without doors: admission, decode and dispatch, with two receivers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::crowd::Seen;
+use super::script::{Mood, Told};
+use crate::admission::{self, Admission, SubscriptionRule};
+use crate::decode::{self, Decoder};
+use crate::dispatch::{Dispatch, Fault, Holder, Outcome, Slot, SlotConfig};
+use crate::event::Events;
+use crate::intake::{Intake, Reception};
+
+/// Decompressed bytes beyond which a push is refused.
+pub(super) const MOST: usize = 4 << 10;
+const NAMES: [&str; 2] = ["one", "two"];
+
+/// What doors are given to talk to.
+pub(super) type Build = fn(Arc<Reception>, &Dispatch) -> Arc<dyn Intake>;
+
+pub(super) struct Rooms {
+    build: Build,
+    admission: Arc<Admission>,
+    dispatch: Dispatch,
+    pub(super) reception: Arc<Reception>,
+    pub(super) intake: Arc<dyn Intake>,
+    receivers: Vec<(Slot, Holder)>,
+    told: Told,
+    pub(super) mood: Mood,
+    tiny: bool,
+    serving: bool,
+}
+
+impl Rooms {
+    pub(super) fn new(build: Build) -> Self {
+        let (told, mood) = (Told::default(), Mood::Take);
+        let (admission, dispatch, reception) = house(told);
+        let intake = build(reception.clone(), &dispatch);
+        let (receivers, tiny, serving) = (Vec::new(), false, true);
+        let mut rooms = Self { build, admission, dispatch, reception, intake, receivers, told, mood, tiny, serving };
+        rooms.add_all();
+        rooms
+    }
+
+    /// Another host in the place of this one, with the same settings.
+    pub(super) fn restart(&mut self) {
+        self.judge();
+        self.dispatch.close_all();
+        (self.admission, self.dispatch, self.reception) = house(self.told);
+        self.intake = (self.build)(self.reception.clone(), &self.dispatch);
+        let open: Vec<_> = self.receivers.drain(..).map(|(slot, _)| slot.name().clone()).collect();
+        open.iter().for_each(|name| self.add(name));
+    }
+
+    pub(super) fn reconfigure(&mut self, told: Told) {
+        self.told = told;
+        self.admission.reconfigure(settings(told));
+    }
+
+    pub(super) fn resize(&mut self, tiny: bool) {
+        self.tiny = tiny;
+        self.receivers.iter().for_each(|(slot, _)| slot.reconfigure(queue(tiny)));
+    }
+
+    pub(super) fn serve(&mut self, serving: bool) {
+        self.serving = serving;
+        self.receivers.iter().for_each(|(slot, _)| slot.set_serving(serving));
+    }
+
+    pub(super) fn add_all(&mut self) {
+        NAMES.iter().for_each(|name| self.add(name));
+    }
+
+    fn add(&mut self, name: &str) {
+        let Ok(slot) = self.dispatch.open(name, queue(self.tiny)) else { return };
+        slot.set_serving(self.serving);
+        let holder = slot.holder(1, 1);
+        self.receivers.push((slot, holder));
+    }
+
+    pub(super) fn remove_one(&mut self) {
+        if self.receivers.len() == NAMES.len() {
+            self.remove();
+        }
+    }
+
+    pub(super) fn remove_all(&mut self) {
+        while !self.receivers.is_empty() {
+            self.remove();
+        }
+    }
+
+    fn remove(&mut self) {
+        let Some((slot, _)) = self.receivers.pop() else { return };
+        let closed = self.dispatch.close(slot.name()).expect("it is open");
+        assert!(closed.ledger().balanced());
+    }
+
+    /// Receivers do what they are in the mood for with what is there.
+    pub(super) async fn eat(&self) {
+        if self.mood == Mood::Sleep {
+            return;
+        }
+        for (slot, holder) in &self.receivers {
+            // Looks once and does not wait: a clock that is stopped would jump.
+            while let Some(batch) = tokio::select! {
+                biased;
+                batch = slot.lease(holder) => batch,
+                () = std::future::ready(()) => None,
+            } {
+                batch.settle(outcome(self.mood));
+            }
+        }
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        let ledgers: Vec<_> = self.receivers.iter().map(|(slot, _)| slot.ledger()).collect();
+        Seen {
+            shed: ledgers.iter().any(|ledger| !ledger.shed.is_empty()),
+            dead: ledgers.iter().any(|ledger| !ledger.dead_lettered.is_empty()),
+            unwanted: self.reception.ledger().unwanted > 0,
+            evicted: self.admission.counts().evicted > 0,
+            ..Seen::default()
+        }
+    }
+
+    /// Every push is in one term, at the door and in each slot.
+    pub(super) fn judge(&self) {
+        assert!(self.reception.ledger().balanced());
+        assert!(self.receivers.iter().all(|(slot, _)| slot.ledger().balanced()));
+    }
+}
+
+fn house(told: Told) -> (Arc<Admission>, Dispatch, Arc<Reception>) {
+    let events = Events::new();
+    let dispatch = Dispatch::new(events.clone());
+    let admission = Arc::new(Admission::new(settings(told)));
+    let decoder = Decoder::new(decode::Config { max_output: MOST, ..decode::Config::default() });
+    let reception = Arc::new(Reception::new(admission.clone(), decoder, dispatch.clone(), events));
+    (admission, dispatch, reception)
+}
+
+fn settings(told: Told) -> admission::Config {
+    let metrics = told.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), &[]).expect("sound");
+    admission::Config {
+        subscriptions: vec![rule],
+        delta: told.delta,
+        max_wire: told.max_wire,
+        capacity: told.capacity,
+        all_as_empty_prefix: told.all_as_empty_prefix,
+        ..admission::Config::default()
+    }
+}
+
+fn queue(tiny: bool) -> SlotConfig {
+    let max_pushes = if tiny { 2 } else { 100_000 };
+    SlotConfig { lanes: 4, max_pushes, linger: Duration::ZERO, ..SlotConfig::default() }
+}
+
+fn outcome(mood: Mood) -> Outcome {
+    match mood {
+        Mood::Take | Mood::Sleep => Outcome::Taken,
+        Mood::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
+        Mood::Trap => Outcome::Broke(Fault::Trap, "unreachable".into()),
+    }
+}
