@@ -9,7 +9,7 @@ use std::time::Duration;
 pub enum Kind {
     /// Java 3.7: sends nothing compressed, else as 3.9.
     Java37,
-    /// Java 3.8 to 4.0: a connection lost with a request in flight ends its telemetry.
+    /// Java 3.8 to 4.1.0: a connection lost with a request in flight ends its telemetry.
     Java39,
     /// Java 4.1.1 and later (KAFKA-19747): survives that, but a node without telemetry ends it.
     Java42,

@@ -226,7 +226,7 @@ fn kind_of(directory: &str) -> Kind {
     let (_, version) = directory.rsplit_once('-').expect("a version");
     match version.split('.').collect::<Vec<_>>()[..] {
         ["3", "7", _] => Kind::Java37,
-        ["3", "8" | "9", _] | ["4", "0", _] => Kind::Java39,
+        ["3", "8" | "9", _] | ["4", "0", _] | ["4", "1", "0"] => Kind::Java39,
         ["4", ..] => Kind::Java42,
         _ => panic!("{directory} is of no known kind"),
     }
