@@ -23,6 +23,7 @@ mod plugin_verb;
 mod reconcile;
 mod serve;
 mod settings;
+mod simulate;
 mod subscription;
 mod user;
 mod user_list;
@@ -66,6 +67,8 @@ enum Command {
     /// Who may log in with a password, by SCRAM or PLAIN: a running host reads the file again by itself.
     #[command(subcommand)]
     User(User),
+    /// Play a fleet of Kafka clients against any broker, and tell how many fell silent.
+    Simulate(simulate::Flags),
     /// Compile one receiver from standard input to standard output, for the host that starts this.
     #[command(hide = true)]
     Compile(compile::Flags),
@@ -139,6 +142,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Reconcile(flags) => reconcile::run(&flags),
         Command::Audit(flags) => audit::run(&flags),
         Command::User(user) => of_user(user),
+        Command::Simulate(flags) => simulate::run(&flags),
         Command::Compile(flags) => Ok(compile::run(&flags)),
     }
 }

@@ -1,5 +1,104 @@
 //! Clients that are not there: what real clients do, for trying a host against a fleet of them.
 //!
-//! In: answers and the time. Out: what such a client would send next. Never opens a socket by itself.
+//! In: a broker's address and how many clients of which kinds. Out: a [`Report`]. Each client is a [`model::Model`]
+//! whose payloads are recorded ones of a real client, filtered to what it was asked for, with fresh times and with sums
+//! that grow. Bounded by the run's length, by one task for each connection and [`BYTES_PER_CLIENT`] for each client
+//! beside its connection; payloads live only while they are sent. Never judges a broker by anything but its answers.
 
 pub mod model;
+
+mod clock;
+mod codec;
+mod connection;
+mod histogram;
+mod limits;
+mod options;
+mod payload;
+mod player;
+mod random;
+mod report;
+mod rogue;
+mod sources;
+mod tally;
+mod template;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, timeout_at};
+
+use crate::kafka::client::{Client, Options as ClientOptions};
+use connection::Connection;
+use payload::Payloads;
+use tally::Tally;
+
+pub use limits::raise_open_files;
+pub use options::Options;
+pub use player::BYTES_PER_CLIENT;
+pub use report::{Latency, OfKind, Report};
+pub use rogue::Mode;
+pub use sources::Sources;
+pub use tally::Progress;
+
+/// How long clients may take to leave beyond the ramp over which they do.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// What all connections of a run share.
+struct Shared {
+    options: Options,
+    payloads: Payloads,
+    tally: Tally,
+}
+
+/// Plays the clients until the run's time is over or `stop` ends; then they leave as they came, over the ramp, those that
+/// do so with a terminating push. `progress` hears once a second how it goes.
+///
+/// # Errors
+///
+/// One sentence where the options make no sense, the system allows too few files or ports, or no broker answers.
+pub async fn run(
+    options: Options,
+    stop: impl Future<Output = ()>,
+    mut progress: impl FnMut(&Progress),
+) -> Result<Report> {
+    options.check()?;
+    limits::check(&options)?;
+    let first = Client::connect(&options.bootstrap, &ClientOptions::default()).await;
+    drop(first.context("nobody to push to")?);
+    let began = Instant::now();
+    let shared = Arc::new(Shared { payloads: Payloads::recorded()?, tally: Tally::new(&options), options });
+    let (leave, leaving) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    for number in 0..shared.options.connections {
+        tasks.spawn(Connection::new(shared.clone(), number).live(leaving.clone()));
+    }
+    let mut seconds = interval(Duration::from_secs(1));
+    let over = began + shared.options.time;
+    {
+        let stop = std::pin::pin!(stop);
+        let mut tell = || progress(&shared.tally.progress(began.elapsed()));
+        let all = async { while tasks.join_next().await.is_some() {} };
+        tokio::select! {
+            () = stop => {}
+            () = tokio::time::sleep_until(over) => {}
+            // None ends by itself; should all have, there is nothing to wait for.
+            () = all => {}
+            () = async { loop { seconds.tick().await; tell() } } => {}
+        }
+    }
+    let played = began.elapsed();
+    leave.send_replace(true);
+    let deadline = Instant::now() + shared.options.ramp + LEAVING;
+    let left = async { while tasks.join_next().await.is_some() {} };
+    let late = timeout_at(deadline, left).await.is_err();
+    let unfinished = if late { tasks.len() } else { 0 };
+    tasks.shutdown().await;
+    progress(&shared.tally.progress(began.elapsed()));
+    Ok(Report::of(&shared.options, &shared.tally, played, unfinished))
+}
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,18 @@ impl Client {
         Ok(())
     }
 
+    /// Waits until the broker ends the connection, or sends what nobody asked for, and says which. May be dropped and
+    /// called again.
+    pub(crate) async fn ended(&mut self) -> anyhow::Error {
+        let read = self.stream.read(&mut [0]).await;
+        self.lost = true;
+        match read {
+            Ok(0) => anyhow!("{} closed the connection", self.address),
+            Ok(_) => anyhow!("{} sent what nobody had asked for", self.address),
+            Err(error) => anyhow!("the connection to {} was lost: {error}", self.address),
+        }
+    }
+
     fn without_header(&self, mut answer: Vec<u8>, flexible: bool) -> Result<Vec<u8>> {
         let mut reader = Reader::new(&answer);
         let head = reader.i32("the correlation id").and_then(|id| reader.skip_tags(flexible).map(|()| id));

@@ -61,9 +61,9 @@ pub use access::{ANONYMOUS, Access};
 pub use cluster::{MOST_NODES, Node};
 pub use config::Config;
 pub use proxy::Proxies;
-pub use tls::{ClientAuth, Tls};
 #[cfg(test)]
 pub(crate) use session::error_code;
+pub use tls::{ClientAuth, Tls};
 
 /// Binds, and does not serve yet: connections wait in the kernel.
 pub async fn bind(config: Config) -> anyhow::Result<Bound> {

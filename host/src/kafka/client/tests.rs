@@ -241,3 +241,10 @@ async fn the_first_address_that_answers_is_taken() {
     let said = Client::connect(" ,", &options()).await.unwrap_err().to_string();
     assert!(said.contains("host:port"), "{said}");
 }
+
+#[tokio::test]
+async fn an_end_between_requests_is_noticed() {
+    let (address, _serving) = scripted(vec![hello()]).await;
+    let mut client = Client::connect(&address, &options()).await.unwrap();
+    assert!(client.ended().await.to_string().contains("closed the connection"));
+}

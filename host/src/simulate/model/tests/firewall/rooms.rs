@@ -119,7 +119,7 @@ impl Rooms {
             shed: ledgers.iter().any(|ledger| !ledger.shed.is_empty()),
             dead: ledgers.iter().any(|ledger| !ledger.dead_lettered.is_empty()),
             unwanted: self.reception.ledger().unwanted > 0,
-            evicted: self.admission.counts().evicted > 0,
+            evicted: self.admission.counts().evicted != admission::Evictions::default(),
             ..Seen::default()
         }
     }

@@ -1,0 +1,72 @@
+//! Compression, as each family of clients does it: Java's snappy is a xerial stream and librdkafka's one raw block;
+//! librdkafka's gzip stores only (level 0).
+
+use std::cell::RefCell;
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, Result};
+
+use crate::push::Codec;
+
+/// Who compresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Family {
+    Java,
+    Librdkafka,
+}
+
+/// What stands before the blocks of a xerial stream: its name, version 1, compatible with version 1.
+const XERIAL: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
+/// Longest block of one, before it is compressed.
+const XERIAL_BLOCK: usize = 32 << 10;
+
+thread_local! {
+    /// A context is far dearer than a push.
+    static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// The bytes as they go over the wire.
+pub(super) fn compress(family: Family, codec: Codec, bytes: &[u8]) -> Result<Vec<u8>> {
+    let compressed = match (codec, family) {
+        (Codec::None, _) => Ok(bytes.to_vec()),
+        (Codec::Gzip, Family::Java) => gzip(bytes, flate2::Compression::default()),
+        (Codec::Gzip, Family::Librdkafka) => gzip(bytes, flate2::Compression::none()),
+        (Codec::Snappy, Family::Java) => xerial(bytes),
+        (Codec::Snappy, Family::Librdkafka) => Ok(snap::raw::Encoder::new().compress_vec(bytes)?),
+        (Codec::Lz4, _) => lz4(bytes),
+        (Codec::Zstd, _) => zstd(bytes),
+    };
+    compressed.with_context(|| format!("cannot compress a payload with {codec}"))
+}
+
+fn gzip(bytes: &[u8], level: flate2::Compression) -> io::Result<Vec<u8>> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), level);
+    out.write_all(bytes)?;
+    out.finish()
+}
+
+fn lz4(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    out.write_all(bytes)?;
+    Ok(out.finish()?)
+}
+
+fn zstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    ZSTD.with_borrow_mut(|kept| {
+        let compressor = match kept.take() {
+            Some(compressor) => compressor,
+            None => zstd::bulk::Compressor::new(3)?,
+        };
+        kept.insert(compressor).compress(bytes)
+    })
+}
+
+fn xerial(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut out = XERIAL.to_vec();
+    for block in bytes.chunks(XERIAL_BLOCK) {
+        let block = snap::raw::Encoder::new().compress_vec(block)?;
+        out.extend((block.len() as u32).to_be_bytes());
+        out.extend(block);
+    }
+    Ok(out)
+}

@@ -1,0 +1,261 @@
+//! One connection and the clients that speak over it, one after the other: most often one.
+//!
+//! In: what the clients' models plan. Out: requests, and answers for the models and the [`Tally`](super::tally::Tally).
+//! A connection that is lost is made again, at first soon and then ever later, as clients do. Ends when the run does, or
+//! never.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::model::{Ask, Kind};
+use super::player::{Player, software};
+use super::{Shared, rogue};
+use crate::kafka::client::{Client, Options, Push};
+
+/// Before the first attempt to connect again, and the longest before any (Java: `reconnect.backoff.max.ms`).
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long clients wait for an answer (Java: `request.timeout.ms`).
+const PATIENCE: Duration = Duration::from_secs(30);
+/// When there is nothing to do, how long until it is looked again.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// The run is over: resolves when clients are to leave.
+pub(super) async fn over(leaving: &mut watch::Receiver<bool>) {
+    // The sender lives for as long as the run does; without it there is nothing to play for either.
+    let _ = leaving.wait_for(|leaving| *leaving).await;
+}
+
+/// A connection to be.
+pub(super) struct Connection {
+    shared: Arc<Shared>,
+    number: usize,
+    kind: Kind,
+    players: Vec<Player>,
+    /// When whose model plans something, soonest first.
+    agenda: BinaryHeap<Reverse<(Duration, usize)>>,
+    /// What models count time from.
+    began: Instant,
+    connected: bool,
+    /// Bytes of this connection that were counted.
+    counted: u64,
+}
+
+impl Connection {
+    pub(super) fn new(shared: Arc<Shared>, number: usize) -> Self {
+        let kind = shared.options.kind_of(number);
+        let (players, agenda) = (Vec::new(), BinaryHeap::new());
+        Self { shared, number, kind, players, agenda, began: Instant::now(), connected: false, counted: 0 }
+    }
+
+    /// Until the run is over and the clients have left.
+    pub(super) async fn live(mut self, mut leaving: watch::Receiver<bool>) {
+        let options = &self.shared.options;
+        tokio::select! {
+            () = over(&mut leaving) => return,
+            () = sleep(options.delay_of(self.number)) => {}
+        }
+        if let Some(ordinal) = options.rogue(self.number) {
+            return rogue::live(self.shared, self.number, ordinal, leaving).await;
+        }
+        let clients = options.clients_of(self.number);
+        self.players = clients.map(|number| Player::new(self.kind, number, options.seed)).collect();
+        self.began = Instant::now();
+        self.shared.tally.begun(self.kind, self.players.len());
+        self.play(&mut leaving).await;
+    }
+
+    async fn play(&mut self, leaving: &mut watch::Receiver<bool>) {
+        let mut pause = FIRST_PAUSE;
+        while !*leaving.borrow() {
+            match connect(&self.shared, self.number, &self.client_id()).await {
+                Err(error) => self.shared.tally.not_connected(&error),
+                Ok(client) => {
+                    pause = FIRST_PAUSE;
+                    self.converse(client, leaving).await;
+                }
+            }
+            tokio::select! {
+                () = over(leaving) => {}
+                () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+            }
+        }
+        if !self.connected {
+            self.shared.tally.never_connected(self.players.len());
+        }
+    }
+
+    fn client_id(&self) -> String {
+        self.players.first().map(Player::client_id).unwrap_or_default()
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    async fn converse(&mut self, mut client: Client, leaving: &mut watch::Receiver<bool>) {
+        self.arrived(&client);
+        let end = loop {
+            let next = self.agenda.peek().map_or(self.now() + IDLE, |Reverse((due, _))| *due);
+            tokio::select! {
+                biased;
+                () = over(leaving) => break self.leave(&mut client).await,
+                lost = client.ended() => break Err(lost),
+                () = sleep_until(self.began + next) => {}
+            }
+            let Some(Reverse((_, player))) = self.agenda.pop() else { continue };
+            if let Err(error) = self.act(&mut client, player).await {
+                break Err(error);
+            }
+        };
+        self.count(&client);
+        self.shared.tally.closed();
+        if let Err(error) = end
+            && !*leaving.borrow()
+        {
+            self.lost(&error);
+        }
+    }
+
+    fn arrived(&mut self, client: &Client) {
+        let (now, offers) = (self.now(), client.offers_telemetry());
+        self.shared.tally.opened();
+        if !std::mem::replace(&mut self.connected, true) {
+            self.shared.tally.connected(self.kind, self.players.len());
+        }
+        self.counted = 0;
+        self.count(client);
+        self.agenda.clear();
+        for index in 0..self.players.len() {
+            if let Some(player) = self.players.get_mut(index) {
+                player.model.connected(now, offers);
+            }
+            self.plan(index);
+        }
+    }
+
+    fn lost(&mut self, error: &anyhow::Error) {
+        let now = self.now();
+        self.shared.tally.lost(error);
+        for index in 0..self.players.len() {
+            if let Some(player) = self.players.get_mut(index) {
+                player.model.disconnected(now);
+            }
+            self.note_silence(index);
+        }
+    }
+
+    /// Puts what a client plans on the agenda.
+    fn plan(&mut self, index: usize) {
+        if let Some((due, _)) = self.players.get(index).and_then(|player| player.model.next()) {
+            self.agenda.push(Reverse((due, index)));
+        }
+        self.note_silence(index);
+    }
+
+    fn note_silence(&mut self, index: usize) {
+        let Some(player) = self.players.get_mut(index) else { return };
+        if let Some(reason) = player.model.silent()
+            && !std::mem::replace(&mut player.counted, true)
+        {
+            self.shared.tally.silent(self.kind, reason);
+        }
+    }
+
+    /// What this client plans, and what comes of it.
+    async fn act(&mut self, client: &mut Client, index: usize) -> Result<()> {
+        let now = self.now();
+        let Some(player) = self.players.get_mut(index) else { return Ok(()) };
+        let Some((_, ask)) = player.model.next() else { return Ok(()) };
+        if self.shared.options.clients > self.shared.options.connections {
+            client.speak_as(&player.client_id());
+        }
+        player.model.sent(now);
+        send(&self.shared, self.kind, self.began, player, client, ask).await?;
+        self.count(client);
+        self.plan(index);
+        Ok(())
+    }
+
+    /// Each client's last words, where it has some.
+    async fn leave(&mut self, client: &mut Client) -> Result<()> {
+        sleep(self.shared.options.delay_of(self.number)).await;
+        let now = self.now();
+        for player in &mut self.players {
+            if player.model.silent().is_some() {
+                continue;
+            }
+            player.model.close(now);
+            let Some((_, ask)) = player.model.next() else { continue };
+            if self.shared.options.clients > self.shared.options.connections {
+                client.speak_as(&player.client_id());
+            }
+            player.model.sent(now);
+            send(&self.shared, self.kind, self.began, player, client, ask).await?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, client: &Client) {
+        let sent = client.bytes_sent();
+        self.shared.tally.sent(sent - self.counted);
+        self.counted = sent;
+    }
+}
+
+/// Sends one request and tells its answer to the model.
+async fn send(
+    shared: &Shared,
+    kind: Kind,
+    began: Instant,
+    player: &mut Player,
+    client: &mut Client,
+    ask: Ask,
+) -> Result<()> {
+    match ask {
+        Ask::Get { instance } => {
+            let asked = Instant::now();
+            let answer = client.get_subscription(instance).await?;
+            shared.tally.got(asked.elapsed(), answer.as_ref().err().map(|error| error.0));
+            let answer = answer.map(|subscription| player.told(subscription)).map_err(|error| error.0);
+            player.model.answered_get(began.elapsed(), answer);
+        }
+        Ask::Push { instance, subscription_id, terminating } => {
+            let (codec, metrics) = player.payload(&shared.options, &shared.payloads)?;
+            let push =
+                Push { instance_id: instance, subscription_id, terminating, codec: codec.id(), metrics: &metrics };
+            let asked = Instant::now();
+            let answer = client.push(&push).await?.map_err(|error| error.0);
+            shared.tally.pushed(asked.elapsed(), answer.err(), terminating);
+            if answer.is_ok() {
+                if player.pushes == 0 {
+                    shared.tally.first_push(kind);
+                }
+                player.pushes = player.pushes.saturating_add(1);
+            }
+            player.model.answered_push(began.elapsed(), answer);
+        }
+    }
+    Ok(())
+}
+
+/// Connects as this kind does: ApiVersions, then Metadata. The brokers that it names are not followed: all is sent to
+/// the address that was given.
+pub(super) async fn connect(shared: &Shared, number: usize, client_id: &str) -> Result<Client> {
+    let options = &shared.options;
+    let options = Options {
+        client_id: client_id.to_owned(),
+        software: software(options.kind_of(number)),
+        timeout: PATIENCE,
+        source: options.sources.of(number),
+    };
+    let mut client = Client::connect(&shared.options.bootstrap, &options).await?;
+    client.metadata().await?;
+    Ok(client)
+}

@@ -1,0 +1,101 @@
+//! How latencies are spread, in a fixed amount of memory.
+//!
+//! In: durations, from any task. Out: percentiles, at most a thirty-second above the truth. Each power of two of
+//! microseconds is divided into 32 equal steps; what is longer than a day counts as the last step.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Steps within a power of two, as a power of two.
+const FINE: u32 = 5;
+/// Powers of two that are told apart: 2^37 microseconds are 38 hours.
+const COARSE: u32 = 37;
+const STEPS: usize = ((COARSE - FINE + 1) << FINE) as usize;
+
+/// Counts of durations.
+#[derive(Debug)]
+pub(super) struct Histogram {
+    counts: Vec<AtomicU64>,
+    /// Microseconds.
+    longest: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: (0..STEPS).map(|_| AtomicU64::new(0)).collect(), longest: AtomicU64::new(0) }
+    }
+}
+
+impl Histogram {
+    pub(super) fn add(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(count) = self.counts.get(step(micros)) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.longest.fetch_max(micros, Relaxed);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.counts.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    pub(super) fn max(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Relaxed))
+    }
+
+    /// The duration that so many of a thousand did not exceed; nothing for none.
+    pub(super) fn permille(&self, permille: u64) -> Duration {
+        let wanted = (self.count() * permille).div_ceil(1000);
+        let mut seen = 0;
+        let at = self.counts.iter().position(|count| {
+            seen += count.load(Relaxed);
+            seen >= wanted
+        });
+        Duration::from_micros(at.map_or(0, end)).min(self.max())
+    }
+}
+
+/// Which step a number of microseconds belongs to.
+fn step(micros: u64) -> usize {
+    let micros = micros.min((1 << COARSE) - 1);
+    let shift = micros.max(1 << FINE).ilog2() - FINE;
+    ((u64::from(shift) << FINE) + (micros >> shift)) as usize
+}
+
+/// The longest that belongs to a step, in microseconds.
+fn end(step: usize) -> u64 {
+    let step = step as u64;
+    let shift = (step >> FINE).saturating_sub(1);
+    ((step - (shift << FINE) + 1) << shift) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_is_in_a_step_that_ends_at_most_a_thirty_second_later() {
+        let mut before = 0;
+        for micros in (0..10_000).chain((0..37).map(|n| (1 << n) + n)).chain([(1 << COARSE) - 1]) {
+            let last = end(step(micros));
+            assert!(last >= micros && last <= micros + micros / 32, "{micros} is in the step that ends at {last}");
+        }
+        for step in 0..STEPS {
+            assert!(step == 0 || end(step) > before, "steps are in order");
+            before = end(step);
+        }
+        assert_eq!((step(u64::MAX), before), (STEPS - 1, (1 << COARSE) - 1));
+    }
+
+    #[test]
+    fn percentiles_are_those_of_what_was_added() {
+        let spread = Histogram::default();
+        assert_eq!((spread.permille(500), spread.max()), (Duration::ZERO, Duration::ZERO));
+        (1..=1000).for_each(|ms| spread.add(Duration::from_millis(ms)));
+        assert_eq!((spread.count(), spread.max()), (1000, Duration::from_secs(1)));
+        for permille in [1, 500, 900, 999, 1000] {
+            let (exact, told) = (Duration::from_millis(permille), spread.permille(permille));
+            assert!(told >= exact && told <= exact + exact / 32, "{permille}: {told:?}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the system allows, in words before anything is tried.
+
+use anyhow::{Result, bail};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::Options;
+
+/// Files that a process has open beside its connections.
+const OTHERS: u64 = 64;
+
+/// Raises this process's limit of open files as far as the system lets it, and gives what it is then. Programs started
+/// later inherit it.
+pub fn raise_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised it stays, and what is too little is said by the check of a run.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    open_files()
+}
+
+fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Whether so many connections can be had.
+pub(super) fn check(options: &Options) -> Result<()> {
+    let connections = options.connections as u64;
+    enough_files(connections, open_files())?;
+    enough_ports(connections, options.sources.0.len().max(1) as u64, ports())
+}
+
+fn enough_files(connections: u64, files: u64) -> Result<()> {
+    if connections.saturating_add(OTHERS) > files {
+        bail!(
+            "{connections} connections need {} open files and the system allows {files}; raise it with `ulimit -n`, or \
+             ask for fewer with `--connections`",
+            connections + OTHERS
+        );
+    }
+    Ok(())
+}
+
+fn enough_ports(connections: u64, sources: u64, ports: u64) -> Result<()> {
+    let room = sources.saturating_mul(ports);
+    if connections > room {
+        bail!(
+            "{connections} connections do not fit {sources} source address(es) of {ports} ports each; name at least {} \
+             with `--sources`, or ask for fewer with `--connections`",
+            connections.div_ceil(ports.max(1))
+        );
+    }
+    Ok(())
+}
+
+/// How many ports the system gives out for one address; a customary number where it does not say.
+fn ports() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut range = text.split_whitespace().map(str::parse::<u64>);
+    match (range.next(), range.next()) {
+        (Some(Ok(first)), Some(Ok(last))) if last >= first => last - first + 1,
+        _ => 28_232,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_obeyed() {
+        assert!(enough_files(1000, 1000 + OTHERS).is_ok());
+        assert!(raise_open_files() >= OTHERS);
+    }
+
+    #[test]
+    fn files_violated() {
+        let said = enough_files(1000, 1000).unwrap_err().to_string();
+        assert!(said.contains("allows 1000") && said.contains("ulimit -n"), "{said}");
+    }
+
+    #[test]
+    fn ports_obeyed() {
+        assert!(enough_ports(50, 2, 25).is_ok());
+        assert!(ports() > 0);
+    }
+
+    #[test]
+    fn ports_violated() {
+        let said = enough_ports(51, 2, 25).unwrap_err().to_string();
+        assert!(said.contains("at least 3") && said.contains("--sources"), "{said}");
+    }
+}

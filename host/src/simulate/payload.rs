@@ -1,0 +1,91 @@
+//! What clients push: recorded payloads, made ready for each combination of client and subscription once.
+//!
+//! In: who pushes, and what it was asked for. Out: a [`Template`], shared by all clients alike. Bounded in number.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use barnabas_otlp::message::MetricsData;
+use prost::Message as _;
+
+use super::codec::Family;
+use super::model::{Model, Told};
+use super::template::Template;
+
+/// Templates kept. A broker may tell every client something else, so there must be an end.
+const MOST: usize = 64;
+/// Recorded ones are far smaller.
+const LONGEST: usize = 1 << 20;
+
+/// What a client does for a living.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Role {
+    Producer,
+    Consumer,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    family: Family,
+    role: Role,
+    delta: bool,
+    metrics: Vec<String>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Payloads {
+    /// Java's producer and consumer, librdkafka's producer and consumer.
+    recorded: [MetricsData; 4],
+    ready: Mutex<HashMap<Key, Arc<Template>>>,
+}
+
+impl Payloads {
+    /// Those that are part of this program: kafka-clients 4.0 and trunk, librdkafka 2.16.
+    pub(super) fn recorded() -> Result<Self> {
+        let recorded = [
+            decompressed(include_bytes!("../../samples/java.zstd"))?,
+            decompressed(include_bytes!("../../samples/java-consumer.zstd"))?,
+            decompressed(include_bytes!("../../samples/librdkafka-producer.zstd"))?,
+            decompressed(include_bytes!("../../samples/librdkafka.zstd"))?,
+        ];
+        Ok(Self { recorded, ready: Mutex::default() })
+    }
+
+    /// For a client that was told this.
+    pub(super) fn template(&self, family: Family, role: Role, told: &Told, model: &Model) -> Arc<Template> {
+        let key = Key { family, role, delta: told.delta, metrics: told.metrics.clone() };
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(template) = ready.get(&key) {
+            return template.clone();
+        }
+        if ready.len() >= MOST {
+            ready.clear();
+        }
+        let data = self.of(family, role).clone();
+        let template = Arc::new(Template::new(data, told.delta, |name| model.is_selecting(name)));
+        ready.insert(key, template.clone());
+        template
+    }
+
+    fn of(&self, family: Family, role: Role) -> &MetricsData {
+        let [java_producer, java_consumer, producer, consumer] = &self.recorded;
+        match (family, role) {
+            (Family::Java, Role::Producer) => java_producer,
+            (Family::Java, Role::Consumer) => java_consumer,
+            (Family::Librdkafka, Role::Producer) => producer,
+            (Family::Librdkafka, Role::Consumer) => consumer,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn all(&self) -> &[MetricsData] {
+        &self.recorded
+    }
+}
+
+fn decompressed(recorded: &[u8]) -> Result<MetricsData> {
+    let bytes = zstd::bulk::decompress(recorded, LONGEST).context("a recorded push is not zstd")?;
+    MetricsData::decode(&bytes[..]).context("a recorded push is not OTLP")
+}

@@ -1,0 +1,137 @@
+//! One client: its model, and what its pushes are made from.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::clock::unix_nanos;
+use super::codec::{Family, compress};
+use super::model::{Kind, Model, Told};
+use super::options::Options;
+use super::payload::{Payloads, Role};
+use super::random::Random;
+use super::template::{Moment, Template};
+use crate::kafka::client::Subscription;
+use crate::push::Codec;
+
+/// Most bytes that a client takes beside its connection and what the broker told it.
+pub const BYTES_PER_CLIENT: usize = 512;
+
+/// A client of a connection.
+#[derive(Debug)]
+pub(super) struct Player {
+    pub(super) model: Model,
+    kind: Kind,
+    number: usize,
+    /// Of the subscription it was told last.
+    template: Option<Arc<Template>>,
+    /// Nanoseconds since 1970: since when its sums count.
+    born: u64,
+    last_push: u64,
+    pub(super) pushes: u32,
+    /// That it fell silent was counted.
+    pub(super) counted: bool,
+}
+
+impl Player {
+    pub(super) fn new(kind: Kind, number: usize, seed: u64) -> Self {
+        let model = Model::new(kind, Random::new(seed, number as u64).next());
+        let born = unix_nanos();
+        Self { model, kind, number, template: None, born, last_push: born, pushes: 0, counted: false }
+    }
+
+    /// Its `client.id`.
+    pub(super) fn client_id(&self) -> String {
+        format!("simulated-{}-{}", self.kind, self.number)
+    }
+
+    /// What it was told, as its model takes it. Its next push is made accordingly.
+    pub(super) fn told(&mut self, subscription: Subscription) -> Told {
+        self.template = None;
+        Told {
+            instance: subscription.instance_id,
+            subscription_id: subscription.id,
+            interval: u64::try_from(subscription.push_interval_ms)
+                .map(std::time::Duration::from_millis)
+                .unwrap_or_default(),
+            codecs: subscription.codecs,
+            metrics: subscription.metrics,
+            delta: subscription.delta,
+        }
+    }
+
+    /// The codec and the bytes of its next push.
+    pub(super) fn payload(&mut self, options: &Options, payloads: &Payloads) -> Result<(Codec, Vec<u8>)> {
+        let family = family(self.kind);
+        let Some(told) = self.model.told() else { return Ok((Codec::None, Vec::new())) };
+        let role = self.role(options);
+        let template = self.template.get_or_insert_with(|| payloads.template(family, role, told, &self.model));
+        let now = unix_nanos();
+        let start = if told.delta { self.last_push } else { self.born };
+        let bytes = template.fill(&Moment { start, now, grown: self.pushes });
+        self.last_push = now;
+        // There is nothing to compress, and librdkafka sends nothing for it.
+        let codec = if bytes.is_empty() { Codec::None } else { chosen(self.kind, told, &options.codecs) };
+        Ok((codec, compress(family, codec, &bytes)?))
+    }
+
+    /// Half of each kind are producers.
+    fn role(&self, options: &Options) -> Role {
+        let turn = self.number.checked_div(options.kinds.len()).unwrap_or_default();
+        if turn.is_multiple_of(2) { Role::Producer } else { Role::Consumer }
+    }
+}
+
+fn family(kind: Kind) -> Family {
+    if kind == Kind::Librdkafka { Family::Librdkafka } else { Family::Java }
+}
+
+/// The first that is offered and built in. Java 3.7 compresses nothing, whatever is offered.
+fn chosen(kind: Kind, told: &Told, built_in: &[Codec]) -> Codec {
+    let offered = told.codecs.iter().filter_map(|id| Codec::from_id(*id));
+    let mut usable = offered.filter(|codec| built_in.contains(codec) && kind != Kind::Java37);
+    usable.next().unwrap_or(Codec::None)
+}
+
+/// Name and version of the software of a kind, as it tells them (KIP-511).
+pub(super) fn software(kind: Kind) -> (String, String) {
+    let (name, version) = match kind {
+        Kind::Java37 => ("apache-kafka-java", "3.7.2"),
+        Kind::Java39 => ("apache-kafka-java", "3.9.1"),
+        Kind::Java42 => ("apache-kafka-java", "4.2.0"),
+        Kind::Librdkafka => ("librdkafka", "2.16.0"),
+    };
+    (name.into(), version.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::push::InstanceId;
+
+    #[test]
+    fn a_client_takes_no_more_than_is_said() {
+        let heap = Told::clone(&told(vec![4; 4])).codecs.capacity();
+        let spent = size_of::<Player>() + heap;
+        assert!(spent <= BYTES_PER_CLIENT, "{spent} bytes");
+    }
+
+    fn told(codecs: Vec<i8>) -> Told {
+        let instance = InstanceId::NIL;
+        let interval = std::time::Duration::from_secs(1);
+        Told { instance, subscription_id: 1, codecs, interval, metrics: Vec::new(), delta: false }
+    }
+
+    #[test]
+    fn the_first_codec_that_is_offered_and_built_in_is_taken() {
+        let offered = told(vec![99, 4, 3, 1, 2]);
+        for (kind, built_in, expected) in [
+            (Kind::Java39, &Codec::OFFERED[..], Codec::Zstd),
+            (Kind::Librdkafka, &[Codec::Snappy, Codec::Gzip], Codec::Gzip),
+            (Kind::Java42, &[], Codec::None),
+            (Kind::Java37, &Codec::OFFERED, Codec::None),
+        ] {
+            assert_eq!(chosen(kind, &offered, built_in), expected, "{kind}");
+        }
+    }
+}

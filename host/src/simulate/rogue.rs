@@ -1,0 +1,189 @@
+//! Clients that misbehave on purpose. What they are answered is counted apart, and is no fault of the broker.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::Shared;
+use super::connection::{connect, over};
+use super::random::Random;
+use crate::kafka::client::{Client, ErrorCode, Push, Subscription};
+use crate::push::{Codec, InstanceId};
+
+/// Between two misdeeds of those that do not wait for an interval.
+const BEAT: Duration = Duration::from_millis(250);
+/// An interval is waited for at most so long.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// What a bomb becomes: beyond what any broker takes, and small for this program.
+const BOMB: usize = 32 << 20;
+/// No codec has this number.
+const NO_CODEC: i8 = 9;
+
+/// A field number of ten bytes, all of them said to go on: no reader of OTLP can make sense of it.
+static GARBAGE: [u8; 64] = [0xff; 64];
+static BOMB_BYTES: LazyLock<Vec<u8>> =
+    LazyLock::new(|| zstd::bulk::compress(&vec![0; BOMB], 1).expect("zeros can be compressed"));
+
+/// How a client misbehaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// A new instance id with each request.
+    NewIds,
+    /// Pushes one after the other.
+    TooSoon,
+    /// A payload that is no OTLP.
+    Garbage,
+    /// A kilobyte that becomes 32 MiB.
+    Bomb,
+    /// Pushes under a subscription id that it was not told.
+    WrongSubscription,
+    /// Half of a frame, then it closes.
+    HalfFrame,
+    /// A compression type that does not exist.
+    UnknownCodec,
+    /// A push after a terminating one.
+    AfterTerminating,
+}
+
+impl Mode {
+    /// Every one, in the order in which they are dealt out to connections.
+    pub const ALL: [Self; 8] = [
+        Self::NewIds,
+        Self::TooSoon,
+        Self::Garbage,
+        Self::Bomb,
+        Self::WrongSubscription,
+        Self::HalfFrame,
+        Self::UnknownCodec,
+        Self::AfterTerminating,
+    ];
+
+    /// Its name in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NewIds => "new-ids",
+            Self::TooSoon => "too-soon",
+            Self::Garbage => "garbage",
+            Self::Bomb => "bomb",
+            Self::WrongSubscription => "wrong-subscription",
+            Self::HalfFrame => "half-frame",
+            Self::UnknownCodec => "unknown-codec",
+            Self::AfterTerminating => "after-terminating",
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One connection's mischief, until the run is over.
+pub(super) async fn live(shared: Arc<Shared>, number: usize, ordinal: usize, mut leaving: watch::Receiver<bool>) {
+    let mode = Mode::ALL.into_iter().cycle().nth(ordinal % Mode::ALL.len()).expect("a cycle has no end");
+    let random = Random::new(!shared.options.seed, number as u64);
+    let mut rogue = Rogue { shared, number, mode, random, told: None };
+    let mischief = async {
+        loop {
+            // However it ends, it is begun again.
+            let end = rogue.converse().await.map_or_else(|_| "the connection was closed", |()| "closed by the client");
+            rogue.shared.tally.misdeed(mode, end.into());
+            sleep(BEAT).await;
+        }
+    };
+    tokio::select! {
+        () = over(&mut leaving) => {}
+        () = mischief => {}
+    }
+}
+
+struct Rogue {
+    shared: Arc<Shared>,
+    number: usize,
+    mode: Mode,
+    random: Random,
+    told: Option<Subscription>,
+}
+
+impl Rogue {
+    async fn converse(&mut self) -> Result<()> {
+        let mut client = connect(&self.shared, self.number, &format!("simulated-rogue-{}", self.mode)).await?;
+        loop {
+            match self.mode {
+                Mode::NewIds => self.new_ids(&mut client).await?,
+                Mode::HalfFrame => return self.half_frame(&mut client).await,
+                _ => self.push_wrongly(&mut client).await?,
+            }
+            sleep(self.pause()).await;
+        }
+    }
+
+    /// What is refused for its content must not come so soon that it is refused for that.
+    fn pause(&self) -> Duration {
+        let paced = !matches!(self.mode, Mode::NewIds | Mode::TooSoon);
+        let interval = self.told.as_ref().filter(|_| paced).map(Subscription::push_interval);
+        interval.map_or(BEAT, |interval| interval.clamp(BEAT, LONGEST_WAIT))
+    }
+
+    async fn new_ids(&mut self, client: &mut Client) -> Result<()> {
+        let answer = client.get_subscription(self.id()).await?;
+        self.answered(answer.map(drop));
+        let push = Push { instance_id: self.id(), subscription_id: 0, terminating: false, codec: 0, metrics: &GARBAGE };
+        let answer = client.push(&push).await?;
+        self.answered(answer);
+        Ok(())
+    }
+
+    async fn half_frame(&mut self, client: &mut Client) -> Result<()> {
+        // A push of 100 bytes of which 12 come.
+        client.write(&[0, 0, 0, 100, 0, 72, 0, 0, 0, 0, 0, 9, 0, 1, b'x', 0]).await.context("half a frame")
+    }
+
+    /// Asks first where it has no id, or used its last one up.
+    async fn push_wrongly(&mut self, client: &mut Client) -> Result<()> {
+        if self.told.is_none() || self.mode == Mode::AfterTerminating {
+            match client.get_subscription(InstanceId::NIL).await? {
+                Ok(told) => self.told = Some(told),
+                Err(refused) => {
+                    self.answered(Err(refused));
+                    return Ok(());
+                }
+            }
+        }
+        let Some(told) = &self.told else { return Ok(()) };
+        let proper = Push {
+            instance_id: told.instance_id,
+            subscription_id: told.id,
+            terminating: false,
+            codec: Codec::None.id(),
+            metrics: &[],
+        };
+        let pushes = match self.mode {
+            Mode::Garbage => vec![Push { metrics: &GARBAGE, ..proper }],
+            Mode::Bomb => vec![Push { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
+            Mode::WrongSubscription => vec![Push { subscription_id: told.id.wrapping_add(1), ..proper }],
+            Mode::UnknownCodec => vec![Push { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
+            Mode::AfterTerminating => vec![Push { terminating: true, ..proper }, proper],
+            _ => vec![proper; 3],
+        };
+        for push in pushes {
+            let answer = client.push(&push).await?;
+            self.answered(answer);
+        }
+        Ok(())
+    }
+
+    fn answered(&self, answer: Result<(), ErrorCode>) {
+        let words = answer.map_or_else(|error| error.to_string(), |()| "NONE".into());
+        self.shared.tally.misdeed(self.mode, words);
+    }
+
+    fn id(&mut self) -> InstanceId {
+        InstanceId::from_bytes(self.random.bytes())
+    }
+}

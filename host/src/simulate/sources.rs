@@ -1,0 +1,84 @@
+//! Which local addresses connections come from.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+
+/// More would be a mistake.
+const MOST: u32 = 4096;
+
+/// Local addresses, used in turn; none leaves the choice to the system.
+///
+/// Written as a list (`127.0.0.2,127.0.0.3`), as a block of IPv4 addresses without its first and last
+/// (`127.0.0.0/28`), or as a count of loopback addresses from 127.0.0.1 on (`4`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources(pub Vec<IpAddr>);
+
+impl Sources {
+    /// The one that the connection of this number comes from.
+    pub(super) fn of(&self, number: usize) -> Option<IpAddr> {
+        self.0.get(number.checked_rem(self.0.len())?).copied()
+    }
+}
+
+impl FromStr for Sources {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "`{text}` are no source addresses: write them as 127.0.0.2,127.0.0.3 or 127.0.0.0/28, or how many \
+                 loopback addresses to use, up to {MOST}"
+            )
+        };
+        if let Ok(count) = text.parse::<u32>() {
+            return run(Ipv4Addr::LOCALHOST, count).ok_or_else(wrong);
+        }
+        if let Some((base, bits)) = text.split_once('/') {
+            let (base, bits): (Ipv4Addr, u32) =
+                base.parse().ok().zip(bits.parse().ok().filter(|bits| (2..=30).contains(bits))).ok_or_else(wrong)?;
+            let first = (base.to_bits() & !(u32::MAX >> bits)) + 1;
+            return run(Ipv4Addr::from_bits(first), (u32::MAX >> bits) - 1).ok_or_else(wrong);
+        }
+        let list: Result<Vec<IpAddr>, _> = text.split(',').map(|one| one.trim().parse()).collect();
+        list.ok().filter(|list| list.len() <= MOST as usize).map(Self).ok_or_else(wrong)
+    }
+}
+
+fn run(first: Ipv4Addr, count: u32) -> Option<Sources> {
+    if !(1..=MOST).contains(&count) {
+        return None;
+    }
+    let last = first.to_bits().checked_add(count - 1)?;
+    Some(Sources((first.to_bits()..=last).map(|bits| Ipv4Addr::from_bits(bits).into()).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<String> {
+        let sources: Sources = text.parse().unwrap();
+        sources.0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn lists_blocks_and_counts() {
+        assert_eq!(read("127.0.0.2, 127.0.0.3"), ["127.0.0.2", "127.0.0.3"]);
+        assert_eq!(read("::1"), ["::1"]);
+        assert_eq!(read("2"), ["127.0.0.1", "127.0.0.2"]);
+        assert_eq!(read("127.0.5.9/30"), ["127.0.5.9", "127.0.5.10"]);
+        assert_eq!(read("127.0.0.0/24").len(), 254);
+        let sources: Sources = "2".parse().unwrap();
+        assert_eq!((sources.of(0), sources.of(2)), (sources.of(4), sources.of(0)));
+        assert_eq!(Sources::default().of(3), None);
+    }
+
+    #[test]
+    fn others_are_refused_in_words() {
+        for text in ["", "0", "5000", "127.0.0.0/8", "127.0.0.0/31", "127.0.0.0/x", "localhost", "127.0.0.2;127.0.0.3"]
+        {
+            let said = text.parse::<Sources>().unwrap_err();
+            assert!(said.contains(&format!("`{text}`")) && said.contains("127.0.0.0/28"), "{said}");
+        }
+    }
+}

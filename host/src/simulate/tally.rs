@@ -1,0 +1,190 @@
+//! What happened in a run, counted by all connections at once.
+//!
+//! In: one call an event. Out: numbers for a [`Progress`] and for the report. Bounded: what it keeps by name is of closed
+//! lists, but for error codes, of which a broker may make up 65,536.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use super::model::Kind;
+use super::options::Options;
+use super::rogue::Mode;
+use crate::kafka::api::Api;
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Since it began.
+    pub elapsed: Duration,
+    /// Clients that well-behaved connections are for, and of these, those that had a connection.
+    pub clients: u64,
+    /// Likewise.
+    pub connected: u64,
+    /// Connections that are open.
+    pub open: u64,
+    /// Gets that were answered with a subscription.
+    pub gets: u64,
+    /// Pushes that were taken.
+    pub pushes: u64,
+    /// Requests of well-behaved clients that were answered with an error.
+    pub errors: u64,
+    /// Clients that fell silent.
+    pub silent: u64,
+}
+
+/// Clients of one kind.
+#[derive(Debug, Default)]
+pub(super) struct OfKind {
+    pub(super) clients: AtomicU64,
+    pub(super) begun: AtomicU64,
+    pub(super) connected: AtomicU64,
+    pub(super) pushed: AtomicU64,
+    pub(super) silent: AtomicU64,
+}
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// In the order of [`Kind::ALL`].
+    kinds: [OfKind; Kind::ALL.len()],
+    pub(super) get_times: Histogram,
+    pub(super) push_times: Histogram,
+    pub(super) gets: AtomicU64,
+    pub(super) pushes: AtomicU64,
+    pub(super) last_words: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) opened: AtomicU64,
+    pub(super) closed: AtomicU64,
+    pub(super) lost: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) never_connected: AtomicU64,
+    errors: Mutex<BTreeMap<(&'static str, i16), u64>>,
+    silent: Mutex<BTreeMap<(String, &'static str), u64>>,
+    misdeeds: Mutex<BTreeMap<(Mode, String), u64>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Tally {
+    pub(super) fn new(options: &Options) -> Self {
+        let tally = Self::default();
+        for connection in (0..options.connections).filter(|number| options.rogue(*number).is_none()) {
+            let clients = options.clients_of(connection).count();
+            tally.of(options.kind_of(connection)).clients.fetch_add(clients as u64, Relaxed);
+        }
+        tally
+    }
+
+    /// The counts of a kind.
+    pub(super) fn of(&self, kind: Kind) -> &OfKind {
+        let at = Kind::ALL.iter().position(|one| *one == kind);
+        at.and_then(|at| self.kinds.get(at)).expect("there are counts for every kind")
+    }
+
+    pub(super) fn begun(&self, kind: Kind, clients: usize) {
+        self.of(kind).begun.fetch_add(clients as u64, Relaxed);
+    }
+
+    /// For the first time.
+    pub(super) fn connected(&self, kind: Kind, clients: usize) {
+        self.of(kind).connected.fetch_add(clients as u64, Relaxed);
+    }
+
+    pub(super) fn never_connected(&self, clients: usize) {
+        self.never_connected.fetch_add(clients as u64, Relaxed);
+    }
+
+    pub(super) fn opened(&self) {
+        self.opened.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn closed(&self) {
+        self.closed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn not_connected(&self, why: &anyhow::Error) {
+        self.refused.fetch_add(1, Relaxed);
+        *lock(&self.trouble) = Some(format!("{why:#}"));
+    }
+
+    /// By the broker, or by its silence.
+    pub(super) fn lost(&self, why: &anyhow::Error) {
+        self.lost.fetch_add(1, Relaxed);
+        *lock(&self.trouble) = Some(format!("{why:#}"));
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn got(&self, took: Duration, error: Option<i16>) {
+        self.get_times.add(took);
+        self.answered(Api::GetTelemetrySubscriptions, &self.gets, error);
+    }
+
+    pub(super) fn pushed(&self, took: Duration, error: Option<i16>, terminating: bool) {
+        self.push_times.add(took);
+        self.answered(Api::PushTelemetry, &self.pushes, error);
+        if terminating && error.is_none() {
+            self.last_words.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn answered(&self, api: Api, well: &AtomicU64, error: Option<i16>) {
+        match error {
+            None => _ = well.fetch_add(1, Relaxed),
+            Some(code) => *lock(&self.errors).entry((api.name(), code)).or_default() += 1,
+        }
+    }
+
+    pub(super) fn first_push(&self, kind: Kind) {
+        self.of(kind).pushed.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn silent(&self, kind: Kind, reason: &'static str) {
+        self.of(kind).silent.fetch_add(1, Relaxed);
+        *lock(&self.silent).entry((kind.to_string(), reason)).or_default() += 1;
+    }
+
+    pub(super) fn misdeed(&self, mode: Mode, outcome: String) {
+        *lock(&self.misdeeds).entry((mode, outcome)).or_default() += 1;
+    }
+
+    pub(super) fn errors(&self) -> BTreeMap<(&'static str, i16), u64> {
+        lock(&self.errors).clone()
+    }
+
+    pub(super) fn reasons(&self) -> BTreeMap<(String, &'static str), u64> {
+        lock(&self.silent).clone()
+    }
+
+    pub(super) fn misdeeds(&self) -> BTreeMap<(Mode, String), u64> {
+        lock(&self.misdeeds).clone()
+    }
+
+    /// Why a connection was not made or lost, last.
+    pub(super) fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+
+    pub(super) fn progress(&self, elapsed: Duration) -> Progress {
+        let sum = |of: fn(&OfKind) -> &AtomicU64| self.kinds.iter().map(|kind| of(kind).load(Relaxed)).sum();
+        let closed = self.closed.load(Relaxed);
+        Progress {
+            elapsed,
+            clients: sum(|kind| &kind.clients),
+            connected: sum(|kind| &kind.connected),
+            open: self.opened.load(Relaxed).saturating_sub(closed),
+            gets: self.gets.load(Relaxed),
+            pushes: self.pushes.load(Relaxed),
+            errors: lock(&self.errors).values().sum(),
+            silent: sum(|kind| &kind.silent),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,344 @@
+//! The simulator against our own door, with a notebook behind it, and with the real rooms for those that misbehave.
+
+mod misbehaviour;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::model::Kind;
+use super::*;
+use crate::admission::{Admitted, Refusal, Subscription};
+use crate::decode::{self, Decoded, Decoder};
+use crate::event::Events;
+use crate::intake::{Intake, Receipt};
+use crate::listener::budget::Budget;
+use crate::listener::kafka;
+use crate::push::{self, Codec, ConnectionId, InstanceId, Push, WayIn};
+
+/// Everything behind the door. It takes every push that can be decoded, as the rooms do.
+struct Notebook {
+    asked_for: Vec<Arc<str>>,
+    interval: Duration,
+    codecs: Vec<Codec>,
+    refusal: Option<Refusal>,
+    decoder: Decoder,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    gets: u64,
+    pushes: u64,
+    terminating: u64,
+    empty: u64,
+    instances: u8,
+    /// How often, by codec.
+    codecs: BTreeMap<i8, u64>,
+    clients: BTreeSet<String>,
+    software: BTreeSet<String>,
+    sources: BTreeSet<IpAddr>,
+    connections: BTreeSet<ConnectionId>,
+}
+
+impl Notebook {
+    fn new() -> Self {
+        Self {
+            asked_for: vec!["*".into()],
+            interval: Duration::from_millis(100),
+            codecs: Codec::OFFERED.to_vec(),
+            refusal: None,
+            decoder: Decoder::new(decode::Config::default()),
+            seen: Mutex::default(),
+        }
+    }
+}
+
+impl Intake for Notebook {
+    fn offers_telemetry(&self) -> bool {
+        true
+    }
+
+    fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
+        let mut seen = self.seen.lock().unwrap();
+        seen.gets += 1;
+        seen.instances += 1;
+        Ok(Subscription {
+            instance_id: client.instance_id.unwrap_or(InstanceId::from_bytes([seen.instances; 16])),
+            id: 5,
+            codecs: self.codecs.clone(),
+            push_interval: self.interval,
+            max_bytes: 1 << 20,
+            delta: false,
+            metrics: self.asked_for.clone().into(),
+        })
+    }
+
+    fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        let mut seen = self.seen.lock().unwrap();
+        seen.pushes += 1;
+        seen.terminating += u64::from(push.terminating);
+        *seen.codecs.entry(push.codec).or_default() += 1;
+        seen.clients.insert(push.client.client_id.as_deref().unwrap().to_owned());
+        seen.software.insert(push.client.software_version.as_deref().unwrap().to_owned());
+        seen.sources.insert(push.client.source.unwrap().ip());
+        seen.connections.insert(connection);
+        match self.decoder.decode(Admitted::declared(push)?)? {
+            Decoded::Payload(_) => Ok(Receipt::Accepted(1)),
+            Decoded::Empty => {
+                seen.empty += 1;
+                Ok(Receipt::Empty)
+            }
+        }
+    }
+
+    fn deliver(&self, _: Push) -> Result<Receipt, Refusal> {
+        unreachable!("this door has subscriptions")
+    }
+
+    fn refused(&self, _: WayIn, _: usize, _: &Arc<push::Client>, _: Refusal) {}
+
+    fn disconnected(&self, _: ConnectionId) {}
+}
+
+/// A door that can be shut.
+struct Door {
+    address: SocketAddr,
+    shut: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+async fn door(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::Config)) -> Door {
+    let mut config = kafka::Config::new("test", "127.0.0.1:0".parse().unwrap());
+    edit(&mut config);
+    let bound = kafka::bind(config).await.unwrap();
+    let address = bound.local_addr();
+    let (shut, stopped) = oneshot::channel();
+    let stopped = async move { stopped.await.unwrap_or_default() };
+    let (budget, subscriptions) = (Budget::new(Budget::DEFAULT_BYTES), crate::subscription::testing::book().0);
+    let rooms = kafka::Rooms { intake, budget, events: Events::new(), subscriptions };
+    let serving = tokio::spawn(bound.serve(rooms, stopped));
+    Door { address, shut, serving }
+}
+
+fn options(door: &Door, clients: usize) -> Options {
+    Options {
+        time: Duration::from_millis(1500),
+        ramp: Duration::from_millis(200),
+        ..Options::new(door.address.to_string(), clients)
+    }
+}
+
+async fn play(options: Options) -> Report {
+    run(options, pending(), |_| ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_counts_of_both_sides_agree() {
+    let notebook = Arc::new(Notebook::new());
+    let door = door(notebook.clone(), |_| ()).await;
+    let sources: Sources = "127.0.0.2,127.0.0.3".parse().unwrap();
+    let mut told = Vec::new();
+    let report =
+        run(Options { sources, ..options(&door, 24) }, pending(), |progress| told.push(*progress)).await.unwrap();
+    let seen = notebook.seen.lock().unwrap();
+    assert_eq!((report.gets, report.pushes, report.terminating), (seen.gets, seen.pushes, seen.terminating));
+    assert_eq!((report.fault.as_deref(), report.silent, report.lost, report.refused), (None, 0, 0, 0), "{report}");
+    assert_eq!((seen.clients.len(), seen.connections.len(), report.opened), (24, 24, 24));
+    assert!(!report.is_multiplexed() && report.errors.is_empty());
+    for kind in Kind::ALL.map(|kind| report.kinds[&kind.to_string()]) {
+        assert_eq!((kind.clients, kind.started, kind.connected, kind.pushed), (6, 6, 6, 6), "{report}");
+    }
+    assert_eq!(seen.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.2", "127.0.0.3"]);
+    assert_eq!(seen.software.len(), 4);
+    // The first that is offered, but by Java 3.7.
+    assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [Codec::None.id(), Codec::Zstd.id()]);
+    assert_eq!((seen.empty, report.get_latency.count, report.push_latency.count), (0, seen.gets, seen.pushes));
+    assert!(report.terminating > 0 && report.bytes_sent > 0);
+    let last = told.last().unwrap();
+    assert_eq!((last.pushes, last.clients, last.connected, last.silent), (report.pushes, 24, 24, 0));
+    let said = report.to_string();
+    assert!(said.contains("24 clients on 24 connections,") && said.contains("nothing unexpected"), "{said}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["kinds"]["librdkafka"]["pushed"], 6);
+}
+
+#[tokio::test]
+async fn every_codec_is_read_at_the_other_end() {
+    for codec in Codec::OFFERED {
+        let notebook = Arc::new(Notebook::new());
+        let door = door(notebook.clone(), |_| ()).await;
+        let kinds = vec![Kind::Java42, Kind::Librdkafka];
+        let report = play(Options { codecs: vec![codec], kinds, ..options(&door, 8) }).await;
+        let seen = notebook.seen.lock().unwrap();
+        assert_eq!(report.fault, None, "{codec}: {report}");
+        assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [codec.id()]);
+        assert!(seen.pushes >= 8 && seen.empty == 0);
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_asked_for_is_not_sent() {
+    let notebook = Arc::new(Notebook { asked_for: vec!["no.such.metric.".into()], ..Notebook::new() });
+    let door = door(notebook.clone(), |_| ()).await;
+    let report = play(options(&door, 4)).await;
+    let seen = notebook.seen.lock().unwrap();
+    assert_eq!(report.fault, None, "{report}");
+    assert!(seen.pushes > 0 && seen.empty == seen.pushes);
+}
+
+#[tokio::test]
+async fn several_clients_take_turns_on_a_connection() {
+    let notebook = Arc::new(Notebook::new());
+    let door = door(notebook.clone(), |_| ()).await;
+    let report = play(Options { connections: 4, ..options(&door, 40) }).await;
+    let seen = notebook.seen.lock().unwrap();
+    assert_eq!((seen.connections.len(), seen.clients.len()), (4, 40));
+    assert_eq!((report.fault.as_deref(), report.pushes), (None, seen.pushes), "{report}");
+    assert!(report.is_multiplexed() && report.to_string().contains("several clients to a connection"));
+}
+
+#[tokio::test]
+async fn clients_that_are_silenced_are_counted_with_their_reasons() {
+    let notebook = Arc::new(Notebook { refusal: Some(Refusal::InvalidRecord("no".into())), ..Notebook::new() });
+    let door = door(notebook.clone(), |_| ()).await;
+    let report = play(options(&door, 8)).await;
+    assert_eq!((report.silent, report.silencing_errors, report.pushes), (8, 8, 0), "{report}");
+    assert_eq!(report.errors["PushTelemetry"]["INVALID_RECORD (87)"], 8);
+    assert_eq!(report.silent_because.values().flat_map(BTreeMap::values).sum::<u64>(), 8);
+    let fault = report.fault.unwrap();
+    assert!(fault.contains("8 client(s) fell silent"), "{fault}");
+}
+
+#[tokio::test]
+async fn errors_that_clients_survive_are_no_fault() {
+    let notebook = Arc::new(Notebook { refusal: Some(Refusal::TooLarge("so".into())), ..Notebook::new() });
+    let door = door(notebook.clone(), |_| ()).await;
+    let report = play(options(&door, 4)).await;
+    assert_eq!((report.fault.as_deref(), report.silent), (None, 0), "{report}");
+    assert!(report.errors["PushTelemetry"]["TELEMETRY_TOO_LARGE (118)"] >= 4);
+}
+
+#[tokio::test]
+async fn a_door_that_shuts_is_counted_and_silences_nobody() {
+    // Asked for nothing, clients have nothing in flight when it shuts.
+    let (asked_for, interval) = (Vec::new(), Duration::from_secs(60));
+    let notebook = Arc::new(Notebook { asked_for, interval, ..Notebook::new() });
+    let door = door(notebook.clone(), |_| ()).await;
+    let playing =
+        tokio::spawn(play(Options { ramp: Duration::ZERO, time: Duration::from_secs(3), ..options(&door, 8) }));
+    while notebook.seen.lock().unwrap().gets < 8 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The answers have been read, too: nothing but that is waited for.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    door.shut.send(()).unwrap();
+    door.serving.await.unwrap();
+    let report = playing.await.unwrap();
+    assert_eq!((report.lost, report.silent, report.fault.as_deref()), (8, 0, None), "{report}");
+    assert!(report.refused >= 8 && report.trouble.unwrap().contains(&door.address.to_string()));
+}
+
+/// Stands before a door and closes each connection on its first push.
+async fn saboteur(door: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(pass_on(client, door));
+        }
+    });
+    address
+}
+
+async fn pass_on(mut client: TcpStream, door: SocketAddr) -> std::io::Result<()> {
+    let mut behind = TcpStream::connect(door).await?;
+    loop {
+        let request = frame(&mut client).await?;
+        if request[4..6] == [0, 72] {
+            return Ok(());
+        }
+        behind.write_all(&request).await?;
+        client.write_all(&frame(&mut behind).await?).await?;
+    }
+}
+
+async fn frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let len = stream.read_u32().await?;
+    let mut frame = len.to_be_bytes().to_vec();
+    frame.resize(4 + len as usize, 0);
+    stream.read_exact(&mut frame[4..]).await?;
+    Ok(frame)
+}
+
+#[tokio::test]
+async fn a_close_in_flight_silences_older_java_clients_and_no_others() {
+    let door = door(Arc::new(Notebook::new()), |_| ()).await;
+    let bootstrap = saboteur(door.address).await.to_string();
+    let report = play(Options { bootstrap, ..options(&door, 8) }).await;
+    let silent: Vec<u64> = Kind::ALL.iter().map(|kind| report.kinds[&kind.to_string()].silent).collect();
+    assert_eq!((silent, report.pushes), (vec![2, 2, 0, 0], 0), "{report}");
+    assert!(report.lost >= 8 && report.fault.unwrap().contains("4 client(s) fell silent"));
+}
+
+#[tokio::test]
+async fn who_never_had_a_connection_is_a_fault() {
+    let door = door(Arc::new(Notebook::new()), |config| config.max_connections = 2).await;
+    let report = play(Options { ramp: Duration::ZERO, ..options(&door, 6) }).await;
+    assert!(report.never_connected >= 4, "{report}");
+    assert!(report.fault.unwrap().contains("never had a connection"));
+}
+
+#[tokio::test]
+async fn it_ends_in_order_when_it_is_told_to() {
+    let notebook = Arc::new(Notebook::new());
+    let door = door(notebook.clone(), |_| ()).await;
+    let options = Options { time: Duration::from_secs(3600), ..options(&door, 8) };
+    let stop = async {
+        while notebook.seen.lock().unwrap().clients.len() < 8 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let report = run(options, stop, |_| ()).await.unwrap();
+    assert_eq!((report.fault.as_deref(), report.unfinished), (None, 0), "{report}");
+    assert_eq!(report.terminating, notebook.seen.lock().unwrap().terminating);
+    assert!(report.terminating > 0);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_in_words() {
+    let sound = Options::new("127.0.0.1:1", 10);
+    for (options, words) in [
+        (Options { clients: 0, ..sound.clone() }, "--clients 0"),
+        (Options { clients: usize::MAX, ..sound.clone() }, "ask for 1 to"),
+        (Options { connections: 11, ..sound.clone() }, "--connections 11"),
+        (Options { connections: 0, ..sound.clone() }, "--connections 0"),
+        (Options { kinds: Vec::new(), ..sound.clone() }, "--kinds"),
+        (Options { time: Duration::ZERO, ..sound.clone() }, "--seconds"),
+        (Options { misbehave: 1.5, ..sound.clone() }, "--misbehave 1.5"),
+        (Options { misbehave: f64::NAN, ..sound.clone() }, "--misbehave NaN"),
+        (Options { clients: 9_000_000, connections: 9_000_000, ..sound.clone() }, "open files"),
+        (sound, "cannot connect to 127.0.0.1:1"),
+    ] {
+        let said = format!("{:#}", run(options, pending(), |_| ()).await.unwrap_err());
+        assert!(said.contains(words), "`{said}` should say `{words}`");
+    }
+}
+
+#[test]
+fn misbehaving_connections_are_spread_and_counted_exactly() {
+    for (connections, share, rogues) in [(100, 0.05, 5), (7, 0.5, 4), (10, 0.001, 1), (10, 0.0, 0), (3, 1.0, 3)] {
+        let options = Options { misbehave: share, ..Options::new("", connections) };
+        let ordinals: Vec<_> = (0..connections).filter_map(|number| options.rogue(number)).collect();
+        assert_eq!(ordinals, (0..rogues).collect::<Vec<_>>(), "{share} of {connections}");
+    }
+}

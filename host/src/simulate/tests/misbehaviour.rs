@@ -1,0 +1,40 @@
+//! Each kind of misbehaviour is answered by the real rooms as it should be, and disturbs nobody else.
+
+use super::*;
+use crate::admission::{self, Admission, SubscriptionRule};
+use crate::dispatch::{Dispatch, SlotConfig};
+use crate::intake::Reception;
+
+fn rooms() -> Arc<Reception> {
+    let events = Events::new();
+    let dispatch = Dispatch::new(events.clone());
+    dispatch.open("sink", SlotConfig::default()).unwrap();
+    let rule = SubscriptionRule::new("all", vec!["*".into()], Some(200), &[]).unwrap();
+    let admission = admission::Config { subscriptions: vec![rule], ..admission::Config::default() };
+    let decoder = Decoder::new(decode::Config::default());
+    Arc::new(Reception::new(Arc::new(Admission::new(admission)), decoder, dispatch, events))
+}
+
+#[tokio::test]
+async fn every_mode_provokes_what_it_should() {
+    let door = door(rooms(), |_| ()).await;
+    let options = Options { misbehave: 0.5, time: Duration::from_secs(3), ..options(&door, 16) };
+    let report = play(options).await;
+    assert_eq!((report.misbehaving_connections, report.clients), (8, 8));
+    for (mode, outcome) in [
+        (Mode::NewIds, "UNKNOWN_SUBSCRIPTION_ID (117)"),
+        (Mode::TooSoon, "THROTTLING_QUOTA_EXCEEDED (89)"),
+        (Mode::Garbage, "INVALID_RECORD (87)"),
+        (Mode::Bomb, "TELEMETRY_TOO_LARGE (118)"),
+        (Mode::WrongSubscription, "UNKNOWN_SUBSCRIPTION_ID (117)"),
+        (Mode::HalfFrame, "closed by the client"),
+        (Mode::UnknownCodec, "UNSUPPORTED_COMPRESSION_TYPE (76)"),
+        (Mode::AfterTerminating, "INVALID_REQUEST (42)"),
+    ] {
+        let answers = report.misbehaviour.get(mode.as_str());
+        assert!(answers.is_some_and(|answers| answers.contains_key(outcome)), "{mode}: {answers:?}");
+    }
+    assert_eq!((report.fault.as_deref(), report.silent, report.lost), (None, 0, 0), "{report}");
+    assert!(report.errors.is_empty() && report.pushes > 8, "{report}");
+    assert!(report.to_string().contains("misbehaving 8 connections"));
+}
