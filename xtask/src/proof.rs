@@ -25,7 +25,7 @@ struct Proof {
     optimised: bool,
 }
 
-const PROOFS: [Proof; 4] = [
+const PROOFS: [Proof; 5] = [
     Proof {
         name: "dispatch",
         shows: "random lives of a slot keep the order of each client and lose nothing",
@@ -61,6 +61,15 @@ const PROOFS: [Proof; 4] = [
         rounds: 100,
         guests: true,
         optimised: false,
+    },
+    Proof {
+        name: "fleet",
+        shows: "one host serves a fleet, of which none falls silent; a round is a client instance",
+        package: "barnabas-tests",
+        test: "fleet_proof::a_fleet_is_served_and_none_falls_silent",
+        rounds: 100_000,
+        guests: true,
+        optimised: true,
     },
 ];
 

@@ -60,6 +60,11 @@ impl Reception {
         self.book.snapshot()
     }
 
+    /// How many client instances are known, and how many were forgotten for want of room.
+    pub fn counts(&self) -> Counts {
+        self.admission.counts()
+    }
+
     /// One push on its way in; `admit` is what its door asks of admission.
     fn receive(
         &self,
