@@ -21,6 +21,7 @@ mod operating;
 mod otlp_door;
 mod real_clients;
 mod recorded;
+mod several_hosts;
 mod shutdown;
 mod state;
 mod swap_proof;

@@ -1,0 +1,147 @@
+//! Two hosts that are told of each other: a client that loses one goes on with the other, and back.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use barnabas::config::file::{Node, Protocol, Written};
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::librdkafka::{self, Ear};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::sink::Sink;
+use rdkafka::producer::{BaseProducer, Producer as _};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ports that were free a moment ago: each host must know the other's before that one is there.
+fn free() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
+
+fn written(written: &mut Written, id: i32, at: [SocketAddr; 2]) {
+    written.node_id = id;
+    written.cluster_id = "shared".into();
+    for listener in written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::KafkaPlaintext) {
+        listener.bind = at[id as usize - 1];
+    }
+    let node = |(id, at): (i32, SocketAddr)| Node { id, host: at.ip().to_string(), port: at.port(), listener: None };
+    written.nodes = (1..).zip(at).map(node).collect();
+}
+
+async fn two(sinks: [&Sink; 2]) -> [Running; 2] {
+    let at = free();
+    let setup = |id: i32| {
+        let sink = sinks[id as usize - 1];
+        Setup::new().with(|w| written(w, id, at)).forwarding("otlp", &sink.url())
+    };
+    [setup(1).start().await, setup(2).start().await]
+}
+
+/// Different pushes of a client at a sink.
+fn pushes(sink: &Sink, id: &str) -> BTreeSet<String> {
+    sink.tally().remove(id).unwrap_or_default().pushes
+}
+
+/// How often the client asked for its subscription, by its own word.
+fn gets(ear: &Ear) -> usize {
+    ear.said().lines.iter().filter(|line| line.contains("Sending GetTelemetryRequest")).count()
+}
+
+/// Serves the client's callbacks until the sink has got so many pushes more.
+async fn more(what: &str, producer: &BaseProducer<Ear>, sink: &Sink, id: &str, count: usize) {
+    let before = pushes(sink, id).len();
+    barnabas_tests::eventually(what, PATIENCE, || {
+        producer.poll(Duration::ZERO);
+        (pushes(sink, id).len() >= before + count).then_some(())
+    })
+    .await;
+}
+
+/// Which host, 0 or 1, the client pushes to.
+async fn chosen(producer: &BaseProducer<Ear>, ear: &Ear, sinks: [&Sink; 2]) -> (usize, String) {
+    barnabas_tests::eventually("three pushes at one of the sinks", PATIENCE, || {
+        producer.poll(Duration::ZERO);
+        let id = ear.said().instance_id?;
+        sinks.iter().position(|sink| pushes(sink, &id).len() >= 3).map(|host| (host, id))
+    })
+    .await
+}
+
+fn nothing_was_refused(ear: &Ear) {
+    // A request that was under way when its connection ended is sent again; no answer was an error of ours.
+    let refused = ear.said().refused;
+    assert!(refused.iter().all(|why| why.contains("Local")), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_names_both_and_the_same_controller() {
+    let (one, two_) = (Sink::start().await, Sink::start().await);
+    let hosts = two([&one, &two_]).await;
+    let told = hosts.iter().map(|host| async {
+        let (producer, _) = librdkafka::producer(&host.bootstrap(), "looker");
+        tokio::task::spawn_blocking(move || {
+            let metadata = producer.client().fetch_metadata(None, PATIENCE).unwrap();
+            let mut brokers: Vec<_> =
+                metadata.brokers().iter().map(|b| (b.id(), b.host().to_owned(), b.port())).collect();
+            brokers.sort();
+            brokers
+        })
+        .await
+        .unwrap()
+    });
+    let expected: Vec<_> =
+        (1..).zip(&hosts).map(|(id, host)| (id, "127.0.0.1".to_owned(), i32::from(host.kafka().port()))).collect();
+    for told in told {
+        assert_eq!(told.await, expected);
+    }
+    for host in hosts {
+        host.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
+    let (one, other) = (Sink::start().await, Sink::start().await);
+    let sinks = [&one, &other];
+    let hosts = two(sinks).await;
+    let bootstrap = hosts.each_ref().map(Running::bootstrap).join(",");
+    let (producer, ear) = librdkafka::producer(&bootstrap, "orders-producer");
+    let (at, id) = chosen(&producer, &ear, sinks).await;
+    let [first, second] = hosts;
+    let (leaving, staying) = if at == 0 { (first, second) } else { (second, first) };
+    let asked = gets(&ear);
+    leaving.stop().await;
+    more("pushes at the other host", &producer, sinks[1 - at], &id, 5).await;
+    assert_eq!(ear.said().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
+    assert!(gets(&ear) <= asked + 1, "one question more at most: {} after {asked}", gets(&ear));
+    nothing_was_refused(&ear);
+    tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
+    staying.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_silences_nobody() {
+    let (one, other) = (Sink::start().await, Sink::start().await);
+    let sinks = [&one, &other];
+    let [first, second] = two(sinks).await;
+    let bootstrap = [first.bootstrap(), second.bootstrap()].join(",");
+    let (producer, ear) = librdkafka::producer(&bootstrap, "orders-producer");
+    let (at, id) = chosen(&producer, &ear, sinks).await;
+    let [mut up, mut next] = if at == 0 { [first, second] } else { [second, first] };
+    // Twice each: the one that the client pushes to, then the one that it went to.
+    for round in 0..4 {
+        let taking = sinks[(at + round + 1) % 2];
+        let setup = up.stop_and_keep().await;
+        more(&format!("pushes at the other host in round {round}"), &producer, taking, &id, 3).await;
+        let back = setup.start().await;
+        // It is there again before the other goes.
+        RawClient::connect(back.kafka(), "looker").await.api_versions("looker").await;
+        (up, next) = (next, back);
+    }
+    nothing_was_refused(&ear);
+    assert_eq!(ear.said().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
+    tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
+    up.stop().await;
+    next.stop().await;
+}
