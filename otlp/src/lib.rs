@@ -5,6 +5,7 @@
 
 pub mod merge;
 pub mod message;
+pub mod tidy;
 pub mod walk;
 mod wire;
 

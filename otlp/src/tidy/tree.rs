@@ -1,0 +1,218 @@
+//! Resources, scopes, metrics and points, equal ones joined.
+//!
+//! A group's children always come after it in the list, so that one walk from the end knows all lengths.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::{MAX_PARTS, Untidy};
+use crate::wire::{put_varint, varint_len};
+
+/// Ends a chain; also the parent of resources.
+pub(super) const NONE: u32 = u32::MAX;
+/// The field of its parent in which points stand, of whatever kind.
+const POINTS: u32 = 1;
+
+/// What groups must share to become one.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Identity<'a> {
+    /// All fields but the children.
+    pub(super) head: Cow<'a, [u8]>,
+    /// Of a metric: the field of its data, 0 where it has none.
+    pub(super) data: u32,
+    /// Of that data: all fields but the points.
+    pub(super) tail: Cow<'a, [u8]>,
+}
+
+struct Group<'a> {
+    identity: Identity<'a>,
+    /// The field of the parent in which it stands.
+    number: u32,
+    parent: u32,
+    next: u32,
+    first: u32,
+    last: u32,
+    /// Bytes of the children that stay, their keys and lengths included.
+    children: usize,
+    /// Something in it was left out, so that it goes too if nothing remains.
+    lost: bool,
+}
+
+struct Point<'a> {
+    bytes: Cow<'a, [u8]>,
+    next: u32,
+}
+
+/// One push, taken apart.
+pub(super) struct Tree<'a> {
+    /// Fields of the push itself that nobody knows.
+    pub(super) unknown: Vec<&'a [u8]>,
+    groups: Vec<Group<'a>>,
+    points: Vec<Point<'a>>,
+    index: HashMap<(u32, Identity<'a>), u32>,
+    first: u32,
+    last: u32,
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn new() -> Self {
+        let (unknown, groups, points) = (Vec::new(), Vec::new(), Vec::new());
+        Self { unknown, groups, points, index: HashMap::new(), first: NONE, last: NONE }
+    }
+
+    /// The group of this identity below `parent`. One that is `strange` holds what nobody can say how to join.
+    pub(super) fn group(
+        &mut self,
+        parent: u32,
+        number: u32,
+        identity: Identity<'a>,
+        strange: bool,
+    ) -> Result<u32, Untidy> {
+        if strange {
+            return self.new_group(parent, number, identity);
+        }
+        let key = (parent, identity);
+        if let Some(known) = self.index.get(&key) {
+            return Ok(*known);
+        }
+        let group = self.new_group(parent, number, key.1.clone())?;
+        self.index.insert(key, group);
+        Ok(group)
+    }
+
+    fn new_group(&mut self, parent: u32, number: u32, identity: Identity<'a>) -> Result<u32, Untidy> {
+        let at = self.room()?;
+        let (next, first, last) = (NONE, NONE, NONE);
+        self.groups.push(Group { identity, number, parent, next, first, last, children: 0, lost: false });
+        let last = match self.groups.get_mut(parent as usize) {
+            Some(parent) => chain(&mut parent.first, &mut parent.last, at),
+            None => chain(&mut self.first, &mut self.last, at),
+        };
+        if let Some(last) = self.groups.get_mut(last as usize) {
+            last.next = at;
+        }
+        Ok(at)
+    }
+
+    /// Both lists are shorter than [`MAX_PARTS`], so their indices fit.
+    fn room(&self) -> Result<u32, Untidy> {
+        let parts = self.groups.len() + self.points.len();
+        if parts < MAX_PARTS { Ok(self.groups.len() as u32) } else { Err(Untidy::TooManyParts) }
+    }
+
+    pub(super) fn point(&mut self, group: u32, bytes: Cow<'a, [u8]>) -> Result<(), Untidy> {
+        self.room()?;
+        let at = self.points.len() as u32;
+        let Some(group) = self.groups.get_mut(group as usize) else { return Ok(()) };
+        group.children += field_len(bytes.len());
+        let last = chain(&mut group.first, &mut group.last, at);
+        self.points.push(Point { bytes, next: NONE });
+        if let Some(last) = self.points.get_mut(last as usize) {
+            last.next = at;
+        }
+        Ok(())
+    }
+
+    /// A point of the group is left out.
+    pub(super) fn lose(&mut self, group: u32) {
+        if let Some(group) = self.groups.get_mut(group as usize) {
+            group.lost = true;
+        }
+    }
+
+    pub(super) fn write(mut self, limit: usize) -> Result<Vec<u8>, Untidy> {
+        let unknown: usize = self.unknown.iter().map(|field| field.len()).sum();
+        let whole = unknown + self.measure();
+        if whole > limit {
+            return Err(Untidy::TooLong(limit));
+        }
+        let mut out = Vec::with_capacity(whole);
+        self.write_groups(self.first, &mut out);
+        self.unknown.iter().for_each(|field| out.extend_from_slice(field));
+        Ok(out)
+    }
+
+    /// Fills in lengths and losses from the leaves up; the length of all resources.
+    fn measure(&mut self) -> usize {
+        let mut whole = 0;
+        for at in (0..self.groups.len()).rev() {
+            let Some(group) = self.groups.get(at) else { continue };
+            let (gone, parent) = (group.gone(), group.parent);
+            let len = if gone { 0 } else { field_len(group.len()) };
+            match self.groups.get_mut(parent as usize) {
+                Some(parent) => {
+                    parent.children += len;
+                    parent.lost |= gone;
+                }
+                None => whole += len,
+            }
+        }
+        whole
+    }
+
+    /// Not deeper than resource, scope, metric.
+    fn write_groups(&self, first: u32, out: &mut Vec<u8>) {
+        let mut next = first;
+        while let Some(group) = self.groups.get(next as usize) {
+            next = group.next;
+            if group.gone() {
+                continue;
+            }
+            put_head(out, group.number, group.len());
+            out.extend_from_slice(&group.identity.head);
+            match group.identity.data {
+                0 => self.write_groups(group.first, out),
+                data => {
+                    put_head(out, data, group.data_len());
+                    out.extend_from_slice(&group.identity.tail);
+                    self.write_points(group.first, out);
+                }
+            }
+        }
+    }
+
+    fn write_points(&self, first: u32, out: &mut Vec<u8>) {
+        let mut next = first;
+        while let Some(point) = self.points.get(next as usize) {
+            put_head(out, POINTS, point.bytes.len());
+            out.extend_from_slice(&point.bytes);
+            next = point.next;
+        }
+    }
+}
+
+impl Group<'_> {
+    fn gone(&self) -> bool {
+        self.lost && self.children == 0
+    }
+
+    fn data_len(&self) -> usize {
+        self.identity.tail.len() + self.children
+    }
+
+    fn len(&self) -> usize {
+        let below = match self.identity.data {
+            0 => self.children,
+            _ => field_len(self.data_len()),
+        };
+        self.identity.head.len() + below
+    }
+}
+
+/// Appends to a chain; what was its last until now.
+fn chain(first: &mut u32, last: &mut u32, at: u32) -> u32 {
+    if *first == NONE {
+        *first = at;
+    }
+    std::mem::replace(last, at)
+}
+
+fn put_head(out: &mut Vec<u8>, number: u32, len: usize) {
+    put_varint(out, u64::from(number << 3 | 2));
+    put_varint(out, len as u64);
+}
+
+/// Length of a delimited field numbered below 16.
+fn field_len(len: usize) -> usize {
+    1 + varint_len(len as u64) + len
+}
