@@ -139,6 +139,7 @@ fn payload(n: usize, size: usize) -> Delivery {
         terminating: false,
         subscription_id: None,
         codec: 0,
+        format: barnabas::push::Format::Protobuf,
         wire: message(metrics, pad).encode_to_vec().into(),
         push_interval: None,
         node_id: Some(1),

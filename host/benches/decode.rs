@@ -38,6 +38,7 @@ fn measure(name: &str, wire: &[u8]) {
         terminating: false,
         subscription_id: None,
         codec: Codec::Zstd.id(),
+        format: barnabas::push::Format::Protobuf,
         wire: Bytes::copy_from_slice(wire),
         push_interval: None,
         node_id: None,

@@ -1,10 +1,12 @@
-//! From bytes on the wire to a checked payload: decompression under caps, then a walk over OTLP.
+//! From bytes on the wire to a checked payload: decompression under caps, JSON written over as protobuf, then a walk
+//! over OTLP.
 //!
 //! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this room can make; else a [`Refusal`]. Bounded by caps on
 //! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O, guesses no codec.
 
 mod decompress;
 mod identity;
+mod json;
 mod limits;
 
 #[cfg(test)]
@@ -17,8 +19,9 @@ use barnabas_otlp::walk::{self, CheckError, Summary};
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Refusal};
-use crate::push::{Client, Codec, Push, PushId, WayIn};
+use crate::push::{Client, Codec, Format, Push, PushId, WayIn};
 use decompress::{Stop, WINDOW, with_scratch};
+use json::NotJson;
 
 pub use identity::IdentityRule;
 pub use limits::Config;
@@ -68,12 +71,12 @@ impl Decoder {
     /// Decompresses and checks.
     pub fn decode(&self, admitted: Admitted) -> Result<Decoded, Refusal> {
         let (push, codec) = admitted.into_parts();
-        if push.wire.is_empty() {
-            return Ok(Decoded::Empty);
-        }
-        let checked = match codec {
-            Codec::None => self.plain(&push.wire)?,
-            _ => self.compressed(codec, &push.wire)?,
+        let checked = match (push.format, codec) {
+            // Not one byte is a message without metrics, but no JSON.
+            (Format::Protobuf, _) if push.wire.is_empty() => None,
+            (Format::Protobuf, Codec::None) => self.plain(&push.wire)?,
+            (Format::Protobuf, _) => self.compressed(codec, &push.wire)?,
+            (Format::Json, _) => self.json(codec, &push.wire)?,
         };
         Ok(match checked {
             None => Decoded::Empty,
@@ -96,15 +99,8 @@ impl Decoder {
     }
 
     fn compressed(&self, codec: Codec, wire: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
-        let limit = self.config.limit(wire.len());
-        with_scratch(codec, wire, limit, |unpacked| {
-            let bytes = unpacked.map_err(|stop| match stop {
-                Stop::Limit => self.config.exceeded(codec, wire.len()),
-                Stop::Window => {
-                    Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
-                }
-                Stop::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
-            })?;
+        with_scratch(codec, wire, self.config.limit(wire.len()), |unpacked| {
+            let bytes = unpacked.map_err(|stop| self.stopped(codec, wire.len(), stop))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -115,6 +111,43 @@ impl Decoder {
             // Copied out, so that the buffer stays with the thread and a queued payload holds no spare room.
             Ok(Some((Bytes::copy_from_slice(bytes), summary)))
         })
+    }
+
+    /// The caps hold for the text and for what comes of it.
+    fn json(&self, codec: Codec, wire: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+        if codec == Codec::None {
+            return self.written_over(codec, wire);
+        }
+        with_scratch(codec, wire, self.config.limit(wire.len()), |unpacked| {
+            self.written_over(codec, unpacked.map_err(|stop| self.stopped(codec, wire.len(), stop))?)
+        })
+    }
+
+    fn written_over(&self, codec: Codec, text: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+        let too_long = || self.config.exceeded(codec, self.config.max_output);
+        if text.len() > self.config.max_output {
+            return Err(too_long());
+        }
+        let bytes = json::to_protobuf(text, self.config.max_output).map_err(|why| match why {
+            NotJson::TooLong => too_long(),
+            NotJson::Wrong(why) => Refusal::InvalidRecord(why.into()),
+        })?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let summary = walk::check(&bytes).map_err(not_otlp)?;
+        Ok(Some((bytes.into(), summary)))
+    }
+
+    #[cold]
+    fn stopped(&self, codec: Codec, wire_len: usize, stop: Stop) -> Refusal {
+        match stop {
+            Stop::Limit => self.config.exceeded(codec, wire_len),
+            Stop::Window => {
+                Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
+            }
+            Stop::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod codec;
 mod connection;
+mod format;
 mod id;
 pub mod sample;
 mod spelling;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 
 pub use codec::Codec;
 pub use connection::ConnectionId;
+pub use format::Format;
 pub use id::{InstanceId, PushId};
 
 /// Which door a push came through. Text form: `kafka`, `otlp-http`, `embedder`, `sample`.
@@ -77,6 +79,8 @@ pub struct Push {
     pub subscription_id: Option<i32>,
     /// How `wire` is compressed, by Kafka's number: admission refuses one that is not a [`Codec`].
     pub codec: i8,
+    /// What they are written in; `wire` holds them compressed.
+    pub format: Format,
     /// The metrics, exactly as sent. Empty for a null or empty payload.
     pub wire: Bytes,
     /// How often the client was asked to push; admission fills it in for subscribed clients.

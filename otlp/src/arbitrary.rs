@@ -4,9 +4,9 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 
-use crate::message::exponential_histogram_data_point::Buckets;
-use crate::message::summary_data_point::ValueAtQuantile;
-use crate::message::*;
+use super::message::exponential_histogram_data_point::Buckets;
+use super::message::summary_data_point::ValueAtQuantile;
+use super::message::*;
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z.]{0,40}", "\\PC{0,6}", Just("client_id".to_owned()), Just("a".to_owned())]

@@ -70,13 +70,53 @@ async fn protobuf_plain_gzip_and_zstd_are_taken_and_name_their_client() {
     host.stop().await;
 }
 
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// Five points, one of each kind, and who sent them.
+const IN_JSON: &str = r#"{"resourceMetrics": [{
+    "resource": {"attributes": [{"key": "client_id", "value": {"stringValue": "in-json"}}]},
+    "scopeMetrics": [{"scope": {"name": "s"}, "metrics": [
+        {"name": "a", "gauge": {"dataPoints": [{"asInt": "-7", "timeUnixNano": "1544712660300000000"}]}},
+        {"name": "b", "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [{"asDouble": 2.5}]}},
+        {"name": "c", "histogram": {"dataPoints": [{"count": 2, "bucketCounts": ["1", "1"], "explicitBounds": [1]}]}},
+        {"name": "d", "exponentialHistogram": {"dataPoints": [{"scale": -1, "positive": {"bucketCounts": [2]}}]}},
+        {"name": "e", "summary": {"dataPoints": [{"quantileValues": [{"quantile": 0.5, "value": 1}]}]}}
+    ]}]}]}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_arrives_at_a_sink_with_all_its_points() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(IN_JSON.as_bytes()).unwrap();
+    for (headers, body) in
+        [(vec![JSON], IN_JSON.into()), (vec![JSON, ("content-encoding", "gzip")], gzip.finish().unwrap())]
+    {
+        let (status, head, body) = post(&host, &headers, &body).await;
+        assert_eq!((status, body.as_slice()), (200, &b"{}"[..]), "{headers:?}: {head}");
+        assert!(head.contains("content-type: application/json"), "{head}");
+    }
+    let tally = barnabas_tests::eventually("two pushes at the sink", Duration::from_secs(20), || {
+        sink.tally().into_values().find(|tally| tally.points == 2 * 5)
+    })
+    .await;
+    assert_eq!(tally.names.into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    assert_eq!(tally.labels["client_id"], "in-json");
+
+    let (status, head, body) = post(&host, &[JSON], br#"{"resourceMetrics": [{"schemaUrl": 3}]}"#).await;
+    let said: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((status, said["code"].as_i64()), (400, Some(3)), "{head}");
+    assert!(said["message"].as_str().unwrap().contains("resourceMetrics[0].schemaUrl"), "{said}");
+    host.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_cannot_take_is_answered_as_otlp_says() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let (status, _, body) = post(&host, &[PROTOBUF], b"\x0a\xff\xff").await;
     assert_eq!(status, 400);
     assert!(!body.is_empty(), "a google.rpc.Status says why");
-    let (status, ..) = post(&host, &[("content-type", "application/json")], b"{}").await;
+    let (status, ..) = post(&host, &[("content-type", "text/plain")], b"{}").await;
     assert_eq!(status, 415);
     let (status, ..) = post(&host, &[PROTOBUF, ("content-encoding", "br")], b"x").await;
     assert_eq!(status, 415);

@@ -88,6 +88,7 @@ fn push((client, subscription_id): &(Arc<Client>, i32)) -> Push {
         terminating: false,
         subscription_id: Some(*subscription_id),
         codec: 4,
+        format: crate::push::Format::Protobuf,
         wire: Bytes::from_static(b"metrics"),
         push_interval: None,
         node_id: None,

@@ -305,6 +305,7 @@ mod tests {
                 terminating: false,
                 subscription_id: None,
                 codec: 0,
+                format: crate::push::Format::Protobuf,
                 wire: metrics(&[("client_id", "orders")]).into(),
                 push_interval: None,
                 node_id: None,

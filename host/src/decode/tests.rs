@@ -6,7 +6,7 @@ macro_rules! recorded {
     };
 }
 
-const RECORDED: &[(&str, &[u8])] = recorded![
+pub(super) const RECORDED: &[(&str, &[u8])] = recorded![
     "java-3.7-producer-cumulative.none-0",
     "java-4.0-producer-cumulative.gzip-0",
     "java-4.0-producer-cumulative.lz4-0",
@@ -41,7 +41,7 @@ const HOLDS: [(&str, usize, u32); 5] = [
     ("librdkafka-2.16-producer", 1440, 10),
 ];
 
-fn push(codec: Codec, wire: &[u8]) -> Push {
+pub(super) fn push(codec: Codec, wire: &[u8]) -> Push {
     Push {
         client: Arc::default(),
         way_in: WayIn::Sample,
@@ -49,6 +49,7 @@ fn push(codec: Codec, wire: &[u8]) -> Push {
         terminating: false,
         subscription_id: None,
         codec: codec.id(),
+        format: Format::Protobuf,
         wire: Bytes::copy_from_slice(wire),
         push_interval: None,
         node_id: None,
@@ -60,14 +61,14 @@ fn decode_with(config: Config, codec: Codec, wire: &[u8]) -> Result<Decoded, Ref
     Decoder::new(config).decode(Admitted::declared(push(codec, wire))?)
 }
 
-fn payload(codec: Codec, wire: &[u8]) -> Payload {
+pub(super) fn payload(codec: Codec, wire: &[u8]) -> Payload {
     match decode_with(Config::default(), codec, wire) {
         Ok(Decoded::Payload(payload)) => payload,
         other => panic!("no payload: {other:?}"),
     }
 }
 
-fn codec_of(name: &str) -> Codec {
+pub(super) fn codec_of(name: &str) -> Codec {
     let codec = name.rsplit(['.', '-']).nth(1).unwrap();
     [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd]
         .into_iter()
@@ -188,4 +189,47 @@ fn ratio_limit_violated() {
         panic!("taken");
     };
     assert!(why.contains("ratio of 200"), "{why}");
+}
+
+fn json(config: Config, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
+    let push = Push { format: Format::Json, ..push(codec, wire) };
+    Decoder::new(config).decode(Admitted::declared(push)?)
+}
+
+/// One gauge with three points.
+const JSON: &[u8] =
+    br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{},{},{}]}}]}]}]}"#;
+
+#[test]
+fn json_is_checked_as_the_protobuf_that_it_becomes_and_counted_as_it_came() {
+    for (codec, wire) in [(Codec::None, JSON.to_vec()), (Codec::Zstd, zstd::encode_all(JSON, 3).unwrap())] {
+        let Ok(Decoded::Payload(payload)) = json(Config::default(), codec, &wire) else { panic!("{codec}") };
+        assert_eq!((payload.points(), payload.wire_len()), (3, wire.len()));
+        let data = barnabas_otlp::walk::check(payload.bytes()).unwrap();
+        assert_eq!((data.points, data.resources), (3, 1));
+    }
+    assert!(matches!(json(Config::default(), Codec::None, b"{}"), Ok(Decoded::Empty)));
+    assert!(
+        matches!(json(Config::default(), Codec::None, b""), Err(Refusal::InvalidRecord(why)) if why.contains("line 1"))
+    );
+}
+
+#[test]
+fn json_output_cap_obeyed() {
+    let config = Config { max_output: JSON.len(), ..Config::default() };
+    assert!(matches!(json(config, Codec::None, JSON), Ok(Decoded::Payload(_))));
+}
+
+#[test]
+fn json_output_cap_violated() {
+    // Of the text, and of what becomes of it: a double of two bytes becomes one of eight.
+    let config = Config { max_output: JSON.len() - 1, ..Config::default() };
+    assert!(matches!(json(config, Codec::None, JSON), Err(Refusal::TooLarge(_))));
+    assert!(matches!(json(config, Codec::Zstd, &zstd::encode_all(JSON, 3).unwrap()), Err(Refusal::TooLarge(_))));
+    let bounds = format!(
+        "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"histogram\":{{\"dataPoints\":[{{\"explicitBounds\":[{}0]}}]}}}}]}}]}}]}}",
+        "0,".repeat(1000)
+    );
+    let config = Config { max_output: bounds.len(), ..Config::default() };
+    assert!(matches!(json(config, Codec::None, bounds.as_bytes()), Err(Refusal::TooLarge(_))));
 }

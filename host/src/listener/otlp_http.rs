@@ -1,9 +1,9 @@
-//! The door for OTLP over HTTP: `POST /v1/metrics`, protobuf.
+//! The door for OTLP over HTTP: `POST /v1/metrics`, protobuf or JSON.
 //!
 //! In: connections. Out: a [`Push`] for each request, handed to [`Intake::deliver`] as it came, still compressed; the
 //! answer goes back as the OTLP specification says. There are no subscriptions here, so the door admits what it takes.
 //! Bounded: connections, bytes of a body, bytes of all bodies (the doors' common [`Budget`]), and every wait. Never
-//! decompresses a body and never looks into it: who pushed is read from the resource later (`decode::IdentityRule`).
+//! decompresses a body and never looks into it, JSON or not: who pushed is read from the resource later (`decode::IdentityRule`).
 
 mod answer;
 mod request;
@@ -28,12 +28,14 @@ use super::budget::Budget;
 use super::http1::{Limits, Peer, Server};
 use crate::event::{Events, Payload, Topic};
 use crate::intake::{Intake, Receipt};
-use crate::push::{Client, Push};
+use crate::push::{Client, Format, Push};
 use answer::{Answer, Problem};
 use request::Head;
 
 /// Above this many bytes a body is decoded on a thread of its own, so that it holds up nobody else's.
 const BLOCKING: usize = 128 * 1024;
+/// The same for JSON, which takes some ten times as long to read.
+const BLOCKING_JSON: usize = BLOCKING / 8;
 
 /// One OTLP/HTTP door.
 #[derive(Clone, Debug)]
@@ -140,7 +142,8 @@ impl Door {
     }
 
     async fn deliver(&self, push: Push) -> Result<Receipt, Problem> {
-        if push.wire.len() < BLOCKING {
+        let most = if push.format == Format::Json { BLOCKING_JSON } else { BLOCKING };
+        if push.wire.len() < most {
             return Ok(self.intake.deliver(push)?);
         }
         let intake = self.intake.clone();
@@ -153,7 +156,7 @@ async fn export(State(door): State<Arc<Door>>, request: Request) -> Response {
     let (began, json) = (Instant::now(), request::is_json(request.headers()));
     let mut size = 0;
     let response = match door.take(request, &mut size).await {
-        Ok(answer) => answer.into_response(),
+        Ok(answer) => answer.into_response(json),
         Err(problem) => {
             tracing::debug!(listener = %door.config.name, status = %problem.status(), "request refused: {problem}");
             problem.into_response(json)

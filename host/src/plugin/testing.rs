@@ -138,6 +138,7 @@ pub(crate) fn payload(client: &str, points: usize) -> Payload {
         terminating: false,
         subscription_id: None,
         codec: 0,
+        format: crate::push::Format::Protobuf,
         wire: MetricsData { resource_metrics: vec![resource] }.encode_to_vec().into(),
         push_interval: None,
         node_id: Some(-1),

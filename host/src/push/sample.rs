@@ -58,6 +58,7 @@ fn push(client: Client, wire: Bytes) -> Push {
         terminating: false,
         subscription_id: None,
         codec: Codec::None.id(),
+        format: super::Format::Protobuf,
         wire,
         push_interval: Some(Duration::from_mins(1)),
         node_id: Some(1),

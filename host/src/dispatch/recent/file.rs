@@ -105,6 +105,7 @@ impl Line {
             terminating: false,
             subscription_id: None,
             codec: 0,
+            format: crate::push::Format::Protobuf,
             wire: Bytes::from(STANDARD.decode(self.metrics).ok()?),
             push_interval: self.push_interval_ms.map(Duration::from_millis),
             node_id: None,

@@ -41,6 +41,7 @@ fn received(client: Arc<Client>, tag: u64, size: usize, received_at: SystemTime)
         terminating: false,
         subscription_id: None,
         codec: 0,
+        format: crate::push::Format::Protobuf,
         wire: otlp(size),
         push_interval: None,
         node_id: None,

@@ -53,6 +53,7 @@ fn push(client: &Arc<Client>, wire: Bytes) -> Push {
         terminating: false,
         subscription_id: None,
         codec: 0,
+        format: crate::push::Format::Protobuf,
         wire,
         push_interval: None,
         node_id: None,

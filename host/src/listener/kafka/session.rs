@@ -180,6 +180,7 @@ impl Session {
             terminating: said.terminating,
             subscription_id: Some(said.subscription_id),
             codec: said.codec,
+            format: crate::push::Format::Protobuf,
             wire,
             push_interval: None,
             node_id: Some(self.shared.config.node_id),

@@ -13,6 +13,8 @@ use prost::Message as _;
 
 use crate::admission::Refusal;
 
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 /// Seconds after which what could not be taken is worth another try.
 const RETRY: u64 = 1;
 
@@ -26,7 +28,11 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    pub(super) fn into_response(self) -> Response {
+    /// In the request's media type, as errors are.
+    pub(super) fn into_response(self, json: bool) -> Response {
+        if json {
+            return typed(StatusCode::OK, JSON, self.to_json().to_string().into_bytes());
+        }
         let partial_success = match self {
             Self::Taken => None,
             Self::Warning(words) => {
@@ -34,7 +40,14 @@ impl Answer {
             }
         };
         let body = ExportMetricsServiceResponse { partial_success }.encode_to_vec();
-        typed(StatusCode::OK, "application/x-protobuf", body)
+        typed(StatusCode::OK, PROTOBUF, body)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Taken => serde_json::json!({}),
+            Self::Warning(words) => serde_json::json!({ "partialSuccess": { "errorMessage": words } }),
+        }
     }
 }
 
@@ -66,7 +79,8 @@ impl Problem {
 
     pub(super) fn content_type(given: &str) -> Self {
         let given = if given.is_empty() { "no content type" } else { given };
-        let message = format!("{given}: send protobuf, with content type application/x-protobuf");
+        let message =
+            format!("{given}: send protobuf or JSON, with content type application/x-protobuf or application/json");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, message)
     }
 
@@ -105,10 +119,10 @@ impl Problem {
     pub(super) fn into_response(self, json: bool) -> Response {
         let mut response = if json {
             let body = serde_json::json!({ "code": self.code, "message": self.message });
-            typed(self.status, "application/json", body.to_string().into_bytes())
+            typed(self.status, JSON, body.to_string().into_bytes())
         } else {
             let body = Status { code: self.code, message: self.message }.encode_to_vec();
-            typed(self.status, "application/x-protobuf", body)
+            typed(self.status, PROTOBUF, body)
         };
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {

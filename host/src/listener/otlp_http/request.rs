@@ -14,9 +14,10 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Problem;
 use super::{Config, trace_parent};
 use crate::listener::budget::Hold;
-use crate::push::{Client, Codec, Push, WayIn};
+use crate::push::{Client, Codec, Format, Push, WayIn};
 
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The budget is asked once for so many bytes: peers that send byte by byte would be charged a KiB for each.
 const STEP: usize = 16 * 1024;
@@ -26,16 +27,19 @@ const DRAINED: usize = 16;
 /// What a request's head says of its body.
 #[derive(Debug)]
 pub(super) struct Head {
+    format: Format,
     codec: Codec,
     trace_parent: Option<Arc<str>>,
 }
 
 impl Head {
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        if !media_type(headers).eq_ignore_ascii_case(PROTOBUF) {
-            return Err(Problem::content_type(media_type(headers)));
-        }
-        Ok(Self { codec: codec(headers)?, trace_parent: trace_parent(headers) })
+        let format = match media_type(headers) {
+            protobuf if protobuf.eq_ignore_ascii_case(PROTOBUF) => Format::Protobuf,
+            _ if is_json(headers) => Format::Json,
+            other => return Err(Problem::content_type(other)),
+        };
+        Ok(Self { format, codec: codec(headers)?, trace_parent: trace_parent(headers) })
     }
 
     pub(super) fn push(self, client: Arc<Client>, wire: Bytes) -> Push {
@@ -46,6 +50,7 @@ impl Head {
             terminating: false,
             subscription_id: None,
             codec: self.codec.id(),
+            format: self.format,
             wire,
             push_interval: None,
             node_id: None,
@@ -54,9 +59,9 @@ impl Head {
     }
 }
 
-/// Whether errors are to be said in JSON.
+/// Whether the body is JSON, and the answer is to be.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    media_type(headers).eq_ignore_ascii_case("application/json")
+    media_type(headers).eq_ignore_ascii_case(JSON)
 }
 
 /// Without parameters; empty where there is none.

@@ -188,19 +188,38 @@ async fn content_encodings_become_codecs_without_being_undone() {
 }
 
 #[tokio::test]
-async fn what_is_not_protobuf_is_told_so_in_its_own_words() {
+async fn what_is_neither_protobuf_nor_json_is_told_so() {
     let open = Open::door().await;
-    let json = open.post("content-type: application/json; charset=utf-8\r\n", b"{}").await;
-    assert_eq!((json.status(), json.header("content-type")), (415, Some("application/json")));
-    let said: serde_json::Value = serde_json::from_slice(&json.body).unwrap();
-    assert!(said["message"].as_str().unwrap().contains("application/x-protobuf"), "{said}");
     for other in ["", "content-type: text/plain\r\n"] {
         let reply = open.post(other, b"x").await;
         assert_eq!((reply.status(), reply.problem().code), (415, 3));
+        assert!(reply.problem().message.contains("application/json"));
     }
     let parameters = open.post("content-type: Application/X-Protobuf; a=b\r\n", b"x").await;
     assert_eq!(parameters.status(), 200);
     assert_eq!(open.pushes().len(), 1);
+}
+
+#[tokio::test]
+async fn json_is_passed_on_as_it_came_and_answered_in_json() {
+    let said = |reply: &Reply| {
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
+    };
+    let refusal = Err(Refusal::InvalidRecord("resourceMetrics[0]: no".into()));
+    let open = Open::answering([Ok(Receipt::Accepted(1)), refusal]).await;
+    let reply =
+        open.post("content-type: Application/JSON; charset=utf-8\r\ncontent-encoding: zstd\r\n", b"as it came").await;
+    assert_eq!((reply.status(), said(&reply)), (200, serde_json::json!({})));
+    let push = &open.pushes()[0];
+    assert_eq!((push.format, push.codec, push.wire.as_ref()), (Format::Json, 4, &b"as it came"[..]));
+    let reply = open.post("content-type: application/json\r\n", b"x").await;
+    assert_eq!((reply.status(), &said(&reply)["code"]), (400, &serde_json::json!(3)));
+    assert!(said(&reply)["message"].as_str().unwrap().contains("resourceMetrics[0]: no"));
+    let desk = Desk { closed: true, answers: Mutex::new([Ok(Receipt::Unwanted)].into()), ..Desk::default() };
+    let open = Open::with(Config::default(), desk, Budget::new(1 << 20)).await;
+    let reply = open.post("content-type: application/json\r\n", b"x").await;
+    assert!(said(&reply)["partialSuccess"]["errorMessage"].as_str().unwrap().contains("no receiver"));
 }
 
 #[tokio::test]

@@ -1,0 +1,176 @@
+//! Texts, numbers and truths: what proto3 accepts for each, and how it stands on the wire.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet::{STANDARD, URL_SAFE};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::de::{self, Deserializer, Unexpected, Visitor};
+
+use super::schema::Form;
+use super::writer::Writer;
+
+/// Values of `AggregationTemporality`, in their order.
+const TEMPORALITIES: [&str; 3] =
+    ["AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA", "AGGREGATION_TEMPORALITY_CUMULATIVE"];
+
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+
+/// Writes one value. Says whether it was there: null is not.
+pub(super) fn read<'de, D: Deserializer<'de>>(writer: &mut Writer, form: Form, from: D) -> Result<bool, D::Error> {
+    from.deserialize_any(Scalar { writer, form })
+}
+
+struct Scalar<'w> {
+    writer: &'w mut Writer,
+    form: Form,
+}
+
+impl Visitor<'_> for Scalar<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.form {
+            Form::Message(_) => "an object",
+            Form::Text => "a string",
+            Form::Bytes => "a string of base64",
+            Form::Id => "a string of hexadecimal digits",
+            Form::Bool => "true or false",
+            Form::Double => "a number, \"NaN\", \"Infinity\" or \"-Infinity\"",
+            Form::Int32 | Form::Sint32 => "an integer of 32 bits",
+            Form::Uint32 => "an integer of 32 bits without a sign",
+            Form::Int64 | Form::Sfixed64 => "an integer of 64 bits, as a number or a string",
+            Form::Uint64 | Form::Fixed64 => "an integer of 64 bits without a sign, as a number or a string",
+            Form::Temporality => "an integer or a name such as \"AGGREGATION_TEMPORALITY_DELTA\"",
+        })
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_bool<E: de::Error>(self, truth: bool) -> Result<bool, E> {
+        match self.form {
+            Form::Bool => self.writer.varint(truth.into()),
+            _ => return Err(E::invalid_type(Unexpected::Bool(truth), &self)),
+        }
+        Ok(true)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<bool, E> {
+        self.number(number.into(), number as f64, Unexpected::Unsigned(number))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<bool, E> {
+        self.number(number.into(), number as f64, Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
+        match (self.form, whole(number)) {
+            (Form::Double, _) => self.double(number),
+            (_, Some(integer)) => return self.number(integer, number, Unexpected::Float(number)),
+            (_, None) => return Err(E::invalid_value(Unexpected::Float(number), &self)),
+        }
+        Ok(true)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
+        let wrong = |this: &Self| E::invalid_value(Unexpected::Str(text), this);
+        match self.form {
+            Form::Text => self.writer.delimited(text.as_bytes()),
+            Form::Bytes => {
+                let bytes = BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).map_err(|_| wrong(&self))?;
+                self.writer.delimited(&bytes);
+            }
+            Form::Id => {
+                let bytes = hexadecimal(text).ok_or_else(|| wrong(&self))?;
+                self.writer.delimited(&bytes);
+            }
+            Form::Double => {
+                let number = double(text).ok_or_else(|| wrong(&self))?;
+                self.double(number);
+            }
+            Form::Temporality => {
+                let value = TEMPORALITIES.iter().position(|name| *name == text).ok_or_else(|| wrong(&self))?;
+                self.writer.varint(value as u64);
+            }
+            Form::Bool | Form::Message(_) => return Err(E::invalid_type(Unexpected::Str(text), &self)),
+            _ => {
+                let integer = integer(text).ok_or_else(|| wrong(&self))?;
+                return self.number(integer, 0.0, Unexpected::Str(text));
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Scalar<'_> {
+    fn double(self, number: f64) {
+        self.writer.out.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// As what the field is; `float` is the same number.
+    fn number<E: de::Error>(self, integer: i128, float: f64, said: Unexpected<'_>) -> Result<bool, E> {
+        // Negative integers of 32 bits have ten bytes on the wire, as those of 64 have.
+        let signed = |n: i64| n as u64;
+        let value = match self.form {
+            Form::Double => {
+                self.double(float);
+                return Ok(true);
+            }
+            Form::Int32 | Form::Temporality => i32::try_from(integer).map(|n| signed(n.into())).ok(),
+            Form::Sint32 => i32::try_from(integer).map(zigzag).ok(),
+            Form::Uint32 => u32::try_from(integer).map(u64::from).ok(),
+            Form::Int64 | Form::Sfixed64 => i64::try_from(integer).map(signed).ok(),
+            Form::Uint64 | Form::Fixed64 => u64::try_from(integer).ok(),
+            Form::Message(_) | Form::Text | Form::Bytes | Form::Id | Form::Bool => {
+                return Err(E::invalid_type(said, &self));
+            }
+        };
+        match (value, self.form) {
+            (None, _) => return Err(E::invalid_value(said, &self)),
+            (Some(value), Form::Fixed64 | Form::Sfixed64) => {
+                self.writer.out.extend_from_slice(&value.to_le_bytes());
+            }
+            (Some(value), _) => self.writer.varint(value),
+        }
+        Ok(true)
+    }
+}
+
+fn zigzag(number: i32) -> u64 {
+    u64::from(((number << 1) ^ (number >> 31)) as u32)
+}
+
+/// A float that is an integer: proto3 accepts 1.0 and 1e3 for one.
+fn whole(number: f64) -> Option<i128> {
+    (number.fract() == 0.0 && number.abs() < 2_f64.powi(64)).then_some(number as i128)
+}
+
+fn integer(text: &str) -> Option<i128> {
+    text.parse().ok().or_else(|| whole(finite(text)?))
+}
+
+fn double(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => finite(text),
+    }
+}
+
+/// Rust would also read `inf` and `nan`, in any case.
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| Some((digit(*high)? << 4 | digit(*low)?) as u8);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}

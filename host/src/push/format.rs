@@ -1,0 +1,11 @@
+//! How the metrics of a push are written.
+
+/// What is in a push once it is decompressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A `MetricsData` message, which is what Kafka clients push.
+    #[default]
+    Protobuf,
+    /// An `ExportMetricsServiceRequest` in OTLP's JSON form.
+    Json,
+}
