@@ -188,6 +188,7 @@ async fn calls(artifact: &Artifact, mode: &str, batches: &[LentBatch]) -> Result
         artifact: artifact.clone(),
         settings: format!(r#"{{"mode": "{mode}"}}"#).into(),
         limits: Limits { memory: 1 << 30, cpu: Duration::from_secs(60), ..Limits::default() },
+        normalise: None,
         egress: Egress::new("bench".into(), grants, EgressMode::Send, Events::new()),
         state: Shelf::none(),
         log: Arc::new(LogSink::new("bench".into(), 0, Keep::All)),

@@ -1,12 +1,13 @@
 //! Decode beside bare decompression: recorded pushes through the room (decompress, check, copy out) and through a
 //! reused zstd context into a reused buffer, turn by turn in one run. Prints medians and their ratio; goal: within 2.
+//! Beside them the check alone, and what it costs to normalise the push for receivers that want that, check included.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnabas::admission::Admitted;
-use barnabas::decode::{Decoded, Decoder};
+use barnabas::decode::{Decoded, Decoder, Normalise, Payload};
 use barnabas::push::{Codec, Push, WayIn};
 use bytes::Bytes;
 use zstd::zstd_safe::DCtx;
@@ -16,7 +17,8 @@ const ROUNDS: usize = 400;
 const CALLS: u32 = 50;
 
 fn main() {
-    println!("{:<24} {:>9} {:>9} {:>9} {:>9}   ns, medians", "recorded push", "bare", "+check", "ratio", "decode");
+    let heads = ["bare", "+check", "ratio", "decode", "check", "normalise", "ratio"].map(|head| format!("{head:>9}"));
+    println!("{:<24} {}   ns, medians", "recorded push", heads.join(" "));
     let pushes: [(&str, &[u8]); 3] = [
         ("java-4.0-producer", include_bytes!("../../tests/vectors/java-4.0-producer-cumulative.zstd-0.bin")),
         ("java-trunk-consumer", include_bytes!("../../tests/vectors/java-trunk-consumer-cumulative.zstd-0.bin")),
@@ -45,6 +47,8 @@ fn measure(name: &str, wire: &[u8]) {
         trace_parent: None,
     };
     let (mut bare, mut checked, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut check, mut normalised) = (Vec::new(), Vec::new());
+    let rules = Normalise::default();
     for _ in 0..ROUNDS {
         bare.push(time(|| {
             context.decompress(&mut buffer, black_box(wire)).expect("it is a recorded push");
@@ -54,16 +58,30 @@ fn measure(name: &str, wire: &[u8]) {
             context.decompress(&mut buffer, black_box(wire)).expect("it is a recorded push");
             barnabas_otlp::walk::check(black_box(&buffer)).expect("it is a recorded push").points
         }));
-        whole.push(time(|| {
-            let admitted = Admitted::declared(black_box(push.clone())).expect("zstd is a codec");
-            match decoder.decode(admitted) {
-                Ok(Decoded::Payload(payload)) => payload.points(),
-                other => unreachable!("it is a recorded push: {other:?}"),
-            }
+        whole.push(time(|| payload(&decoder, black_box(&push)).points()));
+        check.push(time(|| barnabas_otlp::walk::check(black_box(&buffer)).expect("it is a recorded push").points));
+        // Each is rewritten once, so each call wants another.
+        let mut fresh: Vec<_> = (0..CALLS).map(|_| Arc::new(payload(&decoder, &push))).collect();
+        normalised.push(time(|| {
+            let one = fresh.pop().expect("there are as many as calls");
+            let form = one.normalised(black_box(&rules)).expect("it is a recorded push");
+            (one, form)
         }));
     }
     let (bare, checked, whole) = (median(bare), median(checked), median(whole));
-    println!("{name:<24} {bare:>9.0} {checked:>9.0} {:>9.2} {whole:>9.0}", checked / bare);
+    let (check, normalised) = (median(check), median(normalised));
+    let (slower, beside) = (checked / bare, normalised / check);
+    println!(
+        "{name:<24} {bare:>9.0} {checked:>9.0} {slower:>9.2} {whole:>9.0} {check:>9.0} {normalised:>9.0} {beside:>9.2}"
+    );
+}
+
+fn payload(decoder: &Decoder, push: &Push) -> Payload {
+    let admitted = Admitted::declared(push.clone()).expect("zstd is a codec");
+    match decoder.decode(admitted) {
+        Ok(Decoded::Payload(payload)) => payload,
+        other => unreachable!("it is a recorded push: {other:?}"),
+    }
 }
 
 fn time<T>(mut call: impl FnMut() -> T) -> Duration {

@@ -8,6 +8,7 @@ mod decompress;
 mod identity;
 mod json;
 mod limits;
+mod normalise;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use json::NotJson;
 
 pub use identity::IdentityRule;
 pub use limits::Config;
+pub use normalise::Normalise;
 
 /// How the sums of a push relate to time, as its points say.
 pub use barnabas_otlp::walk::Temporality;
@@ -54,6 +56,7 @@ pub struct Payload {
     points: u32,
     temporality: Temporality,
     repaired: u32,
+    forms: normalise::Forms,
 }
 
 /// The room's only door. Shared by all threads; contexts and buffers are each thread's own.
@@ -181,6 +184,7 @@ impl Payload {
             points: summary.points,
             temporality: summary.temporality,
             repaired: summary.bad_strings,
+            forms: normalise::Forms::default(),
         }
     }
 }

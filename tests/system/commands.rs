@@ -100,6 +100,20 @@ async fn run_sends_when_told_to() {
 }
 
 #[test]
+fn run_lends_the_push_normalised_when_told_to() {
+    let points = |more: &[&str]| {
+        let guest = guest("facts");
+        let said = stdout(&[&["plugin", "run", &guest, "--sample", "java"], more].concat());
+        let line = said.lines().find(|line| line.contains("\"points\"")).unwrap_or_default().to_owned();
+        let facts: serde_json::Value = serde_json::from_str(&line[line.find('{').unwrap()..]).unwrap();
+        facts["points"].as_u64().unwrap()
+    };
+    assert_eq!((points(&[]), points(&["--normalise"])), (86, 72), "14 of them are NaN");
+    assert_eq!(points(&["--admin-client", "sample"]), 72);
+    assert!(stderr(&["plugin", "run", &guest("facts"), "--admin-client", "("]).contains("`--admin-client`"));
+}
+
+#[test]
 fn run_takes_a_recorded_push_from_a_file() {
     let push = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/java-3.7-producer-cumulative.none-0.bin");
     let said = stdout(&["plugin", "run", &guest("taker"), "--push", push]);

@@ -17,6 +17,7 @@ mod hot_swap;
 mod isolation;
 mod kill_proof;
 mod loading;
+mod normalising;
 mod operating;
 mod otlp_door;
 mod real_clients;

@@ -14,7 +14,7 @@ use wasmtime::component::Resource;
 use super::State;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::kafka_telemetry::receiver::batches::{self, GoneClient, Host, HostBatch, Label};
-use crate::decode::{Payload, Temporality};
+use crate::decode::{Normalise, Payload, Temporality};
 use crate::dispatch::Delivery;
 use crate::push::{Departed, GoneReason};
 
@@ -56,6 +56,21 @@ impl LentBatch {
         found.ok_or_else(|| {
             Error::msg(format!("the receiver asked for push {push} of a batch of {}", self.deliveries.len()))
         })
+    }
+
+    /// The same batch with its pushes rewritten, and how many could not be and stay as they are. Gives way to others
+    /// after each push that it looks at.
+    pub async fn normalised(self, rules: &Normalise) -> (Self, usize) {
+        let (mut deliveries, mut left) = (Vec::with_capacity(self.deliveries.len()), 0);
+        for delivery in self.deliveries.iter() {
+            let payload = delivery.payload.normalised(rules).unwrap_or_else(|_| {
+                left += 1;
+                delivery.payload.clone()
+            });
+            deliveries.push(Delivery { payload, attempt: delivery.attempt });
+            tokio::task::yield_now().await;
+        }
+        (Self { deliveries: deliveries.into(), gone: self.gone }, left)
     }
 
     fn size(&self) -> usize {
@@ -271,6 +286,8 @@ impl HostBatch for State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Admitted;
+    use crate::decode::{Decoded, Decoder};
 
     fn ask(labels: usize) -> Result<Vec<u8>, String> {
         let label = Label { attribute: "a".into(), fact: "node_id".into(), when_absent: true };
@@ -286,5 +303,43 @@ mod tests {
     #[test]
     fn label_cap_violated() {
         assert!(ask(MAX_LABELS + 1).unwrap_err().contains("labels are asked for"));
+    }
+
+    fn lent(pushes: &[&[u8]]) -> LentBatch {
+        let payload = |bytes: &&[u8]| {
+            let push = crate::push::sample::of_bytes(bytes.to_vec().into());
+            match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
+                Decoded::Payload(payload) => Delivery { payload: Arc::new(payload), attempt: 3 },
+                Decoded::Empty => unreachable!("it has bytes"),
+            }
+        };
+        LentBatch { deliveries: pushes.iter().map(payload).collect(), gone: Arc::default() }
+    }
+
+    #[tokio::test]
+    async fn every_way_to_read_a_normalised_push_shows_the_same() {
+        let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
+        let as_sent = lent(&[recorded, recorded]);
+        let (batch, left) = as_sent.clone().normalised(&Normalise::default()).await;
+        assert_eq!((left, batch.deliveries.len(), batch.delivery(0).unwrap().attempt), (0, 2, 3));
+        let payload = &batch.delivery(1).unwrap().payload;
+        assert!(payload.points() < 89, "some were NaN");
+        let request = batch.otlp_request(&[]).unwrap();
+        assert_eq!(request, [payload.bytes().as_ref(), payload.bytes()].concat());
+        assert_eq!(batch.size(), request.len());
+        let label = Label { attribute: "l".into(), fact: "client_id".into(), when_absent: false };
+        let labelled = barnabas_otlp::walk::check(&batch.otlp_request(&[label]).unwrap()).unwrap();
+        assert_eq!((labelled.points, labelled.resources), (2 * payload.points(), 2));
+        let view = crate::capability::view::decode(payload.bytes()).unwrap();
+        assert_eq!((view.len(), view[0].scopes.len()), (1, 1));
+        assert_eq!(as_sent.delivery(0).unwrap().payload.bytes().as_ref(), recorded, "others see what was sent");
+    }
+
+    #[tokio::test]
+    async fn a_push_that_cannot_be_normalised_is_lent_as_it_is_and_counted() {
+        // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
+        let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
+        let (batch, left) = lent(&[split]).normalised(&Normalise::default()).await;
+        assert_eq!((left, batch.delivery(0).unwrap().payload.bytes().as_ref()), (1, &split[..]));
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow};
 use barnabas::admission::Admitted;
 use barnabas::capability::egress::{Captured, EgressMode, Grants};
 use barnabas::capability::state::{Caps, Shelf};
-use barnabas::decode::{self, Decoded, Decoder};
+use barnabas::decode::{self, Decoded, Decoder, Normalise};
 use barnabas::dispatch::Outcome;
 use barnabas::plugin::engine::Engines;
 use barnabas::plugin::limits::Limits;
@@ -46,6 +46,14 @@ pub(crate) struct Flags {
     /// it likes.
     #[arg(long, value_enum, default_value_t = EgressName::Print)]
     egress: EgressName,
+    /// Lend the push as `normalise = true` of a manifest does: one spelling of labels, no gauge that is NaN, equal
+    /// resources, scopes and metrics once.
+    #[arg(long)]
+    normalise: bool,
+    /// The same, and a producer's metrics of this client id are an admin client's: a regular expression, as in
+    /// `normalise.admin-clients`. The client of a sample is called `sample`.
+    #[arg(long, value_name = "REGEX")]
+    admin_client: Vec<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -73,10 +81,19 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         grants: Arc::new(Grants::everything()),
         state: Shelf::of(&Store::in_memory(), "trial", STATE).scratch(),
         limits: Limits::default(),
+        normalise: normalise(flags)?,
     };
     let report = execute(trial).map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
     print::report(&report, captured.as_deref());
     Ok(if matches!(report.outcome, Ok(Outcome::Taken)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn normalise(flags: &Flags) -> Result<Option<Arc<Normalise>>> {
+    if !flags.normalise && flags.admin_client.is_empty() {
+        return Ok(None);
+    }
+    let rules = Normalise::new(&flags.admin_client).map_err(|problem| anyhow!("`--admin-client`: {problem}"))?;
+    Ok(Some(Arc::new(rules)))
 }
 
 fn execute(trial: Trial) -> Result<Report, String> {

@@ -24,6 +24,7 @@ use crate::capability::state::Shelf;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
+use crate::decode::Normalise;
 use crate::dispatch::Outcome;
 
 pub use fault::Broken;
@@ -37,6 +38,8 @@ pub struct Blueprint {
     pub settings: Arc<str>,
     /// Of each instance.
     pub limits: Limits,
+    /// What is rewritten of the pushes before they are lent.
+    pub normalise: Option<Arc<Normalise>>,
     /// The way out, shared so that instances share its connections.
     pub egress: Egress,
     /// What its slot keeps for it.
@@ -51,6 +54,7 @@ pub struct Instance {
     guest: Receiver,
     meter: Arc<Meter>,
     limits: Limits,
+    normalise: Option<Arc<Normalise>>,
 }
 
 /// What came of a batch.
@@ -65,6 +69,8 @@ pub struct Answer {
     pub memory_peak: usize,
     /// What it sent meanwhile, where somebody compares.
     pub sent: Vec<Sent>,
+    /// Pushes that could not be normalised, and were lent as they are.
+    pub not_normalised: usize,
     /// To be called again; `None` when it broke.
     pub instance: Option<Instance>,
 }
@@ -134,13 +140,17 @@ impl Instance {
         let (mut store, meter) = store(pre, blueprint);
         let (guest, usage) = meter.run(limits.start, limits.start, pre.instantiate_async(&mut store)).await;
         match guest {
-            Ok(guest) => Ok((Self { store, guest, meter, limits }, usage)),
+            Ok(guest) => Ok((Self { store, guest, meter, limits, normalise: blueprint.normalise.clone() }, usage)),
             Err(halt) => Err((halt, store.into_data().limiter)),
         }
     }
 
-    /// Offers a batch.
+    /// Offers a batch, rewritten where that is wanted: from there on every way to read it shows the same.
     pub async fn export(mut self, batch: LentBatch) -> Answer {
+        let (batch, not_normalised) = match &self.normalise {
+            None => (batch, 0),
+            Some(rules) => batch.normalised(rules).await,
+        };
         let result = match self.store.data_mut().table.push(batch) {
             Err(error) => Err((Halt::Error(error.into()), Usage::default())),
             Ok(owned) => {
@@ -156,11 +166,20 @@ impl Instance {
             Ok((answer, usage)) => {
                 let said = self.store.data_mut().report.take();
                 self.store.data_mut().limiter.take_denied();
-                Answer { outcome: outcome(answer), usage, said, memory_peak, sent, instance: Some(self) }
+                Answer {
+                    outcome: outcome(answer),
+                    usage,
+                    said,
+                    memory_peak,
+                    sent,
+                    not_normalised,
+                    instance: Some(self),
+                }
             }
             Err((halt, usage)) => {
                 let Broken { fault, message, said } = self.broken(halt);
-                Answer { outcome: Outcome::Broke(fault, message), usage, said, memory_peak, sent, instance: None }
+                let outcome = Outcome::Broke(fault, message);
+                Answer { outcome, usage, said, memory_peak, sent, not_normalised, instance: None }
             }
         }
     }

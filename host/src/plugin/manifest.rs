@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::rollout::Care;
 use crate::capability::egress::Grants;
 use crate::capability::state::Caps;
+use crate::decode::Normalise;
 use crate::dispatch::SlotConfig;
 
 /// Most bytes of a manifest.
@@ -54,6 +55,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// How many instances serve at once.
     pub instances: usize,
+    /// What is rewritten of the pushes that it is lent; `None` where it is lent them as they are.
+    pub normalise: Option<Arc<Normalise>>,
     pub(super) slot: SlotConfig,
 }
 

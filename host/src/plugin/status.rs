@@ -126,6 +126,8 @@ pub struct Serving {
     pub since: SystemTime,
     /// How many instances there should be.
     pub instances: usize,
+    /// Whether the pushes that they are lent are normalised.
+    pub normalised: bool,
     /// What they used and said.
     #[serde(flatten)]
     pub vitals: Reading,

@@ -106,6 +106,7 @@ impl Guest {
             artifact: Artifact::from_bytes(&ENGINES, &self.module(), Granted::default()).unwrap(),
             settings: "{}".into(),
             limits,
+            normalise: None,
             egress: Egress::new("guest".into(), grants, EgressMode::Send, Events::new()),
             state: Shelf::none(),
             log: Arc::new(LogSink::new("guest".into(), 1, Keep::All)),

@@ -19,7 +19,7 @@ use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::capability::report::Said;
 use crate::capability::state::Shelf;
-use crate::decode::Payload;
+use crate::decode::{Normalise, Payload};
 use crate::dispatch::{Delivery, Outcome};
 use crate::event::Events;
 
@@ -41,6 +41,8 @@ pub struct Trial {
     pub state: Shelf,
     /// Of the instance.
     pub limits: Limits,
+    /// What is rewritten of the pushes before they are lent.
+    pub normalise: Option<Arc<Normalise>>,
 }
 
 /// What was seen.
@@ -60,6 +62,8 @@ pub struct Report {
     pub lines: Vec<Line>,
     /// What it reported.
     pub said: Said,
+    /// Pushes that could not be normalised, and were lent as they are.
+    pub not_normalised: usize,
     /// Why it broke when it was stopped.
     pub stop_failure: Option<String>,
 }
@@ -94,6 +98,7 @@ impl Trial {
             artifact,
             settings: self.settings,
             limits: self.limits,
+            normalise: self.normalise,
             egress: Egress::new(self.name.clone(), self.grants, self.egress, Events::new()),
             state: self.state,
             log: Arc::new(LogSink::new(self.name, 0, Keep::All)),
@@ -113,6 +118,7 @@ pub(super) async fn offer(blueprint: Blueprint, pushes: Vec<Arc<Payload>>) -> Re
         memory_peak: 0,
         lines: Vec::new(),
         said: Said::default(),
+        not_normalised: 0,
         stop_failure: None,
     };
     match Instance::start(&blueprint).await {
@@ -133,6 +139,7 @@ async fn export(report: &mut Report, instance: Instance, pushes: Vec<Arc<Payload
     report.export = answer.usage.into();
     report.memory_peak = answer.memory_peak;
     report.said = answer.said;
+    report.not_normalised = answer.not_normalised;
     if let Some(instance) = answer.instance {
         report.stop_failure = instance.stop().await.err().map(|broken| broken.to_string());
     }

@@ -18,6 +18,7 @@ pub struct Vitals {
     batches: AtomicU64,
     crashes: AtomicU64,
     rejected_points: AtomicU64,
+    not_normalised: AtomicU64,
     settled: Mutex<Score>,
     words: Mutex<Words>,
 }
@@ -57,6 +58,8 @@ pub struct Reading {
     pub crashes: u64,
     /// Points that a sink took and discarded.
     pub rejected_points: u64,
+    /// Pushes that were to be normalised and could not be: lent as they are.
+    pub not_normalised: u64,
     /// What became of its batches.
     pub settled: Score,
     /// For a person.
@@ -74,6 +77,7 @@ impl Vitals {
             batches: self.batches.load(Ordering::Relaxed),
             crashes: self.crashes.load(Ordering::Relaxed),
             rejected_points: self.rejected_points.load(Ordering::Relaxed),
+            not_normalised: self.not_normalised.load(Ordering::Relaxed),
             settled: self.score(),
             words: self.words(|words| words.clone()),
         }
@@ -108,6 +112,10 @@ impl Vitals {
 
     pub(super) fn rejected(&self, points: u64) {
         self.rejected_points.fetch_add(points, Ordering::Relaxed);
+    }
+
+    pub(super) fn not_normalised(&self, pushes: usize) {
+        self.not_normalised.fetch_add(pushes as u64, Ordering::Relaxed);
     }
 
     pub(super) fn failed(&self, text: &str) {

@@ -137,6 +137,7 @@ impl Worker {
 
     fn note(&self, answer: &Answer) {
         self.vitals.used(answer.usage.cpu, answer.memory_peak);
+        self.vitals.not_normalised(answer.not_normalised);
         match &answer.outcome {
             Outcome::Taken | Outcome::TooLarge => {}
             Outcome::Unavailable { reason, .. } => self.vitals.failed(reason),

@@ -39,6 +39,9 @@ fn said(report: &Report) {
     if report.said.rejected_points > 0 {
         println!("report:  the sink rejected {} points: {}", report.said.rejected_points, report.said.rejected_reason);
     }
+    if report.not_normalised > 0 {
+        println!("host:    the push cannot be normalised, and was lent as it is");
+    }
     if let Some(why) = &report.stop_failure {
         println!("stop:    {why}");
     }

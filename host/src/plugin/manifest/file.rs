@@ -1,6 +1,7 @@
 //! What was written, and its one conversion to what is meant.
 
 mod care;
+mod normalise;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +21,7 @@ use crate::units;
 use care::{RolloutTable, SelfTestTable};
 
 /// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
-const KEYS: [(&str, &[&str]); 7] = [
+const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -35,6 +36,7 @@ const KEYS: [(&str, &[&str]); 7] = [
             "want",
             "rollout",
             "self-test",
+            "normalise",
         ],
     ),
     ("grants", &["http", "addresses", "state", "state-keys"]),
@@ -43,6 +45,7 @@ const KEYS: [(&str, &[&str]); 7] = [
     ("queue", &["bytes", "pushes"]),
     ("rollout", &["self-test", "shadow", "canary", "step", "batches", "budget"]),
     ("self-test", &["reply"]),
+    ("normalise", &["admin-clients"]),
 ];
 /// What another generation is not needed for: where the artifact is, and how it is let in.
 const NO_MEANING: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
@@ -78,6 +81,7 @@ struct Written {
     rollout: RolloutTable,
     #[serde(default, rename = "self-test")]
     self_test: SelfTestTable,
+    normalise: Option<normalise::Wish>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -162,6 +166,7 @@ impl Written {
             grants: Arc::new(Grants::parse(&self.grants.http, &self.grants.addresses).map_err(at("grants"))?),
             limits,
             instances,
+            normalise: normalise::meant(self.normalise)?,
             slot,
         })
     }

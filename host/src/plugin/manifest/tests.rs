@@ -111,3 +111,25 @@ fn names_are_plain() {
         assert!(name(&Path::new("d").join(format!("{bad}.toml"))).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn normalising_is_a_switch_or_a_table() {
+    let with = |line: &str| parse(&format!("artifact = \"a.wasm\"\n{line}"));
+    let wanted = |line: &str| with(line).unwrap().normalise.is_some();
+    assert!(!wanted("") && !wanted("normalise = false"));
+    assert!(wanted("normalise = true") && wanted("normalise = {}"));
+    assert!(wanted("normalise = { admin-clients = [\"tool-.*\"] }"));
+    assert!(wanted("[normalise]\nadmin-clients = []"));
+    let refused = |line: &str| refused(&format!("artifact = \"a.wasm\"\n{line}"));
+    assert!(refused("normalize = true").contains("did you mean `normalise`?"));
+    assert!(refused("[normalise]\nadmin-client = []").contains("in [normalise]; did you mean `admin-clients`?"));
+    assert!(refused("normalise = 1").contains("true, false or a table"));
+    assert!(refused("[normalise]\nadmin-clients = [\"(\"]").contains("`normalise.admin-clients`: the pattern `(`"));
+}
+
+#[test]
+fn another_spelling_is_another_generation() {
+    let meaning = |line: &str| parse(&format!("artifact = \"a.wasm\"\n{line}")).unwrap().meaning;
+    assert_ne!(meaning(""), meaning("normalise = true"));
+    assert_eq!(meaning("normalise = true"), meaning("normalise = true # a comment"));
+}

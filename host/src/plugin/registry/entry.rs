@@ -158,6 +158,7 @@ fn serving(generation: &Generation) -> Serving {
         contract: inspection.contract.clone(),
         since: generation.since,
         instances: generation.instances,
+        normalised: generation.blueprint.normalise.is_some(),
         vitals: generation.vitals.read(),
         log_losses: generation.blueprint.log.losses(),
     }

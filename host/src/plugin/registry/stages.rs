@@ -107,6 +107,7 @@ impl Inner {
             artifact,
             settings: manifest.settings.clone(),
             limits: manifest.limits.clone(),
+            normalise: manifest.normalise.clone(),
             egress: Egress::with_options(name.clone(), grants, EgressMode::Send, self.events.clone(), options),
             log: Arc::new(LogSink::new(name.clone(), number, Keep::AsHost)),
             state: manifest.state.map_or_else(Shelf::none, |caps| Shelf::of(&self.store, &name, caps)),

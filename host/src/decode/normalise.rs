@@ -1,0 +1,94 @@
+//! One spelling for what Kafka clients say in two, for receivers whose operator wants it.
+//!
+//! In: a checked payload and the operator's rules. Out: the same push as another payload, whose bytes passed the check
+//! again; else why it stays as it is. Java's spelling is the one that all get (KIP-714's own): librdkafka's point label
+//! `node.id` with an integer becomes `node_id` with `node-1`, its resource attribute `member_id` becomes
+//! `group_member_id`; gauge points that are NaN are left out; equal resources, scopes and metrics stand once. Made once
+//! per push, however many receivers want it, and kept beside it: a push that was rewritten holds both. Bounded by
+//! [`tidy::MAX_PARTS`] and by what a push may be. Never on the way of a request, never for a push that nobody wants so.
+
+use std::sync::{Arc, OnceLock};
+
+use barnabas_otlp::tidy::{self, NumberedLabel, Rules};
+use barnabas_otlp::walk;
+use bytes::Bytes;
+use regex::Regex;
+
+use super::{Config, Payload};
+use crate::push::WayIn;
+
+/// Most patterns of client ids.
+const MAX_PATTERNS: usize = 64;
+
+const RESOURCE_KEYS: [(&str, &str); 1] = [("member_id", "group_member_id")];
+const LABELS: [NumberedLabel<'static>; 1] = [NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }];
+/// librdkafka's admin clients send a producer's metrics, and nothing on the wire tells them from one.
+const ADMIN_PREFIXES: [(&str, &str); 1] = [("org.apache.kafka.producer.", "org.apache.kafka.admin.client.")];
+
+/// What an operator wants normalised.
+#[derive(Clone, Debug, Default)]
+pub struct Normalise {
+    admin_clients: Vec<Regex>,
+}
+
+/// The forms of one push, each made when it is first wanted: as any client's, and as an admin client's.
+#[derive(Debug, Default)]
+pub(super) struct Forms([OnceLock<Result<Arc<Payload>, Arc<str>>>; 2]);
+
+impl Normalise {
+    /// `admin_clients` are regular expressions, each for a whole `client.id`, of clients whose metrics of a producer are
+    /// an admin client's. The error names the pattern.
+    pub fn new(admin_clients: &[String]) -> Result<Self, String> {
+        if admin_clients.len() > MAX_PATTERNS {
+            return Err(format!("there are {} patterns; the most is {MAX_PATTERNS}, join them", admin_clients.len()));
+        }
+        let anchored = |pattern: &String| {
+            // Compiled bare first, so that a pattern such as `a)(b` cannot close the anchoring group.
+            Regex::new(pattern)
+                .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
+                .map_err(|error| format!("the pattern `{pattern}` is not a regular expression: {error}"))
+        };
+        Ok(Self { admin_clients: admin_clients.iter().map(anchored).collect::<Result<_, _>>()? })
+    }
+
+    fn is_admin(&self, payload: &Payload) -> bool {
+        let client_id = payload.client.client_id.as_deref();
+        client_id.is_some_and(|id| self.admin_clients.iter().any(|pattern| pattern.is_match(id)))
+    }
+}
+
+impl Payload {
+    /// The push as `rules` want it. What came over OTLP is no Kafka client's and stays as it is. The error says why
+    /// this one cannot be rewritten; it is then to be lent as it is.
+    pub fn normalised(self: &Arc<Self>, rules: &Normalise) -> Result<Arc<Self>, Arc<str>> {
+        if self.way_in == WayIn::OtlpHttp {
+            return Ok(self.clone());
+        }
+        let [plain, admin] = &self.forms.0;
+        if rules.is_admin(self) {
+            admin.get_or_init(|| self.rewritten(&ADMIN_PREFIXES)).clone()
+        } else {
+            plain.get_or_init(|| self.rewritten(&[])).clone()
+        }
+    }
+
+    fn rewritten(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
+        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes };
+        // A host whose pushes may be larger has let in one that is; it may not grow.
+        let limit = self.bytes.len().max(Config::default().max_output);
+        let bytes = tidy::tidy(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;
+        let summary = walk::check(&bytes).map_err(|why| Arc::from(why.to_string()))?;
+        Ok(Arc::new(Self {
+            client: self.client.clone(),
+            trace_parent: self.trace_parent.clone(),
+            bytes: Bytes::from(bytes),
+            points: summary.points,
+            temporality: summary.temporality,
+            forms: Forms::default(),
+            ..*self
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+
+use barnabas_otlp::message::{MetricsData, NumberDataPoint, any_value, metric, number_data_point};
+use prost::Message as _;
+
+use super::*;
+use crate::decode::tests::{RECORDED, codec_of, payload, push};
+use crate::decode::{Decoded, Decoder};
+use crate::push::{Client, Push};
+
+fn recorded() -> impl Iterator<Item = (&'static str, Arc<Payload>)> {
+    RECORDED.iter().map(|(name, wire)| (*name, Arc::new(payload(codec_of(name), wire))))
+}
+
+fn one(name: &str) -> Arc<Payload> {
+    recorded().find(|(known, _)| known.starts_with(name)).unwrap().1
+}
+
+fn of_client(name: &str, client_id: &str, way_in: WayIn) -> Arc<Payload> {
+    let (name, wire) = RECORDED.iter().find(|(known, _)| known.starts_with(name)).unwrap();
+    let client = Arc::new(Client { client_id: Some(client_id.into()), ..Client::default() });
+    let push = Push { client, way_in, ..push(codec_of(name), wire) };
+    match Decoder::default().decode(crate::admission::Admitted::declared(push).unwrap()).unwrap() {
+        Decoded::Payload(payload) => Arc::new(payload),
+        Decoded::Empty => unreachable!("it was recorded with points"),
+    }
+}
+
+fn data(payload: &Payload) -> MetricsData {
+    MetricsData::decode(payload.bytes().as_ref()).unwrap()
+}
+
+/// Metric name, whether it is a sum, point.
+fn points(data: &MetricsData) -> Vec<(&str, bool, &NumberDataPoint)> {
+    let metrics = data.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
+    let points = |data: &'static str| unreachable!("no client sends {data}");
+    metrics
+        .flat_map(|metric| match &metric.data {
+            Some(metric::Data::Gauge(gauge)) => {
+                gauge.data_points.iter().map(|p| (metric.name.as_str(), false, p)).collect::<Vec<_>>()
+            }
+            Some(metric::Data::Sum(sum)) => {
+                sum.data_points.iter().map(|p| (metric.name.as_str(), true, p)).collect::<Vec<_>>()
+            }
+            _ => points("it"),
+        })
+        .collect()
+}
+
+fn is_nan(point: &NumberDataPoint) -> bool {
+    matches!(point.value, Some(number_data_point::Value::AsDouble(value)) if value.is_nan())
+}
+
+fn nans(data: &MetricsData) -> usize {
+    points(data).iter().filter(|(_, sum, point)| !sum && is_nan(point)).count()
+}
+
+/// Everything but labels of all sums, in one order.
+fn sums(data: &MetricsData) -> Vec<(&str, u64, u64, String)> {
+    let mut sums: Vec<_> = points(data)
+        .into_iter()
+        .filter(|(_, sum, _)| *sum)
+        .map(|(name, _, p)| (name, p.start_time_unix_nano, p.time_unix_nano, format!("{:?}", p.value)))
+        .collect();
+    sums.sort();
+    sums
+}
+
+/// Label keys of all points, and the texts of those about nodes.
+fn labels(data: &MetricsData) -> (BTreeSet<String>, BTreeSet<String>) {
+    let attributes = || points(data).into_iter().flat_map(|(_, _, point)| point.attributes.clone());
+    let text = |value: Option<any_value::Value>| match value {
+        Some(any_value::Value::StringValue(text)) => text,
+        other => format!("{other:?}"),
+    };
+    let nodes = attributes().filter(|a| a.key.starts_with("node")).map(|a| text(a.value.and_then(|v| v.value)));
+    (attributes().map(|attribute| attribute.key).collect(), nodes.collect())
+}
+
+fn normalised(payload: &Arc<Payload>) -> Arc<Payload> {
+    payload.normalised(&Normalise::default()).unwrap()
+}
+
+#[test]
+fn recorded_pushes_keep_all_points_but_gauges_without_a_number() {
+    let mut without = 0;
+    for (name, payload) in recorded() {
+        let (before, after) = (data(&payload), data(&normalised(&payload)));
+        assert_eq!(after.resource_metrics.len(), 1, "{name}");
+        assert_eq!(after.resource_metrics[0].scope_metrics.len(), 1, "{name}");
+        assert_eq!(points(&after).len(), points(&before).len() - nans(&before), "{name}");
+        assert_eq!(nans(&after), 0, "{name}");
+        assert_eq!(sums(&after), sums(&before), "{name}");
+        without += nans(&before);
+    }
+    assert!(without > 100, "Java sends 14 to 30 with each push");
+}
+
+#[test]
+fn equal_metrics_of_recorded_pushes_stand_once() {
+    for (name, payload) in recorded() {
+        let after = data(&normalised(&payload));
+        let metrics = &after.resource_metrics[0].scope_metrics[0].metrics;
+        let names: BTreeSet<_> = metrics.iter().map(|metric| &metric.name).collect();
+        assert_eq!(names.len(), metrics.len(), "{name}");
+    }
+}
+
+#[test]
+fn java_and_librdkafka_spell_their_nodes_alike() {
+    for temporality in ["cumulative", "delta"] {
+        let java = labels(&data(&normalised(&one(&format!("java-4.0-producer-{temporality}.zstd-1")))));
+        let theirs = labels(&data(&normalised(&one(&format!("librdkafka-2.16-producer-{temporality}.zstd-1")))));
+        assert_eq!(java.0, BTreeSet::from(["node_id".to_owned()]));
+        assert_eq!(theirs.0, java.0);
+        let javas = |text: &String| text.strip_prefix("node-").is_some_and(|number| number.parse::<i32>().is_ok());
+        assert!(java.1.iter().all(javas) && theirs.1.iter().all(javas), "{java:?} {theirs:?}");
+    }
+    let sent = labels(&data(&one("librdkafka-2.16-producer-delta.zstd-1")));
+    assert!(sent.0.contains("node.id"), "otherwise this says nothing: {sent:?}");
+}
+
+#[test]
+fn twice_is_once_and_facts_stay() {
+    for (name, payload) in recorded() {
+        let once = normalised(&payload);
+        assert_eq!(normalised(&once).bytes(), once.bytes(), "{name}");
+        assert_eq!(
+            (once.id(), once.wire_len(), once.temporality()),
+            (payload.id(), payload.wire_len(), payload.temporality())
+        );
+        assert_eq!(once.points() as usize, points(&data(&once)).len());
+        assert_ne!(once.bytes(), payload.bytes(), "{name}");
+    }
+}
+
+#[test]
+fn a_push_is_rewritten_once_for_all_who_want_it_alike() {
+    let payload = of_client("librdkafka-2.16-producer", "tool-7", WayIn::Kafka);
+    let rules =
+        |patterns: &[&str]| Normalise::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+    let plain = payload.normalised(&Normalise::default()).unwrap();
+    assert!(Arc::ptr_eq(&plain, &payload.normalised(&rules(&["other"])).unwrap()));
+    let admin = payload.normalised(&rules(&["x", "tool-[0-9]"])).unwrap();
+    assert!(!Arc::ptr_eq(&plain, &admin));
+    assert!(Arc::ptr_eq(&admin, &payload.normalised(&rules(&["tool-.*"])).unwrap()));
+}
+
+#[test]
+fn a_producers_metrics_become_an_admin_clients_for_those_who_are_named_whole() {
+    let rules = Normalise::new(&["tool".to_owned()]).unwrap();
+    let names = |client: &str| {
+        let payload = of_client("librdkafka-2.16-producer", client, WayIn::Kafka).normalised(&rules).unwrap();
+        let data = data(&payload);
+        points(&data).iter().map(|(name, ..)| (*name).to_owned()).collect::<BTreeSet<_>>()
+    };
+    assert!(names("tool").iter().all(|name| name.starts_with("org.apache.kafka.admin.client.")), "{:?}", names("tool"));
+    assert!(names("tool-1").iter().all(|name| name.starts_with("org.apache.kafka.producer.")));
+    assert_eq!(names("tool").len(), names("tool-1").len());
+}
+
+#[test]
+fn what_came_over_otlp_stays_as_it_is() {
+    let payload = of_client("java-4.0-producer", "x", WayIn::OtlpHttp);
+    assert!(Arc::ptr_eq(&payload, &normalised(&payload)));
+}
+
+#[test]
+fn what_cannot_be_rewritten_says_why() {
+    // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
+    let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
+    let payload = Arc::new(payload(crate::push::Codec::None, split));
+    assert!(payload.normalised(&Normalise::default()).unwrap_err().contains("two pieces"));
+}
+
+#[test]
+fn patterns_cap_obeyed() {
+    assert!(Normalise::new(&vec!["a".to_owned(); MAX_PATTERNS]).is_ok());
+}
+
+#[test]
+fn patterns_cap_violated() {
+    assert!(Normalise::new(&vec!["a".to_owned(); MAX_PATTERNS + 1]).unwrap_err().contains("the most is 64"));
+    assert!(Normalise::new(&["a)(b".to_owned()]).unwrap_err().contains("`a)(b`"));
+}
