@@ -61,6 +61,7 @@ impl House {
 
 fn push(client: &Arc<Client>, subscription_id: i32, received_at: SystemTime) -> Push {
     Push {
+        format: crate::push::Format::Protobuf,
         client: client.clone(),
         way_in: WayIn::Kafka,
         received_at,
@@ -278,7 +279,7 @@ fn a_refusal_is_told_with_its_remedy_while_it_is_young() {
     let described = house.describe(&client, 70);
     let remedy = "ask for fewer metrics or raise `limits.push-bytes`";
     assert_eq!(trouble(&described), format!("refused 3 times, last too_large: {remedy}"));
-    let expected = LastRefusal { code: "too_large", at: at(61), remedy };
+    let expected = LastRefusal { code: "too_large", at: at(60), remedy };
     assert_eq!((described.brief.refused, described.last_refusal), (3, Some(expected)));
     house.pushes(&client, &required_of_producers(), 240);
     let later = house.describe(&client, 242);
@@ -323,5 +324,5 @@ fn a_list_is_what_the_pages_say() {
     for unknown in ["client_id", "software_name", "source", "principal", "role"] {
         assert_eq!(client[unknown], Value::Null, "{unknown}");
     }
-    assert_eq!(client["push_interval_seconds"], json!((5 * MINUTE).as_secs_f64()));
+    assert_eq!(client["push_interval_seconds"], json!(MINUTE.as_secs_f64()));
 }

@@ -354,6 +354,7 @@ fn push(instance: InstanceId, name: &str, subscription_id: i32, terminating: boo
     let wire = metrics(spare);
     let wire = if codec == 4 { zstd::bulk::compress(&wire, 1).expect("it compresses").into() } else { wire };
     Push {
+        format: crate::push::Format::Protobuf,
         client: client(&name.into(), Kind::Java42, Some(instance)),
         way_in: WayIn::Kafka,
         received_at: SystemTime::UNIX_EPOCH,
