@@ -20,6 +20,7 @@ mod plugin_rollback;
 mod plugin_run;
 mod plugin_swap;
 mod plugin_verb;
+mod properties;
 mod reconcile;
 mod serve;
 mod settings;

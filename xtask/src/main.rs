@@ -4,6 +4,7 @@
 mod guests;
 mod project;
 mod proof;
+mod real_parts;
 mod step;
 mod wasm_target;
 
@@ -13,6 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use guests::Which;
 use project::Project;
+use real_parts::RealPart;
 use wasm_target::Reach;
 
 const HELP: &str = "\
@@ -22,6 +24,7 @@ cargo xtask <command>
                                 an OTLP sink, and shows what arrives; further words go to the demo itself
   test [--both-targets] [...]   builds the receivers from source and runs every test of the workspace; further words go
                                 to `cargo test`
+  test java | python            runs the tests that need Kafka's own Java programs, or Python's packages of librdkafka
   prove <name> [--rounds n]     runs one proof in full; without a name lists the proofs and their rounds
   guests [--both-targets]       builds the plugins and the tests' guests for each Wasm target that is present
   plugins [--both-targets]      builds the plugins alone
@@ -92,6 +95,9 @@ fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
 }
 
 fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
+    if let Some(part) = words.first().and_then(|word| RealPart::of_name(word)) {
+        return part.test(project, &words.split_off(1));
+    }
     let reach = reach(&mut words);
     let built = guests::build(project, Which::All, reach)?;
     let mut build = project.cargo();
@@ -107,6 +113,9 @@ fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
         test.arg("test").args(which).args(&words).env("BARNABAS_GUESTS", &built.folder);
         step::run(&format!("cargo test {}, guests of {}", which.join(" "), built.target.triple()), &mut test)?;
         first = false;
+    }
+    for part in real_parts::ALL {
+        println!("{}", part.skipped());
     }
     println!("all tests passed, with guests of {}", guests::names(&built));
     Ok(ExitCode::SUCCESS)

@@ -7,8 +7,10 @@
 
 mod error_code;
 mod hello;
+mod login;
 mod metadata;
 mod options;
+mod security;
 mod stream;
 mod subscriptions;
 mod telemetry;
@@ -27,6 +29,7 @@ use stream::Stream;
 pub use error_code::ErrorCode;
 pub use metadata::{Broker, Metadata};
 pub use options::Options;
+pub use security::{Login, Security, Tls};
 pub use subscriptions::{Answer, Change, Described, Entry, Op};
 pub use telemetry::{Push, Subscription};
 
@@ -84,6 +87,9 @@ impl Client {
             sent: 0,
         };
         client.offered = client.hello(&options.software).await?;
+        if let Some(login) = &options.security.login {
+            client.log_in(login).await?;
+        }
         Ok(client)
     }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::model::{Ask, Kind};
 use super::player::{Player, software};
 use super::{Shared, rogue};
-use crate::kafka::client::{Client, Options, Push};
+use crate::kafka::client::{Client, Options, Push, Security};
 
 /// Before the first attempt to connect again, and the longest before any (Java: `reconnect.backoff.max.ms`).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -254,6 +254,7 @@ pub(super) async fn connect(shared: &Shared, number: usize, client_id: &str) -> 
         software: software(options.kind_of(number)),
         timeout: PATIENCE,
         source: options.sources.of(number),
+        security: Security::default(),
     };
     let mut client = Client::connect(&shared.options.bootstrap, &options).await?;
     client.metadata().await?;

@@ -7,7 +7,9 @@ use barnabas::push::InstanceId;
 /// else was the beginning of the software's name in the draft's ids, so it matches software whose name begins so.
 pub(super) fn of_id(text: &str) -> Result<String> {
     ensure!(!text.is_empty(), "--id is empty; leave it out to match every client");
-    if let Ok(id) = InstanceId::from_any(text) {
+    // The draft's own were a name, a dash and a UUID.
+    let uuid = text.len().checked_sub(36).and_then(|at| text.get(at..)).filter(|_| text.contains('-'));
+    if let Some(id) = [Some(text), uuid].into_iter().flatten().find_map(|text| InstanceId::from_any(text).ok()) {
         return Ok(format!("client_instance_id={id}"));
     }
     let known = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
@@ -47,6 +49,7 @@ mod tests {
             "cBrordIqXpq0qkqcvYahPA==",
             "701ae8add22a5e9ab4aa4a9cbd86a13c",
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
+            "rdkafka-701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
         ] {
             assert_eq!(of_id(text).unwrap(), "client_instance_id=cBrordIqXpq0qkqcvYahPA");
         }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Security;
+
 /// What one connection of our own client is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,6 +17,8 @@ pub struct Options {
     pub timeout: Duration,
     /// The local address to connect from; `None` leaves it to the system.
     pub source: Option<IpAddr>,
+    /// TLS and who logs in.
+    pub security: Security,
 }
 
 impl Default for Options {
@@ -25,6 +29,7 @@ impl Default for Options {
             software: ("barnabas".into(), env!("CARGO_PKG_VERSION").into()),
             timeout: Duration::from_secs(10),
             source: None,
+            security: Security::default(),
         }
     }
 }

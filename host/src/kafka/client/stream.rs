@@ -1,4 +1,4 @@
-//! What the bytes of a connection go through. An enum, so that TLS can stand beside plain TCP.
+//! What the bytes of a connection go through: plain TCP, or TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +7,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Options;
 
@@ -14,6 +17,7 @@ use super::Options;
 #[derive(Debug)]
 pub(super) enum Stream {
     Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -22,11 +26,22 @@ impl Stream {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for peer in lookup_host(address).await? {
             match connect(peer, options).await {
-                Ok(stream) => return Ok(Self::Plain(stream)),
+                Ok(stream) => return Self::secured(stream, address, options).await,
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// With TLS where that is asked for: the broker's certificate must be for the name that was dialled.
+    async fn secured(stream: TcpStream, address: &str, options: &Options) -> io::Result<Self> {
+        let Some(tls) = &options.security.tls else { return Ok(Self::Plain(stream)) };
+        let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
+        let config = tls.config().map_err(|error| invalid(format!("{error:#}")))?;
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|error| invalid(error.to_string()))?;
+        Ok(Self::Tls(Box::new(TlsConnector::from(config).connect(name, stream).await?)))
     }
 }
 
@@ -47,6 +62,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -55,18 +71,21 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
     }
 }

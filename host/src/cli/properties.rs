@@ -1,0 +1,136 @@
+//! A properties file as Kafka's own commands take it with `--command-config`: who asks, and how to know the broker.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use barnabas::auth::hash::Hash;
+use barnabas::kafka::client::{Login, Security, Tls};
+
+/// What of a properties file is about security; the rest is for Java and passed over.
+const KNOWN: [&str; 9] = [
+    "security.protocol",
+    "sasl.mechanism",
+    "sasl.jaas.config",
+    "sasl.oauthbearer.token",
+    "ssl.truststore.location",
+    "ssl.truststore.type",
+    "ssl.keystore.location",
+    "ssl.keystore.type",
+    "ssl.endpoint.identification.algorithm",
+];
+
+/// Reads the file. Unknown settings of security are refused: one that is believed to protect must not be without effect.
+pub(crate) fn security(file: &Path) -> Result<Security> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    of_text(&text).with_context(|| file.display().to_string())
+}
+
+fn of_text(text: &str) -> Result<Security> {
+    let settings = settings(text)?;
+    let get = |key: &str| settings.get(key).map(String::as_str);
+    let (encrypted, named) = match get("security.protocol").unwrap_or("PLAINTEXT").to_uppercase().as_str() {
+        "PLAINTEXT" => (false, false),
+        "SSL" => (true, false),
+        "SASL_PLAINTEXT" => (false, true),
+        "SASL_SSL" => (true, true),
+        other => bail!("security.protocol is `{other}`; write PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+    };
+    if let Some("") = get("ssl.endpoint.identification.algorithm") {
+        bail!(
+            "ssl.endpoint.identification.algorithm is empty: this command always checks the broker's name; remove it"
+        );
+    }
+    let tls = encrypted.then(|| {
+        let authorities = pem(&settings, "truststore")?;
+        let identity = pem(&settings, "keystore")?;
+        anyhow::Ok(Tls { authorities, identity })
+    });
+    let login = named.then(|| login(get("sasl.mechanism").unwrap_or("GSSAPI"), &settings));
+    Ok(Security { tls: tls.transpose()?, login: login.transpose()? })
+}
+
+fn settings(text: &str) -> Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    // A backslash at the end of a line continues it.
+    let joined = text.replace("\\\r\n", "").replace("\\\n", "");
+    for line in joined.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!'])) {
+        let (key, value) = line.split_once(['=', ':']).unwrap_or((line, ""));
+        let (key, value) = (key.trim(), value.trim());
+        let ours = ["security.", "sasl.", "ssl."].iter().any(|begin| key.starts_with(begin));
+        ensure!(!ours || KNOWN.contains(&key), "`{key}` is not understood here; known are {}", KNOWN.join(", "));
+        settings.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(settings)
+}
+
+/// The store of this kind, which must be PEM.
+fn pem(settings: &BTreeMap<String, String>, kind: &str) -> Result<Option<PathBuf>> {
+    let Some(location) = settings.get(&format!("ssl.{kind}.location")) else { return Ok(None) };
+    let form = settings.get(&format!("ssl.{kind}.type")).map_or("JKS", String::as_str);
+    ensure!(
+        form.eq_ignore_ascii_case("PEM"),
+        "ssl.{kind}.type is {form}: only PEM is read; convert it with keytool and openssl, and say ssl.{kind}.type=PEM"
+    );
+    Ok(Some(location.into()))
+}
+
+fn login(mechanism: &str, settings: &BTreeMap<String, String>) -> Result<Login> {
+    let jaas = settings.get("sasl.jaas.config").map_or("", String::as_str);
+    let named = |name: &str| {
+        let rest = jaas.split_once(&format!("{name}=\"")).map(|(_, rest)| rest);
+        let value = rest.and_then(|rest| rest.split_once('"')).map(|(value, _)| value.to_owned());
+        value.with_context(|| format!("sasl.jaas.config has no {name}=\"...\""))
+    };
+    let hash = match mechanism {
+        "PLAIN" => return Ok(Login::Plain { user: named("username")?, password: named("password")? }),
+        "OAUTHBEARER" => {
+            let token = settings.get("sasl.oauthbearer.token").cloned();
+            let token = token.context("OAUTHBEARER needs sasl.oauthbearer.token, a token that is good now")?;
+            return Ok(Login::Bearer { token });
+        }
+        "SCRAM-SHA-256" => Hash::Sha256,
+        "SCRAM-SHA-512" => Hash::Sha512,
+        other => {
+            bail!("sasl.mechanism is {other}; this command knows PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
+        }
+    };
+    Ok(Login::Scram { hash, user: named("username")?, password: named("password")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JAAS: &str = "sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required \\\n  \
+                        username=\"alice\" password=\"a=b:c\";";
+
+    #[test]
+    fn kafkas_own_files_are_understood() {
+        assert_eq!(of_text("# nothing\nretries=5\n").unwrap(), Security::default());
+        let text = format!(
+            "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n{JAAS}\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem"
+        );
+        let security = of_text(&text).unwrap();
+        assert_eq!(security.tls, Some(Tls { authorities: Some("/ca.pem".into()), identity: None }));
+        let expected = Login::Scram { hash: Hash::Sha512, user: "alice".into(), password: "a=b:c".into() };
+        assert_eq!(security.login, Some(expected));
+        let plain = of_text(&format!("security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\n{JAAS}")).unwrap();
+        assert_eq!(plain.login.unwrap().mechanism(), "PLAIN");
+    }
+
+    #[test]
+    fn what_would_have_no_effect_is_refused() {
+        for (text, word) in [
+            ("security.protocol=KERBEROS", "SASL_SSL"),
+            ("ssl.cipher.suites=x", "ssl.cipher.suites"),
+            ("security.protocol=SSL\nssl.truststore.location=/a.jks", "PEM"),
+            ("security.protocol=SASL_SSL", "GSSAPI"),
+            ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN", "username"),
+            ("ssl.endpoint.identification.algorithm=", "always checks"),
+        ] {
+            let error = format!("{:#}", of_text(text).unwrap_err());
+            assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+}

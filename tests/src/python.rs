@@ -1,0 +1,33 @@
+//! librdkafka as Python's packages bring it, in old and new versions.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+use crate::process::Peer;
+
+/// Asked once at a time.
+static PIP: Mutex<()> = Mutex::new(());
+
+/// Where this version of `confluent-kafka` is, fetched if it is not there yet.
+fn package(version: &str) -> PathBuf {
+    let _alone = PIP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let kept = crate::command::path().with_file_name("python").join(version);
+    if !kept.join("confluent_kafka").is_dir() {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target"]);
+        let output = pip.arg(&kept).arg(format!("confluent-kafka=={version}")).output();
+        let output = output.unwrap_or_else(|error| panic!("Python does not run: {error}; install python3 with pip"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pip cannot fetch confluent-kafka {version}:\n{said}");
+    }
+    kept
+}
+
+/// A client that is there until it is closed; `kind` is `producer`, `consumer` or `admin`.
+pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str) -> Peer {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/push.py");
+    let mut python = Command::new("python3");
+    python.env("PYTHONPATH", package(version)).env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
+    Peer::start(python.args([kind, bootstrap, client_id]))
+}

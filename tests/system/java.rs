@@ -1,0 +1,214 @@
+//! Kafka's own Java clients and commands, of several releases. They need a JDK and Maven, so `cargo xtask test java`
+//! runs them, and the plain tests say that they were skipped.
+
+use std::process::Output;
+use std::time::Duration;
+
+use barnabas::plugin::change::Change;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::java;
+use barnabas_tests::process::Peer;
+use barnabas_tests::sink::{Sink, Tally};
+use barnabas_tests::swapping;
+
+/// A JVM starts slowly on a machine that does other things.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The first with KIP-714, the last of the 3 line, and a late one.
+const CLIENTS: [&str; 3] = ["3.7.2", "3.9.1", "4.2.0"];
+const COMMANDS: [&str; 2] = ["3.9.1", "4.2.0"];
+
+/// What arrived of the client with this id, once `enough` holds.
+async fn arrived(sink: &Sink, client_id: &str, enough: impl Fn(&Tally) -> bool) -> Tally {
+    barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
+        sink.tally().into_values().find(|tally| tally.labels["client_id"] == client_id && enough(tally))
+    })
+    .await
+}
+
+/// Closes a client on a thread that may wait, and sees to it that it ended as its author meant.
+async fn close(peer: Peer) {
+    let end = tokio::task::spawn_blocking(|| peer.close()).await.unwrap();
+    assert!(end.status.success() && end.lines.last().is_some_and(|line| line == "closed"), "{end:?}");
+}
+
+/// What a client metrics command printed; it must have succeeded.
+async fn metrics_command(host: &Running, version: &'static str, words: &[&str]) -> String {
+    let output = command(host, version, "org.apache.kafka.tools.ClientMetricsCommand", words).await;
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{words:?}: {out}\n{}", String::from_utf8_lossy(&output.stderr));
+    out
+}
+
+async fn command(host: &Running, version: &'static str, class: &'static str, words: &[&str]) -> Output {
+    let bootstrap = host.bootstrap();
+    let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+    let run = move || {
+        let mut all = vec!["--bootstrap-server", bootstrap.as_str()];
+        all.extend(words.iter().map(String::as_str));
+        java::command(version, class, &all)
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    for version in CLIENTS {
+        // The admin client of the 3 line never pushes by itself.
+        let kinds: &[&str] = if version.starts_with('3') {
+            &["producer", "consumer", "group"]
+        } else {
+            &["producer", "consumer", "group", "admin"]
+        };
+        for kind in kinds {
+            let name = format!("{kind}-{version}");
+            let peer = java::client(version, kind, &host.bootstrap(), &name, &[]);
+            let tally = arrived(&sink, &name, |tally| tally.pushes.len() >= 3).await;
+            assert_eq!(tally.labels["client_software_name"], "apache-kafka-java");
+            assert_eq!(tally.labels["client_software_version"], version);
+            close(peer).await;
+        }
+    }
+    let door = host.host.reception.ledger();
+    assert_eq!(door.refused.get("invalid_record"), None, "{door:?}");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn kafkas_client_metrics_command_works_unchanged() {
+    let host = Setup::new().with(|written| written.subscriptions.clear()).receiver("taker", "taker", "").start().await;
+    for version in COMMANDS {
+        let run = async |words: &[&str]| metrics_command(&host, version, words).await;
+        let alter =
+            ["--alter", "--name", "basic", "--metrics", "org.apache.kafka.producer.,org.apache.kafka.consumer."];
+        let rest = ["--interval", "60000", "--match", "client_software_name=apache-kafka-java,client_id=orders-.*"];
+        let said = run(&[&alter[..], &rest[..]].concat()).await;
+        assert!(said.contains("Altered client metrics config for basic."), "{said}");
+        assert_eq!(run(&["--list"]).await.trim(), "basic");
+        let said = run(&["--describe", "--name", "basic"]).await;
+        assert!(said.starts_with("Client metrics configs for basic are:"), "{said}");
+        for line in [
+            "  interval.ms=60000",
+            "  match=client_software_name=apache-kafka-java,client_id=orders-.*",
+            "  metrics=org.apache.kafka.producer.,org.apache.kafka.consumer.",
+        ] {
+            assert!(said.contains(line), "{line} in {said}");
+        }
+        run(&["--alter", "--name", "basic", "--interval", ""]).await;
+        let said = run(&["--describe", "--name", "basic"]).await;
+        assert!(said.contains("interval.ms=300000"), "back to the default: {said}");
+        let said = run(&["--delete", "--name", "basic"]).await;
+        assert!(said.contains("Deleted client metrics config for basic."), "{said}");
+        assert_eq!(run(&["--list"]).await.trim(), "");
+        let refused = command(
+            &host,
+            version,
+            "org.apache.kafka.tools.ClientMetricsCommand",
+            &["--alter", "--name", "bad", "--interval", "5"],
+        )
+        .await;
+        assert!(!refused.status.success());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("InvalidRequestException"), "{refused:?}");
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn kafkas_configs_command_works_unchanged() {
+    let host = Setup::new().with(|written| written.subscriptions.clear()).receiver("taker", "taker", "").start().await;
+    for version in COMMANDS {
+        let entity = ["--entity-type", "client-metrics", "--entity-name", "basic"];
+        let config = "metrics=[org.apache.kafka.producer.,org.apache.kafka.consumer.],interval.ms=15000";
+        let run = async |words: &[&str]| {
+            let output = command(&host, version, "kafka.admin.ConfigCommand", &[words, &entity[..]].concat()).await;
+            let out = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{words:?}: {out}\n{}", String::from_utf8_lossy(&output.stderr));
+            out
+        };
+        let said = run(&["--alter", "--add-config", config]).await;
+        assert!(said.contains("Completed updating config for client-metric"), "{said}");
+        let said = run(&["--describe"]).await;
+        assert!(said.contains("interval.ms=15000"), "{said}");
+        assert!(said.contains("metrics=org.apache.kafka.producer.,org.apache.kafka.consumer."), "{said}");
+        run(&["--alter", "--delete-config", "metrics,interval.ms"]).await;
+        assert!(host.host.subscriptions.list().is_empty());
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn a_running_client_learns_of_a_changed_subscription() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    let peers = CLIENTS.map(|version| java::client(version, "producer", &host.bootstrap(), version, &[]));
+    for version in CLIENTS {
+        let tally = arrived(&sink, version, |tally| tally.pushes.len() >= 2).await;
+        assert!(tally.names.iter().any(|name| name.starts_with("org.apache.kafka.producer.buffer")));
+    }
+    let narrow = ["--alter", "--name", "standard", "--metrics", "org.apache.kafka.producer.connection.creation"];
+    metrics_command(&host, "4.2.0", &narrow).await;
+    for version in CLIENTS {
+        barnabas_tests::eventually("pushes of what is asked for now", PATIENCE, || {
+            let newest = sink.received().into_iter().rev().map(|received| received.request.resource_metrics);
+            let names: Vec<Vec<String>> = newest.take(5).map(|resources| names_of(&resources, version)).collect();
+            let now: Vec<&String> = names.iter().flatten().collect();
+            (!now.is_empty() && now.iter().all(|name| name.contains(".producer.connection.creation"))).then_some(())
+        })
+        .await;
+    }
+    for peer in peers {
+        close(peer).await;
+    }
+    host.stop().await;
+}
+
+/// Names of the metrics that came from this client.
+fn names_of(resources: &[opentelemetry_proto::tonic::metrics::v1::ResourceMetrics], client_id: &str) -> Vec<String> {
+    let of_it = resources.iter().filter(|resource| barnabas_tests::sink::labels(resource)["client_id"] == client_id);
+    let metrics = of_it.flat_map(|resource| &resource.scope_metrics).flat_map(|scope| &scope.metrics);
+    metrics.map(|metric| metric.name.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_away() {
+    let sink = Sink::start().await;
+    let setup = Setup::new().forwarding("otlp", &sink.url());
+    let host = setup.start().await;
+    let address = host.kafka();
+    let peers = CLIENTS.map(|version| java::client(version, "producer", &host.bootstrap(), version, &[]));
+    for version in CLIENTS {
+        arrived(&sink, version, |tally| tally.pushes.len() >= 2).await;
+    }
+    // In order: every request that was read is answered before its connection closes.
+    let mut setup = host.stop_and_keep().await;
+    setup.written.listeners[0].bind = address;
+    let host = setup.start().await;
+    more(&sink, "after a restart").await;
+    swapping::change(&host.host.plugins, Change::Pause("otlp".into())).await;
+    swapping::change(&host.host.plugins, Change::Resume("otlp".into())).await;
+    more(&sink, "after a pause").await;
+    for peer in peers {
+        close(peer).await;
+    }
+    host.stop().await;
+}
+
+/// Every client pushes on.
+async fn more(sink: &Sink, when: &str) {
+    let before: Vec<usize> = CLIENTS.iter().map(|version| count(sink, version)).collect();
+    for (version, before) in CLIENTS.iter().zip(before) {
+        let what = format!("pushes of {version} {when}");
+        barnabas_tests::eventually(&what, PATIENCE, || (count(sink, version) >= before + 3).then_some(())).await;
+    }
+}
+
+fn count(sink: &Sink, client_id: &str) -> usize {
+    let tally = sink.tally();
+    tally.values().filter(|tally| tally.labels["client_id"] == client_id).map(|tally| tally.pushes.len()).sum()
+}

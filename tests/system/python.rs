@@ -1,0 +1,71 @@
+//! librdkafka as Python's packages bring it, in releases with faults of their own. They need Python with pip, so
+//! `cargo xtask test python` runs them, and the plain tests say that they were skipped.
+
+use std::time::Duration;
+
+use barnabas_tests::host::Setup;
+use barnabas_tests::process::{End, Peer};
+use barnabas_tests::python;
+use barnabas_tests::sink::Sink;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Null where nothing matches; from the learned broker only; a late one.
+const RELEASES: [&str; 3] = ["2.5.3", "2.10.0", "2.12.2"];
+
+async fn close(peer: Peer) -> End {
+    let end = tokio::task::spawn_blocking(|| peer.close()).await.unwrap();
+    assert!(end.status.success() && end.lines.last().is_some_and(|line| line == "closed"), "{end:?}");
+    end
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with pip: cargo xtask test python"]
+async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
+    let sink = Sink::start().await;
+    let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
+    for version in RELEASES {
+        for kind in ["producer", "consumer", "admin"] {
+            let name = format!("{kind}-{version}");
+            let peer = python::client(version, kind, &host.bootstrap(), &name);
+            let tally = barnabas_tests::eventually(&format!("pushes of {name}"), PATIENCE, || {
+                let mut tallies = sink.tally().into_values();
+                tallies.find(|tally| tally.labels["client_id"] == name && tally.pushes.len() >= 3)
+            })
+            .await;
+            assert_eq!(tally.labels["client_software_name"], "confluent-kafka-python");
+            close(peer).await;
+        }
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with pip: cargo xtask test python"]
+async fn metrics_that_are_null_are_empty_and_cost_no_connection() {
+    let setup = Setup::new().with(|written| written.subscriptions[0].metrics = vec!["no.such.metric".into()]);
+    let host = setup.receiver("taker", "taker", "").start().await;
+    let peer = python::client("2.5.3", "producer", &host.bootstrap(), "null");
+    barnabas_tests::eventually("empty pushes", PATIENCE, || (host.host.reception.ledger().empty >= 5).then_some(()))
+        .await;
+    let door = host.host.reception.ledger();
+    assert_eq!(door.received, door.empty, "{door:?}");
+    close(peer).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Python with pip: cargo xtask test python"]
+async fn a_release_that_would_abort_its_process_is_not_asked() {
+    let setup = Setup::new().with(|written| written.subscriptions[0].metrics = vec!["no.such.metric".into()]);
+    let host = setup.receiver("taker", "taker", "").start().await;
+    let mut peer = python::client("2.5.0", "producer", &host.bootstrap(), "fragile");
+    let new = python::client("2.12.2", "producer", &host.bootstrap(), "robust");
+    barnabas_tests::eventually("pushes of the other", PATIENCE, || {
+        (host.host.reception.ledger().empty >= 20).then_some(())
+    })
+    .await;
+    assert!(peer.runs());
+    close(peer).await;
+    close(new).await;
+    host.stop().await;
+}
