@@ -22,7 +22,7 @@ fn class_path(version: &str, tools: bool) -> String {
     maven.current_dir(folder()).args(["-q", "-B", "dependency:build-classpath"]);
     maven.arg(format!("-Dkafka.version={version}")).arg(format!("-Dmdep.outputFile={}", out.path().display()));
     if tools {
-        maven.arg("-Ptools");
+        maven.arg("-Dtools");
     }
     let output = maven.output().unwrap_or_else(|error| panic!("Maven does not run: {error}; install a JDK and Maven"));
     let said = String::from_utf8_lossy(&output.stdout);

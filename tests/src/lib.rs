@@ -17,8 +17,10 @@ pub mod load;
 pub mod process;
 pub mod python;
 pub mod raw;
+pub mod security;
 pub mod sink;
 pub mod swapping;
+pub mod two_hosts;
 pub mod vectors;
 pub mod waits;
 

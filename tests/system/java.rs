@@ -4,12 +4,15 @@
 use std::process::Output;
 use std::time::Duration;
 
+use barnabas::clients::Filter;
 use barnabas::plugin::change::Change;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::java;
 use barnabas_tests::process::Peer;
+use barnabas_tests::security::Realm;
 use barnabas_tests::sink::{Sink, Tally};
 use barnabas_tests::swapping;
+use barnabas_tests::two_hosts;
 
 /// A JVM starts slowly on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -111,7 +114,8 @@ async fn kafkas_client_metrics_command_works_unchanged() {
         )
         .await;
         assert!(!refused.status.success());
-        assert!(String::from_utf8_lossy(&refused.stderr).contains("InvalidRequestException"), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+        assert!(said.contains("interval.ms is 5; it must be from 100 to 3600000"), "{refused:?}");
     }
     host.stop().await;
 }
@@ -191,8 +195,19 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
     let host = setup.start().await;
     more(&sink, "after a restart").await;
     swapping::change(&host.host.plugins, Change::Pause("otlp".into())).await;
+    // Connects while nobody takes anything, and looks once whether telemetry is offered.
+    let late = java::client("4.2.0", "producer", &host.bootstrap(), "late", &[]);
+    let received = host.host.reception.ledger().received;
+    barnabas_tests::eventually("pushes in the pause, and the late client", PATIENCE, || {
+        let pushing = host.host.reception.clients(&Filter::default()).clients;
+        let late = pushing.iter().any(|client| client.client_id.as_deref() == Some("late") && client.pushes > 0);
+        (late && host.host.reception.ledger().received >= received + 20).then_some(())
+    })
+    .await;
     swapping::change(&host.host.plugins, Change::Resume("otlp".into())).await;
     more(&sink, "after a pause").await;
+    arrived(&sink, "late", |tally| tally.pushes.len() >= 2).await;
+    close(late).await;
     for peer in peers {
         close(peer).await;
     }
@@ -211,4 +226,74 @@ async fn more(sink: &Sink, when: &str) {
 fn count(sink: &Sink, client_id: &str) -> usize {
     let tally = sink.tally();
     tally.values().filter(|tally| tally.labels["client_id"] == client_id).map(|tally| tally.pushes.len()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn a_client_proves_who_it_is_and_its_receivers_are_told() {
+    let setup = Setup::new();
+    let realm = Realm::new(setup.folder());
+    realm.user("alice");
+    let host = setup.with(|written| realm.sasl_over_tls(written)).receiver("facts", "facts", "").start().await;
+    for (version, mechanism) in [("3.7.2", "SCRAM-SHA-256"), ("3.9.1", "PLAIN"), ("4.2.0", "SCRAM-SHA-512")] {
+        let settings = realm.settings("alice", mechanism);
+        let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let peer = java::client(version, "producer", &host.bootstrap(), version, &settings);
+        pushes_as(&host, version, "User:alice").await;
+        close(peer).await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn a_certificate_is_proof_enough() {
+    let setup = Setup::new();
+    let realm = Realm::new(setup.folder());
+    let host = setup.with(|written| realm.mutual_tls(written)).receiver("facts", "facts", "").start().await;
+    let settings = realm.certified("orders");
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let peer = java::client("3.9.1", "producer", &host.bootstrap(), "certified", &settings);
+    pushes_as(&host, "certified", "User:CN=orders").await;
+    close(peer).await;
+    host.stop().await;
+}
+
+/// The client has pushed, under this principal.
+async fn pushes_as(host: &Running, client_id: &str, principal: &str) {
+    barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
+        let list = host.host.reception.clients(&Filter::default()).clients;
+        let client = list.into_iter().find(|client| client.client_id.as_deref() == Some(client_id))?;
+        assert_eq!(client.principal.as_deref(), Some(principal));
+        (client.pushes >= 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a JDK and Maven: cargo xtask test java"]
+async fn a_rolling_restart_of_two_hosts_silences_nobody() {
+    let sink = Sink::start().await;
+    let at = two_hosts::free();
+    let start = |id| Setup::new().with(|w| two_hosts::written(w, id, at)).forwarding("otlp", &sink.url()).start();
+    let mut hosts = [Some(start(1).await), Some(start(2).await)];
+    let bootstrap = at.map(|address| address.to_string()).join(",");
+    let peers = CLIENTS.map(|version| java::client(version, "producer", &bootstrap, version, &[]));
+    for version in CLIENTS {
+        arrived(&sink, version, |tally| tally.pushes.len() >= 2).await;
+    }
+    for round in 0..2 {
+        for (id, host) in (1..).zip(&mut hosts) {
+            let setup = host.take().unwrap().stop_and_keep().await;
+            more(&sink, &format!("while host {id} is away in round {round}")).await;
+            *host = Some(setup.start().await);
+            more(&sink, &format!("when host {id} is back in round {round}")).await;
+        }
+    }
+    for peer in peers {
+        close(peer).await;
+    }
+    for host in hosts.into_iter().flatten() {
+        host.stop().await;
+    }
 }

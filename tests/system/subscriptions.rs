@@ -1,13 +1,11 @@
 //! Subscriptions from an administrator's side: the command, against a running host.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use barnabas::config::file::{Listener, Protocol, Tls, Written};
+use barnabas::config::file::Written;
 use barnabas::push::InstanceId;
-use barnabas_tests::command::{path, stderr, stdout};
+use barnabas_tests::command::{stderr, stdout};
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::raw::RawClient;
+use barnabas_tests::security::Realm;
 use barnabas_tests::vectors;
 
 /// Runs the command beside the host, which is in this process.
@@ -83,58 +81,28 @@ async fn the_drafts_words_select_the_same_clients_today() {
     host.stop().await;
 }
 
-/// What a listener that asks for proof needs, in this folder.
-fn guarded(folder: &Path, written: &mut Written) {
-    let key = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
-    let (certificate, secret) = (folder.join("cert.pem"), folder.join("key.pem"));
-    std::fs::write(&certificate, key.cert.pem()).unwrap();
-    std::fs::write(&secret, key.signing_key.serialize_pem()).unwrap();
-    let sasl = serde_json::json!({ "mechanisms": ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"], "users": folder.join("users.toml") });
-    let sasl = serde_json::from_value(sasl).unwrap();
-    let tls = Tls { certificate, key: secret, client_ca: None, client_auth: None };
-    written.admins = Some(vec!["User:alice".into()]);
-    let listener: &mut Listener = &mut written.listeners[0];
-    listener.protocol = Protocol::KafkaSaslTls;
-    (listener.tls, listener.sasl) = (Some(tls), Some(sasl));
-}
-
-fn user(folder: &Path, name: &str) {
-    let mut set = Command::new(path());
-    set.args(["user", "set", name, "--password-file", "-", "--file"]).arg(folder.join("users.toml"));
-    let mut set = set.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    std::io::Write::write_all(&mut set.stdin.take().unwrap(), format!("{name}-secret\n").as_bytes()).unwrap();
-    assert!(set.wait().unwrap().success());
-}
-
-fn properties(folder: &Path, name: &str, mechanism: &str) -> String {
-    let file = folder.join(format!("{name}-{mechanism}.properties"));
-    let authorities = folder.join("cert.pem");
-    let text = format!(
-        "security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\nsasl.jaas.config=x required username=\"{name}\" \
-         password=\"{name}-secret\";\nssl.truststore.type=PEM\nssl.truststore.location={}\n",
-        authorities.display()
-    );
-    std::fs::write(&file, text).unwrap();
-    file.display().to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn only_those_who_are_listed_and_prove_it_may_look_and_alter() {
     let setup = Setup::new();
-    let folder = setup.folder().to_owned();
-    ["alice", "bob"].iter().for_each(|name| user(&folder, name));
-    let host = setup.with(|written| guarded(&folder, written)).receiver("taker", "taker", "").start().await;
+    let realm = Realm::new(setup.folder());
+    ["alice", "bob"].iter().for_each(|name| realm.user(name));
+    let guarded = |written: &mut Written| {
+        written.admins = Some(vec!["User:alice".into()]);
+        realm.sasl_over_tls(written);
+    };
+    let host = setup.with(guarded).receiver("taker", "taker", "").start().await;
+    let properties = |name, mechanism| realm.properties(name, mechanism).display().to_string();
     for mechanism in ["SCRAM-SHA-512", "PLAIN"] {
-        let alice = properties(&folder, "alice", mechanism);
+        let alice = properties("alice", mechanism);
         let altered = says(subscription(&host, &format!("alter s --metrics x. --command-config {alice}"))).await;
         assert!(altered.starts_with("s: altered"), "{mechanism}: {altered}");
-        let bob = properties(&folder, "bob", mechanism);
+        let bob = properties("bob", mechanism);
         let refused = refuses(subscription(&host, &format!("alter s --metrics y. --command-config {bob}"))).await;
         assert!(refused.contains("CLUSTER_AUTHORIZATION_FAILED (31)"), "{mechanism}: {refused}");
         let refused = refuses(subscription(&host, &format!("list --command-config {bob}"))).await;
         assert!(refused.contains("CLUSTER_AUTHORIZATION_FAILED (31)"), "{mechanism}: {refused}");
     }
-    let wrong = properties(&folder, "mallory", "SCRAM-SHA-512");
+    let wrong = properties("mallory", "SCRAM-SHA-512");
     let refused = refuses(subscription(&host, &format!("list --command-config {wrong}"))).await;
     assert!(refused.contains("SASL_AUTHENTICATION_FAILED (58)"), "{refused}");
     let audit = host.host.plugins.audit().read(10).unwrap();

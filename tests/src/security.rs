@@ -1,0 +1,115 @@
+//! A listener that asks for proof: certificates, users, and what clients need to come in.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use barnabas::config::file::{Protocol, Tls, Written, WrittenClientAuth};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+/// Certificates of one authority, users in a file, all in one folder.
+pub struct Realm {
+    folder: PathBuf,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Realm {
+    /// With the authority's and the listener's certificates.
+    pub fn new(folder: &Path) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "tests");
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let realm = Self { folder: folder.to_owned(), authority };
+        std::fs::write(realm.authorities(), realm.authority.pem()).unwrap();
+        realm.issue("listener");
+        realm
+    }
+
+    /// The authority's certificate.
+    pub fn authorities(&self) -> PathBuf {
+        self.folder.join("authority.pem")
+    }
+
+    /// A certificate for 127.0.0.1 with this common name; gives the files of certificate and key, and one of both.
+    pub fn issue(&self, name: &str) -> [PathBuf; 3] {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.authority).unwrap();
+        let files = ["cert", "key", "both"].map(|part| self.folder.join(format!("{name}.{part}.pem")));
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
+        for (file, text) in files.iter().zip([certificate.clone(), key.clone(), format!("{key}{certificate}")]) {
+            std::fs::write(file, text).unwrap();
+        }
+        files
+    }
+
+    /// Adds a user whose password is the name and `-secret`.
+    pub fn user(&self, name: &str) {
+        let mut set = Command::new(crate::command::path());
+        set.args(["user", "set", name, "--password-file", "-", "--file"]).arg(self.folder.join("users.toml"));
+        let mut set = set.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        set.stdin.take().unwrap().write_all(format!("{name}-secret\n").as_bytes()).unwrap();
+        assert!(set.wait().unwrap().success());
+    }
+
+    /// The first listener takes SASL over TLS.
+    pub fn sasl_over_tls(&self, written: &mut Written) {
+        let sasl = serde_json::json!({
+            "mechanisms": ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"], "users": self.folder.join("users.toml"),
+        });
+        let listener = &mut written.listeners[0];
+        listener.protocol = Protocol::KafkaSaslTls;
+        listener.sasl = Some(serde_json::from_value(sasl).unwrap());
+        listener.tls = Some(self.tls(WrittenClientAuth::None));
+    }
+
+    /// The first listener takes TLS with a client's certificate.
+    pub fn mutual_tls(&self, written: &mut Written) {
+        let listener = &mut written.listeners[0];
+        listener.protocol = Protocol::KafkaTls;
+        listener.tls = Some(self.tls(WrittenClientAuth::Required));
+    }
+
+    fn tls(&self, client_auth: WrittenClientAuth) -> Tls {
+        let [certificate, key] = ["cert", "key"].map(|part| self.folder.join(format!("listener.{part}.pem")));
+        let client_ca = (client_auth == WrittenClientAuth::Required).then(|| self.authorities());
+        Tls { certificate, key, client_ca, client_auth: Some(client_auth) }
+    }
+
+    /// Kafka's client settings for a user and a mechanism.
+    pub fn settings(&self, name: &str, mechanism: &str) -> Vec<(&'static str, String)> {
+        let module = if mechanism == "PLAIN" { "plain.PlainLoginModule" } else { "scram.ScramLoginModule" };
+        let jaas = format!(
+            "org.apache.kafka.common.security.{module} required username=\"{name}\" password=\"{name}-secret\";"
+        );
+        let mut settings = self.trusting("SASL_SSL");
+        settings.extend([("sasl.mechanism", mechanism.to_owned()), ("sasl.jaas.config", jaas)]);
+        settings
+    }
+
+    /// Kafka's client settings for a certificate of this name.
+    pub fn certified(&self, name: &str) -> Vec<(&'static str, String)> {
+        let [.., both] = self.issue(name);
+        let mut settings = self.trusting("SSL");
+        settings.extend([("ssl.keystore.type", "PEM".into()), ("ssl.keystore.location", both.display().to_string())]);
+        settings
+    }
+
+    fn trusting(&self, protocol: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("security.protocol", protocol.to_owned()),
+            ("ssl.truststore.type", "PEM".into()),
+            ("ssl.truststore.location", self.authorities().display().to_string()),
+        ]
+    }
+
+    /// The same as a properties file.
+    pub fn properties(&self, name: &str, mechanism: &str) -> PathBuf {
+        let lines = self.settings(name, mechanism).into_iter().map(|(key, value)| format!("{key}={value}\n"));
+        let file = self.folder.join(format!("{name}-{mechanism}.properties"));
+        std::fs::write(&file, lines.collect::<String>()).unwrap();
+        file
+    }
+}

@@ -1,0 +1,22 @@
+//! Hosts behind one address: each told of all.
+
+use std::net::SocketAddr;
+
+use barnabas::config::file::{Node, Protocol, Written};
+
+/// Ports that were free a moment ago: each host must know the other's before that one is there.
+pub fn free() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
+
+/// Host `id` (1 or 2) of the two at these addresses.
+pub fn written(written: &mut Written, id: i32, at: [SocketAddr; 2]) {
+    written.node_id = id;
+    written.cluster_id = "shared".into();
+    for listener in written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::KafkaPlaintext) {
+        listener.bind = at[id as usize - 1];
+    }
+    let node = |(id, at): (i32, SocketAddr)| Node { id, host: at.ip().to_string(), port: at.port(), listener: None };
+    written.nodes = (1..).zip(at).map(node).collect();
+}
