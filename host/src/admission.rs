@@ -19,6 +19,7 @@ mod id;
 mod instance;
 mod known;
 mod links;
+mod looking;
 mod origin;
 mod pace;
 mod quota;
@@ -233,20 +234,6 @@ impl Admission {
     pub fn counts(&self) -> Counts {
         let state = self.lock();
         Counts { instances: state.table.len(), evicted: state.table.evicted() }
-    }
-
-    /// The clients heard of last, at most `limit`, the latest first.
-    pub fn clients(&self, limit: usize) -> Vec<Known> {
-        let state = self.lock();
-        let recent = state.table.recent().take(limit);
-        recent.map(|(instance, connections)| instance.known(connections, &state.clock)).collect()
-    }
-
-    /// What is known of this client; `None` if it is unknown or forgotten.
-    pub fn client(&self, id: InstanceId) -> Option<Known> {
-        let state = self.lock();
-        let number = state.table.find(id)?;
-        Some(state.table.get(number)?.known(state.table.connections(number), &state.clock))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use super::answer::{Answer, Answers};
 use super::instance::Instance;
+use super::looking::STEP;
 use super::{Admission, Config};
 use crate::push::{Client, InstanceId};
-
-/// Places of the table looked at while the lock is held.
-const STEP: u32 = 512;
 
 /// What a change would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,7 +58,9 @@ impl Admission {
 
     /// Those with an open connection at these places of the table; `None` past its end.
     fn connected(&self, from: u32) -> Option<Vec<Seen>> {
-        Some(self.lock().table.connected(from, STEP)?.map(Seen::of).collect())
+        let state = self.lock();
+        let open = state.table.step(from, STEP)?.filter(|(instance, _)| !instance.first.is_none());
+        Some(open.map(|(instance, _)| Seen::of(instance)).collect())
     }
 }
 

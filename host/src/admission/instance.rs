@@ -32,9 +32,13 @@ pub(super) struct Instance {
     refused_at: u32,
     gets: u32,
     pushes: u32,
+    /// Let pass since its answer last changed.
+    pushes_of_subscription: u32,
     refused: u32,
     /// Which of [`Refusal::CODES`], counted from one; 0 is none.
     last_refusal: u8,
+    /// A push was let pass since the last answered Get.
+    pushed: bool,
     /// A terminating push was admitted: no more pushes.
     pub(super) terminating: bool,
     /// Receivers were told that it is gone.
@@ -54,8 +58,10 @@ impl Instance {
             refused_at: 0,
             gets: 0,
             pushes: 0,
+            pushes_of_subscription: 0,
             refused: 0,
             last_refusal: 0,
+            pushed: false,
             terminating: false,
             gone: false,
         }
@@ -69,6 +75,7 @@ impl Instance {
             let answer = answers.answer(&self.client.client(self.id));
             if !answer.says_the_same(&self.answer) {
                 (self.pace, self.terminating) = (Pace::default(), false);
+                self.pushes_of_subscription = 0;
             }
             self.answer = answer;
         }
@@ -79,8 +86,13 @@ impl Instance {
 
     pub(super) fn get(&mut self) -> Result<(), Refusal> {
         self.gets = self.gets.saturating_add(1);
-        let judged = if self.pace.get(self.answer.interval) { Ok(()) } else { Err(self.too_soon()) };
-        judged.inspect_err(|refusal| self.note(refusal))
+        if !self.pace.get(self.answer.interval) {
+            let refusal = self.too_soon();
+            self.note(&refusal);
+            return Err(refusal);
+        }
+        self.pushed = false;
+        Ok(())
     }
 
     /// A question or a push that was refused before this one's own rules were asked.
@@ -110,6 +122,8 @@ impl Instance {
         })?;
         within(push.wire.len(), max_wire)?;
         self.terminating = push.terminating;
+        self.pushed = true;
+        self.pushes_of_subscription = self.pushes_of_subscription.saturating_add(1);
         Ok(codec)
     }
 
@@ -173,6 +187,8 @@ impl Instance {
             connections,
             gets: self.gets,
             pushes: self.pushes,
+            pushes_of_subscription: self.pushes_of_subscription,
+            pushed: self.pushed,
             refused: self.refused,
             last_refusal: code.map(|code| (*code, at(self.refused_at))),
             gone: self.gone,

@@ -28,6 +28,10 @@ pub struct Known {
     pub gets: u32,
     /// Pushes, those refused included.
     pub pushes: u32,
+    /// Of pushes, how many were let pass since what it is told last changed. What another room refused later counts.
+    pub pushes_of_subscription: u32,
+    /// A push was let pass since its last question that was answered.
+    pub pushed: bool,
     /// Of both, how many were refused.
     pub refused: u32,
     /// [`Refusal::code`](super::Refusal::code) of the latest refusal, and when it was.

@@ -193,11 +193,11 @@ impl Table {
         numbers.filter_map(|number| Some((self.get(number)?, self.connections(number))))
     }
 
-    /// Those of so many places from `from` on that have an open connection; `None` past the end.
-    pub(super) fn connected(&self, from: u32, places: u32) -> Option<impl Iterator<Item = &Instance>> {
+    /// Those of so many places from `from` on, with the number of their open connections; `None` past the end.
+    pub(super) fn step(&self, from: u32, places: u32) -> Option<impl Iterator<Item = (&Instance, usize)>> {
         let numbers = from..from.saturating_add(places).min(self.nodes.end());
-        let open = |instance: &&Instance| !instance.first.is_none();
-        (!numbers.is_empty()).then(|| numbers.filter_map(|number| self.get(number)).filter(open))
+        let known = |number| Some((self.get(number)?, self.connections(number)));
+        (!numbers.is_empty()).then(|| numbers.filter_map(known))
     }
 
     pub(super) fn connections(&self, number: u32) -> usize {

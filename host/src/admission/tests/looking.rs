@@ -49,3 +49,45 @@ fn a_forecast_tells_whom_a_change_concerns_and_when() {
     assert_eq!(idle, Forecast { clients: 3, matching: 3, changed: 1, by: Duration::from_secs(90) });
     assert_eq!(told(Vec::new(), "a").changed, 2);
 }
+
+#[test]
+fn pushes_that_passed_are_told_by_question_and_by_subscription() {
+    let mut room = Room::new();
+    let client = room.join();
+    let id = client.0.instance_id.expect("it joined");
+    let seen = |room: &Room| room.admission.client(id).map(|known| (known.pushed, known.pushes_of_subscription));
+    assert_eq!(seen(&room), Some((false, 0)));
+    room.push(push(&client)).expect("the first push passes");
+    assert!(room.push(push(&client)).is_err(), "too soon");
+    assert_eq!(seen(&room), Some((true, 1)), "what was refused does not count");
+    room.after(INTERVAL).push(push(&client)).expect("it is time");
+    assert_eq!(seen(&room), Some((true, 2)));
+    assert!(room.get(&client.0).is_err(), "too soon");
+    assert_eq!(seen(&room), Some((true, 2)), "a question that was not answered changes nothing");
+    room.admission.reconfigure(config(&["org.apache.kafka."]));
+    room.after(INTERVAL).get(&client.0).expect("it is time");
+    assert_eq!(seen(&room), Some((false, 2)), "it asked, and was told the same");
+    room.admission.reconfigure(config(&["other."]));
+    assert!(room.push(push(&client)).is_err(), "the subscription is another");
+    assert_eq!(seen(&room), Some((false, 0)));
+}
+
+#[test]
+fn who_is_sought_is_found_beyond_one_step() {
+    let mut room = Room::with(Config { capacity: 2_000, ..config(&["*"]) });
+    let clients: Vec<_> = (0..1_500u16)
+        .map(|n| {
+            room.after(Duration::from_millis(1));
+            let client = Client { client_id: Some(format!("c{}", n % 3).into()), ..Client::default() };
+            let wall = WALL + Duration::from_millis(n.into());
+            let told = room.admission.subscribe(&Arc::new(client), ConnectionId(n.into()), room.now, wall);
+            told.expect("a first Get").instance_id
+        })
+        .collect();
+    let (matching, shown) = room.admission.clients_where(2, |known| known.client.client_id.as_deref() == Some("c1"));
+    let ids: Vec<_> = shown.iter().filter_map(|known| known.client.instance_id).collect();
+    assert_eq!((matching, ids), (500, vec![clients[1_498], clients[1_495]]));
+    assert_eq!(room.admission.clients_where(0, |_| true).0, 1_500);
+    let asks = |known: &Known| known.client.instance_id.is_some_and(|id| room.admission.client(id).is_some());
+    assert_eq!(room.admission.clients_where(9, asks).0, 1_500, "the lock is not held meanwhile");
+}
