@@ -2,7 +2,8 @@
 //!
 //! In: a question for a subscription, or a [`Push`]. Out: a subscription, or an [`Admitted`] that only this room can
 //! make; else a [`Refusal`]. Bounded by the client table's cap and TTL. Does no I/O and reads no clock: decisions are
-//! functions of state, input and the time they are given. Holds one lock for the length of a table look-up.
+//! functions of state, input and the time they are given. Holds one lock for the length of a table look-up, and
+//! tries no pattern under it.
 //!
 //! Where Apache's broker is known to be wrong this room differs: a terminating push that was refused does not lock its
 //! client out; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
@@ -13,6 +14,7 @@ mod answer;
 mod chain;
 mod clock;
 mod config;
+mod entry;
 mod forecast;
 mod gate;
 mod id;
@@ -89,7 +91,7 @@ pub struct Admission {
 }
 
 struct State {
-    answers: Answers,
+    answers: Arc<Answers>,
     table: Table,
     gate: Gate,
     origins: Origins,
@@ -129,7 +131,7 @@ impl Admission {
     pub fn with_random(config: Config, random: impl FnMut() -> [u8; 16] + Send + 'static) -> Self {
         let state = State {
             table: Table::new(config.capacity),
-            answers: Answers::new(config, 0),
+            answers: Arc::new(Answers::new(config, 0)),
             gate: Gate::new(),
             origins: Origins::default(),
             clock: Clock::default(),
@@ -147,12 +149,13 @@ impl Admission {
         wall: SystemTime,
     ) -> Result<Subscription, Refusal> {
         let mut state = self.lock();
-        let asking = state.asking(client, connection, now, wall);
+        let mut asking = state.asking(client, connection, now, wall);
         let own = client.instance_id.filter(|id| !id.is_reserved());
-        let instance = state.enter(&asking, own, Cost::default())?;
+        let mut entered = self.enter(state, &mut asking, own, Cost::default())?;
+        let answers = entered.answers();
+        let (instance, config) = (entered.instance(), answers.config());
         instance.get()?;
         let (instance_id, id, answer) = (instance.id, instance.subscription_id(), instance.answer.clone());
-        let config = state.answers.config();
         Ok(Subscription {
             instance_id,
             id,
@@ -171,10 +174,12 @@ impl Admission {
             _ => return Err(Refusal::InvalidRequest("a push needs a client instance id, which a subscription gives")),
         };
         let mut state = self.lock();
-        let max_wire = state.answers.config().max_wire;
-        let asking = state.asking(&push.client, connection, now, push.received_at);
+        let client = push.client.clone();
+        let mut asking = state.asking(&client, connection, now, push.received_at);
         let cost = Cost { pushes: 1, push_bytes: push.wire.len() as u64, ..Cost::default() };
-        let instance = state.enter(&asking, Some(id), cost)?;
+        let mut entered = self.enter(state, &mut asking, Some(id), cost)?;
+        let max_wire = entered.answers().config().max_wire;
+        let instance = entered.instance();
         let codec = instance.push(&push, max_wire)?;
         push.push_interval = Some(instance.answer.interval);
         Ok(Admitted { push, codec })
@@ -191,9 +196,8 @@ impl Admission {
 
     /// Whether keys 71 and 72 are offered to a client of this software: those that telemetry hurts are left alone.
     pub fn offers_telemetry_to(&self, client: &Client) -> bool {
-        // A copy of the rules costs less than patterns tried under the lock.
-        let rules = self.lock().answers.config().clients.clone();
-        software::offers_telemetry(&rules, client)
+        let answers = self.lock().answers.clone();
+        software::offers_telemetry(&answers.config().clients, client)
     }
 
     /// To be called when a terminating push has been dispatched: tells that its client is gone, once.
@@ -227,7 +231,11 @@ impl Admission {
     pub fn reconfigure(&self, config: Config) {
         let mut state = self.lock();
         state.table.resize(config.capacity);
-        state.answers = Answers::new(config, state.answers.version() + 1);
+        let answers = Arc::new(Answers::new(config, state.answers.version() + 1));
+        let before = std::mem::replace(&mut state.answers, answers);
+        drop(state);
+        // A thousand compiled patterns are not let go under the lock.
+        drop(before);
     }
 
     /// How full the table is.
@@ -261,37 +269,6 @@ impl State {
     ) -> Asking<'a> {
         let source = self.table.sources.touch(&Key::of(client));
         Asking { client, connection, now: self.clock.request(now, wall), source }
-    }
-
-    /// The client's state, found or made, with its TTL re-armed; unless that is over quota, when nothing is made.
-    fn enter(&mut self, asking: &Asking<'_>, id: Option<InstanceId>, cost: Cost) -> Result<&mut Instance, Refusal> {
-        let found = id.and_then(|id| self.table.find(id));
-        let charged = self.charge(asking, Cost { new_clients: u64::from(found.is_none()), ..cost });
-        let number = match (found, &charged) {
-            (Some(number), _) => number,
-            (None, Ok(())) => self.make(asking, id),
-            (None, Err(refusal)) => return Err(refusal.clone()),
-        };
-        let Self { table, answers, .. } = self;
-        table.touch(number, asking.source, asking.connection, |instance| instance.touch(asking.now, answers));
-        let instance = self.table.get_mut(number).expect("it was found or made just before, under the same lock");
-        if let Err(refusal) = charged {
-            instance.turned_away(cost.pushes > 0, &refusal);
-            return Err(refusal);
-        }
-        Ok(instance)
-    }
-
-    fn charge(&mut self, asking: &Asking<'_>, cost: Cost) -> Result<(), Refusal> {
-        let Some(source) = self.table.sources.get_mut(asking.source) else { return Ok(()) };
-        self.gate.charge(&self.answers.config().quotas, asking, &mut source.meter, cost)
-    }
-
-    fn make(&mut self, asking: &Asking<'_>, id: Option<InstanceId>) -> u32 {
-        let id = id.unwrap_or_else(|| self.draw_id());
-        let client = self.origins.compact(asking.client);
-        let answer = self.answers.answer(&client.client(id));
-        self.table.insert(Instance::new(id, client, answer, asking.now))
     }
 
     fn expire(&mut self, now: Instant, expired: &mut Vec<Instance>) -> bool {

@@ -1,7 +1,7 @@
 //! What a client shall push: the subscriptions that match it, joined.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::rule::MAX_INTERVAL;
@@ -44,17 +44,17 @@ impl Answer {
 /// Which answer: the rules that match, the longest interval the client takes, how it is told "all metrics".
 type Key = (Vec<usize>, Duration, bool);
 
-/// The configuration, and the answers it led to so far.
+/// One configuration, and the answers it led to so far. Patterns are tried through `&self`, without the room's lock.
 pub(super) struct Answers {
     config: Config,
     /// Counts configurations.
     version: u64,
-    known: HashMap<Key, Arc<Answer>>,
+    known: Mutex<HashMap<Key, Arc<Answer>>>,
 }
 
 impl Answers {
     pub(super) fn new(config: Config, version: u64) -> Self {
-        Self { config, version, known: HashMap::new() }
+        Self { config, version, known: Mutex::default() }
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -65,20 +65,28 @@ impl Answers {
         self.version
     }
 
-    /// The union of what matches this client.
-    pub(super) fn answer(&mut self, client: &Client) -> Arc<Answer> {
+    /// The union of what matches this client. Tries every pattern: a thousand, it may be, on a kilobyte each.
+    pub(super) fn answer(&self, client: &Client) -> Arc<Answer> {
+        #[cfg(test)]
+        hook::call();
         let rules = self.config.subscriptions.iter().enumerate();
         let matching: Vec<usize> = rules.filter(|(_, rule)| rule.matches(client)).map(|(index, _)| index).collect();
         let key = (matching, self.ceiling(client), self.empty_prefix(client));
-        if let Some(answer) = self.known.get(&key) {
+        if let Some(answer) = self.lock().get(&key) {
             return answer.clone();
         }
         let answer = Arc::new(self.join(&key));
-        if self.known.len() >= REMEMBERED {
-            self.known.clear();
+        let mut known = self.lock();
+        if known.len() >= REMEMBERED {
+            known.clear();
         }
-        self.known.insert(key, answer.clone());
+        known.insert(key, answer.clone());
         answer
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Answer>>> {
+        // Nothing here is left half done by a panic that could be caught.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&self, (matching, ceiling, empty_prefix): &Key) -> Answer {
@@ -119,6 +127,28 @@ impl Answers {
             LIBRDKAFKA_MAX
         } else {
             MAX_INTERVAL
+        }
+    }
+}
+
+/// What a test does whenever patterns are about to be tried on its thread.
+#[cfg(test)]
+pub(super) mod hook {
+    use std::cell::RefCell;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
+    }
+
+    pub(in crate::admission) fn set(hook: impl FnMut() + 'static) {
+        HOOK.with(|slot| *slot.borrow_mut() = Some(Box::new(hook)));
+    }
+
+    pub(super) fn call() {
+        let hook = HOOK.with(|slot| slot.borrow_mut().take());
+        if let Some(mut hook) = hook {
+            hook();
+            HOOK.with(|slot| *slot.borrow_mut() = Some(hook));
         }
     }
 }

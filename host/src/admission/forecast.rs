@@ -39,7 +39,7 @@ impl Admission {
     /// that comes or goes meanwhile may be counted or not.
     pub fn forecast(&self, wanted: &Config, name: &str) -> Forecast {
         let rule = wanted.subscriptions.iter().find(|rule| rule.name() == name);
-        let mut answers = Answers::new(wanted.clone(), 0);
+        let answers = Answers::new(wanted.clone(), 0);
         let mut forecast = Forecast::default();
         let mut from = 0;
         while let Some(step) = self.connected(from) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::answer::{Answer, Answers};
+use super::answer::Answer;
 use super::clock::Clock;
 use super::links::First;
 use super::origin::Compact;
@@ -67,12 +67,11 @@ impl Instance {
         }
     }
 
-    /// A request came. Under another configuration it begins anew, so that it is served at once; but a change that makes
-    /// no difference to this client does not disturb it.
-    pub(super) fn touch(&mut self, now: u64, answers: &mut Answers) {
+    /// A request came; `answer` is of another configuration. Under that it begins anew, so that it is served at once;
+    /// but a change that makes no difference to this client does not disturb it.
+    pub(super) fn touch(&mut self, now: u64, answer: Option<Arc<Answer>>) {
         self.pace.passed(now.saturating_sub(self.last_seen()));
-        if self.answer.version != answers.version() {
-            let answer = answers.answer(&self.client.client(self.id));
+        if let Some(answer) = answer {
             if !answer.says_the_same(&self.answer) {
                 (self.pace, self.terminating) = (Pace::default(), false);
                 self.pushes_of_subscription = 0;

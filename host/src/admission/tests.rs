@@ -5,6 +5,7 @@ mod bounds;
 mod conformance;
 mod leaving;
 mod looking;
+mod matching;
 mod pushes;
 mod quotas;
 mod sound;
