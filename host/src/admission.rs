@@ -5,8 +5,9 @@
 //! functions of state, input and the time they are given. Holds one lock for the length of a table look-up, and
 //! tries no pattern under it.
 //!
-//! Where Apache's broker is known to be wrong this room differs: a terminating push that was refused does not lock its
-//! client out; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
+//! Where Apache's broker is known to be wrong this room differs: a terminating push that was refused, here or in a later
+//! room, does not lock its client out (KAFKA-20898), and one that was taken locks out the connection it came through and
+//! no other, as ids can be known to strangers; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
 //! network was quicker this time is not throttled (see `pace.rs`).
 
 mod alarms;
@@ -180,7 +181,7 @@ impl Admission {
         let mut entered = self.enter(state, &mut asking, Some(id), cost)?;
         let max_wire = entered.answers().config().max_wire;
         let instance = entered.instance();
-        let codec = instance.push(&push, max_wire)?;
+        let codec = instance.push(&push, connection, max_wire)?;
         push.push_interval = Some(instance.answer.interval);
         Ok(Admitted { push, codec })
     }
@@ -200,12 +201,21 @@ impl Admission {
         software::offers_telemetry(&answers.config().clients, client)
     }
 
-    /// To be called when a terminating push has been dispatched: tells that its client is gone, once.
-    pub fn terminated(&self, instance: InstanceId, wall: SystemTime) -> Option<Departed> {
+    /// To be called when a terminating push that came through this connection was taken: the client pushes no more
+    /// through it. Tells once that it is gone.
+    pub fn terminated(&self, instance: InstanceId, on: ConnectionId, wall: SystemTime) -> Option<Departed> {
+        self.depart(instance, |instance| instance.terminate(on, wall))
+    }
+
+    /// As [`Admission::terminated`], when another room refused the push: the client means to go, but may push again.
+    pub fn left(&self, instance: InstanceId, wall: SystemTime) -> Option<Departed> {
+        self.depart(instance, |instance| instance.depart(GoneReason::Terminated, wall))
+    }
+
+    fn depart(&self, instance: InstanceId, how: impl FnOnce(&mut Instance) -> Option<Departed>) -> Option<Departed> {
         let mut state = self.lock();
         let number = state.table.find(instance)?;
-        let instance = state.table.get_mut(number).filter(|instance| instance.terminating)?;
-        instance.depart(GoneReason::Terminated, wall)
+        how(state.table.get_mut(number)?)
     }
 
     /// A connection is closed. A client may have several (Java opens a second one and closes the first): it is gone

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use super::answer::Answer;
 use super::clock::Clock;
-use super::links::First;
+use super::links::Through;
 use super::origin::Compact;
 use super::pace::Pace;
 use super::{Known, Refusal};
-use crate::push::{Codec, Departed, GoneReason, InstanceId, Push};
+use crate::push::{Codec, ConnectionId, Departed, GoneReason, InstanceId, Push};
 
 /// One entry of the table.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) struct Instance {
     /// Re-armed by every request.
     pub(super) expires: u64,
     /// Its oldest open connection.
-    pub(super) first: First,
+    pub(super) first: Through,
     pace: Pace,
     /// In seconds.
     since: u32,
@@ -39,8 +39,9 @@ pub(super) struct Instance {
     last_refusal: u8,
     /// A push was let pass since the last answered Get.
     pushed: bool,
-    /// A terminating push was admitted: no more pushes.
-    pub(super) terminating: bool,
+    /// Where a terminating push was taken: no more pushes through this connection. Ids are no secret and are bound to
+    /// nothing, so a stranger's goodbye must not silence the client whose id it is.
+    terminated_on: Through,
     /// Receivers were told that it is gone.
     gone: bool,
 }
@@ -52,7 +53,7 @@ impl Instance {
             client,
             expires: now.saturating_add(ttl(answer.interval)),
             answer,
-            first: First::NONE,
+            first: Through::NONE,
             pace: Pace::default(),
             since: seconds(now),
             refused_at: 0,
@@ -62,7 +63,7 @@ impl Instance {
             refused: 0,
             last_refusal: 0,
             pushed: false,
-            terminating: false,
+            terminated_on: Through::NONE,
             gone: false,
         }
     }
@@ -73,14 +74,14 @@ impl Instance {
         self.pace.passed(now.saturating_sub(self.last_seen()));
         if let Some(answer) = answer {
             if !answer.says_the_same(&self.answer) {
-                (self.pace, self.terminating) = (Pace::default(), false);
+                (self.pace, self.terminated_on) = (Pace::default(), Through::NONE);
                 self.pushes_of_subscription = 0;
             }
             self.answer = answer;
         }
         self.expires = now.saturating_add(ttl(self.answer.interval));
         // It is back, unless it said that it goes.
-        self.gone &= self.terminating;
+        self.gone &= !self.terminated_on.is_none();
     }
 
     pub(super) fn get(&mut self) -> Result<(), Refusal> {
@@ -101,14 +102,17 @@ impl Instance {
         self.note(refusal);
     }
 
-    /// In Apache's order. A terminating push is never too soon, and only counts once nothing is wrong with it.
-    pub(super) fn push(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
+    /// In Apache's order. A terminating push is never too soon, and only counts once it was taken.
+    pub(super) fn push(&mut self, push: &Push, connection: ConnectionId, max_wire: u32) -> Result<Codec, Refusal> {
         self.pushes = self.pushes.saturating_add(1);
+        if self.terminated_on != Through::of(connection) && !self.terminated_on.is_none() {
+            (self.terminated_on, self.gone) = (Through::NONE, false);
+        }
         self.judge(push, max_wire).inspect_err(|refusal| self.note(refusal))
     }
 
     fn judge(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
-        if self.terminating {
+        if !self.terminated_on.is_none() {
             return Err(Refusal::InvalidRequest("a push after a terminating one"));
         }
         if !self.pace.push(self.answer.interval) && !push.terminating {
@@ -120,7 +124,6 @@ impl Instance {
             Refusal::UnsupportedCodec(push.codec)
         })?;
         within(push.wire.len(), max_wire)?;
-        self.terminating = push.terminating;
         self.pushed = true;
         self.pushes_of_subscription = self.pushes_of_subscription.saturating_add(1);
         Ok(codec)
@@ -154,8 +157,15 @@ impl Instance {
     /// Its last connection is closed. Whoever comes back under this id may push again.
     pub(super) fn disconnect(&mut self, wall: SystemTime) -> Option<Departed> {
         self.pace.excuse();
-        let said_so = std::mem::take(&mut self.terminating);
-        self.depart(if said_so { GoneReason::Terminated } else { GoneReason::Disconnected }, wall)
+        let terminated_on = std::mem::replace(&mut self.terminated_on, Through::NONE);
+        let reason = if terminated_on.is_none() { GoneReason::Disconnected } else { GoneReason::Terminated };
+        self.depart(reason, wall)
+    }
+
+    /// Its terminating push through this connection was taken.
+    pub(super) fn terminate(&mut self, connection: ConnectionId, wall: SystemTime) -> Option<Departed> {
+        self.terminated_on = Through::of(connection);
+        self.depart(GoneReason::Terminated, wall)
     }
 
     /// Tells once that it is gone.

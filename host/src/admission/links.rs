@@ -17,12 +17,16 @@ pub(super) struct Links {
     others: HashMap<u32, Vec<ConnectionId>>,
 }
 
-/// The oldest open connection of an instance; eight bytes.
+/// A connection, or none; eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct First(ConnectionId);
+pub(super) struct Through(ConnectionId);
 
-impl First {
+impl Through {
     pub(super) const NONE: Self = Self(ConnectionId(u64::MAX));
+
+    pub(super) fn of(connection: ConnectionId) -> Self {
+        Self(connection)
+    }
 
     pub(super) fn is_none(self) -> bool {
         self == Self::NONE
@@ -31,12 +35,12 @@ impl First {
 
 impl Links {
     /// The instance spoke through this connection. The oldest is forgotten where there are too many.
-    pub(super) fn open(&mut self, first: &mut First, connection: ConnectionId, number: u32) {
+    pub(super) fn open(&mut self, first: &mut Through, connection: ConnectionId, number: u32) {
         if !self.all.insert((connection, number)) {
             return;
         }
         if first.is_none() {
-            *first = First(connection);
+            *first = Through(connection);
             return;
         }
         let others = self.others.entry(number).or_default();
@@ -47,16 +51,16 @@ impl Links {
         }
     }
 
-    pub(super) fn close(&mut self, first: &mut First, connection: ConnectionId, number: u32) {
+    pub(super) fn close(&mut self, first: &mut Through, connection: ConnectionId, number: u32) {
         if !self.all.remove(&(connection, number)) {
             return;
         }
         let Some(others) = self.others.get_mut(&number) else {
-            *first = First::NONE;
+            *first = Through::NONE;
             return;
         };
         if first.0 == connection {
-            *first = First(others.remove(0));
+            *first = Through(others.remove(0));
         } else {
             others.retain(|open| *open != connection);
         }
@@ -66,7 +70,7 @@ impl Links {
     }
 
     /// The instance is gone.
-    pub(super) fn forget(&mut self, first: First, number: u32) {
+    pub(super) fn forget(&mut self, first: Through, number: u32) {
         for connection in self.of(first, number).collect::<Vec<_>>() {
             self.all.remove(&(connection, number));
         }
@@ -79,7 +83,7 @@ impl Links {
     }
 
     /// Open connections of an instance, the oldest first.
-    pub(super) fn of(&self, first: First, number: u32) -> impl Iterator<Item = ConnectionId> {
+    pub(super) fn of(&self, first: Through, number: u32) -> impl Iterator<Item = ConnectionId> {
         let others = self.others.get(&number).into_iter().flatten().copied();
         (!first.is_none()).then_some(first.0).into_iter().chain(others)
     }

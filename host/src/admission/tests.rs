@@ -53,6 +53,12 @@ impl Room {
         self.admission.admit(push, ONE, self.now)
     }
 
+    /// A terminating push through this connection, which the later rooms take.
+    fn leave(&self, client: &(Arc<Client>, i32), on: ConnectionId) -> Option<Departed> {
+        self.admission.admit(last(client), on, self.now).expect("a terminating push is never too soon");
+        self.admission.terminated(client.0.instance_id?, on, WALL)
+    }
+
     /// A client with its first Get answered.
     fn join(&self) -> (Arc<Client>, i32) {
         let subscription = self.get(&nobody()).expect("the first Get passes");

@@ -65,11 +65,12 @@ impl Reception {
         self.admission.counts()
     }
 
-    /// One push on its way in; `admit` is what its door asks of admission.
+    /// One push on its way in; `admit` is what its door asks of admission, and `departed` what it tells when a
+    /// terminating one passed that, taken in or refused by a later room.
     fn receive(
         &self,
         push: Push,
-        departed: impl FnOnce(&Arc<Client>) -> Option<Departed>,
+        departed: impl FnOnce(&Arc<Client>, bool) -> Option<Departed>,
         admit: impl FnOnce(Push) -> Result<Admitted, Refusal>,
     ) -> Result<Receipt, Refusal> {
         let (began, way_in, client, last) = (Instant::now(), push.way_in, push.client.clone(), push.terminating);
@@ -85,7 +86,7 @@ impl Reception {
         self.book.enter(&result);
         self.tell_result(&result, &told);
         // After the push itself, and also if its bytes were no good: the client means to go in either case.
-        self.tell_gone(leaves.then(|| departed(&client)).flatten());
+        self.tell_gone(leaves.then(|| departed(&client, result.is_ok())).flatten());
         result
     }
 
@@ -181,12 +182,16 @@ impl Intake for Reception {
     }
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
-        let departed = |client: &Arc<Client>| self.admission.terminated(client.instance_id?, SystemTime::now());
+        let departed = |client: &Arc<Client>, taken| {
+            let (id, now) = (client.instance_id?, SystemTime::now());
+            // Only what was taken is the last: a push that was refused may be mended (KAFKA-20898).
+            if taken { self.admission.terminated(id, connection, now) } else { self.admission.left(id, now) }
+        };
         self.receive(push, departed, |push| self.admission.admit(push, connection, now()))
     }
 
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
-        let departed = |client: &Arc<Client>| {
+        let departed = |client: &Arc<Client>, _| {
             client.instance_id?;
             Some(Departed { client: client.clone(), reason: GoneReason::Terminated, at: SystemTime::now() })
         };

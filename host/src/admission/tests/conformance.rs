@@ -56,7 +56,7 @@ fn conformance_05_pushes_are_checked_in_order() {
     let right = Push { subscription_id: Some(client.1), ..wrong };
     assert_eq!(code(room.after(INTERVAL).push(right.clone())), "unsupported_compression");
     assert_eq!(code(room.after(INTERVAL).push(Push { codec: 0, ..right })), "too_large");
-    assert_eq!(code(room.after(INTERVAL).push(last(&client))), "taken");
+    room.after(INTERVAL).leave(&client, ONE).expect("it is gone");
     let after = Push { codec: 9, ..push(&client) };
     assert_eq!(code(room.push(after)), "invalid_request", "before everything but the id");
 }
@@ -126,9 +126,10 @@ fn conformance_10_ttl_lru_and_two_connections() {
         client.0.instance_id.is_some_and(|id| room.admission.client(id).is_some())
     };
     assert!(is_known(&room, &first) && !is_known(&room, &second), "the one that was silent longest is forgotten");
-    room.admission.admit(last(&first), TWO, room.now).expect("a terminating push passes");
+    room.leave(&first, TWO).expect("it is gone");
     room.admission.disconnected(ONE, WALL);
-    assert_eq!(code(room.push(push(&first))), "invalid_request", "the other connection keeps its state");
+    let on_two = room.admission.admit(push(&first), TWO, room.now);
+    assert_eq!(code(on_two), "invalid_request", "the other connection keeps its state");
     let now = room.after(INTERVAL * 3 - Duration::from_millis(1)).now;
     assert!(room.admission.expire(now, WALL).is_empty() && is_known(&room, &first));
     let now = room.after(Duration::from_millis(1)).now;
@@ -141,7 +142,7 @@ fn a_change_that_makes_no_difference_disturbs_nobody() {
     let mut room = Room::new();
     let (pushing, leaving) = (room.join(), room.join());
     room.push(push(&pushing)).expect("the first push passes");
-    room.push(last(&leaving)).expect("a terminating push passes");
+    room.leave(&leaving, ONE).expect("it is gone");
     let mut same = config(&["org.apache.kafka."]);
     same.capacity += 1;
     room.admission.reconfigure(same);

@@ -8,12 +8,11 @@ fn a_terminating_push_is_never_too_soon_and_the_last() {
     let client = room.join();
     let id = client.0.instance_id.expect("it joined");
     room.push(push(&client)).expect("the first push passes");
-    assert!(room.admission.terminated(id, WALL).is_none(), "not yet");
-    assert_eq!(code(room.push(last(&client))), "taken");
+    let gone = room.leave(&client, ONE).expect("it said so");
     assert_eq!(code(room.push(push(&client))), "invalid_request");
-    let gone = room.admission.terminated(id, WALL).expect("it said so");
+    assert_eq!(code(room.push(last(&client))), "invalid_request", "also a second last one");
     assert_eq!((gone.reason, gone.client.instance_id), (GoneReason::Terminated, Some(id)));
-    assert!(room.admission.terminated(id, WALL).is_none(), "told once");
+    assert!(room.admission.terminated(id, ONE, WALL).is_none(), "told once");
     assert!(room.admission.disconnected(ONE, WALL).is_empty());
 }
 
@@ -24,6 +23,36 @@ fn a_terminating_push_that_was_refused_locks_nobody_out() {
     let refused = Push { codec: 9, ..last(&client) };
     assert_eq!(code(room.push(refused)), "unsupported_compression");
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+}
+
+#[test]
+fn nor_does_one_that_a_later_room_refused() {
+    let mut room = Room::new();
+    let client = room.join();
+    let id = client.0.instance_id.expect("it joined");
+    room.push(last(&client)).expect("it passes here");
+    let gone = room.admission.left(id, WALL).expect("it means to go");
+    assert_eq!(gone.reason, GoneReason::Terminated);
+    assert!(room.admission.left(id, WALL).is_none(), "told once");
+    assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+    assert!(!room.admission.client(id).expect("it is known").gone, "it is back");
+}
+
+#[test]
+fn a_strangers_goodbye_under_its_id_silences_no_client() {
+    let mut room = Room::new();
+    let client = room.join();
+    let id = client.0.instance_id.expect("it joined");
+    room.push(push(&client)).expect("the first push passes");
+    // The stranger asks first, to learn the subscription id.
+    let _ = room.admission.subscribe(&client.0, TWO, room.now, WALL);
+    room.leave(&client, TWO).expect("receivers are told");
+    assert_eq!(code(room.push(push(&client))), "throttled", "which every client survives");
+    assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+    let known = room.admission.client(id).expect("it is known");
+    assert!(!known.gone);
+    let on_two = room.admission.admit(push(&client), TWO, room.now);
+    assert_eq!(code(on_two), "throttled", "forgotten with the first push from elsewhere");
 }
 
 #[test]
@@ -47,9 +76,8 @@ fn a_client_is_gone_with_its_last_connection() {
 fn whoever_terminated_may_come_back_on_a_new_connection() {
     let mut room = Room::new();
     let client = room.join();
-    room.push(last(&client)).expect("it passes");
-    let gone = room.admission.disconnected(ONE, WALL);
-    assert_eq!(gone[0].reason, GoneReason::Terminated);
+    room.leave(&client, ONE).expect("it is gone");
+    assert!(room.admission.disconnected(ONE, WALL).is_empty(), "told once");
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
 }
 

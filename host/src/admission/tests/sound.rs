@@ -59,8 +59,8 @@ proptest! {
                     prop_assert!(room.admission.disconnected(ConnectionId(connection), WALL).is_empty());
                 }
                 Step::Terminated(client) => {
-                    room.admission.terminated(id(client), WALL);
-                    prop_assert!(room.admission.terminated(id(client), WALL).is_none());
+                    room.admission.terminated(id(client), TWO, WALL);
+                    prop_assert!(room.admission.terminated(id(client), TWO, WALL).is_none());
                 }
                 Step::Wait(ms) => drop(room.after(Duration::from_millis(ms))),
                 Step::Expire => drop(room.admission.expire(room.now, WALL)),

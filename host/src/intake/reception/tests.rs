@@ -197,3 +197,17 @@ fn what_a_subscribed_client_sends_is_known_until_it_is_gone() {
     house.reception.refused(WayIn::Kafka, 9, &client, too_large);
     assert_eq!(house.reception.client(id).unwrap().brief.refused, 2, "the door's count, too");
 }
+
+#[test]
+fn a_last_push_that_decode_refuses_locks_nobody_out_and_one_that_is_taken_does() {
+    let house = house();
+    let connection = ConnectionId(1);
+    let told = house.reception.subscribe(&Arc::default(), connection).unwrap();
+    let client = Arc::new(Client { instance_id: Some(told.instance_id), ..Client::default() });
+    let last = |wire| Push { terminating: true, subscription_id: Some(told.id), ..push(&client, wire) };
+    let refused = house.reception.push(last(Bytes::from_static(&[0xff; 3])), connection).unwrap_err();
+    assert_eq!((refused.code(), house.heard().last()), ("invalid_record", Some(&"client.gone")));
+    assert!(house.reception.push(last(metrics()), connection).is_ok(), "a better one is taken");
+    let after = house.reception.push(last(metrics()), connection).unwrap_err();
+    assert_eq!(after.code(), "invalid_request");
+}
