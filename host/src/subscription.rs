@@ -4,9 +4,11 @@
 //! configuration"). Out: the rules of admission, from the next request of each client on; and every entry with where it
 //! comes from. What was altered wins key by key over the file's entry of the same name, and is on the disk before it
 //! takes effect. Bounded in subscriptions, in bytes of a name, of an entry and of all text, in compiled patterns and in
-//! prefixes. Never drops what it cannot read: that is kept, shown, and left out. Alterations block, one at a time.
+//! prefixes. Never drops what it cannot read: that is kept, shown, and left out. Alterations block, one at a time, and who
+//! waits for a turn waits so long and no longer.
 
 mod bounds;
+mod errand;
 mod held;
 mod key;
 mod op;
@@ -20,12 +22,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use crate::admission::{self, Admission};
-use crate::audit::{Action, Audit, Entry};
-use crate::plugin::change::Verdict;
+use crate::audit::Audit;
 use crate::store::Store;
+use errand::Errand;
 use held::Held;
 
 pub use key::{Entries, Key};
@@ -38,6 +40,8 @@ const KIND: &str = "subscriptions";
 const NAME_BYTES: usize = 249;
 /// Most bytes of a stranger's text that an answer repeats.
 const SHOWN: usize = 200;
+/// How long to wait for others' alterations: Kafka's commands give up after 30 s.
+const TURN: Duration = Duration::from_secs(20);
 
 /// By name.
 type Book = BTreeMap<Arc<str>, Arc<Held>>;
@@ -115,6 +119,9 @@ pub enum AlterRefused {
     /// This host's files decide, or the book is full (POLICY_VIOLATION).
     #[error("{0}")]
     Policy(String),
+    /// Others alter, and their turn takes too long; the same may be asked again (REQUEST_TIMED_OUT).
+    #[error("{0}")]
+    Busy(String),
     /// We broke; nothing was changed.
     #[error("{0}")]
     Broken(String),
@@ -167,6 +174,10 @@ impl Subscriptions {
     /// Alters one subscription: on the disk first, then in effect. Blocks. With `validate_only` it only says what would
     /// come of it.
     pub fn alter(&self, name: &str, ops: &[Op], validate_only: bool) -> Result<Altered, AlterRefused> {
+        self.run(name, ops, &Errand::of(1, validate_only))
+    }
+
+    fn run(&self, name: &str, ops: &[Op], errand: &Errand) -> Result<Altered, AlterRefused> {
         self.may_alter(name)?;
         let _turn = lock(&self.0.turn);
         let (before, none) = (self.book(), Arc::new(Held::none()));
@@ -179,7 +190,7 @@ impl Subscriptions {
             return Ok(Altered { words: words::unchanged(old, ops), changed: false, difference: String::new() });
         }
         let (name, mut after) = (Arc::<str>::from(name), Book::clone(&before));
-        let new = Arc::new(joined(&name, old.file.clone(), stored)?);
+        let new = Arc::new(errand.make(|| joined(&name, old.file.clone(), stored))?);
         if new.exists() {
             after.insert(name.clone(), new.clone());
         } else {
@@ -187,10 +198,10 @@ impl Subscriptions {
         }
         bounds::check(&before, &after).map_err(AlterRefused::Policy)?;
         let wanted = self.wanted(&after);
-        let forecast = self.0.admission.forecast(&wanted, &name);
-        let told = words::changed(old, &new, ops, &forecast, validate_only, self.0.settings.long_intervals);
+        let forecast = errand.forecasts.then(|| self.0.admission.forecast(&wanted, &name));
+        let told = words::changed(old, &new, ops, forecast.as_ref(), errand, self.0.settings.long_intervals);
         let difference = words::difference(&old.stored, &new.stored);
-        if !validate_only {
+        if !errand.validate_only {
             self.keep(&name, &new.stored)?;
             // Else every client would begin anew, for nothing.
             if !old.means_the_same(&new) {
@@ -198,45 +209,7 @@ impl Subscriptions {
             }
             *lock(&self.0.book) = Arc::new(after);
         }
-        Ok(Altered { words: Some(told), changed: !validate_only, difference })
-    }
-
-    /// Alters several, in order and each for itself, on a thread that may block; goes on to the end also where nobody
-    /// waits any more. What was changed stands in the audit log, by `who`.
-    pub async fn alter_all(
-        &self,
-        who: String,
-        changes: Vec<Change>,
-        validate_only: bool,
-    ) -> Vec<Result<Altered, AlterRefused>> {
-        let (this, count) = (self.clone(), changes.len());
-        let turn = self.0.queue.clone().lock_owned().await;
-        let done = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let alter = |change: &Change| this.alter_audited(&who, change, validate_only);
-            changes.iter().map(alter).collect()
-        });
-        let broken = || AlterRefused::Broken("the host broke at this; see its log".into());
-        done.await.unwrap_or_else(|_| (0..count).map(|_| Err(broken())).collect())
-    }
-
-    fn alter_audited(&self, who: &str, change: &Change, validate_only: bool) -> Result<Altered, AlterRefused> {
-        let altered = self.alter(&change.name, &change.ops, validate_only)?;
-        if altered.changed {
-            tracing::info!(subscription = %change.name, %who, "altered: {}", altered.difference);
-            self.0.audit.append(Entry {
-                at: SystemTime::now(),
-                who: who.to_owned(),
-                action: Action::AlterSubscription,
-                plugin: change.name.clone(),
-                from: None,
-                to: None,
-                grants: Vec::new(),
-                outcome: Some(Verdict::Done),
-                message: altered.difference.clone(),
-            });
-        }
-        Ok(altered)
+        Ok(Altered { words: Some(told), changed: !errand.validate_only, difference })
     }
 
     fn may_alter(&self, name: &str) -> Result<(), AlterRefused> {

@@ -13,8 +13,8 @@ pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// Largest `interval.ms`.
 pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
 const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
-/// Most bytes of a compiled pattern.
-const PATTERN_SIZE: usize = 1 << 20;
+/// Sizes in which patterns are weighed, in bytes once compiled; none is larger.
+const WEIGHTS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 /// A subscription: what clients that match shall push, and how often.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct SubscriptionRule {
     pub(super) interval: Duration,
     /// All must match; none matches every client.
     matches: Vec<(MatchKey, Regex)>,
+    /// Bytes of all patterns, compiled.
+    weight: usize,
 }
 
 /// What of a client a pattern is held against.
@@ -55,14 +57,26 @@ impl SubscriptionRule {
             return Err("a subscription needs a name".into());
         }
         let interval = interval_ms.map_or(Ok(DEFAULT_INTERVAL), |ms| interval(name, ms))?;
-        let mut patterns: Vec<(MatchKey, Regex)> = Vec::new();
+        let mut patterns: Vec<(MatchKey, &str)> = Vec::new();
         for (key, pattern) in matches {
             let key = key.trim().parse().map_err(|error| format!("subscription `{name}`: {error}"))?;
-            let regex = anchored(pattern.trim()).map_err(|error| format!("subscription `{name}`, {key}: {error}"))?;
+            // Before anything is compiled: a text has room for thousands.
             patterns.retain(|(known, _)| *known != key);
-            patterns.push((key, regex));
+            patterns.push((key, pattern.trim()));
         }
-        Ok(Self { name: name.to_owned(), metrics, interval, matches: patterns })
+        let mut rule = Self { name: name.to_owned(), metrics, interval, matches: Vec::new(), weight: 0 };
+        for (key, pattern) in patterns {
+            let compiled = weighed(pattern).map_err(|error| format!("subscription `{name}`, {key}: {error}"));
+            let (regex, weight) = compiled?;
+            rule.matches.push((key, regex));
+            rule.weight = rule.weight.saturating_add(weight);
+        }
+        Ok(rule)
+    }
+
+    /// About how many bytes its patterns take, compiled.
+    pub(crate) fn weight(&self) -> usize {
+        self.weight
     }
 
     /// What the operator calls it.
@@ -86,13 +100,25 @@ fn interval(name: &str, ms: u64) -> Result<Duration, String> {
 
 /// Matches the whole text, as Kafka's patterns do.
 pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
+    weighed(pattern).map(|(regex, _)| regex)
+}
+
+/// Likewise, with about how large it is: nobody tells, so it is compiled under limits that grow, where what all but the
+/// last of them cost is a third of that one at most.
+fn weighed(pattern: &str) -> Result<(Regex, usize), String> {
     if pattern.is_empty() {
         return Err("an empty pattern matches nothing; leave the key out to match every client".into());
     }
-    let compile = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_SIZE).build();
-    // First as written, so that the message shows what was written.
-    let sound = compile(pattern).and_then(|_| compile(&format!("^(?:{pattern})$")));
-    sound.map_err(|error| format!("`{pattern}` is not a pattern: {error}"))
+    let compile = |text: &str, limit| RegexBuilder::new(text).size_limit(limit).build();
+    let wrong = |error| format!("`{pattern}` is not a pattern: {error}");
+    // First as written, so that the message shows what was written; it is read, and with no room it is not compiled.
+    if let Err(error @ regex::Error::Syntax(_)) = compile(pattern, 0) {
+        return Err(wrong(error));
+    }
+    let text = format!("^(?:{pattern})$");
+    let mut compiled = WEIGHTS.into_iter().map(|limit| compile(&text, limit).map(|regex| (regex, limit)));
+    let first = compiled.find(|compiled| !matches!(compiled, Err(regex::Error::CompiledTooBig(_))));
+    first.unwrap_or(Err(regex::Error::CompiledTooBig(1 << 20))).map_err(wrong)
 }
 
 impl MatchKey {
@@ -220,6 +246,15 @@ mod tests {
         // A comment that would swallow the end of the pattern.
         assert!(error(&[("client_id", "(?x)a#")]).contains("client_id"));
         assert!(error(&[("client_id", "(a{1000}){1000}")]).contains("size"));
+    }
+
+    #[test]
+    fn of_a_repeated_key_only_the_last_pattern_is_compiled() {
+        let repeated = rule(&[("client_id", "("), ("client_id", "[a-z]{9000}"), (" client_id", "a")]).expect("sound");
+        let alone = rule(&[("client_id", "a")]).expect("sound");
+        assert_eq!((repeated.matches.len(), repeated.weight), (1, alone.weight));
+        assert!(rule(&[("client_id", "[a-z]{9000}")]).expect("sound").weight > alone.weight);
+        assert!(rule(&[("client_id", "a)(b")]).is_err(), "sound only between parentheses");
     }
 
     #[test]

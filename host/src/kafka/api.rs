@@ -125,6 +125,7 @@ impl Api {
 pub(crate) const UNKNOWN_SERVER_ERROR: i16 = -1;
 pub(crate) const NONE: i16 = 0;
 pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub(crate) const REQUEST_TIMED_OUT: i16 = 7;
 pub(crate) const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 pub(crate) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
 pub(crate) const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
@@ -155,6 +156,7 @@ pub(crate) fn error_name(code: i16) -> Option<&'static str> {
         UNSUPPORTED_SASL_MECHANISM => "UNSUPPORTED_SASL_MECHANISM",
         ILLEGAL_SASL_STATE => "ILLEGAL_SASL_STATE",
         UNSUPPORTED_VERSION => "UNSUPPORTED_VERSION",
+        REQUEST_TIMED_OUT => "REQUEST_TIMED_OUT",
         INVALID_CONFIG => "INVALID_CONFIG",
         INVALID_REQUEST => "INVALID_REQUEST",
         POLICY_VIOLATION => "POLICY_VIOLATION",

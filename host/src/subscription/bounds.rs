@@ -10,7 +10,7 @@ const SUBSCRIPTIONS: usize = 1_000;
 /// Most bytes of text in all.
 const TEXT: usize = 1 << 20;
 /// Most bytes of compiled patterns in all.
-const PATTERNS: usize = 64 << 20;
+pub(super) const PATTERNS: usize = 64 << 20;
 /// Most prefixes in all: one client may match every subscription, and librdkafka reads no answer with more.
 const METRICS: usize = 1_000;
 

@@ -2,14 +2,9 @@
 
 use std::sync::Arc;
 
-use regex::RegexBuilder;
-
 use super::key::text;
 use super::{AlterRefused, Described, DescribedEntry, Entries, Key, Source};
 use crate::admission::SubscriptionRule;
-
-/// Sizes in which patterns are weighed, in bytes once compiled; none is larger.
-const WEIGHTS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 /// One of the book. Never altered: another takes its place.
 #[derive(Debug)]
@@ -49,8 +44,9 @@ impl Held {
         let said = file.values().chain(stored.values()).flatten().map(String::len).sum::<usize>();
         let mut held =
             Self { file, stored, unreadable: false, rule: None, described, text: name.len() + said, patterns: 0 };
-        held.rule = Some(held.make_rule(name)?);
-        held.patterns = pairs(held.effective(Key::Match)).map(|(_, pattern)| weight(pattern)).sum();
+        let rule = held.make_rule(name)?;
+        held.patterns = rule.weight();
+        held.rule = Some(rule);
         Ok(held)
     }
 
@@ -114,10 +110,4 @@ fn interval(text: &str) -> Result<u64, AlterRefused> {
 /// Key and pattern, split at the first `=`.
 fn pairs(matches: &[String]) -> impl Iterator<Item = (&str, &str)> {
     matches.iter().filter_map(|pair| pair.split_once('='))
-}
-
-/// About how large a pattern is once compiled: nobody tells, so it is tried.
-fn weight(pattern: &str) -> usize {
-    let fits = |limit: &usize| RegexBuilder::new(pattern.trim()).size_limit(*limit).build().is_ok();
-    WEIGHTS.into_iter().find(fits).unwrap_or(1 << 20)
 }

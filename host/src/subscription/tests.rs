@@ -1,10 +1,12 @@
 mod bounds;
+mod many;
 mod opening;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::testing::{book, delete, floor, opening, set};
 use super::*;
+use crate::audit::Action;
 use crate::push::{Client, ConnectionId, InstanceId};
 
 /// Client `c`, whose first Get this is.

@@ -1,5 +1,6 @@
 //! What is said beside the answer "done": tools show it, clients pass over it.
 
+use super::errand::{Errand, FORECASTS};
 use super::held::Held;
 use super::{Entries, Key, Op, OpKind};
 use crate::admission::Forecast;
@@ -25,17 +26,18 @@ pub(super) fn changed(
     old: &Held,
     new: &Held,
     ops: &[Op],
-    forecast: &Forecast,
-    only_validated: bool,
+    forecast: Option<&Forecast>,
+    errand: &Errand,
     long_intervals: bool,
 ) -> String {
-    let mut sentences = vec![told(forecast, new)];
+    let unknown = || format!("whom it reaches is told where at most {FORECASTS} are altered at once");
+    let mut sentences = vec![forecast.map_or_else(unknown, |forecast| told(forecast, new))];
     let interval = new.effective(Key::Interval).first().and_then(|text| text.parse::<u64>().ok());
     // Kafka's quirk, and ours: it is accepted and has no effect, so at least it is said.
     if !long_intervals && interval.is_some_and(|ms| ms > CUSTOMARY_MAX_MS) {
         sentences.push(format!("an `interval.ms` above {CUSTOMARY_MAX_MS} counts as {CUSTOMARY_MAX_MS}"));
     }
-    if only_validated {
+    if errand.validate_only {
         sentences.insert(0, "it can be done, and nothing was changed".into());
     }
     let back = deleted(ops).filter(|key| old.stored.contains_key(key) && new.file.contains_key(key));

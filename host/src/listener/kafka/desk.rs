@@ -180,6 +180,7 @@ fn outcome(altered: Result<Altered, AlterRefused>) -> (i16, Option<String>) {
                 AlterRefused::Request(_) => api::INVALID_REQUEST,
                 AlterRefused::Config(_) => api::INVALID_CONFIG,
                 AlterRefused::Policy(_) => api::POLICY_VIOLATION,
+                AlterRefused::Busy(_) => api::REQUEST_TIMED_OUT,
                 AlterRefused::Broken(_) => api::UNKNOWN_SERVER_ERROR,
             };
             (error, Some(refused.to_string()))

@@ -1,0 +1,104 @@
+//! Several alterations at once: one request's, in order, each for itself.
+//!
+//! In: the changes of one request. Out: an answer for each. Runs where it may block, one request at a time; the others
+//! wait for their turn so long and no longer. Bounded in changes that are held against all clients, and in patterns that
+//! are compiled. Ends after the change at hand where nobody waits for the answers any more.
+
+use std::cell::Cell;
+use std::time::SystemTime;
+
+use tokio::sync::oneshot;
+
+use super::bounds::PATTERNS;
+use super::held::Held;
+use super::{AlterRefused, Altered, Change, Subscriptions, TURN};
+use crate::audit::{Action, Entry};
+use crate::plugin::change::Verdict;
+
+/// Most changes of one request that are held against all clients: that is work for each client and each rule.
+pub(super) const FORECASTS: usize = 16;
+
+/// Most bytes of one pattern.
+const PATTERN: usize = 1 << 20;
+
+/// How something is to be altered.
+pub(super) struct Errand {
+    /// Nothing is to be changed.
+    pub(super) validate_only: bool,
+    /// Whether to find out which clients it concerns.
+    pub(super) forecasts: bool,
+    /// Bytes of the patterns compiled for it so far.
+    compiled: Cell<usize>,
+}
+
+impl Errand {
+    /// For a request with so many changes.
+    pub(super) fn of(changes: usize, validate_only: bool) -> Self {
+        Self { validate_only, forecasts: changes <= FORECASTS, compiled: Cell::default() }
+    }
+
+    /// Makes one more, unless as much was compiled already as the whole book may hold.
+    pub(super) fn make(&self, make: impl FnOnce() -> Result<Held, AlterRefused>) -> Result<Held, AlterRefused> {
+        let compiled = self.compiled.get();
+        if compiled >= PATTERNS {
+            let words = format!("the patterns of one request may take {PATTERNS} bytes; ask for the rest in another");
+            return Err(AlterRefused::Policy(words));
+        }
+        let made = make();
+        let weight = match &made {
+            Ok(held) => held.patterns,
+            // Perhaps it was found too large only in the end.
+            Err(AlterRefused::Config(_)) => PATTERN,
+            Err(_) => 0,
+        };
+        self.compiled.set(compiled.saturating_add(weight));
+        made
+    }
+}
+
+impl Subscriptions {
+    /// Alters several, in order and each for itself, on a thread that may block. Begins no further one once nobody waits
+    /// for the answers; what was changed by then stays, and stands in the audit log, by `who`.
+    pub async fn alter_all(
+        &self,
+        who: String,
+        changes: Vec<Change>,
+        validate_only: bool,
+    ) -> Vec<Result<Altered, AlterRefused>> {
+        let (this, count) = (self.clone(), changes.len());
+        let refused = |why: AlterRefused| (0..count).map(|_| Err(why.clone())).collect();
+        let Ok(turn) = tokio::time::timeout(TURN, self.0.queue.clone().lock_owned()).await else {
+            return refused(AlterRefused::Busy("others alter subscriptions here at this moment; try again".into()));
+        };
+        let (answer, answered) = oneshot::channel();
+        // It ends by itself, after the change at hand at the latest once `answered` is dropped.
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let errand = Errand::of(count, validate_only);
+            let wanted = changes.iter().take_while(|_| !answer.is_closed());
+            let done: Vec<_> = wanted.map(|change| this.alter_audited(&who, change, &errand)).collect();
+            let _ = answer.send(done);
+        });
+        let broken = || refused(AlterRefused::Broken("the host broke at this; see its log".into()));
+        answered.await.unwrap_or_else(|_| broken())
+    }
+
+    fn alter_audited(&self, who: &str, change: &Change, errand: &Errand) -> Result<Altered, AlterRefused> {
+        let altered = self.run(&change.name, &change.ops, errand)?;
+        if altered.changed {
+            tracing::info!(subscription = %change.name, %who, "altered: {}", altered.difference);
+            self.0.audit.append(Entry {
+                at: SystemTime::now(),
+                who: who.to_owned(),
+                action: Action::AlterSubscription,
+                plugin: change.name.clone(),
+                from: None,
+                to: None,
+                grants: Vec::new(),
+                outcome: Some(Verdict::Done),
+                message: altered.difference.clone(),
+            });
+        }
+        Ok(altered)
+    }
+}
