@@ -99,7 +99,7 @@ pub struct Described {
 /// What came of an alteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Altered {
-    /// A sentence for whoever asked: which clients learn of it and by when, or why nothing changed.
+    /// For whoever asked: which clients learn of it and by when, or why nothing changed and which match.
     pub words: Option<String>,
     /// Whether anything was written down. Never where it was only validated.
     pub changed: bool,
@@ -187,7 +187,9 @@ impl Subscriptions {
         }
         let stored = op::apply(old, ops)?;
         if stored == old.stored {
-            return Ok(Altered { words: words::unchanged(old, ops), changed: false, difference: String::new() });
+            let forecast = errand.forecasts.then(|| self.0.admission.forecast(&self.wanted(&before), name));
+            let words = Some(words::unchanged(old, ops, forecast.as_ref()));
+            return Ok(Altered { words, changed: false, difference: String::new() });
         }
         let (name, mut after) = (Arc::<str>::from(name), Book::clone(&before));
         let new = Arc::new(errand.make(|| joined(&name, old.file.clone(), stored))?);

@@ -74,7 +74,8 @@ fn a_subscription_is_there_as_long_as_a_key_is() {
     assert_eq!((book.list().len(), book.describe("x")), (0, None));
     assert_eq!(join(&admission).1, [""; 0]);
     let again = alter(&book, "x", &[delete("metrics")]);
-    assert_eq!((again.words, again.changed), (None, false), "as Kafka has it");
+    assert_eq!(again.words.unwrap(), "it is as it was: nothing changes for anybody");
+    assert!(!again.changed, "as Kafka has it");
 }
 
 #[test]
@@ -173,6 +174,20 @@ fn words_tell_what_the_file_says_and_whom_it_meets() {
     );
     let long = words(&[set("interval.ms", "3600000")]);
     assert!(long.contains("above 300000 counts as 300000"), "{long}");
+}
+
+#[test]
+fn words_tell_whom_it_meets_also_where_nothing_changes() {
+    let (book, admission) = of_file();
+    let words = |ops: &[Op]| alter(&book, "s", ops).words.unwrap();
+    alter(&book, "s", &[set("metrics", "y.")]);
+    let as_before = "it is as it was: nothing changes for anybody";
+    assert_eq!(words(&[set("metrics", "y.")]), format!("{as_before}; no client is connected"));
+    join(&admission);
+    assert_eq!(words(&[set("metrics", "y.")]), format!("{as_before}; 1 of 1 connected client matches"));
+    let validated = book.alter("s", &[set("metrics", "y.")], true).unwrap();
+    assert_eq!(validated.words.unwrap(), format!("{as_before}; 1 of 1 connected client matches"));
+    assert!(words(&[delete("match")]).ends_with("restart the host; 1 of 1 connected client matches"));
 }
 
 #[test]

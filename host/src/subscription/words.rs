@@ -9,8 +9,14 @@ use crate::units::Span;
 /// The longest interval that counts where long ones are not allowed.
 const CUSTOMARY_MAX_MS: u64 = 300_000;
 
-/// A change that changed nothing.
-pub(super) fn unchanged(held: &Held, ops: &[Op]) -> Option<String> {
+/// A change that changed nothing. Whoever asked for it wants to know all the same whom it meets.
+pub(super) fn unchanged(held: &Held, ops: &[Op], forecast: Option<&Forecast>) -> String {
+    let why = from_file(held, ops).unwrap_or_else(|| "it is as it was: nothing changes for anybody".into());
+    let meets = forecast.filter(|_| held.rule.is_some()).map(meets);
+    [Some(why), meets].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn from_file(held: &Held, ops: &[Op]) -> Option<String> {
     let from_file: Vec<_> = deleted(ops).filter(|key| held.file.contains_key(key)).map(quoted).collect();
     if from_file.is_empty() {
         return None;
@@ -66,22 +72,30 @@ fn told(forecast: &Forecast, new: &Held) -> String {
     let Forecast { clients, matching, changed, by } = *forecast;
     let noun = if clients == 1 { "client" } else { "clients" };
     if matching == 0 && changed == 0 {
-        return match (clients, new.rule.is_some()) {
-            (0, _) => "no client is connected".into(),
-            (_, true) => format!("no connected client matches, of {clients}"),
-            (_, false) => format!("none of {clients} connected {noun} is asked for anything else"),
-        };
+        let gone = clients > 0 && new.rule.is_none();
+        return if gone { format!("none of {clients} connected {noun} is asked for anything else") } else { meets(forecast) };
     }
     let whom = match (new.rule.is_some(), matching) {
         (false, _) => format!("of {clients} connected {noun} none is asked for it any more"),
         (true, 0) => format!("none of {clients} connected {noun} matches"),
-        (true, 1) => format!("1 of {clients} connected {noun} matches"),
-        (true, _) => format!("{matching} of {clients} connected {noun} match"),
+        (true, _) => meets(forecast),
     };
     match changed {
         0 => format!("{whom}, and none is asked for anything else than before"),
         1 => format!("{whom}; 1 learns of it within {}", Span(by)),
         many => format!("{whom}; {many} learn of it within {}", Span(by)),
+    }
+}
+
+/// Which clients match.
+fn meets(forecast: &Forecast) -> String {
+    let Forecast { clients, matching, .. } = *forecast;
+    let noun = if clients == 1 { "client" } else { "clients" };
+    match (clients, matching) {
+        (0, _) => "no client is connected".into(),
+        (_, 0) => format!("no connected client matches, of {clients}"),
+        (_, 1) => format!("1 of {clients} connected {noun} matches"),
+        _ => format!("{matching} of {clients} connected {noun} match"),
     }
 }
 
