@@ -2,8 +2,9 @@
 //!
 //! In: answered questions for a subscription, and checked payloads. Out: what is known of a name ([`lookup`]), the
 //! standard as data ([`METRICS`]), and what a client was seen to send ([`Seen`]). Bounded: 4,096 names, 1,024 sets of
-//! names that clients share, a small entry for each of so many clients, the longest silent forgotten first. Holds one
-//! lock, never while it reads a payload. Decides nothing: no push is taken or refused because of what is here.
+//! names that clients share, a small entry for each of so many clients that have pushed, the longest silent forgotten
+//! first. Holds one lock, never while it reads a payload. Decides nothing: no push is taken or refused because of what
+//! is here.
 //!
 //! **What is looked at.** The names of a push are read from its bytes without building anything, which costs a fraction
 //! of its check, and of few pushes only: of the 1st, 2nd, 4th and 8th after each answered question of its client, then of
@@ -47,8 +48,8 @@ struct State {
 /// What is kept of one client.
 #[derive(Debug, Default)]
 struct Entry {
-    /// The one it was told of last, by this host.
-    subscription: Option<i32>,
+    /// The one that it pushed under, or was told of, last.
+    subscription: i32,
     /// Since its last answered question.
     pushes: u32,
     names: Set,
@@ -78,19 +79,18 @@ impl Catalogue {
         Self(Mutex::new(State { sets: Sets::new(bounds), clients }))
     }
 
-    /// A client's question for a subscription was answered. Another subscription than before begins a new union.
+    /// A client's question for a subscription was answered. Another subscription than before begins a new union. A client
+    /// that has not pushed is not remembered: whoever asks under invented ids makes nobody forgotten.
     pub fn asked(&self, id: InstanceId, subscription: i32) {
-        let mut state = self.lock();
-        let entry = state.clients.get_or_insert_mut(id, Entry::default);
-        if entry.subscription.is_some_and(|before| before != subscription) {
-            *entry = Entry::default();
+        if let Some(entry) = self.lock().clients.get_mut(&id) {
+            entry.under(subscription);
+            entry.pushes = 0;
         }
-        (entry.subscription, entry.pushes) = (Some(subscription), 0);
     }
 
-    /// A push of a subscribed client, which was checked. Looks at it if it is its turn.
-    pub fn pushed(&self, id: InstanceId, payload: &[u8], at: SystemTime) {
-        if !self.is_due(id) {
+    /// A push of a client that was subscribed to this, which was checked. Looks at it if it is its turn.
+    pub fn pushed(&self, id: InstanceId, subscription: i32, payload: &[u8], at: SystemTime) {
+        if !self.is_due(id, subscription) {
             return;
         }
         let sample = Sample::of(payload);
@@ -116,9 +116,10 @@ impl Catalogue {
     }
 
     /// Counts a push, and says whether to look at it.
-    fn is_due(&self, id: InstanceId) -> bool {
+    fn is_due(&self, id: InstanceId, subscription: i32) -> bool {
         let mut state = self.lock();
-        let entry = state.clients.get_or_insert_mut(id, Entry::default);
+        let entry = state.clients.get_or_insert_mut(id, || Entry { subscription, ..Entry::default() });
+        entry.under(subscription);
         entry.pushes = entry.pushes.wrapping_add(1);
         is_due(entry.pushes)
     }
@@ -126,6 +127,14 @@ impl Catalogue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing here is left half done by a panic that could be caught.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn under(&mut self, subscription: i32) {
+        if self.subscription != subscription {
+            *self = Self { subscription, ..Self::default() };
+        }
     }
 }
 

@@ -33,7 +33,7 @@ fn names(catalogue: &Catalogue, id: InstanceId) -> Vec<String> {
 }
 
 fn push<S: AsRef<str>>(catalogue: &Catalogue, id: InstanceId, names: &[S]) {
-    catalogue.pushed(id, &payload(names), UNIX_EPOCH);
+    catalogue.pushed(id, 7, &payload(names), UNIX_EPOCH);
 }
 
 /// Recorded pushes by file name, decompressed and checked.
@@ -131,7 +131,7 @@ fn a_recorded_push_has_the_names_of_the_reference_decoder_and_its_clients_role()
         let expected: Vec<String> = metrics(&bytes).into_iter().map(|(name, _)| name).collect();
         assert_eq!(walk::names(&bytes).collect::<Vec<_>>(), expected, "{file}");
         let catalogue = Catalogue::new(1);
-        catalogue.pushed(id(1), &bytes, UNIX_EPOCH);
+        catalogue.pushed(id(1), 7, &bytes, UNIX_EPOCH);
         let once: BTreeSet<_> = expected.into_iter().collect();
         assert_eq!(names(&catalogue, id(1)), once.into_iter().collect::<Vec<_>>(), "{file}");
         let role = if file.contains("producer") { Role::Producer } else { Role::Consumer };
@@ -167,6 +167,8 @@ fn a_client_that_leaves_something_out_does_not_flap_until_its_subscription_chang
     assert_eq!(catalogue.seen(id(1)), None, "another subscription");
     push(&catalogue, id(1), &["c"]);
     assert_eq!(names(&catalogue, id(1)), ["c"]);
+    catalogue.pushed(id(1), 9, &payload(&["d"]), UNIX_EPOCH);
+    assert_eq!(names(&catalogue, id(1)), ["d"], "asked of another host");
     catalogue.forget(id(1));
     assert_eq!(catalogue.seen(id(1)), None);
 }
@@ -253,6 +255,18 @@ fn limit_of_clients_violated() {
     }
     assert_eq!((catalogue.seen(id(1)), catalogue.lock().clients.len()), (None, 2), "the longest silent is forgotten");
     assert!(catalogue.seen(id(2)).is_some() && catalogue.seen(id(3)).is_some());
+}
+
+#[test]
+fn a_flood_of_questions_makes_nobody_forgotten() {
+    let catalogue = Catalogue::new(2);
+    push(&catalogue, id(1), &["a"]);
+    push(&catalogue, id(2), &["b"]);
+    for invented in 3..100 {
+        catalogue.asked(id(invented), 7);
+    }
+    assert_eq!((names(&catalogue, id(1)), names(&catalogue, id(2))), (vec!["a".to_owned()], vec!["b".to_owned()]));
+    assert_eq!(catalogue.lock().clients.len(), 2);
 }
 
 proptest! {

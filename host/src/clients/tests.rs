@@ -47,7 +47,7 @@ impl House {
         let now = self.began + Duration::from_secs(seconds);
         let pushed = self.admission.admit(push(client, subscription.id, at(seconds)), ONE, now);
         assert!(pushed.is_ok(), "{pushed:?}");
-        self.catalogue.pushed(subscription.instance_id, &payload(names), at(seconds));
+        self.catalogue.pushed(subscription.instance_id, subscription.id, &payload(names), at(seconds));
     }
 
     fn list(&self, filter: &Filter) -> List {

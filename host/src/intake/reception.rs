@@ -74,8 +74,9 @@ impl Reception {
         admit: impl FnOnce(Push) -> Result<Admitted, Refusal>,
     ) -> Result<Receipt, Refusal> {
         let (began, way_in, client, last) = (Instant::now(), push.way_in, push.client.clone(), push.terminating);
+        let subscription = push.subscription_id;
         self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: push.wire.len() });
-        let told = Told { way_in, client: &client, began };
+        let told = Told { way_in, client: &client, subscription, began };
         let admitted = admit(push);
         let passed = admitted.is_ok();
         let leaves = last && passed;
@@ -102,7 +103,7 @@ impl Reception {
         if told.way_in == WayIn::OtlpHttp {
             payload = payload.identified(&self.identity);
         }
-        self.look_at(&payload);
+        self.look_at(&payload, told.subscription);
         let client = payload.client().clone();
         let (points, size, wire, repaired) =
             (payload.points(), payload.bytes().len(), payload.wire_len(), payload.repaired());
@@ -156,6 +157,7 @@ impl Reception {
 struct Told<'a> {
     way_in: WayIn,
     client: &'a Arc<Client>,
+    subscription: Option<i32>,
     began: Instant,
 }
 

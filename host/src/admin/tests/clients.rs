@@ -21,7 +21,7 @@ fn house() -> (Admission, Catalogue, InstanceId) {
     let push = Push { subscription_id: Some(subscribed.id), way_in: push::WayIn::Kafka, ..sample };
     let admitted = admission.admit(push, ConnectionId(1), Instant::now()).unwrap();
     let Decoded::Payload(payload) = Decoder::default().decode(admitted).unwrap() else { panic!("it is not empty") };
-    catalogue.pushed(subscribed.instance_id, payload.bytes(), payload.received_at());
+    catalogue.pushed(subscribed.instance_id, subscribed.id, payload.bytes(), payload.received_at());
     (admission, catalogue, subscribed.instance_id)
 }
 

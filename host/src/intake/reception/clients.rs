@@ -19,9 +19,10 @@ impl Reception {
     }
 
     /// Only subscribed clients have an interval, and only those are known to admission.
-    pub(super) fn look_at(&self, payload: &Payload) {
+    pub(super) fn look_at(&self, payload: &Payload, subscription: Option<i32>) {
         if let (Some(id), Some(_)) = (payload.client().instance_id, payload.push_interval()) {
-            self.catalogue.pushed(id, payload.bytes(), payload.received_at());
+            let subscription = subscription.unwrap_or_default();
+            self.catalogue.pushed(id, subscription, payload.bytes(), payload.received_at());
         }
     }
 }
