@@ -47,6 +47,7 @@ pub struct Brief {
     pub connections: usize,
     pub gets: u32,
     pub pushes: u32,
+    pub pushes_of_subscription: u32,
     pub refused: u32,
     pub gone: bool,
     /// What is wrong and what to do about it, one sentence each.
@@ -105,6 +106,7 @@ impl Brief {
             connections: known.connections,
             gets: known.gets,
             pushes: known.pushes,
+            pushes_of_subscription: known.pushes_of_subscription,
             refused: known.refused,
             gone: known.gone,
             trouble: trouble::of(known, seen, now),

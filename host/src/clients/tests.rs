@@ -137,6 +137,7 @@ fn a_client_is_described_with_all_that_is_known_of_it() {
             "connections": 1,
             "gets": 1,
             "pushes": 1,
+            "pushes_of_subscription": 1,
             "refused": 0,
             "last_refusal": null,
             "gone": false,
@@ -267,6 +268,22 @@ fn a_client_that_sends_nothing_or_falls_silent_is_told() {
     house.admission.disconnected(ONE, at(61));
     let gone = house.describe(&client, 200);
     assert!(gone.brief.gone && gone.brief.trouble.is_empty());
+}
+
+#[test]
+fn a_client_that_was_just_told_of_another_subscription_is_in_no_trouble() {
+    let house = House::new(&["*"]);
+    let client = house.joins(java("orders-1"), 0);
+    house.pushes(&client, &required_of_producers(), 60);
+    let rule = SubscriptionRule::new("orders", vec!["app.".into()], Some(60_000), &[]).unwrap();
+    house.admission.reconfigure(Config { subscriptions: vec![rule], ..Config::default() });
+    let again = house.joins(Client::clone(&client.0), 90);
+    assert_ne!(again.1.id, client.1.id);
+    let described = house.describe(&again, 91).brief;
+    assert_eq!((described.trouble, described.pushes, described.pushes_of_subscription), (vec![], 1, 0));
+    house.pushes(&again, &[], 150);
+    assert!(trouble(&house.describe(&again, 151)).contains("ask for other prefixes"));
+    assert_eq!(house.describe(&again, 151).brief.pushes_of_subscription, 1);
 }
 
 #[test]

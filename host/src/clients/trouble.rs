@@ -86,8 +86,8 @@ fn never(known: &Known, now: SystemTime) -> Option<String> {
 
 fn empty(known: &Known, seen: Option<&Seen>) -> Option<String> {
     let silent = seen.is_none_or(|seen| seen.names.is_empty() && seen.more == 0);
-    // What was refused has not been looked at.
-    (silent && known.pushes > known.refused && !known.metrics.is_empty()).then(|| {
+    // What was refused has not been looked at, and what was seen under another subscription is forgotten.
+    (silent && known.pushed && known.pushes > known.refused && !known.metrics.is_empty()).then(|| {
         "its pushes hold no metrics: nothing that it has begins as it is asked for; ask for other prefixes".into()
     })
 }

@@ -35,12 +35,13 @@ fn clients(host: &Client, name: &str) -> Result<Vec<Value>> {
     Ok(answer.get_mut("clients").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
 }
 
-/// What was not told yet: a client that is new, and one that pushes now and did not before.
+/// What was not told yet: a client that is new, and one that pushes now under this subscription and did not before.
 fn news(clients: &[Value], told: &mut BTreeMap<String, bool>) -> Vec<String> {
     let text = |client: &Value, key: &str| client.get(key).and_then(Value::as_str).map_or_else(|| "-".into(), plain);
     let mut lines = Vec::new();
     for client in clients {
-        let (id, pushes) = (text(client, "id"), client.get("pushes").and_then(Value::as_u64).unwrap_or(0) > 0);
+        let pushes = client.get("pushes_of_subscription").and_then(Value::as_u64).unwrap_or(0) > 0;
+        let id = text(client, "id");
         if told.insert(id.clone(), pushes) != Some(pushes) {
             let does = if pushes { "pushes" } else { "matches" };
             let software = text(client, "software_name");
@@ -71,7 +72,7 @@ mod tests {
     #[test]
     fn each_client_is_told_when_it_matches_and_when_it_pushes() {
         let mut told = BTreeMap::new();
-        let client = |pushes: u64| json!({ "id": "a", "client_id": "orders", "pushes": pushes });
+        let client = |pushes: u64| json!({ "id": "a", "client_id": "orders", "pushes": pushes + 5, "pushes_of_subscription": pushes });
         assert_eq!(news(&[client(0)], &mut told), ["a  matches  -  orders  -"]);
         assert_eq!(news(&[client(0)], &mut told), Vec::<String>::new());
         assert_eq!(news(&[client(3)], &mut told), ["a  pushes  -  orders  -"]);
