@@ -65,12 +65,14 @@ fn software(client: &Client) -> String {
 /// The clients that are meant, those heard of last first.
 pub fn list(admission: &Admission, catalogue: &Catalogue, filter: &Filter, now: SystemTime) -> List {
     let known = admission.counts().instances;
-    // All of them are looked at only where somebody is sought.
-    let looked_at = if filter.fits_all() { filter.limit } else { usize::MAX };
-    let fitting: Vec<Known> = admission.clients(looked_at).into_iter().filter(|known| filter.fits(known)).collect();
-    let matching = if filter.fits_all() { known } else { fitting.len() };
-    let shown = fitting.iter().take(filter.limit);
-    let clients = shown.filter_map(|client| Brief::of(client, seen(catalogue, client).as_ref(), now)).collect();
+    // All of them are looked at only where somebody is sought, and never all at once.
+    let (matching, shown) = if filter.fits_all() {
+        (known, admission.clients(filter.limit))
+    } else {
+        admission.clients_where(filter.limit, |known| filter.fits(known))
+    };
+    let brief = |client: &Known| Brief::of(client, seen(catalogue, client).as_ref(), now);
+    let clients = shown.iter().filter_map(brief).collect();
     List { known, matching, clients }
 }
 
