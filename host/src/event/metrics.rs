@@ -62,7 +62,7 @@ impl Metrics {
         let receivers = Receivers::new(registry);
         let ledgers = Arc::new(Ledgers::default());
         registry.register_collector(Box::new(ledgers.clone()));
-        let age = Arc::new(Age::default());
+        let age = Arc::new(Age::new());
         registry.register_collector(Box::new(age.clone()));
         Self { registry: page, age, broker, clients, door, receivers, ledgers }
     }

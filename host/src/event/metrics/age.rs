@@ -11,23 +11,28 @@ use prometheus_client::registry::Unit;
 
 use crate::event::{Event, Payload};
 
-/// When the last push came.
-#[derive(Debug, Default)]
-pub(super) struct Age(Mutex<Option<SystemTime>>);
+/// When the last push came; before the first, when the host started: a restart may be what silenced everybody.
+#[derive(Debug)]
+pub(super) struct Age(Mutex<SystemTime>);
 
 impl Age {
+    /// Begins now.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(SystemTime::now()))
+    }
+
     pub(super) fn record(&self, event: &Event) {
         if matches!(event.payload, Payload::PushReceived { .. }) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.time);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = event.time;
         }
     }
 }
 
 impl Collector for Age {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let Some(last) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = SystemTime::now().duration_since(last).unwrap_or_default().as_secs_f64();
-        let help = "Time since the last push came in, refused or not.";
+        let help = "Time since the last push came in, refused or not; before the first, since the host started.";
         let metric = encoder.encode_descriptor("push_age", help, Some(&Unit::Seconds), MetricType::Gauge)?;
         ConstGauge::new(age).encode(metric)
     }
