@@ -1,10 +1,10 @@
 //! Series of single client instances, where the operator wants them.
 //!
-//! Bounded: as many instances as the table of admission holds, the ones heard of last. A client that is gone leaves no
-//! series behind.
+//! Bounded: as many instances as the table of admission holds, the ones heard of last. Only a push that was accepted
+//! begins series: whoever is refused under invented ids takes nobody's. A client that is gone leaves none behind.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use lru::LruCache;
 use prometheus_client::collector::Collector;
@@ -33,7 +33,10 @@ impl Clients {
 
     pub(super) fn record(&self, payload: &Payload) {
         match payload {
-            Payload::PushAccepted { client, .. } => self.count(client, |counts| &mut counts.exported),
+            Payload::PushAccepted { client, .. } => {
+                self.begin(client);
+                self.count(client, |counts| &mut counts.exported);
+            }
             Payload::PushRefused { client, code: "throttled" | "over_quota", .. } => {
                 self.count(client, |counts| &mut counts.throttled);
             }
@@ -46,10 +49,15 @@ impl Clients {
         }
     }
 
-    fn count(&self, client: &Arc<Client>, which: fn(&mut Counts) -> &mut u64) {
+    fn begin(&self, client: &Client) {
+        let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
+        clients.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(id, Counts::default);
+    }
+
+    fn count(&self, client: &Client, which: fn(&mut Counts) -> &mut u64) {
         let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
         let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-        *which(clients.get_or_insert_mut(id, Counts::default)) += 1;
+        clients.get_mut(&id).into_iter().for_each(|counts| *which(counts) += 1);
     }
 
     fn forget(&self, client: &Client) {

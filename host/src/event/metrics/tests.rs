@@ -49,21 +49,24 @@ fn requested(status: &str) -> Payload {
     Payload::EgressRequest { slot: slot(), authority, status, size: 10, duration: milliseconds(5) }
 }
 
-/// One of each type.
-fn samples() -> Vec<Payload> {
-    let (listener, connection, client) = (Arc::from("kafka"), ConnectionId(1), Arc::new(Client::default()));
-    let (way_in, generation, reason) = (WayIn::Kafka, 1, String::new());
-    let interval = milliseconds(60_000);
-    let accepted = Payload::PushAccepted {
+fn accepted(client: &Arc<Client>) -> Payload {
+    Payload::PushAccepted {
         client: client.clone(),
-        way_in,
+        way_in: WayIn::Kafka,
         points: 99,
         size: 12_900,
         wire: 1_100,
         slots: 1,
         repaired: 1,
         took: milliseconds(1),
-    };
+    }
+}
+
+/// One of each type.
+fn samples() -> Vec<Payload> {
+    let (listener, connection, client) = (Arc::from("kafka"), ConnectionId(1), Arc::new(Client::default()));
+    let (way_in, generation, reason) = (WayIn::Kafka, 1, String::new());
+    let interval = milliseconds(60_000);
     vec![
         Payload::ListenerConnect { listener: Arc::clone(&listener), connection, peer: "127.0.0.1:9".into() },
         Payload::ListenerDisconnect { listener, connection, reason: reason.clone() },
@@ -73,7 +76,7 @@ fn samples() -> Vec<Payload> {
         refused(false),
         Payload::PushEmpty,
         Payload::PushUnwanted,
-        accepted,
+        accepted(&client),
         Payload::ClientGone { client, reason: GoneReason::Expired },
         counted(),
         moved(None, Term::Queued, 3),
@@ -319,13 +322,17 @@ fn series_of_clients_are_bounded_and_go_with_them() {
         page.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
     };
     let throttled = |n| refused_as("throttled", &client(n));
+    let pushed = |n| accepted(&client(n));
     let one =
         "kafka_server_client_metrics_per_client_throttle_count_total{client_instance_id=\"AQEBAQEBAQEBAQEBAQEBAQ\"} 2";
-    assert_eq!(series(2, vec![throttled(1), throttled(1)]), [one]);
-    assert_eq!(series(2, vec![throttled(1), throttled(2), throttled(3)]).len(), 2);
-    assert_eq!(series(0, vec![throttled(1)]).len(), 0, "unless asked for");
+    let honest = vec![pushed(1), throttled(1), throttled(1)];
+    assert_eq!(series(2, honest.clone()), [one]);
+    assert_eq!(series(2, vec![pushed(1), pushed(2), pushed(3)]).len(), 2);
+    let flood = (2..99).flat_map(|n| [throttled(n), refused_as("invalid_record", &client(n))]);
+    assert_eq!(series(2, honest.into_iter().chain(flood).collect()), [one], "refused, and begins nothing");
+    assert_eq!(series(0, vec![pushed(1)]).len(), 0, "unless asked for");
     let gone = Payload::ClientGone { client: client(1), reason: GoneReason::Expired };
-    assert_eq!(series(2, vec![throttled(1), throttled(2), gone]).len(), 1);
+    assert_eq!(series(2, vec![pushed(1), pushed(2), gone]).len(), 1);
 }
 
 #[test]
