@@ -37,7 +37,14 @@ pub(super) fn remedy(code: &str) -> &'static str {
              instance id: restart one of them"
         }
         "unsupported_compression" => "it chooses another codec by itself; if that goes on, update its client library",
-        "too_large" => "ask for fewer metrics or raise `limits.push-bytes`",
+        "over_quota" => {
+            "its connection or its source brings more than it may, and it comes back by itself; if that goes on, raise \
+             `limits.connection`, `limits.source` or the `[[quota]]` of its principal"
+        }
+        "too_large" => {
+            "ask for fewer metrics, or raise the limit that it met: `limits.push-bytes`, \
+             `limits.decompressed-bytes` or `limits.decompression-ratio`"
+        }
         "invalid_record" => {
             "its bytes are no OTLP metrics, and many clients then switch their telemetry off until they are restarted: \
              update its client library and restart it"
