@@ -186,7 +186,8 @@ impl Subscriptions {
             return Err(AlterRefused::Policy(format!("`{name}` was written by a later release; start that one")));
         }
         let stored = op::apply(old, ops)?;
-        if stored == old.stored {
+        // What is damaged is to be replaced, or removed, also by nothing.
+        if stored == old.stored && !old.damaged {
             let forecast = errand.forecasts.then(|| self.0.admission.forecast(&self.wanted(&before), name));
             let words = Some(words::unchanged(old, ops, forecast.as_ref()));
             return Ok(Altered { words, changed: false, difference: String::new() });
@@ -202,7 +203,7 @@ impl Subscriptions {
         let wanted = self.wanted(&after);
         let forecast = errand.forecasts.then(|| self.0.admission.forecast(&wanted, &name));
         let told = words::changed(old, &new, ops, forecast.as_ref(), errand, self.0.settings.long_intervals);
-        let difference = words::difference(&old.stored, &new.stored);
+        let difference = words::difference(old, &new);
         if !errand.validate_only {
             self.keep(&name, &new.stored)?;
             // Else every client would begin anew, for nothing.

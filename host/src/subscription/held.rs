@@ -13,8 +13,10 @@ pub(super) struct Held {
     pub(super) file: Entries,
     /// Empty where nothing was altered.
     pub(super) stored: Entries,
-    /// A document of the store that this release cannot read.
+    /// A document of the store that a later release wrote.
     pub(super) unreadable: bool,
+    /// A document of the store that nobody can read. The file counts, and what is altered takes its place.
+    pub(super) damaged: bool,
     /// What admission is told; `None` where it makes no sense to this release.
     pub(super) rule: Option<SubscriptionRule>,
     pub(super) described: Arc<Described>,
@@ -31,6 +33,7 @@ impl Held {
             file: Entries::new(),
             stored: Entries::new(),
             unreadable: false,
+            damaged: false,
             rule: None,
             described: Arc::new(Described::of(&Arc::from(""), &Entries::new(), &Entries::new())),
             text: 0,
@@ -42,8 +45,8 @@ impl Held {
     pub(super) fn new(name: &Arc<str>, file: Entries, stored: Entries) -> Result<Self, AlterRefused> {
         let described = Arc::new(Described::of(name, &file, &stored));
         let said = file.values().chain(stored.values()).flatten().map(String::len).sum::<usize>();
-        let mut held =
-            Self { file, stored, unreadable: false, rule: None, described, text: name.len() + said, patterns: 0 };
+        let text = name.len() + said;
+        let mut held = Self { file, stored, described, text, ..Self::none() };
         let rule = held.make_rule(name)?;
         held.patterns = rule.weight();
         held.rule = Some(rule);
@@ -56,6 +59,14 @@ impl Held {
         Self { file, stored, described: Arc::new(described), text: name.len(), ..Self::none() }
     }
 
+    /// What the file says, if anything, where the store holds a document that nobody can read.
+    pub(super) fn over_damage(name: &Arc<str>, file: Entries, problem: String) -> Result<Self, AlterRefused> {
+        let none = Entries::new();
+        let described = Described { problem: Some(problem), ..Described::of(name, &file, &none) };
+        let held = if file.is_empty() { Self { text: name.len(), ..Self::none() } } else { Self::new(name, file, none)? };
+        Ok(Self { damaged: true, described: Arc::new(described), ..held })
+    }
+
     /// What counts for this key: empty for a list that nobody speaks of.
     pub(super) fn effective(&self, key: Key) -> &[String] {
         self.stored.get(&key).or_else(|| self.file.get(&key)).map_or(&[], Vec::as_slice)
@@ -63,7 +74,7 @@ impl Held {
 
     /// Whether there is anything of it.
     pub(super) fn exists(&self) -> bool {
-        self.unreadable || !self.file.is_empty() || !self.stored.is_empty()
+        self.unreadable || self.damaged || !self.file.is_empty() || !self.stored.is_empty()
     }
 
     /// Whether a client could not tell the two apart.

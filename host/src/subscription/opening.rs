@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::held::Held;
-use super::{Book, Entries, Inner, KIND, Key, Subscriptions};
+use super::{AlterRefused, Book, Entries, Inner, KIND, Key, Subscriptions};
 use crate::admission::{self, Admission};
 use crate::audit::Audit;
 use crate::store::Store;
@@ -51,14 +51,22 @@ impl Document {
         Self { version: VERSION, entries: entries.clone() }
     }
 
-    /// The error says why it cannot be read.
-    fn read(value: Value) -> Result<Entries, String> {
+    fn read(value: Value) -> Result<Entries, Unread> {
         let version = value.get("version").and_then(Value::as_u64);
         if version.is_some_and(|version| version > VERSION) {
-            return Err("it was written by a later release".into());
+            return Err(Unread::Later);
         }
-        serde_json::from_value::<Self>(value).map(|document| document.entries).map_err(|error| error.to_string())
+        let document = serde_json::from_value::<Self>(value).map_err(|error| Unread::Damaged(error.to_string()));
+        document.map(|document| document.entries)
     }
+}
+
+/// Why a document cannot be read.
+enum Unread {
+    /// A later release wrote it, and will want it as it is.
+    Later,
+    /// Nobody can; this is what is wrong.
+    Damaged(String),
 }
 
 impl Subscriptions {
@@ -123,9 +131,13 @@ fn of_both(mut floor: BTreeMap<Arc<str>, Entries>, records: Vec<(String, Value)>
 }
 
 /// One of the book, left out with a warning where it makes no sense.
-fn held(name: &Arc<str>, file: Entries, stored: Result<Entries, String>) -> Arc<Held> {
+fn held(name: &Arc<str>, file: Entries, stored: Result<Entries, Unread>) -> Arc<Held> {
     let (problem, unreadable, file, stored) = match stored {
-        Err(problem) => (problem, true, file, Entries::new()),
+        Err(Unread::Later) => ("it was written by a later release".into(), true, file, Entries::new()),
+        Err(Unread::Damaged(why)) => match damaged(name, file.clone(), &why) {
+            Ok(held) => return Arc::new(held),
+            Err(refused) => (refused.to_string(), false, file, Entries::new()),
+        },
         Ok(stored) => match Held::new(name, file.clone(), stored.clone()) {
             Ok(held) => return Arc::new(held),
             Err(refused) => (refused.to_string(), false, file, stored),
@@ -133,4 +145,13 @@ fn held(name: &Arc<str>, file: Entries, stored: Result<Entries, String>) -> Arc<
     };
     tracing::warn!("subscription `{name}` is left out, and kept as it is: {problem}; alter it or delete its keys");
     Arc::new(Held { unreadable, ..Held::left_out(name, file, stored, problem) })
+}
+
+fn damaged(name: &Arc<str>, file: Entries, why: &str) -> Result<Held, AlterRefused> {
+    let problem = format!(
+        "what was altered of it over the wire cannot be read any more ({why}), so what the configuration file says of \
+         it, if anything, is all that counts; alter it again or delete it"
+    );
+    tracing::warn!("subscription `{name}`: {problem}");
+    Held::over_damage(name, file, problem)
 }

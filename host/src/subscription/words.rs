@@ -55,9 +55,10 @@ pub(super) fn changed(
 }
 
 /// What became of which key, for the audit log.
-pub(super) fn difference(old: &Entries, new: &Entries) -> String {
+pub(super) fn difference(old: &Held, new: &Held) -> String {
     let value = |entries: &Entries, key: Key| entries.get(&key).map(|elements| super::key::text(elements));
-    let of = |key: Key| match (value(old, key), value(new, key)) {
+    let damage = old.damaged.then(|| "what could not be read was thrown away".to_owned());
+    let of = |key: Key| match (value(&old.stored, key), value(&new.stored, key)) {
         (was, is) if was == is => None,
         (Some(was), None) => Some(format!("{} deleted (was `{}`)", key.as_str(), super::shown(&was))),
         (was, is) => {
@@ -65,7 +66,7 @@ pub(super) fn difference(old: &Entries, new: &Entries) -> String {
             Some(format!("{} is `{}` (was {was})", key.as_str(), super::shown(&is.unwrap_or_default())))
         }
     };
-    Key::ALL.into_iter().filter_map(of).collect::<Vec<_>>().join("; ")
+    damage.into_iter().chain(Key::ALL.into_iter().filter_map(of)).collect::<Vec<_>>().join("; ")
 }
 
 fn told(forecast: &Forecast, new: &Held) -> String {

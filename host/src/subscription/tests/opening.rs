@@ -58,6 +58,29 @@ fn what_makes_no_sense_any_more_is_kept_shown_and_left_out() {
 }
 
 #[test]
+fn a_damaged_record_hides_no_file_and_is_replaced_by_what_is_altered() {
+    let store = Store::in_memory();
+    let records = || store.records::<serde_json::Value>(KIND).unwrap();
+    let damaged = json!({ "version": 1, "entries": "metrics" });
+    ["s", "gone"].iter().for_each(|name| store.put_record(KIND, name, &damaged).unwrap());
+    let (book, admission) = over(&store, floor("s", &["a."], 60_000, &[]));
+    let problem = |book: &Subscriptions, name: &str| book.describe(name).unwrap().problem.clone();
+    assert_eq!((seen(&book, "s")[0].clone(), join(&admission).1), (("a.".into(), Source::File), vec!["a.".to_owned()]));
+    assert!(problem(&book, "s").unwrap().contains("alter it again"));
+    assert_eq!(seen(&book, "gone")[0].1, Source::Default);
+    assert_eq!(records().len(), 2, "kept until somebody says what it shall be");
+
+    let thrown_away = alter(&book, "gone", &[delete("metrics"), delete("interval.ms"), delete("match")]);
+    assert!(thrown_away.changed && thrown_away.difference.contains("thrown away"), "{thrown_away:?}");
+    assert_eq!((book.describe("gone"), records().len()), (None, 1));
+    alter(&book, "s", &[set("metrics", "b.")]);
+    assert_eq!((problem(&book, "s"), join(&admission).1), (None, vec!["b.".to_owned()]));
+    drop((book, admission));
+    let (book, _) = over(&store, Config::default());
+    assert_eq!(seen(&book, "s")[0], ("b.".into(), Source::Dynamic), "it can be read again");
+}
+
+#[test]
 fn in_a_fleet_the_files_are_all_that_counts() {
     let store = Store::in_memory();
     store.put_record(KIND, "s", &json!({ "version": 1, "entries": { "metrics": ["x."] } })).unwrap();
