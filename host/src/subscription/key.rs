@@ -64,7 +64,7 @@ impl Key {
             }
             Self::Interval => {
                 "How often clients push, in milliseconds from 100 to 3600000; of all subscriptions that match a client \
-                 the least counts."
+                 the least counts, and one above 300000 counts as 300000 unless the host has `long-intervals`."
             }
             Self::Match => {
                 "Which clients are asked: `key=pattern`, separated by commas, each pattern a regular expression that \

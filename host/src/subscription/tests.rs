@@ -177,6 +177,39 @@ fn words_tell_what_the_file_says_and_whom_it_meets() {
 }
 
 #[test]
+fn words_of_long_intervals_are_what_clients_are_told() {
+    let software = |name: &str| Arc::new(Client { software_name: Some(name.into()), ..Client::default() });
+    let clients = ["apache-kafka-java", "librdkafka"].map(software);
+    for (long_intervals, interval, others, librdkafkas, said) in [
+        (false, 300_000, 300, 300, None),
+        (false, 300_001, 300, 300, Some("above 300000 counts as 300000")),
+        (true, 1_700_000, 1_700, 1_700, None),
+        (true, 3_600_000, 3_600, 1_700, Some("above 1700000 counts as 1700000 with librdkafka")),
+    ] {
+        let (_, admission) = book();
+        let settings = admission::Config { long_intervals, ..admission::Config::default() };
+        let book = Subscriptions::open(Opening { settings, ..testing::opening(&admission) }).unwrap();
+        let altered = alter(&book, "s", &[set("metrics", "*"), set("interval.ms", &interval.to_string())]);
+        let words = altered.words.unwrap();
+        assert!(said.map_or(!words.contains("counts as"), |said| words.ends_with(said)), "{interval}: {words}");
+        let told = clients.each_ref().map(|client| {
+            let told = admission.subscribe(client, ConnectionId(2), Instant::now(), SystemTime::now());
+            told.unwrap().push_interval
+        });
+        assert_eq!(told, [others, librdkafkas].map(Duration::from_secs), "{interval}");
+    }
+}
+
+#[test]
+fn everything_is_shown_as_a_star_however_the_file_says_it() {
+    for metrics in [&[""][..], &["*"], &["", "*"]] {
+        let (_, admission) = book();
+        let opening = Opening { config: floor("s", metrics, 60_000, &[]), ..testing::opening(&admission) };
+        assert_eq!(seen(&Subscriptions::open(opening).unwrap(), "s")[0], ("*".into(), Source::File), "{metrics:?}");
+    }
+}
+
+#[test]
 fn words_tell_whom_it_meets_also_where_nothing_changes() {
     let (book, admission) = of_file();
     let words = |ops: &[Op]| alter(&book, "s", ops).words.unwrap();

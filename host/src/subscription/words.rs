@@ -8,6 +8,8 @@ use crate::units::Span;
 
 /// The longest interval that counts where long ones are not allowed.
 const CUSTOMARY_MAX_MS: u64 = 300_000;
+/// The longest that counts for librdkafka where they are, since it reckons in 32-bit microseconds.
+const LIBRDKAFKA_MAX_MS: u64 = 1_700_000;
 
 /// A change that changed nothing. Whoever asked for it wants to know all the same whom it meets.
 pub(super) fn unchanged(held: &Held, ops: &[Op], forecast: Option<&Forecast>) -> String {
@@ -38,11 +40,7 @@ pub(super) fn changed(
 ) -> String {
     let unknown = || format!("whom it reaches is told where at most {FORECASTS} are altered at once");
     let mut sentences = vec![forecast.map_or_else(unknown, |forecast| told(forecast, new))];
-    let interval = new.effective(Key::Interval).first().and_then(|text| text.parse::<u64>().ok());
-    // Kafka's quirk, and ours: it is accepted and has no effect, so at least it is said.
-    if !long_intervals && interval.is_some_and(|ms| ms > CUSTOMARY_MAX_MS) {
-        sentences.push(format!("an `interval.ms` above {CUSTOMARY_MAX_MS} counts as {CUSTOMARY_MAX_MS}"));
-    }
+    sentences.extend(shortened(new, long_intervals));
     if errand.validate_only {
         sentences.insert(0, "it can be done, and nothing was changed".into());
     }
@@ -52,6 +50,14 @@ pub(super) fn changed(
         sentences.push(format!("{} again as the configuration file has it", back.join(" and ")));
     }
     sentences.join("; ")
+}
+
+/// Kafka's quirk, and ours: a long interval is accepted and may have no effect, so at least it is said.
+fn shortened(new: &Held, long_intervals: bool) -> Option<String> {
+    let interval: u64 = new.effective(Key::Interval).first()?.parse().ok()?;
+    let (most, whose) =
+        if long_intervals { (LIBRDKAFKA_MAX_MS, " with librdkafka") } else { (CUSTOMARY_MAX_MS, "") };
+    (interval > most).then(|| format!("an `interval.ms` above {most} counts as {most}{whose}"))
 }
 
 /// What became of which key, for the audit log.
