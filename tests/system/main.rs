@@ -11,6 +11,7 @@ mod bad_input;
 mod clients;
 mod commands;
 mod compiling;
+mod firewall;
 mod fleet_proof;
 mod forwarding;
 mod hot_swap;

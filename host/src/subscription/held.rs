@@ -63,7 +63,8 @@ impl Held {
     pub(super) fn over_damage(name: &Arc<str>, file: Entries, problem: String) -> Result<Self, AlterRefused> {
         let none = Entries::new();
         let described = Described { problem: Some(problem), ..Described::of(name, &file, &none) };
-        let held = if file.is_empty() { Self { text: name.len(), ..Self::none() } } else { Self::new(name, file, none)? };
+        let held =
+            if file.is_empty() { Self { text: name.len(), ..Self::none() } } else { Self::new(name, file, none)? };
         Ok(Self { damaged: true, described: Arc::new(described), ..held })
     }
 

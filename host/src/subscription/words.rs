@@ -55,8 +55,7 @@ pub(super) fn changed(
 /// Kafka's quirk, and ours: a long interval is accepted and may have no effect, so at least it is said.
 fn shortened(new: &Held, long_intervals: bool) -> Option<String> {
     let interval: u64 = new.effective(Key::Interval).first()?.parse().ok()?;
-    let (most, whose) =
-        if long_intervals { (LIBRDKAFKA_MAX_MS, " with librdkafka") } else { (CUSTOMARY_MAX_MS, "") };
+    let (most, whose) = if long_intervals { (LIBRDKAFKA_MAX_MS, " with librdkafka") } else { (CUSTOMARY_MAX_MS, "") };
     (interval > most).then(|| format!("an `interval.ms` above {most} counts as {most}{whose}"))
 }
 
@@ -80,7 +79,11 @@ fn told(forecast: &Forecast, new: &Held) -> String {
     let noun = if clients == 1 { "client" } else { "clients" };
     if matching == 0 && changed == 0 {
         let gone = clients > 0 && new.rule.is_none();
-        return if gone { format!("none of {clients} connected {noun} is asked for anything else") } else { meets(forecast) };
+        return if gone {
+            format!("none of {clients} connected {noun} is asked for anything else")
+        } else {
+            meets(forecast)
+        };
     }
     let whom = match (new.rule.is_some(), matching) {
         (false, _) => format!("of {clients} connected {noun} none is asked for it any more"),

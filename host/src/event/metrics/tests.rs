@@ -113,7 +113,8 @@ fn every_type_of_event_leaves_a_trace() {
     let samples = samples();
     assert!(Topic::ALL.iter().all(|topic| samples.iter().any(|sample| sample.topic() == *topic)));
     // The clock goes on without events.
-    let lasting = |page: String| page.lines().filter(|line| !line.starts_with(AGE)).map(str::to_owned).collect::<Vec<_>>();
+    let lasting =
+        |page: String| page.lines().filter(|line| !line.starts_with(AGE)).map(str::to_owned).collect::<Vec<_>>();
     let untouched = lasting(after([]));
     for sample in samples {
         let topic = sample.topic();

@@ -1,0 +1,133 @@
+//! What becomes of a receiver is no matter of its clients: stock librdkafka producers whose pushes go to one receiver
+//! only, and that one in every kind of trouble.
+
+use std::time::Duration;
+
+use barnabas::plugin::change::{Actor, Change, Plan, Verdict, Wanted};
+use barnabas_tests::eventually;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::librdkafka::{self, Ear};
+use rdkafka::producer::{BaseProducer, Producer as _};
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PROMPT: &str = "[batch]\nlinger = \"10ms\"\n[rollout]\nself-test = false\n";
+/// UNKNOWN_SUBSCRIPTION_ID and THROTTLING_QUOTA_EXCEEDED as librdkafka spells them: after these it goes on.
+const SURVIVABLE: [&str; 2] = ["outdated subscription ID", THROTTLED];
+const THROTTLED: &str = "Throttling quota";
+
+/// A stock producer, and what it says.
+struct Watched {
+    producer: BaseProducer<Ear>,
+    ear: Ear,
+}
+
+impl Watched {
+    fn new(host: &Running, client_id: &str) -> Self {
+        let (producer, ear) = librdkafka::producer(&host.bootstrap(), client_id);
+        Self { producer, ear }
+    }
+
+    /// Serves its callbacks until there is what is waited for.
+    async fn until<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+        eventually(what, PATIENCE, || {
+            self.producer.poll(Duration::ZERO);
+            ready()
+        })
+        .await
+    }
+
+    /// Until so many more of its pushes were acknowledged, by its own word.
+    async fn goes_on(&self, what: &str, more: usize) {
+        let wanted = self.ear.said().acknowledged + more;
+        self.until(what, || (self.ear.said().acknowledged >= wanted).then_some(())).await;
+    }
+
+    /// No answer was one that silences it, and so it is ended.
+    async fn ends_unharmed(self) {
+        let said = self.ear.said();
+        let survivable = |line: &String| SURVIVABLE.iter().any(|why| line.contains(why));
+        let failed = said.lines.iter().filter(|line| line.contains("Telemetry") && line.contains("failed"));
+        let fatal: Vec<_> = failed.filter(|line| !survivable(line)).collect();
+        assert!(fatal.is_empty() && said.refused.iter().all(survivable), "{fatal:?} {:?}", said.refused);
+        tokio::task::spawn_blocking(move || drop(self.producer)).await.unwrap();
+    }
+}
+
+async fn change(host: &Running, change: Change) {
+    let ending = host.host.plugins.changed(Actor::Embedder, change).await.unwrap();
+    assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_are_acknowledged_while_the_only_receiver_traps_on_every_batch() {
+    let host = Setup::new().receiver("bad", "traps", PROMPT).start().await;
+    let producer = Watched::new(&host, "orders");
+    producer.goes_on("the first pushes", 3).await;
+    producer.until("pushes given up", || (host.ledger("bad").dead("trap") >= 2).then_some(())).await;
+    producer.goes_on("pushes after some were given up", 5).await;
+    let late = Watched::new(&host, "late");
+    late.goes_on("a client that comes only now", 2).await;
+    assert_eq!(host.ledger("bad").delivered(), 0);
+    for client in [producer, late] {
+        client.ends_unharmed().await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
+    let host = Setup::new().receiver("sink", "taker", PROMPT).start().await;
+    let producer = Watched::new(&host, "orders");
+    producer.goes_on("the first pushes", 2).await;
+    change(&host, Change::Pause("sink".into())).await;
+    let at_pause = host.ledger("sink").accepted();
+    let three = || (host.ledger("sink").accepted() >= at_pause + 3).then_some(());
+    producer.until("three pushes while it is paused", three).await;
+    producer.goes_on("acknowledgements while it is paused", 3).await;
+    let late = Watched::new(&host, "late");
+    late.goes_on("a client that comes while it is paused", 3).await;
+    let waiting = host.ledger("sink");
+    assert!(waiting.held() >= 6 && waiting.shed_total() == 0, "{waiting}");
+    change(&host, Change::Resume("sink".into())).await;
+    let all = || (host.ledger("sink").delivered() >= waiting.accepted()).then_some(());
+    producer.until("what waited is delivered", all).await;
+    for client in [producer, late] {
+        client.ends_unharmed().await;
+    }
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_beyond_the_cap_of_its_connection_is_throttled_and_comes_back() {
+    let setup = Setup::new().with(|written| written.limits.connection.pushes = 60);
+    let host = setup.receiver("sink", "taker", PROMPT).start().await;
+    let producer = Watched::new(&host, "orders");
+    let throttled = |why: &String| why.contains(THROTTLED);
+    let over_quota = || host.host.reception.ledger().refused.contains_key("over_quota").then_some(());
+    producer.until("the cap", over_quota).await;
+    producer.until("its word of it", || producer.ear.said().refused.iter().any(throttled).then_some(())).await;
+    producer.goes_on("pushes after it was throttled", 3).await;
+    producer.ends_unharmed().await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_are_acknowledged_while_the_only_receiver_is_swapped() {
+    let settings = format!("[settings]\nname = \"a\"\n{PROMPT}");
+    let host = Setup::new().receiver("sink", "taker", &settings).start().await;
+    let producer = Watched::new(&host, "orders");
+    producer.goes_on("the first pushes", 2).await;
+    for name in ["b", "c"] {
+        let settings = json!({ "name": name }).as_object().unwrap().clone();
+        let wanted = Wanted { settings, ..Wanted::default() };
+        let swap = change(&host, Change::Swap("sink".into(), wanted, Plan::default()));
+        tokio::join!(swap, producer.goes_on("pushes during and after a swap", 5));
+    }
+    let serving = host.status("sink").serving.unwrap();
+    assert_eq!(serving.generation, 3);
+    let ledger = host.ledger("sink");
+    assert_eq!(ledger.dead_total() + ledger.shed_total(), 0, "{ledger}");
+    producer.ends_unharmed().await;
+    host.stop().await;
+}
