@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use barnabas::config::file::{Node, Protocol, Written};
+use barnabas::push::InstanceId;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::librdkafka::{self, Ear};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::Sink;
+use barnabas_tests::vectors;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +76,21 @@ fn nothing_was_refused(ear: &Ear) {
     assert!(refused.iter().all(|why| why.contains("Local")), "{refused:?}");
 }
 
+/// A client whose push is under way: its connection must not end before the answer, or older Java clients fall silent.
+async fn pushing(host: &Running) -> RawClient {
+    let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
+    let mut client = RawClient::connect(host.kafka(), "late").await;
+    let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+    let push = client.push_frame(&subscribed, vector.codec, &vector.wire, false);
+    client.send(&push).await.unwrap();
+    client
+}
+
+async fn was_answered(mut client: RawClient, when: &str) {
+    assert_eq!(client.push_answer().await, Some(0), "{when}");
+    assert_eq!(client.receive().await, None, "{when}: then its connection ends");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_names_both_and_the_same_controller() {
     let (one, two_) = (Sink::start().await, Sink::start().await);
@@ -111,7 +128,9 @@ async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
     let [first, second] = hosts;
     let (leaving, staying) = if at == 0 { (first, second) } else { (second, first) };
     let asked = gets(&ear);
+    let late = pushing(&leaving).await;
     leaving.stop().await;
+    was_answered(late, "when its host went away").await;
     more("pushes at the other host", &producer, sinks[1 - at], &id, 5).await;
     assert_eq!(ear.said().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
     assert!(gets(&ear) <= asked + 1, "one question more at most: {} after {asked}", gets(&ear));
@@ -132,7 +151,9 @@ async fn a_rolling_restart_silences_nobody() {
     // Twice each: the one that the client pushes to, then the one that it went to.
     for round in 0..4 {
         let taking = sinks[(at + round + 1) % 2];
+        let late = pushing(&up).await;
         let setup = up.stop_and_keep().await;
+        was_answered(late, &format!("in round {round}")).await;
         more(&format!("pushes at the other host in round {round}"), &producer, taking, &id, 3).await;
         let back = setup.start().await;
         // It is there again before the other goes.
