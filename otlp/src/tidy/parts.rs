@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::spelling::{self, is_nan};
+use super::spelling::{Spelling, is_nan};
 use super::tree::{Identity, NONE, Tree};
 use super::{Rules, Untidy};
 use crate::wire::{Field, Fields};
@@ -20,11 +20,11 @@ const DATA_POINTS: u32 = message(1);
 
 /// The push as a tree, its names spelt by the rules.
 pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &Rules<'_>) -> Result<Tree<'a>, Untidy> {
-    let mut parts = Parts { tree: Tree::new(), rules, before: None };
+    let mut parts = Parts { tree: Tree::new(), spelling: Spelling::new(rules), before: None };
     for Field { key, raw, body } in Fields(metrics_data) {
         match key {
             FIRST => parts.resource_metrics(body)?,
-            _ => parts.tree.unknown.push(raw),
+            _ => join(&mut parts.tree.unknown, raw),
         }
     }
     Ok(parts.tree)
@@ -32,7 +32,7 @@ pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &Rules<'_>) -> Result<Tree
 
 struct Parts<'a, 'r> {
     tree: Tree<'a>,
-    rules: &'r Rules<'r>,
+    spelling: Spelling<'r>,
     /// The resource of the block before, as sent, and its group: Java sends the same with every point.
     before: Option<(Cow<'a, [u8]>, u32)>,
 }
@@ -75,7 +75,7 @@ impl<'a> Parts<'a, '_> {
     }
 
     fn new_resource(&mut self, Head { bytes, strange }: Head<'a>) -> Result<u32, Untidy> {
-        let head = spelling::resource(bytes.clone(), FIRST, self.rules.resource_keys);
+        let head = self.spelling.resource(bytes.clone(), FIRST)?;
         let group = self.tree.group(NONE, 1, Identity { head, ..Identity::default() }, strange)?;
         self.before = (!strange).then_some((bytes, group));
         Ok(group)
@@ -99,7 +99,7 @@ impl<'a> Parts<'a, '_> {
                 }
             }
         }
-        let head = spelling::metric(head, self.rules.prefixes);
+        let head = self.spelling.metric(head);
         match data {
             None => self.tree.group(scope, 2, Identity { head, ..Identity::default() }, strange).map(|_| ()),
             Some((kind, data)) => self.points(scope, head, strange, kind, data),
@@ -122,7 +122,8 @@ impl<'a> Parts<'a, '_> {
             if kind == Kind::Gauge && is_nan(point.body) {
                 self.tree.lose(group);
             } else {
-                self.tree.point(group, spelling::point(point.body, kind.attributes(), self.rules.labels))?;
+                let spelt = self.spelling.point(point.body, kind.attributes())?;
+                self.tree.point(group, spelt)?;
             }
         }
         Ok(())

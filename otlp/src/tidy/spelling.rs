@@ -1,8 +1,12 @@
 //! Names as the rules want them. What no rule is for is lent on as it stands.
+//!
+//! Each message is read a fixed number of times, however many of its attributes a rule is for: which of the new keys it
+//! has already is found out once. What is rewritten is counted.
 
 use std::borrow::Cow;
+use std::cell::{Cell, OnceCell};
 
-use super::NumberedLabel;
+use super::{MAX_PARTS, Rules, Untidy};
 use crate::wire::{self, Field, Fields, put_delimited};
 
 /// `Resource.attributes`, `KeyValue.key`, `Metric.name`, `AnyValue.string_value`.
@@ -42,49 +46,121 @@ fn key(key_value: &[u8]) -> &[u8] {
     Fields(key_value).filter(|field| field.key == FIRST).last().map_or(&[], |field| field.body)
 }
 
-fn has(message: &[u8], attributes: u32, wanted: &str) -> bool {
-    Fields(message).any(|field| field.key == attributes && key(field.body) == wanted.as_bytes())
+/// Which keys a message's attributes have of those that its rules, in this order, would give out. Found out when it is
+/// first asked, and for all rules at once: there are few of them, and may be a million attributes.
+struct Taken<'m> {
+    message: &'m [u8],
+    attributes: u32,
+    found: OnceCell<Vec<bool>>,
 }
 
-/// The fields of a block, of which those numbered `resource` are its resource.
-pub(super) fn resource<'a>(block: Cow<'a, [u8]>, resource: u32, keys: &[(&str, &str)]) -> Cow<'a, [u8]> {
-    if keys.is_empty() {
-        return block;
+impl<'m> Taken<'m> {
+    fn of(message: &'m [u8], attributes: u32) -> Self {
+        Self { message, attributes, found: OnceCell::new() }
     }
-    fields(block, |field, out| {
-        if field.key != resource {
+
+    fn by<'k>(&self, rule: usize, keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> bool {
+        let found = self.found.get_or_init(|| {
+            let mut found = vec![false; keys.len()];
+            for field in Fields(self.message).filter(|field| field.key == self.attributes) {
+                let sent = key(field.body);
+                let known = found.iter_mut().zip(keys.clone());
+                known.for_each(|(found, wanted)| *found |= wanted.as_bytes() == sent);
+            }
+            found
+        });
+        found.get(rule).copied().unwrap_or_default()
+    }
+}
+
+/// The rules, and how many attributes of the push they renamed.
+pub(super) struct Spelling<'r> {
+    rules: &'r Rules<'r>,
+    renamed: Cell<usize>,
+}
+
+impl<'r> Spelling<'r> {
+    pub(super) fn new(rules: &'r Rules<'r>) -> Self {
+        Self { rules, renamed: Cell::new(0) }
+    }
+
+    /// Counts one more; beyond the limit nothing more is rewritten, and the push stays as it is.
+    fn may_rename(&self) -> bool {
+        let renamed = self.renamed.get();
+        self.renamed.set(renamed.saturating_add(1));
+        renamed < MAX_PARTS
+    }
+
+    fn within<T>(&self, spelt: T) -> Result<T, Untidy> {
+        if self.renamed.get() <= MAX_PARTS { Ok(spelt) } else { Err(Untidy::TooManyParts) }
+    }
+
+    /// The fields of a block, of which those numbered `resource` are its resource.
+    pub(super) fn resource<'a>(&self, block: Cow<'a, [u8]>, resource: u32) -> Result<Cow<'a, [u8]>, Untidy> {
+        if self.rules.resource_keys.is_empty() {
+            return Ok(block);
+        }
+        self.within(fields(block, |field, out| {
+            if field.key != resource {
+                return false;
+            }
+            let taken = Taken::of(field.body, FIRST);
+            let renamed = fields(Cow::Borrowed(field.body), |attribute, out| {
+                attribute.key == FIRST && self.rename(&taken, attribute.body, out)
+            });
+            let changed = matches!(renamed, Cow::Owned(_));
+            if changed {
+                put_delimited(out, resource >> 3, &renamed);
+            }
+            changed
+        }))
+    }
+
+    fn rename(&self, taken: &Taken<'_>, attribute: &[u8], out: &mut Vec<u8>) -> bool {
+        let (sent, keys) = (key(attribute), self.rules.resource_keys);
+        let fits = keys.iter().enumerate().find(|(_, (from, _))| from.as_bytes() == sent);
+        let Some((rule, (_, to))) = fits else { return false };
+        if taken.by(rule, keys.iter().map(|(_, to)| *to)) || !self.may_rename() {
             return false;
         }
-        let renamed = fields(Cow::Borrowed(field.body), |attribute, out| {
-            attribute.key == FIRST && rename(field.body, attribute.body, keys, out)
+        let renamed = fields(Cow::Borrowed(attribute), |field, out| {
+            let is_key = field.key == FIRST;
+            if is_key {
+                put_delimited(out, 1, to.as_bytes());
+            }
+            is_key
         });
-        let changed = matches!(renamed, Cow::Owned(_));
-        if changed {
-            put_delimited(out, resource >> 3, &renamed);
-        }
-        changed
-    })
-}
-
-fn rename(resource: &[u8], attribute: &[u8], keys: &[(&str, &str)], out: &mut Vec<u8>) -> bool {
-    let sent = key(attribute);
-    let Some((_, to)) = keys.iter().find(|(from, _)| from.as_bytes() == sent) else { return false };
-    if has(resource, FIRST, to) {
-        return false;
+        put_delimited(out, 1, &renamed);
+        true
     }
-    let renamed = fields(Cow::Borrowed(attribute), |field, out| {
-        let is_key = field.key == FIRST;
-        if is_key {
-            put_delimited(out, 1, to.as_bytes());
+
+    /// A point whose labels are in field `attributes`.
+    pub(super) fn point<'a>(&self, point: &'a [u8], attributes: u32) -> Result<Cow<'a, [u8]>, Untidy> {
+        let taken = Taken::of(point, attributes << 3 | 2);
+        self.within(fields(Cow::Borrowed(point), |field, out| {
+            field.key == attributes << 3 | 2 && self.label(&taken, field.body, attributes, out)
+        }))
+    }
+
+    fn label(&self, taken: &Taken<'_>, attribute: &[u8], attributes: u32, out: &mut Vec<u8>) -> bool {
+        let (sent, labels) = (key(attribute), self.rules.labels);
+        let fits = labels.iter().enumerate().find(|(_, label)| label.from.as_bytes() == sent);
+        let Some((rule, label)) = fits else { return false };
+        let Some(number) = integer(attribute) else { return false };
+        if taken.by(rule, labels.iter().map(|label| label.to)) || !self.may_rename() {
+            return false;
         }
-        is_key
-    });
-    put_delimited(out, 1, &renamed);
-    true
+        put_text(out, attributes, label.to, &format!("{}{number}", label.prefix));
+        true
+    }
+
+    /// The fields of a metric without its data.
+    pub(super) fn metric<'a>(&self, head: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+        metric(head, self.rules.prefixes)
+    }
 }
 
-/// The fields of a metric without its data.
-pub(super) fn metric<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> {
+fn metric<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> {
     if prefixes.is_empty() {
         return head;
     }
@@ -92,22 +168,6 @@ pub(super) fn metric<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<
         let fits = prefixes.iter().find_map(|(from, to)| Some((to, field.body.strip_prefix(from.as_bytes())?)));
         match fits.filter(|_| field.key == FIRST) {
             Some((to, rest)) => put_delimited(out, 1, &[to.as_bytes(), rest].concat()),
-            None => return false,
-        }
-        true
-    })
-}
-
-/// A point whose labels are in field `attributes`.
-pub(super) fn point<'a>(point: &'a [u8], attributes: u32, labels: &[NumberedLabel<'_>]) -> Cow<'a, [u8]> {
-    fields(Cow::Borrowed(point), |field, out| {
-        if field.key != attributes << 3 | 2 {
-            return false;
-        }
-        let sent = key(field.body);
-        let Some(label) = labels.iter().find(|label| label.from.as_bytes() == sent) else { return false };
-        match integer(field.body).filter(|_| !has(point, attributes << 3 | 2, label.to)) {
-            Some(number) => put_text(out, attributes, label.to, &format!("{}{number}", label.prefix)),
             None => return false,
         }
         true

@@ -46,7 +46,7 @@ struct Point<'a> {
 /// One push, taken apart.
 pub(super) struct Tree<'a> {
     /// Fields of the push itself that nobody knows.
-    pub(super) unknown: Vec<&'a [u8]>,
+    pub(super) unknown: Cow<'a, [u8]>,
     groups: Vec<Group<'a>>,
     points: Vec<Point<'a>>,
     index: HashMap<(u32, Identity<'a>), u32>,
@@ -56,7 +56,7 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     pub(super) fn new() -> Self {
-        let (unknown, groups, points) = (Vec::new(), Vec::new(), Vec::new());
+        let (unknown, groups, points) = (Cow::default(), Vec::new(), Vec::new());
         Self { unknown, groups, points, index: HashMap::new(), first: NONE, last: NONE }
     }
 
@@ -121,14 +121,13 @@ impl<'a> Tree<'a> {
     }
 
     pub(super) fn write(mut self, limit: usize) -> Result<Vec<u8>, Untidy> {
-        let unknown: usize = self.unknown.iter().map(|field| field.len()).sum();
-        let whole = unknown + self.measure();
+        let whole = self.unknown.len() + self.measure();
         if whole > limit {
             return Err(Untidy::TooLong(limit));
         }
         let mut out = Vec::with_capacity(whole);
         self.write_groups(self.first, &mut out);
-        self.unknown.iter().for_each(|field| out.extend_from_slice(field));
+        out.extend_from_slice(&self.unknown);
         Ok(out)
     }
 
