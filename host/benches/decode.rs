@@ -49,6 +49,7 @@ fn measure(name: &str, wire: &[u8]) {
     let (mut bare, mut checked, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let (mut check, mut normalised) = (Vec::new(), Vec::new());
     let rules = Normalise::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than this thread");
     for _ in 0..ROUNDS {
         bare.push(time(|| {
             context.decompress(&mut buffer, black_box(wire)).expect("it is a recorded push");
@@ -64,7 +65,7 @@ fn measure(name: &str, wire: &[u8]) {
         let mut fresh: Vec<_> = (0..CALLS).map(|_| Arc::new(payload(&decoder, &push))).collect();
         normalised.push(time(|| {
             let one = fresh.pop().expect("there are as many as calls");
-            let form = one.normalised(black_box(&rules)).expect("it is a recorded push");
+            let form = runtime.block_on(one.normalised(black_box(&rules))).expect("it is a recorded push");
             (one, form)
         }));
     }

@@ -58,12 +58,12 @@ impl LentBatch {
         })
     }
 
-    /// The same batch with its pushes rewritten, and how many could not be and stay as they are. Gives way to others
-    /// after each push that it looks at.
+    /// The same batch with its pushes rewritten, and how many could not be and stay as they are. It alone holds what was
+    /// rewritten. Gives way to others after each push that it looks at.
     pub async fn normalised(self, rules: &Normalise) -> (Self, usize) {
         let (mut deliveries, mut left) = (Vec::with_capacity(self.deliveries.len()), 0);
         for delivery in self.deliveries.iter() {
-            let payload = delivery.payload.normalised(rules).unwrap_or_else(|_| {
+            let payload = delivery.payload.normalised(rules).await.unwrap_or_else(|_| {
                 left += 1;
                 delivery.payload.clone()
             });

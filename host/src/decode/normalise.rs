@@ -4,15 +4,17 @@
 //! again; else why it stays as it is. Java's spelling is the one that all get (KIP-714's own): librdkafka's point label
 //! `node.id` with an integer becomes `node_id` with `node-1`, its resource attribute `member_id` becomes
 //! `group_member_id`; gauge points that are NaN are left out; equal resources, scopes and metrics stand once. Made once
-//! per push, however many receivers want it, and kept beside it: a push that was rewritten holds both. Bounded by
-//! [`tidy::MAX_PARTS`] and by what a push may be. Never on the way of a request, never for a push that nobody wants so.
+//! for all receivers that are lent it at the same time, and held by their batches alone: what waits in a queue is the
+//! push as sent, and one that is lent again is rewritten again. Bounded by [`tidy::MAX_PARTS`] and by what a push may
+//! be. Never on the way of a request, never for a push that nobody wants so, never holds up a thread.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Weak};
 
 use barnabas_otlp::tidy::{self, NumberedLabel, Rules};
 use barnabas_otlp::walk;
 use bytes::Bytes;
 use regex::Regex;
+use tokio::sync::Mutex;
 
 use super::{Config, Payload};
 use crate::push::WayIn;
@@ -31,9 +33,34 @@ pub struct Normalise {
     admin_clients: Vec<Regex>,
 }
 
-/// The forms of one push, each made when it is first wanted: as any client's, and as an admin client's.
+/// The forms of one push: as any client's, and as an admin client's. Whoever wants one that another is making waits
+/// without a thread.
 #[derive(Debug, Default)]
-pub(super) struct Forms([OnceLock<Result<Arc<Payload>, Arc<str>>>; 2]);
+pub(super) struct Forms([Mutex<Form>; 2]);
+
+/// What is known of a form. It keeps nobody's bytes: queues count only those that were sent.
+#[derive(Debug)]
+enum Form {
+    /// Somebody may still be lent it.
+    Lent(Weak<Payload>),
+    /// It cannot be made, and why.
+    Never(Arc<str>),
+}
+
+impl Default for Form {
+    fn default() -> Self {
+        Self::Lent(Weak::new())
+    }
+}
+
+impl Form {
+    fn known(&self) -> Option<Result<Arc<Payload>, Arc<str>>> {
+        match self {
+            Self::Lent(form) => form.upgrade().map(Ok),
+            Self::Never(why) => Some(Err(why.clone())),
+        }
+    }
+}
 
 impl Normalise {
     /// `admin_clients` are regular expressions, each for a whole `client.id`, of clients whose metrics of a producer are
@@ -59,17 +86,24 @@ impl Normalise {
 
 impl Payload {
     /// The push as `rules` want it. What came over OTLP is no Kafka client's and stays as it is. The error says why
-    /// this one cannot be rewritten; it is then to be lent as it is.
-    pub fn normalised(self: &Arc<Self>, rules: &Normalise) -> Result<Arc<Self>, Arc<str>> {
+    /// this one cannot be rewritten; it is then to be lent as it is. It lives for as long as somebody holds it, and
+    /// whoever asks meanwhile gets the same.
+    pub async fn normalised(self: &Arc<Self>, rules: &Normalise) -> Result<Arc<Self>, Arc<str>> {
         if self.way_in == WayIn::OtlpHttp {
             return Ok(self.clone());
         }
         let [plain, admin] = &self.forms.0;
-        if rules.is_admin(self) {
-            admin.get_or_init(|| self.rewritten(&ADMIN_PREFIXES)).clone()
-        } else {
-            plain.get_or_init(|| self.rewritten(&[])).clone()
+        let (form, prefixes) = if rules.is_admin(self) { (admin, &ADMIN_PREFIXES[..]) } else { (plain, &[][..]) };
+        let mut form = form.lock().await;
+        if let Some(known) = form.known() {
+            return known;
         }
+        let made = self.rewritten(prefixes);
+        *form = match &made {
+            Ok(payload) => Form::Lent(Arc::downgrade(payload)),
+            Err(why) => Form::Never(why.clone()),
+        };
+        made
     }
 
     fn rewritten(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {

@@ -77,8 +77,13 @@ fn labels(data: &MetricsData) -> (BTreeSet<String>, BTreeSet<String>) {
     (attributes().map(|attribute| attribute.key).collect(), nodes.collect())
 }
 
+/// Nobody else holds its forms, so that nothing is waited for.
+fn normalised_by(payload: &Arc<Payload>, rules: &Normalise) -> Result<Arc<Payload>, Arc<str>> {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(payload.normalised(rules))
+}
+
 fn normalised(payload: &Arc<Payload>) -> Arc<Payload> {
-    payload.normalised(&Normalise::default()).unwrap()
+    normalised_by(payload, &Normalise::default()).unwrap()
 }
 
 #[test]
@@ -135,22 +140,43 @@ fn twice_is_once_and_facts_stay() {
 }
 
 #[test]
-fn a_push_is_rewritten_once_for_all_who_want_it_alike() {
+fn a_push_is_rewritten_once_for_all_who_are_lent_it_alike() {
     let payload = of_client("librdkafka-2.16-producer", "tool-7", WayIn::Kafka);
     let rules =
         |patterns: &[&str]| Normalise::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    let plain = payload.normalised(&Normalise::default()).unwrap();
-    assert!(Arc::ptr_eq(&plain, &payload.normalised(&rules(&["other"])).unwrap()));
-    let admin = payload.normalised(&rules(&["x", "tool-[0-9]"])).unwrap();
+    let by = |rules: Normalise| normalised_by(&payload, &rules).unwrap();
+    let plain = normalised(&payload);
+    assert!(Arc::ptr_eq(&plain, &by(rules(&["other"]))));
+    let admin = by(rules(&["x", "tool-[0-9]"]));
     assert!(!Arc::ptr_eq(&plain, &admin));
-    assert!(Arc::ptr_eq(&admin, &payload.normalised(&rules(&["tool-.*"])).unwrap()));
+    assert!(Arc::ptr_eq(&admin, &by(rules(&["tool-.*"]))));
+}
+
+#[test]
+fn nothing_is_held_for_a_push_that_is_lent_to_nobody() {
+    let payload = one("librdkafka-2.16-producer-delta.zstd-1");
+    let first = normalised(&payload);
+    let (bytes, held) = (first.bytes().clone(), Arc::downgrade(&first));
+    drop(first);
+    assert_eq!(held.strong_count(), 0, "a queue counts the bytes that were sent and no others");
+    assert_eq!(normalised(&payload).bytes(), &bytes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_ask_at_once_get_one_and_the_same() {
+    for (name, payload) in recorded() {
+        let ask = |payload: Arc<Payload>| async move { payload.normalised(&Normalise::default()).await.unwrap() };
+        let (here, there) = (tokio::spawn(ask(payload.clone())), tokio::spawn(ask(payload)));
+        let (here, there) = (here.await.unwrap(), there.await.unwrap());
+        assert!(Arc::ptr_eq(&here, &there), "{name}");
+    }
 }
 
 #[test]
 fn a_producers_metrics_become_an_admin_clients_for_those_who_are_named_whole() {
     let rules = Normalise::new(&["tool".to_owned()]).unwrap();
     let names = |client: &str| {
-        let payload = of_client("librdkafka-2.16-producer", client, WayIn::Kafka).normalised(&rules).unwrap();
+        let payload = normalised_by(&of_client("librdkafka-2.16-producer", client, WayIn::Kafka), &rules).unwrap();
         let data = data(&payload);
         points(&data).iter().map(|(name, ..)| (*name).to_owned()).collect::<BTreeSet<_>>()
     };
@@ -170,7 +196,7 @@ fn what_cannot_be_rewritten_says_why() {
     // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
     let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
     let payload = Arc::new(payload(crate::push::Codec::None, split));
-    assert!(payload.normalised(&Normalise::default()).unwrap_err().contains("two pieces"));
+    assert!(normalised_by(&payload, &Normalise::default()).unwrap_err().contains("two pieces"));
 }
 
 #[test]
