@@ -43,7 +43,7 @@ pub use rogue::Mode;
 pub use sources::Sources;
 pub use tally::Progress;
 
-/// How long clients may take to leave beyond the ramp over which they do.
+/// How long clients may take to leave beyond the ramp over which they do and their patience with what they asked last.
 const LEAVING: Duration = Duration::from_secs(10);
 
 /// What all connections of a run share.
@@ -66,7 +66,8 @@ pub async fn run(
 ) -> Result<Report> {
     options.check()?;
     limits::check(&options)?;
-    let first = Client::connect(&options.bootstrap, &ClientOptions::default()).await;
+    let probe = ClientOptions { security: options.security.clone(), ..ClientOptions::default() };
+    let first = Client::connect(&options.bootstrap, &probe).await;
     drop(first.context("nobody to push to")?);
     let began = Instant::now();
     let shared = Arc::new(Shared { payloads: Payloads::recorded()?, tally: Tally::new(&options), options });
@@ -80,7 +81,7 @@ pub async fn run(
     {
         let stop = std::pin::pin!(stop);
         let mut tell = || progress(&shared.tally.progress(began.elapsed()));
-        let all = async { while tasks.join_next().await.is_some() {} };
+        let all = ended(&mut tasks, &shared.tally);
         tokio::select! {
             () = stop => {}
             () = tokio::time::sleep_until(over) => {}
@@ -91,13 +92,22 @@ pub async fn run(
     }
     let played = began.elapsed();
     leave.send_replace(true);
-    let deadline = Instant::now() + shared.options.ramp + LEAVING;
-    let left = async { while tasks.join_next().await.is_some() {} };
-    let late = timeout_at(deadline, left).await.is_err();
+    let deadline = Instant::now() + shared.options.ramp + shared.options.patience + LEAVING;
+    let late = timeout_at(deadline, ended(&mut tasks, &shared.tally)).await.is_err();
     let unfinished = if late { tasks.len() } else { 0 };
-    tasks.shutdown().await;
+    tasks.abort_all();
+    ended(&mut tasks, &shared.tally).await;
     progress(&shared.tally.progress(began.elapsed()));
     Ok(Report::of(&shared.options, &shared.tally, played, unfinished))
+}
+
+/// Until all connections have ended. One that panicked is no end that anybody meant.
+async fn ended(tasks: &mut JoinSet<()>, tally: &Tally) {
+    while let Some(end) = tasks.join_next().await {
+        if end.is_err_and(|error| error.is_panic()) {
+            tally.panicked();
+        }
+    }
 }
 
 #[cfg(test)]

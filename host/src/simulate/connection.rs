@@ -9,20 +9,18 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::model::{Ask, Kind};
 use super::player::{Player, software};
 use super::{Shared, rogue};
-use crate::kafka::client::{Client, Options, Push, Security};
+use crate::kafka::client::{Client, Options, Push};
 
 /// Before the first attempt to connect again, and the longest before any (Java: `reconnect.backoff.max.ms`).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// How long clients wait for an answer (Java: `request.timeout.ms`).
-const PATIENCE: Duration = Duration::from_secs(30);
 /// When there is nothing to do, how long until it is looked again.
 const IDLE: Duration = Duration::from_secs(3600);
 
@@ -43,6 +41,9 @@ pub(super) struct Connection {
     /// What models count time from.
     began: Instant,
     connected: bool,
+    /// That telemetry was not offered was counted, and what clients had come to in the end.
+    unoffered: bool,
+    judged: bool,
     /// Bytes of this connection that were counted.
     counted: u64,
 }
@@ -51,7 +52,9 @@ impl Connection {
     pub(super) fn new(shared: Arc<Shared>, number: usize) -> Self {
         let kind = shared.options.kind_of(number);
         let (players, agenda) = (Vec::new(), BinaryHeap::new());
-        Self { shared, number, kind, players, agenda, began: Instant::now(), connected: false, counted: 0 }
+        let (connected, unoffered, judged) = (false, false, false);
+        let began = Instant::now();
+        Self { shared, number, kind, players, agenda, began, connected, unoffered, judged, counted: 0 }
     }
 
     /// Until the run is over and the clients have left.
@@ -74,7 +77,7 @@ impl Connection {
     async fn play(&mut self, leaving: &mut watch::Receiver<bool>) {
         let mut pause = FIRST_PAUSE;
         while !*leaving.borrow() {
-            match connect(&self.shared, self.number, &self.client_id()).await {
+            match self.connect(leaving).await {
                 Err(error) => self.shared.tally.not_connected(&error),
                 Ok(client) => {
                     pause = FIRST_PAUSE;
@@ -86,8 +89,28 @@ impl Connection {
                 () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
+        self.judge();
         if !self.connected {
             self.shared.tally.never_connected(self.players.len());
+        }
+    }
+
+    /// Whoever has no connection when the run is over loses patience in the end.
+    async fn connect(&self, leaving: &mut watch::Receiver<bool>) -> Result<Client> {
+        let (patience, client_id) = (self.shared.options.patience, self.client_id());
+        tokio::select! {
+            made = connect(&self.shared, self.number, &client_id) => made,
+            () = async { over(leaving).await; sleep(patience).await } => {
+                bail!("{client_id} had no connection {patience:?} after the run was over")
+            }
+        }
+    }
+
+    /// What clients have come to, before anybody says last words.
+    fn judge(&mut self) {
+        if !std::mem::replace(&mut self.judged, true) {
+            let now = self.now();
+            self.players.iter().for_each(|player| self.shared.tally.ended(player.wants(now)));
         }
     }
 
@@ -129,6 +152,9 @@ impl Connection {
         if !std::mem::replace(&mut self.connected, true) {
             self.shared.tally.connected(self.kind, self.players.len());
         }
+        if !offers && !std::mem::replace(&mut self.unoffered, true) {
+            self.shared.tally.not_offered(self.players.len());
+        }
         self.counted = 0;
         self.count(client);
         self.agenda.clear();
@@ -161,7 +187,7 @@ impl Connection {
 
     fn note_silence(&mut self, index: usize) {
         let Some(player) = self.players.get_mut(index) else { return };
-        if let Some(reason) = player.model.silent()
+        if let Some(reason) = player.model.fell_silent()
             && !std::mem::replace(&mut player.counted, true)
         {
             self.shared.tally.silent(self.kind, reason);
@@ -185,13 +211,17 @@ impl Connection {
 
     /// Each client's last words, where it has some.
     async fn leave(&mut self, client: &mut Client) -> Result<()> {
+        self.judge();
         sleep(self.shared.options.delay_of(self.number)).await;
         let now = self.now();
-        for player in &mut self.players {
-            if player.model.silent().is_some() {
+        for index in 0..self.players.len() {
+            let Some(player) = self.players.get_mut(index).filter(|player| player.model.silent().is_none()) else {
                 continue;
-            }
+            };
             player.model.close(now);
+            // It may find out only now what its node does not offer.
+            self.note_silence(index);
+            let Some(player) = self.players.get_mut(index) else { continue };
             let Some((_, ask)) = player.model.next() else { continue };
             if self.shared.options.clients > self.shared.options.connections {
                 client.speak_as(&player.client_id());
@@ -221,17 +251,18 @@ async fn send(
     match ask {
         Ask::Get { instance } => {
             let asked = Instant::now();
-            let answer = client.get_subscription(instance).await?;
-            shared.tally.got(asked.elapsed(), answer.as_ref().err().map(|error| error.0));
-            let answer = answer.map(|subscription| player.told(subscription)).map_err(|error| error.0);
-            player.model.answered_get(began.elapsed(), answer);
+            let answer = client.get_subscription(instance).await.inspect_err(|why| shared.tally.unanswered(why))?;
+            let answer = answer.map_err(|error| error.0);
+            shared.tally.got(asked.elapsed(), answer.as_ref().err().copied());
+            player.answered_get(began.elapsed(), answer);
         }
         Ask::Push { instance, subscription_id, terminating } => {
             let (codec, metrics) = player.payload(&shared.options, &shared.payloads)?;
             let push =
                 Push { instance_id: instance, subscription_id, terminating, codec: codec.id(), metrics: &metrics };
             let asked = Instant::now();
-            let answer = client.push(&push).await?.map_err(|error| error.0);
+            let answer = client.push(&push).await.inspect_err(|why| shared.tally.unanswered(why))?;
+            let answer = answer.map_err(|error| error.0);
             shared.tally.pushed(asked.elapsed(), answer.err(), terminating);
             if answer.is_ok() {
                 if player.pushes == 0 {
@@ -252,9 +283,9 @@ pub(super) async fn connect(shared: &Shared, number: usize, client_id: &str) -> 
     let options = Options {
         client_id: client_id.to_owned(),
         software: software(options.kind_of(number)),
-        timeout: PATIENCE,
+        timeout: options.patience,
         source: options.sources.of(number),
-        security: Security::default(),
+        security: options.security.clone(),
     };
     let mut client = Client::connect(&shared.options.bootstrap, &options).await?;
     client.metadata().await?;

@@ -218,6 +218,11 @@ impl Model {
         self.silent
     }
 
+    /// Why it will never push again though nobody closed it, if so.
+    pub fn fell_silent(&self) -> Option<&'static str> {
+        self.silent.filter(|reason| *reason != CLOSED)
+    }
+
     fn ask(&self) -> Option<Ask> {
         let told = self.told.as_ref();
         Some(match self.step {

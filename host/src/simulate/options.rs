@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 
 use super::model::Kind;
 use super::sources::Sources;
+use crate::admission::Quotas;
+use crate::kafka::client::Security;
 use crate::push::Codec;
 
 /// More clients than any one machine plays.
@@ -28,6 +30,10 @@ pub struct Options {
     pub time: Duration,
     /// Over how long their starts are spread, and then their leaving.
     pub ramp: Duration,
+    /// How long clients wait for a connection and for each answer (Java: `request.timeout.ms`).
+    pub patience: Duration,
+    /// TLS and who logs in, the same for all.
+    pub security: Security,
     /// Where connections come from.
     pub sources: Sources,
     /// Share of connections that misbehave on purpose, 0 to 1. Above 0, at least one does.
@@ -47,10 +53,21 @@ impl Options {
             codecs: Codec::OFFERED.to_vec(),
             time: Duration::from_secs(10),
             ramp: Duration::from_secs(5),
+            patience: Duration::from_secs(30),
+            security: Security::default(),
             sources: Sources::default(),
             misbehave: 0.0,
             seed: 0,
         }
+    }
+
+    /// How many new client instances a Barnabas host lets in by one connection in a minute by its defaults, where some
+    /// connection of this run brings more.
+    pub fn exceeds_default_quota(&self) -> Option<u32> {
+        let most = Quotas::default().connection.new_clients;
+        let shared = self.clients.checked_div(self.connections).unwrap_or_default();
+        let fullest = shared + usize::from(shared * self.connections < self.clients);
+        (fullest > most as usize).then_some(most)
     }
 
     pub(super) fn check(&self) -> Result<()> {

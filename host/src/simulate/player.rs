@@ -1,12 +1,13 @@
 //! One client: its model, and what its pushes are made from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::clock::unix_nanos;
 use super::codec::{Family, compress};
-use super::model::{Kind, Model, Told};
+use super::model::{Ask, Kind, Model, Told};
 use super::options::Options;
 use super::payload::{Payloads, Role};
 use super::random::Random;
@@ -16,6 +17,15 @@ use crate::push::Codec;
 
 /// Most bytes that a client takes beside its connection and what the broker told it.
 pub const BYTES_PER_CLIENT: usize = 512;
+
+/// What a client waited for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// It asked, and was refused each time.
+    Subscription,
+    /// It was told of metrics, and no push of it was taken, an interval after the first was due.
+    Taken,
+}
 
 /// A client of a connection.
 #[derive(Debug)]
@@ -29,6 +39,11 @@ pub(super) struct Player {
     born: u64,
     last_push: u64,
     pub(super) pushes: u32,
+    /// A Get was refused, and one was answered.
+    refused: bool,
+    subscribed: bool,
+    /// By when a push must have been taken.
+    overdue: Option<Duration>,
     /// That it fell silent was counted.
     pub(super) counted: bool,
 }
@@ -37,7 +52,19 @@ impl Player {
     pub(super) fn new(kind: Kind, number: usize, seed: u64) -> Self {
         let model = Model::new(kind, Random::new(seed, number as u64).next());
         let born = unix_nanos();
-        Self { model, kind, number, template: None, born, last_push: born, pushes: 0, counted: false }
+        Self {
+            model,
+            kind,
+            number,
+            template: None,
+            born,
+            last_push: born,
+            pushes: 0,
+            refused: false,
+            subscribed: false,
+            overdue: None,
+            counted: false,
+        }
     }
 
     /// Its `client.id`.
@@ -46,17 +73,40 @@ impl Player {
     }
 
     /// What it was told, as its model takes it. Its next push is made accordingly.
-    pub(super) fn told(&mut self, subscription: Subscription) -> Told {
+    fn told(&mut self, subscription: Subscription) -> Told {
         self.template = None;
         Told {
             instance: subscription.instance_id,
             subscription_id: subscription.id,
-            interval: u64::try_from(subscription.push_interval_ms)
-                .map(std::time::Duration::from_millis)
-                .unwrap_or_default(),
+            interval: u64::try_from(subscription.push_interval_ms).map(Duration::from_millis).unwrap_or_default(),
             codecs: subscription.codecs,
             metrics: subscription.metrics,
             delta: subscription.delta,
+        }
+    }
+
+    /// A Get was answered.
+    pub(super) fn answered_get(&mut self, now: Duration, answer: Result<Subscription, i16>) {
+        let answer = answer.map(|subscription| self.told(subscription));
+        let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
+        (self.refused, self.subscribed) = (self.refused || answer.is_err(), self.subscribed || answer.is_ok());
+        let told = answer.is_ok();
+        self.model.answered_get(now, answer);
+        match (wanted, self.model.next()) {
+            // Since the first of several subscriptions, unless none was wanted in between.
+            (Some(interval), Some((due, Ask::Push { .. }))) => _ = self.overdue.get_or_insert(due + interval),
+            _ if told => self.overdue = None,
+            _ => {}
+        }
+    }
+
+    /// What it waits for in vain. One that is silent waits for nothing.
+    pub(super) fn wants(&self, now: Duration) -> Option<Want> {
+        let overdue = self.pushes == 0 && self.overdue.is_some_and(|by| now > by);
+        match self.model.silent() {
+            Some(_) => None,
+            None if overdue => Some(Want::Taken),
+            None => (self.refused && !self.subscribed).then_some(Want::Subscription),
         }
     }
 

@@ -41,6 +41,16 @@ pub struct Report {
     pub refused: u64,
     /// Clients that tried and never had a connection.
     pub never_connected: u64,
+    /// Clients whose node did not offer telemetry (requests 71 and 72), once or always.
+    pub not_offered: u64,
+    /// Requests that were not answered within the client's patience.
+    pub unanswered: u64,
+    /// Clients that asked for a subscription and were refused each time.
+    pub never_told: u64,
+    /// Clients that were told of metrics, and of which no push was taken, an interval after the first was due.
+    pub never_taken: u64,
+    /// Connections whose task in this program panicked.
+    pub panicked: u64,
     /// Connections whose clients had not left when the time for it was over.
     pub unfinished: u64,
     /// By kind.
@@ -132,6 +142,11 @@ impl Report {
             lost: number(&tally.lost),
             refused: number(&tally.refused),
             never_connected: number(&tally.never_connected),
+            not_offered: number(&tally.not_offered),
+            unanswered: number(&tally.unanswered),
+            never_told: number(&tally.never_told),
+            never_taken: number(&tally.never_taken),
+            panicked: number(&tally.panicked),
             unfinished: unfinished as u64,
             kinds: kinds(tally),
             gets: all.gets,
@@ -164,6 +179,11 @@ impl Report {
             (self.silent, "client(s) fell silent"),
             (self.silencing_errors, "answer(s) to well-behaved clients were errors that silence clients"),
             (self.never_connected, "client(s) never had a connection"),
+            (self.not_offered, "client(s) were not offered telemetry"),
+            (self.unanswered, "request(s) were never answered"),
+            (self.never_told, "client(s) were refused whenever they asked for a subscription"),
+            (self.never_taken, "client(s) were told of metrics and no push of theirs was taken"),
+            (self.panicked, "connection(s) of this program panicked, which is a bug of it: report it"),
         ];
         let faults = counts.iter().filter(|(count, _)| *count > 0);
         let words: Vec<_> = faults.map(|(count, words)| format!("{count} {words}")).collect();

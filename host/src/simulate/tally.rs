@@ -4,6 +4,7 @@
 //! lists, but for error codes, of which a broker may make up 65,536.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::histogram::Histogram;
 use super::model::Kind;
 use super::options::Options;
+use super::player::Want;
 use super::rogue::Mode;
 use crate::kafka::api::Api;
 
@@ -61,6 +63,11 @@ pub(super) struct Tally {
     pub(super) lost: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) never_connected: AtomicU64,
+    pub(super) not_offered: AtomicU64,
+    pub(super) unanswered: AtomicU64,
+    pub(super) never_told: AtomicU64,
+    pub(super) never_taken: AtomicU64,
+    pub(super) panicked: AtomicU64,
     errors: Mutex<BTreeMap<(&'static str, i16), u64>>,
     silent: Mutex<BTreeMap<(String, &'static str), u64>>,
     misdeeds: Mutex<BTreeMap<(Mode, String), u64>>,
@@ -94,6 +101,31 @@ impl Tally {
 
     pub(super) fn never_connected(&self, clients: usize) {
         self.never_connected.fetch_add(clients as u64, Relaxed);
+    }
+
+    /// By their node, the first time that it was so.
+    pub(super) fn not_offered(&self, clients: usize) {
+        self.not_offered.fetch_add(clients as u64, Relaxed);
+    }
+
+    /// A request came to nothing. Counted here if that was for want of an answer within the client's patience.
+    pub(super) fn unanswered(&self, why: &anyhow::Error) {
+        let mut causes = why.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+        let late = causes.any(|cause| cause.kind() == io::ErrorKind::TimedOut);
+        self.unanswered.fetch_add(late.into(), Relaxed);
+    }
+
+    /// What a client had come to when the run was over.
+    pub(super) fn ended(&self, want: Option<Want>) {
+        match want {
+            None => {}
+            Some(Want::Subscription) => _ = self.never_told.fetch_add(1, Relaxed),
+            Some(Want::Taken) => _ = self.never_taken.fetch_add(1, Relaxed),
+        }
+    }
+
+    pub(super) fn panicked(&self) {
+        self.panicked.fetch_add(1, Relaxed);
     }
 
     pub(super) fn opened(&self) {

@@ -1,6 +1,8 @@
 //! The simulator against our own door, with a notebook behind it, and with the real rooms for those that misbehave.
 
+mod faults;
 mod misbehaviour;
+mod secured;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -28,6 +30,11 @@ struct Notebook {
     interval: Duration,
     codecs: Vec<Codec>,
     refusal: Option<Refusal>,
+    /// Pushes that are refused so; then all are taken.
+    refusals: u64,
+    /// Every Get is refused so.
+    unwelcome: Option<Refusal>,
+    offers: bool,
     decoder: Decoder,
     seen: Mutex<Seen>,
 }
@@ -35,6 +42,7 @@ struct Notebook {
 #[derive(Default)]
 struct Seen {
     gets: u64,
+    refused: u64,
     pushes: u64,
     terminating: u64,
     empty: u64,
@@ -44,6 +52,7 @@ struct Seen {
     clients: BTreeSet<String>,
     software: BTreeSet<String>,
     sources: BTreeSet<IpAddr>,
+    principals: BTreeSet<Option<Arc<str>>>,
     connections: BTreeSet<ConnectionId>,
 }
 
@@ -54,6 +63,9 @@ impl Notebook {
             interval: Duration::from_millis(100),
             codecs: Codec::OFFERED.to_vec(),
             refusal: None,
+            refusals: u64::MAX,
+            unwelcome: None,
+            offers: true,
             decoder: Decoder::new(decode::Config::default()),
             seen: Mutex::default(),
         }
@@ -62,12 +74,15 @@ impl Notebook {
 
 impl Intake for Notebook {
     fn offers_telemetry(&self) -> bool {
-        true
+        self.offers
     }
 
     fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
         let mut seen = self.seen.lock().unwrap();
         seen.gets += 1;
+        if let Some(refusal) = &self.unwelcome {
+            return Err(refusal.clone());
+        }
         seen.instances += 1;
         Ok(Subscription {
             instance_id: client.instance_id.unwrap_or(InstanceId::from_bytes([seen.instances; 16])),
@@ -81,10 +96,11 @@ impl Intake for Notebook {
     }
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
-        if let Some(refusal) = &self.refusal {
+        let mut seen = self.seen.lock().unwrap();
+        if let Some(refusal) = self.refusal.as_ref().filter(|_| seen.refused < self.refusals) {
+            seen.refused += 1;
             return Err(refusal.clone());
         }
-        let mut seen = self.seen.lock().unwrap();
         seen.pushes += 1;
         seen.terminating += u64::from(push.terminating);
         *seen.codecs.entry(push.codec).or_default() += 1;
@@ -92,6 +108,7 @@ impl Intake for Notebook {
         seen.software.insert(push.client.software_version.as_deref().unwrap().to_owned());
         seen.sources.insert(push.client.source.unwrap().ip());
         seen.connections.insert(connection);
+        seen.principals.insert(push.client.principal.clone());
         match self.decoder.decode(Admitted::declared(push)?)? {
             Decoded::Payload(_) => Ok(Receipt::Accepted(1)),
             Decoded::Empty => {
@@ -221,11 +238,12 @@ async fn clients_that_are_silenced_are_counted_with_their_reasons() {
 
 #[tokio::test]
 async fn errors_that_clients_survive_are_no_fault() {
-    let notebook = Arc::new(Notebook { refusal: Some(Refusal::TooLarge("so".into())), ..Notebook::new() });
+    let refusal = Some(Refusal::TooLarge("so".into()));
+    let notebook = Arc::new(Notebook { refusal, refusals: 4, ..Notebook::new() });
     let door = door(notebook.clone(), |_| ()).await;
     let report = play(options(&door, 4)).await;
     assert_eq!((report.fault.as_deref(), report.silent), (None, 0), "{report}");
-    assert!(report.errors["PushTelemetry"]["TELEMETRY_TOO_LARGE (118)"] >= 4);
+    assert_eq!(report.errors["PushTelemetry"]["TELEMETRY_TOO_LARGE (118)"], 4);
 }
 
 #[tokio::test]
