@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::auth::hash::Hash;
 use barnabas::kafka::client::{Login, Security, Tls};
+use clap::Args;
 
 /// What of a properties file is about security; the rest is for Java and passed over.
 const KNOWN: [&str; 9] = [
@@ -20,8 +21,24 @@ const KNOWN: [&str; 9] = [
     "ssl.endpoint.identification.algorithm",
 ];
 
+/// The flag of every command that connects to a broker.
+#[derive(Args)]
+pub(crate) struct CommandConfig {
+    /// How to prove who asks: a properties file as Kafka's commands take it (security.protocol, sasl.mechanism,
+    /// sasl.jaas.config; ssl.truststore.location and ssl.keystore.location in PEM).
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
+}
+
+impl CommandConfig {
+    /// What the file says, if one is named.
+    pub(crate) fn security(&self) -> Result<Option<Security>> {
+        self.command_config.as_deref().map(security).transpose()
+    }
+}
+
 /// Reads the file. Unknown settings of security are refused: one that is believed to protect must not be without effect.
-pub(crate) fn security(file: &Path) -> Result<Security> {
+fn security(file: &Path) -> Result<Security> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     of_text(&text).with_context(|| file.display().to_string())
 }

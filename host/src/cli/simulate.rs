@@ -1,6 +1,7 @@
 //! `barnabas simulate`.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,9 +12,15 @@ use barnabas::simulate::{self, Options, Progress, Sources};
 use barnabas::units::Span;
 use clap::{ArgAction, Args};
 use tokio::signal::ctrl_c;
+use tokio::sync::oneshot;
+
+use super::properties::CommandConfig;
 
 /// Where progress goes to a file, seconds between two lines.
 const SELDOM: u64 = 5;
+
+/// What a shell expects of a command that ended at SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Flags of `simulate`.
 #[derive(Args)]
@@ -27,6 +34,8 @@ pub(crate) struct Flags {
     /// `host:port` of any broker; of several, separated by commas, the first that answers.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     bootstrap_server: String,
+    #[command(flatten)]
+    command: CommandConfig,
     /// Kinds of clients, dealt out in turn: java-3.7, java-3.9, java-4.2, librdkafka. Default: all.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<Kind>,
@@ -54,19 +63,20 @@ pub(crate) struct Flags {
     json: bool,
 }
 
-/// Fails when a client that behaves well fell silent, got an error that silences clients, or never had a connection.
+/// Fails when a client that behaves well fell silent or could not push, for whatever reason. Ctrl-C has the clients
+/// leave; a second one ends the command at once.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     simulate::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut meter = Meter { live: std::io::stderr().is_terminal(), told: None };
-    let stop = async {
-        if ctrl_c().await.is_err() {
-            // Without it the run still ends by itself.
-            std::future::pending::<()>().await;
-        }
-    };
-    let report = runtime.block_on(simulate::run(options(flags), stop, |progress| meter.show(progress)))?;
+    let options = options(flags)?;
+    if let Some(warning) = warning(&options) {
+        eprintln!("barnabas: {warning}");
+    }
+    let run = async |stop| simulate::run(options, stop, |progress| meter.show(progress)).await;
+    let report = runtime.block_on(until_twice(interrupt, run));
     meter.end();
+    let Some(report) = report.transpose()? else { return Ok(INTERRUPTED.into()) };
     if flags.json {
         println!("{}", serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?);
     } else {
@@ -77,10 +87,43 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn options(flags: &Flags) -> Options {
+/// One Ctrl-C. Where none can be had the run still ends by itself.
+async fn interrupt() {
+    if ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Runs `work`, whose argument resolves at the first press. At the second it is dropped, and gives nothing.
+async fn until_twice<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(Once) -> T) -> Option<T> {
+    let (first, stop) = oneshot::channel::<()>();
+    let twice = async {
+        press().await;
+        // Nobody listens where the run is ending already.
+        let _ = first.send(());
+        press().await;
+    };
+    let stop: Once = Box::pin(async { stop.await.unwrap_or_default() });
+    tokio::select! {
+        done = work(stop) => Some(done),
+        () = twice => None,
+    }
+}
+
+/// What `--connections` leads to with a host of ours.
+fn warning(options: &Options) -> Option<String> {
+    let most = options.exceeds_default_quota()?;
+    Some(format!(
+        "many clients share one connection: a Barnabas host lets {most} new client instances a minute in by one \
+         connection unless limits.connection.new-clients says more"
+    ))
+}
+
+fn options(flags: &Flags) -> Result<Options> {
     let mut options = Options::new(&flags.bootstrap_server, flags.clients);
     options.time = Duration::from_secs(flags.seconds);
     options.ramp = flags.ramp.0;
+    options.security = flags.command.security()?.unwrap_or_default();
     options.sources = flags.sources.clone().unwrap_or_default();
     options.connections = flags.connections.unwrap_or(flags.clients);
     (options.misbehave, options.seed) = (flags.misbehave, flags.seed);
@@ -90,13 +133,16 @@ fn options(flags: &Flags) -> Options {
     if !flags.codecs.is_empty() {
         options.codecs.clone_from(&flags.codecs);
     }
-    options
+    Ok(options)
 }
 
 fn codec(text: &str) -> Result<Codec, String> {
     let known = Codec::OFFERED.into_iter().find(|codec| codec.to_string() == text);
     known.ok_or_else(|| format!("`{text}` is no codec of Kafka: name one of zstd, lz4, gzip, snappy"))
 }
+
+/// Resolves once.
+type Once = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Tells how it goes: one line rewritten on a terminal, else a line now and then.
 struct Meter {
@@ -145,7 +191,8 @@ mod tests {
 
     fn read(words: &str) -> Result<Options, String> {
         let all = ["simulate"].into_iter().chain(words.split(' '));
-        Line::try_parse_from(all).map(|line| options(&line.flags)).map_err(|error| error.to_string())
+        let line = Line::try_parse_from(all).map_err(|error| error.to_string())?;
+        options(&line.flags).map_err(|error| format!("{error:#}"))
     }
 
     #[test]
@@ -166,12 +213,56 @@ mod tests {
     }
 
     #[test]
+    fn who_logs_in_is_read_of_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=x username=\"a\" password=\"b\";";
+        std::fs::write(file.path(), text).unwrap();
+        let flags = format!("--clients 1 --seconds 1 --command-config {}", file.path().display());
+        assert_eq!(read(&flags).unwrap().security.login.unwrap().mechanism(), "PLAIN");
+    }
+
+    #[test]
+    fn many_clients_on_a_connection_are_warned_of() {
+        let of = |flags: &str| warning(&read(&format!("--seconds 1 {flags}")).unwrap());
+        assert_eq!(of("--clients 100"), None);
+        assert_eq!(of("--clients 16 --connections 2"), None);
+        let said = of("--clients 17 --connections 2").unwrap();
+        assert!(
+            said.contains("lets 8 new client instances") && said.contains("limits.connection.new-clients"),
+            "{said}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_second_ctrl_c_waits_for_nobody() {
+        let presses = std::cell::Cell::new(0);
+        let press = async || match presses.replace(presses.get() + 1) {
+            0 | 1 => {}
+            _ => std::future::pending().await,
+        };
+        let never = until_twice(press, async |stop| {
+            stop.await;
+            std::future::pending::<()>().await;
+        });
+        assert_eq!((never.await, presses.get()), (None, 2));
+        let once = std::cell::Cell::new(0);
+        let press = async || {
+            if once.replace(1) == 1 {
+                std::future::pending().await
+            }
+        };
+        assert_eq!(until_twice(press, async |stop| stop.await).await, Some(()), "the first lets it end by itself");
+    }
+
+    #[test]
     fn flags_that_make_no_sense_are_refused_in_words() {
         for (flag, words) in [
             ("--kinds java-9", "name one of java-3.7"),
             ("--codecs brotli", "name one of zstd"),
             ("--sources everywhere", "127.0.0.0/28"),
             ("--ramp soon", "soon"),
+            ("--command-config no/such.properties", "cannot read no/such.properties"),
         ] {
             let said = read(&format!("--clients 1 --seconds 1 {flag}")).unwrap_err();
             assert!(said.contains(words), "`{said}` should say `{words}`");

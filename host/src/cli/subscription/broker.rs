@@ -1,7 +1,6 @@
 //! Which broker is asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,7 +8,8 @@ use barnabas::config::Config;
 use barnabas::kafka::client::{Answer, Client, Options};
 use clap::Args;
 
-use super::super::{ConfigFile, properties};
+use super::super::ConfigFile;
+use super::super::properties::CommandConfig;
 
 /// Flags of every command that asks a broker.
 #[derive(Args)]
@@ -17,10 +17,8 @@ pub(super) struct BrokerFlags {
     /// The broker: host:port, several separated by commas. Default: the first Kafka listener of the configuration.
     #[arg(long, value_name = "HOST:PORT", visible_alias = "broker-list")]
     bootstrap_server: Option<String>,
-    /// How to prove who asks: a properties file as Kafka's commands take it (security.protocol, sasl.mechanism,
-    /// sasl.jaas.config; ssl.truststore.location and ssl.keystore.location in PEM).
-    #[arg(long, value_name = "FILE")]
-    command_config: Option<PathBuf>,
+    #[command(flatten)]
+    command: CommandConfig,
     #[command(flatten)]
     pub(super) config: ConfigFile,
     /// Print one JSON document.
@@ -36,9 +34,7 @@ impl BrokerFlags {
         runtime.block_on(async {
             let mut options = Options::default();
             options.timeout = Duration::from_secs(30);
-            if let Some(file) = &self.command_config {
-                options.security = properties::security(file)?;
-            }
+            options.security = self.command.security()?.unwrap_or_default();
             let mut client = Client::connect(&self.address()?, &options).await?;
             work(&mut client).await
         })
