@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use barnabas::config::Config;
-use barnabas::kafka::client::{Answer, Client, Options};
+use barnabas::kafka::client::{Answer, Client, Options, Security};
+use barnabas::listener::kafka;
 use clap::Args;
 
 use super::super::ConfigFile;
@@ -14,7 +15,8 @@ use super::super::properties::CommandConfig;
 /// Flags of every command that asks a broker.
 #[derive(Args)]
 pub(super) struct BrokerFlags {
-    /// The broker: host:port, several separated by commas. Default: the first Kafka listener of the configuration.
+    /// The broker: host:port, several separated by commas. Default: of the configuration's Kafka listeners the first
+    /// that wants what --command-config has; without that, the first that wants neither TLS nor SASL.
     #[arg(long, value_name = "HOST:PORT", visible_alias = "broker-list")]
     bootstrap_server: Option<String>,
     #[command(flatten)]
@@ -34,22 +36,36 @@ impl BrokerFlags {
         runtime.block_on(async {
             let mut options = Options::default();
             options.timeout = Duration::from_secs(30);
-            options.security = self.command.security()?.unwrap_or_default();
-            let mut client = Client::connect(&self.address()?, &options).await?;
+            let security = self.command.security()?;
+            let address = self.address(security.as_ref())?;
+            options.security = security.unwrap_or_default();
+            let mut client = Client::connect(&address, &options).await?;
             work(&mut client).await
         })
     }
 
-    fn address(&self) -> Result<String> {
+    fn address(&self, security: Option<&Security>) -> Result<String> {
         if let Some(address) = &self.bootstrap_server {
             return Ok(address.clone());
         }
         let (_, config) = Config::load(self.config.config.as_deref())?;
-        let listener = config
-            .kafka
-            .first()
-            .context("the configuration has no Kafka listener; name a broker with --bootstrap-server")?;
-        Ok(reachable(listener.bind).to_string())
+        Ok(reachable(chosen(&config.kafka, security)?.bind).to_string())
+    }
+}
+
+/// The first listener that wants what we have, TLS and SASL each. Where a file was named and fits none, the first.
+fn chosen<'l>(listeners: &'l [kafka::Config], security: Option<&Security>) -> Result<&'l kafka::Config> {
+    let first = listeners.first();
+    let first = first.context("the configuration has no Kafka listener; name a broker with --bootstrap-server")?;
+    let ours = security.map_or((false, false), |ours| (ours.tls.is_some(), ours.login.is_some()));
+    let fitting = listeners.iter().find(|one| (one.tls.is_some(), one.auth.is_some()) == ours);
+    match (fitting, security) {
+        (Some(fitting), _) => Ok(fitting),
+        (None, Some(_)) => Ok(first),
+        (None, None) => bail!(
+            "every Kafka listener of the configuration wants TLS or SASL; say how to prove who asks with --command-config, \
+             or name a broker with --bootstrap-server"
+        ),
     }
 }
 
@@ -74,6 +90,9 @@ pub(super) fn accepted(what: &str, answer: Answer) -> Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
+    use barnabas::auth::{Auth, Mechanism, Settings};
+    use barnabas::kafka::client::{Login, Tls};
+
     use super::*;
 
     #[test]
@@ -82,6 +101,32 @@ mod tests {
         assert_eq!(reach("0.0.0.0:9092"), "127.0.0.1:9092");
         assert_eq!(reach("[::]:9092"), "[::1]:9092");
         assert_eq!(reach("10.1.2.3:9092"), "10.1.2.3:9092");
+    }
+
+    #[test]
+    fn the_listener_that_wants_what_we_have_is_asked() {
+        let users = tempfile::NamedTempFile::new().unwrap();
+        let settings = Settings {
+            mechanisms: vec![Mechanism::Plain],
+            users: Some(users.path().into()),
+            oauth: None,
+            max_session: None,
+            failure_delay: Duration::ZERO,
+        };
+        let plain = kafka::Config::new("plain", "127.0.0.1:1".parse().unwrap());
+        let sasl = kafka::Config { name: "sasl".into(), auth: Some(Auth::new(settings).unwrap()), ..plain.clone() };
+        let login = Login::Plain { user: "a".into(), password: "b".into() };
+        let (nothing, named) = (Security::default(), Security { login: Some(login), tls: None });
+        let encrypted = Security { tls: Some(Tls::default()), ..named.clone() };
+        let name = |listeners: &[kafka::Config], security| chosen(listeners, security).map(|one| one.name.to_string());
+        let both = [sasl.clone(), plain.clone()];
+        assert_eq!(name(&both, None).unwrap(), "plain");
+        assert_eq!(name(&both, Some(&nothing)).unwrap(), "plain");
+        assert_eq!(name(&both, Some(&named)).unwrap(), "sasl");
+        assert_eq!(name(&[plain, sasl.clone()], Some(&named)).unwrap(), "sasl");
+        assert_eq!(name(&both, Some(&encrypted)).unwrap(), "sasl", "the first, which may stand behind another's TLS");
+        assert!(name(&[sasl], None).unwrap_err().to_string().contains("--command-config"));
+        assert!(name(&[], None).unwrap_err().to_string().contains("no Kafka listener"));
     }
 
     #[test]
