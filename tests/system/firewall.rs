@@ -7,7 +7,7 @@ use barnabas::plugin::change::{Actor, Change, Plan, Verdict, Wanted};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::librdkafka::{self, Ear};
-use rdkafka::producer::{BaseProducer, Producer as _};
+use rdkafka::producer::BaseProducer;
 use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@
 //! push as sent, and one that is lent again is rewritten again. Bounded by [`tidy::MAX_PARTS`] and by what a push may
 //! be. Never on the way of a request, never for a push that nobody wants so, never holds up a thread.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use barnabas_otlp::tidy::{self, NumberedLabel, Rules};
 use barnabas_otlp::walk;
@@ -33,10 +33,10 @@ pub struct Normalise {
     admin_clients: Vec<Regex>,
 }
 
-/// The forms of one push: as any client's, and as an admin client's. Whoever wants one that another is making waits
-/// without a thread.
+/// The forms of one push: as any client's, and as an admin client's. Takes no room before one is wanted. Whoever wants
+/// one that another is making waits without a thread.
 #[derive(Debug, Default)]
-pub(super) struct Forms([Mutex<Form>; 2]);
+pub(super) struct Forms(OnceLock<Box<[Mutex<Form>; 2]>>);
 
 /// What is known of a form. It keeps nobody's bytes: queues count only those that were sent.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Payload {
         if self.way_in == WayIn::OtlpHttp {
             return Ok(self.clone());
         }
-        let [plain, admin] = &self.forms.0;
+        let [plain, admin] = &**self.forms.0.get_or_init(Box::default);
         let (form, prefixes) = if rules.is_admin(self) { (admin, &ADMIN_PREFIXES[..]) } else { (plain, &[][..]) };
         let mut form = form.lock().await;
         if let Some(known) = form.known() {

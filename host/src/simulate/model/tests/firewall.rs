@@ -71,7 +71,10 @@ fn every_trouble_is_survived_alone() {
         all.add(&seen.unwrap_or_else(|wrong| panic!("{trouble:?}: {wrong}")));
     }
     assert_eq!(Vec::from_iter(all.codes.clone()), [0, 89, 117, 118], "it was trouble");
-    assert!(all.shed && all.evicted && all.unwanted && all.dead, "{all:?}");
+    assert!(all.shed && all.evicted && all.unwanted && all.dead && all.over_quota, "{all:?}");
+    for told in [&[][..], &["*"], &[""], &["no.such."]] {
+        assert!(all.told.iter().any(|metrics| metrics == told), "nobody was told {told:?}: {all:?}");
+    }
 }
 
 /// Rooms with a fault of their own in front.

@@ -1,6 +1,7 @@
 //! Clients of every kind with one host, moment by moment.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -9,13 +10,17 @@ use tokio::time::advance;
 
 use super::SURVIVABLE;
 use super::rooms::{MOST, Rooms};
-use super::script::{Mood, Told as Wanted, Trouble};
+use super::script::{JAVA, LIBRDKAFKA, Mood, Told as Wanted, Trouble};
+use crate::admission::Refusal;
 use crate::listener::kafka::error_code;
 use crate::push::{Client, ConnectionId, InstanceId, Push, WayIn};
 use crate::simulate::model::{Ask, Kind, Model, Told};
 
 /// The most that a request or an answer is on its way.
 const LATENCY_MS: u64 = 100;
+
+/// Where all clients come from.
+const SOURCE: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 1, 2, 3), 40_000);
 
 struct Life {
     model: Model,
@@ -60,6 +65,10 @@ pub(super) struct Seen {
     pub(super) dead: bool,
     pub(super) unwanted: bool,
     pub(super) evicted: bool,
+    /// A client asked more often than all of its address may.
+    pub(super) over_quota: bool,
+    /// A client was told of no metrics, and one was told of all in either way.
+    pub(super) told: BTreeSet<Vec<String>>,
 }
 
 impl Seen {
@@ -69,6 +78,8 @@ impl Seen {
         self.dead |= other.dead;
         self.unwanted |= other.unwanted;
         self.evicted |= other.evicted;
+        self.over_quota |= other.over_quota;
+        self.told.extend(other.told.iter().cloned());
     }
 }
 
@@ -137,6 +148,7 @@ impl Crowd {
             Trouble::Restart { away } => self.restart(away),
             Trouble::Oversized(oversized) => self.oversized = oversized,
             Trouble::Spoof { knows_subscription } => self.spoof(knows_subscription),
+            Trouble::Flood { ids } => self.flood(ids),
             Trouble::Close { every } => {
                 let now = self.now;
                 let idle = |life: &&mut Life| matches!(life.stage, Stage::Idle) && life.connection.is_some();
@@ -195,6 +207,16 @@ impl Crowd {
             let push = push(told.instance, "somebody", subscription_id, false, 0, 10);
             // Whatever it is answered.
             let _ = self.rooms.intake.push(push, ConnectionId(0));
+        }
+    }
+
+    fn flood(&mut self, ids: usize) {
+        for _ in 0..ids {
+            self.made += 1;
+            let id = InstanceId::from_bytes(u128::from(self.made).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            let stranger = client(&"stranger".into(), Kind::Java42, Some(id));
+            // Whatever it is answered.
+            let _ = self.rooms.intake.subscribe(&stranger, ConnectionId::next());
         }
     }
 
@@ -284,7 +306,10 @@ impl Crowd {
             Ask::Get { instance } => {
                 let client = client(&life.name, life.model.kind(), (instance != InstanceId::NIL).then_some(instance));
                 let answer = self.rooms.intake.subscribe(&client, connection);
-                Answer::Get(answer.map(told).map_err(|refusal| error_code(&refusal)))
+                self.seen.over_quota |= matches!(answer, Err(Refusal::OverQuota { .. }));
+                let answer = answer.map(told);
+                self.seen.told.extend(answer.iter().map(|told| told.metrics.clone()));
+                Answer::Get(answer.map_err(|refusal| error_code(&refusal)))
             }
             Ask::Push { instance, subscription_id, terminating } => {
                 let size = if self.oversized { 2 * MOST } else { 10 };
@@ -292,6 +317,7 @@ impl Crowd {
                 let push = push(instance, &life.name, subscription_id, terminating, life.model.codec(), size);
                 let answer = self.rooms.intake.push(Push { client, ..push }, connection);
                 life.pushed |= answer.is_ok();
+                self.seen.over_quota |= matches!(answer, Err(Refusal::OverQuota { .. }));
                 Answer::Push(answer.map(|_| ()).map_err(|refusal| error_code(&refusal)))
             }
         };
@@ -333,9 +359,10 @@ impl Crowd {
 }
 
 fn client(name: &Arc<str>, kind: Kind, instance_id: Option<InstanceId>) -> Arc<Client> {
-    let software = if kind == Kind::Librdkafka { "librdkafka" } else { "apache-kafka-java" };
+    let software = if kind == Kind::Librdkafka { LIBRDKAFKA } else { JAVA };
     let (client_id, software_name) = (Some(name.clone()), Some(software.into()));
-    Arc::new(Client { instance_id, client_id, software_name, ..Client::default() })
+    let source = Some(SocketAddr::from(SOURCE));
+    Arc::new(Client { instance_id, client_id, software_name, source, ..Client::default() })
 }
 
 fn told(subscription: crate::admission::Subscription) -> Told {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::crowd::Seen;
 use super::script::{Mood, Told};
-use crate::admission::{self, Admission, SubscriptionRule};
+use crate::admission::{self, Admission, ClientRule, Quotas, Rates, SubscriptionRule};
 use crate::decode::{self, Decoder};
 use crate::dispatch::{Dispatch, Fault, Holder, Outcome, Slot, SlotConfig};
 use crate::event::Events;
@@ -109,6 +109,10 @@ impl Rooms {
                 () = std::future::ready(()) => None,
             } {
                 batch.settle(outcome(self.mood));
+                if self.mood == Mood::Fail {
+                    slot.set_serving(false);
+                    break;
+                }
             }
         }
     }
@@ -142,9 +146,15 @@ fn house(told: Told) -> (Arc<Admission>, Dispatch, Arc<Reception>) {
 
 fn settings(told: Told) -> admission::Config {
     let metrics = told.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
-    let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), &[]).expect("sound");
+    let only = told.only.map(|software| ("client_software_name".to_owned(), software.to_owned()));
+    let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), only.as_slice()).expect("sound");
+    let wildcard = |(software, wildcard)| ClientRule::new(Some(software), None, true, Some(wildcard)).expect("sound");
+    let (few, none) = (Rates { new_clients: 10, pushes: 30, push_bytes: None }, Quotas::default());
+    let one = Rates { new_clients: 1, pushes: 4, push_bytes: None };
     admission::Config {
         subscriptions: vec![rule],
+        clients: told.wildcard.map(wildcard).into_iter().collect(),
+        quotas: if told.tight { Quotas { connection: one, source: few, ..none } } else { none },
         delta: told.delta,
         max_wire: told.max_wire,
         capacity: told.capacity,
@@ -162,6 +172,6 @@ fn outcome(mood: Mood) -> Outcome {
     match mood {
         Mood::Take | Mood::Sleep => Outcome::Taken,
         Mood::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
-        Mood::Trap => Outcome::Broke(Fault::Trap, "unreachable".into()),
+        Mood::Trap | Mood::Fail => Outcome::Broke(Fault::Trap, "unreachable".into()),
     }
 }

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+/// Names of software, as clients tell them.
+pub(super) const JAVA: &str = "apache-kafka-java";
+pub(super) const LIBRDKAFKA: &str = "librdkafka";
+
 /// One misfortune.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Trouble {
@@ -37,6 +41,10 @@ pub(super) enum Trouble {
     Spoof {
         knows_subscription: bool,
     },
+    /// So many clients nobody has heard of, from the address that all clients come from, each over its own connection.
+    Flood {
+        ids: usize,
+    },
     /// Applications that close their client and make another.
     Close {
         every: usize,
@@ -50,6 +58,8 @@ pub(super) enum Mood {
     Sleep,
     Refuse,
     Trap,
+    /// Traps, and is taken out of service for it, as a receiver is that cannot be started again.
+    Fail,
 }
 
 /// What clients are to push.
@@ -63,12 +73,29 @@ pub(super) struct Told {
     /// Less than the clients there are: they push each other out.
     pub(super) capacity: usize,
     pub(super) max_wire: u32,
+    /// Software that the one subscription is for; all others match none.
+    pub(super) only: Option<&'static str>,
+    /// Software, and how it is told of all metrics.
+    pub(super) wildcard: Option<(&'static str, &'static str)>,
+    /// Fewer new clients and pushes a minute than there are, for a connection and for their address.
+    pub(super) tight: bool,
 }
 
 impl Default for Told {
     fn default() -> Self {
         let (metrics, capacity, max_wire) = (Some("*"), 16_384, 1 << 20);
-        Self { interval_s: 5, metrics, delta: false, all_as_empty_prefix: false, capacity, max_wire }
+        let (only, wildcard, tight) = (None, None, false);
+        Self {
+            interval_s: 5,
+            metrics,
+            delta: false,
+            all_as_empty_prefix: false,
+            capacity,
+            max_wire,
+            only,
+            wildcard,
+            tight,
+        }
     }
 }
 
@@ -87,14 +114,22 @@ fn told() -> impl Strategy<Value = Told> {
         1 => Just(Some("no.such."))
     ];
     let limits = (prop_oneof![Just(3_usize), Just(16_384)], prop_oneof![1 => Just(10_u32), 3 => Just(1 << 20)]);
-    (prop_oneof![Just(5_u64), Just(20), Just(60), Just(600)], metrics, any::<bool>(), any::<bool>(), limits).prop_map(
-        |(interval_s, metrics, delta, all_as_empty_prefix, (capacity, max_wire))| Told {
+    let software = || prop_oneof![Just(JAVA), Just(LIBRDKAFKA)];
+    let wildcard = (software(), prop_oneof![Just("*"), Just("")]);
+    let rules =
+        (prop::option::weighted(0.25, software()), prop::option::weighted(0.25, wildcard), prop::bool::weighted(0.2));
+    let interval = prop_oneof![Just(5_u64), Just(20), Just(60), Just(600)];
+    (interval, metrics, any::<bool>(), any::<bool>(), limits, rules).prop_map(
+        |(interval_s, metrics, delta, all_as_empty_prefix, (capacity, max_wire), (only, wildcard, tight))| Told {
             interval_s,
             metrics,
             delta,
             all_as_empty_prefix,
             capacity,
             max_wire,
+            only,
+            wildcard,
+            tight,
         },
     )
 }
@@ -104,7 +139,7 @@ fn away() -> impl Strategy<Value = Duration> {
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {
-    let mood = prop_oneof![Just(Mood::Take), Just(Mood::Sleep), Just(Mood::Refuse), Just(Mood::Trap)];
+    let mood = prop_oneof![Just(Mood::Take), Just(Mood::Sleep), Just(Mood::Refuse), Just(Mood::Trap), Just(Mood::Fail)];
     prop_oneof![
         1 => Just(Trouble::Nothing),
         2 => any::<bool>().prop_map(Trouble::TinyQueues),
@@ -119,6 +154,7 @@ fn trouble() -> impl Strategy<Value = Trouble> {
         2 => away().prop_map(|away| Trouble::Restart { away }),
         2 => any::<bool>().prop_map(Trouble::Oversized),
         2 => any::<bool>().prop_map(|knows_subscription| Trouble::Spoof { knows_subscription }),
+        2 => (1_usize..400).prop_map(|ids| Trouble::Flood { ids }),
         1 => (1_usize..8).prop_map(|every| Trouble::Close { every }),
     ]
 }
@@ -140,6 +176,7 @@ pub(super) fn each() -> Vec<Trouble> {
         Trouble::Receivers(Mood::Sleep),
         Trouble::Receivers(Mood::Refuse),
         Trouble::Receivers(Mood::Trap),
+        Trouble::Receivers(Mood::Fail),
         Trouble::RemoveOne,
         Trouble::RemoveAll,
         Trouble::Reconfigure(Told { interval_s: 7, ..told }),
@@ -150,6 +187,12 @@ pub(super) fn each() -> Vec<Trouble> {
         Trouble::Reconfigure(Told { all_as_empty_prefix: true, ..told }),
         Trouble::Reconfigure(Told { capacity: 3, ..told }),
         Trouble::Reconfigure(Told { max_wire: 10, ..told }),
+        Trouble::Reconfigure(Told { only: Some(JAVA), ..told }),
+        Trouble::Reconfigure(Told { only: Some(LIBRDKAFKA), ..told }),
+        Trouble::Reconfigure(Told { wildcard: Some((JAVA, "")), ..told }),
+        Trouble::Reconfigure(Told { wildcard: Some((LIBRDKAFKA, "*")), all_as_empty_prefix: true, ..told }),
+        Trouble::Reconfigure(Told { tight: true, ..told }),
+        Trouble::Flood { ids: 21_000 },
         all,
         Trouble::Disconnect { every: 1, first: 0, away: long },
         Trouble::Restart { away: moment },
