@@ -109,13 +109,6 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
                 within(frame, resource.name);
                 resource.keys.iter().flat_map(|keys| keys.iter()).for_each(|key| within(frame, key.0));
             }
-            let found = |resource: describe_configs::Resource<'_>| describe_configs::Found {
-                error: api::INVALID_REQUEST,
-                words: None,
-                kind: resource.kind,
-                name: resource.name,
-                entries: Vec::new(),
-            };
             let answer = describe_configs::write(head, asked, asked.resources.iter().map(found));
             assert!(answer.len() <= asked.answer_bound() + 64);
             answer
@@ -139,6 +132,11 @@ fn answer(request: &Request<'_>, frame: &[u8]) -> Vec<u8> {
             list_resources::write(head, api::NONE, &["a"])
         }
     }
+}
+
+fn found(resource: describe_configs::Resource<'_>) -> describe_configs::Found<'_> {
+    let (kind, name) = (resource.kind, resource.name);
+    describe_configs::Found { error: api::INVALID_REQUEST, words: None, kind, name, entries: Vec::new() }
 }
 
 /// The part is a part of the whole: it can become a slice of it without a copy.
