@@ -31,6 +31,7 @@ mod rule;
 mod slab;
 mod software;
 mod source;
+mod standing;
 mod subscription;
 mod table;
 
@@ -183,6 +184,7 @@ impl Admission {
         let instance = entered.instance();
         let codec = instance.push(&push, connection, max_wire)?;
         push.push_interval = Some(instance.answer.interval);
+        entered.prove();
         Ok(Admitted { push, codec })
     }
 

@@ -1,4 +1,5 @@
-//! Lists through the table's nodes, the latest used first: of all instances, and of those of one source.
+//! Lists through the table's nodes, the latest used first: of all instances, and of those of one source; strangers and
+//! proven ones apart.
 //!
 //! A node is in each list by a [`Link`] of its own, so that moving it costs a few writes and no memory.
 
@@ -33,9 +34,13 @@ pub(super) struct Chain {
     oldest: u32,
 }
 
-impl Chain {
-    pub(super) const EMPTY: Self = Self { newest: NONE, oldest: NONE };
+impl Default for Chain {
+    fn default() -> Self {
+        Self { newest: NONE, oldest: NONE }
+    }
+}
 
+impl Chain {
     pub(super) fn newest(&self) -> Option<u32> {
         (self.newest != NONE).then_some(self.newest)
     }

@@ -10,6 +10,7 @@ use super::answer::{Answer, Answers};
 use super::instance::Instance;
 use super::quota::Cost;
 use super::source::Key;
+use super::standing::Standing;
 use super::{Admission, Asking, Refusal, State};
 use crate::push::{Client, InstanceId};
 
@@ -31,6 +32,11 @@ impl Entered<'_> {
     pub(super) fn instance(&mut self) -> &mut Instance {
         self.state.table.get_mut(self.number).expect("it was found or made under this same lock")
     }
+
+    /// A push of it was let pass.
+    pub(super) fn prove(&mut self) {
+        self.state.table.prove(self.number);
+    }
 }
 
 /// What the rules say of a client.
@@ -41,7 +47,7 @@ struct Fresh {
 }
 
 /// How a client stands with the configuration that holds.
-enum Standing {
+enum Place {
     /// Known, and told this from now on, if it is something new.
     Known(u32, Option<Arc<Answer>>),
     /// Not known, and to be told this.
@@ -82,19 +88,19 @@ impl Admission {
         let mut id = own.unwrap_or_else(|| state.draw_id());
         let (mut fresh, mut tries) = (None, 0);
         let (number, answer) = loop {
-            match state.standing(asking, id, fresh.as_ref()) {
+            match state.place(asking, id, fresh.as_ref()) {
                 // Somebody took the id that was drawn while the lock was let go.
-                Standing::Known(..) if own.is_none() => (id, fresh) = (state.draw_id(), None),
-                Standing::Known(number, answer) => break (number, answer),
-                Standing::New(answer) => break (state.make(asking, id, answer), None),
-                Standing::Unanswered { answers, client, of_known } if tries < TRIES => {
+                Place::Known(..) if own.is_none() => (id, fresh) = (state.draw_id(), None),
+                Place::Known(number, answer) => break (number, answer),
+                Place::New(answer) => break (state.make(asking, id, answer), None),
+                Place::Unanswered { answers, client, of_known } if tries < TRIES => {
                     drop(state);
                     fresh = Some(Fresh { answer: answers.answer(&client), of_known });
                     state = self.lock();
                     // It may have been forgotten meanwhile.
                     asking.source = state.table.sources.touch(&Key::of(asking.client));
                 }
-                Standing::Unanswered { answers, client, of_known } => {
+                Place::Unanswered { answers, client, of_known } => {
                     fresh = Some(Fresh { answer: answers.answer(&client), of_known });
                 }
             }
@@ -106,21 +112,21 @@ impl Admission {
 }
 
 impl State {
-    fn standing(&self, asking: &Asking<'_>, id: InstanceId, fresh: Option<&Fresh>) -> Standing {
+    fn place(&self, asking: &Asking<'_>, id: InstanceId, fresh: Option<&Fresh>) -> Place {
         let version = self.answers.version();
         let known = self.table.find(id).and_then(|number| Some((number, self.table.get(number)?)));
         let fresh = fresh.filter(|fresh| fresh.of_known == known.is_some() && fresh.answer.version == version);
         match (known, fresh) {
-            (Some((number, instance)), None) if instance.answer.version == version => Standing::Known(number, None),
-            (Some((number, _)), Some(fresh)) => Standing::Known(number, Some(fresh.answer.clone())),
-            (None, Some(fresh)) => Standing::New(fresh.answer.clone()),
+            (Some((number, instance)), None) if instance.answer.version == version => Place::Known(number, None),
+            (Some((number, _)), Some(fresh)) => Place::Known(number, Some(fresh.answer.clone())),
+            (None, Some(fresh)) => Place::New(fresh.answer.clone()),
             (Some((_, instance)), None) => self.unanswered(instance.client(), true),
             (None, None) => self.unanswered(Client { instance_id: Some(id), ..Client::clone(asking.client) }, false),
         }
     }
 
-    fn unanswered(&self, client: Client, of_known: bool) -> Standing {
-        Standing::Unanswered { answers: self.answers.clone(), client, of_known }
+    fn unanswered(&self, client: Client, of_known: bool) -> Place {
+        Place::Unanswered { answers: self.answers.clone(), client, of_known }
     }
 
     /// A request for it came: re-arms its TTL. `answer` is what it is told from now on, if that is of another
@@ -137,6 +143,6 @@ impl State {
 
     fn make(&mut self, asking: &Asking<'_>, id: InstanceId, answer: Arc<Answer>) -> u32 {
         let client = self.origins.compact(asking.client);
-        self.table.insert(Instance::new(id, client, answer, asking.now))
+        self.table.insert(Instance::new(id, client, answer, asking.now), Standing::Stranger)
     }
 }

@@ -178,7 +178,7 @@ impl Instance {
         self.client.client(self.id)
     }
 
-    fn last_seen(&self) -> u64 {
+    pub(super) fn last_seen(&self) -> u64 {
         self.expires.saturating_sub(ttl(self.answer.interval))
     }
 

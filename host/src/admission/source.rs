@@ -12,6 +12,7 @@ use lru::LruCache;
 
 use super::chain::Chain;
 use super::quota::Meter;
+use super::standing::{Both, Standing};
 use crate::push::Client;
 
 /// Sources remembered.
@@ -53,22 +54,22 @@ pub(super) struct Source {
     serial: u32,
     pub(super) meter: Meter,
     /// Its instances, the latest used first.
-    pub(super) chain: Chain,
-    instances: u32,
+    pub(super) chains: Both<Chain>,
+    instances: Both<u32>,
 }
 
 pub(super) struct Sources {
     by_key: LruCache<Key, Source>,
     by_serial: HashMap<u32, Key>,
     /// Those that hold instances, by how many.
-    rank: BTreeSet<(u32, u32)>,
+    rank: Both<BTreeSet<(u32, u32)>>,
     next: u32,
 }
 
 impl Sources {
     pub(super) fn new() -> Self {
         let by_key = LruCache::sparse(SOURCES);
-        Self { by_key, by_serial: HashMap::new(), rank: BTreeSet::new(), next: 0 }
+        Self { by_key, by_serial: HashMap::new(), rank: Both::default(), next: 0 }
     }
 
     /// The source of a request, made if it is new. Counts as use.
@@ -77,10 +78,12 @@ impl Sources {
             return source.serial;
         }
         let serial = self.draw();
-        let source = Source { serial, meter: Meter::default(), chain: Chain::EMPTY, instances: 0 };
+        let source = Source { serial, meter: Meter::default(), chains: Both::default(), instances: Both::default() };
         if let Some((_, forgotten)) = self.by_key.push(key.clone(), source) {
             self.by_serial.remove(&forgotten.serial);
-            self.rank.remove(&(forgotten.instances, forgotten.serial));
+            for standing in Standing::ALL {
+                self.rank.of_mut(standing).remove(&(*forgotten.instances.of(standing), forgotten.serial));
+            }
         }
         self.by_serial.insert(serial, key.clone());
         serial
@@ -102,22 +105,25 @@ impl Sources {
         self.by_key.peek_mut(self.by_serial.get(&serial)?)
     }
 
-    /// It holds so many instances more or less.
-    pub(super) fn count(&mut self, serial: u32, change: i32) {
+    /// It holds so many of these more or less.
+    pub(super) fn count(&mut self, serial: u32, standing: Standing, change: i32) {
         let Some(source) = self.get_mut(serial) else { return };
-        let before = source.instances;
-        source.instances = before.saturating_add_signed(change);
-        let after = source.instances;
-        self.rank.remove(&(before, serial));
+        let count = source.instances.of_mut(standing);
+        let before = *count;
+        let after = before.saturating_add_signed(change);
+        *count = after;
+        let rank = self.rank.of_mut(standing);
+        rank.remove(&(before, serial));
         if after > 0 {
-            self.rank.insert((after, serial));
+            rank.insert((after, serial));
         }
     }
 
-    /// The one with the most instances, where that is more than its share of `capacity`.
-    pub(super) fn crowding(&self, capacity: usize) -> Option<u32> {
-        let (most, serial) = *self.rank.last()?;
-        let share = capacity / self.rank.len();
+    /// The one with the most of these, where that is more than its share of `capacity`.
+    pub(super) fn crowding(&self, standing: Standing, capacity: usize) -> Option<u32> {
+        let rank = self.rank.of(standing);
+        let (most, serial) = *rank.last()?;
+        let share = capacity / rank.len();
         (most as usize > share.max(1)).then_some(serial)
     }
 
@@ -125,12 +131,18 @@ impl Sources {
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) -> usize {
         assert_eq!(self.by_key.len(), self.by_serial.len());
-        assert_eq!(self.rank.len(), self.by_key.iter().filter(|(_, source)| source.instances > 0).count());
-        for (key, source) in &self.by_key {
-            assert_eq!(self.by_serial.get(&source.serial), Some(key));
-            assert!(source.instances == 0 || self.rank.contains(&(source.instances, source.serial)));
+        let mut sum = 0;
+        for standing in Standing::ALL {
+            let rank = self.rank.of(standing);
+            let held = |source: &Source| *source.instances.of(standing);
+            assert_eq!(rank.len(), self.by_key.iter().filter(|(_, source)| held(source) > 0).count());
+            for (key, source) in &self.by_key {
+                assert_eq!(self.by_serial.get(&source.serial), Some(key));
+                assert!(held(source) == 0 || rank.contains(&(held(source), source.serial)));
+                sum += held(source) as usize;
+            }
         }
-        self.by_key.iter().map(|(_, source)| source.instances as usize).sum()
+        sum
     }
 }
 
@@ -159,7 +171,7 @@ mod tests {
         let mut sources = Sources::new();
         let key = |n: u32| Key::Address(IpAddr::V4(n.into()));
         let first = sources.touch(&key(0));
-        sources.count(first, 1);
+        sources.count(first, Standing::Stranger, 1);
         let all = SOURCES.get() as u32;
         (1..all).for_each(|n| assert_ne!(sources.touch(&key(n)), first));
         assert_eq!(sources.touch(&key(0)), first, "it was full and nobody was forgotten");

@@ -1,8 +1,9 @@
 //! All client instances: bounded in number, forgotten by time, found by connection.
 //!
-//! Every look-up and change costs at most a logarithm of the number of clients. When the table is full, the source that
+//! Every look-up and change costs at most a logarithm of the number of clients. When the table is full, a stranger (see
+//! `standing.rs`) makes room, and only where there is none a client whose push was let pass. Among either the source that
 //! holds most, if that is more than its share, gives up its own longest silent instance: a flood of invented ids from one
-//! place displaces itself and nobody else.
+//! place displaces itself and nobody else, and one from everywhere displaces strangers.
 
 use std::collections::HashMap;
 
@@ -12,6 +13,7 @@ use super::instance::Instance;
 use super::links::Links;
 use super::slab::Slab;
 use super::source::Sources;
+use super::standing::{Both, Standing};
 use crate::push::{ConnectionId, InstanceId};
 
 /// Of a node that belongs to no source yet; sources count from one.
@@ -25,6 +27,8 @@ pub(super) struct Node {
     /// Among those of its source.
     mates: Link,
     source: u32,
+    /// In whose lists it is.
+    standing: Standing,
     /// Its place among the alarms.
     pub(super) alarm: u32,
 }
@@ -62,7 +66,7 @@ pub(super) struct Table {
     by_id: HashMap<InstanceId, u32>,
     alarms: Alarms,
     links: Links,
-    used: Chain,
+    used: Both<Chain>,
     pub(super) sources: Sources,
     evicted: Evictions,
 }
@@ -75,7 +79,7 @@ impl Table {
             by_id: HashMap::new(),
             alarms: Alarms::default(),
             links: Links::default(),
-            used: Chain::EMPTY,
+            used: Both::default(),
             sources: Sources::new(),
             evicted: Evictions::default(),
         }
@@ -104,16 +108,16 @@ impl Table {
     }
 
     /// Adds one whose id is not there yet, forgetting another if need be.
-    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
+    pub(super) fn insert(&mut self, instance: Instance, standing: Standing) -> u32 {
         if self.len() >= self.capacity {
             self.make_room();
         }
         let id = instance.id;
-        let node = Node { instance, used: Link::LOOSE, mates: Link::LOOSE, source: NOBODY, alarm: 0 };
+        let node = Node { instance, used: Link::LOOSE, mates: Link::LOOSE, source: NOBODY, standing, alarm: 0 };
         let number = self.nodes.insert(node);
         self.by_id.insert(id, number);
         self.alarms.insert(&mut self.nodes, number);
-        self.used.push(Kind::All, &mut self.nodes, number);
+        self.used.of_mut(standing).push(Kind::All, &mut self.nodes, number);
         number
     }
 
@@ -127,30 +131,46 @@ impl Table {
     ) {
         let Some(node) = self.nodes.get_mut(number) else { return };
         request(&mut node.instance);
+        let standing = node.standing;
         self.links.open(&mut node.instance.first, connection, number);
         self.alarms.moved(&mut self.nodes, number);
-        self.used.remove(Kind::All, &mut self.nodes, number);
-        self.used.push(Kind::All, &mut self.nodes, number);
-        self.leave(number);
-        self.join(number, source);
+        self.to_front(number, source, standing);
     }
 
-    fn join(&mut self, number: u32, source: u32) {
+    /// A push of it was let pass: it is no stranger any more.
+    pub(super) fn prove(&mut self, number: u32) {
+        let Some(node) = self.nodes.get(number) else { return };
+        if node.standing == Standing::Stranger {
+            self.to_front(number, node.source, Standing::Proven);
+        }
+    }
+
+    /// To the front of the lists of this source and standing.
+    fn to_front(&mut self, number: u32, source: u32, standing: Standing) {
+        self.leave(number);
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        let before = std::mem::replace(&mut node.standing, standing);
+        self.used.of_mut(before).remove(Kind::All, &mut self.nodes, number);
+        self.used.of_mut(standing).push(Kind::All, &mut self.nodes, number);
+        self.join(number, source, standing);
+    }
+
+    fn join(&mut self, number: u32, source: u32, standing: Standing) {
         let Some(held) = self.sources.get_mut(source) else { return };
-        held.chain.push(Kind::OfSource, &mut self.nodes, number);
+        held.chains.of_mut(standing).push(Kind::OfSource, &mut self.nodes, number);
         if let Some(node) = self.nodes.get_mut(number) {
             node.source = source;
         }
-        self.sources.count(source, 1);
+        self.sources.count(source, standing, 1);
     }
 
     fn leave(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(number) else { return };
-        let source = std::mem::replace(&mut node.source, NOBODY);
+        let (source, standing) = (std::mem::replace(&mut node.source, NOBODY), node.standing);
         match self.sources.get_mut(source) {
             Some(held) => {
-                held.chain.remove(Kind::OfSource, &mut self.nodes, number);
-                self.sources.count(source, -1);
+                held.chains.of_mut(standing).remove(Kind::OfSource, &mut self.nodes, number);
+                self.sources.count(source, standing, -1);
             }
             None => drop(chain::unlink(Kind::OfSource, &mut self.nodes, number)),
         }
@@ -181,7 +201,9 @@ impl Table {
     pub(super) fn resize(&mut self, capacity: usize) {
         self.capacity = within(capacity);
         while self.len() > self.capacity {
-            let Some(number) = self.used.oldest() else { return };
+            let Some(number) = Standing::ALL.into_iter().find_map(|standing| self.used.of(standing).oldest()) else {
+                return;
+            };
             self.remove(number);
             self.evicted.shrunk += 1;
         }
@@ -189,7 +211,14 @@ impl Table {
 
     /// The most recently used first, with the number of their open connections.
     pub(super) fn recent(&self) -> impl Iterator<Item = (&Instance, usize)> {
-        let numbers = std::iter::successors(self.used.newest(), |number| chain::older(Kind::All, &self.nodes, *number));
+        let mut heads = Standing::ALL.map(|standing| self.used.of(standing).newest());
+        let seen = |head: &Option<u32>| head.and_then(|number| self.get(number)).map(Instance::last_seen);
+        let numbers = std::iter::from_fn(move || {
+            let latest = heads.iter_mut().max_by_key(|head| seen(head))?;
+            let number = (*latest)?;
+            *latest = chain::older(Kind::All, &self.nodes, number);
+            Some(number)
+        });
         numbers.filter_map(|number| Some((self.get(number)?, self.connections(number))))
     }
 
@@ -205,19 +234,21 @@ impl Table {
     }
 
     fn make_room(&mut self) {
-        let crowding =
-            self.sources.crowding(self.capacity).and_then(|source| self.sources.get_mut(source)?.chain.oldest());
-        let (victim, count) = match crowding {
-            Some(number) => (Some(number), &mut self.evicted.crowding),
-            None => (self.used.oldest(), &mut self.evicted.silent),
-        };
-        *count += u64::from(victim.is_some());
-        victim.map(|number| self.remove(number));
+        for standing in Standing::ALL {
+            let Some(oldest) = self.used.of(standing).oldest() else { continue };
+            let crowding = self.sources.crowding(standing, self.capacity);
+            let its_oldest = crowding.and_then(|source| self.sources.get_mut(source)?.chains.of(standing).oldest());
+            let count = if its_oldest.is_some() { &mut self.evicted.crowding } else { &mut self.evicted.silent };
+            *count += 1;
+            self.remove(its_oldest.unwrap_or(oldest));
+            return;
+        }
     }
 
     fn remove(&mut self, number: u32) -> Option<Instance> {
         self.leave(number);
-        self.used.remove(Kind::All, &mut self.nodes, number);
+        let standing = self.nodes.get(number)?.standing;
+        self.used.of_mut(standing).remove(Kind::All, &mut self.nodes, number);
         self.alarms.remove(&mut self.nodes, number);
         let instance = self.nodes.remove(number)?.instance;
         self.links.forget(instance.first, number);

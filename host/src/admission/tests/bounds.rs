@@ -13,7 +13,7 @@ fn capacity_obeyed() {
 fn capacity_violated() {
     let room = Room::with(Config { capacity: 3, ..config(&["*"]) });
     let clients: Vec<_> = (0..3).map(|_| room.join()).collect();
-    room.push(push(&clients[0])).expect("so it is not the longest silent");
+    room.push(push(&clients[0])).expect("so it is no stranger");
     room.join();
     assert_eq!(
         room.admission.counts(),
@@ -82,4 +82,62 @@ fn sources_that_are_forgotten_leave_their_instances() {
     room.admission.lock().table.assert_consistent();
     room.admission.reconfigure(Config { capacity: 10, ..config(&["*"]) });
     room.admission.lock().table.assert_consistent();
+}
+
+/// As many as behind one address of a firm, each with a push that was let pass.
+fn crowd(room: &Room, size: u64) -> Vec<InstanceId> {
+    let home = from(1);
+    let join = |n| {
+        let told = room.admission.subscribe(&home, ConnectionId(n), room.now, WALL).expect("a first Get");
+        let client = Client { instance_id: Some(told.instance_id), ..Client::clone(&home) };
+        room.admission.admit(push(&(Arc::new(client), told.id)), ConnectionId(n), room.now).expect("a first push");
+        told.instance_id
+    };
+    (0..size).map(join).collect()
+}
+
+#[test]
+fn a_flood_from_everywhere_displaces_nobody_whose_push_was_let_pass() {
+    let mut room = Room::with(Config { capacity: 2_000, ..config(&["*"]) });
+    let ids = crowd(&room, 500);
+    room.after(Duration::from_secs(1));
+    for n in 2..8_000 {
+        room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get");
+    }
+    assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "though their source holds most by far");
+    room.admission.lock().table.assert_consistent();
+    room.admission.reconfigure(Config { capacity: 500, ..config(&["*"]) });
+    assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "strangers also go first when it shrinks");
+    let listed = room.admission.clients(1_000);
+    assert_eq!(listed.len(), 500);
+}
+
+#[test]
+fn where_there_are_no_strangers_the_crowding_source_makes_room() {
+    let room = Room::with(Config { capacity: 4, ..config(&["*"]) });
+    crowd(&room, 3);
+    let other = room.admission.subscribe(&from(2), ConnectionId(9), room.now, WALL).expect("a first Get");
+    let client = Arc::new(Client { instance_id: Some(other.instance_id), ..Client::clone(&from(2)) });
+    room.admission.admit(push(&(client, other.id)), ConnectionId(9), room.now).expect("a first push");
+    room.admission.subscribe(&from(3), ConnectionId(10), room.now, WALL).expect("a first Get");
+    let evicted = Evictions { crowding: 1, ..Evictions::default() };
+    assert_eq!(room.admission.counts().evicted, evicted);
+    assert!(room.admission.client(other.instance_id).is_some());
+}
+
+#[test]
+fn clients_of_either_standing_are_listed_by_when_they_were_heard_of() {
+    let mut room = Room::with(Config { capacity: 9, ..config(&["*"]) });
+    let order: Vec<_> = (0..6u64)
+        .map(|n| {
+            room.after(Duration::from_millis(1));
+            let client = room.join();
+            if n % 2 == 0 {
+                room.push(push(&client)).expect("a first push");
+            }
+            client.0.instance_id
+        })
+        .collect();
+    let listed: Vec<_> = room.admission.clients(5).iter().map(|known| known.client.instance_id).collect();
+    assert_eq!(listed, order.into_iter().rev().take(5).collect::<Vec<_>>());
 }
