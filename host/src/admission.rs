@@ -17,6 +17,7 @@ mod clock;
 mod config;
 mod entry;
 mod forecast;
+mod forgotten;
 mod gate;
 mod id;
 mod instance;
@@ -108,6 +109,8 @@ pub struct Counts {
     pub instances: usize,
     /// Forgotten because there were too many.
     pub evicted: Evictions,
+    /// Of those, had a push let pass and were dropped before receivers were told that they are gone.
+    pub untold: u64,
 }
 
 /// A request, as the rules see it.
@@ -231,7 +234,8 @@ impl Admission {
         gone
     }
 
-    /// Forgets clients not heard of for `max(60 s, 3 × interval)`; call it about once a second.
+    /// Forgets clients not heard of for `max(60 s, 3 × interval)`, and tells of those too that were forgotten since for
+    /// want of room, if ever a push of theirs was let pass; call it about once a second.
     pub fn expire(&self, now: Instant, wall: SystemTime) -> Vec<Departed> {
         let mut expired = Vec::new();
         // The lock is let go in between: after a quiet time thousands may be due at once.
@@ -253,7 +257,7 @@ impl Admission {
     /// How full the table is.
     pub fn counts(&self) -> Counts {
         let state = self.lock();
-        Counts { instances: state.table.len(), evicted: state.table.evicted() }
+        Counts { instances: state.table.len(), evicted: state.table.evicted(), untold: state.table.forgotten.untold() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -285,6 +289,8 @@ impl State {
 
     fn expire(&mut self, now: Instant, expired: &mut Vec<Instance>) -> bool {
         let now = self.clock.at(now);
-        self.table.take_expired(now, EXPIRE_AT_ONCE, expired)
+        // Both, in each turn.
+        let more = self.table.take_expired(now, EXPIRE_AT_ONCE, expired);
+        self.table.forgotten.take(EXPIRE_AT_ONCE, expired) || more
     }
 }

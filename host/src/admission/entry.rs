@@ -10,7 +10,6 @@ use super::answer::{Answer, Answers};
 use super::instance::Instance;
 use super::quota::Cost;
 use super::source::Key;
-use super::standing::Standing;
 use super::{Admission, Asking, Refusal, State};
 use crate::push::{Client, InstanceId};
 
@@ -143,6 +142,6 @@ impl State {
 
     fn make(&mut self, asking: &Asking<'_>, id: InstanceId, answer: Arc<Answer>) -> u32 {
         let client = self.origins.compact(asking.client);
-        self.table.insert(Instance::new(id, client, answer, asking.now), Standing::Stranger)
+        self.table.insert(Instance::new(id, client, answer, asking.now))
     }
 }

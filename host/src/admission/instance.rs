@@ -178,6 +178,11 @@ impl Instance {
         self.client.client(self.id)
     }
 
+    /// Receivers were told.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
     pub(super) fn last_seen(&self) -> u64 {
         self.expires.saturating_sub(ttl(self.answer.interval))
     }

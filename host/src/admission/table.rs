@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::alarms::Alarms;
 use super::chain::{self, Chain, Kind, Link};
+use super::forgotten::Forgotten;
 use super::instance::Instance;
 use super::links::Links;
 use super::slab::Slab;
@@ -69,6 +70,7 @@ pub(super) struct Table {
     used: Both<Chain>,
     pub(super) sources: Sources,
     evicted: Evictions,
+    pub(super) forgotten: Forgotten,
 }
 
 impl Table {
@@ -82,6 +84,7 @@ impl Table {
             used: Both::default(),
             sources: Sources::new(),
             evicted: Evictions::default(),
+            forgotten: Forgotten::new(),
         }
     }
 
@@ -108,7 +111,8 @@ impl Table {
     }
 
     /// Adds one whose id is not there yet, forgetting another if need be.
-    pub(super) fn insert(&mut self, instance: Instance, standing: Standing) -> u32 {
+    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
+        let standing = self.forgotten.back(instance.id);
         if self.len() >= self.capacity {
             self.make_room();
         }
@@ -204,7 +208,7 @@ impl Table {
             let Some(number) = Standing::ALL.into_iter().find_map(|standing| self.used.of(standing).oldest()) else {
                 return;
             };
-            self.remove(number);
+            self.forget(number);
             self.evicted.shrunk += 1;
         }
     }
@@ -240,8 +244,15 @@ impl Table {
             let its_oldest = crowding.and_then(|source| self.sources.get_mut(source)?.chains.of(standing).oldest());
             let count = if its_oldest.is_some() { &mut self.evicted.crowding } else { &mut self.evicted.silent };
             *count += 1;
-            self.remove(its_oldest.unwrap_or(oldest));
+            self.forget(its_oldest.unwrap_or(oldest));
             return;
+        }
+    }
+
+    fn forget(&mut self, number: u32) {
+        let standing = self.nodes.get(number).map(|node| node.standing);
+        if let (Some(standing), Some(instance)) = (standing, self.remove(number)) {
+            self.forgotten.keep(instance, standing);
         }
     }
 

@@ -3,6 +3,7 @@ use bytes::Bytes;
 mod answers;
 mod bounds;
 mod conformance;
+mod forgetting;
 mod leaving;
 mod looking;
 mod matching;

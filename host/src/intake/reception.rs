@@ -50,7 +50,7 @@ impl Reception {
     pub fn sweep(&self, now: Instant) {
         self.tell_gone(self.admission.expire(now, SystemTime::now()));
         self.events.emit(Topic::ClientsCounted, || {
-            let Counts { instances, evicted } = self.admission.counts();
+            let Counts { instances, evicted, .. } = self.admission.counts();
             Payload::ClientsCounted { instances, evicted }
         });
     }
