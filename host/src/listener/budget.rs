@@ -6,6 +6,10 @@
 //! to its end, and what it held is then free for the others: the budget cannot seize up. The same holds once more within
 //! the share of each source, a quarter of the total: who sends many halves of requests waits for itself, and three more
 //! sources must do the like before anybody else waits. Nothing here refuses or closes; who waits is slowed down.
+//!
+//! Nobody waits in a circle. Who may go over the total waits for nothing, not even for its source's share, so it comes to
+//! its end; whoever waits for the total is the next that may. Who waits for a share waits for others of its source, of
+//! which one may go over the share: that one waits at most for the total. Nobody has two holds.
 
 mod share;
 
@@ -80,8 +84,9 @@ impl Hold {
         }
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let of_share = match &self.share {
-            Some((share, taken)) => taken.more(&share.room, &share.overdraft, units).await,
-            None => Taken::default(),
+            // A neighbour may have all of the share, and wait for the total until this one ends.
+            Some((share, taken)) if self.all.over.is_none() => taken.more(&share.room, &share.overdraft, units).await,
+            _ => Taken::default(),
         };
         let of_all = self.all.more(&self.budget.room, &self.budget.overdraft, units).await;
         self.all.add(of_all);
@@ -197,6 +202,27 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn who_may_go_over_the_total_waits_for_no_share() {
+        let budget = Budget::new(16 * UNIT);
+        let of = |source| budget.hold_for(address(source));
+        let mut full: Vec<Hold> = Vec::new();
+        for source in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
+            full.extend((0..5).map(|_| of(source)));
+        }
+        full.push(of("192.0.2.4"));
+        assert!(full.iter_mut().all(|hold| poll(hold.grow(UNIT)).is_ready()), "all sixteen");
+        let [mut over, mut waits, mut waits_too] = [0; 3].map(|_| of("192.0.2.4"));
+        assert!(poll(over.grow(UNIT)).is_ready(), "over the total");
+        let (mut second, mut third) = (pin!(waits.grow(2 * UNIT)), pin!(waits_too.grow(UNIT)));
+        let mut context = Context::from_waker(Waker::noop());
+        // They have the rest of the share and what may go over it, and wait for the total.
+        assert!(second.as_mut().poll(&mut context).is_pending() && third.as_mut().poll(&mut context).is_pending());
+        assert!(poll(over.grow(UNIT)).is_ready(), "to its end");
+        drop(over);
+        assert!(second.as_mut().poll(&mut context).is_ready(), "which makes the next the one that may");
+    }
+
     fn shares_that_nobody_holds_are_swept_out() {
         let budget = Budget::new(16 * UNIT);
         for n in 0..10_000 {
