@@ -2,8 +2,9 @@
 //!
 //! In: tokens of a client, one after the other, and the time. Out: tokens to answer with, and in the end a name or why
 //! there is none. Passwords are known only as SCRAM credentials, which one cannot log in with. Bounded: a token of
-//! [`MAX_TOKEN`] bytes, files by their own caps, and so many checks at a time, on threads that may take theirs: a
-//! password costs milliseconds by design. Never says to a client whether the user or the password was wrong, and takes
+//! [`MAX_TOKEN`] bytes, files by their own caps. Checks run on threads that may take their time, one for each connection;
+//! those of a password, which cost milliseconds by design, only so many at once, and who waits for a turn too long is
+//! sent away by a fault: its client comes back, and those that are served still listen. Never says to a client whether the user or the password was wrong, and takes
 //! the same steps for both.
 
 pub mod credential;
@@ -22,12 +23,13 @@ mod watched;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use keys::Keys;
 use users::Users;
@@ -42,6 +44,9 @@ pub use settings::{OAuth, Settings};
 /// Most bytes of a token; Kafka's broker takes 512 KiB, the largest tokens in use have a few.
 pub(crate) const MAX_TOKEN: usize = 64 << 10;
 
+/// Longest wait for a turn: clients give up after ten seconds and more, so that whoever is served is still there.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 /// What the clients of one listener prove themselves with. Reads its files at first when it is asked to be
 /// [ready](Self::ready), and again when they changed.
 pub struct Auth {
@@ -50,7 +55,7 @@ pub struct Auth {
     keys: Option<Watched<Keys>>,
     /// Makes up salts for users that do not exist; nobody else has it.
     key: [u8; 32],
-    /// One for each check that may be under way.
+    /// One for each check of a password that may be under way.
     work: Arc<Semaphore>,
 }
 
@@ -89,14 +94,15 @@ impl Auth {
         self.settings.mechanisms.iter().copied().find(|mechanism| mechanism.name().as_bytes() == name)
     }
 
-    /// Takes the client's next token where it may take its time. When too many are being checked it waits for its turn.
+    /// Takes the client's next token where it may take its time. A password waits for its turn when too many are being
+    /// checked; an error is a fault of ours, or that the wait was too long.
     pub(crate) async fn take(
         self: &Arc<Self>,
         exchange: Exchange,
         token: Bytes,
         now: SystemTime,
     ) -> Result<Step, Fault> {
-        let turn = self.work.clone().acquire_owned().await.map_err(|error| Fault(error.to_string()))?;
+        let turn = if exchange.is_costly() { Some(self.turn().await?) } else { None };
         let auth = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             // Held by the work, not by who waits for it: a client that hangs up does not make room for another.
@@ -104,6 +110,13 @@ impl Auth {
             exchange.step(&auth, &token, now)
         });
         done.await.map_err(|error| Fault(error.to_string()))?
+    }
+
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let turn = timeout(LONGEST_WAIT, self.work.clone().acquire_owned()).await.map_err(|_| {
+            Fault(format!("its password waited {LONGEST_WAIT:?} for its turn; SCRAM-SHA-512 costs the host far less"))
+        })?;
+        turn.map_err(|error| Fault(error.to_string()))
     }
 
     fn users(&self, now: SystemTime) -> Result<Arc<Users>, Fault> {

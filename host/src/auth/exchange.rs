@@ -38,6 +38,11 @@ impl Exchange {
         Self { mechanism, stage: Stage::Begun }
     }
 
+    /// Whether its next step derives keys from a password. Those of the others cost microseconds.
+    pub(super) fn is_costly(&self) -> bool {
+        self.mechanism == Mechanism::Plain
+    }
+
     /// Takes the client's next message. May take milliseconds, and read files.
     pub(super) fn step(self, auth: &Auth, message: &[u8], now: SystemTime) -> Result<Step, Fault> {
         let mechanism = self.mechanism;

@@ -258,3 +258,38 @@ async fn no_more_checks_run_at_a_time_than_there_are_turns() {
     drop(turns);
     assert!(matches!(waiting.await.unwrap(), Step::Proven { .. }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_obeyed() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    tokio::spawn(async move {
+        tokio::time::sleep(LONGEST_WAIT - Duration::from_millis(1)).await;
+        drop(turns);
+    });
+    assert!(matches!(one(&auth, Mechanism::Plain, b"\0alice\0secret").await, Step::Proven { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_turn_is_violated() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let _turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    let token = Bytes::from_static(b"\0alice\0secret");
+    let fault =
+        auth.take(Exchange::begin(Mechanism::Plain), token, SystemTime::now()).await.expect_err("it is sent away");
+    assert!(fault.to_string().contains("waited 5s for its turn"), "{fault}");
+}
+
+#[tokio::test]
+async fn only_passwords_wait_for_a_turn() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let _turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
+        assert!(matches!(scram(&auth, mechanism, "alice", "secret").await.0, Step::Proven { .. }));
+    }
+    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
+    assert!(matches!(step, Step::Proven { .. }), "{step:?}");
+}

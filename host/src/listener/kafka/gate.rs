@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use super::request::Unanswerable;
+use super::complaints::Complaints;
 use super::sasl::Reply;
 use crate::auth::{Auth, Exchange, Failure, Mechanism, NEUTRAL, Step};
 use crate::kafka::api::{self, Api};
@@ -76,7 +77,9 @@ impl Gate {
         };
         // Of a fault of ours the client hears nothing: it connects again, where a failure would be its last word.
         let step = auth.take(attempt, token, now).await.map_err(|fault| {
-            tracing::error!("a client could not be authenticated: {fault}");
+            if let Some(unsaid) = complaints.may_say() {
+                tracing::error!(unsaid, "a client could not be authenticated: {fault}");
+            }
             Unanswerable::Fault
         })?;
         let failure = match step {
@@ -88,6 +91,7 @@ impl Gate {
                 let life = life.into_iter().chain(auth.settings().max_session).min();
                 match self.prove(&name, life) {
                     Ok(()) => {
+        complaints: &Complaints,
                         let lifetime = life.map_or(0, millis);
                         return Ok((Reply { token: answer, lifetime, ..Reply::default() }, None));
                     }

@@ -97,7 +97,8 @@ impl Session {
                 sasl::write_handshake(correlation, error, enabled)
             }
             Body::SaslAuthenticate(token) => {
-                let (reply, end) = self.gate.authenticate(frame.slice_ref(token), received_at).await?;
+                let complaints = &self.shared.complaints;
+                let (reply, end) = self.gate.authenticate(frame.slice_ref(token), received_at, complaints).await?;
                 last = end;
                 if self.client.principal.as_ref() != self.gate.principal() {
                     Arc::make_mut(&mut self.client).principal = self.gate.principal().cloned();
