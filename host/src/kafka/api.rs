@@ -55,12 +55,11 @@ impl Api {
 
     /// The lowest version we speak.
     ///
-    /// Behind version 0 of SaslHandshake tokens come without Kafka's headers; no client that knows telemetry uses it.
+    /// Behind version 0 of SaslHandshake tokens come without Kafka's headers, which nobody speaks here: it is offered,
+    /// and answered UNSUPPORTED_VERSION, because librdkafka before 2.11.1 never logs in where it is not offered, and
+    /// then takes version 1 by itself.
     pub(crate) fn oldest(self) -> i16 {
-        match self {
-            Self::SaslHandshake => 1,
-            _ => 0,
-        }
+        0
     }
 
     /// The highest version we speak.

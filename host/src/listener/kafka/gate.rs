@@ -2,20 +2,26 @@
 //!
 //! In: requests of the session, and the time. Out: whether one may pass, and the answers to SASL's own. On a listener
 //! without authentication everything passes. Bounded: one attempt at a time, of which a failed one is the last. A
-//! failure is told late and without a cause; waiting for it holds no thread. Never lets another request through than
+//! failure is told late and without a cause, and who is proven begins the next attempt a second after the last: waiting
+//! holds no thread. Never lets another request through than
 //! ApiVersions and SASL's two until somebody is proven, and none but SASL's once the session is over (KIP-368).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::request::Unanswerable;
 use super::complaints::Complaints;
+use super::request::Unanswerable;
 use super::sasl::Reply;
 use crate::auth::{Auth, Exchange, Failure, Mechanism, NEUTRAL, Step};
 use crate::kafka::api::{self, Api};
+
+/// From this version of SaslHandshake on tokens come in SaslAuthenticate.
+const SPOKEN: i16 = 1;
+/// Shortest time from one attempt to the next of a client that is proven (KIP-368 has the same second).
+const BETWEEN: Duration = Duration::from_secs(1);
 
 /// The gate.
 pub(crate) struct Gate {
@@ -23,6 +29,8 @@ pub(crate) struct Gate {
     auth: Option<Arc<Auth>>,
     attempt: Option<Exchange>,
     proven: Option<Proven>,
+    /// Not before then may who is proven begin again: checking a password costs milliseconds.
+    again: Option<Instant>,
 }
 
 /// Who it is, and until when.
@@ -33,7 +41,7 @@ struct Proven {
 
 impl Gate {
     pub(crate) fn new(auth: Option<Arc<Auth>>) -> Self {
-        Self { auth, attempt: None, proven: None }
+        Self { auth, attempt: None, proven: None, again: None }
     }
 
     /// Whether SASL's requests are offered.
@@ -56,13 +64,24 @@ impl Gate {
         }
     }
 
-    /// Begins an attempt: the error code, and the mechanisms to tell.
-    pub(crate) fn handshake(&mut self, mechanism: &[u8]) -> (i16, &[Mechanism]) {
+    /// Begins an attempt: the error code, and the mechanisms to tell. In the middle of another it ends that.
+    pub(crate) async fn handshake(&mut self, version: i16, mechanism: &[u8]) -> (i16, &[Mechanism]) {
         let Some(auth) = &self.auth else { return (api::ILLEGAL_SASL_STATE, &[]) };
-        let chosen = auth.mechanism(mechanism);
-        self.attempt = chosen.map(Exchange::begin);
-        let error = if chosen.is_some() { api::NONE } else { api::UNSUPPORTED_SASL_MECHANISM };
-        (error, &auth.settings().mechanisms)
+        let enabled = &auth.settings().mechanisms;
+        if self.attempt.take().is_some() {
+            return (api::ILLEGAL_SASL_STATE, enabled);
+        }
+        if version < SPOKEN {
+            return (api::UNSUPPORTED_VERSION, enabled);
+        }
+        let Some(chosen) = auth.mechanism(mechanism) else { return (api::UNSUPPORTED_SASL_MECHANISM, enabled) };
+        // Late, not refused: a client whose sessions are short did nothing wrong.
+        if let (Some(_), Some(again)) = (&self.proven, self.again) {
+            sleep_until(again).await;
+        }
+        self.again = Instant::now().checked_add(BETWEEN);
+        self.attempt = Some(Exchange::begin(chosen));
+        (api::NONE, enabled)
     }
 
     /// Takes a token of the attempt: what is answered, and where it failed why the connection ends after that.
@@ -70,6 +89,7 @@ impl Gate {
         &mut self,
         token: Bytes,
         now: SystemTime,
+        complaints: &Complaints,
     ) -> Result<(Reply, Option<Unanswerable>), Unanswerable> {
         let (Some(auth), Some(attempt)) = (self.auth.clone(), self.attempt.take()) else {
             let message = Some("SaslAuthenticate is due after SaslHandshake, where that was answered without an error");
@@ -91,7 +111,6 @@ impl Gate {
                 let life = life.into_iter().chain(auth.settings().max_session).min();
                 match self.prove(&name, life) {
                     Ok(()) => {
-        complaints: &Complaints,
                         let lifetime = life.map_or(0, millis);
                         return Ok((Reply { token: answer, lifetime, ..Reply::default() }, None));
                     }

@@ -93,7 +93,7 @@ impl Session {
                 metadata::write(&head, &cluster, &topics)
             }
             Body::SaslHandshake(mechanism) => {
-                let (error, enabled) = self.gate.handshake(mechanism);
+                let (error, enabled) = self.gate.handshake(head.version, mechanism).await;
                 sasl::write_handshake(correlation, error, enabled)
             }
             Body::SaslAuthenticate(token) => {

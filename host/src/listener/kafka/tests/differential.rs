@@ -73,7 +73,7 @@ fn api_versions_agree() {
 
         let answer: ApiVersionsResponse = answered(&api_versions::write(77, version, &Api::ALL), 0, version);
         let ranges = answer.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
-        let first = [(3, 0, 12), (10, 0, 3), (17, 1, 1), (18, 0, 4), (32, 0, 4), (36, 0, 2), (44, 0, 1), (60, 0, 2)];
+        let first = [(3, 0, 12), (10, 0, 3), (17, 0, 1), (18, 0, 4), (32, 0, 4), (36, 0, 2), (44, 0, 1), (60, 0, 2)];
         let all = [&first[..], &[(71, 0, 0), (72, 0, 0), (74, 0, 1)]].concat();
         assert_eq!(ranges.collect::<Vec<_>>(), all);
         assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));

@@ -1,5 +1,6 @@
 //! Over real sockets: clients that have to prove who they are.
 
+use super::super::gate::Gate;
 use super::golden::{JAVA_API_VERSIONS_5, LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET, LIBRDKAFKA_METADATA, PUSH_ZSTD};
 use super::*;
 use crate::auth::tests::{Registry, ScramClient};
@@ -239,12 +240,57 @@ async fn a_listener_without_authentication_has_no_sasl() {
 }
 
 #[tokio::test]
-async fn a_version_without_headers_is_not_spoken() {
+async fn a_version_without_headers_is_offered_and_not_spoken() {
     let registry = Registry::new();
     let door = guarded(&registry, |_| {}).await;
     let mut peer = door.connect().await;
-    peer.send(&request(17, 0, false, 1, b"\0\x05PLAIN")).await;
-    is_ended(&door, peer, "SaslHandshake request of version 0; this listener advertises 1 to 1").await;
+    let versions = peer.ask(&request(18, 0, false, 1, b"")).await;
+    assert!(versions.windows(6).any(|range| range == [0, 17, 0, 0, 0, 1]), "as librdkafka before 2.11.1 needs it");
+    let answer = peer.ask(&request(17, 0, false, 1, b"\0\x05PLAIN")).await;
+    assert_eq!(i16::from_be_bytes([answer[8], answer[9]]), 35);
+    assert!(answer.windows(13).any(|name| name == b"SCRAM-SHA-512"), "the mechanisms are told");
+    assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "no attempt has begun");
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0, "it goes on with version 1");
+    is_served(&door, &mut peer).await;
+}
+
+#[tokio::test]
+async fn a_handshake_in_the_middle_of_an_exchange_ends_it() {
+    let registry = Registry::new();
+    let door = guarded(&registry, |_| {}).await;
+    let mut peer = door.connect().await;
+    let client = ScramClient::new(Mechanism::ScramSha512, "alice", "secret");
+    let told = log_in(&mut peer, Mechanism::ScramSha512, &client.first()).await;
+    assert_eq!(handshake(&mut peer, "SCRAM-SHA-512").await.0, 34);
+    assert_eq!(authenticate(&mut peer, &client.last(&told.token).0).await.error, 34, "the proof comes too late");
+    assert_eq!(handshake(&mut peer, "PLAIN").await.0, 0);
+    assert_eq!(handshake(&mut peer, "PLAIN").await.0, 34);
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+    is_served(&door, &mut peer).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_proven_begins_again_a_second_later() {
+    let registry = Registry::new();
+    let (mut gate, complaints) = (Gate::new(Some(registry.auth())), Complaints::default());
+    let start = tokio::time::Instant::now();
+    for attempt in 0..4 {
+        assert_eq!(gate.handshake(1, b"PLAIN").await.0, 0);
+        let begun = start.elapsed().as_secs();
+        assert_eq!(begun, attempt, "the first at once");
+        let token = bytes::Bytes::from_static(b"\0alice\0secret");
+        let (reply, end) = gate.authenticate(token, SystemTime::now(), &complaints).await.unwrap();
+        assert_eq!((reply.error, end), (0, None));
+    }
+    // Not to come to the proof is no way around.
+    let first = ScramClient::new(Mechanism::ScramSha256, "alice", "secret").first();
+    for attempt in 4..6 {
+        assert_eq!(gate.handshake(1, b"SCRAM-SHA-256").await.0, 0);
+        assert_eq!(start.elapsed().as_secs(), attempt);
+        let (reply, _) = gate.authenticate(first.clone().into(), SystemTime::now(), &complaints).await.unwrap();
+        assert_eq!(reply.error, 0);
+        assert_eq!(gate.handshake(1, b"SCRAM-SHA-256").await.0, 34);
+    }
 }
 
 #[tokio::test]
