@@ -16,6 +16,7 @@ mod share;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub(super) use share::network;
 use share::{Share, Shares};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
@@ -202,7 +203,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn who_may_go_over_the_total_waits_for_no_share() {
         let budget = Budget::new(16 * UNIT);
         let of = |source| budget.hold_for(address(source));
@@ -223,6 +223,7 @@ mod tests {
         assert!(second.as_mut().poll(&mut context).is_ready(), "which makes the next the one that may");
     }
 
+    #[test]
     fn shares_that_nobody_holds_are_swept_out() {
         let budget = Budget::new(16 * UNIT);
         for n in 0..10_000 {

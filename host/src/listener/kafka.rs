@@ -3,8 +3,8 @@
 //! In: TCP connections, with TLS or a PROXY header where these are asked for. Out: pushes and questions for
 //! subscriptions, to [`Intake`]; what administrators ask, to [`Subscriptions`]. A connection's requests are
 //! answered one after the other, in order. Bounded by a cap on connections (beyond it one is closed as soon as it is
-//! taken, so that those who are in are served), by a cap on the frame, by the byte [`Budget`], and by timeouts for
-//! idle connections, slow frames and slow readers. It closes a connection only for violations of the framing, for
+//! taken, so that those who are in are served) of which no source has too many, by a cap on the frame, by the byte
+//! [`Budget`], and by timeouts for idle connections, slow frames and slow readers, and for who has to prove itself. It closes a connection only for violations of the framing, for
 //! those timeouts, and at shutdown after every request that was read has been answered: older Java clients fall
 //! silent for good when a connection closes on their request. It never says that it can do what it cannot, and it
 //! decides nothing about telemetry itself.
@@ -32,6 +32,7 @@ mod proxy;
 mod request;
 mod sasl;
 mod session;
+mod slots;
 mod stream;
 mod telemetry;
 mod tls;
@@ -55,6 +56,7 @@ use crate::subscription::Subscriptions;
 use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};
+use slots::Slots;
 use tls::Certificates;
 
 pub use access::{ANONYMOUS, Access};
@@ -112,6 +114,7 @@ struct Shared {
     events: Events,
     subscriptions: Subscriptions,
     complaints: Complaints,
+    slots: Arc<Slots>,
 }
 
 /// The rooms behind a listener: all that it asks and tells.
@@ -139,7 +142,9 @@ impl Bound {
         let Rooms { intake, budget, events, subscriptions } = rooms;
         let complaints = Complaints::default();
         let (config, certificates) = (self.config, self.certificates);
-        let shared = Arc::new(Shared { config, certificates, intake, budget, events, subscriptions, complaints });
+        let slots = Slots::of(config.max_connections);
+        let shared = Shared { config, certificates, intake, budget, events, subscriptions, complaints, slots };
+        let shared = Arc::new(shared);
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tokio::select! {
@@ -166,9 +171,11 @@ async fn accept(
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(10);
                 while tasks.try_join_next().is_some() {}
-                let presence = Presence::enter(shared, ConnectionId::next(), peer);
+                let mut presence = Presence::enter(shared, ConnectionId::next(), peer);
                 if tasks.len() >= shared.config.max_connections {
                     presence.leave(End::Full(shared.config.max_connections));
+                } else if let Err(end) = presence.take_place() {
+                    presence.leave(end);
                 } else {
                     tasks.spawn(serve_one(stream, presence, draining.clone()));
                 }

@@ -59,7 +59,7 @@ impl Shares {
 }
 
 /// IPv6: the first 64 bits, which one customer has all of.
-fn network(address: IpAddr) -> IpAddr {
+pub(in crate::listener) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
         v4 => v4,

@@ -1,7 +1,8 @@
 //! One socket: frames in, frames out, and how it ends.
 //!
 //! In: bytes. Out: answers, in order, one request at a time; what a client pipelines waits in the kernel. Bounded by
-//! the frame cap, the byte budget and the timeouts of the configuration.
+//! the frame cap, the byte budget and the timeouts of the configuration; who has to prove itself and has not, by
+//! `slow_frame` from when it was taken, and then at most one more for a frame that has begun.
 
 use std::io;
 use std::net::IpAddr;
@@ -38,6 +39,8 @@ pub(crate) struct Connection {
     source: IpAddr,
     shared: Arc<Shared>,
     drain: watch::Receiver<bool>,
+    /// Where clients have to prove who they are, until when this one has time for it.
+    proof: Option<Instant>,
     draining: bool,
 }
 
@@ -69,7 +72,9 @@ impl Connection {
     pub(crate) fn new(opened: Opened, presence: &Presence, drain: watch::Receiver<bool>) -> Self {
         let shared = presence.shared().clone();
         let session = Session::new(&shared, presence.id(), presence.peer(), &opened);
-        Self { wire: opened.wire, session, source: presence.peer().ip(), shared, drain, draining: false }
+        let (source, since) = (presence.peer().ip(), presence.since());
+        let proof = shared.config.auth.as_ref().and_then(|_| since.checked_add(shared.config.slow_frame));
+        Self { wire: opened.wire, session, source, proof, shared, drain, draining: false }
     }
 
     /// Answers requests until something ends it.
@@ -150,11 +155,19 @@ impl Connection {
         let mut patience = Patience { until, once_draining: LAST_LOOK };
         self.some(room, &mut patience).await.map_err(|nothing| match nothing {
             Nothing::Eof => End::Closed,
+        let unproven = End::Unproven(self.shared.config.slow_frame);
+        self.proof = self.proof.filter(|_| !self.session.is_proven());
+        // What is asked meanwhile does not prolong it, also where there is always something to read.
+        if self.proof.is_some_and(|proof| Instant::now() >= proof) {
+            return Err(unproven);
+        }
             Nothing::Late if self.draining => End::Drained,
+        let until = self.proof.map_or(until, |proof| until.min(proof));
             Nothing::Late => End::Idle(idle),
             Nothing::Error(error) => End::Lost(error),
         })
     }
+            Nothing::Late if self.proof == Some(until) => unproven,
 
     async fn fill(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Bytes, End> {
         let mut filling = Filling::new(len);

@@ -1,8 +1,8 @@
 //! From a socket that was taken to one that may speak Kafka: first the PROXY header, then TLS, where they are asked for.
 //!
 //! In: a socket. Out: its [`Wire`], whose it is, which address it was made to and who the client proved to be; or why
-//! it goes no further. Bounded in memory by the header's cap and by rustls (64 KiB of handshake), and in time by
-//! `slow_frame`. Never sets memory aside for TLS before the first byte of it has come.
+//! it goes no further. Bounded in memory by the header's cap and by rustls (64 KiB of handshake, held against the byte
+//! budget until it is done), and in time by `slow_frame`. Never sets memory aside for TLS before the first byte of it has come.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -66,14 +66,14 @@ pub(crate) async fn open(
     let limit = shared.config.slow_frame;
     let opening = async {
         let route = if proxied { route(&mut stream).await? } else { None };
+        if let Some(route) = &route {
+            presence.is_of(route.source)?;
+        }
         let (wire, principal) = secured(stream, &shared).await?;
         Ok((route, wire, principal))
     };
     // Boxed, so that a connection which needs none of it is not as large as a handshake.
     let (route, wire, principal) = Box::pin(within(limit, drain, opening)).await?;
-    if let Some(route) = route {
-        presence.is_of(route.source);
-    }
     let told = route.map(|route| route.destination).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
     Ok(Opened { wire, local: told.unwrap_or(local), principal })
 }

@@ -9,10 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Shared;
 use super::frame::BadLength;
 use super::opening::Failure;
 use super::request::Unanswerable;
+use super::slots::Place;
 use crate::event::{Payload, Topic};
 use crate::push::ConnectionId;
 
@@ -32,6 +35,10 @@ pub(crate) enum End {
     BadLength(BadLength),
     Unanswerable(Unanswerable),
     Full(usize),
+    /// Its source has so many others.
+    Crowded(usize),
+    /// It did not say who it is, or not truly, for so long.
+    Unproven(Duration),
     Drained,
     /// Its task was dropped.
     Aborted,
@@ -41,7 +48,8 @@ impl End {
     /// Something an operator should hear of.
     fn is_notable(&self) -> bool {
         self.is_violation()
-            || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Full(_) | Self::Opening(_))
+            || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Opening(_))
+            || matches!(self, Self::Full(_) | Self::Crowded(_) | Self::Unproven(_))
     }
 
     pub(crate) fn is_violation(&self) -> bool {
@@ -62,6 +70,10 @@ impl fmt::Display for End {
             Self::BadLength(bad) => write!(f, "{bad}"),
             Self::Unanswerable(why) => write!(f, "{why}"),
             Self::Full(cap) => write!(f, "all {cap} connections are in use"),
+            Self::Crowded(share) => {
+                write!(f, "its source has {share} connections, the most while over half of all are in use")
+            }
+            Self::Unproven(limit) => write!(f, "the client did not prove who it is within {limit:?}"),
             Self::Drained => f.write_str("the host is shutting down"),
             Self::Aborted => f.write_str("ended early, by the drain deadline or a fault"),
         }
@@ -73,6 +85,9 @@ pub(crate) struct Presence {
     shared: Arc<Shared>,
     id: ConnectionId,
     peer: SocketAddr,
+    since: Instant,
+    /// Given back with the rest.
+    place: Option<Place>,
     end: End,
 }
 
@@ -84,7 +99,7 @@ impl Presence {
             connection: id,
             peer: peer.to_string(),
         });
-        Self { shared: shared.clone(), id, peer, end: End::Aborted }
+        Self { shared: shared.clone(), id, peer, since: Instant::now(), place: None, end: End::Aborted }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -99,9 +114,29 @@ impl Presence {
         self.peer
     }
 
+    /// When it was taken.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Takes one of the listener's places. It is of the peer's address, unless that is a listed load balancer: then of
+    /// nobody until the balancer says whose.
+    pub(crate) fn take_place(&mut self) -> Result<(), End> {
+        self.place = Some(self.shared.slots.take());
+        let listed = self.shared.config.proxies.as_ref().is_some_and(|proxies| proxies.list(self.peer.ip()));
+        if listed { Ok(()) } else { self.own_place() }
+    }
+
     /// Somebody who is listed said where the client is.
-    pub(crate) fn is_of(&mut self, source: SocketAddr) {
+    pub(crate) fn is_of(&mut self, source: SocketAddr) -> Result<(), End> {
         self.peer = source;
+        self.own_place()
+    }
+
+    fn own_place(&mut self) -> Result<(), End> {
+        let (share, source) = (self.shared.slots.share(), self.peer.ip());
+        let crowded = self.place.as_mut().is_some_and(|place| !place.is_of(source));
+        if crowded { Err(End::Crowded(share)) } else { Ok(()) }
     }
 
     pub(crate) fn leave(mut self, end: End) {

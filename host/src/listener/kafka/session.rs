@@ -68,6 +68,11 @@ impl Session {
         }
     }
 
+    /// Whether the client has proven who it is to the gate.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.gate.principal().is_some()
+    }
+
     /// Answers one request. `hold` grows where the answer is long.
     pub(crate) async fn answer(
         &mut self,

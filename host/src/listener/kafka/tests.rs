@@ -161,6 +161,13 @@ impl Door {
     }
 
     fn begin_shutdown(&mut self) {
+    /// From another address of the loopback network.
+    async fn connect_from(&self, source: &str) -> Peer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
+        Peer(socket.connect(self.address).await.unwrap())
+    }
+
         self.stop.take().expect("once").send(()).unwrap();
     }
 

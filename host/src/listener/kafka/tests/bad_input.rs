@@ -183,8 +183,8 @@ async fn a_peer_that_goes_away_inside_a_frame() {
 async fn a_connection_flood_stops_at_the_cap() {
     let door = Door::configured(|config| config.max_connections = 20).await;
     let mut inside = Vec::new();
-    for _ in 0..20 {
-        let mut peer = door.connect().await;
+    for n in 0..20 {
+        let mut peer = door.connect_from(&format!("127.0.0.{}", 2 + n / 5)).await;
         assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0);
         inside.push(peer);
     }
@@ -200,6 +200,31 @@ async fn a_connection_flood_stops_at_the_cap() {
     door.ends(51).await;
     let mut next = door.connect().await;
     assert_eq!(error_of_push(&next.ask(&unhex(PUSH_ZSTD)).await), 0, "and their places are free again");
+}
+
+#[tokio::test]
+async fn a_connection_flood_of_one_source_leaves_room_for_others() {
+    let door = Door::configured(|config| config.max_connections = 20).await;
+    let mut inside = Vec::new();
+    for _ in 0..10 {
+        let mut peer = door.connect_from("127.0.0.2").await;
+        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "alone it may have half");
+        inside.push(peer);
+    }
+    for _ in 0..30 {
+        assert!(door.connect_from("127.0.0.2").await.is_closed().await);
+    }
+    let ends = door.ends(30).await;
+    let words = "its source has 5 connections, the most while over half of all are in use";
+    assert!(ends.iter().all(|end| end == words), "{ends:?}");
+    for n in 0..10 {
+        let mut peer = door.connect_from(&format!("127.0.0.{}", 3 + n / 5)).await;
+        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "others have their quarters");
+        inside.push(peer);
+    }
+    for peer in &mut inside {
+        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "nobody who is in has to go");
+    }
 }
 
 #[tokio::test]

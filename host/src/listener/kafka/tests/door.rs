@@ -279,3 +279,4 @@ async fn a_silent_connection_costs_little_memory() {
     let bytes = size_of_val(&task);
     assert!(bytes <= 4096, "ten thousand of {bytes} bytes each");
 }
+        slots: Slots::of(1),

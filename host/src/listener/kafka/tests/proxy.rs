@@ -116,3 +116,27 @@ async fn a_balancer_that_looks_whether_we_are_there_is_no_fault() {
     drop(peer);
     assert_eq!(door.ends(2).await[1], "closed by the client inside a frame");
 }
+
+#[tokio::test]
+async fn the_places_are_of_those_behind_the_balancer() {
+    let door = Door::configured(|config| {
+        config.proxies = from(&["127.0.0.1"]);
+        config.max_connections = 8;
+    })
+    .await;
+    let mut inside = Vec::new();
+    for _ in 0..4 {
+        let mut peer = door.connect().await;
+        peer.ask(&[LINE, &unhex(LIBRDKAFKA_GET)].concat()).await;
+        inside.push(peer);
+    }
+    let mut more = door.connect().await;
+    more.send(LINE).await;
+    assert!(more.is_closed().await);
+    assert!(door.ends(1).await[0].contains("its source has 2 connections"));
+    let mut other = door.connect().await;
+    other.ask(&[&b"PROXY TCP4 203.0.113.8 198.51.100.9 51234 9092\r\n"[..], &unhex(LIBRDKAFKA_GET)].concat()).await;
+    for peer in &mut inside {
+        peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    }
+}

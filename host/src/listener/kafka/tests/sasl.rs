@@ -294,6 +294,46 @@ async fn who_is_proven_begins_again_a_second_later() {
 }
 
 #[tokio::test]
+async fn the_time_for_the_proof_is_obeyed() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let door = Door::configured(|config| {
+        config.auth = Some(auth);
+        config.slow_frame = Duration::from_secs(1);
+    })
+    .await;
+    let mut peer = door.connect().await;
+    assert_eq!(log_in(&mut peer, Mechanism::Plain, b"\0alice\0secret").await.error, 0);
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    is_served(&door, &mut peer).await;
+    assert!(door.ends.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_time_for_the_proof_is_violated() {
+    let registry = Registry::new();
+    let auth = registry.auth();
+    let door = Door::configured(|config| {
+        config.auth = Some(auth);
+        config.slow_frame = Duration::from_millis(200);
+    })
+    .await;
+    let mut silent = door.connect().await;
+    assert!(silent.is_closed().await, "long before it is idle");
+    let mut busy = door.connect().await;
+    let versions = unhex(LIBRDKAFKA_API_VERSIONS).repeat(100);
+    let asking = async {
+        let (mut answers, mut questions) = busy.0.split();
+        let read = async { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await };
+        let write = async { while questions.write_all(&versions).await.is_ok() {} };
+        tokio::join!(read, write)
+    };
+    timeout(Duration::from_secs(60), asking).await.expect("however much it asks").0.ok();
+    let ends = door.ends(2).await;
+    assert!(ends.iter().all(|end| end == "the client did not prove who it is within 200ms"), "{ends:?}");
+}
+
+#[tokio::test]
 async fn a_client_authenticates_again_as_whom_it_began() {
     let registry = Registry::new();
     registry.put("bob", "secret");
