@@ -105,8 +105,9 @@ impl Session {
                 let complaints = &self.shared.complaints;
                 let (reply, end) = self.gate.authenticate(frame.slice_ref(token), received_at, complaints).await?;
                 last = end;
-                if self.client.principal.as_ref() != self.gate.principal() {
-                    Arc::make_mut(&mut self.client).principal = self.gate.principal().cloned();
+                // Who proved nothing here may have shown a certificate.
+                if let Some(proven) = self.gate.principal().filter(|it| self.client.principal.as_ref() != Some(it)) {
+                    Arc::make_mut(&mut self.client).principal = Some(proven.clone());
                 }
                 sasl::write_reply(&head, &reply)
             }

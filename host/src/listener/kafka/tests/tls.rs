@@ -114,6 +114,19 @@ async fn a_certificate_says_who_the_client_is() {
 }
 
 #[tokio::test]
+async fn sasl_that_is_not_offered_takes_no_name_away() {
+    let authority = Authority::new();
+    let folder = Folder::of(&authority);
+    let door = open(folder.tls(ClientAuth::Required)).await;
+    let mut peer = door.secured(authority.trusted_by(Some(&authority.client(orders())))).await.unwrap();
+    let answer = peer.ask(&request(36, 0, false, 1, b"\0\0\0\x0d\0alice\0secret")).await;
+    assert_eq!(i16::from_be_bytes([answer[8], answer[9]]), 34);
+    peer.ask(&unhex(PUSH_ZSTD)).await;
+    let pushes = door.notebook.pushes.lock().unwrap();
+    assert_eq!(pushes[0].0.client.principal.as_deref(), Some("User:CN=orders,OU=shop,O=Example"));
+}
+
+#[tokio::test]
 async fn without_a_good_certificate_nobody_enters_where_one_is_required() {
     let authority = Authority::new();
     let folder = Folder::of(&authority);
