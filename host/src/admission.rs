@@ -25,6 +25,7 @@ mod known;
 mod links;
 mod looking;
 mod origin;
+mod oversize;
 mod pace;
 mod quota;
 mod refusal;

@@ -45,8 +45,9 @@ pub trait Intake: Send + Sync + 'static {
     /// Takes a push that its door has admitted itself (doors without subscriptions): decode, dispatch.
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal>;
 
-    /// Counts a push that its door had to refuse unread.
-    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal);
+    /// Counts a push that its door had to refuse unread, as far as it knows of whom. It costs its sender what one that
+    /// was read does.
+    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal);
 
     /// The connection is closed.
     fn disconnected(&self, connection: ConnectionId);

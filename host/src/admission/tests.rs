@@ -7,6 +7,7 @@ mod forgetting;
 mod leaving;
 mod looking;
 mod matching;
+mod oversize;
 mod pushes;
 mod quotas;
 mod sound;

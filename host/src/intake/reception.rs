@@ -200,10 +200,10 @@ impl Intake for Reception {
         self.receive(push, departed, Admitted::declared)
     }
 
-    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal) {
+    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal) {
         self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire });
         self.tell_refusal(&refusal, way_in, client, false);
-        self.note(client, &refusal);
+        self.admission.too_large(client, connection, wire, now(), SystemTime::now());
         self.book.enter(&Err(refusal));
     }
 

@@ -122,7 +122,7 @@ impl Intake for Notebook {
         unreachable!("this door has subscriptions")
     }
 
-    fn refused(&self, _: WayIn, _: usize, _: &Arc<push::Client>, _: Refusal) {}
+    fn refused(&self, _: WayIn, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
 
     fn disconnected(&self, _: ConnectionId) {}
 }

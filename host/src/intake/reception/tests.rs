@@ -194,7 +194,7 @@ fn what_a_subscribed_client_sends_is_known_until_it_is_gone() {
     house.reception.deliver(push(&stranger, metrics())).unwrap();
     assert_eq!(house.reception.catalogue.seen(InstanceId::from_bytes([7; 16])), None, "no subscription, no entry");
     let too_large = Refusal::TooLarge(String::new());
-    house.reception.refused(WayIn::Kafka, 9, &client, too_large);
+    house.reception.refused(WayIn::Kafka, 9, &client, connection, too_large);
     assert_eq!(house.reception.client(id).unwrap().brief.refused, 2, "the door's count, too");
 }
 

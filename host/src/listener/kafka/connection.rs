@@ -30,6 +30,8 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
 const LONGEST_SKIPPED: usize = 64 << 20;
 const SKIP_CHUNK: usize = 16 << 10;
+/// So much of its beginning is looked at: who behind a longer header sent it stays unknown.
+const LONGEST_START: usize = 4 << 10;
 
 /// The socket with its conversation.
 pub(crate) struct Connection {
@@ -37,10 +39,10 @@ pub(crate) struct Connection {
     session: Session,
     /// Whose share of the byte budget its requests use.
     source: IpAddr,
-    shared: Arc<Shared>,
-    drain: watch::Receiver<bool>,
     /// Where clients have to prove who they are, until when this one has time for it.
     proof: Option<Instant>,
+    shared: Arc<Shared>,
+    drain: watch::Receiver<bool>,
     draining: bool,
 }
 
@@ -49,7 +51,8 @@ enum Incoming {
     Frame(Bytes),
     /// Read past, not kept.
     PushTooLarge {
-        correlation: i32,
+        /// Its first bytes.
+        start: Vec<u8>,
         len: usize,
     },
 }
@@ -101,8 +104,9 @@ impl Connection {
                 let answer = self.session.answer(&frame, received_at, &mut hold).await;
                 (answer.map_err(End::Unanswerable)?, frame.len())
             }
-            Incoming::PushTooLarge { correlation, len } => {
-                (self.session.answer_too_large(correlation, len).map_err(End::Unanswerable)?, len)
+            Incoming::PushTooLarge { start, len } => {
+                let said = request::too_long(&start).expect("it is read past only if it is a push");
+                (self.session.answer_too_large(&said, len).map_err(End::Unanswerable)?, len)
             }
         };
         self.write(&answer.frame).await?;
@@ -139,8 +143,8 @@ impl Connection {
         match frame::length(prefix, self.shared.config.max_frame) {
             Ok(len) => self.fill(len, &mut patience, hold).await.map(Incoming::Frame),
             Err(bad @ BadLength::TooLong { len, .. }) if len <= LONGEST_SKIPPED => {
-                let correlation = self.skip(len, &mut patience, hold).await?.ok_or(End::BadLength(bad))?;
-                Ok(Incoming::PushTooLarge { correlation, len })
+                let start = self.skip(len, &mut patience, hold).await?.ok_or(End::BadLength(bad))?;
+                Ok(Incoming::PushTooLarge { start, len })
             }
             // Read as a length, the start of a PROXY header is always too long.
             Err(_) if proxy::begins(&prefix) => Err(Failure::UnlistedProxy.into()),
@@ -151,23 +155,23 @@ impl Connection {
     /// The first byte of a frame may take long to come; all that follow belong to it.
     async fn wait_for_frame(&mut self, room: &mut &mut [u8]) -> Result<(), End> {
         let idle = self.shared.config.idle;
-        let until = Instant::now() + if self.draining { LAST_LOOK } else { idle };
-        let mut patience = Patience { until, once_draining: LAST_LOOK };
-        self.some(room, &mut patience).await.map_err(|nothing| match nothing {
-            Nothing::Eof => End::Closed,
         let unproven = End::Unproven(self.shared.config.slow_frame);
         self.proof = self.proof.filter(|_| !self.session.is_proven());
         // What is asked meanwhile does not prolong it, also where there is always something to read.
         if self.proof.is_some_and(|proof| Instant::now() >= proof) {
             return Err(unproven);
         }
-            Nothing::Late if self.draining => End::Drained,
+        let until = Instant::now() + if self.draining { LAST_LOOK } else { idle };
         let until = self.proof.map_or(until, |proof| until.min(proof));
+        let mut patience = Patience { until, once_draining: LAST_LOOK };
+        self.some(room, &mut patience).await.map_err(|nothing| match nothing {
+            Nothing::Eof => End::Closed,
+            Nothing::Late if self.draining => End::Drained,
+            Nothing::Late if self.proof == Some(until) => unproven,
             Nothing::Late => End::Idle(idle),
             Nothing::Error(error) => End::Lost(error),
         })
     }
-            Nothing::Late if self.proof == Some(until) => unproven,
 
     async fn fill(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Bytes, End> {
         let mut filling = Filling::new(len);
@@ -183,23 +187,31 @@ impl Connection {
         Ok(filling.finish())
     }
 
-    /// Reads past a frame that is too long to be kept. Gives its correlation id if it is a push.
-    async fn skip(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Option<i32>, End> {
-        let mut start = [0; 8];
-        let mut room = start.as_mut_slice();
+    /// Reads past a frame that is too long to be kept. Gives its first bytes if it is a push.
+    async fn skip(&mut self, len: usize, patience: &mut Patience, hold: &mut Hold) -> Result<Option<Vec<u8>>, End> {
+        let mut first = [0; 8];
+        let mut room = first.as_mut_slice();
         while room.has_remaining_mut() {
             self.inside_frame(&mut room, patience).await?;
         }
-        let Some(correlation) = request::push_correlation(start) else { return Ok(None) };
+        if request::too_long(&first).is_none() {
+            return Ok(None);
+        }
+        patience.grow(hold, LONGEST_START + SKIP_CHUNK).await;
+        let mut start = first.to_vec();
+        start.reserve_exact(LONGEST_START);
+        while start.len() < len.min(LONGEST_START) {
+            let wanted = len.min(LONGEST_START) - start.len();
+            self.inside_frame(&mut (&mut start).limit(wanted), patience).await?;
+        }
         let mut left = len.saturating_sub(start.len());
-        patience.grow(hold, SKIP_CHUNK).await;
         let mut waste = Vec::with_capacity(SKIP_CHUNK);
         while left > 0 {
             waste.clear();
             self.inside_frame(&mut (&mut waste).limit(left.min(SKIP_CHUNK)), patience).await?;
             left -= waste.len();
         }
-        Ok(Some(correlation))
+        Ok(Some(start))
     }
 
     /// Waits until there is something to read, before memory is set aside for it.

@@ -93,11 +93,26 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, Unanswerable> {
     Ok(Request { head, body })
 }
 
-/// The correlation id of a push, from the first bytes of its frame: enough to answer one that is too long to be read.
-pub(crate) fn push_correlation(frame_start: [u8; 8]) -> Option<i32> {
-    let (key, version, correlation) = start(&mut Reader::new(&frame_start)).ok()?;
-    let spoken = key == Api::PushTelemetry.key() && (0..=Api::PushTelemetry.newest()).contains(&version);
-    spoken.then_some(correlation)
+/// A push that is too long to be read, as far as it was: enough to answer it, and to know whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLong<'a> {
+    pub(crate) correlation: i32,
+    pub(crate) client_id: Option<&'a [u8]>,
+    /// `None` where the frame's beginning ends before it.
+    pub(crate) instance_id: Option<InstanceId>,
+}
+
+/// Reads the first bytes of a frame, at least eight; `None` if that is no push.
+pub(crate) fn too_long(frame_start: &[u8]) -> Option<TooLong<'_>> {
+    let mut reader = Reader::new(frame_start);
+    let (key, version, correlation) = start(&mut reader).ok()?;
+    let api = Api::PushTelemetry;
+    if key != api.key() || !(api.oldest()..=api.newest()).contains(&version) {
+        return None;
+    }
+    let client_id = rest_of_header(&mut reader, api.is_flexible(version));
+    let instance_id = client_id.and_then(|_| reader.uuid("the client instance id"));
+    Some(TooLong { correlation, client_id: client_id.ok().flatten(), instance_id: instance_id.ok() })
 }
 
 fn start(reader: &mut Reader<'_>) -> Result<(i16, i16, i32), Malformed> {

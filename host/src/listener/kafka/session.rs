@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::desk::Desk;
 use super::gate::Gate;
 use super::opening::Opened;
-use super::request::{self, Body, Head, Request, Unanswerable};
+use super::request::{self, Body, Head, Request, TooLong, Unanswerable};
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
@@ -126,12 +126,15 @@ impl Session {
         Ok(Answer { api: head.api, version: head.version, frame: answer, last })
     }
 
-    /// Answers a push that was too long to be read.
-    pub(crate) fn answer_too_large(&self, correlation: i32, len: usize) -> Result<Answer, Unanswerable> {
+    /// Answers a push that was too long to be read: the same whatever is thought of its client.
+    pub(crate) fn answer_too_large(&mut self, said: &TooLong<'_>, len: usize) -> Result<Answer, Unanswerable> {
         self.gate.admit(Api::PushTelemetry, Instant::now())?;
         let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
-        let frame = telemetry::write_push(correlation, error_code(&refusal));
-        self.shared.intake.refused(WayIn::Kafka, len, &self.client, refusal);
+        let frame = telemetry::write_push(said.correlation, error_code(&refusal));
+        let client = self.client(said.client_id, said.instance_id);
+        let refused = || self.shared.intake.refused(WayIn::Kafka, len, &client, self.connection, refusal);
+        // A fault is written to the log. "Too large" is true all the same, and what the client survives.
+        let _ = self.contained(|| Ok(refused()));
         Ok(Answer { api: Api::PushTelemetry, version: 0, frame, last: None })
     }
 

@@ -47,7 +47,7 @@ struct Notebook {
     asked: Mutex<Vec<Arc<Client>>>,
     pushes: Mutex<Vec<(Push, ConnectionId)>>,
     gone: Mutex<Vec<ConnectionId>>,
-    refused: Mutex<Vec<(usize, Refusal)>>,
+    refused: Mutex<Vec<(usize, Arc<Client>, Refusal)>>,
 }
 
 impl Notebook {
@@ -91,8 +91,9 @@ impl Intake for Notebook {
         unreachable!("this door has subscriptions")
     }
 
-    fn refused(&self, _: WayIn, wire: usize, _: &Arc<Client>, refusal: Refusal) {
-        self.refused.lock().unwrap().push((wire, refusal));
+    fn refused(&self, _: WayIn, wire: usize, client: &Arc<Client>, _: ConnectionId, refusal: Refusal) {
+        self.refused.lock().unwrap().push((wire, client.clone(), refusal));
+        self.answer().ok();
     }
 
     fn disconnected(&self, connection: ConnectionId) {
@@ -160,7 +161,6 @@ impl Door {
         Peer(TcpStream::connect(self.address).await.unwrap())
     }
 
-    fn begin_shutdown(&mut self) {
     /// From another address of the loopback network.
     async fn connect_from(&self, source: &str) -> Peer {
         let socket = TcpSocket::new_v4().unwrap();
@@ -168,6 +168,7 @@ impl Door {
         Peer(socket.connect(self.address).await.unwrap())
     }
 
+    fn begin_shutdown(&mut self) {
         self.stop.take().expect("once").send(()).unwrap();
     }
 

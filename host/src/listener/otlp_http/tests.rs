@@ -41,7 +41,7 @@ impl Intake for Desk {
         self.pushes.lock().unwrap().push(push);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Receipt::Accepted(1)))
     }
-    fn refused(&self, _: WayIn, _: usize, _: &Arc<Client>, _: Refusal) {}
+    fn refused(&self, _: WayIn, _: usize, _: &Arc<Client>, _: ConnectionId, _: Refusal) {}
     fn disconnected(&self, _: ConnectionId) {}
 }
 

@@ -113,6 +113,37 @@ async fn a_fault_behind_the_door_does_not_silence_a_client() {
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 89);
     assert_eq!(error_of_push(&peer.ask(&push_of(200 << 10, 1)).await), 89);
     assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 89);
+    assert_eq!(error_of_push(&peer.ask(&push_of(3 << 20, 2)).await), 118, "which is true all the same");
+    door.notebook.faulty.store(false, Ordering::Relaxed);
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_push_above_the_cap_is_of_whom_its_beginning_names() {
+    let door = Door::open().await;
+    let mut peer = door.connect().await;
+    let long = |id_len: usize, tags: usize| {
+        let mut frame = vec![0, 72, 0, 0, 0, 0, 0, 1];
+        frame.extend(u16::try_from(id_len).unwrap().to_be_bytes());
+        frame.resize(frame.len() + id_len, b'c');
+        frame.push(tags as u8);
+        (0..tags).for_each(|_| frame.extend([9, 1, 0]));
+        frame.extend(GIVEN.as_bytes());
+        frame.resize(2 << 20, 0);
+        framed(&frame)
+    };
+    for (frame, of) in [
+        (long(4, 0), Some(GIVEN)),
+        (long(1024, 100), Some(GIVEN)),
+        (long((4 << 10) - 27, 0), Some(GIVEN)),
+        (long((4 << 10) - 26, 0), None),
+        (long(32_000, 0), None),
+    ] {
+        assert_eq!(error_of_push(&peer.ask(&frame).await), 118);
+        let (wire, client, _) = door.notebook.refused.lock().unwrap().pop().unwrap();
+        assert_eq!((wire, client.instance_id), (2 << 20, of));
+    }
+    eventually(|| door.budget.in_use() == 0).await;
 }
 
 #[tokio::test]
@@ -139,7 +170,10 @@ async fn a_push_above_the_cap_is_too_large_and_the_client_stays() {
     assert_eq!(door.notebook.pushes.lock().unwrap().len(), 1);
     let refused = door.notebook.refused.lock().unwrap();
     assert_eq!(refused.len(), 3);
-    assert!(refused.iter().all(|(wire, refusal)| *wire > 3 << 20 && refusal.code() == "too_large"), "{refused:?}");
+    for (wire, client, refusal) in refused.iter() {
+        assert!(*wire > 3 << 20 && refusal.code() == "too_large", "{refused:?}");
+        assert_eq!((client.instance_id, client.client_id.as_deref()), (Some(GIVEN), Some("test")), "whose it is");
+    }
 }
 
 #[tokio::test]

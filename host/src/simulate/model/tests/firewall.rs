@@ -115,8 +115,8 @@ impl Intake for Broken {
         self.rooms.deliver(push)
     }
 
-    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, refusal: Refusal) {
-        self.rooms.refused(way_in, wire, client, refusal);
+    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal) {
+        self.rooms.refused(way_in, wire, client, connection, refusal);
     }
 
     fn disconnected(&self, connection: ConnectionId) {

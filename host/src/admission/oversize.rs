@@ -1,0 +1,38 @@
+//! Pushes that are too long to be read, and refused by their door.
+//!
+//! In: who sent how much, as far as the door saw it. Out: nothing, for the door's answer is known. They count like the
+//! pushes that were read: else they would be the way around every quota, and a client that sends nothing else would be
+//! forgotten while it talks.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::quota::Cost;
+use super::{Admission, Refusal};
+use crate::push::{Client, ConnectionId};
+
+impl Admission {
+    /// Charges a push of `len` bytes that was refused as too large, notes that, and re-arms its client's TTL. A client
+    /// that is not known is made as for any push, if its quota allows it; without an instance id (or with a reserved
+    /// one) only connection and source are charged. What is over quota is noted as that.
+    pub fn too_large(
+        &self,
+        client: &Arc<Client>,
+        connection: ConnectionId,
+        len: usize,
+        now: Instant,
+        wall: SystemTime,
+    ) {
+        let cost = Cost { pushes: 1, push_bytes: len as u64, ..Cost::default() };
+        let mut state = self.lock();
+        let asking = state.asking(client, connection, now, wall);
+        let Some(id) = client.instance_id.filter(|id| !id.is_reserved()) else {
+            // Over quota or not, the answer is the same.
+            let _ = state.charge(&asking, cost);
+            return;
+        };
+        if let Ok(instance) = state.enter(&asking, Some(id), cost) {
+            instance.turned_away(true, &Refusal::TooLarge(String::new()));
+        }
+    }
+}
