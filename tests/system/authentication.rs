@@ -47,6 +47,29 @@ fn users_come_change_and_go() {
     assert!(stderr(&["user", "set", "bob", "--file", name, "--iterations", "4095"]).contains("4096..=16384"));
 }
 
+#[test]
+fn users_that_are_set_at_once_all_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users.toml");
+    let asked = |n: usize| {
+        let mut command = Command::new(path());
+        command.args(["user", "set", &format!("user-{n}"), "--password-file", "-", "--iterations", "4096", "--file"]);
+        command.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    // All of them wait for their passwords before the first has one.
+    let mut children: Vec<_> = (0..8).map(asked).collect();
+    children.iter_mut().for_each(|child| child.stdin.take().unwrap().write_all(b"secret\n").unwrap());
+    let written =
+        format!("{} is written\n", std::fs::canonicalize(folder.path()).unwrap().join("users.toml").display());
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), written);
+    }
+    let listed = stdout(&["user", "list", "--file", file.to_str().unwrap()]);
+    assert!((0..8).all(|n| listed.contains(&format!("user-{n} "))), "{listed}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn librdkafka_pushes_under_the_name_that_it_proved() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use barnabas::auth::users::Users;
+use barnabas::auth::users::{Users, edit};
 use clap::Args;
 
 /// Flags of every `user` command.
@@ -24,11 +24,17 @@ impl FileFlags {
         }
     }
 
-    /// Puts a new text into its place, if a host can read it.
-    pub(crate) fn write(&self, text: &str) -> Result<()> {
-        users(&self.file, text)?;
-        barnabas::auth::users::edit::write(&self.file, text)
-            .with_context(|| format!("cannot write the users file {}", self.file.display()))
+    /// Puts a new text into its place, if a host can read it, and says where that is. What two commands change at once
+    /// is changed by one after the other.
+    pub(crate) fn change(&self, change: impl FnOnce(&str) -> Result<String, String>) -> Result<()> {
+        let path = self.file.display();
+        let _lock =
+            edit::lock(&self.file).with_context(|| format!("cannot lock the folder of the users file {path}"))?;
+        let text = change(&self.text()?).map_err(|why| anyhow::anyhow!("{path}: {why}"))?;
+        users(&self.file, &text)?;
+        let written = edit::write(&self.file, &text).with_context(|| format!("cannot write the users file {path}"))?;
+        println!("{} is written", written.display());
+        Ok(())
     }
 }
 

@@ -19,8 +19,6 @@ pub(crate) struct Flags {
 
 /// Takes the user out of the file.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let text = edit::remove(&flags.file.text()?, &flags.name)
-        .map_err(|why| anyhow::anyhow!("{}: {why}", flags.file.file.display()))?;
-    flags.file.write(&text)?;
+    flags.file.change(|text| edit::remove(text, &flags.name))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -56,15 +56,14 @@ fn iterations() -> clap::builder::RangedI64ValueParser<u32> {
 /// Writes the user's credentials; the password itself is kept nowhere.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     check_name(&flags.name).map_err(anyhow::Error::msg)?;
-    let before = flags.file.text()?;
+    // Somebody is asked only if there is a use for the answer.
+    flags.file.text()?;
     let password = password::read(flags.password_file.as_deref())?;
     let wanted = |hash: &Hash| flags.mechanism.is_empty() || flags.mechanism.iter().any(|each| each.hash() == *hash);
     let credentials = Hash::ALL.into_iter().filter(wanted);
     let credentials: Result<Vec<_>, _> =
         credentials.map(|hash| Credential::of_password(hash, &password, flags.iterations)).collect();
-    let text = credentials
-        .and_then(|credentials| edit::set(&before, &flags.name, &credentials))
-        .map_err(|why| anyhow::anyhow!("{}: {why}", flags.file.file.display()))?;
-    flags.file.write(&text)?;
+    let credentials = credentials.map_err(anyhow::Error::msg)?;
+    flags.file.change(|text| edit::set(text, &flags.name, &credentials))?;
     Ok(ExitCode::SUCCESS)
 }
