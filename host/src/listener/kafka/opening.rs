@@ -5,7 +5,7 @@
 //! budget until it is done), and in time by `slow_frame`. Never sets memory aside for TLS before the first byte of it has come.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use super::tls::{self, Certificates};
 
 /// At shutdown, how much longer what has begun may take.
 const GRACE: Duration = Duration::from_secs(2);
+/// What rustls keeps of a handshake at most, before anybody is known.
+const HELLO: usize = 64 << 10;
 /// The first byte of TLS: a record of its handshake.
 const HANDSHAKE: u8 = 0x16;
 
@@ -69,7 +71,7 @@ pub(crate) async fn open(
         if let Some(route) = &route {
             presence.is_of(route.source)?;
         }
-        let (wire, principal) = secured(stream, &shared).await?;
+        let (wire, principal) = secured(stream, &shared, presence.peer().ip()).await?;
         Ok((route, wire, principal))
     };
     // Boxed, so that a connection which needs none of it is not as large as a handshake.
@@ -123,11 +125,13 @@ async fn route(stream: &mut TcpStream) -> Result<Option<Route>, End> {
     }
 }
 
-async fn secured(stream: TcpStream, shared: &Shared) -> Result<(Wire, Option<Arc<str>>), End> {
+async fn secured(stream: TcpStream, shared: &Shared, source: IpAddr) -> Result<(Wire, Option<Arc<str>>), End> {
     match &shared.certificates {
         None => Ok((Wire::Plain(stream), None)),
         Some(certificates) => {
             begins_with_tls(&stream).await?;
+            let mut hold = shared.budget.hold_for(source);
+            hold.grow(HELLO).await;
             handshake(stream, certificates).await
         }
     }

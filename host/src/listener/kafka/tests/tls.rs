@@ -127,6 +127,26 @@ async fn sasl_that_is_not_offered_takes_no_name_away() {
 }
 
 #[tokio::test]
+async fn handshakes_that_do_not_end_are_held_against_the_budget() {
+    let authority = Authority::new();
+    let folder = Folder::of(&authority);
+    let tls = folder.tls(ClientAuth::None);
+    let door = Door::with_budget(1 << 20, |config| config.tls = Some(tls)).await;
+    let mut halves = Vec::new();
+    for n in 1..=4 {
+        let mut peer = door.connect().await;
+        peer.send(&unhex("1603010200010001fc0303")).await;
+        eventually(|| door.budget.in_use() == n * (64 << 10)).await;
+        halves.push(peer);
+    }
+    drop(halves);
+    eventually(|| door.budget.in_use() == 0).await;
+    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    peer.ask(&unhex(LIBRDKAFKA_GET)).await;
+    eventually(|| door.budget.in_use() == 0).await;
+}
+
+#[tokio::test]
 async fn without_a_good_certificate_nobody_enters_where_one_is_required() {
     let authority = Authority::new();
     let folder = Folder::of(&authority);
