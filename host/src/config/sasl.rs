@@ -73,7 +73,8 @@ pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
         (None, false) => return Ok(None),
         (Some(sasl), true) => sasl,
         (Some(_), false) => {
-            bail!("listener `{name}`: `sasl` is for the protocol `kafka-sasl-plaintext`; write that, or remove `sasl`")
+            let other = if listener.protocol.is_tls() { "kafka-sasl-tls" } else { "kafka-sasl-plaintext" };
+            bail!("listener `{name}`: `sasl` is for the protocol `{other}`; write that, or remove `sasl`")
         }
         (None, true) => {
             bail!("listener `{name}`: its protocol needs `sasl`; add [listener.sasl] with `mechanisms`")

@@ -40,6 +40,8 @@ fn what_makes_no_sense_is_refused_in_words() {
     refused(&format!("admins = ['User:']\n{OPEN}"), "\"User:alice\"");
     refused(GUARDED, "listener `b`: its protocol needs `sasl`");
     refused(&format!("{OPEN}{SCRAM}"), "listener `a`: `sasl` is for the protocol `kafka-sasl-plaintext`");
+    let secured = OPEN.replace("kafka-plaintext", "kafka-tls") + "tls = { certificate = 'c', key = 'k' }\n";
+    refused(&format!("{secured}{SCRAM}"), "listener `a`: `sasl` is for the protocol `kafka-sasl-tls`");
     refused(&format!("{}{SCRAM}", OPEN.replace("kafka-plaintext", "otlp-http")), "listener `a`: `sasl` is for Kafka");
     refused(&format!("{GUARDED}[listener.sasl]\nmechanisms = ['SCRAM-SHA-256']"), "listener `b`: PLAIN and SCRAM need");
     refused(&format!("{GUARDED}[listener.sasl]\nmechanisms = ['OAUTHBEARER']"), "listener `b`: OAUTHBEARER needs");
