@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{Written, WrittenTemporality};
 use crate::admission;
+use crate::listener::kafka::ANONYMOUS;
 use crate::units::Size;
 
 /// The longest interval that has an effect unless `long-intervals` is set, as with Kafka's own broker.
@@ -147,6 +148,7 @@ fn quotas(written: &Written) -> Result<admission::Quotas> {
             push_bytes: quota.push_bytes.map(|size| size.0 as u64).or(source.push_bytes),
         };
         some(&format!("quota of `{}`", quota.principal), rates)?;
+        proven(&quota.principal)?;
         ensure!(
             principals.insert(quota.principal.as_str().into(), rates).is_none(),
             "two `[[quota]]` are of `{}`: remove one",
@@ -156,6 +158,19 @@ fn quotas(written: &Written) -> Result<admission::Quotas> {
     some("limits.connection", connection)?;
     some("limits.source", source)?;
     Ok(admission::Quotas { connection, source, principals })
+}
+
+/// Another name is nobody's, and its quota would have no effect.
+fn proven(principal: &str) -> Result<()> {
+    ensure!(
+        principal.strip_prefix("User:").is_some_and(|name| !name.is_empty()),
+        "`[[quota]]` has `{principal}`: write principals as Kafka does, for example \"User:alice\""
+    );
+    ensure!(
+        principal != ANONYMOUS,
+        "`[[quota]]` has `{ANONYMOUS}`: who proved nothing is measured by address; use limits.source"
+    );
+    Ok(())
 }
 
 /// A rate of nothing would silence clients in a way that looks like a fault.
@@ -228,6 +243,11 @@ mod tests {
         assert!(error("[[quota]]\nprincipal = \"User:a\"\nnew-clients = 0").contains("quota of `User:a`"));
         let twice = "[[quota]]\nprincipal = \"User:a\"\n[[quota]]\nprincipal = \"User:a\"\n";
         assert!(error(twice).contains("two `[[quota]]`"));
+        for nobody in ["alice", "User:", "user:alice", ""] {
+            let words = format!("`[[quota]]` has `{nobody}`: write principals as Kafka does");
+            assert!(error(&format!("[[quota]]\nprincipal = \"{nobody}\"")).contains(&words), "{nobody}");
+        }
+        assert!(error("[[quota]]\nprincipal = \"User:ANONYMOUS\"").contains("use limits.source"));
         assert!(error("[[client]]\nsoftware-name = \"(\"").contains("software-name"));
         assert!(error("[[client]]\nwildcard = \"all\"").contains("`all`"));
     }
