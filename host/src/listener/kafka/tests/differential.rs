@@ -60,7 +60,7 @@ pub(super) fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
 }
 
 #[test]
-fn api_versions_agree() {
+fn conformance_01_api_versions_agree() {
     for version in versions(Api::ApiVersions) {
         let mut asked = ApiVersionsRequest::default();
         if version >= 3 {

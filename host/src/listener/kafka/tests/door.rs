@@ -34,7 +34,7 @@ async fn a_real_clients_conversation() {
 }
 
 #[tokio::test]
-async fn a_version_of_the_future_is_answered_and_the_client_asks_again() {
+async fn conformance_01_a_version_of_the_future_is_answered_and_the_client_asks_again() {
     let door = Door::open().await;
     let mut peer = door.connect().await;
     let answer = peer.ask(&unhex(JAVA_API_VERSIONS_5)).await;
@@ -59,7 +59,7 @@ async fn software_that_breaks_the_rule_is_unknown_and_served() {
 }
 
 #[tokio::test]
-async fn telemetry_is_offered_only_with_a_receiver_and_answered_always() {
+async fn conformance_02_telemetry_is_offered_only_with_a_receiver_and_answered_always() {
     let door = Door::open().await;
     door.notebook.no_receiver.store(true, Ordering::Relaxed);
     let mut peer = door.connect().await;
@@ -307,10 +307,10 @@ async fn a_silent_connection_costs_little_memory() {
         events: Events::new(),
         subscriptions: door.subscriptions.clone(),
         complaints: Complaints::default(),
+        slots: Slots::of(1),
     });
     let presence = Presence::enter(&shared, ConnectionId::next(), address);
     let task = serve_one(peer.0, presence, watch::channel(false).1);
     let bytes = size_of_val(&task);
     assert!(bytes <= 4096, "ten thousand of {bytes} bytes each");
 }
-        slots: Slots::of(1),

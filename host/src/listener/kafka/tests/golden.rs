@@ -50,10 +50,16 @@ const JAVA_PUSH: &str = "0000008d0048000000000007000a6a2d70726f647563657200cab23
     696f6e2e746f74616c3a210a1b1100e80c73ff3fea1819c0856ee5ff3fea182100000000000000401001180100";
 
 use super::super::request::{Body, Head, Request, parse};
-use super::super::{api_versions, metadata, telemetry};
+use super::super::{api_versions, error_code, metadata, telemetry};
+use crate::admission::{Admitted, Refusal};
+use crate::decode::{self, Decoded, Decoder};
 use crate::kafka::api::{self, Api};
-use crate::push::{Codec, InstanceId};
-use std::time::Duration;
+use crate::push::{Codec, Format, InstanceId, Push, WayIn};
+use barnabas_otlp::message::MetricsData;
+use bytes::Bytes;
+use prost::Message as _;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 const REQUESTS: [&str; 12] = [
     LIBRDKAFKA_API_VERSIONS,
@@ -84,7 +90,7 @@ fn check(frame: &str, api: Api, version: i16, correlation: i32, client_id: &str,
 }
 
 #[test]
-fn librdkafka_asks_for_versions() {
+fn conformance_01_librdkafka_asks_for_versions() {
     check(LIBRDKAFKA_API_VERSIONS, Api::ApiVersions, 3, 1, "cl-producer", |body| {
         let Body::ApiVersions(Some(software)) = body else { panic!("{body:?}") };
         assert_eq!(api_versions::known(software.name), Some("confluent-kafka-python"));
@@ -95,7 +101,7 @@ fn librdkafka_asks_for_versions() {
 }
 
 #[test]
-fn java_asks_for_versions_of_the_future() {
+fn conformance_01_java_asks_for_versions_of_the_future() {
     let bytes = body_of(JAVA_API_VERSIONS_5);
     let request = parse(&bytes).expect("answered, whatever its version");
     assert!(matches!(request.body, Body::UnspokenApiVersions));
@@ -103,7 +109,7 @@ fn java_asks_for_versions_of_the_future() {
 }
 
 #[test]
-fn both_ask_for_brokers() {
+fn conformance_11_both_ask_for_brokers() {
     for (frame, client) in [(LIBRDKAFKA_METADATA, "cl-producer"), (JAVA_METADATA, "j-producer")] {
         check(frame, Api::Metadata, 12, 2, client, |body| {
             let Body::Metadata(topics) = body else { panic!("{body:?}") };
@@ -117,7 +123,7 @@ fn both_ask_for_brokers() {
 }
 
 #[test]
-fn both_ask_for_subscriptions() {
+fn conformance_11_both_ask_for_subscriptions() {
     for (frame, correlation, client) in [(LIBRDKAFKA_GET, 3, "cl-producer"), (JAVA_GET, 4, "j-producer")] {
         check(frame, Api::GetTelemetrySubscriptions, 0, correlation, client, |body| {
             assert!(matches!(body, Body::GetTelemetrySubscriptions(InstanceId::NIL)));
@@ -136,7 +142,7 @@ fn both_ask_for_subscriptions() {
 }
 
 #[test]
-fn both_push() {
+fn conformance_11_both_push() {
     for (frame, codec, wire) in [
         (PUSH_NONE, Codec::None, 177),
         (PUSH_ZSTD, Codec::Zstd, 163),
@@ -156,6 +162,46 @@ fn is_push(body: &Body<'_>, codec: Codec, wire: usize) {
     assert_eq!((push.subscription_id, push.codec, push.terminating), (0x1234_5678, codec.id(), false));
     assert_eq!(push.metrics.len(), wire);
     assert!(!push.instance_id.is_reserved());
+}
+
+fn decoded(frame: &str, config: decode::Config) -> Result<Decoded, Refusal> {
+    let bytes = body_of(frame);
+    let Body::PushTelemetry(said) = parse(&bytes).expect("a real request").body else { panic!("a push") };
+    let push = Push {
+        client: Arc::default(),
+        way_in: WayIn::Kafka,
+        received_at: SystemTime::UNIX_EPOCH,
+        terminating: said.terminating,
+        subscription_id: Some(said.subscription_id),
+        codec: said.codec,
+        format: Format::Protobuf,
+        wire: Bytes::copy_from_slice(said.metrics),
+        push_interval: None,
+        node_id: None,
+        trace_parent: None,
+    };
+    Decoder::new(config).decode(Admitted::declared(push).expect("a codec that is known"))
+}
+
+#[test]
+fn conformance_11_every_push_holds_the_one_metric() {
+    for frame in [PUSH_NONE, PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP, JAVA_PUSH] {
+        let decoded = decoded(frame, decode::Config::default());
+        let Ok(Decoded::Payload(payload)) = decoded else { panic!("{decoded:?}") };
+        let data = MetricsData::decode(payload.bytes().as_ref()).expect("OTLP");
+        let scopes = data.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+        let names: Vec<&str> = scopes.flat_map(|scope| &scope.metrics).map(|metric| metric.name.as_str()).collect();
+        assert_eq!(names, ["org.apache.kafka.producer.connection.creation.total"]);
+    }
+}
+
+#[test]
+fn conformance_09_what_is_too_large_decompressed_is_answered_118() {
+    for frame in [PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP] {
+        assert!(decoded(frame, decode::Config { max_output: 177, ..decode::Config::default() }).is_ok());
+        let refusal = decoded(frame, decode::Config { max_output: 176, ..decode::Config::default() });
+        assert_eq!(error_code(&refusal.expect_err("one byte more")), 118);
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ async fn is_ended(door: &Door, mut peer: Peer, reason: &str) {
 }
 
 #[tokio::test]
-async fn who_proves_itself_is_served_under_its_name() {
+async fn conformance_01_who_proves_itself_asks_for_versions_twice_and_is_served_under_its_name() {
     let registry = Registry::new();
     let door = guarded(&registry, |_| {}).await;
     for mechanism in registry.settings().mechanisms {
