@@ -135,7 +135,7 @@ impl State {
         self.table.touch(number, asking.source, asking.connection, request);
     }
 
-    fn charge(&mut self, asking: &Asking<'_>, cost: Cost) -> Result<(), Refusal> {
+    pub(super) fn charge(&mut self, asking: &Asking<'_>, cost: Cost) -> Result<(), Refusal> {
         let Some(source) = self.table.sources.get_mut(asking.source) else { return Ok(()) };
         self.gate.charge(&self.answers.config().quotas, asking, &mut source.meter, cost)
     }

@@ -25,14 +25,14 @@ impl Admission {
     ) {
         let cost = Cost { pushes: 1, push_bytes: len as u64, ..Cost::default() };
         let mut state = self.lock();
-        let asking = state.asking(client, connection, now, wall);
+        let mut asking = state.asking(client, connection, now, wall);
         let Some(id) = client.instance_id.filter(|id| !id.is_reserved()) else {
             // Over quota or not, the answer is the same.
             let _ = state.charge(&asking, cost);
             return;
         };
-        if let Ok(instance) = state.enter(&asking, Some(id), cost) {
-            instance.turned_away(true, &Refusal::TooLarge(String::new()));
+        if let Ok(mut entered) = self.enter(state, &mut asking, Some(id), cost) {
+            entered.instance().turned_away(true, &Refusal::TooLarge(String::new()));
         }
     }
 }

@@ -91,7 +91,7 @@ fn a_sum_without_a_number_stays() {
 }
 
 #[test]
-fn names_are_spelt_by_the_rules() {
+fn conformance_13_names_are_spelt_by_the_rules() {
     let labels = vec![text("x", "y"), number("node.id", -1), number("z", 3)];
     let sent = vec![block(
         vec![text("a", "1"), text("member_id", "m"), text("b", "2")],

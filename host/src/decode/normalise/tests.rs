@@ -87,7 +87,7 @@ fn normalised(payload: &Arc<Payload>) -> Arc<Payload> {
 }
 
 #[test]
-fn recorded_pushes_keep_all_points_but_gauges_without_a_number() {
+fn conformance_13_recorded_pushes_keep_all_points_but_gauges_without_a_number() {
     let mut without = 0;
     for (name, payload) in recorded() {
         let (before, after) = (data(&payload), data(&normalised(&payload)));
@@ -102,7 +102,7 @@ fn recorded_pushes_keep_all_points_but_gauges_without_a_number() {
 }
 
 #[test]
-fn equal_metrics_of_recorded_pushes_stand_once() {
+fn conformance_13_equal_metrics_of_recorded_pushes_stand_once() {
     for (name, payload) in recorded() {
         let after = data(&normalised(&payload));
         let metrics = &after.resource_metrics[0].scope_metrics[0].metrics;
@@ -112,7 +112,7 @@ fn equal_metrics_of_recorded_pushes_stand_once() {
 }
 
 #[test]
-fn java_and_librdkafka_spell_their_nodes_alike() {
+fn conformance_13_java_and_librdkafka_spell_their_nodes_alike() {
     for temporality in ["cumulative", "delta"] {
         let java = labels(&data(&normalised(&one(&format!("java-4.0-producer-{temporality}.zstd-1")))));
         let theirs = labels(&data(&normalised(&one(&format!("librdkafka-2.16-producer-{temporality}.zstd-1")))));
