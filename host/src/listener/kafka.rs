@@ -30,6 +30,7 @@ mod opening;
 mod presence;
 mod proxy;
 mod request;
+mod rhythm;
 mod sasl;
 mod session;
 mod slots;

@@ -36,8 +36,11 @@ impl Client {
     }
 }
 
+/// Error code, and of each request key, lowest and highest version.
+type Offered = (i16, Vec<(i16, i16, i16)>);
+
 /// Reads error code and ranges. A version that is not spoken is answered in the layout of version 0 (KIP-511).
-fn read(body: &[u8], version: i16) -> Result<(i16, Vec<(i16, i16, i16)>), Malformed> {
+fn read(body: &[u8], version: i16) -> Result<Offered, Malformed> {
     const WHAT: &str = "the offered requests";
     let mut reader = Reader::new(body);
     let error = reader.i16("the error code")?;

@@ -17,6 +17,7 @@ use super::Shared;
 use super::frame::{self, BadLength, Filling};
 use super::opening::{Failure, Opened};
 use super::presence::{End, Presence};
+use super::rhythm::Rhythm;
 use super::session::Session;
 use super::stream::Wire;
 use super::{proxy, request};
@@ -25,8 +26,6 @@ use crate::listener::budget::Hold;
 
 /// At shutdown, how long a frame that has begun may take to its end.
 const GRACE: Duration = Duration::from_secs(2);
-/// At shutdown, how long a connection is looked at for a request that is already on its way.
-const LAST_LOOK: Duration = Duration::from_millis(100);
 /// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
 const LONGEST_SKIPPED: usize = 64 << 20;
 const SKIP_CHUNK: usize = 16 << 10;
@@ -43,7 +42,8 @@ pub(crate) struct Connection {
     proof: Option<Instant>,
     shared: Arc<Shared>,
     drain: watch::Receiver<bool>,
-    draining: bool,
+    /// Since when it is to end.
+    draining: Option<Instant>,
 }
 
 /// What the socket gave.
@@ -60,8 +60,8 @@ enum Incoming {
 /// How long to wait for bytes.
 struct Patience {
     until: Instant,
-    /// No longer than this from when the drain begins.
-    once_draining: Duration,
+    /// Between requests, the client's rhythm says how much of it is left when the drain begins.
+    between: Option<Rhythm>,
 }
 
 /// Why no bytes came.
@@ -77,7 +77,7 @@ impl Connection {
         let session = Session::new(&shared, presence.id(), presence.peer(), &opened);
         let (source, since) = (presence.peer().ip(), presence.since());
         let proof = shared.config.auth.as_ref().and_then(|_| since.checked_add(shared.config.slow_frame));
-        Self { wire: opened.wire, session, source, proof, shared, drain, draining: false }
+        Self { wire: opened.wire, session, source, proof, shared, drain, draining: None }
     }
 
     /// Answers requests until something ends it.
@@ -133,8 +133,8 @@ impl Connection {
         let mut room = prefix.as_mut_slice();
         self.wait_for_frame(&mut room).await?;
         let until = Instant::now() + self.shared.config.slow_frame;
-        let mut patience = Patience { until, once_draining: GRACE };
-        if self.draining {
+        let mut patience = Patience { until, between: None };
+        if self.draining.is_some() {
             patience.hurry();
         }
         while room.has_remaining_mut() {
@@ -161,12 +161,13 @@ impl Connection {
         if self.proof.is_some_and(|proof| Instant::now() >= proof) {
             return Err(unproven);
         }
-        let until = Instant::now() + if self.draining { LAST_LOOK } else { idle };
+        let (now, rhythm) = (Instant::now(), self.session.rhythm());
+        let until = now + self.draining.map_or(idle, |since| rhythm.last_look(now, since));
         let until = self.proof.map_or(until, |proof| until.min(proof));
-        let mut patience = Patience { until, once_draining: LAST_LOOK };
+        let mut patience = Patience { until, between: Some(rhythm) };
         self.some(room, &mut patience).await.map_err(|nothing| match nothing {
             Nothing::Eof => End::Closed,
-            Nothing::Late if self.draining => End::Drained,
+            Nothing::Late if self.draining.is_some() => End::Drained,
             Nothing::Late if self.proof == Some(until) => unproven,
             Nothing::Late => End::Idle(idle),
             Nothing::Error(error) => End::Lost(error),
@@ -226,7 +227,7 @@ impl Connection {
     fn inside(&self, nothing: Nothing) -> End {
         match nothing {
             Nothing::Eof => End::CutOff,
-            Nothing::Late if self.draining => End::SlowFrame(GRACE),
+            Nothing::Late if self.draining.is_some() => End::SlowFrame(GRACE),
             Nothing::Late => End::SlowFrame(self.shared.config.slow_frame),
             Nothing::Error(error) => End::Lost(error),
         }
@@ -245,8 +246,8 @@ impl Connection {
                 },
                 () = sleep_until(patience.until) => return Err(Nothing::Late),
                 // The sender is gone only when the whole listener is being dropped.
-                _ = drain.wait_for(|drain| *drain), if !self.draining => {
-                    self.draining = true;
+                _ = drain.wait_for(|drain| *drain), if self.draining.is_none() => {
+                    self.draining = Some(Instant::now());
                     patience.hurry();
                 }
             }
@@ -256,7 +257,9 @@ impl Connection {
 
 impl Patience {
     fn hurry(&mut self) {
-        self.until = self.until.min(Instant::now() + self.once_draining);
+        let now = Instant::now();
+        let left = self.between.as_ref().map_or(GRACE, |rhythm| rhythm.last_look(now, now));
+        self.until = self.until.min(now + left);
     }
 
     /// Waits for room in the budget. That is our slowness, not the peer's: it does not count.

@@ -15,6 +15,7 @@ use super::desk::Desk;
 use super::gate::Gate;
 use super::opening::Opened;
 use super::request::{self, Body, Head, Request, TooLong, Unanswerable};
+use super::rhythm::Rhythm;
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     /// What this client is told to connect to.
     told: (String, u16),
     gate: Gate,
+    rhythm: Rhythm,
 }
 
 impl Session {
@@ -65,7 +67,13 @@ impl Session {
             }),
             told: advertise::told(cluster::own(&shared.config), opened.local, peer),
             gate: Gate::new(shared.config.auth.clone()),
+            rhythm: Rhythm::default(),
         }
+    }
+
+    /// When this client's next telemetry request is due.
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        self.rhythm
     }
 
     /// Whether the client has proven who it is to the gate.
@@ -115,7 +123,9 @@ impl Session {
             Body::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
             Body::PushTelemetry(push) => {
                 let wire = kept(frame, push.metrics);
-                telemetry::write_push(correlation, self.push(&head, &push, wire, received_at).await)
+                let error = self.push(&head, &push, wire, received_at).await;
+                self.rhythm.pushed(Instant::now(), error);
+                telemetry::write_push(correlation, error)
             }
             // Rare, and in boxes: else every connection would have room for them.
             Body::DescribeConfigs(asked) => Box::pin(self.desk().describe(&head, &asked, hold)).await,
@@ -132,9 +142,11 @@ impl Session {
         let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
         let frame = telemetry::write_push(said.correlation, error_code(&refusal));
         let client = self.client(said.client_id, said.instance_id);
-        let refused = || self.shared.intake.refused(WayIn::Kafka, len, &client, self.connection, refusal);
         // A fault is written to the log. "Too large" is true all the same, and what the client survives.
-        let _ = self.contained(|| Ok(refused()));
+        let _ = self.contained(|| {
+            self.shared.intake.refused(WayIn::Kafka, len, &client, self.connection, refusal);
+            Ok(())
+        });
         Ok(Answer { api: Api::PushTelemetry, version: 0, frame, last: None })
     }
 
@@ -165,18 +177,21 @@ impl Session {
     fn subscribe(&mut self, head: &Head<'_>, id: InstanceId) -> Vec<u8> {
         let client = self.client(head.client_id, (id != InstanceId::NIL).then_some(id));
         match self.contained(|| self.shared.intake.subscribe(&client, self.connection)) {
-            Ok(subscription) => telemetry::write_subscription(
-                head.correlation,
-                &telemetry::Subscription {
-                    instance_id: subscription.instance_id,
-                    id: subscription.id,
-                    codecs: &subscription.codecs,
-                    push_interval: subscription.push_interval,
-                    max_bytes: subscription.max_bytes,
-                    delta: subscription.delta,
-                    metrics: &subscription.metrics,
-                },
-            ),
+            Ok(subscription) => {
+                self.rhythm.asked(Instant::now(), subscription.push_interval);
+                telemetry::write_subscription(
+                    head.correlation,
+                    &telemetry::Subscription {
+                        instance_id: subscription.instance_id,
+                        id: subscription.id,
+                        codecs: &subscription.codecs,
+                        push_interval: subscription.push_interval,
+                        max_bytes: subscription.max_bytes,
+                        delta: subscription.delta,
+                        metrics: &subscription.metrics,
+                    },
+                )
+            }
             Err(error) => telemetry::write_no_subscription(head.correlation, error),
         }
     }

@@ -1,0 +1,118 @@
+//! When a client's next telemetry request is due, so that at shutdown its connection closes when none is under way: an
+//! older Java client whose push is cut off falls silent for good (KAFKA-19747).
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::kafka::api;
+
+/// How long a connection of no known rhythm is looked at for a request that is already on its way.
+const LAST_LOOK: Duration = Duration::from_millis(100);
+/// Most time that is spent on a request that is due.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+/// A request may be so much earlier or later than it is due: timers, the way, and a client that is kept busy.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// What is known of one client's rhythm.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rhythm {
+    interval: Duration,
+    next: Option<Next>,
+}
+
+/// The next request.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    /// When the one before it was answered.
+    answered: Instant,
+    /// It follows on the heels of that answer.
+    at_once: bool,
+    earliest: Instant,
+    latest: Instant,
+}
+
+impl Rhythm {
+    /// A question for a subscription was answered: Java's first push comes after 0.5 to 1.5 intervals (KIP-714).
+    pub(crate) fn asked(&mut self, now: Instant, interval: Duration) {
+        self.interval = interval;
+        let (earliest, latest) = (now + interval / 2, now + interval.saturating_mul(3) / 2);
+        self.next = Some(Next { answered: now, at_once: false, earliest, latest });
+    }
+
+    /// A push was answered: the next request comes after an interval, or at once where the client has to ask again.
+    pub(crate) fn pushed(&mut self, now: Instant, error: i16) {
+        // Java pushes through one connection and may have asked through another.
+        if let (Duration::ZERO, Some(last)) = (self.interval, self.next) {
+            self.interval = now - last.answered;
+        }
+        let at_once = matches!(error, api::UNKNOWN_SUBSCRIPTION_ID | api::UNSUPPORTED_COMPRESSION_TYPE);
+        let due = now + if at_once { Duration::ZERO } else { self.interval };
+        self.next = Some(Next { answered: now, at_once, earliest: due, latest: due });
+    }
+
+    /// How long to look for one more request before the connection is closed, in a shutdown that began at `since`.
+    pub(crate) fn last_look(&self, now: Instant, since: Instant) -> Duration {
+        match self.next {
+            // Nothing is under way now, and the longer we wait the sooner something is.
+            Some(next) if next.answered >= since && !next.at_once => Duration::ZERO,
+            Some(next) if next.earliest <= now + LAST_LOOK + SLACK && now <= next.latest + SLACK => {
+                (next.latest + SLACK).saturating_duration_since(now).clamp(LAST_LOOK, LONGEST_LOOK)
+            }
+            _ => LAST_LOOK,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_push_that_is_due_is_waited_for_and_no_other() {
+        let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+        assert_eq!(rhythm.last_look(start, start), LAST_LOOK, "nothing is known");
+        rhythm.asked(start, MINUTE);
+        rhythm.pushed(start, api::NONE);
+        let look = |at: Instant| rhythm.last_look(at, at);
+        assert_eq!(look(start + MINUTE / 2), LAST_LOOK, "not due for long");
+        let near = start + MINUTE - LAST_LOOK;
+        assert!(near + look(near) > start + MINUTE, "due in a moment");
+        assert_eq!(look(start + 2 * MINUTE), LAST_LOOK, "it will not come any more");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_without_end() {
+        let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+        rhythm.asked(start, MINUTE);
+        let later = start + MINUTE;
+        assert_eq!(rhythm.last_look(later, later), LONGEST_LOOK, "half a minute of jitter is left");
+        rhythm.asked(start, SHORT);
+        let moment = start + SHORT / 10;
+        assert!(rhythm.last_look(moment, moment) >= SHORT, "all of a short interval's jitter");
+    }
+
+    #[test]
+    fn who_was_answered_during_the_shutdown_is_let_go_unless_it_asks_at_once() {
+        let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+        rhythm.asked(start, SHORT);
+        rhythm.pushed(start, api::NONE);
+        assert_eq!(rhythm.last_look(start, start), Duration::ZERO);
+        rhythm.pushed(start, api::UNKNOWN_SUBSCRIPTION_ID);
+        assert!(rhythm.last_look(start, start) > Duration::ZERO);
+    }
+
+    #[test]
+    fn a_connection_that_saw_no_question_learns_the_interval_from_the_pushes() {
+        let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+        rhythm.pushed(start, api::NONE);
+        assert_eq!(rhythm.last_look(start, start), Duration::ZERO, "the next is not under way, whenever it comes");
+        rhythm.pushed(start + MINUTE, api::NONE);
+        let look = |at: Instant| rhythm.last_look(at, at);
+        assert_eq!(look(start + MINUTE * 3 / 2), LAST_LOOK);
+        assert!(look(start + 2 * MINUTE) > LAST_LOOK, "due now");
+    }
+}
