@@ -1,6 +1,6 @@
 //! What was written about clients: quotas, what holds by software, intervals; and what it means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +13,8 @@ use crate::units::Size;
 
 /// The longest interval that has an effect unless `long-intervals` is set, as with Kafka's own broker.
 const CUSTOMARY_MAX: Duration = Duration::from_secs(300);
+/// One client may match every subscription, and librdkafka reads no answer with more.
+const PREFIXES: usize = 1_000;
 const IDLE_POLL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=CUSTOMARY_MAX;
 
 /// `[limits.connection]`: most of one connection in a minute. A minute's worth may come at once.
@@ -103,6 +105,8 @@ pub(super) fn mean(written: &Written) -> Result<admission::Config> {
         "`idle-poll` is {}: clients that push nothing ask again after 1s to 5m",
         written.idle_poll
     );
+    ensure!(written.limits.clients > 0, "`limits.clients` is 0: no client could be known; write 1 or more");
+    few_prefixes(written)?;
     Ok(admission::Config {
         subscriptions: rules.collect::<Result<_>>()?,
         clients: clients.collect::<Result<_>>()?,
@@ -115,6 +119,17 @@ pub(super) fn mean(written: &Written) -> Result<admission::Config> {
         // Every client takes the empty prefix for everything; franz-go and Dekaf take `*` for a name.
         all_as_empty_prefix: true,
     })
+}
+
+fn few_prefixes(written: &Written) -> Result<()> {
+    let all = written.subscriptions.iter().flat_map(|subscription| &subscription.metrics);
+    let distinct = all.collect::<BTreeSet<_>>().len();
+    ensure!(
+        distinct <= PREFIXES,
+        "all `[[subscription]]` together ask for {distinct} different prefixes in `metrics`; clients read at most \
+         {PREFIXES}: write shorter ones, which stand for many metrics"
+    );
+    Ok(())
 }
 
 fn rule(written: &Written, subscription: &super::file::Subscription) -> Result<admission::SubscriptionRule> {
@@ -235,6 +250,32 @@ mod tests {
         assert!(error(subscription).contains("long-intervals"));
         assert!(meant(&format!("long-intervals = true\n{subscription}")).is_ok());
         assert!(error(&format!("long-intervals = true\n{}", subscription.replace("301s", "2h"))).contains("3600000"));
+    }
+
+    #[test]
+    fn clients_obeyed_and_violated() {
+        assert_eq!(meant("[limits]\nclients = 1").expect("one is enough").capacity, 1);
+        assert!(error("[limits]\nclients = 0").contains("`limits.clients` is 0"));
+    }
+
+    /// Two subscriptions that overlap by one prefix and ask for so many in all.
+    fn prefixes(count: usize) -> String {
+        let table = |name: &str, range: std::ops::Range<usize>| {
+            let metrics: Vec<_> = range.map(|n| format!("\"p{n}.\"")).collect();
+            format!("[[subscription]]\nname = \"{name}\"\nmetrics = [{}]\ninterval = \"1m\"\n", metrics.join(","))
+        };
+        table("a", 0..count - 1) + &table("b", count - 2..count)
+    }
+
+    #[test]
+    fn prefixes_obeyed() {
+        assert!(meant(&prefixes(1_000)).is_ok());
+    }
+
+    #[test]
+    fn prefixes_violated() {
+        let error = error(&prefixes(1_001));
+        assert!(error.contains("1001 different prefixes") && error.contains("at most 1000"), "{error}");
     }
 
     #[test]
