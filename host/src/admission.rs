@@ -119,6 +119,8 @@ struct Asking<'a> {
     client: &'a Arc<Client>,
     connection: ConnectionId,
     now: u64,
+    /// The subscription id that a push goes by; a question goes by none.
+    believes: Option<i32>,
     /// Its source in the table.
     source: u32,
 }
@@ -182,6 +184,7 @@ impl Admission {
         let mut state = self.lock();
         let client = push.client.clone();
         let mut asking = state.asking(&client, connection, now, push.received_at);
+        asking.believes = Some(push.subscription_id.unwrap_or_default());
         let cost = Cost { pushes: 1, push_bytes: push.wire.len() as u64, ..Cost::default() };
         let mut entered = self.enter(state, &mut asking, Some(id), cost)?;
         let max_wire = entered.answers().config().max_wire;
@@ -285,7 +288,7 @@ impl State {
         wall: SystemTime,
     ) -> Asking<'a> {
         let source = self.table.sources.touch(&Key::of(client));
-        Asking { client, connection, now: self.clock.request(now, wall), source }
+        Asking { client, connection, now: self.clock.request(now, wall), believes: None, source }
     }
 
     fn expire(&mut self, now: Instant, expired: &mut Vec<Instance>) -> bool {

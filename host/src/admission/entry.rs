@@ -7,6 +7,7 @@
 use std::sync::{Arc, MutexGuard};
 
 use super::answer::{Answer, Answers};
+use super::gate::for_want_of_room;
 use super::instance::Instance;
 use super::quota::Cost;
 use super::source::Key;
@@ -57,7 +58,8 @@ enum Place {
 
 impl Admission {
     /// The client's state, found or made, with its TTL re-armed; unless that is over quota, when nothing is made. `own`
-    /// is the id that the client has.
+    /// is the id that the client has. A push whose subscription id is right makes a state for nothing: its client was
+    /// known before, here or on another host.
     pub(super) fn enter<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -66,15 +68,16 @@ impl Admission {
         cost: Cost,
     ) -> Result<Entered<'a>, Refusal> {
         let number = own.and_then(|id| state.table.find(id));
-        let cost = Cost { new_clients: u64::from(number.is_none()), ..cost };
+        let asks = cost.pushes == 0;
+        let cost = Cost { new_clients: u64::from(number.is_none() && asks), ..cost };
         if let Err(refusal) = state.charge(asking, cost) {
             if let Some(number) = number {
                 state.touch(asking, number, None);
-                Entered { state, number }.instance().turned_away(cost.pushes > 0, &refusal);
+                Entered { state, number }.instance().turned_away(!asks, &refusal);
             }
             return Err(refusal);
         }
-        Ok(self.seat(state, asking, own))
+        self.seat(state, asking, own)
     }
 
     /// Tries patterns until there is an answer of the configuration that holds, and makes the state if there is none.
@@ -83,7 +86,7 @@ impl Admission {
         mut state: MutexGuard<'a, State>,
         asking: &mut Asking<'_>,
         own: Option<InstanceId>,
-    ) -> Entered<'a> {
+    ) -> Result<Entered<'a>, Refusal> {
         let mut id = own.unwrap_or_else(|| state.draw_id());
         let (mut fresh, mut tries) = (None, 0);
         let (number, answer) = loop {
@@ -91,7 +94,12 @@ impl Admission {
                 // Somebody took the id that was drawn while the lock was let go.
                 Place::Known(..) if own.is_none() => (id, fresh) = (state.draw_id(), None),
                 Place::Known(number, answer) => break (number, answer),
-                Place::New(answer) => break (state.make(asking, id, answer), None),
+                Place::New(answer) => {
+                    if asking.believes.is_some_and(|believed| believed != answer.subscription_id(id)) {
+                        state.charge(asking, Cost { new_clients: 1, ..Cost::default() })?;
+                    }
+                    break (state.make(asking, id, answer), None);
+                }
                 Place::Unanswered { answers, client, of_known } if tries < TRIES => {
                     drop(state);
                     fresh = Some(Fresh { answer: answers.answer(&client), of_known });
@@ -106,7 +114,7 @@ impl Admission {
             tries += 1;
         };
         state.touch(asking, number, answer);
-        Entered { state, number }
+        Ok(Entered { state, number })
     }
 }
 
@@ -137,7 +145,9 @@ impl State {
 
     pub(super) fn charge(&mut self, asking: &Asking<'_>, cost: Cost) -> Result<(), Refusal> {
         let Some(source) = self.table.sources.get_mut(asking.source) else { return Ok(()) };
-        self.gate.charge(&self.answers.config().quotas, asking, &mut source.meter, cost)
+        let charged = self.gate.charge(&self.answers.config().quotas, asking, &mut source.meter, cost);
+        let crowded = self.table.is_crowded(asking.now);
+        charged.map_err(|refusal| if crowded { for_want_of_room(refusal) } else { refusal })
     }
 
     fn make(&mut self, asking: &Asking<'_>, id: InstanceId, answer: Arc<Answer>) -> u32 {

@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use super::quota::{Cost, Meter, Over, Quotas, Rates};
+use super::quota::{Cost, Meter, NEW_CLIENTS, Over, Quotas, Rates};
 use super::{Asking, Refusal};
 use crate::push::ConnectionId;
 
@@ -45,6 +45,17 @@ impl Gate {
 
     pub(super) fn closed(&mut self, connection: ConnectionId) {
         self.0.pop(&connection);
+    }
+}
+
+/// Where clients are being forgotten, those that come back are what there is too much of.
+pub(super) fn for_want_of_room(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::OverQuota { whose, what: NEW_CLIENTS, per_minute, .. } => {
+            let what = "new client instances (for want of room some are forgotten and come back)";
+            Refusal::OverQuota { whose, what, per_minute, key: "limits.clients" }
+        }
+        other => other,
     }
 }
 

@@ -31,6 +31,11 @@ impl Admission {
             let _ = state.charge(&asking, cost);
             return;
         };
+        // Nothing tells that it was known before, so it is charged as new.
+        let new = Cost { new_clients: u64::from(state.table.find(id).is_none()), ..Cost::default() };
+        if state.charge(&asking, new).is_err() {
+            return;
+        }
         if let Ok(mut entered) = self.enter(state, &mut asking, Some(id), cost) {
             entered.instance().turned_away(true, &Refusal::TooLarge(String::new()));
         }

@@ -10,6 +10,9 @@ use std::sync::Arc;
 const MINUTE: u64 = 60_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
+/// What there may be too much of.
+pub(super) const NEW_CLIENTS: &str = "new client instances";
+
 /// Most of each in a minute. A minute's worth may come at once. 0 is refused where rates are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
@@ -95,7 +98,7 @@ impl Meter {
     fn judged(&self, rates: &Rates, cost: Cost) -> [(Bucket, &'static str, u64, u64); 3] {
         let bytes = rates.push_bytes.unwrap_or(u64::MAX);
         [
-            (self.new_clients, "new client instances", rates.new_clients.into(), cost.new_clients),
+            (self.new_clients, NEW_CLIENTS, rates.new_clients.into(), cost.new_clients),
             (self.pushes, "pushes", rates.pushes.into(), cost.pushes),
             (self.push_bytes, "bytes of pushes", bytes, cost.push_bytes),
         ]

@@ -35,7 +35,7 @@ pub enum Refusal {
         what: &'static str,
         /// How much is allowed.
         per_minute: u64,
-        /// The table of the configuration that says so.
+        /// What of the configuration to raise.
         key: &'static str,
     },
     /// A compression type outside 0–4.

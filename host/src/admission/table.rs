@@ -70,6 +70,8 @@ pub(super) struct Table {
     used: Both<Chain>,
     pub(super) sources: Sources,
     evicted: Evictions,
+    /// When one last made room for another.
+    made_room: Option<u64>,
     pub(super) forgotten: Forgotten,
 }
 
@@ -84,6 +86,7 @@ impl Table {
             used: Both::default(),
             sources: Sources::new(),
             evicted: Evictions::default(),
+            made_room: None,
             forgotten: Forgotten::new(),
         }
     }
@@ -94,6 +97,11 @@ impl Table {
 
     pub(super) fn evicted(&self) -> Evictions {
         self.evicted
+    }
+
+    /// Whether one made room for another in the minute before.
+    pub(super) fn is_crowded(&self, now: u64) -> bool {
+        self.made_room.is_some_and(|at| now.saturating_sub(at) < 60_000)
     }
 
     pub(super) fn find(&self, id: InstanceId) -> Option<u32> {
@@ -115,6 +123,7 @@ impl Table {
         let standing = self.forgotten.back(instance.id);
         if self.len() >= self.capacity {
             self.make_room();
+            self.made_room = Some(instance.last_seen());
         }
         let id = instance.id;
         let node = Node { instance, used: Link::LOOSE, mates: Link::LOOSE, source: NOBODY, standing, alarm: 0 };
@@ -138,19 +147,19 @@ impl Table {
         let standing = node.standing;
         self.links.open(&mut node.instance.first, connection, number);
         self.alarms.moved(&mut self.nodes, number);
-        self.to_front(number, source, standing);
+        self.move_to_front(number, source, standing);
     }
 
     /// A push of it was let pass: it is no stranger any more.
     pub(super) fn prove(&mut self, number: u32) {
         let Some(node) = self.nodes.get(number) else { return };
         if node.standing == Standing::Stranger {
-            self.to_front(number, node.source, Standing::Proven);
+            self.move_to_front(number, node.source, Standing::Proven);
         }
     }
 
     /// To the front of the lists of this source and standing.
-    fn to_front(&mut self, number: u32, source: u32, standing: Standing) {
+    fn move_to_front(&mut self, number: u32, source: u32, standing: Standing) {
         self.leave(number);
         let Some(node) = self.nodes.get_mut(number) else { return };
         let before = std::mem::replace(&mut node.standing, standing);

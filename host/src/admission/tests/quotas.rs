@@ -48,6 +48,41 @@ fn new_clients_of_a_connection_violated() {
 }
 
 #[test]
+fn a_push_by_the_right_subscription_makes_its_clients_state_for_nothing() {
+    let room = with(|quotas| quotas.connection.new_clients = 2);
+    let elsewhere = with(|_| ());
+    for id in 1..=5 {
+        let client = from(id, "10.0.0.1:1", None);
+        let told = elsewhere.get(&client).expect("a first Get").id;
+        assert_eq!(code(room.push(push(&(client, told)))), "taken", "it was known before");
+    }
+    let wrong = [6, 7, 8].map(|id| push_over(&room, &from(id, "10.0.0.1:1", None), 1));
+    assert_eq!(wrong, ["unknown_subscription", "unknown_subscription", "over_quota"]);
+    assert_eq!(room.admission.counts().instances, 7, "no state was made");
+}
+
+#[test]
+fn where_clients_are_forgotten_the_words_say_so() {
+    let small = |capacity| {
+        let config = Config { capacity, ..config(&["*"]) };
+        let source = Rates { new_clients: 3, ..config.quotas.source };
+        Room::with(Config { quotas: Quotas { source, ..config.quotas.clone() }, ..config })
+    };
+    let words = |room: &mut Room| {
+        (0..3).for_each(|_| drop(room.join()));
+        room.get(&nobody()).expect_err("over quota").to_string()
+    };
+    assert!(words(&mut small(3)).contains("`limits.source`"));
+    let mut room = small(2);
+    let told = words(&mut room);
+    assert!(told.contains("`limits.clients`") && told.contains("forgotten"), "{told}");
+    room.after(Duration::from_secs(120));
+    let before = room.admission.lock().answers.clone();
+    room.admission.reconfigure(Config { capacity: 9, ..before.config().clone() });
+    assert!(words(&mut room).contains("`limits.source`"), "not where that was long ago");
+}
+
+#[test]
 fn pushes_of_a_connection_obeyed() {
     let mut room = with(|quotas| quotas.connection = SMALL);
     let client = from(1, "10.0.0.1:1", None);
