@@ -1,41 +1,24 @@
 //! Two hosts that are told of each other: a client that loses one goes on with the other, and back.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use barnabas::config::file::{Node, Protocol, Written};
 use barnabas::push::InstanceId;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::librdkafka::{self, Ear};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::Sink;
+use barnabas_tests::two_hosts;
 use barnabas_tests::vectors;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ports that were free a moment ago: each host must know the other's before that one is there.
-fn free() -> [SocketAddr; 2] {
-    let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
-}
-
-fn written(written: &mut Written, id: i32, at: [SocketAddr; 2]) {
-    written.node_id = id;
-    written.cluster_id = "shared".into();
-    for listener in written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::KafkaPlaintext) {
-        listener.bind = at[id as usize - 1];
-    }
-    let node = |(id, at): (i32, SocketAddr)| Node { id, host: at.ip().to_string(), port: at.port(), listener: None };
-    written.nodes = (1..).zip(at).map(node).collect();
-}
-
 async fn two(sinks: [&Sink; 2]) -> [Running; 2] {
-    let at = free();
+    let at = two_hosts::free();
     let setup = |id: i32| {
         let sink = sinks[id as usize - 1];
-        Setup::new().with(|w| written(w, id, at)).forwarding("otlp", &sink.url())
+        Setup::new().with(|w| two_hosts::written(w, id, at)).forwarding("otlp", &sink.url())
     };
     [setup(1).start().await, setup(2).start().await]
 }

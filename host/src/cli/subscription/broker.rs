@@ -28,6 +28,23 @@ pub(super) struct BrokerFlags {
     pub(super) json: bool,
 }
 
+/// Which subscription is meant: by its place, or as Kafka's command has it.
+#[derive(Args)]
+pub(super) struct NameFlags {
+    /// The subscription.
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
+    named: Option<String>,
+    /// The subscription.
+    #[arg(required_unless_present = "named")]
+    name: Option<String>,
+}
+
+impl NameFlags {
+    pub(super) fn name(&self) -> String {
+        self.named.as_ref().or(self.name.as_ref()).cloned().unwrap_or_default()
+    }
+}
+
 impl BrokerFlags {
     /// Runs `work` with a connection.
     pub(super) fn with<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T>) -> Result<T> {

@@ -7,25 +7,21 @@ use barnabas::kafka::client::{Change, Op};
 use clap::Args;
 
 use super::alter::{KEYS, say};
-use super::broker::{BrokerFlags, accepted};
+use super::broker::{BrokerFlags, NameFlags, accepted};
 use super::list::list;
 
 /// Flags of `subscription delete`.
 #[derive(Args)]
 pub(crate) struct Flags {
-    /// The subscription.
-    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
-    named: Option<String>,
-    /// The subscription.
-    #[arg(required_unless_present = "named")]
-    name: Option<String>,
+    #[command(flatten)]
+    subscription: NameFlags,
     #[command(flatten)]
     broker: BrokerFlags,
 }
 
 /// Deletes every key, which is how Kafka deletes a subscription.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let name = flags.named.as_ref().or(flags.name.as_ref()).cloned().unwrap_or_default();
+    let name = flags.subscription.name();
     let (message, left) = flags.broker.with(async |client| {
         if !list(client).await?.contains(&name) {
             bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");

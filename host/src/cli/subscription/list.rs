@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::super::words::{plain, table};
-use super::broker::{BrokerFlags, accepted};
+use super::broker::{BrokerFlags, NameFlags, accepted};
 
 /// Flags of `subscription list`.
 #[derive(Args)]
@@ -20,12 +20,8 @@ pub(crate) struct Flags {
 /// Flags of `subscription describe`.
 #[derive(Args)]
 pub(crate) struct DescribeFlags {
-    /// The subscription.
-    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
-    named: Option<String>,
-    /// The subscription.
-    #[arg(required_unless_present = "named")]
-    name: Option<String>,
+    #[command(flatten)]
+    subscription: NameFlags,
     #[command(flatten)]
     broker: BrokerFlags,
 }
@@ -50,7 +46,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 
 /// Prints one subscription key by key.
 pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
-    let name = flags.named.as_ref().or(flags.name.as_ref()).cloned().unwrap_or_default();
+    let name = flags.subscription.name();
     let (known, found) = flags.broker.with(async |client| {
         let known = list(client).await?.contains(&name);
         Ok((known, descriptions(client, std::slice::from_ref(&name)).await?))
