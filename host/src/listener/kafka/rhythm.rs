@@ -7,8 +7,13 @@ use tokio::time::Instant;
 
 use crate::kafka::api;
 
-/// How long a connection of no known rhythm is looked at for a request that is already on its way.
+/// How long a connection on which something was just asked is looked at for what follows.
 const LAST_LOOK: Duration = Duration::from_millis(100);
+/// How long any other is looked at for what is there already. Brief: Java has several connections to a host, and when
+/// the one it pushes through closes it takes another, which must be gone by then.
+const BRIEF_LOOK: Duration = Duration::from_millis(20);
+/// So long after an answer the client may well go on: ApiVersions, Metadata, then its first question.
+const FRESH: Duration = Duration::from_secs(1);
 /// Most time that is spent on a request that is due.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 /// A request may be so much earlier or later than it is due: timers, the way, and a client that is kept busy.
@@ -19,6 +24,8 @@ const SLACK: Duration = Duration::from_secs(1);
 pub(crate) struct Rhythm {
     interval: Duration,
     next: Option<Next>,
+    /// When anything at all was answered.
+    spoke: Option<Instant>,
 }
 
 /// The next request.
@@ -51,6 +58,11 @@ impl Rhythm {
         self.next = Some(Next { answered: now, at_once, earliest: due, latest: due });
     }
 
+    /// Any request was answered.
+    pub(crate) fn spoke(&mut self, now: Instant) {
+        self.spoke = Some(now);
+    }
+
     /// How long to look for one more request before the connection is closed, in a shutdown that began at `since`.
     pub(crate) fn last_look(&self, now: Instant, since: Instant) -> Duration {
         match self.next {
@@ -59,7 +71,8 @@ impl Rhythm {
             Some(next) if next.earliest <= now + LAST_LOOK + SLACK && now <= next.latest + SLACK => {
                 (next.latest + SLACK).saturating_duration_since(now).clamp(LAST_LOOK, LONGEST_LOOK)
             }
-            _ => LAST_LOOK,
+            None if self.spoke.is_some_and(|spoke| now < spoke + FRESH) => LAST_LOOK,
+            _ => BRIEF_LOOK,
         }
     }
 }
@@ -74,14 +87,17 @@ mod tests {
     #[test]
     fn a_push_that_is_due_is_waited_for_and_no_other() {
         let (mut rhythm, start) = (Rhythm::default(), Instant::now());
-        assert_eq!(rhythm.last_look(start, start), LAST_LOOK, "nothing is known");
+        assert_eq!(rhythm.last_look(start, start), BRIEF_LOOK, "nothing is known");
+        rhythm.spoke(start);
+        assert_eq!(rhythm.last_look(start, start), LAST_LOOK, "it has just begun to speak");
+        assert_eq!(rhythm.last_look(start + FRESH, start), BRIEF_LOOK, "it says no more");
         rhythm.asked(start, MINUTE);
         rhythm.pushed(start, api::NONE);
         let look = |at: Instant| rhythm.last_look(at, at);
-        assert_eq!(look(start + MINUTE / 2), LAST_LOOK, "not due for long");
+        assert_eq!(look(start + MINUTE / 2), BRIEF_LOOK, "not due for long");
         let near = start + MINUTE - LAST_LOOK;
         assert!(near + look(near) > start + MINUTE, "due in a moment");
-        assert_eq!(look(start + 2 * MINUTE), LAST_LOOK, "it will not come any more");
+        assert_eq!(look(start + 2 * MINUTE), BRIEF_LOOK, "it will not come any more");
     }
 
     #[test]
@@ -112,7 +128,7 @@ mod tests {
         assert_eq!(rhythm.last_look(start, start), Duration::ZERO, "the next is not under way, whenever it comes");
         rhythm.pushed(start + MINUTE, api::NONE);
         let look = |at: Instant| rhythm.last_look(at, at);
-        assert_eq!(look(start + MINUTE * 3 / 2), LAST_LOOK);
+        assert_eq!(look(start + MINUTE * 3 / 2), BRIEF_LOOK);
         assert!(look(start + 2 * MINUTE) > LAST_LOOK, "due now");
     }
 }

@@ -133,6 +133,7 @@ impl Session {
             Body::ListConfigResources(types) => Box::pin(self.desk().list(&head, &types, hold)).await,
             Body::DescribeCluster(endpoints) => describe_cluster::write(&head, endpoints, &self.cluster()),
         };
+        self.rhythm.spoke(Instant::now());
         Ok(Answer { api: head.api, version: head.version, frame: answer, last })
     }
 
