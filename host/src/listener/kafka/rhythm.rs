@@ -65,9 +65,13 @@ impl Rhythm {
 
     /// How long to look for one more request before the connection is closed, in a shutdown that began at `since`.
     pub(crate) fn last_look(&self, now: Instant, since: Instant) -> Duration {
+        // By then the client's other connections are closed, and it cannot turn to them when this one is.
+        let calm = since + LAST_LOOK + BRIEF_LOOK;
         match self.next {
             // Nothing is under way now, and the longer we wait the sooner something is.
-            Some(next) if next.answered >= since && !next.at_once => Duration::ZERO,
+            Some(next) if next.answered >= since && !next.at_once && next.earliest > calm + BRIEF_LOOK => {
+                calm.saturating_duration_since(now)
+            }
             Some(next) if next.earliest <= now + LAST_LOOK + SLACK && now <= next.latest + SLACK => {
                 (next.latest + SLACK).saturating_duration_since(now).clamp(LAST_LOOK, LONGEST_LOOK)
             }
@@ -112,20 +116,31 @@ mod tests {
     }
 
     #[test]
-    fn who_was_answered_during_the_shutdown_is_let_go_unless_it_asks_at_once() {
+    fn who_was_answered_during_the_shutdown_is_let_go_once_its_other_connections_are() {
+        let (mut rhythm, start) = (Rhythm::default(), Instant::now());
+        let calm = LAST_LOOK + BRIEF_LOOK;
+        rhythm.asked(start, MINUTE);
+        rhythm.pushed(start, api::NONE);
+        assert_eq!(rhythm.last_look(start, start), calm);
+        assert_eq!(rhythm.last_look(start + calm, start), Duration::ZERO);
+        rhythm.pushed(start, api::UNKNOWN_SUBSCRIPTION_ID);
+        assert!(rhythm.last_look(start, start) > calm, "it asks at once");
+    }
+
+    #[test]
+    fn who_pushes_again_before_that_is_answered_once_more() {
         let (mut rhythm, start) = (Rhythm::default(), Instant::now());
         rhythm.asked(start, SHORT);
         rhythm.pushed(start, api::NONE);
-        assert_eq!(rhythm.last_look(start, start), Duration::ZERO);
-        rhythm.pushed(start, api::UNKNOWN_SUBSCRIPTION_ID);
-        assert!(rhythm.last_look(start, start) > Duration::ZERO);
+        assert!(rhythm.last_look(start, start) > SHORT);
+        rhythm.pushed(start + SHORT, api::NONE);
+        assert!(rhythm.last_look(start + SHORT, start) < SHORT / 2, "the next is not under way by then");
     }
 
     #[test]
     fn a_connection_that_saw_no_question_learns_the_interval_from_the_pushes() {
         let (mut rhythm, start) = (Rhythm::default(), Instant::now());
         rhythm.pushed(start, api::NONE);
-        assert_eq!(rhythm.last_look(start, start), Duration::ZERO, "the next is not under way, whenever it comes");
         rhythm.pushed(start + MINUTE, api::NONE);
         let look = |at: Instant| rhythm.last_look(at, at);
         assert_eq!(look(start + MINUTE * 3 / 2), BRIEF_LOOK);
