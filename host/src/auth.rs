@@ -1,11 +1,11 @@
 //! Who a client is: SASL's mechanisms, without sockets.
 //!
 //! In: tokens of a client, one after the other, and the time. Out: tokens to answer with, and in the end a name or why
-//! there is none. Passwords are known only as SCRAM credentials, which one cannot log in with. Bounded: a token of
-//! [`MAX_TOKEN`] bytes, files by their own caps. Checks run on threads that may take their time, one for each connection;
-//! those of a password, which cost milliseconds by design, only so many at once, and who waits for a turn too long is
-//! sent away by a fault: its client comes back, and those that are served still listen. Never says to a client whether the user or the password was wrong, and takes
-//! the same steps for both.
+//! there is none. Passwords are known only as SCRAM credentials, which one cannot log in with. Bounded: a token of 64 KiB,
+//! files by their own caps. Checks run on threads that may take their time, one for each connection; those of a password,
+//! which cost milliseconds by design, only so many at once, and who waits for a turn too long is sent away by a fault: its
+//! client comes back, and those that are served still listen. Never says to a client whether the user or the password was
+//! wrong, and takes the same steps for both.
 
 pub mod credential;
 mod exchange;
