@@ -1,5 +1,9 @@
 //! Flags, and one file a command.
 
+// First, since the others use its macros.
+#[macro_use]
+pub(crate) mod output;
+
 mod audit;
 mod change;
 mod client_describe;

@@ -31,6 +31,8 @@
 //!
 //! Such a host compiles receivers in its own process, which nothing bounds. [`plugin::compiler`] tells how to have a
 //! child do it, as `barnabas serve` does.
+// A library that prints panics where nobody reads; this one emits events and `tracing` lines.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod push;
 

@@ -1,5 +1,8 @@
 //! The `barnabas` command.
+// Both panic where nobody reads any more; `cli::output` has the macros that do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
+#[macro_use]
 mod cli;
 
 use std::process::ExitCode;
@@ -10,7 +13,7 @@ fn main() -> ExitCode {
     match cli::run(cli::Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("barnabas: {error:#}");
+            errln!("barnabas: {error:#}");
             ExitCode::FAILURE
         }
     }

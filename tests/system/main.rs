@@ -9,6 +9,7 @@
 mod authentication;
 mod bad_input;
 mod clients;
+mod closed_output;
 mod commands;
 mod compiling;
 mod firewall;

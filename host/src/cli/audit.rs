@@ -23,12 +23,12 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&format!("/v1/audit?last={}", flags.last))?;
     if flags.host.json {
-        println!("{answer}");
+        outln!("{answer}");
         return Ok(ExitCode::SUCCESS);
     }
     let answer: Value = serde_json::from_str(&answer)?;
     let entries = answer.get("entries").and_then(Value::as_array).into_iter().flatten();
-    print!("{}", table(&HEADINGS, entries.map(row)));
+    out!("{}", table(&HEADINGS, entries.map(row)));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,6 @@
 mod interrupt;
 mod show;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,7 +21,8 @@ use super::settings;
 /// What `--help` says of the exit status.
 pub(crate) const EXIT: &str = "Exit status: 0 it is as was asked (or was so before), 1 it failed or was refused, \
 3 rolled back after it was found worse under traffic, 4 too little traffic to judge it by, 5 aborted, 130 this command \
-was interrupted and the change goes on. After all but 0 and 130, what served before serves.";
+was interrupted and the change goes on, 141 nobody read its output any more and the change goes on. After all but 0, 130 \
+and 141, what served before serves.";
 
 /// What a plugin is to be; what is not said stays as its manifest has it.
 #[derive(Args)]
@@ -118,11 +118,10 @@ fn wait(flags: &host::HostFlags, client: &Client, path: &str, body: &Value) -> R
         // A later host may say more than this command knows; what counts is the end.
         let step = serde_json::from_str::<Step>(&line).ok();
         match (&step, flags.json) {
-            (_, true) => println!("{line}"),
-            (Some(step), false) => print!("{}", show::step(step, path == "/v1/reconcile")),
+            (_, true) => outln!("{line}"),
+            (Some(step), false) => out!("{}", show::step(step, path == "/v1/reconcile")),
             (None, false) => {}
         }
-        std::io::stdout().flush()?;
         last = step.or(last);
     }
     match last {

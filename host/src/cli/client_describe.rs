@@ -27,9 +27,9 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let id = InstanceId::from_any(&flags.id).map_err(Error::msg)?;
     let answer = flags.host.client()?.get(&format!("/v1/clients/{id}"))?;
     if flags.host.json {
-        println!("{answer}");
+        outln!("{answer}");
     } else {
-        print!("{}", page(&serde_json::from_str(&answer)?));
+        out!("{}", page(&serde_json::from_str(&answer)?));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -33,9 +33,9 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&path(flags))?;
     if flags.host.json {
-        println!("{answer}");
+        outln!("{answer}");
     } else {
-        print!("{}", page(&serde_json::from_str(&answer)?));
+        out!("{}", page(&serde_json::from_str(&answer)?));
     }
     Ok(ExitCode::SUCCESS)
 }

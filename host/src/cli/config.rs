@@ -10,10 +10,10 @@ use super::ConfigFile;
 /// Prints the effective configuration as TOML that `--config` reads, the rest as comments.
 pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
     let (written, config) = Config::load(flags.config.as_deref())?;
-    print!("{}", print(&written)?);
-    println!();
+    out!("{}", print(&written)?);
+    outln!();
     for line in told_addresses(&config) {
-        println!("# {line}");
+        outln!("# {line}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let bytes = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
     let (inspection, _) = inspect(&bytes);
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&inspection)?);
+        outln!("{}", serde_json::to_string_pretty(&inspection)?);
     } else {
         print(flags, &inspection);
     }
@@ -33,19 +33,19 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 
 fn print(flags: &Flags, inspection: &Inspection) {
     let contract = inspection.contract.as_ref().map(|v| format!("{}@{v}", barnabas::contract::PACKAGE));
-    println!("file      {}", flags.file.display());
-    println!("size      {}", size(inspection.size));
-    println!("digest    {}", inspection.digest);
-    println!("kind      {}", inspection.kind.map_or("not WebAssembly", Kind::as_str));
-    println!("contract  {}", contract.as_deref().unwrap_or("none"));
+    outln!("file      {}", flags.file.display());
+    outln!("size      {}", size(inspection.size));
+    outln!("digest    {}", inspection.digest);
+    outln!("kind      {}", inspection.kind.map_or("not WebAssembly", Kind::as_str));
+    outln!("contract  {}", contract.as_deref().unwrap_or("none"));
     let rows = [Class::Contract, Class::Always, Class::Inert, Class::Granted, Class::Unknown].into_iter();
     let rows = rows.flat_map(|class| {
         let imports = inspection.imports.iter().filter(move |import| import.class == class);
         imports.map(move |import| vec![import.name.clone(), class.as_str().to_owned(), class.meaning().to_owned()])
     });
-    println!("\n{}", table(&["import", "class", "meaning"], rows));
+    outln!("\n{}", table(&["import", "class", "meaning"], rows));
     match inspection.problems.as_slice() {
-        [] => println!("no problem found"),
-        problems => problems.iter().for_each(|problem| println!("problem: {problem}")),
+        [] => outln!("no problem found"),
+        problems => problems.iter().for_each(|problem| outln!("problem: {problem}")),
     }
 }

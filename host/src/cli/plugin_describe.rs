@@ -21,9 +21,9 @@ pub(crate) struct Flags {
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&change::path(&flags.name, "")?)?;
     if flags.host.json {
-        println!("{answer}");
+        outln!("{answer}");
     } else {
-        print!("{}", describe::page(&serde_json::from_str::<Value>(&answer)?));
+        out!("{}", describe::page(&serde_json::from_str::<Value>(&answer)?));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -33,19 +33,19 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         join(&mut plugins, status);
     }
     if flags.host.json {
-        println!("{}", serde_json::to_string_pretty(&plugins)?);
+        outln!("{}", serde_json::to_string_pretty(&plugins)?);
         return Ok(ExitCode::SUCCESS);
     }
     if plugins.is_empty() {
-        println!("no plugins: put a <name>.toml into {}", config.plugins_dir.display());
+        outln!("no plugins: put a <name>.toml into {}", config.plugins_dir.display());
     } else {
-        print!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
+        out!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
     }
     if let Err(why) = host {
-        println!("\nnothing is known of what runs: {why:#}");
+        outln!("\nnothing is known of what runs: {why:#}");
     }
     for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin)?))) {
-        println!("\n{name}: {}", plain(&trouble));
+        outln!("\n{name}: {}", plain(&trouble));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     loop {
         let lines = lines(&client, &path)?;
         for line in since(&lines, last.as_ref()) {
-            println!("{}", if flags.host.json { line.to_string() } else { words(line) });
+            outln!("{}", if flags.host.json { line.to_string() } else { words(line) });
         }
         last = lines.last().cloned().or(last);
         if !flags.follow {

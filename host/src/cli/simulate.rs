@@ -1,6 +1,6 @@
 //! `barnabas simulate`.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -71,19 +71,19 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let mut meter = Meter { live: std::io::stderr().is_terminal(), told: None };
     let options = options(flags)?;
     if let Some(warning) = warning(&options) {
-        eprintln!("barnabas: {warning}");
+        errln!("barnabas: {warning}");
     }
     let run = async |stop| simulate::run(options, stop, |progress| meter.show(progress)).await;
     let report = runtime.block_on(until_twice(interrupt, run));
     meter.end();
     let Some(report) = report.transpose()? else { return Ok(INTERRUPTED.into()) };
     if flags.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?);
+        outln!("{}", serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?);
     } else {
-        print!("{report}");
+        out!("{report}");
     }
     let Some(fault) = report.fault else { return Ok(ExitCode::SUCCESS) };
-    eprintln!("barnabas: {fault}");
+    errln!("barnabas: {fault}");
     Ok(ExitCode::FAILURE)
 }
 
@@ -163,16 +163,15 @@ impl Meter {
              {pushes} pushes, {errors} errors, {silent} silent"
         );
         if self.live {
-            eprint!("\r{line}\x1b[K");
-            let _ = std::io::stderr().flush();
+            err!("\r{line}\x1b[K");
         } else {
-            eprintln!("{line}");
+            errln!("{line}");
         }
     }
 
     fn end(&self) {
         if self.live && self.told.is_some() {
-            eprintln!();
+            errln!();
         }
     }
 }

@@ -33,7 +33,7 @@ impl FileFlags {
         let text = change(&self.text()?).map_err(|why| anyhow::anyhow!("{path}: {why}"))?;
         users(&self.file, &text)?;
         let written = edit::write(&self.file, &text).with_context(|| format!("cannot write the users file {path}"))?;
-        println!("{} is written", written.display());
+        outln!("{} is written", written.display());
         Ok(())
     }
 }

@@ -24,6 +24,6 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         let each = credentials.iter().map(|has| format!("{} ({})", has.hash().key(), has.iterations()));
         vec![plain(name), each.collect::<Vec<_>>().join(", ")]
     });
-    print!("{}", table(&["user", "credentials (iterations)"], rows));
+    out!("{}", table(&["user", "credentials (iterations)"], rows));
     Ok(ExitCode::SUCCESS)
 }

@@ -19,7 +19,7 @@ pub(super) fn watch(hint: String) -> Result<()> {
     drop(within);
     thread::spawn(move || {
         if runtime.block_on(interrupts.recv()).is_some() {
-            eprintln!("\nthe change goes on: {hint}");
+            errln!("\nthe change goes on: {hint}");
             std::process::exit(INTERRUPTED);
         }
     });

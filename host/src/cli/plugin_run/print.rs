@@ -11,46 +11,46 @@ use crate::cli::words::size;
 /// Prints outcome, lines, requests and cost.
 pub(crate) fn report(report: &Report, captured: Option<&Captured>) {
     match &report.outcome {
-        Ok(outcome) => println!("outcome: {}", words(outcome)),
-        Err(why) => println!("outcome: never got the batch: {why}"),
+        Ok(outcome) => outln!("outcome: {}", words(outcome)),
+        Err(why) => outln!("outcome: never got the batch: {why}"),
     }
     for line in &report.lines {
-        println!("log:     {:<5} {}", line.level, line.text);
+        outln!("log:     {:<5} {}", line.level, line.text);
     }
     said(report);
     if let Some(captured) = captured {
         let (requests, more) = captured.take();
         requests.iter().for_each(request);
         if more > 0 {
-            println!("request: and {more} more");
+            outln!("request: and {more} more");
         }
     }
-    println!("start:   {}", used(&report.start));
-    println!("export:  {}, memory at most {}", used(&report.export), size(report.memory_peak));
+    outln!("start:   {}", used(&report.start));
+    outln!("export:  {}, memory at most {}", used(&report.export), size(report.memory_peak));
 }
 
 fn said(report: &Report) {
     if let Some(fault) = &report.said.fault {
-        println!("fault:   {fault}");
+        outln!("fault:   {fault}");
     }
     if let Some(why) = &report.said.misconfigured {
-        println!("report:  misconfigured: {why}");
+        outln!("report:  misconfigured: {why}");
     }
     if report.said.rejected_points > 0 {
-        println!("report:  the sink rejected {} points: {}", report.said.rejected_points, report.said.rejected_reason);
+        outln!("report:  the sink rejected {} points: {}", report.said.rejected_points, report.said.rejected_reason);
     }
     if report.not_normalised > 0 {
-        println!("host:    the push cannot be normalised, and was lent as it is");
+        outln!("host:    the push cannot be normalised, and was lent as it is");
     }
     if let Some(why) = &report.stop_failure {
-        println!("stop:    {why}");
+        outln!("stop:    {why}");
     }
 }
 
 fn request(request: &CapturedRequest) {
-    println!("request: {} {}, {}", request.method, request.uri, size(request.body_len));
+    outln!("request: {} {}, {}", request.method, request.uri, size(request.body_len));
     for (name, value) in &request.headers {
-        println!("           {name}: {}", String::from_utf8_lossy(value.as_bytes()));
+        outln!("           {name}: {}", String::from_utf8_lossy(value.as_bytes()));
     }
 }
 

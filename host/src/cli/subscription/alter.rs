@@ -69,7 +69,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let changes = flags.changes()?;
     let selector = changes.iter().find(|change| change.key == "match").and_then(|change| change.value.as_deref());
     if let Some(spelled) = selector.and_then(selector::spellings) {
-        eprintln!("{spelled}");
+        errln!("{spelled}");
     }
     let message = flags
         .broker
@@ -85,15 +85,15 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 /// What was done, and what the broker said about it.
 pub(super) fn say(json: bool, name: &str, done: &str, message: Option<&str>) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
+        outln!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
         return Ok(());
     }
-    println!("{}: {done}", plain(name));
+    outln!("{}: {done}", plain(name));
     match message {
-        Some(message) => println!("{}", plain(message)),
+        Some(message) => outln!("{}", plain(message)),
         // What Apache's broker does, which tells nothing beside its codes.
         None => {
-            println!("the broker does not say whom it reaches: connected clients learn of it at their next request")
+            outln!("the broker does not say whom it reaches: connected clients learn of it at their next request")
         }
     }
     Ok(())

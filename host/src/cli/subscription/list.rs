@@ -33,13 +33,13 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         descriptions(client, &names).await
     })?;
     if flags.broker.json {
-        println!("{}", serde_json::to_string_pretty(&all.iter().map(document).collect::<Vec<_>>())?);
+        outln!("{}", serde_json::to_string_pretty(&all.iter().map(document).collect::<Vec<_>>())?);
     } else if all.is_empty() {
-        println!(
+        outln!(
             "no subscriptions: clients push nothing; make one with `barnabas subscription alter NAME --metrics '*'`"
         );
     } else {
-        print!("{}", table(&["name", "metrics", "interval", "match", "from"], all.iter().map(row)));
+        out!("{}", table(&["name", "metrics", "interval", "match", "from"], all.iter().map(row)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,15 +55,15 @@ pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
         bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
     };
     if flags.broker.json {
-        println!("{}", serde_json::to_string_pretty(&document(found))?);
+        outln!("{}", serde_json::to_string_pretty(&document(found))?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}", plain(&found.name));
+    outln!("{}", plain(&found.name));
     let rows = found.entries.iter().map(|entry| {
         let documentation = entry.documentation.as_deref().unwrap_or("-");
         vec![entry.key.clone(), shown(entry), from(entry.source).into(), plain(documentation)]
     });
-    print!("{}", table(&["key", "value", "from", "what it is"], rows));
+    out!("{}", table(&["key", "value", "from", "what it is"], rows));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -18,11 +18,11 @@ const LIMIT: u32 = 10_000;
 
 /// Prints a line for each client that matches, and again when it has pushed under this subscription, until Ctrl-C.
 pub(super) fn run(host: &Client, name: &str) -> Result<ExitCode> {
-    eprintln!("clients that match `{name}`, until Ctrl-C:");
+    errln!("clients that match `{name}`, until Ctrl-C:");
     let mut told = BTreeMap::new();
     loop {
         for line in news(&clients(host, name)?, &mut told) {
-            println!("{line}");
+            outln!("{line}");
         }
         sleep(PACE);
     }

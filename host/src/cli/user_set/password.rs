@@ -1,7 +1,7 @@
 //! A password that is typed or piped in: never an argument, which every user of the machine could see.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -31,10 +31,9 @@ fn ask() -> Result<String> {
 }
 
 fn prompt(words: &str) -> Result<String> {
-    eprint!("{words}");
-    io::stderr().flush()?;
+    err!("{words}");
     let password = line(io::stdin());
-    eprintln!();
+    errln!();
     password
 }
 
