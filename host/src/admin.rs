@@ -100,19 +100,21 @@ pub async fn bind(config: Config) -> Result<Bound> {
     Ok(Bound { listener, local, socket, guard, times: Times::default() })
 }
 
-/// The token; or in words why there is none. A file that is there and cannot be trusted ends the start: an operator
-/// believes that it protects something.
+/// The token; or in words why there is none. A file that cannot be made, read or trusted ends the start: an operator
+/// believes that it protects something, and that it leads in.
 fn token(file: Option<&Path>) -> Result<Result<Token, String>> {
-    let Some(file) = file else { return Ok(Err("no file for one is configured".into())) };
-    match Token::open(file) {
-        Ok(token) => Ok(Ok(token)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(error).context("the admin endpoint's token"),
-        Err(error) => {
-            let why = format!("{} cannot be made: {error}", file.display());
-            tracing::warn!("the admin endpoint takes changes by its socket only: {why}");
-            Ok(Err(why))
-        }
-    }
+    let Some(file) = file else {
+        return Ok(Err("no file for one is configured, as on an ephemeral host".into()));
+    };
+    let token = Token::open(file).map_err(|error| match error.kind() {
+        // It names the file and the remedy.
+        io::ErrorKind::InvalidData => error.into(),
+        _ => anyhow::anyhow!(
+            "{}: {error}; make it a file that only this user can read, or remove it, and a new one is made",
+            file.display()
+        ),
+    });
+    token.map(Ok).context("the admin endpoint's token cannot be used")
 }
 
 /// An admin endpoint that has its addresses.

@@ -2,6 +2,7 @@
 //! future ends it on purpose. A test, a command or an embedder owns all three.
 
 mod office;
+mod storage;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use crate::plugin::change::Verdict;
 use crate::plugin::{self, Plugins, State};
 use crate::push::InstanceId;
 use crate::subscription::{self, Subscriptions};
+use storage::Storage;
 
 /// How often clients that fell silent are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -77,18 +79,24 @@ pub struct Addresses {
 }
 
 impl App {
-    /// Binds every address and loads every receiver. A receiver that cannot be loaded is reported and left out; an
-    /// address that cannot be bound is an error.
+    /// Opens what the host keeps, binds every address and loads every receiver. A receiver that cannot be loaded is
+    /// reported and left out; a file that cannot be used and an address that cannot be bound are errors, each one
+    /// sentence that names the remedy.
     pub async fn build(config: Config) -> Result<Self> {
         let events = Events::new();
         let series = if config.per_client_metrics { config.admission.capacity } else { 0 };
         let metrics = Arc::new(crate::event::metrics::Metrics::with_clients(series));
         let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
+        // First: of two hosts with one data directory, the second leaves all that the first has alone.
+        let data_dir = config.plugins.data_dir.clone();
+        let opened = tokio::task::spawn_blocking(move || Storage::open(data_dir.as_deref())).await?;
+        let Storage { store, audit } = opened?;
         let recent = Recent::new(config.recent.config);
         let recent_file = config.recent.file;
-        match &recent_file {
-            Some(file) => restore(&recent, file),
-            None => forget(&config.recent.left_behind),
+        match (&recent_file, &config.recent.left_behind) {
+            (Some(file), _) => restore(&recent, file),
+            (None, Some(file)) => forget(file),
+            (None, None) => {}
         }
         let dispatch = Dispatch::keeping(recent, events.clone());
         let settings = config.admission;
@@ -100,8 +108,8 @@ impl App {
         let admin = admin::bind(config.admin).await?;
         // No receiver may reach it, so its address is known before there are any.
         let plugins = plugin::Config { admin: vec![admin.local_addr()], ..config.plugins };
-        let plugins = Plugins::new(&plugins, dispatch.clone(), events.clone()).map_err(anyhow::Error::msg)?;
-        let (store, audit) = (plugins.store().clone(), plugins.audit().clone());
+        let plugins = Plugins::new(&plugins, store.clone(), audit.clone(), dispatch.clone(), events.clone());
+        let plugins = plugins.map_err(anyhow::Error::msg)?;
         let opening = subscription::Opening { config: config.subscriptions, store, audit, admission, settings };
         let subscriptions = tokio::task::spawn_blocking(move || Subscriptions::open(opening)).await??;
         let mut kafka = Vec::new();
@@ -116,7 +124,8 @@ impl App {
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
         for ending in host.plugins.start().await {
-            // Without a slot telemetry is not offered, and clients that look once would fall silent for good.
+            // Without a slot telemetry is not offered, and clients that look once would fall silent for good. Without
+            // what the store remembers, a version that was refused would serve again.
             if ending.verdict == Verdict::Failed && host.dispatch.slot(&ending.plugin).is_none() {
                 anyhow::bail!(ending.message);
             }
@@ -200,7 +209,10 @@ async fn sweep(reception: Arc<Reception>) {
 /// Brings back what an earlier process kept.
 fn restore(recent: &Recent, file: &Path) {
     if let Err(error) = recent.restore(file) {
-        tracing::warn!("the recent pushes of before are not used: {}: {error}", file.display());
+        tracing::warn!(
+            "the recent pushes that an earlier host kept are not used, and are replaced by new ones: {}: {error}",
+            file.display()
+        );
     }
 }
 
@@ -208,15 +220,21 @@ fn restore(recent: &Recent, file: &Path) {
 fn forget(file: &Path) {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            tracing::warn!("recent pushes of before are still in {}: {error}", file.display());
+            tracing::warn!(
+                "recent pushes that an earlier host kept cannot be removed, although `recent-pushes.on-disk` is false: \
+                 {}: {error}; remove the file",
+                file.display()
+            );
         }
         _ => {}
     }
 }
 
-/// Writes down the recent pushes whenever there are new ones, until aborted.
+/// Writes down the recent pushes whenever there are new ones, until aborted. A disk that says no is reported once, and
+/// again only after a write has succeeded.
 async fn keep(recent: Recent, file: PathBuf) {
     let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.standing());
+    let mut failing = false;
     loop {
         ticks.tick().await;
         let standing = recent.standing();
@@ -226,9 +244,15 @@ async fn keep(recent: Recent, file: PathBuf) {
         written = standing;
         let (recent, path) = (recent.clone(), file.clone());
         let saved = tokio::task::spawn_blocking(move || recent.save(&path)).await;
-        if let Ok(Err(error)) = saved {
-            tracing::warn!("recent pushes are not kept on disk: {}: {error}", file.display());
+        let failed = matches!(saved, Ok(Err(_)));
+        if let (Ok(Err(error)), false) = (saved, failing) {
+            tracing::warn!(
+                "recent pushes are not kept on disk until this is mended: {}: {error}; make room, or correct the \
+                 permissions of its directory",
+                file.display()
+            );
         }
+        failing = failed;
     }
 }
 

@@ -33,9 +33,12 @@ struct Inner {
 }
 
 impl Audit {
-    /// Of this file, which is made at the first entry with mode 0600. Its old one is `<path>.1`.
-    pub fn open(path: impl Into<PathBuf>) -> Self {
-        Self::rotating(path.into(), ROTATE)
+    /// Of this file, which is made with mode 0600 where there is none. Its old one is `<path>.1`. Fails where it cannot
+    /// be read and written.
+    pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
+        let inner = Inner { path: path.into(), rotate: ROTATE, turn: Mutex::new(()) };
+        inner.file()?;
+        Ok(Self(Some(Arc::new(inner))))
     }
 
     /// Keeps nothing.
@@ -43,6 +46,7 @@ impl Audit {
         Self(None)
     }
 
+    #[cfg(test)]
     fn rotating(path: PathBuf, rotate: u64) -> Self {
         Self(Some(Arc::new(Inner { path, rotate, turn: Mutex::new(()) })))
     }

@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Take pushes and hand them to the receivers in plugins.d.
-    Serve(ConfigFile),
+    Serve(serve::Flags),
     /// Print the effective configuration, and what clients will be told as this host's address.
     Config(ConfigFile),
     /// Look at receivers, change what runs, or try one.

@@ -21,6 +21,8 @@ use crate::dispatch::RecentConfig;
 use crate::{admin, decode, listener, plugin, subscription};
 use file::{Log, OtlpIdentity, Protocol, Written};
 
+/// The admin socket, in the data directory unless another place was named.
+const SOCKET: &str = "admin.sock";
 /// Most pushes kept for trials.
 const MOST_RECENT: usize = 1_000;
 
@@ -64,8 +66,8 @@ pub struct Recent {
     pub config: RecentConfig,
     /// Only in memory where there is none.
     pub file: Option<PathBuf>,
-    /// Where an earlier configuration may have had them.
-    pub left_behind: PathBuf,
+    /// Where an earlier configuration may have had them; `None` for a host without a data directory.
+    pub left_behind: Option<PathBuf>,
 }
 
 impl Config {
@@ -102,7 +104,7 @@ impl Config {
         ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
         nodes::check(written)?;
         let drain = written.limits.drain.0;
-        Ok(Self {
+        let mut config = Self {
             kafka: listeners(written, Protocol::is_kafka, kafka)?,
             otlp: listeners(written, |protocol| !protocol.is_kafka(), otlp)?,
             request_bytes: written.limits.request_bytes.0,
@@ -124,7 +126,25 @@ impl Config {
             recent: recent(written)?,
             drain,
             log: written.log.clone(),
-        })
+        };
+        if written.ephemeral {
+            ensure!(
+                !written.recent_pushes.on_disk,
+                "`recent-pushes.on-disk` and `ephemeral` are both true: an ephemeral host keeps nothing on disk; remove one"
+            );
+            config.make_ephemeral();
+        }
+        Ok(config)
+    }
+
+    /// Keeps everything in memory and touches no data directory: what the store, the audit log and the artifacts hold
+    /// is lost when the host ends. There is no token for the admin endpoint, and no socket but one that
+    /// was named.
+    pub fn make_ephemeral(&mut self) {
+        let Some(data_dir) = self.plugins.data_dir.take() else { return };
+        self.admin.token_file = None;
+        self.admin.socket = self.admin.socket.take().filter(|socket| *socket != data_dir.join(SOCKET));
+        (self.recent.file, self.recent.left_behind) = (None, None);
     }
 }
 
@@ -140,7 +160,8 @@ fn admin(written: &Written) -> admin::Config {
 /// Where the admin socket is to be, relative paths taken from `base`; `None` if there is to be none.
 fn socket(written: &Written, base: &Path) -> Option<PathBuf> {
     match &written.admin.socket {
-        None => Some(written.data_dir.join("admin.sock")),
+        None if written.ephemeral => None,
+        None => Some(written.data_dir.join(SOCKET)),
         Some(path) if path.as_os_str().is_empty() => None,
         Some(path) => Some(base.join(path)),
     }
@@ -229,7 +250,7 @@ fn recent(written: &Written) -> Result<Recent> {
     Ok(Recent {
         config: RecentConfig { keep: recent.keep, age: recent.age.0 },
         file: (recent.on_disk && recent.keep > 0).then(|| path.clone()),
-        left_behind: path,
+        left_behind: Some(path),
     })
 }
 

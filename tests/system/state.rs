@@ -154,11 +154,7 @@ async fn state_that_was_not_granted_is_refused_at_load() {
 async fn one_data_directory_serves_one_host() {
     let first = Setup::new().start().await;
     let data_dir = first.folder().join("data");
-    let second = Setup::new().with(|written| {
-        written.data_dir.clone_from(&data_dir);
-        // Its admin socket would be in the way before.
-        written.admin.socket = Some("".into());
-    });
+    let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
     let config = barnabas::config::Config::mean(&second.written).unwrap();
     let error = barnabas::app::App::build(config).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("another host uses this data directory; end it, or give each host"), "{error}");

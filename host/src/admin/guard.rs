@@ -64,7 +64,10 @@ impl Guard {
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
         let token = self.token.as_ref().as_ref().map_err(|why| {
-            Failure::unauthorized(format!("this host takes no token by TCP, because {why}; use its admin socket"))
+            Failure::unauthorized(format!(
+                "this host takes no token by TCP, because {why}; ask by its admin socket, for which `admin.socket` in \
+                 its configuration names a place"
+            ))
         })?;
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let right = match (given.next().and_then(bearer), given.next()) {

@@ -8,13 +8,28 @@ use barnabas::app::{App, Host};
 use barnabas::config::{Config, told_addresses};
 use barnabas::plugin::change::{Actor, Change, Step};
 use barnabas::plugin::compiler::{Child, Compiler};
+use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ConfigFile, logging};
 
+/// Flags of `serve`.
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    config: ConfigFile,
+    /// Keep nothing on disk, as `ephemeral = true` in the configuration does: what serves, the state of receivers,
+    /// altered subscriptions and the audit log are in memory and lost when the host ends.
+    #[arg(long)]
+    ephemeral: bool,
+}
+
 /// Serves until SIGINT or SIGTERM; SIGHUP has it do what the manifests want.
-pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
-    let (_, mut config) = Config::load(flags.config.as_deref())?;
+pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+    let (_, mut config) = Config::load(flags.config.config.as_deref())?;
+    if flags.ephemeral {
+        config.make_ephemeral();
+    }
     config.plugins.compiler = Compiler::Child(Child::this_program());
     logging::start(&config.log)?;
     // Doors only: receivers run on threads of their own, of lower priority.

@@ -28,6 +28,9 @@ pub struct Written {
     /// Directory of what the host keeps: artifacts, compiled code, the embedded store, the audit log, the admin
     /// endpoint's token and socket.
     pub data_dir: PathBuf,
+    /// Keep nothing on disk: all of that is in memory and lost when the host ends, and `data-dir` has no effect. The
+    /// admin socket is then only where `admin.socket` says, and there is no token for TCP.
+    pub ephemeral: bool,
     /// `cumulative` or `delta`: what every client is asked for.
     pub temporality: WrittenTemporality,
     /// This host is one of a fleet: the files' subscriptions are all that counts, and none is altered over the wire.
@@ -249,6 +252,7 @@ impl Default for Written {
             cluster_id: "barnabas".into(),
             plugins_dir: "plugins.d".into(),
             data_dir: "data".into(),
+            ephemeral: false,
             temporality: WrittenTemporality::Cumulative,
             fleet: false,
             admins: None,

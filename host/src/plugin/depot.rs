@@ -27,20 +27,18 @@ enum Place {
 
 impl Depot {
     /// Opens `artifacts/` in the data directory, one file `<64 digits>.wasm` an artifact; makes what is missing. One
-    /// sentence where a newer release wrote it, or where it is damaged. A disk that says no costs what a restart could
-    /// have found, and nothing else.
+    /// sentence where a newer release wrote it, where it is damaged, and where the disk says no: a restart would not
+    /// find what serves.
     pub fn open(data_dir: &Path) -> Result<Self, String> {
         let dir = data_dir.join("artifacts");
-        match disk::format(&dir) {
-            Ok(format) => Disk::open(&dir, &format).map(|disk| Self(Place::Disk(disk))),
-            Err(error) => {
-                tracing::error!(
-                    "artifacts are kept in memory, and lost when this host ends: {}: {error}",
-                    dir.display()
-                );
-                Ok(Self::in_memory())
-            }
-        }
+        let format = disk::format(&dir).map_err(|error| {
+            format!(
+                "{}: artifacts cannot be kept there: {error}; make it a directory that this user can write to, or name \
+                 another `data-dir`",
+                dir.display()
+            )
+        })?;
+        Disk::open(&dir, &format).map(|disk| Self(Place::Disk(disk)))
     }
 
     /// For a host without a data directory: the newest artifacts, up to 512 MiB of them.

@@ -50,8 +50,8 @@ pub struct Compiled {
 
 impl Foundry {
     /// Opens depot and cache in the data directory, or keeps all in memory where there is none. What blocks will run on
-    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where the depot was
-    /// written by a newer release; a disk that cannot be used is done without.
+    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where artifacts cannot
+    /// be kept; code that cannot be kept is compiled at every start, and a warning says so.
     pub fn open(config: &Config, engines: Engines, guests: Handle) -> Result<Self, String> {
         let data_dir = config.data_dir.as_deref();
         let depot = data_dir.map_or_else(|| Ok(Depot::in_memory()), Depot::open)?;
@@ -140,7 +140,11 @@ impl Drop for Held {
 fn open_cache(data_dir: &Path, engines: &Engines) -> Option<Cache> {
     Cache::open(data_dir, engines.fingerprint())
         .inspect_err(|error| {
-            tracing::warn!("compiled code is not kept, so every start compiles: {}: {error}", data_dir.display());
+            tracing::warn!(
+                "compiled code is not kept, so every start compiles: {}: {error}; make `code` in it a directory that \
+                 this user can write to, and `host.key` a file that only this user can read",
+                data_dir.display()
+            );
         })
         .ok()
 }

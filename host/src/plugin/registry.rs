@@ -41,7 +41,7 @@ use crate::capability::egress::Own;
 use crate::capability::log::Line;
 use crate::dispatch::{Dispatch, Slot};
 use crate::event::{Events, Payload, Topic};
-use crate::store::{OpenError, Store};
+use crate::store::Store;
 use entry::Entry;
 
 /// What the room is told.
@@ -49,8 +49,8 @@ use entry::Entry;
 pub struct Config {
     /// The manifests, which are the desired state.
     pub dir: PathBuf,
-    /// Where artifacts, compiled code, the host's key and what is remembered are kept; `None` keeps all of it in memory
-    /// and compiles at every start.
+    /// Where artifacts, compiled code and the host's key are kept; `None` keeps the artifacts in memory and compiles at
+    /// every start.
     pub data_dir: Option<PathBuf>,
     /// Threads for guests.
     pub guest_threads: usize,
@@ -99,14 +99,19 @@ struct Inner {
 }
 
 impl Plugins {
-    /// Makes engines, stores and guest runtime. Runs nothing yet. The error is one sentence: the data directory is
-    /// another host's, or was written by a newer release.
-    pub fn new(config: &Config, dispatch: Dispatch, events: Events) -> Result<Self, String> {
+    /// Makes engines, the places of artifacts and code, and the guests' runtime. Runs nothing yet. What is to outlive
+    /// this host goes into `store`, and who changed what into `audit`. The error is one sentence: the artifacts cannot
+    /// be kept, or were written by a newer release.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        audit: Audit,
+        dispatch: Dispatch,
+        events: Events,
+    ) -> Result<Self, String> {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
-        let store = config.data_dir.as_deref().map_or_else(|| Ok(Store::in_memory()), open_store)?;
-        let audit = config.data_dir.as_deref().map_or_else(Audit::nowhere, |dir| Audit::open(dir.join("audit.log")));
         let foundry = Foundry::open(config, engines, guests.handle().clone())?;
         Ok(Self(Arc::new(Inner {
             dir: config.dir.clone(),
@@ -186,11 +191,6 @@ impl Plugins {
     /// The directory of manifests.
     pub fn dir(&self) -> &Path {
         &self.0.dir
-    }
-
-    /// The store that everything durable of this host is in.
-    pub fn store(&self) -> &Store {
-        &self.0.store
     }
 
     /// Ends what is under way, delivers what is queued, stops every instance, and ends all of it after `patience` at
@@ -278,21 +278,6 @@ impl Inner {
 fn ended() -> Refused {
     let message = "the host is ending; ask the next one".into();
     Refused { code: super::change::RefusedCode::Ending, message }
-}
-
-/// A disk that says no costs what is remembered and nothing else. A store that is there and cannot be used does not:
-/// to go on without would be to lose it.
-fn open_store(data_dir: &Path) -> Result<Store, String> {
-    match Store::open(data_dir) {
-        Ok(store) => Ok(store),
-        Err(error @ (OpenError::Newer { .. } | OpenError::Locked(_) | OpenError::Damaged(..))) => {
-            Err(error.to_string())
-        }
-        Err(error @ OpenError::Io(..)) => {
-            tracing::error!("state of receivers is kept in memory, and lost when this host ends: {error}");
-            Ok(Store::in_memory())
-        }
-    }
 }
 
 #[cfg(test)]

@@ -47,8 +47,12 @@ pub enum OpenError {
         path = .0.display()
     )]
     Damaged(PathBuf, String),
-    /// The disk said no: no permission, no space, read-only.
-    #[error("{path}: the store cannot be opened: {1}; make the directory writable", path = .0.display())]
+    /// The disk said no: no permission, no space, read-only, no directory.
+    #[error(
+        "{path}: the store cannot be opened: {1}; make its directory one that this user can write to and that has room, \
+         name another in `data-dir`, or keep everything in memory on purpose with `barnabas serve --ephemeral`",
+        path = .0.display()
+    )]
     Io(PathBuf, #[source] io::Error),
 }
 
@@ -56,7 +60,7 @@ pub enum OpenError {
 pub(super) fn open(data_dir: &Path) -> Result<Base, OpenError> {
     let path = data_dir.join(NAME);
     let fail = |error| OpenError::Io(path.clone(), error);
-    fs::create_dir_all(data_dir).map_err(fail)?;
+    fs::create_dir_all(data_dir).map_err(|error| fail(not_a_directory(data_dir).unwrap_or(error)))?;
     let there = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
     if there {
         peek(&path)?;
@@ -68,6 +72,17 @@ pub(super) fn open(data_dir: &Path) -> Result<Base, OpenError> {
         File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
     }
     Ok(base)
+}
+
+/// In words, where something else is there: the system says only that it exists.
+fn not_a_directory(path: &Path) -> Option<io::Error> {
+    let found = fs::metadata(path).ok().filter(|found| !found.is_dir())?;
+    let words = format!("{} is not a directory, but {}", path.display(), kind(&found));
+    Some(io::Error::new(io::ErrorKind::NotADirectory, words))
+}
+
+fn kind(found: &fs::Metadata) -> &'static str {
+    if found.is_file() { "a file" } else { "a device, a pipe or a socket" }
 }
 
 /// Opens whatever `source` makes, for the first time.

@@ -137,6 +137,8 @@ fn a_directory_that_cannot_be_written_is_the_disks_fault() {
     fs::write(dir.path().join("file"), "").unwrap();
     let error = Store::open(&dir.path().join("file/under")).map(|_| ()).unwrap_err();
     assert!(matches!(error, OpenError::Io(..)), "{error}");
+    let error = Store::open(&dir.path().join("file")).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("file is not a directory, but a file") && error.contains("`data-dir`"), "{error}");
 }
 
 #[test]
@@ -306,7 +308,13 @@ impl StorageBackend for Disk {
 
 /// A store on a disk whose room can be changed.
 fn on_disk(dir: &TempDir) -> (Store, Arc<AtomicU64>) {
-    let (path, room) = (path(dir), Arc::new(AtomicU64::new(u64::MAX)));
+    let room = Arc::new(AtomicU64::new(u64::MAX));
+    (opened(dir, &room).unwrap(), room)
+}
+
+/// The same with so much room from the start.
+fn opened(dir: &TempDir, room: &Arc<AtomicU64>) -> Result<Store, OpenError> {
+    let path = path(dir);
     let (opened, left) = (path.clone(), room.clone());
     let source = move || {
         let mut options = fs::OpenOptions::new();
@@ -314,8 +322,18 @@ fn on_disk(dir: &TempDir) -> (Store, Arc<AtomicU64>) {
         let disk = Disk { file: FileBackend::new(file)?, room: left.clone() };
         Ok(Builder::new().create_with_backend(disk)?)
     };
-    let base = Arc::new(file::from(&path, Box::new(source)).unwrap());
-    (Store { writer: Arc::new(Writer::new(base.clone())), base }, room)
+    let base = Arc::new(file::from(&path, Box::new(source))?);
+    Ok(Store { writer: Arc::new(Writer::new(base.clone())), base })
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = opened(&dir, &Arc::new(AtomicU64::new(0))).map(|_| ()).unwrap_err();
+    assert!(matches!(error, OpenError::Io(..)), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("barnabas.redb: the store cannot be opened") && said.contains("has room"), "{said}");
+    opened(&dir, &Arc::new(AtomicU64::new(u64::MAX))).unwrap();
 }
 
 #[test]

@@ -274,7 +274,7 @@ fn what_means_the_same_disturbs_nobody() {
 async fn many_are_altered_in_order_and_the_log_says_by_whom() {
     let (_, admission) = book();
     let folder = tempfile::tempdir().unwrap();
-    let audit = Audit::open(folder.path().join("audit.log"));
+    let audit = Audit::open(folder.path().join("audit.log")).unwrap();
     let book = Subscriptions::open(Opening { audit: audit.clone(), ..opening(&admission) }).unwrap();
     let change = |name: &str, op| Change { name: name.into(), ops: vec![op] };
     let changes =

@@ -26,7 +26,9 @@ impl Inner {
             self.open(name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
         }
         // All of them before the first is brought back: what is remembered of one is not thrown away for another.
-        self.recall().await;
+        if let Err(problem) = self.recall().await {
+            return vec![failed("", format!("what served before cannot be read: {problem}"))];
+        }
         let caller = Caller { who: Actor::Start, teller: Teller::default() };
         let mut endings = Vec::new();
         for found in found {
@@ -44,22 +46,16 @@ impl Inner {
         endings
     }
 
-    /// What the store remembers of each plugin.
-    pub(super) async fn recall(&self) {
+    /// What the store remembers of each plugin. Where that cannot be read nothing may be started: a version that was
+    /// refused would serve again.
+    pub(super) async fn recall(&self) -> Result<(), String> {
         let store = self.store.clone();
-        let records = self.blocking(move || store.records::<Record>(KIND)).await;
-        let records = records.and_then(|records| records.map_err(|error| format!("{error:#}")));
-        match records {
-            Err(problem) => {
-                tracing::error!("what served before the restart is not known: {problem}");
-            }
-            Ok(records) => {
-                for (name, record) in records {
-                    self.entry(&name, |entry| entry.record = record);
-                }
-                self.recalled.store(true, Ordering::SeqCst);
-            }
+        let records = self.blocking(move || store.records::<Record>(KIND)).await?;
+        for (name, record) in records.map_err(|error| format!("{error:#}"))? {
+            self.entry(&name, |entry| entry.record = record);
         }
+        self.recalled.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Brings back what served before the host ended, be it killed. None where nothing did, or where that failed.
