@@ -24,7 +24,12 @@ pub enum ExportError {
     TooLarge,
     /// Part of it was taken.
     Partial(Partial),
-    /// Anything else: offered again a few times, then dead letters.
+    /// The sink refused the batch as a whole, for good, without naming a push (HTTP 400). One sentence for the operator.
+    /// The host offers the batch in halves until the push at fault is alone, which becomes a dead letter with this
+    /// reason.
+    Rejected(String),
+    /// Anything else, in one sentence: offered again a few times, then in halves; a push that fails alone becomes a dead
+    /// letter.
     Other(String),
 }
 
@@ -55,6 +60,11 @@ impl ExportError {
         Partial::default()
     }
 
+    /// The sink refused the batch as a whole and for good: the host finds the push at fault by halving.
+    pub fn rejected(reason: impl Into<String>) -> Self {
+        Self::Rejected(reason.into())
+    }
+
     /// Any other failure, in one sentence.
     pub fn other(reason: impl Into<String>) -> Self {
         Self::Other(reason.into())
@@ -67,7 +77,7 @@ impl ExportError {
         match &mut self {
             Self::Unavailable { retry_after, .. } => *retry_after = Some(wait),
             Self::Partial(partial) => partial.retry_after = Some(wait),
-            Self::TooLarge | Self::Other(_) => {}
+            Self::TooLarge | Self::Rejected(_) | Self::Other(_) => {}
         }
         self
     }

@@ -122,6 +122,7 @@ mod exports {
                 }
                 ExportError::TooLarge => Self::TooLarge,
                 ExportError::Partial(partial) => Self::Partial(partial.into()),
+                ExportError::Rejected(reason) => Self::Rejected(reason),
                 ExportError::Other(reason) => Self::Other(reason),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// By what the host shall do. The first five are the receiver's answers (`export-error` in `wit/`); `Broke` is the
+/// By what the host shall do. The first six are the receiver's answers (`export-error` in `wit/`); `Broke` is the
 /// host's own finding.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -26,7 +26,10 @@ pub enum Outcome {
         /// The least wait.
         retry_after: Option<Duration>,
     },
-    /// As unavailable, with a small cap on attempts.
+    /// The sink refused the batch as a whole: offer it again in halves, until the push at fault is alone and becomes a
+    /// dead letter. The reason is for the operator.
+    Rejected(String),
+    /// As unavailable, with a small cap on attempts; then as rejected.
     Other(String),
     /// The instance is gone: the batch is retried once, on a fresh one.
     Broke(Fault, String),
@@ -40,6 +43,7 @@ impl Outcome {
             Self::Unavailable { .. } => "unavailable",
             Self::TooLarge => "too-large",
             Self::Partial { .. } => "partial",
+            Self::Rejected(_) => "rejected",
             Self::Other(_) => "other",
             Self::Broke(fault, _) => fault.name(),
         }

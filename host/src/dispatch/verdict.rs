@@ -39,7 +39,8 @@ pub(super) enum Pace {
 
 enum Ruling {
     Taken,
-    TooLarge,
+    /// Too large, or refused as a whole: the cause of the dead letter that a single push becomes.
+    Halved(&'static str),
     Partial { rejected: HashSet<usize>, retry: HashSet<usize>, retry_after: Duration },
     Unavailable { retry_after: Duration },
     Unexplained(&'static str),
@@ -71,7 +72,7 @@ impl<'a> Judge<'a> {
         match &self.ruling {
             Ruling::Partial { retry, retry_after, .. } if !retry.is_empty() => Pace::Partly(*retry_after),
             Ruling::Taken | Ruling::Partial { .. } => Pace::Steady,
-            Ruling::TooLarge | Ruling::Broke(_) => Pace::Unchanged,
+            Ruling::Halved(_) | Ruling::Broke(_) => Pace::Unchanged,
             Ruling::Unavailable { retry_after } => Pace::Failed(*retry_after),
             Ruling::Unexplained(_) => Pace::Failed(Duration::ZERO),
         }
@@ -84,7 +85,7 @@ impl<'a> Judge<'a> {
             Ruling::Taken => Verdict::Done,
             Ruling::Partial { rejected, .. } if rejected.contains(&index) => Verdict::Dead(cause::REJECTED),
             Ruling::Partial { retry, .. } if !retry.contains(&index) => Verdict::Done,
-            Ruling::TooLarge => self.halve(&mut entry.history),
+            Ruling::Halved(cause) => self.halve(&mut entry.history, cause),
             _ => self.again(entry),
         }
     }
@@ -94,15 +95,15 @@ impl<'a> Judge<'a> {
         entry.history.attempts += 1;
         match &self.ruling {
             Ruling::Taken | Ruling::Partial { .. } => Verdict::Done,
-            Ruling::TooLarge if self.pushes == 0 => Verdict::Dead(cause::TOO_LARGE),
-            Ruling::TooLarge => Verdict::Back,
+            Ruling::Halved(cause) if self.pushes == 0 => Verdict::Dead(cause),
+            Ruling::Halved(_) => Verdict::Back,
             _ => self.again(entry),
         }
     }
 
-    fn halve(&self, history: &mut History) -> Verdict {
+    fn halve(&self, history: &mut History, cause: &'static str) -> Verdict {
         if self.pushes <= 1 {
-            return Verdict::Dead(cause::TOO_LARGE);
+            return Verdict::Dead(cause);
         }
         history.limit = self.pushes.div_ceil(2);
         Verdict::Back
@@ -133,7 +134,7 @@ impl Ruling {
         let least = |wait: &Option<Duration>| wait.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         match outcome {
             Outcome::Taken => Self::Taken,
-            Outcome::TooLarge => Self::TooLarge,
+            Outcome::TooLarge => Self::Halved(cause::TOO_LARGE),
             Outcome::Unavailable { retry_after, .. } => Self::Unavailable { retry_after: least(retry_after) },
             Outcome::Partial { rejected, retry, retry_after } => {
                 let rejected: HashSet<usize> = rejected.iter().map(|(index, _)| *index as usize).collect();
@@ -145,6 +146,7 @@ impl Ruling {
                 let retry = &retry - &rejected;
                 Self::Partial { rejected, retry, retry_after: least(retry_after) }
             }
+            Outcome::Rejected(_) => Self::Halved(cause::REJECTED),
             Outcome::Other(_) => Self::Unexplained(cause::OTHER),
             // Not the push's doing and not the guest's: no reason to offer it alone.
             Outcome::Broke(Fault::Host, _) => Self::Unexplained(Fault::Host.name()),

@@ -229,6 +229,7 @@ fn outcome(answer: Result<(), ExportError>) -> Outcome {
     match answer {
         Ok(()) => Outcome::Taken,
         Err(ExportError::TooLarge) => Outcome::TooLarge,
+        Err(ExportError::Rejected(reason)) => Outcome::Rejected(sentence(reason)),
         Err(ExportError::Other(reason)) => Outcome::Other(sentence(reason)),
         Err(ExportError::Unavailable(u)) => {
             Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: sentence(u.reason) }

@@ -141,7 +141,7 @@ impl Worker {
         match &answer.outcome {
             Outcome::Taken | Outcome::TooLarge => {}
             Outcome::Unavailable { reason, .. } => self.vitals.failed(reason),
-            Outcome::Other(reason) => self.vitals.failed(reason),
+            Outcome::Rejected(reason) | Outcome::Other(reason) => self.vitals.failed(reason),
             Outcome::Partial { rejected, .. } => {
                 rejected.first().into_iter().for_each(|(_, reason)| self.vitals.failed(reason));
             }

@@ -7,18 +7,18 @@
 //! | 401, 403, 404, destination not granted | unavailable, and the operator is told what to mend |
 //! | 413 | too large: the host halves the batch |
 //! | 3xx | unavailable, and the operator is told: a redirect would carry credentials to another place |
-//! | other 4xx | every push rejected |
+//! | other 4xx | rejected as a whole: the host finds the push at fault by halving |
 
 use std::time::{Duration, SystemTime};
 
 use barnabas_sdk::otlp::service::{ExportMetricsServiceResponse, Status};
-use barnabas_sdk::{Batch, ExportError, clock, http, log, report};
+use barnabas_sdk::{ExportError, clock, http, log, report};
 use prost::Message;
 
 /// How much of an answer's words is passed on.
 const MAX_WORDS: usize = 200;
 
-pub(crate) fn outcome(response: &http::Response, batch: &Batch<'_>, endpoint: &http::Url) -> Result<(), ExportError> {
+pub(crate) fn outcome(response: &http::Response, endpoint: &http::Url) -> Result<(), ExportError> {
     let status = response.status;
     let said = format!("{} answered {status}{}", endpoint.host_and_port(), words(response));
     match status {
@@ -31,7 +31,7 @@ pub(crate) fn outcome(response: &http::Response, batch: &Batch<'_>, endpoint: &h
         404 => Err(misconfigured(said, "check the path of `endpoint`")),
         300..=399 => Err(misconfigured(said, "redirects are not followed; write the final URL as `endpoint`")),
         408 | 429 | 500..=599 => Err(waiting(said, retry_after(response))),
-        _ => Err(batch.reject_all(&said).into()),
+        _ => Err(ExportError::rejected(said)),
     }
 }
 

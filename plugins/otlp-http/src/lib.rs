@@ -47,7 +47,7 @@ impl Receiver for OtlpHttp {
         }
         let request = batch.otlp_request(&self.labels)?;
         match self.request(request).send() {
-            Ok(response) => answer::outcome(&response, batch, &self.endpoint),
+            Ok(response) => answer::outcome(&response, &self.endpoint),
             Err(error) => Err(answer::no_answer(&error, &self.endpoint)),
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 use barnabas_sdk::otlp::service::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse, Status};
 use barnabas_sdk::otlp::{ExportMetricsServiceRequest, any_value};
 use barnabas_sdk::testing::{self, HostBatch, Push, Report};
-use barnabas_sdk::{ExportError, Partial, Receiver, http};
+use barnabas_sdk::{ExportError, Receiver, http};
 use prost::Message;
 
 use crate::OtlpHttp;
@@ -172,8 +172,7 @@ fn too_large_is_halved_by_the_host() {
 fn a_batch_that_the_endpoint_will_never_take_is_rejected_with_its_words() {
     let status = Status { code: 3, message: "metric name too long".to_owned() };
     let reason = "sink.example:443 answered 400: metric name too long".to_owned();
-    let rejected = vec![(0, reason.clone()), (1, reason)];
-    assert_eq!(answered(protobuf(400, &status)), Err(Partial { rejected, ..Partial::default() }.into()));
+    assert_eq!(answered(protobuf(400, &status)), Err(ExportError::Rejected(reason)));
 }
 
 #[test]

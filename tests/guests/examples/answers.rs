@@ -2,8 +2,10 @@
 //!
 //! Settings: `{"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"},
 //! {"outcome": "too-large", "above": 1}, {"outcome": "partial", "rejected": [0], "retry": [1]},
+//! {"outcome": "rejected", "reason": "a metric without a name", "client_id": "poison"},
 //! {"outcome": "other", "reason": "no idea"}], "repeat": false}`. `too-large` with `above` applies only to batches of
-//! more pushes. With `repeat` the list begins anew. Each answer is logged as `{outcome} for {pushes}`.
+//! more pushes, `rejected` and `other` with `client_id` only to batches that hold a push of that client. With `repeat`
+//! the list begins anew. Each answer is logged as `{outcome} for {pushes}`.
 
 use std::time::Duration;
 
@@ -38,9 +40,15 @@ enum Answer {
         retry: Vec<u32>,
         retry_after_ms: Option<u64>,
     },
+    Rejected {
+        #[serde(default)]
+        reason: String,
+        client_id: Option<String>,
+    },
     Other {
         #[serde(default)]
         reason: String,
+        client_id: Option<String>,
     },
 }
 
@@ -88,9 +96,18 @@ impl Answer {
                 let partial = retry.into_iter().fold(rejecting, barnabas_sdk::Partial::retry);
                 Err(wait(partial.into(), retry_after_ms))
             }
-            Self::Other { reason } => Err(ExportError::other(reason)),
+            Self::Rejected { reason, client_id } if holds(batch, client_id.as_deref()) => {
+                Err(ExportError::rejected(reason))
+            }
+            Self::Other { reason, client_id } if holds(batch, client_id.as_deref()) => Err(ExportError::other(reason)),
+            Self::Rejected { .. } | Self::Other { .. } => Ok(()),
         }
     }
+}
+
+/// Whether the batch holds a push of that client; any batch does where no client is named.
+fn holds(batch: &Batch<'_>, client_id: Option<&str>) -> bool {
+    client_id.is_none_or(|wanted| batch.pushes().any(|push| push.client_id().as_deref() == Some(wanted)))
 }
 
 register!(Answers);

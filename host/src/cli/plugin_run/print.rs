@@ -71,6 +71,9 @@ fn words(outcome: &Outcome) -> String {
             let reasons: Vec<_> = rejected.iter().map(|(index, why)| format!("push {index}: {why}")).collect();
             format!("partial: {} rejected, {} to be offered again {}", rejected.len(), retry.len(), reasons.join("; "))
         }
+        Outcome::Rejected(reason) => {
+            format!("rejected: {reason} (a host would offer it in halves, to find the push at fault)")
+        }
         Outcome::Other(reason) => format!("other: {reason} (a host would try a few times)"),
         Outcome::Broke(fault, why) => format!("broke ({}): {why}", fault.name()),
     }

@@ -68,8 +68,8 @@ impl Broker {
                 self.times.add(event.time, *duration);
                 match *outcome {
                     "taken" | "partial" => self.exported.inc_by(*pushes as u64),
-                    // Half of it is offered next.
-                    "too-large" => 0,
+                    // Half of it is offered next: nothing has failed yet.
+                    "too-large" | "rejected" if *pushes > 1 => 0,
                     _ => self.errors.inc_by(*pushes as u64),
                 };
             }

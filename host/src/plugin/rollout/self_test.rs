@@ -58,7 +58,7 @@ fn judge(outcome: Result<Outcome, String>, excused: bool) -> Result<&'static str
             Err(format!("it rejected a push that other receivers take: {reason}"))
         }
         _ if excused => Ok("was answered as its destination answered last, with a failure, for"),
-        Outcome::Unavailable { reason, .. } | Outcome::Other(reason) => {
+        Outcome::Unavailable { reason, .. } | Outcome::Rejected(reason) | Outcome::Other(reason) => {
             Err(format!("it did not take the pushes although every request was answered well: {reason}"))
         }
         Outcome::Partial { .. } => Err("it asks for pushes again although every request was answered well".into()),

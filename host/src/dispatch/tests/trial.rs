@@ -1,0 +1,123 @@
+//! A candidate on trial: whatever it does with its batches, only the serving generation gives a push up.
+
+use std::collections::BTreeSet;
+
+use super::support::*;
+use crate::dispatch::{Dispatch, Holder, LaneSet, Outcome, Slot};
+
+/// A slot in which a candidate has every lane but that of client 1, and the serving generation has that one.
+fn canary() -> (Dispatch, Slot, Holder, Holder) {
+    let (dispatch, slot, serving) = one_slot(prompt());
+    let lane = crate::dispatch::key::lane_of(
+        crate::dispatch::key::ordering_hash(&client(1), crate::push::WayIn::Kafka),
+        slot.lanes(),
+    );
+    let candidate = slot.holder(2, 1);
+    candidate.set_on_trial(true);
+    candidate.set_lanes(LaneSet::AllBut(BTreeSet::from([lane])));
+    serving.set_lanes(LaneSet::These(BTreeSet::from([lane])));
+    (dispatch, slot, serving, candidate)
+}
+
+fn failures() -> [Outcome; 7] {
+    let partial = |rejected: Vec<u32>, retry| Outcome::Partial {
+        rejected: rejected.into_iter().map(|index| (index, "never".into())).collect(),
+        retry,
+        retry_after: Some(60_000 * MS),
+    };
+    [
+        trap(),
+        unavailable(),
+        Outcome::TooLarge,
+        Outcome::Rejected("no".into()),
+        Outcome::Other("?".into()),
+        partial(vec![0], vec![]),
+        partial(vec![], vec![9]),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attempt_counted() {
+    for outcome in failures() {
+        let (dispatch, slot, serving, candidate) = canary();
+        send(&dispatch, 0, 0, 100);
+        let settled = at_once(&slot, &candidate).await.expect("its lane").settle(outcome.clone());
+        assert_eq!((settled.dead_lettered, settled.returned, settled.wait), (0, 1, 0 * MS), "{outcome:?}");
+        assert!(at_once(&slot, &candidate).await.is_none(), "it had its chance: {outcome:?}");
+        let batch = at_once(&slot, &serving).await.unwrap_or_else(|| panic!("lost after {outcome:?}"));
+        assert_eq!(batch.deliveries().iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1], "{outcome:?}");
+        batch.settle(Outcome::Taken);
+        assert_eq!((slot.ledger().delivered.pushes, slot.ledger().dead_lettered.len()), (1, 0), "{outcome:?}");
+        audit(&slot);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_serving_generation_takes_only_what_was_declined_of_a_candidates_lane() {
+    let (dispatch, slot, serving, candidate) = canary();
+    (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let batch = at_once(&slot, &candidate).await.expect("its lane");
+    assert_eq!(tags(&batch), [0, 1, 2]);
+    (3..5).for_each(|tag| send(&dispatch, 0, tag, 100));
+    batch.settle(Outcome::Partial { rejected: vec![(1, "no".into())], retry: vec![], retry_after: None });
+    assert!(at_once(&slot, &candidate).await.is_none(), "the order of a client's pushes holds over both");
+    let declined = at_once(&slot, &serving).await.expect("what was declined");
+    assert_eq!(tags(&declined), [1]);
+    declined.settle(Outcome::Rejected("no".into()));
+    assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 1, "by the serving generation");
+    assert_eq!(at_once(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![3, 4]), "its lane again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_finds_the_push_at_fault_and_hands_over_that_one_alone() {
+    let (dispatch, slot, serving, candidate) = canary();
+    (0..64).for_each(|tag| send(&dispatch, 0, tag, 100));
+    let mut failed = 0;
+    loop {
+        let Some(batch) = at_once(&slot, &candidate).await else {
+            let Some(declined) = at_once(&slot, &serving).await else { break };
+            assert_eq!(tags(&declined), [40]);
+            declined.settle(Outcome::Taken);
+            continue;
+        };
+        let outcome = if tags(&batch).contains(&40) { Outcome::Rejected("no name".into()) } else { Outcome::Taken };
+        let settled = batch.settle(outcome);
+        failed += settled.returned - settled.halved;
+    }
+    assert_eq!((failed, slot.ledger().delivered.pushes), (1, 64), "one push counts against it, not its batch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_generation_takes_nothing_that_was_declined() {
+    let (dispatch, slot, serving, candidate) = canary();
+    send(&dispatch, 0, 0, 100);
+    at_once(&slot, &candidate).await.expect("its lane").settle(trap());
+    serving.set_lanes(LaneSet::These(BTreeSet::new()));
+    assert!(at_once(&slot, &serving).await.is_none());
+    serving.set_lanes(LaneSet::All);
+    assert!(at_once(&slot, &serving).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_was_published_serves_what_it_declined() {
+    let (dispatch, slot, serving, candidate) = canary();
+    send(&dispatch, 0, 0, 100);
+    at_once(&slot, &candidate).await.expect("its lane").settle(unavailable());
+    serving.stop();
+    candidate.set_on_trial(false);
+    candidate.set_lanes(LaneSet::All);
+    assert_eq!(at_once(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidates_failures_do_not_slow_the_serving_generation_down() {
+    let (dispatch, slot, serving, candidate) = canary();
+    for tag in 0..8 {
+        send(&dispatch, 0, tag, 100);
+        at_once(&slot, &candidate).await.expect("its lane").settle(unavailable());
+        at_once(&slot, &serving).await.expect("without a wait").settle(Outcome::Taken);
+    }
+    send(&dispatch, 1, 8, 100);
+    let settled = at_once(&slot, &serving).await.expect("its own lane").settle(unavailable());
+    assert_eq!(settled.wait, 200 * MS, "the first failure in a row");
+}
