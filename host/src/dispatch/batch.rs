@@ -47,6 +47,8 @@ pub struct Settled {
     pub dead_lettered: usize,
     /// Back in front of their lanes.
     pub returned: usize,
+    /// Of those that came back, how many are offered in a smaller batch next: nothing is known of them yet.
+    pub halved: usize,
     /// Let go, since the slot is closed.
     pub shed: usize,
     /// How long the lanes of those that came back wait.
@@ -54,11 +56,12 @@ pub struct Settled {
 }
 
 impl Settled {
-    pub(super) fn new(moves: &Moves, wait: Duration) -> Self {
+    pub(super) fn new(moves: &Moves, halved: usize, wait: Duration) -> Self {
         Self {
             delivered: moves.count(|to| to == Term::Delivered),
             dead_lettered: moves.count(|to| matches!(to, Term::DeadLettered(_))),
             returned: moves.count(|to| to == Term::Queued),
+            halved,
             shed: moves.count(|to| matches!(to, Term::Shed(_))),
             wait,
         }
@@ -126,6 +129,11 @@ impl Batch {
     /// The generation it was leased to.
     pub fn generation(&self) -> u64 {
         self.lease.generation
+    }
+
+    /// Whether it was leased to a candidate on trial ([`Holder::set_on_trial`](super::Holder::set_on_trial)).
+    pub fn on_trial(&self) -> bool {
+        self.lease.trial
     }
 
     /// Ends the loan: every push goes to the term of the ledger that the outcome says, and its lanes are free again.

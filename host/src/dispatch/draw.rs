@@ -30,10 +30,8 @@ impl Queue {
     pub(super) fn draw(&mut self, config: &SlotConfig, share: &Share, now: Instant) -> Draw {
         let mut next: Option<Instant> = None;
         let mut open: Vec<(u64, usize)> = Vec::new();
-        for (number, lane) in
-            self.lanes.iter().enumerate().filter(|(number, lane)| !lane.leased && share.lanes.contains(*number))
-        {
-            let Some(front) = lane.front() else { continue };
+        for (number, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.leased) {
+            let Some(front) = lane.front().filter(|front| share.may_lease(number, front)) else { continue };
             let at_once = front.offered || self.draining > 0;
             let due = lane.waits(now).unwrap_or(if at_once { now } else { front.at + config.linger });
             next = Some(next.map_or(due, |earliest| earliest.min(due)));
@@ -44,7 +42,7 @@ impl Queue {
         open.sort_unstable();
         open.truncate(share.most(self.lanes.len()));
         if next.is_some_and(|due| due <= now) || self.fills(&open, config) {
-            return Draw::Ready(self.take(&open, config, share.generation));
+            return Draw::Ready(self.take(&open, config, share));
         }
         Draw::Later(next)
     }
@@ -59,18 +57,19 @@ impl Queue {
         pushes >= config.batch_pushes.max(1) || bytes >= config.batch_bytes.max(1) || notices >= BATCH_NOTICES
     }
 
-    fn take(&mut self, open: &[(u64, usize)], config: &SlotConfig, generation: u64) -> Vec<Held> {
-        let mut pick = Pick::new(config, generation);
+    fn take(&mut self, open: &[(u64, usize)], config: &SlotConfig, share: &Share) -> Vec<Held> {
+        let mut pick = Pick::new(config, share);
         open.iter().filter_map(|(_, number)| pick.draw_lane(*number, self.lane(*number))).collect()
     }
 }
 
 /// A batch in the making.
-struct Pick {
-    generation: u64,
-    /// Most pushes: the slot's limit, or less for the sake of what is in it already.
-    limit: usize,
+struct Pick<'a> {
+    share: &'a Share,
+    max_pushes: usize,
     max_bytes: usize,
+    /// Of the first push: see [`History::half`](super::lane::History).
+    half: u64,
     pushes: usize,
     bytes: usize,
     notices: usize,
@@ -80,15 +79,16 @@ struct Pick {
     closed: bool,
 }
 
-impl Pick {
-    fn new(config: &SlotConfig, generation: u64) -> Self {
-        let (limit, max_bytes) = (config.batch_pushes.max(1), config.batch_bytes);
-        Self { generation, limit, max_bytes, pushes: 0, bytes: 0, notices: 0, gone: HashSet::new(), closed: false }
+impl<'a> Pick<'a> {
+    fn new(config: &SlotConfig, share: &'a Share) -> Self {
+        let (max_pushes, max_bytes) = (config.batch_pushes.max(1), config.batch_bytes);
+        let (half, pushes, bytes, notices, closed) = (0, 0, 0, 0, false);
+        Self { share, max_pushes, max_bytes, half, pushes, bytes, notices, gone: HashSet::new(), closed }
     }
 
     fn draw_lane(&mut self, number: usize, lane: &mut Lane) -> Option<Held> {
         let mut held = Held { lane: number, pushes: Vec::new(), notices: Vec::new() };
-        while let Some(front) = lane.front() {
+        while let Some(front) = lane.front().filter(|front| self.share.may_lease(number, front)) {
             let went = if front.notice { self.notice(lane, &mut held) } else { self.push(lane, &mut held) };
             if went.is_none() {
                 break;
@@ -105,14 +105,15 @@ impl Pick {
     fn push(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
         let entry = lane.pushes.front()?;
         let bytes = entry.bytes();
-        let limit = self.limit.min(entry.history.limit).max(1);
-        let alone = entry.history.alone(self.generation);
+        let half = entry.history.half;
+        let alone = entry.history.alone(self.share.generation);
         let after_notice = entry.body.client().instance_id.is_some_and(|id| self.gone.contains(&id));
-        let fits = self.pushes == 0 || (self.pushes < limit && self.bytes.saturating_add(bytes) <= self.max_bytes);
+        let fits = self.pushes < self.max_pushes && self.bytes.saturating_add(bytes) <= self.max_bytes;
+        let fits = self.pushes == 0 || (fits && half == self.half);
         if !fits || after_notice || self.refuses(alone) {
             return None;
         }
-        (self.limit, self.closed) = (limit, alone);
+        (self.half, self.closed) = (half, alone);
         self.pushes += 1;
         self.bytes += bytes;
         held.pushes.push(lane.pop()?);
@@ -120,7 +121,7 @@ impl Pick {
     }
 
     fn notice(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
-        let alone = lane.notices.front()?.history.alone(self.generation);
+        let alone = lane.notices.front()?.history.alone(self.share.generation);
         if self.notices >= BATCH_NOTICES || self.refuses(alone) {
             return None;
         }

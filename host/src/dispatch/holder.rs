@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::lane::Front;
 use super::slot::Shared;
 
 /// A set of lanes, by number.
@@ -27,6 +28,10 @@ impl LaneSet {
         }
     }
 
+    fn is_none(&self) -> bool {
+        matches!(self, Self::These(lanes) if lanes.is_empty())
+    }
+
     fn count(&self, lanes: usize) -> usize {
         (0..lanes).filter(|lane| self.contains(*lane)).count()
     }
@@ -42,6 +47,7 @@ struct Rights {
     generation: u64,
     workers: usize,
     stopped: AtomicBool,
+    trial: AtomicBool,
     lanes: Mutex<LaneSet>,
 }
 
@@ -49,10 +55,18 @@ struct Rights {
 pub(super) struct Share {
     pub(super) lanes: LaneSet,
     pub(super) generation: u64,
+    /// A candidate, which gives nothing up.
+    pub(super) trial: bool,
     workers: usize,
 }
 
 impl Share {
+    /// Whether the entry in front of a lane may be leased. What a candidate declined is the serving generation's, in
+    /// whichever lane it stands; a serving generation that is paused has no lanes, and takes nothing.
+    pub(super) fn may_lease(&self, lane: usize, front: &Front) -> bool {
+        if front.declined { !self.trial && !self.lanes.is_none() } else { self.lanes.contains(lane) }
+    }
+
     /// How many lanes one batch may draw from, so that the other workers find some.
     pub(super) fn most(&self, lanes: usize) -> usize {
         self.lanes.count(lanes).div_ceil(self.workers).max(1)
@@ -62,7 +76,8 @@ impl Share {
 impl Holder {
     pub(super) fn new(slot: Arc<Shared>, generation: u64, workers: usize) -> Self {
         let lanes = Mutex::new(LaneSet::All);
-        Self(Arc::new(Rights { slot, generation, workers: workers.max(1), stopped: AtomicBool::new(false), lanes }))
+        let (workers, stopped, trial) = (workers.max(1), AtomicBool::new(false), AtomicBool::new(false));
+        Self(Arc::new(Rights { slot, generation, workers, stopped, trial, lanes }))
     }
 
     /// The generation it was made for.
@@ -73,6 +88,13 @@ impl Holder {
     /// Changes which lanes may be leased from now on; batches that are out are not touched.
     pub fn set_lanes(&self, lanes: LaneSet) {
         *self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
+        self.0.slot.wake();
+    }
+
+    /// Whether it belongs to a candidate that is still on trial. Nothing that a candidate is lent from now on can become
+    /// a dead letter: what it does not take is offered to the serving generation, as if it had never been offered.
+    pub fn set_on_trial(&self, trial: bool) {
+        self.0.trial.store(trial, Ordering::SeqCst);
         self.0.slot.wake();
     }
 
@@ -93,6 +115,7 @@ impl Holder {
 
     pub(super) fn share(&self) -> Share {
         let lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Share { lanes, generation: self.0.generation, workers: self.0.workers }
+        let trial = self.0.trial.load(Ordering::SeqCst);
+        Share { lanes, generation: self.0.generation, trial, workers: self.0.workers }
     }
 }

@@ -34,13 +34,21 @@ pub(super) struct History {
     /// Instances of generation `broken_by` that broke with it in hand.
     faults: u32,
     broken_by: u64,
-    /// Most pushes in a batch that it may be part of: halved each time a batch was too large.
-    pub(super) limit: usize,
+    /// Which half of a batch that was too large or refused as a whole it belongs to; 0 is none. Only the entries of one
+    /// half are offered together, so that the search for the push at fault is a binary one.
+    pub(super) half: u64,
+    /// A candidate on trial did not take it: only the serving generation may be offered it.
+    pub(super) declined: bool,
 }
 
 impl History {
     fn new() -> Self {
-        Self { offered: false, attempts: 0, others: 0, faults: 0, broken_by: 0, limit: usize::MAX }
+        Self { offered: false, attempts: 0, others: 0, faults: 0, broken_by: 0, half: 0, declined: false }
+    }
+
+    /// Of an entry that a candidate did not take: nothing that happened there counts.
+    pub(super) fn declined() -> Self {
+        Self { offered: true, declined: true, ..Self::new() }
     }
 
     /// An instance broke. Another generation starts from nothing: it may hold the repair.
@@ -77,12 +85,14 @@ pub(super) struct Front {
     pub(super) seq: u64,
     pub(super) at: Instant,
     pub(super) offered: bool,
+    pub(super) declined: bool,
     pub(super) notice: bool,
 }
 
 impl Front {
     fn of<T>(entry: &Entry<T>, notice: bool) -> Self {
-        Self { seq: entry.seq, at: entry.at, offered: entry.history.offered, notice }
+        let History { offered, declined, .. } = entry.history;
+        Self { seq: entry.seq, at: entry.at, offered, declined, notice }
     }
 }
 

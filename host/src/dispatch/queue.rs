@@ -53,6 +53,8 @@ pub(super) enum Standing {
 /// What a batch was leased for.
 pub(super) struct Lease {
     pub(super) generation: u64,
+    /// To a candidate on trial.
+    pub(super) trial: bool,
     pub(super) at: Instant,
 }
 
@@ -186,31 +188,44 @@ impl Queue {
     ) -> (Moves, Settled) {
         let size =
             held.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
-        let judge = Judge::new(outcome, size, config, lease.generation, now);
+        let halves = [self.next_seq(), self.next_seq()];
+        let judge = Judge::new(outcome, size, config, lease, halves, now);
         let mut moves = Moves::default();
         let mut back: Vec<Held> = Vec::with_capacity(held.len());
-        let mut index = 0;
+        let (mut index, mut halved) = (0, 0);
         for lane in held {
-            back.push(self.judge_lane(&judge, lane, &mut index, &mut moves));
+            back.push(self.judge_lane(&judge, lane, &mut index, &mut halved, &mut moves));
         }
         let attempts = back.iter().flat_map(|held| &held.pushes).map(|entry| entry.history.attempts).max().unwrap_or(1);
-        let wait = self.pause(&judge, lease, attempts);
+        // A search for the push at fault does not wait: it is bounded by the size of the batch.
+        let wait = if halved > 0 { None } else { self.pause(&judge, lease, attempts) };
         for Held { lane, pushes, notices } in back {
             self.return_to(lane, pushes, notices, wait.map(|wait| now + wait), &mut moves);
         }
         self.ledger.apply(&moves);
-        let settled = Settled::new(&moves, wait.unwrap_or_default());
+        let settled = Settled::new(&moves, halved, wait.unwrap_or_default());
         (moves, settled)
     }
 
     /// Keeps of a lane's part what is to be offered again.
-    fn judge_lane(&mut self, judge: &Judge<'_>, lane: Held, index: &mut usize, moves: &mut Moves) -> Held {
+    fn judge_lane(
+        &mut self,
+        judge: &Judge<'_>,
+        lane: Held,
+        index: &mut usize,
+        halved: &mut usize,
+        moves: &mut Moves,
+    ) -> Held {
         let mut back = Held { lane: lane.lane, pushes: Vec::new(), notices: Vec::new() };
         for mut entry in lane.pushes {
             match judge.push(*index, &mut entry) {
                 Verdict::Done => moves.add(Some(Term::InFlight), Term::Delivered, entry.bytes()),
                 Verdict::Dead(cause) => moves.add(Some(Term::InFlight), Term::DeadLettered(cause), entry.bytes()),
                 Verdict::Back => back.pushes.push(entry),
+                Verdict::Halved => {
+                    *halved += 1;
+                    back.pushes.push(entry);
+                }
             }
             *index += 1;
         }
@@ -222,7 +237,7 @@ impl Queue {
                 Verdict::Done if pushes_left => back.notices.push(entry),
                 Verdict::Done => {}
                 Verdict::Dead(_) => self.ledger.notices_dropped += 1,
-                Verdict::Back => back.notices.push(entry),
+                Verdict::Back | Verdict::Halved => back.notices.push(entry),
             }
         }
         back

@@ -245,7 +245,7 @@ impl Shared {
         };
         let moves = queue.lend(&mut held);
         // Made first: whatever a listener of events does, its drop gives everything back.
-        let batch = Batch::new(self.clone(), Lease { generation: share.generation, at: now }, held);
+        let batch = Batch::new(self.clone(), Lease { generation: share.generation, trial: share.trial, at: now }, held);
         self.publish(queue, moves, false);
         Some(Ok(batch))
     }

@@ -8,3 +8,4 @@ mod notices;
 mod settlement;
 mod slots;
 pub(super) mod support;
+mod trial;

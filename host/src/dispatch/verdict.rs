@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::lane::{Entry, History};
 use super::ledger::cause;
+use super::queue::Lease;
 use super::{Fault, Outcome, SlotConfig};
 
 /// A sink that asks for more is asked again after this.
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
     Dead(&'static str),
     /// Offered again.
     Back,
+    /// Offered again without a wait, in a batch of half the size: that finds the push at fault.
+    Halved,
 }
 
 /// How the lanes are slowed down.
@@ -41,8 +44,14 @@ enum Ruling {
     Taken,
     /// Too large, or refused as a whole: the cause of the dead letter that a single push becomes.
     Halved(&'static str),
-    Partial { rejected: HashSet<usize>, retry: HashSet<usize>, retry_after: Duration },
-    Unavailable { retry_after: Duration },
+    Partial {
+        rejected: HashSet<usize>,
+        retry: HashSet<usize>,
+        retry_after: Duration,
+    },
+    Unavailable {
+        retry_after: Duration,
+    },
     Unexplained(&'static str),
     Broke(Fault),
 }
@@ -52,9 +61,13 @@ pub(super) struct Judge<'a> {
     pub(super) config: &'a SlotConfig,
     pub(super) generation: u64,
     pub(super) now: Instant,
+    /// The batch was leased to a candidate on trial: what it gives up is not lost but offered to the serving generation.
+    trial: bool,
     ruling: Ruling,
     pushes: usize,
     notices: usize,
+    /// What the two halves of the batch are called, should it be halved.
+    halves: [u64; 2],
 }
 
 impl<'a> Judge<'a> {
@@ -62,14 +75,18 @@ impl<'a> Judge<'a> {
         outcome: &Outcome,
         (pushes, notices): (usize, usize),
         config: &'a SlotConfig,
-        generation: u64,
+        lease: &Lease,
+        halves: [u64; 2],
         now: Instant,
     ) -> Self {
-        Self { config, generation, now, ruling: Ruling::of(outcome, pushes), pushes, notices }
+        let Lease { generation, trial, .. } = *lease;
+        Self { config, generation, now, trial, ruling: Ruling::of(outcome, pushes), pushes, notices, halves }
     }
 
     pub(super) fn pace(&self) -> Pace {
         match &self.ruling {
+            // A candidate's failure says nothing of the sink, and must not slow the serving generation down.
+            _ if self.trial => Pace::Unchanged,
             Ruling::Partial { retry, retry_after, .. } if !retry.is_empty() => Pace::Partly(*retry_after),
             Ruling::Taken | Ruling::Partial { .. } => Pace::Steady,
             Ruling::Halved(_) | Ruling::Broke(_) => Pace::Unchanged,
@@ -80,52 +97,86 @@ impl<'a> Judge<'a> {
 
     /// Judges the push at `index` of the batch.
     pub(super) fn push<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
+        let verdict = self.by_outcome(index, entry);
+        self.spared(verdict, entry)
+    }
+
+    /// Only the serving generation gives up: what a candidate did not take starts anew there. A candidate halves a
+    /// batch by itself, since one push at fault must not count against it as a whole batch.
+    fn spared<T>(&self, verdict: Verdict, entry: &mut Entry<T>) -> Verdict {
+        match verdict {
+            Verdict::Dead(_) | Verdict::Back if self.trial => {
+                entry.history = History::declined();
+                Verdict::Back
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn by_outcome<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
         entry.history.attempts += 1;
         match &self.ruling {
             Ruling::Taken => Verdict::Done,
             Ruling::Partial { rejected, .. } if rejected.contains(&index) => Verdict::Dead(cause::REJECTED),
             Ruling::Partial { retry, .. } if !retry.contains(&index) => Verdict::Done,
-            Ruling::Halved(cause) => self.halve(&mut entry.history, cause),
-            _ => self.again(entry),
+            Ruling::Halved(cause) => self.halve(index, &mut entry.history, cause),
+            _ => self.again(index, entry),
         }
     }
 
-    /// Judges a notice: it is heard whenever any of the batch was.
+    /// Judges a notice: it is heard whenever any of the batch was, and never given up for the sake of a push beside it.
     pub(super) fn notice<T>(&self, entry: &mut Entry<T>) -> Verdict {
         entry.history.attempts += 1;
-        match &self.ruling {
+        let verdict = match &self.ruling {
             Ruling::Taken | Ruling::Partial { .. } => Verdict::Done,
             Ruling::Halved(cause) if self.pushes == 0 => Verdict::Dead(cause),
+            Ruling::Halved(_) if self.pushes > 1 => Verdict::Halved,
             Ruling::Halved(_) => Verdict::Back,
-            _ => self.again(entry),
-        }
+            Ruling::Unexplained(_) if self.pushes > 0 => self.unless_expired(Verdict::Back, entry),
+            _ => self.again(0, entry),
+        };
+        self.spared(verdict, entry)
     }
 
-    fn halve(&self, history: &mut History, cause: &'static str) -> Verdict {
+    fn halve(&self, index: usize, history: &mut History, cause: &'static str) -> Verdict {
         if self.pushes <= 1 {
             return Verdict::Dead(cause);
         }
-        history.limit = self.pushes.div_ceil(2);
-        Verdict::Back
+        let [first, second] = self.halves;
+        history.half = if index < self.pushes.div_ceil(2) { first } else { second };
+        Verdict::Halved
     }
 
-    fn again<T>(&self, entry: &mut Entry<T>) -> Verdict {
-        let given_up = match self.ruling {
+    fn again<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
+        let verdict = match self.ruling {
             Ruling::Broke(fault) => {
                 let faults = entry.history.broke(self.generation);
                 // Only one that was alone has itself to blame, and only the second time: the instance may have been
                 // about to break anyway.
                 let to_blame = faults >= 2 && self.pushes + self.notices == 1;
-                to_blame.then_some(fault.name())
+                if to_blame { Verdict::Dead(fault.name()) } else { Verdict::Back }
             }
-            Ruling::Unexplained(cause) => {
-                entry.history.others += 1;
-                (entry.history.others >= self.config.max_attempts_other).then_some(cause)
-            }
-            _ => None,
+            Ruling::Unexplained(cause) => self.unexplained(index, &mut entry.history, cause),
+            _ => Verdict::Back,
         };
-        let expired = || (self.now.duration_since(entry.at) >= self.config.max_age).then_some(cause::EXPIRED);
-        given_up.or_else(expired).map_or(Verdict::Back, Verdict::Dead)
+        self.unless_expired(verdict, entry)
+    }
+
+    fn unless_expired<T>(&self, verdict: Verdict, entry: &Entry<T>) -> Verdict {
+        let expired = self.now.duration_since(entry.at) >= self.config.max_age;
+        if expired && !matches!(verdict, Verdict::Dead(_)) { Verdict::Dead(cause::EXPIRED) } else { verdict }
+    }
+
+    fn unexplained(&self, index: usize, history: &mut History, cause: &'static str) -> Verdict {
+        history.others += 1;
+        if history.others < self.config.max_attempts_other {
+            Verdict::Back
+        } else if cause == cause::OTHER {
+            self.halve(index, history, cause)
+        } else {
+            // The host's own failure: smaller batches would fail alike.
+            Verdict::Dead(cause)
+        }
     }
 }
 

@@ -92,6 +92,11 @@ impl Generation {
         self.holder.set_lanes(lanes);
     }
 
+    /// As [`Holder::set_on_trial`].
+    pub fn set_on_trial(&self, trial: bool) {
+        self.holder.set_on_trial(trial);
+    }
+
     /// Leases nothing more, from now on.
     pub fn cease(&self) {
         self.holder.stop();

@@ -89,7 +89,11 @@ impl Vitals {
     }
 
     pub(super) fn settled(&self, settled: &Settled) {
-        let failed = (settled.dead_lettered + settled.returned) as u64;
+        // Of pushes that are offered in smaller batches next, nothing is known yet.
+        let failed = (settled.dead_lettered + settled.returned).saturating_sub(settled.halved) as u64;
+        if settled.delivered as u64 + failed == 0 {
+            return;
+        }
         let mut score = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
         score.batches += 1;
         score.failed_batches += u64::from(failed > 0);

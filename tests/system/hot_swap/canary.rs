@@ -6,8 +6,8 @@ use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
 
 use super::{
-    CANARY, ENDLESS, PATIENCE, RATE, begin, change, deeds, forwarding, generation, note, steps, swap, taker, until,
-    until_done, until_serves, want,
+    CANARY, ENDLESS, PATIENCE, RATE, begin, change, deeds, forwarding, generation, manifest, note, steps, swap, taker,
+    until, until_done, until_serves, want,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,6 +26,34 @@ async fn a_sound_candidate_is_promoted_and_no_push_is_lost() {
     })
     .await;
     assert_eq!((arrived.missing, arrived.repeated), (0, 0), "each once, and in order");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_is_rolled_back_has_lost_nothing_whatever_it_answered() {
+    let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
+    let load = Load::start(host.kafka(), RATE).await;
+    let answers = |answer: &str| format!("[settings]\nrepeat = true\nanswers = [{{ {answer} }}]\n{CANARY}");
+    let candidates = [
+        ("panics", manifest("falters", &format!("[settings]\npercent = 100\ntrap = true\n{CANARY}"))),
+        ("other", manifest("answers", &answers("outcome = \"other\", reason = \"no idea\""))),
+        ("rejects the batch", manifest("answers", &answers("outcome = \"rejected\", reason = \"no\""))),
+        ("rejects a push", manifest("answers", &answers("outcome = \"partial\", rejected = [0]"))),
+        ("too large", manifest("answers", &answers("outcome = \"too-large\""))),
+        ("unavailable", manifest("answers", &answers("outcome = \"unavailable\", reason = \"busy\""))),
+        ("cannot count", manifest("answers", &answers("outcome = \"partial\", retry = [999]"))),
+    ];
+    for (what, text) in candidates {
+        let without_self_test = Plan { self_test: Some(false), ..Plan::default() };
+        let ending = change(&host, swap("sink", &text, without_self_test)).await;
+        assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Canary)), "{what}: {ending:?}");
+        let ledger = host.ledger("sink");
+        assert_eq!(ledger.dead_total(), 0, "a candidate that {what}: {ledger}");
+    }
+    let pushed = load.stop().await;
+    super::until_delivered(&host, "sink").await;
+    let ledger = host.ledger("sink");
+    assert_eq!((ledger.delivered(), ledger.dead_total()), (pushed.acknowledged, 0), "{ledger}");
     host.stop().await;
 }
 

@@ -29,6 +29,8 @@ struct World {
     generation: u64,
     holders: Vec<Holder>,
     out: Vec<Batch>,
+    /// Pushes that a candidate declined, and whether they were offered since.
+    declined: BTreeMap<u64, bool>,
     /// What each client has sent that is at no end yet, in order.
     pending: BTreeMap<u8, VecDeque<Thing>>,
     sent: u64,
@@ -66,6 +68,7 @@ impl World {
             generation,
             holders,
             out,
+            declined: BTreeMap::new(),
             pending,
             sent,
             shed,
@@ -120,6 +123,7 @@ impl World {
         let which = self.dice.below(self.holders.len());
         if let Some(batch) = at_once(&self.slot, &self.holders[which]).await {
             self.admit(&batch);
+            self.declined_are_the_serving_generations(&batch);
             self.out.push(batch);
         }
     }
@@ -146,6 +150,16 @@ impl World {
         }
     }
 
+    fn declined_are_the_serving_generations(&mut self, batch: &Batch) {
+        for delivery in batch.deliveries() {
+            let Some(offered) = self.declined.get_mut(&tag(&delivery.payload)) else { continue };
+            assert!(!batch.on_trial(), "seed {}: a candidate is offered what one declined", self.seed);
+            // One that was lent and dropped may be offered a first time again.
+            assert!(*offered || delivery.attempt == 1, "seed {}: an attempt of a candidate counts", self.seed);
+            *offered = true;
+        }
+    }
+
     fn pick_out(&mut self) -> Option<Batch> {
         (!self.out.is_empty()).then(|| self.out.swap_remove(self.dice.below(self.out.len())))
     }
@@ -159,7 +173,8 @@ impl World {
     fn outcome(&mut self, pushes: usize) -> Outcome {
         let some = |dice: &mut Dice| (0..pushes as u32).filter(|_| dice.below(3) == 0).collect::<Vec<u32>>();
         let dice = &mut self.dice;
-        match dice.below(8) {
+        match dice.below(9) {
+            6 => Outcome::Rejected("no".into()),
             0 => unavailable(),
             1 => Outcome::TooLarge,
             2 => {
@@ -176,6 +191,7 @@ impl World {
     fn finish(&mut self, batch: Batch, outcome: Outcome) {
         let (pushes, notices) = batch.shared();
         let alone = pushes.len() + notices.len() == 1;
+        let trial = batch.on_trial();
         let settled = batch.settle(outcome.clone());
         let valid = |index: u32| (index as usize) < pushes.len();
         let (mut delivered, mut dead) = (0, 0);
@@ -184,7 +200,7 @@ impl World {
             let (n, index) = (number(delivery.payload.client()), index as u32);
             let (taken, gave_up) = match &outcome {
                 Outcome::Taken => (true, false),
-                Outcome::TooLarge => (false, pushes.len() == 1),
+                Outcome::TooLarge | Outcome::Rejected(_) => (false, pushes.len() == 1),
                 Outcome::Partial { rejected, retry, .. } if retry.iter().all(|index| valid(*index)) => {
                     let rejected = rejected.iter().any(|(known, _)| *known == index);
                     (!rejected && !retry.contains(&index), rejected)
@@ -193,6 +209,11 @@ impl World {
                 Outcome::Broke(..) => (false, alone && settled.dead_lettered == 1),
                 _ => (false, false),
             };
+            let gave_up = gave_up && !trial;
+            let halved = matches!(outcome, Outcome::TooLarge | Outcome::Rejected(_)) && pushes.len() > 1;
+            if trial && !taken && !halved {
+                self.declined.insert(tag(&delivery.payload), false);
+            }
             delivered += u64::from(taken);
             dead += u64::from(gave_up);
             if taken || gave_up {
@@ -206,7 +227,7 @@ impl World {
         let ended = match &outcome {
             Outcome::Taken => true,
             Outcome::Partial { retry, .. } => retry.iter().all(|index| valid(*index)),
-            Outcome::TooLarge => pushes.is_empty(),
+            Outcome::TooLarge | Outcome::Rejected(_) => pushes.is_empty() && !trial,
             // As for pushes.
             Outcome::Broke(..) => alone && dropped == 1,
             _ => false,
@@ -230,6 +251,7 @@ impl World {
         if self.dice.below(2) == 0 {
             self.holders.drain(..).for_each(|old| old.stop());
         } else {
+            new.set_on_trial(true);
             new.set_lanes(LaneSet::These(canary.clone()));
             self.holders.truncate(1);
             self.holders.iter().for_each(|old| old.set_lanes(LaneSet::AllBut(canary.clone())));

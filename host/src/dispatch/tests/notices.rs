@@ -65,6 +65,20 @@ async fn a_notice_is_retried_as_its_batch_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_push_that_is_given_up_takes_no_notice_with_it() {
+    for outcome in [Outcome::Other("?".into()), Outcome::Rejected("no".into()), Outcome::TooLarge] {
+        let (dispatch, slot, holder) = one_slot(prompt());
+        dispatch.dispatch(payload(0, 0, 100));
+        dispatch.gone(departed(0));
+        while slot.ledger().held().pushes > 0 {
+            soon(&slot, &holder).await.expect("the push").settle(outcome.clone());
+        }
+        let batch = soon(&slot, &holder).await.expect("the notice");
+        assert_eq!((tags(&batch), gone(&batch)), (vec![], of(0)), "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_notice_stays_behind_the_pushes_that_are_retried() {
     let (dispatch, slot, holder) = one_slot(prompt());
     dispatch.dispatch(payload(0, 0, 100));

@@ -107,6 +107,60 @@ async fn a_batch_too_large_is_halved_until_one_push_is_to_blame() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejected_batch_is_halved_until_the_push_at_fault_is_alone() {
+    for poison in [0, 31, 63] {
+        let (dispatch, slot, holder) = one_slot(prompt());
+        // Of as many clients, so in many lanes.
+        (0..64).for_each(|n| send(&dispatch, n, n.into(), 100));
+        let (mut calls, mut dead) = (0, Vec::new());
+        while let Some(batch) = at_once(&slot, &holder).await {
+            calls += 1;
+            let poisoned = tags(&batch).contains(&poison);
+            let tags = tags(&batch);
+            let outcome = if poisoned { Outcome::Rejected("no name".into()) } else { Outcome::Taken };
+            if batch.settle(outcome).dead_lettered > 0 {
+                dead.extend(tags);
+            }
+            audit(&slot);
+        }
+        assert_eq!(dead, [poison]);
+        assert!(calls <= 2 * 6 + 1, "{calls} calls to find one of 64");
+        let ledger = slot.ledger();
+        assert_eq!((ledger.delivered.pushes, ledger.dead_lettered["rejected"].pushes), (63, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_nothing_but_poison_costs_two_calls_a_push_at_most() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..64).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let mut calls = 0;
+    while let Some(batch) = at_once(&slot, &holder).await {
+        calls += 1;
+        batch.settle(Outcome::Rejected("none of it".into()));
+    }
+    assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 64);
+    assert!(calls < 2 * 64, "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unexplained_failure_that_one_push_causes_costs_its_neighbours_nothing() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..16).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let mut calls = 0;
+    while slot.ledger().held().pushes > 0 {
+        let batch = soon(&slot, &holder).await.expect("again");
+        calls += 1;
+        let poisoned = tags(&batch).contains(&7);
+        batch.settle(if poisoned { Outcome::Other("no idea".into()) } else { Outcome::Taken });
+    }
+    let ledger = slot.ledger();
+    assert_eq!((ledger.delivered.pushes, ledger.dead_lettered["other"].pushes), (15, 1));
+    let attempts = SlotConfig::default().max_attempts_other;
+    assert!(calls <= attempts + 2 * 4, "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
 async fn halves_stay_halves_across_lanes_while_new_pushes_join() {
     let (dispatch, slot, holder) = one_slot(prompt());
     (0..10).for_each(|n| send(&dispatch, n, n.into(), 100));
@@ -123,7 +177,7 @@ async fn partial_divides_the_batch() {
     let batch = at_once(&slot, &holder).await.expect("six");
     dispatch.dispatch(payload(0, 6, 100));
     let settled = batch.settle(partial(&[1, 4], &[4, 2, 5, 2]));
-    assert_eq!(settled, Settled { delivered: 2, dead_lettered: 2, returned: 2, shed: 0, wait: 200 * MS });
+    assert_eq!(settled, Settled { delivered: 2, dead_lettered: 2, returned: 2, halved: 0, shed: 0, wait: 200 * MS });
     assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 2, "one in both lists is rejected");
     let batch = soon(&slot, &holder).await.expect("the rest");
     assert_eq!(tags(&batch), [2, 5, 6], "in front of what came since");
@@ -167,15 +221,15 @@ async fn unexplained_failures_end_in_dead_letters() {
         [(Outcome::Other("?".into()), "other"), (Outcome::Broke(Fault::Host, "no store".into()), "host")]
     {
         let (dispatch, slot, holder) = one_slot(prompt());
-        (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
+        send(&dispatch, 0, 0, 100);
         for _ in 0..9 {
             soon(&slot, &holder).await.expect("again").settle(unavailable());
         }
         for _ in 0..4 {
-            assert_eq!(soon(&slot, &holder).await.expect("again").settle(outcome.clone()).returned, 2, "{cause}");
+            assert_eq!(soon(&slot, &holder).await.expect("again").settle(outcome.clone()).returned, 1, "{cause}");
         }
-        assert_eq!(soon(&slot, &holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 2);
-        assert_eq!(slot.ledger().dead_lettered[cause].pushes, 2);
+        assert_eq!(soon(&slot, &holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 1);
+        assert_eq!(slot.ledger().dead_lettered[cause].pushes, 1);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A candidate on trial: whatever it does with its batches, only the serving generation gives a push up.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::support::*;
 use crate::dispatch::{Dispatch, Holder, LaneSet, Outcome, Slot};
@@ -42,7 +43,7 @@ async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attem
         let (dispatch, slot, serving, candidate) = canary();
         send(&dispatch, 0, 0, 100);
         let settled = at_once(&slot, &candidate).await.expect("its lane").settle(outcome.clone());
-        assert_eq!((settled.dead_lettered, settled.returned, settled.wait), (0, 1, 0 * MS), "{outcome:?}");
+        assert_eq!((settled.dead_lettered, settled.returned, settled.wait), (0, 1, Duration::ZERO), "{outcome:?}");
         assert!(at_once(&slot, &candidate).await.is_none(), "it had its chance: {outcome:?}");
         let batch = at_once(&slot, &serving).await.unwrap_or_else(|| panic!("lost after {outcome:?}"));
         assert_eq!(batch.deliveries().iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1], "{outcome:?}");

@@ -177,6 +177,7 @@ impl Inner {
             let lanes = entry.lanes();
             entry.serving = Some(match ready {
                 Ready::Canary(generation) => {
+                    generation.set_on_trial(false);
                     generation.set_lanes(lanes);
                     generation
                 }

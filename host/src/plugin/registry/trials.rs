@@ -76,6 +76,8 @@ impl Inner {
         let slot = self.entry(name, |entry| entry.slot.clone()).ok_or_else(|| Stop::broke(Stage::Canary))?;
         let none = LaneSet::These(BTreeSet::new());
         let generation = candidate.serve(&slot, none, manifest.instances, self.events.clone(), self.guests.handle());
+        // It has no lanes yet, so nothing was lent to it before this.
+        generation.set_on_trial(true);
         let giving_back = GivingBack { inner: self, name };
         let pair = Lanes { inner: self, name, live, candidate: &generation, progress };
         let judged = progress
