@@ -8,7 +8,6 @@ mod nodes;
 pub mod sasl;
 pub mod standard;
 mod stream;
-pub mod words;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::decode::IdentityRule;
 use crate::dispatch::RecentConfig;
-use crate::{admin, decode, listener, plugin, subscription};
+use crate::{admin, decode, listener, plugin, subscription, words};
 use file::{Log, OtlpIdentity, Protocol, Written};
 
 /// The admin socket, in the data directory unless another place was named.

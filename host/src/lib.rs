@@ -66,3 +66,4 @@ pub mod event;
 pub mod simulate;
 pub mod store;
 pub mod units;
+pub mod words;

@@ -1,4 +1,5 @@
-//! Sizes and durations as people write them: `"64MiB"`, `"100ms"`, `"10m"`.
+//! Sizes, durations and percentages as people write them: `"64MiB"`, `"100ms"`, `"5%"`. Text has its unit: whether
+//! `"5"` is seconds or milliseconds, 5% or all of it, nobody can see.
 
 pub(crate) mod cidr;
 
@@ -7,8 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-const SIZES: [(&str, u64); 9] = [
-    ("", 1),
+const SIZES: [(&str, u64); 8] = [
     ("B", 1),
     ("kB", 1_000),
     ("KB", 1_000),
@@ -21,13 +21,37 @@ const SIZES: [(&str, u64); 9] = [
 /// In milliseconds.
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// A number of bytes: an integer, or text with a unit.
+/// A number of bytes: an integer is bytes, text has a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub usize);
 
 /// A duration of whole milliseconds: text with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
+
+/// A share above 0% and up to 100%, as a number of percent: text with the sign.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Percent(f64);
+
+impl Percent {
+    /// From a number of percent.
+    pub fn new(percent: f64) -> Result<Self, String> {
+        if percent > 0.0 && percent <= 100.0 {
+            return Ok(Self(percent));
+        }
+        Err(format!("a share of {percent}% is not above 0% and at most 100%"))
+    }
+
+    /// The number of percent: 5 for `"5%"`.
+    pub fn percent(self) -> f64 {
+        self.0
+    }
+
+    /// The share itself: 0.05 for `"5%"`.
+    pub fn share(self) -> f64 {
+        self.0 / 100.0
+    }
+}
 
 /// Number and factor of `text`.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
@@ -47,9 +71,12 @@ impl std::str::FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bytes = scaled(text, &SIZES).and_then(|n| usize::try_from(n).ok());
-        bytes
-            .map(Self)
-            .ok_or_else(|| format!("`{text}` is not a size: write bytes as a number, or for example \"64MiB\""))
+        bytes.map(Self).ok_or_else(|| match bare(text) {
+            Some(number) => {
+                format!("`{number}` has no unit: write for example \"{number}KiB\", \"{number}MiB\" or \"{number}B\"")
+            }
+            None => format!("`{text}` is not a size: write bytes as a number, or for example \"64MiB\""),
+        })
     }
 }
 
@@ -58,10 +85,36 @@ impl std::str::FromStr for Span {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let millis = scaled(text, &TIMES);
-        millis
-            .map(|ms| Self(Duration::from_millis(ms)))
-            .ok_or_else(|| format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""))
+        millis.map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| match bare(text) {
+            Some(number) => format!("`{number}` has no unit: write for example \"{number}s\" or \"{number}ms\""),
+            None => format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""),
+        })
     }
+}
+
+impl std::str::FromStr for Percent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || match bare(text) {
+            // Somebody may have meant a fraction.
+            Some(number) if number.parse::<f64>().is_ok_and(|number| number < 1.0) => {
+                let percent = (number.parse::<f64>().unwrap_or_default() * 1e6).round() / 1e4;
+                format!("`{number}` has no `%`: did you mean \"{percent}%\", or \"{number}%\"?")
+            }
+            Some(number) => format!("`{number}` has no `%`: did you mean \"{number}%\"?"),
+            None => format!("`{text}` is not a share: write for example \"5%\""),
+        };
+        let number = text.trim().strip_suffix('%').map(str::trim_end).and_then(bare);
+        Self::new(number.and_then(|number| number.parse().ok()).ok_or_else(wrong)?)
+    }
+}
+
+/// `text` where it is a number and nothing else.
+fn bare(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let digits = |c: char| c.is_ascii_digit() || c == '.';
+    (text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(digits)).then_some(text)
 }
 
 impl fmt::Display for Size {
@@ -102,25 +155,48 @@ impl Serialize for Span {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Raw {
-    Number(u64),
+#[serde(untagged, expecting = "a size such as 65536 (bytes) or \"64MiB\"")]
+enum WrittenSize {
+    Bytes(usize),
     Text(String),
+}
+
+/// What has its unit in its text. A number is taken up for the sake of its message.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
+enum WithUnit {
+    Number(serde_json::Number),
+    Text(String),
+}
+
+impl WithUnit {
+    fn parse<T: std::str::FromStr<Err = String>, E: serde::de::Error>(self) -> Result<T, E> {
+        let text = match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        };
+        text.parse().map_err(E::custom)
+    }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = match Raw::deserialize(deserializer)? {
-            Raw::Number(bytes) => bytes.to_string(),
-            Raw::Text(text) => text,
-        };
-        text.parse().map_err(serde::de::Error::custom)
+        match WrittenSize::deserialize(deserializer)? {
+            WrittenSize::Bytes(bytes) => Ok(Self(bytes)),
+            WrittenSize::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        WithUnit::deserialize(deserializer)?.parse()
+    }
+}
+
+impl<'de> Deserialize<'de> for Percent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        WithUnit::deserialize(deserializer)?.parse()
     }
 }
 
@@ -169,7 +245,38 @@ mod tests {
             assert_eq!(Span(Duration::from_millis(ms)).to_string(), text);
         }
         assert_eq!("2 MB".parse(), Ok(Size(2_000_000)));
-        assert_eq!("4096".parse(), Ok(Size(4096)));
+    }
+
+    #[test]
+    fn what_has_no_unit_is_refused_with_one() {
+        assert_eq!(bytes("64").unwrap_err(), "`64` has no unit: write for example \"64KiB\", \"64MiB\" or \"64B\"");
+        assert_eq!(time(" 5").unwrap_err(), "`5` has no unit: write for example \"5s\" or \"5ms\"");
+        let percent = |text: &str| text.parse::<Percent>().map(Percent::percent);
+        assert_eq!(percent("5").unwrap_err(), "`5` has no `%`: did you mean \"5%\"?");
+        assert_eq!(percent("0.25").unwrap_err(), "`0.25` has no `%`: did you mean \"25%\", or \"0.25%\"?");
+        assert!(percent("some").unwrap_err().contains("write for example \"5%\""));
+        for bad in ["%", "-1%", "0%", "100.1%", "1e1%", "inf%", "5%%", "5 %x"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
+        assert_eq!((percent("5%"), percent(" 0.5 % "), percent("100%")), (Ok(5.0), Ok(0.5), Ok(100.0)));
+    }
+
+    #[test]
+    fn a_number_in_a_file_is_bytes_and_nothing_else() {
+        #[derive(Debug, Deserialize)]
+        struct Written {
+            size: Option<Size>,
+            span: Option<Span>,
+            share: Option<Percent>,
+        }
+        let read = |text: &str| toml::from_str::<Written>(text).map_err(|error| error.message().to_owned());
+        assert_eq!(read("size = 4096").unwrap().size, Some(Size(4096)));
+        assert_eq!(read("span = \"5s\"").unwrap().span, Some(Span(Duration::from_secs(5))));
+        assert_eq!(read("share = \"5%\"").unwrap().share.map(Percent::share), Some(0.05));
+        assert!(read("span = 5").unwrap_err().contains("\"5s\" or \"5ms\""));
+        assert!(read("share = 5").unwrap_err().contains("did you mean \"5%\"?"));
+        assert!(read("size = true").unwrap_err().contains("65536 (bytes) or \"64MiB\""));
+        assert!(read("span = true").unwrap_err().contains("text with its unit"));
     }
 
     #[test]
@@ -191,13 +298,11 @@ mod tests {
     fn sizes_and_durations() {
         assert_eq!(bytes("64MiB"), Ok(64 << 20));
         assert_eq!(bytes("1.5 kB"), Ok(1_500));
-        assert_eq!(bytes("65536"), Ok(65_536));
         assert_eq!(time("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(time("1.5s"), Ok(Duration::from_millis(1_500)));
         assert_eq!(time("15 m"), Ok(Duration::from_secs(900)));
         for bad in ["", "MiB", "-1", "1 parsec", "1e9", "99999999999999999999", "18446744073709551615GiB", "1.2.3s"] {
             assert!(bytes(bad).is_err() && time(bad).is_err(), "{bad}");
         }
-        assert!(time("5").unwrap_err().contains("30s"), "a duration has a unit");
     }
 }

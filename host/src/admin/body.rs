@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::answer::Failure;
 use super::visits::Stay;
-use crate::config::words;
+use crate::words;
 
 /// Most bytes of a JSON body.
 pub(super) const JSON_BYTES: usize = 1 << 20;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use regex::{Regex, RegexBuilder};
 
 use crate::push::Client;
+use crate::words;
 
 /// `interval.ms` where none is given, and for clients that no subscription matches.
 pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
@@ -165,9 +166,9 @@ impl FromStr for MatchKey {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|key| key.as_str() == text).ok_or_else(|| {
-            let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("`{text}` is not something to match by; known are {known}")
+        let known = Self::ALL.into_iter().find(|key| key.as_str() == text);
+        known.ok_or_else(|| {
+            format!("`{text}` is not something to match by; {}", words::instead(text, &Self::ALL.map(Self::as_str)))
         })
     }
 }

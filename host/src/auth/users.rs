@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use super::credential::{Credential, DEFAULT_ITERATIONS};
 use super::hash::Hash;
 use super::watched::Kind;
-use crate::config::words;
+use crate::words;
 
 /// How the file is read while the host runs.
 pub(super) const FILE: Kind<Users> = Kind {

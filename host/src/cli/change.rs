@@ -11,7 +11,7 @@ use barnabas::admin::client::Client;
 use barnabas::plugin::artifact;
 use barnabas::plugin::change::{Plan, Step, Verdict, Wanted};
 use barnabas::plugin::digest::Digest;
-use barnabas::units::Span;
+use barnabas::units::{Percent, Span};
 use clap::Args;
 use serde_json::Value;
 
@@ -46,8 +46,8 @@ pub(crate) struct PlanFlags {
     #[arg(long, value_name = "60s")]
     shadow: Option<Span>,
     /// Give the candidate this share of the lanes first; `100%` is all at once.
-    #[arg(long, value_name = "5%", value_parser = percent)]
-    canary: Option<f64>,
+    #[arg(long, value_name = "5%")]
+    canary: Option<Percent>,
     /// Do not try the candidate on a few recent pushes first.
     #[arg(long)]
     no_self_test: bool,
@@ -70,13 +70,9 @@ impl WantedFlags {
 
 impl PlanFlags {
     pub(crate) fn plan(&self) -> Plan {
-        Plan { self_test: self.no_self_test.then_some(false), shadow: self.shadow, canary: self.canary }
+        let canary = self.canary.map(Percent::percent);
+        Plan { self_test: self.no_self_test.then_some(false), shadow: self.shadow, canary }
     }
-}
-
-fn percent(text: &str) -> Result<f64, String> {
-    let share = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
-    share.filter(|share| *share > 0.0 && *share <= 100.0).ok_or_else(|| "write a share above 0% and up to 100%".into())
 }
 
 /// Hands an artifact over, and gives the digest under which the host keeps it.

@@ -206,7 +206,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::words;
+    use crate::words;
 
     fn meant(text: &str) -> Result<admission::Config> {
         mean(&words::read(Path::new("b.toml"), text)?)

@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::key::address_text;
 use crate::push::{Client, WayIn};
+use crate::words;
 
 /// A list of (fact, pattern); empty is everything. A fact that the door does not know matches no pattern.
 #[derive(Clone, Debug, Default)]
@@ -58,9 +59,7 @@ fn fact(name: &str) -> Result<Fact, String> {
     if let Some((_, fact)) = FACTS.iter().find(|(known, _)| *known == name) {
         return Ok(*fact);
     }
-    let (nearest, _) =
-        FACTS.iter().min_by_key(|(known, _)| strsim::levenshtein(known, name)).expect("the list of facts is not empty");
-    Err(format!("no push has a fact `{name}`: did you mean `{nearest}`?"))
+    Err(format!("no push has a fact `{name}`; {}", words::instead(name, &FACTS.map(|(known, _)| known))))
 }
 
 fn anchored(name: &str, pattern: &str) -> Result<Regex, String> {
@@ -109,8 +108,10 @@ mod tests {
     fn what_cannot_be_meant_is_refused_in_words() {
         assert_eq!(
             wants(&[("clientid", "x")]).unwrap_err(),
-            "no push has a fact `clientid`: did you mean `client_id`?"
+            "no push has a fact `clientid`; did you mean `client_id`? Known are `client_instance_id`, `client_id`, \
+             `client_software_name`, `client_software_version`, `client_source_address`, `principal`, `way_in`"
         );
+        assert!(wants(&[("colour", "x")]).unwrap_err().starts_with("no push has a fact `colour`; known are `client_"));
         assert!(wants(&[("client_id", "a)(b")]).unwrap_err().contains("`a)(b`"));
     }
 }

@@ -10,7 +10,7 @@ pub(crate) mod progress;
 pub(crate) mod self_test;
 pub(crate) mod shadow;
 
-pub use care::{Care, percent};
+pub use care::Care;
 pub use judge::{Finding, Score, compare};
 pub use progress::Shown;
 

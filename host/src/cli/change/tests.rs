@@ -120,7 +120,7 @@ fn what_was_not_said_is_not_sent() {
     let line = line(&[]).unwrap();
     assert_eq!(line.wanted.wanted(None).unwrap(), Wanted::default());
     assert_eq!(line.plan.plan(), Plan::default());
-    for wrong in [["--canary", "101%"], ["--canary", "some"], ["--shadow", "soon"]] {
+    for wrong in [["--canary", "101%"], ["--canary", "5"], ["--canary", "some"], ["--shadow", "soon"]] {
         assert!(self::line(&wrong).is_err(), "{wrong:?}");
     }
 }

@@ -17,7 +17,7 @@ use crate::capability::state::Caps;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
 use crate::plugin::limits::Limits;
-use crate::units;
+use crate::{units, words};
 use care::{RolloutTable, SelfTestTable};
 
 /// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
@@ -98,10 +98,10 @@ struct GrantsTable {
 #[derive(Debug, Default, Deserialize)]
 struct LimitsTable {
     memory: Option<Size>,
-    cpu: Option<String>,
-    deadline: Option<String>,
-    start: Option<String>,
-    stop: Option<String>,
+    cpu: Option<WithUnit>,
+    deadline: Option<WithUnit>,
+    start: Option<WithUnit>,
+    stop: Option<WithUnit>,
     instances: Option<usize>,
 }
 
@@ -109,7 +109,7 @@ struct LimitsTable {
 struct BatchTable {
     pushes: Option<usize>,
     bytes: Option<Size>,
-    linger: Option<String>,
+    linger: Option<WithUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -119,10 +119,27 @@ struct QueueTable {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a size such as 65536 or \"64MiB\"")]
+#[serde(untagged, expecting = "a size such as 65536 (bytes) or \"64MiB\"")]
 enum Size {
     Bytes(usize),
     Text(String),
+}
+
+/// What has its unit in its text. A number is taken up for the sake of its message, which then names the key.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
+enum WithUnit {
+    Number(serde_json::Number),
+    Text(String),
+}
+
+impl WithUnit {
+    fn text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Text(text) => text,
+        }
+    }
 }
 
 /// From the text of `file`.
@@ -187,13 +204,19 @@ fn at(key: &'static str) -> impl Fn(String) -> String {
     move |problem| format!("`{key}`: {problem}")
 }
 
-/// TOML's own errors draw the line over several lines.
+/// TOML's own errors draw the line over several lines. The line's key is shown and its value is not, which may be a
+/// secret.
 fn in_words(error: &toml::de::Error, text: &str) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
     let message = error.message();
-    match before {
-        Some(before) => format!("line {}: {message}", before.matches('\n').count() + 1),
-        None => message.to_owned(),
+    let hint = words::nearest(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let Some((before, after)) = error.span().and_then(|span| text.split_at_checked(span.start)) else {
+        return format!("{message}{hint}");
+    };
+    let (number, begun) = (before.matches('\n').count() + 1, before.rsplit('\n').next().unwrap_or_default());
+    let line = format!("{begun}{}", after.lines().next().unwrap_or_default());
+    match line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty()) {
+        Some(key) => format!("line {number}, `{key}`: {message}{hint}"),
+        None => format!("line {number}: {message}{hint}"),
     }
 }
 
@@ -202,15 +225,21 @@ fn known_keys(file: &Table) -> Result<(), String> {
         let table = if section.is_empty() { Some(file) } else { file.get(section).and_then(Value::as_table) };
         let unknown = table.into_iter().flat_map(Table::keys).find(|key| !keys.contains(&key.as_str()));
         if let Some(key) = unknown {
-            let near = keys.iter().min_by_key(|known| strsim::damerau_levenshtein(known, key));
-            let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
-            return Err(format!(
-                "`{key}` is not a key{place}; did you mean `{}`?",
-                near.expect("no section is without keys")
-            ));
+            return Err(unknown_key(section, key, keys));
         }
     }
     Ok(())
+}
+
+/// Where the key stands in another table, that is said; else which is similar, and all that there are.
+fn unknown_key(section: &str, key: &str, keys: &[&str]) -> String {
+    let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
+    let elsewhere = KEYS.iter().find(|(other, keys)| *other != section && keys.contains(&key));
+    match elsewhere {
+        Some(("", _)) => format!("`{key}` is not a key{place}: it stands at the top, before the first table"),
+        Some((other, _)) => format!("`{key}` is not a key{place}: it is one of [{other}]"),
+        None => format!("`{key}` is not a key{place}; {}", words::instead(key, keys)),
+    }
 }
 
 fn limits(written: LimitsTable) -> Result<(Limits, usize), String> {
@@ -248,10 +277,7 @@ fn slot(batch: BatchTable, queue: QueueTable, want: BTreeMap<String, String>) ->
     Ok(SlotConfig {
         batch_pushes,
         batch_bytes,
-        linger: match batch.linger {
-            Some(text) => text.parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at("batch.linger"))?,
-            None => default.linger,
-        },
+        linger: span("batch.linger", batch.linger, default.linger)?,
         max_bytes: size("queue.bytes", queue.bytes, default.max_bytes, (batch_bytes, usize::MAX))?,
         max_pushes: within("queue.pushes", queue_pushes, (batch_pushes, usize::MAX))?,
         wants: Wants::new(want.into_iter().collect()).map_err(at("want"))?,
@@ -276,9 +302,13 @@ fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, (least
     }
 }
 
-fn time(key: &'static str, written: Option<String>, default: Duration) -> Result<Duration, String> {
-    let Some(text) = written else { return Ok(default) };
-    let time = text.parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at(key))?;
+fn span(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {
+    let Some(written) = written else { return Ok(default) };
+    written.text().parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at(key))
+}
+
+fn time(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {
+    let time = span(key, written, default)?;
     if time.is_zero() {
         return Err(format!("`{key}` is 0; without any time nothing can run"));
     }

@@ -92,14 +92,47 @@ fn refusals_name_the_key_and_the_remedy() {
     assert!(with("[limits]\ncpu = \"0s\"").contains("`limits.cpu` is 0"));
     assert!(with("[limits]\ndeadline = \"2h\"").contains("`limits.deadline`: longer than an hour"));
     assert!(with("[limits]\ninstances = 0").contains("`limits.instances` is 0; it must be at least 1"));
-    assert!(with("[limits]\ninstances = \"two\"").contains("line 3: "), "{}", with("[limits]\ninstances = \"two\""));
+    assert!(with("[limits]\ncpu = 1").contains("`limits.cpu`: `1` has no unit: write for example \"1s\" or \"1ms\""));
+    assert!(with("[limits]\nmemory = \"64\"").contains("`limits.memory`: `64` has no unit"));
+    assert!(with("[batch]\nlinger = true").contains("line 3, `linger`: text with its unit, such as \"30s\""));
+    assert!(with("[limits]\ninstances = \"two\"").contains("line 3, `instances`: "));
     assert!(with("digest = \"md5:0\"").contains("`digest`: `md5:0` is not a digest"));
     assert!(with("[settings]\nx = nan").contains("`settings.x` is NaN"));
     assert!(with("[queue]\npushes = 1").contains("`queue.pushes` is 1; it must be at least 64"));
     assert!(with("[want]\ncolour = \"red\"").contains("`want`"));
     assert!(with("[want]\nclient_id = \"(\"").contains("`want`"));
     assert!(with("= 1").contains("line 2: "));
-    assert!(with("limits = 3").contains("line 2: "));
+    assert!(with("limits = 3").contains("line 2, `limits`: "));
+    assert!(!with("[settings]\ntoken = s3cret").contains("s3cret"), "a value may be a secret");
+}
+
+#[test]
+fn a_key_is_guessed_only_where_it_is_similar_and_the_known_ones_are_listed() {
+    let with = |text: &str| refused(&format!("artifact = \"a.wasm\"\n{text}"));
+    let said = with("foo = 5");
+    assert!(
+        said.contains("`foo` is not a key; known are `artifact`, `digest`, ") && !said.contains("did you"),
+        "{said}"
+    );
+    let said = with("[grants]\nhttps = []");
+    assert!(said.contains("in [grants]; did you mean `http`? Known are `http`, `addresses`, "), "{said}");
+    assert!(with("memory = \"1MiB\"").contains("`memory` is not a key: it is one of [limits]"));
+    assert!(with("[limits]\npaused = true").contains("`paused` is not a key in [limits]: it stands at the top"));
+    let said = with("[self-test]\nreply = { statis = 200 }");
+    assert!(said.contains("line 3, `reply`: ") && said.contains("did you mean `status`?"), "{said}");
+}
+
+#[test]
+fn a_share_has_its_sign() {
+    let canary =
+        |line: &str| parse(&format!("artifact = \"a.wasm\"\n[rollout]\n{line}")).map(|found| found.care.canary);
+    assert_eq!(canary("canary = \"5%\""), Ok(0.05));
+    for line in ["canary = \"5\"", "canary = 5", "canary = 5.0"] {
+        let said = canary(line).unwrap_err();
+        assert!(said.contains("`rollout.canary`: `5") && said.contains("%\"?"), "{line}: {said}");
+    }
+    assert!(canary("budget = 0.05").unwrap_err().contains("did you mean \"5%\", or \"0.05%\"?"));
+    assert!(canary("canary = \"101%\"").unwrap_err().contains("at most 100%"));
 }
 
 #[test]

@@ -9,8 +9,9 @@ use super::{Inner, ended};
 use crate::audit::{self, Action};
 use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
 use crate::plugin::manifest::{self, Manifest, edit};
+use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
-use crate::plugin::rollout::{Care, percent};
+use crate::units::Percent;
 
 /// Who asks, and where the answer goes.
 #[derive(Clone)]
@@ -356,7 +357,7 @@ fn at_once() -> Care {
 }
 
 fn sane(plan: Plan) -> Result<(), Refused> {
-    let share = plan.canary.map_or(Ok(100.0), percent);
+    let share = plan.canary.map_or(Ok(100.0), |percent| Percent::new(percent).map(Percent::percent));
     share.map(|_| ()).map_err(|problem| refused(RefusedCode::Invalid, format!("`canary`: {problem}")))
 }
 

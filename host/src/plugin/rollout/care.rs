@@ -56,14 +56,6 @@ impl Care {
     }
 }
 
-/// A share in percent, as a [`Plan`] has it; above 0 and up to 100.
-pub fn percent(share: f64) -> Result<f64, String> {
-    if share > 0.0 && share <= 100.0 {
-        return Ok(share);
-    }
-    Err(format!("a share of {share}% is not above 0 and at most 100"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,13 +76,5 @@ mod tests {
         let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::ZERO)), canary: Some(5.0) };
         let care = written.with(plan);
         assert_eq!((care.self_test, care.shadow, care.canary), (false, Duration::ZERO, 0.05));
-    }
-
-    #[test]
-    fn shares_are_percents() {
-        assert_eq!(percent(100.0), Ok(100.0));
-        for bad in [0.0, -1.0, 100.1, f64::NAN] {
-            assert!(percent(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -1,16 +1,15 @@
 //! `[rollout]` and `[self-test]`.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
-use super::{at, no_longer, within};
+use super::{WithUnit, at, span, within};
 use crate::capability::egress::Reply;
-use crate::plugin::rollout::{Care, percent};
-use crate::units;
+use crate::plugin::rollout::Care;
+use crate::units::Percent;
 
 const BATCHES: (u64, u64) = (5, 100_000);
 /// Most bytes of the reply's body.
@@ -20,11 +19,11 @@ const REPLY_BYTES: usize = 64 << 10;
 #[serde(rename_all = "kebab-case")]
 pub(super) struct RolloutTable {
     self_test: Option<bool>,
-    shadow: Option<String>,
-    canary: Option<Share>,
-    step: Option<String>,
+    shadow: Option<WithUnit>,
+    canary: Option<WithUnit>,
+    step: Option<WithUnit>,
     batches: Option<u64>,
-    budget: Option<Share>,
+    budget: Option<WithUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,38 +46,15 @@ fn ok() -> u16 {
     200
 }
 
-/// In percent.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a share such as 5 or \"5%\"")]
-enum Share {
-    Number(f64),
-    Text(String),
-}
-
-impl Share {
-    fn read(self) -> Result<f64, String> {
-        let share = match self {
-            Self::Number(share) => share,
-            Self::Text(text) => text
-                .trim()
-                .trim_end_matches('%')
-                .trim_end()
-                .parse()
-                .map_err(|_| format!("`{text}` is not a share; write for example \"5%\""))?,
-        };
-        percent(share).map(|share| share / 100.0)
-    }
-}
-
 pub(super) fn meant(rollout: RolloutTable, self_test: SelfTestTable) -> Result<Care, String> {
     let default = Care::default();
     let care = Care {
         self_test: rollout.self_test.unwrap_or(default.self_test),
-        shadow: time("rollout.shadow", rollout.shadow, default.shadow)?,
-        canary: rollout.canary.map_or(Ok(default.canary), Share::read).map_err(at("rollout.canary"))?,
-        step: time("rollout.step", rollout.step, default.step)?,
+        shadow: span("rollout.shadow", rollout.shadow, default.shadow)?,
+        canary: share("rollout.canary", rollout.canary, default.canary)?,
+        step: span("rollout.step", rollout.step, default.step)?,
         batches: within("rollout.batches", rollout.batches.unwrap_or(default.batches), BATCHES)?,
-        budget: rollout.budget.map_or(Ok(default.budget), Share::read).map_err(at("rollout.budget"))?,
+        budget: share("rollout.budget", rollout.budget, default.budget)?,
         reply: self_test.reply.map_or(Ok(default.reply), reply).map_err(at("self-test.reply"))?,
     };
     if care.step.is_zero() {
@@ -87,9 +63,9 @@ pub(super) fn meant(rollout: RolloutTable, self_test: SelfTestTable) -> Result<C
     Ok(care)
 }
 
-fn time(key: &'static str, written: Option<String>, default: Duration) -> Result<Duration, String> {
-    let Some(text) = written else { return Ok(default) };
-    text.parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at(key))
+fn share(key: &'static str, written: Option<WithUnit>, default: f64) -> Result<f64, String> {
+    let Some(written) = written else { return Ok(default) };
+    written.text().parse::<Percent>().map(Percent::share).map_err(at(key))
 }
 
 fn reply(written: ReplyTable) -> Result<Reply, String> {
