@@ -21,6 +21,7 @@ pub mod limits;
 pub mod manifest;
 pub mod meter;
 pub mod mirror;
+mod offering;
 pub mod registry;
 pub mod rollout;
 pub mod runtime;
@@ -33,5 +34,6 @@ mod worker;
 pub(crate) mod testing;
 
 pub use manifest::Manifest;
+pub use offering::NOT_OFFERED;
 pub use registry::{Config, Plugins};
 pub use status::{Serving, State, Status};

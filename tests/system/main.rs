@@ -22,6 +22,7 @@ mod java;
 mod kill_proof;
 mod loading;
 mod normalising;
+mod offering;
 mod operating;
 mod otlp_door;
 mod python;

@@ -18,6 +18,7 @@ use super::guard::{Guard, guard};
 use super::{Office, StatusSource, artifacts, changes, client_pages};
 use crate::capability::log::Line;
 use crate::event::metrics::Metrics;
+use crate::plugin::NOT_OFFERED;
 use crate::units::unix_seconds;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -105,6 +106,10 @@ async fn readiness(State(rooms): State<Rooms>) -> Response {
     let short = |plugin: &Value| json!({ "name": plugin.get("name"), "state": plugin.get("state") });
     let plugins: Vec<Value> = all.as_array().into_iter().flatten().map(short).collect();
     match rooms.source.ready() {
+        // Ready all the same: a balancer that waited for a receiver would leave clients without a broker to look at.
+        Ok(()) if plugins.is_empty() => {
+            page(StatusCode::OK, &json!({ "ready": true, "warning": NOT_OFFERED, "plugins": plugins }))
+        }
         Ok(()) => page(StatusCode::OK, &json!({ "ready": true, "plugins": plugins })),
         Err(reason) => {
             page(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reason": reason, "plugins": plugins }))

@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use barnabas::config::Config;
-use barnabas::plugin::Manifest;
-use barnabas::plugin::manifest;
+use barnabas::plugin::{Manifest, NOT_OFFERED, manifest};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -41,8 +40,10 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     } else {
         out!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
     }
-    if let Err(why) = host {
-        outln!("\nnothing is known of what runs: {why:#}");
+    match host {
+        Err(why) => outln!("\nnothing is known of what runs: {why:#}"),
+        Ok(status) if runs_nothing(&status) => outln!("\nwarning: {NOT_OFFERED}"),
+        Ok(_) => {}
     }
     for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin)?))) {
         outln!("\n{name}: {}", plain(&trouble));
@@ -67,6 +68,10 @@ fn wanted(dir: &Path) -> Result<BTreeMap<String, Value>> {
         plugins.insert(name, json!({ "file": file, "wanted": wanted }));
     }
     Ok(plugins)
+}
+
+fn runs_nothing(status: &Value) -> bool {
+    status.get("plugins").and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
 fn join(plugins: &mut BTreeMap<String, Value>, status: &Value) {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ use crate::audit::Action;
 use crate::dispatch::SlotConfig;
 use crate::plugin::change::{Ending, Plan, Stage, Step, Verdict};
 use crate::plugin::manifest::Manifest;
+use crate::plugin::offering::OFFERED_NOW;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
 
@@ -200,17 +202,23 @@ impl Inner {
 
     /// The slot of that name; one that is open keeps its settings until another generation is published.
     pub(super) fn open(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
-        self.entries(|entries| {
+        let first = self.entries(|entries| {
             if let Some(entry) = entries.get_mut(name) {
                 file.clone_into(&mut entry.file);
-                return;
+                return false;
             }
+            let first = !self.dispatch.offers();
             // Only this room opens slots under plugins' names; another's is served all the same.
             let opened = self.dispatch.open(name, config);
             let slot = opened.ok().or_else(|| self.dispatch.slot(name));
             let slot = slot.expect("a slot that cannot be opened is open");
             entries.insert(name.clone(), Entry::new(slot, file.to_owned()));
+            first
         });
+        // At the start no client has looked yet.
+        if first && self.started.load(Ordering::SeqCst) {
+            tracing::warn!(plugin = &**name, "{OFFERED_NOW}");
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Inner, State};
 use crate::audit::Action;
 use crate::dispatch::LaneSet;
 use crate::plugin::change::{Ending, Verdict};
+use crate::plugin::offering::CEASED;
 
 /// How long a manifest must have been away.
 const GONE: Duration = Duration::from_secs(1);
@@ -92,9 +93,13 @@ impl Inner {
 
     /// Slot and all. Under one lock, so that nobody opens it anew between the two.
     pub(super) fn forget(&self, name: &Arc<str>) {
-        self.entries(|entries| {
-            self.dispatch.close(name);
-            entries.remove(name)
+        let last = self.entries(|entries| {
+            let closed = self.dispatch.close(name).is_some();
+            entries.remove(name);
+            closed && !self.dispatch.offers()
         });
+        if last {
+            tracing::warn!(plugin = &**name, "{CEASED}");
+        }
     }
 }

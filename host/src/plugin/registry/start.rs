@@ -12,6 +12,7 @@ use super::swap::Order;
 use crate::audit::Action;
 use crate::plugin::change::{Actor, Ending, Plan, Verdict};
 use crate::plugin::manifest::{Manifest, edit};
+use crate::plugin::offering::NOT_OFFERED;
 use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 
@@ -42,6 +43,9 @@ impl Inner {
             }
         }
         self.started.store(true, Ordering::SeqCst);
+        if !self.dispatch.offers() {
+            tracing::warn!("{NOT_OFFERED}");
+        }
         self.tidy().await;
         endings
     }
