@@ -1,11 +1,13 @@
 //! OTLP metrics v1 as prost structs, all five kinds of metric.
 //!
 //! Names and numbers are those of OpenTelemetry's schema, whose documentation says what each field means. Written by
-//! hand because generated crates drag more than messages into a guest.
+//! hand because generated crates drag more than messages into a guest. They nest deeply: [`MetricsData::points`] gives
+//! every data point with what stands around it.
 
 #![allow(missing_docs, reason = "each field is documented in OpenTelemetry's schema under the same name")]
 
 pub mod common;
+mod flat;
 pub mod point;
 pub mod service;
 
@@ -15,6 +17,7 @@ mod tests;
 use prost::{Enumeration, Message, Oneof};
 
 pub use common::{AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList, Resource, any_value};
+pub use flat::{Kind, Point, PointValue};
 pub use point::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, exemplar,
     exponential_histogram_data_point, number_data_point, summary_data_point,
