@@ -1,13 +1,13 @@
 //! The smallest useful receiver: how many points each client pushes, on the log.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, log, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, log, register};
 
 struct Tally;
 
 impl Receiver for Tally {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         Ok(Self)
     }
 

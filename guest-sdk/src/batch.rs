@@ -1,7 +1,7 @@
 //! A batch on loan from the host.
 
 use crate::contract::batches as host;
-use crate::{GoneClient, Label, Partial, Push};
+use crate::{ExportError, GoneClient, Label, Push};
 
 /// A batch of pushes, lent for the time of one call. A receiver pays only for what it asks: nothing is copied into the
 /// guest until a method here or on [`Push`] asks for it.
@@ -16,8 +16,8 @@ impl<'a> Batch<'a> {
     }
 
     /// How many pushes. May be 0 when the batch carries only [`gone`](Self::gone) clients.
-    pub fn len(&self) -> u32 {
-        self.lent.len()
+    pub fn len(&self) -> usize {
+        self.lent.len() as usize
     }
 
     /// Whether there is no push in it.
@@ -32,24 +32,21 @@ impl<'a> Batch<'a> {
 
     /// The pushes, those of one client in the order in which they arrived.
     pub fn pushes(&self) -> Pushes<'a> {
-        Pushes { lent: self.lent, next: 0, len: self.len() }
+        Pushes { lent: self.lent, next: 0, len: self.lent.len() }
     }
 
     /// All pushes as the bytes of one `ExportMetricsServiceRequest`, with these labels among the attributes of every
-    /// resource. The host writes it, so this is the cheapest way to forward a batch. The error names a fact that the
-    /// host does not know.
-    pub fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
-        self.lent.otlp_request(labels)
+    /// resource. The host writes it, so this is the cheapest way to forward a batch.
+    ///
+    /// The host refuses more than 22 labels, and a request that its labels make larger than 64 MiB.
+    pub fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, ExportError> {
+        let labels: Vec<_> = labels.iter().map(Into::into).collect();
+        self.lent.otlp_request(&labels).map_err(ExportError::Other)
     }
 
-    /// Clients that are gone, told after their last push was settled: their series are stale.
+    /// Clients that are gone, given after their last push was settled: their series are stale.
     pub fn gone(&self) -> Vec<GoneClient> {
-        self.lent.gone()
-    }
-
-    /// The outcome that rejects every push of the batch for one reason.
-    pub fn reject_all(&self, reason: &str) -> Partial {
-        (0..self.len()).fold(Partial::default(), |partial, index| partial.reject(index, reason))
+        self.lent.gone().into_iter().map(Into::into).collect()
     }
 }
 

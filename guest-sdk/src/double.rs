@@ -6,52 +6,34 @@
 pub(crate) mod batches {
     pub(crate) use crate::testing::HostBatch as Batch;
 
-    /// How the sums and histograms of a push relate to time.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Temporality {
-        /// No sum or histogram in it.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Temporality {
         None,
-        /// Running totals since a fixed start.
         Cumulative,
-        /// Changes since the push before.
         Delta,
-        /// Both kinds in one push.
         Mixed,
     }
 
-    /// A context label, to be put among the resource attributes of every push.
     #[derive(Clone, Debug)]
-    pub struct Label {
-        /// The attribute's key.
-        pub attribute: String,
-        /// The fact that is its value.
-        pub fact: String,
-        /// Keep the attribute where the client sent it.
-        pub when_absent: bool,
+    pub(crate) struct Label {
+        pub(crate) attribute: String,
+        pub(crate) fact: String,
+        pub(crate) when_absent: bool,
     }
 
-    /// Why a client is gone.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum GoneReason {
-        /// It said so.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum GoneReason {
         Terminated,
-        /// Its last connection closed.
         Disconnected,
-        /// It was not heard of for long.
         Expired,
     }
 
-    /// A client that is gone: its series are stale.
     #[derive(Clone, Debug)]
-    pub struct GoneClient {
-        /// As [`Push::client_instance_id`](crate::Push::client_instance_id).
-        pub client_instance_id: String,
-        /// The client id, where one was known.
-        pub client_id: Option<String>,
-        /// Why.
-        pub reason: GoneReason,
-        /// When the host knew, in nanoseconds since the Unix epoch.
-        pub at_unix_nanos: u64,
+    pub(crate) struct GoneClient {
+        pub(crate) client_instance_id: String,
+        pub(crate) client_id: Option<String>,
+        pub(crate) reason: GoneReason,
+        pub(crate) at_unix_nanos: u64,
     }
 }
 
@@ -59,19 +41,25 @@ pub(crate) mod batches {
 pub(crate) mod log {
     use crate::testing::{self, LogLine};
 
-    /// How much a line matters.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Level {
-        /// Something failed that somebody has to look at.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) enum Level {
         Error,
-        /// Something is wrong and the receiver goes on.
         Warn,
-        /// What an operator wants to know.
         Info,
-        /// What the author wants to know.
         Debug,
-        /// Every step.
         Trace,
+    }
+
+    impl From<Level> for crate::log::Level {
+        fn from(level: Level) -> Self {
+            match level {
+                Level::Error => Self::Error,
+                Level::Warn => Self::Warn,
+                Level::Info => Self::Info,
+                Level::Debug => Self::Debug,
+                Level::Trace => Self::Trace,
+            }
+        }
     }
 
     /// A test keeps every line.
@@ -80,7 +68,7 @@ pub(crate) mod log {
     }
 
     pub(crate) fn write(level: Level, line: &str) {
-        testing::keep_line(LogLine { level, line: line.to_owned() });
+        testing::keep_line(LogLine { level: level.into(), line: line.to_owned() });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::{Batch, ExportError, Receiver, settings};
+use crate::{Batch, ExportError, Receiver, StartError, report, settings};
 
 /// Makes this type the receiver of the plugin. Say it once, at the top level of the crate.
 ///
@@ -59,7 +59,7 @@ impl<R: Receiver> Slot<R> {
     }
 
     /// The contract's `start`.
-    pub fn start(&self, json: &str) -> Result<(), String> {
+    pub fn start(&self, json: &str) -> Result<(), StartError> {
         let receiver = R::start(settings::parse(json)?)?;
         *self.0.borrow_mut() = Some(receiver);
         Ok(())
@@ -67,10 +67,14 @@ impl<R: Receiver> Slot<R> {
 
     /// The contract's `export-metrics`.
     pub fn export_metrics(&self, batch: &Batch<'_>) -> Result<(), ExportError> {
-        match self.0.borrow_mut().as_mut() {
+        let outcome = match self.0.borrow_mut().as_mut() {
             Some(receiver) => receiver.export_metrics(batch),
             None => Err(ExportError::other("the host called export-metrics before start or after stop")),
+        };
+        if let Err(ExportError::Misconfigured(reason)) = &outcome {
+            report::misconfigured(reason);
         }
+        outcome
     }
 
     /// The contract's `stop`.
@@ -92,7 +96,7 @@ mod exports {
     impl<G: Registered> lifecycle::Guest for G {
         fn start(settings: String) -> Result<(), String> {
             crate::report::on_panic();
-            G::with(|slot| slot.start(&settings))
+            G::with(|slot| slot.start(&settings)).map_err(|error| error.to_string())
         }
 
         fn stop() {
@@ -119,6 +123,10 @@ mod exports {
             match error {
                 ExportError::Unavailable { retry_after, reason } => {
                     Self::Unavailable(export_metrics::Unavailability { retry_after_ms: millis(retry_after), reason })
+                }
+                // The report was made already: the contract's outcome has no case of its own for it.
+                ExportError::Misconfigured(reason) => {
+                    Self::Unavailable(export_metrics::Unavailability { retry_after_ms: None, reason })
                 }
                 ExportError::TooLarge => Self::TooLarge,
                 ExportError::Partial(partial) => Self::Partial(partial.into()),

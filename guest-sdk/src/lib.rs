@@ -2,17 +2,20 @@
 
 mod batch;
 mod error;
+mod fact;
 mod glue;
+mod gone;
 mod label;
 mod push;
 mod receiver;
-mod settings;
+mod start_error;
 
 pub mod clock;
 pub mod http;
 pub mod log;
 pub mod random;
 pub mod report;
+pub mod settings;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
@@ -43,10 +46,13 @@ use double as contract;
 
 pub use barnabas_otlp::message as otlp;
 pub use batch::{Batch, Pushes};
-pub use contract::batches::{GoneClient, GoneReason, Label, Temporality};
 pub use error::{ExportError, Partial};
-pub use push::{Push, PushId};
+pub use fact::{Fact, UnknownFact};
+pub use gone::{GoneClient, GoneReason};
+pub use label::Label;
+pub use push::{Push, PushId, Temporality};
 pub use receiver::{NoSettings, Receiver};
+pub use start_error::StartError;
 
 /// What [`register!`](crate::register) expands to. Not part of the interface.
 #[doc(hidden)]

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use crate::Temporality;
 use crate::contract::batches as host;
 use crate::otlp::MetricsData;
+use crate::{Fact, clock};
 
-/// One push. Each method asks the host anew; what the way in could not know is `None`, never invented.
+/// One push. Each method asks the host anew. What the host could not learn is `None`, never invented: an OTLP exporter
+/// has no client instance id.
 #[derive(Clone, Copy, Debug)]
 pub struct Push<'a> {
     lent: &'a host::Batch,
@@ -59,18 +60,19 @@ impl<'a> Push<'a> {
         self.lent.principal(self.index)
     }
 
-    /// The same each time this push is offered, also after a restart of the host: what a sink can tell repeats by.
+    /// The same each time this push is offered, also after a restart of the host and when the client itself sends the
+    /// same bytes again: what a sink can tell repeats by.
     pub fn id(&self) -> PushId {
         let (high, low) = self.lent.push_id(self.index);
         PushId((u128::from(high) << 64) | u128::from(low))
     }
 
-    /// 1 the first time this push is offered to this receiver.
+    /// 1 the first time this push is offered to this receiver, and one more each time it is offered again.
     pub fn attempt(&self) -> u32 {
         self.lent.attempt(self.index)
     }
 
-    /// Which door it came through: `kafka`, `otlp-http`, `embedder`, `sample`; later hosts have further names.
+    /// How it reached the host: `kafka`, `otlp-http`, `embedder`, `sample`; later hosts have further names.
     pub fn way_in(&self) -> String {
         self.lent.way_in(self.index)
     }
@@ -87,7 +89,7 @@ impl<'a> Push<'a> {
 
     /// How its sums relate to time.
     pub fn temporality(&self) -> Temporality {
-        self.lent.temporality(self.index)
+        self.lent.temporality(self.index).into()
     }
 
     /// How many data points it holds.
@@ -102,12 +104,7 @@ impl<'a> Push<'a> {
 
     /// When the host had read it.
     pub fn received_at(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.received_at_unix_nanos())
-    }
-
-    /// When the host had read it, in nanoseconds since the Unix epoch.
-    pub fn received_at_unix_nanos(&self) -> u64 {
-        self.lent.received_at_unix_nanos(self.index)
+        clock::from_unix_nanos(self.lent.received_at_unix_nanos(self.index))
     }
 
     /// The Kafka node id of the host that received it.
@@ -120,10 +117,14 @@ impl<'a> Push<'a> {
         self.lent.trace_parent(self.index)
     }
 
-    /// Any fact by name, as text: `client_instance_id`, `client_id`, `client_software_name`,
-    /// `client_software_version`, `client_source_address`, `client_source_port`, `principal`, `node_id`, `listener`,
-    /// `way_in`, `push_id`, and what later hosts add.
-    pub fn fact(&self, name: &str) -> Option<String> {
+    /// Any fact, as text.
+    pub fn fact(&self, fact: Fact) -> Option<String> {
+        self.fact_by_name(fact.name())
+    }
+
+    /// By a name that this crate may not know. For the tests of the host.
+    #[doc(hidden)]
+    pub fn fact_by_name(&self, name: &str) -> Option<String> {
         self.lent.fact(self.index, name)
     }
 
@@ -132,8 +133,18 @@ impl<'a> Push<'a> {
         self.lent.bytes(self.index)
     }
 
-    /// The push, decoded. Never fails for a push of content type `OTLP`, since the host has checked it.
-    pub fn metrics(&self) -> Result<MetricsData, prost::DecodeError> {
+    /// The push, decoded.
+    ///
+    /// # Panics
+    ///
+    /// Never for a push of content type `OTLP`, which the host has checked. A receiver that
+    /// [accepts others](crate::Receiver::accepted_content_types) uses [`try_metrics`](Self::try_metrics).
+    pub fn metrics(&self) -> MetricsData {
+        self.try_metrics().expect("the host lends only OTLP that it has checked")
+    }
+
+    /// The push, decoded, where its bytes may be something else than OTLP.
+    pub fn try_metrics(&self) -> Result<MetricsData, prost::DecodeError> {
         prost::Message::decode(self.bytes().as_slice())
     }
 
@@ -143,6 +154,42 @@ impl<'a> Push<'a> {
     #[doc(hidden)]
     pub fn view(&self) -> Result<Vec<crate::contract::metrics_view::ResourceMetrics>, String> {
         crate::contract::metrics_view::decode(self.lent, self.index)
+    }
+}
+
+/// How the sums and histograms of a push relate to time. Prints as `none`, `cumulative`, `delta`, `mixed`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Temporality {
+    /// No sum or histogram in it.
+    None,
+    /// Running totals since a fixed start.
+    Cumulative,
+    /// Changes since the push before: a lost or repeated push is a lost or repeated change.
+    Delta,
+    /// Both kinds in one push.
+    Mixed,
+}
+
+impl fmt::Display for Temporality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::None => "none",
+            Self::Cumulative => "cumulative",
+            Self::Delta => "delta",
+            Self::Mixed => "mixed",
+        })
+    }
+}
+
+impl From<host::Temporality> for Temporality {
+    fn from(temporality: host::Temporality) -> Self {
+        match temporality {
+            host::Temporality::None => Self::None,
+            host::Temporality::Cumulative => Self::Cumulative,
+            host::Temporality::Delta => Self::Delta,
+            host::Temporality::Mixed => Self::Mixed,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, ExportError};
+use crate::{Batch, ExportError, StartError};
 
 /// A receiver of client telemetry: a struct that is lent batches of pushes.
 ///
@@ -15,9 +15,9 @@ pub trait Receiver: Sized + 'static {
     /// is an error and not a surprise.
     type Settings: DeserializeOwned;
 
-    /// Called once, before any traffic. The error is a sentence for the operator: which setting is wrong, and what
-    /// would be right. Settings that do not parse never get here: the SDK answers for them and names the key.
-    fn start(settings: Self::Settings) -> Result<Self, String>;
+    /// Called once on each instance, before any traffic. The error is a sentence for the operator: which setting is
+    /// wrong, and what would be right ([`StartError::setting`]). Any error becomes one by `?`. Settings that do not parse never get here: the SDK answers for them and names the key.
+    fn start(settings: Self::Settings) -> Result<Self, StartError>;
 
     /// The content types this receiver understands, as [`Push::content_type`](crate::Push::content_type) names them.
     fn accepted_content_types() -> &'static [&'static str] {

@@ -1,22 +1,48 @@
-//! Settings: JSON text in, the author's type out, or a sentence that names the key.
+//! What the operator may set: types for a receiver's `Settings`, beside serde's own.
+//!
+//! ```
+//! use barnabas_sdk::{Fact, http, settings};
+//!
+//! #[derive(Debug, serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     /// `"https://sink.example/write"`; anything that is no URL is refused by name.
+//!     endpoint: http::Url,
+//!     /// Never shown.
+//!     token: settings::Secret,
+//!     /// `"10s"`, `"1500ms"`, `"5m"`.
+//!     timeout: settings::Duration,
+//!     /// `["client_id", "node_id"]`.
+//!     labels: Vec<Fact>,
+//! }
+//! ```
+
+mod duration;
+mod secret;
 
 use serde::de::DeserializeOwned;
 
+use crate::StartError;
+
+pub use duration::Duration;
+pub use secret::Secret;
+
 /// Reads the settings the operator wrote. The text is what the host made of a file the operator knows, so the error
 /// names the key and never a line or column.
-pub(crate) fn parse<S: DeserializeOwned>(json: &str) -> Result<S, String> {
+pub(crate) fn parse<S: DeserializeOwned>(json: &str) -> Result<S, StartError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let settings = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
-    reader.end().map_err(|error| format!("the settings are not one JSON object: {}", without_place(&error)))?;
+    let trailing = |error| format!("the settings are not one JSON object: {}", without_place(&error));
+    reader.end().map_err(|error| StartError::new(trailing(error)))?;
     Ok(settings)
 }
 
-fn sentence(error: serde_path_to_error::Error<serde_json::Error>) -> String {
+fn sentence(error: serde_path_to_error::Error<serde_json::Error>) -> StartError {
     let path = error.path().to_string();
     let cause = without_place(error.inner());
     match path.as_str() {
-        "." | "?" => format!("the settings are wrong: {cause}"),
-        key => format!("the setting `{key}` is wrong: {cause}"),
+        "." | "?" => StartError::new(format!("the settings are wrong: {cause}")),
+        key => StartError::setting(key, cause),
     }
 }
 
@@ -48,7 +74,7 @@ mod tests {
     }
 
     fn refusal(json: &str) -> String {
-        parse::<Example>(json).unwrap_err()
+        parse::<Example>(json).unwrap_err().to_string()
     }
 
     #[test]
@@ -77,13 +103,13 @@ mod tests {
 
     #[test]
     fn settings_for_a_receiver_without_any_are_refused() {
-        let refusal = parse::<NoSettings>(r#"{"level": 1}"#).unwrap_err();
+        let refusal = parse::<NoSettings>(r#"{"level": 1}"#).unwrap_err().to_string();
         assert!(refusal.contains("`level`"), "{refusal}");
     }
 
     #[test]
     fn text_after_the_object_is_refused() {
-        let refusal = parse::<NoSettings>("{} {}").unwrap_err();
+        let refusal = parse::<NoSettings>("{} {}").unwrap_err().to_string();
         assert!(refusal.contains("not one JSON object"), "{refusal}");
     }
 }

@@ -1,19 +1,19 @@
 //! A receiver tried without Wasm and without a host: what `cargo test` of a plugin runs on.
 //!
 //! ```
-//! use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, log, testing};
+//! use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, log, testing};
 //!
 //! struct Tally(u64);
 //!
 //! impl Receiver for Tally {
 //!     type Settings = NoSettings;
 //!
-//!     fn start(_: NoSettings) -> Result<Self, String> {
+//!     fn start(_: NoSettings) -> Result<Self, StartError> {
 //!         Ok(Self(0))
 //!     }
 //!
 //!     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
-//!         self.0 += u64::from(batch.len());
+//!         self.0 += batch.len() as u64;
 //!         log::info!("{} pushes", self.0);
 //!         Ok(())
 //!     }
@@ -24,6 +24,8 @@
 //! tally.export_metrics(&testing::batch([push]).lend()).unwrap();
 //! assert_eq!(testing::log_lines()[0].line, "1 pushes");
 //! ```
+//!
+//! [`run`] does all of it in one call, as the host does: start, one batch, stop.
 //!
 //! Everything kept here is kept for each thread by itself, so tests that run side by side do not mix.
 
@@ -37,8 +39,9 @@ use std::cell::RefCell;
 pub use host_batch::HostBatch;
 pub use push::Push;
 
+use crate::glue::Slot;
 use crate::log::Level;
-use crate::{GoneClient, Receiver, settings};
+use crate::{ExportError, GoneClient, GoneReason, Receiver, StartError, clock, settings};
 
 /// A batch of these pushes. [`lend`](HostBatch::lend) it to the receiver.
 pub fn batch(pushes: impl IntoIterator<Item = Push>) -> HostBatch {
@@ -50,13 +53,34 @@ pub fn gone(clients: impl IntoIterator<Item = GoneClient>) -> HostBatch {
     HostBatch { pushes: Vec::new(), gone: clients.into_iter().collect() }
 }
 
+/// A client that is gone since the Unix epoch, without a client id.
+pub fn gone_client(client_instance_id: &str, reason: GoneReason) -> GoneClient {
+    let client_instance_id = client_instance_id.to_owned();
+    GoneClient { client_instance_id, client_id: None, reason, at: clock::from_unix_nanos(0) }
+}
+
 /// Starts a receiver as the host does, from the settings' JSON text.
-pub fn start<R: Receiver>(settings: &str) -> Result<R, String> {
+pub fn start<R: Receiver>(settings: &str) -> Result<R, StartError> {
     R::start(settings::parse(settings)?)
+}
+
+/// What becomes of one batch of these pushes: starts a receiver, lends the batch to it and stops it, as the host does.
+/// [`ExportError::misconfigured`] is among the [`reports`] then.
+///
+/// # Panics
+///
+/// Where the receiver does not start with these settings.
+pub fn run<R: Receiver>(settings: &str, pushes: impl IntoIterator<Item = Push>) -> Result<(), ExportError> {
+    let slot = Slot::<R>::empty();
+    slot.start(settings).expect("the receiver does not start");
+    let outcome = slot.export_metrics(&batch(pushes).lend());
+    slot.stop();
+    outcome
 }
 
 /// A line that the receiver wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogLine {
     /// Its level.
     pub level: Level,
@@ -66,8 +90,9 @@ pub struct LogLine {
 
 /// What the receiver reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Report {
-    /// By [`report::misconfigured`](crate::report::misconfigured).
+    /// By [`report::misconfigured`](crate::report::misconfigured), or by [`run`] for an outcome that says so.
     Misconfigured(String),
     /// By [`report::rejected_points`](crate::report::rejected_points).
     RejectedPoints(u64, String),

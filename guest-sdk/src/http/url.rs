@@ -1,9 +1,25 @@
 //! A URL, in the three parts that `wasi:http` wants.
 
+use std::fmt;
 use std::str::FromStr;
 
-/// An `http` or `https` URL.
+use serde::{Deserialize, Deserializer, de};
+
+/// It is no URL that can be asked; why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidUrl(String);
+
+impl fmt::Display for InvalidUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidUrl {}
+
+/// An `http` or `https` URL. Prints as it would be written; in settings it is read from text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Url {
     /// `https` rather than `http`.
     pub tls: bool,
@@ -32,10 +48,12 @@ impl Url {
 }
 
 impl FromStr for Url {
-    type Err = String;
+    type Err = InvalidUrl;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let refused = |cause: &str| format!("`{text}` is not a URL that can be asked: {cause}");
+    fn from_str(text: &str) -> Result<Self, InvalidUrl> {
+        // What may be credentials is not repeated.
+        let shown = text.split_once('@').map_or(text, |(_, rest)| rest).escape_debug();
+        let refused = |cause: &str| InvalidUrl(format!("`{shown}` is not a URL that can be asked: {cause}"));
         let (scheme, rest) =
             text.split_once("://").ok_or_else(|| refused("it begins with neither http:// nor https://"))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
@@ -64,6 +82,19 @@ impl FromStr for Url {
     }
 }
 
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
+    }
+}
+
+impl<'de> Deserialize<'de> for Url {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Url;
@@ -81,6 +112,7 @@ mod tests {
         );
         assert_eq!(url("HTTP://sink").path, "/");
         assert_eq!(url("http://sink?x=1").path, "/?x=1");
+        assert_eq!(url("http://sink?x=1").to_string(), "http://sink/?x=1");
     }
 
     #[test]
@@ -104,8 +136,8 @@ mod tests {
             ("http://sink/a b", "white space"),
             ("http://sink/\r\nx: y", "white space"),
         ] {
-            let refusal = text.parse::<Url>().unwrap_err();
-            assert!(refusal.contains(cause), "{text}: {refusal}");
+            let refusal = text.parse::<Url>().unwrap_err().to_string();
+            assert!(refusal.contains(cause) && !refusal.contains("secret"), "{text}: {refusal}");
         }
     }
 }

@@ -6,16 +6,21 @@ use std::time::Duration;
 use wasip2::clocks::monotonic_clock;
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
-    RequestOptions, Scheme,
+    ErrorCode, Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method, OutgoingBody,
+    OutgoingRequest, RequestOptions, Scheme,
 };
 use wasip2::io::poll::{Pollable, poll};
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
-use super::{Error, Request, Response, Url};
+use super::{Error, Request, Response, Url, refusal};
 
 /// How much is written or read in one call of the host.
 const CHUNK: u64 = 64 * 1024;
+
+/// Whether the host takes the request: it is built and dropped.
+pub(super) fn check(request: &Request, url: &Url) -> Result<(), Error> {
+    outgoing(request, url).map(drop)
+}
 
 pub(super) fn send(request: &Request, url: &Url) -> Result<Response, Error> {
     let deadline = Deadline::after(request.timeout);
@@ -38,16 +43,17 @@ fn outgoing(request: &Request, url: &Url) -> Result<OutgoingRequest, Error> {
     let with_length = (!request.body.is_empty()).then_some(("content-length", length.as_str()));
     let given = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in given.chain(with_length) {
-        let refused = |cause| Error::InvalidRequest(format!("the host refuses the header `{name}`: {cause:?}"));
-        headers.append(name, value.as_bytes()).map_err(refused)?;
+        headers.append(name, value.as_bytes()).map_err(|cause| match cause {
+            HeaderError::Forbidden => refusal::forbidden_header(name),
+            HeaderError::InvalidSyntax | HeaderError::Immutable => refusal::malformed_header(name),
+        })?;
     }
     let outgoing = OutgoingRequest::new(headers);
     let scheme = if url.tls { Scheme::Https } else { Scheme::Http };
-    let refused = |what: &str, text: &str| Error::InvalidRequest(format!("the host refuses the {what} `{text}`"));
-    outgoing.set_method(&method(&request.method)).map_err(|()| refused("method", &request.method))?;
-    outgoing.set_scheme(Some(&scheme)).map_err(|()| refused("scheme of", &request.url))?;
-    outgoing.set_authority(Some(&url.authority)).map_err(|()| refused("host", &url.authority))?;
-    outgoing.set_path_with_query(Some(&url.path)).map_err(|()| refused("path", &url.path))?;
+    outgoing.set_method(&method(&request.method)).map_err(|()| refusal::method(&request.method))?;
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| refusal::url())?;
+    outgoing.set_authority(Some(&url.authority)).map_err(|()| refusal::authority(&url.authority))?;
+    outgoing.set_path_with_query(Some(&url.path)).map_err(|()| refusal::path(&url.path))?;
     Ok(outgoing)
 }
 
@@ -133,7 +139,7 @@ fn read(response: IncomingResponse, max: usize, deadline: &Deadline) -> Response
     let headers = response.headers().entries().into_iter().map(|(name, value)| (name, text(value))).collect();
     let body = response.consume().expect("a new answer has its body");
     let (body, complete) = read_all(&body, max, deadline);
-    Response { status: response.status(), headers, body, complete }
+    Response { status: response.status(), headers, body, complete, destination: String::new() }
 }
 
 fn read_all(body: &IncomingBody, max: usize, deadline: &Deadline) -> (Vec<u8>, bool) {
@@ -186,7 +192,7 @@ fn failure(code: ErrorCode) -> Error {
     use ErrorCode as E;
     let words = |text: &str| text.to_owned();
     match code {
-        E::HttpRequestDenied => Error::Denied(words("the host refuses this destination to the plugin")),
+        E::HttpRequestDenied => Error::Denied(words("the destination is not among the plugin's grants")),
         E::DestinationIpProhibited => Error::Denied(words("the name resolves to an address that is not granted")),
         E::DnsTimeout => Error::Timeout(words("while resolving the name")),
         E::ConnectionTimeout => Error::Timeout(words("while connecting")),
@@ -208,7 +214,12 @@ fn failure(code: ErrorCode) -> Error {
             Error::Tls(format!("it sent a TLS alert ({})", alert.alert_message.as_deref().unwrap_or("without words")))
         }
         E::HttpRequestMethodInvalid => Error::InvalidRequest(words("the method is not valid")),
-        E::HttpRequestUriInvalid | E::HttpRequestUriTooLong => Error::InvalidRequest(words("the URL is not valid")),
+        E::HttpRequestUriInvalid | E::HttpRequestUriTooLong => refusal::url(),
+        E::HttpResponseBodySize(Some(most)) => {
+            Error::Protocol(format!("the answer is larger than the {most} bytes that the host lets through"))
+        }
+        E::HttpProtocolError => Error::Protocol(words("what it answered is not HTTP")),
+        E::ConfigurationError => Error::Protocol(words("the host has no certificates to judge others by")),
         E::InternalError(Some(reason)) => Error::Protocol(reason),
         other => Error::Protocol(format!("{other:?}")),
     }

@@ -4,31 +4,20 @@ use barnabas_otlp::merge;
 use barnabas_otlp::walk;
 
 use super::Push;
-use crate::{Batch, GoneClient, Label, Temporality};
+use crate::contract::batches::{self as contract, Label, Temporality};
+use crate::{Batch, Fact, GoneClient, GoneReason, clock};
 
-/// What a test lends to a receiver. Made by [`batch`](super::batch).
+/// What a test lends to a receiver. Made by [`batch`](super::batch) and [`gone`](super::gone).
 #[derive(Clone, Debug, Default)]
 pub struct HostBatch {
-    /// The pushes.
-    pub pushes: Vec<Push>,
-    /// Clients that are gone.
-    pub gone: Vec<GoneClient>,
+    pub(super) pushes: Vec<Push>,
+    pub(super) gone: Vec<GoneClient>,
 }
 
-/// The facts that every host of this version knows.
-const FACTS: [&str; 11] = [
-    "client_instance_id",
-    "client_id",
-    "client_software_name",
-    "client_software_version",
-    "client_source_address",
-    "client_source_port",
-    "principal",
-    "node_id",
-    "listener",
-    "way_in",
-    "push_id",
-];
+/// Most labels of one request, as the host has it.
+const MAX_LABELS: usize = 2 * Fact::ALL.len();
+/// Most bytes of one request with labels, as the host has it.
+const MAX_REQUEST: usize = 64 << 20;
 
 impl HostBatch {
     /// Lends it, as the host does for one call.
@@ -61,8 +50,8 @@ impl HostBatch {
     }
 
     pub(crate) fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
-        if let Some(unknown) = labels.iter().find(|label| !FACTS.contains(&label.fact.as_str())) {
-            return Err(format!("no fact is called `{}`; there are {}", unknown.fact, FACTS.join(", ")));
+        if labels.len() > MAX_LABELS {
+            return Err(format!("{} labels are asked for; there may be {MAX_LABELS}", labels.len()));
         }
         let mut request = Vec::new();
         for (index, push) in (0..).zip(&self.pushes) {
@@ -71,7 +60,9 @@ impl HostBatch {
                 let value = value.as_deref()?;
                 Some(merge::Label { attribute: &label.attribute, value, when_absent: label.when_absent })
             });
-            merge::append(&mut request, &push.bytes, &present.collect::<Vec<_>>());
+            let limit = if labels.is_empty() { usize::MAX } else { MAX_REQUEST };
+            merge::append_within(&mut request, &push.bytes, &present.collect::<Vec<_>>(), limit)
+                .map_err(|oversize| oversize.to_string())?;
         }
         Ok(request)
     }
@@ -114,7 +105,7 @@ impl HostBatch {
     }
 
     pub(crate) fn way_in(&self, push: u32) -> String {
-        self.push(push).way_in().to_owned()
+        self.push(push).way_in_name().to_owned()
     }
 
     pub(crate) fn terminating(&self, push: u32) -> bool {
@@ -139,11 +130,12 @@ impl HostBatch {
     }
 
     pub(crate) fn push_interval_ms(&self, push: u32) -> Option<u32> {
-        self.push(push).push_interval_ms
+        let interval = self.push(push).push_interval?;
+        Some(u32::try_from(interval.as_millis()).unwrap_or(u32::MAX))
     }
 
     pub(crate) fn received_at_unix_nanos(&self, push: u32) -> u64 {
-        self.push(push).received_at_unix_nanos
+        self.push(push).received_at.map_or(0, clock::unix_nanos)
     }
 
     pub(crate) fn node_id(&self, push: u32) -> Option<i32> {
@@ -155,24 +147,34 @@ impl HostBatch {
     }
 
     pub(crate) fn fact(&self, push: u32, name: &str) -> Option<String> {
-        let of = self.push(push);
-        match name {
-            "client_instance_id" => of.client_instance_id.clone(),
-            "client_id" => of.client_id.clone(),
-            "client_software_name" => of.software_name.clone(),
-            "client_software_version" => of.software_version.clone(),
-            "client_source_address" => of.source_address.clone(),
-            "client_source_port" => of.source_port.map(|port| port.to_string()),
-            "principal" => of.principal.clone(),
-            "node_id" => of.node_id.map(|id| id.to_string()),
-            "listener" => of.listener.clone(),
-            "way_in" => Some(of.way_in().to_owned()),
-            "push_id" => Some(crate::PushId(of.id).to_string()),
-            _ => None,
+        let known = self.push(push);
+        match name.parse().ok()? {
+            Fact::ClientInstanceId => known.client_instance_id.clone(),
+            Fact::ClientId => known.client_id.clone(),
+            Fact::ClientSoftwareName => known.software_name.clone(),
+            Fact::ClientSoftwareVersion => known.software_version.clone(),
+            Fact::ClientSourceAddress => known.source_address.clone(),
+            Fact::ClientSourcePort => known.source_port.map(|port| port.to_string()),
+            Fact::Principal => known.principal.clone(),
+            Fact::NodeId => known.node_id.map(|id| id.to_string()),
+            Fact::Listener => known.listener.clone(),
+            Fact::WayIn => Some(known.way_in_name().to_owned()),
+            Fact::PushId => Some(crate::PushId(known.id).to_string()),
         }
     }
 
-    pub(crate) fn gone(&self) -> Vec<GoneClient> {
-        self.gone.clone()
+    pub(crate) fn gone(&self) -> Vec<contract::GoneClient> {
+        let reason = |reason| match reason {
+            GoneReason::Terminated => contract::GoneReason::Terminated,
+            GoneReason::Disconnected => contract::GoneReason::Disconnected,
+            GoneReason::Expired => contract::GoneReason::Expired,
+        };
+        let gone = self.gone.iter().map(|client| contract::GoneClient {
+            client_instance_id: client.client_instance_id.clone(),
+            client_id: client.client_id.clone(),
+            reason: reason(client.reason),
+            at_unix_nanos: clock::unix_nanos(client.at),
+        });
+        gone.collect()
     }
 }

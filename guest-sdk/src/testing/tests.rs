@@ -2,7 +2,7 @@ use prost::Message;
 
 use super::{Push, Report, batch, http, log_lines, reports};
 use crate::otlp::{MetricsData, any_value};
-use crate::{GoneClient, GoneReason, Label, Temporality, log, report};
+use crate::{ExportError, Fact, GoneReason, Label, Temporality, clock, log, report};
 
 fn resource_attributes(request: &[u8]) -> Vec<Vec<(String, String)>> {
     let decoded = MetricsData::decode(request).unwrap();
@@ -20,7 +20,7 @@ fn resource_attributes(request: &[u8]) -> Vec<Vec<(String, String)>> {
 #[test]
 fn a_request_holds_every_push_with_the_labels_it_has() {
     let host = batch([Push::gauge("a", 1.0).client_id("one"), Push::gauge("b", 2.0)]);
-    let labels = [Label::fact("client_id"), Label::new("door", "way_in")];
+    let labels = [Label::fact(Fact::ClientId), Label::new("door", Fact::WayIn)];
     let request = host.lend().otlp_request(&labels).unwrap();
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(
@@ -30,40 +30,49 @@ fn a_request_holds_every_push_with_the_labels_it_has() {
 }
 
 #[test]
-fn a_label_of_an_unknown_fact_is_refused_by_name() {
-    let refusal = batch([]).lend().otlp_request(&[Label::fact("client")]).unwrap_err();
-    assert!(refusal.contains("`client`"), "{refusal}");
+fn label_cap_obeyed() {
+    let labels = vec![Label::fact(Fact::ClientId); 22];
+    assert!(batch([Push::gauge("a", 1.0)]).lend().otlp_request(&labels).is_ok());
+}
+
+#[test]
+fn label_cap_violated() {
+    let labels = vec![Label::fact(Fact::ClientId); 23];
+    let refusal = batch([Push::gauge("a", 1.0)]).lend().otlp_request(&labels).unwrap_err();
+    assert_eq!(refusal, ExportError::other("23 labels are asked for; there may be 22"));
 }
 
 #[test]
 fn a_push_tells_what_it_was_given_and_no_more() {
-    let mut given = Push::gauge("a", 1.5).client_instance_id("AAAAAAAAAAAAAAAAAAAAAA").software("librdkafka", "2.16.0");
-    given.id = 0xab;
-    given.push_interval_ms = Some(1500);
+    let given = Push::gauge("a", 1.5)
+        .client_instance_id("AAAAAAAAAAAAAAAAAAAAAA")
+        .software("librdkafka", "2.16.0")
+        .id(0xab)
+        .push_interval(std::time::Duration::from_millis(1500))
+        .source("::1".parse().unwrap(), 4711)
+        .received_at(clock::from_unix_nanos(17));
     let host = batch([given]);
     let lent = host.lend();
     let push = lent.pushes().next().unwrap();
     assert_eq!(push.client_instance_id().as_deref(), Some("AAAAAAAAAAAAAAAAAAAAAA"));
-    assert_eq!(push.fact("client_software_version").as_deref(), Some("2.16.0"));
+    assert_eq!(push.fact(Fact::ClientSoftwareVersion).as_deref(), Some("2.16.0"));
     assert_eq!(push.client_id(), None);
     assert_eq!(push.id().to_string(), "000000000000000000000000000000ab");
     assert_eq!(push.push_interval(), Some(std::time::Duration::from_millis(1500)));
     assert_eq!((push.points(), push.temporality(), push.attempt()), (1, Temporality::None, 1));
-    assert_eq!(push.metrics().unwrap().resource_metrics.len(), 1);
+    assert_eq!((push.source_address().as_deref(), push.source_port()), (Some("::1"), Some(4711)));
+    assert_eq!(push.received_at(), clock::from_unix_nanos(17));
+    assert_eq!(push.metrics().resource_metrics.len(), 1);
     assert_eq!(lent.size(), push.bytes().len() as u64);
 }
 
 #[test]
 fn gone_clients_come_without_pushes() {
-    let client = GoneClient {
-        client_instance_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
-        client_id: None,
-        reason: GoneReason::Expired,
-        at_unix_nanos: 7,
-    };
-    let host = super::gone([client]);
+    let host = super::gone([super::gone_client("AAAAAAAAAAAAAAAAAAAAAA", GoneReason::Expired)]);
     assert!(host.lend().is_empty());
-    assert_eq!(host.lend().gone().first().map(|client| client.reason), Some(GoneReason::Expired));
+    let gone = host.lend().gone();
+    assert_eq!(gone, [super::gone_client("AAAAAAAAAAAAAAAAAAAAAA", GoneReason::Expired)]);
+    assert_eq!(gone[0].reason.to_string(), "expired");
 }
 
 #[test]
@@ -84,8 +93,46 @@ fn lines_and_reports_are_kept_until_taken() {
 fn a_request_without_an_arranged_answer_is_denied_and_kept() {
     let denied = crate::http::Request::get("http://sink/x").send().unwrap_err();
     assert_eq!(denied.kind(), "denied");
-    http::answer(|request| Ok(crate::http::Response::new(if request.method == "GET" { 200 } else { 405 })));
+    http::answer(|request| Ok(http::response(if request.method == "GET" { 200 } else { 405 }, &[], "")));
     assert!(crate::http::Request::get("http://sink/x").send().unwrap().is_success());
     assert_eq!(http::requests().len(), 2);
     assert!(matches!(crate::http::Request::get("sink").send(), Err(crate::http::Error::InvalidRequest(_))));
+}
+
+#[test]
+fn an_answer_reaches_the_receiver_as_the_host_passes_it_on() {
+    http::answer(|_| Ok(http::response(200, &[("Server", "x"), ("Connection", "close")], "123456")));
+    let send = |max| crate::http::Request::get("https://sink/x").max_response(max).send().unwrap();
+    let whole = send(6);
+    assert_eq!((whole.headers.as_slice(), whole.complete), ([("server".to_owned(), "x".to_owned())].as_slice(), true));
+    assert_eq!(whole.destination, "sink:443");
+    let cut = send(5);
+    assert_eq!((cut.body.as_slice(), cut.complete), (b"12345".as_slice(), false));
+}
+
+#[test]
+fn a_run_reports_what_is_misconfigured() {
+    struct Wrong;
+    impl crate::Receiver for Wrong {
+        type Settings = crate::NoSettings;
+
+        fn start(_: crate::NoSettings) -> Result<Self, crate::StartError> {
+            Ok(Self)
+        }
+
+        fn export_metrics(&mut self, _: &crate::Batch<'_>) -> Result<(), ExportError> {
+            Err(ExportError::misconfigured("no such tenant"))
+        }
+    }
+    let outcome = super::run::<Wrong>("{}", [Push::gauge("a", 1.0)]);
+    assert_eq!(outcome, Err(ExportError::misconfigured("no such tenant")));
+    assert_eq!(reports(), [Report::Misconfigured("no such tenant".into())]);
+}
+
+#[test]
+fn sums_and_histograms_are_of_one_temporality() {
+    let delta = Push::sum("a", 1.0, Temporality::Delta);
+    let cumulative = Push::histogram("b", &[1.0, 2.0], &[3, 0, 1], Temporality::Cumulative);
+    let found: Vec<_> = batch([delta, cumulative]).lend().pushes().map(|push| push.temporality().to_string()).collect();
+    assert_eq!(found, ["delta", "cumulative"]);
 }

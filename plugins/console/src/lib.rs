@@ -7,11 +7,11 @@
 
 mod line;
 
-use barnabas_sdk::otlp::{Metric, metric};
-use barnabas_sdk::{Batch, ExportError, Push, Receiver, log, register};
+use barnabas_sdk::otlp::Metric;
+use barnabas_sdk::{Batch, ExportError, Push, Receiver, StartError, log, register};
 use serde::Deserialize;
 
-use line::{Gone, Line, Points, Sender};
+use line::{Gone, Line, Sender};
 
 /// What the operator may set.
 #[derive(Debug, Default, Deserialize)]
@@ -32,16 +32,16 @@ pub struct Console {
 impl Receiver for Console {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         if settings.max_points == Some(0) {
-            return Err("`max_points` is 0, which shows nothing; leave it out to show every point".to_owned());
+            return Err(StartError::setting("max_points", "0 shows nothing; leave it out to show every point"));
         }
         Ok(Self { settings })
     }
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
         if log::enabled(log::Level::Info) {
-            batch.pushes().try_for_each(|push| self.show(&push))?;
+            batch.pushes().for_each(|push| self.show(&push));
             batch.gone().iter().for_each(|client| write(&Gone::from(client)));
         }
         Ok(())
@@ -49,27 +49,21 @@ impl Receiver for Console {
 }
 
 impl Console {
-    fn show(&self, push: &Push<'_>) -> Result<(), ExportError> {
+    fn show(&self, push: &Push<'_>) {
         let sender = Sender::of(push);
-        let metrics = push.metrics()?;
-        let mut shown = 0;
-        let mut left_out = 0;
-        for resource in &metrics.resource_metrics {
-            let wanted =
-                resource.scope_metrics.iter().flat_map(|scope| &scope.metrics).filter(|metric| self.wants(metric));
-            for (metric, point) in wanted.flat_map(|metric| Points::of(metric).map(move |point| (metric, point))) {
-                if shown < self.settings.max_points.unwrap_or(u64::MAX) {
-                    shown += 1;
-                    write(&Line::new(&sender, resource, metric, point));
-                } else {
-                    left_out += 1;
-                }
+        let metrics = push.metrics();
+        let most = self.settings.max_points.unwrap_or(u64::MAX);
+        let mut points = 0;
+        for point in metrics.points().filter(|point| self.wants(point.metric)) {
+            if points < most {
+                write(&Line::new(&sender, point));
             }
+            points += 1;
         }
-        if left_out > 0 {
-            log::info!("{left_out} further points of this push are not shown: `max_points` is {shown}");
+        if points > most {
+            let left_out = points - most;
+            log::info!("{left_out} further points of this push are not shown: `max_points` is {most}");
         }
-        Ok(())
     }
 
     fn wants(&self, metric: &Metric) -> bool {
@@ -81,18 +75,6 @@ impl Console {
 fn write(line: &impl serde::Serialize) {
     let text = serde_json::to_string(line).expect("maps with text keys and finite numbers are always JSON");
     log::write(log::Level::Info, text);
-}
-
-/// What OTLP calls the kind of a metric.
-fn kind(metric: &Metric) -> &'static str {
-    match metric.data {
-        Some(metric::Data::Gauge(_)) => "gauge",
-        Some(metric::Data::Sum(_)) => "sum",
-        Some(metric::Data::Histogram(_)) => "histogram",
-        Some(metric::Data::ExponentialHistogram(_)) => "exponential_histogram",
-        Some(metric::Data::Summary(_)) => "summary",
-        None => "empty",
-    }
 }
 
 register!(Console);

@@ -1,9 +1,7 @@
 //! One line of output: push, resource, metric and point in, a value that serde writes as JSON out.
 
-use barnabas_sdk::otlp::{
-    AggregationTemporality, KeyValue, Metric, ResourceMetrics, any_value, metric, number_data_point, point,
-};
-use barnabas_sdk::{GoneClient, GoneReason, Push};
+use barnabas_sdk::otlp::{KeyValue, Kind, Point, PointValue, any_value, point};
+use barnabas_sdk::{GoneClient, Push, clock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -49,18 +47,17 @@ pub(crate) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(crate) fn new(sender: &'a Sender, resource: &ResourceMetrics, metric: &'a Metric, point: Point<'_>) -> Self {
-        let resource = resource.resource.as_ref().map(|resource| attributes(&resource.attributes)).unwrap_or_default();
+    pub(crate) fn new(sender: &'a Sender, point: Point<'a>) -> Self {
         Self {
             sender,
-            metric: &metric.name,
-            kind: crate::kind(metric),
-            temporality: temporality(metric),
-            unit: &metric.unit,
-            value: point.value,
+            metric: &point.metric.name,
+            kind: point.metric.kind().map_or("empty", Kind::name),
+            temporality: point.metric.temporality().map(|temporality| temporality.name()),
+            unit: &point.metric.unit,
+            value: value(point.value),
             time_unix_nano: point.time_unix_nano,
             attributes: attributes(point.attributes),
-            resource,
+            resource: attributes(point.resource),
         }
     }
 }
@@ -68,7 +65,7 @@ impl<'a> Line<'a> {
 /// A client that is gone, as a line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Gone<'a> {
-    gone: &'static str,
+    gone: String,
     client_instance_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<&'a str>,
@@ -77,115 +74,63 @@ pub(crate) struct Gone<'a> {
 
 impl<'a> From<&'a GoneClient> for Gone<'a> {
     fn from(client: &'a GoneClient) -> Self {
-        let gone = match client.reason {
-            GoneReason::Terminated => "terminated",
-            GoneReason::Disconnected => "disconnected",
-            GoneReason::Expired => "expired",
-        };
         Self {
-            gone,
+            gone: client.reason.to_string(),
             client_instance_id: &client.client_instance_id,
             client_id: client.client_id.as_deref(),
-            time_unix_nano: client.at_unix_nanos,
+            time_unix_nano: clock::unix_nanos(client.at),
         }
     }
 }
 
-/// What all kinds of point have, and the rest as one value.
-pub(crate) struct Point<'a> {
-    attributes: &'a [KeyValue],
-    time_unix_nano: u64,
-    value: Value,
-}
-
-/// The points of a metric of any kind.
-pub(crate) struct Points;
-
-impl Points {
-    pub(crate) fn of(metric: &Metric) -> Box<dyn Iterator<Item = Point<'_>> + '_> {
-        match &metric.data {
-            Some(metric::Data::Gauge(gauge)) => Box::new(gauge.data_points.iter().map(Point::from)),
-            Some(metric::Data::Sum(sum)) => Box::new(sum.data_points.iter().map(Point::from)),
-            Some(metric::Data::Histogram(histogram)) => Box::new(histogram.data_points.iter().map(Point::from)),
-            Some(metric::Data::ExponentialHistogram(histogram)) => {
-                Box::new(histogram.data_points.iter().map(Point::from))
-            }
-            Some(metric::Data::Summary(summary)) => Box::new(summary.data_points.iter().map(Point::from)),
-            None => Box::new(std::iter::empty()),
-        }
+/// What a point says, as JSON. Kinds that later versions know are `null`.
+fn value(value: PointValue<'_>) -> Value {
+    match value {
+        PointValue::Integer(value) => value.into(),
+        PointValue::Double(value) => number(value),
+        PointValue::Histogram(point) => histogram(point),
+        PointValue::ExponentialHistogram(point) => exponential_histogram(point),
+        PointValue::Summary(point) => summary(point),
+        _ => Value::Null,
     }
 }
 
-impl<'a> From<&'a point::NumberDataPoint> for Point<'a> {
-    fn from(point: &'a point::NumberDataPoint) -> Self {
-        let value = match point.value {
-            Some(number_data_point::Value::AsDouble(value)) => number(value),
-            Some(number_data_point::Value::AsInt(value)) => value.into(),
-            None => Value::Null,
-        };
-        Self { attributes: &point.attributes, time_unix_nano: point.time_unix_nano, value }
-    }
-}
-
-impl<'a> From<&'a point::HistogramDataPoint> for Point<'a> {
-    fn from(point: &'a point::HistogramDataPoint) -> Self {
-        let bounds: Vec<_> = point.explicit_bounds.iter().copied().map(number).collect();
-        let value = json!({
-            "count": point.count,
-            "sum": point.sum.map(number),
-            "min": point.min.map(number),
-            "max": point.max.map(number),
-            "bounds": bounds,
-            "counts": point.bucket_counts,
-        });
-        Self { attributes: &point.attributes, time_unix_nano: point.time_unix_nano, value }
-    }
-}
-
-impl<'a> From<&'a point::ExponentialHistogramDataPoint> for Point<'a> {
-    fn from(point: &'a point::ExponentialHistogramDataPoint) -> Self {
-        let buckets = |buckets: &Option<point::exponential_histogram_data_point::Buckets>| {
-            buckets.as_ref().map(|buckets| json!({ "offset": buckets.offset, "counts": buckets.bucket_counts }))
-        };
-        let value = json!({
-            "count": point.count,
-            "sum": point.sum.map(number),
-            "min": point.min.map(number),
-            "max": point.max.map(number),
-            "scale": point.scale,
-            "zero_count": point.zero_count,
-            "zero_threshold": number(point.zero_threshold),
-            "positive": buckets(&point.positive),
-            "negative": buckets(&point.negative),
-        });
-        Self { attributes: &point.attributes, time_unix_nano: point.time_unix_nano, value }
-    }
-}
-
-impl<'a> From<&'a point::SummaryDataPoint> for Point<'a> {
-    fn from(point: &'a point::SummaryDataPoint) -> Self {
-        let quantiles: Vec<_> = point
-            .quantile_values
-            .iter()
-            .map(|at| json!({ "quantile": number(at.quantile), "value": number(at.value) }))
-            .collect();
-        let value = json!({ "count": point.count, "sum": number(point.sum), "quantiles": quantiles });
-        Self { attributes: &point.attributes, time_unix_nano: point.time_unix_nano, value }
-    }
-}
-
-fn temporality(metric: &Metric) -> Option<&'static str> {
-    let aggregation = match &metric.data {
-        Some(metric::Data::Sum(sum)) => sum.aggregation_temporality,
-        Some(metric::Data::Histogram(histogram)) => histogram.aggregation_temporality,
-        Some(metric::Data::ExponentialHistogram(histogram)) => histogram.aggregation_temporality,
-        _ => return None,
-    };
-    Some(match AggregationTemporality::try_from(aggregation) {
-        Ok(AggregationTemporality::Delta) => "delta",
-        Ok(AggregationTemporality::Cumulative) => "cumulative",
-        Ok(AggregationTemporality::Unspecified) | Err(_) => "unspecified",
+fn histogram(point: &point::HistogramDataPoint) -> Value {
+    let bounds: Vec<_> = point.explicit_bounds.iter().copied().map(number).collect();
+    json!({
+        "count": point.count,
+        "sum": point.sum.map(number),
+        "min": point.min.map(number),
+        "max": point.max.map(number),
+        "bounds": bounds,
+        "counts": point.bucket_counts,
     })
+}
+
+fn exponential_histogram(point: &point::ExponentialHistogramDataPoint) -> Value {
+    let buckets = |buckets: &Option<point::exponential_histogram_data_point::Buckets>| {
+        buckets.as_ref().map(|buckets| json!({ "offset": buckets.offset, "counts": buckets.bucket_counts }))
+    };
+    json!({
+        "count": point.count,
+        "sum": point.sum.map(number),
+        "min": point.min.map(number),
+        "max": point.max.map(number),
+        "scale": point.scale,
+        "zero_count": point.zero_count,
+        "zero_threshold": number(point.zero_threshold),
+        "positive": buckets(&point.positive),
+        "negative": buckets(&point.negative),
+    })
+}
+
+fn summary(point: &point::SummaryDataPoint) -> Value {
+    let quantiles: Vec<_> = point
+        .quantile_values
+        .iter()
+        .map(|at| json!({ "quantile": number(at.quantile), "value": number(at.value) }))
+        .collect();
+    json!({ "count": point.count, "sum": number(point.sum), "quantiles": quantiles })
 }
 
 fn attributes(pairs: &[KeyValue]) -> Map<String, Value> {

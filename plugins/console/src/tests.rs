@@ -3,7 +3,7 @@ use barnabas_sdk::otlp::{
     ScopeMetrics, Sum, any_value, metric, number_data_point,
 };
 use barnabas_sdk::testing::{self, Push};
-use barnabas_sdk::{GoneClient, GoneReason, Receiver};
+use barnabas_sdk::{GoneReason, Receiver, clock};
 use serde_json::{Value, json};
 
 use crate::Console;
@@ -107,12 +107,9 @@ fn a_limit_is_kept_and_what_it_left_out_is_told() {
 
 #[test]
 fn a_client_that_is_gone_has_a_line() {
-    let client = GoneClient {
-        client_instance_id: "AAAAAAAAAAAAAAAAAAAAAA".to_owned(),
-        client_id: Some("orders".to_owned()),
-        reason: GoneReason::Disconnected,
-        at_unix_nanos: 9,
-    };
+    let mut client = testing::gone_client("AAAAAAAAAAAAAAAAAAAAAA", GoneReason::Disconnected);
+    client.client_id = Some("orders".to_owned());
+    client.at = clock::from_unix_nanos(9);
     let mut console: Console = testing::start("{}").unwrap();
     console.export_metrics(&testing::gone([client]).lend()).unwrap();
     assert_eq!(
@@ -128,6 +125,6 @@ fn a_client_that_is_gone_has_a_line() {
 
 #[test]
 fn a_limit_of_nothing_is_refused() {
-    let refusal = testing::start::<Console>(r#"{"max_points": 0}"#).unwrap_err();
+    let refusal = testing::start::<Console>(r#"{"max_points": 0}"#).unwrap_err().to_string();
     assert!(refusal.contains("`max_points`"), "{refusal}");
 }

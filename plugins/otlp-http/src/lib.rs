@@ -1,18 +1,17 @@
 //! Forwards each batch as one request to an OTLP/HTTP endpoint, with who sent what as resource attributes.
 //!
-//! In come batches and the operator's [settings](Settings); out goes `POST` with one `ExportMetricsServiceRequest`;
-//! the answer decides the outcome (module `answer`). It holds nothing between batches: the host queues and retries. Clients
-//! that are gone are not told to the endpoint, since OTLP has no word for it.
+//! In come batches and the operator's [settings](Settings); out goes `POST` with one `ExportMetricsServiceRequest`; the
+//! answer's status decides the outcome ([`http::Response::outcome`]). It holds nothing between batches: the host queues
+//! and retries. The endpoint does not learn which clients are gone, since OTLP cannot say it.
 
 #![forbid(unsafe_code)]
 
-mod answer;
+mod partial_success;
 mod settings;
 
 use std::io::Write;
-use std::time::Duration;
 
-use barnabas_sdk::{Batch, ExportError, Label, Receiver, http, register};
+use barnabas_sdk::{Batch, ExportError, Label, Receiver, StartError, http, register};
 use flate2::{Compression, write::GzEncoder};
 
 use settings::Encoding;
@@ -24,49 +23,33 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// The receiver.
 #[derive(Debug)]
 pub struct OtlpHttp {
-    settings: Settings,
-    endpoint: http::Url,
     labels: Vec<Label>,
-    timeout: Duration,
+    /// What each request begins with; only the body is missing.
+    request: http::Request,
+    compression: Encoding,
 }
 
 impl Receiver for OtlpHttp {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
-        let endpoint = settings.endpoint_url()?;
-        let labels = settings.labels()?;
-        settings.check_headers()?;
-        let timeout = settings.timeout()?;
-        Ok(Self { settings, endpoint, labels, timeout })
+    fn start(settings: Settings) -> Result<Self, StartError> {
+        let (labels, request) = (settings.labels(), settings.request()?);
+        Ok(Self { labels, request: request.max_response(MAX_ANSWER), compression: settings.compression })
     }
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
         if batch.is_empty() {
             return Ok(());
         }
-        let request = batch.otlp_request(&self.labels)?;
-        match self.request(request).send() {
-            Ok(response) => answer::outcome(&response, &self.endpoint),
-            Err(error) => Err(answer::no_answer(&error, &self.endpoint)),
-        }
-    }
-}
-
-impl OtlpHttp {
-    fn request(&self, body: Vec<u8>) -> http::Request {
-        let mut request = http::Request::post(&self.settings.endpoint)
-            .header("content-type", "application/x-protobuf")
-            .header("user-agent", concat!("barnabas-otlp-http/", env!("CARGO_PKG_VERSION")))
-            .timeout(self.timeout)
-            .max_response(MAX_ANSWER);
-        for (name, value) in &self.settings.headers {
-            request = request.header(name, value);
-        }
-        match self.settings.compression {
-            Encoding::None => request.body(body),
-            Encoding::Gzip => request.header("content-encoding", "gzip").body(gzip(&body)),
-        }
+        let metrics = batch.otlp_request(&self.labels)?;
+        let body = match self.compression {
+            Encoding::None => metrics,
+            Encoding::Gzip => gzip(&metrics),
+        };
+        let answer = self.request.clone().body(body).send()?;
+        answer.outcome()?;
+        partial_success::report(&answer);
+        Ok(())
     }
 }
 

@@ -1,8 +1,9 @@
 use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use barnabas_sdk::otlp::service::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse, Status};
 use barnabas_sdk::otlp::{ExportMetricsServiceRequest, any_value};
+use barnabas_sdk::testing::http::response;
 use barnabas_sdk::testing::{self, HostBatch, Push, Report};
 use barnabas_sdk::{ExportError, Receiver, http};
 use prost::Message;
@@ -27,20 +28,13 @@ fn answered(response: http::Response) -> Result<(), ExportError> {
 }
 
 fn protobuf(status: u16, message: &impl Message) -> http::Response {
-    http::Response::new(status).header("Content-Type", "application/x-protobuf").body(message.encode_to_vec())
+    response(status, &[("Content-Type", "application/x-protobuf")], message.encode_to_vec())
 }
 
-fn unavailable(outcome: Result<(), ExportError>) -> (Option<Duration>, String) {
+fn misconfigured(outcome: Result<(), ExportError>) -> String {
     match outcome {
-        Err(ExportError::Unavailable { retry_after, reason }) => (retry_after, reason),
-        other => panic!("not unavailable but {other:?}"),
-    }
-}
-
-fn misconfigured() -> String {
-    match testing::reports().as_slice() {
-        [Report::Misconfigured(reason)] => reason.clone(),
-        other => panic!("not reported as misconfigured but {other:?}"),
+        Err(ExportError::Misconfigured(reason)) => reason,
+        other => panic!("not misconfigured but {other:?}"),
     }
 }
 
@@ -66,11 +60,12 @@ fn sent() -> (http::Request, Vec<Vec<(String, String)>>) {
 
 #[test]
 fn a_batch_is_one_gzip_request_that_says_who_sent_what() {
-    assert_eq!(answered(http::Response::new(200)), Ok(()));
+    assert_eq!(answered(response(200, &[], "")), Ok(()));
     let (request, attributes) = sent();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://sink.example/v1/metrics"));
     assert_eq!(request.header_value("Content-Type"), Some("application/x-protobuf"));
     assert_eq!(request.header_value("content-encoding"), Some("gzip"));
+    assert!(request.header_value("user-agent").is_some_and(|agent| agent.starts_with("barnabas-otlp-http/")));
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(
         attributes,
@@ -88,20 +83,20 @@ fn a_batch_is_one_gzip_request_that_says_who_sent_what() {
 
 #[test]
 fn headers_labels_and_compression_are_as_set() {
-    testing::http::answer(|_| Ok(http::Response::new(200)));
+    testing::http::answer(|_| Ok(response(200, &[], "")));
     let settings = r#"{
         "endpoint": "http://sink:4318/v1/metrics",
-        "headers": {"Authorization": "Bearer x"},
+        "headers": {"Authorization": "Bearer x", "User-Agent": "mine"},
         "compression": "none",
         "labels": ["principal", "way_in"],
         "service_attributes": false,
         "timeout": "2500ms"
     }"#;
-    let mut batch = two();
-    batch.pushes[0].principal = Some("User:alice".to_owned());
+    let batch = testing::batch([Push::gauge("a", 1.0).principal("User:alice"), Push::gauge("b", 2.0)]);
     assert_eq!(export(settings, &batch), Ok(()));
     let (request, attributes) = sent();
     assert_eq!(request.header_value("authorization"), Some("Bearer x"));
+    assert_eq!(request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("user-agent")).count(), 1);
     assert_eq!(request.header_value("content-encoding"), None);
     assert_eq!(request.timeout, Duration::from_millis(2500));
     let principal = ("principal".to_owned(), "User:alice".to_owned());
@@ -115,64 +110,27 @@ fn a_batch_that_only_says_who_is_gone_is_not_sent() {
     assert!(testing::http::requests().is_empty());
 }
 
+// What each status means is the SDK's, and tested there.
 #[test]
-fn an_endpoint_that_is_busy_is_tried_again_when_it_says() {
-    for status in [408, 429, 500, 502, 503, 504] {
-        let (wait, reason) = unavailable(answered(http::Response::new(status).header("Retry-After", "7")));
-        assert_eq!(wait, Some(Duration::from_secs(7)));
-        assert!(reason.contains("sink.example:443") && reason.contains(&status.to_string()), "{reason}");
-    }
-    assert_eq!(unavailable(answered(http::Response::new(503))).0, None);
-    assert_eq!(testing::reports(), []);
-}
-
-#[test]
-fn retry_after_may_be_a_date() {
-    let now = || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-    let wait = |value| crate::answer::wait_of(value, now);
-    assert_eq!(wait("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
-    assert_eq!(wait("Sun, 06 Nov 1994 08:49:27 GMT"), None, "a moment that is over asks for no wait");
-    assert_eq!(wait("soon"), None);
-    assert_eq!(wait("-1"), None);
-}
-
-#[test]
-fn what_only_a_person_can_mend_is_told() {
-    for (status, remedy) in [(401, "credentials"), (403, "credentials"), (404, "path"), (308, "redirects")] {
-        unavailable(answered(http::Response::new(status)));
-        let reason = misconfigured();
-        assert!(reason.contains(remedy) && reason.contains(&status.to_string()), "{reason}");
-    }
-}
-
-#[test]
-fn a_destination_that_is_not_granted_is_named_as_a_grant_is_written() {
-    testing::http::answer(|_| Err(http::Error::Denied("no".to_owned())));
-    unavailable(export(ENDPOINT, &two()));
-    let reason = misconfigured();
-    assert!(reason.contains("grant the plugin `sink.example:443`"), "{reason}");
-}
-
-#[test]
-fn an_endpoint_that_cannot_be_reached_is_tried_again() {
-    for error in [http::Error::Timeout("x".into()), http::Error::Connect("x".into()), http::Error::Protocol("x".into())]
-    {
-        testing::http::answer(move |_| Err(error.clone()));
-        unavailable(export(ENDPOINT, &two()));
-    }
-    assert_eq!(testing::reports(), []);
-}
-
-#[test]
-fn too_large_is_halved_by_the_host() {
-    assert_eq!(answered(http::Response::new(413)), Err(ExportError::TooLarge));
-}
-
-#[test]
-fn a_batch_that_the_endpoint_will_never_take_is_rejected_with_its_words() {
+fn the_status_decides_and_the_words_of_the_endpoint_are_kept() {
+    let busy = ExportError::unavailable("sink.example:443 answered 503").retry_after(Duration::from_secs(7));
+    assert_eq!(answered(response(503, &[("Retry-After", "7")], "")), Err(busy));
+    assert_eq!(answered(response(413, &[], "")), Err(ExportError::TooLarge));
     let status = Status { code: 3, message: "metric name too long".to_owned() };
-    let reason = "sink.example:443 answered 400: metric name too long".to_owned();
-    assert_eq!(answered(protobuf(400, &status)), Err(ExportError::Rejected(reason)));
+    let rejected = ExportError::rejected("sink.example:443 answered 400: metric name too long");
+    assert_eq!(answered(protobuf(400, &status)), Err(rejected));
+    let refused = misconfigured(answered(response(401, &[], "no such token")));
+    assert_eq!(refused, "sink.example:443 answered 401: no such token; check the credentials");
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_reached_is_named() {
+    testing::http::answer(|_| Err(http::Error::Connect("the connection was refused".into())));
+    let said = "the destination cannot be reached: sink.example:443: the connection was refused";
+    assert_eq!(export(ENDPOINT, &two()), Err(ExportError::unavailable(said)));
+    testing::http::answer(|_| Err(http::Error::Denied("it is not granted".into())));
+    let said = misconfigured(export(ENDPOINT, &two()));
+    assert_eq!(said, "the request was denied: sink.example:443: it is not granted");
 }
 
 #[test]
@@ -186,16 +144,18 @@ fn points_that_the_endpoint_discarded_are_counted_and_told() {
 
 #[test]
 fn an_answer_of_rubbish_to_a_success_is_still_a_success() {
-    let answer = http::Response::new(200).header("content-type", "application/x-protobuf").body([0xff; 40]);
+    let answer = response(200, &[("content-type", "application/x-protobuf")], [0xff; 40]);
     assert_eq!(answered(answer), Ok(()));
     assert_eq!(testing::reports(), []);
 }
 
 #[test]
-fn long_words_are_cut_at_a_character() {
-    let text = http::Response::new(503).header("content-type", "text/plain; charset=utf-8").body("ü".repeat(5000));
-    let (_, reason) = unavailable(answered(text));
-    assert!(reason.len() < 300 && reason.ends_with('ü'), "{reason}");
+fn a_partial_success_that_is_packed_is_read() {
+    let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "out of order".to_owned() };
+    let plain = protobuf(200, &ExportMetricsServiceResponse { partial_success: Some(partial) });
+    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
+    assert_eq!(answered(response(200, &headers, crate::gzip(&plain.body))), Ok(()));
+    assert_eq!(testing::reports(), [Report::RejectedPoints(4, "out of order".to_owned())]);
 }
 
 #[test]
@@ -204,16 +164,20 @@ fn wrong_settings_are_refused_in_words() {
         ("{}", "missing field `endpoint`"),
         (r#"{"endpoint": "sink:4318"}"#, "`endpoint`"),
         (r#"{"endpoint": "http://sink:4318"}"#, "`http://sink:4318/v1/metrics`"),
+        (r#"{"endpoint": "http://[::1/x"}"#, "the setting `endpoint`"),
         (r#"{"endpoint": "http://sink/x", "labels": ["client"]}"#, "`client`; choose from client_instance_id"),
+        (r#"{"endpoint": "http://sink/x", "headers": {"Content-Type": "a"}}"#, "`Content-Type`"),
+        (r#"{"endpoint": "http://sink/x", "headers": {"Content-Length": "1"}}"#, "`Content-Length`"),
         (r#"{"endpoint": "http://sink/x", "headers": {"Host": "a"}}"#, "`Host`"),
         (r#"{"endpoint": "http://sink/x", "headers": {"a b": "c"}}"#, "`a b`"),
         (r#"{"endpoint": "http://sink/x", "headers": {"a": "x\ny"}}"#, "line break"),
         (r#"{"endpoint": "http://sink/x", "compression": "zstd"}"#, "`gzip`"),
         (r#"{"endpoint": "http://sink/x", "timeout": "0s"}"#, "`timeout`"),
-        (r#"{"endpoint": "http://sink/x", "timeout": "10"}"#, "100ms to 300s"),
+        (r#"{"endpoint": "http://sink/x", "timeout": "10"}"#, "not a duration"),
+        (r#"{"endpoint": "http://sink/x", "timeout": "301s"}"#, "100ms to 300s"),
         (r#"{"endpoint": "http://sink/x", "header": {}}"#, "`header`"),
     ] {
-        let refusal = testing::start::<OtlpHttp>(settings).unwrap_err();
+        let refusal = testing::start::<OtlpHttp>(settings).unwrap_err().to_string();
         assert!(refusal.contains(named), "{settings}: {refusal}");
     }
 }

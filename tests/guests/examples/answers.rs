@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use barnabas_sdk::{Batch, ExportError, Receiver, log, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ enum Answer {
     },
     TooLarge {
         #[serde(default)]
-        above: u32,
+        above: usize,
     },
     Partial {
         #[serde(default)]
@@ -60,7 +60,7 @@ struct Answers {
 impl Receiver for Answers {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self { settings, next: 0 })
     }
 
@@ -81,19 +81,16 @@ impl Receiver for Answers {
 
 impl Answer {
     fn outcome(self, batch: &Batch<'_>) -> Result<(), ExportError> {
-        let wait = |error: ExportError, millis: Option<u64>| match millis {
-            Some(millis) => error.retry_after(Duration::from_millis(millis)),
-            None => error,
-        };
+        let wait = |error: ExportError, millis: Option<u64>| error.retry_after(millis.map(Duration::from_millis));
         match self {
             Self::Unavailable { retry_after_ms, reason } => Err(wait(ExportError::unavailable(reason), retry_after_ms)),
             Self::TooLarge { above } if batch.len() > above => Err(ExportError::too_large()),
             Self::Taken | Self::TooLarge { .. } => Ok(()),
             Self::Partial { rejected, retry, retry_after_ms } => {
-                let rejecting = ExportError::partial();
-                let rejecting =
-                    rejected.into_iter().fold(rejecting, |partial, index| partial.reject(index, "rejected"));
-                let partial = retry.into_iter().fold(rejecting, barnabas_sdk::Partial::retry);
+                // By number, since they may be wrong on purpose.
+                let mut partial = ExportError::partial();
+                partial.rejected = rejected.into_iter().map(|index| (index, "rejected".to_owned())).collect();
+                partial.retry = retry;
                 Err(wait(partial.into(), retry_after_ms))
             }
             Self::Rejected { reason, client_id } if holds(batch, client_id.as_deref()) => {

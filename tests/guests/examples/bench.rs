@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use barnabas_sdk::{Batch, ExportError, Label, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, Fact, Label, Receiver, StartError, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -32,9 +32,15 @@ struct Bench {
 impl Receiver for Bench {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
-        let names = ["client_instance_id", "client_id", "client_software_name", "client_software_version", "node_id"];
-        Ok(Self { mode: settings.mode, labels: names.map(Label::fact).into() })
+    fn start(settings: Settings) -> Result<Self, StartError> {
+        let facts = [
+            Fact::ClientInstanceId,
+            Fact::ClientId,
+            Fact::ClientSoftwareName,
+            Fact::ClientSoftwareVersion,
+            Fact::NodeId,
+        ];
+        Ok(Self { mode: settings.mode, labels: facts.map(Label::fact).into() })
     }
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {

@@ -1,30 +1,16 @@
 //! Logs every fact of every push as one JSON line, and every client that is gone as another.
 
 use barnabas_sdk::{
-    Batch, ExportError, GoneClient, GoneReason, NoSettings, Push, Receiver, Temporality, log, register,
+    Batch, ExportError, Fact, GoneClient, NoSettings, Push, Receiver, StartError, clock, log, register,
 };
 use serde_json::{Map, Value, json};
 
 struct Facts;
 
-const NAMES: [&str; 11] = [
-    "client_instance_id",
-    "client_id",
-    "client_software_name",
-    "client_software_version",
-    "client_source_address",
-    "client_source_port",
-    "principal",
-    "node_id",
-    "listener",
-    "way_in",
-    "push_id",
-];
-
 impl Receiver for Facts {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         Ok(Self)
     }
 
@@ -36,28 +22,17 @@ impl Receiver for Facts {
 }
 
 fn gone(client: &GoneClient) -> Value {
-    let reason = match client.reason {
-        GoneReason::Terminated => "terminated",
-        GoneReason::Disconnected => "disconnected",
-        GoneReason::Expired => "expired",
-    };
     json!({
         "gone": client.client_instance_id,
         "client_id": client.client_id,
-        "reason": reason,
-        "at": client.at_unix_nanos,
+        "reason": client.reason.to_string(),
+        "at": clock::unix_nanos(client.at),
     })
 }
 
 fn facts(push: &Push<'_>) -> Value {
-    let temporality = match push.temporality() {
-        Temporality::None => "none",
-        Temporality::Cumulative => "cumulative",
-        Temporality::Delta => "delta",
-        Temporality::Mixed => "mixed",
-    };
-    let by_name: Map<String, Value> =
-        NAMES.iter().map(|&name| (name.to_owned(), push.fact(name).map_or(Value::Null, Value::from))).collect();
+    let known = |&fact: &Fact| (fact.to_string(), push.fact(fact).map_or(Value::Null, Value::from));
+    let by_name: Map<String, Value> = Fact::ALL.iter().map(known).collect();
     json!({
         "index": push.index(),
         "client_instance_id": push.client_instance_id(),
@@ -72,14 +47,14 @@ fn facts(push: &Push<'_>) -> Value {
         "way_in": push.way_in(),
         "terminating": push.terminating(),
         "content_type": push.content_type(),
-        "temporality": temporality,
+        "temporality": push.temporality().to_string(),
         "points": push.points(),
         "push_interval_ms": push.push_interval().map(|interval| interval.as_millis() as u64),
-        "received_at": push.received_at_unix_nanos(),
+        "received_at": clock::unix_nanos(push.received_at()),
         "node_id": push.node_id(),
         "trace_parent": push.trace_parent(),
         "bytes": push.bytes().len(),
-        "unknown": push.fact("no_such_fact"),
+        "unknown": push.fact_by_name("no_such_fact"),
         "facts": by_name,
     })
 }

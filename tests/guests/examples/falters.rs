@@ -2,7 +2,7 @@
 //!
 //! Settings: `percent` (0), `trap` (false: answer; true: trap instead).
 
-use barnabas_sdk::{Batch, ExportError, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct Falters {
 impl Receiver for Falters {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self { settings, owed: 0 })
     }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use barnabas_sdk::{Batch, ExportError, Receiver, http, log, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, http, log, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Fetches(Settings);
 impl Receiver for Fetches {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self(settings))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Settings: `lines` a batch and `bytes` a line.
 
-use barnabas_sdk::{Batch, ExportError, Receiver, log, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -26,7 +26,7 @@ struct FloodsLog {
 impl Receiver for FloodsLog {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self { lines: settings.lines, filler: "x".repeat(settings.bytes) })
     }
 

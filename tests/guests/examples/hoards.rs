@@ -1,13 +1,13 @@
 //! Takes memory without end.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct Hoards;
 
 impl Receiver for Hoards {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         Ok(Self)
     }
 

@@ -1,13 +1,13 @@
 //! Understands nothing that Kafka sends.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct NoAccept;
 
 impl Receiver for NoAccept {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         Ok(Self)
     }
 

@@ -1,14 +1,14 @@
 //! Never starts. Says why in the words of a real receiver.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct RefusesStart;
 
 impl Receiver for RefusesStart {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
-        Err("the setting `endpoint` is missing; write the URL of your sink".to_owned())
+    fn start(_: NoSettings) -> Result<Self, StartError> {
+        Err(StartError::new("the setting `endpoint` is missing; write the URL of your sink"))
     }
 
     fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {

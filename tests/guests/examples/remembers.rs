@@ -4,7 +4,7 @@
 //! Settings: `value_bytes` makes the counter's value so long; with `trap_once` the first instance ever panics after it
 //! has counted, and remembers that.
 
-use barnabas_sdk::{Batch, ExportError, Receiver, log, register, state};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register, state};
 use serde::Deserialize;
 
 #[derive(Default, Deserialize)]
@@ -19,7 +19,7 @@ struct Remembers(Settings);
 impl Receiver for Remembers {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self(settings))
     }
 
@@ -28,7 +28,7 @@ impl Receiver for Remembers {
             // It only says who is gone.
             return Ok(());
         }
-        match self.count(u64::from(batch.len())) {
+        match self.count(batch.len() as u64) {
             Ok(total) => log::info!("counted {total}"),
             Err(error) => log::info!("refused: {}: {error}", error.kind()),
         }

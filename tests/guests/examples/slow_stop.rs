@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use barnabas_sdk::{Batch, ExportError, Receiver, clock, log, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, clock, log, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct SlowStop(Duration);
 impl Receiver for SlowStop {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self(Duration::from_millis(settings.millis)))
     }
 

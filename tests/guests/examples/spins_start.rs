@@ -1,13 +1,13 @@
 //! Uses CPU without end before it has started.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct SpinsStart;
 
 impl Receiver for SpinsStart {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         let mut round = 0u64;
         loop {
             round = std::hint::black_box(round.wrapping_add(1));

@@ -2,7 +2,7 @@
 //!
 //! Settings: `name`, to tell versions apart.
 
-use barnabas_sdk::{Batch, ExportError, Receiver, log, register};
+use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -25,13 +25,13 @@ struct Taker {
 impl Receiver for Taker {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         log::info!("{} started", settings.name);
         Ok(Self { name: settings.name, total: 0 })
     }
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
-        self.total += u64::from(batch.len());
+        self.total += batch.len() as u64;
         let (pushes, bytes, gone) = (batch.len(), batch.size(), batch.gone().len());
         log::info!("{} took {pushes} pushes, {bytes} bytes, {gone} gone; {} so far", self.name, self.total);
         Ok(())

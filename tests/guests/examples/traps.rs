@@ -2,7 +2,7 @@
 //! `attempts`, only while some such push is offered for the first so many times; with `every`, only on each so many-th
 //! batch of the instance. Without settings, always. Everything else is taken and logged as `took {pushes}`.
 
-use barnabas_sdk::{Batch, ExportError, Push, Receiver, log, register};
+use barnabas_sdk::{Batch, ExportError, Push, Receiver, StartError, log, register};
 use serde::Deserialize;
 
 #[derive(Default, Deserialize)]
@@ -21,7 +21,7 @@ struct Traps {
 impl Receiver for Traps {
     type Settings = Settings;
 
-    fn start(settings: Settings) -> Result<Self, String> {
+    fn start(settings: Settings) -> Result<Self, StartError> {
         Ok(Self { settings, batches: 0 })
     }
 

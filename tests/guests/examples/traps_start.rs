@@ -1,13 +1,13 @@
 //! Panics before it has started.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct TrapsStart;
 
 impl Receiver for TrapsStart {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         #[allow(clippy::panic, reason = "this guest is made to panic")]
         {
             panic!("this guest panics before it has started");

@@ -2,14 +2,14 @@
 //! "attributes": 2, "exemplars": 0, "flags": 0, "resource": 1, "scope": "…"}`, where `attributes`, `exemplars` and
 //! `flags` are counted over the points, and `resource` counts the resource's attributes.
 
-use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, register};
+use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
 struct Views;
 
 impl Receiver for Views {
     type Settings = NoSettings;
 
-    fn start(_: NoSettings) -> Result<Self, String> {
+    fn start(_: NoSettings) -> Result<Self, StartError> {
         Ok(Self)
     }
 

@@ -1,0 +1,122 @@
+//! What the host knows of a push, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+macro_rules! facts {
+    ($($(#[doc = $doc:literal])+ $fact:ident => $name:literal,)+) => {
+        /// Something that the host knows of a push: for [`Push::fact`](crate::Push::fact) and for a
+        /// [`Label`](crate::Label). Later versions know more.
+        ///
+        /// It is written and read by its name, also in settings: a `Vec<Fact>` there refuses a name that does not exist
+        /// and lists those that do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Fact {
+            $($(#[doc = $doc])+ #[doc = concat!("\n\nIts name is `", $name, "`.")] $fact,)+
+        }
+
+        impl Fact {
+            /// All that this version knows.
+            pub const ALL: &[Self] = &[$(Self::$fact),+];
+
+            /// Its name, by which the contract and settings call it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$fact => $name,)+
+                }
+            }
+        }
+    };
+}
+
+facts! {
+    /// The client instance id of KIP-714: 22 characters of base64url.
+    ClientInstanceId => "client_instance_id",
+    /// What the client calls itself (`client.id`).
+    ClientId => "client_id",
+    /// For example `apache-kafka-java` or `librdkafka`.
+    ClientSoftwareName => "client_software_name",
+    /// Version of that software.
+    ClientSoftwareVersion => "client_software_version",
+    /// IP address the push came from. May be personal data.
+    ClientSourceAddress => "client_source_address",
+    /// Port it came from. May be personal data.
+    ClientSourcePort => "client_source_port",
+    /// Who the client proved to be. May be personal data.
+    Principal => "principal",
+    /// The Kafka node id of the host that received it.
+    NodeId => "node_id",
+    /// The listener of the host that received it.
+    Listener => "listener",
+    /// How it reached the host: `kafka`, `otlp-http`, `embedder`, `sample`.
+    WayIn => "way_in",
+    /// [`Push::id`](crate::Push::id) as 32 hexadecimal digits.
+    PushId => "push_id",
+}
+
+/// No fact has this name. The error says which names there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFact(String);
+
+impl fmt::Display for UnknownFact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no fact is called `{}`; choose from ", self.0.escape_debug())?;
+        let names: Vec<_> = Fact::ALL.iter().map(|fact| fact.name()).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownFact {}
+
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Fact {
+    type Err = UnknownFact;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFact> {
+        let fact = Self::ALL.iter().find(|fact| fact.name() == name);
+        fact.copied().ok_or_else(|| UnknownFact(name.to_owned()))
+    }
+}
+
+impl Serialize for Fact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Fact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fact;
+
+    #[test]
+    fn a_fact_is_read_by_the_name_it_is_written_with() {
+        for &fact in Fact::ALL {
+            assert_eq!(fact.to_string().parse(), Ok(fact));
+            let json = serde_json::to_string(&fact).unwrap();
+            assert_eq!(serde_json::from_str::<Fact>(&json).unwrap(), fact);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_fact_is_refused_with_those_that_are() {
+        let refusal = serde_json::from_str::<Vec<Fact>>(r#"["client_id", "client"]"#).unwrap_err().to_string();
+        assert!(
+            refusal.starts_with("no fact is called `client`; choose from client_instance_id, client_id,"),
+            "{refusal}"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! From an answer, or from the lack of one, to the outcome for the host.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Error, Response};
+use crate::{ExportError, clock};
+
+impl Response {
+    /// What the host shall do with the batch that was sent, by what HTTP says of the answer:
+    ///
+    /// | status | outcome |
+    /// |---|---|
+    /// | 2xx | `Ok`: taken |
+    /// | 408, 425, 429, 5xx | [unavailable](ExportError::unavailable), with the wait of [`retry_after`](Self::retry_after) |
+    /// | 413 | [too large](ExportError::too_large): the host halves the batch |
+    /// | 401, 403, 407 | [misconfigured](ExportError::misconfigured): the credentials |
+    /// | 404, 405, 410 | misconfigured: the URL |
+    /// | 406, 415 | misconfigured: the format or the compression |
+    /// | 3xx | misconfigured: a redirect would carry credentials to another place |
+    /// | other 4xx | [rejected](ExportError::rejected): the host finds the push at fault by halving |
+    ///
+    /// Its reason names the destination, the status and the [`reason`](Self::reason) that the sink gave.
+    pub fn outcome(&self) -> Result<(), ExportError> {
+        let remedy = match self.status {
+            200..=299 => return Ok(()),
+            413 => return Err(ExportError::too_large()),
+            408 | 425 | 429 | 500..=599 => {
+                return Err(ExportError::unavailable(self.said()).retry_after(self.retry_after()));
+            }
+            401 | 403 | 407 => "check the credentials",
+            404 | 405 | 410 => "check the path of the URL",
+            406 | 415 => "check the format and the compression that it takes",
+            300..=399 => "redirects are not followed; set the final URL",
+            400..=499 => return Err(ExportError::rejected(self.said())),
+            _ => return Err(ExportError::other(self.said())),
+        };
+        Err(ExportError::misconfigured(format!("{}; {remedy}", self.said())))
+    }
+
+    /// How long the sink asks to wait (`Retry-After`, RFC 9110): seconds, or a date in the future.
+    pub fn retry_after(&self) -> Option<Duration> {
+        wait(self.header("retry-after")?.trim(), clock::now)
+    }
+
+    /// `sink.example:443 answered 400: metric name too long`.
+    fn said(&self) -> String {
+        let who = if self.destination.is_empty() { "the sink" } else { &self.destination };
+        match self.reason() {
+            Some(reason) => format!("{who} answered {}: {reason}", self.status),
+            None => format!("{who} answered {}", self.status),
+        }
+    }
+}
+
+fn wait(value: &str, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+    match value.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now()).ok(),
+    }
+}
+
+/// A request that can never be sent as it is, a destination that is not granted and one that is not trusted are for the
+/// operator to put right ([`ExportError::misconfigured`]); anything else is [`ExportError::unavailable`].
+impl From<Error> for ExportError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidRequest(_) | Error::Denied(_) | Error::Tls(_) => Self::misconfigured(error),
+            Error::Timeout(_) | Error::Connect(_) | Error::Protocol(_) => Self::unavailable(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use crate::ExportError;
+    use crate::http::{Error, Request};
+    use crate::testing::http::{answer, response};
+
+    fn outcome(status: u16, headers: &'static [(&str, &str)], body: &'static str) -> Result<(), ExportError> {
+        answer(move |_| Ok(response(status, headers, body)));
+        Request::post("https://sink.example/v1/metrics").send().unwrap().outcome()
+    }
+
+    #[test]
+    fn every_status_is_one_outcome() {
+        for status in [200, 202, 204, 299] {
+            assert_eq!(outcome(status, &[], ""), Ok(()));
+        }
+        for status in [408, 425, 429, 500, 503, 599] {
+            let said = format!("sink.example:443 answered {status}");
+            assert_eq!(outcome(status, &[], ""), Err(ExportError::unavailable(said)));
+        }
+        for (status, remedy) in [
+            (301, "redirects"),
+            (308, "redirects"),
+            (401, "credentials"),
+            (403, "credentials"),
+            (407, "credentials"),
+            (404, "path"),
+            (405, "path"),
+            (410, "path"),
+            (406, "compression"),
+            (415, "compression"),
+        ] {
+            match outcome(status, &[], "no") {
+                Err(ExportError::Misconfigured(reason)) => {
+                    assert!(reason.starts_with(&format!("sink.example:443 answered {status}: no; ")), "{reason}");
+                    assert!(reason.contains(remedy), "{reason}");
+                }
+                other => panic!("{status}: {other:?}"),
+            }
+        }
+        assert_eq!(outcome(413, &[], "over 1 MB"), Err(ExportError::TooLarge));
+        for status in [400, 402, 409, 422, 451, 499] {
+            let said = format!("sink.example:443 answered {status}: bad name");
+            assert_eq!(outcome(status, &[], r#"{"error":"bad name"}"#), Err(ExportError::rejected(said)));
+        }
+        assert_eq!(outcome(600, &[], ""), Err(ExportError::other("sink.example:443 answered 600")));
+    }
+
+    #[test]
+    fn the_wait_is_what_the_sink_asks_for() {
+        let waiting = |value| super::wait(value, || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
+        assert_eq!(waiting("7"), Some(Duration::from_secs(7)));
+        assert_eq!(waiting("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
+        assert_eq!(waiting("Sun, 06 Nov 1994 08:49:27 GMT"), None, "a moment that is over asks for no wait");
+        for rubbish in ["soon", "-1", "1.5", ""] {
+            assert_eq!(waiting(rubbish), None, "{rubbish}");
+        }
+        let busy = ExportError::unavailable("sink.example:443 answered 429").retry_after(Duration::from_secs(7));
+        assert_eq!(outcome(429, &[("Retry-After", " 7 ")], ""), Err(busy));
+    }
+
+    #[test]
+    fn no_answer_is_an_outcome_that_keeps_the_batch() {
+        for (error, misconfigured) in [
+            (Error::InvalidRequest("x".into()), true),
+            (Error::Denied("x".into()), true),
+            (Error::Tls("x".into()), true),
+            (Error::Timeout("x".into()), false),
+            (Error::Connect("x".into()), false),
+            (Error::Protocol("x".into()), false),
+        ] {
+            let said = error.to_string();
+            match ExportError::from(error) {
+                ExportError::Misconfigured(reason) => assert!(misconfigured && reason == said, "{reason}"),
+                ExportError::Unavailable { reason, .. } => assert!(!misconfigured && reason == said, "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What a sink says about an answer, for the operator: a response in, a short sentence out. Reads a bounded part of the
+//! body, and understands plain text, JSON and OTLP's `google.rpc.Status`, each plain or as gzip.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use prost::Message;
+use serde_json::Value;
+
+use super::{DEFAULT_MAX_RESPONSE, Response, text};
+use crate::otlp::service::Status;
+
+/// How many characters of the sink's words are kept.
+const MAX_CHARACTERS: usize = 300;
+/// How much of a body is looked at for them.
+const MAX_LOOKED_AT: u64 = 64 * 1024;
+
+/// Where APIs put their sentence, the most telling first: RFC 9457 (`detail`, `title`), `google.rpc.Status` and Influx
+/// (`message`), OAuth (`error_description`), Prometheus (`error`), Datadog (`errors`), Elasticsearch (`reason`).
+const KEYS: [&str; 9] =
+    ["message", "detail", "error_description", "error", "errors", "reason", "title", "msg", "description"];
+
+/// [`Response::reason`].
+pub(super) fn reason(response: &Response) -> Option<String> {
+    let body = decoded(response, MAX_LOOKED_AT);
+    let kind = media_type(response).to_ascii_lowercase();
+    let said = match kind.as_str() {
+        "application/x-protobuf" | "application/protobuf" => Status::decode(&*body).ok()?.message,
+        _ if is_text(&kind) => words(&String::from_utf8_lossy(&body)),
+        _ => return None,
+    };
+    Some(text::one_line(&said, MAX_CHARACTERS)).filter(|line| !line.is_empty())
+}
+
+/// An answer without a type is most often text.
+fn is_text(kind: &str) -> bool {
+    let json = kind.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"));
+    kind.is_empty() || kind.starts_with("text/") || json
+}
+
+/// The sentence in a JSON body, else the text as it is.
+fn words(body: &str) -> String {
+    let json: Option<Value> = serde_json::from_str(body).ok();
+    json.as_ref().and_then(sentence).map_or_else(|| body.to_owned(), str::to_owned)
+}
+
+/// As deep as serde_json nests, which is bounded.
+fn sentence(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
+        Value::Array(items) => items.iter().find_map(sentence),
+        Value::Object(fields) => KEYS.iter().filter_map(|&key| fields.get(key)).find_map(sentence),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// [`Response::decoded`], at most `most` bytes of it.
+fn decoded(response: &Response, most: u64) -> Cow<'_, [u8]> {
+    let coding = response.header("content-encoding").unwrap_or_default().trim();
+    if !(coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")) {
+        let end = response.body.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        return Cow::Borrowed(response.body.get(..end).unwrap_or_default());
+    }
+    let mut plain = Vec::new();
+    // A body that was cut off, or is no gzip from some byte on, counts as far as it can be read.
+    let read = flate2::read::MultiGzDecoder::new(response.body.as_slice()).take(most).read_to_end(&mut plain);
+    read.map_or_else(|_| (), |_| ());
+    Cow::Owned(plain)
+}
+
+/// The whole body without its gzip.
+pub(super) fn decoded_body(response: &Response) -> Cow<'_, [u8]> {
+    let most = response.body.len().max(DEFAULT_MAX_RESPONSE);
+    decoded(response, most as u64)
+}
+
+/// `content-type` without its parameters.
+pub(super) fn media_type(response: &Response) -> &str {
+    response.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+    use prost::Message;
+
+    use super::super::Response;
+    use crate::otlp::service::Status;
+    use crate::testing::http::response;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Plain and as gzip, which must not matter.
+    fn said(kind: &str, body: &[u8]) -> Option<String> {
+        let plain = response(400, &[("Content-Type", kind)], body);
+        let packed = response(400, &[("content-type", kind), ("Content-Encoding", "gzip")], gzip(body));
+        assert_eq!(plain.reason(), packed.reason(), "{kind} {body:?}");
+        plain.reason()
+    }
+
+    #[test]
+    fn json_gives_its_sentence() {
+        for (body, wanted) in [
+            (r#"{"error":"too many points for tenant"}"#, "too many points for tenant"),
+            (r#"{"message":"too many points for tenant"}"#, "too many points for tenant"),
+            (r#"{"code":3,"message":"metric name too long"}"#, "metric name too long"),
+            (r#"{"status":"error","errorType":"bad_data","error":"out of bounds"}"#, "out of bounds"),
+            (r#"{"error":{"type":"mapper","reason":"no such field"},"status":400}"#, "no such field"),
+            (r#"{"errors":["first", "second"]}"#, "first"),
+            (r#"{"error":"Not Found","message":"no tenant `a`","path":"/v1"}"#, "no tenant `a`"),
+            (r#"{"title":"Bad","detail":"the unit is unknown"}"#, "the unit is unknown"),
+            (r#"{"error":"invalid_token","error_description":"it has expired"}"#, "it has expired"),
+            (r#"{"message":" ","error":"said here"}"#, "said here"),
+            (r#""plainly""#, "plainly"),
+            (r#"{"code":3}"#, r#"{"code":3}"#),
+            (r#"{"message":"cut o"#, r#"{"message":"cut o"#),
+        ] {
+            for kind in ["application/json", "application/problem+json; charset=utf-8", "text/plain", ""] {
+                assert_eq!(said(kind, body.as_bytes()).as_deref(), Some(wanted), "{kind} {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_gives_its_message() {
+        let status = Status { code: 3, message: "metric name too long".to_owned() };
+        assert_eq!(said("application/x-protobuf", &status.encode_to_vec()).as_deref(), Some("metric name too long"));
+        assert_eq!(said("application/x-protobuf", &Status::default().encode_to_vec()), None);
+        assert_eq!(said("application/x-protobuf", &[0xff; 40]), None);
+    }
+
+    #[test]
+    fn text_is_one_safe_line() {
+        assert_eq!(
+            said("text/plain", b"partial write:\n\x1b[2Jno field \xff").as_deref(),
+            Some("partial write: [2Jno field \u{fffd}")
+        );
+        assert_eq!(said("text/plain; charset=utf-8", b" \r\n"), None);
+        assert_eq!(said("", b""), None);
+        assert_eq!(said("image/png", b"\x89PNG"), None);
+    }
+
+    #[test]
+    fn three_hundred_characters_obeyed() {
+        assert_eq!(said("text/plain", "ü".repeat(300).as_bytes()), Some("ü".repeat(300)));
+    }
+
+    #[test]
+    fn three_hundred_characters_violated() {
+        assert_eq!(said("text/plain", "ü".repeat(301).as_bytes()), Some("ü".repeat(300) + "…"));
+        let json = format!(r#"{{"error":"{}"}}"#, "ü".repeat(301));
+        assert_eq!(said("application/json", json.as_bytes()), Some("ü".repeat(300) + "…"));
+    }
+
+    #[test]
+    fn a_bomb_is_unpacked_no_further_than_is_looked_at() {
+        let bomb = gzip(&vec![b' '; 64 << 20]);
+        let answer = response(400, &[("content-encoding", "gzip")], bomb);
+        assert_eq!(answer.reason(), None, "what would be said comes after all that is looked at");
+        assert_eq!(answer.decoded().len(), crate::http::DEFAULT_MAX_RESPONSE);
+    }
+
+    #[test]
+    fn gzip_that_is_cut_off_counts_as_far_as_it_goes() {
+        let mut body = gzip("no such tenant ".repeat(10).as_bytes());
+        body.truncate(body.len() - 9);
+        let answer = response(400, &[("content-encoding", "gzip")], body);
+        assert!(answer.reason().is_some_and(|said| said.starts_with("no such tenant")), "{answer:?}");
+        assert_eq!(response(400, &[("content-encoding", "gzip")], "not gzip").reason(), None);
+        assert_eq!(Response::default().reason(), None);
+    }
+}
