@@ -109,7 +109,7 @@ enum Client {
 enum Plugin {
     /// The receivers of plugins.d: what is wanted and, when a host runs, what it says of each.
     List(plugin_list::Flags),
-    /// Everything that a running host tells of one plugin.
+    /// One plugin: what serves and how it fares, why what is wanted does not, and its settings, grants and limits.
     Describe(plugin_describe::Flags),
     /// The lines that a running receiver wrote.
     Logs(plugin_logs::Flags),

@@ -26,6 +26,7 @@ pub mod registry;
 pub mod rollout;
 pub mod runtime;
 pub mod status;
+pub mod terms;
 pub mod trial;
 pub mod vitals;
 mod worker;

@@ -1,12 +1,14 @@
 //! `barnabas plugin describe`.
 
+mod page;
+
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
 
-use super::{change, describe, host};
+use super::{change, host};
 
 /// Flags of `plugin describe`.
 #[derive(Args)]
@@ -17,13 +19,14 @@ pub(crate) struct Flags {
     host: host::HostFlags,
 }
 
-/// Prints everything that the host tells of it.
+/// Prints what a person wants to know of it; `--json` has everything that the host tells.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&change::path(&flags.name, "")?)?;
     if flags.host.json {
         outln!("{answer}");
     } else {
-        out!("{}", describe::page(&serde_json::from_str::<Value>(&answer)?));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        out!("{}", page::of(&serde_json::from_str(&answer)?, now.as_secs_f64()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,26 @@ pub(crate) fn size(bytes: usize) -> String {
     match bytes {
         0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{:.1} KiB", number / 1024.0),
-        _ => format!("{:.1} MiB", number / 1_048_576.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", number / 1_048_576.0),
+        _ => format!("{:.1} GiB", number / 1_073_741_824.0),
+    }
+}
+
+/// How long something took or lasted, in the two largest units that say something.
+pub(crate) fn lasted(seconds: f64) -> String {
+    let whole = seconds as u64;
+    let of = |large: u64, unit: &str, small: u64, lesser: &str| {
+        let rest = whole % large / small;
+        let rest = if rest == 0 { String::new() } else { format!(" {rest} {lesser}") };
+        format!("{} {unit}{rest}", whole / large)
+    };
+    match seconds {
+        ..1e-3 => format!("{:.0} µs", seconds.max(0.0) * 1e6),
+        ..1.0 => format!("{:.1} ms", seconds * 1e3),
+        ..60.0 => format!("{seconds:.1} s"),
+        ..3_600.0 => of(60, "min", 1, "s"),
+        ..86_400.0 => of(3_600, "h", 60, "min"),
+        _ => of(86_400, "d", 3_600, "h"),
     }
 }
 
@@ -47,6 +66,22 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![vec!["a".into(), "long cell".into()], vec!["bcd".into(), "x".into()]];
         assert_eq!(table(&["n", "what"], rows.into_iter()), "N    WHAT\na    long cell\nbcd  x\n");
+    }
+
+    #[test]
+    fn times_have_their_units() {
+        for (seconds, words) in [
+            (0.0, "0 µs"),
+            (0.000_042, "42 µs"),
+            (0.042_225_333, "42.2 ms"),
+            (3.21, "3.2 s"),
+            (90.0, "1 min 30 s"),
+            (7_200.0, "2 h"),
+            (7_320.0, "2 h 2 min"),
+            (200_000.0, "2 d 7 h"),
+        ] {
+            assert_eq!(lasted(seconds), words);
+        }
     }
 
     #[test]

@@ -172,9 +172,9 @@ impl Plugins {
         self.0.entries(|entries| entries.iter().map(|(name, entry)| entry.status(name)).collect())
     }
 
-    /// One of them.
+    /// One of them, with the terms under which it runs.
     pub fn describe(&self, name: &str) -> Option<Status> {
-        self.0.entries(|entries| entries.get(name).map(|entry| entry.status(name)))
+        self.0.entry(name, |entry| Status { terms: entry.terms(), ..entry.status(name) })
     }
 
     /// The log lines of a plugin that are still kept, oldest first: of what serves, and of the last candidate that did

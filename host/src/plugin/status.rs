@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::change::{Stage, Verdict};
 use super::digest::Digest;
 use super::rollout::Shown;
+use super::terms::Terms;
 use super::vitals::Reading;
 use crate::capability::state::Usage;
 use crate::dispatch::Snapshot;
@@ -59,6 +60,9 @@ pub struct Status {
     pub state_usage: Option<Usage>,
     /// Its queue and ledger.
     pub queue: Snapshot,
+    /// Under which terms the generation that serves runs. Only where one plugin is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
 }
 
 /// What a manifest wants.

@@ -11,8 +11,10 @@ use crate::dispatch::{LaneSet, Slot};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::Generation;
+use crate::plugin::manifest::Manifest;
 use crate::plugin::rollout::progress::Progress;
 use crate::plugin::status::{Desired, Failure, Kept, Refused, Serving, State, Status};
+use crate::plugin::terms::Terms;
 
 /// See the module.
 pub(super) struct Entry {
@@ -146,7 +148,15 @@ impl Entry {
                 shelf.is_granted().then(|| shelf.usage())
             }),
             queue: self.slot.snapshot(),
+            terms: None,
         }
+    }
+
+    /// The terms of what serves.
+    pub(super) fn terms(&self) -> Option<Terms> {
+        self.serving.as_ref()?;
+        let release = self.record.serving.as_ref()?;
+        Manifest::parse(&self.file, &release.manifest).ok().map(|manifest| Terms::of(&manifest))
     }
 }
 

@@ -1,0 +1,307 @@
+//! One plugin as a page for people: what serves and how it fares, then the terms under which it runs.
+//!
+//! In: what the host tells, as JSON, and the time. Out: aligned lines. What the host does not tell is left out, so that
+//! an older or a later host can be asked as well.
+
+use std::fmt::Write as _;
+
+use barnabas::words::count;
+use serde_json::Value;
+
+use crate::cli::describe::moment;
+use crate::cli::words::{lasted, plain, size};
+
+/// A label, and what stands beside it.
+type Line = (String, String);
+
+/// The page. `now` is in seconds since the Unix epoch.
+pub(super) fn of(plugin: &Value, now: f64) -> String {
+    let plugin = Plugin { plugin, now };
+    let mut page = String::new();
+    section(&mut page, "", &plugin.lines());
+    for (title, lines) in plugin.terms() {
+        section(&mut page, title, &lines);
+    }
+    page
+}
+
+/// Aligned lines under a title; nothing where there is no line.
+fn section(page: &mut String, title: &str, lines: &[Line]) {
+    let indent = if title.is_empty() { "" } else { "  " };
+    let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
+    if !title.is_empty() && !lines.is_empty() {
+        let _ = writeln!(page, "\n{title}");
+    }
+    for (label, words) in lines {
+        let line = format!("{indent}{label:<width$}  {words}");
+        let _ = writeln!(page, "{}", line.trim_end());
+    }
+}
+
+struct Plugin<'a> {
+    plugin: &'a Value,
+    now: f64,
+}
+
+impl Plugin<'_> {
+    fn text(&self, path: &str) -> Option<String> {
+        self.plugin.pointer(path).and_then(Value::as_str).map(plain)
+    }
+
+    fn number(&self, path: &str) -> Option<u64> {
+        self.plugin.pointer(path).and_then(Value::as_u64)
+    }
+
+    fn seconds(&self, path: &str) -> Option<f64> {
+        self.plugin.pointer(path).and_then(Value::as_f64)
+    }
+
+    fn is(&self, path: &str) -> bool {
+        self.plugin.pointer(path).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// `2026-11-22T07:45:00Z, 3 min ago`.
+    fn at(&self, path: &str) -> Option<String> {
+        let at = self.seconds(path)?;
+        Some(format!("{}, {} ago", moment(at), lasted((self.now - at).max(0.0))))
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let lines = [
+            ("plugin", self.text("/name")),
+            ("state", Some(self.state())),
+            ("health", Some(self.health())),
+            ("wanted", self.wanted()),
+            ("rollout", self.rollout()),
+            ("backlog", self.backlog()),
+            ("delivered", self.delivered()),
+            ("given up", self.given_up()),
+            ("last error", self.last_error()),
+            ("cost", self.cost()),
+            ("instances", self.instances()),
+            ("state kept", self.state_kept()),
+            ("log", self.log()),
+            ("contract", self.text("/serving/contract")),
+            ("digest", self.text("/serving/digest")),
+            ("manifest", self.text("/file")),
+        ];
+        let lines = lines.into_iter().filter_map(|(label, words)| Some((label.to_owned(), words?)));
+        lines.chain(self.kept()).chain(self.refused()).collect()
+    }
+
+    fn state(&self) -> String {
+        let state = self.text("/state").unwrap_or_else(|| "unknown".into());
+        let paused = if self.is("/paused") && state != "paused" { ", paused" } else { "" };
+        let Some(generation) = self.number("/serving/generation") else { return format!("{state}{paused}") };
+        let since = self
+            .seconds("/serving/since_unix_seconds")
+            .map(|since| format!(" since {}, for {}", moment(since), lasted((self.now - since).max(0.0))));
+        format!("{state}{paused}: generation {generation}{}", since.unwrap_or_default())
+    }
+
+    /// `healthy`, or the first thing that is not.
+    fn health(&self) -> String {
+        if self.plugin.pointer("/serving").is_none_or(Value::is_null) {
+            let why = self.text("/failure").or_else(|| self.text("/desired/problem"));
+            return why.map_or_else(|| "nothing serves yet".into(), |why| format!("nothing serves: {why}"));
+        }
+        if self.is("/paused") {
+            return "paused: it is given no batches, and pushes wait in its queue".into();
+        }
+        if let Some(why) = self.text("/serving/misconfigured") {
+            return format!("misconfigured: {why}");
+        }
+        if self.number("/serving/live") == Some(0) {
+            return "no instance runs; one is started anew after a wait, see the last error".into();
+        }
+        match self.number("/queue/waiting_lanes").unwrap_or_default() {
+            0 => "healthy".into(),
+            lanes => {
+                let retry =
+                    self.seconds("/queue/next_retry_seconds").map(|wait| format!(", first in {}", lasted(wait)));
+                format!(
+                    "its last batches were not taken: {} offered again after a wait{}",
+                    if lanes == 1 { "1 lane is".into() } else { format!("{lanes} lanes are") },
+                    retry.unwrap_or_default()
+                )
+            }
+        }
+    }
+
+    /// Only where that is not what serves.
+    fn wanted(&self) -> Option<String> {
+        if self.is("/desired/runs") || self.plugin.pointer("/desired").is_none() {
+            return None;
+        }
+        let digest = self.text("/desired/digest");
+        let same = digest.is_some() && digest == self.text("/serving/digest");
+        let what = match digest {
+            Some(_) if same => "the same artifact with other settings".into(),
+            Some(digest) => digest,
+            None => "what cannot be read".into(),
+        };
+        let stage = self.text("/failed/stage").map(|stage| format!(" at {stage}")).unwrap_or_default();
+        let at = self.at("/failed/at_unix_seconds").map(|at| format!(" ({at})")).unwrap_or_default();
+        let why = self.text("/desired/problem").or_else(|| self.text("/failure"));
+        Some(match why {
+            Some(why) => format!("{what}, which does not run; it ended{stage}{at}: {why}"),
+            None => format!("{what}, which does not run yet"),
+        })
+    }
+
+    fn rollout(&self) -> Option<String> {
+        let generation = self.number("/rollout/generation")?;
+        let stage = self.text("/rollout/stage").map(|stage| format!(" is at {stage}")).unwrap_or_default();
+        let news = self.text("/rollout/news").map(|news| format!(": {news}")).unwrap_or_default();
+        Some(format!("generation {generation}{stage}{news}"))
+    }
+
+    /// `12 pushes (1.2 MiB)`.
+    fn tally(&self, path: &str) -> Option<String> {
+        let pushes = self.number(&format!("{path}/pushes"))?;
+        let bytes = self.number(&format!("{path}/bytes")).filter(|_| pushes > 0);
+        Some(count(pushes, "push") + &bytes.map(|bytes| format!(" ({})", bytes_of(bytes))).unwrap_or_default())
+    }
+
+    fn backlog(&self) -> Option<String> {
+        let queued = self.tally("/queue/ledger/queued")?;
+        let oldest = self.seconds("/queue/oldest_seconds").map(|age| format!(", the oldest for {}", lasted(age)));
+        let under_way = self.tally("/queue/ledger/in_flight")?;
+        let notices = self.number("/queue/notices").filter(|notices| *notices > 0);
+        let notices = notices.map(|notices| format!("; {} of clients that are gone", count(notices, "notice")));
+        Some(format!(
+            "{queued} queued{}; {under_way} with the receiver{}",
+            oldest.unwrap_or_default(),
+            notices.unwrap_or_default()
+        ))
+    }
+
+    fn delivered(&self) -> Option<String> {
+        let delivered = self.tally("/queue/ledger/delivered")?;
+        let again = self.number("/queue/ledger/redelivered/pushes").filter(|pushes| *pushes > 0);
+        let again = again.map(|pushes| format!("; {} offered more than once", count(pushes, "push")));
+        let points = self.number("/serving/rejected_points").filter(|points| *points > 0);
+        let points = points.map(|points| format!("; the sink discarded {} of them", count(points, "point")));
+        Some(format!("{delivered}{}{}", again.unwrap_or_default(), points.unwrap_or_default()))
+    }
+
+    /// By cause, those of dead letters first.
+    fn given_up(&self) -> Option<String> {
+        let causes = |term: &str| {
+            let causes = self.plugin.pointer(&format!("/queue/ledger/{term}"))?.as_object()?;
+            Some(causes.iter().filter_map(|(cause, tally)| Some((plain(cause), tally.get("pushes")?.as_u64()?))))
+        };
+        let (dead, shed) = (causes("dead_lettered")?, causes("shed")?);
+        let dead = dead.map(|(cause, pushes)| (format!("{cause} (dead letter)"), pushes));
+        let shed = shed.map(|(cause, pushes)| (format!("{cause} (shed)"), pushes));
+        let all: Vec<_> = dead.chain(shed).filter(|(_, pushes)| *pushes > 0).collect();
+        if all.is_empty() {
+            return Some("nothing".into());
+        }
+        let sum: u64 = all.iter().map(|(_, pushes)| pushes).sum();
+        let causes: Vec<_> = all.iter().map(|(cause, pushes)| format!("{pushes} {cause}")).collect();
+        Some(format!("{}: {}", count(sum, "push"), causes.join(", ")))
+    }
+
+    fn last_error(&self) -> Option<String> {
+        let text = self.text("/serving/last_error/text")?;
+        Some(format!("{}: {text}", self.at("/serving/last_error/at_unix_seconds")?))
+    }
+
+    fn cost(&self) -> Option<String> {
+        let (cpu, batches) = (self.seconds("/serving/cpu_seconds")?, self.number("/serving/batches").unwrap_or(0));
+        #[allow(clippy::cast_precision_loss, reason = "for reading")]
+        let each = if batches > 0 { format!(" ({} a batch)", lasted(cpu / batches as f64)) } else { String::new() };
+        let limit = self.text("/terms/limits/memory").map(|limit| format!(" ({limit} allowed)")).unwrap_or_default();
+        // Nothing was measured before the first batch.
+        let memory = self.number("/serving/memory_peak").filter(|bytes| *bytes > 0);
+        let memory = memory.map(|bytes| format!("; at most {} of memory in one instance{limit}", bytes_of(bytes)));
+        Some(format!("{} of CPU for {}{each}{}", lasted(cpu), count(batches, "batch"), memory.unwrap_or_default()))
+    }
+
+    fn instances(&self) -> Option<String> {
+        let (live, wanted) = (self.number("/serving/live")?, self.number("/serving/instances")?);
+        let crashes = self.number("/serving/crashes").unwrap_or_default();
+        let crashes = if crashes == 0 { String::new() } else { format!("; {} so far", count(crashes, "crash")) };
+        Some(format!("{live} of {wanted} run{crashes}"))
+    }
+
+    fn state_kept(&self) -> Option<String> {
+        let (keys, bytes) = (self.number("/state_usage/keys")?, self.number("/state_usage/bytes")?);
+        Some(format!("{}, {}", count(keys, "key"), bytes_of(bytes)))
+    }
+
+    /// Only what was lost of it.
+    fn log(&self) -> Option<String> {
+        let lost = |at: usize| self.number(&format!("/serving/log_losses/{at}")).unwrap_or_default();
+        match (lost(0), lost(1)) {
+            (0, 0) => None,
+            (cut, dropped) => {
+                Some(format!("{} cut, {dropped} dropped: it writes more than is kept", count(cut, "line")))
+            }
+        }
+    }
+
+    fn kept(&self) -> Vec<Line> {
+        let kept = self.plugin.pointer("/kept").and_then(Value::as_array).into_iter().flatten();
+        let line = |release: &Value| {
+            let (number, digest) = (release.get("generation")?.as_u64()?, release.get("digest")?.as_str()?);
+            let since = release.get("since_unix_seconds").and_then(Value::as_f64).map(moment).unwrap_or_default();
+            Some(("kept".to_owned(), format!("generation {number}, {}, which served from {since}", plain(digest))))
+        };
+        kept.filter_map(line).collect()
+    }
+
+    fn refused(&self) -> Option<Line> {
+        let (digest, reason) = (self.text("/refused/digest")?, self.text("/refused/reason")?);
+        let stage = self.text("/refused/stage").unwrap_or_default();
+        let at = self.at("/refused/at_unix_seconds").unwrap_or_default();
+        Some(("refused".into(), format!("{digest} at {stage} ({at}): {reason}")))
+    }
+
+    /// The tables of the manifest that serves, with every default.
+    fn terms(&self) -> Vec<(&'static str, Vec<Line>)> {
+        let Some(terms) = self.plugin.get("terms") else { return Vec::new() };
+        let table = |key: &str| {
+            let mut lines = Vec::new();
+            flat(&mut lines, "", terms.get(key).unwrap_or(&Value::Null));
+            lines
+        };
+        let none = |lines: Vec<Line>, words: &str| {
+            if lines.is_empty() { vec![(words.to_owned(), String::new())] } else { lines }
+        };
+        let grants = terms.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let grants = grants.map(|grant| {
+            let (kind, rest) = grant.split_once(' ').unwrap_or((grant, ""));
+            (plain(kind), plain(rest))
+        });
+        vec![
+            ("settings", none(table("settings"), "none")),
+            ("grants", none(grants.collect(), "none")),
+            ("limits of an instance", table("limits")),
+            ("batches", table("batch")),
+            ("queue", table("queue")),
+            ("wants", none(table("want"), "every push")),
+        ]
+    }
+}
+
+/// Every value with the path that leads to it: `headers.x-tenant`.
+fn flat(lines: &mut Vec<Line>, path: &str, value: &Value) {
+    match value {
+        Value::Null => {}
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            let path = if path.is_empty() { plain(name) } else { format!("{path}.{}", plain(name)) };
+            flat(lines, &path, value);
+        }),
+        Value::String(text) => lines.push((path.to_owned(), plain(text))),
+        other => lines.push((path.to_owned(), plain(&other.to_string()))),
+    }
+}
+
+fn bytes_of(bytes: u64) -> String {
+    size(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! The terms under which a generation runs, for an operator to read: its manifest with every default filled in.
+//!
+//! In: a manifest. Out: the same as values that a page can show, spelled as a manifest spells them. Never shows a
+//! secret: the values of settings whose names look like one are hidden, and so is what stands before the host of a URL.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::manifest::Manifest;
+use crate::units::{Size, Span};
+
+/// In place of a secret.
+const HIDDEN: &str = "(hidden)";
+/// Parts of names that say that a secret stands there.
+const SECRETS: [&str; 7] = ["token", "password", "passwd", "secret", "authorization", "credential", "cookie"];
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Terms {
+    /// What the receiver is started with, secrets hidden.
+    pub settings: Value,
+    /// One a line, as `http localhost:4318`.
+    pub grants: Vec<String>,
+    /// Of each instance, and how many there are.
+    pub limits: BTreeMap<&'static str, Term>,
+    /// How pushes become batches.
+    pub batch: BTreeMap<&'static str, Term>,
+    /// How much may wait.
+    pub queue: BTreeMap<&'static str, Term>,
+    /// Which pushes it wants, fact by fact; none is all.
+    pub want: BTreeMap<String, String>,
+    /// Whether pushes are rewritten to one spelling first.
+    pub normalise: bool,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Term {
+    /// So many.
+    Count(usize),
+    /// With its unit, as `64MiB` or `30s`.
+    Text(String),
+}
+
+impl Terms {
+    /// Those of a manifest.
+    pub fn of(manifest: &Manifest) -> Self {
+        let (limits, slot) = (&manifest.limits, &manifest.slot);
+        let (size, span) = (|bytes| Term::Text(Size(bytes).to_string()), |time| Term::Text(Span(time).to_string()));
+        let written: toml::Table = manifest.text.parse().unwrap_or_default();
+        let want = written.get("want").and_then(toml::Value::as_table).into_iter().flatten();
+        Self {
+            settings: masked(serde_json::from_str(&manifest.settings).unwrap_or_default()),
+            grants: manifest.granted.clone(),
+            limits: BTreeMap::from([
+                ("memory", size(limits.memory)),
+                ("cpu", span(limits.cpu)),
+                ("deadline", span(limits.deadline)),
+                ("start", span(limits.start)),
+                ("stop", span(limits.stop)),
+                ("instances", Term::Count(manifest.instances)),
+            ]),
+            batch: BTreeMap::from([
+                ("pushes", Term::Count(slot.batch_pushes)),
+                ("bytes", size(slot.batch_bytes)),
+                ("linger", span(slot.linger)),
+            ]),
+            queue: BTreeMap::from([("pushes", Term::Count(slot.max_pushes)), ("bytes", size(slot.max_bytes))]),
+            want: want.filter_map(|(fact, pattern)| Some((fact.clone(), pattern.as_str()?.to_owned()))).collect(),
+            normalise: manifest.normalise.is_some(),
+        }
+    }
+}
+
+/// Settings that can be shown.
+fn masked(settings: Value) -> Value {
+    match settings {
+        Value::Object(members) => Value::Object(members.into_iter().map(member).collect::<Map<_, _>>()),
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::String(text) => Value::String(without_user(&text)),
+        other => other,
+    }
+}
+
+fn member((name, value): (String, Value)) -> (String, Value) {
+    let value = if is_secret(&name) { Value::String(HIDDEN.into()) } else { masked(value) };
+    (name, value)
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    SECRETS.iter().any(|part| name.contains(part)) || name.ends_with("key") || name == "auth"
+}
+
+/// A URL without user and password.
+fn without_user(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest.split_at_checked(end).and_then(|(authority, path)| Some((authority.rsplit_once('@')?.1, path))) {
+        Some((host, path)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn defaults_are_filled_in_and_spelled_as_a_manifest_spells_them() {
+        let text = "artifact = \"a.wasm\"\n[grants]\nhttp = [\"a:1\"]\nstate = \"1MiB\"\n[limits]\ncpu = \"500ms\"\n\
+                    [want]\nclient_id = \"orders-.*\"\n";
+        let terms = Terms::of(&Manifest::parse(Path::new("sink.toml"), text).unwrap());
+        let shown = serde_json::to_value(&terms).unwrap();
+        assert_eq!(
+            shown,
+            json!({
+                "settings": {}, "grants": ["http a:1", "state 1MiB"],
+                "limits": {
+                    "memory": "64MiB", "cpu": "500ms", "deadline": "30s", "start": "10s", "stop": "5s", "instances": 2,
+                },
+                "batch": { "pushes": 64, "bytes": "1MiB", "linger": "100ms" },
+                "queue": { "pushes": 100_000, "bytes": "64MiB" },
+                "want": { "client_id": "orders-.*" }, "normalise": false,
+            })
+        );
+    }
+
+    #[test]
+    fn secrets_are_hidden_wherever_they_stand() {
+        let settings = json!({
+            "endpoint": "https://user:pass@collector:4318/v1?x=a@b", "plain": "http://a/b@c", "timeout": 5,
+            "token": "t", "Api-Key": "k", "apikey": 7, "headers": { "Authorization": "Token s", "x-tenant": "a" },
+            "sinks": [{ "client_secret": ["s"], "name": "one" }], "basic_password": null, "monkeys": 3,
+        });
+        assert_eq!(
+            masked(settings),
+            json!({
+                "endpoint": "https://(hidden)@collector:4318/v1?x=a@b", "plain": "http://a/b@c", "timeout": 5,
+                "token": HIDDEN, "Api-Key": HIDDEN, "apikey": HIDDEN,
+                "headers": { "Authorization": HIDDEN, "x-tenant": "a" },
+                "sinks": [{ "client_secret": HIDDEN, "name": "one" }], "basic_password": HIDDEN, "monkeys": 3,
+            })
+        );
+    }
+}
