@@ -2,7 +2,7 @@
 //! the check passes it too, has no more points and is as tidy as can be. The first input byte chooses rules and limit.
 #![no_main]
 
-use barnabas_otlp::tidy::{NumberedLabel, Rules, Untidy, tidy};
+use barnabas_otlp::tidy::{Described, NumberedLabel, Rules, Untidy, tidy};
 use barnabas_otlp::walk::{check, repair};
 use libfuzzer_sys::fuzz_target;
 
@@ -10,8 +10,9 @@ const ALL: Rules<'static> = Rules {
     resource_keys: &[("member_id", "group_member_id")],
     labels: &[NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }],
     prefixes: &[("org.apache.kafka.producer.", "org.apache.kafka.admin.client.")],
+    described: Some(&[Described { name: "m", description: "What m is.", unit: "ms" }]),
 };
-const NONE: Rules<'static> = Rules { resource_keys: &[], labels: &[], prefixes: &[] };
+const NONE: Rules<'static> = Rules { resource_keys: &[], labels: &[], prefixes: &[], described: None };
 const LIMITS: [usize; 3] = [usize::MAX, 4 << 10, 10];
 
 fuzz_target!(|input: &[u8]| {

@@ -2,6 +2,7 @@
 //!
 //! What a door cannot know is `None`, never invented. Nothing here knows Kafka's framing or OTLP.
 
+pub mod address;
 mod codec;
 mod connection;
 mod format;

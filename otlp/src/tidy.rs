@@ -2,7 +2,7 @@
 //!
 //! In: a `MetricsData` that [`check`](crate::walk::check) accepted, and [`Rules`]. Out: another, in which equal
 //! resources, scopes and metrics stand once with all their points, gauge points without a number (NaN) are gone, and
-//! names are as the rules want them. What is equal is decided by bytes; everything else is copied as it stands, unknown
+//! names, descriptions and units are as the rules want them. What is equal is decided by bytes; everything else is copied as it stands, unknown
 //! fields too. Points of one metric keep their order; groups stand in the order of their first member, so the result
 //! depends on nothing but the input, and doing it twice is doing it once. Bounded by [`MAX_PARTS`] and by a limit on
 //! the result. Its cost grows with the bytes and no faster, whatever they are: equals are found by their hash, and each
@@ -41,6 +41,20 @@ pub struct Rules<'a> {
     pub labels: &'a [NumberedLabel<'a>],
     /// Beginnings of metric names, and what they become.
     pub prefixes: &'a [(&'a str, &'a str)],
+    /// What is said of the metrics, sorted by name. A metric that is not listed loses its description and unit, since two
+    /// clients may say different things of it. `None` leaves descriptions and units as they were sent.
+    pub described: Option<&'a [Described<'a>]>,
+}
+
+/// What is said of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Described<'a> {
+    /// In full, as it is after the rules for prefixes.
+    pub name: &'a str,
+    /// May be empty.
+    pub description: &'a str,
+    /// UCUM; may be empty.
+    pub unit: &'a str,
 }
 
 /// Why a push stays as it is.

@@ -16,7 +16,7 @@ use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::kafka_telemetry::receiver::batches::{self, GoneClient, Host, HostBatch, Label};
 use crate::decode::{Normalise, Payload, Temporality};
 use crate::dispatch::Delivery;
-use crate::push::{Departed, GoneReason};
+use crate::push::{Departed, GoneReason, address};
 
 /// Facts by name, as labels and `batch.fact` know them.
 pub const FACTS: [&str; 11] = [
@@ -126,7 +126,7 @@ pub fn fact<'a>(payload: &'a Payload, name: &str) -> Option<Cow<'a, str>> {
         "client_id" => borrowed(&client.client_id),
         "client_software_name" => borrowed(&client.software_name),
         "client_software_version" => borrowed(&client.software_version),
-        "client_source_address" => client.source.map(|at| at.ip().to_canonical().to_string().into()),
+        "client_source_address" => client.source.map(|at| address::text(at.ip()).into()),
         "client_source_port" => client.source.map(|at| at.port().to_string().into()),
         "principal" => borrowed(&client.principal),
         "node_id" => payload.node_id().map(|id| id.to_string().into()),

@@ -8,6 +8,8 @@ use super::role::Role;
 pub struct Metric {
     /// In full.
     pub name: &'static str,
+    /// One sentence, after the KIP's table. Java sends none, librdkafka its own.
+    pub description: &'static str,
     /// As what OTLP has it.
     pub form: Form,
     /// `ms`, or none for counts, rates and ratios. Clients leave the unit out of what they send.
@@ -21,8 +23,8 @@ pub struct Metric {
 }
 
 impl Metric {
-    const fn new(role: Role, form: Form, name: &'static str) -> Self {
-        Self { name, form, unit: None, labels: &[], required: false, role }
+    const fn new(role: Role, form: Form, name: &'static str, description: &'static str) -> Self {
+        Self { name, description, form, unit: None, labels: &[], required: false, role }
     }
 
     const fn ms(self) -> Self {
@@ -38,35 +40,144 @@ impl Metric {
     }
 }
 
-const fn produced(form: Form, name: &'static str) -> Metric {
-    Metric::new(Role::Producer, form, name)
+const fn produced(form: Form, name: &'static str, description: &'static str) -> Metric {
+    Metric::new(Role::Producer, form, name, description)
 }
 
-const fn consumed(form: Form, name: &'static str) -> Metric {
-    Metric::new(Role::Consumer, form, name)
+const fn consumed(form: Form, name: &'static str, description: &'static str) -> Metric {
+    Metric::new(Role::Consumer, form, name, description)
 }
 
 /// All 21, in the KIP's order. There are none for admin clients.
 pub const METRICS: [Metric; 21] = [
-    produced(Form::Gauge, "org.apache.kafka.producer.connection.creation.rate"),
-    produced(Form::Sum, "org.apache.kafka.producer.connection.creation.total").required(),
-    produced(Form::Gauge, "org.apache.kafka.producer.node.request.latency.avg").ms().per_node().required(),
-    produced(Form::Gauge, "org.apache.kafka.producer.node.request.latency.max").ms().per_node().required(),
-    produced(Form::Gauge, "org.apache.kafka.producer.produce.throttle.time.avg").ms(),
-    produced(Form::Gauge, "org.apache.kafka.producer.produce.throttle.time.max").ms(),
-    produced(Form::Gauge, "org.apache.kafka.producer.record.queue.time.avg").ms(),
-    produced(Form::Gauge, "org.apache.kafka.producer.record.queue.time.max").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.connection.creation.rate"),
-    consumed(Form::Sum, "org.apache.kafka.consumer.connection.creation.total").required(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.node.request.latency.avg").ms().per_node().required(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.node.request.latency.max").ms().per_node().required(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.poll.idle.ratio.avg"),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.coordinator.commit.latency.avg").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.coordinator.commit.latency.max").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.coordinator.assigned.partitions"),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.coordinator.rebalance.latency.avg").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.coordinator.rebalance.latency.max").ms(),
-    consumed(Form::Sum, "org.apache.kafka.consumer.coordinator.rebalance.latency.total").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.fetch.manager.fetch.latency.avg").ms(),
-    consumed(Form::Gauge, "org.apache.kafka.consumer.fetch.manager.fetch.latency.max").ms(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.connection.creation.rate",
+        "The rate of connections established per second.",
+    ),
+    produced(
+        Form::Sum,
+        "org.apache.kafka.producer.connection.creation.total",
+        "The total number of connections established.",
+    )
+    .required(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.node.request.latency.avg",
+        "The average request latency in ms for a node.",
+    )
+    .ms()
+    .per_node()
+    .required(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.node.request.latency.max",
+        "The maximum request latency in ms for a node.",
+    )
+    .ms()
+    .per_node()
+    .required(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.produce.throttle.time.avg",
+        "The average time in ms that requests were throttled by a broker.",
+    )
+    .ms(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.produce.throttle.time.max",
+        "The maximum time in ms that a request was throttled by a broker.",
+    )
+    .ms(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.record.queue.time.avg",
+        "The average time in ms that record batches spent in the send buffer.",
+    )
+    .ms(),
+    produced(
+        Form::Gauge,
+        "org.apache.kafka.producer.record.queue.time.max",
+        "The maximum time in ms that a record batch spent in the send buffer.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.connection.creation.rate",
+        "The rate of connections established per second.",
+    ),
+    consumed(
+        Form::Sum,
+        "org.apache.kafka.consumer.connection.creation.total",
+        "The total number of connections established.",
+    )
+    .required(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.node.request.latency.avg",
+        "The average request latency in ms for a node.",
+    )
+    .ms()
+    .per_node()
+    .required(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.node.request.latency.max",
+        "The maximum request latency in ms for a node.",
+    )
+    .ms()
+    .per_node()
+    .required(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.poll.idle.ratio.avg",
+        "The average fraction of time that the consumer's poll() was idle, as opposed to waiting for the user code to process records.",
+    ),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.coordinator.commit.latency.avg",
+        "The average time in ms taken for a commit request.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.coordinator.commit.latency.max",
+        "The maximum time in ms taken for a commit request.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.coordinator.assigned.partitions",
+        "The number of partitions currently assigned to this consumer.",
+    ),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.coordinator.rebalance.latency.avg",
+        "The average time in ms taken for a group rebalance.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.coordinator.rebalance.latency.max",
+        "The maximum time in ms taken for a group rebalance.",
+    )
+    .ms(),
+    consumed(
+        Form::Sum,
+        "org.apache.kafka.consumer.coordinator.rebalance.latency.total",
+        "The total time in ms taken for group rebalances.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.fetch.manager.fetch.latency.avg",
+        "The average time in ms taken for a fetch request.",
+    )
+    .ms(),
+    consumed(
+        Form::Gauge,
+        "org.apache.kafka.consumer.fetch.manager.fetch.latency.max",
+        "The maximum time in ms taken for a fetch request.",
+    )
+    .ms(),
 ];

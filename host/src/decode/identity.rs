@@ -12,7 +12,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::Payload;
-use crate::push::{Client, InstanceId, PushId};
+use crate::push::{Client, InstanceId, PushId, address};
 
 /// Which resource attributes say what. Of each list the first attribute that is present and usable counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ fn uuid(text: &str) -> Option<InstanceId> {
 /// The same for the same peer and resource, on every host and after every restart: a digest in the shape of a random
 /// UUID, since that is what receivers expect to see there. The peer's port is left out, for it changes.
 fn derived(peer: Option<IpAddr>, resource: &[u8]) -> InstanceId {
-    let peer = peer.map(|ip| ip.to_canonical().to_string()).unwrap_or_default();
+    let peer = peer.map(address::text).unwrap_or_default();
     let draw = |n: u64| digest(&[b"client of an OTLP door\0", peer.as_bytes(), &[0], &n.to_be_bytes(), resource]);
     (0..).find_map(|n| InstanceId::from_random(draw(n))).expect("of 64 draws 63 are usable")
 }

@@ -3,20 +3,22 @@
 //! In: a checked payload and the operator's rules. Out: the same push as another payload, whose bytes passed the check
 //! again; else why it stays as it is. Java's spelling is the one that all get (KIP-714's own): librdkafka's point label
 //! `node.id` with an integer becomes `node_id` with `node-1`, its resource attribute `member_id` becomes
-//! `group_member_id`; gauge points that are NaN are left out; equal resources, scopes and metrics stand once. Made once
+//! `group_member_id`; gauge points that are NaN are left out; a standard metric has the catalogue's description and unit,
+//! every other metric has none; equal resources, scopes and metrics stand once. Made once
 //! for all receivers that are lent it at the same time, and held by their batches alone: what waits in a queue is the
 //! push as sent, and one that is lent again is rewritten again. Bounded by [`tidy::MAX_PARTS`] and by what a push may
 //! be. Never on the way of a request, never for a push that nobody wants so, never holds up a thread.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
-use barnabas_otlp::tidy::{self, NumberedLabel, Rules};
+use barnabas_otlp::tidy::{self, Described, NumberedLabel, Rules};
 use barnabas_otlp::walk;
 use bytes::Bytes;
 use regex::Regex;
 use tokio::sync::Mutex;
 
 use super::{Config, Payload};
+use crate::catalogue::{METRICS, Metric};
 use crate::push::WayIn;
 
 /// Most patterns of client ids.
@@ -26,6 +28,19 @@ const RESOURCE_KEYS: [(&str, &str); 1] = [("member_id", "group_member_id")];
 const LABELS: [NumberedLabel<'static>; 1] = [NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }];
 /// librdkafka's admin clients send a producer's metrics, and nothing on the wire tells them from one.
 const ADMIN_PREFIXES: [(&str, &str); 1] = [("org.apache.kafka.producer.", "org.apache.kafka.admin.client.")];
+
+/// Of the standard metrics. Java sends neither descriptions nor units, librdkafka descriptions of its own and no units:
+/// sinks that keep one description a name complain of the difference.
+static DESCRIBED: LazyLock<Vec<Described<'static>>> = LazyLock::new(|| {
+    let describe = |metric: &Metric| Described {
+        name: metric.name,
+        description: metric.description,
+        unit: metric.unit.unwrap_or_default(),
+    };
+    let mut all: Vec<_> = METRICS.iter().map(describe).collect();
+    all.sort_unstable_by_key(|described| described.name);
+    all
+});
 
 /// What an operator wants normalised.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +122,7 @@ impl Payload {
     }
 
     fn rewritten(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
-        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes };
+        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIBED) };
         // A host whose pushes may be larger has let in one that is; it may not grow.
         let limit = self.bytes.len().max(Config::default().max_output);
         let bytes = tidy::tidy(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;

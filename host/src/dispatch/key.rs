@@ -37,14 +37,6 @@ pub(super) fn lane_of(hash: u64, lanes: usize) -> usize {
     ((hash ^ (hash >> 32)) % lanes.max(1) as u64) as usize
 }
 
-/// An address as KIP-714 patterns expect it: as Java prints it, IPv6 groups not abbreviated.
-pub(super) fn address_text(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => ip.segments().map(|group| format!("{group:x}")).join(":"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -158,7 +158,7 @@ impl Slot {
 
     /// Whether it is offered pushes like this one.
     pub fn wants(&self, payload: &Payload) -> bool {
-        self.0.config().wants.matches(payload.client(), Some(payload.way_in()))
+        self.0.config().wants.matches(payload.client(), payload.way_in())
     }
 
     /// Takes a push in. False if the slot is closed: then it is not this slot's to account for.
@@ -180,7 +180,8 @@ impl Slot {
 
     pub(super) fn gone(&self, departed: Departed) {
         let config = self.0.config();
-        if !config.wants.matches(&departed.client, None) {
+        // Only clients of the Kafka listener have an end that the host learns of.
+        if !config.wants.matches(&departed.client, WayIn::Kafka) {
             return;
         }
         let hash = ordering_hash(&departed.client, WayIn::Kafka);

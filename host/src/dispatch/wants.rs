@@ -2,8 +2,7 @@
 
 use regex::Regex;
 
-use super::key::address_text;
-use crate::push::{Client, WayIn};
+use crate::push::{Client, WayIn, address};
 use crate::words;
 
 /// A list of (fact, pattern); empty is everything. A fact that the door does not know matches no pattern.
@@ -41,15 +40,15 @@ impl Wants {
             .map(Self)
     }
 
-    /// Whether all patterns match. `way_in` is `None` where it is not known (a notice that a client is gone).
-    pub fn matches(&self, client: &Client, way_in: Option<WayIn>) -> bool {
+    /// Whether all patterns match. An address fits in either spelling: see [`address`].
+    pub fn matches(&self, client: &Client, way_in: WayIn) -> bool {
         self.0.iter().all(|(fact, pattern)| match fact {
-            Fact::WayIn => way_in.is_none_or(|way_in| pattern.is_match(way_in.as_str())),
+            Fact::WayIn => pattern.is_match(way_in.as_str()),
             Fact::InstanceId => client.instance_id.is_some_and(|id| pattern.is_match(&id.to_string())),
             Fact::ClientId => client.client_id.as_deref().is_some_and(|text| pattern.is_match(text)),
             Fact::SoftwareName => client.software_name.as_deref().is_some_and(|text| pattern.is_match(text)),
             Fact::SoftwareVersion => client.software_version.as_deref().is_some_and(|text| pattern.is_match(text)),
-            Fact::SourceAddress => client.source.is_some_and(|at| pattern.is_match(&address_text(at.ip()))),
+            Fact::SourceAddress => client.source.is_some_and(|at| address::fits(pattern, at.ip())),
             Fact::Principal => client.principal.as_deref().is_some_and(|text| pattern.is_match(text)),
         })
     }
@@ -85,23 +84,24 @@ mod tests {
             source: Some("[::1]:9".parse().expect("an address")),
             ..Client::default()
         };
-        let kafka = Some(WayIn::Kafka);
+        let kafka = WayIn::Kafka;
         assert!(Wants::default().matches(&client, kafka), "empty is everything");
         assert!(wants(&[("client_id", "orders-.*"), ("way_in", "kafka")]).unwrap().matches(&client, kafka));
         assert!(!wants(&[("client_id", "orders")]).unwrap().matches(&client, kafka), "a prefix is not the whole");
         assert!(!wants(&[("client_id", "orders-7|x"), ("way_in", "otlp-http")]).unwrap().matches(&client, kafka));
-        assert!(wants(&[("client_source_address", "0:0:0:0:0:0:0:1")]).unwrap().matches(&client, kafka));
-        assert!(wants(&[("way_in", "otlp-http")]).unwrap().matches(&client, None), "a notice has no way in");
+        for spelling in ["::1", "0:0:0:0:0:0:0:1"] {
+            assert!(wants(&[("client_source_address", spelling)]).unwrap().matches(&client, kafka), "{spelling}");
+        }
     }
 
     #[test]
     fn an_unknown_fact_matches_no_pattern() {
         let nobody = Client::default();
         for name in ["client_instance_id", "client_id", "client_software_name", "principal", "client_source_address"] {
-            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, None), "{name}");
+            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, WayIn::Kafka), "{name}");
         }
         let somebody = Client { instance_id: Some(InstanceId::ONE), ..Client::default() };
-        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, None));
+        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, WayIn::Kafka));
     }
 
     #[test]

@@ -146,7 +146,10 @@ impl Reception {
     fn tell_gone(&self, departed: impl IntoIterator<Item = Departed>) {
         for departed in departed {
             let (client, reason) = (departed.client.clone(), departed.reason);
-            client.instance_id.into_iter().for_each(|id| self.catalogue.forget(id));
+            if let (Some(id), GoneReason::Expired) = (client.instance_id, reason) {
+                // One that ended by itself stays in admission's table for a while, and is listed with what it was.
+                self.catalogue.forget(id);
+            }
             self.dispatch.gone(departed);
             self.events.emit(Topic::ClientGone, || Payload::ClientGone { client, reason });
         }

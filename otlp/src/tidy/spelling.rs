@@ -6,11 +6,14 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 
-use super::{MAX_PARTS, Rules, Untidy};
+use super::{Described, MAX_PARTS, Rules, Untidy};
 use crate::wire::{self, Field, Fields, put_delimited};
 
 /// `Resource.attributes`, `KeyValue.key`, `Metric.name`, `AnyValue.string_value`.
 const FIRST: u32 = 1 << 3 | 2;
+/// `Metric.description` and `Metric.unit`.
+const DESCRIPTION: u32 = 2;
+const UNIT: u32 = 3;
 /// `KeyValue.value`.
 const VALUE: u32 = 2 << 3 | 2;
 /// `AnyValue.int_value`.
@@ -156,11 +159,15 @@ impl<'r> Spelling<'r> {
 
     /// The fields of a metric without its data.
     pub(super) fn metric<'a>(&self, head: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
-        metric(head, self.rules.prefixes)
+        let renamed = renamed(head, self.rules.prefixes);
+        match self.rules.described {
+            Some(all) => described(renamed, all),
+            None => renamed,
+        }
     }
 }
 
-fn metric<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> {
+fn renamed<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> {
     if prefixes.is_empty() {
         return head;
     }
@@ -172,6 +179,29 @@ fn metric<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> {
         }
         true
     })
+}
+
+fn described<'a>(head: Cow<'a, [u8]>, all: &[Described<'_>]) -> Cow<'a, [u8]> {
+    let known = all.binary_search_by(|known| known.name.as_bytes().cmp(key(&head))).ok().and_then(|at| all.get(at));
+    let wanted = known.map_or([(DESCRIPTION, ""), (UNIT, "")], |k| [(DESCRIPTION, k.description), (UNIT, k.unit)]);
+    let stands = |(number, text): (u32, &str)| {
+        let mut sent = Fields(&head).filter(|field| field.key == number << 3 | 2);
+        match (sent.next(), sent.next()) {
+            (None, _) => text.is_empty(),
+            (Some(field), None) => !text.is_empty() && field.body == text.as_bytes(),
+            (Some(_), Some(_)) => false,
+        }
+    };
+    if wanted.into_iter().all(stands) {
+        return head;
+    }
+    let replaced = |field: &Field<'_>| wanted.iter().any(|(number, _)| field.key == number << 3 | 2);
+    let mut out: Vec<u8> = Vec::with_capacity(head.len());
+    Fields(&head).filter(|field| !replaced(field)).for_each(|field| out.extend_from_slice(field.raw));
+    for (number, text) in wanted.into_iter().filter(|(_, text)| !text.is_empty()) {
+        put_delimited(&mut out, number, text.as_bytes());
+    }
+    Cow::Owned(out)
 }
 
 /// The value of an attribute that is a key and an integer and nothing else.

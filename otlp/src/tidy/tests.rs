@@ -9,6 +9,7 @@ const RULES: Rules<'_> = Rules {
     resource_keys: &[("member_id", "group_member_id")],
     labels: &[NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }],
     prefixes: &[("a.", "b.c.")],
+    described: None,
 };
 
 fn attribute(key: &str, value: any_value::Value) -> KeyValue {
@@ -106,6 +107,36 @@ fn conformance_13_names_are_spelt_by_the_rules() {
         ],
     )];
     assert_eq!(tidied(sent), wanted);
+}
+
+#[test]
+fn conformance_13_a_metric_has_one_description_and_one_unit() {
+    let said = |name: &str, description: &str, unit: &str| Metric {
+        description: description.into(),
+        unit: unit.into(),
+        ..gauge(name, vec![point(1.0, vec![])])
+    };
+    let described = [
+        Described { name: "b.c.x", description: "What x is.", unit: "ms" },
+        Described { name: "count", description: "How many.", unit: "" },
+    ];
+    let rules = Rules { described: Some(&described), ..RULES };
+    let sent = vec![
+        said("a.x", "", ""),
+        said("b.c.x", "their own words", "s"),
+        said("b.c.x", "What x is.", "ms"),
+        said("count", "How many.", "{request}"),
+        said("unknown", "one says this", "By"),
+        said("unknown", "", ""),
+    ];
+    let bytes = MetricsData { resource_metrics: vec![block(vec![], sent)] }.encode_to_vec();
+    let once = tidy(&bytes, &rules, usize::MAX).unwrap();
+    let data = MetricsData::decode(once.as_slice()).unwrap();
+    let metrics = &data.resource_metrics[0].scope_metrics[0].metrics;
+    let all: Vec<_> = metrics.iter().map(|m| (m.name.as_str(), m.description.as_str(), m.unit.as_str())).collect();
+    assert_eq!(all, [("b.c.x", "What x is.", "ms"), ("count", "How many.", ""), ("unknown", "", "")]);
+    assert_eq!(walk::check(&once).unwrap().points, 6, "joined, and none is lost");
+    assert_eq!(tidy(&once, &rules, usize::MAX).unwrap(), once);
 }
 
 #[test]
@@ -236,7 +267,8 @@ proptest! {
     #[test]
     fn points_are_conserved_and_twice_is_once(data in arbitrary::metrics_data()) {
         // Any name may be drawn, and those of sums are compared below.
-        let rules = Rules { prefixes: &[], ..RULES };
+        let described = [Described { name: "m", description: "Its words.", unit: "1" }];
+        let rules = Rules { prefixes: &[], described: Some(&described), ..RULES };
         let data = without_some_numbers(data);
         let bytes = data.encode_to_vec();
         let before = walk::check(&bytes).unwrap();

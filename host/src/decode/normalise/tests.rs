@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barnabas_otlp::message::{MetricsData, NumberDataPoint, any_value, metric, number_data_point};
 use prost::Message as _;
@@ -123,6 +123,28 @@ fn conformance_13_java_and_librdkafka_spell_their_nodes_alike() {
     }
     let sent = labels(&data(&one("librdkafka-2.16-producer-delta.zstd-1")));
     assert!(sent.0.contains("node.id"), "otherwise this says nothing: {sent:?}");
+}
+
+#[test]
+fn conformance_13_a_metric_of_all_clients_has_one_description_and_one_unit() {
+    let said = |payload: &Payload| {
+        let data = data(payload);
+        let metrics = data.resource_metrics.into_iter().flat_map(|r| r.scope_metrics).flat_map(|s| s.metrics);
+        metrics.map(|m| (m.name, (m.description, m.unit))).collect::<Vec<_>>()
+    };
+    let by_name = |all: Vec<(String, (String, String))>| {
+        let mut names: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+        all.into_iter().for_each(|(name, words)| _ = names.entry(name).or_default().insert(words));
+        names
+    };
+    let sent = by_name(recorded().flat_map(|(_, payload)| said(&payload)).collect());
+    assert!(sent.values().any(|words| words.len() > 1), "otherwise this says nothing");
+    let after = by_name(recorded().flat_map(|(_, payload)| said(&normalised(&payload))).collect());
+    assert!(after.values().all(|words| words.len() == 1), "{after:?}");
+    let words = |name: &str| after[name].first().unwrap().clone();
+    let latency = "org.apache.kafka.producer.node.request.latency.avg";
+    assert_eq!(words(latency), ("The average request latency in ms for a node.".into(), "ms".into()));
+    assert_eq!(words("org.apache.kafka.producer.request.latency.avg"), (String::new(), String::new()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::admission;
+use crate::catalogue::Role;
 use crate::decode;
 use crate::dispatch::{Slot, SlotConfig, Wants};
 use crate::push::InstanceId;
@@ -39,9 +40,13 @@ impl House {
 
 /// A gauge of one point, which holds only its time.
 fn metrics() -> Bytes {
+    metrics_named("m")
+}
+
+fn metrics_named(name: &str) -> Bytes {
     let point = [&[0x19][..], &[1; 8]].concat();
     let nest = |tag: u8, body: &[u8]| [&[tag, body.len() as u8], body].concat();
-    let metric = [nest(0x0a, b"m"), nest(0x2a, &nest(0x0a, &point))].concat();
+    let metric = [nest(0x0a, name.as_bytes()), nest(0x2a, &nest(0x0a, &point))].concat();
     nest(0x0a, &nest(0x12, &nest(0x12, &metric))).into()
 }
 
@@ -174,7 +179,7 @@ fn what_a_later_room_refuses_is_known_of_its_client() {
 }
 
 #[test]
-fn what_a_subscribed_client_sends_is_known_until_it_is_gone() {
+fn what_a_subscribed_client_sends_is_known_also_once_it_is_gone() {
     let house = house();
     let connection = ConnectionId(1);
     let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
@@ -183,11 +188,13 @@ fn what_a_subscribed_client_sends_is_known_until_it_is_gone() {
     let of = |wire| Push { way_in: WayIn::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
     let metrics_of = || house.reception.client(id).unwrap().metrics;
     assert_eq!(metrics_of(), None);
-    house.reception.push(of(metrics()), connection).unwrap();
-    assert_eq!(metrics_of().unwrap().unknown, ["m"]);
+    let name = "org.apache.kafka.producer.of.a.later.release";
+    house.reception.push(of(metrics_named(name)), connection).unwrap();
+    assert_eq!(metrics_of().unwrap().unknown, [name]);
     house.reception.push(Push { terminating: true, ..of(Bytes::from_static(&[0xff; 3])) }, connection).unwrap_err();
     let described = house.reception.client(id).unwrap();
-    assert_eq!((described.metrics, described.brief.gone), (None, true), "it is gone, and its metrics with it");
+    assert_eq!((described.brief.role, described.brief.gone), (Some(Role::Producer), true), "it stays what it was");
+    assert_eq!(described.metrics.unwrap().unknown, [name]);
     assert_eq!(described.last_refusal.map(|refusal| refusal.code), Some("invalid_record"), "decode's count, too");
 
     let stranger = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });

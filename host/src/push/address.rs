@@ -1,0 +1,61 @@
+//! The one spelling of the address that a client came from, in labels, facts, lists and logs.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use regex::Regex;
+
+/// An address as RFC 5952 has it: IPv6 in lower case with the longest run of zeros as `::`. An IPv4-mapped address is
+/// the IPv4 address. Neither port nor scope.
+pub fn text(address: IpAddr) -> String {
+    address.to_canonical().to_string()
+}
+
+/// Whether a pattern fits an address. Kafka's own patterns are written for Java's spelling, which has every group of an
+/// IPv6 address (`0:0:0:0:0:0:0:1`): a pattern fits when it fits either spelling.
+pub(crate) fn fits(pattern: &Regex, address: IpAddr) -> bool {
+    pattern.is_match(&text(address))
+        || match address.to_canonical() {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => pattern.is_match(&in_full(address)),
+        }
+}
+
+/// As Java's `InetAddress.getHostAddress` writes it.
+fn in_full(address: Ipv6Addr) -> String {
+    address.segments().map(|group| format!("{group:x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn addresses_are_written_as_rfc_5952_has_them() {
+        for (given, written) in [
+            ("10.0.0.7", "10.0.0.7"),
+            ("::ffff:10.0.0.7", "10.0.0.7"),
+            ("0:0:0:0:0:0:0:1", "::1"),
+            ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
+            ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
+        ] {
+            assert_eq!(text(address(given)), written);
+        }
+    }
+
+    #[test]
+    fn a_pattern_may_have_either_spelling() {
+        let fits = |pattern: &str, given: &str| fits(&Regex::new(&format!("^(?:{pattern})$")).unwrap(), address(given));
+        for pattern in ["::1", "0:0:0:0:0:0:0:1", ".*:1"] {
+            assert!(fits(pattern, "::1"), "{pattern}");
+        }
+        assert!(fits("10[.]0[.]0[.].*", "::ffff:10.0.0.7"));
+        assert!(fits("2001:db8:0:0:.*", "2001:db8::a:0:1"));
+        for pattern in ["::2", "0:0:0:0:0:0:0:2", "0:1"] {
+            assert!(!fits(pattern, "::1"), "{pattern}");
+        }
+    }
+}
