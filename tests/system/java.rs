@@ -16,9 +16,14 @@ use barnabas_tests::two_hosts;
 
 /// A JVM starts slowly on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The first with KIP-714, the last of the 3 line, and a late one.
-const CLIENTS: [&str; 3] = ["3.7.2", "3.9.1", "4.2.0"];
-const COMMANDS: [&str; 2] = ["3.9.1", "4.2.0"];
+/// The first with KIP-714, the last of the 3 line, one that looks for telemetry once, and the newest.
+const CLIENTS: [&str; 4] = ["3.7.2", "3.9.1", "4.2.0", "4.4.0"];
+const COMMANDS: [&str; 3] = ["3.9.1", "4.2.0", "4.4.0"];
+
+/// Kafka 4.4.0 has its configuration command in another package than every release before.
+fn configs_command(version: &str) -> &'static str {
+    if version == "4.4.0" { "org.apache.kafka.tools.ConfigCommand" } else { "kafka.admin.ConfigCommand" }
+}
 
 /// What arrived of the client with this id, once `enough` holds.
 async fn arrived(sink: &Sink, client_id: &str, enough: impl Fn(&Tally) -> bool) -> Tally {
@@ -128,7 +133,7 @@ async fn kafkas_configs_command_works_unchanged() {
         let entity = ["--entity-type", "client-metrics", "--entity-name", "basic"];
         let config = "metrics=[org.apache.kafka.producer.,org.apache.kafka.consumer.],interval.ms=15000";
         let run = async |words: &[&str]| {
-            let output = command(&host, version, "kafka.admin.ConfigCommand", &[words, &entity[..]].concat()).await;
+            let output = command(&host, version, configs_command(version), &[words, &entity[..]].concat()).await;
             let out = String::from_utf8_lossy(&output.stdout).into_owned();
             assert!(output.status.success(), "{words:?}: {out}\n{}", String::from_utf8_lossy(&output.stderr));
             out
@@ -155,7 +160,7 @@ async fn a_running_client_learns_of_a_changed_subscription() {
         assert!(tally.names.iter().any(|name| name.starts_with("org.apache.kafka.producer.buffer")));
     }
     let narrow = ["--alter", "--name", "standard", "--metrics", "org.apache.kafka.producer.connection.creation"];
-    metrics_command(&host, "4.2.0", &narrow).await;
+    metrics_command(&host, "4.4.0", &narrow).await;
     for version in CLIENTS {
         barnabas_tests::eventually("pushes of what is asked for now", PATIENCE, || {
             let newest = sink.received().into_iter().rev().map(|received| received.request.resource_metrics);
@@ -235,7 +240,9 @@ async fn a_client_proves_who_it_is_and_its_receivers_are_told() {
     let realm = Realm::new(setup.folder());
     realm.user("alice");
     let host = setup.with(|written| realm.sasl_over_tls(written)).receiver("facts", "facts", "").start().await;
-    for (version, mechanism) in [("3.7.2", "SCRAM-SHA-256"), ("3.9.1", "PLAIN"), ("4.2.0", "SCRAM-SHA-512")] {
+    for (version, mechanism) in
+        [("3.7.2", "SCRAM-SHA-256"), ("3.9.1", "PLAIN"), ("4.2.0", "SCRAM-SHA-512"), ("4.4.0", "PLAIN")]
+    {
         let settings = realm.settings("alice", mechanism);
         let settings: Vec<(&str, &str)> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let peer = java::client(version, "producer", &host.bootstrap(), version, &settings);
