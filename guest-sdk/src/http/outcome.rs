@@ -11,7 +11,8 @@ impl Response {
     /// | status | outcome |
     /// |---|---|
     /// | 2xx | `Ok`: taken |
-    /// | 408, 425, 429, 5xx | [unavailable](ExportError::unavailable), with the wait of [`retry_after`](Self::retry_after) |
+    /// | 408, 425, 429, 5xx but 500 | [unavailable](ExportError::unavailable), with the wait of [`retry_after`](Self::retry_after) |
+    /// | 500 | the same where the sink asks for a wait, else [other](ExportError::other) |
     /// | 413 | [too large](ExportError::too_large): the host halves the batch |
     /// | 401, 403, 407 | [misconfigured](ExportError::misconfigured): the credentials |
     /// | 404, 405, 410 | misconfigured: the URL |
@@ -19,11 +20,16 @@ impl Response {
     /// | 3xx | misconfigured: a redirect would carry credentials to another place |
     /// | other 4xx | [rejected](ExportError::rejected): the host finds the push at fault by halving |
     ///
+    /// A 500 says no more than that the sink failed, and it may fail at one push of the batch: Prometheus 3 answers it for
+    /// a metric without a name. OTLP has clients drop such a request (only 429, 502, 503 and 504 are to be retried); as
+    /// `other` it is tried a few times, and then the host finds the push at fault by halving.
+    ///
     /// Its reason names the destination, the status and the [`reason`](Self::reason) that the sink gave.
     pub fn outcome(&self) -> Result<(), ExportError> {
         let remedy = match self.status {
             200..=299 => return Ok(()),
             413 => return Err(ExportError::too_large()),
+            500 if self.retry_after().is_none() => return Err(ExportError::other(self.said())),
             408 | 425 | 429 | 500..=599 => {
                 return Err(ExportError::unavailable(self.said()).retry_after(self.retry_after()));
             }
@@ -88,7 +94,7 @@ mod tests {
         for status in [200, 202, 204, 299] {
             assert_eq!(outcome(status, &[], ""), Ok(()));
         }
-        for status in [408, 425, 429, 500, 503, 599] {
+        for status in [408, 425, 429, 501, 503, 599] {
             let said = format!("sink.example:443 answered {status}");
             assert_eq!(outcome(status, &[], ""), Err(ExportError::unavailable(said)));
         }
@@ -117,7 +123,15 @@ mod tests {
             let said = format!("sink.example:443 answered {status}: bad name");
             assert_eq!(outcome(status, &[], r#"{"error":"bad name"}"#), Err(ExportError::rejected(said)));
         }
-        assert_eq!(outcome(600, &[], ""), Err(ExportError::other("sink.example:443 answered 600")));
+        for status in [500, 600] {
+            assert_eq!(outcome(status, &[], ""), Err(ExportError::other(format!("sink.example:443 answered {status}"))));
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_sink_that_passes_by_itself_is_waited_for() {
+        let waiting = ExportError::unavailable("sink.example:443 answered 500").retry_after(Duration::from_secs(3));
+        assert_eq!(outcome(500, &[("Retry-After", "3")], ""), Err(waiting));
     }
 
     #[test]
