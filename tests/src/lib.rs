@@ -9,14 +9,17 @@
 
 pub mod books;
 pub mod command;
+pub mod crowd;
 pub mod guests;
 pub mod host;
 pub mod java;
 pub mod librdkafka;
 pub mod load;
 pub mod process;
+pub mod prometheus;
 pub mod python;
 pub mod raw;
+pub mod recipe;
 pub mod security;
 pub mod sink;
 pub mod swapping;

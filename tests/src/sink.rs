@@ -42,8 +42,12 @@ struct Inner {
     received: Vec<Received>,
     answers: VecDeque<Answer>,
     always: Option<Answer>,
+    judge: Option<Judge>,
     refused: usize,
 }
+
+/// Decides by what a request says; `None` is 200.
+pub type Judge = fn(&ExportMetricsServiceRequest) -> Option<Answer>;
 
 /// A running sink; dropping it ends it.
 pub struct Sink {
@@ -94,6 +98,11 @@ impl Sink {
     /// What is answered whenever none is queued; `None` is 200.
     pub fn always(&self, status: Option<u16>) {
         self.inner.lock().unwrap().always = status.map(|status| Answer { status, headers: vec![], body: vec![] });
+    }
+
+    /// Answers by what a request says, whenever no answer is queued or set.
+    pub fn judge_by(&self, judge: Judge) {
+        self.inner.lock().unwrap().judge = Some(judge);
     }
 
     /// Everything that was taken with 200.
@@ -178,6 +187,7 @@ async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, bod
     };
     let mut inner = inner.lock().unwrap();
     let answer = inner.answers.pop_front().or_else(|| inner.always.clone());
+    let answer = answer.or_else(|| inner.judge.and_then(|judge| judge(&request)));
     if answer.as_ref().is_none_or(|a| a.status == 200) {
         inner.received.push(Received { headers, size, request });
     } else {

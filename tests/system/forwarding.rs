@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use barnabas::push::InstanceId;
 use barnabas_tests::books::Books;
+use barnabas_tests::crowd;
 use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::prometheus::{self, pushes};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::Sink;
 use barnabas_tests::vectors;
@@ -96,6 +98,40 @@ async fn what_a_sink_rejects_for_good_is_not_tried_again() {
     let ledger = settled(&host, |ledger| ledger.dead_total() == 1).await;
     assert_eq!((ledger.dead("rejected"), sink.refused()), (1, 1), "{ledger}");
     host.stop().await;
+}
+
+/// A push that Prometheus refuses, with the request that it is part of, among 63 of other clients: so many requests at
+/// most until it alone is a dead letter, with the words of Prometheus.
+async fn one_push_harms_only_itself(poison: Vec<u8>, words: &str, most: usize) {
+    let sink = Sink::start().await;
+    sink.judge_by(prometheus::judge);
+    let host = crowd::host(&sink.url()).await;
+    let mut all = vec![pushes::sound(); 63];
+    all.insert(40, poison);
+    crowd::push_together(&host, &all).await;
+    let ledger = settled(&host, |ledger| ledger.delivered() + ledger.dead_total() == 64).await;
+    assert_eq!((ledger.delivered(), ledger.dead_total()), (63, 1), "{ledger}");
+    let said = vitals(&host).words.last_error.map(|error| error.text).unwrap_or_default();
+    assert!(said.contains(words), "{said}");
+    let requests = sink.received().len() + sink.refused();
+    assert!(requests <= most, "{requests} requests for 64 pushes");
+    host.stop().await;
+}
+
+/// To find one of 64: 2 × log2(64) + 1.
+const SEARCH: usize = 13;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_a_sink_cannot_store_harms_only_itself() {
+    let words = "answered 400: out of bounds: timestamp is too far in the future";
+    one_push_harms_only_itself(pushes::of_tomorrow(), words, SEARCH).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_makes_a_sink_fail_harms_only_itself() {
+    let words = "answered 500: normalization for metric \"\" resulted in empty name";
+    // What passes for the sink's own fault is tried again first, four times.
+    one_push_harms_only_itself(pushes::nameless(), words, 4 + SEARCH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

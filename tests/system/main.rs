@@ -25,6 +25,7 @@ mod normalising;
 mod offering;
 mod operating;
 mod otlp_door;
+mod prometheus;
 mod python;
 mod real_clients;
 mod recorded;

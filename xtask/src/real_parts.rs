@@ -1,4 +1,4 @@
-//! Tests with parts that not every machine has: Kafka's own Java programs, and Python's packages of librdkafka.
+//! Tests with parts that not every machine has: Kafka's own Java programs, Python's packages of librdkafka, a Prometheus.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -12,19 +12,30 @@ use crate::wasm_target::Reach;
 /// One kind of them.
 #[derive(Clone, Copy)]
 pub(crate) struct RealPart {
-    /// What one says after `cargo xtask test`, and the module of the tests.
+    /// What one says after `cargo xtask test`; the module of the tests has the same name, with `_` for `-`.
     pub(crate) name: &'static str,
-    /// Programs that must run.
-    programs: &'static [&'static str],
+    /// Commands that must succeed.
+    programs: &'static [&'static [&'static str]],
     /// In words.
     needs: &'static str,
 }
 
 /// All kinds.
-pub(crate) const ALL: [RealPart; 2] = [
-    RealPart { name: "java", programs: &["java", "mvn"], needs: "a JDK of 17 or later, and Maven with its registry" },
-    RealPart { name: "python", programs: &["python3"], needs: "python3 with pip and its registry" },
+pub(crate) const ALL: [RealPart; 3] = [
+    RealPart {
+        name: "java",
+        programs: &[&["java", "--version"], &["mvn", "--version"]],
+        needs: "a JDK of 17 or later, and Maven with its registry",
+    },
+    RealPart { name: "python", programs: &[PIP], needs: "python3 with pip and its registry" },
+    RealPart {
+        name: "prometheus",
+        programs: &[&["go", "version"]],
+        needs: "Go of 1.26 or later, and its module proxy",
+    },
 ];
+
+const PIP: &[&str] = &["python3", "-m", "pip", "--version"];
 
 impl RealPart {
     pub(crate) fn of_name(name: &str) -> Option<Self> {
@@ -33,8 +44,8 @@ impl RealPart {
 
     /// Runs its tests; plainly fails where something is missing.
     pub(crate) fn test(self, project: &Project, words: &[String]) -> Result<ExitCode> {
-        if let Some(missing) = self.programs.iter().find(|program| !runs(program)) {
-            bail!("`{missing}` does not run: `cargo xtask test {}` needs {}", self.name, self.needs);
+        if let Some(missing) = self.programs.iter().find(|program| !succeeds(program)) {
+            bail!("`{}` fails: `cargo xtask test {}` needs {}", missing.join(" "), self.name, self.needs);
         }
         let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
         let mut build = project.cargo();
@@ -43,7 +54,8 @@ impl RealPart {
         self.refuse_missing(project)?;
         for built in built.iter().take(1) {
             let mut test = project.cargo();
-            test.args(["test", "--workspace", "--test=system", &format!("{}::", self.name), "--", "--ignored"]);
+            // What a test found out is printed, also when it passed.
+            test.args(["test", "--workspace", "--test=system", &self.module(), "--", "--ignored", "--show-output"]);
             test.args(words).env("BARNABAS_GUESTS", &built.folder);
             step::run(&format!("tests with real {} parts", self.name), &mut test)?;
         }
@@ -53,11 +65,17 @@ impl RealPart {
     /// A module that was renamed must not pass for one whose tests all passed.
     fn refuse_missing(self, project: &Project) -> Result<()> {
         let mut list = project.cargo();
-        list.args(["test", "--quiet", "--workspace", "--test=system", &format!("{}::", self.name), "--", "--list"]);
-        if !step::output(&mut list)?.contains(&format!("{}::", self.name)) {
-            bail!("the system tests have no module {}; name the right one in xtask/src/real_parts.rs", self.name);
+        let module = self.module();
+        list.args(["test", "--quiet", "--workspace", "--test=system", &module, "--", "--list"]);
+        if !step::output(&mut list)?.lines().any(|line| line.starts_with(&module)) {
+            bail!("the system tests have no module {module}; name the right one in xtask/src/real_parts.rs");
         }
         Ok(())
+    }
+
+    /// How the names of its tests begin.
+    fn module(self) -> String {
+        format!("{}::", self.name.replace('-', "_"))
     }
 
     /// One line for those who ran the other tests.
@@ -66,8 +84,9 @@ impl RealPart {
     }
 }
 
-fn runs(program: &str) -> bool {
-    let mut version = Command::new(program);
-    let version = version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    version.status().is_ok_and(|status| status.success())
+fn succeeds(command: &[&str]) -> bool {
+    let Some((program, words)) = command.split_first() else { return true };
+    let mut command = Command::new(program);
+    let command = command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }

@@ -124,7 +124,10 @@ mod tests {
             assert_eq!(outcome(status, &[], r#"{"error":"bad name"}"#), Err(ExportError::rejected(said)));
         }
         for status in [500, 600] {
-            assert_eq!(outcome(status, &[], ""), Err(ExportError::other(format!("sink.example:443 answered {status}"))));
+            assert_eq!(
+                outcome(status, &[], ""),
+                Err(ExportError::other(format!("sink.example:443 answered {status}")))
+            );
         }
     }
 

@@ -1,0 +1,253 @@
+//! A real Prometheus 3 with its OTLP endpoint, as Go's tools build it; what it answers, for a sink that takes its place;
+//! and pushes that it refuses.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Metric, MetricsData, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    metric::Data, number_data_point::Value,
+};
+use prost::Message as _;
+use tempfile::TempDir;
+
+use crate::sink::Answer;
+
+/// Prometheus 3.16, as a Go module is called.
+const MODULE: &str = "github.com/prometheus/prometheus/cmd/prometheus@v0.316.0";
+/// How long it may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that is ended when this is dropped.
+pub struct Prometheus {
+    server: Child,
+    address: SocketAddr,
+    folder: TempDir,
+}
+
+/// The program, built once and kept beside the programs that cargo built.
+fn program() -> PathBuf {
+    let version = MODULE.rsplit('@').next().unwrap();
+    let folder = crate::command::path().with_file_name("prometheus").join(version);
+    let program = folder.join("prometheus");
+    if !program.is_file() {
+        let mut go = Command::new("go");
+        // Without the service discoveries of the clouds it is a quarter of the work.
+        go.args(["install", "-tags", "remove_all_sd", MODULE]).env("GOBIN", &folder);
+        let output = go.output().unwrap_or_else(|error| panic!("Go does not run: {error}; install Go"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "Go cannot build {MODULE}:\n{said}");
+    }
+    program
+}
+
+impl Prometheus {
+    /// Starts it on a free loopback port, with the flag and the configuration of docs/sinks.md and these further flags, and
+    /// waits until it answers. Blocks the thread: it may have to be built.
+    pub fn start(flags: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let configuration = crate::recipe::file("docs/sinks.md", "prometheus.yml");
+        std::fs::write(folder.path().join("prometheus.yml"), configuration).unwrap();
+        // Free a moment ago: Prometheus does not say which port it was given.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut server = Command::new(program());
+        server.current_dir(&folder).args(["--config.file=prometheus.yml", "--web.enable-otlp-receiver"]);
+        server.arg(format!("--web.listen-address={address}")).args(flags);
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let server = server.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let prometheus = Self { server, address, folder };
+        let deadline = Instant::now() + PATIENCE;
+        while prometheus.get("/-/ready").is_none_or(|(status, _)| status != 200) {
+            assert!(Instant::now() < deadline, "Prometheus does not answer: {}", prometheus.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        prometheus
+    }
+
+    /// What receivers should post to.
+    pub fn url(&self) -> String {
+        format!("http://{}/api/v1/otlp/v1/metrics", self.address)
+    }
+
+    /// The newest values of a series or of a sum over series, by the labels that are left.
+    pub fn query(&self, expression: &str) -> serde_json::Value {
+        let escaped: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let (status, body) = self.get(&format!("/api/v1/query?query={escaped}")).expect("it answers");
+        assert_eq!(status, 200, "{body}");
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        answer["data"]["result"].clone()
+    }
+
+    /// How many requests its OTLP endpoint has answered, by status code, as it counts them itself.
+    pub fn otlp_requests(&self) -> Vec<(u16, u64)> {
+        let (_, body) = self.get("/metrics").expect("it answers");
+        let counts = body.lines().filter_map(|line| {
+            let line = line.strip_prefix("prometheus_http_requests_total{code=\"")?;
+            let (code, rest) = line.split_once("\",handler=\"/api/v1/otlp/v1/metrics\"} ")?;
+            Some((code.parse().ok()?, rest.trim().parse::<f64>().ok()? as u64))
+        });
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What it wrote about itself.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// `None` while nobody answers.
+    fn get(&self, path: &str) -> Option<(u16, String)> {
+        let head = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address);
+        let answer = exchange(&self.address.to_string(), &head, &[])?;
+        Some((answer.status, answer.body))
+    }
+}
+
+/// An answer without what differs from server to server: its date, and what says how long the connection stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Of the first line.
+    pub status: u16,
+    /// Those of an error that are about its body, in the order of their names.
+    pub headers: Vec<String>,
+    /// As text.
+    pub body: String,
+}
+
+impl Answered {
+    /// What the OTLP endpoint at `url` answers to this push. Blocks the thread.
+    pub fn to(url: &str, push: &[u8]) -> Self {
+        let (address, path) = url.trim_start_matches("http://").split_once('/').unwrap();
+        let head = format!(
+            "POST /{path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            push.len()
+        );
+        exchange(address, &head, push).unwrap_or_else(|| panic!("{url} does not answer"))
+    }
+}
+
+fn exchange(address: &str, head: &str, body: &[u8]) -> Option<Answered> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let tells = |line: &String| status >= 400 && (line.starts_with("content-type:") || line.starts_with("x-content"));
+    let mut headers: Vec<String> = lines.map(str::to_ascii_lowercase).filter(tells).collect();
+    headers.sort_unstable();
+    Some(Answered { status, headers, body: body.to_owned() })
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// What Prometheus 3.16 answers to a request when it has no feature flags and keeps no sample yet, in the words of its
+/// OTLP endpoint; `None` is 200. Whatever it finds wrong with one metric, it takes nothing of the whole request. `cargo
+/// xtask test prometheus` compares it with the real one. (Where a resource has attributes, the real one says once more of
+/// `target_info` what it says of a sample.)
+pub fn judge(request: &ExportMetricsServiceRequest) -> Option<Answer> {
+    let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+    let faults: Vec<Fault> = metrics.flat_map(|scope| &scope.metrics).filter_map(fault).collect();
+    if faults.is_empty() {
+        return None;
+    }
+    // A sample that cannot be stored is the client's fault (400); what cannot be translated passes for its own (500).
+    let status = if faults.iter().any(|fault| matches!(fault, Fault::Sample(_))) { 400 } else { 500 };
+    let lines = faults.iter().map(|fault| match fault {
+        Fault::Sample(line) | Fault::Translation(line) => format!("{line}\n"),
+    });
+    let headers = vec![
+        ("content-type", "text/plain; charset=utf-8".to_owned()),
+        ("x-content-type-options", "nosniff".to_owned()),
+    ];
+    Some(Answer { status, headers, body: lines.collect::<String>().into_bytes() })
+}
+
+enum Fault {
+    Translation(String),
+    Sample(String),
+}
+
+fn fault(metric: &Metric) -> Option<Fault> {
+    let (points, temporality) = match &metric.data {
+        Some(Data::Sum(sum)) => (&sum.data_points[..], Some(sum.aggregation_temporality())),
+        Some(Data::Gauge(gauge)) => (&gauge.data_points[..], None),
+        _ => (&[][..], None),
+    };
+    if temporality.is_some_and(|temporality| temporality != AggregationTemporality::Cumulative) {
+        let words = format!("invalid temporality and type combination for metric {:?}", metric.name);
+        return Some(Fault::Translation(words));
+    }
+    if metric.name.is_empty() {
+        return Some(Fault::Translation("normalization for metric \"\" resulted in empty name".to_owned()));
+    }
+    let ahead = nanos(SystemTime::now()) + nanos_of(Duration::from_mins(10));
+    let future = points.iter().any(|point| point.time_unix_nano > ahead);
+    future.then(|| Fault::Sample("out of bounds: timestamp is too far in the future".to_owned()))
+}
+
+fn nanos(time: SystemTime) -> u64 {
+    nanos_of(time.duration_since(SystemTime::UNIX_EPOCH).unwrap())
+}
+
+fn nanos_of(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap()
+}
+
+/// Pushes, as `MetricsData`, of what sinks take and what Prometheus refuses.
+pub mod pushes {
+    use super::*;
+
+    /// Whose number of series says how many pushes were stored.
+    pub const SOUND: &str = "barnabas.test.sound";
+
+    fn point(time: SystemTime) -> NumberDataPoint {
+        NumberDataPoint { time_unix_nano: nanos(time), value: Some(Value::AsDouble(1.0)), ..NumberDataPoint::default() }
+    }
+
+    fn gauge(name: &str, time: SystemTime) -> Metric {
+        let data = Data::Gauge(Gauge { data_points: vec![point(time)] });
+        Metric { name: name.to_owned(), data: Some(data), ..Metric::default() }
+    }
+
+    fn push(metrics: Vec<Metric>) -> Vec<u8> {
+        let scope = ScopeMetrics { metrics, ..ScopeMetrics::default() };
+        let resource = ResourceMetrics { scope_metrics: vec![scope], ..ResourceMetrics::default() };
+        MetricsData { resource_metrics: vec![resource] }.encode_to_vec()
+    }
+
+    /// One gauge, now.
+    pub fn sound() -> Vec<u8> {
+        push(vec![gauge(SOUND, SystemTime::now())])
+    }
+
+    /// A gauge whose name is empty, beside a sound one: no series of it can have a name.
+    pub fn nameless() -> Vec<u8> {
+        push(vec![gauge(SOUND, SystemTime::now()), gauge("", SystemTime::now())])
+    }
+
+    /// A gauge of tomorrow: a client whose clock is wrong.
+    pub fn of_tomorrow() -> Vec<u8> {
+        push(vec![gauge(SOUND, SystemTime::now() + Duration::from_hours(24))])
+    }
+
+    /// A sum that says what was added since the last push.
+    pub fn delta() -> Vec<u8> {
+        let start = NumberDataPoint { start_time_unix_nano: nanos(SystemTime::now()) - 1, ..point(SystemTime::now()) };
+        let temporality = AggregationTemporality::Delta.into();
+        let sum = Sum { data_points: vec![start], aggregation_temporality: temporality, is_monotonic: true };
+        let data = Some(Data::Sum(sum));
+        push(vec![Metric { name: "barnabas.test.delta".to_owned(), data, ..Metric::default() }])
+    }
+}

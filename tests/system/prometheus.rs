@@ -1,0 +1,108 @@
+//! `plugins/otlp-http` in front of a real Prometheus 3. It is built by Go, so `cargo xtask test prometheus` runs these
+//! tests, and the plain tests say that they were skipped; those of `forwarding` use a sink that answers like it.
+
+use std::time::Duration;
+
+use barnabas_tests::books::Books;
+use barnabas_tests::crowd;
+use barnabas_tests::host::Running;
+use barnabas_tests::prometheus::{self, Answered, Prometheus, pushes};
+use barnabas_tests::sink::Sink;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn start(flags: &'static [&'static str]) -> Prometheus {
+    tokio::task::spawn_blocking(|| Prometheus::start(flags)).await.unwrap()
+}
+
+async fn settled(host: &Running, pushes: u64) -> Books {
+    barnabas_tests::eventually("the ledger to settle", PATIENCE, || {
+        Some(host.ledger("otlp")).filter(|ledger| ledger.delivered() + ledger.dead_total() == pushes)
+    })
+    .await
+}
+
+/// The newest reason for which pushes were not taken.
+fn last_error(host: &Running) -> String {
+    host.status("otlp").serving.unwrap().vitals.words.last_error.map(|error| error.text).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Go: cargo xtask test prometheus"]
+async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
+    let (sink, prometheus) = (Sink::start().await, start(&[]).await);
+    sink.judge_by(prometheus::judge);
+    for (what, push) in [
+        ("sound", pushes::sound()),
+        ("nameless", pushes::nameless()),
+        ("delta", pushes::delta()),
+        ("of tomorrow", pushes::of_tomorrow()),
+        // Messages of protobuf that stand one behind the other are one.
+        ("two nameless ones", [pushes::nameless(), pushes::sound(), pushes::nameless()].concat()),
+        ("both kinds", [pushes::nameless(), pushes::of_tomorrow()].concat()),
+        ("no metrics", Vec::new()),
+    ] {
+        let (real, ours) = (prometheus.url(), sink.url());
+        let ask = move || [real, ours].map(|url| Answered::to(&url, &push));
+        let [real, ours] = tokio::task::spawn_blocking(ask).await.unwrap();
+        println!("{what}: {real:?}");
+        assert_eq!(real, ours, "{what}");
+    }
+}
+
+/// What became of 63 sound pushes of other clients and one that Prometheus refuses with these words.
+async fn one_among_sound_ones(poison: Vec<u8>, words: &str, most: u64) {
+    let prometheus = start(&[]).await;
+    let host = crowd::host(&prometheus.url()).await;
+    let mut all = vec![pushes::sound(); 63];
+    all.insert(21, poison);
+    crowd::push_together(&host, &all).await;
+    let ledger = settled(&host, 64).await;
+    let requests = prometheus.otlp_requests();
+    println!("{ledger}; requests by status: {requests:?}; {}", last_error(&host));
+    assert_eq!((ledger.delivered(), ledger.dead_total()), (63, 1), "{ledger}");
+    assert!(last_error(&host).contains(words), "{}", last_error(&host));
+    let requests: u64 = requests.iter().map(|(_, count)| count).sum();
+    assert!(requests <= most, "{requests} requests for 64 pushes");
+    let count = format!("count({}{{client_id=~\"client-.+\"}})", pushes::SOUND.replace('.', "_"));
+    let series = barnabas_tests::eventually("series", PATIENCE, || {
+        prometheus.query(&count).pointer("/0/value/1").and_then(|value| Some(value.as_str()?.to_owned()))
+    })
+    .await;
+    assert_eq!(series, "63", "one series for each client");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Go: cargo xtask test prometheus"]
+async fn one_push_without_a_name_harms_only_itself() {
+    let words = "answered 500: normalization for metric \"\" resulted in empty name";
+    // Four more than the search needs: what passes for the sink's own fault is tried again first.
+    one_among_sound_ones(pushes::nameless(), words, 4 + SEARCH).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Go: cargo xtask test prometheus"]
+async fn one_push_of_tomorrow_harms_only_itself() {
+    let words = "answered 400: out of bounds: timestamp is too far in the future";
+    one_among_sound_ones(pushes::of_tomorrow(), words, SEARCH).await;
+}
+
+/// Requests that it takes to find one of 64: 2 × log2(64) + 1.
+const SEARCH: u64 = 13;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs Go: cargo xtask test prometheus"]
+async fn changes_instead_of_totals_need_a_flag() {
+    for (flags, delivered) in [(&[][..], 0), (&["--enable-feature=otlp-deltatocumulative"][..], 8)] {
+        let prometheus = start(flags).await;
+        let host = crowd::host(&prometheus.url()).await;
+        crowd::push_together(&host, &vec![pushes::delta(); 8]).await;
+        let ledger = settled(&host, 8).await;
+        println!("{flags:?}: {ledger}; {}", last_error(&host));
+        assert_eq!(ledger.delivered(), delivered, "{ledger}");
+        let words = "invalid temporality and type combination for metric \"barnabas.test.delta\"";
+        assert!(delivered > 0 || last_error(&host).contains(words), "{}", last_error(&host));
+        host.stop().await;
+    }
+}
