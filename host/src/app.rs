@@ -106,12 +106,6 @@ impl App {
             Reception::new(admission.clone(), Decoder::new(config.decode), dispatch.clone(), events.clone());
         let reception = Arc::new(reception.with_identity(config.otlp_identity).with_catalogue(catalogue));
         let admin = admin::bind(config.admin).await?;
-        // No receiver may reach it, so its address is known before there are any.
-        let plugins = plugin::Config { admin: vec![admin.local_addr()], ..config.plugins };
-        let plugins = Plugins::new(&plugins, store.clone(), audit.clone(), dispatch.clone(), events.clone());
-        let plugins = plugins.map_err(anyhow::Error::msg)?;
-        let opening = subscription::Opening { config: config.subscriptions, store, audit, admission, settings };
-        let subscriptions = tokio::task::spawn_blocking(move || Subscriptions::open(opening)).await??;
         let mut kafka = Vec::new();
         for listener in config.kafka {
             kafka.push(kafka::bind(listener).await?);
@@ -120,6 +114,14 @@ impl App {
         for listener in config.otlp {
             otlp.push(otlp_http::bind(listener).await?);
         }
+        // What receivers may not reach is known before there are any.
+        let kafka_at = kafka.iter().map(kafka::Bound::local_addr);
+        let listeners = kafka_at.chain(otlp.iter().map(otlp_http::Bound::local_addr)).collect();
+        let plugins = plugin::Config { admin: vec![admin.local_addr()], listeners, ..config.plugins };
+        let plugins = Plugins::new(&plugins, store.clone(), audit.clone(), dispatch.clone(), events.clone());
+        let plugins = plugins.map_err(anyhow::Error::msg)?;
+        let opening = subscription::Opening { config: config.subscriptions, store, audit, admission, settings };
+        let subscriptions = tokio::task::spawn_blocking(move || Subscriptions::open(opening)).await??;
         let host = Host { reception, dispatch, plugins, subscriptions, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;

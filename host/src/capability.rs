@@ -59,6 +59,18 @@ impl State {
         Self { table, limiter, report: Report::default(), log, wasi, http, egress, shelf }
     }
 
+    /// Ends a call of the guest: every request that it left open. The last destination that was refused to it, in a
+    /// sentence.
+    pub fn end_call(&self) -> Option<String> {
+        self.egress.end_call()
+    }
+
+    /// How many handles the guest holds.
+    pub fn handles(&mut self) -> usize {
+        // The table does not count. Its keys are dense and it has no more of them than this.
+        (0..HANDLES as u32).filter(|key| self.table.get_any_mut(*key).is_ok()).count()
+    }
+
     /// The instance's requests since this was last asked, where somebody compares.
     pub fn sent(&self) -> Vec<Sent> {
         self.egress.sent()

@@ -12,6 +12,7 @@ mod clients;
 mod closed_output;
 mod commands;
 mod compiling;
+mod egress;
 mod ephemeral;
 mod firewall;
 mod fleet_proof;

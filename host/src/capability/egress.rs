@@ -2,8 +2,8 @@
 //!
 //! In: a guest's request. Out: the answer, or an [`EgressError`] that the guest can match on. A destination must be
 //! granted by name and port ([`Grants`]), and each address it resolves to is judged again at dial time; what is dialled
-//! is the judged address, never the name. Bounded: requests at a time, bytes of an answer, and every wait. One client a
-//! plugin, because connections are pooled by scheme and authority only; its grants never change, so a pooled connection
+//! is the judged address, never the name. Bounded: requests at a time, bytes of an answer, and every wait. What a call of
+//! a guest begins ends with the call at the latest, whatever handles the guest keeps. One client a plugin, because connections are pooled by scheme and authority only; its grants never change, so a pooled connection
 //! was judged by the same rules as a new one. Follows no redirect, reads no proxy settings, keeps no cookies.
 //!
 //! ```
@@ -16,6 +16,7 @@
 mod address;
 mod answers;
 mod body;
+mod calls;
 mod capture;
 mod dial;
 mod failure;
@@ -31,23 +32,24 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{Method, Request, Response, Version};
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::event::Events;
+use crate::event::{Events, Payload, Topic};
 use answers::{Key, Noting};
 use body::{Bounded, Counted, Record};
+use calls::{Answer, Call, Calls, Unread};
 use target::Target;
 use witness::Witness;
 
@@ -74,11 +76,15 @@ pub enum EgressMode {
     Capture(Arc<Captured>),
 }
 
+/// How many requests a plugin may have under way, where its manifest names no number.
+pub const REQUESTS: usize = 16;
+
 /// What a plugin's requests may cost.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Requests under way at a time, answers being read included. One more waits for `connect`, then is refused.
-    pub concurrent: usize,
+    /// Requests of all instances under way at a time, answers being read included. One more waits for `connect`, then is
+    /// refused.
+    pub requests: usize,
     /// Most bytes of one answer's body.
     pub response_bytes: usize,
     /// Waits of a guest that names none.
@@ -94,7 +100,7 @@ impl Default for Limits {
             first_byte: Some(Duration::from_secs(30)),
             between_bytes: Some(Duration::from_secs(30)),
         };
-        Self { concurrent: 16, response_bytes: 4 << 20, times, longest: Duration::from_secs(600) }
+        Self { requests: REQUESTS, response_bytes: 4 << 20, times, longest: Duration::from_secs(600) }
     }
 }
 
@@ -118,7 +124,7 @@ pub struct Options {
     pub trust: Trust,
     /// How names become addresses.
     pub resolve: Arc<dyn Resolve>,
-    /// What is never dialled, whatever the grants say.
+    /// The host's own addresses: the admin endpoint is never dialled, whatever the grants say.
     pub own: Own,
     /// Where what destinations answered is noted.
     pub answers: Arc<Answers>,
@@ -147,6 +153,8 @@ struct Shared {
     answers: Arc<Answers>,
     /// Whether somebody compares what is sent.
     watched: AtomicBool,
+    /// Answers that came and are not read to their end.
+    unread: Arc<AtomicUsize>,
 }
 
 /// One plugin's way out. Clones share client, pool and limits.
@@ -155,6 +163,8 @@ pub struct Egress {
     shared: Arc<Shared>,
     /// Of one instance.
     witness: Witness,
+    /// Of the same.
+    calls: Calls,
 }
 
 impl Egress {
@@ -178,10 +188,11 @@ impl Egress {
             .pool_max_idle_per_host(4)
             .http1_max_buf_size(64 * 1024)
             .build(connector);
-        let running = Arc::new(Semaphore::new(options.limits.concurrent));
+        let running = Arc::new(Semaphore::new(options.limits.requests));
         let (limits, answers, watched) = (options.limits, options.answers, AtomicBool::new(false));
-        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, watched };
-        Self { shared: Arc::new(shared), witness: Witness::default() }
+        let unread = Arc::default();
+        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, watched, unread };
+        Self { shared: Arc::new(shared), witness: Witness::default(), calls: Calls::default() }
     }
 
     /// What it may reach.
@@ -189,9 +200,20 @@ impl Egress {
         &self.shared.grants
     }
 
-    /// The same way out, for one instance: what it sends is seen apart from what others send.
+    /// The same way out, for one instance: what it sends is seen apart from what others send, and ends with its calls.
     pub fn of_instance(&self) -> Self {
-        Self { shared: self.shared.clone(), witness: Witness::default() }
+        Self { shared: self.shared.clone(), witness: Witness::default(), calls: Calls::default() }
+    }
+
+    /// Ends a call of this instance, and with it every request that the call left open. The last destination that was
+    /// refused to it, in a sentence.
+    pub fn end_call(&self) -> Option<String> {
+        self.calls.end()
+    }
+
+    /// How many requests of all instances are under way.
+    pub fn under_way(&self) -> usize {
+        self.shared.limits.requests.saturating_sub(self.shared.running.available_permits())
     }
 
     /// Begins, or ends, to look into what the instances send.
@@ -204,9 +226,27 @@ impl Egress {
         self.witness.take()
     }
 
-    /// Sends a request as far as the grants let it. Dropping the future, or the answer's body, ends the request.
-    pub async fn send(
+    /// Sends a request as far as the grants let it. Dropping the future or the answer's body ends the request, and so
+    /// does the end of the call at hand (see [`Self::end_call`]).
+    pub fn send(
         &self,
+        request: Request<RequestBody>,
+        times: Times,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, EgressError>> + Send + use<> {
+        // Now, and not when it is first polled: that may be after the call.
+        let (egress, call) = (self.clone(), self.calls.current());
+        async move {
+            tokio::select! {
+                biased;
+                () = call.clone().over() => Err(EgressError::CallOver),
+                result = egress.send_within(&call, request, times) => result,
+            }
+        }
+    }
+
+    async fn send_within(
+        &self,
+        call: &Call,
         request: Request<RequestBody>,
         times: Times,
     ) -> Result<Response<ResponseBody>, EgressError> {
@@ -214,26 +254,33 @@ impl Egress {
         let mut record = self.record(&request, sent.clone());
         let tee = self.shared.watched.load(Ordering::Relaxed).then(|| self.witness.see(&request)).flatten();
         let key = Key::of(request.method(), request.uri());
-        let request = request.map(|body| Counted::new(body, sent, tee));
+        let request = request.map(|body| Counted::new(body, sent, tee, call));
         let result = match &self.shared.mode {
             EgressMode::Send => self.forward(request, times, &mut record).await,
-            EgressMode::Capture(captured) => {
-                let target = Target::of(request.uri())?;
-                let granted = self.shared.grants.allows(&target.host, target.port);
-                if captured.refuses(granted) {
-                    return Err(EgressError::NotGranted { host: target.host, port: target.port });
-                }
-                Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
-            }
+            EgressMode::Capture(captured) => self.capture(request, captured).await,
         };
         match result {
-            Ok(response) => Ok(self.bound(response, times, record, key)?),
+            Ok(response) => Ok(self.bound(call, response, times, record, key)?),
             Err(error) => {
                 tracing::debug!(slot = %self.shared.slot, %error, "outgoing request failed");
                 record.end(error.name());
+                error.denial(&self.shared.grants).into_iter().for_each(|sentence| call.deny(sentence));
                 Err(error)
             }
         }
+    }
+
+    async fn capture(
+        &self,
+        request: Request<Counted>,
+        captured: &Captured,
+    ) -> Result<Response<RequestBody>, EgressError> {
+        let target = Target::of(request.uri())?;
+        let granted = self.shared.grants.allows(&target.host, target.port);
+        if captured.refuses(granted) {
+            return Err(EgressError::NotGranted { host: target.host, port: target.port });
+        }
+        Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
     async fn forward(
@@ -243,11 +290,25 @@ impl Egress {
         record: &mut Record,
     ) -> Result<Response<RequestBody>, EgressError> {
         self.prepare(&mut request)?;
-        let connect = self.longest(times.connect, self.shared.limits.times.connect);
-        let permit = tokio::time::timeout(connect, self.shared.running.clone().acquire_owned()).await;
-        record.permit = Some(permit.map_err(|_| EgressError::Busy)?.expect("the semaphore is never closed"));
+        record.permit = Some(self.place(times).await?);
         let response = self.exchange(request, times).await?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
+    }
+
+    /// A place among the requests under way.
+    async fn place(&self, times: Times) -> Result<OwnedSemaphorePermit, EgressError> {
+        let connect = self.longest(times.connect, self.shared.limits.times.connect);
+        let permit = tokio::time::timeout(connect, self.shared.running.clone().acquire_owned()).await;
+        let Ok(permit) = permit else {
+            let cap = self.shared.limits.requests;
+            self.shared.events.emit(Topic::EgressBusy, || Payload::EgressBusy {
+                slot: self.shared.slot.clone(),
+                cap,
+                unread: self.shared.unread.load(Ordering::Relaxed),
+            });
+            return Err(EgressError::Busy { cap });
+        };
+        Ok(permit.expect("the semaphore is never closed"))
     }
 
     /// Refuses what was not granted, and makes the Host header say what the grant was judged by.
@@ -284,6 +345,7 @@ impl Egress {
 
     fn bound(
         &self,
+        call: &Call,
         response: Response<RequestBody>,
         times: Times,
         mut record: Record,
@@ -299,7 +361,16 @@ impl Egress {
         let between = self.longest(times.between_bytes, self.shared.limits.times.between_bytes);
         let noting = matches!(self.shared.mode, EgressMode::Send)
             .then(|| Noting::new(self.shared.answers.clone(), key, response.status(), response.headers()));
-        Ok(response.map(|body| Bounded::new(body, cap, between, record, noting).boxed_unsync()))
+        let (head, body) = response.into_parts();
+        // A guest need not ask for a body that has nothing in it, so nothing may wait for that.
+        let body = if body.is_end_stream() {
+            Empty::new().map_err(|never| match never {}).boxed_unsync()
+        } else {
+            let answer = Answer { body, record, noting, _unread: Unread::new(&self.shared.unread) };
+            let key = call.keep(answer).ok_or(EgressError::CallOver)?;
+            Bounded::new(call.clone(), key, cap, between).boxed_unsync()
+        };
+        Ok(Response::from_parts(head, body))
     }
 
     fn longest(&self, asked: Option<Duration>, usual: Option<Duration>) -> Duration {

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Event, Events, Listening, Payload, Term, Topic};
+use crate::plugin::limits::HANDLES_KEPT;
 use once::Once;
-use sample::Sampler;
+use sample::{EACH, LASTING, Sampler};
 use words::{Line, Who};
 
 const TOPICS: &[Topic] = &[
@@ -25,9 +26,11 @@ const TOPICS: &[Topic] = &[
     Topic::BatchEnd,
     Topic::PluginPhase,
     Topic::PluginCrash,
+    Topic::PluginReplaced,
     Topic::PluginMisconfigured,
     Topic::PluginRejectedPoints,
     Topic::EgressRequest,
+    Topic::EgressBusy,
 ];
 
 /// Writes until the returned value is dropped.
@@ -80,6 +83,16 @@ impl Log {
                 let message = Line(message);
                 tracing::error!(plugin = %slot, generation, held_back, "an instance broke ({cause}): {message}; {then}");
             }
+            Payload::PluginReplaced { slot, generation, handles } => {
+                let Some(held_back) = self.may_repeat(Topic::PluginReplaced, slot) else { return };
+                tracing::warn!(
+                    plugin = %slot, generation, held_back,
+                    "an instance kept {handles} handles after its call and a fresh one takes its place; at most \
+                     {HANDLES_KEPT} may be kept: let the receiver drop answers, bodies, streams and pollables that it \
+                     does not need any more"
+                );
+            }
+            Payload::EgressBusy { slot, cap, unread } => self.busy(slot, *cap, *unread),
             Payload::PluginMisconfigured { slot, reason } => {
                 let Some(held_back) = self.may_say(Topic::PluginMisconfigured, Some(slot), "", 1) else { return };
                 tracing::warn!(plugin = %slot, held_back, "the receiver says that it is set up wrongly: {}", Line(reason));
@@ -140,6 +153,22 @@ impl Log {
         tracing::warn!(plugin = %slot, cause, pushes, held_back, "pushes were {what}");
     }
 
+    fn busy(&self, slot: &Arc<str>, cap: usize, unread: usize) {
+        let Some(held_back) = self.may_repeat(Topic::EgressBusy, slot) else { return };
+        let (why, remedy) = match unread {
+            0 => ("their destinations do not answer".to_owned(), "see to the destinations"),
+            unread => (
+                format!("the receiver does not finish {unread} of them, which are answered"),
+                "let it read each answer to its end, or drop it",
+            ),
+        };
+        tracing::warn!(
+            plugin = %slot, held_back,
+            "{cap} requests are under way, as many as `limits.requests` allows, and another one was refused: {why}; \
+             {remedy}, or raise `limits.requests` in the plugin's manifest"
+        );
+    }
+
     /// Halving and partial answers are ordinary work, and a broken instance is told by its crash.
     fn not_taken(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str) {
         if !matches!(outcome, "unavailable" | "other") {
@@ -150,7 +179,12 @@ impl Log {
     }
 
     fn may_say(&self, topic: Topic, slot: Option<&Arc<str>>, cause: &'static str, weight: u64) -> Option<u64> {
-        self.sampler.may_say((topic, slot.cloned(), cause), weight, Instant::now())
+        self.sampler.may_say((topic, slot.cloned(), cause), weight, Instant::now(), EACH)
+    }
+
+    /// Of what goes on until somebody changes something.
+    fn may_repeat(&self, topic: Topic, slot: &Arc<str>) -> Option<u64> {
+        self.sampler.may_say((topic, Some(slot.clone()), ""), 1, Instant::now(), LASTING)
     }
 }
 

@@ -61,12 +61,16 @@ topics! {
     PluginStage = "plugin.stage",
     /// An instance broke.
     PluginCrash = "plugin.crash",
+    /// An instance that kept too many handles over a call was replaced.
+    PluginReplaced = "plugin.replaced",
     /// A receiver says it is set up wrongly.
     PluginMisconfigured = "plugin.misconfigured",
     /// A sink took a batch but not all of its points.
     PluginRejectedPoints = "plugin.rejected_points",
     /// A receiver's outgoing request ended.
     EgressRequest = "egress.request",
+    /// A receiver's outgoing request found no place among those under way.
+    EgressBusy = "egress.busy",
 }
 
 impl Topic {
@@ -191,6 +195,11 @@ pub enum Payload {
         message: String,
         will_restart: bool,
     },
+    PluginReplaced {
+        slot: Arc<str>,
+        generation: u64,
+        handles: usize,
+    },
     PluginMisconfigured {
         slot: Arc<str>,
         reason: String,
@@ -206,6 +215,12 @@ pub enum Payload {
         status: String,
         size: usize,
         duration: Duration,
+    },
+    /// Of the requests under way, `unread` were answered and are not read to their end.
+    EgressBusy {
+        slot: Arc<str>,
+        cap: usize,
+        unread: usize,
     },
 }
 
@@ -230,9 +245,11 @@ impl Payload {
             Self::PluginPhase { .. } => Topic::PluginPhase,
             Self::PluginStage { .. } => Topic::PluginStage,
             Self::PluginCrash { .. } => Topic::PluginCrash,
+            Self::PluginReplaced { .. } => Topic::PluginReplaced,
             Self::PluginMisconfigured { .. } => Topic::PluginMisconfigured,
             Self::PluginRejectedPoints { .. } => Topic::PluginRejectedPoints,
             Self::EgressRequest { .. } => Topic::EgressRequest,
+            Self::EgressBusy { .. } => Topic::EgressBusy,
         }
     }
 }

@@ -68,7 +68,7 @@ impl Candidate {
             vitals: vitals.clone(),
             events,
             ending,
-            busy,
+            busy: Some(busy),
             mirror: mirror.clone(),
         };
         let mut workers = JoinSet::new();

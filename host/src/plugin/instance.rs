@@ -71,6 +71,8 @@ pub struct Answer {
     pub sent: Vec<Sent>,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
+    /// How many handles the guest holds after the call.
+    pub handles: usize,
     /// To be called again; `None` when it broke.
     pub instance: Option<Instance>,
 }
@@ -105,6 +107,7 @@ impl Instance {
         result.map_err(|reason| StartError::Refused(sentence(reason)))?;
         let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
         instance.store.data_mut().report.take();
+        instance.store.data().end_call();
         Ok((instance, sum([instantiated, started, asked])))
     }
 
@@ -160,6 +163,8 @@ impl Instance {
                 result.and_then(|answer| deleted.map(|_| answer)).map(|answer| (answer, usage)).map_err(|h| (h, usage))
             }
         };
+        self.store.data().end_call();
+        let handles = self.store.data_mut().handles();
         let memory_peak = self.store.data().limiter.peak();
         let sent = self.store.data().sent();
         match result {
@@ -173,13 +178,14 @@ impl Instance {
                     memory_peak,
                     sent,
                     not_normalised,
+                    handles,
                     instance: Some(self),
                 }
             }
             Err((halt, usage)) => {
                 let Broken { fault, message, said } = self.broken(halt);
                 let outcome = Outcome::Broke(fault, message);
-                Answer { outcome, usage, said, memory_peak, sent, not_normalised, instance: None }
+                Answer { outcome, usage, said, memory_peak, sent, not_normalised, handles, instance: None }
             }
         }
     }

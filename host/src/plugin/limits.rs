@@ -9,6 +9,9 @@ use wasmtime::ResourceLimiter;
 pub const HOST_CALL_BYTES: usize = 16 << 20;
 /// Most handles (requests, streams, pollables, …) a guest may hold at once.
 pub const HANDLES: usize = 1_024;
+/// Most handles that an instance may keep from one call to the next. One that keeps more forgets them, and would break in
+/// a later call that needs some; it is replaced before.
+pub const HANDLES_KEPT: usize = HANDLES / 2;
 /// Most bytes of random a guest may ask for in one call.
 pub const RANDOM_BYTES: u64 = 64 * 1024;
 /// Most bytes of one set of HTTP headers, as kept in memory.

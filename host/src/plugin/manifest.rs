@@ -55,6 +55,8 @@ pub struct Manifest {
     pub limits: Limits,
     /// How many instances serve at once.
     pub instances: usize,
+    /// How many outgoing requests of all of them may be under way at once.
+    pub requests: usize,
     /// What is rewritten of the pushes that it is lent; `None` where it is lent them as they are.
     pub normalise: Option<Arc<Normalise>>,
     pub(super) slot: SlotConfig,

@@ -59,6 +59,8 @@ pub struct Config {
     pub compiler: Compiler,
     /// Where the host's own admin endpoint is bound: no guest may reach it, whatever its grants.
     pub admin: Vec<SocketAddr>,
+    /// Where its listeners for clients are bound: a guest reaches them only where its manifest says so.
+    pub listeners: Vec<SocketAddr>,
 }
 
 impl Default for Config {
@@ -69,6 +71,7 @@ impl Default for Config {
             guest_threads: 2,
             compiler: Compiler::default(),
             admin: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 }
@@ -121,7 +124,7 @@ impl Plugins {
             audit,
             dispatch,
             events,
-            own: Own::new(&config.admin),
+            own: Own::new(&config.admin, &config.listeners),
             entries: Mutex::default(),
             seen: directory::Seen::default(),
             changes: Arc::default(),

@@ -135,6 +135,8 @@ pub struct Serving {
     /// What they used and said.
     #[serde(flatten)]
     pub vitals: Reading,
+    /// Outgoing requests of all instances that are under way; `[limits] requests` says how many may be.
+    pub requests_under_way: usize,
     /// Log lines cut, and dropped.
     pub log_losses: (u64, u64),
 }

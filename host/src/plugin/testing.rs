@@ -79,7 +79,7 @@ impl Guest {
   ;; start: err(words).
   (data (i32.const 144) "\01\00\00\00\20\00\00\00\12\00\00\00")
   ;; export-metrics: err(other(words)), err(too-large).
-  (data (i32.const 256) "\01\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00\20\00\00\00\12\00\00\00")
+  (data (i32.const 256) "\01\00\00\00\00\00\00\00\04\00\00\00\00\00\00\00\20\00\00\00\12\00\00\00")
   (data (i32.const 320) "\01\00\00\00\00\00\00\00\01")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (global.get $heap)

@@ -17,6 +17,7 @@ pub struct Vitals {
     live: AtomicUsize,
     batches: AtomicU64,
     crashes: AtomicU64,
+    replaced: AtomicU64,
     rejected_points: AtomicU64,
     not_normalised: AtomicU64,
     settled: Mutex<Score>,
@@ -56,6 +57,8 @@ pub struct Reading {
     pub batches: u64,
     /// Instances that broke.
     pub crashes: u64,
+    /// Instances that were replaced, since they kept too many handles.
+    pub replaced: u64,
     /// Points that a sink took and discarded.
     pub rejected_points: u64,
     /// Pushes that were to be normalised and could not be: lent as they are.
@@ -76,6 +79,7 @@ impl Vitals {
             live: self.live.load(Ordering::Relaxed),
             batches: self.batches.load(Ordering::Relaxed),
             crashes: self.crashes.load(Ordering::Relaxed),
+            replaced: self.replaced.load(Ordering::Relaxed),
             rejected_points: self.rejected_points.load(Ordering::Relaxed),
             not_normalised: self.not_normalised.load(Ordering::Relaxed),
             settled: self.score(),
@@ -112,6 +116,10 @@ impl Vitals {
 
     pub(super) fn crashed(&self) {
         self.crashes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn replaced(&self) {
+        self.replaced.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn rejected(&self, points: u64) {

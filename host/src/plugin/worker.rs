@@ -2,7 +2,7 @@
 //!
 //! In: batches leased from the slot. Out: each of them settled. Ends when its holder is told to stop, after the batch
 //! it is at; then it says goodbye to its instance. An instance that broke is replaced, more and more patiently while
-//! one after the other breaks.
+//! one after the other breaks; one that keeps too many handles is replaced at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 use super::instance::{Answer, Blueprint, Instance};
+use super::limits::HANDLES_KEPT;
 use super::mirror::{Copied, Mirror};
 use super::vitals::{Live, Vitals};
 use crate::capability::batch::LentBatch;
@@ -31,13 +32,22 @@ pub(super) struct Worker {
     /// True once the generation is to end.
     pub(super) ending: watch::Receiver<bool>,
     /// Dropped once it leases no more.
-    pub(super) busy: mpsc::Sender<()>,
+    pub(super) busy: Option<mpsc::Sender<()>>,
     /// Where copies of its batches go, while somebody compares.
     pub(super) mirror: Mirror,
 }
 
 /// An instance that is counted.
 type Counted = (Instance, Live);
+
+/// What is left of an instance after a batch.
+enum Left {
+    /// It can be called again.
+    Ready(Counted),
+    /// It keeps so many handles.
+    Spent(Counted, usize),
+    Broken,
+}
 
 impl Worker {
     /// Until the holder is told to stop, or the slot is closed.
@@ -47,8 +57,14 @@ impl Worker {
         loop {
             let Some(serving) = self.ready(instance.take(), &mut broken).await else { return };
             let Some(batch) = self.slot.lease(&self.holder).await else { return self.goodbye(serving).await };
-            instance = self.serve(serving, batch).await;
-            broken = if instance.is_some() { 0 } else { broken + 1 };
+            (instance, broken) = match self.serve(serving, batch).await {
+                Left::Ready(serving) => (Some(serving), 0),
+                Left::Spent(spent, handles) => {
+                    self.replace(spent, handles).await;
+                    (None, 0)
+                }
+                Left::Broken => (None, broken + 1),
+            };
         }
     }
 
@@ -95,14 +111,14 @@ impl Worker {
         }
     }
 
-    async fn serve(&self, (instance, live): Counted, batch: Batch) -> Option<Counted> {
+    async fn serve(&self, (instance, live): Counted, batch: Batch) -> Left {
         let (deliveries, gone) = batch.shared();
         self.began(&batch);
         let (start, facts) = (Instant::now(), Facts::of(&batch));
         let copied = self.mirror.wants().then(|| (deliveries.clone(), gone.clone()));
         let answer = instance.export(LentBatch { deliveries, gone }).await;
         self.note(&answer);
-        let Answer { outcome, usage, sent, instance, .. } = answer;
+        let Answer { outcome, usage, sent, handles, instance, .. } = answer;
         let name = outcome.name();
         let settled = batch.settle(outcome);
         if !batch_was_empty(&settled) {
@@ -122,7 +138,22 @@ impl Worker {
             cpu: usage.cpu,
             outcome: name,
         });
-        instance.map(|instance| (instance, live))
+        match instance {
+            None => Left::Broken,
+            Some(instance) if handles > HANDLES_KEPT => Left::Spent((instance, live), handles),
+            Some(instance) => Left::Ready((instance, live)),
+        }
+    }
+
+    /// Takes leave of an instance that keeps handles over its calls: it would break when it has no more.
+    async fn replace(&self, (instance, _live): Counted, handles: usize) {
+        self.vitals.replaced();
+        self.events.emit(Topic::PluginReplaced, || Payload::PluginReplaced {
+            slot: self.slot.name().clone(),
+            generation: self.holder.generation(),
+            handles,
+        });
+        self.stop(instance).await;
     }
 
     fn began(&self, batch: &Batch) {
@@ -182,8 +213,12 @@ impl Worker {
         });
     }
 
-    async fn goodbye(self, (instance, _live): Counted) {
-        drop(self.busy);
+    async fn goodbye(mut self, (instance, _live): Counted) {
+        drop(self.busy.take());
+        self.stop(instance).await;
+    }
+
+    async fn stop(&self, instance: Instance) {
         if let Err(broken) = instance.stop().await {
             self.vitals.failed(&broken.message);
             tracing::warn!(

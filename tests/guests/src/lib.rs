@@ -9,6 +9,7 @@
 //! | `fetches` | Sends one HTTP request a batch and logs what came. |
 //! | `floods_log` | Writes far more lines than anybody wants. |
 //! | `hoards` | Takes memory without end. |
+//! | `leaks` | Sends HTTP requests and keeps every handle of them. |
 //! | `no_accept` | Understands nothing that Kafka sends. |
 //! | `refuses_start` | Never starts. |
 //! | `remembers` | Counts pushes in its slot's state, and may trap once it has. |
@@ -22,13 +23,14 @@
 //! | `views` | Logs what the typed view says. |
 
 /// Every guest of this package, in the order of the table.
-pub const GUESTS: [&str; 17] = [
+pub const GUESTS: [&str; 18] = [
     "answers",
     "bench",
     "facts",
     "fetches",
     "floods_log",
     "hoards",
+    "leaks",
     "no_accept",
     "refuses_start",
     "remembers",

@@ -12,21 +12,24 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
 use super::answers::Noting;
+use super::calls::{Answer, Call};
 use super::witness::Tee;
 use super::{BoxError, EgressError, RequestBody};
 use crate::event::{Events, Payload, Topic};
 
-/// A request's body, counting what leaves.
+/// A request's body, counting what leaves. It breaks off when its call is over: a guest that never finishes it would
+/// hold its connection for ever.
 pub(super) struct Counted {
     inner: RequestBody,
     sent: Arc<AtomicU64>,
     /// Where somebody compares.
     tee: Option<Arc<Mutex<Tee>>>,
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Counted {
-    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<Tee>>>) -> Self {
-        Self { inner, sent, tee }
+    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<Tee>>>, call: &Call) -> Self {
+        Self { inner, sent, tee, over: Box::pin(call.clone().over()) }
     }
 }
 
@@ -35,7 +38,10 @@ impl Body for Counted {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.over.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(EgressError::CallOver.into())));
+        };
         if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
             self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
             if let Some(tee) = &self.tee {
@@ -55,7 +61,7 @@ impl Body for Counted {
 }
 
 /// One request, from the asking to the last byte of the answer. Emits its event when it is dropped, which is when the
-/// guest has read the answer, given up, or been given up.
+/// guest has read the answer, has given up, or its call is over.
 pub(super) struct Record {
     events: Events,
     slot: Arc<str>,
@@ -91,54 +97,55 @@ impl Drop for Record {
     }
 }
 
-/// An answer's body: so many bytes and no more, and never silent for long.
+/// An answer's body: so many bytes and no more, and never silent for long. What it reads from is kept by the call, and
+/// ends with it.
 pub(super) struct Bounded {
-    inner: RequestBody,
+    call: Call,
+    /// Of the answer; `None` once the body is over.
+    key: Option<u64>,
     cap: usize,
     left: usize,
     between: Duration,
     timer: Pin<Box<Sleep>>,
-    /// `None` once the body is over.
-    record: Option<Record>,
-    /// For those who are answered alike later.
-    noting: Option<Noting>,
 }
 
 impl Bounded {
-    pub(super) fn new(
-        inner: RequestBody,
-        cap: usize,
-        between: Duration,
-        record: Record,
-        noting: Option<Noting>,
-    ) -> Self {
+    /// The body of an answer that `call` keeps under `key`.
+    pub(super) fn new(call: Call, key: u64, cap: usize, between: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(between));
-        Self { inner, cap, left: cap, between, timer, record: Some(record), noting }
+        Self { call, key: Some(key), cap, left: cap, between, timer }
+    }
+
+    /// The body is over: the request's place is free, whatever the guest does with its handle.
+    fn finish(&mut self) -> Option<Answer> {
+        self.key.take().and_then(|key| self.call.take(key))
     }
 
     fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
-        if let Some(mut record) = self.record.take() {
-            record.end(error.name());
-        }
-        if let Some(mut noting) = self.noting.take() {
-            noting.spoil();
+        if let Some(mut answer) = self.finish() {
+            answer.record.end(error.name());
+            answer.noting.iter_mut().for_each(Noting::spoil);
         }
         Poll::Ready(Some(Err(error)))
     }
 
-    fn take(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
-        match self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-            Some(left) => {
-                self.left = left;
-                if let (Some(noting), Some(data)) = (&mut self.noting, frame.data_ref()) {
-                    noting.data(data);
-                }
-                let deadline = Instant::now() + self.between;
-                self.timer.as_mut().reset(deadline);
-                Poll::Ready(Some(Ok(frame)))
+    fn take(&mut self, key: u64, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+            return self.fail(EgressError::ResponseTooLarge { cap: self.cap });
+        };
+        self.left = left;
+        let last = self.call.look(key, |answer| {
+            if let (Some(noting), Some(data)) = (&mut answer.noting, frame.data_ref()) {
+                noting.data(data);
             }
-            None => self.fail(EgressError::ResponseTooLarge { cap: self.cap }),
+            answer.body.is_end_stream()
+        });
+        if last == Some(true) {
+            self.finish();
         }
+        let deadline = Instant::now() + self.between;
+        self.timer.as_mut().reset(deadline);
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
@@ -148,18 +155,17 @@ impl Body for Bounded {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let this = &mut *self;
-        if this.record.is_none() {
-            return Poll::Ready(None);
-        }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => this.take(frame),
-            Poll::Ready(Some(Err(error))) => this.fail(error.into()),
-            Poll::Ready(None) => {
-                this.record = None;
-                this.noting = None;
+        let Some(key) = this.key else { return Poll::Ready(None) };
+        match this.call.look(key, |answer| Pin::new(&mut answer.body).poll_frame(cx)) {
+            // A guest that kept it until now must not take what is missing for the end.
+            None => this.fail(EgressError::CallOver),
+            Some(Poll::Ready(Some(Ok(frame)))) => this.take(key, frame),
+            Some(Poll::Ready(Some(Err(error)))) => this.fail(error.into()),
+            Some(Poll::Ready(None)) => {
+                this.finish();
                 Poll::Ready(None)
             }
-            Poll::Pending => {
+            Some(Poll::Pending) => {
                 ready!(this.timer.as_mut().poll(cx));
                 this.fail(EgressError::ReadTimeout)
             }
@@ -167,10 +173,17 @@ impl Body for Bounded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.record.is_none() || self.inner.is_end_stream()
+        self.key.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let hint = self.key.map(|key| self.call.look(key, |answer| answer.body.size_hint()));
+        hint.map_or_else(|| SizeHint::with_exact(0), Option::unwrap_or_default)
+    }
+}
+
+impl Drop for Bounded {
+    fn drop(&mut self) {
+        self.finish();
     }
 }

@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::own::Door;
 use super::target::Target;
 use super::{EgressError, Grants, Own, Trust};
 
@@ -55,7 +56,8 @@ struct Inner {
 pub struct Connector(Arc<Inner>);
 
 impl Connector {
-    /// Of these grants for good: they outlive every connection made under them. `own` is refused whatever they say.
+    /// Of these grants for good: they outlive every connection made under them. The admin endpoint
+    /// of `own` is refused whatever they say.
     pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust, own: Own) -> Self {
         Self(Arc::new(Inner { grants, resolve, trust, own }))
     }
@@ -83,11 +85,20 @@ impl Inner {
             Some(literal) => vec![literal],
             None => self.look_up(&target.host).await?,
         };
-        let (own, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|at| self.own.has(*at, target.port));
+        let mut own = None;
+        let found = found.into_iter().filter(|at| match self.own.door(*at, target.port) {
+            None => true,
+            Some(Door::Listener) if self.grants.own_listeners() => true,
+            Some(door) => {
+                own = own.or(Some(door));
+                false
+            }
+        });
+        let found: Vec<_> = found.collect();
         let (permitted, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|address| self.grants.permits(&target.host, target.port, *address));
         match (permitted.is_empty(), refused.first()) {
-            (true, _) if !own.is_empty() => Err(EgressError::Own { host: target.host.clone(), port: target.port }),
+            (true, _) if own.is_some() => Err(own_address(own, target)),
             (false, _) => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
             (true, Some(address)) => Err(EgressError::Prohibited { host: target.host.clone(), address: *address }),
             (true, None) => Err(EgressError::Dns { host: target.host.clone(), reason: "it has no address".into() }),
@@ -97,6 +108,14 @@ impl Inner {
     async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
         let found = self.resolve.resolve(host).await;
         found.map_err(|e| EgressError::Dns { host: host.to_owned(), reason: e.to_string() })
+    }
+}
+
+fn own_address(door: Option<Door>, target: &Target) -> EgressError {
+    let (host, port) = (target.host.clone(), target.port);
+    match door {
+        Some(Door::Listener) => EgressError::OwnListener { host, port },
+        Some(Door::Admin) | None => EgressError::Own { host, port },
     }
 }
 

@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::net::IpAddr;
 
+use super::Grants;
+
 /// Any error of a body or a connection.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -28,6 +30,17 @@ pub enum EgressError {
     /// It would lead back into this host.
     #[error("`{host}:{port}` is this host's own admin endpoint, which no receiver may reach: send elsewhere")]
     Own {
+        /// As asked for.
+        host: String,
+        /// As asked for, or the scheme's.
+        port: u16,
+    },
+    /// It would come back to this host as a push of a client.
+    #[error(
+        "`{host}:{port}` is a listener of this host for its clients: what a receiver sends there comes back to it as a \
+         push, without end. Send elsewhere, or grant it with `own-listeners = true` in the plugin's [grants]"
+    )]
+    OwnListener {
         /// As asked for.
         host: String,
         /// As asked for, or the scheme's.
@@ -60,8 +73,14 @@ pub enum EgressError {
     #[error("no answer in time")]
     ReadTimeout,
     /// As many requests as the plugin may have are under way.
-    #[error("too many requests under way")]
-    Busy,
+    #[error("{cap} requests are under way, as many as `limits.requests` in the plugin's manifest allows")]
+    Busy {
+        /// The limit.
+        cap: usize,
+    },
+    /// What a call of a guest begins ends with the call at the latest.
+    #[error("the call that began the request is over")]
+    CallOver,
     /// The server's certificate is not believed.
     #[error("certificate of `{host}` refused: {reason}")]
     Certificate {
@@ -110,6 +129,7 @@ impl EgressError {
             Self::NotGranted { .. } => "not-granted",
             Self::Prohibited { .. } => "address-prohibited",
             Self::Own { .. } => "own-address",
+            Self::OwnListener { .. } => "own-listener",
             Self::Uri => "bad-uri",
             Self::Method => "bad-method",
             Self::Dns { .. } => "dns",
@@ -117,13 +137,29 @@ impl EgressError {
             Self::Unreachable(_) => "unreachable",
             Self::ConnectTimeout => "connect-timeout",
             Self::ReadTimeout => "read-timeout",
-            Self::Busy => "busy",
+            Self::Busy { .. } => "busy",
+            Self::CallOver => "cancelled",
             Self::Certificate { .. } => "certificate",
             Self::Alert { .. } | Self::Tls { .. } => "tls",
             Self::Roots(_) => "no-roots",
             Self::Terminated => "terminated",
             Self::Protocol(_) => "protocol",
             Self::ResponseTooLarge { .. } => "too-large",
+        }
+    }
+
+    /// Why the destination was refused, in a sentence for whoever reads why a call failed; `None` where it was not
+    /// refused.
+    pub(super) fn denial(&self, grants: &Grants) -> Option<String> {
+        match self {
+            Self::NotGranted { host, port } if grants.is_empty() => {
+                Some(format!("it asked for {}, and nothing is granted", destination(host, *port)))
+            }
+            Self::NotGranted { host, port } => {
+                Some(format!("it asked for {}; granted are {}", destination(host, *port), grants.listed()))
+            }
+            Self::Prohibited { .. } | Self::Own { .. } | Self::OwnListener { .. } => Some(self.to_string()),
+            _ => None,
         }
     }
 
@@ -156,6 +192,10 @@ impl EgressError {
             _ => Self::Protocol(error.to_string()),
         }
     }
+}
+
+fn destination(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The whole chain: hyper's outermost message alone says little.

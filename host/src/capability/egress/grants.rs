@@ -1,5 +1,6 @@
 //! What a plugin may reach: a value, judged without touching the network.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use super::address::is_public;
@@ -11,7 +12,11 @@ use crate::units::cidr::Cidr;
 pub struct Grants {
     hosts: Vec<Granted>,
     networks: Vec<Cidr>,
+    own_listeners: bool,
 }
+
+/// Most characters of a list of what is granted.
+const LISTED: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Granted {
@@ -35,13 +40,37 @@ impl Grants {
     pub fn parse(http: &[String], addresses: &[String]) -> Result<Self, String> {
         let hosts = http.iter().map(|entry| Granted::parse(entry)).collect::<Result<_, _>>()?;
         let networks = addresses.iter().map(|entry| entry.trim().parse()).collect::<Result<_, _>>()?;
-        Ok(Self { hosts, networks })
+        Ok(Self { hosts, networks, own_listeners: false })
     }
 
     /// Every destination at every address: for an author who tries a receiver at his own desk. No manifest can say it.
     pub fn everything() -> Self {
         let everywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("it is a network"));
-        Self { hosts: vec![Granted { host: Host::Any, port: None }], networks: everywhere.into() }
+        Self { hosts: vec![Granted { host: Host::Any, port: None }], networks: everywhere.into(), own_listeners: true }
+    }
+
+    /// With or without the host's own listeners for clients among the destinations.
+    #[must_use]
+    pub fn with_own_listeners(self, own_listeners: bool) -> Self {
+        Self { own_listeners, ..self }
+    }
+
+    /// Whether a destination may be one of the host's own listeners for clients, where it is granted otherwise.
+    pub fn own_listeners(&self) -> bool {
+        self.own_listeners
+    }
+
+    /// The destinations for a sentence; of a long list only the beginning, and how many more there are.
+    pub fn listed(&self) -> String {
+        let mut listed = String::new();
+        for (index, granted) in self.hosts.iter().enumerate() {
+            let granted = granted.to_string();
+            if index > 0 && listed.len() + granted.len() > LISTED {
+                return format!("{listed} and {} more", self.hosts.len() - index);
+            }
+            listed = if index == 0 { granted } else { format!("{listed}, {granted}") };
+        }
+        listed
     }
 
     /// Grants nothing.
@@ -86,6 +115,23 @@ impl Host {
             Self::Literal(granted) => *granted == address,
             Self::Name(name) => name == "localhost" && address.is_loopback(),
             Self::Under(_) | Self::Any => false,
+        }
+    }
+}
+
+impl fmt::Display for Granted {
+    /// As it may be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Host::Name(name) => f.write_str(name)?,
+            Host::Under(suffix) => write!(f, "*{suffix}")?,
+            Host::Literal(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            Host::Literal(address) => write!(f, "{address}")?,
+            Host::Any => f.write_str("*")?,
+        }
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => f.write_str(":*"),
         }
     }
 }
@@ -194,6 +240,17 @@ mod tests {
             !grants.permits("127.0.0.1", 4318, ip("127.0.0.2")) && !grants.permits("127.0.0.1", 80, ip("127.0.0.1"))
         );
         assert!(!grants.permits("sink", 4318, ip("127.0.0.1")) && !grants.allows("2130706433", 4318));
+    }
+
+    #[test]
+    fn a_list_shows_what_was_written_and_is_bounded() {
+        let written = ["sink.example:4318", "*.example.org:*", "[::1]:80", "10.0.0.1:443"];
+        assert_eq!(grants(&written, &[]).listed(), written.join(", "));
+        assert_eq!(Grants::default().listed(), "");
+        let many: Vec<_> = (0..100).map(|n| format!("sink-{n}.example:4318")).collect();
+        let listed = Grants::parse(&many, &[]).unwrap().listed();
+        assert!(listed.starts_with("sink-0.example:4318, ") && listed.ends_with(" more"), "{listed}");
+        assert!(listed.len() < LISTED + 20, "{listed}");
     }
 
     #[test]

@@ -18,13 +18,13 @@ impl WasiHttpHooks for Egress {
         16 << 10
     }
 
-    /// Runs on the guests' runtime, in a task that ends with the store of the guest that asked.
+    /// Runs on the guests' runtime, in a task that ends with the call in which the guest asked.
     fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Ending) -> Sending {
-        let egress = self.clone();
         let times = options.map(times).unwrap_or_default();
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let sending = self.send(request, times);
         Box::new(async move {
-            let response = egress.send(request, times).await?;
+            let response = sending.await?;
             let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
             // The connection is the pool's: nothing of it has to be driven by the guest's task.
             Ok((response, Box::new(async { Ok(()) }) as Ending))
@@ -44,7 +44,9 @@ impl From<EgressError> for Error {
     fn from(error: EgressError) -> Self {
         match error {
             EgressError::NotGranted { .. } => Self::HttpRequestDenied,
-            EgressError::Prohibited { .. } | EgressError::Own { .. } => Self::DestinationIpProhibited,
+            EgressError::Prohibited { .. } | EgressError::Own { .. } | EgressError::OwnListener { .. } => {
+                Self::DestinationIpProhibited
+            }
             EgressError::Uri => Self::HttpRequestUriInvalid,
             EgressError::Method => Self::HttpRequestMethodInvalid,
             EgressError::Dns { reason, .. } => Self::DnsError { rcode: Some(reason), info_code: None },
@@ -52,14 +54,14 @@ impl From<EgressError> for Error {
             EgressError::Unreachable(_) => Self::DestinationUnavailable,
             EgressError::ConnectTimeout => Self::ConnectionTimeout,
             EgressError::ReadTimeout => Self::ConnectionReadTimeout,
-            EgressError::Busy => Self::ConnectionLimitReached,
+            EgressError::Busy { .. } => Self::ConnectionLimitReached,
             EgressError::Certificate { .. } => Self::TlsCertificateError,
             EgressError::Alert { id, message } => {
                 Self::TlsAlertReceived { alert_id: Some(id), alert_message: Some(message) }
             }
             EgressError::Tls { .. } => Self::TlsProtocolError,
             EgressError::Roots(_) => Self::ConfigurationError,
-            EgressError::Terminated => Self::ConnectionTerminated,
+            EgressError::Terminated | EgressError::CallOver => Self::ConnectionTerminated,
             EgressError::Protocol(_) => Self::HttpProtocolError,
             EgressError::ResponseTooLarge { cap } => Self::HttpResponseBodySize(Some(cap as u64)),
         }

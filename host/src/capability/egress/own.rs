@@ -1,4 +1,5 @@
-//! The host's own addresses, which no grant opens: a guest that could speak to the admin endpoint would be an operator.
+//! The host's own addresses. No grant opens the admin endpoint: a guest that could speak to it would be an operator. The
+//! listeners for clients want a grant of their own: what a receiver sends there comes back to it.
 //!
 //! In: an address that is about to be dialled. Out: whether it leads back to one of ours. Asks the system only when the
 //! port is one of ours. Never trusts a name.
@@ -7,19 +8,34 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-/// Addresses on which the host itself answers.
+/// Addresses on which the host itself answers, as they were bound: an unspecified one stands for every local address.
 #[derive(Clone, Debug, Default)]
-pub struct Own(Arc<[SocketAddr]>);
+pub struct Own {
+    admin: Arc<[SocketAddr]>,
+    listeners: Arc<[SocketAddr]>,
+}
+
+/// What dialling an address would reach of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Admin,
+    Listener,
+}
 
 impl Own {
-    /// These, as they were bound: an unspecified one stands for every local address.
-    pub fn new(bound: &[SocketAddr]) -> Self {
-        Self(bound.into())
+    /// The admin endpoint, and the listeners for clients of whatever protocol.
+    pub fn new(admin: &[SocketAddr], listeners: &[SocketAddr]) -> Self {
+        Self { admin: admin.into(), listeners: listeners.into() }
     }
 
-    /// Whether dialling `address` at `port` ends at one of them.
-    pub(super) fn has(&self, address: IpAddr, port: u16) -> bool {
-        self.0.iter().any(|own| own.port() == port && leads_to(address.to_canonical(), own.ip().to_canonical()))
+    /// Where dialling `address` at `port` ends, if that is in this host.
+    pub(super) fn door(&self, address: IpAddr, port: u16) -> Option<Door> {
+        let leads =
+            |bound: &SocketAddr| bound.port() == port && leads_to(address.to_canonical(), bound.ip().to_canonical());
+        if self.admin.iter().any(leads) {
+            return Some(Door::Admin);
+        }
+        self.listeners.iter().any(leads).then_some(Door::Listener)
     }
 }
 
@@ -41,7 +57,18 @@ mod tests {
     use super::*;
 
     fn has(bound: &str, address: &str, port: u16) -> bool {
-        Own::new(&[bound.parse().unwrap()]).has(address.parse().unwrap(), port)
+        let (bound, address) = ([bound.parse().unwrap()], address.parse().unwrap());
+        let admin = Own::new(&bound, &[]).door(address, port);
+        let listener = Own::new(&[], &bound).door(address, port);
+        assert_eq!(admin.is_some(), listener.is_some());
+        assert!(admin.is_none_or(|door| door == Door::Admin) && listener.is_none_or(|door| door == Door::Listener));
+        admin.is_some()
+    }
+
+    #[test]
+    fn an_address_of_both_is_the_admin_endpoint() {
+        let bound = ["127.0.0.1:9464".parse().unwrap()];
+        assert_eq!(Own::new(&bound, &bound).door("127.0.0.1".parse().unwrap(), 9464), Some(Door::Admin));
     }
 
     #[test]
@@ -57,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_local_address_stands_for_an_unspecified_one() {
-        for address in ["127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0"] {
+        for address in ["127.0.0.1", "127.0.0.2", "::ffff:127.0.0.1", "0.0.0.0", "::", "::1"] {
             assert!(has("0.0.0.0:9464", address, 9464) && has("[::]:9464", address, 9464), "{address}");
             assert!(!has("0.0.0.0:9464", address, 80), "{address}");
         }

@@ -221,7 +221,7 @@ async fn the_hosts_own_endpoint_is_never_dialled_whatever_is_granted() {
     let port = admin.at.port();
     let resolve = names(&[("renamed.example", &["127.0.0.1"]), ("mapped.example", &["::ffff:127.0.0.1"])]);
     for bound in [admin.at, SocketAddr::from(([0, 0, 0, 0], port))] {
-        let options = Options { resolve: resolve.clone(), own: Own::new(&[bound]), ..Options::default() };
+        let options = Options { resolve: resolve.clone(), own: Own::new(&[bound], &[]), ..Options::default() };
         let egress = egress(Arc::new(Grants::everything()), options);
         for host in ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "renamed.example", "mapped.example"] {
             let error = egress.send(get(&format!("http://{host}:{port}/")), Times::default()).await.expect_err(host);
@@ -233,9 +233,66 @@ async fn the_hosts_own_endpoint_is_never_dialled_whatever_is_granted() {
 }
 
 #[tokio::test]
+async fn a_listener_for_clients_is_dialled_only_where_that_is_granted_too() {
+    let door = Server::plain(OK).await;
+    let port = door.at.port();
+    let names = names(&[
+        ("localhost", &["127.0.0.1"]),
+        ("renamed.example", &["127.0.0.1"]),
+        ("mapped.example", &["::ffff:127.0.0.1"]),
+    ]);
+    let hosts = ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "localhost", "renamed.example", "mapped.example"];
+    let granted = hosts.map(|host| format!("{host}:{port}"));
+    for bound in [door.at, SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0; 8], port))] {
+        let own = Own::new(&[], &[bound]);
+        let options = Options { resolve: names.clone(), own, ..Options::default() };
+        let without = egress(grants(&granted, &["127.0.0.0/8"]), options);
+        for host in hosts {
+            let error = without.send(get(&format!("http://{host}:{port}/")), Times::default()).await.expect_err(host);
+            assert!(matches!(error, EgressError::OwnListener { .. }), "{host}: {error}");
+            let said = without.end_call().expect("it is named");
+            assert!(said.contains("is a listener of this host") && said.contains("`own-listeners = true`"), "{said}");
+        }
+        assert_eq!(door.connections.load(Ordering::SeqCst), 0);
+    }
+    let own = Own::new(&[], &[door.at]);
+    let both = Arc::new(Grants::parse(&granted, &[]).unwrap().with_own_listeners(true));
+    let with = egress(both, Options { own: own.clone(), ..Options::default() });
+    assert_eq!(with.send(get(&door.url("127.0.0.1")), Times::default()).await.unwrap().status(), 200);
+    let word_only = Arc::new(Grants::parse(&["sink.example:1".into()], &[]).unwrap().with_own_listeners(true));
+    let word_only = egress(word_only, Options { own, ..Options::default() });
+    let error = word_only.send(get(&door.url("127.0.0.1")), Times::default()).await.expect_err("not by name");
+    assert!(matches!(error, EgressError::NotGranted { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_word_for_listeners_does_not_open_the_admin_endpoint() {
+    let admin = Server::plain(OK).await;
+    let options = Options { own: Own::new(&[admin.at], &[admin.at]), ..Options::default() };
+    let egress = egress(Arc::new(Grants::everything()), options);
+    assert!(egress.grants().own_listeners());
+    let error = egress.send(get(&admin.url("127.0.0.1")), Times::default()).await.expect_err("never");
+    assert!(matches!(error, EgressError::Own { .. }), "{error}");
+    assert_eq!(admin.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_refused_destination_is_named_beside_what_is_granted() {
+    let captured = Arc::new(Captured::default().within_grants());
+    for mode in [EgressMode::Send, EgressMode::Capture(captured)] {
+        let granted = grants(&["127.0.0.1:21086".into()], &[]);
+        let egress = Egress::new("p".into(), granted, mode, Events::new());
+        egress.send(get("http://127.0.0.1:21099/"), Times::default()).await.expect_err("not granted");
+        let said = egress.end_call();
+        assert_eq!(said.as_deref(), Some("it asked for 127.0.0.1:21099; granted are 127.0.0.1:21086"));
+        assert_eq!(egress.end_call(), None, "each call for itself");
+    }
+}
+
+#[tokio::test]
 async fn other_ports_and_other_addresses_of_a_name_stay_open() {
     let (admin, sink) = (Server::plain(OK).await, Server::plain(OK).await);
-    let own = Own::new(&[SocketAddr::from(([0, 0, 0, 0], admin.at.port()))]);
+    let own = Own::new(&[SocketAddr::from(([0, 0, 0, 0], admin.at.port()))], &[]);
     let egress = egress(Arc::new(Grants::everything()), Options { own, ..Options::default() });
     let response = egress.send(get(&sink.url("127.0.0.1")), Times::default()).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -340,21 +397,169 @@ async fn an_answer_that_breaks_off_or_is_not_http_is_an_error() {
     assert!(matches!(error, EgressError::Protocol(_)), "{error:?}");
 }
 
+/// An answer's head, and whether the request was HEAD.
+const WITHOUT_A_BODY: [(&str, Method); 4] = [
+    ("HTTP/1.1 204 No Content\r\n\r\n", Method::POST),
+    ("HTTP/1.1 304 Not Modified\r\n\r\n", Method::GET),
+    ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", Method::POST),
+    ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", Method::HEAD),
+];
+
 #[tokio::test]
-async fn requests_over_the_cap_wait_and_are_then_refused() {
+async fn an_answer_without_a_body_takes_no_place_however_long_it_is_kept() {
+    for (answer, method) in WITHOUT_A_BODY {
+        let server = Server::plain(answer).await;
+        let egress = egress(grants(&[server.at.to_string()], &[]), Options::default());
+        let mut kept = Vec::new();
+        for _ in 0..REQUESTS * 4 {
+            let mut request = get(&server.url("127.0.0.1"));
+            *request.method_mut() = method.clone();
+            kept.push(egress.send(request, Times::default()).await.expect(answer));
+            assert_eq!(egress.under_way(), 0, "{answer}");
+        }
+        assert_eq!(text(kept.remove(0)).await.unwrap(), "");
+        assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the connection is the pool's again: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_place_is_free_at_the_last_byte_of_the_body() {
     let server = Server::plain(OK).await;
-    let limits = Limits { concurrent: 1, ..Limits::default() };
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options::default());
+    let mut response = egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap();
+    assert_eq!(egress.under_way(), 1);
+    let frame = response.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(frame.data_ref().unwrap(), "ok");
+    assert_eq!(egress.under_way(), 0, "nobody asked yet whether there is more");
+    assert!(response.body_mut().frame().await.is_none());
+}
+
+#[tokio::test]
+async fn what_a_call_leaves_open_ends_with_it() {
+    let server = Server::plain(OK).await;
+    let limits = Limits { requests: 2, ..Limits::default() };
     let egress = egress(grants(&[server.at.to_string()], &[]), Options { limits, ..Options::default() });
+    let mut kept = Vec::new();
+    for _ in 0..1_000 {
+        for _ in 0..2 {
+            kept.push(egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap());
+        }
+        assert_eq!(egress.under_way(), 2);
+        assert_eq!(egress.end_call(), None);
+        assert_eq!(egress.under_way(), 0);
+    }
+    let late = text(kept.remove(0)).await.expect_err("half an answer must not look like a whole one");
+    assert_eq!(late, EgressError::CallOver);
+}
+
+#[tokio::test]
+async fn a_call_ends_what_it_began_and_nothing_of_another_instance() {
+    let server = Server::plain(OK).await;
+    let one = egress(grants(&[server.at.to_string()], &[]), Options::default());
+    let other = one.of_instance();
+    let kept = other.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap();
+    one.end_call();
+    assert_eq!(text(kept).await.unwrap(), "ok");
+}
+
+#[tokio::test]
+async fn a_request_without_an_answer_ends_with_its_call() {
+    let mute = Server::plain("").await;
+    let egress = egress(grants(&[mute.at.to_string()], &[]), Options::default());
+    let asked = tokio::spawn(egress.send(get(&mute.url("127.0.0.1")), Times::default()));
+    while mute.heard().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let never_polled = egress.send(get(&mute.url("127.0.0.1")), Times::default());
+    egress.end_call();
+    assert_eq!(asked.await.unwrap().expect_err("nobody waits for it"), EgressError::CallOver);
+    assert_eq!(never_polled.await.expect_err("it was begun in that call"), EgressError::CallOver);
+    assert_eq!(egress.under_way(), 0);
+    assert_eq!(mute.heard().len(), 1);
+    closed(&mute).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_still_arriving_ends_with_its_call() {
+    let slow = Server::plain("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n1234").await;
+    let egress = egress(grants(&[slow.at.to_string()], &[]), Options::default());
+    let _kept = egress.send(get(&slow.url("127.0.0.1")), Times::default()).await.unwrap();
+    egress.end_call();
+    assert_eq!(egress.under_way(), 0);
+    closed(&slow).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_finished_ends_with_its_call() {
+    // It answers as soon as it has read the head, and the answer is read to its end: only the request is left.
+    let server = Server::plain(OK).await;
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options::default());
+    let unfinished = Request::post(server.url("127.0.0.1")).body(Unfinished.boxed_unsync()).unwrap();
+    let response = egress.send(unfinished, Times::default()).await.unwrap();
+    assert_eq!(text(response).await.unwrap(), "ok");
+    assert_eq!(server.closed.available_permits(), 0);
+    egress.end_call();
+    closed(&server).await;
+}
+
+/// A body of which nothing ever comes.
+struct Unfinished;
+
+impl hyper::body::Body for Unfinished {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, BoxError>>> {
+        std::task::Poll::Pending
+    }
+}
+
+/// Waits until a connection of the server is closed.
+async fn closed(server: &Server) {
+    let ended = tokio::time::timeout(Duration::from_secs(10), server.closed.acquire()).await;
+    assert!(ended.is_ok(), "the server saw the end of the connection");
+}
+
+#[tokio::test]
+async fn requests_obeyed() {
+    let server = Server::plain(OK).await;
+    let limits = Limits { requests: 3, ..Limits::default() };
+    let egress = egress(grants(&[server.at.to_string()], &[]), Options { limits, ..Options::default() });
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        kept.push(egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap());
+    }
+    assert_eq!(egress.under_way(), 3);
+}
+
+#[tokio::test]
+async fn requests_violated() {
+    let server = Server::plain(OK).await;
+    let limits = Limits { requests: 1, ..Limits::default() };
+    let (events, told) = (Events::new(), Arc::<Mutex<Vec<(usize, usize)>>>::default());
+    let log = told.clone();
+    let _listening = events.listen(&[Topic::EgressBusy], move |event| {
+        if let Payload::EgressBusy { cap, unread, .. } = &event.payload {
+            log.lock().unwrap().push((*cap, *unread));
+        }
+    });
+    let options = Options { limits, ..Options::default() };
+    let egress =
+        Egress::with_options("p".into(), grants(&[server.at.to_string()], &[]), EgressMode::Send, events, options);
     let held = egress.send(get(&server.url("127.0.0.1")), Times::default()).await.unwrap();
     let times = Times { connect: Some(Duration::from_millis(30)), ..Times::default() };
     let error = egress.send(get(&server.url("127.0.0.1")), times).await.expect_err("the first answer is still held");
-    assert_eq!(error, EgressError::Busy);
+    assert_eq!(error, EgressError::Busy { cap: 1 });
+    assert_eq!(*told.lock().unwrap(), [(1, 1)], "one that is answered and not read");
     drop(held);
     egress.send(get(&server.url("127.0.0.1")), Times::default()).await.expect("there is room again");
 }
 
 #[tokio::test]
-async fn dropping_the_call_closes_its_connection() {
+async fn dropping_the_future_closes_its_connection() {
     let mute = Server::plain("").await;
     let egress = egress(grants(&[mute.at.to_string()], &[]), Options::default());
     let url = mute.url("127.0.0.1");
@@ -366,8 +571,7 @@ async fn dropping_the_call_closes_its_connection() {
         tokio::task::yield_now().await;
     }
     call.abort();
-    let ended = tokio::time::timeout(Duration::from_secs(10), mute.closed.acquire()).await;
-    assert!(ended.is_ok(), "the server saw the end of the connection");
+    closed(&mute).await;
 }
 
 fn certified(name: &str) -> (TlsAcceptor, Trust) {

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::event::Topic;
 
-const EACH: Duration = Duration::from_secs(1);
+/// Between two lines of most kinds.
+pub(super) const EACH: Duration = Duration::from_secs(1);
+/// Between two lines of what lasts until somebody does something.
+pub(super) const LASTING: Duration = Duration::from_secs(60);
 
 /// A kind of trouble: what, of which receiver, from which closed list of causes. So there are only as many as an
 /// operator has receivers, times a constant.
 pub(super) type Kind = (Topic, Option<Arc<str>>, &'static str);
 
-/// Lets one line a second of each kind through and counts what it holds back.
+/// Lets a line of each kind through every so often, and counts what it holds back.
 #[derive(Debug, Default)]
 pub(super) struct Sampler(Mutex<HashMap<Kind, State>>);
 
@@ -25,13 +28,13 @@ struct State {
 impl Sampler {
     /// `Some` when a line may be written, with how much was held back since the last. `weight` is how much this one
     /// stands for.
-    pub(super) fn may_say(&self, kind: Kind, weight: u64, now: Instant) -> Option<u64> {
+    pub(super) fn may_say(&self, kind: Kind, weight: u64, now: Instant, every: Duration) -> Option<u64> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = kinds.get_mut(&kind) else {
             kinds.insert(kind, State { said: now, held_back: 0 });
             return Some(0);
         };
-        if now.saturating_duration_since(state.said) < EACH {
+        if now.saturating_duration_since(state.said) < every {
             state.held_back = state.held_back.saturating_add(weight);
             return None;
         }
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn a_flood_is_one_line_a_second_and_a_count() {
         let (sampler, start) = (Sampler::default(), Instant::now());
-        let say = |cause, at| sampler.may_say((Topic::PushRefused, None, cause), 2, at);
+        let say = |cause, at| sampler.may_say((Topic::PushRefused, None, cause), 2, at, EACH);
         assert_eq!(say("too_large", start), Some(0));
         assert_eq!(say("too_large", start), None);
         assert_eq!(say("too_large", start + EACH / 2), None);
@@ -59,10 +62,10 @@ mod tests {
     fn kinds_do_not_silence_each_other() {
         let (sampler, now) = (Sampler::default(), Instant::now());
         let slot = |name: &str| Some(Arc::from(name));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("b"), "trap"), 1, now), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "deadline"), 1, now), Some(0));
-        assert_eq!(sampler.may_say((Topic::BatchEnd, slot("a"), "trap"), 1, now), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now), None);
+        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now, EACH), Some(0));
+        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("b"), "trap"), 1, now, EACH), Some(0));
+        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "deadline"), 1, now, EACH), Some(0));
+        assert_eq!(sampler.may_say((Topic::BatchEnd, slot("a"), "trap"), 1, now, EACH), Some(0));
+        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now, EACH), None);
     }
 }

@@ -112,6 +112,28 @@ fn what_operators_must_mend_is_a_warning() {
 }
 
 #[test]
+fn places_that_are_taken_are_a_line_with_the_remedy() {
+    let busy = |unread| Payload::EgressBusy { slot: "js".into(), cap: 16, unread };
+    let said = lines(|events| (0..100).for_each(|_| emit(events, busy(12))));
+    let [line] = said.as_slice() else { panic!("once a minute: {said:?}") };
+    for word in ["WARN", "plugin=js", "16 requests are under way", "does not finish 12 of them", "`limits.requests`"] {
+        assert!(line.contains(word), "`{line}` should say `{word}`");
+    }
+    let said = lines(|events| emit(events, busy(0)));
+    assert!(said[0].contains("their destinations do not answer"), "{said:?}");
+}
+
+#[test]
+fn an_instance_that_is_replaced_is_a_line_with_the_remedy() {
+    let replaced = Payload::PluginReplaced { slot: "js".into(), generation: 2, handles: 600 };
+    let said = lines(|events| (0..100).for_each(|_| emit(events, replaced.clone())));
+    let [line] = said.as_slice() else { panic!("once a minute: {said:?}") };
+    for word in ["WARN", "plugin=js", "kept 600 handles", "at most 512", "drop answers"] {
+        assert!(line.contains(word), "`{line}` should say `{word}`");
+    }
+}
+
+#[test]
 fn a_client_that_is_too_large_is_told_of_with_the_remedy() {
     let lines = lines(|events| emit(events, refused("too_large")));
     assert_eq!(lines.len(), 1, "{lines:?}");

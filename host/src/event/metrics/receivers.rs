@@ -68,9 +68,11 @@ pub(super) struct Receivers {
     phases: Family<Entered, Counter>,
     stages: Histograms<AtStage>,
     crashes: Family<Broke, Counter>,
+    replaced: Family<Of, Counter>,
     rejected_points: Family<Of, Counter>,
     misconfigured: Misconfigured,
     requests: Family<Answered, Counter>,
+    no_place: Family<Of, Counter>,
     request_bytes: Family<Of, Counter>,
     request_time: Histograms<Of>,
 }
@@ -89,9 +91,11 @@ impl Receivers {
             phases: Family::default(),
             stages: Family::new_with_constructor(seconds),
             crashes: Family::default(),
+            replaced: Family::default(),
             rejected_points: Family::default(),
             misconfigured: Misconfigured::default(),
             requests: Family::default(),
+            no_place: Family::default(),
             request_bytes: Family::default(),
             request_time: Family::new_with_constructor(seconds),
         };
@@ -120,12 +124,16 @@ impl Receivers {
         let help = "How long the stages of swaps took that were passed";
         registry.register_with_unit("plugin_stage", help, Unit::Seconds, self.stages.clone());
         registry.register("plugin_crashes", "Instances that broke", self.crashes.clone());
+        let help = "Instances that were replaced since they kept too many handles";
+        registry.register("plugin_replaced_instances", help, self.replaced.clone());
         let help = "Points that a sink discarded out of batches that it took";
         registry.register("plugin_rejected_points", help, self.rejected_points.clone());
         let help = "1 while the receiver says that it is set up wrongly";
         registry.register("plugin_misconfigured", help, self.misconfigured.gauge.clone());
         let help = "Outgoing requests that ended, by class of status or by what went wrong";
         registry.register("egress_requests", help, self.requests.clone());
+        let help = "Outgoing requests that were refused while as many as may be were under way";
+        registry.register("egress_over_limit", help, self.no_place.clone());
         let help = "Size of what outgoing requests sent";
         registry.register_with_unit("egress_sent", help, Unit::Bytes, self.request_bytes.clone());
         let help = "Wall time of outgoing requests";
@@ -153,6 +161,7 @@ impl Receivers {
             Payload::PluginCrash { slot, cause, .. } => {
                 self.crashes.get_or_create(&Broke { plugin: slot.clone(), cause }).inc();
             }
+            Payload::PluginReplaced { slot, .. } => _ = self.replaced.get_or_create(&Of::slot(slot)).inc(),
             Payload::PluginMisconfigured { slot, .. } => self.misconfigured.said(slot),
             Payload::PluginRejectedPoints { slot, points, .. } => {
                 self.rejected_points.get_or_create(&Of::slot(slot)).inc_by(*points);
@@ -163,6 +172,7 @@ impl Receivers {
                 self.request_bytes.get_or_create(&Of::slot(slot)).inc_by(*size as u64);
                 self.request_time.get_or_create(&Of::slot(slot)).observe(duration.as_secs_f64());
             }
+            Payload::EgressBusy { slot, .. } => _ = self.no_place.get_or_create(&Of::slot(slot)).inc(),
             _ => {}
         }
     }

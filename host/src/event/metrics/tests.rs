@@ -85,9 +85,11 @@ fn samples() -> Vec<Payload> {
         Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: reason.clone() },
         Payload::PluginStage { slot: slot(), stage: "publish", took: Duration::from_millis(1) },
         Payload::PluginCrash { slot: slot(), generation, cause: "trap", message: reason.clone(), will_restart: true },
+        Payload::PluginReplaced { slot: slot(), generation, handles: 600 },
         Payload::PluginMisconfigured { slot: slot(), reason: reason.clone() },
         Payload::PluginRejectedPoints { slot: slot(), points: 4, reason },
         requested("204"),
+        Payload::EgressBusy { slot: slot(), cap: 16, unread: 3 },
     ]
 }
 

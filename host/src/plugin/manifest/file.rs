@@ -12,7 +12,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::Manifest;
-use crate::capability::egress::Grants;
+use crate::capability::egress::{self, Grants};
 use crate::capability::state::Caps;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
@@ -39,8 +39,8 @@ const KEYS: [(&str, &[&str]); 8] = [
             "normalise",
         ],
     ),
-    ("grants", &["http", "addresses", "state", "state-keys"]),
-    ("limits", &["memory", "cpu", "deadline", "start", "stop", "instances"]),
+    ("grants", &["http", "addresses", "own-listeners", "state", "state-keys"]),
+    ("limits", &["memory", "cpu", "deadline", "start", "stop", "instances", "requests"]),
     ("batch", &["pushes", "bytes", "linger"]),
     ("queue", &["bytes", "pushes"]),
     ("rollout", &["self-test", "shadow", "canary", "step", "batches", "budget"]),
@@ -51,6 +51,7 @@ const KEYS: [(&str, &[&str]); 8] = [
 const NO_MEANING: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
 const MEMORY: (usize, usize) = (64 << 10, 4 << 30);
 const INSTANCES: (usize, usize) = (1, 64);
+const REQUESTS: (usize, usize) = (1, 1_024);
 const BATCH_PUSHES: (usize, usize) = (1, 10_000);
 const BATCH_BYTES: (usize, usize) = (1, 64 << 20);
 const STATE_BYTES: (usize, usize) = (1, 1 << 30);
@@ -90,6 +91,8 @@ struct GrantsTable {
     http: Vec<String>,
     #[serde(default)]
     addresses: Vec<String>,
+    #[serde(default, rename = "own-listeners")]
+    own_listeners: bool,
     state: Option<Size>,
     #[serde(rename = "state-keys")]
     state_keys: Option<usize>,
@@ -103,6 +106,7 @@ struct LimitsTable {
     start: Option<WithUnit>,
     stop: Option<WithUnit>,
     instances: Option<usize>,
+    requests: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -167,7 +171,7 @@ impl Written {
         }
         let care = care::meant(self.rollout, self.self_test)?;
         let slot = slot(self.batch, self.queue, self.want)?;
-        let (limits, instances) = limits(self.limits)?;
+        let (limits, instances, requests) = limits(self.limits)?;
         Ok(Manifest {
             name,
             file: file.to_owned(),
@@ -179,14 +183,25 @@ impl Written {
             digest: self.digest.map(|text| text.parse::<Digest>().map_err(at("digest"))).transpose()?,
             settings: settings(self.settings)?.into(),
             granted: granted(&self.grants),
+            grants: Arc::new(grants(&self.grants)?),
             state: state(self.grants.state, self.grants.state_keys)?,
-            grants: Arc::new(Grants::parse(&self.grants.http, &self.grants.addresses).map_err(at("grants"))?),
             limits,
             instances,
+            requests,
             normalise: normalise::meant(self.normalise)?,
             slot,
         })
     }
+}
+
+fn grants(written: &GrantsTable) -> Result<Grants, String> {
+    let grants = Grants::parse(&written.http, &written.addresses).map_err(at("grants"))?;
+    if written.own_listeners && grants.is_empty() {
+        return Err("`grants.own-listeners` stands alone; name in `http` which of them may be reached, for example \
+                    http = [\"localhost:4318\"]"
+            .into());
+    }
+    Ok(grants.with_own_listeners(written.own_listeners))
 }
 
 fn granted(grants: &GrantsTable) -> Vec<String> {
@@ -197,7 +212,8 @@ fn granted(grants: &GrantsTable) -> Vec<String> {
         Size::Text(text) => format!("state {text}"),
     });
     let keys = grants.state_keys.iter().map(|keys| format!("state-keys {keys}"));
-    http.chain(addresses).chain(state).chain(keys).collect()
+    let own = grants.own_listeners.then(|| "own-listeners".to_owned());
+    http.chain(addresses).chain(own).chain(state).chain(keys).collect()
 }
 
 fn at(key: &'static str) -> impl Fn(String) -> String {
@@ -242,7 +258,8 @@ fn unknown_key(section: &str, key: &str, keys: &[&str]) -> String {
     }
 }
 
-fn limits(written: LimitsTable) -> Result<(Limits, usize), String> {
+/// Those of an instance, how many instances there are, and how many requests they have together.
+fn limits(written: LimitsTable) -> Result<(Limits, usize, usize), String> {
     let default = Limits::default();
     let limits = Limits {
         memory: size("limits.memory", written.memory, default.memory, MEMORY)?,
@@ -252,7 +269,8 @@ fn limits(written: LimitsTable) -> Result<(Limits, usize), String> {
         stop: time("limits.stop", written.stop, default.stop)?,
     };
     let instances = within("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES)?;
-    Ok((limits, instances))
+    let requests = within("limits.requests", written.requests.unwrap_or(egress::REQUESTS), REQUESTS)?;
+    Ok((limits, instances, requests))
 }
 
 fn state(bytes: Option<Size>, keys: Option<usize>) -> Result<Option<Caps>, String> {

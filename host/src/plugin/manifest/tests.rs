@@ -19,6 +19,7 @@ fn the_smallest_manifest_names_an_artifact() {
     assert_eq!(&*manifest.name, "sink");
     assert_eq!(manifest.artifact.as_deref(), Some(Path::new("plugins.d/sink.wasm")));
     assert_eq!((&*manifest.settings, manifest.grants.is_empty(), manifest.instances), ("{}", true, 2));
+    assert_eq!(manifest.requests, 16);
     assert_eq!(manifest.limits, Limits::default());
     assert!(refused("").contains("`artifact` is missing"));
 }
@@ -44,6 +45,7 @@ fn everything_can_be_written() {
         start = "3s"
         stop = "1s"
         instances = 4
+        requests = 40
         [batch]
         pushes = 10
         bytes = 65536
@@ -64,6 +66,7 @@ fn everything_can_be_written() {
     assert_eq!(settings, wanted);
     assert_eq!((manifest.limits.memory, manifest.limits.cpu), (32 << 20, Duration::from_millis(500)));
     assert!(!manifest.grants.is_empty());
+    assert_eq!((manifest.instances, manifest.requests), (4, 40));
     assert_eq!(manifest.state, Some(Caps { bytes: 1 << 20, keys: 10 }));
     let slot = manifest.slot_config();
     assert_eq!((slot.batch_pushes, slot.batch_bytes, slot.linger), (10, 65_536, Duration::ZERO));
@@ -83,6 +86,19 @@ fn state_is_granted_in_bytes() {
 }
 
 #[test]
+fn the_hosts_own_listeners_are_granted_by_a_word_of_their_own() {
+    let grants = |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}"));
+    assert!(!grants("http = [\"sink:80\"]").unwrap().grants.own_listeners());
+    let granted = grants("http = [\"sink:80\"]\nown-listeners = true").unwrap();
+    assert!(granted.grants.own_listeners());
+    assert_eq!(granted.granted, ["http sink:80", "own-listeners"], "what a change of grants shows");
+    assert!(!grants("own-listeners = false").unwrap().grants.own_listeners());
+    let alone = grants("own-listeners = true").unwrap_err();
+    assert!(alone.contains("`grants.own-listeners` stands alone; name in `http` which of them"), "{alone}");
+    assert!(grants("http = []\nown-listeners = \"yes\"").unwrap_err().contains("line 4, `own-listeners`: "));
+}
+
+#[test]
 fn refusals_name_the_key_and_the_remedy() {
     let with = |text: &str| refused(&format!("artifact = \"a.wasm\"\n{text}"));
     assert!(with("artefact = 1").contains("`artefact` is not a key; did you mean `artifact`?"));
@@ -96,6 +112,9 @@ fn refusals_name_the_key_and_the_remedy() {
     assert!(with("[limits]\nmemory = \"64\"").contains("`limits.memory`: `64` has no unit"));
     assert!(with("[batch]\nlinger = true").contains("line 3, `linger`: text with its unit, such as \"30s\""));
     assert!(with("[limits]\ninstances = \"two\"").contains("line 3, `instances`: "));
+    assert!(with("[limits]\nrequests = 0").contains("`limits.requests` is 0; it must be at least 1"));
+    assert!(with("[limits]\nrequests = 1025").contains("`limits.requests` is 1025; it may be at most 1024"));
+    assert!(with("[limits]\nrequests = \"many\"").contains("line 3, `requests`: "));
     assert!(with("digest = \"md5:0\"").contains("`digest`: `md5:0` is not a digest"));
     assert!(with("[settings]\nx = nan").contains("`settings.x` is NaN"));
     assert!(with("[queue]\npushes = 1").contains("`queue.pushes` is 1; it must be at least 64"));

@@ -170,6 +170,7 @@ fn serving(generation: &Generation) -> Serving {
         instances: generation.instances,
         normalised: generation.blueprint.normalise.is_some(),
         vitals: generation.vitals.read(),
+        requests_under_way: generation.blueprint.egress.under_way(),
         log_losses: generation.blueprint.log.losses(),
     }
 }

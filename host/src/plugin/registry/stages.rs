@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use crate::capability::Granted;
-use crate::capability::egress::{Egress, EgressMode, Options};
+use crate::capability::egress::{Egress, EgressMode, Limits, Options};
 use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
 use crate::plugin::artifact::{self, Artifact};
@@ -102,7 +102,8 @@ impl Inner {
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
         let (name, grants) = (manifest.name.clone(), manifest.grants.clone());
         let answers = self.entry(&name, |entry| entry.answers.clone()).unwrap_or_default();
-        let options = Options { own: self.own.clone(), answers, ..Options::default() };
+        let limits = Limits { requests: manifest.requests, ..Limits::default() };
+        let options = Options { limits, own: self.own.clone(), answers, ..Options::default() };
         Blueprint {
             artifact,
             settings: manifest.settings.clone(),

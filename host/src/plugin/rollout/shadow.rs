@@ -15,6 +15,7 @@ use crate::capability::egress::Sent;
 use crate::dispatch::Outcome;
 use crate::plugin::change::{Stage, Verdict};
 use crate::plugin::instance::{Blueprint, Instance};
+use crate::plugin::limits::HANDLES_KEPT;
 use crate::plugin::mirror::Copied;
 
 /// What one side did.
@@ -88,7 +89,7 @@ impl Comparison {
             let words = format!("it broke on a notice that a client is gone ({}): {message}", fault.name());
             return Err(Stop::failed(Stage::Shadow, words));
         }
-        Ok(answer.instance)
+        Ok(answer.instance.filter(|_| answer.handles <= HANDLES_KEPT))
     }
 
     fn stop(&self, care: &Care, over: bool) -> Option<Stop> {

@@ -1,0 +1,198 @@
+//! Outgoing requests of receivers: what a receiver leaves open ends with its call, and nothing of it comes back to the
+//! host by its own doors.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use barnabas::capability::Granted;
+use barnabas::capability::batch::LentBatch;
+use barnabas::capability::egress::{Egress, EgressMode, Grants};
+use barnabas::capability::log::{Keep, LogSink};
+use barnabas::capability::state::Shelf;
+use barnabas::config::file::Protocol;
+use barnabas::dispatch::Outcome;
+use barnabas::event::Events;
+use barnabas::plugin::artifact::Artifact;
+use barnabas::plugin::engine::Engines;
+use barnabas::plugin::instance::{Blueprint, Instance};
+use barnabas::plugin::limits::{HANDLES_KEPT, Limits};
+use barnabas::plugin::vitals::Reading;
+use barnabas::push::InstanceId;
+use barnabas_tests::eventually;
+use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::raw::RawClient;
+use barnabas_tests::vectors;
+use tokio::task::JoinHandle;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// More than there are places, many times over.
+const CALLS: usize = 2_000;
+const EACH_ALONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself-test = false\n";
+
+static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
+
+/// Answers every request alike, whether it was read or not, and counts.
+struct Answering {
+    address: SocketAddr,
+    answered: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Answering {
+    async fn start(status: u16, body: &'static str) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, answered) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
+        let count = answered.clone();
+        let answer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move { (StatusCode::from_u16(status).unwrap(), body) }
+        };
+        let task = tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+        Self { address, answered, task }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// `leaks` with these settings beside its URL, and the way out that it has.
+fn leaking(to: SocketAddr, settings: &str) -> Blueprint {
+    let artifact = std::fs::read(barnabas_tests::guests::path("leaks")).unwrap();
+    let granted = Granted { http: true, ..Granted::default() };
+    let grants = Arc::new(Grants::parse(&[to.to_string()], &[]).unwrap());
+    Blueprint {
+        artifact: Artifact::from_bytes(&ENGINES, &artifact, granted).unwrap(),
+        settings: format!(r#"{{"url": "http://{to}/"{settings}}}"#).into(),
+        limits: Limits { cpu: PATIENCE, ..Limits::default() },
+        normalise: None,
+        egress: Egress::new("leaks".into(), grants, EgressMode::Send, Events::new()),
+        state: Shelf::none(),
+        log: Arc::new(LogSink::new("leaks".into(), 1, Keep::All)),
+    }
+}
+
+/// So many calls, each taken; a fresh instance where one keeps too many handles, as a worker would.
+async fn called(blueprint: &Blueprint, calls: usize) {
+    let mut at_hand = None;
+    for call in 0..calls {
+        let instance: Instance = match at_hand.take() {
+            Some(instance) => instance,
+            None => Instance::start(blueprint).await.unwrap_or_else(|error| panic!("{error}")).0,
+        };
+        let batch = LentBatch { deliveries: Arc::default(), gone: Arc::default() };
+        let answer = instance.export(batch).await;
+        assert_eq!(answer.outcome, Outcome::Taken, "call {call}");
+        at_hand = answer.instance.filter(|_| answer.handles <= HANDLES_KEPT);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() {
+    for (status, body, read) in [(204, "", false), (204, "", true), (200, "ok", false), (200, "ok", true)] {
+        let sink = Answering::start(status, body).await;
+        let blueprint = leaking(sink.address, &format!(r#", "read": {read}"#));
+        called(&blueprint, CALLS).await;
+        assert_eq!(sink.answered.load(Ordering::SeqCst), CALLS, "{status} {read}");
+        assert_eq!(blueprint.egress.under_way(), 0, "{status} {read}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_a_receiver_never_finishes_or_waits_for_end_with_their_call() {
+    let sink = Answering::start(200, "ok").await;
+    for settings in [r#", "finish": false"#, r#", "wait": false"#, r#", "finish": false, "wait": false"#] {
+        let blueprint = leaking(sink.address, settings);
+        called(&blueprint, 200).await;
+        // What nobody waits for is given up on by its own task.
+        eventually("every place is free", PATIENCE, || (blueprint.egress.under_way() == 0).then_some(())).await;
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_body_take_no_place_within_a_call() {
+    let sink = Answering::start(204, "").await;
+    called(&leaking(sink.address, r#", "requests": 100"#), 1).await;
+    assert_eq!(sink.answered.load(Ordering::SeqCst), 100);
+}
+
+/// So many clients push once each.
+async fn push(host: &Running, clients: usize) {
+    let vector = vectors::one("java-4.0-producer-cumulative.lz4");
+    for _ in 0..clients {
+        let mut client = RawClient::connect(host.kafka(), "leaked").await;
+        client.api_versions("apache-kafka-java").await;
+        let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
+        assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
+    }
+}
+
+/// What the instance of `leaks` did with so many batches, keeping the handles of so many requests in each.
+async fn leaked(batches: usize, requests: usize) -> Reading {
+    let sink = Answering::start(204, "").await;
+    let rest = format!(
+        "[settings]\nurl = \"http://{0}/\"\nrequests = {requests}\n[grants]\nhttp = [\"{0}\"]\n[limits]\ninstances = 1\n\
+         cpu = \"1m\"\n{EACH_ALONE}",
+        sink.address
+    );
+    let host = Setup::new().receiver("leaky", "leaks", &rest).start().await;
+    push(&host, batches).await;
+    let all = || (host.ledger("leaky").delivered() >= batches as u64).then_some(());
+    eventually("every push is delivered", PATIENCE, all).await;
+    let vitals = host.status("leaky").serving.expect("it serves").vitals;
+    host.stop().await;
+    vitals
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_kept_obeyed() {
+    let vitals = leaked(8, 10).await;
+    assert_eq!((vitals.replaced, vitals.crashes), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handles_kept_violated() {
+    let vitals = leaked(20, 60).await;
+    assert!(vitals.replaced >= 3, "replaced {} times", vitals.replaced);
+    assert_eq!(vitals.crashes, 0, "it is replaced before it breaks");
+    assert_eq!(vitals.live, 1);
+}
+
+/// A host that forwards to its own OTLP listener.
+async fn reflecting(grants: &str) -> Running {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = Setup::new().with(|written| {
+        let mut otlp = written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::OtlpHttp);
+        otlp.next().unwrap().bind = free;
+    });
+    let url = format!("http://{free}/v1/metrics");
+    let rest = format!("[settings]\nendpoint = {url:?}\n[grants]\nhttp = [\"{free}\"]\n{grants}{EACH_ALONE}");
+    setup.receiver("mirror", "otlp-http", &rest).start().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_does_not_send_to_its_own_host() {
+    let host = reflecting("").await;
+    push(&host, 1).await;
+    let error = eventually("why it failed", PATIENCE, || {
+        host.status("mirror").serving.and_then(|serving| serving.vitals.words.last_error)
+    })
+    .await;
+    assert!(error.text.contains("not granted"), "{}", error.text);
+    assert_eq!(host.ledger("mirror").accepted(), 1, "nothing came back");
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_sends_to_its_own_host_where_that_is_granted() {
+    let host = reflecting("own-listeners = true\n").await;
+    push(&host, 1).await;
+    eventually("it comes back", PATIENCE, || (host.ledger("mirror").accepted() >= 3).then_some(())).await;
+    host.stop().await;
+}
