@@ -27,6 +27,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service as _;
 
+use crate::listener::complaints::Complaints;
+use crate::listener::protocol::{Door, Sniffed};
+
 /// Most visitors at a time.
 pub(super) const VISITORS: usize = 64;
 /// How long to wait when no connection can be taken, most often for want of file descriptors.
@@ -76,11 +79,23 @@ impl Stay {
 
 /// Takes visitors by TCP for ever.
 pub(super) async fn accept_tcp(listener: &TcpListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
+    let complaints = Arc::<Complaints>::default();
     loop {
         room(visits).await;
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                visits.spawn(visit(stream, Visitor::Tcp(peer), router.clone(), times));
+        match listener.accept().await.and_then(|(stream, peer)| Ok((stream.local_addr()?, stream, peer))) {
+            Ok((at, stream, peer)) => {
+                let stream = Sniffed::new(stream, Door::Admin, at);
+                let found = stream.found();
+                let (visit, complaints) =
+                    (visit(stream, Visitor::Tcp(peer), router.clone(), times), complaints.clone());
+                visits.spawn(async move {
+                    visit.await;
+                    if let Some(wrong) = found.get()
+                        && let Some(unsaid) = complaints.may_say_of(peer.ip())
+                    {
+                        tracing::warn!(%peer, unsaid, "connection closed: {wrong}");
+                    }
+                });
             }
             Err(error) => refused(&error).await,
         }

@@ -23,6 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower_service::Service as _;
 
+use super::complaints::Complaints;
+use super::protocol::{Door, Sniffed, WrongProtocol};
 use crate::event::{Events, Payload, Topic};
 use crate::push::ConnectionId;
 
@@ -53,6 +55,9 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 pub(crate) struct Server {
     /// In events and logs.
     pub(crate) name: Arc<str>,
+    /// Which door it is to clients that speak another protocol.
+    pub(crate) door: Door,
+    pub(crate) complaints: Arc<Complaints>,
     pub(crate) limits: Limits,
     pub(crate) events: Events,
     pub(crate) router: Router,
@@ -113,7 +118,12 @@ impl Server {
         // Answers are one write each; waiting for more would only delay them.
         tcp.set_nodelay(true).ok();
         let phase = Arc::<Phase>::default();
-        let io = TokioIo::new(Watched { tcp, phase: phase.clone() });
+        let at = match tcp.local_addr() {
+            Ok(at) => at,
+            Err(error) => return error.to_string(),
+        };
+        let sniffed = Sniffed::new(Watched { tcp, phase: phase.clone() }, self.door, at);
+        let (found, io) = (sniffed.found(), TokioIo::new(sniffed));
         let service = hyper::service::service_fn(|request| self.answer(request, peer, phase.clone()));
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).max_buf_size(HEAD_BYTES);
@@ -122,7 +132,10 @@ impl Server {
         let mut stopping = false;
         loop {
             tokio::select! {
-                ended = &mut connection => return ended.map_or_else(|e| words(&e), |()| "closed".to_owned()),
+                ended = &mut connection => match found.get() {
+                    Some(wrong) => return self.wrong(wrong, peer),
+                    None => return ended.map_or_else(|e| words(&e), |()| "closed".to_owned()),
+                },
                 _ = stopped.changed(), if !stopping => {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
@@ -132,6 +145,14 @@ impl Server {
                 },
             }
         }
+    }
+
+    /// Another protocol than HTTP is for the operator to know, and why its connection ended.
+    fn wrong(&self, wrong: WrongProtocol, peer: SocketAddr) -> String {
+        if let Some(unsaid) = self.complaints.may_say_of(peer.ip()) {
+            tracing::warn!(listener = %self.name, %peer, unsaid, "connection closed: {wrong}");
+        }
+        wrong.to_string()
     }
 
     async fn answer(

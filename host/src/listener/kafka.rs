@@ -14,7 +14,6 @@ mod advertise;
 mod alter_configs;
 mod api_versions;
 mod cluster;
-mod complaints;
 mod config;
 mod connection;
 mod describe_cluster;
@@ -52,9 +51,10 @@ use tokio::time::{sleep, timeout};
 use crate::event::Events;
 use crate::intake::Intake;
 use crate::listener::budget::Budget;
+use crate::listener::complaints::Complaints;
+use crate::listener::protocol::{self, Protocol, WrongProtocol};
 use crate::push::ConnectionId;
 use crate::subscription::Subscriptions;
-use complaints::Complaints;
 use connection::Connection;
 use presence::{End, Presence};
 use slots::Slots;
@@ -108,6 +108,8 @@ pub struct Bound {
 /// What the connections of one listener share.
 struct Shared {
     config: Config,
+    /// Where it listens.
+    local: SocketAddr,
     /// Present where TLS is spoken.
     certificates: Option<Arc<Certificates>>,
     intake: Arc<dyn Intake>,
@@ -116,6 +118,14 @@ struct Shared {
     subscriptions: Subscriptions,
     complaints: Complaints,
     slots: Arc<Slots>,
+}
+
+impl Shared {
+    /// What is said of a connection that speaks `protocol`, which is not spoken here.
+    fn wrong(&self, protocol: Protocol) -> WrongProtocol {
+        let door = protocol::Door::Kafka { tls: self.certificates.is_some(), sasl: self.config.auth.is_some() };
+        WrongProtocol { protocol, door, at: self.local }
+    }
 }
 
 /// The rooms behind a listener: all that it asks and tells.
@@ -144,7 +154,8 @@ impl Bound {
         let complaints = Complaints::default();
         let (config, certificates) = (self.config, self.certificates);
         let slots = Slots::of(config.max_connections);
-        let shared = Shared { config, certificates, intake, budget, events, subscriptions, complaints, slots };
+        let local = self.local;
+        let shared = Shared { config, local, certificates, intake, budget, events, subscriptions, complaints, slots };
         let shared = Arc::new(shared);
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();

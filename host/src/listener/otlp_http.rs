@@ -26,6 +26,7 @@ use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::http1::{Limits, Peer, Server};
+use super::protocol;
 use crate::event::{Events, Payload, Topic};
 use crate::intake::{Intake, Receipt};
 use crate::push::{Client, Format, Push};
@@ -107,7 +108,10 @@ impl Bound {
         let Config { max_connections: connections, head, idle, drain, ref name, .. } = self.config;
         let (name, limits) = (name.clone(), Limits { connections, head, idle, drain });
         let door = Arc::new(Door { config: self.config, intake, budget, events: events.clone() });
-        Server { name, limits, events, router: door.router() }.run(self.listener, shutdown).await;
+        let (router, complaints) = (door.router(), Arc::default());
+        Server { name, door: protocol::Door::OtlpHttp, complaints, limits, events, router }
+            .run(self.listener, shutdown)
+            .await;
     }
 }
 

@@ -93,3 +93,22 @@ async fn a_second_host_on_one_socket_is_refused() {
     assert!(error.contains("another host answers"), "{error}");
     endpoint.end().await;
 }
+
+#[tokio::test]
+async fn other_protocols_are_closed_without_an_answer_in_http() {
+    let endpoint = Endpoint::start().await;
+    let tls = b"\x16\x03\x01\x00\x96\x01\x00\x00\x92\x03\x03";
+    let kafka = b"\x00\x00\x00\x44\x00\x12\x00\x03\x00\x00\x00\x01";
+    for bytes in [&tls[..], kafka, b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n"] {
+        for cut in [0, 1, 5] {
+            let mut stream = TcpStream::connect(endpoint.at).await.unwrap();
+            stream.write_all(&bytes[..cut]).await.ok();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(&bytes[cut..]).await.ok();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer).await;
+            assert!(answer.is_empty(), "{answer:?}");
+        }
+    }
+    endpoint.end().await;
+}

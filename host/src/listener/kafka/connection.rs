@@ -15,14 +15,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
 use super::frame::{self, BadLength, Filling};
-use super::opening::{Failure, Opened};
+use super::opening::Opened;
 use super::presence::{End, Presence};
+use super::request;
 use super::rhythm::Rhythm;
 use super::session::Session;
 use super::stream::Wire;
-use super::{proxy, request};
 use crate::event::{Payload, Topic};
 use crate::listener::budget::Hold;
+use crate::listener::protocol::{Guess, LONGEST, recognise};
 
 /// At shutdown, how long a frame that has begun may take to its end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     drain: watch::Receiver<bool>,
     /// Since when it is to end.
     draining: Option<Instant>,
+    /// Whether a frame has come: before, its bytes may be of another protocol.
+    spoken: bool,
 }
 
 /// What the socket gave.
@@ -77,7 +80,7 @@ impl Connection {
         let session = Session::new(&shared, presence.id(), presence.peer(), &opened);
         let (source, since) = (presence.peer().ip(), presence.since());
         let proof = shared.config.auth.as_ref().and_then(|_| since.checked_add(shared.config.slow_frame));
-        Self { wire: opened.wire, session, source, proof, shared, drain, draining: None }
+        Self { wire: opened.wire, session, source, proof, shared, drain, draining: None, spoken: false }
     }
 
     /// Answers requests until something ends it.
@@ -87,7 +90,9 @@ impl Connection {
                 break end;
             }
         };
-        if end.is_violation() {
+        if let End::WrongProtocol(wrong) = &end {
+            self.wire.turn_away(wrong).await;
+        } else if end.is_violation() {
             self.wire.linger().await;
         } else {
             self.wire.leave().await;
@@ -98,6 +103,7 @@ impl Connection {
     async fn one_request(&mut self) -> Result<(), End> {
         let mut hold = self.shared.budget.hold_for(self.source);
         let incoming = self.next(&mut hold).await?;
+        self.spoken = true;
         let (received_at, started) = (SystemTime::now(), Instant::now());
         let (answer, size) = match incoming {
             Incoming::Frame(frame) => {
@@ -146,9 +152,22 @@ impl Connection {
                 let start = self.skip(len, &mut patience, hold).await?.ok_or(End::BadLength(bad))?;
                 Ok(Incoming::PushTooLarge { start, len })
             }
-            // Read as a length, the start of a PROXY header is always too long.
-            Err(_) if proxy::begins(&prefix) => Err(Failure::UnlistedProxy.into()),
-            Err(bad) => Err(End::BadLength(bad)),
+            // Read as a length, the start of another protocol is always too long.
+            Err(bad) if self.spoken => Err(End::BadLength(bad)),
+            Err(bad) => Err(self.wrong_protocol(prefix, &mut patience).await.unwrap_or(End::BadLength(bad))),
+        }
+    }
+
+    /// What the first bytes are where they are no frame, as far as anybody knows.
+    async fn wrong_protocol(&mut self, prefix: [u8; 4], patience: &mut Patience) -> Option<End> {
+        let mut first = prefix.to_vec();
+        while recognise(&first) == Guess::Open {
+            let wanted = LONGEST - first.len();
+            self.inside_frame(&mut (&mut first).limit(wanted), patience).await.ok()?;
+        }
+        match recognise(&first) {
+            Guess::Known(protocol) => Some(End::WrongProtocol(self.shared.wrong(protocol))),
+            Guess::Open | Guess::Unknown => None,
         }
     }
 

@@ -12,11 +12,11 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::complaints::Complaints;
 use super::request::Unanswerable;
 use super::sasl::Reply;
 use crate::auth::{Auth, Exchange, Failure, Mechanism, NEUTRAL, Step};
 use crate::kafka::api::{self, Api};
+use crate::listener::complaints::Complaints;
 
 /// From this version of SaslHandshake on tokens come in SaslAuthenticate.
 const SPOKEN: i16 = 1;

@@ -14,13 +14,14 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Shared;
 use super::presence::{End, Presence};
 use super::proxy::{self, Header, Route};
 use super::stream::Wire;
 use super::tls::{self, Certificates};
+use crate::listener::protocol::{Guess, LONGEST, recognise};
 
 /// At shutdown, how much longer what has begun may take.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,9 +44,9 @@ pub(crate) struct Opened {
 pub(crate) enum Failure {
     #[error("{0}")]
     Proxy(#[from] proxy::Flaw),
-    #[error("a PROXY header, but its source is not listed in this listener's `proxy-protocol.from`")]
-    UnlistedProxy,
-    #[error("bytes that are not TLS on a listener that speaks TLS; the client's `security.protocol` lacks it")]
+    #[error(
+        "the first bytes are not TLS, which this listener requires; set security.protocol=SSL or SASL_SSL at the client"
+    )]
     NotTls,
     #[error("TLS handshake failed: {0}")]
     Handshake(String),
@@ -129,7 +130,9 @@ async fn secured(stream: TcpStream, shared: &Shared, source: IpAddr) -> Result<(
     match &shared.certificates {
         None => Ok((Wire::Plain(stream), None)),
         Some(certificates) => {
-            begins_with_tls(&stream).await?;
+            if !begins_with_tls(&stream).await? {
+                return Err(turned_away(stream, shared).await);
+            }
             let mut hold = shared.budget.hold_for(source);
             hold.grow(HELLO).await;
             handshake(stream, certificates).await
@@ -137,16 +140,32 @@ async fn secured(stream: TcpStream, shared: &Shared, source: IpAddr) -> Result<(
     }
 }
 
-/// Waits for the first byte before memory is set aside.
-async fn begins_with_tls(stream: &TcpStream) -> Result<(), End> {
-    let mut start = [0; 4];
-    let seen = stream.peek(&mut start).await.map_err(End::Lost)?;
-    match start.get(..seen).unwrap_or_default() {
-        [] => Err(End::Closed),
-        [HANDSHAKE, ..] => Ok(()),
-        start if proxy::begins(start) => Err(Failure::UnlistedProxy.into()),
-        _ => Err(Failure::NotTls.into()),
+/// Whether the first byte is one of TLS. Waits for it before memory is set aside.
+async fn begins_with_tls(stream: &TcpStream) -> Result<bool, End> {
+    let mut first = [0];
+    match stream.peek(&mut first).await.map_err(End::Lost)? {
+        0 => Err(End::Closed),
+        _ => Ok(first == [HANDSHAKE]),
     }
+}
+
+/// Reads what is not TLS as far as it takes to say what it is instead, but not for long: it is closed in any case.
+async fn turned_away(mut stream: TcpStream, shared: &Shared) -> End {
+    let mut first = Vec::with_capacity(LONGEST);
+    let reading = async {
+        while recognise(&first) == Guess::Open {
+            let wanted = LONGEST - first.len();
+            match stream.read_buf(&mut (&mut first).limit(wanted)).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+    };
+    let _ = timeout(GRACE, reading).await;
+    let Guess::Known(protocol) = recognise(&first) else { return Failure::NotTls.into() };
+    let wrong = shared.wrong(protocol);
+    Wire::Plain(stream).turn_away(&wrong).await;
+    End::WrongProtocol(wrong)
 }
 
 async fn handshake(stream: TcpStream, certificates: &Arc<Certificates>) -> Result<(Wire, Option<Arc<str>>), End> {

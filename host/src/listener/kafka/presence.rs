@@ -17,6 +17,7 @@ use super::opening::Failure;
 use super::request::Unanswerable;
 use super::slots::Place;
 use crate::event::{Payload, Topic};
+use crate::listener::protocol::WrongProtocol;
 use crate::push::ConnectionId;
 
 /// How a connection ended.
@@ -33,6 +34,7 @@ pub(crate) enum End {
     /// Before it could speak.
     Opening(Failure),
     BadLength(BadLength),
+    WrongProtocol(WrongProtocol),
     Unanswerable(Unanswerable),
     Full(usize),
     /// Its source has so many others.
@@ -53,7 +55,7 @@ impl End {
     }
 
     pub(crate) fn is_violation(&self) -> bool {
-        matches!(self, Self::BadLength(_) | Self::Unanswerable(_) | Self::Opening(Failure::UnlistedProxy))
+        matches!(self, Self::BadLength(_) | Self::Unanswerable(_) | Self::WrongProtocol(_))
     }
 }
 
@@ -68,6 +70,7 @@ impl fmt::Display for End {
             Self::SlowReader(limit) => write!(f, "an answer was not taken within {limit:?}"),
             Self::Opening(failure) => write!(f, "{failure}"),
             Self::BadLength(bad) => write!(f, "{bad}"),
+            Self::WrongProtocol(wrong) => write!(f, "{wrong}"),
             Self::Unanswerable(why) => write!(f, "{why}"),
             Self::Full(cap) => write!(f, "all {cap} connections are in use"),
             Self::Crowded(share) => {
@@ -145,7 +148,13 @@ impl Presence {
 
     fn log(&self) {
         let (listener, connection, peer, reason) = (&self.shared.config.name, self.id.0, self.peer, &self.end);
-        match self.end.is_notable().then(|| self.shared.complaints.may_say()).flatten() {
+        let complaints = &self.shared.complaints;
+        let unsaid = match self.end {
+            End::WrongProtocol(_) => complaints.may_say_of(peer.ip()),
+            _ if self.end.is_notable() => complaints.may_say(),
+            _ => None,
+        };
+        match unsaid {
             Some(unsaid) => tracing::warn!(%listener, connection, %peer, unsaid, "connection closed: {reason}"),
             None => tracing::debug!(%listener, connection, %peer, "connection closed: {reason}"),
         }

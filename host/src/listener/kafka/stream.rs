@@ -13,6 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
+use crate::listener::protocol::WrongProtocol;
+
 /// After a violation, how far we read on, so that answers sent before are not lost to a reset.
 const LINGER_BYTES: u64 = 256 << 10;
 /// How long it may take to say that nothing more will be written.
@@ -47,6 +49,16 @@ impl Wire {
                 stream.flush().await
             }
         }
+    }
+
+    /// Answers a client that speaks another protocol in that, where there is an answer, and lets it take it. The others
+    /// see an end, too, and not a reset, from which they could not guess their mistake.
+    pub(crate) async fn turn_away(&mut self, wrong: &WrongProtocol) {
+        if let Some(answer) = wrong.answer() {
+            // Either way it is over.
+            let _ = timeout(LEAVE, self.write(answer.as_bytes())).await;
+        }
+        self.linger().await;
     }
 
     /// Says that nothing more will be written (with TLS: close_notify), and lets the peer take what was.

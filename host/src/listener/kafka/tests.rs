@@ -9,6 +9,7 @@ mod proxy;
 mod sasl;
 mod shutdown;
 mod tls;
+mod wrong_protocol;
 
 use std::net::SocketAddr;
 use std::panic::panic_any;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::admission::Refusal;
 use crate::admission::Subscription;
+use crate::listener::protocol::tests::{API_VERSIONS, CLIENT_HELLO, unhex};
 use crate::push::ConnectionId;
 use crate::push::WayIn;
 
@@ -360,6 +361,57 @@ async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
         if third.0.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.is_ok() && third.reply().await.is_some() {
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn other_protocols_are_named_however_they_are_cut() {
+    let open = Open::door().await;
+    let (hello, kafka) = (unhex(CLIENT_HELLO), unhex(API_VERSIONS));
+    for (bytes, words) in [
+        (&hello[..], "TLS arrived at the OTLP/HTTP listener"),
+        (&kafka[..], "the Kafka protocol arrived at the OTLP/HTTP listener"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2 arrived at the OTLP/HTTP listener"),
+        (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "a PROXY protocol header arrived at the OTLP/HTTP listener"),
+    ] {
+        for cut in [0, 1, 5] {
+            open.ends.lock().unwrap().clear();
+            let mut wire = open.connect().await;
+            wire.0.write_all(&bytes[..cut]).await.ok();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            wire.0.write_all(&bytes[cut..]).await.ok();
+            let mut answer = Vec::new();
+            let _ = wire.0.read_to_end(&mut answer).await;
+            assert!(answer.is_empty(), "{answer:?}");
+            while open.ends.lock().unwrap().is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let end = open.ends.lock().unwrap()[0].clone();
+            assert!(end.contains(words) && end.contains(&open.at.to_string()), "cut at {cut}: {end}");
+        }
+    }
+    // HTTP itself may be cut anywhere.
+    let mut wire = open.connect().await;
+    for part in ["P", "OS", "T /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n", PROTOBUF, "\r\n", "x"] {
+        wire.send(part).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(wire.reply().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_start_that_never_ends_is_a_slow_head() {
+    let config = Config { head: Duration::from_millis(60), ..Config::default() };
+    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    for start in ["P", "\x16"] {
+        open.ends.lock().unwrap().clear();
+        let mut wire = open.connect().await;
+        wire.send(start).await;
+        assert!(wire.reply().await.is_none(), "closed");
+        while open.ends.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(open.ends.lock().unwrap()[0].contains("head"), "{:?}", open.ends);
     }
 }
 

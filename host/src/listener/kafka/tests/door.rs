@@ -301,6 +301,7 @@ async fn a_silent_connection_costs_little_memory() {
     let address = peer.0.local_addr().unwrap();
     let shared = Arc::new(Shared {
         config: Config::new("test", address),
+        local: door.address,
         certificates: None,
         intake: door.notebook.clone(),
         budget: door.budget.clone(),

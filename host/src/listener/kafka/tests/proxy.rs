@@ -84,7 +84,7 @@ async fn from_others_it_is_not_believed() {
             peer.send(&[header, unhex(LIBRDKAFKA_GET)].concat()).await;
             assert!(peer.is_closed().await);
             let ends = door.ends(1).await;
-            assert!(ends[0].contains("not listed"), "{ends:?}");
+            assert!(ends[0].contains("list the load balancer in this listener's `proxy-protocol.from`"), "{ends:?}");
         }
         let mut peer = door.connect().await;
         peer.ask(&unhex(LIBRDKAFKA_GET)).await;
