@@ -41,7 +41,8 @@ pub enum ExportError {
     /// The sink refused the batch as a whole: the host offers it again in halves until the push at fault is alone,
     /// which becomes a dead letter with this reason.
     Rejected(String),
-    /// Anything else: offered again a few times, then in halves; a push that fails alone becomes a dead letter.
+    /// Anything else: offered again a few times, then in halves. A push that fails alone becomes a dead letter once the
+    /// receiver has taken others since it first failed.
     Other(String),
 }
 

@@ -19,7 +19,8 @@ pub struct SlotConfig {
     pub batch_bytes: usize,
     /// How long the oldest push may wait for a batch to fill.
     pub linger: Duration,
-    /// Unexplained failures of one push before it becomes a dead letter.
+    /// Unexplained failures of one push before its batch is halved, and before it becomes a dead letter when it failed
+    /// alone and others were taken meanwhile.
     pub max_attempts_other: u32,
     /// A push that fails at this age becomes a dead letter.
     pub max_age: Duration,

@@ -29,8 +29,9 @@ pub(super) struct History {
     pub(super) offered: bool,
     /// Offers that were settled; one that was abandoned does not count.
     pub(super) attempts: u32,
-    /// Unexplained failures.
+    /// Unexplained failures, and when the first of them was.
     pub(super) others: u32,
+    pub(super) failing_since: Option<Instant>,
     /// Instances of generation `broken_by` that broke with it in hand.
     faults: u32,
     broken_by: u64,
@@ -43,7 +44,8 @@ pub(super) struct History {
 
 impl History {
     fn new() -> Self {
-        Self { offered: false, attempts: 0, others: 0, faults: 0, broken_by: 0, half: 0, declined: false }
+        let (offered, declined, failing_since) = (false, false, None);
+        Self { offered, attempts: 0, others: 0, failing_since, faults: 0, broken_by: 0, half: 0, declined }
     }
 
     /// Of an entry that a candidate did not take: nothing that happened there counts.

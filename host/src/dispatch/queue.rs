@@ -38,6 +38,8 @@ pub(super) struct Queue {
     /// Failures of the sink in a row, and when the last of them was known.
     failures: u32,
     failed_at: Option<Instant>,
+    /// When the receiver last took a push.
+    taken_at: Option<Instant>,
     dice: u64,
 }
 
@@ -70,6 +72,7 @@ impl Queue {
             seq: 0,
             failures: 0,
             failed_at: None,
+            taken_at: None,
             dice: RandomState::new().hash_one(0),
         }
     }
@@ -189,7 +192,8 @@ impl Queue {
         let size =
             held.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
         let halves = [self.next_seq(), self.next_seq()];
-        let judge = Judge::new(outcome, size, config, lease, halves, now);
+        let mut judge = Judge::new(outcome, size, config, lease, halves, now);
+        judge.taken_at = self.taken_at;
         let mut moves = Moves::default();
         let mut back: Vec<Held> = Vec::with_capacity(held.len());
         let (mut index, mut halved) = (0, 0);
@@ -204,6 +208,9 @@ impl Queue {
         }
         self.ledger.apply(&moves);
         let settled = Settled::new(&moves, halved, wait.unwrap_or_default());
+        if settled.delivered > 0 {
+            self.taken_at = Some(now);
+        }
         (moves, settled)
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Judge<'a> {
     notices: usize,
     /// What the two halves of the batch are called, should it be halved.
     halves: [u64; 2],
+    /// When the receiver last took a push of this slot, before this batch.
+    pub(super) taken_at: Option<Instant>,
 }
 
 impl<'a> Judge<'a> {
@@ -80,7 +82,8 @@ impl<'a> Judge<'a> {
         now: Instant,
     ) -> Self {
         let Lease { generation, trial, .. } = *lease;
-        Self { config, generation, now, trial, ruling: Ruling::of(outcome, pushes), pushes, notices, halves }
+        let (ruling, taken_at) = (Ruling::of(outcome, pushes), None);
+        Self { config, generation, now, trial, ruling, pushes, notices, halves, taken_at }
     }
 
     pub(super) fn pace(&self) -> Pace {
@@ -169,13 +172,17 @@ impl<'a> Judge<'a> {
 
     fn unexplained(&self, index: usize, history: &mut History, cause: &'static str) -> Verdict {
         history.others += 1;
+        let since = *history.failing_since.get_or_insert(self.now);
         if history.others < self.config.max_attempts_other {
             Verdict::Back
-        } else if cause == cause::OTHER {
-            self.halve(index, history, cause)
-        } else {
+        } else if cause != cause::OTHER {
             // The host's own failure: smaller batches would fail alike.
             Verdict::Dead(cause)
+        } else if self.pushes <= 1 && self.taken_at.is_none_or(|taken| taken < since) {
+            // Nothing was taken since: the sink or the receiver fails altogether, and the push need not be at fault.
+            Verdict::Back
+        } else {
+            self.halve(index, history, cause)
         }
     }
 }

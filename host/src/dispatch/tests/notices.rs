@@ -66,7 +66,7 @@ async fn a_notice_is_retried_as_its_batch_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_push_that_is_given_up_takes_no_notice_with_it() {
-    for outcome in [Outcome::Other("?".into()), Outcome::Rejected("no".into()), Outcome::TooLarge] {
+    for outcome in [Outcome::Rejected("no".into()), Outcome::TooLarge] {
         let (dispatch, slot, holder) = one_slot(prompt());
         dispatch.dispatch(payload(0, 0, 100));
         dispatch.gone(departed(0));

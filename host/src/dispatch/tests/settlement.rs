@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 
 use super::support::*;
 use crate::dispatch::{Fault, Outcome, Settled, SlotConfig, Tally};
@@ -157,7 +157,22 @@ async fn an_unexplained_failure_that_one_push_causes_costs_its_neighbours_nothin
     let ledger = slot.ledger();
     assert_eq!((ledger.delivered.pushes, ledger.dead_lettered["other"].pushes), (15, 1));
     let attempts = SlotConfig::default().max_attempts_other;
-    assert!(calls <= attempts + 2 * 4, "{calls} calls");
+    assert!(calls <= attempts + 2 * 4 + 1, "{calls} calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_fails_altogether_costs_no_push_before_its_time() {
+    let (dispatch, slot, holder) = one_slot(prompt());
+    (0..8).for_each(|n| send(&dispatch, n, n.into(), 100));
+    let (began, outage) = (Instant::now(), SlotConfig::default().max_age / 2);
+    while began.elapsed() < outage {
+        soon(&slot, &holder).await.expect("again").settle(Outcome::Other("500".into()));
+    }
+    assert_eq!((slot.ledger().held().pushes, slot.ledger().dead_lettered.len()), (8, 0));
+    while slot.ledger().held().pushes > 0 {
+        soon(&slot, &holder).await.expect("the sink is back").settle(Outcome::Taken);
+    }
+    assert_eq!(slot.ledger().delivered.pushes, 8);
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,6 +243,11 @@ async fn unexplained_failures_end_in_dead_letters() {
         for _ in 0..4 {
             assert_eq!(soon(&slot, &holder).await.expect("again").settle(outcome.clone()).returned, 1, "{cause}");
         }
+        // Since the receiver takes others, the push is at fault.
+        send(&dispatch, 1, 1, 100);
+        let other = at_once(&slot, &holder).await.expect("the other client's");
+        assert_eq!(tags(&other), [1]);
+        other.settle(Outcome::Taken);
         assert_eq!(soon(&slot, &holder).await.expect("the fifth").settle(outcome.clone()).dead_lettered, 1);
         assert_eq!(slot.ledger().dead_lettered[cause].pushes, 1);
     }
