@@ -40,6 +40,12 @@ impl Wants {
             .map(Self)
     }
 
+    /// The names of the facts that a pattern may be about.
+    #[cfg(test)]
+    pub(crate) fn facts() -> impl Iterator<Item = &'static str> {
+        FACTS.iter().map(|(name, _)| *name)
+    }
+
     /// Whether all patterns match. An address fits in either spelling: see [`address`].
     pub fn matches(&self, client: &Client, way_in: WayIn) -> bool {
         self.0.iter().all(|(fact, pattern)| match fact {

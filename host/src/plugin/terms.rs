@@ -23,7 +23,7 @@ pub struct Terms {
     pub settings: Value,
     /// One a line, as `http localhost:4318`.
     pub grants: Vec<String>,
-    /// Of each instance, and how many there are.
+    /// Of each instance, how many there are, and the requests of all of them.
     pub limits: BTreeMap<&'static str, Term>,
     /// How pushes become batches.
     pub batch: BTreeMap<&'static str, Term>,
@@ -62,6 +62,7 @@ impl Terms {
                 ("start", span(limits.start)),
                 ("stop", span(limits.stop)),
                 ("instances", Term::Count(manifest.instances)),
+                ("requests", Term::Count(manifest.requests)),
             ]),
             batch: BTreeMap::from([
                 ("pushes", Term::Count(slot.batch_pushes)),
@@ -125,6 +126,7 @@ mod tests {
                 "settings": {}, "grants": ["http a:1", "state 1MiB"],
                 "limits": {
                     "memory": "64MiB", "cpu": "500ms", "deadline": "30s", "start": "10s", "stop": "5s", "instances": 2,
+                    "requests": 16,
                 },
                 "batch": { "pushes": 64, "bytes": "1MiB", "linger": "100ms" },
                 "queue": { "pushes": 100_000, "bytes": "64MiB" },

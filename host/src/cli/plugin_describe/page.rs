@@ -278,7 +278,7 @@ impl Plugin<'_> {
         vec![
             ("settings", none(table("settings"), "none")),
             ("grants", none(grants.collect(), "none")),
-            ("limits of an instance", table("limits")),
+            ("limits", table("limits")),
             ("batches", table("batch")),
             ("queue", table("queue")),
             ("wants", none(table("want"), "every push")),

@@ -20,8 +20,9 @@ use crate::plugin::limits::Limits;
 use crate::{units, words};
 use care::{RolloutTable, SelfTestTable};
 
-/// The keys of each table; `""` is the file itself. Those of `settings` and `want` are free.
-const KEYS: [(&str, &[&str]); 8] = [
+/// The keys of each table; `""` is the file itself. Those of `settings` are the receiver's, those of `want` are facts of
+/// a push. docs/manifest.md explains all of them, which a test sees to.
+pub(super) const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
         &[

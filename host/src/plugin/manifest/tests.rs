@@ -1,3 +1,5 @@
+mod reference;
+
 use std::time::Duration;
 
 use super::*;

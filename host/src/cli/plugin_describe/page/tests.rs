@@ -72,7 +72,7 @@ fn what_a_person_wants_to_know_stands_first_in_words_and_units() {
          \u{20} http   a:1\n\
          \u{20} state  1MiB\n\
          \n\
-         limits of an instance\n\
+         limits\n\
          \u{20} instances  2\n\
          \u{20} memory     64MiB\n\
          \n\

@@ -1,0 +1,199 @@
+//! docs/manifest.md against the code, in both directions.
+
+use std::collections::BTreeSet;
+
+use super::super::file::KEYS;
+use super::*;
+use crate::capability::{egress, log};
+use crate::dispatch::Wants;
+use crate::plugin::{artifact, limits};
+
+const PAGE: &str = include_str!("../../../../../docs/manifest.md");
+
+/// One row of a table of keys.
+#[derive(Debug)]
+struct Row {
+    /// `""` is the file itself.
+    section: String,
+    key: String,
+    default: String,
+    range: String,
+    example: String,
+}
+
+impl Row {
+    fn name(&self) -> String {
+        if self.section.is_empty() { self.key.clone() } else { format!("{}.{}", self.section, self.key) }
+    }
+
+    /// A manifest with this line, and what must stand beside it.
+    fn manifest(&self, line: &str) -> Result<Manifest, String> {
+        let beside = match self.key.as_str() {
+            "state-keys" => "state = \"1MiB\"\n",
+            "own-listeners" => "http = [\"localhost:4318\"]\n",
+            _ => "",
+        };
+        let artifact = if self.key == "artifact" { "" } else { "artifact = \"a.wasm\"\n" };
+        if self.section.is_empty() {
+            return parse(&format!("{artifact}{line}\n"));
+        }
+        parse(&format!("{artifact}[{}]\n{beside}{line}\n", self.section))
+    }
+
+    fn with(&self, value: &str) -> Result<Manifest, String> {
+        self.manifest(&format!("{} = {value}", self.key))
+    }
+}
+
+fn code(cell: &str) -> Option<&str> {
+    cell.trim().strip_prefix('`')?.strip_suffix('`')
+}
+
+/// The rows of the tables under headings such as ``## `[grants]` ``.
+fn rows() -> Vec<Row> {
+    let (mut rows, mut section) = (Vec::new(), None);
+    for line in PAGE.lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            let table = title.strip_prefix("`[").and_then(|rest| rest.strip_suffix("]`"));
+            section = table.or((title == "The file itself").then_some(""));
+            continue;
+        }
+        let Some(section) = section.filter(|_| line.starts_with("| `")) else { continue };
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [key, _meaning, _kind, default, range, example] = cells[..] else { panic!("six cells: {line}") };
+        rows.push(Row {
+            section: section.to_owned(),
+            key: code(key).unwrap().to_owned(),
+            default: default.to_owned(),
+            range: range.to_owned(),
+            example: code(example).unwrap_or_else(|| panic!("an example as code: {line}")).to_owned(),
+        });
+    }
+    rows
+}
+
+/// What a manifest comes to, less its text.
+fn meant(manifest: &Manifest) -> String {
+    let Manifest { paused, care, settings, grants, state, limits, instances, requests, normalise, slot, .. } = manifest;
+    format!(
+        "{paused} {care:?} {settings} {grants:?} {state:?} {limits:?} {instances} {requests} {normalise:?} {slot:?}"
+    )
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_every_row_of_it_is_a_key() {
+    let facts = Wants::facts().map(|fact| format!("want.{fact}"));
+    let keys = KEYS.iter().flat_map(|(section, keys)| {
+        keys.iter().map(move |key| if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") })
+    });
+    let known: BTreeSet<String> = keys.chain(facts).collect();
+    let shown: BTreeSet<String> = rows().iter().map(Row::name).collect();
+    let missing: Vec<_> = known.difference(&shown).collect();
+    assert!(
+        missing.is_empty(),
+        "docs/manifest.md has no row for {missing:?}: add to the table under the heading of its section a line such as\n\
+         | `key` | What it means. | duration | `\"30s\"` | `\"1ms\"` to `\"1h\"` | `key = \"10s\"` |\n\
+         with six cells (the default and the ends of the range as TOML); this test then tries all of them"
+    );
+    let unknown: Vec<_> = shown.difference(&known).collect();
+    assert!(unknown.is_empty(), "docs/manifest.md has rows for {unknown:?}, which no manifest may have: take them out");
+}
+
+#[test]
+fn every_example_is_accepted_and_makes_a_difference() {
+    for row in rows() {
+        let found = row.manifest(&row.example).unwrap_or_else(|error| panic!("{}: {error}", row.name()));
+        // What they say is not among what a manifest comes to, and one of the two must be there.
+        if !matches!(row.name().as_str(), "artifact" | "digest") {
+            let without = row.manifest("").unwrap();
+            assert_ne!(meant(&found), meant(&without), "`{}` is the default: show something else", row.example);
+        }
+    }
+}
+
+#[test]
+fn every_default_is_what_counts_without_the_key() {
+    for row in rows() {
+        let Some(default) = code(&row.default) else {
+            assert_eq!(row.default, "none", "{}: write the default as code, or `none`", row.name());
+            continue;
+        };
+        let with = row.with(default).unwrap_or_else(|error| panic!("{}: {error}", row.name()));
+        let without = row.manifest("").unwrap();
+        // A `[normalise]` table switches it on by being there.
+        assert_eq!(meant(&with), meant(&without), "{}: the default is not {default}", row.name());
+    }
+}
+
+/// The values just below and just above one of TOML; `None` where there is none.
+fn beside(value: &str) -> (Option<String>, Option<String>) {
+    let around = |number: usize, unit: &str| {
+        let quoted = |number: usize| if unit.is_empty() { number.to_string() } else { format!("\"{number}{unit}\"") };
+        (number.checked_sub(1).map(quoted), Some(quoted(number + 1)))
+    };
+    let text = value.trim_matches('"');
+    if let Ok(size) = text.parse::<crate::units::Size>() {
+        return around(size.0, "");
+    }
+    if let Ok(span) = text.parse::<crate::units::Span>() {
+        return around(usize::try_from(span.0.as_millis()).unwrap(), "ms");
+    }
+    around(text.parse().unwrap_or_else(|_| panic!("{value} is no number, size or duration")), "")
+}
+
+#[test]
+fn every_range_is_obeyed_and_violated() {
+    let mut tried = 0;
+    for row in rows().iter().filter(|row| !row.range.is_empty()) {
+        let name = row.name();
+        let refused = |value: &str| assert!(row.with(value).is_err(), "{name}: {value} is out of its range");
+        let accepted = |value: &str| {
+            row.with(value).unwrap_or_else(|error| panic!("{name}: {value} is in its range: {error}"));
+        };
+        tried += 1;
+        if let Some((least, most)) = row.range.split_once(" to ") {
+            let (least, most) = (code(least).unwrap(), code(most).unwrap());
+            [least, most].into_iter().for_each(accepted);
+            beside(least).0.iter().for_each(|below| refused(below));
+            beside(most).1.iter().for_each(|above| refused(above));
+        } else if row.range == "above `\"0%\"`, at most `\"100%\"`" {
+            ["\"0.1%\"", "\"100%\""].into_iter().for_each(accepted);
+            ["\"0%\"", "\"100.1%\""].into_iter().for_each(refused);
+        } else {
+            let other = row.range.strip_suffix(" or more").and_then(code);
+            let other = other.unwrap_or_else(|| panic!("{name}: no range that a test can try: {}", row.range));
+            let least = rows().into_iter().find(|row| row.name() == other).unwrap().default;
+            let least = code(&least).unwrap();
+            accepted(least);
+            refused(&beside(least).0.unwrap());
+        }
+    }
+    assert!(tried > 15, "the ranges were found");
+}
+
+#[test]
+fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
+    let span = |time: Duration| crate::units::Span(time).to_string();
+    let slot = crate::dispatch::SlotConfig::default();
+    let egress = egress::Limits::default();
+    let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
+    for words in [
+        format!("hashed into {} lanes", slot.lanes),
+        format!("after {} such answers", slot.max_attempts_other),
+        format!("A push that is {} old", span(slot.max_age)),
+        format!("a wait of {} that doubles up to {}", span(slot.backoff.min), span(slot.backoff.max)),
+        format!("| An artifact | {} |", mib(artifact::MAX_BYTES)),
+        format!("| A manifest | {} |", mib(usize::try_from(super::super::MAX_BYTES).unwrap())),
+        format!("| {}; ", kib(log::LINE_BYTES)),
+        format!("in one call | {} |", mib(limits::HOST_CALL_BYTES)),
+        format!("streams, …) | {} |", limits::HANDLES),
+        format!("an answer | {} |", kib(limits::HEADER_BYTES)),
+        format!("The body of an answer | {} |", mib(egress.response_bytes)),
+        format!("{} for a connection", span(egress.times.connect.unwrap())),
+        format!("{} for the head", span(egress.times.first_byte.unwrap())),
+        format!("{} between two pieces", span(egress.times.between_bytes.unwrap())),
+        format!("body; {} at most", span(egress.longest)),
+    ] {
+        assert!(PAGE.contains(&words), "docs/manifest.md should say `{words}`");
+    }
+}
