@@ -44,7 +44,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Hosts sandboxed WebAssembly receivers of Kafka client telemetry (KIP-714).
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "barnabas", version, arg_required_else_help = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -52,27 +52,27 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take pushes and hand them to the receivers in plugins.d.
+    /// Run the host: take pushes from clients and give them to the receivers in plugins.d.
     Serve(serve::Flags),
-    /// Print the effective configuration, and what clients will be told as this host's address.
+    /// Print the effective configuration, and the addresses that clients will be told.
     Config(ConfigFile),
     /// Look at receivers, change what runs, or try one.
     #[command(subcommand)]
     Plugin(Plugin),
-    /// Which clients push what and how often: look at subscriptions or change them, on any broker.
+    /// Look at subscriptions (which clients push what, and how often) or change them, on any broker.
     #[command(subcommand)]
     Subscription(subscription::Subscription),
     /// Look at the clients that a running host knows: who they are, what they send, what is wrong.
     #[command(subcommand)]
     Client(Client),
-    /// Have a running host do what the manifests in plugins.d want, as it does by itself when they change.
+    /// Have a running host apply the manifests in plugins.d now; it does so by itself when they change.
     Reconcile(reconcile::Flags),
-    /// Who changed what on a running host, and what came of it.
+    /// Show who changed what on a running host, and the outcome of each change.
     Audit(audit::Flags),
-    /// Who may log in with a password, by SCRAM or PLAIN: a running host reads the file again by itself.
+    /// Manage who may log in with a password (SCRAM, PLAIN); a running host reads the file again by itself.
     #[command(subcommand)]
     User(User),
-    /// Play a fleet of Kafka clients against any broker, and tell how many fell silent.
+    /// Play a fleet of Kafka clients against any broker, and report how many stopped pushing for good.
     Simulate(simulate::Flags),
     /// Compile one receiver from standard input to standard output, for the host that starts this.
     #[command(hide = true)]
@@ -83,25 +83,26 @@ enum Command {
 enum User {
     /// Add a user, or give one a new password.
     Set(user_set::Flags),
-    /// Take a user out; connections that it has stay until their session ends.
+    /// Remove a user; its open connections stay until their sessions end.
     Remove(user_remove::Flags),
-    /// Names, and what they can log in with.
+    /// List the users, and the mechanisms by which each can log in.
     List(user_list::Flags),
 }
 
 /// Where the configuration is.
 #[derive(Args)]
 pub(crate) struct ConfigFile {
-    /// A TOML file; without one, everything has a default: loopback listeners and ./plugins.d.
+    /// The configuration, a TOML file. Without one every key has its default: listeners on loopback, receivers from
+    /// ./plugins.d, data in ./data.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Client {
-    /// The clients that were heard of, the last first, and what is wrong with them.
+    /// List the clients, the one heard of last first, with what is wrong with each.
     List(client_list::Flags),
-    /// Everything that a running host tells of one client.
+    /// One client: who it is, what it is asked for, what it sends and what is wrong.
     Describe(client_describe::Flags),
 }
 
@@ -117,7 +118,7 @@ enum Plugin {
     Load(plugin_load::Flags),
     /// Replace what serves, stage by stage, and wait for the outcome; whatever fails leaves the old one serving.
     Swap(plugin_swap::Flags),
-    /// Have a generation serve again that served before.
+    /// Go back to a generation that served before.
     Rollback(plugin_rollback::Flags),
     /// Try once more what the manifest wants, although it failed or was refused.
     Retry(plugin_retry::Flags),
@@ -187,6 +188,11 @@ mod tests {
     #[test]
     fn the_flags_of_every_command_agree_with_each_other() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_command() {
+        assert_eq!(Arguments::command().render_version(), format!("barnabas {}\n", env!("CARGO_PKG_VERSION")));
     }
 
     #[test]

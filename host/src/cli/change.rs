@@ -19,7 +19,7 @@ use super::host;
 use super::settings;
 
 /// What `--help` says of the exit status.
-pub(crate) const EXIT: &str = "Exit status: 0 it is as was asked (or was so before), 1 it failed or was refused, \
+pub(crate) const EXIT: &str = "Exit status: 0 done (or there was nothing to do), 1 it failed or was refused, \
 3 rolled back after it was found worse under traffic, 4 too little traffic to judge it by, 5 aborted, 130 this command \
 was interrupted and the change goes on, 141 nobody read its output any more and the change goes on. After all but 0, 130 \
 and 141, what served before serves.";
@@ -28,7 +28,7 @@ and 141, what served before serves.";
 #[derive(Args)]
 pub(crate) struct WantedFlags {
     /// A setting to add or replace: `endpoint=http://…`, `headers.authorization=…`. The value is read as JSON where it is
-    /// JSON, else as text; `null` removes the setting.
+    /// JSON, else as text: write text that looks like a number as 'token="12345"'. `null` removes the setting.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// A destination to grant beside those that are granted.
@@ -121,7 +121,12 @@ fn wait(flags: &host::HostFlags, client: &Client, path: &str, body: &Value) -> R
         last = step.or(last);
     }
     match last {
-        Some(Step::Ended(ending)) => Ok(exit(ending.verdict)),
+        Some(Step::Ended(ending)) => {
+            if let (Verdict::Failed, Some(settings)) = (ending.verdict, body.pointer("/wanted/settings")) {
+                settings::misread(settings, &ending.message).iter().for_each(|hint| errln!("{hint}"));
+            }
+            Ok(exit(ending.verdict))
+        }
         _ => bail!("the host did not tell the outcome; `barnabas plugin list` shows what serves"),
     }
 }

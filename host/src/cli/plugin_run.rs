@@ -39,7 +39,7 @@ pub(crate) struct Flags {
     #[arg(long, value_enum, default_value_t = SampleName::Java)]
     sample: SampleName,
     /// A setting of the receiver: `endpoint=http://…`, `headers.authorization=…`, `labels=["client_id"]`. The value is
-    /// read as JSON where it is JSON, else as text.
+    /// read as JSON where it is JSON, else as text: write text that looks like a number as 'token="12345"'.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// What becomes of the receiver's requests: printed and answered with an empty 200, or really sent, to wherever
@@ -72,10 +72,11 @@ enum EgressName {
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let artifact = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
     let (egress, captured) = egress(flags.egress);
+    let given = Value::Object(settings::object(&flags.settings)?);
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
         artifact,
-        settings: Value::Object(settings::object(&flags.settings)?).to_string().into(),
+        settings: given.to_string().into(),
         pushes: vec![Arc::new(payload(push(flags)?)?)],
         egress,
         grants: Arc::new(Grants::everything()),
@@ -85,6 +86,9 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     };
     let report = execute(trial).map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
     print::report(&report, captured.as_deref());
+    if let Err(why) = &report.outcome {
+        settings::misread(&given, why).iter().for_each(|hint| errln!("{hint}"));
+    }
     Ok(if matches!(report.outcome, Ok(Outcome::Taken)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -14,6 +14,29 @@ pub(crate) fn object(pairs: &[String]) -> Result<Map<String, Value>> {
     Ok(object)
 }
 
+/// What to write instead, one sentence for each value that was read as a number or a truth, where `problem` says that a
+/// value had the wrong type. `settings` is what [`object`] gave.
+pub(crate) fn misread(settings: &Value, problem: &str) -> Vec<String> {
+    let mut hints = Vec::new();
+    if problem.contains("invalid type") {
+        scalars(settings, "", &mut hints);
+    }
+    hints
+}
+
+fn scalars(value: &Value, path: &str, hints: &mut Vec<String>) {
+    let kind = match value {
+        Value::Object(members) => {
+            let path = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            return members.iter().for_each(|(name, value)| scalars(value, &path(name), hints));
+        }
+        Value::Number(_) => "a number",
+        Value::Bool(_) => "a truth value",
+        _ => return,
+    };
+    hints.push(format!("`--set {path}={value}` was read as {kind}; for text write --set '{path}=\"{value}\"'"));
+}
+
 fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()> {
     let Some((outer, inner)) = key.split_once('.') else {
         object.insert(key.to_owned(), value);
@@ -40,6 +63,21 @@ mod tests {
             "endpoint": "http://a/b=c", "n": 3, "labels": ["x"], "headers": { "a": "b", "c": "d" }
         });
         assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn text_that_was_read_as_a_number_is_named_with_what_to_write() {
+        let settings = of(&["token=12345", "sink.tls=true", "name=a", "labels=[1]"]).unwrap();
+        let hints = misread(&settings, "settings: token: invalid type: integer `12345`, expected a string");
+        assert_eq!(
+            hints,
+            [
+                "`--set sink.tls=true` was read as a truth value; for text write --set 'sink.tls=\"true\"'",
+                "`--set token=12345` was read as a number; for text write --set 'token=\"12345\"'",
+            ]
+        );
+        assert_eq!(misread(&settings, "503"), [""; 0]);
+        assert_eq!(of(&["token=\"12345\""]).unwrap(), serde_json::json!({ "token": "12345" }), "as the hint says");
     }
 
     #[test]
