@@ -14,6 +14,7 @@ use tracing::Level;
 
 use super::State;
 use crate::contract::wit::kafka_telemetry::receiver::log as wit;
+use crate::words::count;
 
 /// Most bytes of one line.
 pub const LINE_BYTES: usize = 8 * 1024;
@@ -211,7 +212,8 @@ impl Log {
             None => _ = self.sink.dropped.fetch_add(1, Ordering::Relaxed),
             Some(0) => self.sink.write(level, text),
             Some(dropped) => {
-                self.sink.write(Level::WARN, format!("({dropped} lines dropped: more than {RATE} a second)"));
+                self.sink
+                    .write(Level::WARN, format!("({} dropped: more than {RATE} a second)", count(dropped, "line")));
                 self.sink.write(level, text);
             }
         }

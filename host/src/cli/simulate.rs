@@ -10,6 +10,7 @@ use barnabas::push::Codec;
 use barnabas::simulate::model::Kind;
 use barnabas::simulate::{self, Options, Progress, Sources};
 use barnabas::units::Span;
+use barnabas::words::count;
 use clap::{ArgAction, Args};
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
@@ -159,8 +160,12 @@ impl Meter {
         self.told = Some(seconds);
         let Progress { clients, connected, open, gets, pushes, errors, silent, .. } = progress;
         let line = format!(
-            "{seconds:>4} s  {connected} of {clients} clients connected, {open} connections open, {gets} gets, \
-             {pushes} pushes, {errors} errors, {silent} silent"
+            "{seconds:>4} s  {connected} of {} connected, {} open, {}, {}, {}, {silent} silent",
+            count(clients, "client"),
+            count(open, "connection"),
+            count(gets, "get"),
+            count(pushes, "push"),
+            count(errors, "error")
         );
         if self.live {
             err!("\r{line}\x1b[K");

@@ -65,7 +65,7 @@ async fn from_load_to_remove() {
     barnabas.says(&["plugin", "abort", "sink"], 1, &["no swap of `sink` is under way"]);
     barnabas.says(&["plugin", "describe", "sink"], 0, &["generation", "kept"]);
     barnabas.says(&["plugin", "logs", "sink"], 0, &["one started"]);
-    barnabas.says(&["reconcile"], 0, &["1 manifests looked at, 0 plugins changed, 0 not as wanted"]);
+    barnabas.says(&["reconcile"], 0, &["1 manifest looked at, 0 plugins changed, 0 not as wanted"]);
     barnabas.says(&["plugin", "remove", "sink"], 0, &["it is gone"]);
     barnabas.says(&["audit"], 0, &["load", "swap", "rollback", "pause", "resume", "remove", "4 → 5", "uid "]);
     let who = audit(&host, "sink").pop().unwrap().who;
@@ -108,7 +108,7 @@ async fn each_outcome_of_a_canary_has_its_status() {
     load.stop().await;
 
     begin(&host, "quiet", &taker("c", super::ENDLESS), Stage::Canary).await;
-    barnabas.says(&["plugin", "describe", "quiet"], 0, &["rollout", "stage", "canary"]);
+    barnabas.says(&["plugin", "describe", "quiet"], 0, &["rollout", "is at canary"]);
     barnabas.says(&["plugin", "abort", "quiet"], 0, &["nothing is under way any more"]);
     let aborted = std::thread::spawn({
         let socket = barnabas.0.clone();

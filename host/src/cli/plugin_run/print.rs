@@ -6,6 +6,8 @@ use barnabas::capability::egress::{Captured, CapturedRequest};
 use barnabas::dispatch::Outcome;
 use barnabas::plugin::trial::{Report, Used};
 
+use barnabas::words::count;
+
 use crate::cli::words::size;
 
 /// Prints outcome, lines, requests and cost.
@@ -37,7 +39,11 @@ fn said(report: &Report) {
         outln!("report:  misconfigured: {why}");
     }
     if report.said.rejected_points > 0 {
-        outln!("report:  the sink rejected {} points: {}", report.said.rejected_points, report.said.rejected_reason);
+        outln!(
+            "report:  the sink rejected {}: {}",
+            count(report.said.rejected_points, "point"),
+            report.said.rejected_reason
+        );
     }
     if report.not_normalised > 0 {
         outln!("host:    the push cannot be normalised, and was lent as it is");

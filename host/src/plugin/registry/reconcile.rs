@@ -20,6 +20,7 @@ use crate::plugin::manifest::Manifest;
 use crate::plugin::offering::OFFERED_NOW;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
+use crate::words::count;
 
 /// After which a plugin that could not start, and of which nothing serves, may be tried again.
 const REST: Duration = Duration::from_secs(25);
@@ -62,8 +63,9 @@ impl Inner {
                 }
                 let (all, bad) = (endings.len(), endings.iter().filter(bad).count());
                 let words = format!(
-                    "{all} manifests looked at, {} plugins changed, {bad} not as wanted",
-                    changed.count() - bad
+                    "{} looked at, {} changed, {bad} not as wanted",
+                    count(all, "manifest"),
+                    count(changed.count() - bad, "plugin")
                 );
                 (if bad == 0 { Verdict::Done } else { Verdict::Failed }, words)
             }

@@ -9,6 +9,7 @@ use super::judge::{Finding, Score, compare, unclear};
 use super::{Care, Stop};
 use crate::dispatch::LaneSet;
 use crate::plugin::change::{Stage, Verdict};
+use crate::words::count;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -42,12 +43,15 @@ pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Re
     let mut steps = Vec::new();
     for share in care.shares() {
         let lanes = lanes(share, of);
-        let name = format!("{} of {of} lanes", lanes.len());
+        let name = format!("{} of {}", lanes.len(), count(of, "lane"));
         pair.share(lanes);
         let (live, candidate) = step(pair, care, &name).await?;
         steps.push(format!(
-            "{name}: {} of {} pushes failed, live {} of {}",
-            candidate.failed, candidate.pushes, live.failed, live.pushes
+            "{name}: {} of {} failed, live {} of {}",
+            candidate.failed,
+            count(candidate.pushes, "push"),
+            live.failed,
+            live.pushes
         ));
     }
     Ok(steps.join("; "))
@@ -71,7 +75,8 @@ async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Sco
                 if told.elapsed() >= NEWS {
                     told = Instant::now();
                     let (done, failed) = (candidate.batches, candidate.failed);
-                    pair.news(format!("{name}: {done} of {} batches, {failed} pushes failed", care.batches));
+                    let (wanted, failed) = (count(care.batches, "batch"), count(failed, "push"));
+                    pair.news(format!("{name}: {done} of {wanted}, {failed} failed"));
                 }
                 continue;
             }

@@ -4,6 +4,7 @@
 //! What fails for both is not the candidate's doing: a sink that is down rolls nothing back.
 
 use super::care::Care;
+use crate::words::count;
 
 /// What one generation did in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -68,10 +69,10 @@ pub fn compare(live: Score, candidate: Score, care: &Care, over: bool) -> Findin
     let chance = if known { KNOWN } else { EARLY };
     if worse && candidate.failed_batches >= LEAST && luck(live, candidate, care.budget) < chance {
         return Finding::Worse(format!(
-            "it failed {} of {} pushes ({}), the generation that serves {} of {} ({}) in the same time; {} more are \
-             within the budget",
+            "it failed {} of {} ({}), the generation that serves {} of {} ({}) in the same time; {} more are within the \
+             budget",
             candidate.failed,
-            candidate.pushes,
+            count(candidate.pushes, "push"),
             words(candidate.rate()),
             live.failed,
             live.pushes,
@@ -98,15 +99,21 @@ pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
     }
     if candidate.batches >= care.batches && live.batches >= care.batches {
         return format!(
-            "it failed {} of {} pushes and the generation that serves {} of {}, which is too close to call; give it \
-             more time (`rollout.step`) or a greater share",
-            candidate.failed, candidate.pushes, live.failed, live.pushes
+            "it failed {} of {} and the generation that serves {} of {}, which is too close to call; give it more time \
+             (`rollout.step`) or a greater share",
+            candidate.failed,
+            count(candidate.pushes, "push"),
+            live.failed,
+            live.pushes
         );
     }
     format!(
-        "in {:?} the candidate had {} batches and the generation that serves {}; {} of each are wanted: give it a \
-         greater share, more time (`rollout.step`), or ask for fewer (`rollout.batches`)",
-        care.step, candidate.batches, live.batches, care.batches
+        "in {:?} the candidate had {} and the generation that serves {}; {} of each are wanted: give it a greater share, \
+         more time (`rollout.step`), or ask for fewer (`rollout.batches`)",
+        care.step,
+        count(candidate.batches, "batch"),
+        live.batches,
+        care.batches
     )
 }
 

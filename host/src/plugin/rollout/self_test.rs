@@ -9,6 +9,7 @@ use crate::dispatch::{Outcome, Slot};
 use crate::plugin::instance::Blueprint;
 use crate::plugin::trial;
 use crate::push::sample::Sample;
+use crate::words::count;
 
 /// Most pushes that a candidate is tried on.
 const PUSHES: usize = 16;
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     captured: Arc<Captured>,
     (pushes, which): (Vec<Arc<Payload>>, &str),
 ) -> Result<String, String> {
-    let count = pushes.len();
+    let given = pushes.len();
     let report = trial::offer(blueprint, pushes).await;
     let (requests, more) = captured.take();
     let requests = requests.len() + more;
@@ -43,7 +44,8 @@ pub(crate) async fn run(
     if let Some(broken) = report.stop_failure {
         return Err(format!("it broke when it was stopped: {broken}"));
     }
-    Ok(format!("{verdict} {count} {which} pushes, {requests} requests captured, {} µs of CPU", report.export.cpu_us))
+    let (pushes, requests) = (count(given, &format!("{which} push")), count(requests, "request"));
+    Ok(format!("{verdict} {pushes}, {requests} captured, {} µs of CPU", report.export.cpu_us))
 }
 
 /// `excused`: a captured request was answered with a failure that a destination had given before.

@@ -17,6 +17,7 @@ use crate::plugin::change::{Stage, Verdict};
 use crate::plugin::instance::{Blueprint, Instance};
 use crate::plugin::limits::HANDLES_KEPT;
 use crate::plugin::mirror::Copied;
+use crate::words::count;
 
 /// What one side did.
 #[derive(Debug, Default)]
@@ -126,12 +127,13 @@ impl Side {
         let to: Vec<_> = self.destinations.iter().take(4).map(String::as_str).collect();
         let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
         format!(
-            "{batches} batches, {failed} of {pushes} pushes failed, {} µs of CPU a batch, {} requests{to} with {} bytes \
-             and {} points",
+            "{}, {failed} of {} failed, {} µs of CPU a batch, {}{to} with {} and {}",
+            count(batches, "batch"),
+            count(pushes, "push"),
             self.cpu.as_micros() / u128::from(batches.max(1)),
-            self.requests,
-            self.bytes,
-            self.points
+            count(self.requests, "request"),
+            count(self.bytes, "byte"),
+            count(self.points, "point")
         )
     }
 }
