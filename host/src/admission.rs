@@ -77,6 +77,11 @@ impl Admitted {
         Ok(Self { push, codec })
     }
 
+    /// What it is, before anybody takes it.
+    pub(crate) fn parts(&self) -> (&Push, Codec) {
+        (&self.push, self.codec)
+    }
+
     /// For the next room.
     pub(crate) fn into_parts(self) -> (Push, Codec) {
         (self.push, self.codec)

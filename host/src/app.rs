@@ -6,28 +6,29 @@ mod storage;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::admin::{self, Office, StatusSource};
-use crate::admission::Admission;
+use crate::admission::{Admission, Refusal};
 use crate::catalogue::Catalogue;
 use crate::clients;
 use crate::config::Config;
 use crate::decode::Decoder;
 use crate::dispatch::{Dispatch, Recent};
 use crate::event::{Events, Listening};
-use crate::intake::{Intake, Reception};
+use crate::intake::{Intake, Receipt, Reception, Started};
 use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::Verdict;
 use crate::plugin::{self, Plugins, State};
-use crate::push::InstanceId;
+use crate::push::{InstanceId, Push};
 use crate::subscription::{self, Subscriptions};
 use storage::Storage;
 
@@ -52,7 +53,7 @@ pub struct App {
 /// Handles on a host's rooms: what admin, tests and embedders look at. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
-    /// The way in, also for pushes of an embedder: [`Intake::deliver`].
+    /// The way in, also for pushes of an embedder: [`Host::deliver`], and [`Intake::deliver`] for code that may block.
     pub reception: Arc<Reception>,
     /// Slots, queues and ledgers.
     pub dispatch: Dispatch,
@@ -63,6 +64,22 @@ pub struct Host {
     /// What happens.
     pub events: Events,
     metrics: Arc<crate::event::metrics::Metrics>,
+}
+
+impl Host {
+    /// Takes a push of an embedder: decode and dispatch, as for one of the doors. A push out of which more than
+    /// [`LIGHT`](crate::decode::LIGHT) bytes come is decoded on a thread for blocking work, so it needs a Tokio runtime.
+    pub async fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
+        match self.reception.clone().start_delivery(push) {
+            Started::Done(done) => done,
+            Started::Large(large) => match large.finish(()).await.map_err(JoinError::try_into_panic) {
+                Ok(done) => done,
+                Err(Ok(panic)) => resume_unwind(panic),
+                // The runtime ends, and this task with it.
+                Err(Err(_)) => std::future::pending().await,
+            },
+        }
+    }
 }
 
 /// Where a bound host can be reached.

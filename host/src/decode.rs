@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::admission::{Admitted, Refusal};
 use crate::push::{Client, Codec, Format, Push, PushId, WayIn};
-use decompress::{Stop, WINDOW, with_scratch};
+use decompress::{Limits, Stop, WINDOW, with_scratch};
 use json::NotJson;
 
 pub use identity::IdentityRule;
@@ -30,6 +30,25 @@ pub use normalise::Normalise;
 
 /// How the sums of a push relate to time, as its points say.
 pub use barnabas_otlp::walk::Temporality;
+
+/// Most bytes of a light push, before decompression and after: what a thread does at once although others wait for it.
+/// Ordinary pushes have 10 to 60 KiB.
+pub const LIGHT: usize = 256 << 10;
+/// The same for JSON, which takes some ten times as long to read.
+pub const LIGHT_JSON: usize = LIGHT / 16;
+
+/// Why no payload came of a push.
+enum Halt {
+    Refused(Refusal),
+    /// It is not light.
+    Heavy,
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
 
 /// What decode made of a push.
 #[derive(Debug)]
@@ -71,20 +90,45 @@ impl Decoder {
         Self { config }
     }
 
-    /// Decompresses and checks.
+    /// Decompresses and checks, which takes a time that the caps alone bound.
     pub fn decode(&self, admitted: Admitted) -> Result<Decoded, Refusal> {
-        let (push, codec) = admitted.into_parts();
-        let checked = match (push.format, codec) {
+        let (push, codec) = admitted.parts();
+        let checked = self.checked(push, codec, usize::MAX).map_err(|halt| match halt {
+            Halt::Refused(refusal) => refusal,
+            Halt::Heavy => self.config.exceeded(codec, push.wire.len()),
+        })?;
+        Ok(Decoded::new(admitted, checked))
+    }
+
+    /// Likewise, but gives a push back that is not light: of which more than [`LIGHT`] bytes (of JSON, [`LIGHT_JSON`])
+    /// came, or come out. No codec declares a size that could be believed, so it is unpacked as far as that. What is
+    /// given back has cost this much for nothing, and is to be decoded from its start.
+    pub fn decode_light(&self, admitted: Admitted) -> Result<Result<Decoded, Refusal>, Admitted> {
+        let (push, codec) = admitted.parts();
+        let light = if push.format == Format::Json { LIGHT_JSON } else { LIGHT };
+        if push.wire.len() > light {
+            return Err(admitted);
+        }
+        match self.checked(push, codec, light) {
+            Ok(checked) => Ok(Ok(Decoded::new(admitted, checked))),
+            Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Halt::Heavy) => Err(admitted),
+        }
+    }
+
+    /// With no more than `most` bytes out of the codec.
+    fn checked(&self, push: &Push, codec: Codec, most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
+        match (push.format, codec) {
             // Not one byte is a message without metrics, but no JSON.
-            (Format::Protobuf, _) if push.wire.is_empty() => None,
-            (Format::Protobuf, Codec::None) => self.plain(&push.wire)?,
-            (Format::Protobuf, _) => self.compressed(codec, &push.wire)?,
-            (Format::Json, _) => self.json(codec, &push.wire)?,
-        };
-        Ok(match checked {
-            None => Decoded::Empty,
-            Some((bytes, summary)) => Decoded::Payload(Payload::new(push, bytes, summary)),
-        })
+            (Format::Protobuf, _) if push.wire.is_empty() => Ok(None),
+            (Format::Protobuf, Codec::None) => Ok(self.plain(&push.wire)?),
+            (Format::Protobuf, _) => self.compressed(codec, &push.wire, most),
+            (Format::Json, _) => self.json(codec, &push.wire, most),
+        }
+    }
+
+    fn limits(&self, wire_len: usize, most: usize) -> Limits {
+        Limits { output: self.config.limit(wire_len).min(most), block: most }
     }
 
     /// The wire bytes themselves, copied only to be repaired.
@@ -101,9 +145,9 @@ impl Decoder {
         Ok(Some((mended.into(), summary)))
     }
 
-    fn compressed(&self, codec: Codec, wire: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
-        with_scratch(codec, wire, self.config.limit(wire.len()), |unpacked| {
-            let bytes = unpacked.map_err(|stop| self.stopped(codec, wire.len(), stop))?;
+    fn compressed(&self, codec: Codec, wire: &[u8], most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
+        with_scratch(codec, wire, self.limits(wire.len(), most), |unpacked| {
+            let bytes = unpacked.map_err(|stop| self.stopped(codec, wire.len(), most, stop))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -117,12 +161,13 @@ impl Decoder {
     }
 
     /// The caps hold for the text and for what comes of it.
-    fn json(&self, codec: Codec, wire: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+    fn json(&self, codec: Codec, wire: &[u8], most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
         if codec == Codec::None {
-            return self.written_over(codec, wire);
+            return Ok(self.written_over(codec, wire)?);
         }
-        with_scratch(codec, wire, self.config.limit(wire.len()), |unpacked| {
-            self.written_over(codec, unpacked.map_err(|stop| self.stopped(codec, wire.len(), stop))?)
+        with_scratch(codec, wire, self.limits(wire.len(), most), |unpacked| {
+            let text = unpacked.map_err(|stop| self.stopped(codec, wire.len(), most, stop))?;
+            Ok(self.written_over(codec, text)?)
         })
     }
 
@@ -143,14 +188,15 @@ impl Decoder {
     }
 
     #[cold]
-    fn stopped(&self, codec: Codec, wire_len: usize, stop: Stop) -> Refusal {
-        match stop {
+    fn stopped(&self, codec: Codec, wire_len: usize, most: usize, stop: Stop) -> Halt {
+        Halt::Refused(match stop {
+            Stop::Limit if most < usize::MAX => return Halt::Heavy,
             Stop::Limit => self.config.exceeded(codec, wire_len),
             Stop::Window => {
                 Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
             }
             Stop::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
-        }
+        })
     }
 }
 
@@ -166,6 +212,15 @@ pub fn points_of(body: &[u8], gzip: bool) -> Option<u64> {
 
 fn not_otlp(error: CheckError) -> Refusal {
     Refusal::InvalidRecord(error.to_string().into())
+}
+
+impl Decoded {
+    fn new(admitted: Admitted, checked: Option<(Bytes, Summary)>) -> Self {
+        match checked {
+            None => Self::Empty,
+            Some((bytes, summary)) => Self::Payload(Payload::new(admitted.into_parts().0, bytes, summary)),
+        }
+    }
 }
 
 impl Payload {

@@ -3,6 +3,7 @@
 //! [`Intake`] is the seam. [`Reception`] is the real one; tests of doors bring their own.
 
 mod door;
+mod large;
 mod reception;
 
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use crate::admission::{Refusal, Subscription};
 use crate::push::{Client, ConnectionId, Push, WayIn};
 
 pub use door::DoorLedger;
+pub(crate) use large::Turns;
+pub use large::{Large, Started};
 pub use reception::Reception;
 
 /// What became of a push that was not refused.
@@ -24,7 +27,9 @@ pub enum Receipt {
     Accepted(usize),
 }
 
-/// The way in, as doors see it. None of these waits.
+/// The way in, as doors see it. None of these waits. [`push`](Self::push) and [`deliver`](Self::deliver) decode on the
+/// calling thread, which takes long for a push of many MiB: async code starts a push or a delivery, and
+/// [finishes](Large::finish) one that is large.
 pub trait Intake: Send + Sync + 'static {
     /// Whether a receiver is configured, whatever its health: only then are keys 71 and 72 offered.
     fn offers_telemetry(&self) -> bool;
@@ -44,6 +49,16 @@ pub trait Intake: Send + Sync + 'static {
 
     /// Takes a push that its door has admitted itself (doors without subscriptions): decode, dispatch.
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal>;
+
+    /// Takes a push from a subscribed client as far as that is done quickly: all the way, except for one that is large.
+    fn start_push(self: Arc<Self>, push: Push, connection: ConnectionId) -> Started {
+        Started::Done(self.push(push, connection))
+    }
+
+    /// Likewise for a push that its door has admitted itself.
+    fn start_delivery(self: Arc<Self>, push: Push) -> Started {
+        Started::Done(self.deliver(push))
+    }
 
     /// Counts a push that its door had to refuse unread, as far as it knows of whom. It costs its sender what one that
     /// was read does.

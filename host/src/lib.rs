@@ -15,7 +15,7 @@
 //! ```no_run
 //! use barnabas::app::App;
 //! use barnabas::config::Config;
-//! use barnabas::intake::{Intake as _, Receipt};
+//! use barnabas::intake::Receipt;
 //! use barnabas::push::Push;
 //!
 //! # async fn example(push: Push) -> anyhow::Result<()> {
@@ -24,7 +24,7 @@
 //! let host = app.host();
 //! tokio::spawn(app.run(std::future::pending()));
 //! // Checked, queued for each receiver that wants it, and never waited for.
-//! let receipt: Receipt = host.reception.deliver(push)?;
+//! let receipt: Receipt = host.deliver(push).await?;
 //! # Ok(())
 //! # }
 //! ```

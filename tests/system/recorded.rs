@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas::intake::{Intake as _, Receipt};
+use barnabas::intake::Receipt;
 use barnabas::push::sample::Sample;
 use barnabas::push::{InstanceId, Push, WayIn};
 use barnabas_tests::host::Setup;
@@ -65,7 +65,7 @@ async fn an_embedder_hands_pushes_over_by_a_call() {
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let push = Push { way_in: WayIn::Embedder, ..Sample::Librdkafka.push() };
     let id = push.client.instance_id.unwrap().to_string();
-    assert_eq!(host.host.reception.deliver(push), Ok(Receipt::Accepted(1)));
+    assert_eq!(host.host.deliver(push).await, Ok(Receipt::Accepted(1)));
     let tally =
         barnabas_tests::eventually("the embedder's push", Duration::from_secs(20), || sink.tally().remove(&id)).await;
     assert_eq!((tally.points, tally.pushes.len()), (15, 1));

@@ -9,7 +9,7 @@ mod snappy;
 mod zstd;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -22,6 +22,21 @@ pub(super) const WINDOW: usize = 8 << 20;
 const RETAINED: usize = 4 << 20;
 /// The buffer's first size: most pushes fit.
 const FIRST: usize = 64 << 10;
+
+/// How far decompression may go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Most bytes that may come out.
+    pub(super) output: usize,
+    /// Largest block that may be unpacked in one step, where a codec does so before anybody can look at it.
+    pub(super) block: usize,
+}
+
+impl From<usize> for Limits {
+    fn from(output: usize) -> Self {
+        Self { output, block: usize::MAX }
+    }
+}
 
 /// Why decompression stopped.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +57,7 @@ impl Stop {
 struct Output<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,
+    block: usize,
 }
 
 impl Output<'_> {
@@ -81,11 +97,11 @@ thread_local! {
 pub(super) fn with_scratch<T>(
     codec: Codec,
     wire: &[u8],
-    limit: usize,
+    limits: impl Into<Limits>,
     then: impl FnOnce(Result<&mut [u8], Stop>) -> T,
 ) -> T {
     SCRATCH.with_borrow_mut(|scratch| {
-        let done = scratch.decompress(codec, wire, limit);
+        let done = scratch.decompress(codec, wire, limits);
         let answer = then(done.map(|()| scratch.bytes.as_mut_slice()));
         scratch.trim();
         answer
@@ -93,9 +109,10 @@ pub(super) fn with_scratch<T>(
 }
 
 impl Scratch {
-    fn decompress(&mut self, codec: Codec, wire: &[u8], limit: usize) -> Result<(), Stop> {
+    fn decompress(&mut self, codec: Codec, wire: &[u8], limits: impl Into<Limits>) -> Result<(), Stop> {
         self.bytes.clear();
-        let mut out = Output { bytes: &mut self.bytes, limit };
+        let Limits { output: limit, block } = limits.into();
+        let mut out = Output { bytes: &mut self.bytes, limit, block };
         match codec {
             Codec::None => out.bytes.extend_from_slice(wire.get(..limit + 1).unwrap_or(wire)),
             Codec::Gzip => self.gzip.get_or_insert_default().decompress(wire, &mut out)?,

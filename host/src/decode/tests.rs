@@ -1,3 +1,4 @@
+use super::decompress::tests::ENCODERS;
 use super::*;
 
 macro_rules! recorded {
@@ -232,4 +233,57 @@ fn json_output_cap_violated() {
     );
     let config = Config { max_output: bounds.len(), ..Config::default() };
     assert!(matches!(json(config, Codec::None, bounds.as_bytes()), Err(Refusal::TooLarge(_))));
+}
+
+/// One message out of so many of the same.
+fn repeated(times: usize) -> Vec<u8> {
+    let (_, one) = RECORDED.iter().find(|(name, _)| name.contains("none")).unwrap();
+    one.repeat(times)
+}
+
+fn light(codec: Codec, wire: &[u8]) -> Result<Result<Decoded, Refusal>, Admitted> {
+    Decoder::default().decode_light(Admitted::declared(push(codec, wire)).unwrap())
+}
+
+#[test]
+fn ordinary_pushes_are_light_obeyed() {
+    for (name, wire) in RECORDED {
+        let codec = codec_of(name);
+        assert!(matches!(light(codec, wire), Ok(Ok(Decoded::Payload(_)))), "{name}");
+    }
+    // As large as Java's get: 60 KiB and more. None of these streams declares its size.
+    for (codec, encode) in ENCODERS {
+        let wire = encode(&repeated(8));
+        assert!(matches!(light(codec, &wire), Ok(Ok(Decoded::Payload(_)))), "{codec}");
+    }
+}
+
+#[test]
+fn light_pushes_have_a_bound_violated() {
+    let plain = repeated(LIGHT / 7670 + 1);
+    for (codec, encode) in ENCODERS {
+        let wire = encode(&plain);
+        let Err(given_back) = light(codec, &wire) else { panic!("{codec}: decoded") };
+        let Ok(Decoded::Payload(payload)) = Decoder::default().decode(given_back) else { panic!("{codec}") };
+        assert_eq!(payload.bytes(), &plain, "{codec}: it was given back whole");
+    }
+    assert!(light(Codec::None, &plain).is_err());
+    assert!(matches!(light(Codec::None, &plain[..plain.len() / 7670 * 7670 - 7670]), Ok(Ok(Decoded::Payload(_)))));
+    // Little comes of this, but many bytes have to be read for it.
+    let empty_frames = ::zstd::encode_all(&b""[..], 3).unwrap().repeat(LIGHT / 9 + 1);
+    assert!(light(Codec::Zstd, &empty_frames).is_err());
+}
+
+#[test]
+fn of_json_less_is_light() {
+    let text = |len: usize| format!("{{\"resourceMetrics\":[]{}}}", " ".repeat(len - 22)).into_bytes();
+    let json = |codec, wire: Vec<u8>| {
+        let push = Push { format: Format::Json, ..push(codec, &wire) };
+        Decoder::default().decode_light(Admitted::declared(push).unwrap())
+    };
+    assert!(matches!(json(Codec::None, text(LIGHT_JSON)), Ok(Ok(Decoded::Empty))));
+    assert!(json(Codec::None, text(LIGHT_JSON + 1)).is_err());
+    let zstd = |len| ::zstd::encode_all(&text(len)[..], 3).unwrap();
+    assert!(matches!(json(Codec::Zstd, zstd(LIGHT_JSON)), Ok(Ok(Decoded::Empty))));
+    assert!(json(Codec::Zstd, zstd(LIGHT_JSON + 1)).is_err());
 }

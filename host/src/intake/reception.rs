@@ -1,7 +1,8 @@
-//! The real intake: admission, decode and dispatch in a row, on the thread of the door that calls.
+//! The real intake: admission, decode and dispatch in a row, on the thread of the door that calls; the last two of a
+//! large push on a thread for blocking work.
 //!
 //! In: pushes and questions of doors. Out: answers by the rules, and the events that go with them. Holds no push beyond
-//! the call, waits for nothing. With no slot open it still answers by the rules: a client never learns of our troubles.
+//! the call but one that is given back as [`Large`], waits for nothing. With no slot open it still answers by the rules: a client never learns of our troubles.
 
 mod clients;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use super::door::DoorBook;
-use super::{DoorLedger, Intake, Receipt};
+use super::{DoorLedger, Intake, Large, Receipt, Started, Turns};
 use crate::admission::{self, Admission, Admitted, Counts, Refusal, Subscription};
 use crate::catalogue::Catalogue;
 use crate::decode::{Decoded, Decoder, IdentityRule};
@@ -26,6 +27,8 @@ pub struct Reception {
     book: DoorBook,
     identity: IdentityRule,
     catalogue: Catalogue,
+    /// For large pushes of all doors.
+    turns: Turns,
 }
 
 impl Reception {
@@ -33,7 +36,7 @@ impl Reception {
     pub fn new(admission: Arc<Admission>, decoder: Decoder, dispatch: Dispatch, events: Events) -> Self {
         let (book, identity) = (DoorBook::default(), IdentityRule::default());
         let catalogue = Catalogue::new(admission::Config::default().capacity);
-        Self { admission, decoder, dispatch, events, book, identity, catalogue }
+        Self { admission, decoder, dispatch, events, book, identity, catalogue, turns: Turns::default() }
     }
 
     /// Says how many clients' metrics are remembered; best as many as admission knows.
@@ -70,24 +73,72 @@ impl Reception {
     fn receive(
         &self,
         push: Push,
-        departed: impl FnOnce(&Arc<Client>, bool) -> Option<Departed>,
+        departed: impl Departing,
         admit: impl FnOnce(Push) -> Result<Admitted, Refusal>,
     ) -> Result<Receipt, Refusal> {
-        let (began, way_in, client, last) = (Instant::now(), push.way_in, push.client.clone(), push.terminating);
-        let subscription = push.subscription_id;
-        self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire: push.wire.len() });
-        let told = Told { way_in, client: &client, subscription, began };
-        let admitted = admit(push);
-        let passed = admitted.is_ok();
-        let leaves = last && passed;
-        let result = admitted.and_then(|admitted| self.take_in(admitted, &told));
-        if let (true, Err(refusal)) = (passed, &result) {
-            self.note(&client, refusal);
+        let told = self.begin(&push);
+        match admit(push) {
+            Ok(admitted) => self.end_admitted(self.decoder.decode(admitted), &told, departed),
+            Err(refusal) => self.end(Err(refusal), &told),
         }
-        self.book.enter(&result);
-        self.tell_result(&result, &told);
+    }
+
+    /// Likewise, as far as it is done quickly.
+    fn start(
+        self: Arc<Self>,
+        push: Push,
+        departed: impl Departing,
+        admit: impl FnOnce(&Self, Push) -> Result<Admitted, Refusal>,
+    ) -> Started {
+        let told = self.begin(&push);
+        let decoded = match admit(&self, push) {
+            Ok(admitted) => self.decoder.decode_light(admitted),
+            Err(refusal) => return Started::Done(self.end(Err(refusal), &told)),
+        };
+        match decoded {
+            Ok(decoded) => Started::Done(self.end_admitted(decoded, &told, departed)),
+            Err(heavy) => {
+                let turns = self.turns.clone();
+                let rest = move || self.end_admitted(self.decoder.decode(heavy), &told, departed);
+                Started::Large(Large::new(&turns, rest))
+            }
+        }
+    }
+
+    fn begin(&self, push: &Push) -> Told {
+        let (way_in, wire) = (push.way_in, push.wire.len());
+        self.events.emit(Topic::PushReceived, || Payload::PushReceived { way_in, wire });
+        Told {
+            way_in,
+            client: push.client.clone(),
+            subscription: push.subscription_id,
+            terminating: push.terminating,
+            began: Instant::now(),
+        }
+    }
+
+    /// Dispatches what was admitted and decoded, and tells what became of it.
+    fn end_admitted(
+        &self,
+        decoded: Result<Decoded, Refusal>,
+        told: &Told,
+        departed: impl Departing,
+    ) -> Result<Receipt, Refusal> {
+        let result = decoded.map(|decoded| self.take_in(decoded, told));
+        if let Err(refusal) = &result {
+            self.note(&told.client, refusal);
+        }
+        let result = self.end(result, told);
         // After the push itself, and also if its bytes were no good: the client means to go in either case.
-        self.tell_gone(leaves.then(|| departed(&client, result.is_ok())).flatten());
+        if told.terminating {
+            self.tell_gone(departed(self, &told.client, result.is_ok()));
+        }
+        result
+    }
+
+    fn end(&self, result: Result<Receipt, Refusal>, told: &Told) -> Result<Receipt, Refusal> {
+        self.book.enter(&result);
+        self.tell_result(&result, told);
         result
     }
 
@@ -98,8 +149,8 @@ impl Reception {
         }
     }
 
-    fn take_in(&self, admitted: Admitted, told: &Told<'_>) -> Result<Receipt, Refusal> {
-        let Decoded::Payload(mut payload) = self.decoder.decode(admitted)? else { return Ok(Receipt::Empty) };
+    fn take_in(&self, decoded: Decoded, told: &Told) -> Receipt {
+        let Decoded::Payload(mut payload) = decoded else { return Receipt::Empty };
         if told.way_in == WayIn::OtlpHttp {
             payload = payload.identified(&self.identity);
         }
@@ -120,16 +171,16 @@ impl Reception {
                 took: told.began.elapsed(),
             });
         }
-        Ok(receipt)
+        receipt
     }
 
-    fn tell_result(&self, result: &Result<Receipt, Refusal>, told: &Told<'_>) {
+    fn tell_result(&self, result: &Result<Receipt, Refusal>, told: &Told) {
         match result {
             Ok(Receipt::Empty) => self.events.emit(Topic::PushEmpty, || Payload::PushEmpty),
             Ok(Receipt::Unwanted) => self.events.emit(Topic::PushUnwanted, || Payload::PushUnwanted),
             // Told where the facts were known.
             Ok(Receipt::Accepted(_)) => {}
-            Err(refusal) => self.tell_refusal(refusal, told.way_in, told.client, false),
+            Err(refusal) => self.tell_refusal(refusal, told.way_in, &told.client, false),
         }
     }
 
@@ -157,11 +208,30 @@ impl Reception {
 }
 
 /// What the events of one push say of it.
-struct Told<'a> {
+struct Told {
     way_in: WayIn,
-    client: &'a Arc<Client>,
+    client: Arc<Client>,
     subscription: Option<i32>,
+    terminating: bool,
     began: Instant,
+}
+
+/// Who is gone with a terminating push, and whether that was taken.
+trait Departing: FnOnce(&Reception, &Arc<Client>, bool) -> Option<Departed> + Send + 'static {}
+
+impl<T: FnOnce(&Reception, &Arc<Client>, bool) -> Option<Departed> + Send + 'static> Departing for T {}
+
+fn left_subscription(connection: ConnectionId) -> impl Departing {
+    move |reception: &Reception, client: &Arc<Client>, taken: bool| {
+        let (id, now) = (client.instance_id?, SystemTime::now());
+        // Only what was taken is the last: a push that was refused may be mended (KAFKA-20898).
+        if taken { reception.admission.terminated(id, connection, now) } else { reception.admission.left(id, now) }
+    }
+}
+
+fn left_delivery(_: &Reception, client: &Arc<Client>, _: bool) -> Option<Departed> {
+    client.instance_id?;
+    Some(Departed { client: client.clone(), reason: GoneReason::Terminated, at: SystemTime::now() })
 }
 
 impl Intake for Reception {
@@ -187,20 +257,19 @@ impl Intake for Reception {
     }
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
-        let departed = |client: &Arc<Client>, taken| {
-            let (id, now) = (client.instance_id?, SystemTime::now());
-            // Only what was taken is the last: a push that was refused may be mended (KAFKA-20898).
-            if taken { self.admission.terminated(id, connection, now) } else { self.admission.left(id, now) }
-        };
-        self.receive(push, departed, |push| self.admission.admit(push, connection, now()))
+        self.receive(push, left_subscription(connection), |push| self.admission.admit(push, connection, now()))
     }
 
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
-        let departed = |client: &Arc<Client>, _| {
-            client.instance_id?;
-            Some(Departed { client: client.clone(), reason: GoneReason::Terminated, at: SystemTime::now() })
-        };
-        self.receive(push, departed, Admitted::declared)
+        self.receive(push, left_delivery, Admitted::declared)
+    }
+
+    fn start_push(self: Arc<Self>, push: Push, connection: ConnectionId) -> Started {
+        self.start(push, left_subscription(connection), |this, push| this.admission.admit(push, connection, now()))
+    }
+
+    fn start_delivery(self: Arc<Self>, push: Push) -> Started {
+        self.start(push, left_delivery, |_, push| Admitted::declared(push))
     }
 
     fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal) {

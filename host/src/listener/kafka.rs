@@ -225,4 +225,4 @@ async fn end(config: &Config, mut tasks: JoinSet<()>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

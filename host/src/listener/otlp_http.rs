@@ -24,19 +24,14 @@ use http::Method;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::budget::Budget;
+use super::budget::{Budget, Hold};
 use super::http1::{Limits, Peer, Server};
 use super::protocol;
 use crate::event::{Events, Payload, Topic};
-use crate::intake::{Intake, Receipt};
-use crate::push::{Client, Format, Push};
+use crate::intake::{Intake, Receipt, Started};
+use crate::push::{Client, Push};
 use answer::{Answer, Problem};
 use request::Head;
-
-/// Above this many bytes a body is decoded on a thread of its own, so that it holds up nobody else's.
-const BLOCKING: usize = 128 * 1024;
-/// The same for JSON, which takes some ten times as long to read.
-const BLOCKING_JSON: usize = BLOCKING / 8;
 
 /// One OTLP/HTTP door.
 #[derive(Clone, Debug)]
@@ -135,7 +130,7 @@ impl Door {
         let wire = request::body(request, &self.config, &mut hold).await?;
         *size = wire.len();
         let client = Client { source: peer, listener: Some(self.config.name.clone()), ..Client::default() };
-        let receipt = self.deliver(head.push(Arc::new(client), wire)).await?;
+        let receipt = self.deliver(head.push(Arc::new(client), wire), hold).await?;
         // Nobody is told of receivers that fail; that there is none at all is for the sender to know.
         let lost = receipt == Receipt::Unwanted && !self.intake.offers_telemetry();
         Ok(if lost {
@@ -145,14 +140,15 @@ impl Door {
         })
     }
 
-    async fn deliver(&self, push: Push) -> Result<Receipt, Problem> {
-        let most = if push.format == Format::Json { BLOCKING_JSON } else { BLOCKING };
-        if push.wire.len() < most {
-            return Ok(self.intake.deliver(push)?);
+    /// Keeps what the request holds of the budget until its push is decoded: a sender that goes away does not end that.
+    async fn deliver(&self, push: Push, hold: Hold) -> Result<Receipt, Problem> {
+        match self.intake.clone().start_delivery(push) {
+            Started::Done(done) => Ok(done?),
+            Started::Large(large) => {
+                let done = large.finish(hold).await;
+                Ok(done.map_err(|_| Problem::unavailable("the host failed to decode this request"))??)
+            }
         }
-        let intake = self.intake.clone();
-        let delivered = tokio::task::spawn_blocking(move || intake.deliver(push)).await;
-        Ok(delivered.map_err(|_| Problem::unavailable("the host failed to decode this request"))??)
     }
 }
 

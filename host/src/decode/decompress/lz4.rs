@@ -8,7 +8,11 @@ use super::{Output, Stop};
 
 pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
     let mut frames = FrameDecoder::new(Feed { rest: wire, starved: false });
+    let mut boundary = true;
     loop {
+        if boundary && largest_block(frames.get_ref().rest) > out.block {
+            return Err(Stop::Limit);
+        }
         let chunk = frames.fill_buf().map_err(stop)?;
         let len = chunk.len();
         if len > out.limit - out.bytes.len() {
@@ -17,11 +21,23 @@ pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> 
         out.bytes.extend_from_slice(chunk);
         frames.consume(len);
         // Nothing came: the end of a frame, or an empty block.
+        boundary = len == 0;
         match frames.get_ref() {
             Feed { starved: true, .. } => return Err(Stop::TRUNCATED),
             Feed { rest: [], .. } if len == 0 => return Ok(()),
             _ => {}
         }
+    }
+}
+
+/// How large the blocks of the frame that begins here may be, by its descriptor (LZ4 Frame Format, "BD byte"). The
+/// decoder unpacks a block as a whole.
+pub(super) fn largest_block(frame: &[u8]) -> usize {
+    match frame {
+        [0x04, 0x22, 0x4d, 0x18, _, descriptor, ..] => 1 << (8 + 2 * (descriptor >> 4 & 7)),
+        // A legacy frame.
+        [0x02, 0x21, 0x4c, 0x18, ..] => 8 << 20,
+        _ => 0,
     }
 }
 

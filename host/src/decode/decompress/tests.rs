@@ -42,8 +42,8 @@ fn snappy_xerial(data: &[u8]) -> Vec<u8> {
     out
 }
 
-type Encode = fn(&[u8]) -> Vec<u8>;
-const ENCODERS: [(Codec, Encode); 5] = [
+pub(in crate::decode) type Encode = fn(&[u8]) -> Vec<u8>;
+pub(in crate::decode) const ENCODERS: [(Codec, Encode); 5] = [
     (Codec::Gzip, gzip),
     (Codec::Zstd, zstd),
     (Codec::Lz4, lz4),
@@ -51,7 +51,7 @@ const ENCODERS: [(Codec, Encode); 5] = [
     (Codec::Snappy, snappy_xerial),
 ];
 
-fn decompress(codec: Codec, wire: &[u8], limit: usize) -> Result<Vec<u8>, Stop> {
+fn decompress(codec: Codec, wire: &[u8], limit: impl Into<Limits>) -> Result<Vec<u8>, Stop> {
     with_scratch(codec, wire, limit, |bytes| bytes.map(|bytes| bytes.to_vec()))
 }
 
@@ -163,7 +163,7 @@ fn window_limit_violated() {
 fn what_a_large_push_needed_is_let_go() {
     let mut scratch = Scratch::default();
     let wire = zstd(&sample(5 << 20));
-    assert_eq!(scratch.decompress(Codec::Zstd, &wire, 16 << 20), Ok(()));
+    assert_eq!(scratch.decompress(Codec::Zstd, &wire, 16_usize << 20), Ok(()));
     assert!(scratch.bytes.capacity() > RETAINED);
     scratch.trim();
     assert!(scratch.bytes.capacity() <= RETAINED);
@@ -198,4 +198,27 @@ fn other_bytes_are_refused() {
 fn bytes_behind_a_gzip_member_are_ignored_as_java_does() {
     let padded = [gzip(b"data").as_slice(), &[0; 9]].concat();
     assert_eq!(decompress(Codec::Gzip, &padded, LIMIT).as_deref(), Ok(b"data".as_slice()));
+}
+
+#[test]
+fn a_block_of_lz4_is_unpacked_only_if_it_may_be_that_large() {
+    use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
+    let frame = |size| {
+        let mut encoder = FrameEncoder::with_frame_info(FrameInfo::new().block_size(size), Vec::new());
+        encoder.write_all(&sample(100)).unwrap();
+        encoder.finish().unwrap()
+    };
+    let (small, large) = (frame(BlockSize::Max256KB), frame(BlockSize::Max1MB));
+    let limits = Limits { output: LIMIT, block: 256 << 10 };
+    let two = [&small[..], &small].concat();
+    assert_eq!(decompress(Codec::Lz4, &two, limits).unwrap().len(), 200);
+    for wire in [large.clone(), [&small[..], &large].concat()] {
+        assert_eq!(decompress(Codec::Lz4, &wire, limits), Err(Stop::Limit));
+        assert!(decompress(Codec::Lz4, &wire, LIMIT).is_ok());
+    }
+    for (size, bytes) in
+        [(BlockSize::Max64KB, 64 << 10), (BlockSize::Max256KB, 256 << 10), (BlockSize::Max4MB, 4 << 20)]
+    {
+        assert_eq!(lz4::largest_block(&frame(size)), bytes);
+    }
 }

@@ -19,13 +19,12 @@ use super::rhythm::Rhythm;
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
+use crate::intake::Started;
 use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
 use crate::push::ConnectionId;
 use crate::push::{Client, InstanceId, Push, WayIn};
 
-/// From this size on a push is handed over on a thread that may take its time.
-const HEAVY: usize = 128 << 10;
 /// From this size on an answer counts against the byte budget.
 const LONG_ANSWER: usize = 16 << 10;
 /// Longer client ids are cut: they are kept for as long as their client is.
@@ -213,15 +212,16 @@ impl Session {
             trace_parent: None,
         };
         let (shared, connection) = (self.shared.clone(), self.connection);
-        let heavy = push.wire.len() >= HEAVY;
-        let hand_over = move || contained(&shared, || shared.intake.push(push, connection));
-        let receipt = if heavy {
-            let done = tokio::task::spawn_blocking(hand_over).await;
-            done.unwrap_or(Err(api::THROTTLING_QUOTA_EXCEEDED))
-        } else {
-            hand_over()
+        let done = match contained(&shared, || Ok(shared.intake.clone().start_push(push, connection))) {
+            Err(error) => return error,
+            Ok(Started::Done(done)) => done,
+            // This request's hold is kept as long: only shutdown drops the connection meanwhile.
+            Ok(Started::Large(large)) => match large.finish(()).await {
+                Ok(done) => done,
+                Err(_) => return fault(&shared),
+            },
         };
-        receipt.map_or_else(|error| error, |_| api::NONE)
+        done.map_or_else(|refusal| error_code(&refusal), |_| api::NONE)
     }
 
     /// The client as of this request; the same one again where nothing has changed.
@@ -251,14 +251,16 @@ impl Session {
 fn contained<T>(shared: &Shared, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
     match catch_unwind(AssertUnwindSafe(ask)) {
         Ok(answer) => answer.map_err(|refusal| error_code(&refusal)),
-        Err(_) => {
-            tracing::error!(
-                listener = %shared.config.name,
-                "a fault behind the listener, written above; this request was lost, and its client told to come back"
-            );
-            Err(api::THROTTLING_QUOTA_EXCEEDED)
-        }
+        Err(_) => Err(fault(shared)),
     }
+}
+
+fn fault(shared: &Shared) -> i16 {
+    tracing::error!(
+        listener = %shared.config.name,
+        "a fault behind the listener, written above; this request was lost, and its client told to come back"
+    );
+    api::THROTTLING_QUOTA_EXCEEDED
 }
 
 /// A refusal in the protocol's words.

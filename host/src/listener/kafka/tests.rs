@@ -8,6 +8,7 @@ mod hosts;
 mod proxy;
 mod sasl;
 mod shutdown;
+pub(in crate::listener) mod threads;
 mod tls;
 mod wrong_protocol;
 

@@ -11,11 +11,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::admission::Refusal;
-use crate::admission::Subscription;
+use crate::admission::{self, Admission, Refusal, Subscription};
+use crate::decode::LIGHT_JSON;
+use crate::intake::{Large, Turns};
+use crate::listener::kafka::tests::threads::{here_and_elsewhere, real, recorded, unpacking_much};
 use crate::listener::protocol::tests::{API_VERSIONS, CLIENT_HELLO, unhex};
-use crate::push::ConnectionId;
-use crate::push::WayIn;
+use crate::push::{Codec, ConnectionId, Format, WayIn};
 
 /// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
 #[derive(Default)]
@@ -25,7 +26,11 @@ struct Desk {
     closed: bool,
     /// Held while a test wants deliveries to wait.
     gate: Mutex<()>,
+    turns: Turns,
 }
+
+/// What the desk takes for too large for a door's threads.
+const LARGE: usize = 128 << 10;
 
 impl Intake for Desk {
     fn offers_telemetry(&self) -> bool {
@@ -41,6 +46,12 @@ impl Intake for Desk {
         drop(self.gate.lock().unwrap());
         self.pushes.lock().unwrap().push(push);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Receipt::Accepted(1)))
+    }
+    fn start_delivery(self: Arc<Self>, push: Push) -> Started {
+        if push.wire.len() < LARGE {
+            return Started::Done(self.deliver(push));
+        }
+        Started::Large(Large::new(&self.turns.clone(), move || self.deliver(push)))
     }
     fn refused(&self, _: WayIn, _: usize, _: &Arc<Client>, _: ConnectionId, _: Refusal) {}
     fn disconnected(&self, _: ConnectionId) {}
@@ -442,8 +453,8 @@ async fn shutdown_answers_what_was_read_and_closes_the_rest() {
     held.1.await.unwrap();
     let mut busy = open.connect().await;
     // Large enough for a thread of its own, so that the door itself goes on.
-    busy.post(PROTOBUF, &vec![1; BLOCKING]).await;
-    while open.budget.in_use() < BLOCKING {
+    busy.post(PROTOBUF, &vec![1; LARGE]).await;
+    while open.budget.in_use() < LARGE {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     open.stop.take().unwrap().send(()).unwrap();
@@ -464,4 +475,71 @@ async fn an_address_that_is_taken_is_said_with_its_listener() {
     let error = bind(Config { bind: open.at, ..Config::default() }).await.expect_err("it is taken");
     let words = format!("{error:#}");
     assert!(words.contains(&open.at.to_string()) && words.contains("`otlp-http`"), "{words}");
+}
+
+#[tokio::test]
+async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
+    let (reception, threads, _listening) = real(Arc::new(Admission::new(admission::Config::default())));
+    let bound = bind(Config { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..Config::default() }).await.unwrap();
+    let (at, budget) = (bound.local_addr(), Budget::new(8 << 20));
+    let serving = tokio::spawn(bound.serve(reception, budget.clone(), Events::new(), std::future::pending()));
+    let mut wire = Wire(TcpStream::connect(at).await.unwrap());
+    let mut post = async |kind: &str, encoding: &str, body: &[u8]| {
+        wire.post(&format!("content-type: application/{kind}\r\ncontent-encoding: {encoding}\r\n"), body).await;
+        wire.reply().await.unwrap().status()
+    };
+    let encoding = |codec| {
+        [(Codec::None, "identity"), (Codec::Gzip, "gzip"), (Codec::Zstd, "zstd")].into_iter().find(|it| it.0 == codec)
+    };
+    let mut sent = 0;
+    for (codec, body) in recorded() {
+        let Some((_, encoding)) = encoding(codec) else { continue };
+        assert_eq!(post("x-protobuf", encoding, &body).await, 200, "{encoding}");
+        sent += 1;
+    }
+    assert!(sent > 10);
+    assert_eq!(here_and_elsewhere(&threads), (sent, 0));
+    for (codec, body) in unpacking_much() {
+        assert_eq!(post("x-protobuf", encoding(codec).unwrap().1, &body).await, 200, "{codec}");
+    }
+    assert_eq!(here_and_elsewhere(&threads), (0, 2));
+    let json = |len: usize| format!("{{\"resourceMetrics\":[]{}}}", " ".repeat(len - 22)).into_bytes();
+    assert_eq!(post("json", "identity", &json(LIGHT_JSON)).await, 200);
+    assert_eq!(here_and_elsewhere(&threads), (1, 0));
+    assert_eq!(post("json", "identity", &json(LIGHT_JSON + 1)).await, 200);
+    let packed = zstd::encode_all(&json(1 << 20)[..], 3).unwrap();
+    assert_eq!(post("json", "zstd", &packed).await, 200);
+    assert_eq!(here_and_elsewhere(&threads), (0, 2));
+    assert_eq!(budget.in_use(), 0);
+    serving.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
+    let open = Open::door().await;
+    let desk = open.desk.clone();
+    let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+    let holder = std::thread::spawn(move || {
+        let _gate = desk.gate.lock().unwrap();
+        held.0.send(()).unwrap();
+        release.1.recv().unwrap();
+    });
+    held.1.await.unwrap();
+    let mut sender = open.connect().await;
+    sender.post(PROTOBUF, &vec![1; LARGE]).await;
+    // Taken by the thread that is to decode it, which waits at the gate.
+    while open.desk.turns.free() == Turns::default().free() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(sender);
+    while open.ends.lock().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(open.budget.in_use() >= LARGE);
+    release.0.send(()).unwrap();
+    while open.budget.in_use() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(open.pushes().len(), 1);
+    holder.join().unwrap();
 }

@@ -1,0 +1,154 @@
+//! Pushes that take too long for a door's threads, on which other connections wait.
+//!
+//! In: what is left to do with a push. Out: what became of it. Bounded: so many of them at a time as there are
+//! processors, over all doors, each with the memory that decode's caps allow; those that wait hold the bytes they came
+//! with, and what else their doors give them to keep. One that was begun is done, whoever still waits for it: admission
+//! has counted it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::Receipt;
+use crate::admission::Refusal;
+
+/// What became of a push so far.
+#[derive(Debug)]
+pub enum Started {
+    /// All of it.
+    Done(Result<Receipt, Refusal>),
+    /// It was admitted, and is too large to be decoded here.
+    Large(Large),
+}
+
+/// The rest of a large push: decode and dispatch.
+pub struct Large {
+    turns: Turns,
+    rest: Box<dyn FnOnce() -> Result<Receipt, Refusal> + Send>,
+}
+
+impl Large {
+    pub(crate) fn new(turns: &Turns, rest: impl FnOnce() -> Result<Receipt, Refusal> + Send + 'static) -> Self {
+        Self { turns: turns.clone(), rest: Box::new(rest) }
+    }
+
+    /// Does the rest on a thread for blocking work, when it is its turn. Keeps `kept` until then, for example a part of
+    /// a budget. An error is a panic in there, or the end of the runtime.
+    pub async fn finish(self, kept: impl Send + 'static) -> Result<Result<Receipt, Refusal>, JoinError> {
+        let Self { turns, rest } = self;
+        let work = async move {
+            // It is never closed.
+            let turn = turns.0.acquire_owned().await;
+            let done = spawn_blocking(move || {
+                let done = rest();
+                drop(turn);
+                done
+            });
+            let done = done.await;
+            drop(kept);
+            done
+        };
+        tokio::spawn(work).await?
+    }
+}
+
+impl fmt::Debug for Large {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Large").finish_non_exhaustive()
+    }
+}
+
+/// How many large pushes are decoded at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self::new(available_parallelism().map_or(1, usize::from))
+    }
+}
+
+impl Turns {
+    pub(crate) fn new(many: usize) -> Self {
+        Self(Arc::new(Semaphore::new(many)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_are_done_at_a_time_than_there_are_turns() {
+        let (turns, begun) = (Turns::new(2), Arc::new(AtomicUsize::new(0)));
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Arc::new(std::sync::Mutex::new(gate));
+        let works: Vec<_> = (0..5)
+            .map(|_| {
+                let (begun, gate) = (begun.clone(), gate.clone());
+                let large = Large::new(&turns, move || {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    gate.lock().unwrap().recv().unwrap();
+                    Ok(Receipt::Accepted(1))
+                });
+                tokio::spawn(large.finish(()))
+            })
+            .collect();
+        while begun.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+        // All five have asked for a turn by now, and those without one wait.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((begun.load(Ordering::SeqCst), turns.0.available_permits()), (2, 0));
+        (0..5).for_each(|_| release.send(()).unwrap());
+        for work in works {
+            assert_eq!(work.await.unwrap().unwrap(), Ok(Receipt::Accepted(1)));
+        }
+        assert_eq!(turns.0.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_is_done_although_nobody_waits_and_keeps_what_it_was_given() {
+        let (turns, kept) = (Turns::new(1), Arc::new(()));
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let (release, gate) = mpsc::channel::<()>();
+        let large = Large::new(&turns, move || {
+            gate.recv().unwrap();
+            done.send(()).unwrap();
+            Ok(Receipt::Empty)
+        });
+        let waiting = tokio::spawn(large.finish(kept.clone()));
+        while turns.0.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        waiting.abort();
+        assert!(waiting.await.unwrap_err().is_cancelled());
+        assert_eq!(Arc::strong_count(&kept), 2, "its bytes are still there, so they are still counted");
+        release.send(()).unwrap();
+        is_done.await.unwrap();
+        while Arc::strong_count(&kept) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_panic_gives_its_turn_back() {
+        let turns = Turns::new(1);
+        let large = Large::new(&turns, || std::panic::panic_any("a fault of the host, as this test wants it"));
+        assert!(large.finish(()).await.unwrap_err().is_panic());
+        assert_eq!(turns.0.available_permits(), 1);
+    }
+}
