@@ -13,6 +13,7 @@ pub mod crowd;
 pub mod guests;
 pub mod host;
 pub mod java;
+pub mod languages;
 pub mod librdkafka;
 pub mod load;
 pub mod process;

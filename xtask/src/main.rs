@@ -25,7 +25,8 @@ cargo xtask <command>
   test [--both-targets] [...]   builds the receivers from source and runs every test of the workspace; further words go
                                 to `cargo test`
   test <part>                   runs the tests that need a part which not every machine has: `java` (Kafka's own Java
-                                programs), `python` (its packages of librdkafka), `prometheus` (a real one, as a sink)
+                                programs), `python` (its packages of librdkafka), `guests-py` and `guests-js` (receivers
+                                in Python and JavaScript), `prometheus` (a real one, as a sink)
   prove <name> [--rounds n]     runs one proof in full; without a name lists the proofs and their rounds
   guests [--both-targets]       builds the plugins and the tests' guests for each Wasm target that is present
   plugins [--both-targets]      builds the plugins alone

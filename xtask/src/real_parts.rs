@@ -1,4 +1,5 @@
-//! Tests with parts that not every machine has: Kafka's own Java programs, Python's packages of librdkafka, a Prometheus.
+//! Tests with parts that not every machine has: Kafka's own Java programs, Python's packages of librdkafka, the tools
+//! that build receivers in other languages, a Prometheus.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -21,13 +22,23 @@ pub(crate) struct RealPart {
 }
 
 /// All kinds.
-pub(crate) const ALL: [RealPart; 3] = [
+pub(crate) const ALL: [RealPart; 5] = [
     RealPart {
         name: "java",
         programs: &[&["java", "--version"], &["mvn", "--version"]],
         needs: "a JDK of 17 or later, and Maven with its registry",
     },
     RealPart { name: "python", programs: &[PIP], needs: "python3 with pip and its registry" },
+    RealPart {
+        name: "guests-py",
+        programs: &[PIP, &["python3", "-c", "import ensurepip, venv"]],
+        needs: "python3 with venv and pip, and its registry",
+    },
+    RealPart {
+        name: "guests-js",
+        programs: &[&["node", "--version"], &["npm", "--version"]],
+        needs: "Node.js of 20 or later, and npm with its registry",
+    },
     RealPart {
         name: "prometheus",
         programs: &[&["go", "version"]],

@@ -1,0 +1,80 @@
+//! Receivers in other languages than Rust, built by the tools of those languages. The tools are fetched once, by pip and
+//! npm, and kept beside the programs that cargo built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::recipe::repository;
+
+/// The sources of the guests of the tests, by language.
+fn sources(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(language)
+}
+
+/// Where the tools of a language are kept, and what they build.
+fn kept(language: &str) -> PathBuf {
+    let folder = crate::command::path().with_file_name("languages").join(language);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The release of `componentize-py` that the project is tested with, as pip writes it.
+pub fn componentize_py() -> String {
+    let text = std::fs::read_to_string(sources("python").join("requirements.txt")).unwrap();
+    text.trim().to_owned()
+}
+
+/// The releases of `componentize-js` and of what it needs that the project is tested with, as npm writes them.
+pub fn componentize_js() -> String {
+    let text = std::fs::read_to_string(sources("javascript").join("package.json")).unwrap();
+    let package: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let needed = package["dependencies"].as_object().unwrap().iter();
+    let written: Vec<String> = needed.map(|(name, release)| format!("{name}@{}", release.as_str().unwrap())).collect();
+    written.join(" ")
+}
+
+/// The component of `tests/guests/python/answers.py`, built once in a run of the tests.
+pub fn python() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (kept, sources) = (kept("python"), sources("python"));
+        let tools = kept.join("venv");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&tools), "python3 with its modules venv and pip");
+        let mut pip = Command::new(tools.join("bin/pip"));
+        pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(sources.join("requirements.txt"));
+        run(&mut pip, "pip, and its registry");
+        // Beside the tools: what is built leaves compiled modules behind.
+        std::fs::copy(sources.join("answers.py"), kept.join("answers.py")).unwrap();
+        let mut build = Command::new(tools.join("bin/componentize-py"));
+        build.current_dir(&kept).arg("-d").arg(repository().join("wit")).args(["-w", "receiver"]);
+        run(build.args(["componentize", "answers", "-o", "answers.wasm"]), "componentize-py");
+        kept.join("answers.wasm")
+    })
+}
+
+/// The component of `tests/guests/javascript/answers.js`, built once in a run of the tests.
+pub fn javascript() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (kept, sources) = (kept("javascript"), sources("javascript"));
+        for file in ["package.json", "build.mjs", "answers.js"] {
+            std::fs::copy(sources.join(file), kept.join(file)).unwrap();
+        }
+        let mut npm = Command::new("npm");
+        npm.current_dir(&kept).args(["install", "--no-audit", "--no-fund", "--no-package-lock"]);
+        run(&mut npm, "npm, and its registry");
+        let component = kept.join("answers.wasm");
+        let mut build = Command::new("node");
+        build.current_dir(&kept).arg("build.mjs").arg(repository().join("wit")).arg("answers.js").arg(&component);
+        run(&mut build, "node");
+        component
+    })
+}
+
+/// Runs a tool to its end; `needs` is what a machine lacks that cannot run it.
+fn run(command: &mut Command, needs: &str) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; this test needs {needs}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}; this test needs {needs}\n{out}\n{err}", output.status);
+}
