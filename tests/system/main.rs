@@ -13,6 +13,7 @@ mod closed_output;
 mod commands;
 mod compiling;
 mod egress;
+mod doubles;
 mod ephemeral;
 mod firewall;
 mod fleet_proof;

@@ -50,10 +50,6 @@ pub(crate) fn path(path: &str) -> Error {
     invalid(format!("`{}` is not a path: write what HTTP does not allow there as %XX", path.escape_debug()))
 }
 
-pub(crate) fn url() -> Error {
-    invalid("the URL is not valid".to_owned())
-}
-
 fn invalid(reason: String) -> Error {
     Error::InvalidRequest(reason)
 }

@@ -67,7 +67,12 @@ impl FromStr for Url {
         if authority.contains('@') {
             return Err(refused("credentials belong in a header, not in the URL"));
         }
-        if authority.is_empty() || authority.starts_with(':') {
+        // As the host judges it: without the brackets of an address, and without the dot at the end of a whole name.
+        let name = authority.strip_prefix('[').map_or_else(
+            || authority.split(':').next().unwrap_or_default(),
+            |rest| rest.split(']').next().unwrap_or_default(),
+        );
+        if name.strip_suffix('.').unwrap_or(name).is_empty() {
             return Err(refused("it names no host"));
         }
         if rest.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
@@ -130,6 +135,8 @@ mod tests {
             ("ftp://sink", "scheme"),
             ("http:///path", "no host"),
             ("http://:80/", "no host"),
+            ("http://[]:80/", "no host"),
+            ("http://./", "no host"),
             ("http://me:secret@sink/", "credentials"),
             ("http://sink:port/", "port"),
             ("http://sink:99999/", "port"),

@@ -51,7 +51,7 @@ fn outgoing(request: &Request, url: &Url) -> Result<OutgoingRequest, Error> {
     let outgoing = OutgoingRequest::new(headers);
     let scheme = if url.tls { Scheme::Https } else { Scheme::Http };
     outgoing.set_method(&method(&request.method)).map_err(|()| refusal::method(&request.method))?;
-    outgoing.set_scheme(Some(&scheme)).map_err(|()| refusal::url())?;
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| Error::InvalidRequest(format!("`{url}` is not a URL of HTTP")))?;
     outgoing.set_authority(Some(&url.authority)).map_err(|()| refusal::authority(&url.authority))?;
     outgoing.set_path_with_query(Some(&url.path)).map_err(|()| refusal::path(&url.path))?;
     Ok(outgoing)
@@ -214,7 +214,7 @@ fn failure(code: ErrorCode) -> Error {
             Error::Tls(format!("it sent a TLS alert ({})", alert.alert_message.as_deref().unwrap_or("without words")))
         }
         E::HttpRequestMethodInvalid => Error::InvalidRequest(words("the method is not valid")),
-        E::HttpRequestUriInvalid | E::HttpRequestUriTooLong => refusal::url(),
+        E::HttpRequestUriInvalid | E::HttpRequestUriTooLong => Error::InvalidRequest(words("the URL is not valid")),
         E::HttpResponseBodySize(Some(most)) => {
             Error::Protocol(format!("the answer is larger than the {most} bytes that the host lets through"))
         }

@@ -60,7 +60,7 @@ mod send {
     use super::Settings;
 
     pub(crate) fn send(settings: &Settings) -> Result<(), String> {
-        let url: Url = settings.url.parse()?;
+        let url: Url = settings.url.parse().map_err(|invalid: barnabas_sdk::http::InvalidUrl| invalid.to_string())?;
         let request = OutgoingRequest::new(Fields::new());
         let set = [
             request.set_method(&Method::Post),

@@ -13,6 +13,7 @@
 //! | `no_accept` | Understands nothing that Kafka sends. |
 //! | `refuses_start` | Never starts. |
 //! | `remembers` | Counts pushes in its slot's state, and may trap once it has. |
+//! | `requests` | Tries every request of [`requests`] and logs what came of it. |
 //! | `sleeps` | Waits for a clock, using no CPU. |
 //! | `slow_stop` | Takes its time to stop. |
 //! | `spins` | Uses CPU without end. |
@@ -22,8 +23,10 @@
 //! | `traps_start` | Panics before it has started. |
 //! | `views` | Logs what the typed view says. |
 
+pub mod requests;
+
 /// Every guest of this package, in the order of the table.
-pub const GUESTS: [&str; 18] = [
+pub const GUESTS: &[&str] = &[
     "answers",
     "bench",
     "facts",
@@ -34,6 +37,7 @@ pub const GUESTS: [&str; 18] = [
     "no_accept",
     "refuses_start",
     "remembers",
+    "requests",
     "sleeps",
     "slow_stop",
     "spins",

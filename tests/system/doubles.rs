@@ -1,0 +1,35 @@
+//! The SDK's doubles against the host: what a test of a receiver passes natively has to pass there.
+
+use barnabas_sdk::testing;
+use barnabas_test_guests::requests::cases;
+use barnabas_tests::sink::Sink;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_refused_natively_as_in_a_host() {
+    let sink = Sink::start().await;
+    sink.always(Some(200));
+    let url = sink.url();
+    let guest = barnabas_tests::guests::path("requests").display().to_string();
+    let setting = format!("url={url}");
+    let said = tokio::task::spawn_blocking(move || {
+        barnabas_tests::command::stdout(&["plugin", "run", &guest, "--set", &setting, "--egress", "send"])
+    });
+    let said = said.await.unwrap();
+    let hosted: Vec<&str> = said.lines().filter_map(|line| line.get(line.find("case ")?..)).collect();
+
+    testing::http::answer(|_| Ok(testing::http::response(200, &[], "")));
+    let native: Vec<_> = cases(&url).into_iter().map(|case| (case.name, case.outcome())).collect();
+
+    assert_eq!(hosted.len(), native.len(), "{said}");
+    for (number, (hosted, (name, native))) in hosted.iter().zip(&native).enumerate() {
+        assert_eq!(*hosted, format!("case {number}: {native}"), "{name:?}: in the host, and natively");
+    }
+    // Neither side says the same to everything.
+    let refused = native.iter().filter(|(_, outcome)| outcome.starts_with("Err")).count();
+    assert!(refused > 30 && refused < native.len() - 15, "{refused} of {}", native.len());
+    assert_eq!(sink_saw(&sink), testing::http::requests().len(), "a refused request is not sent");
+}
+
+fn sink_saw(sink: &Sink) -> usize {
+    sink.received().len() + sink.refused()
+}
