@@ -118,9 +118,11 @@ enum Plugin {
     Load(plugin_load::Flags),
     /// Replace what serves, stage by stage, and wait for the outcome; whatever fails leaves the old one serving.
     Swap(plugin_swap::Flags),
-    /// Go back to a generation that served before.
+    /// Go back to the generation that served before what is wanted now, or to a named one.
     Rollback(plugin_rollback::Flags),
-    /// Try once more what the manifest wants, although it failed or was refused.
+    /// Have the manifest want what serves, for example after another version was refused.
+    Keep(plugin_verb::Flags),
+    /// Try once more what the manifest wants, although it failed or was refused; with the shadow and canary that it had.
     Retry(plugin_retry::Flags),
     /// Give a plugin no more batches; pushes wait in its queue.
     Pause(plugin_verb::Flags),
@@ -169,6 +171,7 @@ fn of_plugin(plugin: Plugin) -> Result<ExitCode> {
         Plugin::Load(flags) => plugin_load::run(&flags),
         Plugin::Swap(flags) => plugin_swap::run(&flags),
         Plugin::Rollback(flags) => plugin_rollback::run(&flags),
+        Plugin::Keep(flags) => plugin_verb::run(&flags, "keep"),
         Plugin::Retry(flags) => plugin_retry::run(&flags),
         Plugin::Pause(flags) => plugin_verb::run(&flags, "pause"),
         Plugin::Resume(flags) => plugin_verb::run(&flags, "resume"),
@@ -197,7 +200,7 @@ mod tests {
 
     #[test]
     fn help_tells_the_exit_status_of_every_change() {
-        for verb in ["load", "swap", "rollback", "retry", "pause", "resume", "remove", "abort"] {
+        for verb in ["load", "swap", "rollback", "keep", "retry", "pause", "resume", "remove", "abort"] {
             let help = Arguments::try_parse_from(["barnabas", "plugin", verb, "--help"]).err().unwrap().to_string();
             assert!(help.contains("3 rolled back"), "{help}");
         }

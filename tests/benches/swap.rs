@@ -108,7 +108,7 @@ impl Stand {
         for round in 0..SWAPS {
             let generations: Vec<_> = self.host.status("sink").kept.iter().map(|kept| kept.generation).collect();
             kept = generations.len();
-            let back = Change::Rollback("sink".into(), Some(generations[round % kept]));
+            let back = Change::Rollback("sink".into(), Some(generations[round % kept]), false);
             let swapped = said(self.change(back).await, "found compiled");
             let started = swapped.stages[&Stage::Start].0;
             publish.push(swapped.published.unwrap() - started);

@@ -79,7 +79,10 @@ impl From<Refused> for Failure {
 fn status(code: RefusedCode) -> StatusCode {
     match code {
         RefusedCode::UnknownPlugin | RefusedCode::UnknownGeneration => StatusCode::NOT_FOUND,
-        RefusedCode::PluginExists | RefusedCode::NothingUnderWay => StatusCode::CONFLICT,
+        RefusedCode::PluginExists
+        | RefusedCode::NothingUnderWay
+        | RefusedCode::RefusedGeneration
+        | RefusedCode::NothingServes => StatusCode::CONFLICT,
         RefusedCode::Invalid => StatusCode::BAD_REQUEST,
         RefusedCode::Disk => StatusCode::INSUFFICIENT_STORAGE,
         RefusedCode::Ending => StatusCode::SERVICE_UNAVAILABLE,

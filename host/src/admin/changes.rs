@@ -30,6 +30,7 @@ struct Candidate {
 #[serde(deny_unknown_fields, default)]
 struct Back {
     to: Option<u64>,
+    force: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -59,8 +60,13 @@ pub(super) async fn swap(asked: Asked, name: Name, request: Request) -> Result<R
 }
 
 pub(super) async fn rollback(asked: Asked, name: Name, request: Request) -> Result<Response, Failure> {
-    let (name, Back { to }) = asked.of(name, request).await?;
-    asked.begin(Change::Rollback(name, to))
+    let (name, Back { to, force }) = asked.of(name, request).await?;
+    asked.begin(Change::Rollback(name, to, force))
+}
+
+pub(super) async fn keep(asked: Asked, name: Name, request: Request) -> Result<Response, Failure> {
+    let (name, Nothing {}) = asked.of(name, request).await?;
+    asked.begin(Change::Keep(name))
 }
 
 pub(super) async fn retry(asked: Asked, name: Name, request: Request) -> Result<Response, Failure> {

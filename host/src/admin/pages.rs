@@ -75,6 +75,7 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<Rooms>)> 
         ("post", "/v1/plugins/{name}/load", post(changes::load)),
         ("post", "/v1/plugins/{name}/swap", post(changes::swap)),
         ("post", "/v1/plugins/{name}/rollback", post(changes::rollback)),
+        ("post", "/v1/plugins/{name}/keep", post(changes::keep)),
         ("post", "/v1/plugins/{name}/retry", post(changes::retry)),
         ("post", "/v1/plugins/{name}/pause", post(changes::pause)),
         ("post", "/v1/plugins/{name}/resume", post(changes::resume)),

@@ -25,6 +25,8 @@ pub enum Action {
     Swap,
     /// A kept generation again.
     Rollback,
+    /// What serves is what is wanted from now on.
+    Keep,
     /// Once more what had failed.
     Retry,
     /// No more batches.
@@ -50,6 +52,7 @@ impl Action {
             Self::Load => "load",
             Self::Swap => "swap",
             Self::Rollback => "rollback",
+            Self::Keep => "keep",
             Self::Retry => "retry",
             Self::Pause => "pause",
             Self::Resume => "resume",

@@ -39,7 +39,8 @@ pub(crate) struct WantedFlags {
     manifest: Option<PathBuf>,
 }
 
-/// How carefully; what is not said is as the manifest's `[rollout]` has it.
+/// How carefully; what is not said is as the manifest's `[rollout]` has it. A version that was refused has the rollout that
+/// it had then.
 #[derive(Args)]
 pub(crate) struct PlanFlags {
     /// Give the candidate copies of real batches for so long, nothing leaving the host; `0s` is not at all.

@@ -14,15 +14,19 @@ use super::{change, host};
 pub(crate) struct Flags {
     /// The plugin.
     name: String,
-    /// The generation to go back to; without one, the one before that which serves.
+    /// The generation to go back to. Without one it is the one that served before what the manifest wants: where that
+    /// is a version that was refused, nothing is swapped and the manifest is made to want what serves.
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
+    /// Go back to it although it was refused since.
+    #[arg(long)]
+    force: bool,
     #[command(flatten)]
     host: host::HostFlags,
 }
 
 /// Asks and waits for the outcome.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let body = flags.to.map_or_else(|| json!({}), |to| json!({ "to": to }));
+    let body = json!({ "to": flags.to, "force": flags.force });
     change::of(&flags.host, &flags.host.client()?, &flags.name, "rollback", &body)
 }

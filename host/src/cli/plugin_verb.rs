@@ -1,4 +1,4 @@
-//! `barnabas plugin abort`, `pause` and `resume`: verbs that say no more than which plugin.
+//! `barnabas plugin abort`, `keep`, `pause` and `resume`: verbs that say no more than which plugin.
 
 use std::process::ExitCode;
 

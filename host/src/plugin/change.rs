@@ -61,9 +61,13 @@ pub enum Change {
     Load(Arc<str>, Wanted, Plan),
     /// Another generation of a plugin.
     Swap(Arc<str>, Wanted, Plan),
-    /// A kept generation again; the one before the serving one where none is named.
-    Rollback(Arc<str>, Option<u64>),
-    /// What the manifest wants once more, although it failed or was refused.
+    /// A kept generation again. Where none is named it is the one that served before what is wanted now: where a
+    /// version that was refused is wanted, that is what serves. With `true` also one that was refused.
+    Rollback(Arc<str>, Option<u64>, bool),
+    /// What serves is what is wanted from now on.
+    Keep(Arc<str>),
+    /// What the manifest wants once more, although it failed or was refused; under the rollout that it had then, but for
+    /// what the plan says.
     Retry(Arc<str>, Plan),
     /// No more batches; pushes wait in the queue.
     Pause(Arc<str>),
@@ -108,6 +112,18 @@ pub struct Plan {
     /// The share of the lanes it is given first, in percent; 100 is all at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<f64>,
+}
+
+impl Plan {
+    /// What this says, and for the rest what the other says.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            self_test: self.self_test.or(other.self_test),
+            shadow: self.shadow.or(other.shadow),
+            canary: self.canary.or(other.canary),
+        }
+    }
 }
 
 /// The stages of a swap, in their order. Before `Publish` the old generation serves, untouched.
@@ -253,6 +269,10 @@ pub enum RefusedCode {
     PluginExists,
     /// No such generation is kept.
     UnknownGeneration,
+    /// That generation was refused, and nobody said `force`.
+    RefusedGeneration,
+    /// Nothing serves that could be kept.
+    NothingServes,
     /// Nothing is under way that could be aborted.
     NothingUnderWay,
     /// What was asked cannot be meant.

@@ -5,6 +5,7 @@
 //! loaded: clients must go on being asked for telemetry, or they would fall silent for good. Whatever fails before a
 //! candidate is published leaves the old generation serving.
 
+mod back;
 mod change;
 mod directory;
 mod entry;

@@ -52,7 +52,7 @@ pub struct Status {
     pub serving: Option<Serving>,
     /// What served before and can be rolled back to, the newest first.
     pub kept: Vec<Kept>,
-    /// What was found worse under traffic and is not tried again.
+    /// What was refused last and is not tried again by itself, unless something else came to serve since.
     pub refused: Option<Refused>,
     /// A swap under way.
     pub rollout: Option<Shown>,
@@ -98,6 +98,9 @@ pub struct Kept {
     /// When it began to serve.
     #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub since: SystemTime,
+    /// Where it was refused since: at which stage and why. A rollback to it needs `force`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 /// A candidate that was refused.

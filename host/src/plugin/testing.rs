@@ -49,6 +49,15 @@ pub(crate) const START_REFUSED: &str = "(i32.const 144)";
 pub(crate) const TAKEN: &str = "(local.set $answer (i32.const 192))";
 pub(crate) const OTHER: &str = "(local.set $answer (i32.const 256))";
 pub(crate) const TOO_LARGE: &str = "(local.set $answer (i32.const 320))";
+pub(crate) const UNAVAILABLE: &str = "(local.set $answer (i32.const 448))";
+/// As a whole.
+pub(crate) const REJECTED: &str = "(local.set $answer (i32.const 768))";
+/// Rejects the first push of a batch, and takes the rest.
+pub(crate) const REJECTS_FIRST: &str = "(local.set $answer (i32.const 512))";
+/// Rejects a push that is not in the batch.
+pub(crate) const MISCOUNTS: &str = "(local.set $answer (i32.const 592))";
+/// Wants the first push of a batch again.
+pub(crate) const RETRIES_FIRST: &str = "(local.set $answer (i32.const 672))";
 pub(crate) const SPIN: &str = "(loop $spin (br $spin))";
 pub(crate) const TRAP: &str = "(unreachable)";
 /// Asks for 64 pages more, and traps when it does not get them.
@@ -81,6 +90,15 @@ impl Guest {
   ;; export-metrics: err(other(words)), err(too-large).
   (data (i32.const 256) "\01\00\00\00\00\00\00\00\04\00\00\00\00\00\00\00\20\00\00\00\12\00\00\00")
   (data (i32.const 320) "\01\00\00\00\00\00\00\00\01")
+  ;; err(unavailable), err(partial) in three ways with their lists behind them, err(rejected(words)).
+  (data (i32.const 448) "\01\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\20\00\00\00\12")
+  (data (i32.const 512) "\01\00\00\00\00\00\00\00\02\00\00\00\00\00\00\00\40\02\00\00\01\00\00\00")
+  (data (i32.const 576) "\00\00\00\00\20\00\00\00\12\00\00\00")
+  (data (i32.const 592) "\01\00\00\00\00\00\00\00\02\00\00\00\00\00\00\00\90\02\00\00\01\00\00\00")
+  (data (i32.const 656) "\ff\ff\ff\00\20\00\00\00\12\00\00\00")
+  (data (i32.const 672) "\01\00\00\00\00\00\00\00\02\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\e0\02\00\00\01\00\00\00")
+  (data (i32.const 736) "\00\00\00\00")
+  (data (i32.const 768) "\01\00\00\00\00\00\00\00\03\00\00\00\00\00\00\00\20\00\00\00\12\00\00\00")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (global.get $heap)
     (global.set $heap (i32.and (i32.add (i32.add (global.get $heap) (local.get 3)) (i32.const 15)) (i32.const -8))))

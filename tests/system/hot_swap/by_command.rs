@@ -102,7 +102,21 @@ async fn each_outcome_of_a_canary_has_its_status() {
     barnabas.says(&swap("percent=1"), 0, &["canary", "8 of 32 lanes", "generation 2 serves"]);
     barnabas.says(&swap("percent=30"), 3, &["it failed ", "the generation that serves"]);
     barnabas.says(&["plugin", "list"], 0, &["desired sha256:", ", running sha256:", ", because "]);
-    barnabas.says(&["plugin", "retry", "sink"], 0, &["generation 4 serves"]);
+    barnabas.says(
+        &["plugin", "retry", "sink"],
+        3,
+        &["it was refused at canary", "now it is tried under `--canary 25%`"],
+    );
+    barnabas.says(&["plugin", "rollback", "sink"], 0, &["generation 2 serves and is what its manifest wants"]);
+    barnabas.says(&["plugin", "keep", "sink"], 0, &["generation 2 serves and is what its manifest wants"]);
+    barnabas.says(&swap("percent=30"), 3, &["it was refused at canary"]);
+    barnabas.says(&["plugin", "keep", "sink"], 0, &["generation 2 serves", "which was refused at canary"]);
+    barnabas.says(&swap("percent=30"), 3, &["it failed "]);
+    barnabas.says(
+        &["plugin", "retry", "sink", "--canary", "100%"],
+        0,
+        &["generation 7 serves", "was refused at canary"],
+    );
     want(&host, "quiet", &taker("a", "[want]\nclient_id = \"none\"\n[rollout]\nstep = \"1s\"\n"));
     barnabas.says(&["plugin", "swap", "quiet", "--set", "name=b", "--canary", "5%"], 4, &["0 batches", "rollout.step"]);
     load.stop().await;

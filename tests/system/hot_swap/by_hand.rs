@@ -29,7 +29,7 @@ fn written(host: &Running) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_generation_can_serve_again() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    let back = |number| Change::Rollback("sink".into(), number);
+    let back = |number| Change::Rollback("sink".into(), number, false);
     assert_eq!(refusal(&host, back(None)).code, RefusedCode::UnknownGeneration);
     for name in ["b", "c"] {
         let ending = change(&host, Change::Swap("sink".into(), set("name", name.into()), Plan::default())).await;
@@ -99,7 +99,7 @@ async fn grants_that_differ_are_told_and_what_is_not_granted_is_refused() {
         assert!(ending.grants.contains(&line.into()), "{:?}", ending.grants);
     }
     assert_eq!(audit(&host, "sink").pop().unwrap().grants, ending.grants);
-    let ending = change(&host, Change::Rollback("sink".into(), None)).await;
+    let ending = change(&host, Change::Rollback("sink".into(), None, false)).await;
     assert!(ending.grants.contains(&"- http collector.example:4318".into()), "{:?}", ending.grants);
     host.stop().await;
 }
@@ -112,7 +112,8 @@ async fn state_is_the_slots_and_outlives_its_generations() {
     let mut client = RawClient::connect(host.kafka(), "one").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     let other = text("[settings]\nvalue_bytes = 9\n");
-    let changes = [None, Some(swap("sink", &other, Plan::default())), Some(Change::Rollback("sink".into(), None))];
+    let changes =
+        [None, Some(swap("sink", &other, Plan::default())), Some(Change::Rollback("sink".into(), None, false))];
     for (wanted, count) in changes.into_iter().zip(1..) {
         if let Some(wanted) = wanted {
             let ending = change(&host, wanted).await;

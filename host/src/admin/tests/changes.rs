@@ -22,8 +22,10 @@ async fn every_change_arrives_as_it_was_asked() {
         ("/v1/plugins/sink/load", candidate.as_str(), Change::Load("sink".into(), wanted.clone(), plan)),
         ("/v1/plugins/sink/swap", candidate.as_str(), Change::Swap("sink".into(), wanted, plan)),
         ("/v1/plugins/sink/swap", "", Change::Swap("sink".into(), Wanted::default(), Plan::default())),
-        ("/v1/plugins/sink/rollback", "{\"to\":3}", Change::Rollback("sink".into(), Some(3))),
-        ("/v1/plugins/sink/rollback", "{}", Change::Rollback("sink".into(), None)),
+        ("/v1/plugins/sink/rollback", "{\"to\":3}", Change::Rollback("sink".into(), Some(3), false)),
+        ("/v1/plugins/sink/rollback", "{\"force\":true}", Change::Rollback("sink".into(), None, true)),
+        ("/v1/plugins/sink/rollback", "{}", Change::Rollback("sink".into(), None, false)),
+        ("/v1/plugins/sink/keep", "", Change::Keep("sink".into())),
         ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":100}}", {
             Change::Retry("sink".into(), Plan { canary: Some(100.0), ..Plan::default() })
         }),
@@ -77,6 +79,8 @@ async fn refusals_have_their_status_and_code() {
         (RefusedCode::UnknownGeneration, "404", "unknown-generation"),
         (RefusedCode::PluginExists, "409", "plugin-exists"),
         (RefusedCode::NothingUnderWay, "409", "nothing-under-way"),
+        (RefusedCode::RefusedGeneration, "409", "refused-generation"),
+        (RefusedCode::NothingServes, "409", "nothing-serves"),
         (RefusedCode::Invalid, "400", "invalid"),
         (RefusedCode::Disk, "507", "disk"),
         (RefusedCode::Ending, "503", "ending"),

@@ -34,6 +34,20 @@ pub(crate) fn paused(text: &str, paused: bool) -> Result<String, String> {
     })
 }
 
+/// `text`, of which other versions are let in as carefully as `now` says.
+pub(crate) fn careful(text: &str, now: &str) -> Result<String, String> {
+    let Ok(now) = now.parse::<DocumentMut>() else { return Ok(text.to_owned()) };
+    edited(text, |document| {
+        for key in ["rollout", "self-test"] {
+            match now.get(key) {
+                Some(item) => document.insert(key, item.clone()),
+                None => document.remove(key),
+            };
+        }
+        Ok(())
+    })
+}
+
 /// What somebody wants, on top of `text` or of a manifest of their own.
 pub(crate) fn wanted(text: &str, wanted: &Wanted) -> Result<String, String> {
     edited(wanted.manifest.as_deref().unwrap_or(text), |document| {
@@ -189,6 +203,15 @@ mod tests {
         let text = paused(TEXT, true).unwrap();
         assert!(text.contains("paused = true"), "{text}");
         assert_eq!(paused(&text, false).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn how_careful_is_taken_from_what_stands_there_now() {
+        let now = "digest = \"x\"\n[rollout]\ncanary = \"5%\" # since June\n[settings]\nn = 1\n";
+        let text = careful(&format!("{TEXT}[self-test]\nreply = {{ status = 201 }}\n"), now).unwrap();
+        assert_eq!(text, format!("{TEXT}[rollout]\ncanary = \"5%\" # since June\n"));
+        assert_eq!(careful(&text, TEXT).unwrap(), TEXT);
+        assert_eq!(careful(TEXT, "= what").unwrap(), TEXT, "nobody knows what that says");
     }
 
     #[test]

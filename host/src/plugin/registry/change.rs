@@ -9,7 +9,6 @@ use super::{Inner, ended};
 use crate::audit::{self, Action};
 use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
 use crate::plugin::manifest::{self, Manifest, edit};
-use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 use crate::units::Percent;
 
@@ -50,7 +49,10 @@ impl Inner {
                 sane(*plan)
             }
             Change::Swap(name, _, plan) | Change::Retry(name, plan) => self.known(name).and_then(|()| sane(*plan)),
-            Change::Rollback(name, number) => self.known(name).and_then(|()| self.kept(name, *number)),
+            Change::Rollback(name, number, force) => {
+                self.known(name).and_then(|()| self.can_roll_back(name, *number, *force))
+            }
+            Change::Keep(name) => self.known(name).and_then(|()| self.can_keep(name)),
             Change::Pause(name) | Change::Resume(name) | Change::Remove(name, _) => self.known(name),
             Change::Abort(name) => self.known(name).and_then(|()| self.something_under_way(name)),
             Change::Reconcile => Ok(()),
@@ -67,23 +69,6 @@ impl Inner {
         self.entry(name, |_| ()).ok_or_else(words)
     }
 
-    fn kept(&self, name: &str, number: Option<u64>) -> Result<(), Refused> {
-        self.entry(name, |entry| {
-            if entry.record.find(number).is_some() {
-                return Ok(());
-            }
-            let numbers: Vec<_> = entry.record.kept.iter().map(|release| release.number.to_string()).collect();
-            let kept = if numbers.is_empty() {
-                "no earlier one is kept".into()
-            } else {
-                format!("kept are {}", numbers.join(", "))
-            };
-            let which = number.map_or_else(|| "an earlier generation".into(), |number| format!("generation {number}"));
-            Err(refused(RefusedCode::UnknownGeneration, format!("`{name}` cannot go back to {which}: {kept}")))
-        })
-        .unwrap_or(Ok(()))
-    }
-
     fn something_under_way(&self, name: &str) -> Result<(), Refused> {
         let under_way = self.entry(name, |entry| entry.under_way.is_some()).unwrap_or(false);
         let words = || refused(RefusedCode::NothingUnderWay, format!("no swap of `{name}` is under way"));
@@ -94,7 +79,8 @@ impl Inner {
         match change {
             Change::Load(name, wanted, plan) => self.load(&caller, name, &wanted, plan).await,
             Change::Swap(name, wanted, plan) => self.replace(&caller, name, &wanted, plan).await,
-            Change::Rollback(name, number) => self.roll_back(&caller, name, number).await,
+            Change::Rollback(name, number, force) => self.roll_back(&caller, name, number, force).await,
+            Change::Keep(name) => self.keep(&caller, name).await,
             Change::Retry(name, plan) => self.retry(&caller, name, plan).await,
             Change::Pause(name) => self.set_paused(&caller, name, true).await,
             Change::Resume(name) => self.set_paused(&caller, name, false).await,
@@ -121,31 +107,9 @@ impl Inner {
         self.deliberate(caller, name.clone(), plan, Action::Swap, edit).await;
     }
 
-    /// It served before: nothing has to be found out about it.
-    async fn roll_back(self: &Arc<Self>, caller: &Caller, name: Arc<str>, number: Option<u64>) {
-        let inner = self.clone();
-        let edit = |text: &str| {
-            let release = inner.entry(&name, |entry| entry.record.find(number).cloned()).flatten();
-            let release = release.ok_or("that generation is no longer kept")?;
-            let old = edit::paused(&release.manifest, edit::is_paused(text))?;
-            let manifest = Manifest::parse(&inner.file(&name), &edit::pinned(&old, release.identity.artifact)?)?;
-            Ok(Manifest { care: at_once(), ..manifest })
-        };
-        self.deliberate(caller, name.clone(), Plan::default(), Action::Rollback, edit).await;
-    }
-
     async fn retry(self: &Arc<Self>, caller: &Caller, name: Arc<str>, plan: Plan) {
         self.supersede(&name, "it is tried again");
         let turn = self.turn(&name).await;
-        let refused = self.entry(&name, |entry| {
-            entry.failure = None;
-            entry.record.refused.take().is_some()
-        });
-        if refused == Some(true)
-            && let Err(problem) = self.remember(&name).await
-        {
-            return self.failed(caller, &name, Stage::Fetch, problem);
-        }
         let Some(found) = self.look_at(&name).await else {
             return self.failed(caller, &name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
         };
@@ -169,6 +133,20 @@ impl Inner {
             Ok(edited) => edited,
             Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
         };
+        self.ordered(caller, before, manifest, plan, action, turn).await;
+    }
+
+    /// The same in turn. `before` is what the manifest says now.
+    pub(super) async fn ordered(
+        self: &Arc<Self>,
+        caller: &Caller,
+        before: String,
+        manifest: Manifest,
+        plan: Plan,
+        action: Action,
+        turn: Turn,
+    ) {
+        let name = manifest.name.clone();
         let running = self.entry(&name, |entry| entry.running()).flatten();
         let wanted = self.identity(&manifest).await.ok();
         if running.is_some() && running == wanted {
@@ -284,7 +262,7 @@ impl Inner {
     }
 
     /// Nothing was begun; what served before serves.
-    fn failed(&self, caller: &Caller, name: &str, stage: Stage, message: String) {
+    pub(super) fn failed(&self, caller: &Caller, name: &str, stage: Stage, message: String) {
         let (plugin, verdict, serving) = (name.to_owned(), Verdict::Failed, self.serving(name));
         let ending = Ending { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
         caller.teller.tell(Step::Ended(ending));
@@ -294,7 +272,8 @@ impl Inner {
         self.entry(name, |entry| Some(entry.serving.as_ref()?.number)).flatten()
     }
 
-    async fn text(&self, name: &str) -> Result<String, String> {
+    /// What its manifest says now.
+    pub(super) async fn text(&self, name: &str) -> Result<String, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
         let read = self.blocking(move || {
             std::fs::read_to_string(&file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
@@ -309,7 +288,7 @@ impl Inner {
     }
 
     /// Tells and audits what needed no swap.
-    async fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
+    pub(super) async fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
         self.written(&caller.who, name, action, self.runs(name), verdict, &message).await;
         caller.end(name, self.serving(name), verdict, &message);
     }
@@ -352,15 +331,11 @@ impl Caller {
     }
 }
 
-fn at_once() -> Care {
-    Care { self_test: false, ..Care::default() }
-}
-
 fn sane(plan: Plan) -> Result<(), Refused> {
     let share = plan.canary.map_or(Ok(100.0), |percent| Percent::new(percent).map(Percent::percent));
     share.map(|_| ()).map_err(|problem| refused(RefusedCode::Invalid, format!("`canary`: {problem}")))
 }
 
-fn refused(code: RefusedCode, message: impl Into<String>) -> Refused {
+pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused {
     Refused { code, message: message.into() }
 }

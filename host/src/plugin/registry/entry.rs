@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::{Identity, Record};
+use super::record::{Identity, Record, Refusal};
 use crate::capability::egress::Answers;
 use crate::capability::log::Line;
 use crate::dispatch::{LaneSet, Slot};
@@ -12,6 +12,7 @@ use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::Generation;
 use crate::plugin::manifest::Manifest;
+use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Progress;
 use crate::plugin::status::{Desired, Failure, Kept, Refused, Serving, State, Status};
 use crate::plugin::terms::Terms;
@@ -111,6 +112,16 @@ impl Entry {
         lines
     }
 
+    /// What an operator may do about a candidate that was refused, where its manifest says `care`.
+    pub(super) fn way_out(&self, identity: Identity, care: &Care) -> String {
+        let had = self.record.refusal(identity).map(|refusal| refusal.rollout(care)).unwrap_or_default();
+        let mut words = format!("`retry` tries it again under the same rollout (`{}`)", care.with(had).words());
+        if self.serving.is_some() {
+            words += ", `keep` has the manifest want what serves";
+        }
+        words
+    }
+
     pub(super) fn status(&self, name: &str) -> Status {
         Status {
             name: name.to_owned(),
@@ -133,9 +144,10 @@ impl Entry {
                     generation: release.number,
                     digest: release.identity.artifact,
                     since: release.since,
+                    refused: self.record.refusal(release.identity).map(Refusal::words),
                 })
                 .collect(),
-            refused: self.record.refused.as_ref().map(|refusal| Refused {
+            refused: self.record.last_refusal().map(|refusal| Refused {
                 digest: refusal.identity.artifact,
                 verdict: refusal.verdict,
                 stage: refusal.stage,

@@ -18,6 +18,7 @@ use crate::dispatch::SlotConfig;
 use crate::plugin::change::{Ending, Plan, Stage, Step, Verdict};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::offering::OFFERED_NOW;
+use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
 use crate::words::count;
@@ -83,7 +84,7 @@ impl Inner {
             Err(problem) => return self.unreadable(caller, &name, problem),
         };
         self.pause_as_written(caller, &manifest).await;
-        if let Some(ending) = self.nothing_to_do(&name, identity) {
+        if let Some(ending) = self.nothing_to_do(&manifest, identity, false) {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
@@ -121,14 +122,15 @@ impl Inner {
             Ok(meant) => meant,
             Err(problem) => return self.unreadable(caller, &name, problem),
         };
-        if let Some(ending) = self.nothing_to_do(&name, identity) {
+        // A retry is the word that what was tried before is waiting for.
+        if let Some(ending) = self.nothing_to_do(&manifest, identity, action == Action::Retry) {
             caller.teller.tell(Step::Ended(ending.clone()));
             return ending;
         }
         let pending = self.entry(&name, |entry| entry.record.pending.clone()).flatten();
-        // The care that was asked for before the host was killed.
-        let asked = pending.filter(|pending| pending.identity == identity && plan == Plan::default());
-        let plan = asked.map_or(plan, |pending| pending.plan);
+        // The care that was asked for when it was begun, be it that the host ended or the attempt failed meanwhile.
+        let asked = pending.filter(|pending| pending.identity == identity);
+        let plan = asked.map_or(plan, |pending| plan.or(pending.plan));
         let order = Order { artifact: Some(identity.artifact), ..Order::new(manifest, plan, action) };
         self.swap(&caller.who, order, &caller.teller, turn).await
     }
@@ -174,12 +176,13 @@ impl Inner {
         (!same).then_some(found)
     }
 
-    /// Why there is nothing to do, if so.
-    fn nothing_to_do(&self, name: &Arc<str>, wanted: Identity) -> Option<Ending> {
+    /// Why there is nothing to do, if so. `again` is whether what was tried before is tried once more.
+    fn nothing_to_do(&self, manifest: &Manifest, wanted: Identity, again: bool) -> Option<Ending> {
+        let name = &manifest.name;
         let (message, verdict, stage, serving) = self.entry(name, |entry| {
             let runs = entry.running() == Some(wanted);
             entry.desired = Desired { digest: Some(wanted.artifact), problem: None, runs };
-            let (message, verdict) = entry.reason_to_stay(wanted)?;
+            let (message, verdict) = entry.reason_to_stay(wanted, &manifest.care, again)?;
             let stage = entry.failure.as_ref().filter(|_| verdict != Verdict::Unchanged).map(|failed| failed.stage);
             Some((message, verdict, stage, entry.serving.as_ref().map(|generation| generation.number)))
         })??;
@@ -225,8 +228,8 @@ impl Inner {
 }
 
 impl Entry {
-    /// Why what is wanted is not begun: it serves, it is on its way, or it was tried.
-    fn reason_to_stay(&mut self, wanted: Identity) -> Option<(String, Verdict)> {
+    /// Why what is wanted is not begun: it serves, it is on its way, or it was tried and this is not `again`.
+    fn reason_to_stay(&mut self, wanted: Identity, care: &Care, again: bool) -> Option<(String, Verdict)> {
         let (on_its_way, other) = match &self.under_way {
             Some(swap) => (swap.brings(wanted), swap.written && !swap.brings(wanted)),
             None => (false, false),
@@ -242,10 +245,15 @@ impl Entry {
         if on_its_way {
             return Some(("it is on its way".into(), Verdict::Unchanged));
         }
-        if let Some(refusal) = self.record.refused.clone().filter(|refusal| refusal.identity == wanted) {
+        if again {
+            self.failure = None;
+            return None;
+        }
+        // Other settings for an artifact that was refused are a change of the manifest, and are tried.
+        let refusal = self.record.refusal(wanted).filter(|refusal| refusal.identity == wanted);
+        if let Some(refusal) = refusal.cloned() {
             let (at, verdict) = (refusal.at, refusal.verdict);
-            let words = if verdict == Verdict::RolledBack { "refused" } else { "given up" };
-            let reason = format!("it was {words} at {}: {}; `retry` tries it again", refusal.stage, refusal.reason);
+            let reason = format!("it was {}; {}", refusal.words(), self.way_out(wanted, care));
             self.failure = Some(Failed { identity: Some(wanted), stage: refusal.stage, reason: reason.clone(), at });
             return Some((reason, verdict));
         }

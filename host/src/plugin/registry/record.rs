@@ -9,11 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::plugin::change::{Plan, Stage, Verdict};
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::Manifest;
+use crate::plugin::rollout::Care;
 
 /// The kind of document in the store.
 pub(super) const KIND: &str = "slot";
 /// Generations that can be rolled back to.
 pub(super) const KEPT: usize = 3;
+/// Refusals that are remembered, the newest.
+const REFUSALS: usize = 16;
 
 /// What makes one generation other than another: two of one identity run the same code in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -36,19 +39,28 @@ pub(super) struct Release {
 }
 
 /// A candidate that was found worse under traffic, could not be judged, or was given up by somebody. It is not tried
-/// again until somebody says so.
+/// again until somebody says so, and then under the rollout that it had.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Refusal {
     #[serde(flatten)]
     pub(super) identity: Identity,
+    /// The number of the candidate.
+    pub(super) number: u64,
     pub(super) verdict: Verdict,
     pub(super) stage: Stage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
+    /// The whole rollout that it had, whoever asked for it.
+    pub(super) rollout: Plan,
+    /// What the manifest's `[rollout]` said then.
+    pub(super) written: Plan,
+    /// Whether the artifact is refused under other settings, too. It is not where the same artifact served at that time
+    /// or has served since: then its settings were at fault.
+    pub(super) any_settings: bool,
 }
 
 /// A candidate that stands in the manifest and does not serve yet, and the care that somebody asked for it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(super) struct Pending {
     #[serde(flatten)]
     pub(super) identity: Identity,
@@ -62,8 +74,9 @@ pub(super) struct Record {
     /// The newest first; none of the identity of another or of what serves.
     #[serde(default)]
     pub(super) kept: Vec<Release>,
+    /// The newest first, one of an identity.
     #[serde(default)]
-    pub(super) refused: Option<Refusal>,
+    pub(super) refusals: Vec<Refusal>,
     #[serde(default)]
     pub(super) pending: Option<Pending>,
     /// The greatest number that was given to a candidate, whatever became of it.
@@ -78,7 +91,63 @@ impl Release {
     }
 }
 
+impl Refusal {
+    /// `refused at canary: it failed 8 of 8 pushes`.
+    pub(super) fn words(&self) -> String {
+        let what = if self.verdict == Verdict::RolledBack { "refused" } else { "given up" };
+        format!("{what} at {}: {}", self.stage, self.reason)
+    }
+
+    /// The rollout of another attempt: the one that this one had, but where the manifest asks for another by now. A
+    /// manifest that no longer asks for any does not take away the one that there was.
+    pub(super) fn rollout(&self, now: &Care) -> Plan {
+        let other = |a: Option<f64>, b: Option<f64>| a.zip(b).is_none_or(|(a, b)| (a - b).abs() > 1e-9);
+        let plan = now.plan();
+        let canary = plan.canary.filter(|_| now.canary < 1.0 && other(plan.canary, self.written.canary));
+        let shadow = plan.shadow.filter(|_| !now.shadow.is_zero() && plan.shadow != self.written.shadow);
+        Plan {
+            self_test: self.rollout.self_test,
+            shadow: shadow.or(self.rollout.shadow),
+            canary: canary.or(self.rollout.canary),
+        }
+    }
+}
+
 impl Record {
+    /// Why this was refused, if it was and has not served since.
+    pub(super) fn refusal(&self, identity: Identity) -> Option<&Refusal> {
+        let exact = self.refusals.iter().find(|refusal| refusal.identity == identity);
+        let artifact = |refusal: &&Refusal| refusal.any_settings && refusal.identity.artifact == identity.artifact;
+        exact.or_else(|| self.refusals.iter().find(artifact))
+    }
+
+    /// The last refusal, if nothing else came to serve since.
+    pub(super) fn last_refusal(&self) -> Option<&Refusal> {
+        let serving = self.serving.as_ref().map_or(0, |release| release.number);
+        self.refusals.first().filter(|refusal| refusal.number > serving)
+    }
+
+    /// Remembers it in place of an earlier refusal of the same. A stage that the earlier attempt had and this one had
+    /// not, for example since it was aborted before it served all lanes at once, stays asked for.
+    pub(super) fn refuse(&mut self, mut refusal: Refusal) {
+        self.pending.take_if(|pending| pending.identity == refusal.identity);
+        if let Some(at) = self.refusals.iter().position(|known| known.identity == refusal.identity) {
+            let had = self.refusals.remove(at).rollout;
+            let Plan { shadow, canary, .. } = &mut refusal.rollout;
+            *canary = canary.filter(|share| *share < 100.0).or(had.canary);
+            *shadow = shadow.filter(|span| !span.0.is_zero()).or(had.shadow);
+        }
+        self.refusals.insert(0, refusal);
+        self.refusals.truncate(REFUSALS);
+    }
+
+    /// It was let in: nothing is held against it any more, nor against its artifact as such.
+    pub(super) fn absolve(&mut self, identity: Identity) {
+        self.refusals.retain(|refusal| refusal.identity != identity);
+        let same = self.refusals.iter_mut().filter(|refusal| refusal.identity.artifact == identity.artifact);
+        same.for_each(|refusal| refusal.any_settings = false);
+    }
+
     /// Another serves now; what served before is kept.
     pub(super) fn serve(&mut self, release: Release) {
         self.kept.extend(self.serving.replace(release));
@@ -93,7 +162,7 @@ impl Record {
         self.kept.truncate(KEPT);
     }
 
-    /// The generation of that number, else the one that served last.
+    /// The kept generation of that number, else the one that served last before what serves.
     pub(super) fn find(&self, number: Option<u64>) -> Option<&Release> {
         match number {
             Some(number) => self.kept.iter().find(|release| release.number == number),
@@ -104,7 +173,7 @@ impl Record {
     /// Artifacts that must not be thrown away.
     pub(super) fn artifacts(&self) -> impl Iterator<Item = Digest> + '_ {
         let releases = self.kept.iter().chain(&self.serving).map(|release| release.identity.artifact);
-        let refused = self.refused.iter().map(|refusal| refusal.identity.artifact);
+        let refused = self.last_refusal().map(|refusal| refusal.identity.artifact);
         releases.chain(refused).chain(self.pending.iter().map(|pending| pending.identity.artifact))
     }
 }
@@ -142,6 +211,90 @@ mod tests {
             record.serve(release(number, if number % 2 == 0 { "even" } else { "odd" }));
         }
         assert_eq!(numbers(&record), [19]);
+    }
+
+    fn identity(artifact: &str, settings: &str) -> Identity {
+        Identity { artifact: Digest::of(artifact.as_bytes()), meaning: Digest::of(settings.as_bytes()) }
+    }
+
+    fn refusal(number: u64, identity: Identity, canary: f64, written: &Care) -> Refusal {
+        Refusal {
+            identity,
+            number,
+            verdict: Verdict::RolledBack,
+            stage: Stage::Canary,
+            reason: "it failed".into(),
+            at: SystemTime::UNIX_EPOCH,
+            rollout: written.with(Plan { canary: Some(canary), ..Plan::default() }).plan(),
+            written: written.plan(),
+            any_settings: true,
+        }
+    }
+
+    #[test]
+    fn what_was_refused_is_remembered_until_it_serves() {
+        let (bad, other, good) = (identity("bad", "a"), identity("bad", "b"), identity("good", "a"));
+        let mut record = Record::default();
+        record.serve(Release { identity: good, ..release(1, "") });
+        record.refuse(refusal(2, bad, 25.0, &Care::default()));
+        assert_eq!(record.refusal(bad).map(|refusal| refusal.number), Some(2));
+        assert!(record.refusal(other).is_some(), "the artifact is refused under other settings, too");
+        assert!(record.refusal(good).is_none());
+        assert_eq!(record.last_refusal().map(|refusal| refusal.number), Some(2));
+        // Whatever else serves meanwhile.
+        record.serve(Release { identity: identity("new", "a"), ..release(3, "") });
+        assert!(record.refusal(bad).is_some() && record.last_refusal().is_none());
+        record.absolve(other);
+        assert!(record.refusal(other).is_none(), "it serves");
+        assert!(record.refusal(bad).is_some(), "these settings were never let in");
+        record.absolve(bad);
+        assert!(record.refusal(bad).is_none());
+    }
+
+    #[test]
+    fn refusal_cap_obeyed() {
+        let mut record = Record::default();
+        for number in 0..REFUSALS as u64 {
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+            // Another attempt of the same is not another refusal.
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+        }
+        assert!(record.refusal(identity("0", "")).is_some() && record.refusals.len() == REFUSALS);
+    }
+
+    #[test]
+    fn refusal_cap_violated() {
+        let mut record = Record::default();
+        for number in 0..=REFUSALS as u64 {
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+        }
+        assert!(record.refusal(identity("0", "")).is_none(), "the oldest makes room");
+        assert!(record.refusal(identity("1", "")).is_some() && record.refusals.len() == REFUSALS);
+    }
+
+    #[test]
+    fn another_attempt_has_the_rollout_of_the_one_that_was_refused() {
+        let written = |canary: f64| Care { canary: canary / 100.0, ..Care::default() };
+        let again = |had: f64, then: f64, now: f64| {
+            let refusal = refusal(2, identity("bad", "a"), had, &written(then));
+            let text = serde_json::to_string(&refusal).unwrap();
+            let refusal: Refusal = serde_json::from_str(&text).unwrap();
+            let care = written(now).with(refusal.rollout(&written(now)));
+            (care.canary * 100.0).round() as u64
+        };
+        assert_eq!(again(25.0, 100.0, 100.0), 25, "it was asked for on the command line");
+        assert_eq!(again(5.0, 25.0, 25.0), 5, "on top of what the manifest has");
+        assert_eq!(again(7.0, 7.0, 50.0), 50, "somebody edited the manifest since");
+        assert_eq!(again(25.0, 25.0, 100.0), 25, "a canary that is taken out of the manifest is no word for all lanes");
+        let mut record = Record::default();
+        for had in [25.0, 100.0] {
+            record.refuse(refusal(2, identity("bad", "a"), had, &Care::default()));
+        }
+        let had = record.refusal(identity("bad", "a")).and_then(|refusal| refusal.rollout.canary);
+        assert_eq!(had, Some(25.0), "all lanes at once was aborted before it came to be");
+        let shadow = Care { shadow: std::time::Duration::from_secs(6), ..Care::default() };
+        let refusal = Refusal { rollout: shadow.plan(), ..refusal(2, identity("bad", "a"), 100.0, &Care::default()) };
+        assert_eq!(Care::default().with(refusal.rollout(&Care::default())).shadow, shadow.shadow);
     }
 
     #[test]

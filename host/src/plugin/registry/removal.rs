@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::change::Caller;
-use super::record::KIND;
 use super::{Inner, State};
 use crate::audit::Action;
 use crate::dispatch::LaneSet;
@@ -76,11 +75,7 @@ impl Inner {
             generation.retire(limits.stop).await;
             self.phase(name, number, "retired", "removed".into());
         }
-        let (store, key) = (self.store.clone(), name.clone());
-        let forgotten = self.blocking(move || store.remove_record(KIND, &key).map_err(|e| format!("{e:#}"))).await;
-        if let Err(problem) = forgotten.and_then(|forgotten| forgotten) {
-            tracing::error!("plugin `{name}`: it is still remembered: {problem}");
-        }
+        self.forget_record(name).await;
         self.forget(name);
         self.tidy().await;
         let ledger = slot.ledger();

@@ -13,7 +13,6 @@ use crate::audit::Action;
 use crate::plugin::change::{Actor, Ending, Plan, Verdict};
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::offering::NOT_OFFERED;
-use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 
 impl Inner {
@@ -69,9 +68,8 @@ impl Inner {
         let mut manifest = Manifest::parse(&found.file, &text).ok()?;
         manifest.text = release.manifest.into();
         manifest.paused = found.manifest.as_ref().is_ok_and(|wanted| wanted.paused);
-        let care = Care { self_test: false, ..Care::default() };
         let order = Order::new(manifest, Plan::default(), Action::Restore);
-        let order = Order { care, number: Some(release.number), ..order };
+        let order = Order { number: Some(release.number), ..order };
         let turn = self.turn(&found.name).await;
         let ending = self.swap(&Actor::Start, order, &Teller::default(), turn).await;
         (ending.verdict == Verdict::Done).then_some(ending)

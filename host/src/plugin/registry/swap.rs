@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::entry::{Failed, UnderWay};
-use super::record::{Identity, KIND, Pending, Refusal, Release};
+use super::record::{Identity, KIND, Pending, Record, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
 use crate::capability::log::Line;
@@ -19,8 +19,7 @@ use crate::plugin::status::Desired;
 /// What is to serve, and how it is let in.
 pub(super) struct Order {
     pub(super) manifest: Manifest,
-    pub(super) care: Care,
-    /// What of it was asked for this once.
+    /// What is asked of its rollout this once.
     pub(super) plan: Plan,
     /// What the manifest said before, where a command asks for another: that is written once the candidate has passed
     /// its self-test.
@@ -36,8 +35,22 @@ pub(super) struct Order {
 impl Order {
     /// Of a manifest that stands in its file.
     pub(super) fn new(manifest: Manifest, plan: Plan, action: Action) -> Self {
-        let care = manifest.care.with(plan);
-        Self { manifest, care, plan, commit: None, number: None, artifact: None, action }
+        Self { manifest, plan, commit: None, number: None, artifact: None, action }
+    }
+
+    /// How carefully it is let in. What served before needs no trial. What was refused has the rollout that it had
+    /// then, whoever brings it; all lanes at once need a word of their own.
+    fn care(&self, refusal: Option<&Refusal>) -> Care {
+        if matches!(self.action, Action::Rollback | Action::Restore) {
+            return Care { self_test: false, ..Care::default() };
+        }
+        let care = &self.manifest.care;
+        let had = refusal.map(|refusal| refusal.rollout(care)).unwrap_or_default();
+        care.with(had).with(self.plan)
+    }
+
+    fn identity(&self, artifact: Digest) -> Identity {
+        Identity { artifact, meaning: self.manifest.meaning }
     }
 }
 
@@ -56,29 +69,31 @@ impl Inner {
         let number = self.number(&order);
         let progress = Arc::new(Progress::new(name.clone(), number, teller.clone(), self.events.clone()));
         let asked = self.entry(&name, |entry| entry.serving.as_ref().map(|serving| serving.asks())).flatten();
-        let before = self.entry(&name, |entry| {
+        let record = self.entry(&name, |entry| {
             let (progress, meaning) = (progress.clone(), order.manifest.meaning);
             let swap = UnderWay { progress, meaning, artifact: order.artifact, written: order.commit.is_none() };
             entry.under_way = Some(swap);
             entry.last_words.clear();
-            entry.record.serving.clone()
+            entry.record.clone()
         });
-        let before = before.flatten();
+        let record = record.unwrap_or_default();
+        let before = record.serving.as_ref();
         self.phase(&name, number, "loading", order.manifest.file.display().to_string());
-        let result = self.roll_out(&order, number, &progress).await;
+        let result = self.roll_out(&order, number, &record, &progress).await;
         self.entry(&name, |entry| entry.under_way = None);
         let grants = match order.number {
             // It serves again as it did.
             Some(_) => Vec::new(),
-            None => grants(before.as_ref(), asked.unwrap_or_default(), &order.manifest, &progress),
+            None => grants(before, asked.unwrap_or_default(), &order.manifest, &progress),
         };
         let ending = match result {
-            Ok(old) => self.served(&order, (number, old), &progress, grants, turn).await,
-            Err(stop) => self.stopped(&order, number, stop, &progress, grants).await,
+            Ok(old) => self.served(&order, (number, old), &record, &progress, grants, turn).await,
+            Err(stop) => self.stopped(&order, number, stop, &record, &progress, grants).await,
         };
-        self.write_down(who, &order, before.as_ref(), &progress, &ending).await;
+        self.write_down(who, &order, before, &progress, &ending).await;
         if order.action == Action::Load && ending.verdict != Verdict::Done && !self.is_written(&order).await {
             // It was never there. Before that is told: whoever hears it may load another of that name.
+            self.forget_record(&name).await;
             self.forget(&name);
         }
         teller.tell(Step::Ended(ending.clone()));
@@ -98,20 +113,49 @@ impl Inner {
         order.number.or_else(|| self.entry(&order.manifest.name, next)).unwrap_or(1)
     }
 
-    /// Up to the moment at which the new generation serves. The old one is returned, and leases no more.
+    /// Up to the moment at which the new generation serves. The old one is returned, and leases no more. `record` is
+    /// what was known when it began.
     async fn roll_out(
         self: &Arc<Self>,
         order: &Order,
         number: u64,
+        record: &Record,
         progress: &Arc<Progress>,
     ) -> Result<Option<Generation>, Stop> {
-        let Order { manifest, care, .. } = order;
+        let manifest = &order.manifest;
+        if let Some(artifact) = order.artifact.filter(|_| order.commit.is_none()) {
+            self.remember_plan(order, artifact).await?;
+        }
         let (candidate, digest) = self.candidate(manifest, number, progress).await?;
+        let refusal = record.refusal(order.identity(digest));
+        let care = order.care(refusal);
+        self.can_be_tried(order, &care, refusal.is_some())?;
+        if let Some(refusal) = refusal.filter(|_| order.number.is_none()) {
+            let words = refusal.words();
+            progress.news(Stage::Start, format!("it was {words}; now it is tried under `{}`", care.words()));
+        }
         let blueprint = candidate.blueprint.clone();
-        let ready = self.tried(order, candidate, care, progress).await;
+        let ready = self.tried(order, candidate, &care, progress).await;
         let ready = ready.inspect_err(|_| self.keep_words(&manifest.name, blueprint.log.recent()))?;
         let published = async { Ok((self.publish(order, digest, number, ready)?, None)) };
         progress.stage(Stage::Publish, published).await
+    }
+
+    /// A trial that somebody relies on is not left out in silence where no push can be had for it.
+    fn can_be_tried(&self, order: &Order, care: &Care, refused: bool) -> Result<(), Stop> {
+        let asked = order.plan.shadow.is_some() || order.plan.canary.is_some();
+        let (why, remedy) = match self.live(&order.manifest.name) {
+            Some((_, true)) if refused || asked => ("the plugin is paused", "resume it first"),
+            None if refused => ("nothing serves that it could be compared with", "have another version serve first"),
+            _ => return Ok(()),
+        };
+        if !care.has_trial() {
+            return Ok(());
+        }
+        let stage = if care.shadow.is_zero() { Stage::Canary } else { Stage::Shadow };
+        let (words, at_once) = (care.words(), Care::default().words());
+        let reason = format!("{why}, so it cannot be tried under `{words}`; {remedy}, or let it in with `{at_once}`");
+        Err(Stop::failed(stage, reason))
     }
 
     /// Self-test, shadow and canary, as far as they are asked for.
@@ -127,7 +171,9 @@ impl Inner {
             progress.stage(Stage::SelfTest, self.self_test(name, &candidate.blueprint, care)).await?;
         }
         if let Some(before) = &order.commit {
-            self.remember_plan(order, progress).await?;
+            if let Some(artifact) = progress.shown().digest {
+                self.remember_plan(order, artifact).await?;
+            }
             self.commit(&order.manifest, before.clone()).await?;
         }
         let Some((vitals, false)) = self.live(name) else { return Ok(Ready::Candidate(candidate)) };
@@ -140,12 +186,21 @@ impl Inner {
         self.canary(&order.manifest, candidate, vitals, care, progress).await.map(Ready::Canary)
     }
 
-    /// A host that is killed before the candidate serves finds it in the manifest, and shall be as careful then.
-    async fn remember_plan(&self, order: &Order, progress: &Progress) -> Result<(), Stop> {
-        let Some(artifact) = progress.shown().digest.filter(|_| order.plan != Plan::default()) else { return Ok(()) };
-        let identity = Identity { artifact, meaning: order.manifest.meaning };
-        let name = &order.manifest.name;
-        self.entry(name, |entry| entry.record.pending = Some(Pending { identity, plan: order.plan }));
+    /// A host that ends before the candidate serves finds it in the manifest, and shall be as careful then; and so shall
+    /// another attempt after one that failed.
+    async fn remember_plan(&self, order: &Order, artifact: Digest) -> Result<(), Stop> {
+        if order.plan == Plan::default() {
+            return Ok(());
+        }
+        let (name, pending) = (&order.manifest.name, Pending { identity: order.identity(artifact), plan: order.plan });
+        let news = self.entry(name, |entry| {
+            let news = entry.record.pending.as_ref() != Some(&pending);
+            entry.record.pending = Some(pending);
+            news
+        });
+        if news != Some(true) {
+            return Ok(());
+        }
         let remembered = self.remember(name).await;
         remembered.map_err(|problem| Stop::failed(Stage::Publish, format!("the plan cannot be kept: {problem}")))
     }
@@ -193,7 +248,7 @@ impl Inner {
             entry.record.serve(Release::of(manifest, artifact, number));
             if order.number.is_none() {
                 // One that is brought back after a restart says nothing of what was refused before.
-                entry.record.refused = None;
+                entry.record.absolve(order.identity(artifact));
                 entry.record.pending = None;
             }
             Ok(old)
@@ -206,14 +261,15 @@ impl Inner {
         self: &Arc<Self>,
         order: &Order,
         (number, old): (u64, Option<Generation>),
+        record: &Record,
         progress: &Progress,
         grants: Vec<String>,
         turn: Turn,
     ) -> Ending {
         let name = &order.manifest.name;
+        let digest = progress.shown().digest;
         self.phase(name, number, "serving", String::new());
         if order.number.is_none() {
-            let digest = progress.shown().digest;
             self.entry(name, |entry| entry.desired = Desired { digest, problem: None, runs: true });
         }
         let forgotten = self.remember(name).await.err();
@@ -223,6 +279,10 @@ impl Inner {
         }
         self.tidy().await;
         let mut message = format!("generation {number} serves");
+        let refusal = digest.and_then(|digest| record.refusal(order.identity(digest)));
+        if let Some(refusal) = refusal.filter(|_| order.number.is_none()) {
+            message += &format!("; an earlier attempt of it, generation {}, was {}", refusal.number, refusal.words());
+        }
         if let Some(problem) = forgotten {
             message += &format!("; a restart would not know it: {problem}");
         }
@@ -252,31 +312,40 @@ impl Inner {
         order: &Order,
         number: u64,
         stop: Stop,
+        record: &Record,
         progress: &Progress,
         grants: Vec<String>,
     ) -> Ending {
         let (name, Stop { stage, verdict, reason }) = (&order.manifest.name, stop);
-        let artifact = progress.shown().digest.or(order.artifact);
-        let identity = artifact.map(|artifact| Identity { artifact, meaning: order.manifest.meaning });
+        let identity = progress.shown().digest.or(order.artifact).map(|artifact| order.identity(artifact));
         let for_good = matches!(verdict, Verdict::RolledBack | Verdict::Inconclusive) || progress.is_given_up();
-        let refused = identity.filter(|_| for_good);
-        let remedy = refused.map_or("", |_| "; it is not tried again until the manifest changes, or `retry` says so");
-        let message = format!("{}: {reason}{remedy}", order.manifest.file.display());
+        let at = SystemTime::now();
+        let refusal = identity.filter(|_| for_good).map(|identity| {
+            let manifest = &order.manifest.care;
+            let rollout = match order.action {
+                // That it served before is no reason to let it in without a trial once it was given up.
+                Action::Rollback | Action::Restore => manifest.plan(),
+                _ => order.care(record.refusal(identity)).plan(),
+            };
+            let served = record.serving.as_ref().is_some_and(|serving| serving.identity.artifact == identity.artifact);
+            let (reason, written) = (reason.clone(), manifest.plan());
+            Refusal { identity, number, verdict, stage, reason, at, rollout, written, any_settings: !served }
+        });
         // One that only gave way is not known to be bad: it may be wanted again.
         let known = identity.filter(|_| verdict != Verdict::Aborted || for_good);
-        let failed = Failed { identity: known, stage, reason: message.clone(), at: SystemTime::now() };
-        let mut forgotten = false;
+        let mut message = format!("{}: {reason}", order.manifest.file.display());
+        let refused = refusal.is_some();
         let serving = self.entry(name, |entry| {
-            if let Some(identity) = refused {
-                let (reason, at) = (reason.clone(), failed.at);
-                entry.record.refused = Some(Refusal { identity, verdict, stage, reason, at });
+            if let Some(refusal) = refusal {
+                let identity = refusal.identity;
+                entry.record.refuse(refusal);
+                let remedy = entry.way_out(identity, &order.manifest.care);
+                message += &format!("; it is not tried again until its manifest changes: {remedy}");
             }
-            let pending = entry.record.pending.take_if(|pending| Some(pending.identity) == identity);
-            forgotten = refused.is_some() || pending.is_some();
-            entry.fail(failed);
+            entry.fail(Failed { identity: known, stage, reason: message.clone(), at });
             entry.serving.as_ref().map(|generation| generation.number)
         });
-        if forgotten && let Err(problem) = self.remember(name).await {
+        if refused && let Err(problem) = self.remember(name).await {
             tracing::error!("plugin `{name}`: a restart would not know that this candidate was refused: {problem}");
         }
         let phase = if verdict == Verdict::RolledBack { "rolled-back" } else { "failed" };
@@ -291,6 +360,15 @@ impl Inner {
         let (store, name) = (self.store.clone(), name.clone());
         let written = self.blocking(move || store.put_record(KIND, &name, &record)).await?;
         written.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Removes the slot's document.
+    pub(super) async fn forget_record(&self, name: &Arc<str>) {
+        let (store, key) = (self.store.clone(), name.clone());
+        let removed = self.blocking(move || store.remove_record(KIND, &key).map_err(|e| format!("{e:#}"))).await;
+        if let Err(problem) = removed.and_then(|removed| removed) {
+            tracing::error!("plugin `{name}`: it is still remembered: {problem}");
+        }
     }
 
     /// Lines of a self-test, and of a candidate that comes to nothing, for those who ask what it said.

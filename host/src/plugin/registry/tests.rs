@@ -1,8 +1,10 @@
+mod rollouts;
+
 use std::fs;
 
 use super::*;
 use crate::event::Listening;
-use crate::plugin::change::{Plan, Stage, Verdict, Wanted};
+use crate::plugin::change::{Plan, RefusedCode, Stage, Verdict, Wanted};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::testing::{self, Guest, payload};
 

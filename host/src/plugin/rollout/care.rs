@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::capability::egress::Reply;
 use crate::plugin::change::Plan;
+use crate::units::Span;
 
 /// Meant by the manifest, or by its defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,24 @@ impl Care {
         }
     }
 
+    /// The same as a plan in which everything is said.
+    pub fn plan(&self) -> Plan {
+        Plan { self_test: Some(self.self_test), shadow: Some(Span(self.shadow)), canary: Some(self.canary * 100.0) }
+    }
+
+    /// Whether real pushes show what it does before it has all lanes.
+    pub fn has_trial(&self) -> bool {
+        !self.shadow.is_zero() || self.canary < 1.0
+    }
+
+    /// As the flags of a command say it: `--shadow 6s --canary 25%`.
+    pub fn words(&self) -> String {
+        let shadow = (!self.shadow.is_zero()).then(|| format!("--shadow {}", Span(self.shadow)));
+        // A share such as 0.07 has no exact form, and is not shown with its seventeen digits.
+        let canary = format!("--canary {}%", (self.canary * 1e6).round() / 1e4);
+        shadow.into_iter().chain([canary]).collect::<Vec<_>>().join(" ")
+    }
+
     /// The shares of a canary's steps, each four times the one before; none where it has all lanes at once.
     pub fn shares(&self) -> Vec<f64> {
         std::iter::successors(Some(self.canary), |share| Some(share * 4.0)).take_while(|share| *share < 1.0).collect()
@@ -59,7 +78,15 @@ impl Care {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Span;
+
+    #[test]
+    fn words_are_what_a_command_would_say() {
+        let care = Care { canary: 0.07, shadow: Duration::from_secs(6), ..Care::default() };
+        assert_eq!(care.words(), "--shadow 6s --canary 7%");
+        assert_eq!((Care::default().words(), Care::default().has_trial()), ("--canary 100%".into(), false));
+        assert_eq!(Care::default().with(care.plan()).words(), care.words());
+        assert!(care.has_trial());
+    }
 
     #[test]
     fn a_canary_is_raised_fourfold_and_never_to_all() {
