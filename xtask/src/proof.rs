@@ -25,7 +25,7 @@ struct Proof {
     optimised: bool,
 }
 
-const PROOFS: [Proof; 5] = [
+const PROOFS: [Proof; 6] = [
     Proof {
         name: "dispatch",
         shows: "random lives of a slot keep the order of each client and lose nothing",
@@ -60,6 +60,15 @@ const PROOFS: [Proof; 5] = [
         test: "kill_proof::a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new",
         rounds: 100,
         guests: true,
+        optimised: false,
+    },
+    Proof {
+        name: "rollout",
+        shows: "candidates of every kind lose nothing, and what was refused serves only by somebody's own word",
+        package: "barnabas-host",
+        test: "plugin::registry::tests::proof::a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word",
+        rounds: 2_000,
+        guests: false,
         optimised: false,
     },
     Proof {

@@ -4,7 +4,7 @@
 //! Bounded by its threads. Ends in the background when the last handle is dropped: a thread that is inside a guest is
 //! not waited for longer than that guest's limits.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -20,7 +20,10 @@ const POLLS_PER_DRIVER_TURN: u32 = 3;
 #[derive(Clone)]
 pub struct GuestRuntime(Arc<Owned>);
 
-struct Owned(Option<Runtime>);
+struct Owned {
+    handle: Handle,
+    runtime: Mutex<Option<Runtime>>,
+}
 
 impl GuestRuntime {
     /// Starts `threads` threads (at least one).
@@ -33,21 +36,32 @@ impl GuestRuntime {
             .on_thread_start(renice)
             .enable_all()
             .build()?;
-        Ok(Self(Arc::new(Owned(Some(runtime)))))
+        Ok(Self(Arc::new(Owned { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })))
     }
 
     /// For spawning.
     pub fn handle(&self) -> &Handle {
-        self.0.0.as_ref().expect("only Drop takes the runtime").handle()
+        &self.0.handle
+    }
+
+    /// Drops every task where it waits, as the end of the process would.
+    #[cfg(test)]
+    pub(crate) fn kill(&self) {
+        self.0.end();
+    }
+}
+
+impl Owned {
+    /// Dropping a runtime waits for its threads and panics where it may not wait.
+    fn end(&self) {
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+        runtime.into_iter().for_each(Runtime::shutdown_background);
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // Dropping a runtime waits for its threads and panics where it may not wait.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        self.end();
     }
 }
 

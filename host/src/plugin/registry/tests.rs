@@ -1,3 +1,4 @@
+mod proof;
 mod rollouts;
 
 use std::fs;
