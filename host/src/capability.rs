@@ -65,6 +65,11 @@ impl State {
         self.egress.end_call()
     }
 
+    /// Keeps among the guest's lines how it broke.
+    pub fn note(&self, text: String) {
+        self.log.note(text);
+    }
+
     /// How many handles the guest holds.
     pub fn handles(&mut self) -> usize {
         // The table does not count. Its keys are dense and it has no more of them than this.

@@ -65,5 +65,6 @@ pub mod config;
 pub mod event;
 pub mod simulate;
 pub mod store;
+pub mod text;
 pub mod units;
 pub mod words;

@@ -230,6 +230,14 @@ pub fn unix_seconds<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::
     serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
 }
 
+/// For `serialize_with`: such a moment, or null.
+pub fn maybe_unix_seconds<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => unix_seconds(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

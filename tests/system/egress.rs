@@ -25,6 +25,7 @@ use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::raw::RawClient;
+use barnabas_tests::sink::Sink;
 use barnabas_tests::vectors;
 use tokio::task::JoinHandle;
 
@@ -184,7 +185,8 @@ async fn a_receiver_does_not_send_to_its_own_host() {
         host.status("mirror").serving.and_then(|serving| serving.vitals.words.last_error)
     })
     .await;
-    assert!(error.text.contains("not granted"), "{}", error.text);
+    assert!(error.text.contains("is a listener of this host"), "{}", error.text);
+    assert!(error.text.contains("`own-listeners = true`"), "{}", error.text);
     assert_eq!(host.ledger("mirror").accepted(), 1, "nothing came back");
     host.stop().await;
 }
@@ -194,5 +196,17 @@ async fn a_receiver_sends_to_its_own_host_where_that_is_granted() {
     let host = reflecting("own-listeners = true\n").await;
     push(&host, 1).await;
     eventually("it comes back", PATIENCE, || (host.ledger("mirror").accepted() >= 3).then_some(())).await;
+    host.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_destination_is_named_when_the_receiver_is_loaded() {
+    let (granted, asked) = (Sink::start().await, Sink::start().await);
+    let rest = format!("[settings]\nendpoint = {:?}\n[grants]\nhttp = [\"{}\"]\n", asked.url(), granted.address());
+    let host = Setup::new().receiver("lost", "otlp-http", &rest).start().await;
+    let failure = host.status("lost").failure.expect("its self-test fails");
+    let named = format!("it asked for {}; granted are {}", asked.address(), granted.address());
+    assert!(failure.contains(&named), "{failure}");
+    assert!(!failure.contains("although every request was answered well"), "{failure}");
     host.stop().await;
 }

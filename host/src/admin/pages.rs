@@ -144,7 +144,7 @@ async fn logs(State(rooms): State<Rooms>, Name(name): Name) -> Result<Response, 
 
 fn line(line: &Line) -> Value {
     let at = unix_seconds(&line.at, serde_json::value::Serializer).unwrap_or_default();
-    json!({ "at_unix_seconds": at, "level": line.level, "text": line.text })
+    json!({ "at_unix_seconds": at, "generation": line.generation, "level": line.level, "text": line.text })
 }
 
 async fn audit(State(rooms): State<Rooms>, uri: Uri) -> Result<Response, Failure> {

@@ -86,7 +86,7 @@ impl Office for Fake {
 
     fn logs(&self, name: &str) -> Option<Vec<Line>> {
         let at = std::time::UNIX_EPOCH + Duration::from_millis(1_500);
-        (name == "sink").then(|| vec![Line { at, level: "warn", text: "words".into() }])
+        (name == "sink").then(|| vec![Line { at, generation: 2, level: "warn", text: "words".into() }])
     }
 
     fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {

@@ -14,6 +14,7 @@ use tracing::Level;
 
 use super::State;
 use crate::contract::wit::kafka_telemetry::receiver::log as wit;
+use crate::text;
 use crate::words::count;
 
 /// Most bytes of one line.
@@ -31,6 +32,8 @@ const LINE_OVERHEAD: usize = 64;
 pub struct Line {
     /// When.
     pub at: SystemTime,
+    /// Of which generation; 0 where it was a trial.
+    pub generation: u64,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: &'static str,
     /// The text, cut to [`LINE_BYTES`].
@@ -95,12 +98,22 @@ impl LogSink {
             text.shrink_to_fit();
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
-        let text = printable(text);
+        let text = text::log_line(text);
         if self.keep != Keep::Apart {
             self.tell(level, &text);
         }
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.push(Line { at: SystemTime::now(), level: name(level), text });
+        self.keep(level, text);
+    }
+
+    /// Keeps a sentence of the host about an instance among the lines, whatever levels are kept. In the host's own log
+    /// it stands already.
+    pub fn note(&self, text: String) {
+        self.keep(Level::ERROR, text);
+    }
+
+    fn keep(&self, level: Level, text: String) {
+        let line = Line { at: SystemTime::now(), generation: self.generation, level: name(level), text };
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn tell(&self, level: Level, text: &str) {
@@ -129,22 +142,6 @@ impl Ring {
             self.bytes -= oldest.text.len() + LINE_OVERHEAD;
         }
     }
-}
-
-/// A guest writes text, not terminal commands or lines of its own making.
-fn printable(text: String) -> String {
-    let control = |c: char| c.is_control() && c != '\t';
-    if !text.contains(control) {
-        return text;
-    }
-    text.chars().fold(String::with_capacity(text.len() + 16), |mut clean, c| {
-        if control(c) {
-            clean.extend(c.escape_default())
-        } else {
-            clean.push(c)
-        }
-        clean
-    })
 }
 
 fn host_keeps(level: Level) -> bool {
@@ -200,6 +197,11 @@ impl Log {
     pub fn new(sink: Arc<LogSink>) -> Self {
         let bucket = Bucket { tokens: BURST, at: Instant::now(), dropped: 0 };
         Self { sink, bucket: Arc::new(Mutex::new(bucket)) }
+    }
+
+    /// See [`LogSink::note`].
+    pub fn note(&self, text: String) {
+        self.sink.note(text);
     }
 
     /// Writes one line, or counts it as dropped.

@@ -3,12 +3,11 @@
 mod page;
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::{change, host};
+use super::{change, describe, host};
 
 /// Flags of `plugin describe`.
 #[derive(Args)]
@@ -25,8 +24,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     if flags.host.json {
         outln!("{answer}");
     } else {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        out!("{}", page::of(&serde_json::from_str(&answer)?, now.as_secs_f64()));
+        out!("{}", page::of(&serde_json::from_str(&answer)?, describe::now()));
     }
     Ok(ExitCode::SUCCESS)
 }

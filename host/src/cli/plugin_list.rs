@@ -10,7 +10,7 @@ use barnabas::plugin::{Manifest, NOT_OFFERED, manifest};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::describe::moment;
+use super::describe::{dated, moment, now};
 use super::host;
 use super::words::{plain, size, table};
 
@@ -45,7 +45,8 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         Ok(status) if runs_nothing(&status) => outln!("\nwarning: {NOT_OFFERED}"),
         Ok(_) => {}
     }
-    for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin)?))) {
+    let now = now();
+    for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin, now)?))) {
         outln!("\n{name}: {}", plain(&trouble));
     }
     Ok(ExitCode::SUCCESS)
@@ -146,7 +147,7 @@ fn rollout(plugin: &Value) -> String {
 }
 
 /// The one sentence that an operator should read first.
-fn trouble(plugin: &Value) -> Option<String> {
+fn trouble(plugin: &Value, now: f64) -> Option<String> {
     let text = |place: &str| plugin.pointer(place)?.as_str();
     if let Some(why) = text("/running/desired/problem").or_else(|| text("/running/failure")) {
         let short = |place: &str| text(place).map(|digest| digest.get(..19).unwrap_or(digest).to_owned());
@@ -155,8 +156,19 @@ fn trouble(plugin: &Value) -> Option<String> {
         let other = if desired == running { " with other settings" } else { "" };
         return Some(format!("desired {desired}{other}, running {running}, because {why}"));
     }
-    let places = ["/wanted/problem", "/running/serving/misconfigured", "/running/serving/last_error/text"];
-    places.iter().find_map(|place| text(place)).map(str::to_owned)
+    if let Some(problem) = text("/wanted/problem") {
+        return Some(problem.to_owned());
+    }
+    let moment = |key: &str| plugin.pointer(&format!("/running/serving/last_error/{key}")).and_then(Value::as_f64);
+    let at = moment("at_unix_seconds").map_or_else(String::new, |at| format!(" ({})", dated(at, now)));
+    if let Some(reason) = text("/running/serving/misconfigured") {
+        return Some(format!("set up wrongly, as the receiver said{at}: {reason}"));
+    }
+    let error = text("/running/serving/last_error/text")?;
+    Some(match moment("recovered_at_unix_seconds") {
+        None => format!("last error{at}: {error}"),
+        Some(recovered) => format!("recovered ({}); last error{at}: {error}", dated(recovered, now)),
+    })
 }
 
 #[cfg(test)]
@@ -179,7 +191,7 @@ mod tests {
         let since = "2026-11-22T07:45:00Z";
         assert_eq!(row[..7], ["sink", "serving, paused", "3", since, "aaaaaaaaaaaa", "bbbbbbbbbbbb", "5 shadow"]);
         assert_eq!(
-            trouble(&plugin).unwrap(),
+            trouble(&plugin, 100.0).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
         );
     }
@@ -191,21 +203,34 @@ mod tests {
             "serving": { "digest": "sha256:aaaaaaaaaaaaaaaa", "last_error": { "text": "503" } },
         });
         assert_eq!(
-            trouble(&json!({ "running": running })).unwrap(),
+            trouble(&json!({ "running": running }), 100.0).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
         );
         let unreadable = json!({ "running": { "desired": { "problem": "no `artifact`" } } });
         assert_eq!(
-            trouble(&unreadable).unwrap(),
+            trouble(&unreadable, 100.0).unwrap(),
             "desired what cannot be told, running nothing, because no `artifact`"
         );
+    }
+
+    #[test]
+    fn an_error_stands_with_its_time_and_as_past_once_batches_were_taken() {
+        let serving = |serving: Value| trouble(&json!({ "running": { "serving": serving } }), 13.0).unwrap();
+        let error = json!({ "at_unix_seconds": 1.0, "text": "422" });
+        let at = "(1970-01-01T00:00:01Z, 12.0 s ago)";
+        assert_eq!(serving(json!({ "last_error": error })), format!("last error {at}: 422"));
+        let said = serving(json!({ "last_error": error, "misconfigured": "check the token" }));
+        assert_eq!(said, format!("set up wrongly, as the receiver said {at}: check the token"));
+        let error = json!({ "at_unix_seconds": 1.0, "text": "422", "recovered_at_unix_seconds": 3.0 });
+        let said = serving(json!({ "last_error": error }));
+        assert_eq!(said, format!("recovered (1970-01-01T00:00:03Z, 10.0 s ago); last error {at}: 422"));
     }
 
     #[test]
     fn what_does_not_run_says_so_and_why() {
         let plugin = json!({ "wanted": { "problem": "no `artifact`" } });
         assert_eq!(row("sink", &plugin)[..4], ["sink", "not running", "-", "-"]);
-        assert_eq!(trouble(&plugin).unwrap(), "no `artifact`");
-        assert_eq!(trouble(&json!({ "running": { "state": "serving" } })), None);
+        assert_eq!(trouble(&plugin, 100.0).unwrap(), "no `artifact`");
+        assert_eq!(trouble(&json!({ "running": { "state": "serving" } }), 100.0), None);
     }
 }

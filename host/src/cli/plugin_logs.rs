@@ -58,7 +58,9 @@ fn since<'a>(lines: &'a [Value], last: Option<&Value>) -> &'a [Value] {
 fn words(line: &Value) -> String {
     let text = |key: &str| plain(line.get(key).and_then(Value::as_str).unwrap_or_default());
     let at = line.get("at_unix_seconds").and_then(Value::as_f64).unwrap_or_default();
-    format!("{}  {:<5}  {}", describe::moment(at), text("level"), text("text"))
+    let generation = line.get("generation").and_then(Value::as_u64).filter(|number| *number > 0);
+    let generation = generation.map_or_else(|| "-".into(), |number| number.to_string());
+    format!("{}  {generation:>3}  {:<5}  {}", describe::moment(at), text("level"), text("text"))
 }
 
 #[cfg(test)]
@@ -77,8 +79,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_its_time_and_level() {
-        let line = json!({ "at_unix_seconds": 1.5, "level": "warn", "text": "a\nb" });
-        assert_eq!(words(&line), "1970-01-01T00:00:01Z  warn   a\\nb");
+    fn a_line_has_its_time_and_generation_and_level() {
+        let line = json!({ "at_unix_seconds": 1.5, "generation": 4, "level": "warn", "text": "a\nb" });
+        assert_eq!(words(&line), "1970-01-01T00:00:01Z    4  warn   a\\nb");
+        let trial = json!({ "at_unix_seconds": 1.5, "generation": 0, "level": "warn", "text": "a" });
+        assert_eq!(words(&trial), "1970-01-01T00:00:01Z    -  warn   a");
     }
 }

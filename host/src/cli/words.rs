@@ -1,5 +1,7 @@
 //! Tables and numbers for people.
 
+pub(crate) use barnabas::text::plain;
+
 /// Bytes with a unit.
 pub(crate) fn size(bytes: usize) -> String {
     #[allow(clippy::cast_precision_loss, reason = "for reading")]
@@ -28,18 +30,6 @@ pub(crate) fn lasted(seconds: f64) -> String {
         ..86_400.0 => of(3_600, "h", 60, "min"),
         _ => of(86_400, "d", 3_600, "h"),
     }
-}
-
-/// A text of somebody else, fit for one line of a terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut plain, c| {
-        if c.is_control() {
-            plain.extend(c.escape_default())
-        } else {
-            plain.push(c)
-        }
-        plain
-    })
 }
 
 /// Rows under their headings, columns aligned, two spaces between.

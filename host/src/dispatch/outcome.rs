@@ -36,6 +36,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Why, as far as somebody said so; of a partial answer, why the first push was rejected.
+    pub fn reason(&self) -> Option<&str> {
+        let reason = match self {
+            Self::Taken | Self::TooLarge => return None,
+            Self::Unavailable { reason, .. } => reason,
+            Self::Rejected(reason) | Self::Other(reason) | Self::Broke(_, reason) => reason,
+            Self::Partial { rejected, .. } => &rejected.first()?.1,
+        };
+        Some(reason.as_str()).filter(|reason| !reason.is_empty())
+    }
+
     /// Stable name for metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {

@@ -174,7 +174,7 @@ impl Slot {
         let before = queue.standing(hash, now);
         let moves = queue.offer(hash, payload, &config, now);
         let news = queue.is_news(before, &config);
-        self.0.publish(queue, moves, news);
+        self.0.publish(queue, moves, None, news);
         true
     }
 
@@ -190,13 +190,13 @@ impl Slot {
         let before = queue.standing(hash, now);
         queue.notice(hash, departed, now);
         let news = queue.is_news(before, &config);
-        self.0.publish(queue, Moves::default(), news);
+        self.0.publish(queue, Moves::default(), None, news);
     }
 
     pub(super) fn close(&self) {
         let mut queue = self.0.lock();
         let moves = queue.close();
-        self.0.publish(queue, moves, true);
+        self.0.publish(queue, moves, None, true);
     }
 }
 
@@ -223,14 +223,14 @@ impl Shared {
         let config = self.config();
         let mut queue = self.lock();
         let (moves, settled) = queue.settle(held, lease, outcome, &config, Instant::now());
-        self.publish(queue, moves, true);
+        self.publish(queue, moves, outcome.reason(), true);
         settled
     }
 
     pub(super) fn give_back(&self, held: Vec<Held>) {
         let mut queue = self.lock();
         let moves = queue.give_back(held);
-        self.publish(queue, moves, true);
+        self.publish(queue, moves, None, true);
     }
 
     /// A batch, or when to ask again; `None` if there will be none.
@@ -247,15 +247,15 @@ impl Shared {
         let moves = queue.lend(&mut held);
         // Made first: whatever a listener of events does, its drop gives everything back.
         let batch = Batch::new(self.clone(), Lease { generation: share.generation, trial: share.trial, at: now }, held);
-        self.publish(queue, moves, false);
+        self.publish(queue, moves, None, false);
         Some(Ok(batch))
     }
 
     /// Releases the lock, then tells what was done under it.
-    fn publish(&self, queue: MutexGuard<'_, Queue>, moves: Moves, news: bool) {
+    fn publish(&self, queue: MutexGuard<'_, Queue>, moves: Moves, reason: Option<&str>, news: bool) {
         debug_assert!(queue.ledger.balanced(), "a push is in no term, or in two: {:?}", queue.ledger);
         drop(queue);
-        moves.emit(&self.events, &self.name);
+        moves.emit(&self.events, &self.name, reason);
         if news {
             self.wake();
         }

@@ -56,7 +56,7 @@ impl Log {
             }
             Payload::PushRefused { .. } => self.refused(&event.payload),
             Payload::ClientGone { client, reason } => tracing::debug!("{} is gone: {reason:?}", Who(client)),
-            Payload::LedgerMoved { slot, to, pushes, .. } => self.lost(slot, *to, *pushes),
+            Payload::LedgerMoved { slot, to, pushes, reason, .. } => self.lost(slot, *to, *pushes, reason.as_deref()),
             Payload::EgressRequest { slot, authority, status, size, duration } => {
                 let authority = Line(authority);
                 tracing::debug!(plugin = %slot, "request to {authority}: {status}, {size} bytes sent, {duration:?}");
@@ -67,7 +67,9 @@ impl Log {
 
     fn write_receiver(&self, payload: &Payload) {
         match payload {
-            Payload::BatchEnd { slot, pushes, outcome, .. } => self.not_taken(slot, *pushes, outcome),
+            Payload::BatchEnd { slot, pushes, outcome, reason, .. } => {
+                self.not_taken(slot, *pushes, outcome, reason.as_deref());
+            }
             Payload::PluginPhase { slot, generation, phase, reason } if reason.is_empty() => {
                 tracing::info!(plugin = %slot, generation, "{phase}");
             }
@@ -143,14 +145,15 @@ impl Log {
         );
     }
 
-    fn lost(&self, slot: &Arc<str>, to: Term, pushes: usize) {
+    fn lost(&self, slot: &Arc<str>, to: Term, pushes: usize, reason: Option<&str>) {
         let (what, cause) = match to {
             Term::DeadLettered(cause) => ("given up as dead letters", cause),
             Term::Shed(cause) => ("let go", cause),
             Term::Queued | Term::InFlight | Term::Delivered => return,
         };
         let Some(held_back) = self.may_say(Topic::LedgerMoved, Some(slot), cause, pushes as u64) else { return };
-        tracing::warn!(plugin = %slot, cause, pushes, held_back, "pushes were {what}");
+        let why = reason.map(|reason| format!(": {}", Line(reason))).unwrap_or_default();
+        tracing::warn!(plugin = %slot, cause, pushes, held_back, "pushes were {what}{why}");
     }
 
     fn busy(&self, slot: &Arc<str>, cap: usize, unread: usize) {
@@ -170,12 +173,16 @@ impl Log {
     }
 
     /// Halving and partial answers are ordinary work, and a broken instance is told by its crash.
-    fn not_taken(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str) {
+    fn not_taken(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str, reason: Option<&str>) {
         if !matches!(outcome, "unavailable" | "other") {
             return;
         }
         let Some(held_back) = self.may_say(Topic::BatchEnd, Some(slot), outcome, 1) else { return };
-        tracing::warn!(plugin = %slot, outcome, pushes, held_back, "a batch was not taken and will be offered again");
+        let why = Line(reason.unwrap_or("it gave no reason"));
+        tracing::warn!(
+            plugin = %slot, outcome, pushes, held_back,
+            "a batch was not taken and will be offered again: {why}"
+        );
     }
 
     fn may_say(&self, topic: Topic, slot: Option<&Arc<str>>, cause: &'static str, weight: u64) -> Option<u64> {

@@ -152,13 +152,14 @@ pub enum Payload {
         instances: usize,
         evicted: Evictions,
     },
-    /// `from` is `None` for pushes that just arrived.
+    /// `from` is `None` for pushes that just arrived. `reason` is what the receiver said of their batch.
     LedgerMoved {
         slot: Arc<str>,
         from: Option<Term>,
         to: Term,
         pushes: usize,
         size: usize,
+        reason: Option<String>,
     },
     BatchStart {
         slot: Arc<str>,
@@ -176,6 +177,7 @@ pub enum Payload {
         duration: Duration,
         cpu: Duration,
         outcome: &'static str,
+        reason: Option<String>,
     },
     PluginPhase {
         slot: Arc<str>,

@@ -19,13 +19,14 @@ use crate::capability::State;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::{Egress, Sent};
 use crate::capability::log::{Log, LogSink};
-use crate::capability::report::{Said, sentence};
+use crate::capability::report::Said;
 use crate::capability::state::Shelf;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
 use crate::decode::Normalise;
 use crate::dispatch::Outcome;
+use crate::text;
 
 pub use fault::Broken;
 
@@ -71,6 +72,8 @@ pub struct Answer {
     pub sent: Vec<Sent>,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
+    /// The last destination that was refused to it in the call, in a sentence. It stands in the outcome, too.
+    pub denied: Option<String>,
     /// How many handles the guest holds after the call.
     pub handles: usize,
     /// To be called again; `None` when it broke.
@@ -98,13 +101,21 @@ fn listed(types: &[String]) -> String {
 impl Instance {
     /// Instantiates and starts. What the start used comes with it.
     pub async fn start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
+        let started = Self::try_start(blueprint).await;
+        started.inspect_err(|error| blueprint.log.note(error.to_string()))
+    }
+
+    async fn try_start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
         let (mut instance, instantiated) = Self::instantiate(blueprint).await.map_err(StartError::Broke)?;
         let allowance = instance.limits.start.saturating_sub(instantiated.wall);
         let lifecycle = instance.guest.kafka_telemetry_receiver_lifecycle();
         let start = lifecycle.call_start(&mut instance.store, &blueprint.settings);
         let (result, started) = instance.meter.run(allowance, allowance, start).await;
         let result = result.map_err(|halt| StartError::Broke(instance.broken(halt)))?;
-        result.map_err(|reason| StartError::Refused(sentence(reason)))?;
+        if let Err(reason) = result {
+            let denied = instance.store.data().end_call();
+            return Err(StartError::Refused(with(text::sentence(&reason), denied.as_deref())));
+        }
         let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
         instance.store.data_mut().report.take();
         instance.store.data().end_call();
@@ -119,7 +130,7 @@ impl Instance {
         if types.iter().any(|accepted| accepted == CONTENT_TYPE) {
             return Ok(usage);
         }
-        Err(StartError::ContentTypes(types.into_iter().take(8).map(sentence).collect()))
+        Err(StartError::ContentTypes(types.into_iter().take(8).map(|name| text::sentence(&name)).collect()))
     }
 
     /// From the pool; where that is exhausted or absent, on demand.
@@ -163,29 +174,31 @@ impl Instance {
                 result.and_then(|answer| deleted.map(|_| answer)).map(|answer| (answer, usage)).map_err(|h| (h, usage))
             }
         };
-        self.store.data().end_call();
+        let denied = self.store.data().end_call();
         let handles = self.store.data_mut().handles();
         let memory_peak = self.store.data().limiter.peak();
         let sent = self.store.data().sent();
         match result {
             Ok((answer, usage)) => {
-                let said = self.store.data_mut().report.take();
+                let mut said = self.store.data_mut().report.take();
+                said.misconfigured = said.misconfigured.map(|reason| with(reason, denied.as_deref()));
                 self.store.data_mut().limiter.take_denied();
                 Answer {
-                    outcome: outcome(answer),
+                    outcome: outcome(answer, denied.as_deref()),
                     usage,
                     said,
                     memory_peak,
                     sent,
                     not_normalised,
+                    denied,
                     handles,
                     instance: Some(self),
                 }
             }
             Err((halt, usage)) => {
                 let Broken { fault, message, said } = self.broken(halt);
-                let outcome = Outcome::Broke(fault, message);
-                Answer { outcome, usage, said, memory_peak, sent, not_normalised, handles, instance: None }
+                let outcome = Outcome::Broke(fault, with(message, denied.as_deref()));
+                Answer { outcome, usage, said, memory_peak, sent, not_normalised, denied, handles, instance: None }
             }
         }
     }
@@ -207,7 +220,10 @@ impl Instance {
     fn broken(&mut self, halt: Halt) -> Broken {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
-        fault::of_call(halt, denied, &self.limits, state.report.take())
+        let broken = fault::of_call(halt, denied, &self.limits, state.report.take());
+        // For whoever reads its lines: they lead up to this.
+        state.note(format!("broke ({}): {broken}", broken.fault.name()));
+        broken
     }
 }
 
@@ -230,18 +246,28 @@ fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<
     (store, meter)
 }
 
-fn outcome(answer: Result<(), ExportError>) -> Outcome {
+/// A reason, and the destination that was refused meanwhile: a guest learns only that one was.
+fn with(reason: String, denied: Option<&str>) -> String {
+    match denied {
+        None => reason,
+        Some(denied) if reason.is_empty() => denied.to_owned(),
+        Some(denied) => format!("{reason} ({denied})"),
+    }
+}
+
+fn outcome(answer: Result<(), ExportError>, denied: Option<&str>) -> Outcome {
+    let reason = |said: String| with(text::reason(&said), denied);
     let millis = |after: Option<u64>| after.map(Duration::from_millis);
     match answer {
         Ok(()) => Outcome::Taken,
         Err(ExportError::TooLarge) => Outcome::TooLarge,
-        Err(ExportError::Rejected(reason)) => Outcome::Rejected(sentence(reason)),
-        Err(ExportError::Other(reason)) => Outcome::Other(sentence(reason)),
+        Err(ExportError::Rejected(said)) => Outcome::Rejected(reason(said)),
+        Err(ExportError::Other(said)) => Outcome::Other(reason(said)),
         Err(ExportError::Unavailable(u)) => {
-            Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: sentence(u.reason) }
+            Outcome::Unavailable { retry_after: millis(u.retry_after_ms), reason: reason(u.reason) }
         }
         Err(ExportError::Partial(p)) => Outcome::Partial {
-            rejected: p.rejected.into_iter().map(|r| (r.index, sentence(r.reason))).collect(),
+            rejected: p.rejected.into_iter().map(|r| (r.index, reason(r.reason))).collect(),
             retry: p.retry,
             retry_after: millis(p.retry_after_ms),
         },

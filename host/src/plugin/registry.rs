@@ -181,8 +181,8 @@ impl Plugins {
         self.0.entry(name, |entry| Status { terms: entry.terms(), ..entry.status(name) })
     }
 
-    /// The log lines of a plugin that are still kept, oldest first: of what serves, and of the last candidate that did
-    /// not come to it.
+    /// The log lines of a plugin that are still kept, oldest first: of what serves, of what served before, and of the last
+    /// candidate that did not come to it; and how their instances broke.
     pub fn log(&self, name: &str) -> Option<Vec<Line>> {
         self.0.entries(|entries| entries.get(name).map(Entry::lines))
     }

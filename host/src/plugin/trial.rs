@@ -64,6 +64,8 @@ pub struct Report {
     pub said: Said,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
+    /// The last destination that was refused to it, in a sentence.
+    pub denied: Option<String>,
     /// Why it broke when it was stopped.
     pub stop_failure: Option<String>,
 }
@@ -119,6 +121,7 @@ pub(super) async fn offer(blueprint: Blueprint, pushes: Vec<Arc<Payload>>) -> Re
         lines: Vec::new(),
         said: Said::default(),
         not_normalised: 0,
+        denied: None,
         stop_failure: None,
     };
     match Instance::start(&blueprint).await {
@@ -140,6 +143,7 @@ async fn export(report: &mut Report, instance: Instance, pushes: Vec<Arc<Payload
     report.memory_peak = answer.memory_peak;
     report.said = answer.said;
     report.not_normalised = answer.not_normalised;
+    report.denied = answer.denied;
     if let Some(instance) = answer.instance {
         report.stop_failure = instance.stop().await.err().map(|broken| broken.to_string());
     }

@@ -41,6 +41,9 @@ pub struct LastError {
     pub at: SystemTime,
     /// In words.
     pub text: String,
+    /// When a batch was taken for the first time after it.
+    #[serde(rename = "recovered_at_unix_seconds", serialize_with = "crate::units::maybe_unix_seconds")]
+    pub recovered: Option<SystemTime>,
 }
 
 /// At one moment.
@@ -131,8 +134,17 @@ impl Vitals {
     }
 
     pub(super) fn failed(&self, text: &str) {
-        let error = LastError { at: SystemTime::now(), text: text.to_owned() };
+        let error = LastError { at: SystemTime::now(), text: text.to_owned(), recovered: None };
         self.words(|words| words.last_error = Some(error));
+    }
+
+    /// A batch was taken: an earlier error is past.
+    pub(super) fn taken(&self) {
+        self.words(|words| {
+            if let Some(error) = &mut words.last_error {
+                error.recovered.get_or_insert_with(SystemTime::now);
+            }
+        });
     }
 
     /// Tells whether that is news.
@@ -162,5 +174,26 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_past_once_a_batch_was_taken_and_until_the_next() {
+        let vitals = Vitals::default();
+        let recovered = || vitals.read().words.last_error.unwrap().recovered;
+        vitals.taken();
+        assert!(vitals.read().words.last_error.is_none());
+        vitals.failed("422");
+        assert_eq!(recovered(), None);
+        vitals.taken();
+        let first = recovered().expect("a batch was taken");
+        vitals.taken();
+        assert_eq!(recovered(), Some(first), "the first time counts");
+        vitals.failed("503");
+        assert_eq!(recovered(), None);
     }
 }

@@ -119,7 +119,10 @@ impl Worker {
         let answer = instance.export(LentBatch { deliveries, gone }).await;
         self.note(&answer);
         let Answer { outcome, usage, sent, handles, instance, .. } = answer;
-        let name = outcome.name();
+        let (name, reason) = (outcome.name(), outcome.reason().map(str::to_owned));
+        if outcome == Outcome::Taken && facts.pushes > 0 {
+            self.vitals.taken();
+        }
         let settled = batch.settle(outcome);
         if !batch_was_empty(&settled) {
             self.vitals.settled(&settled);
@@ -137,6 +140,7 @@ impl Worker {
             duration: start.elapsed(),
             cpu: usage.cpu,
             outcome: name,
+            reason,
         });
         match instance {
             None => Left::Broken,
@@ -169,14 +173,12 @@ impl Worker {
     fn note(&self, answer: &Answer) {
         self.vitals.used(answer.usage.cpu, answer.memory_peak);
         self.vitals.not_normalised(answer.not_normalised);
-        match &answer.outcome {
-            Outcome::Taken | Outcome::TooLarge => {}
-            Outcome::Unavailable { reason, .. } => self.vitals.failed(reason),
-            Outcome::Rejected(reason) | Outcome::Other(reason) => self.vitals.failed(reason),
-            Outcome::Partial { rejected, .. } => {
-                rejected.first().into_iter().for_each(|(_, reason)| self.vitals.failed(reason));
-            }
-            Outcome::Broke(fault, message) => self.crashed(fault.name(), message),
+        match (&answer.outcome, answer.outcome.reason(), &answer.denied) {
+            (Outcome::Broke(fault, message), ..) => self.crashed(fault.name(), message),
+            (_, Some(reason), _) => self.vitals.failed(reason),
+            // It asks for pushes again and cannot say why.
+            (Outcome::Partial { .. }, None, Some(denied)) => self.vitals.failed(denied),
+            _ => {}
         }
         self.said(&answer.said, answer.outcome == Outcome::Taken);
     }

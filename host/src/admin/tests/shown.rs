@@ -68,7 +68,7 @@ async fn a_plugin_is_shown_with_its_lines() {
         json!([{ "name": "console", "state": "serving", "file": "secret" }])
     );
     assert_eq!(endpoint.json("/v1/plugins/sink").await, json!({ "name": "sink", "state": "serving" }));
-    let line = json!({ "at_unix_seconds": 1.5, "level": "warn", "text": "words" });
+    let line = json!({ "at_unix_seconds": 1.5, "generation": 2, "level": "warn", "text": "words" });
     assert_eq!(endpoint.json("/v1/plugins/sink/logs").await, json!({ "lines": [line] }));
     for path in ["/v1/plugins/other", "/v1/plugins/other/logs"] {
         let error = endpoint.get(path).await.unwrap_err().to_string();

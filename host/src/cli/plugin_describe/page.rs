@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use barnabas::words::count;
 use serde_json::Value;
 
-use crate::cli::describe::moment;
+use crate::cli::describe::{dated, moment};
 use crate::cli::words::{lasted, plain, size};
 
 /// A label, and what stands beside it.
@@ -62,8 +62,7 @@ impl Plugin<'_> {
 
     /// `2026-11-22T07:45:00Z, 3 min ago`.
     fn at(&self, path: &str) -> Option<String> {
-        let at = self.seconds(path)?;
-        Some(format!("{}, {} ago", moment(at), lasted((self.now - at).max(0.0))))
+        Some(dated(self.seconds(path)?, self.now))
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -205,7 +204,9 @@ impl Plugin<'_> {
 
     fn last_error(&self) -> Option<String> {
         let text = self.text("/serving/last_error/text")?;
-        Some(format!("{}: {text}", self.at("/serving/last_error/at_unix_seconds")?))
+        let recovered = self.at("/serving/last_error/recovered_at_unix_seconds");
+        let recovered = recovered.map(|at| format!("; recovered: a batch was taken {at}")).unwrap_or_default();
+        Some(format!("{}: {text}{recovered}", self.at("/serving/last_error/at_unix_seconds")?))
     }
 
     fn cost(&self) -> Option<String> {
@@ -223,7 +224,9 @@ impl Plugin<'_> {
         let (live, wanted) = (self.number("/serving/live")?, self.number("/serving/instances")?);
         let crashes = self.number("/serving/crashes").unwrap_or_default();
         let crashes = if crashes == 0 { String::new() } else { format!("; {} so far", count(crashes, "crash")) };
-        Some(format!("{live} of {wanted} run{crashes}"))
+        let replaced = self.number("/serving/replaced").filter(|replaced| *replaced > 0);
+        let replaced = replaced.map(|number| format!("; {number} replaced so far, since it kept too many handles"));
+        Some(format!("{live} of {wanted} run{crashes}{}", replaced.unwrap_or_default()))
     }
 
     fn state_kept(&self) -> Option<String> {

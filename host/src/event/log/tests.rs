@@ -1,5 +1,6 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::Level;
 
@@ -50,7 +51,7 @@ fn refused(code: &'static str) -> Payload {
 }
 
 fn moved(to: Term) -> Payload {
-    Payload::LedgerMoved { slot: "console".into(), from: Some(Term::Queued), to, pushes: 3, size: 30 }
+    Payload::LedgerMoved { slot: "console".into(), from: Some(Term::Queued), to, pushes: 3, size: 30, reason: None }
 }
 
 fn crashed(message: &str) -> Payload {
@@ -109,6 +110,41 @@ fn what_operators_must_mend_is_a_warning() {
     assert!(misconfigured.starts_with("WARN") && misconfigured.contains("401 from the sink"), "{misconfigured}");
     assert!(rejected.starts_with("WARN") && rejected.contains("points=7"), "{rejected}");
     assert!(phase.starts_with("INFO") && phase.contains("serving"), "{phase}");
+}
+
+#[test]
+fn what_was_not_taken_says_why() {
+    let said = lines(|events| {
+        let (slot, reason) = (Arc::from("influx"), Some("the sink answered 422: unit\u{202e} missing".to_owned()));
+        let Payload::LedgerMoved { from, to, pushes, size, .. } = moved(Term::DeadLettered("rejected")) else {
+            panic!("it moves");
+        };
+        let dead = Payload::LedgerMoved { slot: Arc::clone(&slot), from, to, pushes, size, reason: reason.clone() };
+        emit(events, dead);
+        emit(events, not_taken(slot, reason));
+        emit(events, not_taken("silent".into(), None));
+    });
+    let [dead, unavailable, silent] = said.as_slice() else { panic!("{said:?}") };
+    let why = r"the sink answered 422: unit\u{202e} missing";
+    assert!(dead.starts_with(&format!("WARN pushes were given up as dead letters: {why} ")), "{dead}");
+    let again = "WARN a batch was not taken and will be offered again";
+    assert!(unavailable.starts_with(&format!("{again}: {why} ")), "{unavailable}");
+    assert!(silent.starts_with(&format!("{again}: it gave no reason ")), "{silent}");
+}
+
+fn not_taken(slot: Arc<str>, reason: Option<String>) -> Payload {
+    Payload::BatchEnd {
+        slot,
+        generation: 1,
+        pushes: 1,
+        points: 1,
+        size: 1,
+        queue_wait: Duration::ZERO,
+        duration: Duration::ZERO,
+        cpu: Duration::ZERO,
+        outcome: "unavailable",
+        reason,
+    }
 }
 
 #[test]

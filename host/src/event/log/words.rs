@@ -1,8 +1,9 @@
 //! What strangers and guests call themselves and say, made fit for one line.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::push::Client;
+use crate::text;
 
 /// Most characters of one text.
 const LONGEST: usize = 1000;
@@ -12,11 +13,7 @@ pub(super) struct Line<'a>(pub(super) &'a str);
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut chars = self.0.chars();
-        for char in chars.by_ref().take(LONGEST) {
-            if char.is_control() { write!(f, "{}", char.escape_default())? } else { f.write_char(char)? }
-        }
-        if chars.next().is_some() { f.write_str("…") } else { Ok(()) }
+        f.write_str(&text::beginning(self.0, LONGEST))
     }
 }
 

@@ -40,7 +40,7 @@ struct Held {
 
 impl Ledgers {
     pub(super) fn record(&self, payload: &Payload) {
-        let Payload::LedgerMoved { slot, from, to, pushes, size } = payload else { return };
+        let Payload::LedgerMoved { slot, from, to, pushes, size, .. } = payload else { return };
         let mut ledgers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !ledgers.contains_key(slot) {
             ledgers.insert(slot.clone(), Ledger::default());

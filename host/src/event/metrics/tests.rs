@@ -18,7 +18,7 @@ fn milliseconds(count: u64) -> Duration {
 }
 
 fn moved(from: Option<Term>, to: Term, pushes: usize) -> Payload {
-    Payload::LedgerMoved { slot: slot(), from, to, pushes, size: pushes * 100 }
+    Payload::LedgerMoved { slot: slot(), from, to, pushes, size: pushes * 100, reason: None }
 }
 
 fn ended(outcome: &'static str) -> Payload {
@@ -32,6 +32,7 @@ fn ended(outcome: &'static str) -> Payload {
         duration: milliseconds(20),
         cpu: milliseconds(2),
         outcome,
+        reason: None,
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::fmt;
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::capability::report::Said;
 use crate::dispatch::Fault;
-use crate::plugin::limits::{Limiter, Limits};
+use crate::plugin::limits::{HANDLES, Limiter, Limits};
 use crate::plugin::meter::{Halt, Verdict};
+
+/// How wasmtime says that a Store has no handle left; it has no type for it.
+const NO_HANDLE: &str = "store handle limit exceeded";
 
 /// The guest broke, or we did.
 #[derive(Debug)]
@@ -70,7 +74,10 @@ fn words(error: &Error) -> String {
     }
     let reason = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
-        None => error.root_cause().to_string(),
+        None if error.is::<ResourceTableError>() || error.to_string().contains(NO_HANDLE) => {
+            format!("it held more than {HANDLES} handles at once (requests, answers, bodies, streams, pollables)")
+        }
+        None => crate::text::sentence(&error.root_cause().to_string()),
     };
     let within = error.downcast_ref::<WasmBacktrace>().and_then(|trace| {
         let named = trace.frames().iter().find_map(|frame| frame.func_name());

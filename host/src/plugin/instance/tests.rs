@@ -83,6 +83,43 @@ async fn a_trap_is_named() {
 }
 
 #[tokio::test]
+async fn how_an_instance_broke_stands_behind_its_lines() {
+    let says_why = "(call $log (i32.const 2) (i32.const 32) (i32.const 5))
+        (call $fault (i32.const 32) (i32.const 18)) (unreachable)";
+    let blueprint = Guest { export: says_why, ..Guest::default() }.blueprint(wide());
+    let (instance, _) = Instance::start(&blueprint).await.unwrap();
+    assert!(instance.export(batch(1)).await.instance.is_none());
+    let lines: Vec<_> = blueprint.log.recent().into_iter().map(|line| (line.level, line.text)).collect();
+    let broke = format!("broke (trap): {}", testing::WORDS);
+    assert_eq!(lines, [("info", "words".to_owned()), ("error", broke)]);
+
+    let blueprint = Guest { start: testing::START_REFUSED, ..Guest::default() }.blueprint(wide());
+    assert!(Instance::start(&blueprint).await.is_err());
+    let lines: Vec<_> = blueprint.log.recent().into_iter().map(|line| line.text).collect();
+    assert_eq!(lines, [format!("the receiver refused to start: {}", testing::WORDS)]);
+}
+
+#[test]
+fn a_refused_destination_goes_with_whatever_the_guest_says() {
+    let denied = Some("it asked for a:1; granted are b:1");
+    let both = "no (it asked for a:1; granted are b:1)";
+    let unavailable = |reason: &str| {
+        let said = crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::Unavailability {
+            retry_after_ms: None,
+            reason: reason.into(),
+        };
+        outcome(Err(ExportError::Unavailable(said)), denied)
+    };
+    assert_eq!(unavailable("no").reason(), Some(both));
+    assert_eq!(unavailable("").reason(), denied, "a guest need not know why");
+    assert_eq!(outcome(Err(ExportError::Other("no".into())), denied), Outcome::Other(both.into()));
+    assert_eq!(outcome(Err(ExportError::Rejected("no".into())), denied), Outcome::Rejected(both.into()));
+    assert_eq!(outcome(Err(ExportError::Other("no\n\u{1b}[2J".into())), None).reason(), Some(r"no \u{1b}[2J"));
+    let long = outcome(Err(ExportError::Other("x".repeat(9_999))), denied);
+    assert!(long.reason().unwrap().ends_with("x… (it asked for a:1; granted are b:1)"));
+}
+
+#[tokio::test]
 async fn a_batch_that_is_kept_breaks_the_instance() {
     let instance = started(Guest { gives_back: false, ..Guest::default() }, wide()).await;
     let answer = instance.export(batch(1)).await;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::record::{Identity, Record, Refusal};
 use crate::capability::egress::Answers;
-use crate::capability::log::Line;
+use crate::capability::log::{Line, LogSink};
 use crate::dispatch::{LaneSet, Slot};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
@@ -34,6 +34,8 @@ pub(super) struct Entry {
     /// Held by whoever changes this plugin: one at a time.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) answers: Arc<Answers>,
+    /// The lines of the generation that served before.
+    pub(super) lines_before: Option<Arc<LogSink>>,
     /// What was said in the last self-test, and by a candidate that came to nothing.
     pub(super) last_words: Vec<Line>,
 }
@@ -80,6 +82,7 @@ impl Entry {
             under_way: None,
             turn: Arc::default(),
             answers: Arc::default(),
+            lines_before: None,
             last_words: Vec::new(),
         }
     }
@@ -104,9 +107,10 @@ impl Entry {
         }
     }
 
-    /// Lines of what serves, and of the candidate before that did not come to it.
+    /// Lines of what serves, of what served before, and of the candidate that did not come to it.
     pub(super) fn lines(&self) -> Vec<Line> {
         let mut lines = self.last_words.clone();
+        lines.extend(self.lines_before.iter().flat_map(|before| before.recent()));
         lines.extend(self.serving.iter().flat_map(|generation| generation.blueprint.log.recent()));
         lines.sort_by_key(|line| line.at);
         lines

@@ -228,7 +228,10 @@ impl Inner {
             entry.paused = manifest.paused;
             entry.slot.reconfigure(manifest.slot_config());
             let old = entry.serving.take();
-            old.iter().for_each(Generation::cease);
+            if let Some(old) = &old {
+                old.cease();
+                entry.lines_before = Some(old.blueprint.log.clone());
+            }
             let lanes = entry.lanes();
             entry.serving = Some(match ready {
                 Ready::Canary(generation) => {

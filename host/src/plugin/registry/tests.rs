@@ -187,6 +187,22 @@ async fn a_new_generation_replaces_the_old_one_or_leaves_it() {
 }
 
 #[tokio::test]
+async fn lines_of_the_generation_before_outlive_a_swap() {
+    let room = Room::new();
+    let _ = room.plugin("sink", &Guest { export: testing::TRAP, ..Guest::default() }, "");
+    room.load().await;
+    room.push("c");
+    while room.plugins.log("sink").unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _ = room.plugin("sink", &Guest::default(), "");
+    assert_eq!(room.reload("sink").await.serving, Some(2));
+    let lines = room.plugins.log("sink").unwrap();
+    let broke = |line: &Line| line.generation == 1 && line.text.starts_with("broke (trap): ");
+    assert!(lines.iter().any(broke), "{lines:?}");
+}
+
+#[tokio::test]
 async fn a_manifest_that_wants_nothing_possible_leaves_what_serves_and_says_so() {
     let room = Room::new();
     let _ = room.plugin("sink", &Guest::default(), "");

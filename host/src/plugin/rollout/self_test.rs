@@ -40,7 +40,7 @@ pub(crate) async fn run(
     let (requests, more) = captured.take();
     let requests = requests.len() + more;
     let excused = captured.failures() > 0;
-    let verdict = judge(report.outcome, excused)?;
+    let verdict = judge(report.outcome, excused, report.denied.as_deref())?;
     if let Some(broken) = report.stop_failure {
         return Err(format!("it broke when it was stopped: {broken}"));
     }
@@ -48,8 +48,9 @@ pub(crate) async fn run(
     Ok(format!("{verdict} {pushes}, {requests} captured, {} µs of CPU", report.export.cpu_us))
 }
 
-/// `excused`: a captured request was answered with a failure that a destination had given before.
-fn judge(outcome: Result<Outcome, String>, excused: bool) -> Result<&'static str, String> {
+/// `excused`: a captured request was answered with a failure that a destination had given before. `denied`: a destination
+/// was refused, and which one.
+fn judge(outcome: Result<Outcome, String>, excused: bool, denied: Option<&str>) -> Result<&'static str, String> {
     match outcome? {
         Outcome::Taken => Ok("took"),
         // Not wrong of it: the host halves a batch that is too large.
@@ -60,10 +61,18 @@ fn judge(outcome: Result<Outcome, String>, excused: bool) -> Result<&'static str
             Err(format!("it rejected a push that other receivers take: {reason}"))
         }
         _ if excused => Ok("was answered as its destination answered last, with a failure, for"),
+        Outcome::Unavailable { reason, .. } | Outcome::Rejected(reason) | Outcome::Other(reason)
+            if denied.is_some() =>
+        {
+            Err(format!("it did not take the pushes: {reason}"))
+        }
         Outcome::Unavailable { reason, .. } | Outcome::Rejected(reason) | Outcome::Other(reason) => {
             Err(format!("it did not take the pushes although every request was answered well: {reason}"))
         }
-        Outcome::Partial { .. } => Err("it asks for pushes again although every request was answered well".into()),
+        Outcome::Partial { .. } => Err(match denied {
+            Some(denied) => format!("it asks for pushes again: {denied}"),
+            None => "it asks for pushes again although every request was answered well".into(),
+        }),
     }
 }
 
@@ -75,13 +84,20 @@ mod tests {
     #[test]
     fn what_a_candidate_may_answer() {
         let unavailable = || Outcome::Unavailable { retry_after: None, reason: "503".into() };
-        assert!(judge(Ok(Outcome::Taken), false).is_ok());
-        assert!(judge(Ok(Outcome::TooLarge), false).is_ok());
-        assert!(judge(Ok(unavailable()), true).is_ok(), "the destination's doing");
-        assert!(judge(Ok(unavailable()), false).unwrap_err().contains("503"));
-        assert!(judge(Ok(Outcome::Broke(Fault::Trap, "unreachable".into())), true).unwrap_err().contains("(trap)"));
+        assert!(judge(Ok(Outcome::Taken), false, None).is_ok());
+        assert!(judge(Ok(Outcome::TooLarge), false, None).is_ok());
+        assert!(judge(Ok(unavailable()), true, None).is_ok(), "the destination's doing");
+        assert!(judge(Ok(unavailable()), false, None).unwrap_err().contains("503"));
+        assert!(
+            judge(Ok(Outcome::Broke(Fault::Trap, "unreachable".into())), true, None).unwrap_err().contains("(trap)")
+        );
         let partial = |rejected: Vec<(u32, String)>| Outcome::Partial { rejected, retry: vec![], retry_after: None };
-        assert!(judge(Ok(partial(vec![(0, "no".into())])), true).unwrap_err().contains("no"));
-        assert!(judge(Err("it refused to start".into()), true).is_err());
+        assert!(judge(Ok(partial(vec![(0, "no".into())])), true, None).unwrap_err().contains("no"));
+        let denied = judge(Ok(unavailable()), false, Some("it asked for a:1; granted are b:1")).unwrap_err();
+        assert_eq!(denied, "it did not take the pushes: 503", "nothing was answered, and the reason names it");
+        let retry = Outcome::Partial { rejected: vec![], retry: vec![0], retry_after: None };
+        let denied = judge(Ok(retry), false, Some("it asked for a:1; granted are b:1")).unwrap_err();
+        assert_eq!(denied, "it asks for pushes again: it asked for a:1; granted are b:1");
+        assert!(judge(Err("it refused to start".into()), true, None).is_err());
     }
 }

@@ -35,6 +35,8 @@ struct Side {
 struct Comparison {
     live: Side,
     candidate: Side,
+    /// Why the candidate did not take a batch, the last one.
+    failure: Option<String>,
 }
 
 /// Compares until the time is over or the candidate is found worse. On the guests' runtime.
@@ -82,6 +84,11 @@ impl Comparison {
         let pushes = deliveries.len() as u64;
         let (live_failed, notices_only) = ((settled.dead_lettered + settled.returned) as u64, pushes == 0);
         let answer = instance.export(LentBatch { deliveries, gone }).await;
+        let failure = answer.outcome.reason().map(|reason| match &answer.outcome {
+            Outcome::Broke(fault, _) => format!("it broke ({}): {reason}", fault.name()),
+            _ => reason.to_owned(),
+        });
+        self.failure = failure.or(self.failure.take());
         // A batch of notices alone says something of a receiver only if it breaks on it.
         if !notices_only {
             self.live.add(pushes, live_failed, cpu, sent);
@@ -99,7 +106,8 @@ impl Comparison {
             Finding::Worse(reason) => (Verdict::RolledBack, reason),
             Finding::Unclear(reason) => (Verdict::Inconclusive, reason),
         };
-        Some(Stop { stage: Stage::Shadow, verdict, reason: format!("{reason} ({})", self.words()) })
+        let failure = self.failure.as_ref().map(|failure| format!("; its last error: {failure}")).unwrap_or_default();
+        Some(Stop { stage: Stage::Shadow, verdict, reason: format!("{reason} ({}){failure}", self.words()) })
     }
 
     fn words(&self) -> String {
@@ -144,5 +152,25 @@ fn failed(outcome: &Outcome, pushes: u64) -> u64 {
         Outcome::Taken => 0,
         Outcome::Partial { rejected, retry, .. } => ((rejected.len() + retry.len()) as u64).min(pushes),
         _ => pushes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn side(failed_batches: u64) -> Side {
+        let score = Score { batches: 20, failed_batches, pushes: 200, failed: failed_batches * 10 };
+        Side { score, ..Side::default() }
+    }
+
+    #[test]
+    fn a_candidate_that_is_worse_is_told_with_its_last_error() {
+        let failure = Some("it broke (trap): panicked at src/lib.rs:9: no unit".to_owned());
+        let comparison = Comparison { live: side(0), candidate: side(20), failure };
+        let stop = comparison.stop(&Care::default(), false).expect("it is worse");
+        assert_eq!(stop.verdict, Verdict::RolledBack);
+        let said = "; its last error: it broke (trap): panicked at src/lib.rs:9: no unit";
+        assert!(stop.reason.ends_with(said), "{}", stop.reason);
     }
 }

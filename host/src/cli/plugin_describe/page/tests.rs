@@ -144,8 +144,11 @@ fn a_host_that_tells_less_is_shown_as_far_as_it_does() {
     assert_eq!(of(&json!({ "name": "sink" }), SINCE), "plugin  sink\nstate   unknown\nhealth  nothing serves yet\n");
     let mut crashed = plugin();
     set(&mut crashed, "/serving/crashes", json!(1));
+    crashed["serving"]["replaced"] = json!(2);
+    crashed["serving"]["last_error"]["recovered_at_unix_seconds"] = json!(SINCE + 90.0);
     set(&mut crashed, "/serving/log_losses", json!([1, 3]));
     let page = of(&crashed, SINCE);
-    assert!(page.contains("2 of 2 run; 1 crash so far"), "{page}");
+    assert!(page.contains("2 of 2 run; 1 crash so far; 2 replaced so far"), "{page}");
+    assert!(page.contains("; recovered: a batch was taken 2026-11-22T07:46:30Z, "), "{page}");
     assert!(page.contains("1 line cut, 3 dropped"), "{page}");
 }

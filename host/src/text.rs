@@ -1,0 +1,128 @@
+//! Texts that guests, sinks and other strangers wrote, made fit to be shown: the one place where they are cut and
+//! cleaned.
+//!
+//! In: any text. Out: one line in which nothing acts on a terminal or reorders what stands around it. Control characters
+//! (and with them escape sequences), line and paragraph separators, and the controls of bidirectional text (Unicode
+//! UAX #9) are shown as escapes such as `\u{1b}`. Never fails.
+
+/// Most characters of a reason that a receiver gave for an outcome. A sink's answer may stand in it.
+pub const REASON: usize = 300;
+/// Most characters of any other sentence of a guest: what is wrong with its settings, what it says when it breaks.
+pub const SENTENCE: usize = 1_000;
+
+/// Why a batch, or a push, was not taken: one line of at most [`REASON`] characters.
+pub fn reason(text: &str) -> String {
+    one_line(text, REASON)
+}
+
+/// Any other sentence: one line of at most [`SENTENCE`] characters.
+pub fn sentence(text: &str) -> String {
+    one_line(text, SENTENCE)
+}
+
+/// White space, also of several lines, becomes one space; an ellipsis stands for what was cut.
+fn one_line(text: &str, most: usize) -> String {
+    let (mut line, mut length, mut gap) = (String::new(), 0, false);
+    for char in text.chars() {
+        if char.is_whitespace() {
+            gap = length > 0;
+            continue;
+        }
+        let width = if acts(char) { char.escape_default().count() } else { 1 };
+        if length + usize::from(gap) + width > most {
+            line.push('…');
+            break;
+        }
+        length += usize::from(gap) + width;
+        line.extend(gap.then_some(' '));
+        push(&mut line, char);
+        gap = false;
+    }
+    line
+}
+
+/// The whole text in one line: line breaks and tabs are shown as `\n` and `\t`.
+pub fn plain(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut line, char| {
+        push(&mut line, char);
+        line
+    })
+}
+
+/// Likewise, of at most so many characters of the text; an ellipsis stands for what was cut.
+pub fn beginning(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => plain(text.get(..end).unwrap_or(text)) + "…",
+        None => plain(text),
+    }
+}
+
+/// A line of a guest's log: tabs stay, since they are its layout.
+pub fn log_line(text: String) -> String {
+    if !text.contains(|char| acts(char) && char != '\t') {
+        return text;
+    }
+    text.chars().fold(String::with_capacity(text.len() + 16), |mut line, char| {
+        if char == '\t' {
+            line.push(char);
+        } else {
+            push(&mut line, char);
+        }
+        line
+    })
+}
+
+fn push(line: &mut String, char: char) {
+    if acts(char) {
+        line.extend(char.escape_default());
+    } else {
+        line.push(char);
+    }
+}
+
+/// Whether a character does something rather than being shown.
+fn acts(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_that_acts_on_nothing() {
+        assert_eq!(reason("  {\n\t\"error\": \"unit\u{2028}missing\"\r\n}\n"), "{ \"error\": \"unit missing\" }");
+        assert_eq!(reason("a\u{1b}[2J\u{7}\u{9b}31m"), r"a\u{1b}[2J\u{7}\u{9b}31m");
+        let reordered = "safe\u{202e}lmth.exe\u{2066}\u{200f}\u{61c}";
+        assert_eq!(reason(reordered), r"safe\u{202e}lmth.exe\u{2066}\u{200f}\u{61c}");
+        assert_eq!(reason("Grüße, 世界 🦀"), "Grüße, 世界 🦀");
+        assert_eq!((reason(""), reason(" \n")), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn reason_characters_obeyed() {
+        let text = "é".repeat(REASON);
+        assert_eq!(reason(&text), text);
+        let text = format!("{} {}", "a".repeat(REASON - 2), "b");
+        assert_eq!(reason(&text), text);
+    }
+
+    #[test]
+    fn reason_characters_violated() {
+        assert_eq!(reason(&"é".repeat(REASON + 1)), "é".repeat(REASON) + "…");
+        let escapes = reason(&"\u{1b}".repeat(REASON));
+        assert!(escapes.chars().count() <= REASON + 1 && escapes.ends_with("}…"), "no escape is cut: {escapes}");
+        let huge = reason(&"x".repeat(1 << 20));
+        assert!(huge.capacity() < 4 * REASON, "no room is kept for what was cut: {}", huge.capacity());
+        assert_eq!(sentence(&"x".repeat(SENTENCE + 1)).chars().count(), SENTENCE + 1);
+    }
+
+    #[test]
+    fn a_whole_text_keeps_its_layout_visible() {
+        assert_eq!(plain("a\n\tb\u{202e}"), r"a\n\tb\u{202e}");
+        assert_eq!(log_line("a\n\tb\u{1b}".into()), "a\\n\tb\\u{1b}");
+        assert_eq!(beginning("grün\n", 4), "grün…");
+        assert_eq!(beginning("grün\n", 5), r"grün\n");
+    }
+}
