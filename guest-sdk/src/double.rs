@@ -120,6 +120,6 @@ pub(crate) mod state {
     }
 
     pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StateError> {
-        Ok(kept::keys(prefix, after, limit))
+        kept::keys(prefix, after, limit)
     }
 }

@@ -17,8 +17,9 @@
 //! that was counted and then not taken is offered again, and counted again, unless its
 //! [ids](crate::Push::id) are kept too.
 //!
-//! The operator grants it with `[grants] state = "1MiB"`; a plugin that uses none of this does not import it. In a
-//! native test each thread has a state of its own, and [`testing::state`](crate::testing::state) says no.
+//! The operator grants it with `[grants] state = "1MiB"`; without that grant the plugin runs all the same, and each call
+//! here is [`Error::Unavailable`]. In a native test each thread has a state of its own, and
+//! [`testing::state`](crate::testing::state) refuses changes or takes the grant away.
 
 use std::fmt;
 
@@ -50,7 +51,7 @@ pub enum Error {
     Full(String),
     /// This can be no key; why.
     InvalidKey(String),
-    /// The host's store cannot be used now.
+    /// The operator granted no state, or the host's store cannot be used now; which of the two.
     Unavailable(String),
 }
 

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnabas::admission::Admitted;
-use barnabas::capability::Granted;
 use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
 use barnabas::capability::log::{Keep, LogSink};
@@ -62,7 +61,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), String> {
     let guest = guest()?;
-    let artifact = Artifact::from_bytes(&Engines::new().map_err(|e| e.to_string())?, &guest, Granted::default())?;
+    let artifact = Artifact::from_bytes(&Engines::new().map_err(|e| e.to_string())?, &guest)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     println!("ns a push, medians; in brackets the ratio to a bare copy\n");
     let headings: String = MODES.iter().map(|(_, heading)| format!("{heading:>22}")).collect();

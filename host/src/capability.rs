@@ -2,7 +2,7 @@
 //!
 //! In: calls of a guest. Out: answers, log lines, requests into the world. [`State`] is what a Store carries, [`link`]
 //! is the list of what there is. Bounded by [`crate::plugin::limits`] and by each capability's own caps. What is not
-//! granted is not linked, or is refused with an answer that the guest can match on.
+//! granted is refused, call by call, with an answer that the guest can match on.
 
 pub mod batch;
 pub mod egress;
@@ -37,15 +37,6 @@ pub struct State {
     http: WasiHttpCtx,
     egress: Egress,
     shelf: Shelf,
-}
-
-/// What the operator granted beyond what every receiver has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Granted {
-    /// Destinations.
-    pub http: bool,
-    /// State that its slot keeps.
-    pub state: bool,
 }
 
 impl State {
@@ -94,18 +85,14 @@ impl WasiHttpView for State {
     }
 }
 
-/// Offers what of the contract and of WASI needs no grant, and what was granted.
-pub fn link(linker: &mut Linker<State>, granted: Granted) -> wasmtime::Result<()> {
+/// Offers the contract and WASI. `state` and `wasi:http` are there for every receiver, since language runtimes import them
+/// whether they are used or not; what was not granted is refused by [`Shelf`] and [`Egress`] when it is asked for.
+pub fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     contract::batches::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     contract::metrics_view::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     contract::log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     contract::report::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    contract::state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    if granted.state {
-        contract::state::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    }
-    if granted.http {
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    }
-    Ok(())
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }

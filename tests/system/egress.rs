@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
-use barnabas::capability::Granted;
 use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
 use barnabas::capability::log::{Keep, LogSink};
@@ -66,10 +65,9 @@ impl Drop for Answering {
 /// `leaks` with these settings beside its URL, and the way out that it has.
 fn leaking(to: SocketAddr, settings: &str) -> Blueprint {
     let artifact = std::fs::read(barnabas_tests::guests::path("leaks")).unwrap();
-    let granted = Granted { http: true, ..Granted::default() };
     let grants = Arc::new(Grants::parse(&[to.to_string()], &[]).unwrap());
     Blueprint {
-        artifact: Artifact::from_bytes(&ENGINES, &artifact, granted).unwrap(),
+        artifact: Artifact::from_bytes(&ENGINES, &artifact).unwrap(),
         settings: format!(r#"{{"url": "http://{to}/"{settings}}}"#).into(),
         limits: Limits { cpu: PATIENCE, ..Limits::default() },
         normalise: None,

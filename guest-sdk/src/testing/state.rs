@@ -11,13 +11,26 @@ const KEY_BYTES: usize = 512;
 const VALUE_BYTES: usize = 256 * 1024;
 
 thread_local! {
-    static KEPT: RefCell<Kept> = const { RefCell::new(Kept { keys: BTreeMap::new(), last: 0, refusal: None }) };
+    static KEPT: RefCell<Kept> =
+        const { RefCell::new(Kept { keys: BTreeMap::new(), last: 0, refusal: None, granted: true }) };
 }
 
 struct Kept {
     keys: BTreeMap<String, Entry>,
     last: u64,
     refusal: Option<StateError>,
+    granted: bool,
+}
+
+/// Whether the operator granted state, as it is at first. Without the grant every call of this thread is answered as a
+/// host answers a plugin whose manifest has no `[grants] state`; what was kept is there again once it is granted.
+pub fn grant(granted: bool) {
+    KEPT.with_borrow_mut(|kept| kept.granted = granted);
+}
+
+fn granted() -> Result<(), StateError> {
+    let words = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
+    if KEPT.with_borrow(|kept| kept.granted) { Ok(()) } else { Err(StateError::Unavailable(words.to_owned())) }
 }
 
 /// From now on every change of this thread is refused so; with `None`, made again.
@@ -33,6 +46,7 @@ pub fn refuse(error: Option<Error>) {
 }
 
 pub(crate) fn get(key: &str) -> Result<Option<Entry>, StateError> {
+    granted()?;
     check_key(key)?;
     KEPT.with_borrow(|kept| Ok(kept.keys.get(key).cloned()))
 }
@@ -43,6 +57,7 @@ pub(crate) fn change(
     value: Option<&[u8]>,
     agreed: impl FnOnce(Option<u64>) -> bool,
 ) -> Result<u64, StateError> {
+    granted()?;
     check_key(key)?;
     KEPT.with_borrow_mut(|kept| {
         let there = kept.keys.get(key);
@@ -63,14 +78,15 @@ pub(crate) fn change(
     })
 }
 
-pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Vec<String> {
+pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StateError> {
+    granted()?;
     let from = match after {
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
     KEPT.with_borrow(|kept| {
         let keys = kept.keys.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key.clone());
-        keys.take_while(|key| key.starts_with(prefix)).take(limit as usize).collect()
+        Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit as usize).collect())
     })
 }
 

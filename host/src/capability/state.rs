@@ -32,7 +32,7 @@ enum Behind {
 }
 
 impl Shelf {
-    /// Not granted: `state` is not linked.
+    /// Not granted: every question is answered with `unavailable`.
     pub fn none() -> Self {
         Self::default()
     }
@@ -109,8 +109,11 @@ impl Shelf {
     }
 }
 
+/// What a receiver is answered that was granted no state.
+const NOT_GRANTED: &str = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
+
 fn not_granted() -> Refusal {
-    Refusal::Unavailable("state is not granted".into())
+    Refusal::Unavailable(NOT_GRANTED.into())
 }
 
 impl wit::Host for State {
@@ -153,6 +156,9 @@ async fn ask<T: Send + 'static>(
     shelf: &Shelf,
     question: impl FnOnce(&Shelf) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, wit::StateError> {
+    if !shelf.is_granted() {
+        return Err(wit::StateError::Unavailable(NOT_GRANTED.into()));
+    }
     let shelf = shelf.clone();
     let answer = tokio::task::spawn_blocking(move || question(&shelf)).await;
     answer.unwrap_or_else(|_| Err(Refusal::Unavailable(String::new()))).map_err(Into::into)

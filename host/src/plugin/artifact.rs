@@ -19,7 +19,7 @@ use wasmtime::component::Linker;
 use super::change::Stage;
 use super::code::Code;
 use super::engine::Engines;
-use crate::capability::{self, Granted, State};
+use crate::capability::{self, State};
 use crate::contract::wit::ReceiverPre;
 
 pub use component::Kind;
@@ -42,22 +42,17 @@ pub struct Artifact {
 
 impl Artifact {
     /// Checks, compiles and links in this process, which nothing bounds: for a command that its user can end, and for
-    /// tests. A host goes by way of its [`Foundry`](super::foundry::Foundry). `granted` tells what may be
-    /// imported.
-    pub fn from_bytes(engines: &Engines, bytes: &[u8], granted: Granted) -> Result<Self, String> {
+    /// tests. A host goes by way of its [`Foundry`](super::foundry::Foundry).
+    pub fn from_bytes(engines: &Engines, bytes: &[u8]) -> Result<Self, String> {
         let (inspection, code) = make(&engines.on_demand, bytes);
-        let linked = code.and_then(|code| Self::link(engines, inspection, &code, granted));
+        let linked = code.and_then(|code| Self::link(engines, inspection, &code));
         linked.map_err(|flaw| flaw.reason)
     }
 
-    /// Links what is compiled, where its imports are granted. Takes milliseconds.
-    pub(super) fn link(engines: &Engines, inspection: Inspection, code: &Code, granted: Granted) -> Result<Self, Flaw> {
-        let missing: Vec<_> = ungranted(&inspection, granted).collect();
-        if !missing.is_empty() {
-            return Err(Flaw::new(Stage::Grants, missing.join("; ")));
-        }
-        let on_demand = prelink(&engines.on_demand, code, granted)?;
-        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, code, granted) {
+    /// Links what is compiled. Takes milliseconds.
+    pub(super) fn link(engines: &Engines, inspection: Inspection, code: &Code) -> Result<Self, Flaw> {
+        let on_demand = prelink(&engines.on_demand, code)?;
+        let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, code) {
             Ok(pre) => Some(pre),
             Err(error) => {
                 tracing::info!("{}: its instances are made without the pool: {error}", inspection.digest);
@@ -98,30 +93,9 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// What is imported and was not granted, one sentence for each grant that is missing.
-fn ungranted(inspection: &Inspection, granted: Granted) -> impl Iterator<Item = String> {
-    let wants = |state: bool| {
-        let wanted = inspection.imports.iter().filter(|import| import.class == Class::Granted);
-        wanted.map(|import| &import.name).find(|name| imports::is_state(name) == state)
-    };
-    let http = wants(false).filter(|_| !granted.http).map(|name| {
-        format!(
-            "it imports `{name}`, and no destination is granted; name those it may reach under `[grants]`, \
-             for example http = [\"localhost:4318\"]"
-        )
-    });
-    let state = wants(true).filter(|_| !granted.state).map(|name| {
-        format!(
-            "it imports `{name}`, and no state is granted; say how much it may keep under `[grants]`, \
-             for example state = \"1MiB\""
-        )
-    });
-    http.into_iter().chain(state)
-}
-
-fn prelink(engine: &Engine, code: &Code, granted: Granted) -> Result<ReceiverPre<State>, Flaw> {
+fn prelink(engine: &Engine, code: &Code) -> Result<ReceiverPre<State>, Flaw> {
     let mut linker = Linker::new(engine);
-    let linked = capability::link(&mut linker, granted);
+    let linked = capability::link(&mut linker);
     let unusable = |error| Flaw::new(Stage::Compile, format!("its compiled code does not load: {error:#}"));
     let component = code.load(engine).map_err(unusable)?;
     linked

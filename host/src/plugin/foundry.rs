@@ -20,7 +20,6 @@ use super::depot::Depot;
 use super::digest::Digest;
 use super::engine::Engines;
 use super::registry::Config;
-use crate::capability::Granted;
 
 pub use super::artifact::Flaw;
 
@@ -81,9 +80,9 @@ impl Foundry {
         self.blocking(move |inner| inner.make(&digest, &leash, turn)).await
     }
 
-    /// Links what is compiled, with what is granted. Blocks for milliseconds.
-    pub fn link(&self, compiled: &Compiled, granted: Granted) -> Result<Artifact, Flaw> {
-        Artifact::link(&self.0.engines, compiled.inspection.clone(), &compiled.code, granted)
+    /// Links what is compiled. Blocks for milliseconds.
+    pub fn link(&self, compiled: &Compiled) -> Result<Artifact, Flaw> {
+        Artifact::link(&self.0.engines, compiled.inspection.clone(), &compiled.code)
     }
 
     /// Removes artifacts that are not wanted; see [`Depot::prune`]. The code of those that are counts as just used.

@@ -13,7 +13,6 @@ use super::engine::Engines;
 use super::instance::Blueprint;
 use super::limits::Limits;
 use crate::admission::Admitted;
-use crate::capability::Granted;
 use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
@@ -121,7 +120,7 @@ impl Guest {
     pub(crate) fn blueprint(&self, limits: Limits) -> Blueprint {
         let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
         Blueprint {
-            artifact: Artifact::from_bytes(&ENGINES, &self.module(), Granted::default()).unwrap(),
+            artifact: Artifact::from_bytes(&ENGINES, &self.module()).unwrap(),
             settings: "{}".into(),
             limits,
             normalise: None,

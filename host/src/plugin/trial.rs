@@ -13,7 +13,6 @@ use super::instance::{Blueprint, Instance};
 use super::limits::Limits;
 use super::meter::Usage;
 use super::runtime::GuestRuntime;
-use crate::capability::Granted;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{Keep, Line, LogSink};
@@ -90,10 +89,7 @@ impl Trial {
     /// Loads, starts, offers the batch, stops. An `Err` says why the artifact cannot be loaded.
     pub async fn run(self, engines: &Engines, guests: &GuestRuntime) -> Result<Report, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
-        // In capture every destination may be asked for, since nothing is reached.
-        let http = matches!(self.egress, EgressMode::Capture(_)) || !self.grants.is_empty();
-        let granted = Granted { http, state: self.state.is_granted() };
-        let load = move || Artifact::from_bytes(&engines, &bytes, granted);
+        let load = move || Artifact::from_bytes(&engines, &bytes);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
         let blueprint = Blueprint {

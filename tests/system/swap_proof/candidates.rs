@@ -81,7 +81,7 @@ fn found_by_looking(destination: &str) -> Vec<Candidate> {
             Stage::Contract,
             &["kafka-telemetry:strangers/up", "which this host does not have"],
         ),
-        of("an ungranted import", guest("otlp-http"), settings, Stage::Grants, &["no destination is granted"]),
+        of("an ungranted destination", guest("otlp-http"), settings, Stage::SelfTest, &["grant"]),
         of(
             "a compile beyond its limits",
             endless(),

@@ -14,7 +14,7 @@ pub enum Class {
     Always,
     /// There, and gives nothing: language runtimes name it whether they use it or not.
     Inert,
-    /// There where the operator granted it.
+    /// There, and of use where the operator granted it; else each call is refused.
     Granted,
     /// Refused.
     Unknown,
@@ -53,7 +53,7 @@ impl Class {
             Self::Contract => "the contract itself",
             Self::Always => "always there",
             Self::Inert => "there, and gives nothing",
-            Self::Granted => "only where the operator grants it",
+            Self::Granted => "refuses each call unless the operator grants it",
             Self::Unknown => "refused",
         }
     }
@@ -85,6 +85,11 @@ impl Class {
 /// Whether an import, by its full name, is the state of the contract.
 pub(super) fn is_state(import: &str) -> bool {
     import.split('@').next() == Some(STATE)
+}
+
+/// Whether an import, by its full name, is one of those that lead to outgoing requests.
+pub(super) fn is_http(import: &str) -> bool {
+    import.split('@').next().is_some_and(|name| GRANTED.contains(&name))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use wit_parser::decoding::{DecodedWasm, decode};
 
 use super::component::{Kind, component};
 use super::contract;
-use super::imports::Class;
+use super::imports::{Class, is_http, is_state};
 use crate::plugin::digest::Digest;
 
 /// What `plugin check` prints.
@@ -41,6 +41,17 @@ impl Inspection {
     pub fn asks(&self) -> Vec<String> {
         let granted = self.imports.iter().filter(|import| import.class == Class::Granted);
         granted.map(|import| format!("imports {}", import.name)).collect()
+    }
+
+    /// What it imports without a grant and will be refused when it calls it, in words: `http` and `state` say whether any
+    /// destination and any state is granted. No reason to refuse it, since language runtimes import both and always.
+    pub fn ungranted(&self, http: bool, state: bool) -> Vec<String> {
+        let imports = |what: fn(&str) -> bool| self.imports.iter().any(|import| what(&import.name));
+        let http = (!http && imports(is_http))
+            .then_some("it imports `wasi:http`, and no destination is granted: each request is denied");
+        let state = (!state && imports(is_state))
+            .then_some("it imports `state`, which is not granted: its calls answer `unavailable`");
+        http.into_iter().chain(state).map(str::to_owned).collect()
     }
 }
 

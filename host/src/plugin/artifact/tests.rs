@@ -38,11 +38,8 @@ fn with(more: &str, package: &str) -> Vec<u8> {
     dummy(&format!("{text}\n{world}\n{package}"), "extended")
 }
 
-/// State, which [`wit`] imports, and no destinations.
-const STATE: Granted = Granted { http: false, state: true };
-
 fn problem(bytes: &[u8]) -> String {
-    let error = Artifact::from_bytes(&ENGINES, bytes, STATE).err().expect("it is refused");
+    let error = Artifact::from_bytes(&ENGINES, bytes).err().expect("it is refused");
     assert!(!error.contains('\n'), "one sentence: {error}");
     let (inspection, _) = inspect(bytes);
     let said = inspection.problems.join("; ");
@@ -53,7 +50,7 @@ fn problem(bytes: &[u8]) -> String {
 #[test]
 fn our_own_contract_is_accepted_whole() {
     let component = dummy(&wit(), "receiver");
-    let artifact = Artifact::from_bytes(&ENGINES, &component, STATE).unwrap();
+    let artifact = Artifact::from_bytes(&ENGINES, &component).unwrap();
     assert_eq!(artifact.inspection.contract.as_deref(), Some("0.1.0"));
     assert_eq!(artifact.inspection.kind, Some(Kind::Component));
     assert!(artifact.inspection.imports.iter().all(|import| {
@@ -66,7 +63,7 @@ fn our_own_contract_is_accepted_whole() {
 #[test]
 fn a_core_module_with_metadata_is_wrapped() {
     let module = Guest::default().module();
-    let artifact = Artifact::from_bytes(&ENGINES, &module, Granted::default()).unwrap();
+    let artifact = Artifact::from_bytes(&ENGINES, &module).unwrap();
     assert_eq!(artifact.inspection.kind, Some(Kind::CoreModule));
     assert_eq!((artifact.inspection.size, artifact.inspection.contract.as_deref()), (module.len(), Some("0.1.0")));
 }
@@ -118,31 +115,22 @@ fn unknown_imports_are_refused_by_name() {
 }
 
 #[test]
-fn http_wants_a_grant() {
+fn what_is_imported_without_a_grant_is_said_and_is_no_fault() {
     let package = "package wasi:http@0.2.3 { interface types {} interface outgoing-handler { go: func(); } }";
     let component = with("import wasi:http/outgoing-handler@0.2.3;", package);
     let (inspection, _) = inspect(&component);
     assert!(inspection.problems.is_empty(), "asking is no fault: {:?}", inspection.problems);
     let import = Import { name: "wasi:http/outgoing-handler@0.2.3".into(), class: Class::Granted };
     assert!(inspection.imports.contains(&import));
-    assert!(problem(&component).contains("no destination is granted; name those it may reach under `[grants]`"));
-    // This one's `outgoing-handler` is not WASI's: granted, it still does not fit.
-    let unfit = Artifact::from_bytes(&ENGINES, &component, Granted { http: true, ..STATE }).err().unwrap();
+    let http = "it imports `wasi:http`, and no destination is granted: each request is denied";
+    let state = "it imports `state`, which is not granted: its calls answer `unavailable`";
+    assert_eq!(inspection.ungranted(false, false), [http, state]);
+    assert_eq!(inspection.ungranted(true, false), [state]);
+    assert_eq!(inspection.ungranted(false, true), [http]);
+    assert_eq!(inspection.ungranted(true, true), [""; 0]);
+    let (inspection, _) = inspect(&Guest::default().module());
+    assert_eq!(inspection.ungranted(false, false), [""; 0], "it imports neither");
+    // This one's `outgoing-handler` is not WASI's, so it does not fit.
+    let unfit = Artifact::from_bytes(&ENGINES, &component).err().unwrap();
     assert!(unfit.starts_with("it does not fit this host: "), "{unfit}");
-}
-
-#[test]
-fn state_wants_a_grant() {
-    let component = dummy(&wit(), "receiver");
-    let error = Artifact::from_bytes(&ENGINES, &component, Granted::default()).err().unwrap();
-    let wanted = "it imports `kafka-telemetry:receiver/state@0.1.0`, and no state is granted; say how much it may keep";
-    assert!(error.starts_with(wanted), "{error}");
-    let both = with("import wasi:http/types@0.2.3;", "package wasi:http@0.2.3 { interface types { go: func(); } }");
-    let error = Artifact::from_bytes(&ENGINES, &both, Granted::default()).err().unwrap();
-    assert!(error.contains("no destination is granted") && error.contains("no state is granted"), "{error}");
-    // Linked, a component that does not import it is none the worse, and one that does is not refused.
-    let module = Guest::default().module();
-    for granted in [Granted::default(), STATE] {
-        assert!(Artifact::from_bytes(&ENGINES, &module, granted).is_ok());
-    }
 }

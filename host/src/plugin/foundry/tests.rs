@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::*;
-use crate::capability::Granted;
 use crate::plugin::compiler::Child;
 use crate::plugin::runtime::GuestRuntime;
 use crate::plugin::testing::{ENGINES, Guest};
@@ -43,7 +42,7 @@ async fn fresh_and_cached_give_the_same() {
     assert_eq!(fresh.inspection, cached.inspection);
     assert_eq!(fresh.code.bytes(), cached.code.bytes());
     for compiled in [fresh, cached] {
-        let artifact = foundry.link(&compiled, Granted::default()).unwrap();
+        let artifact = foundry.link(&compiled).unwrap();
         assert_eq!(artifact.inspection.digest, digest);
         assert!(artifact.pooled.is_some());
     }
@@ -97,22 +96,6 @@ async fn flaws_name_their_stage() {
         assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
     }
     assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "flaws are not kept");
-}
-
-#[tokio::test]
-async fn grants_are_looked_at_when_it_is_linked() {
-    let room = Room::new();
-    let foundry = room.foundry();
-    let digest = foundry.keep(&Guest::default().module()).unwrap();
-    let mut compiled = foundry.compiled(digest).await.unwrap();
-    compiled.inspection.imports.push(crate::plugin::artifact::Import {
-        name: "wasi:http/types@0.2.6".into(),
-        class: crate::plugin::artifact::Class::Granted,
-    });
-    let flaw = foundry.link(&compiled, Granted::default()).err().unwrap();
-    assert_eq!(flaw.stage, Stage::Grants);
-    assert!(flaw.reason.contains("it imports `wasi:http/types@0.2.6`, and no destination is granted"), "{flaw}");
-    foundry.link(&compiled, Granted { http: true, state: false }).unwrap();
 }
 
 #[tokio::test]

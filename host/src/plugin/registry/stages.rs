@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use super::Inner;
-use crate::capability::Granted;
 use crate::capability::egress::{Egress, EgressMode, Limits, Options};
 use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
-use crate::plugin::artifact::{self, Artifact};
+use crate::plugin::artifact::{self, Artifact, Inspection};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
 use crate::plugin::foundry::{Compiled, Flaw};
@@ -41,7 +40,7 @@ impl Inner {
         progress.asking(compiled.inspection.asks());
         let speaks = compiled.inspection.contract.as_ref().map(|version| format!("contract {version}"));
         progress.stage(Stage::Contract, async { Ok(((), speaks)) }).await?;
-        let artifact = progress.stage(Stage::Grants, self.linked(compiled, manifest)).await?;
+        let artifact = progress.stage(Stage::Grants, self.linked(compiled, manifest, number)).await?;
         let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
         let vitals = Arc::new(Vitals::default());
         let first = progress.stage(Stage::Start, self.started(&blueprint, &vitals)).await;
@@ -91,12 +90,17 @@ impl Inner {
         Ok((compiled, Some(how.into())))
     }
 
-    async fn linked(&self, compiled: Compiled, manifest: &Manifest) -> Result<(Artifact, Option<String>), Stop> {
-        let granted = Granted { http: !manifest.grants.is_empty(), state: manifest.state.is_some() };
+    async fn linked(
+        &self,
+        compiled: Compiled,
+        manifest: &Manifest,
+        number: u64,
+    ) -> Result<(Artifact, Option<String>), Stop> {
+        let ungranted = ungranted(manifest, &compiled.inspection, number);
         let foundry = self.foundry.clone();
-        let linked = self.blocking(move || foundry.link(&compiled, granted)).await;
+        let linked = self.blocking(move || foundry.link(&compiled)).await;
         let linked = linked.map_err(|problem| Stop::failed(Stage::Grants, problem))?;
-        Ok((linked.map_err(|flaw| about(manifest, flaw))?, None))
+        Ok((linked.map_err(|flaw| about(manifest, flaw))?, ungranted))
     }
 
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
@@ -139,6 +143,14 @@ fn expected(wanted: Option<Digest>, found: Digest) -> Result<(), Stop> {
         )),
         _ => Ok(()),
     }
+}
+
+/// What the candidate imports without a grant, for who asked for it; nobody did at the start of a host, so the log has it
+/// too.
+fn ungranted(manifest: &Manifest, inspection: &Inspection, generation: u64) -> Option<String> {
+    let ungranted = inspection.ungranted(!manifest.grants.is_empty(), manifest.state.is_some());
+    ungranted.iter().for_each(|words| tracing::info!(plugin = &*manifest.name, generation, "{words}"));
+    (!ungranted.is_empty()).then(|| ungranted.join("; "))
 }
 
 /// Says of which file, where it was one.
