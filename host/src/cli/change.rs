@@ -11,7 +11,7 @@ use barnabas::admin::client::Client;
 use barnabas::plugin::artifact;
 use barnabas::plugin::change::{Plan, Step, Verdict, Wanted};
 use barnabas::plugin::digest::Digest;
-use barnabas::units::{Percent, Span};
+use barnabas::units::{Percent, Size, Span};
 use clap::Args;
 use serde_json::Value;
 
@@ -31,9 +31,22 @@ pub(crate) struct WantedFlags {
     /// JSON, else as text: write text that looks like a number as 'token="12345"'. `null` removes the setting.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// A limit of each instance, or how many there are: `memory=32MiB`, `cpu=500ms`, `deadline=10s`, `start=3s`,
+    /// `stop=1s`, `instances=4`; `null` is the default again.
+    #[arg(long = "limit", value_name = "KEY=VALUE")]
+    limits: Vec<String>,
     /// A destination to grant beside those that are granted.
     #[arg(long, value_name = "HOST:PORT")]
     grant_http: Vec<String>,
+    /// A network that granted destinations may lie in although it is private, beside those that are granted.
+    #[arg(long = "grant-address", alias = "grant-addresses", value_name = "NETWORK")]
+    grant_addresses: Vec<String>,
+    /// How much state to grant, such as `1MiB`.
+    #[arg(long, value_name = "SIZE")]
+    grant_state: Option<Size>,
+    /// How many keys that state may have.
+    #[arg(long, value_name = "NUMBER")]
+    grant_state_keys: Option<u64>,
     /// A whole manifest to begin from, instead of the one that the host has.
     #[arg(long, value_name = "FILE.toml")]
     manifest: Option<PathBuf>,
@@ -63,8 +76,12 @@ impl WantedFlags {
         Ok(Wanted {
             digest,
             manifest,
-            settings: settings::object(&self.settings)?,
+            settings: settings::object("--set", &self.settings)?,
+            limits: settings::object("--limit", &self.limits)?,
             grant_http: self.grant_http.clone(),
+            grant_addresses: self.grant_addresses.clone(),
+            grant_state: self.grant_state,
+            grant_state_keys: self.grant_state_keys,
         })
     }
 }

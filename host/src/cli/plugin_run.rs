@@ -72,7 +72,7 @@ enum EgressName {
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let artifact = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
     let (egress, captured) = egress(flags.egress);
-    let given = Value::Object(settings::object(&flags.settings)?);
+    let given = Value::Object(settings::object("--set", &flags.settings)?);
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
         artifact,

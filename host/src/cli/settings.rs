@@ -1,15 +1,16 @@
-//! `--set key=value` as one JSON object.
+//! Flags such as `--set key=value` as one JSON object.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
-/// The object; dots in keys make objects within.
-pub(crate) fn object(pairs: &[String]) -> Result<Map<String, Value>> {
+/// The object of the pairs that were given with `flag`; dots in keys make objects within.
+pub(crate) fn object(flag: &str, pairs: &[String]) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     for pair in pairs {
-        let (key, value) = pair.split_once('=').with_context(|| format!("`--set {pair}`: write `--set key=value`"))?;
+        let (key, value) =
+            pair.split_once('=').with_context(|| format!("`{flag} {pair}`: write `{flag} key=value`"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
-        insert(&mut object, key, value).with_context(|| format!("`--set {pair}`"))?;
+        insert(&mut object, key, value).with_context(|| format!("`{flag} {pair}`"))?;
     }
     Ok(object)
 }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[&str]) -> Result<Value> {
-        object(&pairs.iter().map(ToString::to_string).collect::<Vec<_>>()).map(Value::Object)
+        object("--set", &pairs.iter().map(ToString::to_string).collect::<Vec<_>>()).map(Value::Object)
     }
 
     #[test]

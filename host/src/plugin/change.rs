@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 /// Who asks. Its text form stands in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,9 +94,21 @@ pub struct Wanted {
     /// Settings to be added or replaced; `null` removes one.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,
+    /// Limits to be set; `null` is the default again.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub limits: Map<String, Value>,
     /// Destinations to be granted beside those that are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_http: Vec<String>,
+    /// Networks that granted destinations may lie in, to be granted beside those that are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grant_addresses: Vec<String>,
+    /// How many bytes of state are granted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_state: Option<Size>,
+    /// How many keys that state may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_state_keys: Option<u64>,
 }
 
 /// How carefully. What is not said is as the manifest's `[rollout]` has it.

@@ -6,9 +6,12 @@
 pub(crate) mod edit;
 mod file;
 
+pub use file::keys;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::change::Wanted;
 use super::digest::Digest;
 use super::limits::Limits;
 use super::rollout::Care;
@@ -84,6 +87,12 @@ impl Manifest {
             let sentence: Vec<_> = problem.split_whitespace().collect();
             format!("{}: {}", path.display(), sentence.join(" "))
         })
+    }
+
+    /// From the text of `path` and what somebody wants on top of it, as a load or a swap makes it.
+    pub fn wanted(path: &Path, text: &str, wanted: &Wanted) -> Result<Self, String> {
+        let text = edit::wanted(text, wanted).map_err(|problem| format!("{}: {problem}", path.display()))?;
+        Self::parse(path, &text)
     }
 
     /// How its slot queues, batches and chooses.

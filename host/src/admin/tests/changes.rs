@@ -3,7 +3,7 @@
 use super::*;
 use crate::plugin::artifact::MAX_BYTES;
 use crate::plugin::change::{Plan, Stage, Wanted};
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -14,7 +14,11 @@ async fn every_change_arrives_as_it_was_asked() {
         digest: Some(DIGEST.parse().unwrap()),
         manifest: Some("artifact = \"x\"".into()),
         settings: json!({ "n": null }).as_object().unwrap().clone(),
+        limits: json!({ "memory": "32MiB" }).as_object().unwrap().clone(),
         grant_http: vec!["localhost:4318".into()],
+        grant_addresses: vec!["10.0.0.0/8".into()],
+        grant_state: Some(Size(1024)),
+        grant_state_keys: Some(5),
     };
     let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::from_secs(60))), canary: Some(5.0) };
     let candidate = json!({ "wanted": wanted, "plan": plan }).to_string();

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use barnabas::admin::client::Place;
 use barnabas::plugin::change::{Ending, Stage};
-use clap::Parser as _;
+use barnabas::plugin::manifest::{self, Manifest};
+use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
 
 use super::*;
@@ -113,6 +114,56 @@ fn flags_say_what_is_wanted_and_how_carefully() {
     assert_eq!(wanted.grant_http, ["localhost:4318"]);
     let shadow = Some(Span(Duration::from_secs(60)));
     assert_eq!(line.plan.plan(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
+}
+
+/// A value for each key of `[grants]`. One that is new here wants a flag of its own.
+fn granted(key: &str) -> &'static str {
+    match key {
+        "http" => "localhost:4318",
+        "addresses" => "10.0.0.0/8",
+        "state" => "1KiB",
+        "state-keys" => "5",
+        new => panic!("`grants.{new}` has no flag on `plugin load` and `plugin swap`: add one"),
+    }
+}
+
+#[test]
+fn every_grant_has_a_flag() {
+    let keys = manifest::keys("grants");
+    let flags: Vec<_> = keys.iter().flat_map(|key| [format!("--grant-{key}"), granted(key).to_owned()]).collect();
+    let line = line(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let wanted = line.wanted.wanted(None).unwrap();
+    let manifest = Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", &wanted).unwrap();
+    let expected: Vec<_> = keys.iter().map(|key| format!("{key} {}", granted(key))).collect();
+    assert_eq!(manifest.granted, expected);
+    for verb in ["load", "swap"] {
+        let command = crate::cli::Arguments::command();
+        let command = command.find_subcommand("plugin").and_then(|plugin| plugin.find_subcommand(verb)).unwrap();
+        let named = |key: &str| {
+            let flag = format!("grant-{key}");
+            command.get_arguments().any(|argument| {
+                let aliases = argument.get_all_aliases().unwrap_or_default();
+                argument.get_long() == Some(&flag) || aliases.contains(&flag.as_str())
+            })
+        };
+        assert!(keys.iter().all(|key| named(key)), "{verb}");
+    }
+}
+
+#[test]
+fn every_limit_can_be_set() {
+    let limits = ["memory=32MiB", "cpu=2s", "deadline=3s", "start=4s", "stop=5s", "instances=6"];
+    let flags: Vec<_> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
+    assert_eq!(limits.map(|limit| limit.split_once('=').unwrap().0), manifest::keys("limits"));
+    let wanted = line(&flags).unwrap().wanted.wanted(None).unwrap();
+    let of = |wanted: &Wanted| Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", wanted);
+    let manifest = of(&wanted).unwrap();
+    assert_eq!((manifest.limits.memory, manifest.instances), (32 << 20, 6));
+    let seconds = |limit: Duration| limit.as_secs();
+    let limits = &manifest.limits;
+    assert_eq!([limits.cpu, limits.deadline, limits.start, limits.stop].map(seconds), [2, 3, 4, 5]);
+    let wrong = line(&["--limit", "memory=1"]).unwrap().wanted.wanted(None).unwrap();
+    assert!(of(&wrong).unwrap_err().contains("`limits.memory` is 1; it must be at least 65536"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
 use crate::plugin::change::Wanted;
@@ -55,26 +55,48 @@ pub(crate) fn wanted(text: &str, wanted: &Wanted) -> Result<String, String> {
             document.remove("artifact");
             document.insert("digest", value(digest.to_string()));
         }
-        for (key, json) in &wanted.settings {
-            let settings = table(document, "settings")?;
-            match toml(json).map_err(|problem| format!("`settings.{key}`: {problem}"))? {
-                Some(new) => drop(settings.insert(key, Item::Value(new))),
-                None => drop(settings.remove(key)),
-            }
-        }
-        grant(document, &wanted.grant_http)
+        merge(document, "settings", &wanted.settings)?;
+        merge(document, "limits", &wanted.limits)?;
+        grant(document, wanted)
     })
 }
 
-fn grant(document: &mut DocumentMut, more: &[String]) -> Result<(), String> {
+/// Adds or replaces members of a table; `null` removes one.
+fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>) -> Result<(), String> {
+    for (key, json) in members {
+        let table = table(document, section)?;
+        match toml(json).map_err(|problem| format!("`{section}.{key}`: {problem}"))? {
+            Some(new) => drop(table.insert(key, Item::Value(new))),
+            None => drop(table.remove(key)),
+        }
+    }
+    Ok(())
+}
+
+/// Grants beside those that stand there; a number takes the place of the old one.
+fn grant(document: &mut DocumentMut, wanted: &Wanted) -> Result<(), String> {
+    extend(document, ("http", "host:port"), &wanted.grant_http)?;
+    extend(document, ("addresses", "10.0.0.0/8"), &wanted.grant_addresses)?;
+    if let Some(bytes) = wanted.grant_state {
+        table(document, "grants")?.insert("state", value(bytes.to_string()));
+    }
+    if let Some(keys) = wanted.grant_state_keys {
+        let keys = i64::try_from(keys).map_err(|_| format!("`grants.state-keys` cannot be {keys}"))?;
+        table(document, "grants")?.insert("state-keys", value(keys));
+    }
+    Ok(())
+}
+
+fn extend(document: &mut DocumentMut, (key, example): (&str, &str), more: &[String]) -> Result<(), String> {
     if more.is_empty() {
         return Ok(());
     }
-    let http = table(document, "grants")?.entry("http").or_insert_with(|| value(Array::new()));
-    let http = http.as_array_mut().ok_or("`grants.http` is not a list; write http = [\"host:port\"]")?;
-    for destination in more {
-        if !http.iter().any(|known| known.as_str() == Some(destination)) {
-            http.push(destination);
+    let list = table(document, "grants")?.entry(key).or_insert_with(|| value(Array::new()));
+    let list = list.as_array_mut();
+    let list = list.ok_or_else(|| format!("`grants.{key}` is not a list; write {key} = [\"{example}\"]"))?;
+    for grant in more {
+        if !list.iter().any(|known| known.as_str() == Some(grant)) {
+            list.push(grant);
         }
     }
     Ok(())
@@ -224,6 +246,22 @@ mod tests {
         assert_eq!(table["settings"]["x"]["y"].as_float(), Some(1.5));
         assert!(table["settings"].get("endpoint").is_none());
         assert_eq!(table["grants"]["http"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn state_and_limits_take_the_place_of_what_was_there() {
+        let asked = json!({
+            "grant-state": "1KiB", "grant-state-keys": 5, "grant-addresses": ["10.0.0.0/8", "10.0.0.0/8"],
+            "limits": {"memory": "32MiB", "instances": 4}
+        });
+        let text = change(TEXT, asked).unwrap();
+        let again = json!({"grant-state": 4096, "grant-addresses": ["fd00::/8"], "limits": {"memory": null}});
+        let again = change(&text, again).unwrap();
+        let table: toml::Table = again.parse().unwrap();
+        let grants = &table["grants"];
+        assert_eq!((grants["state"].as_str(), grants["state-keys"].as_integer()), (Some("4KiB"), Some(5)));
+        assert_eq!(grants["addresses"].as_array().unwrap().len(), 2);
+        assert_eq!((table["limits"].get("memory"), table["limits"]["instances"].as_integer()), (None, Some(4)));
     }
 
     #[test]

@@ -48,6 +48,12 @@ pub(super) const KEYS: [(&str, &[&str]); 8] = [
     ("self-test", &["reply"]),
     ("normalise", &["admin-clients"]),
 ];
+/// The keys of a table of the manifest, `""` being the file itself; none where their names are free or there is no such
+/// table.
+pub fn keys(table: &str) -> &'static [&'static str] {
+    KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| *keys)
+}
+
 /// What another generation is not needed for: where the artifact is, and how it is let in.
 const NO_MEANING: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
 const MEMORY: (usize, usize) = (64 << 10, 4 << 30);

@@ -283,8 +283,7 @@ impl Inner {
 
     fn edited(&self, name: &str, text: &str, wanted: &Wanted) -> Result<Manifest, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
-        let text = edit::wanted(text, wanted).map_err(|problem| format!("{}: {problem}", file.display()))?;
-        Manifest::parse(&file, &text)
+        Manifest::wanted(&file, text, wanted)
     }
 
     /// Tells and audits what needed no swap.
