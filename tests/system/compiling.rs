@@ -8,8 +8,9 @@ use barnabas::plugin::Config;
 use barnabas::plugin::artifact::inspect;
 use barnabas::plugin::change::Stage;
 use barnabas::plugin::compiler::{Child, Compiler, Limits};
+use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
-use barnabas::plugin::foundry::{Flaw, Foundry};
+use barnabas::plugin::foundry::{Compiled, Flaw, Foundry};
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -108,11 +109,16 @@ fn limits(cpu: u64) -> Limits {
     Limits { cpu: Duration::from_secs(cpu), ..Limits::default() }
 }
 
+/// Examined, then compiled.
+async fn compiled(foundry: &Foundry, digest: Digest) -> Result<Compiled, Flaw> {
+    foundry.compiled(foundry.examined(digest).await?).await
+}
+
 async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
     let room = Room::new();
     let foundry = room.child(limits);
     let digest = foundry.keep(artifact).unwrap();
-    let flaw = foundry.compiled(digest).await.err().expect("it is not compiled");
+    let flaw = compiled(&foundry, digest).await.err().expect("it is not compiled");
     assert!(!flaw.reason.contains('\n'), "one sentence: {flaw}");
     assert!(room.entry().is_none(), "nothing is kept of it");
     flaw
@@ -140,11 +146,11 @@ async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
     for name in ["taker", "otlp-http"] {
         let digest = by_child.keep(&guest(name)).unwrap();
         by_us.keep(&guest(name)).unwrap();
-        let fresh = by_child.compiled(digest).await.unwrap();
-        let here = by_us.compiled(digest).await.unwrap();
+        let fresh = compiled(&by_child, digest).await.unwrap();
+        let here = compiled(&by_us, digest).await.unwrap();
         // It has no compiler: what it has, it found.
         let nobody = Child { program: "/nowhere".into(), limits: Limits::default() };
-        let cached = room.open(Compiler::Child(nobody)).compiled(digest).await.unwrap();
+        let cached = compiled(&room.open(Compiler::Child(nobody)), digest).await.unwrap();
         assert_eq!([fresh.cached, here.cached, cached.cached], [false, false, true]);
         assert_eq!(fresh.inspection, here.inspection);
         assert_eq!(fresh.inspection, cached.inspection);
@@ -157,8 +163,8 @@ async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flaws_come_from_the_child_with_their_stage() {
     for (artifact, stage, words) in [
-        (b"#!/bin/sh".as_slice(), Stage::Compile, "it is not WebAssembly (it begins with `#!/b`)"),
-        (b"\0asm\x01\0\0\0", Stage::Compile, "barnabas-sdk"),
+        (b"#!/bin/sh".as_slice(), Stage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
+        (b"\0asm\x01\0\0\0", Stage::Contract, "barnabas-sdk"),
         (b"\0asm\x0d\0\x01\0", Stage::Contract, "kafka-telemetry:receiver"),
     ] {
         let flaw = flaw(Limits::default(), artifact).await;
@@ -182,7 +188,7 @@ async fn memory_obeyed_and_violated() {
     let room = Room::new();
     let foundry = room.child(small);
     let digest = foundry.keep(&guest("taker")).unwrap();
-    foundry.compiled(digest).await.unwrap();
+    compiled(&foundry, digest).await.unwrap();
     let said = flaw(small, &nested(5_000)).await.reason;
     assert!(said.starts_with("it needs more than 512MiB of memory to be compiled"), "{said}");
 }
@@ -204,32 +210,34 @@ async fn wall_time_violated() {
 async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
     let room = Room::new();
     let foundry = room.child(limits(103));
-    let digest = foundry.keep(&endless()).unwrap();
+    // The child that reads it is gone when the one that compiles it is looked for.
+    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
-        async move { foundry.compiled(digest).await.err().unwrap().reason }
+        async move { foundry.compiled(endless).await.err().unwrap().reason }
     });
     kill(eventually("the child", PATIENCE, || compiling(103)).await);
     let said = waits.await.unwrap();
     assert!(said.starts_with("the process that compiled it was killed"), "{said}");
     let digest = foundry.keep(&guest("taker")).unwrap();
-    foundry.compiled(digest).await.unwrap();
+    compiled(&foundry, digest).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn() {
     let room = Room::new();
     let foundry = room.child(limits(104));
-    let digest = foundry.keep(&endless()).unwrap();
+    // The child that reads it is gone when the one that compiles it is looked for.
+    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
-        async move { foundry.compiled(digest).await.map(|_| ()) }
+        async move { foundry.compiled(endless).await.map(|_| ()) }
     });
     eventually("the child", PATIENCE, || compiling(104)).await;
     waits.abort();
     assert!(waits.await.unwrap_err().is_cancelled());
     let digest = foundry.keep(&guest("taker")).unwrap();
-    foundry.compiled(digest).await.unwrap();
+    compiled(&foundry, digest).await.unwrap();
     assert_eq!(compiling(104), None, "one at a time: the other was gone before this one began");
 }
 
@@ -237,8 +245,9 @@ async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn(
 async fn a_child_confines_itself() {
     let room = Room::new();
     let foundry = room.child(limits(105));
-    let digest = foundry.keep(&endless()).unwrap();
-    let waits = tokio::spawn(async move { foundry.compiled(digest).await.map(|_| ()) });
+    // The child that reads it is gone when the one that compiles it is looked for.
+    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
+    let waits = tokio::spawn(async move { foundry.compiled(endless).await.map(|_| ()) });
     let child = eventually("the child", PATIENCE, || compiling(105)).await;
     let read = |file: &str| std::fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
     // It reads nothing before all of this is so, and priority is the last of it.

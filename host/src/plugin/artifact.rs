@@ -10,6 +10,7 @@ mod flaw;
 mod imports;
 mod inspect;
 
+use std::borrow::Cow;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -63,17 +64,21 @@ impl Artifact {
     }
 }
 
-/// Checks and compiles, on this thread and helpers of its own. Takes long and much CPU.
-pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, Flaw>) {
+/// Reads it and judges it by the contract, without compiling it. The component is given only where it is sound.
+pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, Flaw>) {
     let (inspection, component) = inspect(bytes);
-    // What cannot be read has no world that could be compared.
-    let stage = if component.is_some() { Stage::Contract } else { Stage::Compile };
     let sound = component.filter(|_| inspection.problems.is_empty());
-    let code = match sound {
-        Some(component) => Code::compile(engine, &component)
-            .map_err(|error| Flaw::new(Stage::Compile, format!("it does not compile: {error:#}"))),
-        None => Err(Flaw::new(stage, inspection.problems.join("; "))),
-    };
+    let sound = sound.ok_or_else(|| Flaw::new(Stage::Contract, inspection.problems.join("; ")));
+    (inspection, sound)
+}
+
+/// Examines and compiles, on this thread and helpers of its own. Takes long and much CPU.
+pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, Flaw>) {
+    let (inspection, component) = examine(bytes);
+    let code = component.and_then(|component| {
+        Code::compile(engine, &component)
+            .map_err(|error| Flaw::new(Stage::Compile, format!("it does not compile: {error:#}")))
+    });
     (inspection, code)
 }
 

@@ -146,12 +146,12 @@ pub enum Stage {
     Fetch,
     /// It is the one that is wanted.
     Digest,
-    /// It is WebAssembly, and is compiled or found compiled.
-    Compile,
-    /// It speaks the contract and imports nothing unknown.
+    /// It is WebAssembly, speaks the contract and imports nothing unknown.
     Contract,
-    /// It asks for nothing that is not granted.
+    /// What it imports without a grant is said.
     Grants,
+    /// It is compiled, or found compiled.
+    Compile,
     /// It starts with its settings.
     Start,
     /// It takes a few recent pushes, nothing leaving the host.
@@ -174,9 +174,9 @@ impl Stage {
         match self {
             Self::Fetch => "fetch",
             Self::Digest => "digest",
-            Self::Compile => "compile",
             Self::Contract => "contract",
             Self::Grants => "grants",
+            Self::Compile => "compile",
             Self::Start => "start",
             Self::SelfTest => "self-test",
             Self::Shadow => "shadow",

@@ -1,9 +1,10 @@
 //! From an artifact's bytes to code, in this process or in a child.
 //!
-//! In: bytes that strangers wrote. Out: an [`Inspection`] and [`Code`], or the [`Flaw`] in them. Nothing can bound or
-//! end a compile in the process that does it, so a host has a [`Child`] do it: the child takes the bytes from a pipe,
-//! sets limits on itself before it reads the first of them, decodes, wraps, checks, compiles, answers by a pipe and
-//! ends. Bounded in the child's memory, CPU and wall time, and in the bytes of its answer. Never runs a guest. A child
+//! In: bytes that strangers wrote. Out: an [`Inspection`], then [`Code`], or the [`Flaw`] in them. Nothing can bound or
+//! end a compile in the process that does it, so a host has a [`Child`] do it, and has another one read the artifact
+//! before that, so that what is wrong with it is known before the long part. A child sets limits on itself before it
+//! reads the first byte; it takes its task and the bytes from a pipe, decodes, wraps, checks, compiles where that is its
+//! task, answers by a pipe and ends. Bounded in the child's memory, CPU and wall time, and in the bytes of its answer. Never runs a guest. A child
 //! that was taken over by what it compiled could lie about the code: it bounds faults and costs, it is no second
 //! sandbox.
 //!
@@ -32,7 +33,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::artifact::{Flaw, Inspection, make};
+use super::artifact::{Flaw, Inspection, examine, make};
+use super::change::Stage;
 use super::code::Code;
 use super::engine::Engines;
 
@@ -57,11 +59,51 @@ pub enum Compiler {
 pub struct Child {
     /// The program.
     pub program: PathBuf,
-    /// What one compile may take.
+    /// What it may take, for each of its tasks.
     pub limits: Limits,
 }
 
-/// What one compile may take.
+/// What a child does with the bytes. One byte on its standard input, before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Task {
+    /// Reads them, and judges them by the contract.
+    Examine = b'e',
+    /// That, and compiles them.
+    Compile = b'c',
+}
+
+impl Task {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Examine, Self::Compile].into_iter().find(|task| *task as u8 == byte)
+    }
+
+    /// The stage in which it fails.
+    fn stage(self) -> Stage {
+        match self {
+            Self::Examine => Stage::Contract,
+            Self::Compile => Stage::Compile,
+        }
+    }
+
+    /// The verb, for sentences about the artifact.
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Examine => "read",
+            Self::Compile => "compile",
+        }
+    }
+
+    /// What is done, likewise.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Examine => "read",
+            Self::Compile => "compiled",
+        }
+    }
+}
+
+/// What one child may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Address space of the child, in bytes.
@@ -112,6 +154,20 @@ impl Child {
 }
 
 impl Compiler {
+    /// Reads and judges by the contract; blocks as [`Self::compile`] does, for as long as reading takes.
+    pub(super) fn examine(&self, engines: &Engines, bytes: &[u8], leash: &Leash) -> Result<Inspection, Flaw> {
+        match self {
+            Self::ThisProcess => {
+                let (inspection, sound) = examine(bytes);
+                sound.map(|_| inspection)
+            }
+            Self::Child(child) => {
+                let (inspection, _) = conversation::hold(child, Task::Examine, engines.fingerprint(), bytes, leash)?;
+                Ok(inspection)
+            }
+        }
+    }
+
     /// Checks and compiles; blocks until that is done or `leash` is cut, which only a child obeys. The thread of this
     /// call must not end before the call does: the child dies with it.
     pub(super) fn compile(&self, engines: &Engines, bytes: &[u8], leash: &Leash) -> Result<(Inspection, Code), Flaw> {
@@ -120,7 +176,11 @@ impl Compiler {
                 let (inspection, code) = make(&engines.on_demand, bytes);
                 code.map(|code| (inspection, code))
             }
-            Self::Child(child) => conversation::hold(child, engines.fingerprint(), bytes, leash),
+            Self::Child(child) => {
+                let (inspection, code) = conversation::hold(child, Task::Compile, engines.fingerprint(), bytes, leash)?;
+                let none = || Flaw::new(Stage::Compile, "its compiler gave no code");
+                code.map(|code| (inspection, code)).ok_or_else(none)
+            }
         }
     }
 }

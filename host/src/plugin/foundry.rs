@@ -1,15 +1,14 @@
 //! From a file's bytes to linked code: the depot, the compiler and the cache, joined.
 //!
-//! In: the bytes of artifacts, then their digests. Out: [`Compiled`], then [`Artifact`]; or the [`Flaw`], with the stage
-//! in which it was found. Bounded by its three parts; one compile at a time, so that what one may take is what all
-//! take. Never runs a guest.
+//! In: the bytes of artifacts, then their digests. Out: [`Examined`], then [`Compiled`], then [`Artifact`]; or the
+//! [`Flaw`], with the stage in which it was found. Bounded by its three parts; one child at a time, so that what one may take is what all take. Never runs a guest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::artifact::{Artifact, Inspection};
 use super::cache::Cache;
@@ -35,6 +34,14 @@ struct Inner {
     compiler: Compiler,
     turn: Arc<Semaphore>,
     guests: Handle,
+}
+
+/// An artifact that was read and found sound, and of which nothing was compiled for this.
+pub struct Examined {
+    /// What it is. There are no problems in it.
+    pub inspection: Inspection,
+    /// Where it was found compiled.
+    code: Option<Arc<Code>>,
 }
 
 /// An artifact that was checked and compiled, and is not linked. Cheap to clone, but for the inspection.
@@ -69,15 +76,22 @@ impl Foundry {
         self.0.depot.has(digest)
     }
 
-    /// The artifact of that digest, found compiled or compiled now. Dropping the future ends the compile.
-    pub async fn compiled(&self, digest: Digest) -> Result<Compiled, Flaw> {
-        if let Some(found) = self.blocking(move |inner| Ok(inner.cached(&digest))).await? {
-            return Ok(found);
+    /// Reads the artifact of that digest and judges it by the contract; nothing is compiled. Dropping the future ends it.
+    pub async fn examined(&self, digest: Digest) -> Result<Examined, Flaw> {
+        if let Some(Compiled { inspection, code, .. }) = self.blocking(move |inner| Ok(inner.cached(&digest))).await? {
+            return Ok(Examined { inspection, code: Some(code) });
         }
-        let turn = self.0.turn.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let leash = Arc::new(Leash::default());
-        let _cut_when_dropped = Held(leash.clone());
-        self.blocking(move |inner| inner.make(&digest, &leash, turn)).await
+        let inspection = self.in_turn(move |inner, leash| inner.examine(&digest, leash)).await?;
+        Ok(Examined { inspection, code: None })
+    }
+
+    /// What was examined, found compiled or compiled now. Dropping the future ends the compile.
+    pub async fn compiled(&self, examined: Examined) -> Result<Compiled, Flaw> {
+        let Examined { inspection, code } = examined;
+        if let Some(code) = code {
+            return Ok(Compiled { inspection, cached: true, code });
+        }
+        self.in_turn(move |inner, leash| inner.compile(&inspection.digest, leash)).await
     }
 
     /// Links what is compiled. Blocks for milliseconds.
@@ -92,6 +106,22 @@ impl Foundry {
         if let Some(cache) = &self.0.cache {
             wanted.iter().for_each(|digest| cache.touch(digest));
         }
+    }
+
+    /// What a child does. The turn is given back when the child is gone, not when nobody waits for it any more.
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, &Leash) -> Result<T, Flaw> + Send + 'static,
+    ) -> Result<T, Flaw> {
+        let turn = self.0.turn.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let leash = Arc::new(Leash::default());
+        let _cut_when_dropped = Held(leash.clone());
+        self.blocking(move |inner| {
+            let done = work(inner, &leash);
+            drop(turn);
+            done
+        })
+        .await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -110,20 +140,27 @@ impl Inner {
         Some(Compiled { inspection, cached: true, code: Arc::new(code) })
     }
 
-    /// `_turn` is given back when the compile is over, not when nobody waits for it any more.
-    fn make(&self, digest: &Digest, leash: &Leash, _turn: OwnedSemaphorePermit) -> Result<Compiled, Flaw> {
+    fn examine(&self, digest: &Digest, leash: &Leash) -> Result<Inspection, Flaw> {
+        self.compiler.examine(&self.engines, &self.bytes(digest)?, leash)
+    }
+
+    fn compile(&self, digest: &Digest, leash: &Leash) -> Result<Compiled, Flaw> {
         // Whose turn it was before may have made the same.
         if let Some(found) = self.cached(digest) {
             return Ok(found);
         }
-        let fetch = |reason: String| Flaw::new(Stage::Fetch, reason);
-        let bytes = self.depot.get(digest).map_err(fetch)?;
-        let bytes = bytes.ok_or_else(|| fetch(format!("no artifact {digest} is kept here; hand it over again")))?;
-        let (inspection, code) = self.compiler.compile(&self.engines, &bytes, leash)?;
+        let (inspection, code) = self.compiler.compile(&self.engines, &self.bytes(digest)?, leash)?;
         if let Some(cache) = &self.cache {
             cache.put(&inspection, &code);
         }
         Ok(Compiled { inspection, cached: false, code: Arc::new(code) })
+    }
+
+    /// Of a kept artifact.
+    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, Flaw> {
+        let fetch = |reason: String| Flaw::new(Stage::Fetch, reason);
+        let bytes = self.depot.get(digest).map_err(fetch)?;
+        bytes.ok_or_else(|| fetch(format!("no artifact {digest} is kept here; hand it over again")))
     }
 }
 

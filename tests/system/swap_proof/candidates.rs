@@ -59,12 +59,12 @@ fn found_by_looking(destination: &str) -> Vec<Candidate> {
     let stranger = patched("taker", "kafka-telemetry:receiver/log@", "kafka-telemetry:strangers/up@");
     let (settings, _) = destination.split_once("[grants]").unwrap();
     vec![
-        of("garbage", b"\x7fELF, not Wasm".to_vec(), "", Stage::Compile, &["it is not WebAssembly"]),
+        of("garbage", b"\x7fELF, not Wasm".to_vec(), "", Stage::Contract, &["it is not WebAssembly"]),
         of(
             "a core module without metadata",
             b"\0asm\x01\0\0\0".to_vec(),
             "",
-            Stage::Compile,
+            Stage::Contract,
             &["a core module without WIT metadata"],
         ),
         of(

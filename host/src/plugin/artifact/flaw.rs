@@ -8,8 +8,8 @@ use crate::plugin::change::Stage;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[error("{reason}")]
 pub struct Flaw {
-    /// Where it was found: `Fetch` (it is not kept here), `Compile` (it is no WebAssembly, or cannot be compiled within
-    /// limits), `Contract` (it does not fit this host), `Grants` (it imports what is not granted).
+    /// Where it was found: `Fetch` (it is not kept here), `Contract` (it is no WebAssembly, or does not fit this host),
+    /// `Compile` (it cannot be compiled, or not within limits).
     pub stage: Stage,
     /// One sentence, of which `it` is the artifact.
     pub reason: String,

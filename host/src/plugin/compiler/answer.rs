@@ -1,16 +1,18 @@
 //! What the child says: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four bytes,
-//! little-endian), the object, the length of the code (eight bytes), the code; the last is empty where there is a flaw.
+//! little-endian), the object, the length of the code (eight bytes), the code; the last is empty where there is a flaw, or
+//! where the task was to examine.
 
 use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::Task;
 use crate::plugin::artifact::{Flaw, Inspection};
 use crate::plugin::code::Code;
 use crate::plugin::digest::Digest;
 
 /// The last byte is the version.
-const MAGIC: [u8; 12] = *b"compiled\0\0\0\x01";
+const MAGIC: [u8; 12] = *b"compiled\0\0\0\x02";
 /// Most bytes of the object. An import takes about a hundred.
 const JSON_BYTES: u64 = 1 << 20;
 /// Most bytes of code. Code has about three times as many as its artifact.
@@ -28,10 +30,10 @@ pub(super) fn write(
     out: &mut impl Write,
     fingerprint: [u8; 32],
     inspection: Inspection,
-    code: Result<Code, Flaw>,
+    done: Result<Option<Code>, Flaw>,
 ) -> Result<(), String> {
-    let (code, flaw) = match code {
-        Ok(code) => (Some(code), None),
+    let (code, flaw) = match done {
+        Ok(code) => (code, None),
         Err(flaw) => (None, Some(flaw)),
     };
     let json = serde_json::to_vec(&Object { inspection, flaw }).map_err(|error| error.to_string())?;
@@ -48,13 +50,15 @@ pub(super) fn write(
     written.map_err(|error| format!("cannot answer: {error}"))
 }
 
-/// By the parent, of a child that was given the bytes of `digest`. One sentence about what is wrong with the answer;
-/// in the inner result what is wrong with the artifact.
+/// By the parent, of a child that was given this task and the bytes of `digest`. One sentence about what is wrong with the
+/// answer; in the inner result what is wrong with the artifact, or what was made of it: code where the task was to
+/// compile.
 pub(super) fn read(
     mut from: impl Read,
+    task: Task,
     fingerprint: [u8; 32],
     digest: &Digest,
-) -> Result<Result<(Inspection, Code), Flaw>, String> {
+) -> Result<Result<(Inspection, Option<Code>), Flaw>, String> {
     if array(&mut from)? != MAGIC {
         return Err("its answer is not that of a compiler".into());
     }
@@ -72,9 +76,11 @@ pub(super) fn read(
     }
     match flaw {
         Some(flaw) => Ok(Err(flaw)),
-        None if code.is_empty() || !inspection.problems.is_empty() => Err("its answer contradicts itself".into()),
+        None if code.is_empty() == (task == Task::Compile) || !inspection.problems.is_empty() => {
+            Err("its answer contradicts itself".into())
+        }
         // Our own program made it of these bytes, and it came by a pipe of which only we hold this end.
-        None => Ok(Ok((inspection, Code::vouched(code)))),
+        None => Ok(Ok((inspection, (task == Task::Compile).then(|| Code::vouched(code))))),
     }
 }
 
@@ -110,21 +116,30 @@ mod tests {
     fn answer(bytes: &[u8]) -> Vec<u8> {
         let (inspection, code) = make(&ENGINES.on_demand, bytes);
         let mut out = Vec::new();
-        write(&mut out, ENGINES.fingerprint(), inspection, code).unwrap();
+        write(&mut out, ENGINES.fingerprint(), inspection, code.map(Some)).unwrap();
         out
     }
 
     fn problem(answer: &[u8], of: &[u8]) -> String {
-        read(answer, ENGINES.fingerprint(), &Digest::of(of)).err().expect("it is refused")
+        read(answer, Task::Compile, ENGINES.fingerprint(), &Digest::of(of)).err().expect("it is refused")
     }
 
     #[test]
     fn an_answer_reads_as_it_was_written() {
         let module = Guest::default().module();
         let (inspection, code) = make(&ENGINES.on_demand, &module);
-        let told = read(&*answer(&module), ENGINES.fingerprint(), &Digest::of(&module)).unwrap().ok().unwrap();
-        assert_eq!((told.0, told.1.bytes()), (inspection, code.unwrap().bytes()));
-        let flaw = read(&*answer(b"nonsense"), ENGINES.fingerprint(), &Digest::of(b"nonsense")).unwrap().err();
+        let read = |answer: &[u8], task, of: &[u8]| read(answer, task, ENGINES.fingerprint(), &Digest::of(of));
+        let told = read(&answer(&module), Task::Compile, &module).unwrap().ok().unwrap();
+        assert_eq!((&told.0, told.1.unwrap().bytes()), (&inspection, code.unwrap().bytes()));
+        let mut examined = Vec::new();
+        write(&mut examined, ENGINES.fingerprint(), inspection.clone(), Ok(None)).unwrap();
+        let told = read(&examined, Task::Examine, &module).unwrap().ok().unwrap();
+        assert!(told.0 == inspection && told.1.is_none());
+        // Code that was not asked for is not trusted, and none is no code.
+        for (answer, task) in [(answer(&module), Task::Examine), (examined, Task::Compile)] {
+            assert_eq!(read(&answer, task, &module).err().unwrap(), "its answer contradicts itself");
+        }
+        let flaw = read(&answer(b"nonsense"), Task::Compile, b"nonsense").unwrap().err();
         assert_eq!(flaw.unwrap().reason, "it is not WebAssembly (it begins with `nons`)");
     }
 
@@ -137,7 +152,7 @@ mod tests {
             bad[at..at + bytes.len()].copy_from_slice(bytes);
             problem(&bad, &module)
         };
-        assert_eq!(with(11, &[2]), "its answer is not that of a compiler");
+        assert_eq!(with(11, &[1]), "its answer is not that of a compiler");
         assert!(with(12, &[good[12] ^ 1]).contains("another engine"));
         assert!(with(44, &u32::MAX.to_le_bytes()).contains("announces 4294967295 bytes where 1048576 are allowed"));
         assert!(with(48, b"x").contains("cannot be read"));

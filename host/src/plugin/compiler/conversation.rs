@@ -7,9 +7,9 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::ending::{Ending, failed};
+use super::ending::Ending;
 use super::leash::{Cut, Leash};
-use super::{Child, answer};
+use super::{Child, Task, answer};
 use crate::plugin::artifact::{Flaw, Inspection};
 use crate::plugin::code::Code;
 use crate::plugin::digest::Digest;
@@ -17,17 +17,20 @@ use crate::plugin::digest::Digest;
 /// Most bytes of what the child says about itself that are kept.
 const STDERR_BYTES: u64 = 64 << 10;
 
-type Answer = Result<Result<(Inspection, Code), Flaw>, String>;
+type Answer = Result<Result<(Inspection, Option<Code>), Flaw>, String>;
 
-/// Starts the child, hands it `bytes`, takes its answer, reaps it. Blocks.
+/// Starts the child, hands it its task and `bytes`, takes its answer, reaps it. Blocks.
 pub(super) fn hold(
     child: &Child,
+    task: Task,
     fingerprint: [u8; 32],
     bytes: &[u8],
     leash: &Leash,
-) -> Result<(Inspection, Code), Flaw> {
-    let unable =
-        |error: io::Error| failed(format!("`{}` cannot be run to compile it: {error}", child.program.display()));
+) -> Result<(Inspection, Option<Code>), Flaw> {
+    let unable = |error: io::Error| {
+        let (program, verb) = (child.program.display(), task.verb());
+        Flaw::new(task.stage(), format!("`{program}` cannot be run to {verb} it: {error}"))
+    };
     let mut process = child.command().spawn().map_err(unable)?;
     let id = Pid::from_child(&process);
     leash.hold(id);
@@ -36,7 +39,7 @@ pub(super) fn hold(
         if stderr.is_err() {
             leash.cut(Cut::Cancelled);
         }
-        let answer = exchange(&mut process, fingerprint, bytes);
+        let answer = exchange(&mut process, task, fingerprint, bytes);
         await_end(id);
         let cut = leash.over();
         (answer, stderr.map(|thread| thread.join().unwrap_or_default()), cut)
@@ -45,7 +48,7 @@ pub(super) fn hold(
     let stderr = stderr.map_err(unable)?;
     match answer {
         Ok(answer) if status.success() && cut.is_none() => answer,
-        answer => Err(Ending { cut, status, stderr: &stderr, nonsense: answer.err(), child }.flaw()),
+        answer => Err(Ending { task, cut, status, stderr: &stderr, nonsense: answer.err(), child }.flaw()),
     }
 }
 
@@ -72,13 +75,13 @@ fn helpers<'scope>(
 
 /// A child reads all before it says a word, so the two do not wait for each other. One that does otherwise is ended by
 /// the clock.
-fn exchange(process: &mut process::Child, fingerprint: [u8; 32], bytes: &[u8]) -> Answer {
+fn exchange(process: &mut process::Child, task: Task, fingerprint: [u8; 32], bytes: &[u8]) -> Answer {
     if let Some(mut pipe) = process.stdin.take() {
         // One that reads no further has a reason, which its end will tell.
-        let _ = pipe.write_all(bytes);
+        let _ = pipe.write_all(&[task as u8]).and_then(|()| pipe.write_all(bytes));
     }
     let pipe = process.stdout.take().ok_or("it has no standard output")?;
-    answer::read(pipe, fingerprint, &Digest::of(bytes))
+    answer::read(pipe, task, fingerprint, &Digest::of(bytes))
 }
 
 /// Returns when the child has ended, and leaves it to be reaped.

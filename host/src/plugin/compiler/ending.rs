@@ -5,9 +5,8 @@ use std::process::ExitStatus;
 
 use rustix::process::Signal;
 
-use super::{Child, Cut};
+use super::{Child, Cut, Task};
 use crate::plugin::artifact::Flaw;
-use crate::plugin::change::Stage;
 use crate::units::{Size, Span};
 
 /// Most characters of the child's own words that are repeated.
@@ -15,11 +14,9 @@ const WORDS: usize = 300;
 /// What the standard library and the system say when memory is at its end.
 const NO_MEMORY: [&str; 4] = ["memory allocation of", "Cannot allocate memory", "out of memory", "os error 11"];
 
-const KILLED: &str = "the process that compiled it was killed, by somebody or by the system for want of memory; see to \
-                      that and load it again";
-
 /// All that is known of it.
 pub(super) struct Ending<'a> {
+    pub(super) task: Task,
     pub(super) cut: Option<Cut>,
     pub(super) status: ExitStatus,
     pub(super) stderr: &'a [u8],
@@ -30,26 +27,32 @@ pub(super) struct Ending<'a> {
 impl Ending<'_> {
     /// Who ended it knows best why; then the signal tells, then its own words.
     pub(super) fn flaw(&self) -> Flaw {
-        let limits = &self.child.limits;
+        let (limits, done) = (&self.child.limits, self.task.done());
+        let too_much = |what: &str| format!("it {what} to be {done}, which is the limit; build a smaller one");
         let signal = self.status.signal().and_then(Signal::from_named_raw);
-        failed(match (self.cut, signal) {
+        let reason = match (self.cut, signal) {
             (Some(Cut::Wall), _) => too_much(&format!("takes longer than {}", Span(limits.wall))),
-            (Some(Cut::Cancelled), _) => "its compilation was cancelled".into(),
+            (Some(Cut::Cancelled), _) => format!("it was not {done}, since that was cancelled"),
             (None, Some(Signal::XCPU)) => too_much(&format!("needs more than {} s of CPU time", limits.cpu_seconds())),
-            (None, Some(Signal::KILL)) => KILLED.into(),
+            (None, Some(Signal::KILL)) => format!(
+                "the process that {done} it was killed, by somebody or by the system for want of memory; see to that \
+                 and load it again"
+            ),
             _ if self.lacked_memory() => {
                 let most = Size(usize::try_from(limits.memory).unwrap_or(usize::MAX));
                 too_much(&format!("needs more than {most} of memory"))
             }
             _ => self.odd(),
-        })
+        };
+        Flaw::new(self.task.stage(), reason)
     }
 
     /// An end that no limit explains.
     fn odd(&self) -> String {
         if self.status.success() {
             let what = self.nonsense.as_deref().unwrap_or("it did not answer");
-            return format!("`{}` cannot be used to compile it: {what}", self.child.program.display());
+            let (program, verb) = (self.child.program.display(), self.task.verb());
+            return format!("`{program}` cannot be used to {verb} it: {what}");
         }
         let verb = if self.status.signal().is_some() { "crashed on it" } else { "gave it up" };
         format!("the compiler {verb} ({}){}", self.status, self.words())
@@ -67,13 +70,4 @@ impl Ending<'_> {
         let line: String = line.trim().chars().filter(|c| !c.is_control()).take(WORDS).collect();
         format!(": {line}")
     }
-}
-
-fn too_much(what: &str) -> String {
-    format!("it {what} to be compiled, which is the limit; build a smaller one")
-}
-
-/// A flaw of this stage.
-pub(super) fn failed(reason: String) -> Flaw {
-    Flaw::new(Stage::Compile, reason)
 }

@@ -75,7 +75,7 @@ fn garbage_is_no_answer() {
 
 #[test]
 fn a_compiler_of_another_release_is_refused() {
-    let said = said("cat > /dev/null; printf 'compiled\\0\\0\\0\\001'; printf '%040d' 0");
+    let said = said("cat > /dev/null; printf 'compiled\\0\\0\\0\\002'; printf '%040d' 0");
     assert!(said.contains("it compiles for another engine; it must be of the same release as this host"), "{said}");
 }
 
@@ -99,6 +99,21 @@ fn every_end_has_its_words() {
     let memory = said("echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$");
     assert!(memory.starts_with("it needs more than 4GiB of memory to be compiled"), "{memory}");
     assert!(said("kill -ABRT $$").contains("the compiler crashed on it (signal: 6"));
+}
+
+#[test]
+fn one_that_only_reads_says_so() {
+    let room = Room::new();
+    let ask = |child: Child| Compiler::Child(child).examine(&ENGINES, b"bytes", &Leash::default()).err().unwrap();
+    let task = room.file("task");
+    let flaw = ask(room.program(&format!("cat > {}; kill -XCPU $$", task.display())));
+    assert_eq!(
+        (flaw.stage, flaw.reason.as_str()),
+        (Stage::Contract, "it needs more than 120 s of CPU time to be read, which is the limit; build a smaller one")
+    );
+    assert_eq!(fs::read(task).unwrap(), b"ebytes");
+    let nowhere = Child { program: "/nowhere/barnabas".into(), ..Child::this_program() };
+    assert!(ask(nowhere).reason.starts_with("`/nowhere/barnabas` cannot be run to read it: No such file"));
 }
 
 #[test]
@@ -146,7 +161,7 @@ fn a_cut_leash_ends_it_now_or_as_soon_as_it_starts() {
     let number = written(&pid);
     assert!(!gone(&number));
     leash.cut(Cut::Cancelled);
-    assert_eq!(waits.join().unwrap().reason, "its compilation was cancelled");
+    assert_eq!(waits.join().unwrap().reason, "it was not compiled, since that was cancelled");
     assert!(gone(&number));
-    assert_eq!(ask(child, &leash).reason, "its compilation was cancelled", "a leash holds once");
+    assert_eq!(ask(child, &leash).reason, "it was not compiled, since that was cancelled", "a leash holds once");
 }

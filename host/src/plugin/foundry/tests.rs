@@ -26,8 +26,13 @@ impl Room {
     }
 }
 
+/// Examined, then compiled.
+async fn compiled(foundry: &Foundry, digest: Digest) -> Result<Compiled, Flaw> {
+    foundry.compiled(foundry.examined(digest).await?).await
+}
+
 async fn flaw(foundry: &Foundry, digest: Digest) -> Flaw {
-    foundry.compiled(digest).await.err().expect("it has a flaw")
+    compiled(foundry, digest).await.err().expect("it has a flaw")
 }
 
 #[tokio::test]
@@ -36,8 +41,8 @@ async fn fresh_and_cached_give_the_same() {
     let foundry = room.foundry();
     let digest = foundry.keep(&Guest::default().module()).unwrap();
     assert!(foundry.has(&digest));
-    let fresh = foundry.compiled(digest).await.unwrap();
-    let cached = room.foundry().compiled(digest).await.unwrap();
+    let fresh = compiled(&foundry, digest).await.unwrap();
+    let cached = compiled(&room.foundry(), digest).await.unwrap();
     assert_eq!((fresh.cached, cached.cached), (false, true));
     assert_eq!(fresh.inspection, cached.inspection);
     assert_eq!(fresh.code.bytes(), cached.code.bytes());
@@ -53,9 +58,9 @@ async fn what_is_compiled_is_used_without_its_artifact() {
     let room = Room::new();
     let foundry = room.foundry();
     let digest = foundry.keep(&Guest::default().module()).unwrap();
-    foundry.compiled(digest).await.unwrap();
+    compiled(&foundry, digest).await.unwrap();
     std::fs::remove_dir_all(room.dir.path().join("artifacts")).unwrap();
-    assert!(room.foundry().compiled(digest).await.unwrap().cached);
+    assert!(compiled(&room.foundry(), digest).await.unwrap().cached);
 }
 
 #[tokio::test]
@@ -63,8 +68,25 @@ async fn two_who_ask_at_once_compile_once() {
     let room = Room::new();
     let foundry = room.foundry();
     let digest = foundry.keep(&Guest::default().module()).unwrap();
-    let (one, two) = tokio::join!(foundry.compiled(digest), foundry.compiled(digest));
+    let (one, two) = tokio::join!(compiled(&foundry, digest), compiled(&foundry, digest));
     assert_eq!(usize::from(one.unwrap().cached) + usize::from(two.unwrap().cached), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_found_before_anything_is_compiled() {
+    let room = Room::new();
+    let foundry = room.foundry();
+    let digest = foundry.keep(&Guest::default().module()).unwrap();
+    let examined = foundry.examined(digest).await.unwrap();
+    assert_eq!((examined.inspection.digest, examined.code.is_none()), (digest, true));
+    let flaw = foundry.examined(foundry.keep(b"\0asm\x0d\0\x01\0").unwrap()).await.err().unwrap();
+    assert_eq!(flaw.stage, Stage::Contract);
+    assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "nothing was compiled");
+    let compiled = foundry.compiled(examined).await.unwrap();
+    assert!(!compiled.cached);
+    // What is found compiled is not read again, nor looked for a second time.
+    let examined = foundry.examined(digest).await.unwrap();
+    assert!(examined.code.is_some() && foundry.compiled(examined).await.unwrap().cached);
 }
 
 #[tokio::test]
@@ -73,7 +95,7 @@ async fn a_host_without_a_disk_compiles_each_time() {
     let foundry = room.open(false, Compiler::ThisProcess);
     let digest = foundry.keep(&Guest::default().module()).unwrap();
     for _ in 0..2 {
-        assert!(!foundry.compiled(digest).await.unwrap().cached);
+        assert!(!compiled(&foundry, digest).await.unwrap().cached);
     }
     assert_eq!(std::fs::read_dir(room.dir.path()).unwrap().count(), 0);
 }
@@ -86,9 +108,9 @@ async fn flaws_name_their_stage() {
     assert_eq!(absent.stage, Stage::Fetch);
     assert!(absent.reason.contains("is kept here; hand it over again"), "{absent}");
     let cases: [(&[u8], Stage, &str); 4] = [
-        (b"garbage", Stage::Compile, "not WebAssembly"),
-        (b"\0asm\x01\0\0\0", Stage::Compile, "without WIT metadata"),
-        (b"\0asm\x0d\0\x01\0\xff", Stage::Compile, "not a valid component"),
+        (b"garbage", Stage::Contract, "not WebAssembly"),
+        (b"\0asm\x01\0\0\0", Stage::Contract, "without WIT metadata"),
+        (b"\0asm\x0d\0\x01\0\xff", Stage::Contract, "not a valid component"),
         (b"\0asm\x0d\0\x01\0", Stage::Contract, "not a receiver"),
     ];
     for (bytes, stage, words) in cases {
@@ -104,8 +126,8 @@ async fn a_compiler_that_cannot_be_run_is_named() {
     let child = Child { program: "/nowhere/barnabas".into(), ..Child::this_program() };
     let foundry = room.open(true, Compiler::Child(child));
     let flaw = flaw(&foundry, foundry.keep(b"\0asm").unwrap()).await;
-    assert_eq!(flaw.stage, Stage::Compile);
-    assert!(flaw.reason.starts_with("`/nowhere/barnabas` cannot be run to compile it: No such file"), "{flaw}");
+    assert_eq!(flaw.stage, Stage::Contract);
+    assert!(flaw.reason.starts_with("`/nowhere/barnabas` cannot be run to read it: No such file"), "{flaw}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The stages of a swap up to a candidate that has started: fetch → digest → compile → contract → grants → start.
+//! The stages of a swap up to a candidate that has started: fetch → digest → contract → grants → compile → start.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::capability::state::Shelf;
 use crate::plugin::artifact::{self, Artifact, Inspection};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
-use crate::plugin::foundry::{Compiled, Flaw};
+use crate::plugin::foundry::{Examined, Flaw};
 use crate::plugin::generation::Candidate;
 use crate::plugin::instance::{Blueprint, Instance, StartError};
 use crate::plugin::manifest::Manifest;
@@ -32,15 +32,13 @@ impl Inner {
         progress: &Progress,
     ) -> Result<(Candidate, Digest), Stop> {
         let (digest, bytes) = progress.stage(Stage::Fetch, self.fetched(manifest)).await?;
-        progress
-            .stage(Stage::Digest, async { Ok((expected(manifest.digest, digest)?, Some(digest.to_string()))) })
-            .await?;
+        progress.stage(Stage::Digest, self.deposited(manifest, digest, bytes)).await?;
         progress.of(digest);
-        let compiled = progress.stage(Stage::Compile, self.compiled(digest, bytes, manifest)).await?;
-        progress.asking(compiled.inspection.asks());
-        let speaks = compiled.inspection.contract.as_ref().map(|version| format!("contract {version}"));
-        progress.stage(Stage::Contract, async { Ok(((), speaks)) }).await?;
-        let artifact = progress.stage(Stage::Grants, self.linked(compiled, manifest, number)).await?;
+        let examined = progress.stage(Stage::Contract, self.examined(digest, manifest)).await?;
+        progress.asking(examined.inspection.asks());
+        let ungranted = ungranted(manifest, &examined.inspection, number);
+        progress.stage(Stage::Grants, async { Ok(((), ungranted)) }).await?;
+        let artifact = progress.stage(Stage::Compile, self.compiled(examined, manifest)).await?;
         let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
         let vitals = Arc::new(Vitals::default());
         let first = progress.stage(Stage::Start, self.started(&blueprint, &vitals)).await;
@@ -74,33 +72,35 @@ impl Inner {
         Ok(((digest, Some(bytes)), Some(shown)))
     }
 
-    async fn compiled(
+    /// Where it is what is wanted, it is kept under its digest.
+    async fn deposited(
         &self,
+        manifest: &Manifest,
         digest: Digest,
         bytes: Option<Vec<u8>>,
-        manifest: &Manifest,
-    ) -> Result<(Compiled, Option<String>), Stop> {
+    ) -> Result<((), Option<String>), Stop> {
+        expected(manifest.digest, digest)?;
         if let Some(bytes) = bytes {
             let foundry = self.foundry.clone();
             let kept = self.blocking(move || foundry.keep(&bytes)).await.and_then(|kept| kept);
             kept.map_err(|problem| Stop::failed(Stage::Fetch, problem))?;
         }
-        let compiled = self.foundry.compiled(digest).await.map_err(|flaw| about(manifest, flaw))?;
-        let how = if compiled.cached { "found compiled" } else { "compiled" };
-        Ok((compiled, Some(how.into())))
+        Ok(((), Some(digest.to_string())))
     }
 
-    async fn linked(
-        &self,
-        compiled: Compiled,
-        manifest: &Manifest,
-        number: u64,
-    ) -> Result<(Artifact, Option<String>), Stop> {
-        let ungranted = ungranted(manifest, &compiled.inspection, number);
+    async fn examined(&self, digest: Digest, manifest: &Manifest) -> Result<(Examined, Option<String>), Stop> {
+        let examined = self.foundry.examined(digest).await.map_err(|flaw| about(manifest, flaw))?;
+        let speaks = examined.inspection.contract.as_ref().map(|version| format!("contract {version}"));
+        Ok((examined, speaks))
+    }
+
+    async fn compiled(&self, examined: Examined, manifest: &Manifest) -> Result<(Artifact, Option<String>), Stop> {
+        let compiled = self.foundry.compiled(examined).await.map_err(|flaw| about(manifest, flaw))?;
+        let how = if compiled.cached { "found compiled" } else { "compiled" };
         let foundry = self.foundry.clone();
         let linked = self.blocking(move || foundry.link(&compiled)).await;
-        let linked = linked.map_err(|problem| Stop::failed(Stage::Grants, problem))?;
-        Ok((linked.map_err(|flaw| about(manifest, flaw))?, ungranted))
+        let linked = linked.map_err(|problem| Stop::failed(Stage::Compile, problem))?;
+        Ok((linked.map_err(|flaw| about(manifest, flaw))?, Some(how.into())))
     }
 
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
