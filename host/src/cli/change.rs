@@ -32,7 +32,7 @@ pub(crate) struct WantedFlags {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
     /// A limit of each instance, or how many there are: `memory=32MiB`, `cpu=500ms`, `deadline=10s`, `start=3s`,
-    /// `stop=1s`, `instances=4`; `null` is the default again.
+    /// `stop=1s`, `instances=4`, `requests=8`; `null` is the default again.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
     /// A destination to grant beside those that are granted.
@@ -41,6 +41,9 @@ pub(crate) struct WantedFlags {
     /// A network that granted destinations may lie in although it is private, beside those that are granted.
     #[arg(long = "grant-address", alias = "grant-addresses", value_name = "NETWORK")]
     grant_addresses: Vec<String>,
+    /// Let a granted destination be a Kafka or OTLP listener of the host itself.
+    #[arg(long)]
+    grant_own_listeners: bool,
     /// How much state to grant, such as `1MiB`.
     #[arg(long, value_name = "SIZE")]
     grant_state: Option<Size>,
@@ -80,6 +83,7 @@ impl WantedFlags {
             limits: settings::object("--limit", &self.limits)?,
             grant_http: self.grant_http.clone(),
             grant_addresses: self.grant_addresses.clone(),
+            grant_own_listeners: self.grant_own_listeners.then_some(true),
             grant_state: self.grant_state,
             grant_state_keys: self.grant_state_keys,
         })

@@ -103,6 +103,9 @@ pub struct Wanted {
     /// Networks that granted destinations may lie in, to be granted beside those that are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_addresses: Vec<String>,
+    /// Whether a granted destination may be a Kafka or OTLP listener of this very host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_own_listeners: Option<bool>,
     /// How many bytes of state are granted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_state: Option<Size>,

@@ -17,6 +17,7 @@ async fn every_change_arrives_as_it_was_asked() {
         limits: json!({ "memory": "32MiB" }).as_object().unwrap().clone(),
         grant_http: vec!["localhost:4318".into()],
         grant_addresses: vec!["10.0.0.0/8".into()],
+        grant_own_listeners: Some(true),
         grant_state: Some(Size(1024)),
         grant_state_keys: Some(5),
     };

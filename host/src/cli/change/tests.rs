@@ -116,13 +116,14 @@ fn flags_say_what_is_wanted_and_how_carefully() {
     assert_eq!(line.plan.plan(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
 }
 
-/// A value for each key of `[grants]`. One that is new here wants a flag of its own.
-fn granted(key: &str) -> &'static str {
+/// A value for each key of `[grants]`, where it has one. One that is new here wants a flag of its own.
+fn granted(key: &str) -> Option<&'static str> {
     match key {
-        "http" => "localhost:4318",
-        "addresses" => "10.0.0.0/8",
-        "state" => "1KiB",
-        "state-keys" => "5",
+        "http" => Some("localhost:4318"),
+        "addresses" => Some("10.0.0.0/8"),
+        "own-listeners" => None,
+        "state" => Some("1KiB"),
+        "state-keys" => Some("5"),
         new => panic!("`grants.{new}` has no flag on `plugin load` and `plugin swap`: add one"),
     }
 }
@@ -130,11 +131,13 @@ fn granted(key: &str) -> &'static str {
 #[test]
 fn every_grant_has_a_flag() {
     let keys = manifest::keys("grants");
-    let flags: Vec<_> = keys.iter().flat_map(|key| [format!("--grant-{key}"), granted(key).to_owned()]).collect();
+    let flag = |key: &str| [Some(format!("--grant-{key}")), granted(key).map(str::to_owned)].into_iter().flatten();
+    let flags: Vec<_> = keys.iter().copied().flat_map(flag).collect();
     let line = line(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let wanted = line.wanted.wanted(None).unwrap();
     let manifest = Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", &wanted).unwrap();
-    let expected: Vec<_> = keys.iter().map(|key| format!("{key} {}", granted(key))).collect();
+    let line = |key: &&str| granted(key).map_or_else(|| (*key).to_owned(), |value| format!("{key} {value}"));
+    let expected: Vec<_> = keys.iter().map(line).collect();
     assert_eq!(manifest.granted, expected);
     for verb in ["load", "swap"] {
         let command = crate::cli::Arguments::command();
@@ -152,13 +155,13 @@ fn every_grant_has_a_flag() {
 
 #[test]
 fn every_limit_can_be_set() {
-    let limits = ["memory=32MiB", "cpu=2s", "deadline=3s", "start=4s", "stop=5s", "instances=6"];
+    let limits = ["memory=32MiB", "cpu=2s", "deadline=3s", "start=4s", "stop=5s", "instances=6", "requests=7"];
     let flags: Vec<_> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
     assert_eq!(limits.map(|limit| limit.split_once('=').unwrap().0), manifest::keys("limits"));
     let wanted = line(&flags).unwrap().wanted.wanted(None).unwrap();
     let of = |wanted: &Wanted| Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", wanted);
     let manifest = of(&wanted).unwrap();
-    assert_eq!((manifest.limits.memory, manifest.instances), (32 << 20, 6));
+    assert_eq!((manifest.limits.memory, manifest.instances, manifest.requests), (32 << 20, 6, 7));
     let seconds = |limit: Duration| limit.as_secs();
     let limits = &manifest.limits;
     assert_eq!([limits.cpu, limits.deadline, limits.start, limits.stop].map(seconds), [2, 3, 4, 5]);

@@ -77,6 +77,9 @@ fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>)
 fn grant(document: &mut DocumentMut, wanted: &Wanted) -> Result<(), String> {
     extend(document, ("http", "host:port"), &wanted.grant_http)?;
     extend(document, ("addresses", "10.0.0.0/8"), &wanted.grant_addresses)?;
+    if let Some(own) = wanted.grant_own_listeners {
+        table(document, "grants")?.insert("own-listeners", value(own));
+    }
     if let Some(bytes) = wanted.grant_state {
         table(document, "grants")?.insert("state", value(bytes.to_string()));
     }
