@@ -18,11 +18,13 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::contract::wit::kafka_telemetry::receiver as contract;
 use crate::plugin::limits::{HANDLES, HEADER_BYTES, Limiter};
+use crate::text;
 
 use egress::{Egress, Sent};
 use log::Log;
-use report::Report;
+use report::{Report, Said};
 use state::Shelf;
+use std_base::LastLine;
 
 /// What one Store carries: the host's side of one instance. Owned by one task and behind no lock.
 pub struct State {
@@ -30,9 +32,9 @@ pub struct State {
     pub table: ResourceTable,
     /// Memory and tables.
     pub limiter: Limiter,
-    /// What the guest said in this call.
-    pub report: Report,
+    report: Report,
     log: Log,
+    last_line: LastLine,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     egress: Egress,
@@ -46,8 +48,13 @@ impl State {
         table.set_max_capacity(HANDLES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(HEADER_BYTES);
-        let wasi = std_base::context(&log);
-        Self { table, limiter, report: Report::default(), log, wasi, http, egress, shelf }
+        let (wasi, last_line) = std_base::context(&log);
+        Self { table, limiter, report: Report::default(), log, last_line, wasi, http, egress, shelf }
+    }
+
+    /// What the guest said since this was last asked, with the last line that it wrote to standard error.
+    pub fn said(&mut self) -> Said {
+        Said { last_line: self.last_line.take().map(|line| text::reason(&line)), ..self.report.take() }
     }
 
     /// Ends a call of the guest: every request that it left open. The last destination that was refused to it, in a

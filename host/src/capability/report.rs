@@ -12,6 +12,8 @@ use crate::text;
 pub struct Said {
     /// Message and place of the first panic.
     pub fault: Option<String>,
+    /// The last line of standard error that says something: a reason, should it have broken without a `fault`.
+    pub last_line: Option<String>,
     /// Why it cannot work as it is set up; the last word.
     pub misconfigured: Option<String>,
     /// Points that the sink discarded.

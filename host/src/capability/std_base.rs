@@ -19,16 +19,49 @@ use crate::plugin::limits::RANDOM_BYTES;
 /// What one write may hold.
 const PERMIT: usize = 64 * 1024;
 
-/// An empty context whose output goes to `log`.
-pub fn context(log: &Log) -> WasiCtx {
-    WasiCtx::builder()
+/// Most characters of a guest's last line that are repeated as the reason why it broke.
+const LAST_LINE: usize = 300;
+/// How lines begin that runtimes write below the reason: Rust's hint, and the heading of StarlingMonkey's call stack.
+const BELOW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "Stack:"];
+
+/// An empty context whose output goes to `log`, and what the guest wrote last to standard error.
+pub fn context(log: &Log) -> (WasiCtx, LastLine) {
+    let stderr = Lines::new(log, Level::WARN);
+    let last = LastLine { line: stderr.last.clone(), rest: stderr.rest.clone() };
+    let context = WasiCtx::builder()
         .stdout(Lines::new(log, Level::INFO))
-        .stderr(Lines::new(log, Level::WARN))
+        .stderr(stderr)
         .max_random_size(RANDOM_BYTES)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
-        .build()
+        .build();
+    (context, last)
+}
+
+/// The last line of a guest's standard error that can be the reason why it broke: the runtimes of Python and JavaScript
+/// write an exception there and then trap.
+#[derive(Debug)]
+pub struct LastLine {
+    line: Arc<Mutex<String>>,
+    rest: Arc<Mutex<Vec<u8>>>,
+}
+
+impl LastLine {
+    /// What was written since this was last asked, at most 300 characters of it; `None` where that was nothing.
+    pub fn take(&self) -> Option<String> {
+        let line = std::mem::take(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        // A guest that traps does not end its last line.
+        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = reason(&String::from_utf8_lossy(&rest));
+        rest.or((!line.is_empty()).then_some(line))
+    }
+}
+
+/// A line's beginning, unless it is indented, as the frames of a call stack are, or says nothing by itself.
+fn reason(line: &str) -> Option<String> {
+    let says = !line.trim().is_empty() && !line.starts_with(char::is_whitespace);
+    (says && !BELOW.iter().any(|below| line.starts_with(below))).then(|| line.chars().take(LAST_LINE).collect())
 }
 
 /// Cuts a stream into lines. Clones share the unfinished one.
@@ -37,11 +70,12 @@ struct Lines {
     log: Log,
     level: Level,
     rest: Arc<Mutex<Vec<u8>>>,
+    last: Arc<Mutex<String>>,
 }
 
 impl Lines {
     fn new(log: &Log, level: Level) -> Self {
-        Self { log: log.clone(), level, rest: Arc::default() }
+        Self { log: log.clone(), level, rest: Arc::default(), last: Arc::default() }
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -58,6 +92,9 @@ impl Lines {
         let line = std::mem::take(rest);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
+        if let Some(reason) = reason(text) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+        }
         if !text.is_empty() {
             self.log.write(self.level, text.to_owned());
         }
@@ -130,5 +167,31 @@ mod tests {
         assert_eq!(heard, ["one", "two"], "the third is not finished");
         lines.take(&vec![b'x'; LINE_BYTES]);
         assert_eq!(sink.recent().len(), 3, "a line that never ends is not kept for ever");
+    }
+
+    #[test]
+    fn the_last_line_that_says_something_is_a_reason_once() {
+        let last = |text: &str| {
+            let sink = Arc::new(LogSink::new("p".into(), 1, Keep::All));
+            let lines = Lines::new(&Log::new(sink), Level::WARN);
+            let last = LastLine { line: lines.last.clone(), rest: lines.rest.clone() };
+            lines.take(text.as_bytes());
+            (last.take(), last.take())
+        };
+        let python =
+            "Traceback (most recent call last):\n  File \"app.py\", line 3, in export_metrics\nKeyError: 'x'\n";
+        assert_eq!(last(python), (Some("KeyError: 'x'".into()), None));
+        let javascript = "TypeError: a is undefined\nStack:\n  exportMetrics@app.js:3:4\n";
+        assert_eq!(last(javascript).0.as_deref(), Some("TypeError: a is undefined"));
+        let rust = "thread 'main' panicked at src/lib.rs:1:1:\nboom\nnote: run with `RUST_BACKTRACE=1` environment";
+        assert_eq!(last(rust).0.as_deref(), Some("boom"));
+        assert_eq!(last("").0, None);
+        assert_eq!(last("not ended").0.as_deref(), Some("not ended"));
+    }
+
+    #[test]
+    fn last_line_cap_obeyed_and_violated() {
+        assert_eq!(reason(&"é".repeat(LAST_LINE)).unwrap().chars().count(), LAST_LINE);
+        assert_eq!(reason(&"é".repeat(LAST_LINE + 1)).unwrap().chars().count(), LAST_LINE);
     }
 }

@@ -117,7 +117,7 @@ impl Instance {
             return Err(StartError::Refused(with(text::sentence(&reason), denied.as_deref())));
         }
         let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
-        instance.store.data_mut().report.take();
+        instance.store.data_mut().said();
         instance.store.data().end_call();
         Ok((instance, sum([instantiated, started, asked])))
     }
@@ -138,24 +138,24 @@ impl Instance {
         if let Some(pooled) = &blueprint.artifact.pooled {
             match Self::instantiate_from(pooled, blueprint).await {
                 Err((Halt::Error(error), _)) if error.is::<PoolConcurrencyLimitError>() => {}
-                Err((halt, limiter)) => return Err(fault::of_start(halt, &limiter, &blueprint.limits)),
+                Err((halt, state)) => return Err(broken_start(halt, state, blueprint)),
                 Ok(made) => return Ok(made),
             }
         }
         let made = Self::instantiate_from(&blueprint.artifact.on_demand, blueprint).await;
-        made.map_err(|(halt, limiter)| fault::of_start(halt, &limiter, &blueprint.limits))
+        made.map_err(|(halt, state)| broken_start(halt, state, blueprint))
     }
 
     async fn instantiate_from(
         pre: &ReceiverPre<State>,
         blueprint: &Blueprint,
-    ) -> Result<(Self, Usage), (Halt, Limiter)> {
+    ) -> Result<(Self, Usage), (Halt, Box<State>)> {
         let limits = blueprint.limits.clone();
         let (mut store, meter) = store(pre, blueprint);
         let (guest, usage) = meter.run(limits.start, limits.start, pre.instantiate_async(&mut store)).await;
         match guest {
             Ok(guest) => Ok((Self { store, guest, meter, limits, normalise: blueprint.normalise.clone() }, usage)),
-            Err(halt) => Err((halt, store.into_data().limiter)),
+            Err(halt) => Err((halt, Box::new(store.into_data()))),
         }
     }
 
@@ -180,7 +180,7 @@ impl Instance {
         let sent = self.store.data().sent();
         match result {
             Ok((answer, usage)) => {
-                let mut said = self.store.data_mut().report.take();
+                let mut said = self.store.data_mut().said();
                 said.misconfigured = said.misconfigured.map(|reason| with(reason, denied.as_deref()));
                 self.store.data_mut().limiter.take_denied();
                 Answer {
@@ -220,11 +220,17 @@ impl Instance {
     fn broken(&mut self, halt: Halt) -> Broken {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
-        let broken = fault::of_call(halt, denied, &self.limits, state.report.take());
+        let broken = fault::of_call(halt, denied, &self.limits, state.said());
         // For whoever reads its lines: they lead up to this.
         state.note(format!("broke ({}): {broken}", broken.fault.name()));
         broken
     }
+}
+
+/// Of an instance that was not made.
+fn broken_start(halt: Halt, mut state: Box<State>, blueprint: &Blueprint) -> Broken {
+    let denied = state.limiter.take_denied();
+    fault::of_call(halt, denied, &blueprint.limits, state.said())
 }
 
 /// A Store with every limit set, and the meter that its epoch callback asks.

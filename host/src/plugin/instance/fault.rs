@@ -8,11 +8,13 @@ use wasmtime_wasi::I32Exit;
 
 use crate::capability::report::Said;
 use crate::dispatch::Fault;
-use crate::plugin::limits::{HANDLES, Limiter, Limits};
+use crate::plugin::limits::{HANDLES, Limits};
 use crate::plugin::meter::{Halt, Verdict};
 
 /// How wasmtime says that a Store has no handle left; it has no type for it.
 const NO_HANDLE: &str = "store handle limit exceeded";
+/// Most characters of a function's name.
+const FUNCTION: usize = 200;
 
 /// The guest broke, or we did.
 #[derive(Debug)]
@@ -41,12 +43,6 @@ pub(super) fn of_call(halt: Halt, denied: bool, limits: &Limits, said: Said) -> 
     Broken { fault, message, said }
 }
 
-/// Of an instance that was not made.
-pub(super) fn of_start(halt: Halt, limiter: &Limiter, limits: &Limits) -> Broken {
-    let denied = limiter.clone().take_denied();
-    of_call(halt, denied, limits, Said::default())
-}
-
 fn of_error(error: &Error, denied: bool, limits: &Limits, said: &Said) -> (Fault, String) {
     if let Some(verdict) = error.downcast_ref::<Verdict>() {
         let fault = if *verdict == Verdict::CpuLimit { Fault::CpuLimit } else { Fault::Deadline };
@@ -55,10 +51,12 @@ fn of_error(error: &Error, denied: bool, limits: &Limits, said: &Said) -> (Fault
     if error.is::<PoolConcurrencyLimitError>() {
         return (Fault::Host, format!("no room for another instance: {error:#}"));
     }
-    let message = match &said.fault {
-        // What the guest's own panic hook said tells more than `unreachable`.
-        Some(words) => words.clone(),
-        None => words(error),
+    let message = match (&said.fault, &said.last_line) {
+        // What the guest's own panic hook said tells more than `unreachable`, and so does an exception that its runtime
+        // wrote down.
+        (Some(words), _) => words.clone(),
+        (None, Some(line)) => format!("{line} ({})", words(error)),
+        (None, None) => words(error),
     };
     if denied {
         let message = format!("{message} (it was refused memory beyond its limit of {} bytes)", limits.memory);
@@ -81,10 +79,40 @@ fn words(error: &Error) -> String {
     };
     let within = error.downcast_ref::<WasmBacktrace>().and_then(|trace| {
         let named = trace.frames().iter().find_map(|frame| frame.func_name());
-        named.map(|name| format!("{name:.200}"))
+        named.map(function)
     });
     match within {
         Some(function) => format!("{reason}, in {function}"),
         None => reason,
+    }
+}
+
+/// A function's name as its author wrote it, without the hash that a compiler puts at its end.
+fn function(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name)).chars().take(FUNCTION).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_have_the_names_that_their_authors_wrote() {
+        let mangled =
+            "_ZN61_$LT$noreg..R$u20$as$u20$barnabas_sdk..receiver..Receiver$GT$14export_metrics17h0123456789abcdefE";
+        assert_eq!(function(mangled), "<noreg::R as barnabas_sdk::receiver::Receiver>::export_metrics");
+        assert_eq!(function("abort"), "abort");
+        assert_eq!(function(&"f".repeat(1_000)).len(), FUNCTION);
+    }
+
+    #[test]
+    fn an_exception_on_standard_error_is_the_reason_and_a_panic_hook_knows_better() {
+        let (error, limits) = (Error::from(Trap::UnreachableCodeReached), Limits::default());
+        let of = |said: Said| of_error(&error, false, &limits, &said).1;
+        let last_line = Some("KeyError: 'x'".to_owned());
+        let trap = "wasm `unreachable` instruction executed";
+        assert_eq!(of(Said { last_line: last_line.clone(), ..Said::default() }), format!("KeyError: 'x' ({trap})"));
+        assert_eq!(of(Said { fault: Some("why".into()), last_line, ..Said::default() }), "why");
+        assert_eq!(of(Said::default()), trap);
     }
 }

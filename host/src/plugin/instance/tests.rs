@@ -199,6 +199,7 @@ async fn what_a_guest_reports_comes_with_its_answer() {
     let (instance, _) = Instance::start(&blueprint).await.unwrap();
     let answer = instance.export(batch(1)).await;
     let said = Said {
+        last_line: None,
         fault: None,
         misconfigured: Some("words".into()),
         rejected_points: 7,
