@@ -25,6 +25,7 @@ mod plugin_run;
 mod plugin_swap;
 mod plugin_verb;
 mod properties;
+mod receiver_file;
 mod reconcile;
 mod serve;
 mod settings;

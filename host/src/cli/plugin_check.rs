@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use barnabas::plugin::artifact::{Class, Inspection, Kind, inspect};
 use clap::Args;
 
+use super::receiver_file;
 use super::words::{size, table};
 
 /// Flags of `plugin check`.
@@ -21,7 +22,7 @@ pub(crate) struct Flags {
 
 /// Succeeds only when nothing is wrong with the file.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let bytes = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
+    let bytes = receiver_file::read(&flags.file)?;
     let (inspection, _) = inspect(&bytes);
     if flags.json {
         outln!("{}", serde_json::to_string_pretty(&inspection)?);

@@ -32,7 +32,7 @@ pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
         return Ok((Kind::Component, bytes.into()));
     }
     if !Parser::is_core_wasm(bytes) {
-        return Err(format!("it is not WebAssembly ({})", beginning(bytes)));
+        return Err(format!("it is not WebAssembly ({}){}", beginning(bytes), remedy(bytes)));
     }
     if !carries_metadata(bytes)? {
         return Err("it is a core module without WIT metadata; build it with the guest SDK (`barnabas-sdk`), or as a \
@@ -67,6 +67,19 @@ fn carries_metadata(module: &[u8]) -> Result<bool, String> {
         }
     }
     Ok(false)
+}
+
+/// What builds make beside a receiver, and how it is built.
+fn remedy(bytes: &[u8]) -> &'static str {
+    if bytes.starts_with(b"!<arch>") {
+        "; it is a Rust library: write crate-type = [\"cdylib\"] under [lib] in its Cargo.toml, and build it for \
+         `wasm32-wasip2`"
+    } else if bytes.starts_with(b"\x7fELF") {
+        "; it is a program for this machine: build it for `wasm32-wasip2` (`rustup target add wasm32-wasip2`, then \
+         `cargo build --release --target wasm32-wasip2`)"
+    } else {
+        ""
+    }
 }
 
 fn beginning(bytes: &[u8]) -> String {

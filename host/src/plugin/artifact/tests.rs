@@ -71,6 +71,9 @@ fn a_core_module_with_metadata_is_wrapped() {
 #[test]
 fn what_is_no_receiver_is_refused_in_words() {
     assert_eq!(problem(b"#!/bin/sh"), "it is not WebAssembly (it begins with `#!/b`)");
+    let library = problem(b"!<arch>\nlib.rmeta");
+    assert!(library.contains("it is a Rust library: write crate-type = [\"cdylib\"] under [lib]"), "{library}");
+    assert!(problem(b"\x7fELF\x02").contains("`rustup target add wasm32-wasip2`"));
     assert_eq!(problem(b""), "it is not WebAssembly (it has 0 bytes)");
     assert!(problem(b"\0asm\x01\0\0\0").contains("a core module without WIT metadata; build it with the guest SDK"));
     assert!(problem(b"\0asm\x01\0\0\0\xff").contains("not valid WebAssembly"));
