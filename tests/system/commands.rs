@@ -97,6 +97,7 @@ async fn run_sends_when_told_to() {
     .unwrap();
     assert!(said.contains("outcome: taken"), "{said}");
     assert_eq!(sink.received().len(), 1);
+    assert!(said.contains("request: POST ") && said.contains("answer:  200 OK"), "it is shown, too: {said}");
 }
 
 #[test]
@@ -118,6 +119,117 @@ fn run_takes_a_recorded_push_from_a_file() {
     let push = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/java-3.7-producer-cumulative.none-0.bin");
     let said = stdout(&["plugin", "run", &guest("taker"), "--push", push]);
     assert!(said.contains("7670 bytes"), "{said}");
+}
+
+#[test]
+fn run_shows_bodies_and_hides_credentials() {
+    let endpoint = "endpoint=http://collector.example:4318/v1/metrics";
+    let settings = ["--set", endpoint, "--set", "compression=none", "--set", "headers.authorization=Bearer s3cret"];
+    let guest = guest("otlp-http");
+    let said = |more: &[&str]| stdout(&[&["plugin", "run", &guest], settings.as_slice(), more].concat());
+    let hidden = said(&["--show-body=12"]);
+    for word in
+        ["| resource {", "org.apache.kafka.producer.", "authorization: Bearer (hidden; --show-secrets", "more lines"]
+    {
+        assert!(hidden.contains(word), "`{hidden}` should say `{word}`");
+    }
+    assert!(!hidden.contains("s3cret"), "{hidden}");
+    assert!(said(&["--show-secrets"]).contains("authorization: Bearer s3cret"));
+    assert!(!said(&[]).contains("| resource"), "bodies are shown to those who ask");
+}
+
+#[test]
+fn run_answers_as_it_is_told_and_its_status_tells_the_outcome() {
+    let guest = guest("otlp-http");
+    let endpoint = "endpoint=http://collector.example:4318/v1/metrics";
+    let run = |more: &[&str]| {
+        let output = run(&[&["plugin", "run", &guest, "--set", endpoint], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (status, said) = run(&["--reply", "429,retry-after=3"]);
+    assert!(status == Some(3) && said.contains("outcome: unavailable:") && said.contains("after 3s"), "{said}");
+    let (status, said) = run(&["--reply", "503", "--reply", "200", "--repeat", "3"]);
+    let taken = said.contains("batch 2: taken") && said.contains("batch 3: taken");
+    assert!(status == Some(3) && said.contains("batch 1: unavailable:") && taken, "{said}");
+    assert!(
+        said.contains("outcome: 2 taken, 1 unavailable") && said.contains("first:   batch 1: unavailable"),
+        "{said}"
+    );
+    let (status, _) = run(&["--reply", "413"]);
+    assert_eq!(status, Some(4));
+}
+
+#[test]
+fn run_repeats_with_one_instance_and_replaces_one_that_broke() {
+    let guest = guest("falters");
+    let output = run(&["plugin", "run", &guest, "--set", "percent=34", "--set", "trap=true", "--repeat", "100"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    for word in
+        ["batch 2: taken", "batch 3: broke (trap): ", "another instance was started", "outcome: 67 taken, 33 trap"]
+    {
+        assert!(said.contains(word), "`{said}` should say `{word}`");
+    }
+    assert!(said.contains("first:   batch 3: broke (trap): "), "{said}");
+}
+
+#[test]
+fn run_gives_what_a_manifest_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sink.toml");
+    let endpoint = "http://collector.example:4318/v1/metrics";
+    let text = format!("[settings]\nendpoint = {endpoint:?}\n[self-test]\nreply = {{ status = 503 }}\n");
+    std::fs::write(&file, &text).unwrap();
+    let guest = guest("otlp-http");
+    let run = |more: &[&str]| {
+        let manifest = file.to_str().unwrap();
+        let output = run(&[&["plugin", "run", &guest, "--manifest", manifest], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (status, said) = run(&[]);
+    assert!(
+        status == Some(3) && said.contains("grant") && !said.contains("request: POST"),
+        "nothing is granted: {said}"
+    );
+    let (status, said) = run(&["--grant-http", "collector.example:4318"]);
+    assert!(status == Some(3) && said.contains("503") && said.contains("request: POST"), "{said}");
+    let (status, said) = run(&["--grant-http", "collector.example:4318", "--reply", "200", "--limit", "memory=64KiB"]);
+    assert!(status == Some(1) && said.contains("never got the batch"), "{said}");
+    assert!(!said.contains("start:") && !said.contains("export:"), "nothing was measured: {said}");
+    let wrong = stderr(&["plugin", "run", &guest, "--limit", "memory=1"]);
+    assert!(wrong.contains("`limits.memory` is 1; it must be at least 65536") && !wrong.contains(".toml"), "{wrong}");
+}
+
+#[test]
+fn run_takes_several_pushes_packed_or_recorded() {
+    let vector = |name: &str| format!("{}/vectors/{name}.bin", env!("CARGO_MANIFEST_DIR"));
+    let (zstd, snappy) =
+        (vector("java-4.0-producer-cumulative.zstd-0"), vector("librdkafka-2.16-producer-cumulative.snappy-0"));
+    let guest = guest("taker");
+    let pushes = ["plugin", "run", guest.as_str(), "--push", zstd.as_str(), "--push", snappy.as_str()];
+    let said = stdout(&pushes);
+    assert!(said.contains("outcome: taken") && said.contains("2 pushes"), "{said}");
+    let said = stdout(&[pushes.as_slice(), &["--pushes-per-batch", "1"]].concat());
+    assert!(said.contains("batch 2: taken") && said.contains("outcome: 2 taken"), "{said}");
+}
+
+#[test]
+fn run_tells_what_a_guest_wrote_before_it_trapped() {
+    let output = run(&["plugin", "run", &guest("writes_why")]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    // The other target has no standard error.
+    if barnabas_tests::guests::path("writes_why").display().to_string().contains("wasip2") {
+        assert!(said.contains("broke (trap): KeyError: 'x' (wasm `unreachable` instruction executed"), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_receiver_says_how_one_is_built() {
+    for verb in ["check", "run"] {
+        let said = stderr(&["plugin", verb, "/nowhere/tally.wasm"]);
+        assert!(said.contains("/nowhere/tally.wasm") && said.contains("rustup target add wasm32-wasip2"), "{said}");
+    }
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod failure;
 mod grants;
 mod hooks;
 mod own;
+mod tap;
 mod target;
 mod trust;
 mod witness;
@@ -59,6 +60,7 @@ pub use dial::{Connector, Lookup, Resolve, SystemResolver};
 pub use failure::{BoxError, EgressError};
 pub use grants::Grants;
 pub use own::Own;
+pub use tap::{Exchange, Tap};
 pub use trust::Trust;
 pub use witness::Sent;
 
@@ -128,6 +130,8 @@ pub struct Options {
     pub own: Own,
     /// Where what destinations answered is noted.
     pub answers: Arc<Answers>,
+    /// Where requests and answers are written down for somebody who looks at each.
+    pub tap: Option<Arc<Tap>>,
 }
 
 impl Default for Options {
@@ -138,6 +142,7 @@ impl Default for Options {
             resolve: Arc::new(SystemResolver),
             own: Own::default(),
             answers: Arc::default(),
+            tap: None,
         }
     }
 }
@@ -151,6 +156,7 @@ struct Shared {
     running: Arc<Semaphore>,
     client: Client<Connector, Counted>,
     answers: Arc<Answers>,
+    tap: Option<Arc<Tap>>,
     /// Whether somebody compares what is sent.
     watched: AtomicBool,
     /// Answers that came and are not read to their end.
@@ -190,8 +196,9 @@ impl Egress {
             .build(connector);
         let running = Arc::new(Semaphore::new(options.limits.requests));
         let (limits, answers, watched) = (options.limits, options.answers, AtomicBool::new(false));
+        let tap = options.tap;
         let unread = Arc::default();
-        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, watched, unread };
+        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, tap, watched, unread };
         Self { shared: Arc::new(shared), witness: Witness::default(), calls: Calls::default() }
     }
 
@@ -252,15 +259,24 @@ impl Egress {
     ) -> Result<Response<ResponseBody>, EgressError> {
         let sent = Arc::new(AtomicU64::new(0));
         let mut record = self.record(&request, sent.clone());
-        let tee = self.shared.watched.load(Ordering::Relaxed).then(|| self.witness.see(&request)).flatten();
-        let key = Key::of(request.method(), request.uri());
+        let tapped = self.shared.tap.as_ref().and_then(|tap| tap.see(&request));
+        let tee = match &tapped {
+            Some(tapped) => Some(tapped.body.clone()),
+            None => self.shared.watched.load(Ordering::Relaxed).then(|| self.witness.see(&request)).flatten(),
+        };
+        let answers = tapped.as_ref().map_or(&self.shared.answers, |tapped| &tapped.answers).clone();
+        let noted = (answers, Key::of(request.method(), request.uri()));
         let request = request.map(|body| Counted::new(body, sent, tee, call));
         let result = match &self.shared.mode {
             EgressMode::Send => self.forward(request, times, &mut record).await,
             EgressMode::Capture(captured) => self.capture(request, captured).await,
         };
+        if let Some(tapped) = &tapped {
+            let head = result.as_ref().map(|response| (response.status(), response.headers().clone()));
+            tapped.ended(head.map_err(ToString::to_string));
+        }
         match result {
-            Ok(response) => Ok(self.bound(call, response, times, record, key)?),
+            Ok(response) => Ok(self.bound(call, response, times, record, noted)?),
             Err(error) => {
                 tracing::debug!(slot = %self.shared.slot, %error, "outgoing request failed");
                 record.end(error.name());
@@ -349,7 +365,7 @@ impl Egress {
         response: Response<RequestBody>,
         times: Times,
         mut record: Record,
-        key: Key,
+        (answers, key): (Arc<Answers>, Key),
     ) -> Result<Response<ResponseBody>, EgressError> {
         let cap = self.shared.limits.response_bytes;
         if response.body().size_hint().lower() > cap as u64 {
@@ -360,7 +376,7 @@ impl Egress {
         record.end(response.status().as_str());
         let between = self.longest(times.between_bytes, self.shared.limits.times.between_bytes);
         let noting = matches!(self.shared.mode, EgressMode::Send)
-            .then(|| Noting::new(self.shared.answers.clone(), key, response.status(), response.headers()));
+            .then(|| Noting::new(answers, key, response.status(), response.headers()));
         let (head, body) = response.into_parts();
         // A guest need not ask for a body that has nothing in it, so nothing may wait for that.
         let body = if body.is_end_stream() {

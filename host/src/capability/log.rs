@@ -80,6 +80,12 @@ impl LogSink {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
     }
 
+    /// The same lines, which are kept no longer.
+    pub fn take(&self) -> Vec<Line> {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *ring).lines.into()
+    }
+
     /// Lines that were cut, and lines that were dropped.
     pub fn losses(&self) -> (u64, u64) {
         (self.cut.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))

@@ -8,15 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::admin::client::Client;
-use barnabas::plugin::artifact;
 use barnabas::plugin::change::{Plan, Step, Verdict, Wanted};
 use barnabas::plugin::digest::Digest;
 use barnabas::units::{Percent, Size, Span};
 use clap::Args;
 use serde_json::Value;
 
-use super::host;
-use super::settings;
+use super::{host, receiver_file, settings};
 
 /// What `--help` says of the exit status.
 pub(crate) const EXIT: &str = "Exit status: 0 done (or there was nothing to do), 1 it failed or was refused, \
@@ -90,6 +88,23 @@ impl WantedFlags {
     }
 }
 
+impl WantedFlags {
+    /// The manifest to begin from.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.manifest.as_deref()
+    }
+
+    /// Whether they say what is granted, be it nothing.
+    pub(crate) fn grants(&self) -> bool {
+        self.manifest.is_some()
+            || !self.grant_http.is_empty()
+            || !self.grant_addresses.is_empty()
+            || self.grant_own_listeners
+            || self.grant_state.is_some()
+            || self.grant_state_keys.is_some()
+    }
+}
+
 impl PlanFlags {
     pub(crate) fn plan(&self) -> Plan {
         let canary = self.canary.map(Percent::percent);
@@ -99,7 +114,7 @@ impl PlanFlags {
 
 /// Hands an artifact over, and gives the digest under which the host keeps it.
 pub(crate) fn upload(client: &Client, file: &Path) -> Result<Digest> {
-    let bytes = artifact::read(file).map_err(anyhow::Error::msg)?;
+    let bytes = receiver_file::read(file)?;
     let answer: Value = serde_json::from_str(&client.post("/v1/artifacts", &bytes)?)?;
     let kept = answer.get("digest").and_then(Value::as_str).context("the host tells no digest")?;
     ensure!(kept == Digest::of(&bytes).to_string(), "the host kept something else: {kept}; try again");

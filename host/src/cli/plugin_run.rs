@@ -1,52 +1,69 @@
 //! `barnabas plugin run`.
 
+mod body;
 mod print;
+mod pushes;
+mod reply;
+mod secrets;
 
-use std::path::PathBuf;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow};
-use barnabas::admission::Admitted;
-use barnabas::capability::egress::{Captured, EgressMode, Grants};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use barnabas::capability::egress::{Captured, CapturedRequest, EgressMode, Grants, Reply, Tap};
 use barnabas::capability::state::{Caps, Shelf};
-use barnabas::decode::{self, Decoded, Decoder, Normalise};
-use barnabas::dispatch::Outcome;
+use barnabas::decode::{Normalise, Payload};
+use barnabas::plugin::Manifest;
+use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
-use barnabas::plugin::limits::Limits;
 use barnabas::plugin::runtime::GuestRuntime;
-use barnabas::plugin::trial::{Report, Trial};
-use barnabas::push::Push;
-use barnabas::push::sample::{self, Sample};
+use barnabas::plugin::trial::{Session, Trial, Tried};
 use barnabas::store::Store;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::settings;
+use super::{change, receiver_file, settings};
+use print::{Answer, Printer, Seen};
+use secrets::Secrets;
 
 /// More than an operator would grant, since it is gone with the trial.
 const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
+/// Stands for a manifest where there is no file.
+const NO_FILE: &str = "plugin-run.toml";
 
 /// Flags of `plugin run`.
 #[derive(Args)]
+#[command(after_help = print::EXIT)]
 pub(crate) struct Flags {
     /// A component, or a core module built with the SDK.
     file: PathBuf,
-    /// Bytes of an OTLP `MetricsData` message to push, not compressed.
-    #[arg(long, value_name = "FILE", conflicts_with = "sample")]
-    push: Option<PathBuf>,
-    /// A recorded push of a real client.
-    #[arg(long, value_enum, default_value_t = SampleName::Java)]
-    sample: SampleName,
-    /// A setting of the receiver: `endpoint=http://…`, `headers.authorization=…`, `labels=["client_id"]`. The value is
-    /// read as JSON where it is JSON, else as text: write text that looks like a number as 'token="12345"'.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    settings: Vec<String>,
-    /// What becomes of the receiver's requests: printed and answered with an empty 200, or really sent, to wherever
-    /// it likes.
+    #[command(flatten)]
+    pushes: pushes::PushFlags,
+    /// So many pushes in a batch, as `[batch] pushes` of a manifest; without it all are one batch.
+    #[arg(long, value_name = "NUMBER")]
+    pushes_per_batch: Option<NonZero<usize>>,
+    /// Offer the batches so often. One instance takes them all, one after the other; one that breaks is replaced.
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    repeat: NonZero<u32>,
+    #[command(flatten)]
+    wanted: change::WantedFlags,
+    /// What becomes of the receiver's requests: printed and answered, or really sent and printed with what came back.
     #[arg(long, value_enum, default_value_t = EgressName::Print)]
     egress: EgressName,
-    /// Lend the push as `normalise = true` of a manifest does: one spelling of labels, no gauge that is NaN, equal
+    /// How a printed request is answered: a status and headers, such as `429,retry-after=3`; at the end may stand
+    /// `body=TEXT` or `body=@FILE`. Given several times, they are answers one after the other, and the last one stays.
+    /// Without it as the manifest's `[self-test] reply`, else an empty 200.
+    #[arg(long = "reply", value_name = "STATUS[,NAME=VALUE]...")]
+    replies: Vec<String>,
+    /// Show the bodies of requests, OTLP point by point; at most so many lines of each.
+    #[arg(long, value_name = "LINES", num_args = 0..=1, require_equals = true, default_missing_value = "100")]
+    show_body: Option<usize>,
+    /// Show credentials in the headers and URLs of requests.
+    #[arg(long)]
+    show_secrets: bool,
+    /// Lend the pushes as `normalise = true` of a manifest does: one spelling of labels, no gauge that is NaN, equal
     /// resources, scopes and metrics once.
     #[arg(long)]
     normalise: bool,
@@ -56,85 +73,166 @@ pub(crate) struct Flags {
     admin_client: Vec<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum SampleName {
-    Java,
-    Librdkafka,
-}
-
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum EgressName {
     Print,
     Send,
 }
 
-/// Succeeds only when the receiver took the batch.
+/// Succeeds only when the receiver took every batch; the exit status says what else happened.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let artifact = std::fs::read(&flags.file).with_context(|| format!("cannot read {}", flags.file.display()))?;
-    let (egress, captured) = egress(flags.egress);
-    let given = Value::Object(settings::object("--set", &flags.settings)?);
+    let artifact = receiver_file::read(&flags.file)?;
+    let manifest = manifest(flags, &artifact)?;
+    let batches = batches(flags, &manifest)?;
+    let seeing = Seeing::new(flags, &manifest)?;
+    let granted = flags.wanted.grants();
+    let state = if granted { manifest.state } else { Some(STATE) };
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
         artifact,
-        settings: given.to_string().into(),
-        pushes: vec![Arc::new(payload(push(flags)?)?)],
-        egress,
-        grants: Arc::new(Grants::everything()),
-        state: Shelf::of(&Store::in_memory(), "trial", STATE).scratch(),
-        limits: Limits::default(),
-        normalise: normalise(flags)?,
+        settings: manifest.settings.clone(),
+        egress: seeing.mode(),
+        tap: seeing.tap(),
+        grants: if granted { manifest.grants.clone() } else { Arc::new(Grants::everything()) },
+        state: state.map_or_else(Shelf::none, |caps| Shelf::of(&Store::in_memory(), "trial", caps).scratch()),
+        limits: manifest.limits.clone(),
+        normalise: normalise(flags, &manifest)?,
     };
-    let report = execute(trial).map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
-    print::report(&report, captured.as_deref());
-    if let Err(why) = &report.outcome {
-        settings::misread(&given, why).iter().for_each(|hint| errln!("{hint}"));
-    }
-    Ok(if matches!(report.outcome, Ok(Outcome::Taken)) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Bench::new()?.run(flags, trial, &batches, &seeing)
 }
 
-fn normalise(flags: &Flags) -> Result<Option<Arc<Normalise>>> {
+/// What production would give, as far as it was said.
+fn manifest(flags: &Flags, artifact: &[u8]) -> Result<Manifest> {
+    let wanted = flags.wanted.wanted(Some(Digest::of(artifact)))?;
+    let file = flags.wanted.file().unwrap_or(Path::new(NO_FILE));
+    Manifest::wanted(file, "", &wanted).map_err(|problem| {
+        let without_name = problem.strip_prefix(NO_FILE).and_then(|rest| rest.strip_prefix(": "));
+        anyhow!(without_name.map_or(problem.clone(), str::to_owned))
+    })
+}
+
+fn batches(flags: &Flags, manifest: &Manifest) -> Result<Vec<Arc<[Arc<Payload>]>>> {
+    let pushes = flags.pushes.payloads()?;
+    let of_manifest = flags.wanted.file().map(|_| manifest.slot_config().batch_pushes);
+    let size = flags.pushes_per_batch.map(NonZero::get).or(of_manifest).unwrap_or(pushes.len());
+    Ok(pushes.chunks(size.max(1)).map(Arc::from).collect())
+}
+
+fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<Normalise>>> {
     if !flags.normalise && flags.admin_client.is_empty() {
-        return Ok(None);
+        return Ok(manifest.normalise.clone());
     }
     let rules = Normalise::new(&flags.admin_client).map_err(|problem| anyhow!("`--admin-client`: {problem}"))?;
     Ok(Some(Arc::new(rules)))
 }
 
-fn execute(trial: Trial) -> Result<Report, String> {
-    let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
-    let guests = GuestRuntime::new(1).map_err(|error| format!("the guest's thread does not start: {error}"))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.map_err(|error| format!("the runtime does not start: {error}"))?;
-    runtime.block_on(trial.run(&engines, &guests))
+/// Where the requests of a trial are seen.
+enum Seeing {
+    /// They go nowhere.
+    Captured(Arc<Captured>),
+    /// They are sent.
+    Tapped(Arc<Tap>),
 }
 
-fn push(flags: &Flags) -> Result<Push> {
-    let Some(file) = &flags.push else {
-        return Ok(match flags.sample {
-            SampleName::Java => Sample::Java.push(),
-            SampleName::Librdkafka => Sample::Librdkafka.push(),
-        });
-    };
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read the push {}", file.display()))?;
-    Ok(sample::of_bytes(bytes.into()))
-}
+impl Seeing {
+    fn new(flags: &Flags, manifest: &Manifest) -> Result<Self> {
+        if flags.egress == EgressName::Send {
+            ensure!(
+                flags.replies.is_empty(),
+                "`--reply` answers requests that are printed; with `--egress send` the \
+                     destination answers"
+            );
+            return Ok(Self::Tapped(Arc::default()));
+        }
+        let parsed = flags
+            .replies
+            .iter()
+            .map(|text| reply::parse(text).map_err(|problem| anyhow!("`--reply {text}`: {problem}")));
+        let mut replies: Vec<Reply> = parsed.collect::<Result<_>>()?;
+        let last = replies.pop().unwrap_or_else(|| manifest.care.reply.clone());
+        let captured = Captured::replying(Arc::default(), last).first(replies);
+        Ok(Self::Captured(Arc::new(if flags.wanted.grants() { captured.within_grants() } else { captured })))
+    }
 
-/// The same way in as every push.
-fn payload(push: Push) -> Result<decode::Payload> {
-    let decoded =
-        Admitted::declared(push).and_then(|admitted| Decoder::new(decode::Config::default()).decode(admitted));
-    match decoded.map_err(|refusal| anyhow!("the push cannot be used: {refusal}"))? {
-        Decoded::Payload(payload) => Ok(payload),
-        Decoded::Empty => Err(anyhow!("the push holds no metrics")),
+    fn mode(&self) -> EgressMode {
+        match self {
+            Self::Captured(captured) => EgressMode::Capture(captured.clone()),
+            Self::Tapped(_) => EgressMode::Send,
+        }
+    }
+
+    fn tap(&self) -> Option<Arc<Tap>> {
+        match self {
+            Self::Captured(_) => None,
+            Self::Tapped(tap) => Some(tap.clone()),
+        }
+    }
+
+    /// Each request with the answer of its destination, where it was sent; and how many more there were.
+    fn take(&self) -> (Vec<(CapturedRequest, Option<Answer>)>, usize) {
+        match self {
+            Self::Captured(captured) => {
+                let (requests, more) = captured.take();
+                (requests.into_iter().map(|request| (request, None)).collect(), more)
+            }
+            Self::Tapped(tap) => {
+                let (exchanges, more) = tap.take();
+                (exchanges.into_iter().map(|exchange| (exchange.request, Some(exchange.answer))).collect(), more)
+            }
+        }
     }
 }
 
-fn egress(name: EgressName) -> (EgressMode, Option<Arc<Captured>>) {
-    match name {
-        EgressName::Send => (EgressMode::Send, None),
-        EgressName::Print => {
-            let captured = Arc::new(Captured::default());
-            (EgressMode::Capture(captured.clone()), Some(captured))
+/// Everything that a receiver runs on.
+struct Bench {
+    engines: Engines,
+    guests: GuestRuntime,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn new() -> Result<Self> {
+        let engines = Engines::new().map_err(|error| anyhow!("the WebAssembly engine does not start: {error:#}"))?;
+        let guests = GuestRuntime::new(1).context("the guest's thread does not start")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().context("the runtime does not start")?;
+        Ok(Self { engines, guests, runtime })
+    }
+
+    /// Offers the batches and prints each.
+    fn run(&self, flags: &Flags, trial: Trial, batches: &[Arc<[Arc<Payload>]>], seeing: &Seeing) -> Result<ExitCode> {
+        let loaded = self.runtime.block_on(trial.load(&self.engines, &self.guests));
+        let mut session = loaded.map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
+        let all = (0..flags.repeat.get()).flat_map(|_| batches);
+        let count = u64::from(flags.repeat.get()).saturating_mul(batches.len() as u64);
+        let secrets = Secrets { shown: flags.show_secrets };
+        let mut printer = Printer::new(count, flags.show_body, secrets);
+        for (number, batch) in (1..).zip(all) {
+            let tried;
+            (session, tried) = self.offer(session, batch.clone())?;
+            let failure = tried.outcome.as_ref().err().cloned();
+            let (requests, more) = seeing.take();
+            printer.batch(number, &Seen { tried, lines: session.lines(), requests, more });
+            if let Some(why) = failure {
+                let given = Value::Object(flags.wanted.wanted(None)?.settings);
+                settings::misread(&given, &why).iter().for_each(|hint| errln!("{hint}"));
+                break;
+            }
         }
+        let (session, stop_failure) = self.guest(async move {
+            let failure = session.stop().await;
+            (session, failure)
+        })?;
+        Ok(printer.end(&session.lines(), stop_failure.as_deref()))
+    }
+
+    fn offer(&self, mut session: Session, batch: Arc<[Arc<Payload>]>) -> Result<(Session, Tried)> {
+        self.guest(async move {
+            let tried = session.offer(&batch).await;
+            (session, tried)
+        })
+    }
+
+    fn guest<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        self.runtime.block_on(self.guests.handle().spawn(work)).context("the host broke while it ran this")
     }
 }

@@ -5,6 +5,8 @@
 
 pub(crate) mod file;
 
+pub use file::read;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};

@@ -1,20 +1,21 @@
-//! One batch through one receiver, without any cluster: for `barnabas plugin run`, and for a candidate's self-test.
+//! Batches through one receiver, without any cluster: for `barnabas plugin run`, and for a candidate's self-test.
 //!
-//! In: an artifact, settings and pushes. Out: a [`Report`] of all that could be seen. Bounded as a serving instance is.
-//! Nothing is queued, retried or counted in a ledger.
+//! In: an artifact and its settings, then batches. Out: a [`Tried`] for each. Bounded as a serving instance is. As in a
+//! host, one instance takes one batch after the other and is replaced when it broke. Nothing is queued, retried or
+//! counted in a ledger.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::artifact::{Artifact, Inspection};
+use super::artifact::Artifact;
 use super::engine::Engines;
 use super::instance::{Blueprint, Instance};
 use super::limits::Limits;
 use super::meter::Usage;
 use super::runtime::GuestRuntime;
 use crate::capability::batch::LentBatch;
-use crate::capability::egress::{Egress, EgressMode, Grants};
+use crate::capability::egress::{Egress, EgressMode, Grants, Options, Tap};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::capability::report::Said;
 use crate::capability::state::Shelf;
@@ -30,43 +31,43 @@ pub struct Trial {
     pub artifact: Vec<u8>,
     /// The text of one JSON object.
     pub settings: Arc<str>,
-    /// The batch.
-    pub pushes: Vec<Arc<Payload>>,
     /// What becomes of its requests. In capture, the caller keeps the other end.
     pub egress: EgressMode,
+    /// Where requests that are sent are written down with their answers.
+    pub tap: Option<Arc<Tap>>,
     /// Where it may send.
     pub grants: Arc<Grants>,
     /// What it may keep. Give a [`Shelf::scratch`], and nothing of it stays.
     pub state: Shelf,
-    /// Of the instance.
+    /// Of each instance.
     pub limits: Limits,
     /// What is rewritten of the pushes before they are lent.
     pub normalise: Option<Arc<Normalise>>,
 }
 
-/// What was seen.
+/// A receiver that takes batches.
+pub struct Session {
+    blueprint: Blueprint,
+    instance: Option<Instance>,
+}
+
+/// What was seen of one batch.
 #[derive(Debug)]
-pub struct Report {
-    /// Of the artifact.
-    pub inspection: Inspection,
-    /// What the receiver answered. An `Err` says why it never got the batch.
+pub struct Tried {
+    /// What the receiver answered. An `Err` says why it never got the batch: no instance could be started.
     pub outcome: Result<Outcome, String>,
-    /// Of instantiating and starting.
-    pub start: Used,
+    /// Of instantiating and starting, where an instance was started for this batch.
+    pub start: Option<Used>,
     /// Of the batch.
     pub export: Used,
-    /// The most bytes of memory it had.
+    /// The most bytes of memory that the instance ever had.
     pub memory_peak: usize,
-    /// Lines it wrote.
-    pub lines: Vec<Line>,
     /// What it reported.
     pub said: Said,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
     /// The last destination that was refused to it, in a sentence.
     pub denied: Option<String>,
-    /// Why it broke when it was stopped.
-    pub stop_failure: Option<String>,
 }
 
 /// Time used.
@@ -86,61 +87,73 @@ impl From<Usage> for Used {
 }
 
 impl Trial {
-    /// Loads, starts, offers the batch, stops. An `Err` says why the artifact cannot be loaded.
-    pub async fn run(self, engines: &Engines, guests: &GuestRuntime) -> Result<Report, String> {
+    /// Compiles and links. An `Err` says why the artifact cannot be loaded.
+    pub async fn load(self, engines: &Engines, guests: &GuestRuntime) -> Result<Session, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
         let load = move || Artifact::from_bytes(&engines, &bytes);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
-        let blueprint = Blueprint {
+        let options = Options { tap: self.tap, ..Options::default() };
+        Ok(Session::new(Blueprint {
             artifact,
             settings: self.settings,
             limits: self.limits,
             normalise: self.normalise,
-            egress: Egress::new(self.name.clone(), self.grants, self.egress, Events::new()),
+            egress: Egress::with_options(self.name.clone(), self.grants, self.egress, Events::new(), options),
             state: self.state,
             log: Arc::new(LogSink::new(self.name, 0, Keep::All)),
-        };
-        let run = offer(blueprint, self.pushes);
-        guests.handle().spawn(run).await.map_err(|_| "the host broke while it ran this".into())
+        }))
     }
 }
 
-/// The trial itself: starts, offers, stops. On the guests' runtime.
-pub(super) async fn offer(blueprint: Blueprint, pushes: Vec<Arc<Payload>>) -> Report {
-    let mut report = Report {
-        inspection: blueprint.artifact.inspection.clone(),
-        outcome: Err(String::new()),
-        start: Used::default(),
-        export: Used::default(),
-        memory_peak: 0,
-        lines: Vec::new(),
-        said: Said::default(),
-        not_normalised: 0,
-        denied: None,
-        stop_failure: None,
-    };
-    match Instance::start(&blueprint).await {
-        Err(error) => report.outcome = Err(error.to_string()),
-        Ok((instance, usage)) => {
-            report.start = usage.into();
-            export(&mut report, instance, pushes).await;
+impl Session {
+    pub(super) fn new(blueprint: Blueprint) -> Self {
+        Self { blueprint, instance: None }
+    }
+
+    /// Offers a batch to the instance at hand, else to a new one. On the guests' runtime.
+    pub async fn offer(&mut self, pushes: &[Arc<Payload>]) -> Tried {
+        let mut tried = Tried {
+            outcome: Err(String::new()),
+            start: None,
+            export: Used::default(),
+            memory_peak: 0,
+            said: Said::default(),
+            not_normalised: 0,
+            denied: None,
+        };
+        let instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => match Instance::start(&self.blueprint).await {
+                Ok((instance, usage)) => {
+                    tried.start = Some(usage.into());
+                    instance
+                }
+                Err(error) => return Tried { outcome: Err(error.to_string()), ..tried },
+            },
+        };
+        let deliveries = pushes.iter().map(|payload| Delivery { payload: payload.clone(), attempt: 1 }).collect();
+        let answer = instance.export(LentBatch { deliveries, gone: Arc::default() }).await;
+        self.instance = answer.instance;
+        Tried {
+            outcome: Ok(answer.outcome),
+            export: answer.usage.into(),
+            memory_peak: answer.memory_peak,
+            said: answer.said,
+            not_normalised: answer.not_normalised,
+            denied: answer.denied,
+            ..tried
         }
     }
-    report.lines = blueprint.log.recent();
-    report
-}
 
-async fn export(report: &mut Report, instance: Instance, pushes: Vec<Arc<Payload>>) {
-    let deliveries = pushes.into_iter().map(|payload| Delivery { payload, attempt: 1 }).collect();
-    let answer = instance.export(LentBatch { deliveries, gone: Arc::default() }).await;
-    report.outcome = Ok(answer.outcome);
-    report.export = answer.usage.into();
-    report.memory_peak = answer.memory_peak;
-    report.said = answer.said;
-    report.not_normalised = answer.not_normalised;
-    report.denied = answer.denied;
-    if let Some(instance) = answer.instance {
-        report.stop_failure = instance.stop().await.err().map(|broken| broken.to_string());
+    /// The lines that the receiver wrote since this was last asked.
+    pub fn lines(&self) -> Vec<Line> {
+        self.blueprint.log.take()
+    }
+
+    /// Says goodbye to the instance. Why it broke at that, if it did. On the guests' runtime.
+    pub async fn stop(&mut self) -> Option<String> {
+        let instance = self.instance.take()?;
+        instance.stop().await.err().map(|broken| broken.to_string())
     }
 }

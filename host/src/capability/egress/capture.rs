@@ -1,5 +1,6 @@
 //! Requests that go nowhere: written down and answered with a set reply.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +48,8 @@ struct Kept {
 pub struct Captured {
     answers: Arc<Answers>,
     reply: Reply,
+    /// Answers for the first requests, one each.
+    first: Mutex<VecDeque<Reply>>,
     most: usize,
     strict: bool,
     kept: Mutex<Kept>,
@@ -66,11 +69,17 @@ impl Captured {
         Self {
             answers,
             reply,
+            first: Mutex::default(),
             most: MAX_REQUESTS,
             strict: false,
             kept: Mutex::default(),
             failures: AtomicUsize::new(0),
         }
+    }
+
+    /// Answers the first requests with these, one each and in this order, whatever else is known of their destinations.
+    pub fn first(self, replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self { first: Mutex::new(replies.into_iter().collect()), ..self }
     }
 
     /// Refuses what the grants would refuse by name, as a real request would be.
@@ -99,8 +108,7 @@ impl Captured {
     }
 
     pub(super) async fn answer(&self, request: Request<Counted>, granted: bool) -> Response<RequestBody> {
-        let answer = self.answers.find(&Key::of(request.method(), request.uri()));
-        let Reply { status, headers, body: reply } = answer.unwrap_or_else(|| self.reply.clone());
+        let Reply { status, headers, body: reply } = self.reply_to(&request);
         self.failures.fetch_add(usize::from(!status.is_success()), Ordering::Relaxed);
         let (head, body) = request.into_parts();
         let (body, body_len) = beginning(body).await;
@@ -117,6 +125,12 @@ impl Captured {
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
+    }
+
+    fn reply_to<T>(&self, request: &Request<T>) -> Reply {
+        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let known = || self.answers.find(&Key::of(request.method(), request.uri()));
+        first.or_else(known).unwrap_or_else(|| self.reply.clone())
     }
 
     fn keep(&self, request: CapturedRequest) {

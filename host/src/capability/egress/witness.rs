@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, Request};
 
@@ -52,6 +52,11 @@ impl Tee {
         if self.kept.len() + data.len() <= MAX_BODY {
             self.kept.extend_from_slice(data);
         }
+    }
+
+    /// What was kept, and how many bytes there were.
+    pub(super) fn kept(&self) -> (Bytes, usize) {
+        (Bytes::copy_from_slice(&self.kept), usize::try_from(self.bytes).unwrap_or(usize::MAX))
     }
 }
 

@@ -1,67 +1,212 @@
 //! What was seen, for the author.
 
+use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use barnabas::capability::egress::{Captured, CapturedRequest};
+use barnabas::capability::egress::{CapturedRequest, Reply};
+use barnabas::capability::log::Line;
+use barnabas::capability::report::Said;
 use barnabas::dispatch::Outcome;
-use barnabas::plugin::trial::{Report, Used};
-
+use barnabas::plugin::trial::{Tried, Used};
 use barnabas::words::count;
+use http::HeaderMap;
 
-use crate::cli::words::size;
+use super::body;
+use super::secrets::Secrets;
+use crate::cli::words::{plain, size};
 
-/// Prints outcome, lines, requests and cost.
-pub(crate) fn report(report: &Report, captured: Option<&Captured>) {
-    match &report.outcome {
-        Ok(outcome) => outln!("outcome: {}", words(outcome)),
-        Err(why) => outln!("outcome: never got the batch: {why}"),
-    }
-    for line in &report.lines {
-        outln!("log:     {:<5} {}", line.level, line.text);
-    }
-    said(report);
-    if let Some(captured) = captured {
-        let (requests, more) = captured.take();
-        requests.iter().for_each(request);
-        if more > 0 {
-            outln!("request: and {more} more");
+/// What `--help` says of the exit status.
+pub(super) const EXIT: &str = "Exit status, by the first batch that was not taken: 0 every batch was taken, 1 nothing \
+could be run, 3 unavailable, 4 too large, 5 partial, 6 rejected, 7 other, 8 it broke.";
+
+/// So many batches are shown in full; of those behind them only the ones that end otherwise than the one before.
+const IN_FULL: u64 = 20;
+
+/// Prints batch by batch.
+pub(super) struct Printer {
+    /// How many batches there will be.
+    pub(super) batches: u64,
+    /// Most lines of a body; `None` shows none.
+    pub(super) body: Option<usize>,
+    /// Of requests.
+    pub(super) secrets: Secrets,
+    /// Batches by outcome.
+    seen: BTreeMap<&'static str, u64>,
+    last: Option<&'static str>,
+    left_out: u64,
+    /// Number, sentence and exit status of the first that was not taken.
+    first: Option<(u64, String, u8)>,
+    start: Option<Used>,
+    /// In all, and the most in one.
+    export: Used,
+    longest: Used,
+    memory_peak: usize,
+}
+
+/// Of a destination to which a request was sent, or why there is none.
+pub(super) type Answer = Result<Reply, String>;
+
+/// One batch and what came with it.
+pub(super) struct Seen {
+    pub(super) tried: Tried,
+    pub(super) lines: Vec<Line>,
+    pub(super) requests: Vec<(CapturedRequest, Option<Answer>)>,
+    /// Requests that were not kept.
+    pub(super) more: usize,
+}
+
+impl Printer {
+    pub(super) fn new(batches: u64, body: Option<usize>, secrets: Secrets) -> Self {
+        Self {
+            batches,
+            body,
+            secrets,
+            seen: BTreeMap::new(),
+            last: None,
+            left_out: 0,
+            first: None,
+            start: None,
+            export: Used::default(),
+            longest: Used::default(),
+            memory_peak: 0,
         }
     }
-    outln!("start:   {}", used(&report.start));
-    outln!("export:  {}, memory at most {}", used(&report.export), size(report.memory_peak));
+
+    /// Prints one batch, or counts it where it is like the many before it.
+    pub(super) fn batch(&mut self, number: u64, seen: &Seen) {
+        let Tried { outcome, start, export, memory_peak, .. } = &seen.tried;
+        let (name, sentence, status) = match outcome {
+            Ok(outcome) => (outcome.name(), words(outcome), status(outcome)),
+            Err(why) => ("not started", format!("never got the batch: {why}"), 1),
+        };
+        *self.seen.entry(name).or_default() += 1;
+        self.start = self.start.or(*start);
+        self.export = Used {
+            cpu_us: self.export.cpu_us.saturating_add(export.cpu_us),
+            wall_us: self.export.wall_us.saturating_add(export.wall_us),
+        };
+        self.longest = if export.cpu_us > self.longest.cpu_us { *export } else { self.longest };
+        self.memory_peak = self.memory_peak.max(*memory_peak);
+        if status != 0 && self.first.is_none() {
+            self.first = Some((number, sentence.clone(), status));
+        }
+        let differs = self.last.replace(name) != Some(name);
+        if number > IN_FULL && !differs {
+            self.left_out += 1;
+            return;
+        }
+        self.tell_left_out();
+        let title = if self.batches > 1 { format!("batch {number}:") } else { "outcome:".into() };
+        outln!("{title:<8} {sentence}");
+        if number > 1 && start.is_some() {
+            outln!("host:    another instance was started, since the one before broke");
+        }
+        self.details(seen);
+    }
+
+    fn tell_left_out(&mut self) {
+        match std::mem::take(&mut self.left_out) {
+            0 => {}
+            1 => outln!("         and one more that ended so"),
+            many => outln!("         and {many} more that ended so"),
+        }
+    }
+
+    fn details(&self, seen: &Seen) {
+        for line in &seen.lines {
+            outln!("log:     {:<5} {}", line.level, line.text);
+        }
+        said(&seen.tried.said);
+        match seen.tried.not_normalised {
+            0 => {}
+            1 => outln!("host:    a push cannot be normalised, and was lent as it is"),
+            many => outln!("host:    {many} pushes cannot be normalised, and were lent as they are"),
+        }
+        for (request, answer) in &seen.requests {
+            self.request(request);
+            answer.iter().for_each(|answer| self.answer(answer));
+        }
+        if seen.more > 0 {
+            outln!("request: and {} more", seen.more);
+        }
+    }
+
+    fn request(&self, request: &CapturedRequest) {
+        let uri = plain(&self.secrets.uri(&request.uri));
+        outln!("request: {} {uri}, {}", request.method, size(request.body_len));
+        self.message(&request.headers, &request.body, request.body_len);
+    }
+
+    fn answer(&self, answer: &Answer) {
+        match answer {
+            Err(why) => outln!("answer:  none: {}", plain(why)),
+            Ok(reply) => {
+                outln!("answer:  {}, {} read", reply.status, size(reply.body.len()));
+                self.message(&reply.headers, &reply.body, reply.body.len());
+            }
+        }
+    }
+
+    fn message(&self, headers: &HeaderMap, body: &[u8], whole: usize) {
+        for (name, value) in headers {
+            outln!("           {name}: {}", plain(&self.secrets.header(name, value)));
+        }
+        let Some(most) = self.body else { return };
+        body::lines(headers, body, whole, most).iter().for_each(|line| outln!("           | {line}"));
+    }
+
+    /// Prints what is to be said of all of them. The exit status tells the outcome.
+    pub(super) fn end(mut self, lines: &[Line], stop_failure: Option<&str>) -> ExitCode {
+        self.tell_left_out();
+        for line in lines {
+            outln!("log:     {:<5} {}", line.level, line.text);
+        }
+        if let Some(why) = stop_failure {
+            outln!("stop:    {why}");
+        }
+        if self.batches > 1 {
+            let seen = self.seen.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
+            outln!("outcome: {seen}");
+            if let Some((number, sentence, _)) = &self.first {
+                outln!("first:   batch {number}: {sentence}");
+            }
+        }
+        if let Some(start) = &self.start {
+            outln!("start:   {}", used(start));
+            let most = if self.batches > 1 { format!("; the longest {}", used(&self.longest)) } else { String::new() };
+            outln!("export:  {}{most}, memory at most {}", used(&self.export), size(self.memory_peak));
+        }
+        ExitCode::from(self.first.map_or(0, |(_, _, status)| status))
+    }
 }
 
-fn said(report: &Report) {
-    if let Some(fault) = &report.said.fault {
+fn said(said: &Said) {
+    if let Some(fault) = &said.fault {
         outln!("fault:   {fault}");
     }
-    if let Some(why) = &report.said.misconfigured {
+    if let Some(why) = &said.misconfigured {
         outln!("report:  misconfigured: {why}");
     }
-    if report.said.rejected_points > 0 {
-        outln!(
-            "report:  the sink rejected {}: {}",
-            count(report.said.rejected_points, "point"),
-            report.said.rejected_reason
-        );
-    }
-    if report.not_normalised > 0 {
-        outln!("host:    the push cannot be normalised, and was lent as it is");
-    }
-    if let Some(why) = &report.stop_failure {
-        outln!("stop:    {why}");
-    }
-}
-
-fn request(request: &CapturedRequest) {
-    outln!("request: {} {}, {}", request.method, request.uri, size(request.body_len));
-    for (name, value) in &request.headers {
-        outln!("           {name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    if said.rejected_points > 0 {
+        outln!("report:  the sink rejected {}: {}", count(said.rejected_points, "point"), said.rejected_reason);
     }
 }
 
 fn used(used: &Used) -> String {
     format!("cpu {:?}, wall {:?}", Duration::from_micros(used.cpu_us), Duration::from_micros(used.wall_us))
+}
+
+fn status(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Taken => 0,
+        Outcome::Unavailable { .. } => 3,
+        Outcome::TooLarge => 4,
+        Outcome::Partial { .. } => 5,
+        Outcome::Rejected(_) => 6,
+        Outcome::Other(_) => 7,
+        Outcome::Broke(..) => 8,
+    }
 }
 
 /// The outcome, and what a host would do.
@@ -74,13 +219,26 @@ fn words(outcome: &Outcome) -> String {
         },
         Outcome::TooLarge => "too large (a host would offer it in halves)".into(),
         Outcome::Partial { rejected, retry, .. } => {
-            let reasons: Vec<_> = rejected.iter().map(|(index, why)| format!("push {index}: {why}")).collect();
-            format!("partial: {} rejected, {} to be offered again {}", rejected.len(), retry.len(), reasons.join("; "))
+            let reasons: String = rejected.iter().map(|(index, why)| format!("; push {index}: {why}")).collect();
+            format!("partial: {} rejected, {} to be offered again{reasons}", rejected.len(), retry.len())
         }
         Outcome::Rejected(reason) => {
             format!("rejected: {reason} (a host would offer it in halves, to find the push at fault)")
         }
         Outcome::Other(reason) => format!("other: {reason} (a host would try a few times)"),
         Outcome::Broke(fault, why) => format!("broke ({}): {why}", fault.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partial_outcome_is_a_sentence() {
+        let rejected = vec![(0, "too old".to_owned()), (2, "no name".to_owned())];
+        let outcome = Outcome::Partial { rejected, retry: vec![1], retry_after: None };
+        let said = "partial: 2 rejected, 1 to be offered again; push 0: too old; push 2: no name";
+        assert_eq!(words(&outcome), said);
     }
 }

@@ -55,24 +55,27 @@ impl Recent {
 
     /// Reads what an earlier process kept, as far as it can be used. Blocks.
     pub(crate) fn restore(&self, path: &Path) -> io::Result<usize> {
-        let size = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            known => known?.len(),
-        };
-        // Base64 and names: never twice as much.
-        if size > 2 * MAX_BYTES as u64 {
-            return Err(io::Error::other("it is larger than this host would write it"));
+        match read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            read => Ok(read?.into_iter().map(|payload| self.note(&Arc::new(payload))).count()),
         }
-        let text = fs::read_to_string(path)?;
-        let mut lines = text.lines();
-        let header: Header = serde_json::from_str(lines.next().unwrap_or_default())?;
-        if header.barnabas_recent_pushes != FORMAT {
-            let found = header.barnabas_recent_pushes;
-            return Err(io::Error::other(format!("it has format {found}, and this release knows {FORMAT}")));
-        }
-        let payloads = lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()?.payload());
-        Ok(payloads.map(|payload| self.note(&Arc::new(payload))).count())
     }
+}
+
+/// The pushes of a file that a host wrote, the oldest first, as far as they can be used. Blocks.
+pub fn read(path: &Path) -> io::Result<Vec<Payload>> {
+    // Base64 and names: never twice as much.
+    if fs::metadata(path)?.len() > 2 * MAX_BYTES as u64 {
+        return Err(io::Error::other("it is larger than a host would write it"));
+    }
+    let text = fs::read_to_string(path)?;
+    let mut lines = text.lines();
+    let header: Header = serde_json::from_str(lines.next().unwrap_or_default())?;
+    if header.barnabas_recent_pushes != FORMAT {
+        let found = header.barnabas_recent_pushes;
+        return Err(io::Error::other(format!("it has format {found}, and this release knows {FORMAT}")));
+    }
+    Ok(lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()?.payload()).collect())
 }
 
 impl Line {

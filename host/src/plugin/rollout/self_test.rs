@@ -7,7 +7,7 @@ use crate::capability::egress::Captured;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::dispatch::{Outcome, Slot};
 use crate::plugin::instance::Blueprint;
-use crate::plugin::trial;
+use crate::plugin::trial::Session;
 use crate::push::sample::Sample;
 use crate::words::count;
 
@@ -36,16 +36,18 @@ pub(crate) async fn run(
     (pushes, which): (Vec<Arc<Payload>>, &str),
 ) -> Result<String, String> {
     let given = pushes.len();
-    let report = trial::offer(blueprint, pushes).await;
+    let mut session = Session::new(blueprint);
+    let tried = session.offer(&pushes).await;
+    let stop_failure = session.stop().await;
     let (requests, more) = captured.take();
     let requests = requests.len() + more;
     let excused = captured.failures() > 0;
-    let verdict = judge(report.outcome, excused, report.denied.as_deref())?;
-    if let Some(broken) = report.stop_failure {
+    let verdict = judge(tried.outcome, excused, tried.denied.as_deref())?;
+    if let Some(broken) = stop_failure {
         return Err(format!("it broke when it was stopped: {broken}"));
     }
     let (pushes, requests) = (count(given, &format!("{which} push")), count(requests, "request"));
-    Ok(format!("{verdict} {pushes}, {requests} captured, {} µs of CPU", report.export.cpu_us))
+    Ok(format!("{verdict} {pushes}, {requests} captured, {} µs of CPU", tried.export.cpu_us))
 }
 
 /// `excused`: a captured request was answered with a failure that a destination had given before. `denied`: a destination

@@ -1,0 +1,161 @@
+//! A body as lines for people: OTLP in protobuf point by point, JSON indented, text as it is, anything else in hexadecimal.
+
+use std::fmt::Write as _;
+use std::io::Read;
+
+use barnabas_otlp::message::{KeyValue, MetricsData, PointValue};
+use flate2::read::MultiGzDecoder;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use prost::Message as _;
+use serde_json::Value;
+
+use crate::cli::words::plain;
+
+/// Most bytes of a body that are unpacked to be shown.
+const UNPACKED: u64 = 16 << 20;
+/// Bytes of a line in hexadecimal.
+const HEX: usize = 16;
+
+/// At most `most` lines, and one more that says how many were left out. `whole` is how long the body was, of which
+/// `body` may be the beginning.
+pub(super) fn lines(headers: &HeaderMap, body: &[u8], whole: usize, most: usize) -> Vec<String> {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let unpacked = unpack(header(CONTENT_ENCODING), body);
+    let unpacked = unpacked.as_deref().unwrap_or(body);
+    let mut lines = rendered(header(CONTENT_TYPE), unpacked);
+    let more = lines.len().saturating_sub(most);
+    lines.truncate(most);
+    if more > 0 {
+        lines.push(format!("… and {more} more lines; --show-body={} shows them", most + more));
+    }
+    if body.len() < whole {
+        lines.push(format!("… of {whole} bytes, the first {} were kept", body.len()));
+    }
+    lines
+}
+
+/// `None` where it is not packed, or cannot be unpacked.
+fn unpack(encoding: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    match encoding {
+        "gzip" => MultiGzDecoder::new(body).take(UNPACKED).read_to_end(&mut unpacked).ok()?,
+        "zstd" => zstd::stream::read::Decoder::new(body).ok()?.take(UNPACKED).read_to_end(&mut unpacked).ok()?,
+        _ => return None,
+    };
+    Some(unpacked)
+}
+
+fn rendered(kind: &str, body: &[u8]) -> Vec<String> {
+    if kind.contains("protobuf")
+        && let Ok(metrics) = MetricsData::decode(body)
+    {
+        return points(&metrics);
+    }
+    if let Ok(json @ (Value::Object(_) | Value::Array(_))) = serde_json::from_slice(body) {
+        return format!("{json:#}").lines().map(str::to_owned).collect();
+    }
+    match std::str::from_utf8(body) {
+        Ok(text) => text.lines().map(plain).collect(),
+        Err(_) => body.chunks(HEX).enumerate().map(|(row, bytes)| hex(row * HEX, bytes)).collect(),
+    }
+}
+
+/// A line for each resource, scope and point.
+fn points(metrics: &MetricsData) -> Vec<String> {
+    let (mut lines, mut resource, mut scope) = (Vec::new(), None, None);
+    for point in metrics.points() {
+        if resource != Some(point.resource) {
+            (resource, scope) = (Some(point.resource), None);
+            lines.push(format!("resource {}", attributes(point.resource)));
+        }
+        if scope != Some(point.scope) {
+            scope = Some(point.scope);
+            let said = point.scope.map(|scope| format!("{} {}", plain(&scope.name), plain(&scope.version)));
+            lines.push(format!("  scope {}", said.unwrap_or_default()).trim_end().to_owned());
+        }
+        let metric = point.metric;
+        let mut line = format!("    {}", plain(&metric.name));
+        let _ = metric.kind().map_or(Ok(()), |kind| write!(line, " {kind}"));
+        let _ = metric.temporality().map_or(Ok(()), |temporality| write!(line, " {}", temporality.name()));
+        if !metric.unit.is_empty() {
+            let _ = write!(line, " [{}]", plain(&metric.unit));
+        }
+        let _ = write!(line, " {} = {}", attributes(point.attributes), value(&point.value));
+        lines.push(line);
+    }
+    lines
+}
+
+fn attributes(attributes: &[KeyValue]) -> String {
+    let pairs = attributes.iter().map(|pair| format!("{}={:?}", plain(&pair.key), pair.text()));
+    format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
+}
+
+fn value(value: &PointValue<'_>) -> String {
+    match value {
+        PointValue::Integer(value) => value.to_string(),
+        PointValue::Double(value) => value.to_string(),
+        PointValue::Histogram(point) => format!(
+            "count {} sum {:?} buckets {:?} bounds {:?}",
+            point.count, point.sum, point.bucket_counts, point.explicit_bounds
+        ),
+        PointValue::ExponentialHistogram(point) => {
+            format!("count {} sum {:?} scale {} zeros {}", point.count, point.sum, point.scale, point.zero_count)
+        }
+        PointValue::Summary(point) => {
+            let quantiles = point.quantile_values.iter().map(|at| format!("{}: {}", at.quantile, at.value));
+            format!("count {} sum {} quantiles {}", point.count, point.sum, quantiles.collect::<Vec<_>>().join(", "))
+        }
+        _ => "nothing".into(),
+    }
+}
+
+fn hex(at: usize, bytes: &[u8]) -> String {
+    let mut line = format!("{at:08x} ");
+    bytes.iter().for_each(|byte| _ = write!(line, " {byte:02x}"));
+    let text = bytes.iter().map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' });
+    let text: String = text.collect();
+    format!("{line:<width$}  {text}", width = 9 + 3 * HEX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn shown(headers: &[(&'static str, &'static str)], body: &[u8], most: usize) -> Vec<String> {
+        let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        lines(&pairs.collect(), body, body.len(), most)
+    }
+
+    const VECTOR: &[u8] = include_bytes!("../../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
+
+    #[test]
+    fn otlp_is_shown_point_by_point_packed_or_not() {
+        let plain = shown(&[("content-type", "application/x-protobuf")], VECTOR, 1_000);
+        assert!(plain.iter().any(|line| line.starts_with("resource {")), "{plain:?}");
+        let line = plain.iter().find(|line| line.contains("org.apache.kafka.producer.")).unwrap();
+        assert!(line.contains(" = "), "{line}");
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(VECTOR).unwrap();
+        let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
+        assert_eq!(shown(&headers, &packed.finish().unwrap(), 1_000), plain);
+        let few = shown(&[("content-type", "application/x-protobuf")], VECTOR, 2);
+        assert_eq!(few.len(), 3);
+        assert!(few[2].ends_with(&format!("more lines; --show-body={} shows them", plain.len())), "{few:?}");
+    }
+
+    #[test]
+    fn json_text_and_anything_else() {
+        assert_eq!(shown(&[], b"{\"a\":1}", 9), ["{", "  \"a\": 1", "}"]);
+        assert_eq!(shown(&[], b"cpu value=1\nmem\x1b[2J", 9), ["cpu value=1", "mem\\u{1b}[2J"]);
+        let dump = shown(&[], &[0xff, b'a', 0], 9);
+        assert_eq!(dump.len(), 1);
+        assert!(dump[0].starts_with("00000000  ff 61 00 ") && dump[0].ends_with(" .a."), "{dump:?}");
+        let odd = shown(&[("content-type", "application/x-protobuf")], &[0xff; 17], 9);
+        assert_eq!(odd.len(), 2, "what is no OTLP is shown as it is");
+        assert!(lines(&HeaderMap::new(), b"abc", 7, 9)[1].contains("of 7 bytes, the first 3"));
+    }
+}

@@ -1,0 +1,182 @@
+//! What a receiver is tried on: files, recorded pushes of a host, samples.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use barnabas::admission::{Admitted, Refusal};
+use barnabas::decode::{self, Decoded, Decoder, Payload};
+use barnabas::dispatch::recorded;
+use barnabas::push::sample::{self, Sample};
+use barnabas::push::{Codec, Format, Push};
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+
+/// How files begin that are packed so. A raw block of Snappy, as librdkafka makes it, begins like anything else.
+const MAGIC: [(&[u8], Codec); 4] = [
+    (&[0x28, 0xb5, 0x2f, 0xfd], Codec::Zstd),
+    (&[0x1f, 0x8b], Codec::Gzip),
+    (&[0x04, 0x22, 0x4d, 0x18], Codec::Lz4),
+    (b"\x82SNAPPY\0", Codec::Snappy),
+];
+
+/// Which pushes.
+#[derive(Args)]
+pub(super) struct PushFlags {
+    /// A push: an OTLP `MetricsData` or `ExportMetricsServiceRequest` in protobuf, packed or not, or in JSON. Once for each
+    /// push.
+    #[arg(long = "push", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How the files of `--push` are packed, where their first bytes do not tell.
+    #[arg(long, value_enum)]
+    codec: Option<CodecName>,
+    /// Pushes that a host recorded: `recent-pushes.jsonl` of its data directory, which it writes with
+    /// `[recent-pushes] on-disk = true`.
+    #[arg(long, value_name = "FILE.jsonl")]
+    recent: Vec<PathBuf>,
+    /// A recorded push of a real client. Without any push that of Java.
+    #[arg(long, value_enum)]
+    sample: Vec<SampleName>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SampleName {
+    Java,
+    Librdkafka,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum CodecName {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+impl PushFlags {
+    /// All of them: those of `--push` first, then those of `--recent`, then samples.
+    pub(super) fn payloads(&self) -> Result<Vec<Arc<Payload>>> {
+        let mut payloads = Vec::new();
+        for file in &self.files {
+            payloads.push(self.file(file)?);
+        }
+        for file in &self.recent {
+            let shown = file.display();
+            let pushes = recorded(file).with_context(|| format!("cannot read the recorded pushes of {shown}"))?;
+            ensure!(!pushes.is_empty(), "{shown} holds no push that can be used");
+            payloads.extend(pushes);
+        }
+        let java = (payloads.is_empty() && self.sample.is_empty()).then_some(SampleName::Java);
+        for name in self.sample.iter().copied().chain(java) {
+            let sample = match name {
+                SampleName::Java => Sample::Java,
+                SampleName::Librdkafka => Sample::Librdkafka,
+            };
+            payloads.push(payload(decoded(sample.push()), "the sample")?);
+        }
+        Ok(payloads.into_iter().map(Arc::new).collect())
+    }
+
+    fn file(&self, file: &Path) -> Result<Payload> {
+        let name = format!("the push {}", file.display());
+        let bytes: Bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?.into();
+        let json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        let format = if json { Format::Json } else { Format::Protobuf };
+        let of = |codec: Codec| Push { codec: codec.id(), format, ..sample::of_bytes(bytes.clone()) };
+        let known = self.codec.map(CodecName::codec).or_else(|| recognised(&bytes));
+        match known {
+            Some(codec) => payload(decoded(of(codec)), &name),
+            None => {
+                let plain = decoded(of(Codec::None));
+                let done = if plain.is_err() { decoded(of(Codec::Snappy)).or(plain) } else { plain };
+                payload(done, &name).map_err(|error| anyhow!("{error}; if it is packed, say how with `--codec`"))
+            }
+        }
+    }
+}
+
+impl CodecName {
+    fn codec(self) -> Codec {
+        match self {
+            Self::None => Codec::None,
+            Self::Gzip => Codec::Gzip,
+            Self::Snappy => Codec::Snappy,
+            Self::Lz4 => Codec::Lz4,
+            Self::Zstd => Codec::Zstd,
+        }
+    }
+}
+
+fn recognised(bytes: &[u8]) -> Option<Codec> {
+    MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, codec)| *codec)
+}
+
+/// The same way in as every push.
+fn decoded(push: Push) -> Result<Decoded, Refusal> {
+    Admitted::declared(push).and_then(|admitted| Decoder::new(decode::Config::default()).decode(admitted))
+}
+
+fn payload(decoded: Result<Decoded, Refusal>, name: &str) -> Result<Payload> {
+    match decoded.map_err(|refusal| anyhow!("{name} cannot be used: {refusal}"))? {
+        Decoded::Payload(payload) => Ok(payload),
+        Decoded::Empty => Err(anyhow!("{name} holds no metrics")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        pushes: PushFlags,
+    }
+
+    fn payloads(flags: &[&str]) -> Result<Vec<Arc<Payload>>> {
+        Line::try_parse_from(["x"].iter().chain(flags)).unwrap().pushes.payloads()
+    }
+
+    #[test]
+    fn every_vector_is_recognised_however_it_is_packed() {
+        let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+        let files = std::fs::read_dir(vectors).unwrap().map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.filter(|file| file.extension().is_some_and(|kind| kind == "bin")).collect();
+        let flags: Vec<_> = files.iter().flat_map(|file| ["--push", file.to_str().unwrap()]).collect();
+        let read = payloads(&flags).unwrap();
+        assert!(read.len() == files.len() && read.len() > 20 && read.iter().all(|payload| payload.points() > 0));
+    }
+
+    #[test]
+    fn json_is_read_and_samples_are_beside_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("push.json");
+        let json = " {\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":\
+                    [{\"asInt\":\"1\"}]}}]}]}]}";
+        std::fs::write(&file, json).unwrap();
+        let read = payloads(&["--sample", "librdkafka", "--push", file.to_str().unwrap()]).unwrap();
+        assert_eq!(read.iter().map(|payload| payload.points()).collect::<Vec<_>>(), [1, 15]);
+        assert_eq!(payloads(&[]).unwrap()[0].points(), 86, "Java's, where nothing is said");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_in_one_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("nonsense");
+        std::fs::write(&file, "nonsense").unwrap();
+        let name = file.to_str().unwrap();
+        for (flags, words) in [
+            (["--push", name].as_slice(), "say how with `--codec`"),
+            (&["--push", name, "--codec", "zstd"], "cannot be used"),
+            (&["--push", "/nowhere"], "cannot read the push /nowhere"),
+            (&["--recent", name], "cannot read the recorded pushes"),
+            (&["--recent", "/nowhere"], "cannot read the recorded pushes"),
+        ] {
+            let said = format!("{:#}", payloads(flags).unwrap_err());
+            assert!(said.contains(words) && !said.contains('\n'), "{said}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is not printed of a request unless somebody asks for it: an author pastes what he sees into an issue.
+
+use http::{HeaderName, HeaderValue, Uri};
+
+/// What names hold that stand for a credential.
+const SECRET: [&str; 10] =
+    ["auth", "cookie", "token", "secret", "passw", "credential", "api-key", "api_key", "apikey", "signature"];
+
+const HIDDEN: &str = "(hidden; --show-secrets shows it)";
+
+/// Whether they are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Secrets {
+    pub(super) shown: bool,
+}
+
+impl Secrets {
+    /// The value of a header. Its first word stays, which is the scheme of a credential.
+    pub(super) fn header(self, name: &HeaderName, value: &HeaderValue) -> String {
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        if self.shown || !is_secret(name.as_str()) {
+            return text;
+        }
+        match text.split_once(' ') {
+            Some((scheme, _)) => format!("{scheme} {HIDDEN}"),
+            None => HIDDEN.to_owned(),
+        }
+    }
+
+    /// A URI, without the values of such parameters in its query.
+    pub(super) fn uri(self, uri: &Uri) -> String {
+        let text = uri.to_string();
+        let Some((rest, query)) = text.split_once('?').filter(|_| !self.shown) else { return text };
+        let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+            Some((name, _)) if is_secret(name) => format!("{name}={HIDDEN}"),
+            _ => parameter.to_owned(),
+        });
+        format!("{rest}?{}", parameters.collect::<Vec<_>>().join("&"))
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET.iter().any(|secret| name.contains(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_hidden_unless_they_are_asked_for() {
+        let header = |shown: bool, name: &str, value: &str| {
+            Secrets { shown }.header(&name.parse().unwrap(), &HeaderValue::from_str(value).unwrap())
+        };
+        assert_eq!(header(false, "authorization", "Token abc"), format!("Token {HIDDEN}"));
+        assert_eq!(header(false, "X-Api-Key", "abc"), HIDDEN);
+        assert_eq!(header(true, "authorization", "Token abc"), "Token abc");
+        assert_eq!(header(false, "content-type", "text/plain"), "text/plain");
+        let uri: Uri = "http://sink/write?db=x&access_token=abc".parse().unwrap();
+        assert_eq!(Secrets { shown: false }.uri(&uri), format!("http://sink/write?db=x&access_token={HIDDEN}"));
+        assert_eq!(Secrets { shown: true }.uri(&uri), uri.to_string());
+    }
+}
