@@ -21,8 +21,15 @@ const PERMIT: usize = 64 * 1024;
 
 /// Most characters of a guest's last line that are repeated as the reason why it broke.
 const LAST_LINE: usize = 300;
-/// How lines begin that runtimes write below the reason: Rust's hint, and the heading of StarlingMonkey's call stack.
-const BELOW: [&str; 2] = ["note: run with `RUST_BACKTRACE", "Stack:"];
+/// How lines begin that runtimes write below the reason: the panic by which componentize-py ends after a traceback, Rust's
+/// hint, the heading of StarlingMonkey's call stack, and what its abort says.
+const BELOW: [&str; 5] = [
+    "thread '",
+    "Python function threw an unexpected exception",
+    "note: run with `RUST_BACKTRACE",
+    "Stack:",
+    "Redirecting call to abort()",
+];
 
 /// An empty context whose output goes to `log`, and what the guest wrote last to standard error.
 pub fn context(log: &Log) -> (WasiCtx, LastLine) {
@@ -178,11 +185,16 @@ mod tests {
             lines.take(text.as_bytes());
             (last.take(), last.take())
         };
-        let python =
-            "Traceback (most recent call last):\n  File \"app.py\", line 3, in export_metrics\nKeyError: 'x'\n";
+        let python = "Traceback (most recent call last):\n  File \"app.py\", line 3, in export_metrics\nKeyError: 'x'\n\
+                      thread '<unnamed>' (1) panicked at runtime/src/lib.rs:1293:29:\n\
+                      Python function threw an unexpected exception\n\
+                      note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
         assert_eq!(last(python), (Some("KeyError: 'x'".into()), None));
-        let javascript = "TypeError: a is undefined\nStack:\n  exportMetrics@app.js:3:4\n";
-        assert_eq!(last(javascript).0.as_deref(), Some("TypeError: a is undefined"));
+        let javascript = "Error: why\nfail@app.js:91:9\ninvalid variant tag value `undefined` (received `Error: why`) \
+                          specified for `ExportError`\nStack:\n  exportMetrics@app.js:3:4\n\
+                          Redirecting call to abort() to mozalloc_abort\n";
+        let reason = "invalid variant tag value `undefined` (received `Error: why`) specified for `ExportError`";
+        assert_eq!(last(javascript).0.as_deref(), Some(reason));
         let rust = "thread 'main' panicked at src/lib.rs:1:1:\nboom\nnote: run with `RUST_BACKTRACE=1` environment";
         assert_eq!(last(rust).0.as_deref(), Some("boom"));
         assert_eq!(last("").0, None);

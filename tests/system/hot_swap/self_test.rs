@@ -25,7 +25,7 @@ async fn it_is_given_recent_pushes_where_they_are_kept_and_recorded_ones_else() 
     assert!(note(&told, Stage::SelfTest).starts_with("took 2 recorded pushes, 0 requests captured"));
     push_once(&host).await;
     let (told, _) = steps(&host, swap("sink", &taker("c", ""), Plan::default())).await;
-    assert!(note(&told, Stage::SelfTest).starts_with("took 1 recent pushes, 0 requests captured"));
+    assert!(note(&told, Stage::SelfTest).starts_with("took 1 recent push, 0 requests captured"));
     host.stop().await;
 }
 
@@ -54,7 +54,7 @@ async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifes
     let (told, ending) =
         steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), Plan::default())).await;
     assert_eq!(ending.serving, Some(2), "{}", ending.message);
-    assert!(note(&told, Stage::SelfTest).contains("1 requests captured"));
+    assert!(note(&told, Stage::SelfTest).contains("1 request captured"));
     heard("self-test: status 202, 5 bytes: noted").await;
 
     let reply = "[self-test]\nreply = { status = 201, headers = { x-set = \"yes\" }, body = \"as set\" }\n";
