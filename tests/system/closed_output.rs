@@ -134,6 +134,7 @@ async fn with_a_host(tried: &mut Tried) {
     tried.quiet_beside("plugin retry", &named).await;
     tried.quiet_beside("plugin pause", &named).await;
     tried.quiet_beside("plugin resume", &named).await;
+    tried.quiet_beside("plugin keep", &named).await;
     let shadow = [&["console", taker, "--shadow", "10m"], config.as_slice()].concat();
     tried.quiet_beside("plugin swap", &shadow).await;
     eventually("the shadow", Duration::from_secs(60), || {

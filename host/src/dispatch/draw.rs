@@ -4,13 +4,14 @@
 //! them was offered before. The oldest lane comes first; a batch draws from as many lanes as leaves some to the
 //! holder's other workers.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use tokio::time::Instant;
 
 use super::SlotConfig;
 use super::holder::Share;
-use super::lane::{Held, Lane};
+use super::lane::{Front, Held, Lane};
 use super::queue::Queue;
 use crate::push::InstanceId;
 
@@ -29,14 +30,14 @@ impl Queue {
     /// Leases a batch, or says when to ask again.
     pub(super) fn draw(&mut self, config: &SlotConfig, share: &Share, now: Instant) -> Draw {
         let mut next: Option<Instant> = None;
-        let mut open: Vec<(u64, usize)> = Vec::new();
+        let mut open: Vec<Open> = Vec::new();
         for (number, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.leased) {
             let Some(front) = lane.front().filter(|front| share.may_lease(number, front)) else { continue };
             let at_once = front.offered || self.draining > 0;
             let due = lane.waits(now).unwrap_or(if at_once { now } else { front.at + config.linger });
             next = Some(next.map_or(due, |earliest| earliest.min(due)));
             if lane.waits(now).is_none() {
-                open.push((front.seq, number));
+                open.push(Open { rank: rank(&front), number });
             }
         }
         open.sort_unstable();
@@ -47,9 +48,9 @@ impl Queue {
         Draw::Later(next)
     }
 
-    fn fills(&self, open: &[(u64, usize)], config: &SlotConfig) -> bool {
+    fn fills(&self, open: &[Open], config: &SlotConfig) -> bool {
         let (mut pushes, mut bytes, mut notices) = (0, 0, 0);
-        for lane in open.iter().filter_map(|(_, number)| self.lanes.get(*number)) {
+        for lane in open.iter().filter_map(|open| self.lanes.get(open.number)) {
             pushes += lane.pushes.len();
             bytes += lane.bytes;
             notices += lane.notices.len();
@@ -57,10 +58,22 @@ impl Queue {
         pushes >= config.batch_pushes.max(1) || bytes >= config.batch_bytes.max(1) || notices >= BATCH_NOTICES
     }
 
-    fn take(&mut self, open: &[(u64, usize)], config: &SlotConfig, share: &Share) -> Vec<Held> {
+    fn take(&mut self, open: &[Open], config: &SlotConfig, share: &Share) -> Vec<Held> {
         let mut pick = Pick::new(config, share);
-        open.iter().filter_map(|(_, number)| pick.draw_lane(*number, self.lane(*number))).collect()
+        open.iter().filter_map(|open| pick.draw_lane(open.number, self.lane(open.number))).collect()
     }
+}
+
+/// A lane that may be drawn from, and its turn.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Open {
+    rank: (Reverse<u64>, u64, u64),
+    number: usize,
+}
+
+/// The oldest lane first; before them the halves of the batch that was halved last, the first half first.
+fn rank(front: &Front) -> (Reverse<u64>, u64, u64) {
+    (Reverse(front.half / 2), front.half % 2, front.seq)
 }
 
 /// A batch in the making.

@@ -35,8 +35,9 @@ pub(super) struct History {
     /// Instances of generation `broken_by` that broke with it in hand.
     faults: u32,
     broken_by: u64,
-    /// Which half of a batch that was too large or refused as a whole it belongs to; 0 is none. Only the entries of one
-    /// half are offered together, so that the search for the push at fault is a binary one.
+    /// Which half of a batch that was too large or refused as a whole it belongs to: twice the number of the batch, and
+    /// one more for the second half; 0 is none. Only the entries of one half are offered together, those of the batch that
+    /// was halved last first, so that the search for the push at fault is a binary one.
     pub(super) half: u64,
     /// A candidate on trial did not take it: only the serving generation may be offered it.
     pub(super) declined: bool,
@@ -88,13 +89,14 @@ pub(super) struct Front {
     pub(super) at: Instant,
     pub(super) offered: bool,
     pub(super) declined: bool,
+    pub(super) half: u64,
     pub(super) notice: bool,
 }
 
 impl Front {
     fn of<T>(entry: &Entry<T>, notice: bool) -> Self {
-        let History { offered, declined, .. } = entry.history;
-        Self { seq: entry.seq, at: entry.at, offered, declined, notice }
+        let History { offered, declined, half, .. } = entry.history;
+        Self { seq: entry.seq, at: entry.at, offered, declined, half, notice }
     }
 }
 

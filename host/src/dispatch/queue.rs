@@ -191,7 +191,8 @@ impl Queue {
     ) -> (Moves, Settled) {
         let size =
             held.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
-        let halves = [self.next_seq(), self.next_seq()];
+        let first = self.next_seq() * 2;
+        let halves = [first, first + 1];
         let mut judge = Judge::new(outcome, size, config, lease, halves, now);
         judge.taken_at = self.taken_at;
         let mut moves = Moves::default();
