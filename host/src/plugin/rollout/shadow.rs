@@ -49,7 +49,10 @@ pub(crate) async fn run(
     let until = Instant::now() + care.shadow;
     let (mut comparison, mut instance) = (Comparison::default(), None);
     let mut told = Instant::now();
-    while let Ok(Some(copied)) = timeout_at(until, copies.recv()).await {
+    // A timeout looks at its clock only where the other is not ready, and a candidate that is slower than the pushes come
+    // always finds another copy.
+    while Instant::now() < until {
+        let Ok(Some(copied)) = timeout_at(until, copies.recv()).await else { break };
         instance = comparison.try_on(&blueprint, instance, copied).await?;
         if let Some(stop) = comparison.stop(&care, false) {
             return Err(stop);
@@ -158,6 +161,9 @@ fn failed(outcome: &Outcome, pushes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::{Delivery, Settled};
+    use crate::plugin::limits::Limits;
+    use crate::plugin::testing::{self, Guest};
 
     fn side(failed_batches: u64) -> Side {
         let score = Score { batches: 20, failed_batches, pushes: 200, failed: failed_batches * 10 };
@@ -172,5 +178,27 @@ mod tests {
         assert_eq!(stop.verdict, Verdict::RolledBack);
         let said = "; its last error: it broke (trap): panicked at src/lib.rs:9: no unit";
         assert!(stop.reason.ends_with(said), "{}", stop.reason);
+    }
+
+    /// Both fail all of it, so that nothing can be said and only the time ends it.
+    #[tokio::test]
+    async fn it_ends_in_its_time_however_many_copies_wait() {
+        let guest = Guest { export: testing::OTHER, ..Guest::default() };
+        let (to, copies) = mpsc::channel(200);
+        for n in 0..200 {
+            let payload = Arc::new(testing::payload(&format!("c{n}"), 1));
+            let deliveries = Arc::new([Delivery { payload, attempt: 1 }]);
+            let settled = Settled { returned: 1, ..Settled::default() };
+            let (gone, cpu, sent) = (Arc::default(), Duration::ZERO, Vec::new());
+            to.try_send(Copied { deliveries, gone, settled, cpu, sent }).unwrap();
+        }
+        let care = Care { shadow: Duration::ZERO, ..Care::default() };
+        let stop = run(Arc::new(guest.blueprint(Limits::default())), copies, care, |_| {}).await.unwrap_err();
+        assert_eq!(stop.verdict, Verdict::Inconclusive, "{}", stop.reason);
+        assert!(
+            stop.reason.contains("live: 0 batches"),
+            "it went on for as long as there were copies: {}",
+            stop.reason
+        );
     }
 }
