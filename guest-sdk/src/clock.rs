@@ -13,7 +13,7 @@ pub fn unix_nanos(moment: SystemTime) -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The moment that is so many nanoseconds after the Unix epoch.
+/// The moment that is `nanos` nanoseconds after the Unix epoch.
 pub fn from_unix_nanos(nanos: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }

@@ -49,7 +49,7 @@ pub fn plain(text: &str) -> String {
     })
 }
 
-/// Likewise, of at most so many characters of the text; an ellipsis stands for what was cut.
+/// Likewise, of a limited number of characters of the text; an ellipsis stands for what was cut.
 pub fn beginning(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => plain(text.get(..end).unwrap_or(text)) + "…",

@@ -121,7 +121,7 @@ async fn answers_without_a_body_take_no_place_within_a_call() {
     assert_eq!(sink.answered.load(Ordering::SeqCst), 100);
 }
 
-/// So many clients push once each.
+/// This many clients push once each.
 async fn push(host: &Running, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {

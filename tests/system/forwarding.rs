@@ -19,7 +19,7 @@ async fn start(sink: &Sink) -> Running {
     Setup::new().forwarding("otlp", &sink.url()).start().await
 }
 
-/// So many clients push once each.
+/// This many clients push once each.
 async fn push(host: &Running, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {

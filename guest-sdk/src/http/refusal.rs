@@ -1,4 +1,4 @@
-//! Why a request cannot be sent, in words: the same natively and in a component, whoever found it.
+//! Why a request cannot be sent, in words: the same natively and in a component.
 
 use super::{Error, Request};
 

@@ -1,8 +1,8 @@
 //! What a host keeps over its end: the store and the audit log, opened before anything else of it.
 //!
 //! In: the data directory, or none for an ephemeral host. Out: both, for the rooms that write to them; else one sentence
-//! that names file, cause and remedy. Never goes on without a file that cannot be used: what a host was told to remember
-//! would be lost at its end, and nobody would know before.
+//! that names file, cause and remedy. Never goes on without a file that cannot be used: what the operator expects the host
+//! to keep would be lost when it ends, and nobody would know before.
 
 use std::path::Path;
 

@@ -235,7 +235,7 @@ fn json_output_cap_violated() {
     assert!(matches!(json(config, Codec::None, bounds.as_bytes()), Err(Refusal::TooLarge(_))));
 }
 
-/// One message out of so many of the same.
+/// One recorded message, `times` times in a row.
 fn repeated(times: usize) -> Vec<u8> {
     let (_, one) = RECORDED.iter().find(|(name, _)| name.contains("none")).unwrap();
     one.repeat(times)

@@ -150,7 +150,7 @@ impl Moves {
         self.0.iter().filter(|known| wanted(known.to)).map(|known| known.tally.pushes as usize).sum()
     }
 
-    /// Tells whoever listens, with the reason of the outcome that moved them. Not under a lock: listeners run here.
+    /// Emits the moves as events, with the reason of the outcome that moved them. Not under a lock: listeners run here.
     pub(super) fn emit(self, events: &Events, slot: &Arc<str>, reason: Option<&str>) {
         for Move { from, to, tally } in self.0 {
             events.emit(Topic::LedgerMoved, || Payload::LedgerMoved {

@@ -221,7 +221,7 @@ impl Instance {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
         let broken = fault::of_call(halt, denied, &self.limits, state.said());
-        // For whoever reads its lines: they lead up to this.
+        // For the reader of its lines: they lead up to this.
         state.note(format!("broke ({}): {broken}", broken.fault.name()));
         broken
     }

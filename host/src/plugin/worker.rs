@@ -44,7 +44,7 @@ type Counted = (Instance, Live);
 enum Left {
     /// It can be called again.
     Ready(Counted),
-    /// It keeps so many handles.
+    /// The instance with the number of handles that it keeps, which is too high.
     Spent(Counted, usize),
     Broken,
 }

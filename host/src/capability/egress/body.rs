@@ -97,7 +97,7 @@ impl Drop for Record {
     }
 }
 
-/// An answer's body: so many bytes and no more, and never silent for long. What it reads from is kept by the call, and
+/// An answer's body: limited in bytes, and never silent for long. What it reads from is kept by the call, and
 /// ends with it.
 pub(super) struct Bounded {
     call: Call,

@@ -148,7 +148,7 @@ impl EgressError {
         }
     }
 
-    /// Why the destination was refused, in a sentence for whoever reads why a call failed; `None` where it was not
+    /// Why the destination was refused, in a sentence for the operator who reads why a call failed; `None` where it was not
     /// refused.
     pub(super) fn denial(&self, grants: &Grants) -> Option<String> {
         match self {

@@ -87,7 +87,7 @@ fn words(error: &Error) -> String {
     }
 }
 
-/// A function's name as its author wrote it, without the hash that a compiler puts at its end.
+/// A function's name as its author wrote it, without the hash that a compiler appends.
 fn function(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name)).chars().take(FUNCTION).collect()
 }

@@ -142,7 +142,7 @@ impl Inner {
         self.noted(caller, name, action, verdict, message).await;
     }
 
-    /// Has the manifest want this release. Whether it had to be told the digest for that.
+    /// Has the manifest want this release. Whether the digest had to be given for that.
     async fn write_wanted(
         self: &Arc<Self>,
         name: &Arc<str>,

@@ -50,7 +50,7 @@ pub(super) struct Refusal {
     pub(super) stage: Stage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
-    /// The whole rollout that it had, whoever asked for it.
+    /// The whole rollout that it had, from the manifest and from the command.
     pub(super) rollout: Plan,
     /// What the manifest's `[rollout]` said then.
     pub(super) written: Plan,
