@@ -2,6 +2,7 @@
 //! future ends it on purpose. A test, a command or an embedder owns all three.
 
 mod office;
+pub mod recent_file;
 mod storage;
 
 use std::future::Future;
@@ -26,7 +27,7 @@ use crate::event::{Events, Listening};
 use crate::intake::{Intake, Receipt, Reception, Started};
 use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
-use crate::plugin::change::Verdict;
+use crate::plugin::change::ChangeOutcome;
 use crate::plugin::{self, Plugins, State};
 use crate::push::{InstanceId, Push};
 use crate::subscription::{self, Subscriptions};
@@ -145,7 +146,7 @@ impl App {
         for ending in host.plugins.start().await {
             // Without a slot telemetry is not offered, and clients that look once would fall silent for good. Without
             // what the store remembers, a version that was refused would serve again.
-            if ending.verdict == Verdict::Failed && host.dispatch.slot(&ending.plugin).is_none() {
+            if ending.verdict == ChangeOutcome::Failed && host.dispatch.slot(&ending.plugin).is_none() {
                 anyhow::bail!(ending.message);
             }
         }
@@ -227,7 +228,7 @@ async fn sweep(reception: Arc<Reception>) {
 
 /// Brings back what an earlier process kept.
 fn restore(recent: &Recent, file: &Path) {
-    if let Err(error) = recent.restore(file) {
+    if let Err(error) = recent_file::restore(recent, file) {
         tracing::warn!(
             "the recent pushes that an earlier host kept are not used, and are replaced by new ones: {}: {error}",
             file.display()
@@ -262,7 +263,7 @@ async fn keep(recent: Recent, file: PathBuf) {
         }
         written = standing;
         let (recent, path) = (recent.clone(), file.clone());
-        let saved = tokio::task::spawn_blocking(move || recent.save(&path)).await;
+        let saved = tokio::task::spawn_blocking(move || recent_file::save(&recent, &path)).await;
         let failed = matches!(saved, Ok(Err(_)));
         if let (Ok(Err(error)), false) = (saved, failing) {
             tracing::warn!(

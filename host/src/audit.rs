@@ -14,7 +14,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use entry::{Action, Entry, Generation};
+pub use entry::{Action, ChangeOutcome, Entry, Generation};
 pub use time::rfc3339;
 
 /// Most bytes of a file before the next one begins.

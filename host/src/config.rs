@@ -6,7 +6,6 @@ pub mod admission;
 pub mod file;
 mod nodes;
 pub mod sasl;
-pub mod standard;
 mod stream;
 
 use std::collections::BTreeSet;

@@ -28,7 +28,7 @@ pub use config::{Backoff, SlotConfig};
 pub use holder::{Holder, LaneSet};
 pub use ledger::{Ledger, Tally};
 pub use outcome::{Fault, Outcome};
-pub use recent::{Recent, RecentConfig, read as recorded};
+pub use recent::{Recent, RecentConfig};
 pub use slot::{Slot, Snapshot};
 pub use wants::Wants;
 

@@ -13,7 +13,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use barnabas::plugin::change::{Change, Stage, Verdict};
+use barnabas::plugin::change::{Change, ChangeOutcome, Stage};
 use barnabas::plugin::compiler::{Child, child};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::host::{Running, Setup};
@@ -76,7 +76,7 @@ impl Stand {
 
     async fn change(&self, wanted: Change) -> Swapped {
         let swapped = change(&self.host.host.plugins, wanted).await;
-        assert_eq!(swapped.ending.verdict, Verdict::Done, "{:?}", swapped.ending);
+        assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "{:?}", swapped.ending);
         swapped
     }
 

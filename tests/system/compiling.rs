@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use barnabas::plugin::Config;
+use barnabas::plugin::artifact::FlawStage;
 use barnabas::plugin::artifact::inspect;
-use barnabas::plugin::change::Stage;
 use barnabas::plugin::compiler::{Child, Compiler, Limits};
 use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
@@ -31,8 +30,7 @@ impl Room {
     }
 
     fn open(&self, compiler: Compiler) -> Foundry {
-        let config = Config { data_dir: Some(self.folder.path().to_owned()), compiler, ..Config::default() };
-        Foundry::open(&config, self.engines.clone(), Handle::current()).unwrap()
+        Foundry::open(Some(self.folder.path()), compiler, self.engines.clone(), Handle::current()).unwrap()
     }
 
     fn child(&self, limits: Limits) -> Foundry {
@@ -163,9 +161,9 @@ async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn flaws_come_from_the_child_with_their_stage() {
     for (artifact, stage, words) in [
-        (b"#!/bin/sh".as_slice(), Stage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
-        (b"\0asm\x01\0\0\0", Stage::Contract, "barnabas-sdk"),
-        (b"\0asm\x0d\0\x01\0", Stage::Contract, "kafka-telemetry:receiver"),
+        (b"#!/bin/sh".as_slice(), FlawStage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
+        (b"\0asm\x01\0\0\0", FlawStage::Contract, "barnabas-sdk"),
+        (b"\0asm\x0d\0\x01\0", FlawStage::Contract, "kafka-telemetry:receiver"),
     ] {
         let flaw = flaw(Limits::default(), artifact).await;
         assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
@@ -178,7 +176,7 @@ async fn what_wasmtime_does_not_take_is_said_in_its_words() {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x5f, 0], &mut module);
     let flaw = flaw(Limits::default(), &beside_a_receiver(&module)).await;
-    assert_eq!(flaw.stage, Stage::Compile);
+    assert_eq!(flaw.stage, FlawStage::Compile);
     assert!(flaw.reason.starts_with("it does not compile: ") && flaw.reason.contains("gc"), "{flaw}");
 }
 

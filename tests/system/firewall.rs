@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{Actor, Change, Plan, Verdict, Wanted};
+use barnabas::plugin::change::{Actor, Change, ChangeOutcome, Plan, Wanted};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::librdkafka::{self, Ear};
@@ -56,7 +56,7 @@ impl Watched {
 
 async fn change(host: &Running, change: Change) {
     let ending = host.host.plugins.changed(Actor::Embedder, change).await.unwrap();
-    assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+    assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ mod candidates;
 use std::time::{Duration, Instant};
 
 use barnabas::dispatch::SlotConfig;
-use barnabas::plugin::change::{Change, Plan, Verdict};
+use barnabas::plugin::change::{Change, ChangeOutcome, Plan};
 use barnabas::plugin::compiler::Limits;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
@@ -153,7 +153,7 @@ async fn swaps_lose_nothing() {
     for round in 1..=scale.rounds {
         let wanted = if round % 2 == 1 { other } else { first };
         let swapped = change(plugins, swapping::to("sink", wanted)).await;
-        assert_eq!(swapped.ending.verdict, Verdict::Done, "swap {round}: {:?}", swapped.ending);
+        assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "swap {round}: {:?}", swapped.ending);
         assert_eq!(scene.serving(), (round as u64 + 1, wanted.to_string()), "nobody else swaps");
         times.add(&swapped);
         scene.load.take_waits();
@@ -215,7 +215,7 @@ async fn refused(scene: &Scene, candidate: &Candidate) {
     }
     let ending = change(plugins, Change::Swap("sink".into(), wanted, Plan::default())).await.ending;
     let name = candidate.name;
-    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(candidate.stage)), "{name}: {ending:?}");
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(candidate.stage)), "{name}: {ending:?}");
     for words in candidate.words {
         assert!(ending.message.contains(words), "{name}: `{}` should say `{words}`", ending.message);
     }
@@ -235,7 +235,7 @@ async fn an_edited_manifest(scene: &Scene) {
     .await;
     assert_eq!(failed.stage, barnabas::plugin::change::Stage::Fetch);
     let retried = change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
-    assert_eq!((retried.verdict, retried.serving), (Verdict::Failed, Some(scene.serving().0)), "{retried:?}");
+    assert_eq!((retried.verdict, retried.serving), (ChangeOutcome::Failed, Some(scene.serving().0)), "{retried:?}");
     std::fs::write(&file, good).unwrap();
     eventually("word that all is well", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(())).await;
 }

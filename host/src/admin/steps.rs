@@ -64,11 +64,11 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::plugin::change::{Ending, Stage, Verdict};
+    use crate::plugin::change::{ChangeOutcome, Ending, Stage};
 
     fn ended() -> Step {
         let (plugin, message) = ("sink".into(), "it serves".into());
-        let (verdict, serving, stage, grants) = (Verdict::Done, Some(2), None, Vec::new());
+        let (verdict, serving, stage, grants) = (ChangeOutcome::Done, Some(2), None, Vec::new());
         Step::Ended(Ending { plugin, verdict, serving, stage, message, grants })
     }
 

@@ -19,7 +19,7 @@ use super::client::{Client, Place};
 use super::*;
 use crate::audit;
 use crate::capability::log::Line;
-use crate::plugin::change::{Actor, Change, Ending, Refused, RefusedCode, Step, Verdict};
+use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Refused, RefusedCode, Step};
 use crate::plugin::digest::Digest;
 use crate::push::InstanceId;
 
@@ -68,7 +68,7 @@ impl Office for Fake {
         }
         let (sender, receiver) = mpsc::channel(8);
         if !*self.slow.lock().unwrap() {
-            sender.try_send(ended(Verdict::Done)).unwrap();
+            sender.try_send(ended(ChangeOutcome::Done)).unwrap();
         }
         self.steps.lock().unwrap().push(sender);
         Ok(receiver)
@@ -105,7 +105,7 @@ impl Fake {
     }
 }
 
-pub(super) fn ended(verdict: Verdict) -> Step {
+pub(super) fn ended(verdict: ChangeOutcome) -> Step {
     let (plugin, message) = ("sink".into(), "it serves".into());
     Step::Ended(Ending { plugin, verdict, serving: Some(2), stage: None, message, grants: Vec::new() })
 }

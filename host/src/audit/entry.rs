@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::rfc3339;
-use crate::plugin::change::Verdict;
 use crate::plugin::digest::Digest;
 
 /// Form of the lines that are written. Lines of a later form are shown, and not understood.
@@ -65,6 +64,24 @@ impl Action {
     }
 }
 
+/// The outcome in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChangeOutcome {
+    /// It is as was asked.
+    Done,
+    /// It was so before.
+    Unchanged,
+    /// A stage failed; what served before serves.
+    Failed,
+    /// The candidate was found worse under traffic; what served before serves.
+    RolledBack,
+    /// There was too little to judge it by; what served before serves.
+    Inconclusive,
+    /// Somebody ended it; what served before serves.
+    Aborted,
+}
+
 /// Which generation of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Generation {
@@ -93,7 +110,7 @@ pub struct Entry {
     /// What the new one is granted and asks for, other than the one before it: `+ …`, `- …`.
     pub grants: Vec<String>,
     /// How it ended; none where nothing was begun.
-    pub outcome: Option<Verdict>,
+    pub outcome: Option<ChangeOutcome>,
     /// One or two sentences.
     pub message: String,
 }

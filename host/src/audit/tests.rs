@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::plugin::change::Verdict;
 use crate::plugin::digest::Digest;
 
 struct Room {
@@ -43,7 +42,7 @@ fn entry(message: &str) -> Entry {
         from: Some(Generation { generation: 1, digest: Digest::of(b"a") }),
         to: Some(Generation { generation: 2, digest: Digest::of(b"b") }),
         grants: vec!["+ http localhost:4318".into()],
-        outcome: Some(Verdict::RolledBack),
+        outcome: Some(ChangeOutcome::RolledBack),
         message: message.into(),
     }
 }

@@ -11,7 +11,6 @@ use prost::Message as _;
 
 use super::*;
 use crate::admission::Admitted;
-use crate::config;
 use crate::decode::{Decoded, Decoder};
 use crate::push::{Codec, Push, sample as recorded};
 
@@ -82,11 +81,6 @@ fn the_table_is_the_kips() {
         let kind = if metric.required { Kind::Required } else { Kind::Standard };
         assert_eq!(lookup(metric.name), Some(Known { kind, form: Some(metric.form) }));
     }
-}
-
-#[test]
-fn what_is_asked_for_by_default_is_the_table() {
-    assert_eq!(config::standard::METRICS, METRICS.map(|metric| metric.name));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::admin::client::Client;
-use barnabas::plugin::change::{Plan, Step, Verdict, Wanted};
+use barnabas::plugin::change::{ChangeOutcome, Plan, Step, Wanted};
 use barnabas::plugin::digest::Digest;
 use barnabas::units::{Percent, Size, Span};
 use clap::Args;
@@ -159,7 +159,7 @@ fn wait(flags: &host::HostFlags, client: &Client, path: &str, body: &Value) -> R
     }
     match last {
         Some(Step::Ended(ending)) => {
-            if let (Verdict::Failed, Some(settings)) = (ending.verdict, body.pointer("/wanted/settings")) {
+            if let (ChangeOutcome::Failed, Some(settings)) = (ending.verdict, body.pointer("/wanted/settings")) {
                 settings::misread(settings, &ending.message).iter().for_each(|hint| errln!("{hint}"));
             }
             Ok(exit(ending.verdict))
@@ -168,13 +168,13 @@ fn wait(flags: &host::HostFlags, client: &Client, path: &str, body: &Value) -> R
     }
 }
 
-fn exit(verdict: Verdict) -> ExitCode {
+fn exit(verdict: ChangeOutcome) -> ExitCode {
     match verdict {
-        Verdict::Done | Verdict::Unchanged => ExitCode::SUCCESS,
-        Verdict::Failed => ExitCode::FAILURE,
-        Verdict::RolledBack => ExitCode::from(3),
-        Verdict::Inconclusive => ExitCode::from(4),
-        Verdict::Aborted => ExitCode::from(5),
+        ChangeOutcome::Done | ChangeOutcome::Unchanged => ExitCode::SUCCESS,
+        ChangeOutcome::Failed => ExitCode::FAILURE,
+        ChangeOutcome::RolledBack => ExitCode::from(3),
+        ChangeOutcome::Inconclusive => ExitCode::from(4),
+        ChangeOutcome::Aborted => ExitCode::from(5),
     }
 }
 

@@ -13,6 +13,7 @@ use super::admission::{OfConnection, OfSource, Quota, Software};
 pub use super::nodes::Node;
 use super::sasl::Sasl;
 pub use super::stream::{ProxyProtocol, Tls, WrittenClientAuth};
+use crate::catalogue::METRICS;
 use crate::units::{Size, Span};
 
 /// The whole file. An empty one is valid.
@@ -287,7 +288,7 @@ impl Default for Written {
             nodes: Vec::new(),
             subscriptions: vec![Subscription {
                 name: "standard".into(),
-                metrics: super::standard::METRICS.map(String::from).into(),
+                metrics: METRICS.map(|metric| metric.name.to_owned()).into(),
                 interval: seconds(60),
                 matches: std::collections::BTreeMap::new(),
             }],

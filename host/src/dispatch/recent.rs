@@ -3,18 +3,12 @@
 //! In: payloads on their way to the slots. Out: the newest of them. Off unless the operator asks for it, bounded in
 //! pushes, in bytes and in age. Never waits: a push that comes while another is noted, or soon after, is not noted.
 
-pub(crate) mod file;
-
-pub use file::read;
-
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::decode::Payload;
 
-/// Most decompressed bytes kept.
-const MAX_BYTES: usize = 4 << 20;
 /// Between two that are noted of the same software.
 const APART: Duration = Duration::from_secs(1);
 
@@ -53,14 +47,17 @@ struct Kept {
 }
 
 impl Recent {
+    /// Most decompressed bytes kept.
+    pub const MAX_BYTES: usize = 4 << 20;
+
     /// With nothing kept.
     pub fn new(config: RecentConfig) -> Self {
         Self(Arc::new(Inner { config, kept: Mutex::default() }))
     }
 
     /// Notes a push, unless one of the same software was noted just before.
-    pub(super) fn note(&self, payload: &Arc<Payload>) {
-        if self.0.config.keep == 0 || payload.bytes().len() > MAX_BYTES {
+    pub fn note(&self, payload: &Arc<Payload>) {
+        if self.0.config.keep == 0 || payload.bytes().len() > Self::MAX_BYTES {
             return;
         }
         let Ok(mut kept) = self.0.kept.try_lock() else { return };
@@ -81,7 +78,7 @@ impl Recent {
     }
 
     /// How many were noted since the start, and how many are not too old: other numbers, other pushes.
-    pub(crate) fn standing(&self) -> (u64, usize) {
+    pub fn standing(&self) -> (u64, usize) {
         let kept = self.newest().len();
         (self.lock().noted, kept)
     }
@@ -97,7 +94,7 @@ impl Kept {
         self.bytes += payload.bytes().len();
         self.pushes.push_back(payload);
         self.noted += 1;
-        while self.pushes.len() > config.keep || self.bytes > MAX_BYTES {
+        while self.pushes.len() > config.keep || self.bytes > Recent::MAX_BYTES {
             self.forget_oldest();
         }
     }

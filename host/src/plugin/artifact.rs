@@ -17,14 +17,13 @@ use std::path::Path;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use super::change::Stage;
 use super::code::Code;
 use super::engine::Engines;
 use crate::capability::{self, State};
 use crate::contract::wit::ReceiverPre;
 
 pub use component::Kind;
-pub use flaw::Flaw;
+pub use flaw::{Flaw, FlawStage};
 pub use imports::Class;
 pub use inspect::{Import, Inspection, inspect};
 
@@ -68,7 +67,7 @@ impl Artifact {
 pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, Flaw>) {
     let (inspection, component) = inspect(bytes);
     let sound = component.filter(|_| inspection.problems.is_empty());
-    let sound = sound.ok_or_else(|| Flaw::new(Stage::Contract, inspection.problems.join("; ")));
+    let sound = sound.ok_or_else(|| Flaw::new(FlawStage::Contract, inspection.problems.join("; ")));
     (inspection, sound)
 }
 
@@ -77,7 +76,7 @@ pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, F
     let (inspection, component) = examine(bytes);
     let code = component.and_then(|component| {
         Code::compile(engine, &component)
-            .map_err(|error| Flaw::new(Stage::Compile, format!("it does not compile: {error:#}")))
+            .map_err(|error| Flaw::new(FlawStage::Compile, format!("it does not compile: {error:#}")))
     });
     (inspection, code)
 }
@@ -101,12 +100,12 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn prelink(engine: &Engine, code: &Code) -> Result<ReceiverPre<State>, Flaw> {
     let mut linker = Linker::new(engine);
     let linked = capability::link(&mut linker);
-    let unusable = |error| Flaw::new(Stage::Compile, format!("its compiled code does not load: {error:#}"));
+    let unusable = |error| Flaw::new(FlawStage::Compile, format!("its compiled code does not load: {error:#}"));
     let component = code.load(engine).map_err(unusable)?;
     linked
         .and_then(|()| linker.instantiate_pre(&component))
         .and_then(ReceiverPre::new)
-        .map_err(|error| Flaw::new(Stage::Contract, format!("it does not fit this host: {error:#}")))
+        .map_err(|error| Flaw::new(FlawStage::Contract, format!("it does not fit this host: {error:#}")))
 }
 
 #[cfg(test)]

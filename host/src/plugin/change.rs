@@ -9,8 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::artifact::FlawStage;
 use super::digest::Digest;
 use crate::units::{Size, Span};
+
+pub use crate::audit::ChangeOutcome;
 
 /// Who asks. Its text form stands in the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -191,6 +194,16 @@ impl Stage {
     }
 }
 
+impl From<FlawStage> for Stage {
+    fn from(stage: FlawStage) -> Self {
+        match stage {
+            FlawStage::Fetch => Self::Fetch,
+            FlawStage::Contract => Self::Contract,
+            FlawStage::Compile => Self::Compile,
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -235,7 +248,7 @@ pub struct Ending {
     /// Which plugin; empty for all of them.
     pub plugin: String,
     /// In one word.
-    pub verdict: Verdict,
+    pub verdict: ChangeOutcome,
     /// The generation that serves now.
     pub serving: Option<u64>,
     /// Where it ended, unless all stages were passed.
@@ -244,24 +257,6 @@ pub struct Ending {
     pub message: String,
     /// What the candidate is granted and asks for, other than the generation before it: `+ …`, `- …`.
     pub grants: Vec<String>,
-}
-
-/// The outcome in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// It is as was asked.
-    Done,
-    /// It was so before.
-    Unchanged,
-    /// A stage failed; what served before serves.
-    Failed,
-    /// The candidate was found worse under traffic; what served before serves.
-    RolledBack,
-    /// There was too little to judge it by; what served before serves.
-    Inconclusive,
-    /// Somebody ended it; what served before serves.
-    Aborted,
 }
 
 /// Why nothing was begun.
@@ -314,7 +309,7 @@ mod tests {
             },
             Step::Ended(Ending {
                 plugin: "sink".into(),
-                verdict: Verdict::RolledBack,
+                verdict: ChangeOutcome::RolledBack,
                 serving: Some(2),
                 stage: Some(Stage::Canary),
                 message: "it failed".into(),

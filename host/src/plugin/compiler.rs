@@ -33,8 +33,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use super::artifact::FlawStage;
 use super::artifact::{Flaw, Inspection, examine, make};
-use super::change::Stage;
 use super::code::Code;
 use super::engine::Engines;
 
@@ -79,10 +79,10 @@ impl Task {
     }
 
     /// The stage in which it fails.
-    fn stage(self) -> Stage {
+    fn stage(self) -> FlawStage {
         match self {
-            Self::Examine => Stage::Contract,
-            Self::Compile => Stage::Compile,
+            Self::Examine => FlawStage::Contract,
+            Self::Compile => FlawStage::Compile,
         }
     }
 
@@ -178,7 +178,7 @@ impl Compiler {
             }
             Self::Child(child) => {
                 let (inspection, code) = conversation::hold(child, Task::Compile, engines.fingerprint(), bytes, leash)?;
-                let none = || Flaw::new(Stage::Compile, "its compiler gave no code");
+                let none = || Flaw::new(FlawStage::Compile, "its compiler gave no code");
                 code.map(|code| (inspection, code)).ok_or_else(none)
             }
         }

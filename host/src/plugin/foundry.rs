@@ -10,15 +10,14 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use super::artifact::FlawStage;
 use super::artifact::{Artifact, Inspection};
 use super::cache::Cache;
-use super::change::Stage;
 use super::code::Code;
 use super::compiler::{Compiler, Cut, Leash};
 use super::depot::Depot;
 use super::digest::Digest;
 use super::engine::Engines;
-use super::registry::Config;
 
 pub use super::artifact::Flaw;
 
@@ -58,11 +57,10 @@ impl Foundry {
     /// Opens depot and cache in the data directory, or keeps all in memory where there is none. What blocks will run on
     /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where artifacts cannot
     /// be kept; code that cannot be kept is compiled at every start, and a warning says so.
-    pub fn open(config: &Config, engines: Engines, guests: Handle) -> Result<Self, String> {
-        let data_dir = config.data_dir.as_deref();
+    pub fn open(data_dir: Option<&Path>, compiler: Compiler, engines: Engines, guests: Handle) -> Result<Self, String> {
         let depot = data_dir.map_or_else(|| Ok(Depot::in_memory()), Depot::open)?;
         let cache = data_dir.and_then(|dir| open_cache(dir, &engines));
-        let (compiler, turn) = (config.compiler.clone(), Arc::new(Semaphore::new(1)));
+        let turn = Arc::new(Semaphore::new(1));
         Ok(Self(Arc::new(Inner { engines, depot, cache, compiler, turn, guests })))
     }
 
@@ -130,7 +128,7 @@ impl Foundry {
     ) -> Result<T, Flaw> {
         let inner = self.0.clone();
         let done = self.0.guests.spawn_blocking(move || work(&inner)).await;
-        done.unwrap_or_else(|_| Err(Flaw::new(Stage::Compile, "the host broke while it compiled this")))
+        done.unwrap_or_else(|_| Err(Flaw::new(FlawStage::Compile, "the host broke while it compiled this")))
     }
 }
 
@@ -158,7 +156,7 @@ impl Inner {
 
     /// Of a kept artifact.
     fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, Flaw> {
-        let fetch = |reason: String| Flaw::new(Stage::Fetch, reason);
+        let fetch = |reason: String| Flaw::new(FlawStage::Fetch, reason);
         let bytes = self.depot.get(digest).map_err(fetch)?;
         bytes.ok_or_else(|| fetch(format!("no artifact {digest} is kept here; hand it over again")))
     }

@@ -116,7 +116,8 @@ impl Plugins {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
-        let foundry = Foundry::open(config, engines, guests.handle().clone())?;
+        let foundry =
+            Foundry::open(config.data_dir.as_deref(), config.compiler.clone(), engines, guests.handle().clone())?;
         Ok(Self(Arc::new(Inner {
             dir: config.dir.clone(),
             foundry,

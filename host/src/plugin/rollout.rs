@@ -14,21 +14,21 @@ pub use care::Care;
 pub use judge::{Finding, Score, compare};
 pub use progress::Shown;
 
-use super::change::{Stage, Verdict};
+use super::change::{ChangeOutcome, Stage};
 
 /// Why a candidate does not serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stop {
     pub(crate) stage: Stage,
     /// Never `Done` or `Unchanged`.
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: ChangeOutcome,
     /// One or two sentences.
     pub(crate) reason: String,
 }
 
 impl Stop {
     pub(crate) fn failed(stage: Stage, reason: impl Into<String>) -> Self {
-        Self { stage, verdict: Verdict::Failed, reason: reason.into() }
+        Self { stage, verdict: ChangeOutcome::Failed, reason: reason.into() }
     }
 
     /// The host itself broke, in a task of its own.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::change::{Stage, Verdict};
+use super::change::{ChangeOutcome, Stage};
 use super::digest::Digest;
 use super::rollout::Shown;
 use super::terms::Terms;
@@ -109,7 +109,7 @@ pub struct Refused {
     /// Of its artifact.
     pub digest: Digest,
     /// As what.
-    pub verdict: Verdict,
+    pub verdict: ChangeOutcome,
     /// Where.
     pub stage: Stage,
     /// Why.

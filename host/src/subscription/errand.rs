@@ -12,8 +12,7 @@ use tokio::sync::oneshot;
 use super::bounds::PATTERNS;
 use super::held::Held;
 use super::{AlterRefused, Altered, Change, Subscriptions, TURN};
-use crate::audit::{Action, Entry};
-use crate::plugin::change::Verdict;
+use crate::audit::{Action, ChangeOutcome, Entry};
 
 /// Most changes of one request that are held against all clients: that is work for each client and each rule.
 pub(super) const FORECASTS: usize = 16;
@@ -95,7 +94,7 @@ impl Subscriptions {
                 from: None,
                 to: None,
                 grants: Vec::new(),
-                outcome: Some(Verdict::Done),
+                outcome: Some(ChangeOutcome::Done),
                 message: altered.difference.clone(),
             });
         }

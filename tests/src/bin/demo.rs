@@ -79,7 +79,7 @@ fn setup(sink: &Sink) -> Setup {
                 listener.bind = free_port();
             }
             for subscription in &mut written.subscriptions {
-                subscription.metrics = barnabas::config::standard::METRICS.map(String::from).to_vec();
+                subscription.metrics = barnabas::catalogue::METRICS.map(|metric| metric.name.to_owned()).to_vec();
                 subscription.interval = Span(INTERVAL);
             }
         })

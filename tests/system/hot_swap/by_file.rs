@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use barnabas::plugin::change::{Change, Verdict};
+use barnabas::plugin::change::{Change, ChangeOutcome};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -97,11 +97,11 @@ async fn a_directory_that_is_away_wants_nothing() {
     let (here, away) = (host.folder().join("plugins.d"), host.folder().join("away.d"));
     fs::rename(&here, &away).unwrap();
     let ending = change(&host, Change::Reconcile).await;
-    assert_eq!(ending.verdict, Verdict::Failed);
+    assert_eq!(ending.verdict, ChangeOutcome::Failed);
     assert!(ending.message.contains("put it back in its place"), "{}", ending.message);
     assert_eq!(generation(&host.status("sink")), Some(1));
     fs::rename(&away, &here).unwrap();
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
     assert_eq!(deeds(&host, "sink"), ["load Done"], "nothing was removed");
     want(&host, "sink", &taker("b", ""));
     until_serves(&host, "sink", 2).await;
@@ -138,7 +138,7 @@ async fn a_typo_leaves_the_old_serving_and_is_shown() {
     let problem = status.desired.problem.clone().unwrap();
     assert!(problem.contains("sink.toml") && problem.contains("did you mean `limits`"), "{problem}");
     assert_eq!((generation(&status), status.desired.runs), (Some(1), false));
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, Verdict::Failed);
+    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Failed);
     want(&host, "sink", &taker("b", ""));
     let status = until_serves(&host, "sink", 2).await;
     assert_eq!((status.desired.problem, status.failure), (None, None));

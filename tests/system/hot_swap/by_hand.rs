@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use barnabas::audit::Entry;
-use barnabas::plugin::change::{Change, Plan, RefusedCode, Stage, Verdict, Wanted};
+use barnabas::plugin::change::{Change, ChangeOutcome, Plan, RefusedCode, Stage, Wanted};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
@@ -33,11 +33,11 @@ async fn an_earlier_generation_can_serve_again() {
     assert_eq!(refusal(&host, back(None)).code, RefusedCode::UnknownGeneration);
     for name in ["b", "c"] {
         let ending = change(&host, Change::Swap("sink".into(), set("name", name.into()), Plan::default())).await;
-        assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+        assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
     }
     for (number, name, serves) in [(None, "b", 4), (Some(1), "a", 5), (None, "b", 6)] {
         let ending = change(&host, back(number)).await;
-        assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(serves)), "{}", ending.message);
+        assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(serves)), "{}", ending.message);
         assert!(host.log_lines("sink").contains(&format!("{name} started")));
         assert!(written(&host).contains(&format!("name = {name:?}")), "{}", written(&host));
         assert!(written(&host).contains(&digest(&host.status("sink")).unwrap().to_string()), "{}", written(&host));
@@ -45,7 +45,7 @@ async fn an_earlier_generation_can_serve_again() {
     let none = refusal(&host, back(Some(99)));
     assert!(none.code == RefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
     // What the directory wants is what serves: nothing is undone.
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
     let host = host.stop_and_keep().await.start().await;
     assert_eq!(generation(&host.status("sink")), Some(6));
     assert_eq!(
@@ -59,7 +59,7 @@ async fn an_earlier_generation_can_serve_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     assert!(
         written(&host).starts_with("paused = true") || written(&host).contains("\npaused = true"),
         "{}",
@@ -74,8 +74,8 @@ async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
     };
     // Another generation changes nothing of that.
     let ending = change(&host, Change::Swap("sink".into(), set("name", "b".into()), Plan::default())).await;
-    assert_eq!((ending.verdict, host.ledger("sink").delivered()), (Verdict::Done, 0), "{}", ending.message);
-    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!((ending.verdict, host.ledger("sink").delivered()), (ChangeOutcome::Done, 0), "{}", ending.message);
+    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
     until_delivered(&host, "sink").await;
     assert!(!written(&host).contains("paused"));
     until_done(&host, "sink", &["load Done", "pause Done", "swap Done", "resume Done"]).await;
@@ -89,13 +89,13 @@ async fn grants_that_differ_are_told_and_what_is_not_granted_is_refused() {
     let bare = forwarding(url, "", "").split("[grants]").next().unwrap().to_owned();
     let ending = change(&host, swap("sink", &bare, Plan::default())).await;
     // Its import alone is no reason: the self-test finds that it needs the grant.
-    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(Stage::SelfTest)));
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(Stage::SelfTest)));
     assert!(ending.message.contains("grant"), "{}", ending.message);
     assert_eq!(written(&host), taker("a", ""));
     let granted =
         Wanted { manifest: Some(bare), grant_http: vec!["collector.example:4318".into()], ..Wanted::default() };
     let ending = change(&host, Change::Swap("sink".into(), granted, Plan::default())).await;
-    assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+    assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
     for line in ["+ http collector.example:4318", "+ imports wasi:http/outgoing-handler@0.2.12"] {
         assert!(ending.grants.contains(&line.into()), "{:?}", ending.grants);
     }
@@ -118,7 +118,7 @@ async fn state_is_the_slots_and_outlives_its_generations() {
     for (wanted, count) in changes.into_iter().zip(1..) {
         if let Some(wanted) = wanted {
             let ending = change(&host, wanted).await;
-            assert_eq!(ending.verdict, Verdict::Done, "{}", ending.message);
+            assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
         }
         // The host asked for no more than ten a second.
         tokio::time::sleep(Duration::from_millis(110)).await;
@@ -138,11 +138,11 @@ async fn what_was_done_is_written_down_with_who_and_what() {
     assert!(host.host.plugins.describe("sink").is_none() && !host.folder().join("plugins.d/sink.toml").exists());
     let load =
         Change::Load("sink".into(), Wanted { manifest: Some(taker("b", "")), ..Wanted::default() }, Plan::default());
-    assert_eq!(change(&host, load.clone()).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, load.clone()).await.verdict, ChangeOutcome::Done);
     assert_eq!(refusal(&host, load).code, RefusedCode::PluginExists);
     let [start, failed, removed, loaded] = <[Entry; 4]>::try_from(audit(&host, "sink")).unwrap();
     assert_eq!((&*start.who, start.from, start.to.unwrap().digest), ("start", None, first));
-    assert_eq!((&*failed.who, failed.outcome), ("embedder", Some(Verdict::Failed)));
+    assert_eq!((&*failed.who, failed.outcome), ("embedder", Some(ChangeOutcome::Failed)));
     assert_eq!((failed.from.unwrap().generation, failed.to.unwrap().generation), (1, 2));
     assert!(failed.message.contains("nome"), "{}", failed.message);
     assert_eq!((removed.from.unwrap().digest, removed.to), (first, None));

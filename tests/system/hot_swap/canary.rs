@@ -1,6 +1,6 @@
 //! A candidate with a share of the lanes: promoted, found worse, or neither.
 
-use barnabas::plugin::change::{Actor, Change, Plan, Stage, Step, Verdict};
+use barnabas::plugin::change::{Actor, Change, ChangeOutcome, Plan, Stage, Step};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
@@ -17,7 +17,7 @@ async fn a_sound_candidate_is_promoted_and_no_push_is_lost() {
     let load = Load::start(host.kafka(), RATE).await;
     let text = forwarding(&sink.url(), "compression = \"none\"", CANARY);
     let (steps, ending) = steps(&host, swap("sink", &text, Plan::default())).await;
-    assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(2)), "{}", ending.message);
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(2)), "{}", ending.message);
     let words = note(&steps, Stage::Canary);
     assert!(words.starts_with("8 of 32 lanes: 0 of ") && words.contains(" pushes failed, live 0 of "), "{words}");
     let pushed = load.stop().await;
@@ -46,7 +46,11 @@ async fn a_candidate_that_is_rolled_back_has_lost_nothing_whatever_it_answered()
     for (what, text) in candidates {
         let without_self_test = Plan { self_test: Some(false), ..Plan::default() };
         let ending = change(&host, swap("sink", &text, without_self_test)).await;
-        assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Canary)), "{what}: {ending:?}");
+        assert_eq!(
+            (ending.verdict, ending.stage),
+            (ChangeOutcome::RolledBack, Some(Stage::Canary)),
+            "{what}: {ending:?}"
+        );
         let ledger = host.ledger("sink");
         assert_eq!(ledger.dead_total(), 0, "a candidate that {what}: {ledger}");
     }
@@ -67,10 +71,15 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
     let short = CANARY.replace("30s", "2s");
     let text = forwarding(&sink.url(), "compression = \"none\"", &short);
     let ending = change(&host, swap("sink", &text, Plan::default())).await;
-    assert_eq!((ending.verdict, ending.stage), (Verdict::Inconclusive, Some(Stage::Canary)), "{}", ending.message);
+    assert_eq!(
+        (ending.verdict, ending.stage),
+        (ChangeOutcome::Inconclusive, Some(Stage::Canary)),
+        "{}",
+        ending.message
+    );
     let status = host.status("sink");
     let given_up = status.refused.as_ref().map(|refused| refused.verdict);
-    assert_eq!(given_up, Some(Verdict::Inconclusive), "a restart does not try it without care");
+    assert_eq!(given_up, Some(ChangeOutcome::Inconclusive), "a restart does not try it without care");
     assert!(!status.desired.runs && generation(&status) == Some(1), "{status:?}");
 
     let mut again = host.host.plugins.change(Actor::Embedder, Change::Retry("sink".into(), Plan::default())).unwrap();
@@ -85,7 +94,7 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
             verdict = Some(ending.verdict);
         }
     }
-    assert_ne!(verdict, Some(Verdict::RolledBack), "it was never the candidate");
+    assert_ne!(verdict, Some(ChangeOutcome::RolledBack), "it was never the candidate");
     load.stop().await;
     host.stop().await;
 }
@@ -95,11 +104,11 @@ async fn a_canary_can_be_aborted() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let wanted = taker("b", ENDLESS);
     begin(&host, "sink", &wanted, Stage::Canary).await;
-    assert_eq!(change(&host, Change::Abort("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Abort("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
     assert!(status.failure.unwrap().contains("aborted by embedder"));
-    assert_eq!(status.refused.unwrap().verdict, Verdict::Aborted, "nothing is known against it but that");
+    assert_eq!(status.refused.unwrap().verdict, ChangeOutcome::Aborted, "nothing is known against it but that");
     change(&host, Change::Reconcile).await;
     assert_eq!(generation(&host.status("sink")), Some(1), "somebody did not want it");
     assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
@@ -133,13 +142,13 @@ async fn a_change_of_mind_ends_the_canary_before_it() {
 async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
-    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.paused, status.rollout.is_none()), (Some(1), true, true));
     assert!(status.failure.unwrap().contains("the plugin was paused; it is not tried again until"));
-    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
     let at_once = Plan { canary: Some(100.0), ..Plan::default() };
-    assert_eq!(change(&host, Change::Retry("sink".into(), at_once)).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, Change::Retry("sink".into(), at_once)).await.verdict, ChangeOutcome::Done);
     assert!(host.log_lines("sink").contains(&"b started".into()));
     host.stop().await;
 }
@@ -150,7 +159,7 @@ async fn plugins_are_swapped_beside_each_other() {
     begin(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
     want(&host, "two", &taker("b", ""));
     until_serves(&host, "two", 2).await;
-    assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, Verdict::Done);
+    assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, ChangeOutcome::Done);
     assert!(host.status("one").rollout.is_some(), "it goes on");
     host.stop().await;
 }
@@ -172,7 +181,7 @@ async fn the_end_of_the_host_ends_a_canary() {
         }
     }
     let ending = ending.expect("it is told");
-    assert_eq!(ending.verdict, Verdict::Aborted);
+    assert_eq!(ending.verdict, ChangeOutcome::Aborted);
     assert!(ending.message.ends_with("the host ends"), "{}", ending.message);
     // The manifest still wants it.
     let host = setup.start().await;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use barnabas::plugin::change::{Change, Plan, Stage, Verdict};
+use barnabas::plugin::change::{Change, ChangeOutcome, Plan, Stage};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::command::stdout;
 use barnabas_tests::host::{Running, Setup};
@@ -47,7 +47,7 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     let failure = status.failure.unwrap();
     assert!(failure.contains("it was refused at canary: "), "{failure}");
     let ending = change(&host, Change::Reconcile).await;
-    assert_eq!((ending.verdict, digest(&host.status("sink"))), (Verdict::Failed, Some(a)));
+    assert_eq!((ending.verdict, digest(&host.status("sink"))), (ChangeOutcome::Failed, Some(a)));
     let said = listed(&host);
     let short = |digest: Digest| digest.to_string()[..19].to_owned();
     let words = format!("desired {}, running {}, because ", short(b), short(a));
@@ -56,7 +56,7 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
 
     let load = Load::start(host.kafka(), RATE).await;
     let ending = change(&host, Change::Retry("sink".into(), Plan::default())).await;
-    assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Canary)), "{}", ending.message);
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Canary)), "{}", ending.message);
     let numbers = audit(&host, "sink").into_iter().map(|entry| entry.to.unwrap().generation);
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 1, 3], "no number is given twice");
     want(&host, "sink", &of_file(&file, &percent(0, CANARY)));
@@ -72,7 +72,7 @@ async fn one_that_traps_is_rolled_back_and_what_it_had_is_delivered() {
     let load = Load::start(host.kafka(), RATE).await;
     let text = manifest("falters", &format!("[settings]\npercent = 30\ntrap = true\n{CANARY}"));
     let ending = change(&host, super::swap("sink", &text, Plan::default())).await;
-    assert_eq!((ending.verdict, ending.serving), (Verdict::RolledBack, Some(1)), "{}", ending.message);
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::RolledBack, Some(1)), "{}", ending.message);
     load.stop().await;
     let ledger = barnabas_tests::eventually("an empty queue", Duration::from_secs(60), || {
         Some(host.ledger("sink")).filter(|ledger| ledger.held() == 0)
@@ -81,7 +81,7 @@ async fn one_that_traps_is_rolled_back_and_what_it_had_is_delivered() {
     assert_eq!(ledger.delivered() + ledger.dead_total(), ledger.accepted(), "{ledger}");
     // The manifest wants it still, and a rollback by hand to what serves makes both the same.
     let back = change(&host, super::swap("sink", &manifest("falters", &percent(0, "")), Plan::default())).await;
-    assert_eq!(back.verdict, Verdict::Unchanged);
+    assert_eq!(back.verdict, ChangeOutcome::Unchanged);
     until_serves(&host, "sink", 1).await;
     host.stop().await;
 }

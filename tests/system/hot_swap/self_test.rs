@@ -1,6 +1,6 @@
 //! What a candidate is tried on before it serves, and how its requests are answered.
 
-use barnabas::plugin::change::{Plan, Stage, Verdict};
+use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
@@ -71,7 +71,7 @@ async fn what_a_failed_candidate_said_is_among_the_lines_of_the_plugin() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let fails = manifest("answers", "[settings]\nanswers = [{ outcome = \"other\", reason = \"no idea\" }]\n");
     let ending = change(&host, swap("sink", &fails, Plan::default())).await;
-    assert_eq!((ending.verdict, ending.stage), (Verdict::Failed, Some(Stage::SelfTest)));
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(Stage::SelfTest)));
     assert!(ending.message.contains("every request was answered well: no idea"), "{}", ending.message);
     let lines = host.log_lines("sink");
     assert!(lines.iter().any(|line| line.ends_with(" for 2")) && lines.contains(&"a started".into()), "{lines:?}");

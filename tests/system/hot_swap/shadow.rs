@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{Plan, Stage, Verdict};
+use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
 use barnabas::units::Span;
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -29,7 +29,7 @@ async fn a_sound_one_is_compared_and_promoted() {
     let load = Load::start(host.kafka(), RATE).await;
     let text = forwarding(&sink.url(), "compression = \"none\"", FEW);
     let (steps, ending) = steps(&host, swap("sink", &text, SHADOW)).await;
-    assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(2)), "{}", ending.message);
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(2)), "{}", ending.message);
     let words = note(&steps, Stage::Shadow);
     let [live, candidate] = counts(&words, " requests");
     assert!(live == candidate && live > 0, "{words}");
@@ -53,7 +53,7 @@ async fn one_that_falters_is_refused_and_delivery_knows_nothing_of_it() {
     let load = Load::start(host.kafka(), RATE).await;
     let text = manifest("falters", &format!("[settings]\npercent = 30\n{FEW}"));
     let ending = change(&host, swap("sink", &text, Plan { shadow: Some(Span(PATIENCE)), ..SHADOW })).await;
-    assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Shadow)), "{}", ending.message);
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Shadow)), "{}", ending.message);
     assert!(ending.message.contains("; candidate: "), "{}", ending.message);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.refused.map(|refused| refused.stage)), (Some(1), Some(Stage::Shadow)));

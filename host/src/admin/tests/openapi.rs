@@ -66,7 +66,7 @@ async fn every_route_of_the_table_knows_its_method() {
 #[test]
 fn its_words_are_those_of_the_code() {
     all_of::<Stage>("Stage", count::<Stage>());
-    all_of::<Verdict>("Verdict", count::<Verdict>());
+    all_of::<ChangeOutcome>("ChangeOutcome", count::<ChangeOutcome>());
     all_of::<RefusedCode>("RefusedCode", count::<RefusedCode>());
     all_of::<Action>("Action", count::<Action>());
     assert_eq!(names("Stage").last().unwrap(), Stage::Retire.as_str());

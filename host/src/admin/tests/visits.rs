@@ -59,7 +59,7 @@ async fn a_change_may_take_longer_than_a_visit() {
     let mut silent = TcpStream::connect(endpoint.at).await.unwrap();
     let mut rest = Vec::new();
     let _ = silent.read_to_end(&mut rest).await;
-    sender.send(ended(Verdict::Done)).await.unwrap();
+    sender.send(ended(ChangeOutcome::Done)).await.unwrap();
     let mut answer = String::new();
     change.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("\"done\"") && answer.ends_with("0\r\n\r\n"), "{answer}");

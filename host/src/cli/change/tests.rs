@@ -25,7 +25,7 @@ fn line(flags: &[&str]) -> Result<Line, clap::Error> {
     Line::try_parse_from(["x"].iter().chain(flags))
 }
 
-fn ending(verdict: Verdict) -> Step {
+fn ending(verdict: ChangeOutcome) -> Step {
     Step::Ended(Ending {
         plugin: "sink".into(),
         verdict,
@@ -64,12 +64,12 @@ fn of(steps: &[Step]) -> String {
 #[test]
 fn each_verdict_has_its_exit_status() {
     for (verdict, code) in [
-        (Verdict::Done, 0),
-        (Verdict::Unchanged, 0),
-        (Verdict::Failed, 1),
-        (Verdict::RolledBack, 3),
-        (Verdict::Inconclusive, 4),
-        (Verdict::Aborted, 5),
+        (ChangeOutcome::Done, 0),
+        (ChangeOutcome::Unchanged, 0),
+        (ChangeOutcome::Failed, 1),
+        (ChangeOutcome::RolledBack, 3),
+        (ChangeOutcome::Inconclusive, 4),
+        (ChangeOutcome::Aborted, 5),
     ] {
         let code = ExitCode::from(code);
         assert_eq!(format!("{:?}", waited(of(&[ending(verdict)])).unwrap()), format!("{code:?}"), "{verdict:?}");
@@ -79,7 +79,7 @@ fn each_verdict_has_its_exit_status() {
 #[test]
 fn an_answer_without_an_end_and_a_refusal_are_errors() {
     let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20".into() };
-    let error = waited(of(&[ending(Verdict::Done), news])).unwrap_err().to_string();
+    let error = waited(of(&[ending(ChangeOutcome::Done), news])).unwrap_err().to_string();
     assert!(error.contains("did not tell the outcome"), "{error}");
     let body = json!({ "error": { "code": "unknown-plugin", "message": "there is no plugin `sink`" } }).to_string();
     let error = waited(format!("HTTP/1.1 404 no\r\ncontent-length: {}\r\n\r\n{body}", body.len())).unwrap_err();
@@ -100,7 +100,7 @@ fn steps_are_aligned_lines_and_end_in_a_sentence() {
     assert_eq!(show::step(&passed(None), true), "sink            compile       1.2 s\n");
     let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
     assert_eq!(show::step(&news, false), "shadow            …  7 batches\n");
-    let end = show::step(&ending(Verdict::RolledBack), true);
+    let end = show::step(&ending(ChangeOutcome::RolledBack), true);
     assert_eq!(end, "sink: more errors\\u{1b}[2J than before\n  + http localhost:4318\n");
 }
 

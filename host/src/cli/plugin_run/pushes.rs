@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use barnabas::admission::{Admitted, Refusal};
+use barnabas::app::recent_file::read;
 use barnabas::decode::{self, Decoded, Decoder, Payload};
-use barnabas::dispatch::recorded;
 use barnabas::push::sample::{self, Sample};
 use barnabas::push::{Codec, Format, Push};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl PushFlags {
         }
         for file in &self.recent {
             let shown = file.display();
-            let pushes = recorded(file).with_context(|| format!("cannot read the recorded pushes of {shown}"))?;
+            let pushes = read(file).with_context(|| format!("cannot read the recorded pushes of {shown}"))?;
             ensure!(!pushes.is_empty(), "{shown} holds no push that can be used");
             payloads.extend(pushes);
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::request::Unanswerable;
+use super::presence::Unanswerable;
 use super::sasl::Reply;
 use crate::auth::{Auth, Exchange, Failure, Mechanism, NEUTRAL, Step};
 use crate::kafka::api::{self, Api};
@@ -58,8 +58,10 @@ impl Gate {
     pub(crate) fn admit(&self, api: Api, now: Instant) -> Result<(), Unanswerable> {
         match (&self.auth, &self.proven, api) {
             (None, ..) | (.., Api::SaslHandshake | Api::SaslAuthenticate) | (_, None, Api::ApiVersions) => Ok(()),
-            (Some(_), None, _) => Err(Unanswerable::Unproven(api)),
-            (Some(_), Some(Proven { until: Some(until), .. }), _) if now >= *until => Err(Unanswerable::Over(api)),
+            (Some(_), None, _) => Err(Unanswerable::Unauthenticated(api)),
+            (Some(_), Some(Proven { until: Some(until), .. }), _) if now >= *until => {
+                Err(Unanswerable::SessionExpired(api))
+            }
             (Some(_), Some(_), _) => Ok(()),
         }
     }
@@ -100,7 +102,7 @@ impl Gate {
             if let Some(unsaid) = complaints.may_say() {
                 tracing::error!(unsaid, "a client could not be authenticated: {fault}");
             }
-            Unanswerable::Fault
+            Unanswerable::Internal
         })?;
         let failure = match step {
             Step::Next { answer, exchange } => {
@@ -121,7 +123,7 @@ impl Gate {
         };
         sleep(auth.settings().failure_delay).await;
         let reply = Reply { error: api::SASL_AUTHENTICATION_FAILED, message: Some(NEUTRAL), ..Reply::default() };
-        Ok((reply, Some(Unanswerable::NotProven(failure))))
+        Ok((reply, Some(Unanswerable::AuthenticationFailed(failure))))
     }
 
     /// A connection stays with whom it began.

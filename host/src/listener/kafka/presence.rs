@@ -14,9 +14,11 @@ use tokio::time::Instant;
 use super::Shared;
 use super::frame::BadLength;
 use super::opening::Failure;
-use super::request::Unanswerable;
+use super::request::RequestError;
 use super::slots::Place;
+use crate::auth;
 use crate::event::{Payload, Topic};
+use crate::kafka::api::Api;
 use crate::listener::protocol::WrongProtocol;
 use crate::push::ConnectionId;
 
@@ -44,6 +46,22 @@ pub(crate) enum End {
     Drained,
     /// Its task was dropped.
     Aborted,
+}
+
+/// Why a request ends its connection: Kafka's protocol has no answer to it, or the answer was the last one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unanswerable {
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    #[error("{} request before authentication; set the client's `sasl.mechanism` and `security.protocol`", .0.name())]
+    Unauthenticated(Api),
+    #[error("{} request after the end of the session; the client did not authenticate again", .0.name())]
+    SessionExpired(Api),
+    /// Answered, and the last of its connection.
+    #[error("authentication failed: {0}")]
+    AuthenticationFailed(auth::Failure),
+    #[error("an internal error; see the log entry before this one")]
+    Internal,
 }
 
 impl End {

@@ -5,7 +5,6 @@
 
 use super::{alter_configs, api_versions, describe_cluster, describe_configs};
 use super::{find_coordinator, list_resources, metadata, sasl, telemetry};
-use crate::auth::Failure;
 use crate::kafka::api::Api;
 use crate::kafka::wire::{Malformed, Reader};
 use crate::push::InstanceId;
@@ -56,7 +55,7 @@ pub(crate) struct Request<'a> {
 
 /// A request that the protocol has no answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unanswerable {
+pub(crate) enum RequestError {
     #[error("request with api key {0}, which this listener does not advertise")]
     Key(i16),
     #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.oldest(), api.newest())]
@@ -65,31 +64,22 @@ pub(crate) enum Unanswerable {
     Header(Malformed),
     #[error("malformed {} request of version {version}: {why}", api.name())]
     Body { api: Api, version: i16, why: Malformed },
-    #[error("{} request before authentication; set the client's `sasl.mechanism` and `security.protocol`", .0.name())]
-    Unproven(Api),
-    #[error("{} request after the end of the session; the client did not authenticate again", .0.name())]
-    Over(Api),
-    /// Answered, and the last of its connection.
-    #[error("authentication failed: {0}")]
-    NotProven(Failure),
-    #[error("a fault of the host, written above")]
-    Fault,
 }
 
 /// Reads a frame.
-pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, Unanswerable> {
+pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, RequestError> {
     let mut reader = Reader::new(frame);
-    let (key, version, correlation) = start(&mut reader).map_err(Unanswerable::Header)?;
-    let api = Api::of_key(key).ok_or(Unanswerable::Key(key))?;
+    let (key, version, correlation) = start(&mut reader).map_err(RequestError::Header)?;
+    let api = Api::of_key(key).ok_or(RequestError::Key(key))?;
     let mut head = Head { api, version, correlation, client_id: None };
     if !(api.oldest()..=api.newest()).contains(&version) {
         return match api {
             Api::ApiVersions => Ok(Request { head, body: Body::UnspokenApiVersions }),
-            _ => Err(Unanswerable::Version { api, version }),
+            _ => Err(RequestError::Version { api, version }),
         };
     }
-    head.client_id = rest_of_header(&mut reader, head.is_flexible()).map_err(Unanswerable::Header)?;
-    let body = body(&mut reader, &head).map_err(|why| Unanswerable::Body { api, version, why })?;
+    head.client_id = rest_of_header(&mut reader, head.is_flexible()).map_err(RequestError::Header)?;
+    let body = body(&mut reader, &head).map_err(|why| RequestError::Body { api, version, why })?;
     Ok(Request { head, body })
 }
 

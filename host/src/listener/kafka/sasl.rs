@@ -1,7 +1,6 @@
 //! SaslHandshake (17) and SaslAuthenticate (36): how SASL's tokens are carried (KIP-43, KIP-152, KIP-368).
 
 use super::request::Head;
-use crate::auth::Mechanism;
 use crate::kafka::api::Api;
 use crate::kafka::wire::{Malformed, Reader, Writer};
 
@@ -29,11 +28,11 @@ pub(crate) fn read_token<'a>(reader: &mut Reader<'a>, version: i16) -> Result<&'
 }
 
 /// The enabled mechanisms are told whether the chosen one is among them or not.
-pub(crate) fn write_handshake(correlation: i32, error: i16, enabled: &[Mechanism]) -> Vec<u8> {
+pub(crate) fn write_handshake(correlation: i32, error: i16, enabled: &[&str]) -> Vec<u8> {
     let mut out = Writer::response(correlation, false);
     out.i16(error);
     out.count(false, enabled.len());
-    enabled.iter().for_each(|mechanism| out.text(false, Some(mechanism.name().as_bytes())));
+    enabled.iter().for_each(|mechanism| out.text(false, Some(mechanism.as_bytes())));
     out.finish()
 }
 

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::desk::Desk;
 use super::gate::Gate;
 use super::opening::Opened;
-use super::request::{self, Body, Head, Request, TooLong, Unanswerable};
+use super::presence::Unanswerable;
+use super::request::{self, Body, Head, Request, TooLong};
 use super::rhythm::Rhythm;
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
@@ -106,7 +107,8 @@ impl Session {
             }
             Body::SaslHandshake(mechanism) => {
                 let (error, enabled) = self.gate.handshake(head.version, mechanism).await;
-                sasl::write_handshake(correlation, error, enabled)
+                let enabled: Vec<_> = enabled.iter().map(|mechanism| mechanism.name()).collect();
+                sasl::write_handshake(correlation, error, &enabled)
             }
             Body::SaslAuthenticate(token) => {
                 let complaints = &self.shared.complaints;

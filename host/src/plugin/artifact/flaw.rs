@@ -2,21 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::change::Stage;
-
 /// What is wrong with an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[error("{reason}")]
 pub struct Flaw {
-    /// Where it was found: `Fetch` (it is not kept here), `Contract` (it is no WebAssembly, or does not fit this host),
-    /// `Compile` (it cannot be compiled, or not within limits).
-    pub stage: Stage,
+    /// Where it was found.
+    pub stage: FlawStage,
     /// One sentence, of which `it` is the artifact.
     pub reason: String,
 }
 
 impl Flaw {
-    pub(in crate::plugin) fn new(stage: Stage, reason: impl Into<String>) -> Self {
+    pub(in crate::plugin) fn new(stage: FlawStage, reason: impl Into<String>) -> Self {
         Self { stage, reason: reason.into() }
     }
+}
+
+/// The step from bytes to linked code in which a [`Flaw`] was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlawStage {
+    /// The artifact is not in the host's store.
+    Fetch,
+    /// It is not WebAssembly, or does not fit this host.
+    Contract,
+    /// It cannot be compiled, or not within its limits.
+    Compile,
 }

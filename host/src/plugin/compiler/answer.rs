@@ -169,8 +169,12 @@ mod tests {
     fn a_list_of_imports_that_is_too_long_is_not_written() {
         let (mut inspection, _) = make(&ENGINES.on_demand, b"");
         inspection.problems = vec!["p".repeat(2 << 20)];
-        let said =
-            write(&mut Vec::new(), [0; 32], inspection, Err(Flaw::new(crate::plugin::change::Stage::Contract, "")));
+        let said = write(
+            &mut Vec::new(),
+            [0; 32],
+            inspection,
+            Err(Flaw::new(crate::plugin::artifact::FlawStage::Contract, "")),
+        );
         assert!(said.unwrap_err().contains("bytes to list; 1048576 are allowed"));
     }
 }

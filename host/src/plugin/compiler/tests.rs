@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::plugin::change::Stage;
+use crate::plugin::artifact::FlawStage;
 use crate::plugin::testing::ENGINES;
 
 struct Room(tempfile::TempDir);
@@ -35,7 +35,7 @@ impl Room {
 
 fn ask(child: Child, leash: &Leash) -> Flaw {
     let flaw = Compiler::Child(child).compile(&ENGINES, b"bytes", leash).err().expect("there is no answer");
-    assert_eq!(flaw.stage, Stage::Compile);
+    assert_eq!(flaw.stage, FlawStage::Compile);
     assert!(!flaw.reason.contains('\n'), "one sentence: {flaw}");
     flaw
 }
@@ -109,7 +109,10 @@ fn one_that_only_reads_says_so() {
     let flaw = ask(room.program(&format!("cat > {}; kill -XCPU $$", task.display())));
     assert_eq!(
         (flaw.stage, flaw.reason.as_str()),
-        (Stage::Contract, "it needs more than 120 s of CPU time to be read, which is the limit; build a smaller one")
+        (
+            FlawStage::Contract,
+            "it needs more than 120 s of CPU time to be read, which is the limit; build a smaller one"
+        )
     );
     assert_eq!(fs::read(task).unwrap(), b"ebytes");
     let nowhere = Child { program: "/nowhere/barnabas".into(), ..Child::this_program() };

@@ -17,8 +17,7 @@ impl Room {
 
     fn open(&self, data_dir: bool, compiler: Compiler) -> Foundry {
         let data_dir = data_dir.then(|| self.dir.path().to_owned());
-        let config = Config { data_dir, compiler, ..Config::default() };
-        Foundry::open(&config, ENGINES.clone(), self.guests.handle().clone()).unwrap()
+        Foundry::open(data_dir.as_deref(), compiler, ENGINES.clone(), self.guests.handle().clone()).unwrap()
     }
 
     fn foundry(&self) -> Foundry {
@@ -80,7 +79,7 @@ async fn what_is_wrong_is_found_before_anything_is_compiled() {
     let examined = foundry.examined(digest).await.unwrap();
     assert_eq!((examined.inspection.digest, examined.code.is_none()), (digest, true));
     let flaw = foundry.examined(foundry.keep(b"\0asm\x0d\0\x01\0").unwrap()).await.err().unwrap();
-    assert_eq!(flaw.stage, Stage::Contract);
+    assert_eq!(flaw.stage, FlawStage::Contract);
     assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "nothing was compiled");
     let compiled = foundry.compiled(examined).await.unwrap();
     assert!(!compiled.cached);
@@ -105,13 +104,13 @@ async fn flaws_name_their_stage() {
     let room = Room::new();
     let foundry = room.foundry();
     let absent = flaw(&foundry, Digest::of(b"absent")).await;
-    assert_eq!(absent.stage, Stage::Fetch);
+    assert_eq!(absent.stage, FlawStage::Fetch);
     assert!(absent.reason.contains("is kept here; hand it over again"), "{absent}");
-    let cases: [(&[u8], Stage, &str); 4] = [
-        (b"garbage", Stage::Contract, "not WebAssembly"),
-        (b"\0asm\x01\0\0\0", Stage::Contract, "without WIT metadata"),
-        (b"\0asm\x0d\0\x01\0\xff", Stage::Contract, "not a valid component"),
-        (b"\0asm\x0d\0\x01\0", Stage::Contract, "not a receiver"),
+    let cases: [(&[u8], FlawStage, &str); 4] = [
+        (b"garbage", FlawStage::Contract, "not WebAssembly"),
+        (b"\0asm\x01\0\0\0", FlawStage::Contract, "without WIT metadata"),
+        (b"\0asm\x0d\0\x01\0\xff", FlawStage::Contract, "not a valid component"),
+        (b"\0asm\x0d\0\x01\0", FlawStage::Contract, "not a receiver"),
     ];
     for (bytes, stage, words) in cases {
         let flaw = flaw(&foundry, foundry.keep(bytes).unwrap()).await;
@@ -126,7 +125,7 @@ async fn a_compiler_that_cannot_be_run_is_named() {
     let child = Child { program: "/nowhere/barnabas".into(), ..Child::this_program() };
     let foundry = room.open(true, Compiler::Child(child));
     let flaw = flaw(&foundry, foundry.keep(b"\0asm").unwrap()).await;
-    assert_eq!(flaw.stage, Stage::Contract);
+    assert_eq!(flaw.stage, FlawStage::Contract);
     assert!(flaw.reason.starts_with("`/nowhere/barnabas` cannot be run to read it: No such file"), "{flaw}");
 }
 
@@ -149,7 +148,8 @@ async fn artifacts_of_a_newer_release_stop_the_host_in_words() {
     let room = Room::new();
     drop(room.foundry());
     std::fs::write(room.dir.path().join("artifacts/format"), "9").unwrap();
-    let config = Config { data_dir: Some(room.dir.path().to_owned()), ..Config::default() };
-    let said = Foundry::open(&config, ENGINES.clone(), room.guests.handle().clone()).err().unwrap();
+    let said = Foundry::open(Some(room.dir.path()), Compiler::default(), ENGINES.clone(), room.guests.handle().clone())
+        .err()
+        .unwrap();
     assert!(said.contains("format 9"), "{said}");
 }

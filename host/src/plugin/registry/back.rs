@@ -10,7 +10,7 @@ use super::change::{Caller, refused};
 use super::entry::Entry;
 use super::record::{Identity, Release};
 use crate::audit::Action;
-use crate::plugin::change::{Plan, Refused, RefusedCode, Stage, Verdict};
+use crate::plugin::change::{ChangeOutcome, Plan, Refused, RefusedCode, Stage};
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::status::Desired;
 
@@ -85,7 +85,7 @@ impl Inner {
         let serving = self.serving(&name);
         if let Some(number) = serving.filter(|_| serving != begun.serving) {
             let message = format!("it came too late: generation {number} serves; `rollback` takes it back");
-            return self.noted(caller, &name, Action::Keep, Verdict::Unchanged, message).await;
+            return self.noted(caller, &name, Action::Keep, ChangeOutcome::Unchanged, message).await;
         }
         let ended = self.ended(&name, &begun);
         self.keep_in_turn(caller, &name, Action::Keep, before, ended).await;
@@ -112,7 +112,7 @@ impl Inner {
         };
         let pinned = match written {
             Ok(pinned) => pinned,
-            Err(problem) => return self.noted(caller, name, action, Verdict::Failed, problem).await,
+            Err(problem) => return self.noted(caller, name, action, ChangeOutcome::Failed, problem).await,
         };
         let refusal = self.entry(name, |entry| {
             let digest = Some(release.identity.artifact);
@@ -138,7 +138,7 @@ impl Inner {
         if let Err(problem) = self.remember(name).await {
             message += &format!("; a restart would not know it: {problem}");
         }
-        let verdict = if pinned.is_some() || ended { Verdict::Done } else { Verdict::Unchanged };
+        let verdict = if pinned.is_some() || ended { ChangeOutcome::Done } else { ChangeOutcome::Unchanged };
         self.noted(caller, name, action, verdict, message).await;
     }
 

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use super::swap::{Order, Turn};
 use super::{Inner, ended};
 use crate::audit::{self, Action};
-use crate::plugin::change::{Actor, Change, Ending, Plan, Refused, RefusedCode, Stage, Step, Verdict, Wanted};
+use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Plan, Refused, RefusedCode, Stage, Step, Wanted};
 use crate::plugin::manifest::{self, Manifest, edit};
 use crate::plugin::rollout::progress::Teller;
 use crate::units::Percent;
@@ -162,9 +162,9 @@ impl Inner {
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
         let done = self.blocking(move || edit::replace(&file, &before, &text)).await;
         let (verdict, message) = match done.and_then(|done| done) {
-            Ok(()) => (Verdict::Unchanged, "it is what serves already".into()),
+            Ok(()) => (ChangeOutcome::Unchanged, "it is what serves already".into()),
             Err(problem) => {
-                (Verdict::Failed, format!("it cannot be written to {}: {problem}", manifest.file.display()))
+                (ChangeOutcome::Failed, format!("it cannot be written to {}: {problem}", manifest.file.display()))
             }
         };
         self.noted(caller, name, action, verdict, message).await;
@@ -189,7 +189,7 @@ impl Inner {
         let action = if paused { Action::Pause } else { Action::Resume };
         if let Err(problem) = written.and_then(|written| written) {
             let message = format!("its manifest cannot be changed: {problem}");
-            return self.noted(caller, &name, action, Verdict::Failed, message).await;
+            return self.noted(caller, &name, action, ChangeOutcome::Failed, message).await;
         }
         self.entry(&name, |entry| entry.pause(paused));
         let message = if paused {
@@ -197,7 +197,7 @@ impl Inner {
         } else {
             "it is given batches"
         };
-        self.noted(caller, &name, action, Verdict::Done, message.into()).await;
+        self.noted(caller, &name, action, ChangeOutcome::Done, message.into()).await;
     }
 
     async fn remove(self: &Arc<Self>, caller: &Caller, name: Arc<str>, forget_state: bool) {
@@ -211,7 +211,7 @@ impl Inner {
         });
         if let Err(problem) = removed.await.and_then(|removed| removed) {
             let message = format!("{shown} cannot be removed: {problem}");
-            return self.noted(caller, &name, Action::Remove, Verdict::Failed, message).await;
+            return self.noted(caller, &name, Action::Remove, ChangeOutcome::Failed, message).await;
         }
         let before = self.runs(&name);
         let mut message = self.vanish(&name).await;
@@ -223,8 +223,8 @@ impl Inner {
                 Err(problem) => message += &format!("; its state could not be forgotten: {problem}"),
             }
         }
-        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message).await;
-        caller.end(&name, None, Verdict::Done, &message);
+        self.written(&caller.who, &name, Action::Remove, before, ChangeOutcome::Done, &message).await;
+        caller.end(&name, None, ChangeOutcome::Done, &message);
     }
 
     async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
@@ -243,7 +243,7 @@ impl Inner {
             Some(serving) => format!("nothing is under way any more; generation {serving} serves"),
             None => "nothing is under way any more, and nothing serves".into(),
         };
-        self.noted(caller, &name, Action::Abort, Verdict::Done, message).await;
+        self.noted(caller, &name, Action::Abort, ChangeOutcome::Done, message).await;
     }
 
     /// Ends the swap that is under way, if it can still be ended.
@@ -263,7 +263,7 @@ impl Inner {
 
     /// Nothing was begun; what served before serves.
     pub(super) fn failed(&self, caller: &Caller, name: &str, stage: Stage, message: String) {
-        let (plugin, verdict, serving) = (name.to_owned(), Verdict::Failed, self.serving(name));
+        let (plugin, verdict, serving) = (name.to_owned(), ChangeOutcome::Failed, self.serving(name));
         let ending = Ending { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
         caller.teller.tell(Step::Ended(ending));
     }
@@ -287,7 +287,14 @@ impl Inner {
     }
 
     /// Tells and audits what needed no swap.
-    pub(super) async fn noted(&self, caller: &Caller, name: &str, action: Action, verdict: Verdict, message: String) {
+    pub(super) async fn noted(
+        &self,
+        caller: &Caller,
+        name: &str,
+        action: Action,
+        verdict: ChangeOutcome,
+        message: String,
+    ) {
         self.written(&caller.who, name, action, self.runs(name), verdict, &message).await;
         caller.end(name, self.serving(name), verdict, &message);
     }
@@ -305,7 +312,7 @@ impl Inner {
         name: &str,
         action: Action,
         before: Option<audit::Generation>,
-        verdict: Verdict,
+        verdict: ChangeOutcome,
         message: &str,
     ) {
         self.audited(audit::Entry {
@@ -314,7 +321,7 @@ impl Inner {
             action,
             plugin: name.to_owned(),
             from: before,
-            to: before.filter(|_| action != Action::Remove || verdict != Verdict::Done),
+            to: before.filter(|_| action != Action::Remove || verdict != ChangeOutcome::Done),
             grants: Vec::new(),
             outcome: Some(verdict),
             message: message.to_owned(),
@@ -324,7 +331,7 @@ impl Inner {
 }
 
 impl Caller {
-    pub(super) fn end(&self, name: &str, serving: Option<u64>, verdict: Verdict, message: &str) {
+    pub(super) fn end(&self, name: &str, serving: Option<u64>, verdict: ChangeOutcome, message: &str) {
         let (plugin, message) = (name.to_owned(), message.to_owned());
         self.teller.tell(Step::Ended(Ending { plugin, verdict, serving, stage: None, message, grants: Vec::new() }));
     }

@@ -15,7 +15,7 @@ use super::swap::{Order, Turn};
 use super::{Inner, State};
 use crate::audit::Action;
 use crate::dispatch::SlotConfig;
-use crate::plugin::change::{Ending, Plan, Stage, Step, Verdict};
+use crate::plugin::change::{ChangeOutcome, Ending, Plan, Stage, Step};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::offering::OFFERED_NOW;
 use crate::plugin::rollout::Care;
@@ -54,10 +54,10 @@ impl Inner {
     pub(super) async fn reconcile_told(self: &Arc<Self>, caller: &Caller) {
         let quiet = Caller { teller: Teller::default(), ..caller.clone() };
         let (verdict, message) = match self.reconcile(&quiet).await {
-            Err(problem) => (Verdict::Failed, problem),
+            Err(problem) => (ChangeOutcome::Failed, problem),
             Ok(endings) => {
-                let bad = |ending: &&Ending| !matches!(ending.verdict, Verdict::Done | Verdict::Unchanged);
-                let changed = endings.iter().filter(|ending| ending.verdict != Verdict::Unchanged);
+                let bad = |ending: &&Ending| !matches!(ending.verdict, ChangeOutcome::Done | ChangeOutcome::Unchanged);
+                let changed = endings.iter().filter(|ending| ending.verdict != ChangeOutcome::Unchanged);
                 for Ending { plugin, stage, message, .. } in changed.clone() {
                     let (plugin, stage, text) = (plugin.clone(), stage.unwrap_or(Stage::Publish), message.clone());
                     caller.teller.tell(Step::News { plugin, stage, text });
@@ -68,7 +68,7 @@ impl Inner {
                     count(all, "manifest"),
                     count(changed.count() - bad, "plugin")
                 );
-                (if bad == 0 { Verdict::Done } else { Verdict::Failed }, words)
+                (if bad == 0 { ChangeOutcome::Done } else { ChangeOutcome::Failed }, words)
             }
         };
         caller.end("", None, verdict, &message);
@@ -165,7 +165,7 @@ impl Inner {
         });
         if changed == Some(true) {
             let action = if paused { Action::Pause } else { Action::Resume };
-            self.written(&caller.who, name, action, self.runs(name), Verdict::Done, "its manifest says so").await;
+            self.written(&caller.who, name, action, self.runs(name), ChangeOutcome::Done, "its manifest says so").await;
         }
     }
 
@@ -183,7 +183,8 @@ impl Inner {
             let runs = entry.running() == Some(wanted);
             entry.desired = Desired { digest: Some(wanted.artifact), problem: None, runs };
             let (message, verdict) = entry.reason_to_stay(wanted, &manifest.care, again)?;
-            let stage = entry.failure.as_ref().filter(|_| verdict != Verdict::Unchanged).map(|failed| failed.stage);
+            let stage =
+                entry.failure.as_ref().filter(|_| verdict != ChangeOutcome::Unchanged).map(|failed| failed.stage);
             Some((message, verdict, stage, entry.serving.as_ref().map(|generation| generation.number)))
         })??;
         let plugin = name.to_string();
@@ -229,7 +230,7 @@ impl Inner {
 
 impl Entry {
     /// Why what is wanted is not begun: it serves, it is on its way, or it was tried and this is not `again`.
-    fn reason_to_stay(&mut self, wanted: Identity, care: &Care, again: bool) -> Option<(String, Verdict)> {
+    fn reason_to_stay(&mut self, wanted: Identity, care: &Care, again: bool) -> Option<(String, ChangeOutcome)> {
         let (on_its_way, other) = match &self.under_way {
             Some(swap) => (swap.brings(wanted), swap.written && !swap.brings(wanted)),
             None => (false, false),
@@ -240,10 +241,10 @@ impl Entry {
                 return None;
             }
             self.failure = None;
-            return Some(("it is what serves already".into(), Verdict::Unchanged));
+            return Some(("it is what serves already".into(), ChangeOutcome::Unchanged));
         }
         if on_its_way {
-            return Some(("it is on its way".into(), Verdict::Unchanged));
+            return Some(("it is on its way".into(), ChangeOutcome::Unchanged));
         }
         if again {
             self.failure = None;
@@ -261,7 +262,7 @@ impl Entry {
         // Where nothing serves there is nothing to disturb, and what kept it from starting may be over.
         let again = self.serving.is_none() && matches!(failed.stage, Stage::Fetch | Stage::Start);
         let rested = failed.at.elapsed().is_ok_and(|rested| rested >= REST);
-        (!(again && rested)).then(|| (failed.reason.clone(), Verdict::Failed))
+        (!(again && rested)).then(|| (failed.reason.clone(), ChangeOutcome::Failed))
     }
 
     /// What is wanted does not run; what serves does.
@@ -277,5 +278,5 @@ impl Entry {
 
 pub(super) fn failed(name: &str, message: String) -> Ending {
     let (plugin, stage) = (name.to_owned(), Some(Stage::Fetch));
-    Ending { plugin, verdict: Verdict::Failed, serving: None, stage, message, grants: Vec::new() }
+    Ending { plugin, verdict: ChangeOutcome::Failed, serving: None, stage, message, grants: Vec::new() }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::change::{Plan, Stage, Verdict};
+use crate::plugin::change::{ChangeOutcome, Plan, Stage};
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::rollout::Care;
@@ -46,7 +46,7 @@ pub(super) struct Refusal {
     pub(super) identity: Identity,
     /// The number of the candidate.
     pub(super) number: u64,
-    pub(super) verdict: Verdict,
+    pub(super) verdict: ChangeOutcome,
     pub(super) stage: Stage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
@@ -94,7 +94,7 @@ impl Release {
 impl Refusal {
     /// `refused at canary: it failed 8 of 8 pushes`.
     pub(super) fn words(&self) -> String {
-        let what = if self.verdict == Verdict::RolledBack { "refused" } else { "given up" };
+        let what = if self.verdict == ChangeOutcome::RolledBack { "refused" } else { "given up" };
         format!("{what} at {}: {}", self.stage, self.reason)
     }
 
@@ -221,7 +221,7 @@ mod tests {
         Refusal {
             identity,
             number,
-            verdict: Verdict::RolledBack,
+            verdict: ChangeOutcome::RolledBack,
             stage: Stage::Canary,
             reason: "it failed".into(),
             at: SystemTime::UNIX_EPOCH,

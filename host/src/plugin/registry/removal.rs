@@ -9,7 +9,7 @@ use super::change::Caller;
 use super::{Inner, State};
 use crate::audit::Action;
 use crate::dispatch::LaneSet;
-use crate::plugin::change::{Ending, Verdict};
+use crate::plugin::change::{ChangeOutcome, Ending};
 use crate::plugin::offering::CEASED;
 
 /// How long a manifest must have been away.
@@ -38,8 +38,8 @@ impl Inner {
         let before = self.runs(&name);
         let message = self.vanish(&name).await;
         tracing::info!(plugin = &*name, who = %caller.who, "{message}");
-        self.written(&caller.who, &name, Action::Remove, before, Verdict::Done, &message).await;
-        let (plugin, verdict) = (name.to_string(), Verdict::Done);
+        self.written(&caller.who, &name, Action::Remove, before, ChangeOutcome::Done, &message).await;
+        let (plugin, verdict) = (name.to_string(), ChangeOutcome::Done);
         Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 

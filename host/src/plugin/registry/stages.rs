@@ -19,7 +19,7 @@ use crate::plugin::vitals::Vitals;
 
 impl From<Flaw> for Stop {
     fn from(flaw: Flaw) -> Self {
-        Self::failed(flaw.stage, flaw.reason)
+        Self::failed(flaw.stage.into(), flaw.reason)
     }
 }
 
@@ -156,5 +156,5 @@ fn ungranted(manifest: &Manifest, inspection: &Inspection, generation: u64) -> O
 /// Says of which file, where it was one.
 fn about(manifest: &Manifest, Flaw { stage, reason }: Flaw) -> Stop {
     let whose = manifest.artifact.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
-    Stop::failed(stage, format!("`artifact`{whose}: {reason}"))
+    Stop::failed(stage.into(), format!("`artifact`{whose}: {reason}"))
 }

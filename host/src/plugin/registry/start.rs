@@ -10,7 +10,7 @@ use super::reconcile::failed;
 use super::record::{KIND, Record};
 use super::swap::Order;
 use crate::audit::Action;
-use crate::plugin::change::{Actor, Ending, Plan, Verdict};
+use crate::plugin::change::{Actor, ChangeOutcome, Ending, Plan};
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::offering::NOT_OFFERED;
 use crate::plugin::rollout::progress::Teller;
@@ -72,7 +72,7 @@ impl Inner {
         let order = Order { number: Some(release.number), ..order };
         let turn = self.turn(&found.name).await;
         let ending = self.swap(&Actor::Start, order, &Teller::default(), turn).await;
-        (ending.verdict == Verdict::Done).then_some(ending)
+        (ending.verdict == ChangeOutcome::Done).then_some(ending)
     }
 
     fn later(self: &Arc<Self>, caller: Caller, found: Found) {

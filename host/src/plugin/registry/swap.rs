@@ -8,7 +8,7 @@ use super::record::{Identity, KIND, Pending, Record, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
 use crate::capability::log::Line;
-use crate::plugin::change::{Actor, Ending, Plan, Stage, Step, Verdict};
+use crate::plugin::change::{Actor, ChangeOutcome, Ending, Plan, Stage, Step};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::manifest::{Manifest, edit};
@@ -91,7 +91,7 @@ impl Inner {
             Err(stop) => self.stopped(&order, number, stop, &record, &progress, grants).await,
         };
         self.write_down(who, &order, before, &progress, &ending).await;
-        if order.action == Action::Load && ending.verdict != Verdict::Done && !self.is_written(&order).await {
+        if order.action == Action::Load && ending.verdict != ChangeOutcome::Done && !self.is_written(&order).await {
             // It was never there. Before that is told: whoever hears it may load another of that name.
             self.forget_record(&name).await;
             self.forget(&name);
@@ -289,7 +289,7 @@ impl Inner {
         if let Some(problem) = forgotten {
             message += &format!("; a restart would not know it: {problem}");
         }
-        let (plugin, verdict) = (name.to_string(), Verdict::Done);
+        let (plugin, verdict) = (name.to_string(), ChangeOutcome::Done);
         Ending { plugin, verdict, serving: Some(number), stage: None, message, grants }
     }
 
@@ -321,7 +321,8 @@ impl Inner {
     ) -> Ending {
         let (name, Stop { stage, verdict, reason }) = (&order.manifest.name, stop);
         let identity = progress.shown().digest.or(order.artifact).map(|artifact| order.identity(artifact));
-        let for_good = matches!(verdict, Verdict::RolledBack | Verdict::Inconclusive) || progress.is_given_up();
+        let for_good =
+            matches!(verdict, ChangeOutcome::RolledBack | ChangeOutcome::Inconclusive) || progress.is_given_up();
         let at = SystemTime::now();
         let refusal = identity.filter(|_| for_good).map(|identity| {
             let manifest = &order.manifest.care;
@@ -335,7 +336,7 @@ impl Inner {
             Refusal { identity, number, verdict, stage, reason, at, rollout, written, any_settings: !served }
         });
         // One that only gave way is not known to be bad: it may be wanted again.
-        let known = identity.filter(|_| verdict != Verdict::Aborted || for_good);
+        let known = identity.filter(|_| verdict != ChangeOutcome::Aborted || for_good);
         let mut message = format!("{}: {reason}", order.manifest.file.display());
         let refused = refusal.is_some();
         let serving = self.entry(name, |entry| {
@@ -351,7 +352,7 @@ impl Inner {
         if refused && let Err(problem) = self.remember(name).await {
             tracing::error!("plugin `{name}`: a restart would not know that this candidate was refused: {problem}");
         }
-        let phase = if verdict == Verdict::RolledBack { "rolled-back" } else { "failed" };
+        let phase = if verdict == ChangeOutcome::RolledBack { "rolled-back" } else { "failed" };
         self.phase(name, number, phase, message.clone());
         let serving = serving.flatten();
         Ending { plugin: name.to_string(), verdict, serving, stage: Some(stage), message, grants }
@@ -422,7 +423,7 @@ fn grants(before: Option<&Release>, asked: Vec<String>, manifest: &Manifest, pro
 }
 
 pub(super) fn aborted(reason: &str) -> Stop {
-    Stop { stage: Stage::Publish, verdict: Verdict::Aborted, reason: reason.to_owned() }
+    Stop { stage: Stage::Publish, verdict: ChangeOutcome::Aborted, reason: reason.to_owned() }
 }
 
 /// The right to change a plugin.

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::event::Listening;
-use crate::plugin::change::{Plan, RefusedCode, Stage, Verdict, Wanted};
+use crate::plugin::change::{ChangeOutcome, Plan, RefusedCode, Stage, Wanted};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::testing::{self, Guest, payload};
 
@@ -120,7 +120,7 @@ async fn a_directory_that_is_missing_holds_no_plugins() {
     assert!(!room.dispatch.offers());
     fs::rename(room.dir.path(), room.dir.path().with_extension("away")).unwrap();
     let away = room.change(Change::Reconcile).await;
-    assert!(away.verdict == Verdict::Failed && away.message.contains("put it back"), "{away:?}");
+    assert!(away.verdict == ChangeOutcome::Failed && away.message.contains("put it back"), "{away:?}");
     fs::rename(room.dir.path().with_extension("away"), room.dir.path()).unwrap();
 }
 
@@ -138,7 +138,7 @@ async fn what_cannot_be_loaded_keeps_its_slot_and_harms_nobody() {
     let _ = room.manifest("H", "artifact = \"a-good.wasm\"");
     let mut results = room.load().await;
     results.sort_by(|a, b| a.plugin.cmp(&b.plugin));
-    let bad = |ending: &Ending| ending.verdict != Verdict::Done;
+    let bad = |ending: &Ending| ending.verdict != ChangeOutcome::Done;
     let errors: Vec<_> = results.into_iter().map(|e| if bad(&e) { e.message } else { String::new() }).collect();
     let causes = [
         "",
@@ -172,7 +172,7 @@ async fn a_new_generation_replaces_the_old_one_or_leaves_it() {
     room.load().await;
     let (_listening, phases) = room.phases();
     let _ = room.plugin("sink", &Guest { start: testing::TRAP, ..Guest::default() }, "");
-    assert_eq!(room.reload("sink").await.verdict, Verdict::Failed);
+    assert_eq!(room.reload("sink").await.verdict, ChangeOutcome::Failed);
     let status = room.status("sink");
     assert_eq!((status.state, status.serving.unwrap().generation), (State::Serving, 1), "the old one stays");
     assert!(status.failure.unwrap().contains("unreachable"), "and it is said why");
@@ -212,7 +212,7 @@ async fn a_manifest_that_wants_nothing_possible_leaves_what_serves_and_says_so()
     for text in ["artifact = \"nowhere.wasm\"", "artefact = \"x\"", "= what"] {
         let _ = room.manifest("sink", text);
         for ending in [room.reload("sink").await, room.change(swap()).await] {
-            assert_eq!((ending.verdict, ending.serving), (Verdict::Failed, Some(1)), "{ending:?}");
+            assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Failed, Some(1)), "{ending:?}");
         }
     }
 }
@@ -230,7 +230,7 @@ async fn what_was_read_of_a_manifest_gives_way_to_what_a_command_wrote_since() {
     room.change(Change::Swap("sink".into(), wanted, Plan::default())).await;
     let caller = change::Caller { who: Actor::File, teller: Teller::default() };
     let ending = inner.settle(&caller, stale, Plan::default(), crate::audit::Action::Swap).await;
-    assert_eq!((ending.verdict, ending.serving), (Verdict::Unchanged, Some(2)), "{ending:?}");
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Unchanged, Some(2)), "{ending:?}");
     assert_eq!(room.status("sink").serving.unwrap().digest, digest);
 }
 
@@ -244,7 +244,7 @@ async fn many_who_look_at_one_change_do_not_end_each_others_swap() {
         let look = || room.plugins.changed(Actor::File, Change::Reconcile);
         let (a, b, c) = tokio::join!(look(), look(), look());
         for ending in [a, b, c] {
-            assert_eq!(ending.unwrap().verdict, Verdict::Done);
+            assert_eq!(ending.unwrap().verdict, ChangeOutcome::Done);
         }
         let status = room.status("sink");
         assert_eq!((status.serving.unwrap().instances, status.failure), (instances, None));
@@ -271,9 +271,9 @@ async fn the_care_that_was_asked_for_outlives_a_kill() {
         assert_eq!(room.status("sink").serving.unwrap().generation, 1, "it is let in without the care");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(room.change(Change::Abort("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(room.change(Change::Abort("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = room.status("sink");
-    assert_eq!((status.serving.unwrap().generation, status.refused.unwrap().verdict), (1, Verdict::Aborted));
+    assert_eq!((status.serving.unwrap().generation, status.refused.unwrap().verdict), (1, ChangeOutcome::Aborted));
     assert!(inner.entry("sink", |entry| entry.record.pending.is_none()).unwrap());
 }
 

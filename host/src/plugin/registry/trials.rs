@@ -10,7 +10,7 @@ use crate::capability::egress::{Captured, Egress, EgressMode};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::dispatch::LaneSet;
 use crate::event::Events;
-use crate::plugin::change::{Stage, Verdict};
+use crate::plugin::change::{ChangeOutcome, Stage};
 use crate::plugin::generation::{Candidate, Generation};
 use crate::plugin::instance::Blueprint;
 use crate::plugin::manifest::Manifest;
@@ -84,7 +84,7 @@ impl Inner {
             .stage(Stage::Canary, async { canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note))) });
         // Where it was sound, both may lease every lane until it is published: each batch goes to one of them.
         let Err(mut stop) = judged.await else { return Ok(generation) };
-        if stop.verdict != Verdict::Aborted {
+        if stop.verdict != ChangeOutcome::Aborted {
             stop.reason.extend(last_words(&generation.vitals));
         }
         // First of all nothing more goes to it, and everything to the other. What it holds is given back soon: its lanes

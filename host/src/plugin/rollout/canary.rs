@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use super::judge::{Finding, Score, compare, unclear};
 use super::{Care, Stop};
 use crate::dispatch::LaneSet;
-use crate::plugin::change::{Stage, Verdict};
+use crate::plugin::change::{ChangeOutcome, Stage};
 use crate::words::count;
 
 /// Between two looks.
@@ -80,10 +80,10 @@ async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Sco
                 }
                 continue;
             }
-            Finding::Worse(reason) => (Verdict::RolledBack, reason),
+            Finding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
             Finding::Unclear(_) => {
                 // By all of it: what could not be used against the candidate says why nothing could be said.
-                (Verdict::Inconclusive, unclear(now.0.since(first.0), now.1.since(first.1), care))
+                (ChangeOutcome::Inconclusive, unclear(now.0.since(first.0), now.1.since(first.1), care))
             }
         };
         return Err(Stop { stage: Stage::Canary, verdict, reason: format!("with {name}, {reason}") });
@@ -157,15 +157,15 @@ mod tests {
     async fn one_that_fails_is_stopped_in_the_first_step() {
         let fake = Fake::new(3, 0, 10);
         let stop = fake.run().await.unwrap_err();
-        assert_eq!((stop.stage, stop.verdict), (Stage::Canary, Verdict::RolledBack));
+        assert_eq!((stop.stage, stop.verdict), (Stage::Canary, ChangeOutcome::RolledBack));
         assert_eq!(*fake.shares.lock().unwrap(), [2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_is_down_or_traffic_that_is_missing_rolls_nothing_back() {
         let down = Fake::new(10, 10, 10).run().await.unwrap_err();
-        assert_eq!(down.verdict, Verdict::Inconclusive);
+        assert_eq!(down.verdict, ChangeOutcome::Inconclusive);
         let silent = Fake::new(0, 0, 0).run().await.unwrap_err();
-        assert_eq!(silent.verdict, Verdict::Inconclusive);
+        assert_eq!(silent.verdict, ChangeOutcome::Inconclusive);
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Stop;
 use crate::event::{Events, Payload, Topic};
-use crate::plugin::change::{Stage, Step, Verdict};
+use crate::plugin::change::{ChangeOutcome, Stage, Step};
 use crate::plugin::digest::Digest;
 
 /// Steps that may wait for a slow reader. Stages and the ending are few; news give way to them.
@@ -136,7 +136,7 @@ impl Progress {
             biased;
             why = aborted.wait_for(Option::is_some) => {
                 let reason = why.ok().and_then(|why| why.clone()).unwrap_or_default();
-                return Err(Stop { stage, verdict: Verdict::Aborted, reason });
+                return Err(Stop { stage, verdict: ChangeOutcome::Aborted, reason });
             }
             done = work => done,
         };
@@ -221,7 +221,7 @@ mod tests {
         progress.abort("asked to");
         progress.abort("asked again");
         let stop = waits.await.unwrap().unwrap_err();
-        assert_eq!((stop.verdict, &*stop.reason), (Verdict::Aborted, "asked to"));
+        assert_eq!((stop.verdict, &*stop.reason), (ChangeOutcome::Aborted, "asked to"));
         assert!(progress.stage(Stage::Publish, async { Ok(((), None)) }).await.is_err());
     }
 

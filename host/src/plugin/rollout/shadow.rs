@@ -13,7 +13,7 @@ use super::{Care, Stop};
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::Sent;
 use crate::dispatch::Outcome;
-use crate::plugin::change::{Stage, Verdict};
+use crate::plugin::change::{ChangeOutcome, Stage};
 use crate::plugin::instance::{Blueprint, Instance};
 use crate::plugin::limits::HANDLES_KEPT;
 use crate::plugin::mirror::Copied;
@@ -106,8 +106,8 @@ impl Comparison {
     fn stop(&self, care: &Care, over: bool) -> Option<Stop> {
         let (verdict, reason) = match compare(self.live.score, self.candidate.score, care, over) {
             Finding::Wait | Finding::Sound => return None,
-            Finding::Worse(reason) => (Verdict::RolledBack, reason),
-            Finding::Unclear(reason) => (Verdict::Inconclusive, reason),
+            Finding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
+            Finding::Unclear(reason) => (ChangeOutcome::Inconclusive, reason),
         };
         let failure = self.failure.as_ref().map(|failure| format!("; its last error: {failure}")).unwrap_or_default();
         Some(Stop { stage: Stage::Shadow, verdict, reason: format!("{reason} ({}){failure}", self.words()) })
@@ -175,7 +175,7 @@ mod tests {
         let failure = Some("it broke (trap): panicked at src/lib.rs:9: no unit".to_owned());
         let comparison = Comparison { live: side(0), candidate: side(20), failure };
         let stop = comparison.stop(&Care::default(), false).expect("it is worse");
-        assert_eq!(stop.verdict, Verdict::RolledBack);
+        assert_eq!(stop.verdict, ChangeOutcome::RolledBack);
         let said = "; its last error: it broke (trap): panicked at src/lib.rs:9: no unit";
         assert!(stop.reason.ends_with(said), "{}", stop.reason);
     }
@@ -194,7 +194,7 @@ mod tests {
         }
         let care = Care { shadow: Duration::ZERO, ..Care::default() };
         let stop = run(Arc::new(guest.blueprint(Limits::default())), copies, care, |_| {}).await.unwrap_err();
-        assert_eq!(stop.verdict, Verdict::Inconclusive, "{}", stop.reason);
+        assert_eq!(stop.verdict, ChangeOutcome::Inconclusive, "{}", stop.reason);
         assert!(
             stop.reason.contains("live: 0 batches"),
             "it went on for as long as there were copies: {}",

@@ -223,12 +223,12 @@ fn sasl_handshake_agrees() {
         let frame = theirs(Api::SaslHandshake, version, &asked);
         let Body::SaslHandshake(mechanism) = read(&frame).body else { panic!("SaslHandshake") };
         assert_eq!(mechanism, b"SCRAM-SHA-512");
-        for enabled in [&[][..], &[ScramSha512, OAuthBearer]] {
+        for enabled in [&[][..], &[ScramSha512.name(), OAuthBearer.name()]] {
             let written = sasl::write_handshake(77, api::UNSUPPORTED_SASL_MECHANISM, enabled);
             let answer: SaslHandshakeResponse = answered(&written, 0, version);
             assert_eq!(answer.error_code, 33);
             let names: Vec<_> = answer.mechanisms.iter().map(|name| name.to_string()).collect();
-            assert_eq!(names, enabled.iter().map(|mechanism| mechanism.name()).collect::<Vec<_>>());
+            assert_eq!(names, enabled);
         }
     }
 }

@@ -179,7 +179,8 @@ impl Life {
             }
         }
         let news = |at: std::time::SystemTime| Some(at) != known;
-        if let Some(refused) = status.refused.filter(|refused| news(refused.at) && refused.verdict != Verdict::Aborted)
+        if let Some(refused) =
+            status.refused.filter(|refused| news(refused.at) && refused.verdict != ChangeOutcome::Aborted)
         {
             self.refused.insert((refused.digest, self.instances()), refused.stage.as_str());
         }
@@ -203,11 +204,11 @@ impl Life {
         let mut ending = self.room.swap_to(last, ALL).await;
         // A host that was just started makes what its files want, and that may end the first of them.
         for _ in 0..20 {
-            if ending.verdict == Verdict::Aborted {
+            if ending.verdict == ChangeOutcome::Aborted {
                 ending = self.room.swap_to(last, ALL).await;
             }
         }
-        assert!(matches!(ending.verdict, Verdict::Done | Verdict::Unchanged), "{self}: {ending:?}");
+        assert!(matches!(ending.verdict, ChangeOutcome::Done | ChangeOutcome::Unchanged), "{self}: {ending:?}");
         let slot = self.room.dispatch.slot("sink").unwrap();
         slot.retry_now();
         assert!(slot.drain(Instant::now() + PATIENCE).await, "{self}: still held: {}", slot.ledger());

@@ -135,7 +135,7 @@ pub(super) async fn again(room: Room, anew: bool) -> Room {
 }
 
 fn rolled_back(ending: &Ending) {
-    assert_eq!((ending.verdict, ending.stage), (Verdict::RolledBack, Some(Stage::Canary)), "{ending:?}");
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Canary)), "{ending:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +152,7 @@ async fn what_was_refused_has_its_canary_again_whoever_brings_it() {
     let room = room.again().await;
     let traffic = Traffic::to(&room);
     let ending = room.change(Change::Reconcile).await;
-    assert_eq!((ending.verdict, room.runs().1), (Verdict::Failed, good), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Failed, good), "{ending:?}");
     rolled_back(&room.retry(Plan::default()).await);
     // Its manifest is edited: that is another thing to be tried, of the same artifact.
     let edited = room.written().replace("[limits]", "[limits]\ninstances = 3");
@@ -163,7 +163,7 @@ async fn what_was_refused_has_its_canary_again_whoever_brings_it() {
     // The file is handed over once more.
     rolled_back(&room.swap_to(bad, Plan::default()).await);
     let ending = room.swap_to(bad, ALL).await;
-    assert_eq!((ending.verdict, room.runs().1), (Verdict::Done, Some(bad)), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Done, Some(bad)), "{ending:?}");
     assert!(ending.message.contains("was refused at canary"), "{ending:?}");
     assert!(room.status("sink").refused.is_none());
     drop(traffic);
@@ -182,7 +182,7 @@ async fn the_plan_of_a_command_outlives_a_change_that_came_to_nothing_and_the_en
     }
     // Another swap ends it, and comes to nothing.
     let refuses = room.kept(&Guest { start: testing::START_REFUSED, ..Guest::default() }).await;
-    assert_eq!(room.swap_to(refuses, Plan::default()).await.verdict, Verdict::Failed);
+    assert_eq!(room.swap_to(refuses, Plan::default()).await.verdict, ChangeOutcome::Failed);
     let _steps = room.plugins.change(Actor::File, Change::Reconcile).unwrap();
     while !at_canary(&room) {
         assert_eq!(room.runs().0, Some(1), "it is let in without the canary");
@@ -203,11 +203,11 @@ async fn a_paused_plugin_lets_nothing_in_that_was_to_be_tried() {
     rolled_back(&room.swap_to(bad, QUARTER).await);
     room.change(Change::Pause("sink".into())).await;
     for ending in [room.retry(Plan::default()).await, room.swap_to(bad, QUARTER).await] {
-        assert_eq!((ending.verdict, ending.serving), (Verdict::Failed, Some(1)), "{ending:?}");
+        assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Failed, Some(1)), "{ending:?}");
         assert!(ending.message.contains("the plugin is paused") && ending.message.contains("`--canary 100%`"));
     }
     let ending = room.retry(ALL).await;
-    assert_eq!((ending.verdict, room.runs().1), (Verdict::Done, Some(bad)), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Done, Some(bad)), "{ending:?}");
     drop(traffic);
 }
 
@@ -222,17 +222,17 @@ async fn back_is_what_served_before_what_is_wanted_now() {
     rolled_back(&room.swap_to(bad, QUARTER).await);
     assert!(room.written().contains(&bad.to_string()));
     let ending = room.back(None, false).await.unwrap();
-    assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(2)), "{ending:?}");
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(2)), "{ending:?}");
     assert!(ending.message.contains(&format!("it wanted {bad}, which was refused at canary")), "{ending:?}");
     assert_eq!((room.runs(), room.written()), ((Some(2), Some(second)), before), "nothing was swapped");
     let status = room.status("sink");
     assert!(status.desired.runs && status.failure.is_none() && status.desired.digest == Some(second), "{status:?}");
     let ending = room.change(Change::Reconcile).await;
-    assert_eq!(ending.verdict, Verdict::Done, "nothing is tried again: {ending:?}");
+    assert_eq!(ending.verdict, ChangeOutcome::Done, "nothing is tried again: {ending:?}");
     // What serves by its number, and then one further.
-    assert_eq!(room.back(Some(2), false).await.unwrap().verdict, Verdict::Unchanged);
+    assert_eq!(room.back(Some(2), false).await.unwrap().verdict, ChangeOutcome::Unchanged);
     let ending = room.back(None, false).await.unwrap();
-    assert_eq!((ending.verdict, room.runs().1), (Verdict::Done, first), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Done, first), "{ending:?}");
     assert!(room.written().contains("artifact = \"sink.wasm\"") && text.contains("artifact = \"sink.wasm\""));
     drop(traffic);
 }
@@ -249,7 +249,7 @@ async fn a_rollback_ends_the_swap_that_is_under_way_and_goes_no_further() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let ending = room.back(None, false).await.unwrap();
-    assert_eq!((ending.verdict, room.runs()), (Verdict::Done, (Some(2), Some(second))), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs()), (ChangeOutcome::Done, (Some(2), Some(second))), "{ending:?}");
     assert!(room.written().contains(&second.to_string()), "{}", room.written());
 }
 
@@ -260,7 +260,7 @@ async fn a_generation_that_was_refused_since_serves_again_only_by_force() {
     assert_eq!(room.swap_to(bad, ALL).await.serving, Some(2));
     assert_eq!(room.back(None, false).await.unwrap().serving, Some(3));
     rolled_back(&room.swap_to(bad, QUARTER).await);
-    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, Verdict::Done);
+    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, ChangeOutcome::Done);
     assert!(room.status("sink").kept.iter().any(|kept| kept.generation == 2 && kept.refused.is_some()));
     for number in [None, Some(2)] {
         let refused = room.back(number, false).await.unwrap_err();
@@ -269,7 +269,7 @@ async fn a_generation_that_was_refused_since_serves_again_only_by_force() {
     }
     assert_eq!(room.runs(), (Some(3), Some(good)));
     let ending = room.back(Some(2), true).await.unwrap();
-    assert_eq!((ending.verdict, room.runs().1), (Verdict::Done, Some(bad)), "{ending:?}");
+    assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Done, Some(bad)), "{ending:?}");
     drop(traffic);
 }
 
@@ -277,7 +277,7 @@ async fn a_generation_that_was_refused_since_serves_again_only_by_force() {
 async fn what_serves_can_be_kept_and_the_canary_of_the_manifest_stays() {
     let (room, traffic) = Room::serving("60s").await;
     let good = room.runs().1.unwrap();
-    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, Verdict::Unchanged);
+    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, ChangeOutcome::Unchanged);
     // A file that is replaced in place, and a canary that comes with it.
     fs::write(room.dir.path().join("sink.wasm"), bad().module()).unwrap();
     let careful = room.written().replace("[rollout]", "[rollout]\ncanary = \"25%\"");
@@ -285,7 +285,7 @@ async fn what_serves_can_be_kept_and_the_canary_of_the_manifest_stays() {
     room.change(Change::Reconcile).await;
     assert_eq!(room.status("sink").refused.unwrap().stage, Stage::Canary);
     let ending = room.change(Change::Keep("sink".into())).await;
-    assert_eq!((ending.verdict, ending.serving), (Verdict::Done, Some(1)), "{ending:?}");
+    assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(1)), "{ending:?}");
     assert!(ending.message.contains("names the artifact by `digest` now"), "{ending:?}");
     let written = room.written();
     assert!(written.contains(&good.to_string()) && written.contains("canary = \"25%\""), "{written}");
@@ -319,7 +319,7 @@ async fn a_self_test_and_a_shadow_lose_nothing_and_count_nothing() {
             Plan { self_test: Some(false), shadow: Some(Span(Duration::from_secs(60))), canary: Some(100.0) },
         ] {
             let ending = room.swap_to(bad, plan).await;
-            assert_ne!(ending.verdict, Verdict::Done, "{name}: {ending:?}");
+            assert_ne!(ending.verdict, ChangeOutcome::Done, "{name}: {ending:?}");
             assert!(matches!(ending.stage, Some(Stage::SelfTest | Stage::Shadow)), "{name}: {ending:?}");
         }
         drop(traffic);

@@ -15,9 +15,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_BYTES, Recent};
 use crate::admission::Admitted;
 use crate::decode::{Decoded, Decoder, Payload};
+use crate::dispatch::Recent;
 use crate::push::{Client, Push, WayIn};
 
 const FORMAT: u32 = 1;
@@ -38,34 +38,32 @@ struct Line {
     metrics: String,
 }
 
-impl Recent {
-    /// Writes what is kept. Blocks.
-    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
-        let mut text = serde_json::to_string(&Header { barnabas_recent_pushes: FORMAT })? + "\n";
-        for payload in self.newest().iter().rev() {
-            text += &(serde_json::to_string(&Line::of(payload))? + "\n");
-        }
-        let fresh = path.with_extension("new");
-        // What a killed process left would be opened with the mode it has.
-        let _ = fs::remove_file(&fresh);
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&fresh, path)
+/// Writes the recent pushes to `path`. Blocks.
+pub(crate) fn save(recent: &Recent, path: &Path) -> io::Result<()> {
+    let mut text = serde_json::to_string(&Header { barnabas_recent_pushes: FORMAT })? + "\n";
+    for payload in recent.newest().iter().rev() {
+        text += &(serde_json::to_string(&Line::of(payload))? + "\n");
     }
+    let fresh = path.with_extension("new");
+    // A file that a killed process left would be opened with the mode it has.
+    let _ = fs::remove_file(&fresh);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    fs::rename(&fresh, path)
+}
 
-    /// Reads what an earlier process kept, as far as it can be used. Blocks.
-    pub(crate) fn restore(&self, path: &Path) -> io::Result<usize> {
-        match read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            read => Ok(read?.into_iter().map(|payload| self.note(&Arc::new(payload))).count()),
-        }
+/// Reads the pushes that an earlier process wrote, as far as they can be used. Blocks.
+pub(crate) fn restore(recent: &Recent, path: &Path) -> io::Result<usize> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        read => Ok(read?.into_iter().map(|payload| recent.note(&Arc::new(payload))).count()),
     }
 }
 
 /// The pushes of a file that a host wrote, the oldest first, as far as they can be used. Blocks.
 pub fn read(path: &Path) -> io::Result<Vec<Payload>> {
     // Base64 and names: never twice as much.
-    if fs::metadata(path)?.len() > 2 * MAX_BYTES as u64 {
+    if fs::metadata(path)?.len() > 2 * Recent::MAX_BYTES as u64 {
         return Err(io::Error::other("it is larger than a host would write it"));
     }
     let text = fs::read_to_string(path)?;
@@ -130,11 +128,18 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::dispatch::recent::RecentConfig;
-    use crate::dispatch::tests::support::push_at;
+    use crate::dispatch::RecentConfig;
+    use crate::push::sample::Sample;
 
     fn recent() -> Recent {
         Recent::new(RecentConfig { keep: 8, age: Duration::from_secs(60) })
+    }
+
+    fn sample() -> Payload {
+        match Decoder::default().decode(Admitted::declared(Sample::Java.push()).unwrap()).unwrap() {
+            Decoded::Payload(payload) => payload,
+            Decoded::Empty => panic!("the sample has metrics"),
+        }
     }
 
     #[test]
@@ -142,14 +147,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recent.jsonl");
         let before = recent();
-        assert_eq!(before.restore(&path).unwrap(), 0, "nothing is there at first");
-        let payload = Arc::new(push_at("java", SystemTime::now()));
+        assert_eq!(restore(&before, &path).unwrap(), 0, "nothing is there at first");
+        let payload = Arc::new(sample());
         before.note(&payload);
-        before.save(&path).unwrap();
-        before.save(&path).unwrap();
+        save(&before, &path).unwrap();
+        save(&before, &path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let after = recent();
-        assert_eq!(after.restore(&path).unwrap(), 1);
+        assert_eq!(restore(&after, &path).unwrap(), 1);
         let kept = after.newest();
         assert_eq!(kept[0].bytes(), payload.bytes());
         assert_eq!(kept[0].client().software_name, payload.client().software_name);
@@ -160,10 +165,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recent.jsonl");
         fs::write(&path, "{\"barnabas_recent_pushes\":2}\n").unwrap();
-        assert!(recent().restore(&path).unwrap_err().to_string().contains("format 2"));
+        assert!(restore(&recent(), &path).unwrap_err().to_string().contains("format 2"));
         fs::write(&path, "{\"barnabas_recent_pushes\":1}\n{\"torn").unwrap();
-        assert_eq!(recent().restore(&path).unwrap(), 0);
+        assert_eq!(restore(&recent(), &path).unwrap(), 0);
         fs::write(&path, "what?").unwrap();
-        assert!(recent().restore(&path).is_err());
+        assert!(restore(&recent(), &path).is_err());
     }
 }
