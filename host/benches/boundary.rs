@@ -24,7 +24,7 @@ use barnabas::plugin::artifact::{self, Artifact};
 use barnabas::plugin::engine::Engines;
 use barnabas::plugin::instance::{Blueprint, Instance};
 use barnabas::plugin::limits::Limits;
-use barnabas::push::{Client, InstanceId, Push, WayIn};
+use barnabas::push::{Client, Ingress, InstanceId, Push};
 use barnabas_otlp::message as otlp;
 use prost::Message as _;
 
@@ -133,7 +133,7 @@ fn payload(n: usize, size: usize) -> Delivery {
     };
     let push = Push {
         client: Arc::new(client),
-        way_in: WayIn::Sample,
+        ingress: Ingress::Sample,
         received_at: SystemTime::now(),
         terminating: false,
         subscription_id: None,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use barnabas::admission::Admitted;
-use barnabas::decode::{Decoded, Decoder, Normalise, Payload};
-use barnabas::push::{Codec, Push, WayIn};
+use barnabas::decode::{Decoded, Decoder, NormaliseConfig, Payload};
+use barnabas::push::{Codec, Ingress, Push};
 use bytes::Bytes;
 use zstd::zstd_safe::DCtx;
 
@@ -35,7 +35,7 @@ fn measure(name: &str, wire: &[u8]) {
     let decoder = Decoder::default();
     let push = Push {
         client: Arc::default(),
-        way_in: WayIn::Sample,
+        ingress: Ingress::Sample,
         received_at: SystemTime::now(),
         terminating: false,
         subscription_id: None,
@@ -48,7 +48,7 @@ fn measure(name: &str, wire: &[u8]) {
     };
     let (mut bare, mut checked, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let (mut check, mut normalised) = (Vec::new(), Vec::new());
-    let rules = Normalise::default();
+    let rules = NormaliseConfig::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than this thread");
     for _ in 0..ROUNDS {
         bare.push(time(|| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
-use barnabas::admission::{Admission, Config, Quotas, Rates, SubscriptionRule};
+use barnabas::admission::{Admission, AdmissionConfig, Quotas, Rates, SubscriptionRule};
 use barnabas::push::{Client, ConnectionId, InstanceId};
 
 const CLIENTS: u32 = 100_000;
@@ -18,37 +18,37 @@ const FLOOD: u64 = 1_000_000;
 /// Most bytes of one; the goal is 256.
 const CAP: usize = 320;
 
-struct Counting;
+struct CountingAllocator;
 
-static HELD: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
+        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: likewise.
         unsafe { System.dealloc(at, layout) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 fn main() {
     for (principal, connections) in [(None, 1), (Some("User:orders"), 1), (None, 2)] {
-        let room = room(CLIENTS as usize);
-        let before = HELD.load(Ordering::Relaxed);
+        let admission = new_admission(CLIENTS as usize);
+        let before = ALLOCATED.load(Ordering::Relaxed);
         for connection in 0..connections {
-            (0..CLIENTS).for_each(|n| ask(&room, &java(n, principal), u64::from(n) * 2 + connection));
+            (0..CLIENTS).for_each(|n| subscribe(&admission, &java(n, principal), u64::from(n) * 2 + connection));
         }
-        let each = HELD.load(Ordering::Relaxed).saturating_sub(before) / CLIENTS as usize;
-        assert_eq!(room.counts().instances, CLIENTS as usize);
+        let each = ALLOCATED.load(Ordering::Relaxed).saturating_sub(before) / CLIENTS as usize;
+        assert_eq!(admission.counts().instances, CLIENTS as usize);
         println!("{each:>5} bytes an instance, of {CLIENTS}, {connections} connections each, principal {principal:?}");
         assert!(connections > 1 || each <= CAP, "{each} bytes an instance; the cap is {CAP}");
     }
@@ -58,23 +58,23 @@ fn main() {
 }
 
 fn flood() {
-    let room = room(16_384);
-    (0..1_000).for_each(|n| ask(&room, &java(n, None), u64::from(n)));
+    let admission = new_admission(16_384);
+    (0..1_000).for_each(|n| subscribe(&admission, &java(n, None), u64::from(n)));
     let source = Some(SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 1)));
-    let stranger = Arc::new(Client { source, ..Client::default() });
+    let flooding_client = Arc::new(Client { source, ..Client::default() });
     let began = Instant::now();
-    (0..FLOOD).for_each(|_| ask(&room, &stranger, u64::MAX - 1));
+    (0..FLOOD).for_each(|_| subscribe(&admission, &flooding_client, u64::MAX - 1));
     let each = began.elapsed().as_nanos() / u128::from(FLOOD);
-    let kept = (0..1_000).filter(|n| room.client(id(*n)).is_some()).count();
+    let kept = (0..1_000).filter(|n| admission.client(id(*n)).is_some()).count();
     println!("{FLOOD} invented ids from one source, {each} ns each: {kept} of 1000 ordinary clients are still known");
     assert_eq!(kept, 1_000);
 }
 
-fn room(capacity: usize) -> Admission {
+fn new_admission(capacity: usize) -> Admission {
     let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).expect("a sound rule");
     let all = Rates { new_clients: u32::MAX, pushes: u32::MAX, push_bytes: None };
     let quotas = Quotas { connection: all, source: all, ..Quotas::default() };
-    Admission::new(Config { subscriptions: vec![rule], quotas, capacity, ..Config::default() })
+    Admission::new(AdmissionConfig { subscriptions: vec![rule], quotas, capacity, ..AdmissionConfig::default() })
 }
 
 fn id(n: u32) -> InstanceId {
@@ -96,7 +96,7 @@ fn java(n: u32, principal: Option<&str>) -> Arc<Client> {
     })
 }
 
-fn ask(room: &Admission, client: &Arc<Client>, connection: u64) {
+fn subscribe(admission: &Admission, client: &Arc<Client>, connection: u64) {
     // A second question comes too soon, and still links the connection.
-    let _ = room.subscribe(client, ConnectionId(connection), Instant::now(), SystemTime::now());
+    let _ = admission.subscribe(client, ConnectionId(connection), Instant::now(), SystemTime::now());
 }

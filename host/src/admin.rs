@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::clients;
-use crate::event::metrics::Metrics;
+use crate::event::metrics::HostMetrics;
 use crate::push::InstanceId;
 use guard::Guard;
 use hosts::Hosts;
@@ -78,10 +78,10 @@ pub trait StatusSource: Send + Sync + 'static {
     fn door(&self) -> serde_json::Value;
 
     /// The clients that are meant, those heard of last first. Looks at all of them: call it where that does no harm.
-    fn clients(&self, filter: &clients::Filter) -> clients::List;
+    fn clients(&self, filter: &clients::ClientFilter) -> clients::ClientList;
 
     /// Everything about one client; `None` if it is not known.
-    fn client(&self, id: InstanceId) -> Option<clients::Description>;
+    fn client(&self, id: InstanceId) -> Option<clients::ClientDescription>;
 
     /// Whether every configured receiver has been tried; if not, what it is waiting for, in words.
     fn ready(&self) -> Result<(), String>;
@@ -143,7 +143,7 @@ impl Bound {
         self,
         source: Arc<dyn StatusSource>,
         office: Arc<dyn Office>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<HostMetrics>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) {
         let router = pages::router(Rooms::new(source, office, metrics), self.guard);

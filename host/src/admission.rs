@@ -10,30 +10,30 @@
 //! no other, as ids can be known to strangers; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
 //! network was quicker this time is not throttled (see `pace.rs`).
 
-mod alarms;
-mod answer;
-mod chain;
+mod assignment;
+mod client_lookup;
+mod client_snapshot;
 mod clock;
 mod config;
-mod entry;
+mod connection_index;
+mod evicted;
+mod expiry_heap;
 mod forecast;
-mod forgotten;
-mod gate;
 mod id;
 mod instance;
-mod known;
-mod links;
-mod looking;
+mod listing;
+mod lru_list;
 mod origin;
 mod oversize;
-mod pace;
 mod quota;
+mod quota_limiter;
+mod rate_rule;
 mod refusal;
+mod reputation;
 mod rule;
 mod slab;
 mod software;
 mod source;
-mod standing;
 mod subscription;
 mod table;
 
@@ -43,24 +43,24 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use crate::push::{Client, Codec, ConnectionId, Departed, GoneReason, InstanceId, Push};
-use answer::Answers;
+use crate::push::{Client, Codec, ConnectionId, DepartedClient, DepartureReason, InstanceId, Push};
+use assignment::Assignments;
 use clock::Clock;
-use gate::Gate;
-use instance::Instance;
+use instance::ClientInstance;
 use origin::Origins;
-use quota::Cost;
-use source::Key;
-use table::Table;
+use quota::RequestCost;
+use quota_limiter::QuotaLimiter;
+use source::SourceKey;
+use table::ClientTable;
 
-pub use config::Config;
+pub use client_snapshot::ClientSnapshot;
+pub use config::AdmissionConfig;
 pub use forecast::Forecast;
-pub use known::Known;
 pub use quota::{Quotas, Rates};
 pub use refusal::Refusal;
 pub use rule::{MatchKey, SubscriptionRule};
 pub use software::{ClientRule, Wildcard};
-pub use subscription::Subscription;
+pub use subscription::ClientSubscription;
 pub use table::Evictions;
 
 /// A push that may go on to decode.
@@ -89,50 +89,50 @@ impl Admitted {
 }
 
 /// Fills 16 random bytes.
-type Random = Box<dyn FnMut() -> [u8; 16] + Send>;
+type RandomBytes = Box<dyn FnMut() -> [u8; 16] + Send>;
 
 /// Clients that expire while the lock is held.
-const EXPIRE_AT_ONCE: usize = 256;
+const EXPIRY_BATCH: usize = 256;
 
 /// The room. Shared by all threads.
 pub struct Admission {
-    state: Mutex<State>,
+    state: Mutex<AdmissionState>,
 }
 
-struct State {
-    answers: Arc<Answers>,
-    table: Table,
-    gate: Gate,
+struct AdmissionState {
+    assignments: Arc<Assignments>,
+    table: ClientTable,
+    quotas: QuotaLimiter,
     origins: Origins,
     clock: Clock,
-    random: Random,
+    random: RandomBytes,
 }
 
 /// How full the table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ClientCounts {
     /// Client instances known.
     pub instances: usize,
     /// Forgotten because there were too many.
     pub evicted: Evictions,
     /// Of those, had a push let pass and were dropped before receivers were told that they are gone.
-    pub untold: u64,
+    pub unreported: u64,
 }
 
 /// A request, as the rules see it.
-struct Asking<'a> {
+struct AdmissionRequest<'a> {
     client: &'a Arc<Client>,
     connection: ConnectionId,
     now: u64,
     /// The subscription id that a push goes by; a question goes by none.
-    believes: Option<i32>,
+    claimed_subscription: Option<i32>,
     /// Its source in the table.
     source: u32,
 }
 
 impl Admission {
     /// A room with no clients, drawing ids from the operating system.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: AdmissionConfig) -> Self {
         Self::with_random(config, || {
             let mut bytes = [0; 16];
             getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
@@ -141,11 +141,11 @@ impl Admission {
     }
 
     /// As [`Admission::new`], with a source of randomness of your own.
-    pub fn with_random(config: Config, random: impl FnMut() -> [u8; 16] + Send + 'static) -> Self {
-        let state = State {
-            table: Table::new(config.capacity),
-            answers: Arc::new(Answers::new(config, 0)),
-            gate: Gate::new(),
+    pub fn with_random(config: AdmissionConfig, random: impl FnMut() -> [u8; 16] + Send + 'static) -> Self {
+        let state = AdmissionState {
+            table: ClientTable::new(config.capacity),
+            assignments: Arc::new(Assignments::new(config, 0)),
+            quotas: QuotaLimiter::new(),
             origins: Origins::default(),
             clock: Clock::default(),
             random: Box::new(random),
@@ -160,23 +160,23 @@ impl Admission {
         connection: ConnectionId,
         now: Instant,
         wall: SystemTime,
-    ) -> Result<Subscription, Refusal> {
+    ) -> Result<ClientSubscription, Refusal> {
         let mut state = self.lock();
-        let mut asking = state.asking(client, connection, now, wall);
-        let own = client.instance_id.filter(|id| !id.is_reserved());
-        let mut entered = self.enter(state, &mut asking, own, Cost::default())?;
-        let answers = entered.answers();
-        let (instance, config) = (entered.instance(), answers.config());
-        instance.get()?;
-        let (instance_id, id, answer) = (instance.id, instance.subscription_id(), instance.answer.clone());
-        Ok(Subscription {
+        let mut request = state.new_request(client, connection, now, wall);
+        let claimed_id = client.instance_id.filter(|id| !id.is_reserved());
+        let mut locked = self.resolve_client(state, &mut request, claimed_id, RequestCost::default())?;
+        let assignments = locked.assignments();
+        let (instance, config) = (locked.instance(), assignments.config());
+        instance.admit_get()?;
+        let (instance_id, id, assignment) = (instance.id, instance.subscription_id(), instance.assignment.clone());
+        Ok(ClientSubscription {
             instance_id,
             id,
             codecs: Codec::OFFERED.to_vec(),
-            push_interval: answer.interval,
-            max_bytes: config.max_wire,
+            push_interval: assignment.interval,
+            max_bytes: config.max_wire_bytes,
             delta: config.delta,
-            metrics: answer.metrics.clone(),
+            metrics: assignment.metrics.clone(),
         })
     }
 
@@ -188,94 +188,107 @@ impl Admission {
         };
         let mut state = self.lock();
         let client = push.client.clone();
-        let mut asking = state.asking(&client, connection, now, push.received_at);
-        asking.believes = Some(push.subscription_id.unwrap_or_default());
-        let cost = Cost { pushes: 1, push_bytes: push.wire.len() as u64, ..Cost::default() };
-        let mut entered = self.enter(state, &mut asking, Some(id), cost)?;
-        let max_wire = entered.answers().config().max_wire;
-        let instance = entered.instance();
-        let codec = instance.push(&push, connection, max_wire)?;
-        push.push_interval = Some(instance.answer.interval);
-        entered.prove();
+        let mut request = state.new_request(&client, connection, now, push.received_at);
+        request.claimed_subscription = Some(push.subscription_id.unwrap_or_default());
+        let cost = RequestCost { pushes: 1, push_bytes: push.wire.len() as u64, ..RequestCost::default() };
+        let mut locked = self.resolve_client(state, &mut request, Some(id), cost)?;
+        let max_wire = locked.assignments().config().max_wire_bytes;
+        let instance = locked.instance();
+        let codec = instance.admit_push(&push, connection, max_wire)?;
+        push.push_interval = Some(instance.assignment.interval);
+        locked.mark_established();
         Ok(Admitted { push, codec })
     }
 
     /// Remembers that another room refused what this one let pass.
-    pub fn refused(&self, instance: InstanceId, refusal: &Refusal) {
+    pub fn record_refusal(&self, instance: InstanceId, refusal: &Refusal) {
         let mut state = self.lock();
         let number = state.table.find(instance);
         if let Some(instance) = number.and_then(|number| state.table.get_mut(number)) {
-            instance.note(refusal);
+            instance.record_refusal(refusal);
         }
     }
 
     /// Whether keys 71 and 72 are offered to a client of this software: those that telemetry hurts are left alone.
     pub fn offers_telemetry_to(&self, client: &Client) -> bool {
-        let answers = self.lock().answers.clone();
-        software::offers_telemetry(&answers.config().clients, client)
+        let assignments = self.lock().assignments.clone();
+        software::offers_telemetry(&assignments.config().clients, client)
     }
 
     /// To be called when a terminating push that came through this connection was taken: the client pushes no more
     /// through it. Tells once that it is gone.
-    pub fn terminated(&self, instance: InstanceId, on: ConnectionId, wall: SystemTime) -> Option<Departed> {
-        self.depart(instance, |instance| instance.terminate(on, wall))
+    pub fn terminated(
+        &self,
+        instance: InstanceId,
+        connection: ConnectionId,
+        wall: SystemTime,
+    ) -> Option<DepartedClient> {
+        self.depart(instance, |instance| instance.terminate(connection, wall))
     }
 
     /// As [`Admission::terminated`], when another room refused the push: the client means to go, but may push again.
-    pub fn left(&self, instance: InstanceId, wall: SystemTime) -> Option<Departed> {
-        self.depart(instance, |instance| instance.depart(GoneReason::Terminated, wall))
+    pub fn terminating_push_refused(&self, instance: InstanceId, wall: SystemTime) -> Option<DepartedClient> {
+        self.depart(instance, |instance| instance.depart(DepartureReason::Terminated, wall))
     }
 
-    fn depart(&self, instance: InstanceId, how: impl FnOnce(&mut Instance) -> Option<Departed>) -> Option<Departed> {
+    fn depart(
+        &self,
+        instance: InstanceId,
+        transition: impl FnOnce(&mut ClientInstance) -> Option<DepartedClient>,
+    ) -> Option<DepartedClient> {
         let mut state = self.lock();
         let number = state.table.find(instance)?;
-        how(state.table.get_mut(number)?)
+        transition(state.table.get_mut(number)?)
     }
 
     /// A connection is closed. A client may have several (Java opens a second one and closes the first): it is gone
     /// with the last. What is known of its pace stays until the TTL, so that connecting anew is no way around the
     /// rate rules; a client that comes back may ask for its subscription at once, as librdkafka does.
-    pub fn disconnected(&self, connection: ConnectionId, wall: SystemTime) -> Vec<Departed> {
+    pub fn disconnected(&self, connection: ConnectionId, wall: SystemTime) -> Vec<DepartedClient> {
         let mut state = self.lock();
-        state.gate.closed(connection);
+        state.quotas.connection_closed(connection);
         let mut gone = Vec::new();
-        state.table.unlink(connection, |instance| gone.extend(instance.disconnect(wall)));
+        state.table.close_connection(connection, |instance| gone.extend(instance.disconnect(wall)));
         gone
     }
 
     /// Forgets clients not heard of for `max(60 s, 3 × interval)`, and tells of those too that were forgotten since for
     /// want of room, if ever a push of theirs was let pass; call it about once a second.
-    pub fn expire(&self, now: Instant, wall: SystemTime) -> Vec<Departed> {
+    pub fn expire(&self, now: Instant, wall: SystemTime) -> Vec<DepartedClient> {
         let mut expired = Vec::new();
         // The lock is let go in between: after a quiet time thousands may be due at once.
         while self.lock().expire(now, &mut expired) {}
-        expired.into_iter().filter_map(|mut instance| instance.depart(GoneReason::Expired, wall)).collect()
+        expired.into_iter().filter_map(|mut instance| instance.depart(DepartureReason::Expired, wall)).collect()
     }
 
     /// Another configuration, from the next request of each client on.
-    pub fn reconfigure(&self, config: Config) {
+    pub fn reconfigure(&self, config: AdmissionConfig) {
         let mut state = self.lock();
         state.table.resize(config.capacity);
-        let answers = Arc::new(Answers::new(config, state.answers.version() + 1));
-        let before = std::mem::replace(&mut state.answers, answers);
+        let assignments = Arc::new(Assignments::new(config, state.assignments.version() + 1));
+        let before = std::mem::replace(&mut state.assignments, assignments);
         drop(state);
         // A thousand compiled patterns are not let go under the lock.
         drop(before);
     }
 
     /// How full the table is.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> ClientCounts {
         let state = self.lock();
-        Counts { instances: state.table.len(), evicted: state.table.evicted(), untold: state.table.forgotten.untold() }
+        ClientCounts {
+            instances: state.table.len(),
+            evicted: state.table.evicted(),
+            unreported: state.table.evicted_clients.dropped_count(),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, AdmissionState> {
         // Nothing here is left half done by a panic that could be caught.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl AdmissionState {
     fn draw_id(&mut self) -> InstanceId {
         loop {
             match InstanceId::from_random((self.random)()) {
@@ -285,21 +298,27 @@ impl State {
         }
     }
 
-    fn asking<'a>(
+    fn new_request<'a>(
         &mut self,
         client: &'a Arc<Client>,
         connection: ConnectionId,
         now: Instant,
         wall: SystemTime,
-    ) -> Asking<'a> {
-        let source = self.table.sources.touch(&Key::of(client));
-        Asking { client, connection, now: self.clock.request(now, wall), believes: None, source }
+    ) -> AdmissionRequest<'a> {
+        let source = self.table.sources.get_or_insert(&SourceKey::for_client(client));
+        AdmissionRequest {
+            client,
+            connection,
+            now: self.clock.record_request(now, wall),
+            claimed_subscription: None,
+            source,
+        }
     }
 
-    fn expire(&mut self, now: Instant, expired: &mut Vec<Instance>) -> bool {
-        let now = self.clock.at(now);
+    fn expire(&mut self, now: Instant, expired: &mut Vec<ClientInstance>) -> bool {
+        let now = self.clock.millis_at(now);
         // Both, in each turn.
-        let more = self.table.take_expired(now, EXPIRE_AT_ONCE, expired);
-        self.table.forgotten.take(EXPIRE_AT_ONCE, expired) || more
+        let more = self.table.drain_expired(now, EXPIRY_BATCH, expired);
+        self.table.evicted_clients.drain_into(EXPIRY_BATCH, expired) || more
     }
 }

@@ -22,9 +22,9 @@ use crate::catalogue::Catalogue;
 use crate::clients;
 use crate::config::Config;
 use crate::decode::Decoder;
-use crate::dispatch::{Dispatch, Recent};
-use crate::event::{Events, Listening};
-use crate::intake::{Intake, Receipt, Reception, Started};
+use crate::dispatch::{Dispatch, RecentStore};
+use crate::event::{Events, ListenerGuard};
+use crate::intake::{Intake, IntakePipeline, Receipt, StartedPush};
 use crate::listener::budget::Budget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::ChangeOutcome;
@@ -48,14 +48,14 @@ pub struct App {
     recent_file: Option<PathBuf>,
     drain: Duration,
     // Held for as long as the app: dropping one would end its listening.
-    _listening: Vec<Listening>,
+    _listening: Vec<ListenerGuard>,
 }
 
 /// Handles on a host's rooms: what admin, tests and embedders look at. Cheap to clone.
 #[derive(Clone)]
 pub struct Host {
     /// The way in, also for pushes of an embedder: [`Host::deliver`], and [`Intake::deliver`] for code that may block.
-    pub reception: Arc<Reception>,
+    pub reception: Arc<IntakePipeline>,
     /// Slots, queues and ledgers.
     pub dispatch: Dispatch,
     /// Receivers.
@@ -64,7 +64,7 @@ pub struct Host {
     pub subscriptions: Subscriptions,
     /// What happens.
     pub events: Events,
-    metrics: Arc<crate::event::metrics::Metrics>,
+    metrics: Arc<crate::event::metrics::HostMetrics>,
 }
 
 impl Host {
@@ -72,8 +72,8 @@ impl Host {
     /// [`LIGHT`](crate::decode::LIGHT) bytes come is decoded on a thread for blocking work, so it needs a Tokio runtime.
     pub async fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
         match self.reception.clone().start_delivery(push) {
-            Started::Done(done) => done,
-            Started::Large(large) => match large.finish(()).await.map_err(JoinError::try_into_panic) {
+            StartedPush::Done(done) => done,
+            StartedPush::Large(large) => match large.finish(()).await.map_err(JoinError::try_into_panic) {
                 Ok(done) => done,
                 Err(Ok(panic)) => resume_unwind(panic),
                 // The runtime ends, and this task with it.
@@ -103,25 +103,25 @@ impl App {
     pub async fn build(config: Config) -> Result<Self> {
         let events = Events::new();
         let series = if config.per_client_metrics { config.admission.capacity } else { 0 };
-        let metrics = Arc::new(crate::event::metrics::Metrics::with_clients(series));
+        let metrics = Arc::new(crate::event::metrics::HostMetrics::with_clients(series));
         let listening = vec![metrics.listen(&events), crate::event::log::listen(&events)];
         // First: of two hosts with one data directory, the second leaves all that the first has alone.
         let data_dir = config.plugins.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Storage::open(data_dir.as_deref())).await?;
         let Storage { store, audit } = opened?;
-        let recent = Recent::new(config.recent.config);
+        let recent = RecentStore::new(config.recent.config);
         let recent_file = config.recent.file;
         match (&recent_file, &config.recent.left_behind) {
             (Some(file), _) => restore(&recent, file),
             (None, Some(file)) => forget(file),
             (None, None) => {}
         }
-        let dispatch = Dispatch::keeping(recent, events.clone());
+        let dispatch = Dispatch::with_recent(recent, events.clone());
         let settings = config.admission;
         let catalogue = Catalogue::new(settings.capacity);
         let admission = Arc::new(Admission::new(settings.clone()));
         let reception =
-            Reception::new(admission.clone(), Decoder::new(config.decode), dispatch.clone(), events.clone());
+            IntakePipeline::new(admission.clone(), Decoder::new(config.decode), dispatch.clone(), events.clone());
         let reception = Arc::new(reception.with_identity(config.otlp_identity).with_catalogue(catalogue));
         let admin = admin::bind(config.admin).await?;
         let mut kafka = Vec::new();
@@ -218,16 +218,16 @@ async fn told(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Tells receivers of clients that fell silent, until aborted.
-async fn sweep(reception: Arc<Reception>) {
+async fn sweep(reception: Arc<IntakePipeline>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
-        reception.sweep(Instant::now());
+        reception.expire_clients(Instant::now());
     }
 }
 
 /// Brings back what an earlier process kept.
-fn restore(recent: &Recent, file: &Path) {
+fn restore(recent: &RecentStore, file: &Path) {
     if let Err(error) = recent_file::restore(recent, file) {
         tracing::warn!(
             "the recent pushes that an earlier host kept are not used, and are replaced by new ones: {}: {error}",
@@ -252,12 +252,12 @@ fn forget(file: &Path) {
 
 /// Writes down the recent pushes whenever there are new ones, until aborted. A disk that says no is reported once, and
 /// again only after a write has succeeded.
-async fn keep(recent: Recent, file: PathBuf) {
-    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.standing());
+async fn keep(recent: RecentStore, file: PathBuf) {
+    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.counts());
     let mut failing = false;
     loop {
         ticks.tick().await;
-        let standing = recent.standing();
+        let standing = recent.counts();
         if standing == written {
             continue;
         }
@@ -300,11 +300,11 @@ impl StatusSource for Host {
         serde_json::to_value(self.reception.ledger()).unwrap_or_default()
     }
 
-    fn clients(&self, filter: &clients::Filter) -> clients::List {
+    fn clients(&self, filter: &clients::ClientFilter) -> clients::ClientList {
         self.reception.clients(filter)
     }
 
-    fn client(&self, id: InstanceId) -> Option<clients::Description> {
+    fn client(&self, id: InstanceId) -> Option<clients::ClientDescription> {
         self.reception.client(id)
     }
 

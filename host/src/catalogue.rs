@@ -11,11 +11,11 @@
 //! every 16th. A client may send a series only when there is something to say, so what it sends is the union of what was
 //! seen since its subscription changed.
 
-mod beyond;
-mod known;
+mod known_metrics;
+mod name_sets;
+mod nonstandard;
+mod pushed_names;
 mod role;
-mod sample;
-mod sets;
 mod standard;
 
 #[cfg(test)]
@@ -28,110 +28,111 @@ use std::time::SystemTime;
 use lru::LruCache;
 
 use crate::push::InstanceId;
-use sample::Sample;
-use sets::{Bounds, Set, Sets};
+use name_sets::{NameBounds, NameSet, NameSets};
+use pushed_names::PushedNames;
 
-pub use known::{Form, Kind, Known, lookup};
-pub use role::Role;
-pub use standard::{METRICS, Metric};
+pub use known_metrics::{KnownMetric, MetricDataType, MetricOrigin, lookup};
+pub use role::ClientRole;
+pub use standard::{STANDARD_METRICS, StandardMetric};
 
 /// Who sends what. Shared by all threads.
 #[derive(Debug)]
-pub struct Catalogue(Mutex<State>);
+pub struct Catalogue(Mutex<CatalogueState>);
 
 #[derive(Debug)]
-struct State {
-    sets: Sets,
-    clients: LruCache<InstanceId, Entry>,
+struct CatalogueState {
+    sets: NameSets,
+    clients: LruCache<InstanceId, CatalogueEntry>,
 }
 
 /// What is kept of one client.
 #[derive(Debug, Default)]
-struct Entry {
+struct CatalogueEntry {
     /// The one that it pushed under, or was told of, last.
     subscription: i32,
     /// Since its last answered question.
     pushes: u32,
-    names: Set,
-    more: u32,
-    at: Option<SystemTime>,
+    names: NameSet,
+    not_kept: u32,
+    sampled_at: Option<SystemTime>,
 }
 
 /// What a client was seen to send since its subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SentMetrics {
     /// Names in full, sorted, each once.
     pub names: Arc<[Arc<str>]>,
     /// Metrics of the push looked at last whose name is not kept, because of the bounds.
-    pub more: u32,
+    pub not_kept: u32,
     /// When the last push was looked at.
-    pub at: SystemTime,
+    pub sampled_at: SystemTime,
 }
 
 impl Catalogue {
     /// For so many clients; at least one.
     pub fn new(clients: usize) -> Self {
-        Self::bounded(clients, Bounds::default())
+        Self::with_bounds(clients, NameBounds::default())
     }
 
-    fn bounded(clients: usize, bounds: Bounds) -> Self {
+    fn with_bounds(clients: usize, bounds: NameBounds) -> Self {
         let clients = LruCache::sparse(NonZeroUsize::new(clients).unwrap_or(NonZeroUsize::MIN));
-        Self(Mutex::new(State { sets: Sets::new(bounds), clients }))
+        Self(Mutex::new(CatalogueState { sets: NameSets::new(bounds), clients }))
     }
 
     /// A client's question for a subscription was answered. Another subscription than before begins a new union. A client
     /// that has not pushed is not remembered: whoever asks under invented ids makes nobody forgotten.
-    pub fn asked(&self, id: InstanceId, subscription: i32) {
+    pub fn record_subscription(&self, id: InstanceId, subscription: i32) {
         if let Some(entry) = self.lock().clients.get_mut(&id) {
-            entry.under(subscription);
+            entry.set_subscription(subscription);
             entry.pushes = 0;
         }
     }
 
     /// A push of a client that was subscribed to this, which was checked. Looks at it if it is its turn.
-    pub fn pushed(&self, id: InstanceId, subscription: i32, payload: &[u8], at: SystemTime) {
-        if !self.is_due(id, subscription) {
+    pub fn record_push(&self, id: InstanceId, subscription: i32, payload: &[u8], at: SystemTime) {
+        if !self.count_push(id, subscription) {
             return;
         }
-        let sample = Sample::of(payload);
+        let sample = PushedNames::from_payload(payload);
         let names: Vec<&str> = sample.names.into_iter().collect();
         let mut state = self.lock();
-        let State { sets, clients } = &mut *state;
+        let CatalogueState { sets, clients } = &mut *state;
         // It may have been forgotten since.
         let Some(entry) = clients.peek_mut(&id) else { return };
-        let (joined, lost) = sets.join(&entry.names, &names);
-        (entry.names, entry.more, entry.at) = (joined, sample.more.saturating_add(lost), Some(at));
+        let (joined, lost) = sets.union(&entry.names, &names);
+        (entry.names, entry.not_kept, entry.sampled_at) = (joined, sample.skipped.saturating_add(lost), Some(at));
     }
 
     /// The client is gone.
-    pub fn forget(&self, id: InstanceId) {
+    pub fn remove(&self, id: InstanceId) {
         self.lock().clients.pop(&id);
     }
 
     /// What a client was seen to send; `None` while nothing was.
-    pub fn seen(&self, id: InstanceId) -> Option<Seen> {
+    pub fn sent_metrics(&self, id: InstanceId) -> Option<SentMetrics> {
         let state = self.lock();
         let entry = state.clients.peek(&id)?;
-        Some(Seen { names: entry.names.clone(), more: entry.more, at: entry.at? })
+        Some(SentMetrics { names: entry.names.clone(), not_kept: entry.not_kept, sampled_at: entry.sampled_at? })
     }
 
     /// Counts a push, and says whether to look at it.
-    fn is_due(&self, id: InstanceId, subscription: i32) -> bool {
+    fn count_push(&self, id: InstanceId, subscription: i32) -> bool {
         let mut state = self.lock();
-        let entry = state.clients.get_or_insert_mut(id, || Entry { subscription, ..Entry::default() });
-        entry.under(subscription);
+        let entry =
+            state.clients.get_or_insert_mut(id, || CatalogueEntry { subscription, ..CatalogueEntry::default() });
+        entry.set_subscription(subscription);
         entry.pushes = entry.pushes.wrapping_add(1);
-        is_due(entry.pushes)
+        is_sampled(entry.pushes)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CatalogueState> {
         // Nothing here is left half done by a panic that could be caught.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
-    fn under(&mut self, subscription: i32) {
+impl CatalogueEntry {
+    fn set_subscription(&mut self, subscription: i32) {
         if self.subscription != subscription {
             *self = Self { subscription, ..Self::default() };
         }
@@ -140,6 +141,6 @@ impl Entry {
 
 /// Whether to look at the so-manieth push after a question: often at first, for the first push of a young client may
 /// lack what it has no value for yet.
-fn is_due(nth: u32) -> bool {
+fn is_sampled(nth: u32) -> bool {
     (nth < 16 && nth.is_power_of_two()) || nth.is_multiple_of(16)
 }

@@ -6,26 +6,26 @@
 
 mod coverage;
 mod page;
-mod trouble;
+mod problems;
 
 #[cfg(test)]
 mod tests;
 
 use std::time::SystemTime;
 
-use crate::admission::{Admission, Known};
+use crate::admission::{Admission, ClientSnapshot};
 use crate::catalogue::Catalogue;
 use crate::push::{Client, InstanceId};
 
-pub use coverage::Coverage;
-pub use page::{Brief, Description, LastRefusal, List};
+pub use coverage::MetricCoverage;
+pub use page::{ClientDescription, ClientList, ClientSummary, LastRefusal};
 
 /// How many clients are shown to those who name no number, and at most.
-pub const LIMITS: (usize, usize) = (100, 10_000);
+pub const DEFAULT_AND_MAX_LIMIT: (usize, usize) = (100, 10_000);
 
 /// Which clients are meant. What is not said fits all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub struct ClientFilter {
     /// At most so many are shown.
     pub limit: usize,
     /// A part of software name and version with a space between: `rdkafka`, `java 4.0`.
@@ -36,22 +36,22 @@ pub struct Filter {
     pub subscription: Option<String>,
 }
 
-impl Default for Filter {
+impl Default for ClientFilter {
     fn default() -> Self {
-        Self { limit: LIMITS.0, software: None, client_id: None, subscription: None }
+        Self { limit: DEFAULT_AND_MAX_LIMIT.0, software: None, client_id: None, subscription: None }
     }
 }
 
-impl Filter {
-    fn fits(&self, known: &Known) -> bool {
+impl ClientFilter {
+    fn matches(&self, client: &ClientSnapshot) -> bool {
         let part = |wanted: &Option<String>, text: String| wanted.as_ref().is_none_or(|wanted| text.contains(wanted));
-        let subscription = |wanted: &String| known.subscriptions.iter().any(|name| **name == **wanted);
-        part(&self.software, software(&known.client))
-            && part(&self.client_id, known.client.client_id.as_deref().unwrap_or_default().to_owned())
+        let subscription = |wanted: &String| client.subscriptions.iter().any(|name| **name == **wanted);
+        part(&self.software, software(&client.client))
+            && part(&self.client_id, client.client.client_id.as_deref().unwrap_or_default().to_owned())
             && self.subscription.as_ref().is_none_or(subscription)
     }
 
-    fn fits_all(&self) -> bool {
+    fn matches_all(&self) -> bool {
         (&self.software, &self.client_id, &self.subscription) == (&None, &None, &None)
     }
 }
@@ -63,25 +63,30 @@ fn software(client: &Client) -> String {
 }
 
 /// The clients that are meant, those heard of last first.
-pub fn list(admission: &Admission, catalogue: &Catalogue, filter: &Filter, now: SystemTime) -> List {
+pub fn list(admission: &Admission, catalogue: &Catalogue, filter: &ClientFilter, now: SystemTime) -> ClientList {
     let known = admission.counts().instances;
     // All of them are looked at only where somebody is sought, and never all at once.
-    let (matching, shown) = if filter.fits_all() {
+    let (matching, shown) = if filter.matches_all() {
         (known, admission.clients(filter.limit))
     } else {
-        admission.clients_where(filter.limit, |known| filter.fits(known))
+        admission.clients_where(filter.limit, |known| filter.matches(known))
     };
-    let brief = |client: &Known| Brief::of(client, seen(catalogue, client).as_ref(), now);
-    let clients = shown.iter().filter_map(brief).collect();
-    List { known, matching, clients }
+    let summarise = |client: &ClientSnapshot| ClientSummary::new(client, sent_metrics(catalogue, client).as_ref(), now);
+    let clients = shown.iter().filter_map(summarise).collect();
+    ClientList { known, matching, clients }
 }
 
 /// Everything about one client; `None` if it is not known (any more).
-pub fn describe(admission: &Admission, catalogue: &Catalogue, id: InstanceId, now: SystemTime) -> Option<Description> {
+pub fn describe(
+    admission: &Admission,
+    catalogue: &Catalogue,
+    id: InstanceId,
+    now: SystemTime,
+) -> Option<ClientDescription> {
     let known = admission.client(id)?;
-    Description::of(&known, seen(catalogue, &known).as_ref(), now)
+    ClientDescription::new(&known, sent_metrics(catalogue, &known).as_ref(), now)
 }
 
-fn seen(catalogue: &Catalogue, known: &Known) -> Option<crate::catalogue::Seen> {
-    catalogue.seen(known.client.instance_id?)
+fn sent_metrics(catalogue: &Catalogue, known: &ClientSnapshot) -> Option<crate::catalogue::SentMetrics> {
+    catalogue.sent_metrics(known.client.instance_id?)
 }

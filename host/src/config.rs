@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::decode::IdentityRule;
 use crate::dispatch::RecentConfig;
-use crate::{admin, decode, listener, plugin, subscription, words};
+use crate::{admin, decode, listener, messages, plugin, subscription};
 use file::{Log, OtlpIdentity, Protocol, Written};
 
 /// The admin socket, in the data directory unless another place was named.
@@ -34,7 +34,7 @@ pub struct Config {
     /// Bytes of requests in flight, over all listeners.
     pub request_bytes: usize,
     /// Who is asked for what, before anything is altered over the wire.
-    pub admission: crate::admission::Config,
+    pub admission: crate::admission::AdmissionConfig,
     /// The same as the book of subscriptions has it.
     pub subscriptions: subscription::Config,
     /// Series of single client instances among the metrics.
@@ -42,7 +42,7 @@ pub struct Config {
     /// Which resource attributes say who sent an OTLP push.
     pub otlp_identity: IdentityRule,
     /// Caps on decompression.
-    pub decode: decode::Config,
+    pub decode: decode::DecodeConfig,
     /// The admin endpoint.
     pub admin: admin::Config,
     /// Directory of manifests.
@@ -76,7 +76,7 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
-                words::read(path, &text)?
+                messages::parse_toml(path, &text)?
             }
         };
         let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
@@ -110,9 +110,9 @@ impl Config {
             subscriptions: subscriptions(written),
             per_client_metrics: written.metrics.per_client,
             otlp_identity: identity(&written.otlp_identity),
-            decode: decode::Config {
+            decode: decode::DecodeConfig {
                 max_output: written.limits.decompressed_bytes.0,
-                ratio: written.limits.decompression_ratio,
+                max_ratio: written.limits.decompression_ratio,
             },
             admin: admin(written),
             plugins_dir: written.plugins_dir.clone(),
@@ -246,7 +246,7 @@ fn recent(written: &Written) -> Result<Recent> {
     ensure!(recent.keep <= MOST_RECENT, "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept", recent.keep);
     let path = written.data_dir.join("recent-pushes.jsonl");
     Ok(Recent {
-        config: RecentConfig { keep: recent.keep, age: recent.age.0 },
+        config: RecentConfig { max_pushes: recent.keep, max_age: recent.age.0 },
         file: (recent.on_disk && recent.keep > 0).then(|| path.clone()),
         left_behind: Some(path),
     })

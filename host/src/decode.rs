@@ -4,10 +4,10 @@
 //! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this room can make; else a [`Refusal`]. Bounded by caps on
 //! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O, guesses no codec.
 
+mod config;
 mod decompress;
 mod identity;
 mod json;
-mod limits;
 mod normalise;
 
 #[cfg(test)]
@@ -20,31 +20,31 @@ use barnabas_otlp::walk::{self, CheckError, Summary};
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Refusal};
-use crate::push::{Client, Codec, Format, Push, PushId, WayIn};
-use decompress::{Limits, Stop, WINDOW, with_scratch};
-use json::NotJson;
+use crate::push::{Client, Codec, Format, Ingress, Push, PushId};
+use decompress::{DecompressError, DecompressLimits, WINDOW, with_scratch};
+use json::JsonError;
 
+pub use config::DecodeConfig;
 pub use identity::IdentityRule;
-pub use limits::Config;
-pub use normalise::Normalise;
+pub use normalise::NormaliseConfig;
 
 /// How the sums of a push relate to time, as its points say.
 pub use barnabas_otlp::walk::Temporality;
 
 /// Most bytes of a light push, before decompression and after: what a thread does at once although others wait for it.
 /// Ordinary pushes have 10 to 60 KiB.
-pub const LIGHT: usize = 256 << 10;
+pub const LIGHT_BYTES: usize = 256 << 10;
 /// The same for JSON, which takes some ten times as long to read.
-pub const LIGHT_JSON: usize = LIGHT / 16;
+pub const LIGHT_JSON_BYTES: usize = LIGHT_BYTES / 16;
 
 /// Why no payload came of a push.
-enum Halt {
+enum DecodeStop {
     Refused(Refusal),
     /// It is not light.
-    Heavy,
+    TooHeavy,
 }
 
-impl From<Refusal> for Halt {
+impl From<Refusal> for DecodeStop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
     }
@@ -64,7 +64,7 @@ pub enum Decoded {
 pub struct Payload {
     client: Arc<Client>,
     id: PushId,
-    way_in: WayIn,
+    ingress: Ingress,
     received_at: SystemTime,
     terminating: bool,
     push_interval: Option<Duration>,
@@ -74,28 +74,28 @@ pub struct Payload {
     wire_len: usize,
     points: u32,
     temporality: Temporality,
-    repaired: u32,
-    forms: normalise::Forms,
+    repaired_strings: u32,
+    forms: normalise::NormalisedForms,
 }
 
 /// The room's only door. Shared by all threads; contexts and buffers are each thread's own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
-    config: Config,
+    config: DecodeConfig,
 }
 
 impl Decoder {
     /// A decoder with these caps.
-    pub fn new(config: Config) -> Self {
+    pub fn new(config: DecodeConfig) -> Self {
         Self { config }
     }
 
     /// Decompresses and checks, which takes a time that the caps alone bound.
     pub fn decode(&self, admitted: Admitted) -> Result<Decoded, Refusal> {
         let (push, codec) = admitted.parts();
-        let checked = self.checked(push, codec, usize::MAX).map_err(|halt| match halt {
-            Halt::Refused(refusal) => refusal,
-            Halt::Heavy => self.config.exceeded(codec, push.wire.len()),
+        let checked = self.decode_within(push, codec, usize::MAX).map_err(|halt| match halt {
+            DecodeStop::Refused(refusal) => refusal,
+            DecodeStop::TooHeavy => self.config.exceeded(codec, push.wire.len()),
         })?;
         Ok(Decoded::new(admitted, checked))
     }
@@ -105,34 +105,39 @@ impl Decoder {
     /// given back has cost this much for nothing, and is to be decoded from its start.
     pub fn decode_light(&self, admitted: Admitted) -> Result<Result<Decoded, Refusal>, Admitted> {
         let (push, codec) = admitted.parts();
-        let light = if push.format == Format::Json { LIGHT_JSON } else { LIGHT };
+        let light = if push.format == Format::Json { LIGHT_JSON_BYTES } else { LIGHT_BYTES };
         if push.wire.len() > light {
             return Err(admitted);
         }
-        match self.checked(push, codec, light) {
+        match self.decode_within(push, codec, light) {
             Ok(checked) => Ok(Ok(Decoded::new(admitted, checked))),
-            Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
-            Err(Halt::Heavy) => Err(admitted),
+            Err(DecodeStop::Refused(refusal)) => Ok(Err(refusal)),
+            Err(DecodeStop::TooHeavy) => Err(admitted),
         }
     }
 
     /// With no more than `most` bytes out of the codec.
-    fn checked(&self, push: &Push, codec: Codec, most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
+    fn decode_within(
+        &self,
+        push: &Push,
+        codec: Codec,
+        max_bytes: usize,
+    ) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
         match (push.format, codec) {
             // Not one byte is a message without metrics, but no JSON.
             (Format::Protobuf, _) if push.wire.is_empty() => Ok(None),
-            (Format::Protobuf, Codec::None) => Ok(self.plain(&push.wire)?),
-            (Format::Protobuf, _) => self.compressed(codec, &push.wire, most),
-            (Format::Json, _) => self.json(codec, &push.wire, most),
+            (Format::Protobuf, Codec::None) => Ok(self.decode_plain(&push.wire)?),
+            (Format::Protobuf, _) => self.decode_compressed(codec, &push.wire, max_bytes),
+            (Format::Json, _) => self.decode_json(codec, &push.wire, max_bytes),
         }
     }
 
-    fn limits(&self, wire_len: usize, most: usize) -> Limits {
-        Limits { output: self.config.limit(wire_len).min(most), block: most }
+    fn limits(&self, wire_len: usize, max_bytes: usize) -> DecompressLimits {
+        DecompressLimits { output: self.config.output_limit(wire_len).min(max_bytes), block: max_bytes }
     }
 
     /// The wire bytes themselves, copied only to be repaired.
-    fn plain(&self, wire: &Bytes) -> Result<Option<(Bytes, Summary)>, Refusal> {
+    fn decode_plain(&self, wire: &Bytes) -> Result<Option<(Bytes, Summary)>, Refusal> {
         if wire.len() > self.config.max_output {
             return Err(self.config.exceeded(Codec::None, wire.len()));
         }
@@ -145,9 +150,14 @@ impl Decoder {
         Ok(Some((mended.into(), summary)))
     }
 
-    fn compressed(&self, codec: Codec, wire: &[u8], most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
-        with_scratch(codec, wire, self.limits(wire.len(), most), |unpacked| {
-            let bytes = unpacked.map_err(|stop| self.stopped(codec, wire.len(), most, stop))?;
+    fn decode_compressed(
+        &self,
+        codec: Codec,
+        wire: &[u8],
+        max_bytes: usize,
+    ) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
+        with_scratch(codec, wire, self.limits(wire.len(), max_bytes), |unpacked| {
+            let bytes = unpacked.map_err(|stop| self.to_stop(codec, wire.len(), max_bytes, stop))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -161,24 +171,24 @@ impl Decoder {
     }
 
     /// The caps hold for the text and for what comes of it.
-    fn json(&self, codec: Codec, wire: &[u8], most: usize) -> Result<Option<(Bytes, Summary)>, Halt> {
+    fn decode_json(&self, codec: Codec, wire: &[u8], max_bytes: usize) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
         if codec == Codec::None {
-            return Ok(self.written_over(codec, wire)?);
+            return Ok(self.transcode_json(codec, wire)?);
         }
-        with_scratch(codec, wire, self.limits(wire.len(), most), |unpacked| {
-            let text = unpacked.map_err(|stop| self.stopped(codec, wire.len(), most, stop))?;
-            Ok(self.written_over(codec, text)?)
+        with_scratch(codec, wire, self.limits(wire.len(), max_bytes), |unpacked| {
+            let text = unpacked.map_err(|stop| self.to_stop(codec, wire.len(), max_bytes, stop))?;
+            Ok(self.transcode_json(codec, text)?)
         })
     }
 
-    fn written_over(&self, codec: Codec, text: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+    fn transcode_json(&self, codec: Codec, text: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
         let too_long = || self.config.exceeded(codec, self.config.max_output);
         if text.len() > self.config.max_output {
             return Err(too_long());
         }
         let bytes = json::to_protobuf(text, self.config.max_output).map_err(|why| match why {
-            NotJson::TooLong => too_long(),
-            NotJson::Wrong(why) => Refusal::InvalidRecord(why.into()),
+            JsonError::TooLarge => too_long(),
+            JsonError::Invalid(why) => Refusal::InvalidRecord(why.into()),
         })?;
         if bytes.is_empty() {
             return Ok(None);
@@ -188,26 +198,26 @@ impl Decoder {
     }
 
     #[cold]
-    fn stopped(&self, codec: Codec, wire_len: usize, most: usize, stop: Stop) -> Halt {
-        Halt::Refused(match stop {
-            Stop::Limit if most < usize::MAX => return Halt::Heavy,
-            Stop::Limit => self.config.exceeded(codec, wire_len),
-            Stop::Window => {
+    fn to_stop(&self, codec: Codec, wire_len: usize, max_bytes: usize, stop: DecompressError) -> DecodeStop {
+        DecodeStop::Refused(match stop {
+            DecompressError::Limit if max_bytes < usize::MAX => return DecodeStop::TooHeavy,
+            DecompressError::Limit => self.config.exceeded(codec, wire_len),
+            DecompressError::Window => {
                 Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
             }
-            Stop::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
+            DecompressError::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
         })
     }
 }
 
 /// How many data points are in the body of an OTLP request: `ExportMetricsServiceRequest` has the form of
 /// `MetricsData`. None where it is not one, or has more than 16 MiB.
-pub fn points_of(body: &[u8], gzip: bool) -> Option<u64> {
+pub fn count_points(body: &[u8], gzip: bool) -> Option<u64> {
     let count = |bytes: &[u8]| walk::check(bytes).ok().map(|summary| summary.points.into());
     if !gzip {
         return count(body);
     }
-    with_scratch(Codec::Gzip, body, Config::default().max_output, |unpacked| count(unpacked.ok()?))
+    with_scratch(Codec::Gzip, body, DecodeConfig::default().max_output, |unpacked| count(unpacked.ok()?))
 }
 
 fn not_otlp(error: CheckError) -> Refusal {
@@ -226,9 +236,9 @@ impl Decoded {
 impl Payload {
     fn new(push: Push, bytes: Bytes, summary: Summary) -> Self {
         Self {
-            id: PushId::of(&push),
+            id: PushId::for_push(&push),
             client: push.client,
-            way_in: push.way_in,
+            ingress: push.ingress,
             received_at: push.received_at,
             terminating: push.terminating,
             push_interval: push.push_interval,
@@ -238,8 +248,8 @@ impl Payload {
             wire_len: push.wire.len(),
             points: summary.points,
             temporality: summary.temporality,
-            repaired: summary.bad_strings,
-            forms: normalise::Forms::default(),
+            repaired_strings: summary.bad_strings,
+            forms: normalise::NormalisedForms::default(),
         }
     }
 }
@@ -252,8 +262,8 @@ impl Payload {
     pub fn id(&self) -> PushId {
         self.id
     }
-    pub fn way_in(&self) -> WayIn {
-        self.way_in
+    pub fn ingress(&self) -> Ingress {
+        self.ingress
     }
     pub fn received_at(&self) -> SystemTime {
         self.received_at
@@ -286,7 +296,7 @@ impl Payload {
         self.temporality
     }
     /// Strings whose UTF-8 was repaired.
-    pub fn repaired(&self) -> u32 {
-        self.repaired
+    pub fn repaired_strings(&self) -> u32 {
+        self.repaired_strings
     }
 }

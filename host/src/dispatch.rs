@@ -23,57 +23,57 @@ mod tests;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-pub use batch::{Batch, Delivery, Settled};
+pub use batch::{Delivery, LeasedBatch, Settlement};
 pub use config::{Backoff, SlotConfig};
-pub use holder::{Holder, LaneSet};
-pub use ledger::{Ledger, Tally};
+pub use holder::{LaneSet, LeaseHolder};
+pub use ledger::{Ledger, PushTally};
 pub use outcome::{Fault, Outcome};
-pub use recent::{Recent, RecentConfig};
-pub use slot::{Slot, Snapshot};
+pub use recent::{RecentConfig, RecentStore};
+pub use slot::{Slot, SlotSnapshot};
 pub use wants::Wants;
 
 use crate::decode::Payload;
 use crate::event::Events;
 use crate::intake::Receipt;
-use crate::push::Departed;
+use crate::push::DepartedClient;
 
 /// Handle on all slots. Cheap to clone.
 #[derive(Clone)]
-pub struct Dispatch(Arc<Inner>);
+pub struct Dispatch(Arc<DispatchInner>);
 
-struct Inner {
+struct DispatchInner {
     /// Replaced whole, so that a push walks over the slots without holding the lock.
     slots: RwLock<Arc<[Slot]>>,
-    recent: Recent,
+    recent: RecentStore,
     events: Events,
 }
 
 /// There is a slot of that name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("slot `{0}` is already open: close it first, or give this one another name")]
-pub struct AlreadyOpen(pub Arc<str>);
+pub struct SlotAlreadyOpen(pub Arc<str>);
 
 impl Dispatch {
     /// Without slots.
     pub fn new(events: Events) -> Self {
-        Self::keeping(Recent::default(), events)
+        Self::with_recent(RecentStore::default(), events)
     }
 
     /// Without slots; some of the pushes are kept for trials.
-    pub fn keeping(recent: Recent, events: Events) -> Self {
-        Self(Arc::new(Inner { slots: RwLock::default(), recent, events }))
+    pub fn with_recent(recent: RecentStore, events: Events) -> Self {
+        Self(Arc::new(DispatchInner { slots: RwLock::default(), recent, events }))
     }
 
     /// Pushes that were kept for trials.
-    pub fn recent(&self) -> &Recent {
+    pub fn recent(&self) -> &RecentStore {
         &self.0.recent
     }
 
     /// Opens a slot: from now on it is offered every push that it wants.
-    pub fn open(&self, name: &str, config: SlotConfig) -> Result<Slot, AlreadyOpen> {
+    pub fn open(&self, name: &str, config: SlotConfig) -> Result<Slot, SlotAlreadyOpen> {
         let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.iter().find(|slot| **slot.name() == *name) {
-            return Err(AlreadyOpen(slot.name().clone()));
+            return Err(SlotAlreadyOpen(slot.name().clone()));
         }
         let slot = Slot::new(name.into(), config, self.0.events.clone());
         *slots = slots.iter().chain([&slot]).cloned().collect();
@@ -110,7 +110,7 @@ impl Dispatch {
     }
 
     /// Whether any slot is open, whatever its health.
-    pub fn offers(&self) -> bool {
+    pub fn has_slots(&self) -> bool {
         !self.slots().is_empty()
     }
 
@@ -120,7 +120,7 @@ impl Dispatch {
         // All that want it are known before the first is given it: where room must be reserved in each, it is here.
         let wanting: Vec<&Slot> = slots.iter().filter(|slot| slot.wants(&payload)).collect();
         let payload = Arc::new(payload);
-        self.0.recent.note(&payload);
+        self.0.recent.record(&payload);
         match wanting.into_iter().filter(|slot| slot.offer(payload.clone())).count() {
             0 => Receipt::Unwanted,
             taken => Receipt::Accepted(taken),
@@ -128,7 +128,7 @@ impl Dispatch {
     }
 
     /// Tells each slot that wants the client's pushes that there will be no more of them.
-    pub fn gone(&self, departed: Departed) {
-        self.slots().iter().for_each(|slot| slot.gone(departed.clone()));
+    pub fn notify_gone(&self, departed: DepartedClient) {
+        self.slots().iter().for_each(|slot| slot.notify_gone(departed.clone()));
     }
 }

@@ -3,15 +3,15 @@
 //! Rooms emit, and never learn who listens. Names and payloads follow KafkaJS' instrumentation events. Listeners are
 //! called in place, on the emitting thread: they count, copy or write, and never wait.
 
+mod data;
 pub mod log;
 pub mod metrics;
-mod payload;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::SystemTime;
 
-pub use payload::{Payload, Term, Topic};
+pub use data::{EventData, LedgerTerm, Topic};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -21,33 +21,33 @@ pub struct Event {
     /// When.
     pub time: SystemTime,
     /// What, with its facts.
-    pub payload: Payload,
+    pub data: EventData,
 }
 
 impl Event {
     /// The type, for example `push.accepted`.
     pub fn kind(&self) -> &'static str {
-        self.payload.topic().as_str()
+        self.data.topic().as_str()
     }
 }
 
 type Callback = dyn Fn(&Event) + Send + Sync;
 
-struct Listener {
+struct EventListener {
     mask: u32,
     call: Box<Callback>,
 }
 
 #[derive(Default)]
-struct Bus {
+struct EventBus {
     interest: AtomicU32,
     next: AtomicU64,
-    listeners: RwLock<Vec<Arc<Listener>>>,
+    listeners: RwLock<Vec<Arc<EventListener>>>,
 }
 
 /// Handle on the bus: emit and listen. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Events(Arc<Bus>);
+pub struct Events(Arc<EventBus>);
 
 impl Events {
     /// A bus with no listeners.
@@ -56,13 +56,13 @@ impl Events {
     }
 
     /// Tells whoever listens to `topic`. `build` runs only then; its payload must be of that topic.
-    pub fn emit(&self, topic: Topic, build: impl FnOnce() -> Payload) {
+    pub fn emit(&self, topic: Topic, build: impl FnOnce() -> EventData) {
         if self.0.interest.load(Ordering::Relaxed) & topic.bit() == 0 {
             return;
         }
-        let payload = build();
-        debug_assert_eq!(payload.topic(), topic);
-        let event = Event { id: self.0.next.fetch_add(1, Ordering::Relaxed), time: SystemTime::now(), payload };
+        let data = build();
+        debug_assert_eq!(data.topic(), topic);
+        let event = Event { id: self.0.next.fetch_add(1, Ordering::Relaxed), time: SystemTime::now(), data };
         let listeners = self.0.listeners.read().unwrap_or_else(PoisonError::into_inner);
         for listener in listeners.iter().filter(|l| l.mask & topic.bit() != 0) {
             (listener.call)(&event);
@@ -70,16 +70,16 @@ impl Events {
     }
 
     /// Calls `call` for every event of these topics until the returned value is dropped.
-    pub fn listen(&self, topics: &[Topic], call: impl Fn(&Event) + Send + Sync + 'static) -> Listening {
+    pub fn listen(&self, topics: &[Topic], call: impl Fn(&Event) + Send + Sync + 'static) -> ListenerGuard {
         let mask = topics.iter().fold(0, |mask, topic| mask | topic.bit());
-        let listener = Arc::new(Listener { mask, call: Box::new(call) });
-        self.0.change(|all| all.push(listener.clone()));
-        Listening { bus: Arc::downgrade(&self.0), listener }
+        let listener = Arc::new(EventListener { mask, call: Box::new(call) });
+        self.0.edit_listeners(|all| all.push(listener.clone()));
+        ListenerGuard { bus: Arc::downgrade(&self.0), listener }
     }
 }
 
-impl Bus {
-    fn change(&self, edit: impl FnOnce(&mut Vec<Arc<Listener>>)) {
+impl EventBus {
+    fn edit_listeners(&self, edit: impl FnOnce(&mut Vec<Arc<EventListener>>)) {
         let mut listeners = self.listeners.write().unwrap_or_else(PoisonError::into_inner);
         edit(&mut listeners);
         self.interest.store(listeners.iter().fold(0, |mask, l| mask | l.mask), Ordering::Relaxed);
@@ -87,15 +87,15 @@ impl Bus {
 }
 
 /// A listener's place on the bus; dropping it ends the listening.
-pub struct Listening {
-    bus: Weak<Bus>,
-    listener: Arc<Listener>,
+pub struct ListenerGuard {
+    bus: Weak<EventBus>,
+    listener: Arc<EventListener>,
 }
 
-impl Drop for Listening {
+impl Drop for ListenerGuard {
     fn drop(&mut self) {
         if let Some(bus) = self.bus.upgrade() {
-            bus.change(|all| all.retain(|l| !Arc::ptr_eq(l, &self.listener)));
+            bus.edit_listeners(|all| all.retain(|l| !Arc::ptr_eq(l, &self.listener)));
         }
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_built_where_nobody_listens() {
+    fn no_event_is_built_without_a_listener() {
         let events = Events::new();
         let heard = Arc::new(AtomicUsize::new(0));
         let counter = heard.clone();
@@ -116,7 +116,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
         });
         events.emit(Topic::PushUnwanted, || unreachable!("nobody asked"));
-        events.emit(Topic::PushEmpty, || Payload::PushEmpty);
+        events.emit(Topic::PushEmpty, || EventData::PushEmpty);
         drop(listening);
         events.emit(Topic::PushEmpty, || unreachable!("the listener has left"));
         assert_eq!(heard.load(Ordering::Relaxed), 1);

@@ -2,19 +2,19 @@
 //!
 //! [`Intake`] is the seam. [`Reception`] is the real one; tests of doors bring their own.
 
-mod door;
+mod ingress_ledger;
 mod large;
-mod reception;
+mod pipeline;
 
 use std::sync::Arc;
 
-use crate::admission::{Refusal, Subscription};
-use crate::push::{Client, ConnectionId, Push, WayIn};
+use crate::admission::{ClientSubscription, Refusal};
+use crate::push::{Client, ConnectionId, Ingress, Push};
 
-pub use door::DoorLedger;
-pub(crate) use large::Turns;
-pub use large::{Large, Started};
-pub use reception::Reception;
+pub use ingress_ledger::IngressLedger;
+pub(crate) use large::DecodePermits;
+pub use large::{LargePush, StartedPush};
+pub use pipeline::IntakePipeline;
 
 /// What became of a push that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub trait Intake: Send + Sync + 'static {
     }
 
     /// Answers what this client shall push. `client.instance_id` is `None` for a client that has none yet.
-    fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal>;
+    fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<ClientSubscription, Refusal>;
 
     /// Takes a push from a subscribed client: admission, decode, dispatch.
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal>;
@@ -51,18 +51,25 @@ pub trait Intake: Send + Sync + 'static {
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal>;
 
     /// Takes a push from a subscribed client as far as that is done quickly: all the way, except for one that is large.
-    fn start_push(self: Arc<Self>, push: Push, connection: ConnectionId) -> Started {
-        Started::Done(self.push(push, connection))
+    fn start_push(self: Arc<Self>, push: Push, connection: ConnectionId) -> StartedPush {
+        StartedPush::Done(self.push(push, connection))
     }
 
     /// Likewise for a push that its door has admitted itself.
-    fn start_delivery(self: Arc<Self>, push: Push) -> Started {
-        Started::Done(self.deliver(push))
+    fn start_delivery(self: Arc<Self>, push: Push) -> StartedPush {
+        StartedPush::Done(self.deliver(push))
     }
 
     /// Counts a push that its door had to refuse unread, as far as it knows of whom. It costs its sender what one that
     /// was read does.
-    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal);
+    fn record_refused(
+        &self,
+        way_in: Ingress,
+        wire_bytes: usize,
+        client: &Arc<Client>,
+        connection: ConnectionId,
+        refusal: Refusal,
+    );
 
     /// The connection is closed.
     fn disconnected(&self, connection: ConnectionId);

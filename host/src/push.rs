@@ -7,8 +7,8 @@ mod codec;
 mod connection;
 mod format;
 mod id;
+mod id_formats;
 pub mod sample;
-mod spelling;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub use id::{InstanceId, PushId};
 
 /// Which door a push came through. Text form: `kafka`, `otlp-http`, `embedder`, `sample`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum WayIn {
+pub enum Ingress {
     /// The Kafka listener (KIP-714 keys 71 and 72).
     Kafka,
     /// `POST /v1/metrics`.
@@ -34,7 +34,7 @@ pub enum WayIn {
     Sample,
 }
 
-impl WayIn {
+impl Ingress {
     /// The name that receivers, metrics and logs use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ pub struct Push {
     /// Who.
     pub client: Arc<Client>,
     /// Which door.
-    pub way_in: WayIn,
+    pub ingress: Ingress,
     /// When the last byte of it had been read.
     pub received_at: SystemTime,
     /// The client says that it is going away.
@@ -94,7 +94,7 @@ pub struct Push {
 
 /// Why a client is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum GoneReason {
+pub enum DepartureReason {
     /// Its last push was marked terminating.
     Terminated,
     /// Its last connection closed.
@@ -105,11 +105,11 @@ pub enum GoneReason {
 
 /// A client that is gone, for receivers that mark its series stale.
 #[derive(Clone, Debug)]
-pub struct Departed {
+pub struct DepartedClient {
     /// Who; `instance_id` is always present.
     pub client: Arc<Client>,
     /// Why.
-    pub reason: GoneReason,
+    pub reason: DepartureReason,
     /// When the host knew.
     pub at: SystemTime,
 }

@@ -55,7 +55,7 @@ struct Inner {
     audit: Audit,
     admission: Arc<Admission>,
     /// All of admission but the rules, which are the book's.
-    settings: admission::Config,
+    settings: admission::AdmissionConfig,
     /// The files are all that counts.
     fleet: bool,
     book: Mutex<Arc<Book>>,
@@ -245,9 +245,9 @@ impl Subscriptions {
         kept.map_err(|error| AlterRefused::Broken(format!("{error:#}")))
     }
 
-    fn wanted(&self, book: &Book) -> admission::Config {
+    fn wanted(&self, book: &Book) -> admission::AdmissionConfig {
         let subscriptions = book.values().filter_map(|held| held.rule.clone()).collect();
-        admission::Config { subscriptions, ..self.0.settings.clone() }
+        admission::AdmissionConfig { subscriptions, ..self.0.settings.clone() }
     }
 
     fn book(&self) -> Arc<Book> {

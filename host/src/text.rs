@@ -6,18 +6,18 @@
 //! UAX #9) are shown as escapes such as `\u{1b}`. Never fails.
 
 /// Most characters of a reason that a receiver gave for an outcome. A sink's answer may stand in it.
-pub const REASON: usize = 300;
+pub const MAX_REASON_CHARS: usize = 300;
 /// Most characters of any other sentence of a guest: what is wrong with its settings, what it says when it breaks.
-pub const SENTENCE: usize = 1_000;
+pub const MAX_SENTENCE_CHARS: usize = 1_000;
 
 /// Why a batch, or a push, was not taken: one line of at most [`REASON`] characters.
 pub fn reason(text: &str) -> String {
-    one_line(text, REASON)
+    one_line(text, MAX_REASON_CHARS)
 }
 
 /// Any other sentence: one line of at most [`SENTENCE`] characters.
 pub fn sentence(text: &str) -> String {
-    one_line(text, SENTENCE)
+    one_line(text, MAX_SENTENCE_CHARS)
 }
 
 /// White space, also of several lines, becomes one space; an ellipsis stands for what was cut.
@@ -28,7 +28,7 @@ fn one_line(text: &str, most: usize) -> String {
             gap = length > 0;
             continue;
         }
-        let width = if acts(char) { char.escape_default().count() } else { 1 };
+        let width = if needs_escape(char) { char.escape_default().count() } else { 1 };
         if length + usize::from(gap) + width > most {
             line.push('…');
             break;
@@ -42,7 +42,7 @@ fn one_line(text: &str, most: usize) -> String {
 }
 
 /// The whole text in one line: line breaks and tabs are shown as `\n` and `\t`.
-pub fn plain(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, char| {
         push(&mut line, char);
         line
@@ -50,16 +50,16 @@ pub fn plain(text: &str) -> String {
 }
 
 /// Likewise, of a limited number of characters of the text; an ellipsis stands for what was cut.
-pub fn beginning(text: &str, most: usize) -> String {
+pub fn truncate(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
-        Some((end, _)) => plain(text.get(..end).unwrap_or(text)) + "…",
-        None => plain(text),
+        Some((end, _)) => escape(text.get(..end).unwrap_or(text)) + "…",
+        None => escape(text),
     }
 }
 
 /// A line of a guest's log: tabs stay, since they are its layout.
 pub fn log_line(text: String) -> String {
-    if !text.contains(|char| acts(char) && char != '\t') {
+    if !text.contains(|char| needs_escape(char) && char != '\t') {
         return text;
     }
     text.chars().fold(String::with_capacity(text.len() + 16), |mut line, char| {
@@ -73,7 +73,7 @@ pub fn log_line(text: String) -> String {
 }
 
 fn push(line: &mut String, char: char) {
-    if acts(char) {
+    if needs_escape(char) {
         line.extend(char.escape_default());
     } else {
         line.push(char);
@@ -81,7 +81,7 @@ fn push(line: &mut String, char: char) {
 }
 
 /// Whether a character does something rather than being shown.
-fn acts(char: char) -> bool {
+fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_one_line_that_acts_on_nothing() {
+    fn a_reason_is_one_line_without_control_characters() {
         assert_eq!(reason("  {\n\t\"error\": \"unit\u{2028}missing\"\r\n}\n"), "{ \"error\": \"unit missing\" }");
         assert_eq!(reason("a\u{1b}[2J\u{7}\u{9b}31m"), r"a\u{1b}[2J\u{7}\u{9b}31m");
         let reordered = "safe\u{202e}lmth.exe\u{2066}\u{200f}\u{61c}";
@@ -102,27 +102,30 @@ mod tests {
 
     #[test]
     fn reason_characters_obeyed() {
-        let text = "é".repeat(REASON);
+        let text = "é".repeat(MAX_REASON_CHARS);
         assert_eq!(reason(&text), text);
-        let text = format!("{} {}", "a".repeat(REASON - 2), "b");
+        let text = format!("{} {}", "a".repeat(MAX_REASON_CHARS - 2), "b");
         assert_eq!(reason(&text), text);
     }
 
     #[test]
     fn reason_characters_violated() {
-        assert_eq!(reason(&"é".repeat(REASON + 1)), "é".repeat(REASON) + "…");
-        let escapes = reason(&"\u{1b}".repeat(REASON));
-        assert!(escapes.chars().count() <= REASON + 1 && escapes.ends_with("}…"), "no escape is cut: {escapes}");
+        assert_eq!(reason(&"é".repeat(MAX_REASON_CHARS + 1)), "é".repeat(MAX_REASON_CHARS) + "…");
+        let escapes = reason(&"\u{1b}".repeat(MAX_REASON_CHARS));
+        assert!(
+            escapes.chars().count() <= MAX_REASON_CHARS + 1 && escapes.ends_with("}…"),
+            "no escape is cut: {escapes}"
+        );
         let huge = reason(&"x".repeat(1 << 20));
-        assert!(huge.capacity() < 4 * REASON, "no room is kept for what was cut: {}", huge.capacity());
-        assert_eq!(sentence(&"x".repeat(SENTENCE + 1)).chars().count(), SENTENCE + 1);
+        assert!(huge.capacity() < 4 * MAX_REASON_CHARS, "no room is kept for what was cut: {}", huge.capacity());
+        assert_eq!(sentence(&"x".repeat(MAX_SENTENCE_CHARS + 1)).chars().count(), MAX_SENTENCE_CHARS + 1);
     }
 
     #[test]
     fn a_whole_text_keeps_its_layout_visible() {
-        assert_eq!(plain("a\n\tb\u{202e}"), r"a\n\tb\u{202e}");
+        assert_eq!(escape("a\n\tb\u{202e}"), r"a\n\tb\u{202e}");
         assert_eq!(log_line("a\n\tb\u{1b}".into()), "a\\n\tb\\u{1b}");
-        assert_eq!(beginning("grün\n", 4), "grün…");
-        assert_eq!(beginning("grün\n", 5), r"grün\n");
+        assert_eq!(truncate("grün\n", 4), "grün…");
+        assert_eq!(truncate("grün\n", 5), r"grün\n");
     }
 }

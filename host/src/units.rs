@@ -23,11 +23,11 @@ const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 
 /// A number of bytes: an integer is bytes, text has a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size(pub usize);
+pub struct ByteSize(pub usize);
 
 /// A duration of whole milliseconds: text with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub struct HumanDuration(pub Duration);
 
 /// A share above 0% and up to 100%, as a number of percent: text with the sign.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,12 +66,12 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     (value.is_finite() && value < 1e15).then_some(value.round() as u64)
 }
 
-impl std::str::FromStr for Size {
+impl std::str::FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let bytes = scaled(text, &SIZES).and_then(|n| usize::try_from(n).ok());
-        bytes.map(Self).ok_or_else(|| match bare(text) {
+        bytes.map(Self).ok_or_else(|| match bare_number(text) {
             Some(number) => {
                 format!("`{number}` has no unit: write for example \"{number}KiB\", \"{number}MiB\" or \"{number}B\"")
             }
@@ -80,12 +80,12 @@ impl std::str::FromStr for Size {
     }
 }
 
-impl std::str::FromStr for Span {
+impl std::str::FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let millis = scaled(text, &TIMES);
-        millis.map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| match bare(text) {
+        millis.map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| match bare_number(text) {
             Some(number) => format!("`{number}` has no unit: write for example \"{number}s\" or \"{number}ms\""),
             None => format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""),
         })
@@ -96,7 +96,7 @@ impl std::str::FromStr for Percent {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || match bare(text) {
+        let wrong = || match bare_number(text) {
             // Somebody may have meant a fraction.
             Some(number) if number.parse::<f64>().is_ok_and(|number| number < 1.0) => {
                 let percent = (number.parse::<f64>().unwrap_or_default() * 1e6).round() / 1e4;
@@ -105,19 +105,19 @@ impl std::str::FromStr for Percent {
             Some(number) => format!("`{number}` has no `%`: did you mean \"{number}%\"?"),
             None => format!("`{text}` is not a share: write for example \"5%\""),
         };
-        let number = text.trim().strip_suffix('%').map(str::trim_end).and_then(bare);
+        let number = text.trim().strip_suffix('%').map(str::trim_end).and_then(bare_number);
         Self::new(number.and_then(|number| number.parse().ok()).ok_or_else(wrong)?)
     }
 }
 
 /// `text` where it is a number and nothing else.
-fn bare(text: &str) -> Option<&str> {
+fn bare_number(text: &str) -> Option<&str> {
     let text = text.trim();
     let digits = |c: char| c.is_ascii_digit() || c == '.';
     (text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(digits)).then_some(text)
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.0 as u64;
         let mut whole = SIZES.iter().rev().filter(|(unit, _)| unit.ends_with("iB"));
@@ -128,7 +128,7 @@ impl fmt::Display for Size {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for HumanDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
         let (unit, factor) = if ms == 0 || !ms.is_multiple_of(1_000) {
@@ -142,13 +142,13 @@ impl fmt::Display for Span {
     }
 }
 
-impl Serialize for Size {
+impl Serialize for ByteSize {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl Serialize for Span {
+impl Serialize for HumanDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -156,7 +156,7 @@ impl Serialize for Span {
 
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "a size such as 65536 (bytes) or \"64MiB\"")]
-enum WrittenSize {
+enum RawByteSize {
     Bytes(usize),
     Text(String),
 }
@@ -164,12 +164,12 @@ enum WrittenSize {
 /// What has its unit in its text. A number is taken up for the sake of its message.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
-enum WithUnit {
+enum TextWithUnit {
     Number(serde_json::Number),
     Text(String),
 }
 
-impl WithUnit {
+impl TextWithUnit {
     fn parse<T: std::str::FromStr<Err = String>, E: serde::de::Error>(self) -> Result<T, E> {
         let text = match self {
             Self::Number(number) => number.to_string(),
@@ -179,24 +179,24 @@ impl WithUnit {
     }
 }
 
-impl<'de> Deserialize<'de> for Size {
+impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match WrittenSize::deserialize(deserializer)? {
-            WrittenSize::Bytes(bytes) => Ok(Self(bytes)),
-            WrittenSize::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        match RawByteSize::deserialize(deserializer)? {
+            RawByteSize::Bytes(bytes) => Ok(Self(bytes)),
+            RawByteSize::Text(text) => text.parse().map_err(serde::de::Error::custom),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for HumanDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WithUnit::deserialize(deserializer)?.parse()
+        TextWithUnit::deserialize(deserializer)?.parse()
     }
 }
 
 impl<'de> Deserialize<'de> for Percent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        WithUnit::deserialize(deserializer)?.parse()
+        TextWithUnit::deserialize(deserializer)?.parse()
     }
 }
 
@@ -221,7 +221,7 @@ pub mod seconds_number {
 }
 
 /// For `serialize_with`: likewise, where there may be none.
-pub fn maybe_seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn optional_seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     span.map(|span| span.as_secs_f64()).serialize(serializer)
 }
 
@@ -231,7 +231,7 @@ pub fn unix_seconds<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::
 }
 
 /// For `serialize_with`: such a moment, or null.
-pub fn maybe_unix_seconds<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn optional_unix_seconds<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => unix_seconds(at, serializer),
         None => serializer.serialize_none(),
@@ -243,20 +243,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_spans_read_as_written_and_write_as_read() {
+    fn sizes_and_durations_round_trip() {
         for (text, bytes) in [("64MiB", 64 << 20), ("1KiB", 1024), ("10B", 10), ("0B", 0)] {
-            assert_eq!(text.parse(), Ok(Size(bytes)));
-            assert_eq!(Size(bytes).to_string(), text);
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)));
+            assert_eq!(ByteSize(bytes).to_string(), text);
         }
         for (text, ms) in [("100ms", 100), ("30s", 30_000), ("10m", 600_000), ("0ms", 0)] {
-            assert_eq!(text.parse(), Ok(Span(Duration::from_millis(ms))));
-            assert_eq!(Span(Duration::from_millis(ms)).to_string(), text);
+            assert_eq!(text.parse(), Ok(HumanDuration(Duration::from_millis(ms))));
+            assert_eq!(HumanDuration(Duration::from_millis(ms)).to_string(), text);
         }
-        assert_eq!("2 MB".parse(), Ok(Size(2_000_000)));
+        assert_eq!("2 MB".parse(), Ok(ByteSize(2_000_000)));
     }
 
     #[test]
-    fn what_has_no_unit_is_refused_with_one() {
+    fn a_value_without_a_unit_is_refused_with_a_suggestion() {
         assert_eq!(bytes("64").unwrap_err(), "`64` has no unit: write for example \"64KiB\", \"64MiB\" or \"64B\"");
         assert_eq!(time(" 5").unwrap_err(), "`5` has no unit: write for example \"5s\" or \"5ms\"");
         let percent = |text: &str| text.parse::<Percent>().map(Percent::percent);
@@ -272,14 +272,14 @@ mod tests {
     #[test]
     fn a_number_in_a_file_is_bytes_and_nothing_else() {
         #[derive(Debug, Deserialize)]
-        struct Written {
-            size: Option<Size>,
-            span: Option<Span>,
+        struct UnitsExample {
+            size: Option<ByteSize>,
+            span: Option<HumanDuration>,
             share: Option<Percent>,
         }
-        let read = |text: &str| toml::from_str::<Written>(text).map_err(|error| error.message().to_owned());
-        assert_eq!(read("size = 4096").unwrap().size, Some(Size(4096)));
-        assert_eq!(read("span = \"5s\"").unwrap().span, Some(Span(Duration::from_secs(5))));
+        let read = |text: &str| toml::from_str::<UnitsExample>(text).map_err(|error| error.message().to_owned());
+        assert_eq!(read("size = 4096").unwrap().size, Some(ByteSize(4096)));
+        assert_eq!(read("span = \"5s\"").unwrap().span, Some(HumanDuration(Duration::from_secs(5))));
         assert_eq!(read("share = \"5%\"").unwrap().share.map(Percent::share), Some(0.05));
         assert!(read("span = 5").unwrap_err().contains("\"5s\" or \"5ms\""));
         assert!(read("share = 5").unwrap_err().contains("did you mean \"5%\"?"));
@@ -288,18 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_in_words() {
-        assert!("64 elephants".parse::<Size>().unwrap_err().contains("64MiB"));
-        assert!("soon".parse::<Span>().unwrap_err().contains("100ms"));
-        assert!("18446744073709551615GiB".parse::<Size>().is_err(), "an overflow is no size");
+    fn an_invalid_value_is_refused_with_an_example() {
+        assert!("64 elephants".parse::<ByteSize>().unwrap_err().contains("64MiB"));
+        assert!("soon".parse::<HumanDuration>().unwrap_err().contains("100ms"));
+        assert!("18446744073709551615GiB".parse::<ByteSize>().is_err(), "an overflow is no size");
     }
 
     fn bytes(text: &str) -> Result<usize, String> {
-        text.parse::<Size>().map(|size| size.0)
+        text.parse::<ByteSize>().map(|size| size.0)
     }
 
     fn time(text: &str) -> Result<Duration, String> {
-        text.parse::<Span>().map(|span| span.0)
+        text.parse::<HumanDuration>().map(|span| span.0)
     }
 
     #[test]

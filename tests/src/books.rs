@@ -11,7 +11,7 @@ pub struct Books(Ledger);
 impl Books {
     /// Refuses one that does not balance.
     pub fn new(ledger: Ledger) -> Self {
-        assert!(ledger.balanced(), "each push is in exactly one term: {ledger}");
+        assert!(ledger.is_balanced(), "each push is in exactly one term: {ledger}");
         Self(ledger)
     }
 
@@ -37,12 +37,12 @@ impl Books {
 
     /// Given up for this cause.
     pub fn dead(&self, cause: &str) -> u64 {
-        self.0.dead_lettered.get(cause).map_or(0, |tally| tally.pushes)
+        self.0.dropped.get(cause).map_or(0, |tally| tally.pushes)
     }
 
     /// Given up.
     pub fn dead_total(&self) -> u64 {
-        self.0.dead_lettered.values().map(|tally| tally.pushes).sum()
+        self.0.dropped.values().map(|tally| tally.pushes).sum()
     }
 
     /// Let go for this cause.

@@ -10,7 +10,7 @@ use barnabas::config::Config;
 use barnabas::config::file::{Protocol, Written};
 use barnabas::plugin::Status;
 use barnabas::plugin::compiler::{Child, Compiler, Limits};
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -58,7 +58,7 @@ impl Setup {
         }
         for subscription in &mut written.subscriptions {
             subscription.metrics = vec!["*".into()];
-            subscription.interval = Span(Duration::from_millis(100));
+            subscription.interval = HumanDuration(Duration::from_millis(100));
         }
         std::fs::create_dir_all(&written.plugins_dir).unwrap();
         Self { folder, written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }

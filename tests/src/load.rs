@@ -133,7 +133,7 @@ async fn push(
 /// A recorded push, decompressed.
 fn plain(name: &str) -> Arc<[u8]> {
     let vector = vectors::one(name);
-    let push = barnabas::push::Push { codec: vector.codec.id(), ..sample::of_bytes(vector.wire.into()) };
+    let push = barnabas::push::Push { codec: vector.codec.id(), ..sample::from_bytes(vector.wire.into()) };
     match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => payload.bytes()[..].into(),
         Decoded::Empty => panic!("{name} holds no metrics"),

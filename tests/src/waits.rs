@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use barnabas::event::{Events, Listening, Payload, Topic};
+use barnabas::event::{EventData, Events, ListenerGuard, Topic};
 
 use crate::swapping::milliseconds;
 
@@ -17,7 +17,7 @@ const STEPS: usize = 20_000;
 /// Takes the same memory however long it listens.
 pub struct Waits {
     heard: Arc<Mutex<Spread>>,
-    _listening: Listening,
+    _listening: ListenerGuard,
 }
 
 /// How waits are spread.
@@ -42,7 +42,7 @@ impl Waits {
         let heard = Arc::<Mutex<Spread>>::default();
         let spread = heard.clone();
         let listening = events.listen(&[Topic::BatchEnd], move |event| {
-            if let Payload::BatchEnd { queue_wait, pushes: 1.., .. } = &event.payload {
+            if let EventData::BatchEnd { queue_wait, pushes: 1.., .. } = &event.data {
                 spread.lock().unwrap().add(*queue_wait);
             }
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use barnabas::auth::Mechanism;
 use barnabas::config::file::Protocol;
 use barnabas::config::sasl::Sasl;
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka;
@@ -80,7 +80,7 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
         users: Some(users),
         plain_without_tls: true,
         max_session: None,
-        failure_delay: Span(Duration::from_millis(1)),
+        failure_delay: HumanDuration(Duration::from_millis(1)),
         oauth: None,
     };
     let setup = Setup::new().receiver("facts", "facts", "").with(|written| {

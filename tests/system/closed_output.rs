@@ -120,7 +120,7 @@ async fn with_a_host(tried: &mut Tried) {
     tried.quiet_beside("subscription delete", &[&["basic"], broker.as_slice()].concat()).await;
 
     tried.quiet_beside("client list", &config).await;
-    let client = host.host.reception.clients(&barnabas::clients::Filter::default()).clients.remove(0);
+    let client = host.host.reception.clients(&barnabas::clients::ClientFilter::default()).clients.remove(0);
     let id = client.id;
     tried.quiet_beside("client describe", &[&[id.as_str()], config.as_slice()].concat()).await;
 

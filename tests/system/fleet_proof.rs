@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use barnabas::admission::Evictions;
-use barnabas::event::{Payload, Topic};
+use barnabas::event::{EventData, Topic};
 use barnabas::push::InstanceId;
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::waits::resident;
@@ -64,7 +64,7 @@ impl Scale {
             written.limits.connection.pushes = 60 * 2 * SHARED as u32;
             written.limits.source.new_clients *= 4;
             written.limits.source.pushes *= 4;
-            written.subscriptions.iter_mut().for_each(|all| all.interval = Span(self.interval));
+            written.subscriptions.iter_mut().for_each(|all| all.interval = HumanDuration(self.interval));
         });
         setup.receiver("sink", "taker", "").start().await
     }
@@ -130,7 +130,7 @@ async fn until_all_have_pushed(host: &Running, clients: usize, patience: Duratio
     let pushed = Arc::<Mutex<HashSet<InstanceId>>>::default();
     let seen = pushed.clone();
     let _listening = host.host.events.listen(&[Topic::PushAccepted], move |event| {
-        if let Payload::PushAccepted { client, .. } = &event.payload {
+        if let EventData::PushAccepted { client, .. } = &event.data {
             seen.lock().unwrap().extend(client.instance_id);
         }
     });
@@ -203,6 +203,6 @@ async fn a_fleet_is_served_and_none_falls_silent() {
     assert_eq!(zero, [0; 4], "{reports:?}");
     let kinds = reports.iter().flat_map(|report| report["kinds"].as_object().unwrap().values());
     assert_eq!(kinds.map(|kind| kind["pushed"].as_u64().unwrap()).sum::<u64>(), clients);
-    assert!(host.host.reception.ledger().balanced());
+    assert!(host.host.reception.ledger().is_balanced());
     host.stop().await;
 }

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use barnabas::intake::Intake as _;
 use barnabas::push::InstanceId;
-use barnabas::push::sample::Sample;
+use barnabas::push::sample::SampleClient;
 use barnabas_tests::host::Running;
 use barnabas_tests::languages;
 use barnabas_tests::waits::resident;
@@ -92,7 +92,7 @@ fn peaks(host: &Running) -> Vec<usize> {
 
 async fn bring(host: &Running, pushes: std::ops::Range<u64>) {
     for number in pushes {
-        let mut push = Sample::Librdkafka.push();
+        let mut push = SampleClient::Librdkafka.push();
         // Of many clients, so that they fall into many lanes.
         let mut client = (*push.client).clone();
         client.instance_id = Some(InstanceId::from_bytes(u128::from(number % 64 + 1).to_be_bytes()));

@@ -4,7 +4,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use barnabas::clients::Filter;
+use barnabas::clients::ClientFilter;
 use barnabas::plugin::change::Change;
 use barnabas_tests::host::{Running, Setup};
 use barnabas_tests::java;
@@ -204,7 +204,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
     let late = java::client("4.2.0", "producer", &host.bootstrap(), "late", &[]);
     let received = host.host.reception.ledger().received;
     barnabas_tests::eventually("pushes in the pause, and the late client", PATIENCE, || {
-        let pushing = host.host.reception.clients(&Filter::default()).clients;
+        let pushing = host.host.reception.clients(&ClientFilter::default()).clients;
         let late = pushing.iter().any(|client| client.client_id.as_deref() == Some("late") && client.pushes > 0);
         (late && host.host.reception.ledger().received >= received + 20).then_some(())
     })
@@ -269,7 +269,7 @@ async fn a_certificate_is_proof_enough() {
 /// The client has pushed, under this principal.
 async fn pushes_as(host: &Running, client_id: &str, principal: &str) {
     barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
-        let list = host.host.reception.clients(&Filter::default()).clients;
+        let list = host.host.reception.clients(&ClientFilter::default()).clients;
         let client = list.into_iter().find(|client| client.client_id.as_deref() == Some(client_id))?;
         assert_eq!(client.principal.as_deref(), Some(principal));
         (client.pushes >= 2).then_some(())

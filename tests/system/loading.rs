@@ -88,6 +88,6 @@ async fn a_manifest_with_an_impossible_name_still_keeps_telemetry_on_offer() {
     let host = Setup::new().manifest("My_Receiver", "artifact = \"x.wasm\"").start().await;
     let said = trouble(&host, "misnamed-my-receiver");
     assert!(said.contains("`My_Receiver` cannot be a plugin's name"), "{said}");
-    assert!(host.host.dispatch.offers());
+    assert!(host.host.dispatch.has_slots());
     host.stop().await;
 }

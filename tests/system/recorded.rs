@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barnabas::intake::Receipt;
-use barnabas::push::sample::Sample;
-use barnabas::push::{InstanceId, Push, WayIn};
+use barnabas::push::sample::SampleClient;
+use barnabas::push::{Ingress, InstanceId, Push};
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::Sink;
@@ -63,7 +63,7 @@ async fn a_terminating_push_ends_an_instance_and_only_that() {
 async fn an_embedder_hands_pushes_over_by_a_call() {
     let sink = Sink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
-    let push = Push { way_in: WayIn::Embedder, ..Sample::Librdkafka.push() };
+    let push = Push { ingress: Ingress::Embedder, ..SampleClient::Librdkafka.push() };
     let id = push.client.instance_id.unwrap().to_string();
     assert_eq!(host.host.deliver(push).await, Ok(Receipt::Accepted(1)));
     let tally =

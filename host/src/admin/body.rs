@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::answer::Failure;
 use super::visits::Stay;
-use crate::words;
+use crate::messages;
 
 /// Most bytes of a JSON body.
 pub(super) const JSON_BYTES: usize = 1 << 20;
@@ -50,7 +50,8 @@ pub(super) async fn json<T: DeserializeOwned>(
     let text = if bytes.trim_ascii().is_empty() { b"{}" } else { &*bytes };
     serde_json::from_slice(text).map_err(|error| {
         let message = error.to_string();
-        let hint = words::nearest(&message).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
+        let hint =
+            messages::suggestion_for(&message).map(|near| format!(" (did you mean `{near}`?)")).unwrap_or_default();
         Failure::bad_request(format!("the body for {}: {message}{hint}", uri.path()))
     })
 }

@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::answer::{Failure, page};
 use super::pages::{Name, Rooms};
-use crate::clients::{Filter, LIMITS};
+use crate::clients::{ClientFilter, DEFAULT_AND_MAX_LIMIT};
 use crate::push::InstanceId;
 
 pub(super) async fn list(State(rooms): State<Rooms>, uri: Uri) -> Result<Response, Failure> {
@@ -17,7 +17,7 @@ pub(super) async fn list(State(rooms): State<Rooms>, uri: Uri) -> Result<Respons
 }
 
 pub(super) async fn one(State(rooms): State<Rooms>, Name(text): Name) -> Result<Response, Failure> {
-    let id = InstanceId::from_any(&text).map_err(Failure::bad_request)?;
+    let id = InstanceId::parse_any(&text).map_err(Failure::bad_request)?;
     let client = rooms.source.client(id).ok_or_else(|| {
         Failure::not_found(format!(
             "no client instance {id} is known here: it has not asked this host, or was silent for three intervals; \
@@ -28,8 +28,8 @@ pub(super) async fn one(State(rooms): State<Rooms>, Name(text): Name) -> Result<
 }
 
 /// What the query says, each key once at most.
-fn filter(query: &str) -> Result<Filter, Failure> {
-    let (mut filter, mut limit) = (Filter::default(), None);
+fn filter(query: &str) -> Result<ClientFilter, Failure> {
+    let (mut filter, mut limit) = (ClientFilter::default(), None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let value = unescaped(value).filter(|value| !value.is_empty()).ok_or_else(|| bad(pair))?;
@@ -45,7 +45,7 @@ fn filter(query: &str) -> Result<Filter, Failure> {
         }
     }
     if let Some(text) = limit {
-        let number = text.parse().ok().filter(|number| (1..=LIMITS.1).contains(number));
+        let number = text.parse().ok().filter(|number| (1..=DEFAULT_AND_MAX_LIMIT.1).contains(number));
         filter.limit = number.ok_or_else(|| bad(&format!("limit={text}")))?;
     }
     Ok(filter)
@@ -55,7 +55,7 @@ fn bad(pair: &str) -> Failure {
     Failure::bad_request(format!(
         "`{pair}` is no query of this page; write `limit=` and 1 to {}, `software=`, `client-id=` or `subscription=` \
          and some text",
-        LIMITS.1
+        DEFAULT_AND_MAX_LIMIT.1
     ))
 }
 
@@ -84,18 +84,21 @@ mod tests {
 
     #[test]
     fn a_query_says_which_clients_are_meant() {
-        assert_eq!(filter("").unwrap(), Filter::default());
+        assert_eq!(filter("").unwrap(), ClientFilter::default());
         let all = filter("limit=7&software=java%204.0&client-id=a+b%2Bc&subscription=%C3%A9").unwrap();
         let text = |text: &str| Some(text.to_owned());
         assert_eq!(
             all,
-            Filter { limit: 7, software: text("java 4.0"), client_id: text("a b+c"), subscription: text("é") }
+            ClientFilter { limit: 7, software: text("java 4.0"), client_id: text("a b+c"), subscription: text("é") }
         );
     }
 
     #[test]
     fn limit_of_clients_obeyed() {
-        assert_eq!((filter("limit=1").unwrap().limit, filter("limit=10000").unwrap().limit), (1, LIMITS.1));
+        assert_eq!(
+            (filter("limit=1").unwrap().limit, filter("limit=10000").unwrap().limit),
+            (1, DEFAULT_AND_MAX_LIMIT.1)
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::answer::{Failure, page};
 use super::guard::{Guard, guard};
 use super::{Office, StatusSource, artifacts, changes, client_pages};
 use crate::capability::log::Line;
-use crate::event::metrics::Metrics;
+use crate::event::metrics::HostMetrics;
 use crate::plugin::NOT_OFFERED;
 use crate::units::unix_seconds;
 
@@ -34,13 +34,13 @@ const AUDIT: (usize, usize) = (100, 10_000);
 pub(super) struct Rooms {
     pub(super) source: Arc<dyn StatusSource>,
     pub(super) office: Arc<dyn Office>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<HostMetrics>,
     /// One artifact is taken at a time, since each is held in memory until it is whole.
     pub(super) uploads: Arc<Semaphore>,
 }
 
 impl Rooms {
-    pub(super) fn new(source: Arc<dyn StatusSource>, office: Arc<dyn Office>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(source: Arc<dyn StatusSource>, office: Arc<dyn Office>, metrics: Arc<HostMetrics>) -> Self {
         Self { source, office, metrics, uploads: Arc::new(Semaphore::new(1)) }
     }
 }

@@ -35,11 +35,11 @@ impl StatusSource for Rooms {
         json!({ "received": 7 })
     }
 
-    fn clients(&self, filter: &crate::clients::Filter) -> crate::clients::List {
+    fn clients(&self, filter: &crate::clients::ClientFilter) -> crate::clients::ClientList {
         clients::list(filter)
     }
 
-    fn client(&self, id: InstanceId) -> Option<crate::clients::Description> {
+    fn client(&self, id: InstanceId) -> Option<crate::clients::ClientDescription> {
         clients::one(id)
     }
 
@@ -117,7 +117,7 @@ pub(super) struct Endpoint {
     token: String,
     rooms: Arc<Rooms>,
     office: Arc<Fake>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<HostMetrics>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
     _dir: TempDir,
@@ -136,7 +136,7 @@ impl Endpoint {
         let mut bound = bind(config).await.unwrap();
         bound.times = times;
         let (at, token) = (bound.local_addr(), token::read(&token_file).unwrap());
-        let (rooms, metrics) = (Arc::new(Rooms(Mutex::new(Ok(())))), Arc::new(Metrics::new()));
+        let (rooms, metrics) = (Arc::new(Rooms(Mutex::new(Ok(())))), Arc::new(HostMetrics::new()));
         let office = Arc::<Fake>::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(bound.serve(rooms.clone(), office.clone(), metrics.clone(), async {

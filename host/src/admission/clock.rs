@@ -11,20 +11,20 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn at(&mut self, now: Instant) -> u64 {
+    pub(super) fn millis_at(&mut self, now: Instant) -> u64 {
         let start = *self.start.get_or_insert(now);
         u64::try_from(now.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// As [`Clock::at`]; remembers which time it is for people.
-    pub(super) fn request(&mut self, now: Instant, wall: SystemTime) -> u64 {
-        let at = self.at(now);
+    pub(super) fn record_request(&mut self, now: Instant, wall: SystemTime) -> u64 {
+        let at = self.millis_at(now);
         self.latest = Some((at, wall));
         at
     }
 
     /// A moment for people, by their clock of now.
-    pub(super) fn wall(&self, at: u64) -> SystemTime {
+    pub(super) fn wall_time(&self, at: u64) -> SystemTime {
         let (latest, wall) = self.latest.unwrap_or((at, SystemTime::UNIX_EPOCH));
         let later = Duration::from_millis(at.saturating_sub(latest));
         let moment =

@@ -6,7 +6,7 @@ use super::{ClientRule, Quotas, SubscriptionRule};
 
 /// Settings of admission.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct AdmissionConfig {
     /// All that match a client are joined.
     pub subscriptions: Vec<SubscriptionRule>,
     /// What holds for clients by their software; the first that matches counts, before what is built in.
@@ -18,7 +18,7 @@ pub struct Config {
     /// Ask clients for changes since the push before instead of running totals.
     pub delta: bool,
     /// Most bytes of a push on the wire.
-    pub max_wire: u32,
+    pub max_wire_bytes: u32,
     /// Most client instances known; beyond it one of the source that holds most is forgotten, or else the one that was
     /// silent longest.
     pub capacity: usize,
@@ -29,7 +29,7 @@ pub struct Config {
     pub all_as_empty_prefix: bool,
 }
 
-impl Default for Config {
+impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
             subscriptions: Vec::new(),
@@ -37,7 +37,7 @@ impl Default for Config {
             quotas: Quotas::default(),
             idle_poll: Duration::from_secs(60),
             delta: false,
-            max_wire: 1 << 20,
+            max_wire_bytes: 1 << 20,
             capacity: 16_384,
             long_intervals: false,
             all_as_empty_prefix: false,

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Answers};
-use super::instance::Instance;
-use super::looking::STEP;
-use super::{Admission, Config};
+use super::assignment::{Assignment, Assignments};
+use super::instance::ClientInstance;
+use super::listing::PAGE;
+use super::{Admission, AdmissionConfig};
 use crate::push::{Client, InstanceId};
 
 /// What a change would do.
@@ -24,48 +24,50 @@ pub struct Forecast {
     pub changed: usize,
     /// Until the last of the changed asks or pushes again, if it is well: Java waits up to one and a half intervals
     /// after its question for a subscription (KIP-714).
-    pub by: Duration,
+    pub settled_within: Duration,
 }
 
 /// What of a client the forecast needs.
-struct Seen {
+struct ConnectedClient {
     client: Client,
     id: InstanceId,
-    answer: Arc<Answer>,
+    assignment: Arc<Assignment>,
 }
 
 impl Admission {
     /// What would happen if `wanted` were the configuration; `name` is the subscription to count matches of. A client
     /// that comes or goes meanwhile may be counted or not.
-    pub fn forecast(&self, wanted: &Config, name: &str) -> Forecast {
-        let rule = wanted.subscriptions.iter().find(|rule| rule.name() == name);
-        let answers = Answers::new(wanted.clone(), 0);
+    pub fn forecast(&self, proposed: &AdmissionConfig, name: &str) -> Forecast {
+        let rule = proposed.subscriptions.iter().find(|rule| rule.name() == name);
+        let assignments = Assignments::new(proposed.clone(), 0);
         let mut forecast = Forecast::default();
         let mut from = 0;
-        while let Some(step) = self.connected(from) {
-            for seen in step {
+        while let Some(page) = self.connected(from) {
+            for connected in page {
                 forecast.clients += 1;
-                forecast.matching += usize::from(rule.is_some_and(|rule| rule.matches(&seen.client)));
-                if answers.answer(&seen.client).subscription_id(seen.id) != seen.answer.subscription_id(seen.id) {
+                forecast.matching += usize::from(rule.is_some_and(|rule| rule.matches(&connected.client)));
+                if assignments.assign(&connected.client).subscription_id(connected.id)
+                    != connected.assignment.subscription_id(connected.id)
+                {
                     forecast.changed += 1;
-                    forecast.by = forecast.by.max(seen.answer.interval.mul_f64(1.5));
+                    forecast.settled_within = forecast.settled_within.max(connected.assignment.interval.mul_f64(1.5));
                 }
             }
-            from += STEP;
+            from += PAGE;
         }
         forecast
     }
 
     /// Those with an open connection at these places of the table; `None` past its end.
-    fn connected(&self, from: u32) -> Option<Vec<Seen>> {
+    fn connected(&self, from: u32) -> Option<Vec<ConnectedClient>> {
         let state = self.lock();
-        let open = state.table.step(from, STEP)?.filter(|(instance, _)| !instance.first.is_none());
-        Some(open.map(|(instance, _)| Seen::of(instance)).collect())
+        let open = state.table.page(from, PAGE)?.filter(|(instance, _)| !instance.oldest_connection.is_none());
+        Some(open.map(|(instance, _)| ConnectedClient::from_instance(instance)).collect())
     }
 }
 
-impl Seen {
-    fn of(instance: &Instance) -> Self {
-        Self { client: instance.client(), id: instance.id, answer: instance.answer.clone() }
+impl ConnectedClient {
+    fn from_instance(instance: &ClientInstance) -> Self {
+        Self { client: instance.client(), id: instance.id, assignment: instance.assignment.clone() }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Config;
+use super::AdmissionConfig;
 use crate::push::{Codec, InstanceId};
 
 /// Apache's formula over the CRC32C of an answer's text: mixed with the instance id. Never 0, at which librdkafka behaves
@@ -17,7 +17,7 @@ pub(super) fn subscription_id(checksum: u32, instance: InstanceId) -> i32 {
 
 /// An answer as text: Apache's text of a sorted set of metrics, `[a, b]`, the interval in milliseconds, and what that
 /// lacks.
-pub(super) fn text(sorted: &[&str], interval: Duration, extension: &str) -> String {
+pub(super) fn canonical_text(sorted: &[&str], interval: Duration, extension: &str) -> String {
     format!("[{}]{}{extension}", sorted.join(", "), interval.as_millis())
 }
 
@@ -29,13 +29,13 @@ fn hash(instance: InstanceId) -> i32 {
 }
 
 /// What Apache's text lacks of an answer: clients shall notice when any of it changes.
-pub(super) fn extension(config: &Config, all_as_empty_prefix: bool) -> String {
+pub(super) fn extension_text(config: &AdmissionConfig, all_as_empty_prefix: bool) -> String {
     let mut text = String::from("|");
     for codec in Codec::OFFERED {
         // Writing to a String never fails.
         let _ = write!(text, "{},", codec.id());
     }
-    let _ = write!(text, "|{}|{}|{}", config.max_wire, config.delta, all_as_empty_prefix);
+    let _ = write!(text, "|{}|{}|{}", config.max_wire_bytes, config.delta, all_as_empty_prefix);
     text
 }
 
@@ -56,7 +56,7 @@ mod tests {
         assert_eq!(id("[org.apache.kafka.producer.]1000"), -2_110_596_882);
         assert_eq!(id("[org.apache.kafka.producer., org.apache.kafka.consumer.]60000"), 1_827_416_367);
         let sorted = ["org.apache.kafka.consumer.", "org.apache.kafka.producer."];
-        assert_eq!(id(&text(&sorted, Duration::from_secs(60), "")), -895_730_405);
+        assert_eq!(id(&canonical_text(&sorted, Duration::from_secs(60), "")), -895_730_405);
     }
 
     #[test]
@@ -70,12 +70,12 @@ mod tests {
 
     #[test]
     fn everything_in_the_answer_changes_the_id() {
-        let base = Config::default();
+        let base = AdmissionConfig::default();
         let texts = [
-            extension(&base, false),
-            extension(&Config { delta: true, ..base.clone() }, false),
-            extension(&Config { max_wire: 5, ..base.clone() }, false),
-            extension(&base, true),
+            extension_text(&base, false),
+            extension_text(&AdmissionConfig { delta: true, ..base.clone() }, false),
+            extension_text(&AdmissionConfig { max_wire_bytes: 5, ..base.clone() }, false),
+            extension_text(&base, true),
         ];
         let distinct: std::collections::HashSet<_> = texts.iter().collect();
         assert_eq!(distinct.len(), texts.len());

@@ -6,28 +6,28 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::answer::Answer;
+use super::assignment::Assignment;
 use super::clock::Clock;
-use super::links::Through;
-use super::origin::Compact;
-use super::pace::Pace;
-use super::{Known, Refusal};
-use crate::push::{Codec, ConnectionId, Departed, GoneReason, InstanceId, Push};
+use super::connection_index::OptionalConnection;
+use super::origin::CompactClient;
+use super::rate_rule::RateRule;
+use super::{ClientSnapshot, Refusal};
+use crate::push::{Codec, ConnectionId, DepartedClient, DepartureReason, InstanceId, Push};
 
 /// One entry of the table.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(super) struct ClientInstance {
     pub(super) id: InstanceId,
     /// As first seen: subscriptions are matched against this, also when a later request comes from elsewhere.
-    client: Compact,
-    pub(super) answer: Arc<Answer>,
+    client: CompactClient,
+    pub(super) assignment: Arc<Assignment>,
     /// Re-armed by every request.
     pub(super) expires: u64,
     /// Its oldest open connection.
-    pub(super) first: Through,
-    pace: Pace,
+    pub(super) oldest_connection: OptionalConnection,
+    rate: RateRule,
     /// In seconds.
-    since: u32,
+    first_seen: u32,
     /// In seconds.
     refused_at: u32,
     gets: u32,
@@ -38,108 +38,113 @@ pub(super) struct Instance {
     /// Which of [`Refusal::CODES`], counted from one; 0 is none.
     last_refusal: u8,
     /// A push was let pass since the last answered Get.
-    pushed: bool,
+    pushed_since_get: bool,
     /// Where a terminating push was taken: no more pushes through this connection. Ids are no secret and are bound to
     /// nothing, so a stranger's goodbye must not silence the client whose id it is.
-    terminated_on: Through,
+    terminated_on: OptionalConnection,
     /// Receivers were told that it is gone.
-    gone: bool,
+    gone_reported: bool,
 }
 
-impl Instance {
-    pub(super) fn new(id: InstanceId, client: Compact, answer: Arc<Answer>, now: u64) -> Self {
+impl ClientInstance {
+    pub(super) fn new(id: InstanceId, client: CompactClient, assignment: Arc<Assignment>, now: u64) -> Self {
         Self {
             id,
             client,
-            expires: now.saturating_add(ttl(answer.interval)),
-            answer,
-            first: Through::NONE,
-            pace: Pace::default(),
-            since: seconds(now),
+            expires: now.saturating_add(ttl(assignment.interval)),
+            assignment,
+            oldest_connection: OptionalConnection::NONE,
+            rate: RateRule::default(),
+            first_seen: seconds(now),
             refused_at: 0,
             gets: 0,
             pushes: 0,
             pushes_of_subscription: 0,
             refused: 0,
             last_refusal: 0,
-            pushed: false,
-            terminated_on: Through::NONE,
-            gone: false,
+            pushed_since_get: false,
+            terminated_on: OptionalConnection::NONE,
+            gone_reported: false,
         }
     }
 
     /// A request came; `answer` is of another configuration. Under that it begins anew, so that it is served at once;
     /// but a change that makes no difference to this client does not disturb it.
-    pub(super) fn touch(&mut self, now: u64, answer: Option<Arc<Answer>>) {
-        self.pace.passed(now.saturating_sub(self.last_seen()));
-        if let Some(answer) = answer {
-            if !answer.says_the_same(&self.answer) {
-                (self.pace, self.terminated_on) = (Pace::default(), Through::NONE);
+    pub(super) fn apply_request(&mut self, now: u64, assignment: Option<Arc<Assignment>>) {
+        self.rate.advance(now.saturating_sub(self.last_seen()));
+        if let Some(assignment) = assignment {
+            if !assignment.is_same_for_client(&self.assignment) {
+                (self.rate, self.terminated_on) = (RateRule::default(), OptionalConnection::NONE);
                 self.pushes_of_subscription = 0;
             }
-            self.answer = answer;
+            self.assignment = assignment;
         }
-        self.expires = now.saturating_add(ttl(self.answer.interval));
+        self.expires = now.saturating_add(ttl(self.assignment.interval));
         // It is back, unless it said that it goes.
-        self.gone &= !self.terminated_on.is_none();
+        self.gone_reported &= !self.terminated_on.is_none();
     }
 
-    pub(super) fn get(&mut self) -> Result<(), Refusal> {
+    pub(super) fn admit_get(&mut self) -> Result<(), Refusal> {
         self.gets = self.gets.saturating_add(1);
-        if !self.pace.get(self.answer.interval) {
+        if !self.rate.allow_get(self.assignment.interval) {
             let refusal = self.too_soon();
-            self.note(&refusal);
+            self.record_refusal(&refusal);
             return Err(refusal);
         }
-        self.pushed = false;
+        self.pushed_since_get = false;
         Ok(())
     }
 
     /// A question or a push that was refused before this one's own rules were asked.
-    pub(super) fn turned_away(&mut self, pushing: bool, refusal: &Refusal) {
+    pub(super) fn record_early_refusal(&mut self, pushing: bool, refusal: &Refusal) {
         let count = if pushing { &mut self.pushes } else { &mut self.gets };
         *count = count.saturating_add(1);
-        self.note(refusal);
+        self.record_refusal(refusal);
     }
 
     /// In Apache's order. A terminating push is never too soon, and only counts once it was taken.
-    pub(super) fn push(&mut self, push: &Push, connection: ConnectionId, max_wire: u32) -> Result<Codec, Refusal> {
+    pub(super) fn admit_push(
+        &mut self,
+        push: &Push,
+        connection: ConnectionId,
+        max_wire: u32,
+    ) -> Result<Codec, Refusal> {
         self.pushes = self.pushes.saturating_add(1);
-        if self.terminated_on != Through::of(connection) && !self.terminated_on.is_none() {
-            (self.terminated_on, self.gone) = (Through::NONE, false);
+        if self.terminated_on != OptionalConnection::new(connection) && !self.terminated_on.is_none() {
+            (self.terminated_on, self.gone_reported) = (OptionalConnection::NONE, false);
         }
-        self.judge(push, max_wire).inspect_err(|refusal| self.note(refusal))
+        self.check_push(push, max_wire).inspect_err(|refusal| self.record_refusal(refusal))
     }
 
-    fn judge(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
+    fn check_push(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
         if !self.terminated_on.is_none() {
             return Err(Refusal::InvalidRequest("a push after a terminating one"));
         }
-        if !self.pace.push(self.answer.interval) && !push.terminating {
+        if !self.rate.allow_push(self.assignment.interval) && !push.terminating {
             return Err(self.too_soon());
         }
-        self.known_subscription(push.subscription_id.unwrap_or_default())?;
+        self.check_subscription(push.subscription_id.unwrap_or_default())?;
         let codec = Codec::from_id(push.codec).ok_or_else(|| {
-            self.pace.excuse();
+            self.rate.allow_early_get();
             Refusal::UnsupportedCodec(push.codec)
         })?;
-        within(push.wire.len(), max_wire)?;
-        self.pushed = true;
+        check_wire_size(push.wire.len(), max_wire)?;
+        self.pushed_since_get = true;
         self.pushes_of_subscription = self.pushes_of_subscription.saturating_add(1);
         Ok(codec)
     }
 
-    fn known_subscription(&mut self, given: i32) -> Result<(), Refusal> {
+    fn check_subscription(&mut self, given: i32) -> Result<(), Refusal> {
         let current = self.subscription_id();
         if given == current {
             return Ok(());
         }
-        self.pace.excuse();
+        self.rate.allow_early_get();
         Err(Refusal::UnknownSubscription { given, current })
     }
 
     /// Remembers what was refused, for whoever asks why a client is silent.
-    pub(super) fn note(&mut self, refusal: &Refusal) {
+    pub(super) fn record_refusal(&mut self, refusal: &Refusal) {
         self.refused = self.refused.saturating_add(1);
         let code = Refusal::CODES.iter().position(|code| *code == refusal.code());
         self.last_refusal = code.map_or(0, |code| code as u8 + 1);
@@ -147,31 +152,31 @@ impl Instance {
     }
 
     pub(super) fn subscription_id(&self) -> i32 {
-        self.answer.subscription_id(self.id)
+        self.assignment.subscription_id(self.id)
     }
 
     fn too_soon(&self) -> Refusal {
-        Refusal::TooSoon { interval_ms: self.answer.interval.as_millis() as u64 }
+        Refusal::TooSoon { interval_ms: self.assignment.interval.as_millis() as u64 }
     }
 
     /// Its last connection is closed. Whoever comes back under this id may push again.
-    pub(super) fn disconnect(&mut self, wall: SystemTime) -> Option<Departed> {
-        self.pace.excuse();
-        let terminated_on = std::mem::replace(&mut self.terminated_on, Through::NONE);
-        let reason = if terminated_on.is_none() { GoneReason::Disconnected } else { GoneReason::Terminated };
+    pub(super) fn disconnect(&mut self, wall: SystemTime) -> Option<DepartedClient> {
+        self.rate.allow_early_get();
+        let terminated_on = std::mem::replace(&mut self.terminated_on, OptionalConnection::NONE);
+        let reason = if terminated_on.is_none() { DepartureReason::Disconnected } else { DepartureReason::Terminated };
         self.depart(reason, wall)
     }
 
     /// Its terminating push through this connection was taken.
-    pub(super) fn terminate(&mut self, connection: ConnectionId, wall: SystemTime) -> Option<Departed> {
-        self.terminated_on = Through::of(connection);
-        self.depart(GoneReason::Terminated, wall)
+    pub(super) fn terminate(&mut self, connection: ConnectionId, wall: SystemTime) -> Option<DepartedClient> {
+        self.terminated_on = OptionalConnection::new(connection);
+        self.depart(DepartureReason::Terminated, wall)
     }
 
     /// Tells once that it is gone.
-    pub(super) fn depart(&mut self, reason: GoneReason, at: SystemTime) -> Option<Departed> {
-        let told = std::mem::replace(&mut self.gone, true);
-        (!told).then(|| Departed { client: Arc::new(self.client.client(self.id)), reason, at })
+    pub(super) fn depart(&mut self, reason: DepartureReason, at: SystemTime) -> Option<DepartedClient> {
+        let already_reported = std::mem::replace(&mut self.gone_reported, true);
+        (!already_reported).then(|| DepartedClient { client: Arc::new(self.client.client(self.id)), reason, at })
     }
 
     pub(super) fn client(&self) -> crate::push::Client {
@@ -179,38 +184,38 @@ impl Instance {
     }
 
     /// Receivers were told.
-    pub(super) fn is_gone(&self) -> bool {
-        self.gone
+    pub(super) fn is_gone_reported(&self) -> bool {
+        self.gone_reported
     }
 
     pub(super) fn last_seen(&self) -> u64 {
-        self.expires.saturating_sub(ttl(self.answer.interval))
+        self.expires.saturating_sub(ttl(self.assignment.interval))
     }
 
-    pub(super) fn known(&self, connections: usize, clock: &Clock) -> Known {
+    pub(super) fn snapshot(&self, connections: usize, clock: &Clock) -> ClientSnapshot {
         let code = usize::from(self.last_refusal).checked_sub(1).and_then(|code| Refusal::CODES.get(code));
-        let at = |seconds: u32| clock.wall(u64::from(seconds) * 1_000);
-        Known {
+        let at = |seconds: u32| clock.wall_time(u64::from(seconds) * 1_000);
+        ClientSnapshot {
             client: Arc::new(self.client()),
-            since: at(self.since),
-            last_seen: clock.wall(self.last_seen()),
+            first_seen: at(self.first_seen),
+            last_seen: clock.wall_time(self.last_seen()),
             subscription_id: self.subscription_id(),
-            subscriptions: self.answer.names.clone(),
-            metrics: self.answer.metrics.clone(),
-            push_interval: self.answer.interval,
+            subscriptions: self.assignment.names.clone(),
+            metrics: self.assignment.metrics.clone(),
+            push_interval: self.assignment.interval,
             connections,
             gets: self.gets,
             pushes: self.pushes,
             pushes_of_subscription: self.pushes_of_subscription,
-            pushed: self.pushed,
+            pushed_since_get: self.pushed_since_get,
             refused: self.refused,
             last_refusal: code.map(|code| (*code, at(self.refused_at))),
-            gone: self.gone,
+            gone: self.gone_reported,
         }
     }
 }
 
-fn within(len: usize, max_wire: u32) -> Result<(), Refusal> {
+fn check_wire_size(len: usize, max_wire: u32) -> Result<(), Refusal> {
     if len <= max_wire as usize {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::push::{Client, InstanceId};
 
 /// Origins that are shared. Strangers choose their software's name, so there must be an end.
-const SHARED: usize = 1_024;
+const MAX_SHARED: usize = 1_024;
 
 /// What is the same for all clients of one program on one listener.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -23,32 +23,32 @@ struct Origin {
 
 /// A client without its instance id.
 #[derive(Debug)]
-pub(super) struct Compact {
+pub(super) struct CompactClient {
     client_id: Option<Arc<str>>,
     origin: Arc<Origin>,
     /// IPv4 as mapped.
     address: [u8; 16],
     port: u16,
     /// Whether address and port are known.
-    sourced: bool,
+    has_source: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Origins(HashSet<Arc<Origin>>);
 
 impl Origins {
-    pub(super) fn compact(&mut self, client: &Client) -> Compact {
+    pub(super) fn compact(&mut self, client: &Client) -> CompactClient {
         let (address, port) = client.source.map_or(([0; 16], 0), |source| (octets(source), source.port()));
-        Compact {
+        CompactClient {
             client_id: client.client_id.clone(),
-            origin: self.shared(client),
+            origin: self.intern(client),
             address,
             port,
-            sourced: client.source.is_some(),
+            has_source: client.source.is_some(),
         }
     }
 
-    fn shared(&mut self, client: &Client) -> Arc<Origin> {
+    fn intern(&mut self, client: &Client) -> Arc<Origin> {
         let origin = Origin {
             software_name: client.software_name.clone(),
             software_version: client.software_version.clone(),
@@ -59,17 +59,17 @@ impl Origins {
             return known.clone();
         }
         let origin = Arc::new(origin);
-        if self.0.len() >= SHARED {
+        if self.0.len() >= MAX_SHARED {
             self.0.retain(|known| Arc::strong_count(known) > 1);
         }
-        if self.0.len() < SHARED {
+        if self.0.len() < MAX_SHARED {
             self.0.insert(origin.clone());
         }
         origin
     }
 }
 
-impl Compact {
+impl CompactClient {
     /// The client as it was, under this id.
     pub(super) fn client(&self, id: InstanceId) -> Client {
         let Origin { software_name, software_version, principal, listener } = &*self.origin;
@@ -79,7 +79,7 @@ impl Compact {
             client_id: self.client_id.clone(),
             software_name: software_name.clone(),
             software_version: software_version.clone(),
-            source: self.sourced.then(|| SocketAddr::new(address, self.port)),
+            source: self.has_source.then(|| SocketAddr::new(address, self.port)),
             principal: principal.clone(),
             listener: listener.clone(),
         }
@@ -121,10 +121,10 @@ mod tests {
     #[test]
     fn shared_origins_obeyed_and_violated() {
         let mut origins = Origins::default();
-        let kept: Vec<Compact> = (0..SHARED).map(|n| origins.compact(&client(&n.to_string(), ""))).collect();
-        assert_eq!(origins.0.len(), SHARED);
+        let kept: Vec<CompactClient> = (0..MAX_SHARED).map(|n| origins.compact(&client(&n.to_string(), ""))).collect();
+        assert_eq!(origins.0.len(), MAX_SHARED);
         let more = origins.compact(&client("more", ""));
-        assert_eq!((origins.0.len(), Arc::strong_count(&more.origin)), (SHARED, 1), "kept by its client alone");
+        assert_eq!((origins.0.len(), Arc::strong_count(&more.origin)), (MAX_SHARED, 1), "kept by its client alone");
         drop(kept);
         let shared = origins.compact(&client("later", ""));
         assert_eq!((origins.0.len(), Arc::strong_count(&shared.origin)), (1, 2), "what nobody has is let go");

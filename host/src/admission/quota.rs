@@ -48,54 +48,54 @@ impl Default for Quotas {
 
 /// Over which limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Over {
-    pub(super) what: &'static str,
+pub(super) struct QuotaExceeded {
+    pub(super) resource: &'static str,
     pub(super) per_minute: u64,
 }
 
 /// What a request costs.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Cost {
+pub(super) struct RequestCost {
     pub(super) new_clients: u64,
     pub(super) pushes: u64,
     pub(super) push_bytes: u64,
 }
 
-impl Cost {
-    pub(super) fn is_nothing(self) -> bool {
+impl RequestCost {
+    pub(super) fn is_free(self) -> bool {
         self.new_clients == 0 && self.pushes == 0
     }
 }
 
 /// The buckets of one connection or source.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Meter {
-    new_clients: Bucket,
-    pushes: Bucket,
-    push_bytes: Bucket,
+pub(super) struct QuotaMeter {
+    new_clients: QuotaBucket,
+    pushes: QuotaBucket,
+    push_bytes: QuotaBucket,
 }
 
-impl Meter {
+impl QuotaMeter {
     /// Whether all of it may be had; nothing is taken.
-    pub(super) fn may(&self, rates: &Rates, cost: Cost, now: u64) -> Result<(), Over> {
-        for (bucket, what, rate, amount) in self.judged(rates, cost) {
-            if !bucket.may(rate, amount, now) {
-                return Err(Over { what, per_minute: rate });
+    pub(super) fn check(&self, rates: &Rates, cost: RequestCost, now: u64) -> Result<(), QuotaExceeded> {
+        for (bucket, what, rate, amount) in self.limits(rates, cost) {
+            if !bucket.allows(rate, amount, now) {
+                return Err(QuotaExceeded { resource: what, per_minute: rate });
             }
         }
         Ok(())
     }
 
     /// Takes it.
-    pub(super) fn take(&mut self, rates: &Rates, cost: Cost, now: u64) {
-        self.new_clients.take(rates.new_clients.into(), cost.new_clients, now);
-        self.pushes.take(rates.pushes.into(), cost.pushes, now);
+    pub(super) fn consume(&mut self, rates: &Rates, cost: RequestCost, now: u64) {
+        self.new_clients.consume(rates.new_clients.into(), cost.new_clients, now);
+        self.pushes.consume(rates.pushes.into(), cost.pushes, now);
         if let Some(rate) = rates.push_bytes {
-            self.push_bytes.take(rate, cost.push_bytes, now);
+            self.push_bytes.consume(rate, cost.push_bytes, now);
         }
     }
 
-    fn judged(&self, rates: &Rates, cost: Cost) -> [(Bucket, &'static str, u64, u64); 3] {
+    fn limits(&self, rates: &Rates, cost: RequestCost) -> [(QuotaBucket, &'static str, u64, u64); 3] {
         let bytes = rates.push_bytes.unwrap_or(u64::MAX);
         [
             (self.new_clients, NEW_CLIENTS, rates.new_clients.into(), cost.new_clients),
@@ -107,26 +107,26 @@ impl Meter {
 
 /// One limit: the time, in nanoseconds of the room's clock, at which it will be full again.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket(u64);
+struct QuotaBucket(u64);
 
-impl Bucket {
+impl QuotaBucket {
     /// `now` in milliseconds. What is more than a minute's worth passes a full bucket, which is then long in debt: else
     /// it could never pass.
-    fn may(self, rate: u64, amount: u64, now: u64) -> bool {
+    fn allows(self, rate: u64, amount: u64, now: u64) -> bool {
         let owed = self.0.saturating_sub(now.saturating_mul(MILLISECOND));
-        amount == 0 || owed == 0 || owed.saturating_add(price(rate, amount)) <= MINUTE
+        amount == 0 || owed == 0 || owed.saturating_add(refill_time(rate, amount)) <= MINUTE
     }
 
-    fn take(&mut self, rate: u64, amount: u64, now: u64) {
+    fn consume(&mut self, rate: u64, amount: u64, now: u64) {
         if amount > 0 {
-            self.0 = self.0.max(now.saturating_mul(MILLISECOND)).saturating_add(price(rate, amount));
+            self.0 = self.0.max(now.saturating_mul(MILLISECOND)).saturating_add(refill_time(rate, amount));
         }
     }
 }
 
-fn price(rate: u64, amount: u64) -> u64 {
-    let price = u128::from(amount) * u128::from(MINUTE) / u128::from(rate.max(1));
-    u64::try_from(price).unwrap_or(u64::MAX)
+fn refill_time(rate: u64, amount: u64) -> u64 {
+    let time = u128::from(amount) * u128::from(MINUTE) / u128::from(rate.max(1));
+    u64::try_from(time).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -135,35 +135,35 @@ mod tests {
 
     const RATES: Rates = Rates { new_clients: 3, pushes: 60, push_bytes: Some(1_000) };
 
-    fn push(meter: &mut Meter, bytes: u64, now: u64) -> Result<(), Over> {
-        let cost = Cost { pushes: 1, push_bytes: bytes, ..Cost::default() };
-        meter.may(&RATES, cost, now).inspect(|()| meter.take(&RATES, cost, now))
+    fn push(meter: &mut QuotaMeter, bytes: u64, now: u64) -> Result<(), QuotaExceeded> {
+        let cost = RequestCost { pushes: 1, push_bytes: bytes, ..RequestCost::default() };
+        meter.check(&RATES, cost, now).inspect(|()| meter.consume(&RATES, cost, now))
     }
 
     #[test]
     fn rate_obeyed() {
-        let mut meter = Meter::default();
+        let mut meter = QuotaMeter::default();
         assert!((0..60).all(|_| push(&mut meter, 1, 5_000).is_ok()), "a minute's worth at once");
         assert!((1..=600).all(|second| push(&mut meter, 1, 5_000 + second * 1_000).is_ok()), "then one a second");
     }
 
     #[test]
     fn rate_violated() {
-        let mut meter = Meter::default();
+        let mut meter = QuotaMeter::default();
         (0..60).for_each(|_| push(&mut meter, 0, 0).expect("a minute's worth"));
         for _ in 0..1_000 {
-            assert_eq!(push(&mut meter, 0, 999), Err(Over { what: "pushes", per_minute: 60 }));
+            assert_eq!(push(&mut meter, 0, 999), Err(QuotaExceeded { resource: "pushes", per_minute: 60 }));
         }
         assert!(push(&mut meter, 0, 1_000).is_ok(), "what was refused cost nothing");
     }
 
     #[test]
-    fn what_is_more_than_a_minutes_worth_passes_once() {
-        let mut meter = Meter::default();
+    fn an_amount_above_the_burst_is_allowed_by_a_full_bucket() {
+        let mut meter = QuotaMeter::default();
         assert!(push(&mut meter, 5_000, 0).is_ok());
-        assert_eq!(push(&mut meter, 1, 299_000).map_err(|over| over.what), Ok(()), "a minute of it may be owed");
-        let mut meter = Meter::default();
+        assert_eq!(push(&mut meter, 1, 299_000).map_err(|over| over.resource), Ok(()), "a minute of it may be owed");
+        let mut meter = QuotaMeter::default();
         assert!(push(&mut meter, 5_000, 0).is_ok());
-        assert_eq!(push(&mut meter, 1, 239_000).map_err(|over| over.what), Err("bytes of pushes"));
+        assert_eq!(push(&mut meter, 1, 239_000).map_err(|over| over.resource), Err("bytes of pushes"));
     }
 }

@@ -27,16 +27,16 @@ pub enum Refusal {
     },
     /// More than its connection or its source may bring in a minute; answered like `TooSoon`, after which every client
     /// comes back.
-    #[error("over quota: {whose} may bring {per_minute} {what} a minute; raise `{key}` if that is too little")]
+    #[error("over quota: {scope} may bring {per_minute} {resource} a minute; raise `{setting}` if that is too little")]
     OverQuota {
         /// `one connection`, `one source` or `this principal`.
-        whose: &'static str,
+        scope: &'static str,
         /// What there is too much of.
-        what: &'static str,
+        resource: &'static str,
         /// How much is allowed.
         per_minute: u64,
         /// What of the configuration to raise.
-        key: &'static str,
+        setting: &'static str,
     },
     /// A compression type outside 0–4.
     #[error("unknown compression type {0}")]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use regex::{Regex, RegexBuilder};
 
+use crate::messages;
 use crate::push::{Client, address};
-use crate::words;
 
 /// `interval.ms` where none is given, and for clients that no subscription matches.
 pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
@@ -15,7 +15,7 @@ pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
 const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
 /// Sizes in which patterns are weighed, in bytes once compiled; none is larger.
-const WEIGHTS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
+const SIZE_LIMITS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
 /// A subscription: what clients that match shall push, and how often.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct SubscriptionRule {
     /// All must match; none matches every client.
     matches: Vec<(MatchKey, Regex)>,
     /// Bytes of all patterns, compiled.
-    weight: usize,
+    compiled_bytes: usize,
 }
 
 /// What of a client a pattern is held against.
@@ -65,19 +65,19 @@ impl SubscriptionRule {
             patterns.retain(|(known, _)| *known != key);
             patterns.push((key, pattern.trim()));
         }
-        let mut rule = Self { name: name.to_owned(), metrics, interval, matches: Vec::new(), weight: 0 };
+        let mut rule = Self { name: name.to_owned(), metrics, interval, matches: Vec::new(), compiled_bytes: 0 };
         for (key, pattern) in patterns {
-            let compiled = weighed(pattern).map_err(|error| format!("subscription `{name}`, {key}: {error}"));
-            let (regex, weight) = compiled?;
+            let compiled = compile_anchored(pattern).map_err(|error| format!("subscription `{name}`, {key}: {error}"));
+            let (regex, compiled_bytes) = compiled?;
             rule.matches.push((key, regex));
-            rule.weight = rule.weight.saturating_add(weight);
+            rule.compiled_bytes = rule.compiled_bytes.saturating_add(compiled_bytes);
         }
         Ok(rule)
     }
 
     /// About how many bytes its patterns take, compiled.
-    pub(crate) fn weight(&self) -> usize {
-        self.weight
+    pub(crate) fn compiled_bytes(&self) -> usize {
+        self.compiled_bytes
     }
 
     /// What the operator calls it.
@@ -87,7 +87,7 @@ impl SubscriptionRule {
 
     /// Whether this client shall push it. A fact that is not known matches nothing.
     pub fn matches(&self, client: &Client) -> bool {
-        self.matches.iter().all(|(key, pattern)| key.fits(client, pattern))
+        self.matches.iter().all(|(key, pattern)| key.matches(client, pattern))
     }
 }
 
@@ -101,12 +101,12 @@ fn interval(name: &str, ms: u64) -> Result<Duration, String> {
 
 /// Matches the whole text, as Kafka's patterns do.
 pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
-    weighed(pattern).map(|(regex, _)| regex)
+    compile_anchored(pattern).map(|(regex, _)| regex)
 }
 
 /// Likewise, with about how large it is: nobody tells, so it is compiled under limits that grow, where what all but the
 /// last of them cost is a third of that one at most.
-fn weighed(pattern: &str) -> Result<(Regex, usize), String> {
+fn compile_anchored(pattern: &str) -> Result<(Regex, usize), String> {
     if pattern.is_empty() {
         return Err("an empty pattern matches nothing; leave the key out to match every client".into());
     }
@@ -117,7 +117,7 @@ fn weighed(pattern: &str) -> Result<(Regex, usize), String> {
         return Err(wrong(error));
     }
     let text = format!("^(?:{pattern})$");
-    let mut compiled = WEIGHTS.into_iter().map(|limit| compile(&text, limit).map(|regex| (regex, limit)));
+    let mut compiled = SIZE_LIMITS.into_iter().map(|limit| compile(&text, limit).map(|regex| (regex, limit)));
     let first = compiled.find(|compiled| !matches!(compiled, Err(regex::Error::CompiledTooBig(_))));
     first.unwrap_or(Err(regex::Error::CompiledTooBig(1 << 20))).map_err(wrong)
 }
@@ -145,14 +145,14 @@ impl MatchKey {
     }
 
     /// Whether the client has the fact and the pattern fits it; an address fits in either spelling.
-    fn fits(self, client: &Client, pattern: &Regex) -> bool {
+    fn matches(self, client: &Client, pattern: &Regex) -> bool {
         let matches = |text: &Option<Arc<str>>| text.as_deref().is_some_and(|text| pattern.is_match(text));
         match self {
             Self::InstanceId => client.instance_id.is_some_and(|id| pattern.is_match(&id.to_string())),
             Self::ClientId => matches(&client.client_id),
             Self::SoftwareName => matches(&client.software_name),
             Self::SoftwareVersion => matches(&client.software_version),
-            Self::SourceAddress => client.source.is_some_and(|source| address::fits(pattern, source.ip())),
+            Self::SourceAddress => client.source.is_some_and(|source| address::matches(pattern, source.ip())),
             Self::SourcePort => client.source.is_some_and(|source| pattern.is_match(&source.port().to_string())),
         }
     }
@@ -170,7 +170,7 @@ impl FromStr for MatchKey {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|key| key.as_str() == text);
         known.ok_or_else(|| {
-            format!("`{text}` is not something to match by; {}", words::instead(text, &Self::ALL.map(Self::as_str)))
+            format!("`{text}` is not something to match by; {}", messages::suggest(text, &Self::ALL.map(Self::as_str)))
         })
     }
 }
@@ -232,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn of_a_repeated_key_only_the_last_pattern_is_compiled() {
+    fn only_the_last_pattern_of_a_repeated_key_is_compiled() {
         let repeated = rule(&[("client_id", "("), ("client_id", "[a-z]{9000}"), (" client_id", "a")]).expect("sound");
         let alone = rule(&[("client_id", "a")]).expect("sound");
-        assert_eq!((repeated.matches.len(), repeated.weight), (1, alone.weight));
-        assert!(rule(&[("client_id", "[a-z]{9000}")]).expect("sound").weight > alone.weight);
+        assert_eq!((repeated.matches.len(), repeated.compiled_bytes), (1, alone.compiled_bytes));
+        assert!(rule(&[("client_id", "[a-z]{9000}")]).expect("sound").compiled_bytes > alone.compiled_bytes);
         assert!(rule(&[("client_id", "a)(b")]).is_err(), "sound only between parentheses");
     }
 

@@ -26,7 +26,7 @@ impl<T> Slab<T> {
 
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {
-            *self.place(number).expect("what was freed was there") = Some(value);
+            *self.slot_mut(number).expect("what was freed was there") = Some(value);
             return number;
         }
         let number = self.end();
@@ -42,7 +42,7 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, number: u32) -> Option<T> {
-        let value = self.place(number)?.take()?;
+        let value = self.slot_mut(number)?.take()?;
         self.free.push(number);
         Some(value)
     }
@@ -53,10 +53,10 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
-        self.place(number)?.as_mut()
+        self.slot_mut(number)?.as_mut()
     }
 
-    fn place(&mut self, number: u32) -> Option<&mut Option<T>> {
+    fn slot_mut(&mut self, number: u32) -> Option<&mut Option<T>> {
         let number = number as usize;
         self.chunks.get_mut(number / CHUNK)?.get_mut(number % CHUNK)
     }

@@ -62,12 +62,12 @@ impl ClientRule {
 
 /// Whether keys 71 and 72 are offered to this client.
 pub(super) fn offers_telemetry(rules: &[ClientRule], client: &Client) -> bool {
-    first(rules, client).map_or_else(|| !aborts(client), |rule| rule.telemetry)
+    first_match(rules, client).map_or_else(|| !aborts_on_telemetry(client), |rule| rule.telemetry)
 }
 
 /// How this client is told "all metrics", where a rule says so.
 pub(super) fn wildcard(rules: &[ClientRule], client: &Client) -> Option<Wildcard> {
-    first(rules, client)?.wildcard
+    first_match(rules, client)?.wildcard
 }
 
 /// librdkafka reckons in 32-bit microseconds, jitter included, and overflows from about 1,789 s. It asks for ApiVersions
@@ -78,13 +78,13 @@ pub(super) fn is_librdkafka(client: &Client) -> bool {
     names.into_iter().flatten().any(|text| text.contains("rdkafka") || text.contains("confluent-kafka"))
 }
 
-fn first<'a>(rules: &'a [ClientRule], client: &Client) -> Option<&'a ClientRule> {
+fn first_match<'a>(rules: &'a [ClientRule], client: &Client) -> Option<&'a ClientRule> {
     rules.iter().find(|rule| rule.matches(client))
 }
 
 /// librdkafka 2.5.0 ends its process on an assertion when no metric of its matches (its issue 4826, repaired in 2.5.3).
 /// Bindings carry their own name, and most say which librdkafka is in them.
-fn aborts(client: &Client) -> bool {
+fn aborts_on_telemetry(client: &Client) -> bool {
     let (Some(name), Some(version)) = (client.software_name.as_deref(), client.software_version.as_deref()) else {
         return false;
     };
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_row_is_before_ours_and_the_first_counts() {
+    fn configured_rules_precede_built_in_ones_and_the_first_match_counts() {
         let row = |name, telemetry, wildcard| ClientRule::new(name, None, telemetry, wildcard).expect("a sound row");
         let rows = [row(Some("librdkafka"), true, Some("*")), row(Some("lib.*|kgo"), false, Some(""))];
         assert!(offers_telemetry(&rows, &client("librdkafka", "2.5.0")));

@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
-use super::chain::Chain;
-use super::quota::Meter;
-use super::standing::{Both, Standing};
+use super::lru_list::LruList;
+use super::quota::QuotaMeter;
+use super::reputation::{PerReputation, Reputation};
 use crate::push::Client;
 
 /// Sources remembered.
-const SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
+const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
 /// Kafka's name for those who proved nothing: they are told apart by address.
 const ANONYMOUS: &str = "User:ANONYMOUS";
 
 /// What clients are held together by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key {
+pub(super) enum SourceKey {
     Principal(Arc<str>),
     /// IPv6: the first 64 bits, which one customer has all of.
     Address(IpAddr),
@@ -30,10 +30,10 @@ pub(super) enum Key {
     Unknown,
 }
 
-impl Key {
-    pub(super) fn of(client: &Client) -> Self {
-        let proved = client.principal.as_ref().filter(|principal| &***principal != ANONYMOUS);
-        match (proved, client.source) {
+impl SourceKey {
+    pub(super) fn for_client(client: &Client) -> Self {
+        let authenticated = client.principal.as_ref().filter(|principal| &***principal != ANONYMOUS);
+        match (authenticated, client.source) {
             (Some(principal), _) => Self::Principal(principal.clone()),
             (None, Some(source)) => Self::Address(network(source.ip())),
             (None, None) => Self::Unknown,
@@ -49,40 +49,45 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct ClientSource {
     /// By which its instances know it; never used again.
     serial: u32,
-    pub(super) meter: Meter,
+    pub(super) meter: QuotaMeter,
     /// Its instances, the latest used first.
-    pub(super) chains: Both<Chain>,
-    instances: Both<u32>,
+    pub(super) lists: PerReputation<LruList>,
+    instances: PerReputation<u32>,
 }
 
-pub(super) struct Sources {
-    by_key: LruCache<Key, Source>,
-    by_serial: HashMap<u32, Key>,
+pub(super) struct ClientSources {
+    by_key: LruCache<SourceKey, ClientSource>,
+    by_serial: HashMap<u32, SourceKey>,
     /// Those that hold instances, by how many.
-    rank: Both<BTreeSet<(u32, u32)>>,
+    by_count: PerReputation<BTreeSet<(u32, u32)>>,
     next: u32,
 }
 
-impl Sources {
+impl ClientSources {
     pub(super) fn new() -> Self {
-        let by_key = LruCache::sparse(SOURCES);
-        Self { by_key, by_serial: HashMap::new(), rank: Both::default(), next: 0 }
+        let by_key = LruCache::sparse(MAX_SOURCES);
+        Self { by_key, by_serial: HashMap::new(), by_count: PerReputation::default(), next: 0 }
     }
 
     /// The source of a request, made if it is new. Counts as use.
-    pub(super) fn touch(&mut self, key: &Key) -> u32 {
+    pub(super) fn get_or_insert(&mut self, key: &SourceKey) -> u32 {
         if let Some(source) = self.by_key.get(key) {
             return source.serial;
         }
-        let serial = self.draw();
-        let source = Source { serial, meter: Meter::default(), chains: Both::default(), instances: Both::default() };
+        let serial = self.next_serial();
+        let source = ClientSource {
+            serial,
+            meter: QuotaMeter::default(),
+            lists: PerReputation::default(),
+            instances: PerReputation::default(),
+        };
         if let Some((_, forgotten)) = self.by_key.push(key.clone(), source) {
             self.by_serial.remove(&forgotten.serial);
-            for standing in Standing::ALL {
-                self.rank.of_mut(standing).remove(&(*forgotten.instances.of(standing), forgotten.serial));
+            for reputation in Reputation::ALL {
+                self.by_count.get_mut(reputation).remove(&(*forgotten.instances.get(reputation), forgotten.serial));
             }
         }
         self.by_serial.insert(serial, key.clone());
@@ -91,7 +96,7 @@ impl Sources {
 
     /// Instances may still bear the number of a source that is forgotten, so it is not given again before four billion
     /// others were.
-    fn draw(&mut self) -> u32 {
+    fn next_serial(&mut self) -> u32 {
         loop {
             self.next = self.next.wrapping_add(1);
             if !self.by_serial.contains_key(&self.next) {
@@ -101,29 +106,29 @@ impl Sources {
     }
 
     /// Unless it is forgotten. Does not count as use.
-    pub(super) fn get_mut(&mut self, serial: u32) -> Option<&mut Source> {
+    pub(super) fn get_mut(&mut self, serial: u32) -> Option<&mut ClientSource> {
         self.by_key.peek_mut(self.by_serial.get(&serial)?)
     }
 
     /// It holds so many of these more or less.
-    pub(super) fn count(&mut self, serial: u32, standing: Standing, change: i32) {
+    pub(super) fn adjust_count(&mut self, serial: u32, reputation: Reputation, change: i32) {
         let Some(source) = self.get_mut(serial) else { return };
-        let count = source.instances.of_mut(standing);
+        let count = source.instances.get_mut(reputation);
         let before = *count;
         let after = before.saturating_add_signed(change);
         *count = after;
-        let rank = self.rank.of_mut(standing);
-        rank.remove(&(before, serial));
+        let by_count = self.by_count.get_mut(reputation);
+        by_count.remove(&(before, serial));
         if after > 0 {
-            rank.insert((after, serial));
+            by_count.insert((after, serial));
         }
     }
 
     /// The one with the most of these, where that is more than its share of `capacity`.
-    pub(super) fn crowding(&self, standing: Standing, capacity: usize) -> Option<u32> {
-        let rank = self.rank.of(standing);
-        let (most, serial) = *rank.last()?;
-        let share = capacity / rank.len();
+    pub(super) fn above_its_share(&self, reputation: Reputation, capacity: usize) -> Option<u32> {
+        let by_count = self.by_count.get(reputation);
+        let (most, serial) = *by_count.last()?;
+        let share = capacity / by_count.len();
         (most as usize > share.max(1)).then_some(serial)
     }
 
@@ -132,13 +137,13 @@ impl Sources {
     pub(super) fn assert_consistent(&self) -> usize {
         assert_eq!(self.by_key.len(), self.by_serial.len());
         let mut sum = 0;
-        for standing in Standing::ALL {
-            let rank = self.rank.of(standing);
-            let held = |source: &Source| *source.instances.of(standing);
-            assert_eq!(rank.len(), self.by_key.iter().filter(|(_, source)| held(source) > 0).count());
+        for reputation in Reputation::ALL {
+            let by_count = self.by_count.get(reputation);
+            let held = |source: &ClientSource| *source.instances.get(reputation);
+            assert_eq!(by_count.len(), self.by_key.iter().filter(|(_, source)| held(source) > 0).count());
             for (key, source) in &self.by_key {
                 assert_eq!(self.by_serial.get(&source.serial), Some(key));
-                assert!(held(source) == 0 || rank.contains(&(held(source), source.serial)));
+                assert!(held(source) == 0 || by_count.contains(&(held(source), source.serial)));
                 sum += held(source) as usize;
             }
         }
@@ -150,9 +155,9 @@ impl Sources {
 mod tests {
     use super::*;
 
-    fn from(source: &str, principal: Option<&str>) -> Key {
+    fn from(source: &str, principal: Option<&str>) -> SourceKey {
         let source = Some(source.parse().expect("an address"));
-        Key::of(&Client { source, principal: principal.map(Arc::from), ..Client::default() })
+        SourceKey::for_client(&Client { source, principal: principal.map(Arc::from), ..Client::default() })
     }
 
     #[test]
@@ -163,22 +168,22 @@ mod tests {
         assert_eq!(from("[::ffff:10.0.0.1]:1", None), from("10.0.0.1:1", None));
         assert_eq!(from("[2001:db8::1]:1", None), from("[2001:db8::ffff:0:0:1]:1", None), "one /64");
         assert_ne!(from("[2001:db8::1]:1", None), from("[2001:db8:0:1::1]:1", None));
-        assert_eq!(Key::of(&Client::default()), Key::Unknown);
+        assert_eq!(SourceKey::for_client(&Client::default()), SourceKey::Unknown);
     }
 
     #[test]
     fn sources_obeyed_and_violated() {
-        let mut sources = Sources::new();
-        let key = |n: u32| Key::Address(IpAddr::V4(n.into()));
-        let first = sources.touch(&key(0));
-        sources.count(first, Standing::Stranger, 1);
-        let all = SOURCES.get() as u32;
-        (1..all).for_each(|n| assert_ne!(sources.touch(&key(n)), first));
-        assert_eq!(sources.touch(&key(0)), first, "it was full and nobody was forgotten");
-        let second = sources.touch(&key(1));
-        sources.touch(&key(all));
+        let mut sources = ClientSources::new();
+        let key = |n: u32| SourceKey::Address(IpAddr::V4(n.into()));
+        let first = sources.get_or_insert(&key(0));
+        sources.adjust_count(first, Reputation::Unestablished, 1);
+        let all = MAX_SOURCES.get() as u32;
+        (1..all).for_each(|n| assert_ne!(sources.get_or_insert(&key(n)), first));
+        assert_eq!(sources.get_or_insert(&key(0)), first, "it was full and nobody was forgotten");
+        let second = sources.get_or_insert(&key(1));
+        sources.get_or_insert(&key(all));
         assert_eq!(sources.assert_consistent(), 1);
         assert!(sources.get_mut(second).is_some() && sources.get_mut(first).is_some());
-        assert_eq!(sources.by_key.len(), SOURCES.get());
+        assert_eq!(sources.by_key.len(), MAX_SOURCES.get());
     }
 }

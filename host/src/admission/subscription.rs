@@ -7,7 +7,7 @@ use crate::push::{Codec, InstanceId};
 
 /// What a client is asked for (the answer to GetTelemetrySubscriptions).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub struct ClientSubscription {
     /// The client's id: its own echoed, or a new one.
     pub instance_id: InstanceId,
     /// Pure function of the rest and the instance id.

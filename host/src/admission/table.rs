@@ -7,45 +7,45 @@
 
 use std::collections::HashMap;
 
-use super::alarms::Alarms;
-use super::chain::{self, Chain, Kind, Link};
-use super::forgotten::Forgotten;
-use super::instance::Instance;
-use super::links::Links;
+use super::connection_index::ConnectionIndex;
+use super::evicted::Evicted;
+use super::expiry_heap::ExpiryHeap;
+use super::instance::ClientInstance;
+use super::lru_list::{self, ListKind, LruLink, LruList};
+use super::reputation::{PerReputation, Reputation};
 use super::slab::Slab;
-use super::source::Sources;
-use super::standing::{Both, Standing};
+use super::source::ClientSources;
 use crate::push::{ConnectionId, InstanceId};
 
 /// Of a node that belongs to no source yet; sources count from one.
-const NOBODY: u32 = 0;
+const NO_SOURCE: u32 = 0;
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) instance: Instance,
+pub(super) struct ClientNode {
+    pub(super) instance: ClientInstance,
     /// Among all.
-    used: Link,
+    all_link: LruLink,
     /// Among those of its source.
-    mates: Link,
+    source_link: LruLink,
     source: u32,
     /// In whose lists it is.
-    standing: Standing,
+    reputation: Reputation,
     /// Its place among the alarms.
-    pub(super) alarm: u32,
+    pub(super) heap_index: u32,
 }
 
-impl Node {
-    pub(super) fn link(&self, kind: Kind) -> &Link {
+impl ClientNode {
+    pub(super) fn link(&self, kind: ListKind) -> &LruLink {
         match kind {
-            Kind::All => &self.used,
-            Kind::OfSource => &self.mates,
+            ListKind::All => &self.all_link,
+            ListKind::BySource => &self.source_link,
         }
     }
 
-    pub(super) fn link_mut(&mut self, kind: Kind) -> &mut Link {
+    pub(super) fn link_mut(&mut self, kind: ListKind) -> &mut LruLink {
         match kind {
-            Kind::All => &mut self.used,
-            Kind::OfSource => &mut self.mates,
+            ListKind::All => &mut self.all_link,
+            ListKind::BySource => &mut self.source_link,
         }
     }
 }
@@ -61,33 +61,33 @@ pub struct Evictions {
     pub shrunk: u64,
 }
 
-pub(super) struct Table {
+pub(super) struct ClientTable {
     capacity: usize,
-    nodes: Slab<Node>,
+    nodes: Slab<ClientNode>,
     by_id: HashMap<InstanceId, u32>,
-    alarms: Alarms,
-    links: Links,
-    used: Both<Chain>,
-    pub(super) sources: Sources,
+    expiry: ExpiryHeap,
+    connections: ConnectionIndex,
+    lists: PerReputation<LruList>,
+    pub(super) sources: ClientSources,
     evicted: Evictions,
     /// When one last made room for another.
-    made_room: Option<u64>,
-    pub(super) forgotten: Forgotten,
+    last_eviction: Option<u64>,
+    pub(super) evicted_clients: Evicted,
 }
 
-impl Table {
+impl ClientTable {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            capacity: within(capacity),
+            capacity: clamp_capacity(capacity),
             nodes: Slab::new(),
             by_id: HashMap::new(),
-            alarms: Alarms::default(),
-            links: Links::default(),
-            used: Both::default(),
-            sources: Sources::new(),
+            expiry: ExpiryHeap::default(),
+            connections: ConnectionIndex::default(),
+            lists: PerReputation::default(),
+            sources: ClientSources::new(),
             evicted: Evictions::default(),
-            made_room: None,
-            forgotten: Forgotten::new(),
+            last_eviction: None,
+            evicted_clients: Evicted::new(),
         }
     }
 
@@ -100,8 +100,8 @@ impl Table {
     }
 
     /// Whether one made room for another in the minute before.
-    pub(super) fn is_crowded(&self, now: u64) -> bool {
-        self.made_room.is_some_and(|at| now.saturating_sub(at) < 60_000)
+    pub(super) fn evicted_recently(&self, now: u64) -> bool {
+        self.last_eviction.is_some_and(|at| now.saturating_sub(at) < 60_000)
     }
 
     pub(super) fn find(&self, id: InstanceId) -> Option<u32> {
@@ -109,102 +109,113 @@ impl Table {
     }
 
     /// Does not count as use.
-    pub(super) fn get(&self, number: u32) -> Option<&Instance> {
+    pub(super) fn get(&self, number: u32) -> Option<&ClientInstance> {
         self.nodes.get(number).map(|node| &node.instance)
     }
 
     /// Likewise.
-    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut Instance> {
+    pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut ClientInstance> {
         self.nodes.get_mut(number).map(|node| &mut node.instance)
     }
 
     /// Adds one whose id is not there yet, forgetting another if need be.
-    pub(super) fn insert(&mut self, instance: Instance) -> u32 {
-        let standing = self.forgotten.back(instance.id);
+    pub(super) fn insert(&mut self, instance: ClientInstance) -> u32 {
+        let reputation = self.evicted_clients.reinstate(instance.id);
         if self.len() >= self.capacity {
-            self.make_room();
-            self.made_room = Some(instance.last_seen());
+            self.evict_one();
+            self.last_eviction = Some(instance.last_seen());
         }
         let id = instance.id;
-        let node = Node { instance, used: Link::LOOSE, mates: Link::LOOSE, source: NOBODY, standing, alarm: 0 };
+        let node = ClientNode {
+            instance,
+            all_link: LruLink::UNLINKED,
+            source_link: LruLink::UNLINKED,
+            source: NO_SOURCE,
+            reputation,
+            heap_index: 0,
+        };
         let number = self.nodes.insert(node);
         self.by_id.insert(id, number);
-        self.alarms.insert(&mut self.nodes, number);
-        self.used.of_mut(standing).push(Kind::All, &mut self.nodes, number);
+        self.expiry.insert(&mut self.nodes, number);
+        self.lists.get_mut(reputation).push(ListKind::All, &mut self.nodes, number);
         number
     }
 
     /// A request for it came from this source; `request` says what that does to it, its time included.
-    pub(super) fn touch(
+    pub(super) fn record_request(
         &mut self,
         number: u32,
         source: u32,
         connection: ConnectionId,
-        request: impl FnOnce(&mut Instance),
+        apply: impl FnOnce(&mut ClientInstance),
     ) {
         let Some(node) = self.nodes.get_mut(number) else { return };
-        request(&mut node.instance);
-        let standing = node.standing;
-        self.links.open(&mut node.instance.first, connection, number);
-        self.alarms.moved(&mut self.nodes, number);
-        self.move_to_front(number, source, standing);
+        apply(&mut node.instance);
+        let reputation = node.reputation;
+        self.connections.open(&mut node.instance.oldest_connection, connection, number);
+        self.expiry.update(&mut self.nodes, number);
+        self.move_to_front(number, source, reputation);
     }
 
     /// A push of it was let pass: it is no stranger any more.
-    pub(super) fn prove(&mut self, number: u32) {
+    pub(super) fn mark_established(&mut self, number: u32) {
         let Some(node) = self.nodes.get(number) else { return };
-        if node.standing == Standing::Stranger {
-            self.move_to_front(number, node.source, Standing::Proven);
+        if node.reputation == Reputation::Unestablished {
+            self.move_to_front(number, node.source, Reputation::Established);
         }
     }
 
     /// To the front of the lists of this source and standing.
-    fn move_to_front(&mut self, number: u32, source: u32, standing: Standing) {
-        self.leave(number);
+    fn move_to_front(&mut self, number: u32, source: u32, reputation: Reputation) {
+        self.unlink_source(number);
         let Some(node) = self.nodes.get_mut(number) else { return };
-        let before = std::mem::replace(&mut node.standing, standing);
-        self.used.of_mut(before).remove(Kind::All, &mut self.nodes, number);
-        self.used.of_mut(standing).push(Kind::All, &mut self.nodes, number);
-        self.join(number, source, standing);
+        let before = std::mem::replace(&mut node.reputation, reputation);
+        self.lists.get_mut(before).remove(ListKind::All, &mut self.nodes, number);
+        self.lists.get_mut(reputation).push(ListKind::All, &mut self.nodes, number);
+        self.link_source(number, source, reputation);
     }
 
-    fn join(&mut self, number: u32, source: u32, standing: Standing) {
-        let Some(held) = self.sources.get_mut(source) else { return };
-        held.chains.of_mut(standing).push(Kind::OfSource, &mut self.nodes, number);
+    fn link_source(&mut self, number: u32, source: u32, reputation: Reputation) {
+        let Some(source_entry) = self.sources.get_mut(source) else { return };
+        source_entry.lists.get_mut(reputation).push(ListKind::BySource, &mut self.nodes, number);
         if let Some(node) = self.nodes.get_mut(number) {
             node.source = source;
         }
-        self.sources.count(source, standing, 1);
+        self.sources.adjust_count(source, reputation, 1);
     }
 
-    fn leave(&mut self, number: u32) {
+    fn unlink_source(&mut self, number: u32) {
         let Some(node) = self.nodes.get_mut(number) else { return };
-        let (source, standing) = (std::mem::replace(&mut node.source, NOBODY), node.standing);
+        let (source, reputation) = (std::mem::replace(&mut node.source, NO_SOURCE), node.reputation);
         match self.sources.get_mut(source) {
-            Some(held) => {
-                held.chains.of_mut(standing).remove(Kind::OfSource, &mut self.nodes, number);
-                self.sources.count(source, standing, -1);
+            Some(source_entry) => {
+                source_entry.lists.get_mut(reputation).remove(ListKind::BySource, &mut self.nodes, number);
+                self.sources.adjust_count(source, reputation, -1);
             }
-            None => drop(chain::unlink(Kind::OfSource, &mut self.nodes, number)),
+            None => drop(lru_list::unlink(ListKind::BySource, &mut self.nodes, number)),
         }
     }
 
     /// Forgets a connection; the instances that it served stay, and those that it served alone are told.
-    pub(super) fn unlink(&mut self, connection: ConnectionId, mut alone: impl FnMut(&mut Instance)) {
-        for number in self.links.served(connection) {
+    pub(super) fn close_connection(
+        &mut self,
+        connection: ConnectionId,
+        mut on_last_closed: impl FnMut(&mut ClientInstance),
+    ) {
+        for number in self.connections.instances_of(connection) {
             let Some(node) = self.nodes.get_mut(number) else { continue };
-            self.links.close(&mut node.instance.first, connection, number);
-            if node.instance.first.is_none() {
-                alone(&mut node.instance);
+            self.connections.close(&mut node.instance.oldest_connection, connection, number);
+            if node.instance.oldest_connection.is_none() {
+                on_last_closed(&mut node.instance);
             }
         }
     }
 
     /// Moves those whose time is over to `expired`, at most so many. Says whether there may be more.
-    pub(super) fn take_expired(&mut self, now: u64, most: usize, expired: &mut Vec<Instance>) -> bool {
-        for _ in 0..most {
+    pub(super) fn drain_expired(&mut self, now: u64, limit: usize, expired: &mut Vec<ClientInstance>) -> bool {
+        for _ in 0..limit {
             let first =
-                self.alarms.first().filter(|number| self.get(*number).is_some_and(|first| first.expires <= now));
+                self.expiry.first().filter(|number| self.get(*number).is_some_and(|first| first.expires <= now));
             let Some(number) = first else { return false };
             expired.extend(self.remove(number));
         }
@@ -212,66 +223,68 @@ impl Table {
     }
 
     pub(super) fn resize(&mut self, capacity: usize) {
-        self.capacity = within(capacity);
+        self.capacity = clamp_capacity(capacity);
         while self.len() > self.capacity {
-            let Some(number) = Standing::ALL.into_iter().find_map(|standing| self.used.of(standing).oldest()) else {
+            let Some(number) = Reputation::ALL.into_iter().find_map(|reputation| self.lists.get(reputation).oldest())
+            else {
                 return;
             };
-            self.forget(number);
+            self.evict(number);
             self.evicted.shrunk += 1;
         }
     }
 
     /// The most recently used first, with the number of their open connections.
-    pub(super) fn recent(&self) -> impl Iterator<Item = (&Instance, usize)> {
-        let mut heads = Standing::ALL.map(|standing| self.used.of(standing).newest());
-        let seen = |head: &Option<u32>| head.and_then(|number| self.get(number)).map(Instance::last_seen);
+    pub(super) fn recent(&self) -> impl Iterator<Item = (&ClientInstance, usize)> {
+        let mut heads = Reputation::ALL.map(|reputation| self.lists.get(reputation).newest());
+        let seen = |head: &Option<u32>| head.and_then(|number| self.get(number)).map(ClientInstance::last_seen);
         let numbers = std::iter::from_fn(move || {
             let latest = heads.iter_mut().max_by_key(|head| seen(head))?;
             let number = (*latest)?;
-            *latest = chain::older(Kind::All, &self.nodes, number);
+            *latest = lru_list::older(ListKind::All, &self.nodes, number);
             Some(number)
         });
-        numbers.filter_map(|number| Some((self.get(number)?, self.connections(number))))
+        numbers.filter_map(|number| Some((self.get(number)?, self.connection_count(number))))
     }
 
     /// Those of so many places from `from` on, with the number of their open connections; `None` past the end.
-    pub(super) fn step(&self, from: u32, places: u32) -> Option<impl Iterator<Item = (&Instance, usize)>> {
+    pub(super) fn page(&self, from: u32, places: u32) -> Option<impl Iterator<Item = (&ClientInstance, usize)>> {
         let numbers = from..from.saturating_add(places).min(self.nodes.end());
-        let known = |number| Some((self.get(number)?, self.connections(number)));
+        let known = |number| Some((self.get(number)?, self.connection_count(number)));
         (!numbers.is_empty()).then(|| numbers.filter_map(known))
     }
 
-    pub(super) fn connections(&self, number: u32) -> usize {
-        self.get(number).map_or(0, |instance| self.links.of(instance.first, number).count())
+    pub(super) fn connection_count(&self, number: u32) -> usize {
+        self.get(number)
+            .map_or(0, |instance| self.connections.connections_of(instance.oldest_connection, number).count())
     }
 
-    fn make_room(&mut self) {
-        for standing in Standing::ALL {
-            let Some(oldest) = self.used.of(standing).oldest() else { continue };
-            let crowding = self.sources.crowding(standing, self.capacity);
-            let its_oldest = crowding.and_then(|source| self.sources.get_mut(source)?.chains.of(standing).oldest());
+    fn evict_one(&mut self) {
+        for reputation in Reputation::ALL {
+            let Some(oldest) = self.lists.get(reputation).oldest() else { continue };
+            let crowding = self.sources.above_its_share(reputation, self.capacity);
+            let its_oldest = crowding.and_then(|source| self.sources.get_mut(source)?.lists.get(reputation).oldest());
             let count = if its_oldest.is_some() { &mut self.evicted.crowding } else { &mut self.evicted.silent };
             *count += 1;
-            self.forget(its_oldest.unwrap_or(oldest));
+            self.evict(its_oldest.unwrap_or(oldest));
             return;
         }
     }
 
-    fn forget(&mut self, number: u32) {
-        let standing = self.nodes.get(number).map(|node| node.standing);
-        if let (Some(standing), Some(instance)) = (standing, self.remove(number)) {
-            self.forgotten.keep(instance, standing);
+    fn evict(&mut self, number: u32) {
+        let reputation = self.nodes.get(number).map(|node| node.reputation);
+        if let (Some(reputation), Some(instance)) = (reputation, self.remove(number)) {
+            self.evicted_clients.add(instance, reputation);
         }
     }
 
-    fn remove(&mut self, number: u32) -> Option<Instance> {
-        self.leave(number);
-        let standing = self.nodes.get(number)?.standing;
-        self.used.of_mut(standing).remove(Kind::All, &mut self.nodes, number);
-        self.alarms.remove(&mut self.nodes, number);
+    fn remove(&mut self, number: u32) -> Option<ClientInstance> {
+        self.unlink_source(number);
+        let reputation = self.nodes.get(number)?.reputation;
+        self.lists.get_mut(reputation).remove(ListKind::All, &mut self.nodes, number);
+        self.expiry.remove(&mut self.nodes, number);
         let instance = self.nodes.remove(number)?.instance;
-        self.links.forget(instance.first, number);
+        self.connections.forget(instance.oldest_connection, number);
         self.by_id.remove(&instance.id);
         Some(instance)
     }
@@ -280,22 +293,22 @@ impl Table {
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) {
         assert!(self.len() <= self.capacity);
-        assert_eq!((self.alarms.len(), self.recent().count()), (self.len(), self.len()));
-        self.alarms.assert_ordered(&self.nodes);
+        assert_eq!((self.expiry.len(), self.recent().count()), (self.len(), self.len()));
+        self.expiry.assert_ordered(&self.nodes);
         let mut links = 0;
         for (id, number) in &self.by_id {
             let instance = self.get(*number).expect("what is found is there");
             assert_eq!(instance.id, *id);
-            for connection in self.links.of(instance.first, *number) {
-                assert!(self.links.knows(connection, *number));
+            for connection in self.connections.connections_of(instance.oldest_connection, *number) {
+                assert!(self.connections.contains(connection, *number));
                 links += 1;
             }
         }
-        assert_eq!(self.links.len(), links);
+        assert_eq!(self.connections.len(), links);
         assert!(self.sources.assert_consistent() <= self.len());
     }
 }
 
-fn within(capacity: usize) -> usize {
-    capacity.clamp(1, chain::NONE as usize)
+fn clamp_capacity(capacity: usize) -> usize {
+    capacity.clamp(1, lru_list::NONE as usize)
 }

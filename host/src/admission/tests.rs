@@ -1,11 +1,11 @@
 use bytes::Bytes;
 
-mod answers;
+mod assignments;
 mod bounds;
 mod conformance;
-mod forgetting;
+mod evicting;
 mod leaving;
-mod looking;
+mod listing;
 mod matching;
 mod oversize;
 mod pushes;
@@ -15,7 +15,7 @@ mod sound;
 use std::time::Duration;
 
 use super::*;
-use crate::push::WayIn;
+use crate::push::Ingress;
 
 const INTERVAL: Duration = Duration::from_secs(60);
 const WALL: SystemTime = SystemTime::UNIX_EPOCH;
@@ -23,17 +23,17 @@ const ONE: ConnectionId = ConnectionId(1);
 const TWO: ConnectionId = ConnectionId(2);
 
 /// A room, and a time that the test moves.
-struct Room {
+struct AdmissionFixture {
     admission: Admission,
     now: Instant,
 }
 
-impl Room {
+impl AdmissionFixture {
     fn new() -> Self {
-        Self::with(config(&["org.apache.kafka."]))
+        Self::with_config(config(&["org.apache.kafka."]))
     }
 
-    fn with(config: Config) -> Self {
+    fn with_config(config: AdmissionConfig) -> Self {
         let mut next = 0u128;
         let random = move || {
             next += 1;
@@ -47,7 +47,7 @@ impl Room {
         self
     }
 
-    fn get(&self, client: &Arc<Client>) -> Result<Subscription, Refusal> {
+    fn subscribe(&self, client: &Arc<Client>) -> Result<ClientSubscription, Refusal> {
         self.admission.subscribe(client, ONE, self.now, WALL)
     }
 
@@ -56,43 +56,43 @@ impl Room {
     }
 
     /// A terminating push through this connection, which the later rooms take.
-    fn leave(&self, client: &(Arc<Client>, i32), on: ConnectionId) -> Option<Departed> {
-        self.admission.admit(last(client), on, self.now).expect("a terminating push is never too soon");
+    fn leave(&self, client: &(Arc<Client>, i32), on: ConnectionId) -> Option<DepartedClient> {
+        self.admission.admit(terminating_push(client), on, self.now).expect("a terminating push is never too soon");
         self.admission.terminated(client.0.instance_id?, on, WALL)
     }
 
     /// A client with its first Get answered.
     fn join(&self) -> (Arc<Client>, i32) {
-        let subscription = self.get(&nobody()).expect("the first Get passes");
-        (known(subscription.instance_id), subscription.id)
+        let subscription = self.subscribe(&new_client()).expect("the first Get passes");
+        (client_with_id(subscription.instance_id), subscription.id)
     }
 }
 
-fn config(metrics: &[&str]) -> Config {
+fn config(metrics: &[&str]) -> AdmissionConfig {
     let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
     let rule = SubscriptionRule::new("s", metrics, Some(INTERVAL.as_millis() as u64), &[]).expect("a sound rule");
-    Config { subscriptions: vec![rule], ..open() }
+    AdmissionConfig { subscriptions: vec![rule], ..without_quotas() }
 }
 
 /// Without quotas, which have tests of their own.
-fn open() -> Config {
+fn without_quotas() -> AdmissionConfig {
     let all = Rates { new_clients: u32::MAX, pushes: u32::MAX, push_bytes: None };
     let quotas = Quotas { connection: all, source: all, principals: Default::default() };
-    Config { quotas, ..Config::default() }
+    AdmissionConfig { quotas, ..AdmissionConfig::default() }
 }
 
-fn nobody() -> Arc<Client> {
+fn new_client() -> Arc<Client> {
     Arc::new(Client { client_id: Some(Arc::from("c")), ..Client::default() })
 }
 
-fn known(id: InstanceId) -> Arc<Client> {
-    Arc::new(Client { instance_id: Some(id), ..Client::clone(&nobody()) })
+fn client_with_id(id: InstanceId) -> Arc<Client> {
+    Arc::new(Client { instance_id: Some(id), ..Client::clone(&new_client()) })
 }
 
 fn push((client, subscription_id): &(Arc<Client>, i32)) -> Push {
     Push {
         client: client.clone(),
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         received_at: WALL,
         terminating: false,
         subscription_id: Some(*subscription_id),
@@ -105,7 +105,7 @@ fn push((client, subscription_id): &(Arc<Client>, i32)) -> Push {
     }
 }
 
-fn last(client: &(Arc<Client>, i32)) -> Push {
+fn terminating_push(client: &(Arc<Client>, i32)) -> Push {
     Push { terminating: true, ..push(client) }
 }
 

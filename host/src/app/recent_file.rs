@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::admission::Admitted;
 use crate::decode::{Decoded, Decoder, Payload};
-use crate::dispatch::Recent;
-use crate::push::{Client, Push, WayIn};
+use crate::dispatch::RecentStore;
+use crate::push::{Client, Ingress, Push};
 
 const FORMAT: u32 = 1;
 
@@ -39,7 +39,7 @@ struct Line {
 }
 
 /// Writes the recent pushes to `path`. Blocks.
-pub(crate) fn save(recent: &Recent, path: &Path) -> io::Result<()> {
+pub(crate) fn save(recent: &RecentStore, path: &Path) -> io::Result<()> {
     let mut text = serde_json::to_string(&Header { barnabas_recent_pushes: FORMAT })? + "\n";
     for payload in recent.newest().iter().rev() {
         text += &(serde_json::to_string(&Line::of(payload))? + "\n");
@@ -53,17 +53,17 @@ pub(crate) fn save(recent: &Recent, path: &Path) -> io::Result<()> {
 }
 
 /// Reads the pushes that an earlier process wrote, as far as they can be used. Blocks.
-pub(crate) fn restore(recent: &Recent, path: &Path) -> io::Result<usize> {
+pub(crate) fn restore(recent: &RecentStore, path: &Path) -> io::Result<usize> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        read => Ok(read?.into_iter().map(|payload| recent.note(&Arc::new(payload))).count()),
+        read => Ok(read?.into_iter().map(|payload| recent.record(&Arc::new(payload))).count()),
     }
 }
 
 /// The pushes of a file that a host wrote, the oldest first, as far as they can be used. Blocks.
 pub fn read(path: &Path) -> io::Result<Vec<Payload>> {
     // Base64 and names: never twice as much.
-    if fs::metadata(path)?.len() > 2 * Recent::MAX_BYTES as u64 {
+    if fs::metadata(path)?.len() > 2 * RecentStore::MAX_BYTES as u64 {
         return Err(io::Error::other("it is larger than a host would write it"));
     }
     let text = fs::read_to_string(path)?;
@@ -101,7 +101,7 @@ impl Line {
         };
         let push = Push {
             client: Arc::new(client),
-            way_in: WayIn::Sample,
+            ingress: Ingress::Sample,
             received_at: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(self.received_unix_ms))?,
             terminating: false,
             subscription_id: None,
@@ -129,14 +129,14 @@ mod tests {
 
     use super::*;
     use crate::dispatch::RecentConfig;
-    use crate::push::sample::Sample;
+    use crate::push::sample::SampleClient;
 
-    fn recent() -> Recent {
-        Recent::new(RecentConfig { keep: 8, age: Duration::from_secs(60) })
+    fn recent() -> RecentStore {
+        RecentStore::new(RecentConfig { max_pushes: 8, max_age: Duration::from_secs(60) })
     }
 
     fn sample() -> Payload {
-        match Decoder::default().decode(Admitted::declared(Sample::Java.push()).unwrap()).unwrap() {
+        match Decoder::default().decode(Admitted::declared(SampleClient::Java.push()).unwrap()).unwrap() {
             Decoded::Payload(payload) => payload,
             Decoded::Empty => panic!("the sample has metrics"),
         }
@@ -149,7 +149,7 @@ mod tests {
         let before = recent();
         assert_eq!(restore(&before, &path).unwrap(), 0, "nothing is there at first");
         let payload = Arc::new(sample());
-        before.note(&payload);
+        before.record(&payload);
         save(&before, &path).unwrap();
         save(&before, &path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use super::credential::{Credential, DEFAULT_ITERATIONS};
 use super::hash::Hash;
 use super::watched::Kind;
-use crate::words;
+use crate::messages;
 
 /// How the file is read while the host runs.
 pub(super) const FILE: Kind<Users> = Kind {
@@ -55,7 +55,7 @@ struct Written {
 impl Users {
     /// Reads the text of `path`. An error is one sentence that names the file, and the line where there is one.
     pub fn read(path: &Path, text: &str) -> Result<Self, String> {
-        let written: Written = words::read(path, text).map_err(|error| error.to_string())?;
+        let written: Written = messages::parse_toml(path, text).map_err(|error| error.to_string())?;
         for (name, user) in &written.users {
             check_name(name).map_err(|why| format!("{}: {why}", path.display()))?;
             if user.credential(None).is_none() {

@@ -14,9 +14,9 @@ use wasmtime::component::Resource;
 use super::State;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::kafka_telemetry::receiver::batches::{self, GoneClient, Host, HostBatch, Label};
-use crate::decode::{Normalise, Payload, Temporality};
+use crate::decode::{NormaliseConfig, Payload, Temporality};
 use crate::dispatch::Delivery;
-use crate::push::{Departed, GoneReason, address};
+use crate::push::{DepartedClient, DepartureReason, address};
 
 /// Facts by name, as labels and `batch.fact` know them.
 pub const FACTS: [&str; 11] = [
@@ -47,7 +47,7 @@ pub struct LentBatch {
     /// The pushes.
     pub deliveries: Arc<[Delivery]>,
     /// Clients that are gone.
-    pub gone: Arc<[Departed]>,
+    pub gone: Arc<[DepartedClient]>,
 }
 
 impl LentBatch {
@@ -60,7 +60,7 @@ impl LentBatch {
 
     /// The same batch with its pushes rewritten, and how many could not be and stay as they are. It alone holds what was
     /// rewritten. Gives way to others after each push that it looks at.
-    pub async fn normalised(self, rules: &Normalise) -> (Self, usize) {
+    pub async fn normalised(self, rules: &NormaliseConfig) -> (Self, usize) {
         let (mut deliveries, mut left) = (Vec::with_capacity(self.deliveries.len()), 0);
         for delivery in self.deliveries.iter() {
             let payload = delivery.payload.normalised(rules).await.unwrap_or_else(|_| {
@@ -126,12 +126,12 @@ pub fn fact<'a>(payload: &'a Payload, name: &str) -> Option<Cow<'a, str>> {
         "client_id" => borrowed(&client.client_id),
         "client_software_name" => borrowed(&client.software_name),
         "client_software_version" => borrowed(&client.software_version),
-        "client_source_address" => client.source.map(|at| address::text(at.ip()).into()),
+        "client_source_address" => client.source.map(|at| address::format(at.ip()).into()),
         "client_source_port" => client.source.map(|at| at.port().to_string().into()),
         "principal" => borrowed(&client.principal),
         "node_id" => payload.node_id().map(|id| id.to_string().into()),
         "listener" => borrowed(&client.listener),
-        "way_in" => Some(payload.way_in().as_str().into()),
+        "way_in" => Some(payload.ingress().as_str().into()),
         "push_id" => Some(payload.id().to_string().into()),
         _ => None,
     }
@@ -141,14 +141,14 @@ fn unix_nanos(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).ok().and_then(|d| u64::try_from(d.as_nanos()).ok()).unwrap_or(0)
 }
 
-fn gone(departed: &Departed) -> GoneClient {
+fn gone(departed: &DepartedClient) -> GoneClient {
     GoneClient {
         client_instance_id: departed.client.instance_id.map(|id| id.to_string()).unwrap_or_default(),
         client_id: departed.client.client_id.as_deref().map(str::to_owned),
         reason: match departed.reason {
-            GoneReason::Terminated => batches::GoneReason::Terminated,
-            GoneReason::Disconnected => batches::GoneReason::Disconnected,
-            GoneReason::Expired => batches::GoneReason::Expired,
+            DepartureReason::Terminated => batches::GoneReason::Terminated,
+            DepartureReason::Disconnected => batches::GoneReason::Disconnected,
+            DepartureReason::Expired => batches::GoneReason::Expired,
         },
         at_unix_nanos: unix_nanos(departed.at),
     }
@@ -227,7 +227,7 @@ impl HostBatch for State {
     }
 
     fn way_in(&mut self, batch: Lent, push: u32) -> wasmtime::Result<String> {
-        Ok(self.push(&batch, push)?.way_in().as_str().into())
+        Ok(self.push(&batch, push)?.ingress().as_str().into())
     }
 
     fn terminating(&mut self, batch: Lent, push: u32) -> wasmtime::Result<bool> {
@@ -307,7 +307,7 @@ mod tests {
 
     fn lent(pushes: &[&[u8]]) -> LentBatch {
         let payload = |bytes: &&[u8]| {
-            let push = crate::push::sample::of_bytes(bytes.to_vec().into());
+            let push = crate::push::sample::from_bytes(bytes.to_vec().into());
             match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
                 Decoded::Payload(payload) => Delivery { payload: Arc::new(payload), attempt: 3 },
                 Decoded::Empty => unreachable!("it has bytes"),
@@ -320,7 +320,7 @@ mod tests {
     async fn every_way_to_read_a_normalised_push_shows_the_same() {
         let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
         let as_sent = lent(&[recorded, recorded]);
-        let (batch, left) = as_sent.clone().normalised(&Normalise::default()).await;
+        let (batch, left) = as_sent.clone().normalised(&NormaliseConfig::default()).await;
         assert_eq!((left, batch.deliveries.len(), batch.delivery(0).unwrap().attempt), (0, 2, 3));
         let payload = &batch.delivery(1).unwrap().payload;
         assert!(payload.points() < 89, "some were NaN");
@@ -339,7 +339,7 @@ mod tests {
     async fn a_push_that_cannot_be_normalised_is_lent_as_it_is_and_counted() {
         // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
         let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
-        let (batch, left) = lent(&[split]).normalised(&Normalise::default()).await;
+        let (batch, left) = lent(&[split]).normalised(&NormaliseConfig::default()).await;
         assert_eq!((left, batch.delivery(0).unwrap().payload.bytes().as_ref()), (1, &split[..]));
     }
 }

@@ -47,7 +47,7 @@ use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 use answers::{Key, Noting};
 use body::{Bounded, Counted, Record};
 use calls::{Answer, Call, Calls, Unread};
@@ -317,7 +317,7 @@ impl Egress {
         let permit = tokio::time::timeout(connect, self.shared.running.clone().acquire_owned()).await;
         let Ok(permit) = permit else {
             let cap = self.shared.limits.requests;
-            self.shared.events.emit(Topic::EgressBusy, || Payload::EgressBusy {
+            self.shared.events.emit(Topic::EgressBusy, || EventData::EgressBusy {
                 slot: self.shared.slot.clone(),
                 cap,
                 unread: self.shared.unread.load(Ordering::Relaxed),

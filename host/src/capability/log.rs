@@ -14,8 +14,8 @@ use tracing::Level;
 
 use super::State;
 use crate::contract::wit::kafka_telemetry::receiver::log as wit;
+use crate::messages::count_noun;
 use crate::text;
-use crate::words::count;
 
 /// Most bytes of one line.
 pub const LINE_BYTES: usize = 8 * 1024;
@@ -220,8 +220,10 @@ impl Log {
             None => _ = self.sink.dropped.fetch_add(1, Ordering::Relaxed),
             Some(0) => self.sink.write(level, text),
             Some(dropped) => {
-                self.sink
-                    .write(Level::WARN, format!("({} dropped: more than {RATE} a second)", count(dropped, "line")));
+                self.sink.write(
+                    Level::WARN,
+                    format!("({} dropped: more than {RATE} a second)", count_noun(dropped, "line")),
+                );
                 self.sink.write(level, text);
             }
         }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What kind of client. librdkafka's admin handles send the metrics of a producer, so they count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum ClientRole {
     /// Sends what begins with `org.apache.kafka.producer.`.
     Producer,
     /// Likewise `org.apache.kafka.consumer.`, share consumers included.
@@ -17,9 +17,9 @@ pub enum Role {
 }
 
 /// In this order a set of names is judged: a client inside Streams sends those of another role beside them.
-const ORDER: [Role; 4] = [Role::Streams, Role::Consumer, Role::Producer, Role::Admin];
+const ORDER: [ClientRole; 4] = [ClientRole::Streams, ClientRole::Consumer, ClientRole::Producer, ClientRole::Admin];
 
-impl Role {
+impl ClientRole {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ impl Role {
     }
 
     /// Of a client that sends these; `None` where they belong to no role.
-    pub fn of<S: AsRef<str>>(names: &[S]) -> Option<Self> {
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Option<Self> {
         ORDER.into_iter().find(|role| names.iter().any(|name| name.as_ref().starts_with(role.prefix())))
     }
 }
@@ -53,12 +53,15 @@ mod tests {
     #[test]
     fn a_role_is_told_by_the_names() {
         let producer = "org.apache.kafka.producer.record.queue.time.avg";
-        assert_eq!(Role::of(&[producer, "app.of.mine"]), Some(Role::Producer));
-        assert_eq!(Role::of(&["org.apache.kafka.consumer.share.poll.idle.ratio.avg"]), Some(Role::Consumer));
-        assert_eq!(Role::of(&["org.apache.kafka.admin.client.request.rate"]), Some(Role::Admin));
+        assert_eq!(ClientRole::from_names(&[producer, "app.of.mine"]), Some(ClientRole::Producer));
+        assert_eq!(
+            ClientRole::from_names(&["org.apache.kafka.consumer.share.poll.idle.ratio.avg"]),
+            Some(ClientRole::Consumer)
+        );
+        assert_eq!(ClientRole::from_names(&["org.apache.kafka.admin.client.request.rate"]), Some(ClientRole::Admin));
         let inside = ["org.apache.kafka.consumer.request.rate", "org.apache.kafka.stream.thread.poll.rate"];
-        assert_eq!(Role::of(&inside), Some(Role::Streams));
-        assert_eq!(Role::of(&["app.of.mine", "org.apache.kafka.app.info.start.time.ms"]), None);
-        assert_eq!(Role::of::<&str>(&[]), None);
+        assert_eq!(ClientRole::from_names(&inside), Some(ClientRole::Streams));
+        assert_eq!(ClientRole::from_names(&["app.of.mine", "org.apache.kafka.app.info.start.time.ms"]), None);
+        assert_eq!(ClientRole::from_names::<&str>(&[]), None);
     }
 }

@@ -1,17 +1,17 @@
 //! The standard client metrics of KIP-714: its table as data.
 
-use super::Form;
-use super::role::Role;
+use super::MetricDataType;
+use super::role::ClientRole;
 
 /// One row of the KIP's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Metric {
+pub struct StandardMetric {
     /// In full.
     pub name: &'static str,
     /// One sentence, after the KIP's table. Java sends none, librdkafka its own.
     pub description: &'static str,
     /// As what OTLP has it.
-    pub form: Form,
+    pub data_type: MetricDataType,
     /// `ms`, or none for counts, rates and ratios. Clients leave the unit out of what they send.
     pub unit: Option<&'static str>,
     /// Keys of the labels that its points have; librdkafka writes `node.id` for `node_id`.
@@ -19,12 +19,12 @@ pub struct Metric {
     /// Bold in the table: every client of this role shall send it.
     pub required: bool,
     /// Whose.
-    pub role: Role,
+    pub role: ClientRole,
 }
 
-impl Metric {
-    const fn new(role: Role, form: Form, name: &'static str, description: &'static str) -> Self {
-        Self { name, description, form, unit: None, labels: &[], required: false, role }
+impl StandardMetric {
+    const fn new(role: ClientRole, form: MetricDataType, name: &'static str, description: &'static str) -> Self {
+        Self { name, description, data_type: form, unit: None, labels: &[], required: false, role }
     }
 
     const fn ms(self) -> Self {
@@ -40,142 +40,142 @@ impl Metric {
     }
 }
 
-const fn produced(form: Form, name: &'static str, description: &'static str) -> Metric {
-    Metric::new(Role::Producer, form, name, description)
+const fn producer_metric(form: MetricDataType, name: &'static str, description: &'static str) -> StandardMetric {
+    StandardMetric::new(ClientRole::Producer, form, name, description)
 }
 
-const fn consumed(form: Form, name: &'static str, description: &'static str) -> Metric {
-    Metric::new(Role::Consumer, form, name, description)
+const fn consumer_metric(form: MetricDataType, name: &'static str, description: &'static str) -> StandardMetric {
+    StandardMetric::new(ClientRole::Consumer, form, name, description)
 }
 
 /// All 21, in the KIP's order. There are none for admin clients.
-pub const METRICS: [Metric; 21] = [
-    produced(
-        Form::Gauge,
+pub const STANDARD_METRICS: [StandardMetric; 21] = [
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.connection.creation.rate",
         "The rate of connections established per second.",
     ),
-    produced(
-        Form::Sum,
+    producer_metric(
+        MetricDataType::Sum,
         "org.apache.kafka.producer.connection.creation.total",
         "The total number of connections established.",
     )
     .required(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.node.request.latency.avg",
         "The average request latency in ms for a node.",
     )
     .ms()
     .per_node()
     .required(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.node.request.latency.max",
         "The maximum request latency in ms for a node.",
     )
     .ms()
     .per_node()
     .required(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.produce.throttle.time.avg",
         "The average time in ms that requests were throttled by a broker.",
     )
     .ms(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.produce.throttle.time.max",
         "The maximum time in ms that a request was throttled by a broker.",
     )
     .ms(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.record.queue.time.avg",
         "The average time in ms that record batches spent in the send buffer.",
     )
     .ms(),
-    produced(
-        Form::Gauge,
+    producer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.producer.record.queue.time.max",
         "The maximum time in ms that a record batch spent in the send buffer.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.connection.creation.rate",
         "The rate of connections established per second.",
     ),
-    consumed(
-        Form::Sum,
+    consumer_metric(
+        MetricDataType::Sum,
         "org.apache.kafka.consumer.connection.creation.total",
         "The total number of connections established.",
     )
     .required(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.node.request.latency.avg",
         "The average request latency in ms for a node.",
     )
     .ms()
     .per_node()
     .required(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.node.request.latency.max",
         "The maximum request latency in ms for a node.",
     )
     .ms()
     .per_node()
     .required(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.poll.idle.ratio.avg",
         "The average fraction of time that the consumer's poll() was idle, as opposed to waiting for the user code to process records.",
     ),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.coordinator.commit.latency.avg",
         "The average time in ms taken for a commit request.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.coordinator.commit.latency.max",
         "The maximum time in ms taken for a commit request.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.coordinator.assigned.partitions",
         "The number of partitions currently assigned to this consumer.",
     ),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.coordinator.rebalance.latency.avg",
         "The average time in ms taken for a group rebalance.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.coordinator.rebalance.latency.max",
         "The maximum time in ms taken for a group rebalance.",
     )
     .ms(),
-    consumed(
-        Form::Sum,
+    consumer_metric(
+        MetricDataType::Sum,
         "org.apache.kafka.consumer.coordinator.rebalance.latency.total",
         "The total time in ms taken for group rebalances.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.fetch.manager.fetch.latency.avg",
         "The average time in ms taken for a fetch request.",
     )
     .ms(),
-    consumed(
-        Form::Gauge,
+    consumer_metric(
+        MetricDataType::Gauge,
         "org.apache.kafka.consumer.fetch.manager.fetch.latency.max",
         "The maximum time in ms taken for a fetch request.",
     )

@@ -28,11 +28,11 @@ fn payload<S: AsRef<str>>(names: &[S]) -> Vec<u8> {
 
 /// All of these together, in as many pushes as are looked at.
 fn names(catalogue: &Catalogue, id: InstanceId) -> Vec<String> {
-    catalogue.seen(id).map(|seen| seen.names.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    catalogue.sent_metrics(id).map(|seen| seen.names.iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
 
 fn push<S: AsRef<str>>(catalogue: &Catalogue, id: InstanceId, names: &[S]) {
-    catalogue.pushed(id, 7, &payload(names), UNIX_EPOCH);
+    catalogue.record_push(id, 7, &payload(names), UNIX_EPOCH);
 }
 
 /// Recorded pushes by file name, decompressed and checked.
@@ -47,7 +47,7 @@ fn payload_of(path: &Path) -> Vec<u8> {
     let word = path.file_stem().unwrap().to_string_lossy().rsplit('.').next().unwrap().to_owned();
     let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
     let codec = codecs.into_iter().find(|codec| word.starts_with(&codec.to_string())).unwrap();
-    let push = Push { codec: codec.id(), ..recorded::of_bytes(std::fs::read(path).unwrap().into()) };
+    let push = Push { codec: codec.id(), ..recorded::from_bytes(std::fs::read(path).unwrap().into()) };
     match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => payload.bytes().to_vec(),
         Decoded::Empty => panic!("{} is empty", path.display()),
@@ -55,46 +55,47 @@ fn payload_of(path: &Path) -> Vec<u8> {
 }
 
 /// Name and kind of every metric, as the reference structs hold them.
-fn metrics(bytes: &[u8]) -> Vec<(String, Form)> {
+fn metrics(bytes: &[u8]) -> Vec<(String, MetricDataType)> {
     let blocks = MetricsData::decode(bytes).unwrap().resource_metrics;
     let metrics = blocks.into_iter().flat_map(|block| block.scope_metrics).flat_map(|scope| scope.metrics);
     let form = |metric: &Sent| match metric.data {
-        Some(Data::Sum(_)) => Form::Sum,
-        _ => Form::Gauge,
+        Some(Data::Sum(_)) => MetricDataType::Sum,
+        _ => MetricDataType::Gauge,
     };
     metrics.map(|metric| (metric.name.clone(), form(&metric))).collect()
 }
 
 #[test]
 fn the_table_is_the_kips() {
-    let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
+    let names: BTreeSet<_> = STANDARD_METRICS.iter().map(|metric| metric.name).collect();
     assert_eq!(names.len(), 21, "each once");
-    let count = |wanted: &dyn Fn(&Metric) -> bool| METRICS.iter().filter(|metric| wanted(metric)).count();
-    assert_eq!((count(&|m| m.role == Role::Producer), count(&|m| m.role == Role::Consumer)), (8, 13));
-    assert_eq!((count(&|m| m.required), count(&|m| m.required && m.role == Role::Producer)), (6, 3));
-    assert_eq!((count(&|m| m.form == Form::Sum), count(&|m| !m.labels.is_empty())), (3, 4));
-    for metric in METRICS {
+    let count =
+        |wanted: &dyn Fn(&StandardMetric) -> bool| STANDARD_METRICS.iter().filter(|metric| wanted(metric)).count();
+    assert_eq!((count(&|m| m.role == ClientRole::Producer), count(&|m| m.role == ClientRole::Consumer)), (8, 13));
+    assert_eq!((count(&|m| m.required), count(&|m| m.required && m.role == ClientRole::Producer)), (6, 3));
+    assert_eq!((count(&|m| m.data_type == MetricDataType::Sum), count(&|m| !m.labels.is_empty())), (3, 4));
+    for metric in STANDARD_METRICS {
         assert!(metric.name.starts_with(metric.role.prefix()), "{}", metric.name);
-        assert_eq!(metric.form == Form::Sum, metric.name.ends_with(".total"), "{}", metric.name);
+        assert_eq!(metric.data_type == MetricDataType::Sum, metric.name.ends_with(".total"), "{}", metric.name);
         assert_eq!(metric.unit.is_some(), [".latency.", ".time."].iter().any(|word| metric.name.contains(word)));
         assert_eq!(metric.labels == ["node_id"], metric.name.contains(".node."), "{}", metric.name);
-        let kind = if metric.required { Kind::Required } else { Kind::Standard };
-        assert_eq!(lookup(metric.name), Some(Known { kind, form: Some(metric.form) }));
+        let origin = if metric.required { MetricOrigin::Required } else { MetricOrigin::Standard };
+        assert_eq!(lookup(metric.name), Some(KnownMetric { origin, data_type: Some(metric.data_type) }));
     }
 }
 
 #[test]
-fn names_beyond_the_standard_are_known_by_whose_they_are() {
-    let kind = |name: &str| lookup(&format!("org.apache.kafka.{name}")).map(|known| known.kind);
+fn nonstandard_names_are_known_with_their_origin() {
+    let kind = |name: &str| lookup(&format!("org.apache.kafka.{name}")).map(|known| known.origin);
     for (name, expected) in [
-        ("producer.txn.send.offsets.time.ns.total", Some(Kind::Java)),
-        ("producer.request.latency.avg", Some(Kind::Java)),
-        ("admin.client.node.request.latency.max", Some(Kind::Java)),
-        ("consumer.fetch.manager.records.lag", Some(Kind::Java)),
-        ("consumer.fetch.manager.records.lead.min", Some(Kind::Java)),
-        ("kafka.count.count", Some(Kind::Java)),
-        ("consumer.share.fetch.manager.fetch.total", Some(Kind::Librdkafka)),
-        ("stream.thread.poll.rate", Some(Kind::Streams)),
+        ("producer.txn.send.offsets.time.ns.total", Some(MetricOrigin::Java)),
+        ("producer.request.latency.avg", Some(MetricOrigin::Java)),
+        ("admin.client.node.request.latency.max", Some(MetricOrigin::Java)),
+        ("consumer.fetch.manager.records.lag", Some(MetricOrigin::Java)),
+        ("consumer.fetch.manager.records.lead.min", Some(MetricOrigin::Java)),
+        ("kafka.count.count", Some(MetricOrigin::Java)),
+        ("consumer.share.fetch.manager.fetch.total", Some(MetricOrigin::Librdkafka)),
+        ("stream.thread.poll.rate", Some(MetricOrigin::Streams)),
         ("stream", None),
         ("producer.of.mine", None),
         ("producer.connection.creation.totals", None),
@@ -103,8 +104,8 @@ fn names_beyond_the_standard_are_known_by_whose_they_are() {
         assert_eq!(kind(name), expected, "{name}");
     }
     assert_eq!(lookup("orders.in.flight"), None, "an application's own");
-    assert!(known::names().all(|name| name.len() * 2 < sample::LONGEST));
-    assert!(known::names().count() * 2 < Bounds::default().names, "others have room, too");
+    assert!(known_metrics::known_names().all(|name| name.len() * 2 < pushed_names::MAX_NAME_BYTES));
+    assert!(known_metrics::known_names().count() * 2 < NameBounds::default().names, "others have room, too");
 }
 
 #[test]
@@ -114,7 +115,7 @@ fn every_name_of_every_recorded_push_is_known() {
     for (file, bytes) in vectors {
         for (name, form) in metrics(&bytes) {
             let known = lookup(&name).unwrap_or_else(|| panic!("{file}: {name} is unknown"));
-            assert_eq!(known.form, Some(form), "{file}: {name}");
+            assert_eq!(known.data_type, Some(form), "{file}: {name}");
         }
     }
 }
@@ -125,26 +126,26 @@ fn a_recorded_push_has_the_names_of_the_reference_decoder_and_its_clients_role()
         let expected: Vec<String> = metrics(&bytes).into_iter().map(|(name, _)| name).collect();
         assert_eq!(walk::names(&bytes).collect::<Vec<_>>(), expected, "{file}");
         let catalogue = Catalogue::new(1);
-        catalogue.pushed(id(1), 7, &bytes, UNIX_EPOCH);
+        catalogue.record_push(id(1), 7, &bytes, UNIX_EPOCH);
         let once: BTreeSet<_> = expected.into_iter().collect();
         assert_eq!(names(&catalogue, id(1)), once.into_iter().collect::<Vec<_>>(), "{file}");
-        let role = if file.contains("producer") { Role::Producer } else { Role::Consumer };
-        assert_eq!(Role::of(&catalogue.seen(id(1)).unwrap().names), Some(role), "{file}");
+        let role = if file.contains("producer") { ClientRole::Producer } else { ClientRole::Consumer };
+        assert_eq!(ClientRole::from_names(&catalogue.sent_metrics(id(1)).unwrap().names), Some(role), "{file}");
     }
 }
 
 #[test]
-fn few_pushes_are_looked_at_and_each_question_begins_anew() {
+fn few_pushes_are_sampled_and_each_get_restarts_the_count() {
     let catalogue = Catalogue::new(1);
-    catalogue.asked(id(1), 7);
-    assert_eq!(catalogue.seen(id(1)), None);
+    catalogue.record_subscription(id(1), 7);
+    assert_eq!(catalogue.sent_metrics(id(1)), None);
     let looked = |catalogue: &Catalogue, nth: usize| {
         push(catalogue, id(1), &[format!("{nth:03}")]);
         names(catalogue, id(1)).contains(&format!("{nth:03}"))
     };
     let at: Vec<usize> = (1..=50).filter(|nth| looked(&catalogue, *nth)).collect();
     assert_eq!(at, [1, 2, 4, 8, 16, 32, 48]);
-    catalogue.asked(id(1), 7);
+    catalogue.record_subscription(id(1), 7);
     assert_eq!(names(&catalogue, id(1)).len(), 7, "the same subscription: the union stays");
     assert!(looked(&catalogue, 51), "the first one after a question");
 }
@@ -153,18 +154,18 @@ fn few_pushes_are_looked_at_and_each_question_begins_anew() {
 fn a_client_that_leaves_something_out_does_not_flap_until_its_subscription_changes() {
     let catalogue = Catalogue::new(1);
     push(&catalogue, id(1), &["a", "b"]);
-    catalogue.asked(id(1), 7);
+    catalogue.record_subscription(id(1), 7);
     push(&catalogue, id(1), &["b", "", "c"]);
     push(&catalogue, id(1), &[""; 0]);
     assert_eq!(names(&catalogue, id(1)), ["a", "b", "c"], "taken over from another host, so it asked here later");
-    catalogue.asked(id(1), 8);
-    assert_eq!(catalogue.seen(id(1)), None, "another subscription");
+    catalogue.record_subscription(id(1), 8);
+    assert_eq!(catalogue.sent_metrics(id(1)), None, "another subscription");
     push(&catalogue, id(1), &["c"]);
     assert_eq!(names(&catalogue, id(1)), ["c"]);
-    catalogue.pushed(id(1), 9, &payload(&["d"]), UNIX_EPOCH);
+    catalogue.record_push(id(1), 9, &payload(&["d"]), UNIX_EPOCH);
     assert_eq!(names(&catalogue, id(1)), ["d"], "asked of another host");
-    catalogue.forget(id(1));
-    assert_eq!(catalogue.seen(id(1)), None);
+    catalogue.remove(id(1));
+    assert_eq!(catalogue.sent_metrics(id(1)), None);
 }
 
 #[test]
@@ -173,24 +174,27 @@ fn clients_that_send_the_same_share_it() {
     for n in 1..=9 {
         push(&catalogue, id(n), &["a", "b"]);
     }
-    let (first, last) = (catalogue.seen(id(1)).unwrap(), catalogue.seen(id(9)).unwrap());
+    let (first, last) = (catalogue.sent_metrics(id(1)).unwrap(), catalogue.sent_metrics(id(9)).unwrap());
     assert!(Arc::ptr_eq(&first.names, &last.names));
     assert_eq!(catalogue.lock().sets.counts().1, 1);
 }
 
 /// Room for so many names that are not known from the start.
 fn bounded(names: usize, sets: usize, in_set: usize) -> Catalogue {
-    Catalogue::bounded(4, Bounds { names: known::names().count() + names, sets, in_set })
+    Catalogue::with_bounds(
+        4,
+        NameBounds { names: known_metrics::known_names().count() + names, sets, names_per_set: in_set },
+    )
 }
 
 #[test]
 fn limits_of_names_and_sets_obeyed() {
     let catalogue = bounded(4, 2, 3);
     push(&catalogue, id(1), &["a", "b", "c"]);
-    push(&catalogue, id(2), &["d", METRICS[0].name]);
+    push(&catalogue, id(2), &["d", STANDARD_METRICS[0].name]);
     for (id, count) in [(id(1), 3), (id(2), 2)] {
-        let seen = catalogue.seen(id).unwrap();
-        assert_eq!((seen.names.len(), seen.more), (count, 0));
+        let seen = catalogue.sent_metrics(id).unwrap();
+        assert_eq!((seen.names.len(), seen.not_kept), (count, 0));
     }
 }
 
@@ -198,13 +202,17 @@ fn limits_of_names_and_sets_obeyed() {
 fn limit_of_names_violated() {
     let catalogue = bounded(4, 9, 9);
     push(&catalogue, id(1), &["a", "b", "c", "d"]);
-    push(&catalogue, id(2), &["e", METRICS[0].name, "a"]);
-    let seen = catalogue.seen(id(2)).unwrap();
-    assert_eq!((names(&catalogue, id(2)).len(), seen.more), (2, 1), "what is known always has room");
-    assert!(seen.names.iter().any(|name| **name == *METRICS[0].name));
-    catalogue.forget(id(1));
+    push(&catalogue, id(2), &["e", STANDARD_METRICS[0].name, "a"]);
+    let seen = catalogue.sent_metrics(id(2)).unwrap();
+    assert_eq!((names(&catalogue, id(2)).len(), seen.not_kept), (2, 1), "what is known always has room");
+    assert!(seen.names.iter().any(|name| **name == *STANDARD_METRICS[0].name));
+    catalogue.remove(id(1));
     push(&catalogue, id(2), &["e"]);
-    assert_eq!((names(&catalogue, id(2)).len(), catalogue.seen(id(2)).unwrap().more), (3, 0), "there is room again");
+    assert_eq!(
+        (names(&catalogue, id(2)).len(), catalogue.sent_metrics(id(2)).unwrap().not_kept),
+        (3, 0),
+        "there is room again"
+    );
 }
 
 #[test]
@@ -213,32 +221,36 @@ fn limit_of_sets_violated() {
     push(&catalogue, id(1), &["a"]);
     push(&catalogue, id(2), &["b"]);
     push(&catalogue, id(3), &["c", "d"]);
-    assert_eq!((names(&catalogue, id(3)).len(), catalogue.seen(id(3)).unwrap().more), (0, 2));
+    assert_eq!((names(&catalogue, id(3)).len(), catalogue.sent_metrics(id(3)).unwrap().not_kept), (0, 2));
     push(&catalogue, id(4), &["a"]);
     assert_eq!(names(&catalogue, id(4)), ["a"], "a set that is there may be shared");
-    catalogue.forget(id(2));
+    catalogue.remove(id(2));
     push(&catalogue, id(3), &["c", "d"]);
-    assert_eq!((names(&catalogue, id(3)).len(), catalogue.seen(id(3)).unwrap().more), (2, 0), "there is room again");
+    assert_eq!(
+        (names(&catalogue, id(3)).len(), catalogue.sent_metrics(id(3)).unwrap().not_kept),
+        (2, 0),
+        "there is room again"
+    );
 }
 
 #[test]
 fn limit_of_names_in_a_set_violated() {
     let catalogue = bounded(9, 9, 2);
     push(&catalogue, id(1), &["a", "b", "c"]);
-    assert_eq!((names(&catalogue, id(1)).len(), catalogue.seen(id(1)).unwrap().more), (2, 1));
+    assert_eq!((names(&catalogue, id(1)).len(), catalogue.sent_metrics(id(1)).unwrap().not_kept), (2, 1));
 }
 
 #[test]
 fn limits_of_one_push_violated() {
-    let many: Vec<String> = (0..sample::MOST + 2).map(|n| format!("n{n}")).collect();
-    let long = "n".repeat(sample::LONGEST + 1);
+    let many: Vec<String> = (0..pushed_names::MAX_NAMES + 2).map(|n| format!("n{n}")).collect();
+    let long = "n".repeat(pushed_names::MAX_NAME_BYTES + 1);
     let fits = &long[1..];
     let bytes = payload(&[many.clone(), many[..9].to_vec()].concat());
-    let sample = Sample::of(&bytes);
-    assert_eq!((sample.names.len(), sample.more), (sample::MOST, 2));
+    let sample = PushedNames::from_payload(&bytes);
+    assert_eq!((sample.names.len(), sample.skipped), (pushed_names::MAX_NAMES, 2));
     let bytes = payload(&[&long, fits]);
-    let sample = Sample::of(&bytes);
-    assert_eq!((sample.names.len(), sample.more), (1, 1));
+    let sample = PushedNames::from_payload(&bytes);
+    assert_eq!((sample.names.len(), sample.skipped), (1, 1));
 }
 
 #[test]
@@ -247,17 +259,21 @@ fn limit_of_clients_violated() {
     for n in 1..=3 {
         push(&catalogue, id(n), &["a"]);
     }
-    assert_eq!((catalogue.seen(id(1)), catalogue.lock().clients.len()), (None, 2), "the longest silent is forgotten");
-    assert!(catalogue.seen(id(2)).is_some() && catalogue.seen(id(3)).is_some());
+    assert_eq!(
+        (catalogue.sent_metrics(id(1)), catalogue.lock().clients.len()),
+        (None, 2),
+        "the longest silent is forgotten"
+    );
+    assert!(catalogue.sent_metrics(id(2)).is_some() && catalogue.sent_metrics(id(3)).is_some());
 }
 
 #[test]
-fn a_flood_of_questions_makes_nobody_forgotten() {
+fn a_flood_of_gets_evicts_no_client() {
     let catalogue = Catalogue::new(2);
     push(&catalogue, id(1), &["a"]);
     push(&catalogue, id(2), &["b"]);
     for invented in 3..100 {
-        catalogue.asked(id(invented), 7);
+        catalogue.record_subscription(id(invented), 7);
     }
     assert_eq!((names(&catalogue, id(1)), names(&catalogue, id(2))), (vec!["a".to_owned()], vec!["b".to_owned()]));
     assert_eq!(catalogue.lock().clients.len(), 2);
@@ -270,13 +286,13 @@ proptest! {
         let catalogue = bounded(6, 3, 4);
         for (client, name, what) in steps {
             match what {
-                0 => catalogue.forget(id(client)),
-                1 => catalogue.asked(id(client), i32::from(name % 2)),
+                0 => catalogue.remove(id(client)),
+                1 => catalogue.record_subscription(id(client), i32::from(name % 2)),
                 _ => push(&catalogue, id(client), &[format!("n{name}"), format!("n{}", name / 2)]),
             }
             let state = catalogue.lock();
             let (names, sets) = state.sets.counts();
-            prop_assert!(names <= known::names().count() + 6 && sets <= 3 && state.clients.len() <= 4);
+            prop_assert!(names <= known_metrics::known_names().count() + 6 && sets <= 3 && state.clients.len() <= 4);
             for (_, entry) in &state.clients {
                 prop_assert!(entry.names.len() <= 4 && entry.names.is_sorted());
             }

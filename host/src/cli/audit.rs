@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::{plain, table};
+use super::words::{escape, table};
 use super::{describe, host};
 
 /// Flags of `audit`.
@@ -35,12 +35,12 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 const HEADINGS: [&str; 7] = ["time", "who", "action", "plugin", "generation", "outcome", "what came of it"];
 
 fn row(entry: &Value) -> Vec<String> {
-    let text = |path: &str| plain(entry.pointer(path).and_then(Value::as_str).unwrap_or("-"));
+    let text = |path: &str| escape(entry.pointer(path).and_then(Value::as_str).unwrap_or("-"));
     let number = |path: &str| entry.pointer(path).and_then(Value::as_u64).map_or_else(|| "-".into(), |n| n.to_string());
     let at = entry.get("unix_seconds").and_then(Value::as_f64).unwrap_or_default();
     let generation = format!("{} → {}", number("/from/generation"), number("/to/generation"));
     let grants = entry.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let message = grants.fold(text("/message"), |message, grant| format!("{message} [{}]", plain(grant)));
+    let message = grants.fold(text("/message"), |message, grant| format!("{message} [{}]", escape(grant)));
     vec![describe::moment(at), text("/who"), text("/action"), text("/plugin"), generation, text("/outcome"), message]
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::admin::client::Client;
 use barnabas::plugin::change::{ChangeOutcome, Plan, Step, Wanted};
 use barnabas::plugin::digest::Digest;
-use barnabas::units::{Percent, Size, Span};
+use barnabas::units::{ByteSize, HumanDuration, Percent};
 use clap::Args;
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ pub(crate) struct WantedFlags {
     grant_own_listeners: bool,
     /// How much state to grant, such as `1MiB`.
     #[arg(long, value_name = "SIZE")]
-    grant_state: Option<Size>,
+    grant_state: Option<ByteSize>,
     /// How many keys that state may have.
     #[arg(long, value_name = "NUMBER")]
     grant_state_keys: Option<u64>,
@@ -59,7 +59,7 @@ pub(crate) struct WantedFlags {
 pub(crate) struct PlanFlags {
     /// Give the candidate copies of real batches for so long, nothing leaving the host; `0s` is not at all.
     #[arg(long, value_name = "60s")]
-    shadow: Option<Span>,
+    shadow: Option<HumanDuration>,
     /// Give the candidate this share of the lanes first; `100%` is all at once.
     #[arg(long, value_name = "5%")]
     canary: Option<Percent>,

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client_list::{names, text};
-use super::words::plain;
+use super::words::escape;
 use super::{describe, host};
 
 /// Flags of `client describe`.
@@ -24,7 +24,7 @@ pub(crate) struct Flags {
 
 /// Prints everything that the host tells of it.
 pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let id = InstanceId::from_any(&flags.id).map_err(Error::msg)?;
+    let id = InstanceId::parse_any(&flags.id).map_err(Error::msg)?;
     let answer = flags.host.client()?.get(&format!("/v1/clients/{id}"))?;
     if flags.host.json {
         outln!("{answer}");
@@ -48,14 +48,14 @@ fn page(client: &Value) -> String {
     }
     let troubles = client.get("trouble").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     for trouble in troubles {
-        let _ = writeln!(page, "\n{}", plain(trouble));
+        let _ = writeln!(page, "\n{}", escape(trouble));
     }
     page
 }
 
 fn lines(client: &Value) -> Vec<(&'static str, String)> {
     let of = |key: &str| text(client, key);
-    let number = |key: &str| client.get(key).map_or_else(|| "-".into(), |value| plain(&value.to_string()));
+    let number = |key: &str| client.get(key).map_or_else(|| "-".into(), |value| escape(&value.to_string()));
     let gone = client.get("gone").and_then(Value::as_bool).unwrap_or_default();
     vec![
         ("client", of("id")),
@@ -106,7 +106,7 @@ fn coverage(page: &mut String, metrics: &Value) {
         let count = number("unknown_count").max(names.len() as u64);
         let count = if key == "unknown" { count } else { names.len() as u64 };
         let _ = writeln!(page, "  {label}: {count}");
-        names.iter().for_each(|name| _ = writeln!(page, "    {}", plain(name)));
+        names.iter().for_each(|name| _ = writeln!(page, "    {}", escape(name)));
         if count > names.len() as u64 {
             let _ = writeln!(page, "    and {} more", count - names.len() as u64);
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::{plain, table};
+use super::words::{escape, table};
 use super::{describe, host};
 
 /// Flags of `client list`.
@@ -90,7 +90,7 @@ fn page(list: &Value) -> String {
     for client in clients {
         let troubles = client.get("trouble").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         for trouble in troubles {
-            let _ = writeln!(page, "\n{} ({}): {}", text(client, "id"), text(client, "client_id"), plain(trouble));
+            let _ = writeln!(page, "\n{} ({}): {}", text(client, "id"), text(client, "client_id"), escape(trouble));
         }
     }
     page
@@ -118,14 +118,14 @@ fn row(client: &Value) -> Vec<String> {
 
 /// A text of the host's, fit for a line.
 pub(super) fn text(client: &Value, key: &str) -> String {
-    plain(client.get(key).and_then(Value::as_str).unwrap_or("-"))
+    escape(client.get(key).and_then(Value::as_str).unwrap_or("-"))
 }
 
 /// Names in one line.
 pub(super) fn names(list: Option<&Value>) -> String {
     let names = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<String> =
-        names.map(|name| if name.is_empty() { "\"\" (all)".into() } else { plain(name) }).collect();
+        names.map(|name| if name.is_empty() { "\"\" (all)".into() } else { escape(name) }).collect();
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 

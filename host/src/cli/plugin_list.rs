@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::describe::{dated, moment, now};
 use super::host;
-use super::words::{plain, size, table};
+use super::words::{escape, size, table};
 
 /// Flags of `plugin list`.
 #[derive(Args)]
@@ -47,7 +47,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     }
     let now = now();
     for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin, now)?))) {
-        outln!("\n{name}: {}", plain(&trouble));
+        outln!("\n{name}: {}", escape(&trouble));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use barnabas::admin::client::Client;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::plain;
+use super::words::escape;
 use super::{change, describe, host};
 
 /// How often `--follow` asks.
@@ -56,7 +56,7 @@ fn since<'a>(lines: &'a [Value], last: Option<&Value>) -> &'a [Value] {
 }
 
 fn words(line: &Value) -> String {
-    let text = |key: &str| plain(line.get(key).and_then(Value::as_str).unwrap_or_default());
+    let text = |key: &str| escape(line.get(key).and_then(Value::as_str).unwrap_or_default());
     let at = line.get("at_unix_seconds").and_then(Value::as_f64).unwrap_or_default();
     let generation = line.get("generation").and_then(Value::as_u64).filter(|number| *number > 0);
     let generation = generation.map_or_else(|| "-".into(), |number| number.to_string());

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow, ensure};
 use barnabas::capability::egress::{Captured, CapturedRequest, EgressMode, Grants, Reply, Tap};
 use barnabas::capability::state::{Caps, Shelf};
-use barnabas::decode::{Normalise, Payload};
+use barnabas::decode::{NormaliseConfig, Payload};
 use barnabas::plugin::Manifest;
 use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
@@ -118,11 +118,11 @@ fn batches(flags: &Flags, manifest: &Manifest) -> Result<Vec<Arc<[Arc<Payload>]>
     Ok(pushes.chunks(size.max(1)).map(Arc::from).collect())
 }
 
-fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<Normalise>>> {
+fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<NormaliseConfig>>> {
     if !flags.normalise && flags.admin_client.is_empty() {
         return Ok(manifest.normalise.clone());
     }
-    let rules = Normalise::new(&flags.admin_client).map_err(|problem| anyhow!("`--admin-client`: {problem}"))?;
+    let rules = NormaliseConfig::new(&flags.admin_client).map_err(|problem| anyhow!("`--admin-client`: {problem}"))?;
     Ok(Some(Arc::new(rules)))
 }
 

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use barnabas::messages::count_noun;
 use barnabas::push::Codec;
 use barnabas::simulate::model::Kind;
 use barnabas::simulate::{self, Options, Progress, Sources};
-use barnabas::units::Span;
-use barnabas::words::count;
+use barnabas::units::HumanDuration;
 use clap::{ArgAction, Args};
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
@@ -52,7 +52,7 @@ pub(crate) struct Flags {
     connections: Option<usize>,
     /// Over how long the starts are spread, such as `5s`.
     #[arg(long, default_value = "5s")]
-    ramp: Span,
+    ramp: HumanDuration,
     /// Share of connections that misbehave on purpose, 0 to 1. What they are answered is counted apart.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     misbehave: f64,
@@ -161,11 +161,11 @@ impl Meter {
         let Progress { clients, connected, open, gets, pushes, errors, silent, .. } = progress;
         let line = format!(
             "{seconds:>4} s  {connected} of {} connected, {} open, {}, {}, {}, {silent} silent",
-            count(clients, "client"),
-            count(open, "connection"),
-            count(gets, "get"),
-            count(pushes, "push"),
-            count(errors, "error")
+            count_noun(clients, "client"),
+            count_noun(open, "connection"),
+            count_noun(gets, "get"),
+            count_noun(pushes, "push"),
+            count_noun(errors, "error")
         );
         if self.live {
             err!("\r{line}\x1b[K");

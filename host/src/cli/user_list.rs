@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::user::{FileFlags, users};
-use super::words::{plain, table};
+use super::words::{escape, table};
 
 /// Flags of `user list`.
 #[derive(Args)]
@@ -22,7 +22,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     let users = users(file, &flags.file.text()?)?;
     let rows = users.iter().map(|(name, credentials)| {
         let each = credentials.iter().map(|has| format!("{} ({})", has.hash().key(), has.iterations()));
-        vec![plain(name), each.collect::<Vec<_>>().join(", ")]
+        vec![escape(name), each.collect::<Vec<_>>().join(", ")]
     });
     out!("{}", table(&["user", "credentials (iterations)"], rows));
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,6 @@
 //! Tables and numbers for people.
 
-pub(crate) use barnabas::text::plain;
+pub(crate) use barnabas::text::escape;
 
 /// Bytes with a unit.
 pub(crate) fn size(bytes: usize) -> String {

@@ -5,20 +5,20 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::catalogue::{Kind, METRICS, Metric, Role, Seen, lookup};
+use crate::catalogue::{ClientRole, MetricOrigin, STANDARD_METRICS, SentMetrics, StandardMetric, lookup};
 use crate::units::unix_seconds;
 
 /// Names that are not known: at most so many are shown.
-pub(super) const UNKNOWN: usize = 50;
+pub(super) const MAX_UNKNOWN: usize = 50;
 /// Share consumers have none of the standard's metrics of consumers (KIP-932).
 const SHARE: &str = "org.apache.kafka.consumer.share.";
 
 /// What a client was seen to send. Every name is in exactly one of the lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Coverage {
+pub struct MetricCoverage {
     /// When one of its pushes was looked at last; few are.
     #[serde(rename = "seen_unix_seconds", serialize_with = "unix_seconds")]
-    pub at: SystemTime,
+    pub sampled_at: SystemTime,
     /// Required ones (KIP-714) that it sends.
     pub required_present: Vec<String>,
     /// Required ones of its role that it is asked for and does not send.
@@ -35,30 +35,30 @@ pub struct Coverage {
     pub not_kept: u32,
 }
 
-impl Coverage {
+impl MetricCoverage {
     /// Of a client that is asked for these prefixes.
-    pub(super) fn of(seen: &Seen, asked: &[Arc<str>]) -> Self {
+    pub(super) fn new(seen: &SentMetrics, requested: &[Arc<str>]) -> Self {
         let mut coverage = Self {
-            at: seen.at,
+            sampled_at: seen.sampled_at,
             required_present: Vec::new(),
-            required_missing: missing(&seen.names, asked),
+            required_missing: missing_required(&seen.names, requested),
             standard: Vec::new(),
             beyond: Vec::new(),
             unknown: Vec::new(),
             unknown_count: 0,
-            not_kept: seen.more,
+            not_kept: seen.not_kept,
         };
-        seen.names.iter().for_each(|name| coverage.sort_in(name));
+        seen.names.iter().for_each(|name| coverage.add(name));
         coverage.unknown_count = coverage.unknown.len();
-        coverage.unknown.truncate(UNKNOWN);
+        coverage.unknown.truncate(MAX_UNKNOWN);
         coverage
     }
 
-    fn sort_in(&mut self, name: &str) {
-        let list = match lookup(name).map(|known| known.kind) {
-            Some(Kind::Required) => &mut self.required_present,
-            Some(Kind::Standard) => &mut self.standard,
-            Some(Kind::Java | Kind::Librdkafka | Kind::Streams) => &mut self.beyond,
+    fn add(&mut self, name: &str) {
+        let list = match lookup(name).map(|known| known.origin) {
+            Some(MetricOrigin::Required) => &mut self.required_present,
+            Some(MetricOrigin::Standard) => &mut self.standard,
+            Some(MetricOrigin::Java | MetricOrigin::Librdkafka | MetricOrigin::Streams) => &mut self.beyond,
             None => &mut self.unknown,
         };
         list.push(name.to_owned());
@@ -66,14 +66,15 @@ impl Coverage {
 }
 
 /// Required, asked for, and not there. A client that sends nothing of a role is not expected to have it.
-pub(super) fn missing(names: &[Arc<str>], asked: &[Arc<str>]) -> Vec<&'static str> {
-    let plays = |role: Role| names.iter().any(|name| name.starts_with(role.prefix()) && !name.starts_with(SHARE));
-    let sent = |metric: &Metric| names.iter().any(|name| **name == *metric.name);
-    let required = METRICS.iter().filter(|metric| metric.required && is_asked(metric.name, asked));
-    required.filter(|metric| plays(metric.role) && !sent(metric)).map(|metric| metric.name).collect()
+pub(super) fn missing_required(names: &[Arc<str>], requested: &[Arc<str>]) -> Vec<&'static str> {
+    let has_role =
+        |role: ClientRole| names.iter().any(|name| name.starts_with(role.prefix()) && !name.starts_with(SHARE));
+    let sent = |metric: &StandardMetric| names.iter().any(|name| **name == *metric.name);
+    let required = STANDARD_METRICS.iter().filter(|metric| metric.required && is_requested(metric.name, requested));
+    required.filter(|metric| has_role(metric.role) && !sent(metric)).map(|metric| metric.name).collect()
 }
 
 /// As clients match (KIP-714): by prefix; `*` alone is everything.
-fn is_asked(name: &str, asked: &[Arc<str>]) -> bool {
-    matches!(asked, [all] if &**all == "*") || asked.iter().any(|prefix| name.starts_with(&**prefix))
+fn is_requested(name: &str, requested: &[Arc<str>]) -> bool {
+    matches!(requested, [all] if &**all == "*") || requested.iter().any(|prefix| name.starts_with(&**prefix))
 }

@@ -6,27 +6,27 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::Coverage;
-use super::trouble::{self, remedy};
-use crate::admission::Known;
-use crate::catalogue::{Role, Seen};
+use super::MetricCoverage;
+use super::problems::{self, remedy};
+use crate::admission::ClientSnapshot;
+use crate::catalogue::{ClientRole, SentMetrics};
 use crate::units::{seconds, unix_seconds};
 
 /// Some of the clients.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct List {
+pub struct ClientList {
     /// Client instances that the host knows.
     pub known: usize,
     /// Those that fit what was asked for, shown or not.
     pub matching: usize,
     /// Those heard of last, the newest first.
-    pub clients: Vec<Brief>,
+    pub clients: Vec<ClientSummary>,
 }
 
 /// One client in short. What is not known is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[allow(missing_docs, reason = "each names a field of `push::Client` or `admission::Known`, or says what it adds")]
-pub struct Brief {
+pub struct ClientSummary {
     /// Client instance id as Java prints it.
     pub id: String,
     pub client_id: Option<String>,
@@ -36,9 +36,9 @@ pub struct Brief {
     pub principal: Option<String>,
     pub listener: Option<String>,
     /// By the names of its metrics.
-    pub role: Option<Role>,
+    pub role: Option<ClientRole>,
     #[serde(rename = "since_unix_seconds", serialize_with = "unix_seconds")]
-    pub since: SystemTime,
+    pub first_seen: SystemTime,
     #[serde(rename = "last_seen_unix_seconds", serialize_with = "unix_seconds")]
     pub last_seen: SystemTime,
     #[serde(rename = "push_interval_seconds", serialize_with = "seconds")]
@@ -56,10 +56,10 @@ pub struct Brief {
 
 /// Everything about one client.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Description {
+pub struct ClientDescription {
     /// As in the list.
     #[serde(flatten)]
-    pub brief: Brief,
+    pub summary: ClientSummary,
     /// The id as librdkafka logs it.
     pub id_base64: String,
     /// The id as 32 hex digits.
@@ -71,7 +71,7 @@ pub struct Description {
     /// The last time that it was refused.
     pub last_refusal: Option<LastRefusal>,
     /// What it was seen to send since its subscription changed; `None` while nothing was.
-    pub metrics: Option<Coverage>,
+    pub metrics: Option<MetricCoverage>,
 }
 
 /// A refusal.
@@ -86,10 +86,10 @@ pub struct LastRefusal {
     pub remedy: &'static str,
 }
 
-impl Brief {
+impl ClientSummary {
     /// `None` for a client without an id, which admission does not have.
-    pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Option<Self> {
-        let client = &known.client;
+    pub(super) fn new(snapshot: &ClientSnapshot, seen: Option<&SentMetrics>, now: SystemTime) -> Option<Self> {
+        let client = &snapshot.client;
         Some(Self {
             id: client.instance_id?.to_string(),
             client_id: client.client_id.as_deref().map(str::to_owned),
@@ -98,37 +98,37 @@ impl Brief {
             source: client.source,
             principal: client.principal.as_deref().map(str::to_owned),
             listener: client.listener.as_deref().map(str::to_owned),
-            role: seen.and_then(|seen| Role::of(&seen.names)),
-            since: known.since,
-            last_seen: known.last_seen,
-            push_interval: known.push_interval,
-            subscriptions: texts(&known.subscriptions),
-            connections: known.connections,
-            gets: known.gets,
-            pushes: known.pushes,
-            pushes_of_subscription: known.pushes_of_subscription,
-            refused: known.refused,
-            gone: known.gone,
-            trouble: trouble::of(known, seen, now),
+            role: seen.and_then(|seen| ClientRole::from_names(&seen.names)),
+            first_seen: snapshot.first_seen,
+            last_seen: snapshot.last_seen,
+            push_interval: snapshot.push_interval,
+            subscriptions: to_strings(&snapshot.subscriptions),
+            connections: snapshot.connections,
+            gets: snapshot.gets,
+            pushes: snapshot.pushes,
+            pushes_of_subscription: snapshot.pushes_of_subscription,
+            refused: snapshot.refused,
+            gone: snapshot.gone,
+            trouble: problems::find(snapshot, seen, now),
         })
     }
 }
 
-impl Description {
-    pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Option<Self> {
-        let id = known.client.instance_id?;
+impl ClientDescription {
+    pub(super) fn new(snapshot: &ClientSnapshot, seen: Option<&SentMetrics>, now: SystemTime) -> Option<Self> {
+        let id = snapshot.client.instance_id?;
         Some(Self {
-            brief: Brief::of(known, seen, now)?,
+            summary: ClientSummary::new(snapshot, seen, now)?,
             id_base64: id.to_base64(),
             id_hex: id.to_hex(),
-            subscription_id: known.subscription_id,
-            metric_prefixes: texts(&known.metrics),
-            last_refusal: known.last_refusal.map(|(code, at)| LastRefusal { code, at, remedy: remedy(code) }),
-            metrics: seen.map(|seen| Coverage::of(seen, &known.metrics)),
+            subscription_id: snapshot.subscription_id,
+            metric_prefixes: to_strings(&snapshot.metrics),
+            last_refusal: snapshot.last_refusal.map(|(code, at)| LastRefusal { code, at, remedy: remedy(code) }),
+            metrics: seen.map(|seen| MetricCoverage::new(seen, &snapshot.metrics)),
         })
     }
 }
 
-fn texts(shared: &[Arc<str>]) -> Vec<String> {
+fn to_strings(shared: &[Arc<str>]) -> Vec<String> {
     shared.iter().map(|text| text.to_string()).collect()
 }

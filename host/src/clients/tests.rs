@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::admission::{Config, Refusal, Subscription, SubscriptionRule};
-use crate::catalogue::METRICS;
-use crate::push::{ConnectionId, Push, WayIn};
+use crate::admission::{AdmissionConfig, ClientSubscription, Refusal, SubscriptionRule};
+use crate::catalogue::STANDARD_METRICS;
+use crate::push::{ConnectionId, Ingress, Push};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const ONE: ConnectionId = ConnectionId(1);
@@ -20,41 +20,41 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 /// Two rooms, and a subscription of a minute for `orders-…`.
-struct House {
+struct ClientsFixture {
     admission: Admission,
     catalogue: Catalogue,
     began: Instant,
 }
 
-impl House {
+impl ClientsFixture {
     fn new(metrics: &[&str]) -> Self {
         let metrics = metrics.iter().map(ToString::to_string).collect();
         let matches = [("client_id".to_owned(), "orders-.*".to_owned())];
         let rule = SubscriptionRule::new("orders", metrics, Some(60_000), &matches).unwrap();
-        let admission = Admission::new(Config { subscriptions: vec![rule], ..Config::default() });
+        let admission = Admission::new(AdmissionConfig { subscriptions: vec![rule], ..AdmissionConfig::default() });
         Self { admission, catalogue: Catalogue::new(16), began: Instant::now() }
     }
 
     /// A client asks, so many seconds after the beginning.
-    fn joins(&self, client: Client, seconds: u64) -> (Arc<Client>, Subscription) {
+    fn join(&self, client: Client, seconds: u64) -> (Arc<Client>, ClientSubscription) {
         let now = self.began + Duration::from_secs(seconds);
         let subscription = self.admission.subscribe(&Arc::new(client.clone()), ONE, now, at(seconds)).unwrap();
-        self.catalogue.asked(subscription.instance_id, subscription.id);
+        self.catalogue.record_subscription(subscription.instance_id, subscription.id);
         (Arc::new(Client { instance_id: Some(subscription.instance_id), ..client }), subscription)
     }
 
-    fn pushes(&self, (client, subscription): &(Arc<Client>, Subscription), names: &[&str], seconds: u64) {
+    fn push(&self, (client, subscription): &(Arc<Client>, ClientSubscription), names: &[&str], seconds: u64) {
         let now = self.began + Duration::from_secs(seconds);
         let pushed = self.admission.admit(push(client, subscription.id, at(seconds)), ONE, now);
         assert!(pushed.is_ok(), "{pushed:?}");
-        self.catalogue.pushed(subscription.instance_id, subscription.id, &payload(names), at(seconds));
+        self.catalogue.record_push(subscription.instance_id, subscription.id, &payload(names), at(seconds));
     }
 
-    fn list(&self, filter: &Filter) -> List {
+    fn list(&self, filter: &ClientFilter) -> ClientList {
         list(&self.admission, &self.catalogue, filter, at(100))
     }
 
-    fn describe(&self, (_, subscription): &(Arc<Client>, Subscription), seconds: u64) -> Description {
+    fn describe(&self, (_, subscription): &(Arc<Client>, ClientSubscription), seconds: u64) -> ClientDescription {
         describe(&self.admission, &self.catalogue, subscription.instance_id, at(seconds)).unwrap()
     }
 }
@@ -63,7 +63,7 @@ fn push(client: &Arc<Client>, subscription_id: i32, received_at: SystemTime) -> 
     Push {
         format: crate::push::Format::Protobuf,
         client: client.clone(),
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         received_at,
         terminating: false,
         subscription_id: Some(subscription_id),
@@ -85,7 +85,7 @@ fn payload(names: &[&str]) -> Vec<u8> {
     names.iter().flat_map(|name| nest(0x0a, &nest(0x12, &nest(0x12, &nest(0x0a, name.as_bytes()))))).collect()
 }
 
-fn called(client_id: &str, software: &str, version: &str) -> Client {
+fn named_client(client_id: &str, software: &str, version: &str) -> Client {
     Client {
         client_id: Some(client_id.into()),
         software_name: Some(software.into()),
@@ -97,21 +97,22 @@ fn called(client_id: &str, software: &str, version: &str) -> Client {
 }
 
 fn java(client_id: &str) -> Client {
-    called(client_id, "apache-kafka-java", "4.0.0")
+    named_client(client_id, "apache-kafka-java", "4.0.0")
 }
 
 fn required_of_producers() -> Vec<&'static str> {
-    let required = METRICS.iter().filter(|metric| metric.required && metric.name.contains(".producer."));
+    let required = STANDARD_METRICS.iter().filter(|metric| metric.required && metric.name.contains(".producer."));
     required.map(|metric| metric.name).collect()
 }
 
 #[test]
 fn a_client_is_described_with_all_that_is_known_of_it() {
-    let house = House::new(&["org.apache.kafka.producer.", "app."]);
-    let client = house.joins(java("orders-1"), 0);
+    let house = ClientsFixture::new(&["org.apache.kafka.producer.", "app."]);
+    let client = house.join(java("orders-1"), 0);
     let required = required_of_producers();
-    let names = [METRICS[0].name, required[0], required[1], "org.apache.kafka.producer.metadata.age", "app.mine"];
-    house.pushes(&client, &names, 60);
+    let names =
+        [STANDARD_METRICS[0].name, required[0], required[1], "org.apache.kafka.producer.metadata.age", "app.mine"];
+    house.push(&client, &names, 60);
     let id = client.1.instance_id;
     let described = serde_json::to_value(house.describe(&client, 61)).unwrap();
     let missing = required[2];
@@ -145,7 +146,7 @@ fn a_client_is_described_with_all_that_is_known_of_it() {
                 "seen_unix_seconds": 60.0,
                 "required_present": [required[0], required[1]],
                 "required_missing": [missing],
-                "standard": [METRICS[0].name],
+                "standard": [STANDARD_METRICS[0].name],
                 "beyond": ["org.apache.kafka.producer.metadata.age"],
                 "unknown": ["app.mine"],
                 "unknown_count": 1,
@@ -162,12 +163,12 @@ fn a_client_is_described_with_all_that_is_known_of_it() {
 
 fn missing(asked: &[&str], sent: &[&str]) -> Vec<&'static str> {
     let shared = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
-    coverage::missing(&shared(sent), &shared(asked))
+    coverage::missing_required(&shared(sent), &shared(asked))
 }
 
 #[test]
 fn only_what_is_asked_for_and_of_its_role_is_missing() {
-    let (rate, total) = (METRICS[0].name, METRICS[1].name);
+    let (rate, total) = (STANDARD_METRICS[0].name, STANDARD_METRICS[1].name);
     for all in ["*", "", "org.apache.kafka."] {
         assert_eq!(missing(&[all], &[rate]), required_of_producers(), "`{all}`");
     }
@@ -182,155 +183,162 @@ fn only_what_is_asked_for_and_of_its_role_is_missing() {
 
 #[test]
 fn limit_of_unknown_names_obeyed() {
-    let names: Vec<String> = (0..coverage::UNKNOWN).map(|n| format!("app.{n:02}")).collect();
+    let names: Vec<String> = (0..coverage::MAX_UNKNOWN).map(|n| format!("app.{n:02}")).collect();
     let metrics = described_with(&names);
-    assert_eq!((metrics.unknown.clone(), metrics.unknown_count), (names, coverage::UNKNOWN));
+    assert_eq!((metrics.unknown.clone(), metrics.unknown_count), (names, coverage::MAX_UNKNOWN));
 }
 
 #[test]
 fn limit_of_unknown_names_violated() {
-    let names: Vec<String> = (0..=coverage::UNKNOWN).map(|n| format!("app.{n:02}")).collect();
+    let names: Vec<String> = (0..=coverage::MAX_UNKNOWN).map(|n| format!("app.{n:02}")).collect();
     let metrics = described_with(&names);
-    assert_eq!((metrics.unknown.as_slice(), metrics.unknown_count), (&names[..coverage::UNKNOWN], names.len()));
+    assert_eq!((metrics.unknown.as_slice(), metrics.unknown_count), (&names[..coverage::MAX_UNKNOWN], names.len()));
 }
 
-fn described_with(names: &[String]) -> Coverage {
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &names.iter().map(String::as_str).collect::<Vec<_>>(), 60);
+fn described_with(names: &[String]) -> MetricCoverage {
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &names.iter().map(String::as_str).collect::<Vec<_>>(), 60);
     house.describe(&client, 61).metrics.unwrap()
 }
 
 #[test]
 fn clients_are_sought_by_software_client_id_and_subscription() {
-    let house = House::new(&["*"]);
-    house.joins(java("orders-1"), 0);
-    house.joins(java("billing"), 1);
-    house.joins(called("orders-2", "confluent-kafka-python", "2.6.0-rdkafka-2.6.0"), 2);
-    house.joins(Client::default(), 3);
-    let found = |filter: Filter| {
+    let house = ClientsFixture::new(&["*"]);
+    house.join(java("orders-1"), 0);
+    house.join(java("billing"), 1);
+    house.join(named_client("orders-2", "confluent-kafka-python", "2.6.0-rdkafka-2.6.0"), 2);
+    house.join(Client::default(), 3);
+    let found = |filter: ClientFilter| {
         let list = house.list(&filter);
         assert_eq!(list.known, 4);
         let ids = list.clients.iter().map(|client| client.client_id.clone().unwrap_or_default()).collect::<Vec<_>>();
         (list.matching, ids.join(" "))
     };
     let some = |text: &str| Some(text.to_owned());
-    let by = Filter::default;
+    let by = ClientFilter::default;
     assert_eq!(found(by()), (4, " orders-2 billing orders-1".into()), "heard of last first");
-    assert_eq!(found(Filter { limit: 2, ..by() }), (4, " orders-2".into()));
-    assert_eq!(found(Filter { software: some("rdkafka"), ..by() }), (1, "orders-2".into()));
-    assert_eq!(found(Filter { software: some("java 4.0"), ..by() }), (2, "billing orders-1".into()));
-    assert_eq!(found(Filter { client_id: some("orders"), limit: 1, ..by() }), (2, "orders-2".into()));
-    assert_eq!(found(Filter { subscription: some("orders"), ..by() }), (2, "orders-2 orders-1".into()));
-    assert_eq!(found(Filter { subscription: some("order"), ..by() }), (0, String::new()), "a name in full");
-    assert_eq!(found(Filter { subscription: some("orders"), software: some("java"), ..by() }), (1, "orders-1".into()));
+    assert_eq!(found(ClientFilter { limit: 2, ..by() }), (4, " orders-2".into()));
+    assert_eq!(found(ClientFilter { software: some("rdkafka"), ..by() }), (1, "orders-2".into()));
+    assert_eq!(found(ClientFilter { software: some("java 4.0"), ..by() }), (2, "billing orders-1".into()));
+    assert_eq!(found(ClientFilter { client_id: some("orders"), limit: 1, ..by() }), (2, "orders-2".into()));
+    assert_eq!(found(ClientFilter { subscription: some("orders"), ..by() }), (2, "orders-2 orders-1".into()));
+    assert_eq!(found(ClientFilter { subscription: some("order"), ..by() }), (0, String::new()), "a name in full");
+    assert_eq!(
+        found(ClientFilter { subscription: some("orders"), software: some("java"), ..by() }),
+        (1, "orders-1".into())
+    );
 }
 
 /// The one sentence.
-fn trouble(description: &Description) -> &str {
-    assert_eq!(description.brief.trouble.len(), 1, "{:?}", description.brief.trouble);
-    &description.brief.trouble[0]
+fn only_problem(description: &ClientDescription) -> &str {
+    assert_eq!(description.summary.trouble.len(), 1, "{:?}", description.summary.trouble);
+    &description.summary.trouble[0]
 }
 
 #[test]
-fn a_client_that_never_pushed_is_told_with_how_long_that_is_normal() {
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
+fn a_client_that_never_pushed_is_listed_with_its_deadline() {
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
     assert_eq!(
-        trouble(&house.describe(&client, 80)),
+        only_problem(&house.describe(&client, 80)),
         "never pushed: it asked 80 seconds ago and waits up to 1.5 intervals (90 seconds) for its first push"
     );
     let late = house.describe(&client, 180);
-    assert!(trouble(&late).starts_with("never pushed: it asked 3 minutes ago, and its first push was due 90 seconds"));
+    assert!(
+        only_problem(&late).starts_with("never pushed: it asked 3 minutes ago, and its first push was due 90 seconds")
+    );
 }
 
 #[test]
-fn a_client_that_is_asked_for_nothing_is_told_why() {
-    let house = House::new(&["*"]);
-    let billing = house.joins(java("billing"), 0);
-    assert!(trouble(&house.describe(&billing, 1)).contains("no subscription matches it"));
-    let excluding = House::new(&[]);
-    let orders = excluding.joins(java("orders-1"), 0);
-    assert!(trouble(&excluding.describe(&orders, 1)).contains("`orders` has no metrics"));
+fn a_client_that_is_asked_for_nothing_is_listed_with_the_reason() {
+    let house = ClientsFixture::new(&["*"]);
+    let billing = house.join(java("billing"), 0);
+    assert!(only_problem(&house.describe(&billing, 1)).contains("no subscription matches it"));
+    let excluding = ClientsFixture::new(&[]);
+    let orders = excluding.join(java("orders-1"), 0);
+    assert!(only_problem(&excluding.describe(&orders, 1)).contains("`orders` has no metrics"));
 }
 
 #[test]
-fn a_client_that_sends_nothing_or_falls_silent_is_told() {
-    let house = House::new(&["app.of.nobody."]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &[], 60);
-    assert!(trouble(&house.describe(&client, 61)).contains("ask for other prefixes"));
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &required_of_producers(), 60);
-    assert_eq!(house.describe(&client, 180).brief.trouble, [""; 0]);
-    assert!(trouble(&house.describe(&client, 200)).starts_with("silent for 2 minutes although it is to push every 60"));
+fn a_client_that_sends_nothing_or_falls_silent_has_a_problem() {
+    let house = ClientsFixture::new(&["app.of.nobody."]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &[], 60);
+    assert!(only_problem(&house.describe(&client, 61)).contains("ask for other prefixes"));
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &required_of_producers(), 60);
+    assert_eq!(house.describe(&client, 180).summary.trouble, [""; 0]);
+    assert!(
+        only_problem(&house.describe(&client, 200)).starts_with("silent for 2 minutes although it is to push every 60")
+    );
     house.admission.disconnected(ONE, at(61));
     let gone = house.describe(&client, 200);
-    assert!(gone.brief.gone && gone.brief.trouble.is_empty());
+    assert!(gone.summary.gone && gone.summary.trouble.is_empty());
 }
 
 #[test]
-fn a_client_that_was_just_told_of_another_subscription_is_in_no_trouble() {
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &required_of_producers(), 60);
+fn a_client_with_a_new_subscription_has_no_problem() {
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &required_of_producers(), 60);
     let rule = SubscriptionRule::new("orders", vec!["app.".into()], Some(60_000), &[]).unwrap();
-    house.admission.reconfigure(Config { subscriptions: vec![rule], ..Config::default() });
-    let again = house.joins(Client::clone(&client.0), 90);
+    house.admission.reconfigure(AdmissionConfig { subscriptions: vec![rule], ..AdmissionConfig::default() });
+    let again = house.join(Client::clone(&client.0), 90);
     assert_ne!(again.1.id, client.1.id);
-    let described = house.describe(&again, 91).brief;
+    let described = house.describe(&again, 91).summary;
     assert_eq!((described.trouble, described.pushes, described.pushes_of_subscription), (vec![], 1, 0));
-    house.pushes(&again, &[], 150);
-    assert!(trouble(&house.describe(&again, 151)).contains("ask for other prefixes"));
-    assert_eq!(house.describe(&again, 151).brief.pushes_of_subscription, 1);
+    house.push(&again, &[], 150);
+    assert!(only_problem(&house.describe(&again, 151)).contains("ask for other prefixes"));
+    assert_eq!(house.describe(&again, 151).summary.pushes_of_subscription, 1);
 }
 
 #[test]
-fn a_refusal_is_told_with_its_remedy_while_it_is_young() {
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &required_of_producers(), 60);
+fn a_recent_refusal_is_a_problem_with_its_remedy() {
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &required_of_producers(), 60);
     let large = Refusal::TooLarge("2 bytes".into());
-    (0..3).for_each(|_| house.admission.refused(client.1.instance_id, &large));
+    (0..3).for_each(|_| house.admission.record_refusal(client.1.instance_id, &large));
     let described = house.describe(&client, 70);
-    let remedy = trouble::remedy("too_large");
+    let remedy = problems::remedy("too_large");
     for limit in ["push-bytes", "decompressed-bytes", "decompression-ratio"] {
         assert!(remedy.contains(&format!("`limits.{limit}`")), "{remedy}");
     }
-    assert_eq!(trouble(&described), format!("refused 3 times, last too_large: {remedy}"));
+    assert_eq!(only_problem(&described), format!("refused 3 times, last too_large: {remedy}"));
     let expected = LastRefusal { code: "too_large", at: at(60), remedy };
-    assert_eq!((described.brief.refused, described.last_refusal), (3, Some(expected)));
-    house.pushes(&client, &required_of_producers(), 240);
+    assert_eq!((described.summary.refused, described.last_refusal), (3, Some(expected)));
+    house.push(&client, &required_of_producers(), 240);
     let later = house.describe(&client, 242);
-    assert_eq!((later.brief.trouble.len(), later.last_refusal.is_some()), (0, true), "it is over");
+    assert_eq!((later.summary.trouble.len(), later.last_refusal.is_some()), (0, true), "it is over");
 }
 
 #[test]
-fn a_changed_subscription_is_no_trouble_unless_it_never_ends() {
-    let house = House::new(&["*"]);
-    let client = house.joins(java("orders-1"), 0);
-    house.pushes(&client, &required_of_producers(), 60);
+fn a_changed_subscription_is_no_problem_unless_it_repeats() {
+    let house = ClientsFixture::new(&["*"]);
+    let client = house.join(java("orders-1"), 0);
+    house.push(&client, &required_of_producers(), 60);
     let unknown = Refusal::UnknownSubscription { given: 1, current: 2 };
-    house.admission.refused(client.1.instance_id, &unknown);
-    assert_eq!(house.describe(&client, 62).brief.trouble, [""; 0]);
-    (0..2).for_each(|_| house.admission.refused(client.1.instance_id, &unknown));
-    assert!(trouble(&house.describe(&client, 62)).contains("hosts behind one address"));
+    house.admission.record_refusal(client.1.instance_id, &unknown);
+    assert_eq!(house.describe(&client, 62).summary.trouble, [""; 0]);
+    (0..2).for_each(|_| house.admission.record_refusal(client.1.instance_id, &unknown));
+    assert!(only_problem(&house.describe(&client, 62)).contains("hosts behind one address"));
 }
 
 #[test]
 fn every_refusal_has_a_remedy() {
-    let other = trouble::remedy("of a later version");
+    let other = problems::remedy("of a later version");
     for code in Refusal::CODES {
-        assert_ne!(trouble::remedy(code), other, "{code}");
+        assert_ne!(problems::remedy(code), other, "{code}");
     }
 }
 
 #[test]
-fn a_list_is_what_the_pages_say() {
-    let house = House::new(&["*"]);
-    house.joins(Client::default(), 0);
-    let list = serde_json::to_value(house.list(&Filter::default())).unwrap();
+fn a_list_has_the_documented_keys() {
+    let house = ClientsFixture::new(&["*"]);
+    house.join(Client::default(), 0);
+    let list = serde_json::to_value(house.list(&ClientFilter::default())).unwrap();
     assert_eq!((&list["known"], &list["matching"]), (&json!(1), &json!(1)));
     let client = &list["clients"][0];
     for unknown in ["client_id", "software_name", "source", "principal", "role"] {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Written, WrittenTemporality};
 use crate::admission;
 use crate::listener::kafka::ANONYMOUS;
-use crate::units::Size;
+use crate::units::ByteSize;
 
 /// The longest interval that has an effect unless `long-intervals` is set, as with Kafka's own broker.
 const CUSTOMARY_MAX: Duration = Duration::from_secs(300);
@@ -37,7 +37,7 @@ pub struct OfSource {
     pub pushes: u32,
     /// Bytes of pushes on the wire; no limit where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub push_bytes: Option<Size>,
+    pub push_bytes: Option<ByteSize>,
 }
 
 /// `[[quota]]`: of one principal, instead of `[limits.source]`; what is left out is as there.
@@ -54,7 +54,7 @@ pub struct Quota {
     pub pushes: Option<u32>,
     /// Bytes of pushes on the wire.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub push_bytes: Option<Size>,
+    pub push_bytes: Option<ByteSize>,
 }
 
 /// `[[client]]`: what holds for clients of this software. The first that matches counts, before what is built in.
@@ -94,7 +94,7 @@ impl Default for OfSource {
 }
 
 /// What admission is told.
-pub(super) fn mean(written: &Written) -> Result<admission::Config> {
+pub(super) fn mean(written: &Written) -> Result<admission::AdmissionConfig> {
     let rules = written.subscriptions.iter().map(|subscription| rule(written, subscription));
     let clients = written.clients.iter().map(|row| {
         let (name, version) = (row.software_name.as_deref(), row.software_version.as_deref());
@@ -107,13 +107,13 @@ pub(super) fn mean(written: &Written) -> Result<admission::Config> {
     );
     ensure!(written.limits.clients > 0, "`limits.clients` is 0: no client could be known; write 1 or more");
     few_prefixes(written)?;
-    Ok(admission::Config {
+    Ok(admission::AdmissionConfig {
         subscriptions: rules.collect::<Result<_>>()?,
         clients: clients.collect::<Result<_>>()?,
         quotas: quotas(written)?,
         idle_poll: written.idle_poll.0,
         delta: written.temporality == WrittenTemporality::Delta,
-        max_wire: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
+        max_wire_bytes: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
         capacity: written.limits.clients,
         long_intervals: written.long_intervals,
         // Every client takes the empty prefix for everything; franz-go and Dekaf take `*` for a name.
@@ -206,10 +206,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::words;
+    use crate::messages;
 
-    fn meant(text: &str) -> Result<admission::Config> {
-        mean(&words::read(Path::new("b.toml"), text)?)
+    fn meant(text: &str) -> Result<admission::AdmissionConfig> {
+        mean(&messages::parse_toml(Path::new("b.toml"), text)?)
     }
 
     fn error(text: &str) -> String {
@@ -300,7 +300,7 @@ mod tests {
             ..Written::default()
         };
         let text = crate::config::print(&written).expect("it can be written");
-        let again: Written = words::read(Path::new("b.toml"), &text).expect("it can be read");
+        let again: Written = messages::parse_toml(Path::new("b.toml"), &text).expect("it can be read");
         assert_eq!(again.limits.connection.pushes, written.limits.connection.pushes);
         assert_eq!((again.quotas.len(), again.idle_poll), (1, written.idle_poll));
     }

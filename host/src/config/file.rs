@@ -13,8 +13,8 @@ use super::admission::{OfConnection, OfSource, Quota, Software};
 pub use super::nodes::Node;
 use super::sasl::Sasl;
 pub use super::stream::{ProxyProtocol, Tls, WrittenClientAuth};
-use crate::catalogue::METRICS;
-use crate::units::{Size, Span};
+use crate::catalogue::STANDARD_METRICS;
+use crate::units::{ByteSize, HumanDuration};
 
 /// The whole file. An empty one is valid.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -41,7 +41,7 @@ pub struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admins: Option<Vec<String>>,
     /// After how long a client that no subscription matches asks again: a new subscription reaches it so late.
-    pub idle_poll: Span,
+    pub idle_poll: HumanDuration,
     /// Let intervals above five minutes take effect, up to an hour (librdkafka: 1,700 s).
     pub long_intervals: bool,
     /// Log format and level.
@@ -129,9 +129,9 @@ pub struct Admin {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
     /// Most bytes of a push on the wire; clients are told (`TelemetryMaxBytes`).
-    pub push_bytes: Size,
+    pub push_bytes: ByteSize,
     /// Most bytes of a push decompressed.
-    pub decompressed_bytes: Size,
+    pub decompressed_bytes: ByteSize,
     /// Most bytes out for each byte in, once more than 1 MiB came out.
     pub decompression_ratio: u32,
     /// Client instances remembered.
@@ -139,13 +139,13 @@ pub struct Limits {
     /// Connections of each listener.
     pub connections: usize,
     /// Bytes of requests being read and answered, over all connections.
-    pub request_bytes: Size,
+    pub request_bytes: ByteSize,
     /// A connection without a request for so long is closed.
-    pub idle: Span,
+    pub idle: HumanDuration,
     /// A request that takes longer from first to last byte ends its connection.
-    pub slow_request: Span,
+    pub slow_request: HumanDuration,
     /// How long shutdown waits for answers, queues and receivers.
-    pub drain: Span,
+    pub drain: HumanDuration,
     /// Most of one connection in a minute.
     pub connection: OfConnection,
     /// Most of one source in a minute.
@@ -159,7 +159,7 @@ pub struct RecentPushes {
     /// Most that are kept; 0 keeps none.
     pub keep: usize,
     /// Older ones are forgotten.
-    pub age: Span,
+    pub age: HumanDuration,
     /// Also in a file of mode 0600 in the data directory, for after a restart.
     pub on_disk: bool,
 }
@@ -228,18 +228,18 @@ pub struct Subscription {
     pub metrics: Vec<String>,
     /// Push interval.
     #[serde(default = "five_minutes")]
-    pub interval: Span,
+    pub interval: HumanDuration,
     /// Key = regular expression; all must match.
     #[serde(rename = "match", default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub matches: std::collections::BTreeMap<String, String>,
 }
 
-fn five_minutes() -> Span {
+fn five_minutes() -> HumanDuration {
     seconds(300)
 }
 
-const fn seconds(n: u64) -> Span {
-    Span(Duration::from_secs(n))
+const fn seconds(n: u64) -> HumanDuration {
+    HumanDuration(Duration::from_secs(n))
 }
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -288,7 +288,7 @@ impl Default for Written {
             nodes: Vec::new(),
             subscriptions: vec![Subscription {
                 name: "standard".into(),
-                metrics: METRICS.map(|metric| metric.name.to_owned()).into(),
+                metrics: STANDARD_METRICS.map(|metric| metric.name.to_owned()).into(),
                 interval: seconds(60),
                 matches: std::collections::BTreeMap::new(),
             }],
@@ -319,12 +319,12 @@ impl Default for RecentPushes {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            push_bytes: Size(1 << 20),
-            decompressed_bytes: Size(16 << 20),
+            push_bytes: ByteSize(1 << 20),
+            decompressed_bytes: ByteSize(16 << 20),
             decompression_ratio: 200,
             clients: 16_384,
             connections: 10_000,
-            request_bytes: Size(256 << 20),
+            request_bytes: ByteSize(256 << 20),
             idle: seconds(600),
             slow_request: seconds(30),
             drain: seconds(10),

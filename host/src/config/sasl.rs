@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Listener, Protocol, Written, WrittenClientAuth};
 use crate::auth::{self, Auth, Mechanism, Settings};
 use crate::listener::kafka::Access;
-use crate::units::Span;
+use crate::units::HumanDuration;
 
 /// `[listener.sasl]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -26,10 +26,10 @@ pub struct Sasl {
     pub plain_without_tls: bool,
     /// After so long at most a client has to authenticate again; without it, only when its token ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_session: Option<Span>,
+    pub max_session: Option<HumanDuration>,
     /// How long a client that fails waits until it is told.
     #[serde(default = "one_second")]
-    pub failure_delay: Span,
+    pub failure_delay: HumanDuration,
     /// For OAUTHBEARER: which tokens hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oauth: Option<OAuth>,
@@ -50,8 +50,8 @@ pub struct OAuth {
     pub principal_claim: String,
 }
 
-fn one_second() -> Span {
-    Span(Duration::from_secs(1))
+fn one_second() -> HumanDuration {
+    HumanDuration(Duration::from_secs(1))
 }
 
 fn sub() -> String {

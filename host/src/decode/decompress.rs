@@ -21,18 +21,18 @@ pub(super) const WINDOW: usize = 8 << 20;
 /// Most bytes that a thread's buffer keeps between pushes, and that its zstd context does.
 const RETAINED: usize = 4 << 20;
 /// The buffer's first size: most pushes fit.
-const FIRST: usize = 64 << 10;
+const INITIAL_CAPACITY: usize = 64 << 10;
 
 /// How far decompression may go.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct DecompressLimits {
     /// Most bytes that may come out.
     pub(super) output: usize,
     /// Largest block that may be unpacked in one step, where a codec does so before anybody can look at it.
     pub(super) block: usize,
 }
 
-impl From<usize> for Limits {
+impl From<usize> for DecompressLimits {
     fn from(output: usize) -> Self {
         Self { output, block: usize::MAX }
     }
@@ -40,7 +40,7 @@ impl From<usize> for Limits {
 
 /// Why decompression stopped.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum DecompressError {
     /// More came out than the limit.
     Limit,
     /// A frame asks for a window larger than [`WINDOW`].
@@ -49,7 +49,7 @@ pub(super) enum Stop {
     Corrupt(Cow<'static, str>),
 }
 
-impl Stop {
+impl DecompressError {
     const TRUNCATED: Self = Self::Corrupt(Cow::Borrowed("truncated"));
 }
 
@@ -62,18 +62,18 @@ struct Output<'a> {
 
 impl Output<'_> {
     /// Makes sure that a step has room to write, doubling up to one byte beyond the limit.
-    fn make_room(&mut self) -> Result<(), Stop> {
+    fn reserve(&mut self) -> Result<(), DecompressError> {
         self.check()?;
         let len = self.bytes.len();
         if len == self.bytes.capacity() {
-            let more = len.max(FIRST).min(self.limit + 1 - len);
+            let more = len.max(INITIAL_CAPACITY).min(self.limit + 1 - len);
             self.bytes.reserve_exact(more);
         }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Stop> {
-        if self.bytes.len() > self.limit { Err(Stop::Limit) } else { Ok(()) }
+    fn check(&self) -> Result<(), DecompressError> {
+        if self.bytes.len() > self.limit { Err(DecompressError::Limit) } else { Ok(()) }
     }
 
     fn is_full(&self) -> bool {
@@ -83,35 +83,40 @@ impl Output<'_> {
 
 /// What a thread reuses.
 #[derive(Default)]
-struct Scratch {
+struct DecompressScratch {
     bytes: Vec<u8>,
-    gzip: Option<gzip::Context>,
-    zstd: Option<zstd::Context>,
+    gzip: Option<gzip::GzipContext>,
+    zstd: Option<zstd::ZstdContext>,
 }
 
 thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: RefCell<DecompressScratch> = RefCell::default();
 }
 
 /// Decompresses `wire` and lends the result to `then`, which must not decompress itself.
 pub(super) fn with_scratch<T>(
     codec: Codec,
     wire: &[u8],
-    limits: impl Into<Limits>,
-    then: impl FnOnce(Result<&mut [u8], Stop>) -> T,
+    limits: impl Into<DecompressLimits>,
+    consume: impl FnOnce(Result<&mut [u8], DecompressError>) -> T,
 ) -> T {
     SCRATCH.with_borrow_mut(|scratch| {
         let done = scratch.decompress(codec, wire, limits);
-        let answer = then(done.map(|()| scratch.bytes.as_mut_slice()));
+        let answer = consume(done.map(|()| scratch.bytes.as_mut_slice()));
         scratch.trim();
         answer
     })
 }
 
-impl Scratch {
-    fn decompress(&mut self, codec: Codec, wire: &[u8], limits: impl Into<Limits>) -> Result<(), Stop> {
+impl DecompressScratch {
+    fn decompress(
+        &mut self,
+        codec: Codec,
+        wire: &[u8],
+        limits: impl Into<DecompressLimits>,
+    ) -> Result<(), DecompressError> {
         self.bytes.clear();
-        let Limits { output: limit, block } = limits.into();
+        let DecompressLimits { output: limit, block } = limits.into();
         let mut out = Output { bytes: &mut self.bytes, limit, block };
         match codec {
             Codec::None => out.bytes.extend_from_slice(wire.get(..limit + 1).unwrap_or(wire)),

@@ -43,29 +43,30 @@ impl Default for IdentityRule {
 impl IdentityRule {
     /// What `metrics` (a checked `MetricsData`) says of `client`, where the client is silent.
     pub fn complete(&self, client: &Client, metrics: &[u8]) -> Client {
-        let resource = Resource::first(metrics);
-        let told = |have: &Option<Arc<str>>, names: &[String]| {
+        let resource = ResourceMessage::first(metrics);
+        let or_from_resource = |have: &Option<Arc<str>>, names: &[String]| {
             have.clone().or_else(|| resource.first_of(names, |value| (!value.is_empty()).then(|| value.into())))
         };
         Client {
             instance_id: client.instance_id.or_else(|| Some(self.instance_id(client, &resource))),
-            client_id: told(&client.client_id, &self.client_id),
-            software_name: told(&client.software_name, &self.software_name),
-            software_version: told(&client.software_version, &self.software_version),
+            client_id: or_from_resource(&client.client_id, &self.client_id),
+            software_name: or_from_resource(&client.software_name, &self.software_name),
+            software_version: or_from_resource(&client.software_version, &self.software_version),
             ..client.clone()
         }
     }
 
-    fn instance_id(&self, client: &Client, resource: &Resource<'_>) -> InstanceId {
-        let listed = resource.first_of(&self.instance_id, |value| parse(value).filter(|id| !id.is_reserved()));
-        listed.unwrap_or_else(|| derived(client.source.map(|at| at.ip()), resource.0))
+    fn instance_id(&self, client: &Client, resource: &ResourceMessage<'_>) -> InstanceId {
+        let listed =
+            resource.first_of(&self.instance_id, |value| parse_instance_id(value).filter(|id| !id.is_reserved()));
+        listed.unwrap_or_else(|| derive_instance_id(client.source.map(|at| at.ip()), resource.0))
     }
 }
 
 impl Payload {
     /// With what its own resource says of its client. The push id then covers the instance id too, as it does where
     /// the door knew it: equal bytes from two peers are two pushes.
-    pub fn identified(mut self, rule: &IdentityRule) -> Self {
+    pub fn with_identity(mut self, rule: &IdentityRule) -> Self {
         let client = rule.complete(&self.client, &self.bytes);
         if let (None, Some(id)) = (self.client.instance_id, client.instance_id) {
             self.id = PushId(u128::from_be_bytes(digest(&[id.as_bytes(), &self.id.0.to_be_bytes()])));
@@ -76,7 +77,7 @@ impl Payload {
 }
 
 /// Kafka's text form or a UUID's.
-fn parse(text: &str) -> Option<InstanceId> {
+fn parse_instance_id(text: &str) -> Option<InstanceId> {
     text.parse().ok().or_else(|| uuid(text))
 }
 
@@ -94,8 +95,8 @@ fn uuid(text: &str) -> Option<InstanceId> {
 
 /// The same for the same peer and resource, on every host and after every restart: a digest in the shape of a random
 /// UUID, since that is what receivers expect to see there. The peer's port is left out, for it changes.
-fn derived(peer: Option<IpAddr>, resource: &[u8]) -> InstanceId {
-    let peer = peer.map(address::text).unwrap_or_default();
+fn derive_instance_id(peer: Option<IpAddr>, resource: &[u8]) -> InstanceId {
+    let peer = peer.map(address::format).unwrap_or_default();
     let draw = |n: u64| digest(&[b"client of an OTLP door\0", peer.as_bytes(), &[0], &n.to_be_bytes(), resource]);
     (0..).find_map(|n| InstanceId::from_random(draw(n))).expect("of 64 draws 63 are usable")
 }
@@ -108,13 +109,13 @@ fn digest(parts: &[&[u8]]) -> [u8; 16] {
 }
 
 /// The bytes of one `Resource` message; empty where there is none.
-struct Resource<'a>(&'a [u8]);
+struct ResourceMessage<'a>(&'a [u8]);
 
-impl<'a> Resource<'a> {
+impl<'a> ResourceMessage<'a> {
     /// `MetricsData.resource_metrics` and `ResourceMetrics.resource` are both field 1.
     fn first(metrics: &'a [u8]) -> Self {
-        let resource_metrics = Fields(metrics).find_map(|f| f.message(1)).unwrap_or_default();
-        Self(Fields(resource_metrics).find_map(|f| f.message(1)).unwrap_or_default())
+        let resource_metrics = MessageFields(metrics).find_map(|f| f.message(1)).unwrap_or_default();
+        Self(MessageFields(resource_metrics).find_map(|f| f.message(1)).unwrap_or_default())
     }
 
     /// The first listed attribute that is a string and that `read` takes.
@@ -123,9 +124,9 @@ impl<'a> Resource<'a> {
     }
 
     fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
-        let pairs = Fields(self.0).filter_map(|f| f.message(1));
+        let pairs = MessageFields(self.0).filter_map(|f| f.message(1));
         pairs.filter(|pair| text(pair, 1) == Some(name.as_bytes())).find_map(|pair| {
-            let value = Fields(pair).find_map(|f| f.message(2))?;
+            let value = MessageFields(pair).find_map(|f| f.message(2))?;
             text(value, 1).map(String::from_utf8_lossy)
         })
     }
@@ -133,42 +134,42 @@ impl<'a> Resource<'a> {
 
 /// The string of that number in a message.
 fn text(message: &[u8], number: u64) -> Option<&[u8]> {
-    Fields(message).find_map(|f| f.message(number))
+    MessageFields(message).find_map(|f| f.message(number))
 }
 
 /// The fields of a message, up to the first that is malformed (there is none in a checked push) or a group.
-struct Fields<'a>(&'a [u8]);
+struct MessageFields<'a>(&'a [u8]);
 
-struct Field<'a> {
+struct MessageField<'a> {
     number: u64,
     /// Of a length-delimited field.
     bytes: Option<&'a [u8]>,
 }
 
-impl<'a> Field<'a> {
+impl<'a> MessageField<'a> {
     fn message(&self, number: u64) -> Option<&'a [u8]> {
         self.bytes.filter(|_| self.number == number)
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
+impl<'a> Iterator for MessageFields<'a> {
+    type Item = MessageField<'a>;
 
-    fn next(&mut self) -> Option<Field<'a>> {
+    fn next(&mut self) -> Option<MessageField<'a>> {
         let key = self.varint()?;
         let bytes = match key & 7 {
             0 => self.varint().map(|_| None)?,
-            1 => self.take(8).map(|_| None)?,
-            2 => Some(self.varint().and_then(|len| self.take(usize::try_from(len).ok()?))?),
-            5 => self.take(4).map(|_| None)?,
+            1 => self.split(8).map(|_| None)?,
+            2 => Some(self.varint().and_then(|len| self.split(usize::try_from(len).ok()?))?),
+            5 => self.split(4).map(|_| None)?,
             _ => return None,
         };
-        Some(Field { number: key >> 3, bytes })
+        Some(MessageField { number: key >> 3, bytes })
     }
 }
 
-impl<'a> Fields<'a> {
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+impl<'a> MessageFields<'a> {
+    fn split(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
@@ -195,7 +196,7 @@ mod tests {
     use super::*;
     use crate::admission::Admitted;
     use crate::decode::{Decoded, Decoder};
-    use crate::push::{Push, WayIn};
+    use crate::push::{Ingress, Push};
 
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![number << 3 | 2];
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn listed_attributes_say_who_it_is() {
+    fn listed_attributes_identify_the_client() {
         let peer = from("10.0.0.1:1000");
         let client = complete(
             &peer,
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_absent() {
+    fn a_missing_attribute_leaves_the_fact_absent() {
         let client = complete(&from("10.0.0.1:1000"), &[("service.name", "shop"), ("client_id", "")]);
         assert_eq!((client.client_id, client.software_name, client.software_version), (None, None, None));
         assert!(client.instance_id.is_some());
@@ -268,7 +269,7 @@ mod tests {
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13g",
             "701ae8ad-d22a5-e9a-b4aa-4a9cbd86a13c",
         ] {
-            assert_eq!(parse(wrong), None, "{wrong}");
+            assert_eq!(parse_instance_id(wrong), None, "{wrong}");
         }
     }
 
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_door_knew_stays() {
+    fn facts_from_the_listener_are_not_overridden() {
         let known = Client {
             instance_id: "cBrordIqXpq0qkqcvYahPA".parse().ok(),
             client_id: Some("door".into()),
@@ -296,11 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_takes_its_client_and_its_id_from_what_it_says() {
+    fn a_payload_derives_its_client_and_its_id_from_its_resource() {
         let payload = |source: &str| {
             let push = Push {
                 client: Arc::new(from(source)),
-                way_in: WayIn::OtlpHttp,
+                ingress: Ingress::OtlpHttp,
                 received_at: SystemTime::UNIX_EPOCH,
                 terminating: false,
                 subscription_id: None,
@@ -312,7 +313,7 @@ mod tests {
                 trace_parent: None,
             };
             match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
-                Decoded::Payload(payload) => payload.identified(&IdentityRule::default()),
+                Decoded::Payload(payload) => payload.with_identity(&IdentityRule::default()),
                 Decoded::Empty => unreachable!("it has a resource"),
             }
         };
@@ -321,11 +322,11 @@ mod tests {
         assert_eq!(first.id(), again.id(), "sent again over another connection");
         assert_ne!(first.id(), other.id(), "equal bytes of another client");
         let id = first.id();
-        assert_eq!(first.identified(&IdentityRule::default()).id(), id, "told once is told for good");
+        assert_eq!(first.with_identity(&IdentityRule::default()).id(), id, "told once is told for good");
     }
 
     #[test]
-    fn bytes_that_are_not_metrics_say_nothing_and_break_nothing() {
+    fn bytes_that_are_not_metrics_identify_no_client() {
         let whole = metrics(&[("client_id", "orders"), ("client_instance_id", "cBrordIqXpq0qkqcvYahPA")]);
         for end in 0..whole.len() {
             assert!(IdentityRule::default().complete(&Client::default(), &whole[..end]).instance_id.is_some());

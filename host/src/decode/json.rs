@@ -16,40 +16,40 @@ use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use schema::{EXPORT, Field, Form, Message};
-use writer::Writer;
+use schema::{EXPORT, FieldSchema, FieldType, MessageSchema};
+use writer::ProtobufWriter;
 
 /// Why a text is not what it should be.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotJson {
+pub(super) enum JsonError {
     /// More came out than may.
-    TooLong,
+    TooLarge,
     /// Where and why.
-    Wrong(String),
+    Invalid(String),
 }
 
 /// Writes an `ExportMetricsServiceRequest` in JSON as protobuf of at most `limit` bytes.
-pub(super) fn to_protobuf(json: &[u8], limit: usize) -> Result<Vec<u8>, NotJson> {
-    let mut writer = Writer::new(limit);
+pub(super) fn to_protobuf(json: &[u8], limit: usize) -> Result<Vec<u8>, JsonError> {
+    let mut writer = ProtobufWriter::new(limit);
     let mut text = serde_json::Deserializer::from_slice(json);
-    let read = Body { writer: &mut writer, message: &EXPORT }.deserialize(&mut text).and_then(|present| {
+    let read = MessageVisitor { writer: &mut writer, message: &EXPORT }.deserialize(&mut text).and_then(|present| {
         text.end()?;
         if present { Ok(()) } else { Err(de::Error::custom("null is no request; send an object")) }
     });
     match read {
         Ok(()) => Ok(writer.out),
-        Err(_) if writer.full() => Err(NotJson::TooLong),
-        Err(error) => Err(NotJson::Wrong(format!("not OTLP metrics in JSON: {}{error}", writer.place()))),
+        Err(_) if writer.is_full() => Err(JsonError::TooLarge),
+        Err(error) => Err(JsonError::Invalid(format!("not OTLP metrics in JSON: {}{error}", writer.path_prefix()))),
     }
 }
 
 /// A message's fields. Says whether there were any words: null stands for a message that is absent.
-struct Body<'w> {
-    writer: &'w mut Writer,
-    message: &'static Message,
+struct MessageVisitor<'w> {
+    writer: &'w mut ProtobufWriter,
+    message: &'static MessageSchema,
 }
 
-impl<'de> DeserializeSeed<'de> for Body<'_> {
+impl<'de> DeserializeSeed<'de> for MessageVisitor<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -57,7 +57,7 @@ impl<'de> DeserializeSeed<'de> for Body<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Body<'_> {
+impl<'de> Visitor<'de> for MessageVisitor<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,15 +69,15 @@ impl<'de> Visitor<'de> for Body<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let mut seen = Seen::default();
-        while let Some(field) = map.next_key_seed(Key(self.message))? {
+        let mut seen = SeenFields::default();
+        while let Some(field) = map.next_key_seed(FieldNameSeed(self.message))? {
             let Some(field) = field else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
-            self.writer.enter(field.name);
-            if map.next_value_seed(Value { writer: self.writer, field })? {
-                seen.note(field)?;
+            self.writer.enter_field(field.name);
+            if map.next_value_seed(FieldValueSeed { writer: self.writer, field })? {
+                seen.record(field)?;
             }
             self.writer.leave();
         }
@@ -87,39 +87,39 @@ impl<'de> Visitor<'de> for Body<'_> {
 
 /// Which fields a message had. Protobuf's own readers of JSON refuse what is said twice, too.
 #[derive(Default)]
-struct Seen {
+struct SeenFields {
     fields: u32,
-    choice: bool,
+    oneof: bool,
 }
 
-impl Seen {
-    fn note<E: de::Error>(&mut self, field: &Field) -> Result<(), E> {
+impl SeenFields {
+    fn record<E: de::Error>(&mut self, field: &FieldSchema) -> Result<(), E> {
         let bit = 1 << field.number;
         if self.fields & bit != 0 {
             return Err(E::custom("the field is there twice; send it once"));
         }
-        if field.choice && self.choice {
+        if field.oneof && self.oneof {
             return Err(E::custom("another field is there of which only one may be; send one of them"));
         }
         self.fields |= bit;
-        self.choice |= field.choice;
+        self.oneof |= field.oneof;
         Ok(())
     }
 }
 
 /// The name of a field; `None` is one that nobody knows.
-struct Key(&'static Message);
+struct FieldNameSeed(&'static MessageSchema);
 
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<&'static Field>;
+impl<'de> DeserializeSeed<'de> for FieldNameSeed {
+    type Value = Option<&'static FieldSchema>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key {
-    type Value = Option<&'static Field>;
+impl Visitor<'_> for FieldNameSeed {
+    type Value = Option<&'static FieldSchema>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
@@ -131,23 +131,23 @@ impl Visitor<'_> for Key {
 }
 
 /// The value of a field, key included. Says whether there was one.
-struct Value<'w> {
-    writer: &'w mut Writer,
-    field: &'static Field,
+struct FieldValueSeed<'w> {
+    writer: &'w mut ProtobufWriter,
+    field: &'static FieldSchema,
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_> {
+impl<'de> DeserializeSeed<'de> for FieldValueSeed<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
         let Self { writer, field } = self;
-        if field.many {
-            return deserializer.deserialize_any(List { writer, field });
+        if field.repeated {
+            return deserializer.deserialize_any(ListVisitor { writer, field });
         }
         let start = writer.key(field);
-        let present = One { writer, form: field.form }.deserialize(deserializer)?;
+        let present = ValueSeed { writer, field_type: field.field_type }.deserialize(deserializer)?;
         if !present {
-            writer.forget(start);
+            writer.truncate(start);
         }
         writer.check()?;
         Ok(present)
@@ -155,31 +155,31 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
 }
 
 /// One value without its key.
-struct One<'w> {
-    writer: &'w mut Writer,
-    form: Form,
+struct ValueSeed<'w> {
+    writer: &'w mut ProtobufWriter,
+    field_type: FieldType,
 }
 
-impl<'de> DeserializeSeed<'de> for One<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
-        let Self { writer, form } = self;
-        let Form::Message(message) = form else { return scalar::read(writer, form, deserializer) };
-        let start = writer.open();
-        let present = Body { writer, message }.deserialize(deserializer)?;
-        writer.close(start);
+        let Self { writer, field_type } = self;
+        let FieldType::Message(message) = field_type else { return scalar::read(writer, field_type, deserializer) };
+        let start = writer.open_length();
+        let present = MessageVisitor { writer, message }.deserialize(deserializer)?;
+        writer.close_length(start);
         Ok(present)
     }
 }
 
 /// The values of a repeated field: numbers packed, all else one by one.
-struct List<'w> {
-    writer: &'w mut Writer,
-    field: &'static Field,
+struct ListVisitor<'w> {
+    writer: &'w mut ProtobufWriter,
+    field: &'static FieldSchema,
 }
 
-impl<'de> Visitor<'de> for List<'_> {
+impl<'de> Visitor<'de> for ListVisitor<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -192,19 +192,19 @@ impl<'de> Visitor<'de> for List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
         let Self { writer, field } = self;
-        let packed = field.form.is_packed();
+        let packed = field.field_type.is_packed();
         let whole = packed.then(|| {
             writer.packed_key(field);
-            writer.open()
+            writer.open_length()
         });
         for index in 0.. {
             writer.enter_item(index);
             let start = if packed { writer.out.len() } else { writer.key(field) };
-            match list.next_element_seed(One { writer: &mut *writer, form: field.form })? {
+            match list.next_element_seed(ValueSeed { writer: &mut *writer, field_type: field.field_type })? {
                 Some(true) => writer.check()?,
                 Some(false) => return Err(de::Error::custom("null stands in a list; leave it out")),
                 None => {
-                    writer.forget(start);
+                    writer.truncate(start);
                     break;
                 }
             }
@@ -212,7 +212,7 @@ impl<'de> Visitor<'de> for List<'_> {
         }
         writer.leave();
         if let Some(start) = whole {
-            writer.close(start);
+            writer.close_length(start);
         }
         Ok(true)
     }

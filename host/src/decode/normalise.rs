@@ -17,9 +17,9 @@ use bytes::Bytes;
 use regex::Regex;
 use tokio::sync::Mutex;
 
-use super::{Config, Payload};
-use crate::catalogue::{METRICS, Metric};
-use crate::push::WayIn;
+use super::{DecodeConfig, Payload};
+use crate::catalogue::{STANDARD_METRICS, StandardMetric};
+use crate::push::Ingress;
 
 /// Most patterns of client ids.
 const MAX_PATTERNS: usize = 64;
@@ -31,53 +31,53 @@ const ADMIN_PREFIXES: [(&str, &str); 1] = [("org.apache.kafka.producer.", "org.a
 
 /// Of the standard metrics. Java sends neither descriptions nor units, librdkafka descriptions of its own and no units:
 /// sinks that keep one description a name complain of the difference.
-static DESCRIBED: LazyLock<Vec<Described<'static>>> = LazyLock::new(|| {
-    let describe = |metric: &Metric| Described {
+static DESCRIPTIONS: LazyLock<Vec<Described<'static>>> = LazyLock::new(|| {
+    let describe = |metric: &StandardMetric| Described {
         name: metric.name,
         description: metric.description,
         unit: metric.unit.unwrap_or_default(),
     };
-    let mut all: Vec<_> = METRICS.iter().map(describe).collect();
+    let mut all: Vec<_> = STANDARD_METRICS.iter().map(describe).collect();
     all.sort_unstable_by_key(|described| described.name);
     all
 });
 
 /// What an operator wants normalised.
 #[derive(Clone, Debug, Default)]
-pub struct Normalise {
+pub struct NormaliseConfig {
     admin_clients: Vec<Regex>,
 }
 
 /// The forms of one push: as any client's, and as an admin client's. Takes no room before one is wanted. Whoever wants
 /// one that another is making waits without a thread.
 #[derive(Debug, Default)]
-pub(super) struct Forms(OnceLock<Box<[Mutex<Form>; 2]>>);
+pub(super) struct NormalisedForms(OnceLock<Box<[Mutex<NormalisedForm>; 2]>>);
 
 /// What is known of a form. It keeps nobody's bytes: queues count only those that were sent.
 #[derive(Debug)]
-enum Form {
+enum NormalisedForm {
     /// Somebody may still be lent it.
-    Lent(Weak<Payload>),
+    Cached(Weak<Payload>),
     /// It cannot be made, and why.
-    Never(Arc<str>),
+    Failed(Arc<str>),
 }
 
-impl Default for Form {
+impl Default for NormalisedForm {
     fn default() -> Self {
-        Self::Lent(Weak::new())
+        Self::Cached(Weak::new())
     }
 }
 
-impl Form {
-    fn known(&self) -> Option<Result<Arc<Payload>, Arc<str>>> {
+impl NormalisedForm {
+    fn cached(&self) -> Option<Result<Arc<Payload>, Arc<str>>> {
         match self {
-            Self::Lent(form) => form.upgrade().map(Ok),
-            Self::Never(why) => Some(Err(why.clone())),
+            Self::Cached(form) => form.upgrade().map(Ok),
+            Self::Failed(why) => Some(Err(why.clone())),
         }
     }
 }
 
-impl Normalise {
+impl NormaliseConfig {
     /// `admin_clients` are regular expressions, each for a whole `client.id`, of clients whose metrics of a producer are
     /// an admin client's. The error names the pattern.
     pub fn new(admin_clients: &[String]) -> Result<Self, String> {
@@ -103,28 +103,28 @@ impl Payload {
     /// The push as `rules` want it. What came over OTLP is no Kafka client's and stays as it is. The error says why
     /// this one cannot be rewritten; it is then to be lent as it is. It lives for as long as somebody holds it, and
     /// whoever asks meanwhile gets the same.
-    pub async fn normalised(self: &Arc<Self>, rules: &Normalise) -> Result<Arc<Self>, Arc<str>> {
-        if self.way_in == WayIn::OtlpHttp {
+    pub async fn normalised(self: &Arc<Self>, rules: &NormaliseConfig) -> Result<Arc<Self>, Arc<str>> {
+        if self.ingress == Ingress::OtlpHttp {
             return Ok(self.clone());
         }
         let [plain, admin] = &**self.forms.0.get_or_init(Box::default);
         let (form, prefixes) = if rules.is_admin(self) { (admin, &ADMIN_PREFIXES[..]) } else { (plain, &[][..]) };
         let mut form = form.lock().await;
-        if let Some(known) = form.known() {
-            return known;
+        if let Some(cached) = form.cached() {
+            return cached;
         }
-        let made = self.rewritten(prefixes);
-        *form = match &made {
-            Ok(payload) => Form::Lent(Arc::downgrade(payload)),
-            Err(why) => Form::Never(why.clone()),
+        let rewritten = self.rewrite(prefixes);
+        *form = match &rewritten {
+            Ok(payload) => NormalisedForm::Cached(Arc::downgrade(payload)),
+            Err(why) => NormalisedForm::Failed(why.clone()),
         };
-        made
+        rewritten
     }
 
-    fn rewritten(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
-        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIBED) };
+    fn rewrite(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
+        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIPTIONS) };
         // A host whose pushes may be larger has let in one that is; it may not grow.
-        let limit = self.bytes.len().max(Config::default().max_output);
+        let limit = self.bytes.len().max(DecodeConfig::default().max_output);
         let bytes = tidy::tidy(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;
         let summary = walk::check(&bytes).map_err(|why| Arc::from(why.to_string()))?;
         Ok(Arc::new(Self {
@@ -133,7 +133,7 @@ impl Payload {
             bytes: Bytes::from(bytes),
             points: summary.points,
             temporality: summary.temporality,
-            forms: Forms::default(),
+            forms: NormalisedForms::default(),
             ..*self
         }))
     }

@@ -34,7 +34,7 @@ pub(super) const RECORDED: &[(&str, &[u8])] = recorded![
 ];
 
 /// Client, bytes decompressed, points.
-const HOLDS: [(&str, usize, u32); 5] = [
+const EXPECTED: [(&str, usize, u32); 5] = [
     ("java-3.7-producer", 7670, 89),
     ("java-4.0-producer", 7402, 86),
     ("java-trunk-consumer", 12642, 115),
@@ -45,7 +45,7 @@ const HOLDS: [(&str, usize, u32); 5] = [
 pub(super) fn push(codec: Codec, wire: &[u8]) -> Push {
     Push {
         client: Arc::default(),
-        way_in: WayIn::Sample,
+        ingress: Ingress::Sample,
         received_at: SystemTime::UNIX_EPOCH,
         terminating: false,
         subscription_id: None,
@@ -58,12 +58,12 @@ pub(super) fn push(codec: Codec, wire: &[u8]) -> Push {
     }
 }
 
-fn decode_with(config: Config, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
+fn decode_with(config: DecodeConfig, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
     Decoder::new(config).decode(Admitted::declared(push(codec, wire))?)
 }
 
 pub(super) fn payload(codec: Codec, wire: &[u8]) -> Payload {
-    match decode_with(Config::default(), codec, wire) {
+    match decode_with(DecodeConfig::default(), codec, wire) {
         Ok(Decoded::Payload(payload)) => payload,
         other => panic!("no payload: {other:?}"),
     }
@@ -81,12 +81,12 @@ pub(super) fn codec_of(name: &str) -> Codec {
 fn every_recorded_push_holds_what_it_is_known_to_hold() {
     assert_eq!(RECORDED.len(), 23);
     for (name, wire) in RECORDED {
-        let (_, len, points) = HOLDS.iter().find(|(client, ..)| name.starts_with(client)).unwrap();
+        let (_, len, points) = EXPECTED.iter().find(|(client, ..)| name.starts_with(client)).unwrap();
         let payload = payload(codec_of(name), wire);
         assert_eq!((payload.bytes().len(), payload.points()), (*len, *points), "{name}");
         let temporality = if name.contains("-delta.") { Temporality::Delta } else { Temporality::Cumulative };
         assert_eq!(payload.temporality(), temporality, "{name}");
-        assert_eq!((payload.wire_len(), payload.repaired()), (wire.len(), 0));
+        assert_eq!((payload.wire_len(), payload.repaired_strings()), (wire.len(), 0));
     }
 }
 
@@ -94,7 +94,8 @@ fn every_recorded_push_holds_what_it_is_known_to_hold() {
 fn a_prefix_of_a_recorded_push_is_an_invalid_record_that_names_the_codec() {
     for (name, wire) in RECORDED.iter().filter(|(name, _)| !name.contains("none")) {
         let codec = codec_of(name);
-        let Err(Refusal::InvalidRecord(why)) = decode_with(Config::default(), codec, &wire[..wire.len() - 1]) else {
+        let Err(Refusal::InvalidRecord(why)) = decode_with(DecodeConfig::default(), codec, &wire[..wire.len() - 1])
+        else {
             panic!("{name} was taken without its last byte");
         };
         assert!(why.starts_with(&codec.to_string()), "{why}");
@@ -112,14 +113,14 @@ fn plain_bytes_are_not_copied() {
 
 #[test]
 fn nothing_is_empty_in_every_codec() {
-    assert!(matches!(decode_with(Config::default(), Codec::Zstd, b""), Ok(Decoded::Empty)));
+    assert!(matches!(decode_with(DecodeConfig::default(), Codec::Zstd, b""), Ok(Decoded::Empty)));
     let nothing: [(Codec, &[u8]); 3] = [
         (Codec::Snappy, b"\x00"),
         (Codec::Gzip, b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x03\0\0\0\0\0\0\0\0\0"),
         (Codec::Zstd, b"\x28\xb5\x2f\xfd\x20\x00\x01\x00\x00"),
     ];
     for (codec, wire) in nothing {
-        let decoded = decode_with(Config::default(), codec, wire);
+        let decoded = decode_with(DecodeConfig::default(), codec, wire);
         assert!(matches!(decoded, Ok(Decoded::Empty)), "{codec}: {decoded:?}");
     }
 }
@@ -132,22 +133,22 @@ fn bad_utf8_is_repaired_and_counted_whether_compressed_or_not() {
     let compressed = snap::raw::Encoder::new().compress_vec(BAD_UTF8).unwrap();
     for (codec, wire) in [(Codec::None, BAD_UTF8), (Codec::Snappy, &compressed)] {
         let payload = payload(codec, wire);
-        assert_eq!((payload.bytes().as_ref(), payload.repaired()), (b"\x0a\x04\x1a\x02a?".as_slice(), 1));
+        assert_eq!((payload.bytes().as_ref(), payload.repaired_strings()), (b"\x0a\x04\x1a\x02a?".as_slice(), 1));
     }
 }
 
 #[test]
 fn bytes_that_are_not_otlp_are_an_invalid_record() {
-    let json = decode_with(Config::default(), Codec::None, b"{}");
+    let json = decode_with(DecodeConfig::default(), Codec::None, b"{}");
     assert_eq!(json.unwrap_err().code(), "invalid_record");
-    let gzip_said_to_be_plain = decode_with(Config::default(), Codec::None, RECORDED[1].1);
+    let gzip_said_to_be_plain = decode_with(DecodeConfig::default(), Codec::None, RECORDED[1].1);
     assert_eq!(gzip_said_to_be_plain.unwrap_err().code(), "invalid_record");
 }
 
 #[test]
 fn max_output_limit_obeyed() {
     for (name, wire) in RECORDED.iter().filter(|(name, _)| name.starts_with("java-4.0")) {
-        let config = Config { max_output: 7402, ..Config::default() };
+        let config = DecodeConfig { max_output: 7402, ..DecodeConfig::default() };
         assert!(matches!(decode_with(config, codec_of(name), wire), Ok(Decoded::Payload(_))), "{name}");
     }
 }
@@ -155,7 +156,7 @@ fn max_output_limit_obeyed() {
 #[test]
 fn max_output_limit_violated() {
     for (name, wire) in RECORDED.iter().filter(|(name, _)| !name.starts_with("librdkafka")) {
-        let config = Config { max_output: 7401, ..Config::default() };
+        let config = DecodeConfig { max_output: 7401, ..DecodeConfig::default() };
         let Err(Refusal::TooLarge(why)) = decode_with(config, codec_of(name), wire) else { panic!("{name}") };
         assert!(why.starts_with(&codec_of(name).to_string()) && why.contains("7401"), "{why}");
     }
@@ -179,20 +180,25 @@ fn prost_len(out: &mut Vec<u8>, mut len: usize) {
 
 #[test]
 fn ratio_limit_obeyed() {
-    let below = zeros(Config::RATIO_FREE - 100);
-    assert!((Config::RATIO_FREE / below.len()) as u32 > Config::default().ratio, "it would be a bomb, were it longer");
-    assert!(matches!(decode_with(Config::default(), Codec::Zstd, &below), Ok(Decoded::Payload(_))));
+    let below = zeros(DecodeConfig::RATIO_FREE - 100);
+    assert!(
+        (DecodeConfig::RATIO_FREE / below.len()) as u32 > DecodeConfig::default().max_ratio,
+        "it would be a bomb, were it longer"
+    );
+    assert!(matches!(decode_with(DecodeConfig::default(), Codec::Zstd, &below), Ok(Decoded::Payload(_))));
 }
 
 #[test]
 fn ratio_limit_violated() {
-    let Err(Refusal::TooLarge(why)) = decode_with(Config::default(), Codec::Zstd, &zeros(Config::RATIO_FREE)) else {
+    let Err(Refusal::TooLarge(why)) =
+        decode_with(DecodeConfig::default(), Codec::Zstd, &zeros(DecodeConfig::RATIO_FREE))
+    else {
         panic!("taken");
     };
     assert!(why.contains("ratio of 200"), "{why}");
 }
 
-fn json(config: Config, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
+fn json(config: DecodeConfig, codec: Codec, wire: &[u8]) -> Result<Decoded, Refusal> {
     let push = Push { format: Format::Json, ..push(codec, wire) };
     Decoder::new(config).decode(Admitted::declared(push)?)
 }
@@ -204,34 +210,34 @@ const JSON: &[u8] =
 #[test]
 fn json_is_checked_as_the_protobuf_that_it_becomes_and_counted_as_it_came() {
     for (codec, wire) in [(Codec::None, JSON.to_vec()), (Codec::Zstd, zstd::encode_all(JSON, 3).unwrap())] {
-        let Ok(Decoded::Payload(payload)) = json(Config::default(), codec, &wire) else { panic!("{codec}") };
+        let Ok(Decoded::Payload(payload)) = json(DecodeConfig::default(), codec, &wire) else { panic!("{codec}") };
         assert_eq!((payload.points(), payload.wire_len()), (3, wire.len()));
         let data = barnabas_otlp::walk::check(payload.bytes()).unwrap();
         assert_eq!((data.points, data.resources), (3, 1));
     }
-    assert!(matches!(json(Config::default(), Codec::None, b"{}"), Ok(Decoded::Empty)));
+    assert!(matches!(json(DecodeConfig::default(), Codec::None, b"{}"), Ok(Decoded::Empty)));
     assert!(
-        matches!(json(Config::default(), Codec::None, b""), Err(Refusal::InvalidRecord(why)) if why.contains("line 1"))
+        matches!(json(DecodeConfig::default(), Codec::None, b""), Err(Refusal::InvalidRecord(why)) if why.contains("line 1"))
     );
 }
 
 #[test]
 fn json_output_cap_obeyed() {
-    let config = Config { max_output: JSON.len(), ..Config::default() };
+    let config = DecodeConfig { max_output: JSON.len(), ..DecodeConfig::default() };
     assert!(matches!(json(config, Codec::None, JSON), Ok(Decoded::Payload(_))));
 }
 
 #[test]
 fn json_output_cap_violated() {
     // Of the text, and of what becomes of it: a double of two bytes becomes one of eight.
-    let config = Config { max_output: JSON.len() - 1, ..Config::default() };
+    let config = DecodeConfig { max_output: JSON.len() - 1, ..DecodeConfig::default() };
     assert!(matches!(json(config, Codec::None, JSON), Err(Refusal::TooLarge(_))));
     assert!(matches!(json(config, Codec::Zstd, &zstd::encode_all(JSON, 3).unwrap()), Err(Refusal::TooLarge(_))));
     let bounds = format!(
         "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"histogram\":{{\"dataPoints\":[{{\"explicitBounds\":[{}0]}}]}}}}]}}]}}]}}",
         "0,".repeat(1000)
     );
-    let config = Config { max_output: bounds.len(), ..Config::default() };
+    let config = DecodeConfig { max_output: bounds.len(), ..DecodeConfig::default() };
     assert!(matches!(json(config, Codec::None, bounds.as_bytes()), Err(Refusal::TooLarge(_))));
 }
 
@@ -241,7 +247,7 @@ fn repeated(times: usize) -> Vec<u8> {
     one.repeat(times)
 }
 
-fn light(codec: Codec, wire: &[u8]) -> Result<Result<Decoded, Refusal>, Admitted> {
+fn decode_light(codec: Codec, wire: &[u8]) -> Result<Result<Decoded, Refusal>, Admitted> {
     Decoder::default().decode_light(Admitted::declared(push(codec, wire)).unwrap())
 }
 
@@ -249,41 +255,44 @@ fn light(codec: Codec, wire: &[u8]) -> Result<Result<Decoded, Refusal>, Admitted
 fn ordinary_pushes_are_light_obeyed() {
     for (name, wire) in RECORDED {
         let codec = codec_of(name);
-        assert!(matches!(light(codec, wire), Ok(Ok(Decoded::Payload(_)))), "{name}");
+        assert!(matches!(decode_light(codec, wire), Ok(Ok(Decoded::Payload(_)))), "{name}");
     }
     // As large as Java's get: 60 KiB and more. None of these streams declares its size.
     for (codec, encode) in ENCODERS {
         let wire = encode(&repeated(8));
-        assert!(matches!(light(codec, &wire), Ok(Ok(Decoded::Payload(_)))), "{codec}");
+        assert!(matches!(decode_light(codec, &wire), Ok(Ok(Decoded::Payload(_)))), "{codec}");
     }
 }
 
 #[test]
 fn light_pushes_have_a_bound_violated() {
-    let plain = repeated(LIGHT / 7670 + 1);
+    let plain = repeated(LIGHT_BYTES / 7670 + 1);
     for (codec, encode) in ENCODERS {
         let wire = encode(&plain);
-        let Err(given_back) = light(codec, &wire) else { panic!("{codec}: decoded") };
+        let Err(given_back) = decode_light(codec, &wire) else { panic!("{codec}: decoded") };
         let Ok(Decoded::Payload(payload)) = Decoder::default().decode(given_back) else { panic!("{codec}") };
         assert_eq!(payload.bytes(), &plain, "{codec}: it was given back whole");
     }
-    assert!(light(Codec::None, &plain).is_err());
-    assert!(matches!(light(Codec::None, &plain[..plain.len() / 7670 * 7670 - 7670]), Ok(Ok(Decoded::Payload(_)))));
+    assert!(decode_light(Codec::None, &plain).is_err());
+    assert!(matches!(
+        decode_light(Codec::None, &plain[..plain.len() / 7670 * 7670 - 7670]),
+        Ok(Ok(Decoded::Payload(_)))
+    ));
     // Little comes of this, but many bytes have to be read for it.
-    let empty_frames = ::zstd::encode_all(&b""[..], 3).unwrap().repeat(LIGHT / 9 + 1);
-    assert!(light(Codec::Zstd, &empty_frames).is_err());
+    let empty_frames = ::zstd::encode_all(&b""[..], 3).unwrap().repeat(LIGHT_BYTES / 9 + 1);
+    assert!(decode_light(Codec::Zstd, &empty_frames).is_err());
 }
 
 #[test]
-fn of_json_less_is_light() {
+fn json_has_a_smaller_light_bound() {
     let text = |len: usize| format!("{{\"resourceMetrics\":[]{}}}", " ".repeat(len - 22)).into_bytes();
     let json = |codec, wire: Vec<u8>| {
         let push = Push { format: Format::Json, ..push(codec, &wire) };
         Decoder::default().decode_light(Admitted::declared(push).unwrap())
     };
-    assert!(matches!(json(Codec::None, text(LIGHT_JSON)), Ok(Ok(Decoded::Empty))));
-    assert!(json(Codec::None, text(LIGHT_JSON + 1)).is_err());
+    assert!(matches!(json(Codec::None, text(LIGHT_JSON_BYTES)), Ok(Ok(Decoded::Empty))));
+    assert!(json(Codec::None, text(LIGHT_JSON_BYTES + 1)).is_err());
     let zstd = |len| ::zstd::encode_all(&text(len)[..], 3).unwrap();
-    assert!(matches!(json(Codec::Zstd, zstd(LIGHT_JSON)), Ok(Ok(Decoded::Empty))));
-    assert!(json(Codec::Zstd, zstd(LIGHT_JSON + 1)).is_err());
+    assert!(matches!(json(Codec::Zstd, zstd(LIGHT_JSON_BYTES)), Ok(Ok(Decoded::Empty))));
+    assert!(json(Codec::Zstd, zstd(LIGHT_JSON_BYTES + 1)).is_err());
 }

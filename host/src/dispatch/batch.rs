@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Outcome;
-use super::lane::{Entry, Held};
-use super::ledger::Moves;
+use super::lane::{LaneEntry, LeasedEntries};
+use super::ledger::LedgerMoves;
 use super::queue::Lease;
-use super::slot::Shared;
+use super::slot::SlotShared;
 use crate::decode::Payload;
-use crate::event::Term;
-use crate::push::Departed;
+use crate::event::LedgerTerm;
+use crate::push::DepartedClient;
 
 /// One push on offer.
 #[derive(Clone, Debug)]
@@ -27,24 +27,24 @@ pub struct Delivery {
 
 /// A batch on loan from one or more lanes of a slot. Settle it with [`Batch::settle`]; one that is dropped unsettled
 /// goes back to the front of its lanes.
-pub struct Batch {
-    slot: Arc<Shared>,
+pub struct LeasedBatch {
+    slot: Arc<SlotShared>,
     lease: Lease,
     /// Where it goes back to. Empty once it is settled, and never before.
-    held: Vec<Held>,
+    entries: Vec<LeasedEntries>,
     deliveries: Arc<[Delivery]>,
-    gone: Arc<[Departed]>,
+    gone: Arc<[DepartedClient]>,
     bytes: usize,
     oldest: Instant,
 }
 
 /// What became of the pushes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct Settlement {
     /// Taken.
     pub delivered: usize,
     /// Given up.
-    pub dead_lettered: usize,
+    pub dropped: usize,
     /// Back in front of their lanes.
     pub returned: usize,
     /// Of those that came back, how many are offered in a smaller batch next: nothing is known of them yet.
@@ -55,34 +55,36 @@ pub struct Settled {
     pub wait: Duration,
 }
 
-impl Settled {
-    pub(super) fn new(moves: &Moves, halved: usize, wait: Duration) -> Self {
+impl Settlement {
+    pub(super) fn new(moves: &LedgerMoves, halved: usize, wait: Duration) -> Self {
         Self {
-            delivered: moves.count(|to| to == Term::Delivered),
-            dead_lettered: moves.count(|to| matches!(to, Term::DeadLettered(_))),
-            returned: moves.count(|to| to == Term::Queued),
+            delivered: moves.count(|to| to == LedgerTerm::Delivered),
+            dropped: moves.count(|to| matches!(to, LedgerTerm::Dropped(_))),
+            returned: moves.count(|to| to == LedgerTerm::Queued),
             halved,
-            shed: moves.count(|to| matches!(to, Term::Shed(_))),
+            shed: moves.count(|to| matches!(to, LedgerTerm::Shed(_))),
             wait,
         }
     }
 }
 
-impl Batch {
-    pub(super) fn new(slot: Arc<Shared>, lease: Lease, held: Vec<Held>) -> Self {
-        let delivery =
-            |entry: &Entry<Arc<Payload>>| Delivery { payload: entry.body.clone(), attempt: entry.history.attempts + 1 };
-        let pushes = || held.iter().flat_map(|lane| &lane.pushes);
-        let notices = || held.iter().flat_map(|lane| &lane.notices);
-        let since = pushes().map(|entry| entry.at).chain(notices().map(|entry| entry.at));
+impl LeasedBatch {
+    pub(super) fn new(slot: Arc<SlotShared>, lease: Lease, entries: Vec<LeasedEntries>) -> Self {
+        let delivery = |entry: &LaneEntry<Arc<Payload>>| Delivery {
+            payload: entry.body.clone(),
+            attempt: entry.history.attempts + 1,
+        };
+        let pushes = || entries.iter().flat_map(|lane| &lane.pushes);
+        let notices = || entries.iter().flat_map(|lane| &lane.notices);
+        let since = pushes().map(|entry| entry.arrived).chain(notices().map(|entry| entry.arrived));
         Self {
             deliveries: pushes().map(delivery).collect(),
             gone: notices().map(|entry| entry.body.clone()).collect(),
-            bytes: pushes().map(Entry::bytes).sum(),
+            bytes: pushes().map(LaneEntry::bytes).sum(),
             oldest: since.min().unwrap_or(lease.at),
             slot,
             lease,
-            held,
+            entries,
         }
     }
 
@@ -92,12 +94,12 @@ impl Batch {
     }
 
     /// Clients that are gone; none of the pushes was sent after its client's notice.
-    pub fn gone(&self) -> &[Departed] {
+    pub fn gone(&self) -> &[DepartedClient] {
         &self.gone
     }
 
     /// Deliveries and notices as shared memory, for a view that outlives this borrow.
-    pub fn shared(&self) -> (Arc<[Delivery]>, Arc<[Departed]>) {
+    pub fn shared(&self) -> (Arc<[Delivery]>, Arc<[DepartedClient]>) {
         (self.deliveries.clone(), self.gone.clone())
     }
 
@@ -137,21 +139,21 @@ impl Batch {
     }
 
     /// Ends the loan: every push goes to the term of the ledger that the outcome says, and its lanes are free again.
-    pub fn settle(mut self, outcome: Outcome) -> Settled {
-        self.slot.settle(mem::take(&mut self.held), &self.lease, &outcome)
+    pub fn settle(mut self, outcome: Outcome) -> Settlement {
+        self.slot.settle(mem::take(&mut self.entries), &self.lease, &outcome)
     }
 }
 
-impl Drop for Batch {
+impl Drop for LeasedBatch {
     fn drop(&mut self) {
-        let held = mem::take(&mut self.held);
-        if !held.is_empty() {
-            self.slot.give_back(held);
+        let entries = mem::take(&mut self.entries);
+        if !entries.is_empty() {
+            self.slot.return_unsettled(entries);
         }
     }
 }
 
-impl fmt::Debug for Batch {
+impl fmt::Debug for LeasedBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batch")
             .field("slot", &self.slot.name())

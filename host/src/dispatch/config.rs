@@ -21,7 +21,7 @@ pub struct SlotConfig {
     pub linger: Duration,
     /// Unexplained failures of one push before its batch is halved, and before it becomes a dead letter when it failed
     /// alone and others were taken meanwhile.
-    pub max_attempts_other: u32,
+    pub max_unexplained_failures: u32,
     /// A push that fails at this age becomes a dead letter.
     pub max_age: Duration,
     /// How long lanes wait after a failure.
@@ -39,7 +39,7 @@ impl Default for SlotConfig {
             batch_pushes: 64,
             batch_bytes: 1 << 20,
             linger: Duration::from_millis(100),
-            max_attempts_other: 5,
+            max_unexplained_failures: 5,
             max_age: Duration::from_mins(15),
             backoff: Backoff::default(),
             wants: Wants::default(),
@@ -64,9 +64,9 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The wait after `failures` in a row (from 1); `dice` is uniform in 0..1.
-    pub(super) fn wait(&self, failures: u32, dice: f64) -> Duration {
+    pub(super) fn wait(&self, failures: u32, random: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let ceiling = self.min.saturating_mul(doubled).min(self.max).max(self.min);
-        self.min + (ceiling - self.min).mul_f64(dice.clamp(0.0, 1.0))
+        self.min + (ceiling - self.min).mul_f64(random.clamp(0.0, 1.0))
     }
 }

@@ -10,8 +10,8 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 
 use super::SlotConfig;
-use super::holder::Share;
-use super::lane::{Front, Held, Lane};
+use super::holder::HolderShare;
+use super::lane::{Lane, LaneHead, LeasedEntries};
 use super::queue::Queue;
 use crate::push::InstanceId;
 
@@ -19,38 +19,38 @@ use crate::push::InstanceId;
 pub(super) const BATCH_NOTICES: usize = 1_024;
 
 /// What a worker is told that asks for a batch.
-pub(super) enum Draw {
+pub(super) enum DrawResult {
     /// Leased, at least one entry.
-    Ready(Vec<Held>),
+    Ready(Vec<LeasedEntries>),
     /// Nothing before that time, unless the slot changes.
     Later(Option<Instant>),
 }
 
 impl Queue {
     /// Leases a batch, or says when to ask again.
-    pub(super) fn draw(&mut self, config: &SlotConfig, share: &Share, now: Instant) -> Draw {
+    pub(super) fn draw(&mut self, config: &SlotConfig, share: &HolderShare, now: Instant) -> DrawResult {
         let mut next: Option<Instant> = None;
-        let mut open: Vec<Open> = Vec::new();
+        let mut ready: Vec<ReadyLane> = Vec::new();
         for (number, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| !lane.leased) {
-            let Some(front) = lane.front().filter(|front| share.may_lease(number, front)) else { continue };
-            let at_once = front.offered || self.draining > 0;
-            let due = lane.waits(now).unwrap_or(if at_once { now } else { front.at + config.linger });
+            let Some(front) = lane.head().filter(|front| share.may_lease(number, front)) else { continue };
+            let no_linger = front.offered || self.drains > 0;
+            let due = lane.waits_until(now).unwrap_or(if no_linger { now } else { front.arrived + config.linger });
             next = Some(next.map_or(due, |earliest| earliest.min(due)));
-            if lane.waits(now).is_none() {
-                open.push(Open { rank: rank(&front), number });
+            if lane.waits_until(now).is_none() {
+                ready.push(ReadyLane { rank: rank(&front), number });
             }
         }
-        open.sort_unstable();
-        open.truncate(share.most(self.lanes.len()));
-        if next.is_some_and(|due| due <= now) || self.fills(&open, config) {
-            return Draw::Ready(self.take(&open, config, share));
+        ready.sort_unstable();
+        ready.truncate(share.max_lanes(self.lanes.len()));
+        if next.is_some_and(|due| due <= now) || self.fills_batch(&ready, config) {
+            return DrawResult::Ready(self.build_batch(&ready, config, share));
         }
-        Draw::Later(next)
+        DrawResult::Later(next)
     }
 
-    fn fills(&self, open: &[Open], config: &SlotConfig) -> bool {
+    fn fills_batch(&self, ready: &[ReadyLane], config: &SlotConfig) -> bool {
         let (mut pushes, mut bytes, mut notices) = (0, 0, 0);
-        for lane in open.iter().filter_map(|open| self.lanes.get(open.number)) {
+        for lane in ready.iter().filter_map(|open| self.lanes.get(open.number)) {
             pushes += lane.pushes.len();
             bytes += lane.bytes;
             notices += lane.notices.len();
@@ -58,27 +58,27 @@ impl Queue {
         pushes >= config.batch_pushes.max(1) || bytes >= config.batch_bytes.max(1) || notices >= BATCH_NOTICES
     }
 
-    fn take(&mut self, open: &[Open], config: &SlotConfig, share: &Share) -> Vec<Held> {
-        let mut pick = Pick::new(config, share);
-        open.iter().filter_map(|open| pick.draw_lane(open.number, self.lane(open.number))).collect()
+    fn build_batch(&mut self, ready: &[ReadyLane], config: &SlotConfig, share: &HolderShare) -> Vec<LeasedEntries> {
+        let mut builder = BatchBuilder::new(config, share);
+        ready.iter().filter_map(|lane| builder.draw_lane(lane.number, self.lane(lane.number))).collect()
     }
 }
 
 /// A lane that may be drawn from, and its turn.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Open {
+struct ReadyLane {
     rank: (Reverse<u64>, u64, u64),
     number: usize,
 }
 
 /// The oldest lane first; before them the halves of the batch that was halved last, the first half first.
-fn rank(front: &Front) -> (Reverse<u64>, u64, u64) {
+fn rank(front: &LaneHead) -> (Reverse<u64>, u64, u64) {
     (Reverse(front.half / 2), front.half % 2, front.seq)
 }
 
 /// A batch in the making.
-struct Pick<'a> {
-    share: &'a Share,
+struct BatchBuilder<'a> {
+    share: &'a HolderShare,
     max_pushes: usize,
     max_bytes: usize,
     /// Of the first push: see [`History::half`](super::lane::History).
@@ -92,61 +92,62 @@ struct Pick<'a> {
     closed: bool,
 }
 
-impl<'a> Pick<'a> {
-    fn new(config: &SlotConfig, share: &'a Share) -> Self {
+impl<'a> BatchBuilder<'a> {
+    fn new(config: &SlotConfig, share: &'a HolderShare) -> Self {
         let (max_pushes, max_bytes) = (config.batch_pushes.max(1), config.batch_bytes);
         let (half, pushes, bytes, notices, closed) = (0, 0, 0, 0, false);
         Self { share, max_pushes, max_bytes, half, pushes, bytes, notices, gone: HashSet::new(), closed }
     }
 
-    fn draw_lane(&mut self, number: usize, lane: &mut Lane) -> Option<Held> {
-        let mut held = Held { lane: number, pushes: Vec::new(), notices: Vec::new() };
-        while let Some(front) = lane.front().filter(|front| self.share.may_lease(number, front)) {
-            let went = if front.notice { self.notice(lane, &mut held) } else { self.push(lane, &mut held) };
-            if went.is_none() {
+    fn draw_lane(&mut self, number: usize, lane: &mut Lane) -> Option<LeasedEntries> {
+        let mut entries = LeasedEntries { lane: number, pushes: Vec::new(), notices: Vec::new() };
+        while let Some(front) = lane.head().filter(|front| self.share.may_lease(number, front)) {
+            let added =
+                if front.notice { self.take_notice(lane, &mut entries) } else { self.take_push(lane, &mut entries) };
+            if added.is_none() {
                 break;
             }
         }
-        if held.pushes.is_empty() && held.notices.is_empty() {
+        if entries.pushes.is_empty() && entries.notices.is_empty() {
             return None;
         }
         lane.leased = true;
         lane.wait_until = None;
-        Some(held)
+        Some(entries)
     }
 
-    fn push(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
+    fn take_push(&mut self, lane: &mut Lane, entries: &mut LeasedEntries) -> Option<()> {
         let entry = lane.pushes.front()?;
         let bytes = entry.bytes();
         let half = entry.history.half;
-        let alone = entry.history.alone(self.share.generation);
+        let goes_alone = entry.history.must_go_alone(self.share.generation);
         let after_notice = entry.body.client().instance_id.is_some_and(|id| self.gone.contains(&id));
         let fits = self.pushes < self.max_pushes && self.bytes.saturating_add(bytes) <= self.max_bytes;
         let fits = self.pushes == 0 || (fits && half == self.half);
-        if !fits || after_notice || self.refuses(alone) {
+        if !fits || after_notice || self.is_closed_to(goes_alone) {
             return None;
         }
-        (self.half, self.closed) = (half, alone);
+        (self.half, self.closed) = (half, goes_alone);
         self.pushes += 1;
         self.bytes += bytes;
-        held.pushes.push(lane.pop()?);
+        entries.pushes.push(lane.pop()?);
         Some(())
     }
 
-    fn notice(&mut self, lane: &mut Lane, held: &mut Held) -> Option<()> {
-        let alone = lane.notices.front()?.history.alone(self.share.generation);
-        if self.notices >= BATCH_NOTICES || self.refuses(alone) {
+    fn take_notice(&mut self, lane: &mut Lane, entries: &mut LeasedEntries) -> Option<()> {
+        let goes_alone = lane.notices.front()?.history.must_go_alone(self.share.generation);
+        if self.notices >= BATCH_NOTICES || self.is_closed_to(goes_alone) {
             return None;
         }
         let entry = lane.notices.pop_front()?;
-        self.closed = alone;
+        self.closed = goes_alone;
         self.notices += 1;
         self.gone.extend(entry.body.client.instance_id);
-        held.notices.push(entry);
+        entries.notices.push(entry);
         Some(())
     }
 
-    fn refuses(&self, alone: bool) -> bool {
-        self.closed || (alone && self.pushes + self.notices > 0)
+    fn is_closed_to(&self, goes_alone: bool) -> bool {
+        self.closed || (goes_alone && self.pushes + self.notices > 0)
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lane::Front;
-use super::slot::Shared;
+use super::lane::LaneHead;
+use super::slot::SlotShared;
 
 /// A set of lanes, by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,9 +13,9 @@ pub enum LaneSet {
     /// Every lane.
     All,
     /// These alone: a canary's share.
-    These(BTreeSet<usize>),
+    Only(BTreeSet<usize>),
     /// Every lane but these: what a canary leaves to the serving generation.
-    AllBut(BTreeSet<usize>),
+    Except(BTreeSet<usize>),
 }
 
 impl LaneSet {
@@ -23,13 +23,13 @@ impl LaneSet {
     pub fn contains(&self, lane: usize) -> bool {
         match self {
             Self::All => true,
-            Self::These(lanes) => lanes.contains(&lane),
-            Self::AllBut(lanes) => !lanes.contains(&lane),
+            Self::Only(lanes) => lanes.contains(&lane),
+            Self::Except(lanes) => !lanes.contains(&lane),
         }
     }
 
-    fn is_none(&self) -> bool {
-        matches!(self, Self::These(lanes) if lanes.is_empty())
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Only(lanes) if lanes.is_empty())
     }
 
     fn count(&self, lanes: usize) -> usize {
@@ -40,10 +40,10 @@ impl LaneSet {
 /// A generation's right to lease from a slot, shared by its workers. Made by [`Slot::holder`](super::Slot::holder);
 /// several may be open at once: lanes that are in the sets of two go to whoever comes first.
 #[derive(Clone)]
-pub struct Holder(Arc<Rights>);
+pub struct LeaseHolder(Arc<HolderInner>);
 
-struct Rights {
-    slot: Arc<Shared>,
+struct HolderInner {
+    slot: Arc<SlotShared>,
     generation: u64,
     workers: usize,
     stopped: AtomicBool,
@@ -52,7 +52,7 @@ struct Rights {
 }
 
 /// What a draw needs to know of a holder.
-pub(super) struct Share {
+pub(super) struct HolderShare {
     pub(super) lanes: LaneSet,
     pub(super) generation: u64,
     /// A candidate, which gives nothing up.
@@ -60,24 +60,24 @@ pub(super) struct Share {
     workers: usize,
 }
 
-impl Share {
+impl HolderShare {
     /// Whether the entry in front of a lane may be leased. What a candidate declined is the serving generation's, in
     /// whichever lane it stands; a serving generation that is paused has no lanes, and takes nothing.
-    pub(super) fn may_lease(&self, lane: usize, front: &Front) -> bool {
-        if front.declined { !self.trial && !self.lanes.is_none() } else { self.lanes.contains(lane) }
+    pub(super) fn may_lease(&self, lane: usize, front: &LaneHead) -> bool {
+        if front.declined { !self.trial && !self.lanes.is_empty() } else { self.lanes.contains(lane) }
     }
 
     /// How many lanes one batch may draw from, so that the other workers find some.
-    pub(super) fn most(&self, lanes: usize) -> usize {
+    pub(super) fn max_lanes(&self, lanes: usize) -> usize {
         self.lanes.count(lanes).div_ceil(self.workers).max(1)
     }
 }
 
-impl Holder {
-    pub(super) fn new(slot: Arc<Shared>, generation: u64, workers: usize) -> Self {
+impl LeaseHolder {
+    pub(super) fn new(slot: Arc<SlotShared>, generation: u64, workers: usize) -> Self {
         let lanes = Mutex::new(LaneSet::All);
         let (workers, stopped, trial) = (workers.max(1), AtomicBool::new(false), AtomicBool::new(false));
-        Self(Arc::new(Rights { slot, generation, workers, stopped, trial, lanes }))
+        Self(Arc::new(HolderInner { slot, generation, workers, stopped, trial, lanes }))
     }
 
     /// The generation it was made for.
@@ -109,13 +109,13 @@ impl Holder {
         self.0.stopped.load(Ordering::SeqCst)
     }
 
-    pub(super) fn is_of(&self, slot: &Arc<Shared>) -> bool {
+    pub(super) fn belongs_to(&self, slot: &Arc<SlotShared>) -> bool {
         Arc::ptr_eq(&self.0.slot, slot)
     }
 
-    pub(super) fn share(&self) -> Share {
+    pub(super) fn share(&self) -> HolderShare {
         let lanes = self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let trial = self.0.trial.load(Ordering::SeqCst);
-        Share { lanes, generation: self.0.generation, trial, workers: self.0.workers }
+        HolderShare { lanes, generation: self.0.generation, trial, workers: self.0.workers }
     }
 }

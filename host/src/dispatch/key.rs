@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::push::{Client, WayIn};
+use crate::push::{Client, Ingress};
 
 /// FNV-1a, 64 bits: the same on every host and after every restart, which a durable lane will need.
 struct Fnv(u64);
@@ -16,13 +16,13 @@ impl Fnv {
 }
 
 /// Hash of the ordering key: the client instance id, else way in, source address and client id.
-pub(super) fn ordering_hash(client: &Client, way_in: WayIn) -> u64 {
+pub(super) fn ordering_hash(client: &Client, ingress: Ingress) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     if let Some(id) = client.instance_id {
         hash.write(id.as_bytes());
         return hash.0;
     }
-    hash.write(way_in.as_str().as_bytes());
+    hash.write(ingress.as_str().as_bytes());
     match client.source.map(|source| source.ip()) {
         Some(IpAddr::V4(ip)) => hash.write(&ip.octets()),
         Some(IpAddr::V6(ip)) => hash.write(&ip.octets()),
@@ -47,16 +47,16 @@ mod tests {
         let id = Some(InstanceId::from_bytes([7; 16]));
         let here = Client { instance_id: id, client_id: Some("a".into()), ..Client::default() };
         let there = Client { instance_id: id, client_id: Some("b".into()), ..Client::default() };
-        assert_eq!(ordering_hash(&here, WayIn::Kafka), ordering_hash(&there, WayIn::OtlpHttp));
+        assert_eq!(ordering_hash(&here, Ingress::Kafka), ordering_hash(&there, Ingress::OtlpHttp));
     }
 
     #[test]
     fn without_one_the_address_less_its_port_does() {
         let from = |source: &str| Client { source: source.parse().ok(), ..Client::default() };
-        let hash = |client: &Client| ordering_hash(client, WayIn::OtlpHttp);
+        let hash = |client: &Client| ordering_hash(client, Ingress::OtlpHttp);
         assert_eq!(hash(&from("10.0.0.1:1")), hash(&from("10.0.0.1:2")));
         assert_ne!(hash(&from("10.0.0.1:1")), hash(&from("10.0.0.2:1")));
-        assert_ne!(hash(&from("10.0.0.1:1")), ordering_hash(&from("10.0.0.1:1"), WayIn::Embedder));
+        assert_ne!(hash(&from("10.0.0.1:1")), ordering_hash(&from("10.0.0.1:1"), Ingress::Embedder));
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(fnv.0, 0x8594_4171_f739_67e8, "FNV-1a's own test vector");
         let mut lanes = [0_u32; 32];
         for n in 0..3_200 {
-            lanes[lane_of(ordering_hash(&id(n), WayIn::Kafka), 32)] += 1;
+            lanes[lane_of(ordering_hash(&id(n), Ingress::Kafka), 32)] += 1;
         }
         assert!(lanes.iter().all(|clients| (50..200).contains(clients)), "{lanes:?}");
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::event::{Events, Payload, Term, Topic};
+use crate::event::{EventData, Events, LedgerTerm, Topic};
 
 /// The causes that this room gives. A push that broke instances has the name of the fault as its cause.
 pub mod cause {
@@ -28,25 +28,25 @@ pub mod cause {
     /// Every cause of shedding.
     pub const SHED: [&str; 3] = [QUEUE_FULL, NO_RECEIVER, REMOVED];
     /// Every cause of a dead letter that is not the name of a fault.
-    pub const DEAD_LETTERED: [&str; 4] = [EXPIRED, TOO_LARGE, REJECTED, OTHER];
+    pub const DROPPED: [&str; 4] = [EXPIRED, TOO_LARGE, REJECTED, OTHER];
 }
 
 /// So many pushes, of so many decompressed bytes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
+pub struct PushTally {
     /// How many.
     pub pushes: u64,
     /// How large together.
     pub bytes: u64,
 }
 
-impl Tally {
+impl PushTally {
     pub(super) fn add(&mut self, other: Self) {
         self.pushes += other.pushes;
         self.bytes += other.bytes;
     }
 
-    fn take(&mut self, other: Self) {
+    fn subtract(&mut self, other: Self) {
         debug_assert!(self.pushes >= other.pushes && self.bytes >= other.bytes, "a term gave more than it held");
         self.pushes = self.pushes.saturating_sub(other.pushes);
         self.bytes = self.bytes.saturating_sub(other.bytes);
@@ -57,56 +57,56 @@ impl Tally {
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Ledger {
     /// All that was ever handed to the slot.
-    pub accepted: Tally,
+    pub accepted: PushTally,
     /// Waiting in a lane.
-    pub queued: Tally,
+    pub queued: PushTally,
     /// In a batch that is not settled.
-    pub in_flight: Tally,
+    pub in_flight: PushTally,
     /// Taken by a receiver.
-    pub delivered: Tally,
+    pub delivered: PushTally,
     /// Given up, by cause.
-    pub dead_lettered: BTreeMap<&'static str, Tally>,
+    pub dropped: BTreeMap<&'static str, PushTally>,
     /// Let go, by cause.
-    pub shed: BTreeMap<&'static str, Tally>,
+    pub shed: BTreeMap<&'static str, PushTally>,
     /// Beside the terms: offered again after an earlier offer.
-    pub redelivered: Tally,
+    pub redelivered: PushTally,
     /// Beside the terms: notices of departed clients that were given up, for want of room or after failures.
     pub notices_dropped: u64,
 }
 
 impl Ledger {
     /// Whether each accepted push is in exactly one term.
-    pub fn balanced(&self) -> bool {
+    pub fn is_balanced(&self) -> bool {
         let mut terms = self.held();
         terms.add(self.delivered);
-        self.dead_lettered.values().chain(self.shed.values()).for_each(|tally| terms.add(*tally));
+        self.dropped.values().chain(self.shed.values()).for_each(|tally| terms.add(*tally));
         terms == self.accepted
     }
 
     /// What the slot holds in memory: queued and in flight.
-    pub fn held(&self) -> Tally {
+    pub fn held(&self) -> PushTally {
         let mut held = self.queued;
         held.add(self.in_flight);
         held
     }
 
-    pub(super) fn apply(&mut self, moves: &Moves) {
-        for Move { from, to, tally } in &moves.0 {
+    pub(super) fn apply(&mut self, moves: &LedgerMoves) {
+        for LedgerMove { from, to, tally } in &moves.0 {
             match from {
-                Some(from) => self.term(*from).take(*tally),
+                Some(from) => self.term(*from).subtract(*tally),
                 None => self.accepted.add(*tally),
             }
             self.term(*to).add(*tally);
         }
     }
 
-    fn term(&mut self, term: Term) -> &mut Tally {
+    fn term(&mut self, term: LedgerTerm) -> &mut PushTally {
         match term {
-            Term::Queued => &mut self.queued,
-            Term::InFlight => &mut self.in_flight,
-            Term::Delivered => &mut self.delivered,
-            Term::DeadLettered(cause) => self.dead_lettered.entry(cause).or_default(),
-            Term::Shed(cause) => self.shed.entry(cause).or_default(),
+            LedgerTerm::Queued => &mut self.queued,
+            LedgerTerm::InFlight => &mut self.in_flight,
+            LedgerTerm::Delivered => &mut self.delivered,
+            LedgerTerm::Dropped(cause) => self.dropped.entry(cause).or_default(),
+            LedgerTerm::Shed(cause) => self.shed.entry(cause).or_default(),
         }
     }
 }
@@ -118,42 +118,42 @@ impl fmt::Display for Ledger {
             "{} accepted = {} delivered + {} in flight + {} queued",
             self.accepted.pushes, self.delivered.pushes, self.in_flight.pushes, self.queued.pushes
         )?;
-        let dead = self.dead_lettered.iter().map(|(cause, tally)| (tally, "dead-lettered", cause));
+        let dropped = self.dropped.iter().map(|(cause, tally)| (tally, "dead-lettered", cause));
         let shed = self.shed.iter().map(|(cause, tally)| (tally, "shed", cause));
-        dead.chain(shed).try_for_each(|(tally, term, cause)| write!(f, " + {} {term} ({cause})", tally.pushes))
+        dropped.chain(shed).try_for_each(|(tally, term, cause)| write!(f, " + {} {term} ({cause})", tally.pushes))
     }
 }
 
 #[derive(Debug)]
-struct Move {
-    from: Option<Term>,
-    to: Term,
-    tally: Tally,
+struct LedgerMove {
+    from: Option<LedgerTerm>,
+    to: LedgerTerm,
+    tally: PushTally,
 }
 
 /// Moves of one operation, those of the same terms added up.
 #[derive(Debug, Default)]
-pub(super) struct Moves(Vec<Move>);
+pub(super) struct LedgerMoves(Vec<LedgerMove>);
 
-impl Moves {
+impl LedgerMoves {
     /// One push goes from one term to another; `from` is `None` for one that just arrived.
-    pub(super) fn add(&mut self, from: Option<Term>, to: Term, bytes: usize) {
-        let tally = Tally { pushes: 1, bytes: bytes as u64 };
+    pub(super) fn add(&mut self, from: Option<LedgerTerm>, to: LedgerTerm, bytes: usize) {
+        let tally = PushTally { pushes: 1, bytes: bytes as u64 };
         match self.0.iter_mut().find(|known| known.from == from && known.to == to) {
             Some(known) => known.tally.add(tally),
-            None => self.0.push(Move { from, to, tally }),
+            None => self.0.push(LedgerMove { from, to, tally }),
         }
     }
 
     /// How many pushes go to terms that `wanted` picks.
-    pub(super) fn count(&self, wanted: impl Fn(Term) -> bool) -> usize {
+    pub(super) fn count(&self, wanted: impl Fn(LedgerTerm) -> bool) -> usize {
         self.0.iter().filter(|known| wanted(known.to)).map(|known| known.tally.pushes as usize).sum()
     }
 
     /// Emits the moves as events, with the reason of the outcome that moved them. Not under a lock: listeners run here.
     pub(super) fn emit(self, events: &Events, slot: &Arc<str>, reason: Option<&str>) {
-        for Move { from, to, tally } in self.0 {
-            events.emit(Topic::LedgerMoved, || Payload::LedgerMoved {
+        for LedgerMove { from, to, tally } in self.0 {
+            events.emit(Topic::LedgerMoved, || EventData::LedgerMoved {
                 slot: slot.clone(),
                 from,
                 to,

@@ -32,7 +32,7 @@ pub enum Outcome {
     /// As unavailable, with a small cap on attempts; then as rejected.
     Other(String),
     /// The instance is gone: the batch is retried once, on a fresh one.
-    Broke(Fault, String),
+    Faulted(Fault, String),
 }
 
 impl Outcome {
@@ -41,7 +41,7 @@ impl Outcome {
         let reason = match self {
             Self::Taken | Self::TooLarge => return None,
             Self::Unavailable { reason, .. } => reason,
-            Self::Rejected(reason) | Self::Other(reason) | Self::Broke(_, reason) => reason,
+            Self::Rejected(reason) | Self::Other(reason) | Self::Faulted(_, reason) => reason,
             Self::Partial { rejected, .. } => &rejected.first()?.1,
         };
         Some(reason.as_str()).filter(|reason| !reason.is_empty())
@@ -56,7 +56,7 @@ impl Outcome {
             Self::Partial { .. } => "partial",
             Self::Rejected(_) => "rejected",
             Self::Other(_) => "other",
-            Self::Broke(fault, _) => fault.name(),
+            Self::Faulted(fault, _) => fault.name(),
         }
     }
 }

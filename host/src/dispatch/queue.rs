@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::draw::BATCH_NOTICES;
 use super::key::lane_of;
-use super::lane::{Entry, Held, Lane};
-use super::ledger::{Ledger, Moves, Tally, cause};
-use super::verdict::{Judge, Pace, Verdict};
-use super::{Outcome, Settled, SlotConfig};
+use super::lane::{Lane, LaneEntry, LeasedEntries};
+use super::ledger::{Ledger, LedgerMoves, PushTally, cause};
+use super::verdict::{BatchJudge, PushVerdict, Slowdown};
+use super::{Outcome, Settlement, SlotConfig};
 use crate::decode::Payload;
-use crate::event::Term;
-use crate::push::Departed;
+use crate::event::LedgerTerm;
+use crate::push::DepartedClient;
 
 /// Most notices waiting in a slot; the oldest are dropped beyond it.
 pub(super) const MAX_NOTICES: usize = 65_536;
@@ -31,7 +31,7 @@ pub(super) struct Queue {
     pub(super) serving: bool,
     pub(super) closed: bool,
     /// How many drains are under way: while there is one, nothing lingers.
-    pub(super) draining: usize,
+    pub(super) drains: usize,
     /// In the lanes, not in batches.
     pub(super) notices: usize,
     seq: u64,
@@ -39,17 +39,17 @@ pub(super) struct Queue {
     failures: u32,
     failed_at: Option<Instant>,
     /// When the receiver last took a push.
-    taken_at: Option<Instant>,
-    dice: u64,
+    delivered_at: Option<Instant>,
+    random_state: u64,
 }
 
 /// Whether a lane has something to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum LaneState {
     Empty,
-    Open,
+    SchedulableLane,
     /// Leased, or waiting after a failure.
-    Held,
+    Blocked,
 }
 
 /// What a batch was leased for.
@@ -67,13 +67,13 @@ impl Queue {
             ledger: Ledger::default(),
             serving: true,
             closed: false,
-            draining: 0,
+            drains: 0,
             notices: 0,
             seq: 0,
             failures: 0,
             failed_at: None,
-            taken_at: None,
-            dice: RandomState::new().hash_one(0),
+            delivered_at: None,
+            random_state: RandomState::new().hash_one(0),
         }
     }
 
@@ -82,48 +82,48 @@ impl Queue {
     }
 
     /// Takes a push in, or sheds it; what had to go for it is shed with it.
-    pub(super) fn offer(&mut self, hash: u64, payload: Arc<Payload>, config: &SlotConfig, now: Instant) -> Moves {
-        let mut moves = Moves::default();
+    pub(super) fn offer(&mut self, hash: u64, payload: Arc<Payload>, config: &SlotConfig, now: Instant) -> LedgerMoves {
+        let mut moves = LedgerMoves::default();
         let bytes = payload.bytes().len();
-        let fate = if !self.serving {
-            Term::Shed(cause::NO_RECEIVER)
+        let term = if !self.serving {
+            LedgerTerm::Shed(cause::NO_RECEIVER)
         } else if !self.make_room(bytes as u64, config, &mut moves) {
-            Term::Shed(cause::QUEUE_FULL)
+            LedgerTerm::Shed(cause::QUEUE_FULL)
         } else {
-            let entry = Entry::new(self.next_seq(), now, payload);
+            let entry = LaneEntry::new(self.next_seq(), now, payload);
             let lane = lane_of(hash, self.lanes.len());
             self.lane(lane).push_back(entry);
-            Term::Queued
+            LedgerTerm::Queued
         };
-        moves.add(None, fate, bytes);
+        moves.add(None, term, bytes);
         self.ledger.apply(&moves);
         moves
     }
 
     /// How the lane of a hash stands, for [`Queue::is_news`] after something was put into it.
-    pub(super) fn standing(&self, hash: u64, now: Instant) -> Standing {
+    pub(super) fn lane_state(&self, hash: u64, now: Instant) -> LaneState {
         match self.lanes.get(lane_of(hash, self.lanes.len())) {
-            Some(lane) if lane.leased => Standing::Held,
+            Some(lane) if lane.leased => LaneState::Blocked,
             // Before the wait: what waited in it may have been shed, and then nobody has a timer for it.
-            Some(lane) if lane.is_empty() => Standing::Empty,
-            Some(lane) if lane.waits(now).is_some() => Standing::Held,
-            _ => Standing::Open,
+            Some(lane) if lane.is_empty() => LaneState::Empty,
+            Some(lane) if lane.waits_until(now).is_some() => LaneState::Blocked,
+            _ => LaneState::SchedulableLane,
         }
     }
 
     /// Whether a worker that found nothing should look again now that something came into a lane that stood so. It has
     /// no timer for a lane that was empty, and a full batch need not linger; a lane that is held tells by itself when
     /// it opens.
-    pub(super) fn is_news(&self, before: Standing, config: &SlotConfig) -> bool {
+    pub(super) fn should_wake(&self, before: LaneState, config: &SlotConfig) -> bool {
         let Ledger { queued, .. } = self.ledger;
         let full = queued.pushes >= config.batch_pushes as u64
             || queued.bytes >= config.batch_bytes as u64
             || self.notices >= BATCH_NOTICES;
-        before == Standing::Empty || (before == Standing::Open && full)
+        before == LaneState::Empty || (before == LaneState::SchedulableLane && full)
     }
 
     /// Takes a notice in, behind the pushes of its client.
-    pub(super) fn notice(&mut self, hash: u64, departed: Departed, now: Instant) {
+    pub(super) fn notice(&mut self, hash: u64, departed: DepartedClient, now: Instant) {
         let never_took_any =
             self.ledger.accepted == self.ledger.shed.get(cause::NO_RECEIVER).copied().unwrap_or_default();
         if self.closed || (!self.serving && never_took_any) {
@@ -131,21 +131,21 @@ impl Queue {
             return;
         }
         while self.notices >= MAX_NOTICES && self.drop_oldest_notice().is_some() {}
-        let entry = Entry::new(self.next_seq(), now, departed);
+        let entry = LaneEntry::new(self.next_seq(), now, departed);
         let lane = lane_of(hash, self.lanes.len());
         self.lane(lane).notices.push_back(entry);
         self.notices += 1;
     }
 
     /// Closes for good: what is queued is shed, what is in flight may still be settled.
-    pub(super) fn close(&mut self) -> Moves {
+    pub(super) fn close(&mut self) -> LedgerMoves {
         self.closed = true;
         self.notices = 0;
-        let mut moves = Moves::default();
+        let mut moves = LedgerMoves::default();
         for lane in &mut self.lanes {
             lane.notices.clear();
             while let Some(entry) = lane.pop() {
-                moves.add(Some(Term::Queued), Term::Shed(cause::REMOVED), entry.bytes());
+                moves.add(Some(LedgerTerm::Queued), LedgerTerm::Shed(cause::REMOVED), entry.bytes());
             }
         }
         self.ledger.apply(&moves);
@@ -153,16 +153,16 @@ impl Queue {
     }
 
     /// Accounts for what was drawn.
-    pub(super) fn lend(&mut self, held: &mut [Held]) -> Moves {
-        let mut moves = Moves::default();
-        for lane in held {
+    pub(super) fn record_lease(&mut self, entries: &mut [LeasedEntries]) -> LedgerMoves {
+        let mut moves = LedgerMoves::default();
+        for lane in entries {
             self.notices -= lane.notices.len();
             lane.notices.iter_mut().for_each(|entry| entry.history.offered = true);
             for entry in &mut lane.pushes {
                 let bytes = entry.bytes();
-                moves.add(Some(Term::Queued), Term::InFlight, bytes);
+                moves.add(Some(LedgerTerm::Queued), LedgerTerm::InFlight, bytes);
                 if std::mem::replace(&mut entry.history.offered, true) {
-                    self.ledger.redelivered.add(Tally { pushes: 1, bytes: bytes as u64 });
+                    self.ledger.redelivered.add(PushTally { pushes: 1, bytes: bytes as u64 });
                 }
             }
         }
@@ -171,9 +171,9 @@ impl Queue {
     }
 
     /// Puts a batch back that nobody settled: the receiver may or may not have seen it.
-    pub(super) fn give_back(&mut self, held: Vec<Held>) -> Moves {
-        let mut moves = Moves::default();
-        for Held { lane, pushes, notices } in held {
+    pub(super) fn return_unsettled(&mut self, entries: Vec<LeasedEntries>) -> LedgerMoves {
+        let mut moves = LedgerMoves::default();
+        for LeasedEntries { lane, pushes, notices } in entries {
             self.return_to(lane, pushes, notices, None, &mut moves);
         }
         self.ledger.apply(&moves);
@@ -183,34 +183,35 @@ impl Queue {
     /// Settles a batch: each push goes to the term that the outcome says.
     pub(super) fn settle(
         &mut self,
-        held: Vec<Held>,
+        entries: Vec<LeasedEntries>,
         lease: &Lease,
         outcome: &Outcome,
         config: &SlotConfig,
         now: Instant,
-    ) -> (Moves, Settled) {
+    ) -> (LedgerMoves, Settlement) {
         let size =
-            held.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
+            entries.iter().fold((0, 0), |(pushes, notices), h| (pushes + h.pushes.len(), notices + h.notices.len()));
         let first = self.next_seq() * 2;
         let halves = [first, first + 1];
-        let mut judge = Judge::new(outcome, size, config, lease, halves, now);
-        judge.taken_at = self.taken_at;
-        let mut moves = Moves::default();
-        let mut back: Vec<Held> = Vec::with_capacity(held.len());
+        let mut judge = BatchJudge::new(outcome, size, config, lease, halves, now);
+        judge.delivered_at = self.delivered_at;
+        let mut moves = LedgerMoves::default();
+        let mut returned: Vec<LeasedEntries> = Vec::with_capacity(entries.len());
         let (mut index, mut halved) = (0, 0);
-        for lane in held {
-            back.push(self.judge_lane(&judge, lane, &mut index, &mut halved, &mut moves));
+        for lane in entries {
+            returned.push(self.judge_lane(&judge, lane, &mut index, &mut halved, &mut moves));
         }
-        let attempts = back.iter().flat_map(|held| &held.pushes).map(|entry| entry.history.attempts).max().unwrap_or(1);
+        let attempts =
+            returned.iter().flat_map(|held| &held.pushes).map(|entry| entry.history.attempts).max().unwrap_or(1);
         // A search for the push at fault does not wait: it is bounded by the size of the batch.
-        let wait = if halved > 0 { None } else { self.pause(&judge, lease, attempts) };
-        for Held { lane, pushes, notices } in back {
+        let wait = if halved > 0 { None } else { self.retry_delay(&judge, lease, attempts) };
+        for LeasedEntries { lane, pushes, notices } in returned {
             self.return_to(lane, pushes, notices, wait.map(|wait| now + wait), &mut moves);
         }
         self.ledger.apply(&moves);
-        let settled = Settled::new(&moves, halved, wait.unwrap_or_default());
+        let settled = Settlement::new(&moves, halved, wait.unwrap_or_default());
         if settled.delivered > 0 {
-            self.taken_at = Some(now);
+            self.delivered_at = Some(now);
         }
         (moves, settled)
     }
@@ -218,21 +219,23 @@ impl Queue {
     /// Keeps of a lane's part what is to be offered again.
     fn judge_lane(
         &mut self,
-        judge: &Judge<'_>,
-        lane: Held,
+        judge: &BatchJudge<'_>,
+        lane: LeasedEntries,
         index: &mut usize,
         halved: &mut usize,
-        moves: &mut Moves,
-    ) -> Held {
-        let mut back = Held { lane: lane.lane, pushes: Vec::new(), notices: Vec::new() };
+        moves: &mut LedgerMoves,
+    ) -> LeasedEntries {
+        let mut returned = LeasedEntries { lane: lane.lane, pushes: Vec::new(), notices: Vec::new() };
         for mut entry in lane.pushes {
             match judge.push(*index, &mut entry) {
-                Verdict::Done => moves.add(Some(Term::InFlight), Term::Delivered, entry.bytes()),
-                Verdict::Dead(cause) => moves.add(Some(Term::InFlight), Term::DeadLettered(cause), entry.bytes()),
-                Verdict::Back => back.pushes.push(entry),
-                Verdict::Halved => {
+                PushVerdict::Delivered => moves.add(Some(LedgerTerm::InFlight), LedgerTerm::Delivered, entry.bytes()),
+                PushVerdict::Drop(cause) => {
+                    moves.add(Some(LedgerTerm::InFlight), LedgerTerm::Dropped(cause), entry.bytes())
+                }
+                PushVerdict::Return => returned.pushes.push(entry),
+                PushVerdict::Halved => {
                     *halved += 1;
-                    back.pushes.push(entry);
+                    returned.pushes.push(entry);
                 }
             }
             *index += 1;
@@ -240,29 +243,29 @@ impl Queue {
         for mut entry in lane.notices {
             // A notice stays behind the pushes of its client, whatever the receiver has heard by now.
             let pushes_left =
-                back.pushes.iter().any(|push| push.body.client().instance_id == entry.body.client.instance_id);
+                returned.pushes.iter().any(|push| push.body.client().instance_id == entry.body.client.instance_id);
             match judge.notice(&mut entry) {
-                Verdict::Done if pushes_left => back.notices.push(entry),
-                Verdict::Done => {}
-                Verdict::Dead(_) => self.ledger.notices_dropped += 1,
-                Verdict::Back | Verdict::Halved => back.notices.push(entry),
+                PushVerdict::Delivered if pushes_left => returned.notices.push(entry),
+                PushVerdict::Delivered => {}
+                PushVerdict::Drop(_) => self.ledger.notices_dropped += 1,
+                PushVerdict::Return | PushVerdict::Halved => returned.notices.push(entry),
             }
         }
-        back
+        returned
     }
 
     /// Frees a lane and puts entries in front of it; a closed slot sheds them instead.
     fn return_to(
         &mut self,
         number: usize,
-        pushes: Vec<Entry<Arc<Payload>>>,
-        notices: Vec<Entry<Departed>>,
+        pushes: Vec<LaneEntry<Arc<Payload>>>,
+        notices: Vec<LaneEntry<DepartedClient>>,
         wait_until: Option<Instant>,
-        moves: &mut Moves,
+        moves: &mut LedgerMoves,
     ) {
         let closed = self.closed;
-        let term = if closed { Term::Shed(cause::REMOVED) } else { Term::Queued };
-        pushes.iter().for_each(|entry| moves.add(Some(Term::InFlight), term, entry.bytes()));
+        let term = if closed { LedgerTerm::Shed(cause::REMOVED) } else { LedgerTerm::Queued };
+        pushes.iter().for_each(|entry| moves.add(Some(LedgerTerm::InFlight), term, entry.bytes()));
         let comes_back = !(pushes.is_empty() && notices.is_empty());
         let count = notices.len();
         let lane = self.lane(number);
@@ -275,22 +278,22 @@ impl Queue {
     }
 
     /// How long what comes back has to wait.
-    fn pause(&mut self, judge: &Judge<'_>, lease: &Lease, attempts: u32) -> Option<Duration> {
+    fn retry_delay(&mut self, judge: &BatchJudge<'_>, lease: &Lease, attempts: u32) -> Option<Duration> {
         let backoff = judge.config.backoff;
-        match judge.pace() {
-            Pace::Unchanged => None,
-            Pace::Steady => {
+        match judge.slowdown() {
+            Slowdown::Unchanged => None,
+            Slowdown::Reset => {
                 (self.failures, self.failed_at) = (0, None);
                 None
             }
-            Pace::Partly(least) => Some(backoff.wait(attempts, self.roll()).max(least)),
-            Pace::Failed(least) => {
+            Slowdown::PartOfBatch(least) => Some(backoff.wait(attempts, self.random()).max(least)),
+            Slowdown::WholeBatch(least) => {
                 // Batches that were out together and failed together are one failure.
                 if self.failed_at.is_none_or(|known| known <= lease.at) {
                     self.failures = self.failures.saturating_add(1);
                     self.failed_at = Some(judge.now);
                 }
-                Some(backoff.wait(self.failures, self.roll()).max(least))
+                Some(backoff.wait(self.failures, self.random()).max(least))
             }
         }
     }
@@ -302,8 +305,8 @@ impl Queue {
     }
 
     /// Sheds the oldest until a push of that size fits. False if it cannot, and then nothing was shed for it.
-    fn make_room(&mut self, bytes: u64, config: &SlotConfig, moves: &mut Moves) -> bool {
-        let fits = |held: Tally| {
+    fn make_room(&mut self, bytes: u64, config: &SlotConfig, moves: &mut LedgerMoves) -> bool {
+        let fits = |held: PushTally| {
             held.pushes < config.max_pushes as u64 && held.bytes.saturating_add(bytes) <= config.max_bytes as u64
         };
         let mut held = self.ledger.held();
@@ -314,7 +317,7 @@ impl Queue {
             let Some(shed) = self.pop_oldest() else { return false };
             held.pushes -= 1;
             held.bytes -= shed as u64;
-            moves.add(Some(Term::Queued), Term::Shed(cause::QUEUE_FULL), shed);
+            moves.add(Some(LedgerTerm::Queued), LedgerTerm::Shed(cause::QUEUE_FULL), shed);
         }
         true
     }
@@ -340,9 +343,9 @@ impl Queue {
     }
 
     /// Uniform in 0..1 (splitmix64): jitter needs no secrecy.
-    fn roll(&mut self) -> f64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    fn random(&mut self) -> f64 {
+        self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random_state ^ (self.random_state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }

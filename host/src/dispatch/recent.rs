@@ -10,62 +10,62 @@ use std::time::{Duration, SystemTime};
 use crate::decode::Payload;
 
 /// Between two that are noted of the same software.
-const APART: Duration = Duration::from_secs(1);
+const MIN_SPACING: Duration = Duration::from_secs(1);
 
 /// How many, and how old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecentConfig {
     /// Most pushes kept; 0 keeps none.
-    pub keep: usize,
+    pub max_pushes: usize,
     /// Older ones are forgotten.
-    pub age: Duration,
+    pub max_age: Duration,
 }
 
 impl Default for RecentConfig {
     /// Off.
     fn default() -> Self {
-        Self { keep: 0, age: Duration::from_mins(10) }
+        Self { max_pushes: 0, max_age: Duration::from_mins(10) }
     }
 }
 
 /// Handle on the kept pushes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Recent(Arc<Inner>);
+pub struct RecentStore(Arc<RecentInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct RecentInner {
     config: RecentConfig,
-    kept: Mutex<Kept>,
+    kept: Mutex<RecentRing>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct RecentRing {
     pushes: VecDeque<Arc<Payload>>,
     bytes: usize,
     /// Counts what was noted.
-    noted: u64,
+    recorded: u64,
 }
 
-impl Recent {
+impl RecentStore {
     /// Most decompressed bytes kept.
     pub const MAX_BYTES: usize = 4 << 20;
 
     /// With nothing kept.
     pub fn new(config: RecentConfig) -> Self {
-        Self(Arc::new(Inner { config, kept: Mutex::default() }))
+        Self(Arc::new(RecentInner { config, kept: Mutex::default() }))
     }
 
     /// Notes a push, unless one of the same software was noted just before.
-    pub fn note(&self, payload: &Arc<Payload>) {
-        if self.0.config.keep == 0 || payload.bytes().len() > Self::MAX_BYTES {
+    pub fn record(&self, payload: &Arc<Payload>) {
+        if self.0.config.max_pushes == 0 || payload.bytes().len() > Self::MAX_BYTES {
             return;
         }
         let Ok(mut kept) = self.0.kept.try_lock() else { return };
         let software = &payload.client().software_name;
-        let fresh = |known: &&Arc<Payload>| {
-            known.client().software_name == *software && age(known, payload.received_at()) < APART
+        let too_close = |known: &&Arc<Payload>| {
+            known.client().software_name == *software && age(known, payload.received_at()) < MIN_SPACING
         };
-        if kept.pushes.iter().rev().find(fresh).is_none() {
+        if kept.pushes.iter().rev().find(too_close).is_none() {
             kept.push(payload.clone(), self.0.config);
         }
     }
@@ -73,28 +73,28 @@ impl Recent {
     /// The newest first. None that is older than it may be.
     pub fn newest(&self) -> Vec<Arc<Payload>> {
         let mut kept = self.lock();
-        kept.expire(self.0.config.age, SystemTime::now());
+        kept.expire(self.0.config.max_age, SystemTime::now());
         kept.pushes.iter().rev().cloned().collect()
     }
 
     /// How many were noted since the start, and how many are not too old: other numbers, other pushes.
-    pub fn standing(&self) -> (u64, usize) {
+    pub fn counts(&self) -> (u64, usize) {
         let kept = self.newest().len();
-        (self.lock().noted, kept)
+        (self.lock().recorded, kept)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, RecentRing> {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl RecentRing {
     fn push(&mut self, payload: Arc<Payload>, config: RecentConfig) {
-        self.expire(config.age, payload.received_at());
+        self.expire(config.max_age, payload.received_at());
         self.bytes += payload.bytes().len();
         self.pushes.push_back(payload);
-        self.noted += 1;
-        while self.pushes.len() > config.keep || self.bytes > Recent::MAX_BYTES {
+        self.recorded += 1;
+        while self.pushes.len() > config.max_pushes || self.bytes > RecentStore::MAX_BYTES {
             self.forget_oldest();
         }
     }
@@ -121,12 +121,12 @@ mod tests {
     use super::*;
     use crate::dispatch::tests::support::push_at;
 
-    fn recent(keep: usize) -> Recent {
-        Recent::new(RecentConfig { keep, age: Duration::from_secs(60) })
+    fn recent(keep: usize) -> RecentStore {
+        RecentStore::new(RecentConfig { max_pushes: keep, max_age: Duration::from_secs(60) })
     }
 
-    fn note(recent: &Recent, software: &str, at: SystemTime) {
-        recent.note(&Arc::new(push_at(software, at)));
+    fn note(recent: &RecentStore, software: &str, at: SystemTime) {
+        recent.record(&Arc::new(push_at(software, at)));
     }
 
     fn seconds_ago(seconds: u64) -> SystemTime {
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn it_is_off_unless_asked_for() {
-        let recent = Recent::default();
+        let recent = RecentStore::default();
         note(&recent, "java", seconds_ago(0));
         assert!(recent.newest().is_empty());
     }
@@ -160,9 +160,9 @@ mod tests {
         }
         assert_eq!(recent.newest().len(), 2);
         note(&recent, "java", seconds_ago(70));
-        let old = Recent::new(RecentConfig { keep: 9, age: Duration::from_secs(1) });
+        let old = RecentStore::new(RecentConfig { max_pushes: 9, max_age: Duration::from_secs(1) });
         note(&old, "java", seconds_ago(30));
         assert!(old.newest().is_empty());
-        assert_eq!(old.standing(), (1, 0));
+        assert_eq!(old.counts(), (1, 0));
     }
 }

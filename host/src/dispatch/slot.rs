@@ -10,23 +10,23 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::draw::Draw;
+use super::draw::DrawResult;
 use super::key::ordering_hash;
-use super::lane::Held;
-use super::ledger::{Ledger, Moves};
+use super::lane::LeasedEntries;
+use super::ledger::{Ledger, LedgerMoves};
 use super::queue::{Lease, Queue};
-use super::{Batch, Holder, Outcome, Settled, SlotConfig};
+use super::{LeaseHolder, LeasedBatch, Outcome, Settlement, SlotConfig};
 use crate::decode::Payload;
 use crate::event::Events;
-use crate::push::{Departed, WayIn};
+use crate::push::{DepartedClient, Ingress};
 
 /// Handle on a slot. Cheap to clone; it stays usable after the slot is closed, and then leases nothing.
 #[derive(Clone)]
-pub struct Slot(Arc<Shared>);
+pub struct Slot(Arc<SlotShared>);
 
 /// A slot at one moment. All of it is read under one lock.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Snapshot {
+pub struct SlotSnapshot {
     /// Where the pushes are.
     pub ledger: Ledger,
     /// Whether new pushes are queued.
@@ -36,10 +36,10 @@ pub struct Snapshot {
     /// Lanes that wait after a failure.
     pub waiting_lanes: usize,
     /// How long the oldest queued push has been here.
-    #[serde(rename = "oldest_seconds", serialize_with = "crate::units::maybe_seconds")]
+    #[serde(rename = "oldest_seconds", serialize_with = "crate::units::optional_seconds")]
     pub oldest: Option<Duration>,
     /// How long until the first waiting lane is tried again.
-    #[serde(rename = "next_retry_seconds", serialize_with = "crate::units::maybe_seconds")]
+    #[serde(rename = "next_retry_seconds", serialize_with = "crate::units::optional_seconds")]
     pub next_retry: Option<Duration>,
     /// Notices of departed clients that wait.
     pub notices: usize,
@@ -49,7 +49,7 @@ impl Slot {
     pub(super) fn new(name: Arc<str>, config: SlotConfig, events: Events) -> Self {
         let queue = Mutex::new(Queue::new(config.lanes));
         let config = RwLock::new(Arc::new(config));
-        Self(Arc::new(Shared { name, config, queue, changed: Notify::new(), events }))
+        Self(Arc::new(SlotShared { name, config, queue, changed: Notify::new(), events }))
     }
 
     /// The name it was opened under.
@@ -83,14 +83,14 @@ impl Slot {
 
     /// The right to lease, for the `workers` of one generation together; all lanes until
     /// [`Holder::set_lanes`] says otherwise.
-    pub fn holder(&self, generation: u64, workers: usize) -> Holder {
-        Holder::new(self.0.clone(), generation, workers)
+    pub fn holder(&self, generation: u64, workers: usize) -> LeaseHolder {
+        LeaseHolder::new(self.0.clone(), generation, workers)
     }
 
     /// Waits for the next batch. `None` when the slot is closed or the holder was told to stop. Any number of workers
     /// may wait at once; dropping the future loses nothing.
-    pub async fn lease(&self, holder: &Holder) -> Option<Batch> {
-        debug_assert!(holder.is_of(&self.0), "a holder leases from the slot that made it");
+    pub async fn lease(&self, holder: &LeaseHolder) -> Option<LeasedBatch> {
+        debug_assert!(holder.belongs_to(&self.0), "a holder leases from the slot that made it");
         loop {
             let mut changed = pin!(self.0.changed.notified());
             // Registered before looking, so that no change falls between look and wait.
@@ -116,7 +116,7 @@ impl Slot {
     /// Waits until nothing is queued or in flight, without lingering meanwhile. False if the deadline came first.
     /// Lanes that wait after a failure are not hurried.
     pub async fn drain(&self, deadline: Instant) -> bool {
-        let _no_linger = Draining::begin(&self.0);
+        let _no_linger = DrainGuard::start(&self.0);
         loop {
             let mut changed = pin!(self.0.changed.notified());
             changed.as_mut().enable();
@@ -136,17 +136,17 @@ impl Slot {
     }
 
     /// All that can be seen from outside, at this moment.
-    pub fn snapshot(&self) -> Snapshot {
+    pub fn snapshot(&self) -> SlotSnapshot {
         let now = Instant::now();
         let queue = self.0.lock();
         let lanes = || queue.lanes.iter();
-        Snapshot {
+        SlotSnapshot {
             ledger: queue.ledger.clone(),
             serving: queue.serving,
             leased_lanes: lanes().filter(|lane| lane.leased).count(),
-            waiting_lanes: lanes().filter(|lane| lane.waits(now).is_some()).count(),
-            oldest: lanes().filter_map(|lane| lane.pushes.front()).map(|entry| now.duration_since(entry.at)).max(),
-            next_retry: lanes().filter_map(|lane| lane.waits(now)).min().map(|until| until.duration_since(now)),
+            waiting_lanes: lanes().filter(|lane| lane.waits_until(now).is_some()).count(),
+            oldest: lanes().filter_map(|lane| lane.pushes.front()).map(|entry| now.duration_since(entry.arrived)).max(),
+            next_retry: lanes().filter_map(|lane| lane.waits_until(now)).min().map(|until| until.duration_since(now)),
             notices: queue.notices,
         }
     }
@@ -158,12 +158,12 @@ impl Slot {
 
     /// Whether it is offered pushes like this one.
     pub fn wants(&self, payload: &Payload) -> bool {
-        self.0.config().wants.matches(payload.client(), payload.way_in())
+        self.0.config().wants.matches(payload.client(), payload.ingress())
     }
 
     /// Takes a push in. False if the slot is closed: then it is not this slot's to account for.
     pub(super) fn offer(&self, payload: Arc<Payload>) -> bool {
-        let hash = ordering_hash(payload.client(), payload.way_in());
+        let hash = ordering_hash(payload.client(), payload.ingress());
         let config = self.0.config();
         let mut queue = self.0.lock();
         if queue.closed {
@@ -171,26 +171,26 @@ impl Slot {
         }
         // Read under the lock, so that arrival times ascend along the lanes.
         let now = Instant::now();
-        let before = queue.standing(hash, now);
+        let before = queue.lane_state(hash, now);
         let moves = queue.offer(hash, payload, &config, now);
-        let news = queue.is_news(before, &config);
-        self.0.publish(queue, moves, None, news);
+        let wake = queue.should_wake(before, &config);
+        self.0.publish(queue, moves, None, wake);
         true
     }
 
-    pub(super) fn gone(&self, departed: Departed) {
+    pub(super) fn notify_gone(&self, departed: DepartedClient) {
         let config = self.0.config();
         // Only clients of the Kafka listener have an end that the host learns of.
-        if !config.wants.matches(&departed.client, WayIn::Kafka) {
+        if !config.wants.matches(&departed.client, Ingress::Kafka) {
             return;
         }
-        let hash = ordering_hash(&departed.client, WayIn::Kafka);
+        let hash = ordering_hash(&departed.client, Ingress::Kafka);
         let mut queue = self.0.lock();
         let now = Instant::now();
-        let before = queue.standing(hash, now);
+        let before = queue.lane_state(hash, now);
         queue.notice(hash, departed, now);
-        let news = queue.is_news(before, &config);
-        self.0.publish(queue, Moves::default(), None, news);
+        let wake = queue.should_wake(before, &config);
+        self.0.publish(queue, LedgerMoves::default(), None, wake);
     }
 
     pub(super) fn close(&self) {
@@ -201,7 +201,7 @@ impl Slot {
 }
 
 /// What handles, holders and batches of a slot share.
-pub(super) struct Shared {
+pub(super) struct SlotShared {
     name: Arc<str>,
     config: RwLock<Arc<SlotConfig>>,
     queue: Mutex<Queue>,
@@ -210,7 +210,7 @@ pub(super) struct Shared {
     events: Events,
 }
 
-impl Shared {
+impl SlotShared {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -219,44 +219,48 @@ impl Shared {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn settle(&self, held: Vec<Held>, lease: &Lease, outcome: &Outcome) -> Settled {
+    pub(super) fn settle(&self, entries: Vec<LeasedEntries>, lease: &Lease, outcome: &Outcome) -> Settlement {
         let config = self.config();
         let mut queue = self.lock();
-        let (moves, settled) = queue.settle(held, lease, outcome, &config, Instant::now());
+        let (moves, settled) = queue.settle(entries, lease, outcome, &config, Instant::now());
         self.publish(queue, moves, outcome.reason(), true);
         settled
     }
 
-    pub(super) fn give_back(&self, held: Vec<Held>) {
+    pub(super) fn return_unsettled(&self, entries: Vec<LeasedEntries>) {
         let mut queue = self.lock();
-        let moves = queue.give_back(held);
+        let moves = queue.return_unsettled(entries);
         self.publish(queue, moves, None, true);
     }
 
     /// A batch, or when to ask again; `None` if there will be none.
-    fn draw(self: &Arc<Self>, holder: &Holder) -> Option<Result<Batch, Option<Instant>>> {
+    fn draw(self: &Arc<Self>, holder: &LeaseHolder) -> Option<Result<LeasedBatch, Option<Instant>>> {
         let (config, share, now) = (self.config(), holder.share(), Instant::now());
         let mut queue = self.lock();
         if queue.closed || holder.stopped() {
             return None;
         }
-        let mut held = match queue.draw(&config, &share, now) {
-            Draw::Ready(held) => held,
-            Draw::Later(due) => return Some(Err(due)),
+        let mut entries = match queue.draw(&config, &share, now) {
+            DrawResult::Ready(held) => held,
+            DrawResult::Later(due) => return Some(Err(due)),
         };
-        let moves = queue.lend(&mut held);
+        let moves = queue.record_lease(&mut entries);
         // Made first: whatever a listener of events does, its drop gives everything back.
-        let batch = Batch::new(self.clone(), Lease { generation: share.generation, trial: share.trial, at: now }, held);
+        let batch = LeasedBatch::new(
+            self.clone(),
+            Lease { generation: share.generation, trial: share.trial, at: now },
+            entries,
+        );
         self.publish(queue, moves, None, false);
         Some(Ok(batch))
     }
 
     /// Releases the lock, then tells what was done under it.
-    fn publish(&self, queue: MutexGuard<'_, Queue>, moves: Moves, reason: Option<&str>, news: bool) {
-        debug_assert!(queue.ledger.balanced(), "a push is in no term, or in two: {:?}", queue.ledger);
+    fn publish(&self, queue: MutexGuard<'_, Queue>, moves: LedgerMoves, reason: Option<&str>, wake: bool) {
+        debug_assert!(queue.ledger.is_balanced(), "a push is in no term, or in two: {:?}", queue.ledger);
         drop(queue);
         moves.emit(&self.events, &self.name, reason);
-        if news {
+        if wake {
             self.wake();
         }
     }
@@ -283,18 +287,18 @@ impl Slot {
 }
 
 /// While it lives, nothing lingers.
-struct Draining<'a>(&'a Shared);
+struct DrainGuard<'a>(&'a SlotShared);
 
-impl<'a> Draining<'a> {
-    fn begin(slot: &'a Shared) -> Self {
-        slot.lock().draining += 1;
+impl<'a> DrainGuard<'a> {
+    fn start(slot: &'a SlotShared) -> Self {
+        slot.lock().drains += 1;
         slot.wake();
         Self(slot)
     }
 }
 
-impl Drop for Draining<'_> {
+impl Drop for DrainGuard<'_> {
     fn drop(&mut self) {
-        self.0.lock().draining -= 1;
+        self.0.lock().drains -= 1;
     }
 }

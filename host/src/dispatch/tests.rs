@@ -1,7 +1,7 @@
 //! Tests of dispatch as its neighbours see it; time stands still unless a test moves it.
 
 mod bounds;
-mod crowd;
+mod concurrency;
 mod leases;
 mod model;
 mod notices;

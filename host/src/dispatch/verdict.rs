@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::lane::{Entry, History};
+use super::lane::{History, LaneEntry};
 use super::ledger::cause;
 use super::queue::Lease;
 use super::{Fault, Outcome, SlotConfig};
@@ -16,31 +16,31 @@ pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// What becomes of one push or notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum PushVerdict {
     /// A receiver took it.
-    Done,
+    Delivered,
     /// Given up, with the cause.
-    Dead(&'static str),
+    Drop(&'static str),
     /// Offered again.
-    Back,
+    Return,
     /// Offered again without a wait, in a batch of half the size: that finds the push at fault.
     Halved,
 }
 
 /// How the lanes are slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(super) enum Slowdown {
     /// It goes well.
-    Steady,
+    Reset,
     /// Nothing is said about the sink.
     Unchanged,
     /// The whole batch failed: wait by the slot's failures in a row, at least so long.
-    Failed(Duration),
+    WholeBatch(Duration),
     /// A part of it is to be tried again: wait by that part's attempts, at least so long.
-    Partly(Duration),
+    PartOfBatch(Duration),
 }
 
-enum Ruling {
+enum JudgedOutcome {
     Taken,
     /// Too large, or refused as a whole: the cause of the dead letter that a single push becomes.
     Halved(&'static str),
@@ -53,26 +53,26 @@ enum Ruling {
         retry_after: Duration,
     },
     Unexplained(&'static str),
-    Broke(Fault),
+    Faulted(Fault),
 }
 
 /// The outcome of one batch, ready to judge what was in it.
-pub(super) struct Judge<'a> {
+pub(super) struct BatchJudge<'a> {
     pub(super) config: &'a SlotConfig,
     pub(super) generation: u64,
     pub(super) now: Instant,
     /// The batch was leased to a candidate on trial: what it gives up is not lost but offered to the serving generation.
     trial: bool,
-    ruling: Ruling,
+    outcome: JudgedOutcome,
     pushes: usize,
     notices: usize,
     /// What the two halves of the batch are called, should it be halved.
     halves: [u64; 2],
     /// When the receiver last took a push of this slot, before this batch.
-    pub(super) taken_at: Option<Instant>,
+    pub(super) delivered_at: Option<Instant>,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> BatchJudge<'a> {
     pub(super) fn new(
         outcome: &Outcome,
         (pushes, notices): (usize, usize),
@@ -82,113 +82,115 @@ impl<'a> Judge<'a> {
         now: Instant,
     ) -> Self {
         let Lease { generation, trial, .. } = *lease;
-        let (ruling, taken_at) = (Ruling::of(outcome, pushes), None);
-        Self { config, generation, now, trial, ruling, pushes, notices, halves, taken_at }
+        let (ruling, taken_at) = (JudgedOutcome::from_outcome(outcome, pushes), None);
+        Self { config, generation, now, trial, outcome: ruling, pushes, notices, halves, delivered_at: taken_at }
     }
 
-    pub(super) fn pace(&self) -> Pace {
-        match &self.ruling {
+    pub(super) fn slowdown(&self) -> Slowdown {
+        match &self.outcome {
             // A candidate's failure says nothing of the sink, and must not slow the serving generation down.
-            _ if self.trial => Pace::Unchanged,
-            Ruling::Partial { retry, retry_after, .. } if !retry.is_empty() => Pace::Partly(*retry_after),
-            Ruling::Taken | Ruling::Partial { .. } => Pace::Steady,
-            Ruling::Halved(_) | Ruling::Broke(_) => Pace::Unchanged,
-            Ruling::Unavailable { retry_after } => Pace::Failed(*retry_after),
-            Ruling::Unexplained(_) => Pace::Failed(Duration::ZERO),
+            _ if self.trial => Slowdown::Unchanged,
+            JudgedOutcome::Partial { retry, retry_after, .. } if !retry.is_empty() => {
+                Slowdown::PartOfBatch(*retry_after)
+            }
+            JudgedOutcome::Taken | JudgedOutcome::Partial { .. } => Slowdown::Reset,
+            JudgedOutcome::Halved(_) | JudgedOutcome::Faulted(_) => Slowdown::Unchanged,
+            JudgedOutcome::Unavailable { retry_after } => Slowdown::WholeBatch(*retry_after),
+            JudgedOutcome::Unexplained(_) => Slowdown::WholeBatch(Duration::ZERO),
         }
     }
 
     /// Judges the push at `index` of the batch.
-    pub(super) fn push<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
+    pub(super) fn push<T>(&self, index: usize, entry: &mut LaneEntry<T>) -> PushVerdict {
         let verdict = self.by_outcome(index, entry);
-        self.spared(verdict, entry)
+        self.spare_on_trial(verdict, entry)
     }
 
     /// Only the serving generation gives up: what a candidate did not take starts anew there. A candidate halves a
     /// batch by itself, since one push at fault must not count against it as a whole batch.
-    fn spared<T>(&self, verdict: Verdict, entry: &mut Entry<T>) -> Verdict {
+    fn spare_on_trial<T>(&self, verdict: PushVerdict, entry: &mut LaneEntry<T>) -> PushVerdict {
         match verdict {
-            Verdict::Dead(_) | Verdict::Back if self.trial => {
+            PushVerdict::Drop(_) | PushVerdict::Return if self.trial => {
                 entry.history = History::declined();
-                Verdict::Back
+                PushVerdict::Return
             }
             verdict => verdict,
         }
     }
 
-    fn by_outcome<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
+    fn by_outcome<T>(&self, index: usize, entry: &mut LaneEntry<T>) -> PushVerdict {
         entry.history.attempts += 1;
-        match &self.ruling {
-            Ruling::Taken => Verdict::Done,
-            Ruling::Partial { rejected, .. } if rejected.contains(&index) => Verdict::Dead(cause::REJECTED),
-            Ruling::Partial { retry, .. } if !retry.contains(&index) => Verdict::Done,
-            Ruling::Halved(cause) => self.halve(index, &mut entry.history, cause),
-            _ => self.again(index, entry),
+        match &self.outcome {
+            JudgedOutcome::Taken => PushVerdict::Delivered,
+            JudgedOutcome::Partial { rejected, .. } if rejected.contains(&index) => PushVerdict::Drop(cause::REJECTED),
+            JudgedOutcome::Partial { retry, .. } if !retry.contains(&index) => PushVerdict::Delivered,
+            JudgedOutcome::Halved(cause) => self.halve(index, &mut entry.history, cause),
+            _ => self.retry_or_drop(index, entry),
         }
     }
 
     /// Judges a notice: it is heard whenever any of the batch was, and never given up for the sake of a push beside it.
-    pub(super) fn notice<T>(&self, entry: &mut Entry<T>) -> Verdict {
+    pub(super) fn notice<T>(&self, entry: &mut LaneEntry<T>) -> PushVerdict {
         entry.history.attempts += 1;
-        let verdict = match &self.ruling {
-            Ruling::Taken | Ruling::Partial { .. } => Verdict::Done,
-            Ruling::Halved(cause) if self.pushes == 0 => Verdict::Dead(cause),
-            Ruling::Halved(_) if self.pushes > 1 => Verdict::Halved,
-            Ruling::Halved(_) => Verdict::Back,
-            Ruling::Unexplained(_) if self.pushes > 0 => self.unless_expired(Verdict::Back, entry),
-            _ => self.again(0, entry),
+        let verdict = match &self.outcome {
+            JudgedOutcome::Taken | JudgedOutcome::Partial { .. } => PushVerdict::Delivered,
+            JudgedOutcome::Halved(cause) if self.pushes == 0 => PushVerdict::Drop(cause),
+            JudgedOutcome::Halved(_) if self.pushes > 1 => PushVerdict::Halved,
+            JudgedOutcome::Halved(_) => PushVerdict::Return,
+            JudgedOutcome::Unexplained(_) if self.pushes > 0 => self.unless_expired(PushVerdict::Return, entry),
+            _ => self.retry_or_drop(0, entry),
         };
-        self.spared(verdict, entry)
+        self.spare_on_trial(verdict, entry)
     }
 
-    fn halve(&self, index: usize, history: &mut History, cause: &'static str) -> Verdict {
+    fn halve(&self, index: usize, history: &mut History, cause: &'static str) -> PushVerdict {
         if self.pushes <= 1 {
-            return Verdict::Dead(cause);
+            return PushVerdict::Drop(cause);
         }
         let [first, second] = self.halves;
         history.half = if index < self.pushes.div_ceil(2) { first } else { second };
-        Verdict::Halved
+        PushVerdict::Halved
     }
 
-    fn again<T>(&self, index: usize, entry: &mut Entry<T>) -> Verdict {
-        let verdict = match self.ruling {
-            Ruling::Broke(fault) => {
-                let faults = entry.history.broke(self.generation);
+    fn retry_or_drop<T>(&self, index: usize, entry: &mut LaneEntry<T>) -> PushVerdict {
+        let verdict = match self.outcome {
+            JudgedOutcome::Faulted(fault) => {
+                let faults = entry.history.record_fault(self.generation);
                 // Only one that was alone has itself to blame, and only the second time: the instance may have been
                 // about to break anyway.
                 let to_blame = faults >= 2 && self.pushes + self.notices == 1;
-                if to_blame { Verdict::Dead(fault.name()) } else { Verdict::Back }
+                if to_blame { PushVerdict::Drop(fault.name()) } else { PushVerdict::Return }
             }
-            Ruling::Unexplained(cause) => self.unexplained(index, &mut entry.history, cause),
-            _ => Verdict::Back,
+            JudgedOutcome::Unexplained(cause) => self.unexplained(index, &mut entry.history, cause),
+            _ => PushVerdict::Return,
         };
         self.unless_expired(verdict, entry)
     }
 
-    fn unless_expired<T>(&self, verdict: Verdict, entry: &Entry<T>) -> Verdict {
-        let expired = self.now.duration_since(entry.at) >= self.config.max_age;
-        if expired && !matches!(verdict, Verdict::Dead(_)) { Verdict::Dead(cause::EXPIRED) } else { verdict }
+    fn unless_expired<T>(&self, verdict: PushVerdict, entry: &LaneEntry<T>) -> PushVerdict {
+        let expired = self.now.duration_since(entry.arrived) >= self.config.max_age;
+        if expired && !matches!(verdict, PushVerdict::Drop(_)) { PushVerdict::Drop(cause::EXPIRED) } else { verdict }
     }
 
-    fn unexplained(&self, index: usize, history: &mut History, cause: &'static str) -> Verdict {
-        history.others += 1;
+    fn unexplained(&self, index: usize, history: &mut History, cause: &'static str) -> PushVerdict {
+        history.unexplained_failures += 1;
         let since = *history.failing_since.get_or_insert(self.now);
-        if history.others < self.config.max_attempts_other {
-            Verdict::Back
+        if history.unexplained_failures < self.config.max_unexplained_failures {
+            PushVerdict::Return
         } else if cause != cause::OTHER {
             // The host's own failure: smaller batches would fail alike.
-            Verdict::Dead(cause)
-        } else if self.pushes <= 1 && self.taken_at.is_none_or(|taken| taken < since) {
+            PushVerdict::Drop(cause)
+        } else if self.pushes <= 1 && self.delivered_at.is_none_or(|taken| taken < since) {
             // Nothing was taken since: the sink or the receiver fails altogether, and the push need not be at fault.
-            Verdict::Back
+            PushVerdict::Return
         } else {
             self.halve(index, history, cause)
         }
     }
 }
 
-impl Ruling {
-    fn of(outcome: &Outcome, pushes: usize) -> Self {
+impl JudgedOutcome {
+    fn from_outcome(outcome: &Outcome, pushes: usize) -> Self {
         let least = |wait: &Option<Duration>| wait.unwrap_or_default().min(LONGEST_RETRY_AFTER);
         match outcome {
             Outcome::Taken => Self::Taken,
@@ -207,8 +209,8 @@ impl Ruling {
             Outcome::Rejected(_) => Self::Halved(cause::REJECTED),
             Outcome::Other(_) => Self::Unexplained(cause::OTHER),
             // Not the push's doing and not the guest's: no reason to offer it alone.
-            Outcome::Broke(Fault::Host, _) => Self::Unexplained(Fault::Host.name()),
-            Outcome::Broke(fault, _) => Self::Broke(*fault),
+            Outcome::Faulted(Fault::Host, _) => Self::Unexplained(Fault::Host.name()),
+            Outcome::Faulted(fault, _) => Self::Faulted(*fault),
         }
     }
 }

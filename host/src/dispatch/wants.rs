@@ -2,40 +2,40 @@
 
 use regex::Regex;
 
-use crate::push::{Client, WayIn, address};
-use crate::words;
+use crate::messages;
+use crate::push::{Client, Ingress, address};
 
 /// A list of (fact, pattern); empty is everything. A fact that the door does not know matches no pattern.
 #[derive(Clone, Debug, Default)]
-pub struct Wants(Vec<(Fact, Regex)>);
+pub struct Wants(Vec<(WantFact, Regex)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fact {
+enum WantFact {
     InstanceId,
     ClientId,
     SoftwareName,
     SoftwareVersion,
     SourceAddress,
     Principal,
-    WayIn,
+    Ingress,
 }
 
-const FACTS: [(&str, Fact); 7] = [
-    ("client_instance_id", Fact::InstanceId),
-    ("client_id", Fact::ClientId),
-    ("client_software_name", Fact::SoftwareName),
-    ("client_software_version", Fact::SoftwareVersion),
-    ("client_source_address", Fact::SourceAddress),
-    ("principal", Fact::Principal),
-    ("way_in", Fact::WayIn),
+const FACTS: [(&str, WantFact); 7] = [
+    ("client_instance_id", WantFact::InstanceId),
+    ("client_id", WantFact::ClientId),
+    ("client_software_name", WantFact::SoftwareName),
+    ("client_software_version", WantFact::SoftwareVersion),
+    ("client_source_address", WantFact::SourceAddress),
+    ("principal", WantFact::Principal),
+    ("way_in", WantFact::Ingress),
 ];
 
 impl Wants {
     /// From what was written. A pattern matches the whole value, as in KIP-714 subscriptions.
-    pub fn new(written: Vec<(String, String)>) -> Result<Self, String> {
-        written
+    pub fn new(patterns: Vec<(String, String)>) -> Result<Self, String> {
+        patterns
             .iter()
-            .map(|(name, pattern)| Ok((fact(name)?, anchored(name, pattern)?)))
+            .map(|(name, pattern)| Ok((parse_fact(name)?, anchored(name, pattern)?)))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -47,24 +47,24 @@ impl Wants {
     }
 
     /// Whether all patterns match. An address fits in either spelling: see [`address`].
-    pub fn matches(&self, client: &Client, way_in: WayIn) -> bool {
+    pub fn matches(&self, client: &Client, ingress: Ingress) -> bool {
         self.0.iter().all(|(fact, pattern)| match fact {
-            Fact::WayIn => pattern.is_match(way_in.as_str()),
-            Fact::InstanceId => client.instance_id.is_some_and(|id| pattern.is_match(&id.to_string())),
-            Fact::ClientId => client.client_id.as_deref().is_some_and(|text| pattern.is_match(text)),
-            Fact::SoftwareName => client.software_name.as_deref().is_some_and(|text| pattern.is_match(text)),
-            Fact::SoftwareVersion => client.software_version.as_deref().is_some_and(|text| pattern.is_match(text)),
-            Fact::SourceAddress => client.source.is_some_and(|at| address::fits(pattern, at.ip())),
-            Fact::Principal => client.principal.as_deref().is_some_and(|text| pattern.is_match(text)),
+            WantFact::Ingress => pattern.is_match(ingress.as_str()),
+            WantFact::InstanceId => client.instance_id.is_some_and(|id| pattern.is_match(&id.to_string())),
+            WantFact::ClientId => client.client_id.as_deref().is_some_and(|text| pattern.is_match(text)),
+            WantFact::SoftwareName => client.software_name.as_deref().is_some_and(|text| pattern.is_match(text)),
+            WantFact::SoftwareVersion => client.software_version.as_deref().is_some_and(|text| pattern.is_match(text)),
+            WantFact::SourceAddress => client.source.is_some_and(|at| address::matches(pattern, at.ip())),
+            WantFact::Principal => client.principal.as_deref().is_some_and(|text| pattern.is_match(text)),
         })
     }
 }
 
-fn fact(name: &str) -> Result<Fact, String> {
+fn parse_fact(name: &str) -> Result<WantFact, String> {
     if let Some((_, fact)) = FACTS.iter().find(|(known, _)| *known == name) {
         return Ok(*fact);
     }
-    Err(format!("no push has a fact `{name}`; {}", words::instead(name, &FACTS.map(|(known, _)| known))))
+    Err(format!("no push has a fact `{name}`; {}", messages::suggest(name, &FACTS.map(|(known, _)| known))))
 }
 
 fn anchored(name: &str, pattern: &str) -> Result<Regex, String> {
@@ -90,7 +90,7 @@ mod tests {
             source: Some("[::1]:9".parse().expect("an address")),
             ..Client::default()
         };
-        let kafka = WayIn::Kafka;
+        let kafka = Ingress::Kafka;
         assert!(Wants::default().matches(&client, kafka), "empty is everything");
         assert!(wants(&[("client_id", "orders-.*"), ("way_in", "kafka")]).unwrap().matches(&client, kafka));
         assert!(!wants(&[("client_id", "orders")]).unwrap().matches(&client, kafka), "a prefix is not the whole");
@@ -104,14 +104,14 @@ mod tests {
     fn an_unknown_fact_matches_no_pattern() {
         let nobody = Client::default();
         for name in ["client_instance_id", "client_id", "client_software_name", "principal", "client_source_address"] {
-            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, WayIn::Kafka), "{name}");
+            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, Ingress::Kafka), "{name}");
         }
         let somebody = Client { instance_id: Some(InstanceId::ONE), ..Client::default() };
-        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, WayIn::Kafka));
+        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, Ingress::Kafka));
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_in_words() {
+    fn an_unknown_fact_or_an_invalid_pattern_is_refused() {
         assert_eq!(
             wants(&[("clientid", "x")]).unwrap_err(),
             "no push has a fact `clientid`; did you mean `client_id`? Known are `client_instance_id`, `client_id`, \

@@ -5,18 +5,18 @@
 //! strangers or guests wrote is cut and cannot break a line. It decides nothing and counts nothing: the metrics are
 //! complete, the log is readable. Connections are not here, since the doors know which endings are worth a line.
 
-mod once;
+mod display;
+mod reported;
 mod sample;
-mod words;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Event, Events, Listening, Payload, Term, Topic};
+use super::{Event, EventData, Events, LedgerTerm, ListenerGuard, Topic};
 use crate::plugin::limits::HANDLES_KEPT;
-use once::Once;
-use sample::{EACH, LASTING, Sampler};
-use words::{Line, Who};
+use display::{ClientLabel, OneLine};
+use reported::ReportedClients;
+use sample::{INTERVAL, LASTING_INTERVAL, Sampler};
 
 const TOPICS: &[Topic] = &[
     Topic::SubscriptionAnswered,
@@ -34,130 +34,132 @@ const TOPICS: &[Topic] = &[
 ];
 
 /// Writes until the returned value is dropped.
-pub fn listen(events: &Events) -> Listening {
-    let log = Log::default();
+pub fn listen(events: &Events) -> ListenerGuard {
+    let log = EventLog::default();
     events.listen(TOPICS, move |event| log.write(event))
 }
 
 #[derive(Debug, Default)]
-struct Log {
+struct EventLog {
     sampler: Sampler,
-    too_large: Once,
+    reported_too_large: ReportedClients,
 }
 
-impl Log {
+impl EventLog {
     fn write(&self, event: &Event) {
-        match &event.payload {
-            Payload::SubscriptionAnswered { client, id, prefixes, interval } => {
+        match &event.data {
+            EventData::SubscriptionAnswered { client, id, prefixes, interval } => {
                 tracing::debug!(
                     "told {} to push every {interval:?}: {prefixes} prefixes, subscription {id}",
-                    Who(client)
+                    ClientLabel(client)
                 );
             }
-            Payload::PushRefused { .. } => self.refused(&event.payload),
-            Payload::ClientGone { client, reason } => tracing::debug!("{} is gone: {reason:?}", Who(client)),
-            Payload::LedgerMoved { slot, to, pushes, reason, .. } => self.lost(slot, *to, *pushes, reason.as_deref()),
-            Payload::EgressRequest { slot, authority, status, size, duration } => {
-                let authority = Line(authority);
+            EventData::PushRefused { .. } => self.log_refused(&event.data),
+            EventData::ClientGone { client, reason } => tracing::debug!("{} is gone: {reason:?}", ClientLabel(client)),
+            EventData::LedgerMoved { slot, to, pushes, reason, .. } => {
+                self.log_lost(slot, *to, *pushes, reason.as_deref())
+            }
+            EventData::EgressRequest { slot, authority, status, size, duration } => {
+                let authority = OneLine(authority);
                 tracing::debug!(plugin = %slot, "request to {authority}: {status}, {size} bytes sent, {duration:?}");
             }
-            _ => self.write_receiver(&event.payload),
+            _ => self.write_receiver(&event.data),
         }
     }
 
-    fn write_receiver(&self, payload: &Payload) {
+    fn write_receiver(&self, payload: &EventData) {
         match payload {
-            Payload::BatchEnd { slot, pushes, outcome, reason, .. } => {
-                self.not_taken(slot, *pushes, outcome, reason.as_deref());
+            EventData::BatchEnd { slot, pushes, outcome, reason, .. } => {
+                self.log_failed_batch(slot, *pushes, outcome, reason.as_deref());
             }
-            Payload::PluginPhase { slot, generation, phase, reason } if reason.is_empty() => {
+            EventData::PluginPhase { slot, generation, phase, reason } if reason.is_empty() => {
                 tracing::info!(plugin = %slot, generation, "{phase}");
             }
-            Payload::PluginPhase { slot, generation, phase: phase @ ("failed" | "rolled-back"), reason } => {
-                tracing::warn!(plugin = %slot, generation, "{phase}: {}", Line(reason));
+            EventData::PluginPhase { slot, generation, phase: phase @ ("failed" | "rolled-back"), reason } => {
+                tracing::warn!(plugin = %slot, generation, "{phase}: {}", OneLine(reason));
             }
-            Payload::PluginPhase { slot, generation, phase, reason } => {
-                tracing::info!(plugin = %slot, generation, "{phase}: {}", Line(reason));
+            EventData::PluginPhase { slot, generation, phase, reason } => {
+                tracing::info!(plugin = %slot, generation, "{phase}: {}", OneLine(reason));
             }
-            Payload::PluginCrash { slot, generation, cause, message, will_restart } => {
-                let Some(held_back) = self.may_say(Topic::PluginCrash, Some(slot), cause, 1) else { return };
+            EventData::PluginCrash { slot, generation, cause, message, will_restart } => {
+                let Some(suppressed) = self.admit(Topic::PluginCrash, Some(slot), cause, 1) else { return };
                 let then = if *will_restart { "a fresh one takes its place" } else { "it is not started again" };
-                let message = Line(message);
-                tracing::error!(plugin = %slot, generation, held_back, "an instance broke ({cause}): {message}; {then}");
+                let message = OneLine(message);
+                tracing::error!(plugin = %slot, generation, suppressed, "an instance broke ({cause}): {message}; {then}");
             }
-            Payload::PluginReplaced { slot, generation, handles } => {
-                let Some(held_back) = self.may_repeat(Topic::PluginReplaced, slot) else { return };
+            EventData::PluginReplaced { slot, generation, handles } => {
+                let Some(suppressed) = self.admit_lasting(Topic::PluginReplaced, slot) else { return };
                 tracing::warn!(
-                    plugin = %slot, generation, held_back,
+                    plugin = %slot, generation, suppressed,
                     "an instance kept {handles} handles after its call and a fresh one takes its place; at most \
                      {HANDLES_KEPT} may be kept: let the receiver drop answers, bodies, streams and pollables that it \
                      does not need any more"
                 );
             }
-            Payload::EgressBusy { slot, cap, unread } => self.busy(slot, *cap, *unread),
-            Payload::PluginMisconfigured { slot, reason } => {
-                let Some(held_back) = self.may_say(Topic::PluginMisconfigured, Some(slot), "", 1) else { return };
-                tracing::warn!(plugin = %slot, held_back, "the receiver says that it is set up wrongly: {}", Line(reason));
+            EventData::EgressBusy { slot, cap, unread } => self.log_egress_busy(slot, *cap, *unread),
+            EventData::PluginMisconfigured { slot, reason } => {
+                let Some(suppressed) = self.admit(Topic::PluginMisconfigured, Some(slot), "", 1) else { return };
+                tracing::warn!(plugin = %slot, suppressed, "the receiver says that it is set up wrongly: {}", OneLine(reason));
             }
-            Payload::PluginRejectedPoints { slot, points, reason } => {
-                let Some(held_back) = self.may_say(Topic::PluginRejectedPoints, Some(slot), "", *points) else {
+            EventData::PluginRejectedPoints { slot, points, reason } => {
+                let Some(suppressed) = self.admit(Topic::PluginRejectedPoints, Some(slot), "", *points) else {
                     return;
                 };
-                tracing::warn!(plugin = %slot, points, held_back, "the sink discarded points: {}", Line(reason));
+                tracing::warn!(plugin = %slot, points, suppressed, "the sink discarded points: {}", OneLine(reason));
             }
             _ => {}
         }
     }
 
-    fn refused(&self, payload: &Payload) {
-        let Payload::PushRefused { way_in, client, code, reason, subscribing } = payload else { return };
+    fn log_refused(&self, payload: &EventData) {
+        let EventData::PushRefused { ingress, client, code, reason, subscribing } = payload else { return };
         if *code == "too_large" {
-            return self.too_large(payload);
+            return self.log_too_large(payload);
         }
-        let Some(held_back) = self.may_say(Topic::PushRefused, None, code, 1) else { return };
-        let (way_in, who, reason) = (way_in.as_str(), Who(client), Line(reason));
+        let Some(suppressed) = self.admit(Topic::PushRefused, None, code, 1) else { return };
+        let (ingress, who, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
         let what = if *subscribing { "question for a subscription" } else { "push" };
         // Part of every healthy client's life: the subscription changed, or it came early.
         if matches!(*code, "unknown_subscription" | "throttled") {
-            tracing::debug!(way_in, code, held_back, "{what} of {who} refused: {reason}");
+            tracing::debug!(ingress, code, suppressed, "{what} of {who} refused: {reason}");
         } else {
-            tracing::warn!(way_in, code, held_back, "{what} of {who} refused: {reason}");
+            tracing::warn!(ingress, code, suppressed, "{what} of {who} refused: {reason}");
         }
     }
 
     /// Once for each client instance: it does not get smaller by itself, and many clients push on.
-    fn too_large(&self, payload: &Payload) {
-        let Payload::PushRefused { way_in, client, code, reason, .. } = payload else { return };
-        if client.instance_id.is_some_and(|id| self.too_large.was_said(id)) {
+    fn log_too_large(&self, payload: &EventData) {
+        let EventData::PushRefused { ingress, client, code, reason, .. } = payload else { return };
+        if client.instance_id.is_some_and(|id| self.reported_too_large.contains(id)) {
             return;
         }
-        let Some(held_back) = self.may_say(Topic::PushRefused, None, code, 1) else { return };
+        let Some(suppressed) = self.admit(Topic::PushRefused, None, code, 1) else { return };
         if let Some(id) = client.instance_id {
-            self.too_large.say(id);
+            self.reported_too_large.insert(id);
         }
-        let (way_in, who, reason) = (way_in.as_str(), Who(client), Line(reason));
+        let (ingress, who, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
         tracing::warn!(
-            way_in,
+            ingress,
             code,
-            held_back,
+            suppressed,
             "push of {who} refused: {reason}; ask it for fewer metrics by a narrower subscription, or raise \
              `limits.push-bytes` or `limits.decompressed-bytes`"
         );
     }
 
-    fn lost(&self, slot: &Arc<str>, to: Term, pushes: usize, reason: Option<&str>) {
+    fn log_lost(&self, slot: &Arc<str>, to: LedgerTerm, pushes: usize, reason: Option<&str>) {
         let (what, cause) = match to {
-            Term::DeadLettered(cause) => ("given up as dead letters", cause),
-            Term::Shed(cause) => ("let go", cause),
-            Term::Queued | Term::InFlight | Term::Delivered => return,
+            LedgerTerm::Dropped(cause) => ("given up as dead letters", cause),
+            LedgerTerm::Shed(cause) => ("let go", cause),
+            LedgerTerm::Queued | LedgerTerm::InFlight | LedgerTerm::Delivered => return,
         };
-        let Some(held_back) = self.may_say(Topic::LedgerMoved, Some(slot), cause, pushes as u64) else { return };
-        let why = reason.map(|reason| format!(": {}", Line(reason))).unwrap_or_default();
-        tracing::warn!(plugin = %slot, cause, pushes, held_back, "pushes were {what}{why}");
+        let Some(suppressed) = self.admit(Topic::LedgerMoved, Some(slot), cause, pushes as u64) else { return };
+        let why = reason.map(|reason| format!(": {}", OneLine(reason))).unwrap_or_default();
+        tracing::warn!(plugin = %slot, cause, pushes, suppressed, "pushes were {what}{why}");
     }
 
-    fn busy(&self, slot: &Arc<str>, cap: usize, unread: usize) {
-        let Some(held_back) = self.may_repeat(Topic::EgressBusy, slot) else { return };
+    fn log_egress_busy(&self, slot: &Arc<str>, cap: usize, unread: usize) {
+        let Some(suppressed) = self.admit_lasting(Topic::EgressBusy, slot) else { return };
         let (why, remedy) = match unread {
             0 => ("their destinations do not answer".to_owned(), "see to the destinations"),
             unread => (
@@ -166,32 +168,32 @@ impl Log {
             ),
         };
         tracing::warn!(
-            plugin = %slot, held_back,
+            plugin = %slot, suppressed,
             "{cap} requests are under way, as many as `limits.requests` allows, and another one was refused: {why}; \
              {remedy}, or raise `limits.requests` in the plugin's manifest"
         );
     }
 
     /// Halving and partial answers are ordinary work, and a broken instance is told by its crash.
-    fn not_taken(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str, reason: Option<&str>) {
+    fn log_failed_batch(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str, reason: Option<&str>) {
         if !matches!(outcome, "unavailable" | "other") {
             return;
         }
-        let Some(held_back) = self.may_say(Topic::BatchEnd, Some(slot), outcome, 1) else { return };
-        let why = Line(reason.unwrap_or("it gave no reason"));
+        let Some(suppressed) = self.admit(Topic::BatchEnd, Some(slot), outcome, 1) else { return };
+        let why = OneLine(reason.unwrap_or("it gave no reason"));
         tracing::warn!(
-            plugin = %slot, outcome, pushes, held_back,
+            plugin = %slot, outcome, pushes, suppressed,
             "a batch was not taken and will be offered again: {why}"
         );
     }
 
-    fn may_say(&self, topic: Topic, slot: Option<&Arc<str>>, cause: &'static str, weight: u64) -> Option<u64> {
-        self.sampler.may_say((topic, slot.cloned(), cause), weight, Instant::now(), EACH)
+    fn admit(&self, topic: Topic, slot: Option<&Arc<str>>, cause: &'static str, weight: u64) -> Option<u64> {
+        self.sampler.admit((topic, slot.cloned(), cause), weight, Instant::now(), INTERVAL)
     }
 
     /// Of what goes on until somebody changes something.
-    fn may_repeat(&self, topic: Topic, slot: &Arc<str>) -> Option<u64> {
-        self.sampler.may_say((topic, Some(slot.clone()), ""), 1, Instant::now(), LASTING)
+    fn admit_lasting(&self, topic: Topic, slot: &Arc<str>) -> Option<u64> {
+        self.sampler.admit((topic, Some(slot.clone()), ""), 1, Instant::now(), LASTING_INTERVAL)
     }
 }
 

@@ -8,7 +8,7 @@
 mod age;
 mod broker;
 mod clients;
-mod door;
+mod ingress;
 mod ledger;
 mod receivers;
 
@@ -20,28 +20,28 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use super::{Event, Events, Listening, Topic};
-use age::Age;
-use broker::Broker;
-use clients::Clients;
-use door::Door;
+use super::{Event, Events, ListenerGuard, Topic};
+use age::PushAge;
+use broker::KafkaBrokerMetrics;
+use clients::PerClientMetrics;
+use ingress::IngressMetrics;
 use ledger::Ledgers;
-use receivers::Receivers;
+use receivers::ReceiverMetrics;
 
 /// All numbers, and the page that shows them.
 #[derive(Debug)]
-pub struct Metrics {
+pub struct HostMetrics {
     registry: Registry,
-    age: Arc<Age>,
-    broker: Broker,
-    clients: Arc<Clients>,
-    door: Door,
-    receivers: Receivers,
+    age: Arc<PushAge>,
+    broker: KafkaBrokerMetrics,
+    clients: Arc<PerClientMetrics>,
+    ingress: IngressMetrics,
+    receivers: ReceiverMetrics,
     // Shared with the registry, which reads it at each scrape.
     ledgers: Arc<Ledgers>,
 }
 
-impl Metrics {
+impl HostMetrics {
     /// Everything at zero.
     pub fn new() -> Self {
         Self::with_clients(0)
@@ -51,24 +51,24 @@ impl Metrics {
     pub fn with_clients(most: usize) -> Self {
         let mut page = Registry::default();
         let kafkas = page.sub_registry_with_prefix("kafka_server_client_metrics");
-        let broker = Broker::new(kafkas);
-        let clients = Arc::new(Clients::new(most));
+        let broker = KafkaBrokerMetrics::new(kafkas);
+        let clients = Arc::new(PerClientMetrics::new(most));
         kafkas.register_collector(Box::new(clients.clone()));
         let registry = page.sub_registry_with_prefix("barnabas");
         let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("build_info", "1, with the version of this host as its label", build);
-        let door = Door::new(registry);
-        let receivers = Receivers::new(registry);
+        let ingress = IngressMetrics::new(registry);
+        let receivers = ReceiverMetrics::new(registry);
         let ledgers = Arc::new(Ledgers::default());
         registry.register_collector(Box::new(ledgers.clone()));
-        let age = Arc::new(Age::new());
+        let age = Arc::new(PushAge::new());
         registry.register_collector(Box::new(age.clone()));
-        Self { registry: page, age, broker, clients, door, receivers, ledgers }
+        Self { registry: page, age, broker, clients, ingress, receivers, ledgers }
     }
 
     /// Counts what happens until the returned value is dropped.
-    pub fn listen(self: &Arc<Self>, events: &Events) -> Listening {
+    pub fn listen(self: &Arc<Self>, events: &Events) -> ListenerGuard {
         let metrics = self.clone();
         events.listen(Topic::ALL, move |event| metrics.record(event))
     }
@@ -76,10 +76,10 @@ impl Metrics {
     fn record(&self, event: &Event) {
         self.age.record(event);
         self.broker.record(event);
-        self.clients.record(&event.payload);
-        self.door.record(&event.payload);
-        self.receivers.record(&event.payload);
-        self.ledgers.record(&event.payload);
+        self.clients.record(&event.data);
+        self.ingress.record(&event.data);
+        self.receivers.record(&event.data);
+        self.ledgers.record(&event.data);
     }
 
     /// The page, in the OpenMetrics text format.
@@ -90,7 +90,7 @@ impl Metrics {
     }
 }
 
-impl Default for Metrics {
+impl Default for HostMetrics {
     fn default() -> Self {
         Self::new()
     }

@@ -17,45 +17,48 @@ use crate::admission::Refusal;
 
 /// What became of a push so far.
 #[derive(Debug)]
-pub enum Started {
+pub enum StartedPush {
     /// All of it.
     Done(Result<Receipt, Refusal>),
     /// It was admitted, and is too large to be decoded here.
-    Large(Large),
+    Large(LargePush),
 }
 
 /// The rest of a large push: decode and dispatch.
-pub struct Large {
-    turns: Turns,
+pub struct LargePush {
+    permits: DecodePermits,
     rest: Box<dyn FnOnce() -> Result<Receipt, Refusal> + Send>,
 }
 
-impl Large {
-    pub(crate) fn new(turns: &Turns, rest: impl FnOnce() -> Result<Receipt, Refusal> + Send + 'static) -> Self {
-        Self { turns: turns.clone(), rest: Box::new(rest) }
+impl LargePush {
+    pub(crate) fn new(
+        permits: &DecodePermits,
+        rest: impl FnOnce() -> Result<Receipt, Refusal> + Send + 'static,
+    ) -> Self {
+        Self { permits: permits.clone(), rest: Box::new(rest) }
     }
 
     /// Does the rest on a thread for blocking work, when it is its turn. Keeps `kept` until then, for example a part of
     /// a budget. An error is a panic in there, or the end of the runtime.
-    pub async fn finish(self, kept: impl Send + 'static) -> Result<Result<Receipt, Refusal>, JoinError> {
-        let Self { turns, rest } = self;
+    pub async fn finish(self, guard: impl Send + 'static) -> Result<Result<Receipt, Refusal>, JoinError> {
+        let Self { permits, rest } = self;
         let work = async move {
             // It is never closed.
-            let turn = turns.0.acquire_owned().await;
+            let permit = permits.0.acquire_owned().await;
             let done = spawn_blocking(move || {
                 let done = rest();
-                drop(turn);
+                drop(permit);
                 done
             });
             let done = done.await;
-            drop(kept);
+            drop(guard);
             done
         };
         tokio::spawn(work).await?
     }
 }
 
-impl fmt::Debug for Large {
+impl fmt::Debug for LargePush {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Large").finish_non_exhaustive()
     }
@@ -63,21 +66,21 @@ impl fmt::Debug for Large {
 
 /// How many large pushes are decoded at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Turns(Arc<Semaphore>);
+pub(crate) struct DecodePermits(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for DecodePermits {
     fn default() -> Self {
         Self::new(available_parallelism().map_or(1, usize::from))
     }
 }
 
-impl Turns {
+impl DecodePermits {
     pub(crate) fn new(many: usize) -> Self {
         Self(Arc::new(Semaphore::new(many)))
     }
 
     #[cfg(test)]
-    pub(crate) fn free(&self) -> usize {
+    pub(crate) fn available(&self) -> usize {
         self.0.available_permits()
     }
 }
@@ -90,14 +93,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_are_done_at_a_time_than_there_are_turns() {
-        let (turns, begun) = (Turns::new(2), Arc::new(AtomicUsize::new(0)));
+    async fn no_more_pushes_are_decoded_at_a_time_than_there_are_permits() {
+        let (permits, begun) = (DecodePermits::new(2), Arc::new(AtomicUsize::new(0)));
         let (release, gate) = mpsc::channel::<()>();
         let gate = Arc::new(std::sync::Mutex::new(gate));
         let works: Vec<_> = (0..5)
             .map(|_| {
                 let (begun, gate) = (begun.clone(), gate.clone());
-                let large = Large::new(&turns, move || {
+                let large = LargePush::new(&permits, move || {
                     begun.fetch_add(1, Ordering::SeqCst);
                     gate.lock().unwrap().recv().unwrap();
                     Ok(Receipt::Accepted(1))
@@ -112,26 +115,26 @@ mod tests {
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
-        assert_eq!((begun.load(Ordering::SeqCst), turns.0.available_permits()), (2, 0));
+        assert_eq!((begun.load(Ordering::SeqCst), permits.0.available_permits()), (2, 0));
         (0..5).for_each(|_| release.send(()).unwrap());
         for work in works {
             assert_eq!(work.await.unwrap().unwrap(), Ok(Receipt::Accepted(1)));
         }
-        assert_eq!(turns.0.available_permits(), 2);
+        assert_eq!(permits.0.available_permits(), 2);
     }
 
     #[tokio::test]
-    async fn what_was_begun_is_done_although_nobody_waits_and_keeps_what_it_was_given() {
-        let (turns, kept) = (Turns::new(1), Arc::new(()));
+    async fn a_started_push_completes_and_holds_its_guard_when_nobody_awaits_it() {
+        let (permits, kept) = (DecodePermits::new(1), Arc::new(()));
         let (done, is_done) = tokio::sync::oneshot::channel();
         let (release, gate) = mpsc::channel::<()>();
-        let large = Large::new(&turns, move || {
+        let large = LargePush::new(&permits, move || {
             gate.recv().unwrap();
             done.send(()).unwrap();
             Ok(Receipt::Empty)
         });
         let waiting = tokio::spawn(large.finish(kept.clone()));
-        while turns.0.available_permits() > 0 {
+        while permits.0.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         waiting.abort();
@@ -145,10 +148,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_gives_its_turn_back() {
-        let turns = Turns::new(1);
-        let large = Large::new(&turns, || std::panic::panic_any("a fault of the host, as this test wants it"));
+    async fn a_panic_releases_its_permit() {
+        let permits = DecodePermits::new(1);
+        let large = LargePush::new(&permits, || std::panic::panic_any("a fault of the host, as this test wants it"));
         assert!(large.finish(()).await.unwrap_err().is_panic());
-        assert_eq!(turns.0.available_permits(), 1);
+        assert_eq!(permits.0.available_permits(), 1);
     }
 }

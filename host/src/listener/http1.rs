@@ -25,7 +25,7 @@ use tower_service::Service as _;
 
 use super::complaints::Complaints;
 use super::protocol::{Door, Sniffed, WrongProtocol};
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 use crate::push::ConnectionId;
 
 /// Most bytes of a request's head.
@@ -189,7 +189,7 @@ struct Told {
 impl Told {
     fn open(server: &Server, peer: SocketAddr) -> Self {
         let (events, listener, connection) = (server.events.clone(), server.name.clone(), ConnectionId::next());
-        events.emit(Topic::ListenerConnect, || Payload::ListenerConnect {
+        events.emit(Topic::ListenerConnect, || EventData::ListenerConnect {
             listener: listener.clone(),
             connection,
             peer: peer.to_string(),
@@ -205,7 +205,7 @@ impl Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        self.events.emit(Topic::ListenerDisconnect, || Payload::ListenerDisconnect {
+        self.events.emit(Topic::ListenerDisconnect, || EventData::ListenerDisconnect {
             listener: self.listener.clone(),
             connection: self.connection,
             reason: std::mem::take(&mut self.reason),

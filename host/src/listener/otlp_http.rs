@@ -27,8 +27,8 @@ use tokio::time::Instant;
 use super::budget::{Budget, Hold};
 use super::http1::{Limits, Peer, Server};
 use super::protocol;
-use crate::event::{Events, Payload, Topic};
-use crate::intake::{Intake, Receipt, Started};
+use crate::event::{EventData, Events, Topic};
+use crate::intake::{Intake, Receipt, StartedPush};
 use crate::push::{Client, Push};
 use answer::{Answer, Problem};
 use request::Head;
@@ -143,8 +143,8 @@ impl Door {
     /// Keeps what the request holds of the budget until its push is decoded: a sender that goes away does not end that.
     async fn deliver(&self, push: Push, hold: Hold) -> Result<Receipt, Problem> {
         match self.intake.clone().start_delivery(push) {
-            Started::Done(done) => Ok(done?),
-            Started::Large(large) => {
+            StartedPush::Done(done) => Ok(done?),
+            StartedPush::Large(large) => {
                 let done = large.finish(hold).await;
                 Ok(done.map_err(|_| Problem::unavailable("the host failed to decode this request"))??)
             }
@@ -162,7 +162,7 @@ async fn export(State(door): State<Arc<Door>>, request: Request) -> Response {
             problem.into_response(json)
         }
     };
-    door.events.emit(Topic::ListenerRequest, || Payload::ListenerRequest {
+    door.events.emit(Topic::ListenerRequest, || EventData::ListenerRequest {
         api: "otlp-metrics",
         version: 1,
         size,

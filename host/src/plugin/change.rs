@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::artifact::FlawStage;
 use super::digest::Digest;
-use crate::units::{Size, Span};
+use crate::units::{ByteSize, HumanDuration};
 
 pub use crate::audit::ChangeOutcome;
 
@@ -111,7 +111,7 @@ pub struct Wanted {
     pub grant_own_listeners: Option<bool>,
     /// How many bytes of state are granted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub grant_state: Option<Size>,
+    pub grant_state: Option<ByteSize>,
     /// How many keys that state may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_state_keys: Option<u64>,
@@ -126,7 +126,7 @@ pub struct Plan {
     pub self_test: Option<bool>,
     /// How long it is given copies of real batches; 0 s is not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shadow: Option<Span>,
+    pub shadow: Option<HumanDuration>,
     /// The share of the lanes it is given first, in percent; 100 is all at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<f64>,

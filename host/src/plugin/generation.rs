@@ -16,7 +16,7 @@ use super::instance::{Blueprint, Instance};
 use super::mirror::Mirror;
 use super::vitals::Vitals;
 use super::worker::Worker;
-use crate::dispatch::{Holder, LaneSet, Slot};
+use crate::dispatch::{LaneSet, LeaseHolder, Slot};
 use crate::event::Events;
 
 /// One that serves.
@@ -33,7 +33,7 @@ pub struct Generation {
     pub vitals: Arc<Vitals>,
     /// Where its batches can be watched.
     pub mirror: Mirror,
-    holder: Holder,
+    holder: LeaseHolder,
     end: watch::Sender<bool>,
     /// Closed once no worker leases any more.
     busy: mpsc::Receiver<()>,

@@ -24,7 +24,7 @@ use crate::capability::state::Shelf;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
-use crate::decode::Normalise;
+use crate::decode::NormaliseConfig;
 use crate::dispatch::Outcome;
 use crate::text;
 
@@ -40,7 +40,7 @@ pub struct Blueprint {
     /// Of each instance.
     pub limits: Limits,
     /// What is rewritten of the pushes before they are lent.
-    pub normalise: Option<Arc<Normalise>>,
+    pub normalise: Option<Arc<NormaliseConfig>>,
     /// The way out, shared so that instances share its connections.
     pub egress: Egress,
     /// What its slot keeps for it.
@@ -55,7 +55,7 @@ pub struct Instance {
     guest: Receiver,
     meter: Arc<Meter>,
     limits: Limits,
-    normalise: Option<Arc<Normalise>>,
+    normalise: Option<Arc<NormaliseConfig>>,
 }
 
 /// What came of a batch.
@@ -197,7 +197,7 @@ impl Instance {
             }
             Err((halt, usage)) => {
                 let Broken { fault, message, said } = self.broken(halt);
-                let outcome = Outcome::Broke(fault, with(message, denied.as_deref()));
+                let outcome = Outcome::Faulted(fault, with(message, denied.as_deref()));
                 Answer { outcome, usage, said, memory_peak, sent, not_normalised, denied, handles, instance: None }
             }
         }

@@ -17,7 +17,7 @@ use super::limits::Limits;
 use super::rollout::Care;
 use crate::capability::egress::Grants;
 use crate::capability::state::Caps;
-use crate::decode::Normalise;
+use crate::decode::NormaliseConfig;
 use crate::dispatch::SlotConfig;
 
 /// Most bytes of a manifest.
@@ -61,7 +61,7 @@ pub struct Manifest {
     /// How many outgoing requests of all of them may be under way at once.
     pub requests: usize,
     /// What is rewritten of the pushes that it is lent; `None` where it is lent them as they are.
-    pub normalise: Option<Arc<Normalise>>,
+    pub normalise: Option<Arc<NormaliseConfig>>,
     pub(super) slot: SlotConfig,
 }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::capability::egress::Sent;
-use crate::dispatch::{Delivery, Settled};
-use crate::push::Departed;
+use crate::dispatch::{Delivery, Settlement};
+use crate::push::DepartedClient;
 
 /// Most copies that wait. Their pushes stay in memory meanwhile, beside what the slot may hold.
 const WAITING: usize = 4;
@@ -22,9 +22,9 @@ pub struct Copied {
     /// Its pushes.
     pub deliveries: Arc<[Delivery]>,
     /// Its notices.
-    pub gone: Arc<[Departed]>,
+    pub gone: Arc<[DepartedClient]>,
     /// What became of it.
-    pub settled: Settled,
+    pub settled: Settlement,
     /// CPU time of the call.
     pub cpu: Duration,
     /// What was sent for it.
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn copied() -> Copied {
-        let (settled, cpu) = (Settled::default(), Duration::ZERO);
+        let (settled, cpu) = (Settlement::default(), Duration::ZERO);
         Copied { deliveries: Arc::default(), gone: Arc::default(), settled, cpu, sent: Vec::new() }
     }
 

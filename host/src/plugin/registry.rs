@@ -41,7 +41,7 @@ use crate::audit::Audit;
 use crate::capability::egress::Own;
 use crate::capability::log::Line;
 use crate::dispatch::{Dispatch, Slot};
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 use crate::store::Store;
 use entry::Entry;
 
@@ -276,7 +276,7 @@ impl Inner {
 
     fn phase(&self, name: &Arc<str>, generation: u64, phase: &'static str, reason: String) {
         let slot = name.clone();
-        self.events.emit(Topic::PluginPhase, || Payload::PluginPhase { slot, generation, phase, reason });
+        self.events.emit(Topic::PluginPhase, || EventData::PluginPhase { slot, generation, phase, reason });
     }
 }
 

@@ -11,7 +11,7 @@ use super::rollout::Shown;
 use super::terms::Terms;
 use super::vitals::Reading;
 use crate::capability::state::Usage;
-use crate::dispatch::Snapshot;
+use crate::dispatch::SlotSnapshot;
 
 /// In which part of its life a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +59,7 @@ pub struct Status {
     /// What its slot keeps for it, where that is granted.
     pub state_usage: Option<Usage>,
     /// Its queue and ledger.
-    pub queue: Snapshot,
+    pub queue: SlotSnapshot,
     /// Under which terms the generation that serves runs. Only where one plugin is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<Terms>,

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::manifest::Manifest;
-use crate::units::{Size, Span};
+use crate::units::{ByteSize, HumanDuration};
 
 /// In place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -49,7 +49,8 @@ impl Terms {
     /// Those of a manifest.
     pub fn of(manifest: &Manifest) -> Self {
         let (limits, slot) = (&manifest.limits, &manifest.slot);
-        let (size, span) = (|bytes| Term::Text(Size(bytes).to_string()), |time| Term::Text(Span(time).to_string()));
+        let (size, span) =
+            (|bytes| Term::Text(ByteSize(bytes).to_string()), |time| Term::Text(HumanDuration(time).to_string()));
         let written: toml::Table = manifest.text.parse().unwrap_or_default();
         let want = written.get("want").and_then(toml::Value::as_table).into_iter().flatten();
         Self {

@@ -18,7 +18,7 @@ use crate::capability::log::{Keep, LogSink};
 use crate::capability::state::Shelf;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::event::Events;
-use crate::push::{Client, Push, WayIn};
+use crate::push::{Client, Ingress, Push};
 
 /// One pair for all tests, since each pool reserves a terabyte of addresses.
 pub(crate) static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
@@ -151,7 +151,7 @@ pub(crate) fn payload(client: &str, points: usize) -> Payload {
     };
     let push = Push {
         client: Arc::new(client),
-        way_in: WayIn::Sample,
+        ingress: Ingress::Sample,
         received_at: SystemTime::UNIX_EPOCH,
         terminating: false,
         subscription_id: None,

@@ -19,7 +19,7 @@ use crate::capability::egress::{Egress, EgressMode, Grants, Options, Tap};
 use crate::capability::log::{Keep, Line, LogSink};
 use crate::capability::report::Said;
 use crate::capability::state::Shelf;
-use crate::decode::{Normalise, Payload};
+use crate::decode::{NormaliseConfig, Payload};
 use crate::dispatch::{Delivery, Outcome};
 use crate::event::Events;
 
@@ -42,7 +42,7 @@ pub struct Trial {
     /// Of each instance.
     pub limits: Limits,
     /// What is rewritten of the pushes before they are lent.
-    pub normalise: Option<Arc<Normalise>>,
+    pub normalise: Option<Arc<NormaliseConfig>>,
 }
 
 /// A receiver that takes batches.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::rollout::Score;
-use crate::dispatch::Settled;
+use crate::dispatch::Settlement;
 
 /// Shared by the workers of one generation.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ pub struct LastError {
     /// In words.
     pub text: String,
     /// When a batch was taken for the first time after it.
-    #[serde(rename = "recovered_at_unix_seconds", serialize_with = "crate::units::maybe_unix_seconds")]
+    #[serde(rename = "recovered_at_unix_seconds", serialize_with = "crate::units::optional_unix_seconds")]
     pub recovered: Option<SystemTime>,
 }
 
@@ -95,9 +95,9 @@ impl Vitals {
         *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn settled(&self, settled: &Settled) {
+    pub(super) fn settled(&self, settled: &Settlement) {
         // Of pushes that are offered in smaller batches next, nothing is known yet.
-        let failed = (settled.dead_lettered + settled.returned).saturating_sub(settled.halved) as u64;
+        let failed = (settled.dropped + settled.returned).saturating_sub(settled.halved) as u64;
         if settled.delivered as u64 + failed == 0 {
             return;
         }

@@ -15,8 +15,8 @@ use super::mirror::{Copied, Mirror};
 use super::vitals::{Live, Vitals};
 use crate::capability::batch::LentBatch;
 use crate::capability::report::Said;
-use crate::dispatch::{Batch, Holder, Outcome, Settled, Slot};
-use crate::event::{Events, Payload, Topic};
+use crate::dispatch::{LeaseHolder, LeasedBatch, Outcome, Settlement, Slot};
+use crate::event::{EventData, Events, Topic};
 
 /// The wait before the first replacement, and the longest.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -25,7 +25,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) slot: Slot,
-    pub(super) holder: Holder,
+    pub(super) holder: LeaseHolder,
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) vitals: Arc<Vitals>,
     pub(super) events: Events,
@@ -111,7 +111,7 @@ impl Worker {
         }
     }
 
-    async fn serve(&self, (instance, live): Counted, batch: Batch) -> Left {
+    async fn serve(&self, (instance, live): Counted, batch: LeasedBatch) -> Left {
         let (deliveries, gone) = batch.shared();
         self.began(&batch);
         let (start, facts) = (Instant::now(), Facts::of(&batch));
@@ -130,7 +130,7 @@ impl Worker {
         if let Some((deliveries, gone)) = copied {
             self.mirror.offer(Copied { deliveries, gone, settled, cpu: usage.cpu, sent });
         }
-        self.events.emit(Topic::BatchEnd, || Payload::BatchEnd {
+        self.events.emit(Topic::BatchEnd, || EventData::BatchEnd {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
             pushes: facts.pushes,
@@ -152,7 +152,7 @@ impl Worker {
     /// Takes leave of an instance that keeps handles over its calls: it would break when it has no more.
     async fn replace(&self, (instance, _live): Counted, handles: usize) {
         self.vitals.replaced();
-        self.events.emit(Topic::PluginReplaced, || Payload::PluginReplaced {
+        self.events.emit(Topic::PluginReplaced, || EventData::PluginReplaced {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
             handles,
@@ -160,9 +160,9 @@ impl Worker {
         self.stop(instance).await;
     }
 
-    fn began(&self, batch: &Batch) {
+    fn began(&self, batch: &LeasedBatch) {
         self.vitals.offered();
-        self.events.emit(Topic::BatchStart, || Payload::BatchStart {
+        self.events.emit(Topic::BatchStart, || EventData::BatchStart {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
             pushes: batch.len(),
@@ -174,7 +174,7 @@ impl Worker {
         self.vitals.used(answer.usage.cpu, answer.memory_peak);
         self.vitals.not_normalised(answer.not_normalised);
         match (&answer.outcome, answer.outcome.reason(), &answer.denied) {
-            (Outcome::Broke(fault, message), ..) => self.crashed(fault.name(), message),
+            (Outcome::Faulted(fault, message), ..) => self.crashed(fault.name(), message),
             (_, Some(reason), _) => self.vitals.failed(reason),
             // It asks for pushes again and cannot say why.
             (Outcome::Partial { .. }, None, Some(denied)) => self.vitals.failed(denied),
@@ -187,7 +187,7 @@ impl Worker {
         if said.misconfigured.is_some() || taken {
             let news = self.vitals.misconfigured(said.misconfigured.as_deref());
             if let Some(reason) = said.misconfigured.as_ref().filter(|_| news) {
-                self.events.emit(Topic::PluginMisconfigured, || Payload::PluginMisconfigured {
+                self.events.emit(Topic::PluginMisconfigured, || EventData::PluginMisconfigured {
                     slot: self.slot.name().clone(),
                     reason: reason.clone(),
                 });
@@ -195,7 +195,7 @@ impl Worker {
         }
         if said.rejected_points > 0 {
             self.vitals.rejected(said.rejected_points);
-            self.events.emit(Topic::PluginRejectedPoints, || Payload::PluginRejectedPoints {
+            self.events.emit(Topic::PluginRejectedPoints, || EventData::PluginRejectedPoints {
                 slot: self.slot.name().clone(),
                 points: said.rejected_points,
                 reason: said.rejected_reason.clone(),
@@ -206,7 +206,7 @@ impl Worker {
     fn crashed(&self, cause: &'static str, message: &str) {
         self.vitals.crashed();
         self.vitals.failed(message);
-        self.events.emit(Topic::PluginCrash, || Payload::PluginCrash {
+        self.events.emit(Topic::PluginCrash, || EventData::PluginCrash {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
             cause,
@@ -233,8 +233,8 @@ impl Worker {
 }
 
 /// A batch of notices alone says nothing of a receiver.
-fn batch_was_empty(settled: &Settled) -> bool {
-    settled.delivered + settled.dead_lettered + settled.returned + settled.shed == 0
+fn batch_was_empty(settled: &Settlement) -> bool {
+    settled.delivered + settled.dropped + settled.returned + settled.shed == 0
 }
 
 /// What is told about a batch after it was settled.
@@ -246,7 +246,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(batch: &Batch) -> Self {
+    fn of(batch: &LeasedBatch) -> Self {
         Self { pushes: batch.len(), points: batch.points(), size: batch.bytes(), queue_wait: batch.queue_wait() }
     }
 }

@@ -6,22 +6,22 @@ use regex::Regex;
 
 /// An address as RFC 5952 has it: IPv6 in lower case with the longest run of zeros as `::`. An IPv4-mapped address is
 /// the IPv4 address. Neither port nor scope.
-pub fn text(address: IpAddr) -> String {
+pub fn format(address: IpAddr) -> String {
     address.to_canonical().to_string()
 }
 
 /// Whether a pattern fits an address. Kafka's own patterns are written for Java's spelling, which has every group of an
 /// IPv6 address (`0:0:0:0:0:0:0:1`): a pattern fits when it fits either spelling.
-pub(crate) fn fits(pattern: &Regex, address: IpAddr) -> bool {
-    pattern.is_match(&text(address))
+pub(crate) fn matches(pattern: &Regex, address: IpAddr) -> bool {
+    pattern.is_match(&format(address))
         || match address.to_canonical() {
             IpAddr::V4(_) => false,
-            IpAddr::V6(address) => pattern.is_match(&in_full(address)),
+            IpAddr::V6(address) => pattern.is_match(&uncompressed(address)),
         }
 }
 
 /// As Java's `InetAddress.getHostAddress` writes it.
-fn in_full(address: Ipv6Addr) -> String {
+fn uncompressed(address: Ipv6Addr) -> String {
     address.segments().map(|group| format!("{group:x}")).join(":")
 }
 
@@ -42,13 +42,14 @@ mod tests {
             ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
             ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
         ] {
-            assert_eq!(text(address(given)), written);
+            assert_eq!(format(address(given)), written);
         }
     }
 
     #[test]
     fn a_pattern_may_have_either_spelling() {
-        let fits = |pattern: &str, given: &str| fits(&Regex::new(&format!("^(?:{pattern})$")).unwrap(), address(given));
+        let fits =
+            |pattern: &str, given: &str| matches(&Regex::new(&format!("^(?:{pattern})$")).unwrap(), address(given));
         for pattern in ["::1", "0:0:0:0:0:0:0:1", ".*:1"] {
             assert!(fits(pattern, "::1"), "{pattern}");
         }

@@ -75,12 +75,12 @@ pub struct PushId(pub u128);
 
 impl PushId {
     /// Digest of client instance id, client id, way in and wire bytes (SHA-256, first 128 bits).
-    pub fn of(push: &Push) -> Self {
+    pub fn for_push(push: &Push) -> Self {
         let mut hash = Sha256::new();
         hash.update(push.client.instance_id.unwrap_or(InstanceId::NIL).as_bytes());
         hash.update(push.client.client_id.as_deref().unwrap_or_default());
         hash.update([0]);
-        hash.update(push.way_in.as_str());
+        hash.update(push.ingress.as_str());
         hash.update(&push.wire);
         let digest: [u8; 32] = hash.finalize().into();
         Self(digest.iter().take(16).fold(0, |acc, byte| (acc << 8) | u128::from(*byte)))

@@ -6,18 +6,18 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use super::{Client, Codec, InstanceId, Push, WayIn};
+use super::{Client, Codec, Ingress, InstanceId, Push};
 
 /// Which client's push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sample {
+pub enum SampleClient {
     /// A producer of Java kafka-clients 4.0: 86 points, each in a resource block of its own, 14 of them NaN.
     Java,
     /// A consumer of librdkafka 2.16: 15 points in one resource block.
     Librdkafka,
 }
 
-impl Sample {
+impl SampleClient {
     /// The push as it was recorded, zstd and all, with made-up facts of who sent it.
     pub fn push(self) -> Push {
         let (software, version, wire): (_, _, &'static [u8]) = match self {
@@ -31,7 +31,7 @@ impl Sample {
 }
 
 /// A push of somebody's own bytes (`MetricsData`, not compressed), with the same made-up facts.
-pub fn of_bytes(wire: Bytes) -> Push {
+pub fn from_bytes(wire: Bytes) -> Push {
     push(client(), wire)
 }
 
@@ -53,7 +53,7 @@ fn client() -> Client {
 fn push(client: Client, wire: Bytes) -> Push {
     Push {
         client: Arc::new(client),
-        way_in: WayIn::Sample,
+        ingress: Ingress::Sample,
         received_at: SystemTime::now(),
         terminating: false,
         subscription_id: None,

@@ -13,7 +13,7 @@ use super::options::Options;
 use super::tally::Tally;
 use crate::kafka::api;
 use crate::kafka::client::ErrorCode;
-use crate::words::count;
+use crate::messages::count_noun;
 
 /// Errors after which every client comes back (KIP-714, "Client behaviour").
 const SURVIVABLE: [i16; 4] = [
@@ -223,7 +223,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (clients, connections) = (self.clients, self.connections - self.misbehaving_connections);
         let shared = if self.is_multiplexed() { ", several clients to a connection" } else { "" };
-        let (clients, connections) = (count(clients, "client"), count(connections, "connection"));
+        let (clients, connections) = (count_noun(clients, "client"), count_noun(connections, "connection"));
         writeln!(f, "{clients} on {connections}{shared}, {:.1} s", self.seconds)?;
         writeln!(f, "silent      {}", self.silent)?;
         rows(f, &self.silent_because)?;
@@ -233,7 +233,7 @@ impl fmt::Display for Report {
             writeln!(f, "  {kind:<10}{clients:>7}{started:>9}{connected:>11}{pushed:>9}{silent:>9}")?;
         }
         let (opened, lost, refused) = (self.opened, self.lost, self.refused);
-        writeln!(f, "connections {opened} opened, {lost} lost, {} failed", count(refused, "attempt"))?;
+        writeln!(f, "connections {opened} opened, {lost} lost, {} failed", count_noun(refused, "attempt"))?;
         writeln!(f, "gets        {}", self.gets)?;
         let (pushes, rate, last) = (self.pushes, self.pushes_per_second, self.terminating);
         writeln!(f, "pushes      {pushes} ({rate:.0}/s), {last} of them terminating")?;
@@ -246,11 +246,11 @@ impl fmt::Display for Report {
             writeln!(f, "  {name:<8}{p50_ms:>11.2}{p90_ms:>10.2}{p99_ms:>10.2}{p999_ms:>10.2}{max_ms:>10.2}")?;
         }
         if self.misbehaving_connections > 0 {
-            writeln!(f, "misbehaving {}", count(self.misbehaving_connections, "connection"))?;
+            writeln!(f, "misbehaving {}", count_noun(self.misbehaving_connections, "connection"))?;
             rows(f, &self.misbehaviour)?;
         }
         if self.unfinished > 0 {
-            writeln!(f, "unfinished  {} cut off while their clients left", count(self.unfinished, "connection"))?;
+            writeln!(f, "unfinished  {} cut off while their clients left", count_noun(self.unfinished, "connection"))?;
         }
         match &self.fault {
             Some(fault) => writeln!(f, "FAULT: {fault}"),

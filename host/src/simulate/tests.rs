@@ -16,13 +16,13 @@ use tokio::task::JoinHandle;
 
 use super::model::Kind;
 use super::*;
-use crate::admission::{Admitted, Refusal, Subscription};
+use crate::admission::{Admitted, ClientSubscription, Refusal};
 use crate::decode::{self, Decoded, Decoder};
 use crate::event::Events;
 use crate::intake::{Intake, Receipt};
 use crate::listener::budget::Budget;
 use crate::listener::kafka;
-use crate::push::{self, Codec, ConnectionId, InstanceId, Push, WayIn};
+use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId, Push};
 
 /// Everything behind the door. It takes every push that can be decoded, as the rooms do.
 struct Notebook {
@@ -66,7 +66,7 @@ impl Notebook {
             refusals: u64::MAX,
             unwelcome: None,
             offers: true,
-            decoder: Decoder::new(decode::Config::default()),
+            decoder: Decoder::new(decode::DecodeConfig::default()),
             seen: Mutex::default(),
         }
     }
@@ -77,14 +77,14 @@ impl Intake for Notebook {
         self.offers
     }
 
-    fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
+    fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
         let mut seen = self.seen.lock().unwrap();
         seen.gets += 1;
         if let Some(refusal) = &self.unwelcome {
             return Err(refusal.clone());
         }
         seen.instances += 1;
-        Ok(Subscription {
+        Ok(ClientSubscription {
             instance_id: client.instance_id.unwrap_or(InstanceId::from_bytes([seen.instances; 16])),
             id: 5,
             codecs: self.codecs.clone(),
@@ -122,7 +122,7 @@ impl Intake for Notebook {
         unreachable!("this door has subscriptions")
     }
 
-    fn refused(&self, _: WayIn, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
+    fn record_refused(&self, _: Ingress, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
 
     fn disconnected(&self, _: ConnectionId) {}
 }

@@ -48,7 +48,7 @@ impl Held {
         let text = name.len() + said;
         let mut held = Self { file, stored, described, text, ..Self::none() };
         let rule = held.make_rule(name)?;
-        held.patterns = rule.weight();
+        held.patterns = rule.compiled_bytes();
         held.rule = Some(rule);
         Ok(held)
     }

@@ -36,7 +36,7 @@ pub struct Opening {
     /// Whose rules the book writes.
     pub admission: Arc<Admission>,
     /// All of its configuration but the rules.
-    pub settings: admission::Config,
+    pub settings: admission::AdmissionConfig,
 }
 
 /// What was altered of one subscription.

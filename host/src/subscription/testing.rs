@@ -15,13 +15,13 @@ pub(crate) fn opening(admission: &Arc<Admission>) -> Opening {
         store: Store::in_memory(),
         audit: Audit::nowhere(),
         admission: admission.clone(),
-        settings: admission::Config::default(),
+        settings: admission::AdmissionConfig::default(),
     }
 }
 
 /// An empty one, and what it writes into.
 pub(crate) fn book() -> (Subscriptions, Arc<Admission>) {
-    let admission = Arc::new(Admission::new(admission::Config::default()));
+    let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     (Subscriptions::open(opening(&admission)).expect("a store in memory opens"), admission)
 }
 

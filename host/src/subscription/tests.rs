@@ -187,7 +187,7 @@ fn words_of_long_intervals_are_what_clients_are_told() {
         (true, 3_600_000, 3_600, 1_700, Some("above 1700000 counts as 1700000 with librdkafka")),
     ] {
         let (_, admission) = book();
-        let settings = admission::Config { long_intervals, ..admission::Config::default() };
+        let settings = admission::AdmissionConfig { long_intervals, ..admission::AdmissionConfig::default() };
         let book = Subscriptions::open(Opening { settings, ..testing::opening(&admission) }).unwrap();
         let altered = alter(&book, "s", &[set("metrics", "*"), set("interval.ms", &interval.to_string())]);
         let words = altered.words.unwrap();

@@ -4,7 +4,7 @@ use super::errand::{Errand, FORECASTS};
 use super::held::Held;
 use super::{Entries, Key, Op, OpKind};
 use crate::admission::Forecast;
-use crate::units::Span;
+use crate::units::HumanDuration;
 
 /// The longest interval that counts where long ones are not allowed.
 const CUSTOMARY_MAX_MS: u64 = 300_000;
@@ -75,7 +75,7 @@ pub(super) fn difference(old: &Held, new: &Held) -> String {
 }
 
 fn told(forecast: &Forecast, new: &Held) -> String {
-    let Forecast { clients, matching, changed, by } = *forecast;
+    let Forecast { clients, matching, changed, settled_within: by } = *forecast;
     let noun = if clients == 1 { "client" } else { "clients" };
     if matching == 0 && changed == 0 {
         let gone = clients > 0 && new.rule.is_none();
@@ -92,8 +92,8 @@ fn told(forecast: &Forecast, new: &Held) -> String {
     };
     match changed {
         0 => format!("{whom}, and none is asked for anything else than before"),
-        1 => format!("{whom}; 1 learns of it within {}", Span(by)),
-        many => format!("{whom}; {many} learn of it within {}", Span(by)),
+        1 => format!("{whom}; 1 learns of it within {}", HumanDuration(by)),
+        many => format!("{whom}; {many} learn of it within {}", HumanDuration(by)),
     }
 }
 

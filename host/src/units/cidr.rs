@@ -49,7 +49,7 @@ impl FromStr for Cidr {
         if bits > width {
             return Err(wrong());
         }
-        let first = cidr.first();
+        let first = cidr.first_address();
         // `10.1.2.3/8` is more often a slip of the pen than meant as `10.0.0.0/8`.
         if first != network {
             return Err(format!("`{text}` has bits behind its prefix: write `{first}/{bits}`, or `{network}` alone"));
@@ -59,15 +59,15 @@ impl FromStr for Cidr {
 }
 
 impl Cidr {
-    fn first(&self) -> IpAddr {
+    fn first_address(&self) -> IpAddr {
         match self.network {
             IpAddr::V4(n) => {
-                let kept = u32::MAX.checked_shl(32u32.saturating_sub(self.bits.into())).unwrap_or(0);
-                Ipv4Addr::from_bits(n.to_bits() & kept).into()
+                let mask = u32::MAX.checked_shl(32u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                Ipv4Addr::from_bits(n.to_bits() & mask).into()
             }
             IpAddr::V6(n) => {
-                let kept = u128::MAX.checked_shl(128u32.saturating_sub(self.bits.into())).unwrap_or(0);
-                Ipv6Addr::from_bits(n.to_bits() & kept).into()
+                let mask = u128::MAX.checked_shl(128u32.saturating_sub(self.bits.into())).unwrap_or(0);
+                Ipv6Addr::from_bits(n.to_bits() & mask).into()
             }
         }
     }

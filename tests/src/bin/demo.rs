@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use barnabas::config::file::Protocol;
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka::{self, Ear, Said};
 use barnabas_tests::sink::{Sink, Tally};
@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 fn length_from(mut arguments: impl Iterator<Item = String>) -> Option<Duration> {
     match (arguments.next().as_deref(), arguments.next()) {
         (None, _) => None,
-        (Some("--for"), Some(text)) => match text.parse::<Span>() {
+        (Some("--for"), Some(text)) => match text.parse::<HumanDuration>() {
             Ok(span) => Some(span.0),
             Err(why) => usage(&format!("--for: {why}")),
         },
@@ -79,8 +79,9 @@ fn setup(sink: &Sink) -> Setup {
                 listener.bind = free_port();
             }
             for subscription in &mut written.subscriptions {
-                subscription.metrics = barnabas::catalogue::METRICS.map(|metric| metric.name.to_owned()).to_vec();
-                subscription.interval = Span(INTERVAL);
+                subscription.metrics =
+                    barnabas::catalogue::STANDARD_METRICS.map(|metric| metric.name.to_owned()).to_vec();
+                subscription.interval = HumanDuration(INTERVAL);
             }
         })
         .receiver("console", "console", "")

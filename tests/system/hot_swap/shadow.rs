@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
 
 use super::{PATIENCE, RATE, change, forwarding, generation, manifest, note, steps, swap};
 
-const SHADOW: Plan = Plan { self_test: None, shadow: Some(Span(Duration::from_secs(2))), canary: None };
+const SHADOW: Plan = Plan { self_test: None, shadow: Some(HumanDuration(Duration::from_secs(2))), canary: None };
 const FEW: &str = "[rollout]\nbatches = 5\n";
 
 /// The number before a word, in the part of each side.
@@ -52,7 +52,7 @@ async fn one_that_falters_is_refused_and_delivery_knows_nothing_of_it() {
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
     let text = manifest("falters", &format!("[settings]\npercent = 30\n{FEW}"));
-    let ending = change(&host, swap("sink", &text, Plan { shadow: Some(Span(PATIENCE)), ..SHADOW })).await;
+    let ending = change(&host, swap("sink", &text, Plan { shadow: Some(HumanDuration(PATIENCE)), ..SHADOW })).await;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Shadow)), "{}", ending.message);
     assert!(ending.message.contains("; candidate: "), "{}", ending.message);
     let status = host.status("sink");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::plugin::artifact::MAX_BYTES;
 use crate::plugin::change::{Plan, Stage, Wanted};
-use crate::units::{Size, Span};
+use crate::units::{ByteSize, HumanDuration};
 
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -18,10 +18,10 @@ async fn every_change_arrives_as_it_was_asked() {
         grant_http: vec!["localhost:4318".into()],
         grant_addresses: vec!["10.0.0.0/8".into()],
         grant_own_listeners: Some(true),
-        grant_state: Some(Size(1024)),
+        grant_state: Some(ByteSize(1024)),
         grant_state_keys: Some(5),
     };
-    let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::from_secs(60))), canary: Some(5.0) };
+    let plan = Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::from_secs(60))), canary: Some(5.0) };
     let candidate = json!({ "wanted": wanted, "plan": plan }).to_string();
     let cases = [
         ("/v1/plugins/sink/load", candidate.as_str(), Change::Load("sink".into(), wanted.clone(), plan)),

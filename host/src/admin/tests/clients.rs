@@ -6,31 +6,31 @@ use std::time::{Instant, SystemTime};
 use super::*;
 use crate::admission::{self, Admission, SubscriptionRule};
 use crate::catalogue::Catalogue;
-use crate::clients::{self, Description, Filter, List};
+use crate::clients::{self, ClientDescription, ClientFilter, ClientList};
 use crate::decode::{Decoded, Decoder};
-use crate::push::sample::Sample;
+use crate::push::sample::SampleClient;
 use crate::push::{self, ConnectionId, InstanceId, Push};
 
 /// A house with one client: Java's recorded producer.
 fn house() -> (Admission, Catalogue, InstanceId) {
     let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).unwrap();
-    let config = admission::Config { subscriptions: vec![rule], ..admission::Config::default() };
+    let config = admission::AdmissionConfig { subscriptions: vec![rule], ..admission::AdmissionConfig::default() };
     let (admission, catalogue) = (Admission::new(config), Catalogue::new(9));
-    let sample = Sample::Java.push();
+    let sample = SampleClient::Java.push();
     let subscribed = admission.subscribe(&sample.client, ConnectionId(1), Instant::now(), SystemTime::now()).unwrap();
-    let push = Push { subscription_id: Some(subscribed.id), way_in: push::WayIn::Kafka, ..sample };
+    let push = Push { subscription_id: Some(subscribed.id), ingress: push::Ingress::Kafka, ..sample };
     let admitted = admission.admit(push, ConnectionId(1), Instant::now()).unwrap();
     let Decoded::Payload(payload) = Decoder::default().decode(admitted).unwrap() else { panic!("it is not empty") };
-    catalogue.pushed(subscribed.instance_id, subscribed.id, payload.bytes(), payload.received_at());
+    catalogue.record_push(subscribed.instance_id, subscribed.id, payload.bytes(), payload.received_at());
     (admission, catalogue, subscribed.instance_id)
 }
 
-pub(super) fn list(filter: &Filter) -> List {
+pub(super) fn list(filter: &ClientFilter) -> ClientList {
     let (admission, catalogue, _) = house();
     clients::list(&admission, &catalogue, filter, SystemTime::now())
 }
 
-pub(super) fn one(id: InstanceId) -> Option<Description> {
+pub(super) fn one(id: InstanceId) -> Option<ClientDescription> {
     let (admission, catalogue, _) = house();
     clients::describe(&admission, &catalogue, id, SystemTime::now())
 }
@@ -92,7 +92,7 @@ fn the_description_of_clients_names_the_fields_of_the_code() {
         schemas.iter().flat_map(|schema| properties(schema).keys().cloned().collect::<Vec<_>>()).collect()
     };
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
-    let list = serde_json::to_value(list(&Filter::default())).unwrap();
+    let list = serde_json::to_value(list(&ClientFilter::default())).unwrap();
     let one = serde_json::to_value(one(house().2)).unwrap();
     assert_eq!(keys(&list), described(&["ClientList"]));
     assert_eq!(keys(&list["clients"][0]), described(&["Client"]));

@@ -1,7 +1,7 @@
 //! What is shown.
 
 use super::*;
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 
 #[tokio::test]
 async fn it_is_alive_and_tells_its_status() {
@@ -42,7 +42,7 @@ async fn metrics_show_what_was_emitted() {
     let endpoint = Endpoint::start().await;
     let events = Events::new();
     let _listening = endpoint.metrics.listen(&events);
-    events.emit(Topic::PushEmpty, || Payload::PushEmpty);
+    events.emit(Topic::PushEmpty, || EventData::PushEmpty);
     let page = endpoint.get("/metrics").await.unwrap();
     assert!(page.contains("\nbarnabas_push_empty_total 1\n"), "{page}");
     endpoint.end().await;

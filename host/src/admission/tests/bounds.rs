@@ -4,28 +4,32 @@ use super::*;
 
 #[test]
 fn capacity_obeyed() {
-    let room = Room::with(Config { capacity: 3, ..config(&["*"]) });
+    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
     (0..3).for_each(|_| drop(room.join()));
-    assert_eq!(room.admission.counts(), Counts { instances: 3, ..Counts::default() });
+    assert_eq!(room.admission.counts(), ClientCounts { instances: 3, ..ClientCounts::default() });
 }
 
 #[test]
 fn capacity_violated() {
-    let room = Room::with(Config { capacity: 3, ..config(&["*"]) });
+    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
     let clients: Vec<_> = (0..3).map(|_| room.join()).collect();
     room.push(push(&clients[0])).expect("so it is no stranger");
     room.join();
     assert_eq!(
         room.admission.counts(),
-        Counts { instances: 3, evicted: Evictions { silent: 1, ..Evictions::default() }, untold: 0 }
+        ClientCounts { instances: 3, evicted: Evictions { silent: 1, ..Evictions::default() }, unreported: 0 }
     );
     let known: Vec<_> = room.admission.clients(9).iter().filter_map(|known| known.client.instance_id).collect();
     assert!(known.contains(&clients[0].0.instance_id.expect("it joined")));
     assert!(!known.contains(&clients[1].0.instance_id.expect("it joined")));
-    room.admission.reconfigure(Config { capacity: 1, ..config(&["*"]) });
+    room.admission.reconfigure(AdmissionConfig { capacity: 1, ..config(&["*"]) });
     assert_eq!(
         room.admission.counts(),
-        Counts { instances: 1, evicted: Evictions { silent: 1, shrunk: 2, ..Evictions::default() }, untold: 0 }
+        ClientCounts {
+            instances: 1,
+            evicted: Evictions { silent: 1, shrunk: 2, ..Evictions::default() },
+            unreported: 0
+        }
     );
 }
 
@@ -38,8 +42,8 @@ fn from(n: u32) -> Arc<Client> {
 const FLOOD: u64 = 100_000;
 
 #[test]
-fn a_flood_from_one_source_displaces_nobody_else() {
-    let room = Room::with(Config { capacity: 16_384, ..config(&["*"]) });
+fn a_flood_from_one_source_evicts_no_other_source() {
+    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 16_384, ..config(&["*"]) });
     let get = |client: &Arc<Client>, connection| {
         let answer = room.admission.subscribe(client, ConnectionId(connection), room.now, WALL);
         answer.expect("a first Get").instance_id
@@ -49,56 +53,58 @@ fn a_flood_from_one_source_displaces_nobody_else() {
     (0..FLOOD).for_each(|_| assert!(!get(&flood, 0).is_reserved()));
     assert!(ordinary.iter().all(|id| room.admission.client(*id).is_some()));
     let evicted = Evictions { crowding: FLOOD + 1_000 - 16_384, ..Evictions::default() };
-    assert_eq!(room.admission.counts(), Counts { instances: 16_384, evicted, untold: 0 });
+    assert_eq!(room.admission.counts(), ClientCounts { instances: 16_384, evicted, unreported: 0 });
     let late = get(&from(2_000), 2_000);
     assert!(room.admission.client(late).is_some(), "and one that comes later finds a place");
     room.admission.lock().table.assert_consistent();
 }
 
 #[test]
-fn alone_or_among_equals_the_longest_silent_one_makes_room() {
-    let room = Room::with(Config { capacity: 4, ..config(&["*"]) });
+fn among_equal_sources_the_longest_silent_client_is_evicted() {
+    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
     for n in [1, 1, 2, 2, 3] {
         room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get");
     }
     let evicted = Evictions { silent: 1, ..Evictions::default() };
-    assert_eq!(room.admission.counts(), Counts { instances: 4, evicted, untold: 0 });
+    assert_eq!(room.admission.counts(), ClientCounts { instances: 4, evicted, unreported: 0 });
     assert!(room.admission.clients(9).iter().filter(|known| known.client.source == from(1).source).count() == 1);
 }
 
 #[test]
 fn sources_that_are_forgotten_leave_their_instances() {
-    let mut room = Room::with(Config { capacity: 8_192, ..config(&["*"]) });
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 8_192, ..config(&["*"]) });
     let ids: Vec<_> = (0..6_000)
         .map(|n| room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get"))
         .collect();
     room.admission.lock().table.assert_consistent();
     room.after(INTERVAL);
-    for (n, told) in (0..6_000).zip(&ids) {
-        let client = Client { instance_id: Some(told.instance_id), ..Client::clone(&from(n)) };
+    for (n, subscription) in (0..6_000).zip(&ids) {
+        let client = Client { instance_id: Some(subscription.instance_id), ..Client::clone(&from(n)) };
         let again = room.admission.subscribe(&Arc::new(client), ConnectionId(n.into()), room.now, WALL);
-        assert_eq!(again.map(|again| again.id), Ok(told.id));
+        assert_eq!(again.map(|again| again.id), Ok(subscription.id));
     }
     room.admission.lock().table.assert_consistent();
-    room.admission.reconfigure(Config { capacity: 10, ..config(&["*"]) });
+    room.admission.reconfigure(AdmissionConfig { capacity: 10, ..config(&["*"]) });
     room.admission.lock().table.assert_consistent();
 }
 
 /// As many as behind one address of a firm, each with a push that was let pass.
-fn crowd(room: &Room, size: u64) -> Vec<InstanceId> {
+fn crowd(room: &AdmissionFixture, size: u64) -> Vec<InstanceId> {
     let home = from(1);
     let join = |n| {
-        let told = room.admission.subscribe(&home, ConnectionId(n), room.now, WALL).expect("a first Get");
-        let client = Client { instance_id: Some(told.instance_id), ..Client::clone(&home) };
-        room.admission.admit(push(&(Arc::new(client), told.id)), ConnectionId(n), room.now).expect("a first push");
-        told.instance_id
+        let subscription = room.admission.subscribe(&home, ConnectionId(n), room.now, WALL).expect("a first Get");
+        let client = Client { instance_id: Some(subscription.instance_id), ..Client::clone(&home) };
+        room.admission
+            .admit(push(&(Arc::new(client), subscription.id)), ConnectionId(n), room.now)
+            .expect("a first push");
+        subscription.instance_id
     };
     (0..size).map(join).collect()
 }
 
 #[test]
-fn a_flood_from_everywhere_displaces_nobody_whose_push_was_let_pass() {
-    let mut room = Room::with(Config { capacity: 2_000, ..config(&["*"]) });
+fn a_flood_from_many_sources_evicts_no_established_client() {
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 2_000, ..config(&["*"]) });
     let ids = crowd(&room, 500);
     room.after(Duration::from_secs(1));
     for n in 2..8_000 {
@@ -106,15 +112,15 @@ fn a_flood_from_everywhere_displaces_nobody_whose_push_was_let_pass() {
     }
     assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "though their source holds most by far");
     room.admission.lock().table.assert_consistent();
-    room.admission.reconfigure(Config { capacity: 500, ..config(&["*"]) });
+    room.admission.reconfigure(AdmissionConfig { capacity: 500, ..config(&["*"]) });
     assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "strangers also go first when it shrinks");
     let listed = room.admission.clients(1_000);
     assert_eq!(listed.len(), 500);
 }
 
 #[test]
-fn where_there_are_no_strangers_the_crowding_source_makes_room() {
-    let room = Room::with(Config { capacity: 4, ..config(&["*"]) });
+fn without_unestablished_clients_the_source_above_its_share_is_evicted_from() {
+    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
     crowd(&room, 3);
     let other = room.admission.subscribe(&from(2), ConnectionId(9), room.now, WALL).expect("a first Get");
     let client = Arc::new(Client { instance_id: Some(other.instance_id), ..Client::clone(&from(2)) });
@@ -126,8 +132,8 @@ fn where_there_are_no_strangers_the_crowding_source_makes_room() {
 }
 
 #[test]
-fn clients_of_either_standing_are_listed_by_when_they_were_heard_of() {
-    let mut room = Room::with(Config { capacity: 9, ..config(&["*"]) });
+fn clients_of_either_reputation_are_listed_by_their_latest_request() {
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 9, ..config(&["*"]) });
     let order: Vec<_> = (0..6u64)
         .map(|n| {
             room.after(Duration::from_millis(1));

@@ -4,35 +4,39 @@ use super::*;
 
 #[test]
 fn conformance_03_the_instance_id_is_echoed_and_never_nil() {
-    let room = Room::new();
-    for client in [nobody(), known(InstanceId::NIL), known(InstanceId::ONE)] {
-        assert!(!room.get(&client).expect("a first Get").instance_id.is_reserved());
+    let room = AdmissionFixture::new();
+    for client in [new_client(), client_with_id(InstanceId::NIL), client_with_id(InstanceId::ONE)] {
+        assert!(!room.subscribe(&client).expect("a first Get").instance_id.is_reserved());
     }
     let mine = InstanceId::from_bytes([7; 16]);
-    assert_eq!(room.get(&known(mine)).expect("a first Get").instance_id, mine);
+    assert_eq!(room.subscribe(&client_with_id(mine)).expect("a first Get").instance_id, mine);
     room.admission.disconnected(ONE, WALL);
-    assert_eq!(room.get(&known(mine)).expect("a Get on a new connection").instance_id, mine, "and a second time");
+    assert_eq!(
+        room.subscribe(&client_with_id(mine)).expect("a Get on a new connection").instance_id,
+        mine,
+        "and a second time"
+    );
 }
 
 #[test]
 fn conformance_04_unknown_ids_are_taken() {
-    let room = Room::new();
+    let room = AdmissionFixture::new();
     let (mine, other) = (InstanceId::from_bytes([7; 16]), InstanceId::from_bytes([8; 16]));
-    let id = room.get(&known(mine)).expect("a Get under an unknown id").id;
-    let elsewhere = Room::new();
-    let after_failover = elsewhere.push(push(&(known(mine), id)));
+    let id = room.subscribe(&client_with_id(mine)).expect("a Get under an unknown id").id;
+    let elsewhere = AdmissionFixture::new();
+    let after_failover = elsewhere.push(push(&(client_with_id(mine), id)));
     assert_eq!(code(after_failover), "taken", "hosts agree on subscription ids, so a failover costs nothing");
-    assert_eq!(code(elsewhere.push(push(&(known(other), 1)))), "unknown_subscription", "and a state is made");
+    assert_eq!(code(elsewhere.push(push(&(client_with_id(other), 1)))), "unknown_subscription", "and a state is made");
     assert_eq!(elsewhere.admission.counts().instances, 2);
     for reserved in [InstanceId::NIL, InstanceId::ONE] {
-        assert_eq!(code(elsewhere.push(push(&(known(reserved), 1)))), "invalid_request");
+        assert_eq!(code(elsewhere.push(push(&(client_with_id(reserved), 1)))), "invalid_request");
     }
     assert_eq!(elsewhere.admission.counts().instances, 2, "none is made for those");
 }
 
 #[test]
 fn conformance_04_no_metrics_and_codec_none_are_taken() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     let empty = Push { wire: Bytes::new(), codec: 0, ..push(&client) };
     assert_eq!(code(room.push(empty)), "taken");
@@ -43,11 +47,11 @@ fn conformance_04_no_metrics_and_codec_none_are_taken() {
 
 #[test]
 fn conformance_05_pushes_are_checked_in_order() {
-    let mut room = Room::with(Config { max_wire: 8, ..config(&["*"]) });
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 8, ..config(&["*"]) });
     let client = room.join();
     // Everything is wrong with it; what is repaired shows the next fault.
     let wrong = Push { subscription_id: Some(client.1 ^ 1), codec: 9, wire: vec![0; 9].into(), ..push(&client) };
-    let nil = Push { client: known(InstanceId::NIL), ..wrong.clone() };
+    let nil = Push { client: client_with_id(InstanceId::NIL), ..wrong.clone() };
     assert_eq!(code(room.push(nil)), "invalid_request");
     assert_eq!(code(room.push(wrong.clone())), "unknown_subscription");
     assert_eq!(code(room.push(wrong.clone())), "throttled", "before the subscription id");
@@ -63,16 +67,18 @@ fn conformance_05_pushes_are_checked_in_order() {
 
 #[test]
 fn conformance_06_an_excused_get_counts_as_one() {
-    for excuse in [Push { codec: 9, ..push(&(nobody(), 0)) }, Push { subscription_id: None, ..push(&(nobody(), 0)) }] {
-        let mut room = Room::new();
+    for excuse in
+        [Push { codec: 9, ..push(&(new_client(), 0)) }, Push { subscription_id: None, ..push(&(new_client(), 0)) }]
+    {
+        let mut room = AdmissionFixture::new();
         let client = room.join();
-        assert_eq!(code(room.get(&client.0)), "throttled");
+        assert_eq!(code(room.subscribe(&client.0)), "throttled");
         room.push(push(&client)).expect("the first push passes");
         let subscription_id = excuse.subscription_id.map(|_| client.1);
         let wrong = Push { client: client.0.clone(), subscription_id, ..excuse };
         assert!(room.after(INTERVAL).push(wrong).is_err());
-        assert_eq!(code(room.get(&client.0)), "taken", "excused");
-        assert_eq!(code(room.get(&client.0)), "throttled", "once");
+        assert_eq!(code(room.subscribe(&client.0)), "taken", "excused");
+        assert_eq!(code(room.subscribe(&client.0)), "throttled", "once");
         assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "taken", "it moved the time of the last Get");
         assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "throttled");
     }
@@ -84,8 +90,12 @@ fn conformance_07_the_least_interval_counts_up_to_five_minutes() {
         let rules = intervals.iter().map(|seconds| {
             SubscriptionRule::new("s", vec!["a".into()], Some(seconds * 1_000), &[]).expect("a sound rule")
         });
-        let config = Config { subscriptions: rules.collect(), long_intervals, ..open() };
-        Room::with(config).get(&Arc::new(client.clone())).expect("a first Get").push_interval.as_secs()
+        let config = AdmissionConfig { subscriptions: rules.collect(), long_intervals, ..without_quotas() };
+        AdmissionFixture::with_config(config)
+            .subscribe(&Arc::new(client.clone()))
+            .expect("a first Get")
+            .push_interval
+            .as_secs()
     };
     let named = |name: &str| Client { software_name: Some(name.into()), ..Client::default() };
     let java = named("apache-kafka-java");
@@ -100,29 +110,31 @@ fn conformance_07_the_least_interval_counts_up_to_five_minutes() {
 }
 
 #[test]
-fn conformance_08_all_is_told_alone_and_in_the_clients_spelling() {
+fn conformance_08_all_metrics_is_sent_alone_and_in_the_clients_spelling() {
     let rows = vec![ClientRule::new(Some("apache.*"), None, true, Some("*")).expect("a sound row")];
-    let config = Config { clients: rows, all_as_empty_prefix: true, ..config(&["*", "x."]) };
-    let ask = |config: &Config, name: &str| {
-        let client =
-            Client { software_name: Some(name.into()), ..Client::clone(&known(InstanceId::from_bytes([7; 16]))) };
-        let answer = Room::with(config.clone()).get(&Arc::new(client)).expect("a first Get");
+    let config = AdmissionConfig { clients: rows, all_as_empty_prefix: true, ..config(&["*", "x."]) };
+    let ask = |config: &AdmissionConfig, name: &str| {
+        let client = Client {
+            software_name: Some(name.into()),
+            ..Client::clone(&client_with_id(InstanceId::from_bytes([7; 16])))
+        };
+        let answer = AdmissionFixture::with_config(config.clone()).subscribe(&Arc::new(client)).expect("a first Get");
         (answer.metrics.iter().map(ToString::to_string).collect::<Vec<_>>(), answer.id)
     };
     let (java, other) = (ask(&config, "apache-kafka-java"), ask(&config, "kgo"));
     assert_eq!((java.0, other.0), (vec!["*".to_owned()], vec![String::new()]));
     assert_ne!(java.1, other.1, "the spelling is part of the id");
-    let some = Config { subscriptions: super::config(&["x."]).subscriptions, ..config };
+    let some = AdmissionConfig { subscriptions: super::config(&["x."]).subscriptions, ..config };
     assert_eq!(ask(&some, "apache-kafka-java"), ask(&some, "kgo"), "unless it makes no difference");
 }
 
 #[test]
 fn conformance_10_ttl_lru_and_two_connections() {
-    let mut room = Room::with(Config { capacity: 2, ..config(&["*"]) });
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 2, ..config(&["*"]) });
     let (first, second) = (room.join(), room.join());
     room.push(push(&first)).expect("the first push passes");
     room.join();
-    let is_known = |room: &Room, client: &(Arc<Client>, i32)| {
+    let is_known = |room: &AdmissionFixture, client: &(Arc<Client>, i32)| {
         client.0.instance_id.is_some_and(|id| room.admission.client(id).is_some())
     };
     assert!(is_known(&room, &first) && !is_known(&room, &second), "the one that was silent longest is forgotten");
@@ -138,8 +150,8 @@ fn conformance_10_ttl_lru_and_two_connections() {
 }
 
 #[test]
-fn a_change_that_makes_no_difference_disturbs_nobody() {
-    let mut room = Room::new();
+fn a_change_without_effect_on_a_client_leaves_its_state() {
+    let mut room = AdmissionFixture::new();
     let (pushing, leaving) = (room.join(), room.join());
     room.push(push(&pushing)).expect("the first push passes");
     room.leave(&leaving, ONE).expect("it is gone");

@@ -4,43 +4,43 @@ use super::*;
 
 #[test]
 fn a_terminating_push_is_never_too_soon_and_the_last() {
-    let room = Room::new();
+    let room = AdmissionFixture::new();
     let client = room.join();
     let id = client.0.instance_id.expect("it joined");
     room.push(push(&client)).expect("the first push passes");
     let gone = room.leave(&client, ONE).expect("it said so");
     assert_eq!(code(room.push(push(&client))), "invalid_request");
-    assert_eq!(code(room.push(last(&client))), "invalid_request", "also a second last one");
-    assert_eq!((gone.reason, gone.client.instance_id), (GoneReason::Terminated, Some(id)));
+    assert_eq!(code(room.push(terminating_push(&client))), "invalid_request", "also a second last one");
+    assert_eq!((gone.reason, gone.client.instance_id), (DepartureReason::Terminated, Some(id)));
     assert!(room.admission.terminated(id, ONE, WALL).is_none(), "told once");
     assert!(room.admission.disconnected(ONE, WALL).is_empty());
 }
 
 #[test]
 fn a_terminating_push_that_was_refused_locks_nobody_out() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
-    let refused = Push { codec: 9, ..last(&client) };
+    let refused = Push { codec: 9, ..terminating_push(&client) };
     assert_eq!(code(room.push(refused)), "unsupported_compression");
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
 }
 
 #[test]
-fn nor_does_one_that_a_later_room_refused() {
-    let mut room = Room::new();
+fn a_terminating_push_that_a_later_stage_refused_locks_nobody_out() {
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     let id = client.0.instance_id.expect("it joined");
-    room.push(last(&client)).expect("it passes here");
-    let gone = room.admission.left(id, WALL).expect("it means to go");
-    assert_eq!(gone.reason, GoneReason::Terminated);
-    assert!(room.admission.left(id, WALL).is_none(), "told once");
+    room.push(terminating_push(&client)).expect("it passes here");
+    let gone = room.admission.terminating_push_refused(id, WALL).expect("it means to go");
+    assert_eq!(gone.reason, DepartureReason::Terminated);
+    assert!(room.admission.terminating_push_refused(id, WALL).is_none(), "told once");
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
     assert!(!room.admission.client(id).expect("it is known").gone, "it is back");
 }
 
 #[test]
-fn a_strangers_goodbye_under_its_id_silences_no_client() {
-    let mut room = Room::new();
+fn a_terminating_push_from_another_connection_silences_no_client() {
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     let id = client.0.instance_id.expect("it joined");
     room.push(push(&client)).expect("the first push passes");
@@ -57,24 +57,24 @@ fn a_strangers_goodbye_under_its_id_silences_no_client() {
 
 #[test]
 fn a_client_is_gone_with_its_last_connection() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     let now = room.after(INTERVAL).now;
     let on_two = room.admission.admit(push(&client), TWO, now);
     assert_eq!(code(on_two), "taken");
     assert!(room.admission.disconnected(ONE, WALL).is_empty(), "one is left");
     let gone = room.admission.disconnected(TWO, WALL);
-    assert_eq!(gone.iter().map(|gone| gone.reason).collect::<Vec<_>>(), [GoneReason::Disconnected]);
+    assert_eq!(gone.iter().map(|gone| gone.reason).collect::<Vec<_>>(), [DepartureReason::Disconnected]);
     assert_eq!(gone[0].client.instance_id, client.0.instance_id);
     assert_eq!(code(room.push(push(&client))), "throttled", "a new connection is no way around the pace");
-    assert_eq!(code(room.get(&client.0)), "taken", "librdkafka asks at once on a new connection");
+    assert_eq!(code(room.subscribe(&client.0)), "taken", "librdkafka asks at once on a new connection");
     let again = room.admission.disconnected(ONE, WALL);
     assert_eq!(again.len(), 1, "it was back, so it is gone again");
 }
 
 #[test]
-fn whoever_terminated_may_come_back_on_a_new_connection() {
-    let mut room = Room::new();
+fn a_terminated_client_may_return_on_a_new_connection() {
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     room.leave(&client, ONE).expect("it is gone");
     assert!(room.admission.disconnected(ONE, WALL).is_empty(), "told once");
@@ -83,7 +83,7 @@ fn whoever_terminated_may_come_back_on_a_new_connection() {
 
 #[test]
 fn ttl_obeyed() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     room.after(INTERVAL * 2).push(push(&client)).expect("a push re-arms the TTL");
     let now = room.after(INTERVAL * 3 - Duration::from_millis(1)).now;
@@ -93,12 +93,12 @@ fn ttl_obeyed() {
 
 #[test]
 fn ttl_violated() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     let now = room.after(INTERVAL * 3).now;
     let gone = room.admission.expire(now, WALL);
     assert_eq!(gone.len(), 1);
-    assert_eq!((gone[0].reason, gone[0].client.instance_id), (GoneReason::Expired, client.0.instance_id));
+    assert_eq!((gone[0].reason, gone[0].client.instance_id), (DepartureReason::Expired, client.0.instance_id));
     assert_eq!(room.admission.counts().instances, 0);
     assert!(room.admission.disconnected(ONE, WALL).is_empty(), "nothing is left of it");
 }
@@ -106,7 +106,7 @@ fn ttl_violated() {
 #[test]
 fn the_ttl_is_a_minute_at_least() {
     let rule = SubscriptionRule::new("s", vec![], Some(100), &[]).expect("a sound rule");
-    let mut room = Room::with(Config { subscriptions: vec![rule], ..open() });
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { subscriptions: vec![rule], ..without_quotas() });
     room.join();
     let now = room.after(Duration::from_millis(59_999)).now;
     assert!(room.admission.expire(now, WALL).is_empty());
@@ -115,8 +115,8 @@ fn the_ttl_is_a_minute_at_least() {
 }
 
 #[test]
-fn thousands_expire_in_one_go() {
-    let mut room = Room::new();
+fn thousands_expire_in_one_call() {
+    let mut room = AdmissionFixture::new();
     (0..2_000).for_each(|_| drop(room.join()));
     let now = room.after(INTERVAL * 3).now;
     assert_eq!(room.admission.expire(now, WALL).len(), 2_000);

@@ -4,19 +4,19 @@ use super::*;
 
 const LARGE: usize = 3 << 20;
 
-fn with(rates: impl FnOnce(&mut Rates)) -> Room {
+fn with_source_rates(rates: impl FnOnce(&mut Rates)) -> AdmissionFixture {
     let mut config = config(&["*"]);
     rates(&mut config.quotas.source);
-    Room::with(config)
+    AdmissionFixture::with_config(config)
 }
 
-fn too_large(room: &Room, client: &Arc<Client>) {
-    room.admission.too_large(client, ONE, LARGE, room.now, WALL);
+fn too_large(room: &AdmissionFixture, client: &Arc<Client>) {
+    room.admission.charge_oversized_push(client, ONE, LARGE, room.now, WALL);
 }
 
 #[test]
 fn a_client_that_sends_nothing_else_stays_known() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     for _ in 0..5 {
         room.after(INTERVAL * 2);
@@ -31,7 +31,7 @@ fn a_client_that_sends_nothing_else_stays_known() {
 
 #[test]
 fn bytes_that_were_not_read_count_obeyed() {
-    let room = with(|source| source.push_bytes = Some(2 * LARGE as u64));
+    let room = with_source_rates(|source| source.push_bytes = Some(2 * LARGE as u64));
     let client = room.join();
     too_large(&room, &client.0);
     assert_eq!(code(room.push(push(&client))), "taken", "there is a rest");
@@ -39,31 +39,31 @@ fn bytes_that_were_not_read_count_obeyed() {
 
 #[test]
 fn bytes_that_were_not_read_count_violated() {
-    for of in [true, false] {
-        let room = with(|source| source.push_bytes = Some(LARGE as u64));
+    for known_sender in [true, false] {
+        let room = with_source_rates(|source| source.push_bytes = Some(LARGE as u64));
         let client = room.join();
-        let sender = if of { client.0.clone() } else { nobody() };
+        let sender = if known_sender { client.0.clone() } else { new_client() };
         too_large(&room, &sender);
         assert_eq!(code(room.push(push(&client))), "over_quota", "also where nobody knows whose they were");
         too_large(&room, &sender);
         let known = room.admission.client(client.0.instance_id.expect("it has one")).expect("it is known");
-        assert_eq!(known.refused, if of { 3 } else { 1 });
+        assert_eq!(known.refused, if known_sender { 3 } else { 1 });
     }
 }
 
 #[test]
 fn pushes_that_were_not_read_count() {
-    let room = with(|source| source.pushes = 3);
+    let room = with_source_rates(|source| source.pushes = 3);
     let client = room.join();
     (0..3).for_each(|_| too_large(&room, &client.0));
     assert_eq!(code(room.push(push(&client))), "over_quota");
 }
 
 #[test]
-fn who_is_not_known_is_made_within_the_quota() {
-    let room = with(|source| source.new_clients = 2);
-    (1..=5).for_each(|n| too_large(&room, &known(InstanceId::from_bytes([n; 16]))));
-    too_large(&room, &known(InstanceId::NIL));
-    too_large(&room, &known(InstanceId::ONE));
+fn an_unknown_client_is_inserted_within_the_quota() {
+    let room = with_source_rates(|source| source.new_clients = 2);
+    (1..=5).for_each(|n| too_large(&room, &client_with_id(InstanceId::from_bytes([n; 16]))));
+    too_large(&room, &client_with_id(InstanceId::NIL));
+    too_large(&room, &client_with_id(InstanceId::ONE));
     assert_eq!(room.admission.counts().instances, 2);
 }

@@ -4,16 +4,16 @@ use super::*;
 
 #[test]
 fn an_admitted_push_knows_its_interval() {
-    let room = Room::new();
+    let room = AdmissionFixture::new();
     let (push, codec) = room.push(push(&room.join())).expect("the first push passes").into_parts();
     assert_eq!((push.push_interval, codec), (Some(INTERVAL), Codec::Zstd));
 }
 
 #[test]
 fn faults_are_found_in_apaches_order() {
-    let mut room = Room::with(Config { max_wire: 8, ..config(&["*"]) });
+    let mut room = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 8, ..config(&["*"]) });
     let client = room.join();
-    let nil = push(&(known(InstanceId::NIL), 0));
+    let nil = push(&(client_with_id(InstanceId::NIL), 0));
     assert_eq!(code(room.push(nil)), "invalid_request");
     let wrong = Push { subscription_id: Some(client.1 ^ 1), codec: 9, wire: vec![0; 9].into(), ..push(&client) };
     assert_eq!(code(room.push(wrong.clone())), "unknown_subscription");
@@ -27,57 +27,57 @@ fn faults_are_found_in_apaches_order() {
 
 #[test]
 fn wire_limit_obeyed() {
-    let room = Room::with(Config { max_wire: 7, ..config(&["*"]) });
+    let room = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 7, ..config(&["*"]) });
     assert_eq!(code(room.push(push(&room.join()))), "taken");
 }
 
 #[test]
 fn wire_limit_violated() {
-    let room = Room::with(Config { max_wire: 6, ..config(&["*"]) });
+    let room = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 6, ..config(&["*"]) });
     assert_eq!(code(room.push(push(&room.join()))), "too_large");
 }
 
 #[test]
-fn pace_obeyed() {
-    let mut room = Room::new();
+fn rate_rule_obeyed() {
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "taken", "Java's earliest first push");
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
-    assert_eq!(code(room.after(INTERVAL).get(&client.0)), "taken");
+    assert_eq!(code(room.after(INTERVAL).subscribe(&client.0)), "taken");
 }
 
 #[test]
-fn pace_violated() {
-    let mut room = Room::new();
+fn rate_rule_violated() {
+    let mut room = AdmissionFixture::new();
     let client = room.join();
-    assert_eq!(code(room.get(&client.0)), "throttled");
+    assert_eq!(code(room.subscribe(&client.0)), "throttled");
     assert_eq!(code(room.push(push(&client))), "taken");
     assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "throttled");
-    assert_eq!(code(room.get(&client.0)), "throttled");
+    assert_eq!(code(room.subscribe(&client.0)), "throttled");
 }
 
 #[test]
 fn a_client_that_learns_of_a_change_is_not_throttled_for_it() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     room.push(push(&client)).expect("the first push passes");
     room.admission.reconfigure(config(&["other."]));
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "unknown_subscription");
-    let told = room.get(&client.0).expect("the Get after that error is excused");
-    assert_ne!(told.id, client.1);
-    let client = (client.0, told.id);
+    let subscription = room.subscribe(&client.0).expect("the Get after that error is excused");
+    assert_ne!(subscription.id, client.1);
+    let client = (client.0, subscription.id);
     assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "taken");
     assert_eq!(code(room.push(push(&client))), "throttled");
 }
 
 #[test]
-fn excuses_are_no_way_around_the_pace() {
-    let room = Room::new();
+fn early_gets_do_not_bypass_the_rate_rule() {
+    let room = AdmissionFixture::new();
     let client = room.join();
     let wrong = || Push { subscription_id: Some(client.1 ^ 1), ..push(&client) };
     assert_eq!(code(room.push(wrong())), "unknown_subscription");
-    assert_eq!(code(room.get(&client.0)), "taken");
+    assert_eq!(code(room.subscribe(&client.0)), "taken");
     assert_eq!(code(room.push(wrong())), "unknown_subscription");
-    assert_eq!(code(room.get(&client.0)), "throttled");
+    assert_eq!(code(room.subscribe(&client.0)), "throttled");
     assert_eq!(code(room.push(wrong())), "throttled");
 }

@@ -6,7 +6,7 @@ use super::*;
 
 /// What can happen to a room.
 #[derive(Clone, Debug)]
-enum Step {
+enum AdmissionStep {
     Get(u8, u64),
     Push { client: u8, connection: u64, right: bool, codec: i8, terminating: bool },
     Disconnect(u64),
@@ -16,55 +16,55 @@ enum Step {
     Reconfigure(u8),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = AdmissionStep> {
     prop_oneof![
-        3 => (0..6u8, 0..12u64).prop_map(|(client, connection)| Step::Get(client, connection)),
+        3 => (0..6u8, 0..12u64).prop_map(|(client, connection)| AdmissionStep::Get(client, connection)),
         5 => (0..6u8, 0..12u64, any::<bool>(), -1..6i8, prop::bool::weighted(0.2)).prop_map(
-            |(client, connection, right, codec, terminating)| Step::Push {
+            |(client, connection, right, codec, terminating)| AdmissionStep::Push {
                 client, connection, right, codec, terminating
             }
         ),
-        1 => (0..12u64).prop_map(Step::Disconnect),
-        1 => (0..6u8).prop_map(Step::Terminated),
-        3 => (0..200_000u64).prop_map(Step::Wait),
-        1 => Just(Step::Expire),
-        1 => (0..4u8).prop_map(Step::Reconfigure),
+        1 => (0..12u64).prop_map(AdmissionStep::Disconnect),
+        1 => (0..6u8).prop_map(AdmissionStep::Terminated),
+        3 => (0..200_000u64).prop_map(AdmissionStep::Wait),
+        1 => Just(AdmissionStep::Expire),
+        1 => (0..4u8).prop_map(AdmissionStep::Reconfigure),
     ]
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_the_room_stays_sound(steps in prop::collection::vec(step(), 0..120)) {
+    fn any_sequence_of_requests_leaves_admission_consistent(steps in prop::collection::vec(step(), 0..120)) {
         let id = |client: u8| InstanceId::from_bytes([client; 16]);
-        let mut room = Room::with(Config { capacity: 4, ..config(&["*"]) });
+        let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
         for step in steps {
             match step {
-                Step::Get(client, connection) => {
-                    let answer = room.admission.subscribe(&known(id(client)), ConnectionId(connection), room.now, WALL);
+                AdmissionStep::Get(client, connection) => {
+                    let answer = room.admission.subscribe(&client_with_id(id(client)), ConnectionId(connection), room.now, WALL);
                     let answered = answer.map_or(true, |answer| client < 1 || answer.instance_id == id(client));
                     prop_assert!(answered, "an id is echoed");
                 }
-                Step::Push { client, connection, right, codec, terminating } => {
+                AdmissionStep::Push { client, connection, right, codec, terminating } => {
                     let current = room.admission.clients(9).into_iter()
                         .find(|known| known.client.instance_id == Some(id(client)))
                         .map_or(0, |known| known.subscription_id);
                     let subscription = if right { current } else { current ^ 1 };
-                    let push = Push { codec, terminating, ..push(&(known(id(client)), subscription)) };
+                    let push = Push { codec, terminating, ..push(&(client_with_id(id(client)), subscription)) };
                     let judged = room.admission.admit(push, ConnectionId(connection), room.now);
                     let sound = right && (0..5).contains(&codec);
                     prop_assert!(sound || judged.is_err());
                 }
-                Step::Disconnect(connection) => {
+                AdmissionStep::Disconnect(connection) => {
                     room.admission.disconnected(ConnectionId(connection), WALL);
                     prop_assert!(room.admission.disconnected(ConnectionId(connection), WALL).is_empty());
                 }
-                Step::Terminated(client) => {
+                AdmissionStep::Terminated(client) => {
                     room.admission.terminated(id(client), TWO, WALL);
                     prop_assert!(room.admission.terminated(id(client), TWO, WALL).is_none());
                 }
-                Step::Wait(ms) => drop(room.after(Duration::from_millis(ms))),
-                Step::Expire => drop(room.admission.expire(room.now, WALL)),
-                Step::Reconfigure(n) => room.admission.reconfigure(Config {
+                AdmissionStep::Wait(ms) => drop(room.after(Duration::from_millis(ms))),
+                AdmissionStep::Expire => drop(room.admission.expire(room.now, WALL)),
+                AdmissionStep::Reconfigure(n) => room.admission.reconfigure(AdmissionConfig {
                     capacity: usize::from(n) + 1,
                     ..config(&[["a", "b", "c", "*"][usize::from(n)]])
                 }),
@@ -76,16 +76,16 @@ proptest! {
     /// A client as it should be: `jitter` of its first push after a Get, one interval between pushes, requests that
     /// the network carries in 0 to 300 ms, changes of subscription now and then, and new connections.
     #[test]
-    fn who_keeps_time_is_never_throttled(
+    fn a_client_that_follows_its_interval_is_never_throttled(
         seconds in 10..300u64,
         turns in prop::collection::vec((0.5..1.5f64, 0..300u64, prop::bool::weighted(0.2), prop::bool::weighted(0.1)), 1..60),
     ) {
         let interval = Duration::from_secs(seconds);
         let config = |metric: &str| {
             let rule = SubscriptionRule::new("s", vec![metric.into()], Some(seconds * 1_000), &[]);
-            Config { subscriptions: vec![rule.expect("a sound rule")], ..open() }
+            AdmissionConfig { subscriptions: vec![rule.expect("a sound rule")], ..without_quotas() }
         };
-        let mut room = Room::with(config("a"));
+        let mut room = AdmissionFixture::with_config(config("a"));
         let mut client = room.join();
         // The client's own clock: requests arrive `delay` after it.
         let mut sent = room.now;
@@ -106,7 +106,7 @@ proptest! {
                     Err(refusal) => prop_assert!(false, "{refusal}"),
                 }
             }
-            let answer = room.get(&client.0);
+            let answer = room.subscribe(&client.0);
             prop_assert!(answer.is_ok(), "{answer:?}");
             client.1 = answer.expect("asserted").id;
             (sent, asked) = (room.now, true);

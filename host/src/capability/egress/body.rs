@@ -15,7 +15,7 @@ use super::answers::Noting;
 use super::calls::{Answer, Call};
 use super::witness::Tee;
 use super::{BoxError, EgressError, RequestBody};
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 
 /// A request's body, counting what leaves. It breaks off when its call is over: a guest that never finishes it would
 /// hold its connection for ever.
@@ -87,7 +87,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.events.emit(Topic::EgressRequest, || Payload::EgressRequest {
+        self.events.emit(Topic::EgressRequest, || EventData::EgressRequest {
             slot: self.slot.clone(),
             authority: std::mem::take(&mut self.authority),
             status: std::mem::take(&mut self.status),

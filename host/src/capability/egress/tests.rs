@@ -15,7 +15,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 
 use super::*;
-use crate::event::{Payload, Topic};
+use crate::event::{EventData, Topic};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -542,7 +542,7 @@ async fn requests_violated() {
     let (events, told) = (Events::new(), Arc::<Mutex<Vec<(usize, usize)>>>::default());
     let log = told.clone();
     let _listening = events.listen(&[Topic::EgressBusy], move |event| {
-        if let Payload::EgressBusy { cap, unread, .. } = &event.payload {
+        if let EventData::EgressBusy { cap, unread, .. } = &event.data {
             log.lock().unwrap().push((*cap, *unread));
         }
     });
@@ -644,7 +644,7 @@ async fn every_request_is_told_of_once_when_it_is_over() {
     let heard = Arc::<Mutex<Vec<(String, usize)>>>::default();
     let log = heard.clone();
     let _listening = events.listen(&[Topic::EgressRequest], move |event| {
-        if let Payload::EgressRequest { status, size, .. } = &event.payload {
+        if let EventData::EgressRequest { status, size, .. } = &event.data {
             log.lock().unwrap().push((status.clone(), *size));
         }
     });

@@ -94,7 +94,7 @@ impl Seen {
     fn sent(self) -> Sent {
         let tee = std::mem::take(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner));
         let whole = tee.bytes == tee.kept.len() as u64 && self.protobuf;
-        let points = whole.then(|| decode::points_of(&tee.kept, self.gzip)).flatten();
+        let points = whole.then(|| decode::count_points(&tee.kept, self.gzip)).flatten();
         Sent { destination: self.destination, bytes: tee.bytes, points }
     }
 }

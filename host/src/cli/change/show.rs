@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use barnabas::plugin::change::Step;
 
-use crate::cli::words::plain;
+use crate::cli::words::escape;
 
 /// One aligned line; the last step is its sentence and the difference of grants. `named` says of which plugin it is.
 pub(super) fn step(step: &Step, named: bool) -> String {
-    let of = |plugin: &str| if named { format!("{:<16}", plain(plugin)) } else { String::new() };
+    let of = |plugin: &str| if named { format!("{:<16}", escape(plugin)) } else { String::new() };
     match step {
         Step::Passed { plugin, stage, took, note, .. } => {
             let took = time(*took);
@@ -17,19 +17,22 @@ pub(super) fn step(step: &Step, named: bool) -> String {
                 "{}{:<10}{took:>9}  {}",
                 of(plugin),
                 stage.as_str(),
-                note.as_deref().map(plain).unwrap_or_default()
+                note.as_deref().map(escape).unwrap_or_default()
             );
             line.trim_end().to_owned() + "\n"
         }
         Step::News { plugin, stage, text } => {
-            format!("{}{:<10}{:>9}  {}\n", of(plugin), stage.as_str(), "…", plain(text))
+            format!("{}{:<10}{:>9}  {}\n", of(plugin), stage.as_str(), "…", escape(text))
         }
         Step::Ended(ending) => {
-            let plugin =
-                if named && !ending.plugin.is_empty() { format!("{}: ", plain(&ending.plugin)) } else { String::new() };
-            let mut words = format!("{plugin}{}\n", plain(&ending.message));
+            let plugin = if named && !ending.plugin.is_empty() {
+                format!("{}: ", escape(&ending.plugin))
+            } else {
+                String::new()
+            };
+            let mut words = format!("{plugin}{}\n", escape(&ending.message));
             for grant in &ending.grants {
-                let _ = writeln!(words, "  {}", plain(grant));
+                let _ = writeln!(words, "  {}", escape(grant));
             }
             words
         }

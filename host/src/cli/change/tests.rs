@@ -112,7 +112,7 @@ fn flags_say_what_is_wanted_and_how_carefully() {
     let wanted = line.wanted.wanted(None).unwrap();
     assert_eq!(Value::Object(wanted.settings), json!({ "a": { "b": 1 }, "c": null }));
     assert_eq!(wanted.grant_http, ["localhost:4318"]);
-    let shadow = Some(Span(Duration::from_secs(60)));
+    let shadow = Some(HumanDuration(Duration::from_secs(60)));
     assert_eq!(line.plan.plan(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
 }
 

@@ -5,11 +5,11 @@
 
 use std::fmt::Write as _;
 
-use barnabas::words::count;
+use barnabas::messages::count_noun;
 use serde_json::Value;
 
 use crate::cli::describe::{dated, moment};
-use crate::cli::words::{lasted, plain, size};
+use crate::cli::words::{escape, lasted, size};
 
 /// A label, and what stands beside it.
 type Line = (String, String);
@@ -45,7 +45,7 @@ struct Plugin<'a> {
 
 impl Plugin<'_> {
     fn text(&self, path: &str) -> Option<String> {
-        self.plugin.pointer(path).and_then(Value::as_str).map(plain)
+        self.plugin.pointer(path).and_then(Value::as_str).map(escape)
     }
 
     fn number(&self, path: &str) -> Option<u64> {
@@ -159,7 +159,7 @@ impl Plugin<'_> {
     fn tally(&self, path: &str) -> Option<String> {
         let pushes = self.number(&format!("{path}/pushes"))?;
         let bytes = self.number(&format!("{path}/bytes")).filter(|_| pushes > 0);
-        Some(count(pushes, "push") + &bytes.map(|bytes| format!(" ({})", bytes_of(bytes))).unwrap_or_default())
+        Some(count_noun(pushes, "push") + &bytes.map(|bytes| format!(" ({})", bytes_of(bytes))).unwrap_or_default())
     }
 
     fn backlog(&self) -> Option<String> {
@@ -167,7 +167,7 @@ impl Plugin<'_> {
         let oldest = self.seconds("/queue/oldest_seconds").map(|age| format!(", the oldest for {}", lasted(age)));
         let under_way = self.tally("/queue/ledger/in_flight")?;
         let notices = self.number("/queue/notices").filter(|notices| *notices > 0);
-        let notices = notices.map(|notices| format!("; {} of clients that are gone", count(notices, "notice")));
+        let notices = notices.map(|notices| format!("; {} of clients that are gone", count_noun(notices, "notice")));
         Some(format!(
             "{queued} queued{}; {under_way} with the receiver{}",
             oldest.unwrap_or_default(),
@@ -178,9 +178,9 @@ impl Plugin<'_> {
     fn delivered(&self) -> Option<String> {
         let delivered = self.tally("/queue/ledger/delivered")?;
         let again = self.number("/queue/ledger/redelivered/pushes").filter(|pushes| *pushes > 0);
-        let again = again.map(|pushes| format!("; {} offered more than once", count(pushes, "push")));
+        let again = again.map(|pushes| format!("; {} offered more than once", count_noun(pushes, "push")));
         let points = self.number("/serving/rejected_points").filter(|points| *points > 0);
-        let points = points.map(|points| format!("; the sink discarded {} of them", count(points, "point")));
+        let points = points.map(|points| format!("; the sink discarded {} of them", count_noun(points, "point")));
         Some(format!("{delivered}{}{}", again.unwrap_or_default(), points.unwrap_or_default()))
     }
 
@@ -188,7 +188,7 @@ impl Plugin<'_> {
     fn given_up(&self) -> Option<String> {
         let causes = |term: &str| {
             let causes = self.plugin.pointer(&format!("/queue/ledger/{term}"))?.as_object()?;
-            Some(causes.iter().filter_map(|(cause, tally)| Some((plain(cause), tally.get("pushes")?.as_u64()?))))
+            Some(causes.iter().filter_map(|(cause, tally)| Some((escape(cause), tally.get("pushes")?.as_u64()?))))
         };
         let (dead, shed) = (causes("dead_lettered")?, causes("shed")?);
         let dead = dead.map(|(cause, pushes)| (format!("{cause} (dead letter)"), pushes));
@@ -199,7 +199,7 @@ impl Plugin<'_> {
         }
         let sum: u64 = all.iter().map(|(_, pushes)| pushes).sum();
         let causes: Vec<_> = all.iter().map(|(cause, pushes)| format!("{pushes} {cause}")).collect();
-        Some(format!("{}: {}", count(sum, "push"), causes.join(", ")))
+        Some(format!("{}: {}", count_noun(sum, "push"), causes.join(", ")))
     }
 
     fn last_error(&self) -> Option<String> {
@@ -217,13 +217,13 @@ impl Plugin<'_> {
         // Nothing was measured before the first batch.
         let memory = self.number("/serving/memory_peak").filter(|bytes| *bytes > 0);
         let memory = memory.map(|bytes| format!("; at most {} of memory in one instance{limit}", bytes_of(bytes)));
-        Some(format!("{} of CPU for {}{each}{}", lasted(cpu), count(batches, "batch"), memory.unwrap_or_default()))
+        Some(format!("{} of CPU for {}{each}{}", lasted(cpu), count_noun(batches, "batch"), memory.unwrap_or_default()))
     }
 
     fn instances(&self) -> Option<String> {
         let (live, wanted) = (self.number("/serving/live")?, self.number("/serving/instances")?);
         let crashes = self.number("/serving/crashes").unwrap_or_default();
-        let crashes = if crashes == 0 { String::new() } else { format!("; {} so far", count(crashes, "crash")) };
+        let crashes = if crashes == 0 { String::new() } else { format!("; {} so far", count_noun(crashes, "crash")) };
         let replaced = self.number("/serving/replaced").filter(|replaced| *replaced > 0);
         let replaced = replaced.map(|number| format!("; {number} replaced so far, since it kept too many handles"));
         Some(format!("{live} of {wanted} run{crashes}{}", replaced.unwrap_or_default()))
@@ -231,7 +231,7 @@ impl Plugin<'_> {
 
     fn state_kept(&self) -> Option<String> {
         let (keys, bytes) = (self.number("/state_usage/keys")?, self.number("/state_usage/bytes")?);
-        Some(format!("{}, {}", count(keys, "key"), bytes_of(bytes)))
+        Some(format!("{}, {}", count_noun(keys, "key"), bytes_of(bytes)))
     }
 
     /// Only what was lost of it.
@@ -240,7 +240,7 @@ impl Plugin<'_> {
         match (lost(0), lost(1)) {
             (0, 0) => None,
             (cut, dropped) => {
-                Some(format!("{} cut, {dropped} dropped: it writes more than is kept", count(cut, "line")))
+                Some(format!("{} cut, {dropped} dropped: it writes more than is kept", count_noun(cut, "line")))
             }
         }
     }
@@ -250,7 +250,7 @@ impl Plugin<'_> {
         let line = |release: &Value| {
             let (number, digest) = (release.get("generation")?.as_u64()?, release.get("digest")?.as_str()?);
             let since = release.get("since_unix_seconds").and_then(Value::as_f64).map(moment).unwrap_or_default();
-            Some(("kept".to_owned(), format!("generation {number}, {}, which served from {since}", plain(digest))))
+            Some(("kept".to_owned(), format!("generation {number}, {}, which served from {since}", escape(digest))))
         };
         kept.filter_map(line).collect()
     }
@@ -276,7 +276,7 @@ impl Plugin<'_> {
         let grants = terms.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
         let grants = grants.map(|grant| {
             let (kind, rest) = grant.split_once(' ').unwrap_or((grant, ""));
-            (plain(kind), plain(rest))
+            (escape(kind), escape(rest))
         });
         vec![
             ("settings", none(table("settings"), "none")),
@@ -294,11 +294,11 @@ fn flat(lines: &mut Vec<Line>, path: &str, value: &Value) {
     match value {
         Value::Null => {}
         Value::Object(members) => members.iter().for_each(|(name, value)| {
-            let path = if path.is_empty() { plain(name) } else { format!("{path}.{}", plain(name)) };
+            let path = if path.is_empty() { escape(name) } else { format!("{path}.{}", escape(name)) };
             flat(lines, &path, value);
         }),
-        Value::String(text) => lines.push((path.to_owned(), plain(text))),
-        other => lines.push((path.to_owned(), plain(&other.to_string()))),
+        Value::String(text) => lines.push((path.to_owned(), escape(text))),
+        other => lines.push((path.to_owned(), escape(&other.to_string()))),
     }
 }
 

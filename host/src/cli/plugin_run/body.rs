@@ -10,7 +10,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::Message as _;
 use serde_json::Value;
 
-use crate::cli::words::plain;
+use crate::cli::words::escape;
 
 /// Most bytes of a body that are unpacked to be shown.
 const UNPACKED: u64 = 16 << 20;
@@ -56,7 +56,7 @@ fn rendered(kind: &str, body: &[u8]) -> Vec<String> {
         return format!("{json:#}").lines().map(str::to_owned).collect();
     }
     match std::str::from_utf8(body) {
-        Ok(text) => text.lines().map(plain).collect(),
+        Ok(text) => text.lines().map(escape).collect(),
         Err(_) => body.chunks(HEX).enumerate().map(|(row, bytes)| hex(row * HEX, bytes)).collect(),
     }
 }
@@ -71,15 +71,15 @@ fn points(metrics: &MetricsData) -> Vec<String> {
         }
         if scope != Some(point.scope) {
             scope = Some(point.scope);
-            let said = point.scope.map(|scope| format!("{} {}", plain(&scope.name), plain(&scope.version)));
+            let said = point.scope.map(|scope| format!("{} {}", escape(&scope.name), escape(&scope.version)));
             lines.push(format!("  scope {}", said.unwrap_or_default()).trim_end().to_owned());
         }
         let metric = point.metric;
-        let mut line = format!("    {}", plain(&metric.name));
+        let mut line = format!("    {}", escape(&metric.name));
         let _ = metric.kind().map_or(Ok(()), |kind| write!(line, " {kind}"));
         let _ = metric.temporality().map_or(Ok(()), |temporality| write!(line, " {}", temporality.name()));
         if !metric.unit.is_empty() {
-            let _ = write!(line, " [{}]", plain(&metric.unit));
+            let _ = write!(line, " [{}]", escape(&metric.unit));
         }
         let _ = write!(line, " {} = {}", attributes(point.attributes), value(&point.value));
         lines.push(line);
@@ -88,7 +88,7 @@ fn points(metrics: &MetricsData) -> Vec<String> {
 }
 
 fn attributes(attributes: &[KeyValue]) -> String {
-    let pairs = attributes.iter().map(|pair| format!("{}={:?}", plain(&pair.key), pair.text()));
+    let pairs = attributes.iter().map(|pair| format!("{}={:?}", escape(&pair.key), pair.text()));
     format!("{{{}}}", pairs.collect::<Vec<_>>().join(", "))
 }
 

@@ -8,13 +8,13 @@ use barnabas::capability::egress::{CapturedRequest, Reply};
 use barnabas::capability::log::Line;
 use barnabas::capability::report::Said;
 use barnabas::dispatch::Outcome;
+use barnabas::messages::count_noun;
 use barnabas::plugin::trial::{Tried, Used};
-use barnabas::words::count;
 use http::HeaderMap;
 
 use super::body;
 use super::secrets::Secrets;
-use crate::cli::words::{plain, size};
+use crate::cli::words::{escape, size};
 
 /// What `--help` says of the exit status.
 pub(super) const EXIT: &str = "Exit status, by the first batch that was not taken: 0 every batch was taken, 1 nothing \
@@ -133,14 +133,14 @@ impl Printer {
     }
 
     fn request(&self, request: &CapturedRequest) {
-        let uri = plain(&self.secrets.uri(&request.uri));
+        let uri = escape(&self.secrets.uri(&request.uri));
         outln!("request: {} {uri}, {}", request.method, size(request.body_len));
         self.message(&request.headers, &request.body, request.body_len);
     }
 
     fn answer(&self, answer: &Answer) {
         match answer {
-            Err(why) => outln!("answer:  none: {}", plain(why)),
+            Err(why) => outln!("answer:  none: {}", escape(why)),
             Ok(reply) => {
                 outln!("answer:  {}, {} read", reply.status, size(reply.body.len()));
                 self.message(&reply.headers, &reply.body, reply.body.len());
@@ -150,7 +150,7 @@ impl Printer {
 
     fn message(&self, headers: &HeaderMap, body: &[u8], whole: usize) {
         for (name, value) in headers {
-            outln!("           {name}: {}", plain(&self.secrets.header(name, value)));
+            outln!("           {name}: {}", escape(&self.secrets.header(name, value)));
         }
         let Some(most) = self.body else { return };
         body::lines(headers, body, whole, most).iter().for_each(|line| outln!("           | {line}"));
@@ -189,7 +189,7 @@ fn said(said: &Said) {
         outln!("report:  misconfigured: {why}");
     }
     if said.rejected_points > 0 {
-        outln!("report:  the sink rejected {}: {}", count(said.rejected_points, "point"), said.rejected_reason);
+        outln!("report:  the sink rejected {}: {}", count_noun(said.rejected_points, "point"), said.rejected_reason);
     }
 }
 
@@ -205,7 +205,7 @@ fn status(outcome: &Outcome) -> u8 {
         Outcome::Partial { .. } => 5,
         Outcome::Rejected(_) => 6,
         Outcome::Other(_) => 7,
-        Outcome::Broke(..) => 8,
+        Outcome::Faulted(..) => 8,
     }
 }
 
@@ -226,7 +226,7 @@ fn words(outcome: &Outcome) -> String {
             format!("rejected: {reason} (a host would offer it in halves, to find the push at fault)")
         }
         Outcome::Other(reason) => format!("other: {reason} (a host would try a few times)"),
-        Outcome::Broke(fault, why) => format!("broke ({}): {why}", fault.name()),
+        Outcome::Faulted(fault, why) => format!("broke ({}): {why}", fault.name()),
     }
 }
 

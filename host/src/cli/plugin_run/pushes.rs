@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use barnabas::admission::{Admitted, Refusal};
 use barnabas::app::recent_file::read;
 use barnabas::decode::{self, Decoded, Decoder, Payload};
-use barnabas::push::sample::{self, Sample};
+use barnabas::push::sample::{self, SampleClient};
 use barnabas::push::{Codec, Format, Push};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
@@ -70,8 +70,8 @@ impl PushFlags {
         let java = (payloads.is_empty() && self.sample.is_empty()).then_some(SampleName::Java);
         for name in self.sample.iter().copied().chain(java) {
             let sample = match name {
-                SampleName::Java => Sample::Java,
-                SampleName::Librdkafka => Sample::Librdkafka,
+                SampleName::Java => SampleClient::Java,
+                SampleName::Librdkafka => SampleClient::Librdkafka,
             };
             payloads.push(payload(decoded(sample.push()), "the sample")?);
         }
@@ -83,7 +83,7 @@ impl PushFlags {
         let bytes: Bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?.into();
         let json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let format = if json { Format::Json } else { Format::Protobuf };
-        let of = |codec: Codec| Push { codec: codec.id(), format, ..sample::of_bytes(bytes.clone()) };
+        let of = |codec: Codec| Push { codec: codec.id(), format, ..sample::from_bytes(bytes.clone()) };
         let known = self.codec.map(CodecName::codec).or_else(|| recognised(&bytes));
         match known {
             Some(codec) => payload(decoded(of(codec)), &name),
@@ -114,7 +114,7 @@ fn recognised(bytes: &[u8]) -> Option<Codec> {
 
 /// The same way in as every push.
 fn decoded(push: Push) -> Result<Decoded, Refusal> {
-    Admitted::declared(push).and_then(|admitted| Decoder::new(decode::Config::default()).decode(admitted))
+    Admitted::declared(push).and_then(|admitted| Decoder::new(decode::DecodeConfig::default()).decode(admitted))
 }
 
 fn payload(decoded: Result<Decoded, Refusal>, name: &str) -> Result<Payload> {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::kafka::client::{Change, Op};
 use barnabas::push::InstanceId;
-use barnabas::units::Span;
+use barnabas::units::HumanDuration;
 use clap::Args;
 use serde_json::json;
 
 use super::super::host::AdminFlags;
-use super::super::words::plain;
+use super::super::words::escape;
 use super::broker::{BrokerFlags, accepted};
 use super::{selector, watch};
 
@@ -88,9 +88,9 @@ pub(super) fn say(json: bool, name: &str, done: &str, message: Option<&str>) -> 
         outln!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
         return Ok(());
     }
-    outln!("{}: {done}", plain(name));
+    outln!("{}: {done}", escape(name));
     match message {
-        Some(message) => outln!("{}", plain(message)),
+        Some(message) => outln!("{}", escape(message)),
         // What Apache's broker does, which tells nothing beside its codes.
         None => {
             outln!("the broker does not say whom it reaches: connected clients learn of it at their next request")
@@ -137,8 +137,8 @@ fn milliseconds(text: &str) -> Result<String> {
     if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
     }
-    match text.parse::<Span>() {
-        Ok(Span(interval)) => Ok(interval.as_millis().to_string()),
+    match text.parse::<HumanDuration>() {
+        Ok(HumanDuration(interval)) => Ok(interval.as_millis().to_string()),
         Err(why) => bail!("--interval: {why}"),
     }
 }

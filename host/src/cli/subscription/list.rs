@@ -7,7 +7,7 @@ use barnabas::kafka::client::{Client, Described, Entry};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::super::words::{plain, table};
+use super::super::words::{escape, table};
 use super::broker::{BrokerFlags, NameFlags, accepted};
 
 /// Flags of `subscription list`.
@@ -58,10 +58,10 @@ pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
         outln!("{}", serde_json::to_string_pretty(&document(found))?);
         return Ok(ExitCode::SUCCESS);
     }
-    outln!("{}", plain(&found.name));
+    outln!("{}", escape(&found.name));
     let rows = found.entries.iter().map(|entry| {
         let documentation = entry.documentation.as_deref().unwrap_or("-");
-        vec![entry.key.clone(), shown(entry), from(entry.source).into(), plain(documentation)]
+        vec![entry.key.clone(), shown(entry), from(entry.source).into(), escape(documentation)]
     });
     out!("{}", table(&["key", "value", "from", "what it is"], rows));
     Ok(ExitCode::SUCCESS)
@@ -106,7 +106,7 @@ fn entry<'a>(described: &'a Described, key: &str) -> Option<&'a Entry> {
 }
 
 fn shown(entry: &Entry) -> String {
-    entry.value.as_deref().filter(|value| !value.is_empty()).map_or_else(|| "-".into(), plain)
+    entry.value.as_deref().filter(|value| !value.is_empty()).map_or_else(|| "-".into(), escape)
 }
 
 fn row(described: &Described) -> Vec<String> {
@@ -116,7 +116,7 @@ fn row(described: &Described) -> Vec<String> {
     sources.sort_unstable();
     sources.dedup();
     let interval = format!("{} ms", cell("interval.ms"));
-    vec![plain(&described.name), cell("metrics"), interval, cell("match"), sources.join(", ")]
+    vec![escape(&described.name), cell("metrics"), interval, cell("match"), sources.join(", ")]
 }
 
 fn document(described: &Described) -> Value {

@@ -9,7 +9,7 @@ pub(super) fn of_id(text: &str) -> Result<String> {
     ensure!(!text.is_empty(), "--id is empty; leave it out to match every client");
     // The draft's own were a name, a dash and a UUID.
     let uuid = text.len().checked_sub(36).and_then(|at| text.get(at..)).filter(|_| text.contains('-'));
-    if let Some(id) = [Some(text), uuid].into_iter().flatten().find_map(|text| InstanceId::from_any(text).ok()) {
+    if let Some(id) = [Some(text), uuid].into_iter().flatten().find_map(|text| InstanceId::parse_any(text).ok()) {
         return Ok(format!("client_instance_id={id}"));
     }
     let known = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use barnabas::admin::client::Client;
 use serde_json::Value;
 
-use super::super::words::plain;
+use super::super::words::escape;
 
 /// How often the host is asked.
 const PACE: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ fn clients(host: &Client, name: &str) -> Result<Vec<Value>> {
 
 /// What was not told yet: a client that is new, and one that pushes now under this subscription and did not before.
 fn news(clients: &[Value], told: &mut BTreeMap<String, bool>) -> Vec<String> {
-    let text = |client: &Value, key: &str| client.get(key).and_then(Value::as_str).map_or_else(|| "-".into(), plain);
+    let text = |client: &Value, key: &str| client.get(key).and_then(Value::as_str).map_or_else(|| "-".into(), escape);
     let mut lines = Vec::new();
     for client in clients {
         let pushes = client.get("pushes_of_subscription").and_then(Value::as_u64).unwrap_or(0) > 0;

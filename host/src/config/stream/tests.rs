@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use super::super::file::Written;
-use super::super::{Config, words};
+use super::super::{Config, messages};
 use super::*;
 
 fn written(text: &str) -> Written {
-    words::read(Path::new("barnabas.toml"), text).unwrap()
+    messages::parse_toml(Path::new("barnabas.toml"), text).unwrap()
 }
 
 const FRONT: &str = "[[listener]]\nname = \"front\"\nbind = \"0.0.0.0:9093\"\n";

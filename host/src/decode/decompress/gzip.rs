@@ -2,22 +2,22 @@
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-use super::{Output, Stop};
+use super::{DecompressError, Output};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A reused inflate state.
-pub(super) struct Context(Decompress);
+pub(super) struct GzipContext(Decompress);
 
-impl Default for Context {
+impl Default for GzipContext {
     fn default() -> Self {
         Self(Decompress::new(false))
     }
 }
 
-impl Context {
+impl GzipContext {
     /// Bytes behind the last member that are no member themselves are ignored, as Java's reader and gzip do.
-    pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
+    pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
         let mut rest = self.member(wire, out)?;
         while rest.starts_with(&MAGIC) {
             rest = self.member(rest, out)?;
@@ -25,31 +25,35 @@ impl Context {
         Ok(())
     }
 
-    fn member<'a>(&mut self, wire: &'a [u8], out: &mut Output<'_>) -> Result<&'a [u8], Stop> {
+    fn member<'a>(&mut self, wire: &'a [u8], out: &mut Output<'_>) -> Result<&'a [u8], DecompressError> {
         let body = header(wire)?;
         let start = out.bytes.len();
         let rest = self.inflate(body, out)?;
-        let (trailer, rest) = rest.split_first_chunk::<8>().ok_or(Stop::TRUNCATED)?;
+        let (trailer, rest) = rest.split_first_chunk::<8>().ok_or(DecompressError::TRUNCATED)?;
         let mut crc = Crc::new();
         crc.update(out.bytes.get(start..).unwrap_or_default());
         let sums = u64::from(crc.amount()) << 32 | u64::from(crc.sum());
-        if sums == u64::from_le_bytes(*trailer) { Ok(rest) } else { Err(Stop::Corrupt("checksum mismatch".into())) }
+        if sums == u64::from_le_bytes(*trailer) {
+            Ok(rest)
+        } else {
+            Err(DecompressError::Corrupt("checksum mismatch".into()))
+        }
     }
 
-    fn inflate<'a>(&mut self, mut rest: &'a [u8], out: &mut Output<'_>) -> Result<&'a [u8], Stop> {
+    fn inflate<'a>(&mut self, mut rest: &'a [u8], out: &mut Output<'_>) -> Result<&'a [u8], DecompressError> {
         self.0.reset(false);
         loop {
-            out.make_room()?;
+            out.reserve()?;
             let before = self.0.total_in();
             let status = self.0.decompress_vec(rest, out.bytes, FlushDecompress::None);
-            let status = status.map_err(|error| Stop::Corrupt(error.to_string().into()))?;
+            let status = status.map_err(|error| DecompressError::Corrupt(error.to_string().into()))?;
             let taken = (self.0.total_in() - before) as usize;
             rest = rest.get(taken..).unwrap_or_default();
             out.check()?;
             match status {
                 Status::StreamEnd => return Ok(rest),
                 // Room left, so it waits for input, and there is none.
-                _ if rest.is_empty() && !out.is_full() => return Err(Stop::TRUNCATED),
+                _ if rest.is_empty() && !out.is_full() => return Err(DecompressError::TRUNCATED),
                 _ => {}
             }
         }
@@ -57,13 +61,13 @@ impl Context {
 }
 
 /// What follows the header.
-fn header(wire: &[u8]) -> Result<&[u8], Stop> {
-    let (fixed, rest) = wire.split_first_chunk::<10>().ok_or(Stop::TRUNCATED)?;
-    let [0x1f, 0x8b, 8, flags, ..] = *fixed else { return Err(Stop::Corrupt("no gzip header".into())) };
+fn header(wire: &[u8]) -> Result<&[u8], DecompressError> {
+    let (fixed, rest) = wire.split_first_chunk::<10>().ok_or(DecompressError::TRUNCATED)?;
+    let [0x1f, 0x8b, 8, flags, ..] = *fixed else { return Err(DecompressError::Corrupt("no gzip header".into())) };
     if flags & 0xe0 != 0 {
-        return Err(Stop::Corrupt("reserved header flags".into()));
+        return Err(DecompressError::Corrupt("reserved header flags".into()));
     }
-    optional(flags, rest).ok_or(Stop::TRUNCATED)
+    optional(flags, rest).ok_or(DecompressError::TRUNCATED)
 }
 
 /// Steps over the extra field, name, comment and header checksum.

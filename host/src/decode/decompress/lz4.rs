@@ -4,27 +4,27 @@ use std::io::{self, BufRead as _, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
-use super::{Output, Stop};
+use super::{DecompressError, Output};
 
-pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
-    let mut frames = FrameDecoder::new(Feed { rest: wire, starved: false });
+pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
+    let mut frames = FrameDecoder::new(FrameInput { rest: wire, exhausted: false });
     let mut boundary = true;
     loop {
         if boundary && largest_block(frames.get_ref().rest) > out.block {
-            return Err(Stop::Limit);
+            return Err(DecompressError::Limit);
         }
-        let chunk = frames.fill_buf().map_err(stop)?;
+        let chunk = frames.fill_buf().map_err(to_error)?;
         let len = chunk.len();
         if len > out.limit - out.bytes.len() {
-            return Err(Stop::Limit);
+            return Err(DecompressError::Limit);
         }
         out.bytes.extend_from_slice(chunk);
         frames.consume(len);
         // Nothing came: the end of a frame, or an empty block.
         boundary = len == 0;
         match frames.get_ref() {
-            Feed { starved: true, .. } => return Err(Stop::TRUNCATED),
-            Feed { rest: [], .. } if len == 0 => return Ok(()),
+            FrameInput { exhausted: true, .. } => return Err(DecompressError::TRUNCATED),
+            FrameInput { rest: [], .. } if len == 0 => return Ok(()),
             _ => {}
         }
     }
@@ -43,24 +43,24 @@ pub(super) fn largest_block(frame: &[u8]) -> usize {
 
 /// The decoder takes the end of input between two blocks for the end of a frame; a whole frame ends by a mark, behind
 /// which the decoder does not read.
-struct Feed<'a> {
+struct FrameInput<'a> {
     rest: &'a [u8],
     /// It asked for more than there was.
-    starved: bool,
+    exhausted: bool,
 }
 
-impl Read for Feed<'_> {
+impl Read for FrameInput<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.rest.read(buf)?;
-        self.starved |= read == 0 && !buf.is_empty();
+        self.exhausted |= read == 0 && !buf.is_empty();
         Ok(read)
     }
 }
 
 #[cold]
-fn stop(error: io::Error) -> Stop {
+fn to_error(error: io::Error) -> DecompressError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Stop::TRUNCATED,
-        _ => Stop::Corrupt(error.to_string().into()),
+        io::ErrorKind::UnexpectedEof => DecompressError::TRUNCATED,
+        _ => DecompressError::Corrupt(error.to_string().into()),
     }
 }

@@ -51,7 +51,7 @@ pub(in crate::decode) const ENCODERS: [(Codec, Encode); 5] = [
     (Codec::Snappy, snappy_xerial),
 ];
 
-fn decompress(codec: Codec, wire: &[u8], limit: impl Into<Limits>) -> Result<Vec<u8>, Stop> {
+fn decompress(codec: Codec, wire: &[u8], limit: impl Into<DecompressLimits>) -> Result<Vec<u8>, DecompressError> {
     with_scratch(codec, wire, limit, |bytes| bytes.map(|bytes| bytes.to_vec()))
 }
 
@@ -115,7 +115,7 @@ fn output_limit_obeyed() {
 #[test]
 fn output_limit_violated() {
     for (codec, encode) in ENCODERS {
-        assert_eq!(decompress(codec, &encode(&vec![0; LIMIT + 1]), LIMIT), Err(Stop::Limit), "{codec}");
+        assert_eq!(decompress(codec, &encode(&vec![0; LIMIT + 1]), LIMIT), Err(DecompressError::Limit), "{codec}");
     }
 }
 
@@ -124,8 +124,8 @@ fn bombs_are_stopped_in_bounded_memory() {
     let zeros = vec![0; 64 << 20];
     for (codec, encode) in ENCODERS {
         let bomb = encode(&zeros);
-        let mut scratch = Scratch::default();
-        assert_eq!(scratch.decompress(codec, &bomb, LIMIT), Err(Stop::Limit), "{codec}");
+        let mut scratch = DecompressScratch::default();
+        assert_eq!(scratch.decompress(codec, &bomb, LIMIT), Err(DecompressError::Limit), "{codec}");
         assert!(scratch.bytes.capacity() <= 2 * LIMIT, "{codec} took {} bytes", scratch.bytes.capacity());
         assert!(scratch.zstd.as_ref().is_none_or(|context| context.size() <= RETAINED));
     }
@@ -137,16 +137,16 @@ fn steep_bombs_are_stopped() {
     let zeros = vec![0; 64 << 20];
     let gzip_in_gzip = gzip(&zeros);
     assert!(zeros.len() / gzip_in_gzip.len() >= 1_000);
-    assert_eq!(decompress(Codec::Gzip, &gzip_in_gzip, LIMIT), Err(Stop::Limit));
+    assert_eq!(decompress(Codec::Gzip, &gzip_in_gzip, LIMIT), Err(DecompressError::Limit));
     let steep = zstd(&zeros);
     assert!(zeros.len() / steep.len() >= 1_000);
-    assert_eq!(decompress(Codec::Zstd, &steep, LIMIT), Err(Stop::Limit));
+    assert_eq!(decompress(Codec::Zstd, &steep, LIMIT), Err(DecompressError::Limit));
     // lz4 and snappy cannot expand so far; what they can do is declare it.
     let declared = decompress(Codec::Snappy, b"\x80\x80\x40\x00x", 16 << 20);
-    assert_eq!(declared, Err(Stop::Corrupt("a block declares more bytes than it can hold".into())));
+    assert_eq!(declared, Err(DecompressError::Corrupt("a block declares more bytes than it can hold".into())));
     let mut declares = b"\x04\x22\x4d\x18\x68\x70\x00\x00\x00\x00\x01\x00\x00\x00".to_vec();
     declares.push(0);
-    assert!(matches!(decompress(Codec::Lz4, &declares, LIMIT), Err(Stop::Corrupt(_))));
+    assert!(matches!(decompress(Codec::Lz4, &declares, LIMIT), Err(DecompressError::Corrupt(_))));
 }
 
 #[test]
@@ -156,12 +156,12 @@ fn window_limit_obeyed() {
 
 #[test]
 fn window_limit_violated() {
-    assert_eq!(decompress(Codec::Zstd, &windowed(24), LIMIT), Err(Stop::Window));
+    assert_eq!(decompress(Codec::Zstd, &windowed(24), LIMIT), Err(DecompressError::Window));
 }
 
 #[test]
 fn what_a_large_push_needed_is_let_go() {
-    let mut scratch = Scratch::default();
+    let mut scratch = DecompressScratch::default();
     let wire = zstd(&sample(5 << 20));
     assert_eq!(scratch.decompress(Codec::Zstd, &wire, 16_usize << 20), Ok(()));
     assert!(scratch.bytes.capacity() > RETAINED);
@@ -189,7 +189,7 @@ fn other_bytes_are_refused() {
         for bytes in [b"\x0a\x00".as_slice(), b"{}", b"\xff\xff\xff\xff\xff\xff", &[0; 64]] {
             let out = decompress(codec, bytes, LIMIT);
             // Raw snappy has no magic: a zero byte is a block of nothing, what follows it is not.
-            assert!(matches!(out, Err(Stop::Corrupt(_))), "{codec} took {bytes:02x?} for {out:?}");
+            assert!(matches!(out, Err(DecompressError::Corrupt(_))), "{codec} took {bytes:02x?} for {out:?}");
         }
     }
 }
@@ -209,11 +209,11 @@ fn a_block_of_lz4_is_unpacked_only_if_it_may_be_that_large() {
         encoder.finish().unwrap()
     };
     let (small, large) = (frame(BlockSize::Max256KB), frame(BlockSize::Max1MB));
-    let limits = Limits { output: LIMIT, block: 256 << 10 };
+    let limits = DecompressLimits { output: LIMIT, block: 256 << 10 };
     let two = [&small[..], &small].concat();
     assert_eq!(decompress(Codec::Lz4, &two, limits).unwrap().len(), 200);
     for wire in [large.clone(), [&small[..], &large].concat()] {
-        assert_eq!(decompress(Codec::Lz4, &wire, limits), Err(Stop::Limit));
+        assert_eq!(decompress(Codec::Lz4, &wire, limits), Err(DecompressError::Limit));
         assert!(decompress(Codec::Lz4, &wire, LIMIT).is_ok());
     }
     for (size, bytes) in

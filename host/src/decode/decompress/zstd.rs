@@ -2,15 +2,15 @@
 
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name};
 
-use super::{Output, Stop, WINDOW};
+use super::{DecompressError, Output, WINDOW};
 
 /// `ZSTD_error_frameParameter_windowTooLarge`, negated as libzstd returns it.
 const WINDOW_TOO_LARGE: usize = 16usize.wrapping_neg();
 
 /// A reused context.
-pub(super) struct Context(DCtx<'static>);
+pub(super) struct ZstdContext(DCtx<'static>);
 
-impl Default for Context {
+impl Default for ZstdContext {
     fn default() -> Self {
         let mut context = DCtx::create();
         context
@@ -20,24 +20,24 @@ impl Default for Context {
     }
 }
 
-impl Context {
+impl ZstdContext {
     /// Bytes that the context holds, window included.
     pub(super) fn size(&self) -> usize {
         self.0.sizeof()
     }
 
-    pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), Stop> {
-        self.0.reset(ResetDirective::SessionOnly).map_err(stop)?;
+    pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
+        self.0.reset(ResetDirective::SessionOnly).map_err(to_error)?;
         let mut input = InBuffer::around(wire);
         loop {
-            out.make_room()?;
+            out.reserve()?;
             let written = out.bytes.len();
             let mut buffer = OutBuffer::around_pos(out.bytes, written);
-            let hint = self.0.decompress_stream(&mut buffer, &mut input).map_err(stop)?;
+            let hint = self.0.decompress_stream(&mut buffer, &mut input).map_err(to_error)?;
             match (hint, input.pos() == wire.len()) {
                 (0, true) => return Ok(()),
                 // All read, room left, and still no end of the frame.
-                (1.., true) if !out.is_full() => return Err(Stop::TRUNCATED),
+                (1.., true) if !out.is_full() => return Err(DecompressError::TRUNCATED),
                 _ => {}
             }
         }
@@ -45,6 +45,10 @@ impl Context {
 }
 
 #[cold]
-fn stop(code: usize) -> Stop {
-    if code == WINDOW_TOO_LARGE { Stop::Window } else { Stop::Corrupt(get_error_name(code).into()) }
+fn to_error(code: usize) -> DecompressError {
+    if code == WINDOW_TOO_LARGE {
+        DecompressError::Window
+    } else {
+        DecompressError::Corrupt(get_error_name(code).into())
+    }
 }

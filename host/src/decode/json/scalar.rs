@@ -7,8 +7,8 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use super::schema::Form;
-use super::writer::Writer;
+use super::schema::FieldType;
+use super::writer::ProtobufWriter;
 
 /// Values of `AggregationTemporality`, in their order.
 const TEMPORALITIES: [&str; 3] =
@@ -20,31 +20,35 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
 /// Writes one value. Says whether it was there: null is not.
-pub(super) fn read<'de, D: Deserializer<'de>>(writer: &mut Writer, form: Form, from: D) -> Result<bool, D::Error> {
-    from.deserialize_any(Scalar { writer, form })
+pub(super) fn read<'de, D: Deserializer<'de>>(
+    writer: &mut ProtobufWriter,
+    field_type: FieldType,
+    deserializer: D,
+) -> Result<bool, D::Error> {
+    deserializer.deserialize_any(Scalar { writer, field_type })
 }
 
 struct Scalar<'w> {
-    writer: &'w mut Writer,
-    form: Form,
+    writer: &'w mut ProtobufWriter,
+    field_type: FieldType,
 }
 
 impl Visitor<'_> for Scalar<'_> {
     type Value = bool;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.form {
-            Form::Message(_) => "an object",
-            Form::Text => "a string",
-            Form::Bytes => "a string of base64",
-            Form::Id => "a string of hexadecimal digits",
-            Form::Bool => "true or false",
-            Form::Double => "a number, \"NaN\", \"Infinity\" or \"-Infinity\"",
-            Form::Int32 | Form::Sint32 => "an integer of 32 bits",
-            Form::Uint32 => "an integer of 32 bits without a sign",
-            Form::Int64 | Form::Sfixed64 => "an integer of 64 bits, as a number or a string",
-            Form::Uint64 | Form::Fixed64 => "an integer of 64 bits without a sign, as a number or a string",
-            Form::Temporality => "an integer or a name such as \"AGGREGATION_TEMPORALITY_DELTA\"",
+        f.write_str(match self.field_type {
+            FieldType::Message(_) => "an object",
+            FieldType::Text => "a string",
+            FieldType::Bytes => "a string of base64",
+            FieldType::Id => "a string of hexadecimal digits",
+            FieldType::Bool => "true or false",
+            FieldType::Double => "a number, \"NaN\", \"Infinity\" or \"-Infinity\"",
+            FieldType::Int32 | FieldType::Sint32 => "an integer of 32 bits",
+            FieldType::Uint32 => "an integer of 32 bits without a sign",
+            FieldType::Int64 | FieldType::Sfixed64 => "an integer of 64 bits, as a number or a string",
+            FieldType::Uint64 | FieldType::Fixed64 => "an integer of 64 bits without a sign, as a number or a string",
+            FieldType::Temporality => "an integer or a name such as \"AGGREGATION_TEMPORALITY_DELTA\"",
         })
     }
 
@@ -53,8 +57,8 @@ impl Visitor<'_> for Scalar<'_> {
     }
 
     fn visit_bool<E: de::Error>(self, truth: bool) -> Result<bool, E> {
-        match self.form {
-            Form::Bool => self.writer.varint(truth.into()),
+        match self.field_type {
+            FieldType::Bool => self.writer.varint(truth.into()),
             _ => return Err(E::invalid_type(Unexpected::Bool(truth), &self)),
         }
         Ok(true)
@@ -69,8 +73,8 @@ impl Visitor<'_> for Scalar<'_> {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<bool, E> {
-        match (self.form, whole(number)) {
-            (Form::Double, _) => self.double(number),
+        match (self.field_type, whole(number)) {
+            (FieldType::Double, _) => self.double(number),
             (_, Some(integer)) => return self.number(integer, number, Unexpected::Float(number)),
             (_, None) => return Err(E::invalid_value(Unexpected::Float(number), &self)),
         }
@@ -78,26 +82,26 @@ impl Visitor<'_> for Scalar<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        let wrong = |this: &Self| E::invalid_value(Unexpected::Str(text), this);
-        match self.form {
-            Form::Text => self.writer.delimited(text.as_bytes()),
-            Form::Bytes => {
+        let wrong = |visitor: &Self| E::invalid_value(Unexpected::Str(text), visitor);
+        match self.field_type {
+            FieldType::Text => self.writer.delimited(text.as_bytes()),
+            FieldType::Bytes => {
                 let bytes = BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).map_err(|_| wrong(&self))?;
                 self.writer.delimited(&bytes);
             }
-            Form::Id => {
+            FieldType::Id => {
                 let bytes = hexadecimal(text).ok_or_else(|| wrong(&self))?;
                 self.writer.delimited(&bytes);
             }
-            Form::Double => {
+            FieldType::Double => {
                 let number = double(text).ok_or_else(|| wrong(&self))?;
                 self.double(number);
             }
-            Form::Temporality => {
+            FieldType::Temporality => {
                 let value = TEMPORALITIES.iter().position(|name| *name == text).ok_or_else(|| wrong(&self))?;
                 self.writer.varint(value as u64);
             }
-            Form::Bool | Form::Message(_) => return Err(E::invalid_type(Unexpected::Str(text), &self)),
+            FieldType::Bool | FieldType::Message(_) => return Err(E::invalid_type(Unexpected::Str(text), &self)),
             _ => {
                 let integer = integer(text).ok_or_else(|| wrong(&self))?;
                 return self.number(integer, 0.0, Unexpected::Str(text));
@@ -113,26 +117,26 @@ impl Scalar<'_> {
     }
 
     /// As what the field is; `float` is the same number.
-    fn number<E: de::Error>(self, integer: i128, float: f64, said: Unexpected<'_>) -> Result<bool, E> {
+    fn number<E: de::Error>(self, integer: i128, float: f64, unexpected: Unexpected<'_>) -> Result<bool, E> {
         // Negative integers of 32 bits have ten bytes on the wire, as those of 64 have.
         let signed = |n: i64| n as u64;
-        let value = match self.form {
-            Form::Double => {
+        let value = match self.field_type {
+            FieldType::Double => {
                 self.double(float);
                 return Ok(true);
             }
-            Form::Int32 | Form::Temporality => i32::try_from(integer).map(|n| signed(n.into())).ok(),
-            Form::Sint32 => i32::try_from(integer).map(zigzag).ok(),
-            Form::Uint32 => u32::try_from(integer).map(u64::from).ok(),
-            Form::Int64 | Form::Sfixed64 => i64::try_from(integer).map(signed).ok(),
-            Form::Uint64 | Form::Fixed64 => u64::try_from(integer).ok(),
-            Form::Message(_) | Form::Text | Form::Bytes | Form::Id | Form::Bool => {
-                return Err(E::invalid_type(said, &self));
+            FieldType::Int32 | FieldType::Temporality => i32::try_from(integer).map(|n| signed(n.into())).ok(),
+            FieldType::Sint32 => i32::try_from(integer).map(zigzag).ok(),
+            FieldType::Uint32 => u32::try_from(integer).map(u64::from).ok(),
+            FieldType::Int64 | FieldType::Sfixed64 => i64::try_from(integer).map(signed).ok(),
+            FieldType::Uint64 | FieldType::Fixed64 => u64::try_from(integer).ok(),
+            FieldType::Message(_) | FieldType::Text | FieldType::Bytes | FieldType::Id | FieldType::Bool => {
+                return Err(E::invalid_type(unexpected, &self));
             }
         };
-        match (value, self.form) {
-            (None, _) => return Err(E::invalid_value(said, &self)),
-            (Some(value), Form::Fixed64 | Form::Sfixed64) => {
+        match (value, self.field_type) {
+            (None, _) => return Err(E::invalid_value(unexpected, &self)),
+            (Some(value), FieldType::Fixed64 | FieldType::Sfixed64) => {
                 self.writer.out.extend_from_slice(&value.to_le_bytes());
             }
             (Some(value), _) => self.writer.varint(value),

@@ -2,25 +2,25 @@
 
 /// One message.
 #[derive(Debug)]
-pub(super) struct Message(&'static [Field]);
+pub(super) struct MessageSchema(&'static [FieldSchema]);
 
 /// One field.
 #[derive(Debug)]
-pub(super) struct Field {
+pub(super) struct FieldSchema {
     /// In lowerCamelCase.
     pub(super) name: &'static str,
     pub(super) number: u32,
-    pub(super) form: Form,
+    pub(super) field_type: FieldType,
     /// A list.
-    pub(super) many: bool,
+    pub(super) repeated: bool,
     /// One of those of which only one may be.
-    pub(super) choice: bool,
+    pub(super) oneof: bool,
 }
 
 /// What a value is, in words and on the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Form {
-    Message(&'static Message),
+pub(super) enum FieldType {
+    Message(&'static MessageSchema),
     Text,
     /// Base64, as proto3 has it.
     Bytes,
@@ -39,7 +39,7 @@ pub(super) enum Form {
     Temporality,
 }
 
-impl Form {
+impl FieldType {
     pub(super) fn wire_type(self) -> u32 {
         match self {
             Self::Message(_) | Self::Text | Self::Bytes | Self::Id => 2,
@@ -54,15 +54,15 @@ impl Form {
     }
 }
 
-impl Message {
+impl MessageSchema {
     /// By either of the names that proto3 accepts: `dataPoints`, `data_points`.
-    pub(super) fn field(&self, name: &str) -> Option<&'static Field> {
-        self.0.iter().find(|field| field.name == name || is_original(field.name, name))
+    pub(super) fn field(&self, name: &str) -> Option<&'static FieldSchema> {
+        self.0.iter().find(|field| field.name == name || is_snake_case_of(field.name, name))
     }
 }
 
 /// Whether `name` is how the schema writes `camel`.
-fn is_original(camel: &str, name: &str) -> bool {
+fn is_snake_case_of(camel: &str, name: &str) -> bool {
     let spelt = camel.bytes().flat_map(|byte| {
         let dash = byte.is_ascii_uppercase().then_some(b'_');
         dash.into_iter().chain([byte.to_ascii_lowercase()])
@@ -70,162 +70,172 @@ fn is_original(camel: &str, name: &str) -> bool {
     spelt.eq(name.bytes())
 }
 
-const fn one(name: &'static str, number: u32, form: Form) -> Field {
-    Field { name, number, form, many: false, choice: false }
+const fn singular(name: &'static str, number: u32, field_type: FieldType) -> FieldSchema {
+    FieldSchema { name, number, field_type, repeated: false, oneof: false }
 }
 
-const fn many(name: &'static str, number: u32, form: Form) -> Field {
-    Field { name, number, form, many: true, choice: false }
+const fn repeated(name: &'static str, number: u32, field_type: FieldType) -> FieldSchema {
+    FieldSchema { name, number, field_type, repeated: true, oneof: false }
 }
 
-const fn choice(name: &'static str, number: u32, form: Form) -> Field {
-    Field { name, number, form, many: false, choice: true }
+const fn oneof(name: &'static str, number: u32, field_type: FieldType) -> FieldSchema {
+    FieldSchema { name, number, field_type, repeated: false, oneof: true }
 }
 
-use Form::{Bool, Bytes, Double, Fixed64, Id, Int32, Int64, Sfixed64, Sint32, Temporality, Text, Uint32, Uint64};
+use FieldType::{Bool, Bytes, Double, Fixed64, Id, Int32, Int64, Sfixed64, Sint32, Temporality, Text, Uint32, Uint64};
 
-const fn of(message: &'static Message) -> Form {
-    Form::Message(message)
+const fn message(message: &'static MessageSchema) -> FieldType {
+    FieldType::Message(message)
 }
 
 /// `ExportMetricsServiceRequest`.
-pub(super) static EXPORT: Message = Message(&[many("resourceMetrics", 1, of(&RESOURCE_METRICS))]);
+pub(super) static EXPORT: MessageSchema = MessageSchema(&[repeated("resourceMetrics", 1, message(&RESOURCE_METRICS))]);
 
-static RESOURCE_METRICS: Message = Message(&[
-    one("resource", 1, of(&RESOURCE)),
-    many("scopeMetrics", 2, of(&SCOPE_METRICS)),
-    one("schemaUrl", 3, Text),
+static RESOURCE_METRICS: MessageSchema = MessageSchema(&[
+    singular("resource", 1, message(&RESOURCE)),
+    repeated("scopeMetrics", 2, message(&SCOPE_METRICS)),
+    singular("schemaUrl", 3, Text),
 ]);
 
-static RESOURCE: Message = Message(&[
-    many("attributes", 1, of(&KEY_VALUE)),
-    one("droppedAttributesCount", 2, Uint32),
-    many("entityRefs", 3, of(&ENTITY_REF)),
+static RESOURCE: MessageSchema = MessageSchema(&[
+    repeated("attributes", 1, message(&KEY_VALUE)),
+    singular("droppedAttributesCount", 2, Uint32),
+    repeated("entityRefs", 3, message(&ENTITY_REF)),
 ]);
 
-static ENTITY_REF: Message = Message(&[
-    one("schemaUrl", 1, Text),
-    one("type", 2, Text),
-    many("idKeys", 3, Text),
-    many("descriptionKeys", 4, Text),
+static ENTITY_REF: MessageSchema = MessageSchema(&[
+    singular("schemaUrl", 1, Text),
+    singular("type", 2, Text),
+    repeated("idKeys", 3, Text),
+    repeated("descriptionKeys", 4, Text),
 ]);
 
-static SCOPE_METRICS: Message =
-    Message(&[one("scope", 1, of(&SCOPE)), many("metrics", 2, of(&METRIC)), one("schemaUrl", 3, Text)]);
-
-static SCOPE: Message = Message(&[
-    one("name", 1, Text),
-    one("version", 2, Text),
-    many("attributes", 3, of(&KEY_VALUE)),
-    one("droppedAttributesCount", 4, Uint32),
+static SCOPE_METRICS: MessageSchema = MessageSchema(&[
+    singular("scope", 1, message(&SCOPE)),
+    repeated("metrics", 2, message(&METRIC)),
+    singular("schemaUrl", 3, Text),
 ]);
 
-static METRIC: Message = Message(&[
-    one("name", 1, Text),
-    one("description", 2, Text),
-    one("unit", 3, Text),
-    choice("gauge", 5, of(&GAUGE)),
-    choice("sum", 7, of(&SUM)),
-    choice("histogram", 9, of(&HISTOGRAM)),
-    choice("exponentialHistogram", 10, of(&EXPONENTIAL_HISTOGRAM)),
-    choice("summary", 11, of(&SUMMARY)),
-    many("metadata", 12, of(&KEY_VALUE)),
+static SCOPE: MessageSchema = MessageSchema(&[
+    singular("name", 1, Text),
+    singular("version", 2, Text),
+    repeated("attributes", 3, message(&KEY_VALUE)),
+    singular("droppedAttributesCount", 4, Uint32),
 ]);
 
-static GAUGE: Message = Message(&[many("dataPoints", 1, of(&NUMBER_POINT))]);
-
-static SUM: Message = Message(&[
-    many("dataPoints", 1, of(&NUMBER_POINT)),
-    one("aggregationTemporality", 2, Temporality),
-    one("isMonotonic", 3, Bool),
+static METRIC: MessageSchema = MessageSchema(&[
+    singular("name", 1, Text),
+    singular("description", 2, Text),
+    singular("unit", 3, Text),
+    oneof("gauge", 5, message(&GAUGE)),
+    oneof("sum", 7, message(&SUM)),
+    oneof("histogram", 9, message(&HISTOGRAM)),
+    oneof("exponentialHistogram", 10, message(&EXPONENTIAL_HISTOGRAM)),
+    oneof("summary", 11, message(&SUMMARY)),
+    repeated("metadata", 12, message(&KEY_VALUE)),
 ]);
 
-static HISTOGRAM: Message =
-    Message(&[many("dataPoints", 1, of(&HISTOGRAM_POINT)), one("aggregationTemporality", 2, Temporality)]);
+static GAUGE: MessageSchema = MessageSchema(&[repeated("dataPoints", 1, message(&NUMBER_POINT))]);
 
-static EXPONENTIAL_HISTOGRAM: Message =
-    Message(&[many("dataPoints", 1, of(&EXPONENTIAL_POINT)), one("aggregationTemporality", 2, Temporality)]);
-
-static SUMMARY: Message = Message(&[many("dataPoints", 1, of(&SUMMARY_POINT))]);
-
-static NUMBER_POINT: Message = Message(&[
-    one("startTimeUnixNano", 2, Fixed64),
-    one("timeUnixNano", 3, Fixed64),
-    choice("asDouble", 4, Double),
-    many("exemplars", 5, of(&EXEMPLAR)),
-    choice("asInt", 6, Sfixed64),
-    many("attributes", 7, of(&KEY_VALUE)),
-    one("flags", 8, Uint32),
+static SUM: MessageSchema = MessageSchema(&[
+    repeated("dataPoints", 1, message(&NUMBER_POINT)),
+    singular("aggregationTemporality", 2, Temporality),
+    singular("isMonotonic", 3, Bool),
 ]);
 
-static HISTOGRAM_POINT: Message = Message(&[
-    one("startTimeUnixNano", 2, Fixed64),
-    one("timeUnixNano", 3, Fixed64),
-    one("count", 4, Fixed64),
-    one("sum", 5, Double),
-    many("bucketCounts", 6, Fixed64),
-    many("explicitBounds", 7, Double),
-    many("exemplars", 8, of(&EXEMPLAR)),
-    many("attributes", 9, of(&KEY_VALUE)),
-    one("flags", 10, Uint32),
-    one("min", 11, Double),
-    one("max", 12, Double),
+static HISTOGRAM: MessageSchema = MessageSchema(&[
+    repeated("dataPoints", 1, message(&HISTOGRAM_POINT)),
+    singular("aggregationTemporality", 2, Temporality),
 ]);
 
-static EXPONENTIAL_POINT: Message = Message(&[
-    many("attributes", 1, of(&KEY_VALUE)),
-    one("startTimeUnixNano", 2, Fixed64),
-    one("timeUnixNano", 3, Fixed64),
-    one("count", 4, Fixed64),
-    one("sum", 5, Double),
-    one("scale", 6, Sint32),
-    one("zeroCount", 7, Fixed64),
-    one("positive", 8, of(&BUCKETS)),
-    one("negative", 9, of(&BUCKETS)),
-    one("flags", 10, Uint32),
-    many("exemplars", 11, of(&EXEMPLAR)),
-    one("min", 12, Double),
-    one("max", 13, Double),
-    one("zeroThreshold", 14, Double),
+static EXPONENTIAL_HISTOGRAM: MessageSchema = MessageSchema(&[
+    repeated("dataPoints", 1, message(&EXPONENTIAL_POINT)),
+    singular("aggregationTemporality", 2, Temporality),
 ]);
 
-static BUCKETS: Message = Message(&[one("offset", 1, Sint32), many("bucketCounts", 2, Uint64)]);
+static SUMMARY: MessageSchema = MessageSchema(&[repeated("dataPoints", 1, message(&SUMMARY_POINT))]);
 
-static SUMMARY_POINT: Message = Message(&[
-    one("startTimeUnixNano", 2, Fixed64),
-    one("timeUnixNano", 3, Fixed64),
-    one("count", 4, Fixed64),
-    one("sum", 5, Double),
-    many("quantileValues", 6, of(&QUANTILE)),
-    many("attributes", 7, of(&KEY_VALUE)),
-    one("flags", 8, Uint32),
+static NUMBER_POINT: MessageSchema = MessageSchema(&[
+    singular("startTimeUnixNano", 2, Fixed64),
+    singular("timeUnixNano", 3, Fixed64),
+    oneof("asDouble", 4, Double),
+    repeated("exemplars", 5, message(&EXEMPLAR)),
+    oneof("asInt", 6, Sfixed64),
+    repeated("attributes", 7, message(&KEY_VALUE)),
+    singular("flags", 8, Uint32),
 ]);
 
-static QUANTILE: Message = Message(&[one("quantile", 1, Double), one("value", 2, Double)]);
-
-static EXEMPLAR: Message = Message(&[
-    one("timeUnixNano", 2, Fixed64),
-    choice("asDouble", 3, Double),
-    one("spanId", 4, Id),
-    one("traceId", 5, Id),
-    choice("asInt", 6, Sfixed64),
-    many("filteredAttributes", 7, of(&KEY_VALUE)),
+static HISTOGRAM_POINT: MessageSchema = MessageSchema(&[
+    singular("startTimeUnixNano", 2, Fixed64),
+    singular("timeUnixNano", 3, Fixed64),
+    singular("count", 4, Fixed64),
+    singular("sum", 5, Double),
+    repeated("bucketCounts", 6, Fixed64),
+    repeated("explicitBounds", 7, Double),
+    repeated("exemplars", 8, message(&EXEMPLAR)),
+    repeated("attributes", 9, message(&KEY_VALUE)),
+    singular("flags", 10, Uint32),
+    singular("min", 11, Double),
+    singular("max", 12, Double),
 ]);
 
-static KEY_VALUE: Message =
-    Message(&[one("key", 1, Text), one("value", 2, of(&ANY_VALUE)), one("keyStrindex", 3, Int32)]);
-
-static ANY_VALUE: Message = Message(&[
-    choice("stringValue", 1, Text),
-    choice("boolValue", 2, Bool),
-    choice("intValue", 3, Int64),
-    choice("doubleValue", 4, Double),
-    choice("arrayValue", 5, of(&ARRAY)),
-    choice("kvlistValue", 6, of(&MAP)),
-    choice("bytesValue", 7, Bytes),
-    choice("stringValueStrindex", 8, Int32),
+static EXPONENTIAL_POINT: MessageSchema = MessageSchema(&[
+    repeated("attributes", 1, message(&KEY_VALUE)),
+    singular("startTimeUnixNano", 2, Fixed64),
+    singular("timeUnixNano", 3, Fixed64),
+    singular("count", 4, Fixed64),
+    singular("sum", 5, Double),
+    singular("scale", 6, Sint32),
+    singular("zeroCount", 7, Fixed64),
+    singular("positive", 8, message(&BUCKETS)),
+    singular("negative", 9, message(&BUCKETS)),
+    singular("flags", 10, Uint32),
+    repeated("exemplars", 11, message(&EXEMPLAR)),
+    singular("min", 12, Double),
+    singular("max", 13, Double),
+    singular("zeroThreshold", 14, Double),
 ]);
 
-static ARRAY: Message = Message(&[many("values", 1, of(&ANY_VALUE))]);
+static BUCKETS: MessageSchema = MessageSchema(&[singular("offset", 1, Sint32), repeated("bucketCounts", 2, Uint64)]);
 
-static MAP: Message = Message(&[many("values", 1, of(&KEY_VALUE))]);
+static SUMMARY_POINT: MessageSchema = MessageSchema(&[
+    singular("startTimeUnixNano", 2, Fixed64),
+    singular("timeUnixNano", 3, Fixed64),
+    singular("count", 4, Fixed64),
+    singular("sum", 5, Double),
+    repeated("quantileValues", 6, message(&QUANTILE)),
+    repeated("attributes", 7, message(&KEY_VALUE)),
+    singular("flags", 8, Uint32),
+]);
+
+static QUANTILE: MessageSchema = MessageSchema(&[singular("quantile", 1, Double), singular("value", 2, Double)]);
+
+static EXEMPLAR: MessageSchema = MessageSchema(&[
+    singular("timeUnixNano", 2, Fixed64),
+    oneof("asDouble", 3, Double),
+    singular("spanId", 4, Id),
+    singular("traceId", 5, Id),
+    oneof("asInt", 6, Sfixed64),
+    repeated("filteredAttributes", 7, message(&KEY_VALUE)),
+]);
+
+static KEY_VALUE: MessageSchema = MessageSchema(&[
+    singular("key", 1, Text),
+    singular("value", 2, message(&ANY_VALUE)),
+    singular("keyStrindex", 3, Int32),
+]);
+
+static ANY_VALUE: MessageSchema = MessageSchema(&[
+    oneof("stringValue", 1, Text),
+    oneof("boolValue", 2, Bool),
+    oneof("intValue", 3, Int64),
+    oneof("doubleValue", 4, Double),
+    oneof("arrayValue", 5, message(&ARRAY)),
+    oneof("kvlistValue", 6, message(&MAP)),
+    oneof("bytesValue", 7, Bytes),
+    oneof("stringValueStrindex", 8, Int32),
+]);
+
+static ARRAY: MessageSchema = MessageSchema(&[repeated("values", 1, message(&ANY_VALUE))]);
+
+static MAP: MessageSchema = MessageSchema(&[repeated("values", 1, message(&KEY_VALUE))]);

@@ -16,9 +16,9 @@ fn read(json: &serde_json::Value) -> MetricsData {
     MetricsData::decode(bytes.as_slice()).unwrap()
 }
 
-fn wrong(json: &str) -> String {
+fn invalid(json: &str) -> String {
     match to_protobuf(json.as_bytes(), usize::MAX) {
-        Err(NotJson::Wrong(why)) => why,
+        Err(JsonError::Invalid(why)) => why,
         other => panic!("{other:?}"),
     }
 }
@@ -111,7 +111,7 @@ fn numbers_that_do_not_fit_are_refused_with_their_place() {
         let text = format!(
             "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{}},\n{{\"gauge\":{{\"dataPoints\":[{{\"{field}\":{value}}}]}}}}]}}]}}]}}"
         );
-        let why = wrong(&text);
+        let why = invalid(&text);
         let place = format!("resourceMetrics[0].scopeMetrics[0].metrics[1].gauge.dataPoints[0].{field}");
         assert!(why.starts_with(&format!("not OTLP metrics in JSON: {place}")), "{why}");
         assert!(why.contains("at line 2 column"), "{why}");
@@ -135,7 +135,7 @@ fn null_is_absent() {
     let metric = metric_of(&data);
     assert_eq!((metric.name.as_str(), metric.unit.as_str()), ("", "ms"));
     assert!(matches!(&metric.data, Some(metric::Data::Sum(sum)) if sum.data_points.is_empty()));
-    assert!(wrong("null").contains("send an object"));
+    assert!(invalid("null").contains("send an object"));
     assert_eq!(read(&json!({ "resourceMetrics": null })), MetricsData::default());
 }
 
@@ -146,7 +146,7 @@ fn temporality_is_a_number_or_a_name() {
         let Some(metric::Data::Sum(sum)) = &metric_of(&data).data else { panic!("a sum") };
         assert_eq!(sum.aggregation_temporality, meant);
     }
-    let why = wrong(&of_metric(json!({ "sum": { "aggregationTemporality": "DELTA" } })).to_string());
+    let why = invalid(&of_metric(json!({ "sum": { "aggregationTemporality": "DELTA" } })).to_string());
     assert!(why.contains("AGGREGATION_TEMPORALITY_DELTA"), "{why}");
 }
 
@@ -163,23 +163,23 @@ fn ids_are_hexadecimal_and_other_bytes_base64() {
         assert_eq!(value, Some(any_value::Value::BytesValue(vec![0xfb, 0xff])), "{text}");
     }
     let point = |field: &str| of_metric(json!({ "gauge": { "dataPoints": [{ "exemplars": [{ field: "xyz" }] }] } }));
-    assert!(wrong(&point("traceId").to_string()).contains("hexadecimal"));
+    assert!(invalid(&point("traceId").to_string()).contains("hexadecimal"));
 }
 
 #[test]
-fn what_may_be_there_once_is_refused_twice() {
+fn a_singular_field_that_is_repeated_is_refused() {
     let both = of_metric(json!({ "gauge": {}, "sum": {} }));
-    assert!(wrong(&both.to_string()).contains("metrics[0].sum: another field is there"));
-    let twice = wrong(r#"{"resourceMetrics":[{"schemaUrl":"a","schema_url":"b"}]}"#);
+    assert!(invalid(&both.to_string()).contains("metrics[0].sum: another field is there"));
+    let twice = invalid(r#"{"resourceMetrics":[{"schemaUrl":"a","schema_url":"b"}]}"#);
     assert!(twice.contains("resourceMetrics[0].schemaUrl: the field is there twice"), "{twice}");
 }
 
 #[test]
-fn what_is_no_json_is_refused() {
+fn invalid_json_is_refused() {
     for text in
         ["", "{", "[]", "{} {}", "{\"resourceMetrics\": [}", "\u{7}", "\"x\"", "{\"resourceMetrics\":\"\\ud800\"}"]
     {
-        assert!(wrong(text).contains("line "), "{text}");
+        assert!(invalid(text).contains("line "), "{text}");
     }
     assert!(to_protobuf(b"{\"resourceMetrics\":[{\"schemaUrl\":\"\xff\"}]}", usize::MAX).is_err(), "no UTF-8");
 }
@@ -206,7 +206,7 @@ fn nesting_limit_obeyed() {
 #[test]
 fn nesting_limit_violated() {
     for levels in [45, 100_000] {
-        assert!(wrong(&nested(levels)).contains("recursion limit"), "{levels}");
+        assert!(invalid(&nested(levels)).contains("recursion limit"), "{levels}");
     }
     // What nobody knows is not limited by it, and takes no stack.
     let unknown = format!("{{\"x\":{}{}}}", "[".repeat(500_000), "]".repeat(500_000));
@@ -227,9 +227,9 @@ fn output_limit_obeyed() {
 
 #[test]
 fn output_limit_violated() {
-    assert_eq!(to_protobuf(bounds(1000).as_bytes(), 7000), Err(NotJson::TooLong));
+    assert_eq!(to_protobuf(bounds(1000).as_bytes(), 7000), Err(JsonError::TooLarge));
     let whole = to_protobuf(bounds(1000).as_bytes(), usize::MAX).unwrap();
-    assert_eq!(to_protobuf(bounds(1000).as_bytes(), whole.len() - 1), Err(NotJson::TooLong));
+    assert_eq!(to_protobuf(bounds(1000).as_bytes(), whole.len() - 1), Err(JsonError::TooLarge));
 }
 
 proptest! {
@@ -242,7 +242,7 @@ proptest! {
 
     #[test]
     fn whatever_is_damaged_is_refused_or_sound(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
-        let mut text = print::request(&data, print::Style::default()).to_string().into_bytes();
+        let mut text = print::request(&data, print::JsonStyle::default()).to_string().into_bytes();
         damage.iter().for_each(|damage| damage.inflict(&mut text));
         if let Ok(bytes) = to_protobuf(&text, usize::MAX) {
             prop_assert_eq!(walk::check(&bytes).unwrap().bad_strings, 0);

@@ -4,73 +4,73 @@ use std::fmt::Write as _;
 
 use serde::de;
 
-use super::schema::Field;
+use super::schema::FieldSchema;
 
 /// Bytes so far, and the place.
-pub(super) struct Writer {
+pub(super) struct ProtobufWriter {
     pub(super) out: Vec<u8>,
     limit: usize,
-    place: Vec<Step>,
+    path: Vec<PathStep>,
 }
 
-enum Step {
+enum PathStep {
     Field(&'static str),
     Item(usize),
 }
 
-impl Writer {
+impl ProtobufWriter {
     pub(super) fn new(limit: usize) -> Self {
-        Self { out: Vec::new(), limit, place: Vec::new() }
+        Self { out: Vec::new(), limit, path: Vec::new() }
     }
 
-    pub(super) fn full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.out.len() > self.limit
     }
 
     /// To be asked after each value, so that the limit is overstepped by no more than one.
     pub(super) fn check<E: de::Error>(&self) -> Result<(), E> {
-        if self.full() { Err(E::custom("too long")) } else { Ok(()) }
+        if self.is_full() { Err(E::custom("too long")) } else { Ok(()) }
     }
 
-    pub(super) fn enter(&mut self, field: &'static str) {
-        self.place.push(Step::Field(field));
+    pub(super) fn enter_field(&mut self, field: &'static str) {
+        self.path.push(PathStep::Field(field));
     }
 
     pub(super) fn enter_item(&mut self, index: usize) {
-        self.place.push(Step::Item(index));
+        self.path.push(PathStep::Item(index));
     }
 
     /// Not called where reading ends with an error, so that [`place`](Self::place) says where that was.
     pub(super) fn leave(&mut self) {
-        self.place.pop();
+        self.path.pop();
     }
 
     /// `resourceMetrics[0].resource: `, empty outside of any field.
-    pub(super) fn place(&self) -> String {
-        let mut place = String::new();
-        for step in &self.place {
+    pub(super) fn path_prefix(&self) -> String {
+        let mut prefix = String::new();
+        for step in &self.path {
             let _ = match step {
-                Step::Field(name) if place.is_empty() => write!(place, "{name}"),
-                Step::Field(name) => write!(place, ".{name}"),
-                Step::Item(index) => write!(place, "[{index}]"),
+                PathStep::Field(name) if prefix.is_empty() => write!(prefix, "{name}"),
+                PathStep::Field(name) => write!(prefix, ".{name}"),
+                PathStep::Item(index) => write!(prefix, "[{index}]"),
             };
         }
-        if place.is_empty() { place } else { place + ": " }
+        if prefix.is_empty() { prefix } else { prefix + ": " }
     }
 
     /// Writes a field's key; where it begins.
-    pub(super) fn key(&mut self, field: &Field) -> usize {
+    pub(super) fn key(&mut self, field: &FieldSchema) -> usize {
         let start = self.out.len();
-        self.varint(u64::from(field.number << 3 | field.form.wire_type()));
+        self.varint(u64::from(field.number << 3 | field.field_type.wire_type()));
         start
     }
 
-    pub(super) fn packed_key(&mut self, field: &Field) {
+    pub(super) fn packed_key(&mut self, field: &FieldSchema) {
         self.varint(u64::from(field.number << 3 | 2));
     }
 
     /// Takes back what was written since.
-    pub(super) fn forget(&mut self, start: usize) {
+    pub(super) fn truncate(&mut self, start: usize) {
         self.out.truncate(start);
     }
 
@@ -88,13 +88,13 @@ impl Writer {
     }
 
     /// Begins something whose length is not known yet: one byte is kept for it, which is enough for most.
-    pub(super) fn open(&mut self) -> usize {
+    pub(super) fn open_length(&mut self) -> usize {
         self.out.push(0);
         self.out.len()
     }
 
     /// Ends what began at `start`, and makes room where its length needs more than that byte.
-    pub(super) fn close(&mut self, start: usize) {
+    pub(super) fn close_length(&mut self, start: usize) {
         let (end, len) = (self.out.len(), (self.out.len() - start) as u64);
         let more = varint_len(len) - 1;
         if more > 0 {

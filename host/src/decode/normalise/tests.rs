@@ -16,10 +16,10 @@ fn one(name: &str) -> Arc<Payload> {
     recorded().find(|(known, _)| known.starts_with(name)).unwrap().1
 }
 
-fn of_client(name: &str, client_id: &str, way_in: WayIn) -> Arc<Payload> {
+fn of_client(name: &str, client_id: &str, way_in: Ingress) -> Arc<Payload> {
     let (name, wire) = RECORDED.iter().find(|(known, _)| known.starts_with(name)).unwrap();
     let client = Arc::new(Client { client_id: Some(client_id.into()), ..Client::default() });
-    let push = Push { client, way_in, ..push(codec_of(name), wire) };
+    let push = Push { client, ingress: way_in, ..push(codec_of(name), wire) };
     match Decoder::default().decode(crate::admission::Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => Arc::new(payload),
         Decoded::Empty => unreachable!("it was recorded with points"),
@@ -78,12 +78,12 @@ fn labels(data: &MetricsData) -> (BTreeSet<String>, BTreeSet<String>) {
 }
 
 /// Nobody else holds its forms, so that nothing is waited for.
-fn normalised_by(payload: &Arc<Payload>, rules: &Normalise) -> Result<Arc<Payload>, Arc<str>> {
+fn normalised_by(payload: &Arc<Payload>, rules: &NormaliseConfig) -> Result<Arc<Payload>, Arc<str>> {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(payload.normalised(rules))
 }
 
 fn normalised(payload: &Arc<Payload>) -> Arc<Payload> {
-    normalised_by(payload, &Normalise::default()).unwrap()
+    normalised_by(payload, &NormaliseConfig::default()).unwrap()
 }
 
 #[test]
@@ -162,11 +162,12 @@ fn twice_is_once_and_facts_stay() {
 }
 
 #[test]
-fn a_push_is_rewritten_once_for_all_who_are_lent_it_alike() {
-    let payload = of_client("librdkafka-2.16-producer", "tool-7", WayIn::Kafka);
-    let rules =
-        |patterns: &[&str]| Normalise::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-    let by = |rules: Normalise| normalised_by(&payload, &rules).unwrap();
+fn a_push_is_normalised_once_for_receivers_with_the_same_rules() {
+    let payload = of_client("librdkafka-2.16-producer", "tool-7", Ingress::Kafka);
+    let rules = |patterns: &[&str]| {
+        NormaliseConfig::new(&patterns.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap()
+    };
+    let by = |rules: NormaliseConfig| normalised_by(&payload, &rules).unwrap();
     let plain = normalised(&payload);
     assert!(Arc::ptr_eq(&plain, &by(rules(&["other"]))));
     let admin = by(rules(&["x", "tool-[0-9]"]));
@@ -175,7 +176,7 @@ fn a_push_is_rewritten_once_for_all_who_are_lent_it_alike() {
 }
 
 #[test]
-fn nothing_is_held_for_a_push_that_is_lent_to_nobody() {
+fn a_normalised_form_is_freed_with_its_last_batch() {
     let payload = one("librdkafka-2.16-producer-delta.zstd-1");
     let first = normalised(&payload);
     let (bytes, held) = (first.bytes().clone(), Arc::downgrade(&first));
@@ -185,9 +186,9 @@ fn nothing_is_held_for_a_push_that_is_lent_to_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_ask_at_once_get_one_and_the_same() {
+async fn concurrent_callers_share_one_form() {
     for (name, payload) in recorded() {
-        let ask = |payload: Arc<Payload>| async move { payload.normalised(&Normalise::default()).await.unwrap() };
+        let ask = |payload: Arc<Payload>| async move { payload.normalised(&NormaliseConfig::default()).await.unwrap() };
         let (here, there) = (tokio::spawn(ask(payload.clone())), tokio::spawn(ask(payload)));
         let (here, there) = (here.await.unwrap(), there.await.unwrap());
         assert!(Arc::ptr_eq(&here, &there), "{name}");
@@ -196,9 +197,9 @@ async fn those_who_ask_at_once_get_one_and_the_same() {
 
 #[test]
 fn a_producers_metrics_become_an_admin_clients_for_those_who_are_named_whole() {
-    let rules = Normalise::new(&["tool".to_owned()]).unwrap();
+    let rules = NormaliseConfig::new(&["tool".to_owned()]).unwrap();
     let names = |client: &str| {
-        let payload = normalised_by(&of_client("librdkafka-2.16-producer", client, WayIn::Kafka), &rules).unwrap();
+        let payload = normalised_by(&of_client("librdkafka-2.16-producer", client, Ingress::Kafka), &rules).unwrap();
         let data = data(&payload);
         points(&data).iter().map(|(name, ..)| (*name).to_owned()).collect::<BTreeSet<_>>()
     };
@@ -208,26 +209,26 @@ fn a_producers_metrics_become_an_admin_clients_for_those_who_are_named_whole() {
 }
 
 #[test]
-fn what_came_over_otlp_stays_as_it_is() {
-    let payload = of_client("java-4.0-producer", "x", WayIn::OtlpHttp);
+fn an_otlp_push_is_not_normalised() {
+    let payload = of_client("java-4.0-producer", "x", Ingress::OtlpHttp);
     assert!(Arc::ptr_eq(&payload, &normalised(&payload)));
 }
 
 #[test]
-fn what_cannot_be_rewritten_says_why() {
+fn a_push_that_cannot_be_normalised_has_a_reason() {
     // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
     let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
     let payload = Arc::new(payload(crate::push::Codec::None, split));
-    assert!(normalised_by(&payload, &Normalise::default()).unwrap_err().contains("two pieces"));
+    assert!(normalised_by(&payload, &NormaliseConfig::default()).unwrap_err().contains("two pieces"));
 }
 
 #[test]
 fn patterns_cap_obeyed() {
-    assert!(Normalise::new(&vec!["a".to_owned(); MAX_PATTERNS]).is_ok());
+    assert!(NormaliseConfig::new(&vec!["a".to_owned(); MAX_PATTERNS]).is_ok());
 }
 
 #[test]
 fn patterns_cap_violated() {
-    assert!(Normalise::new(&vec!["a".to_owned(); MAX_PATTERNS + 1]).unwrap_err().contains("the most is 64"));
-    assert!(Normalise::new(&["a)(b".to_owned()]).unwrap_err().contains("`a)(b`"));
+    assert!(NormaliseConfig::new(&vec!["a".to_owned(); MAX_PATTERNS + 1]).unwrap_err().contains("the most is 64"));
+    assert!(NormaliseConfig::new(&["a)(b".to_owned()]).unwrap_err().contains("`a)(b`"));
 }

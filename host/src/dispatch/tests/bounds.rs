@@ -1,7 +1,7 @@
 //! What happens at the limits of a slot.
 
 use super::support::*;
-use crate::dispatch::{Outcome, SlotConfig, Tally};
+use crate::dispatch::{Outcome, PushTally, SlotConfig};
 
 fn shed(slot: &crate::dispatch::Slot) -> u64 {
     slot.ledger().shed.get("queue-full").map_or(0, |tally| tally.pushes)
@@ -9,26 +9,26 @@ fn shed(slot: &crate::dispatch::Slot) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_obeyed() {
-    let (dispatch, slot, _) = one_slot(SlotConfig { max_bytes: 1_000, ..prompt() });
+    let (dispatch, slot, _) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     (0..10).for_each(|n| send(&dispatch, n, n.into(), 100));
-    assert_eq!((slot.ledger().queued, shed(&slot)), (Tally { pushes: 10, bytes: 1_000 }, 0));
+    assert_eq!((slot.ledger().queued, shed(&slot)), (PushTally { pushes: 10, bytes: 1_000 }, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn bytes_violated_sheds_the_oldest() {
-    let (dispatch, slot, holder) = one_slot(SlotConfig { max_bytes: 1_000, ..prompt() });
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     (0..10).for_each(|n| send(&dispatch, n, n.into(), 100));
     dispatch.dispatch(payload(0, 10, 201));
-    audit(&slot);
-    assert_eq!((slot.ledger().queued, shed(&slot)), (Tally { pushes: 8, bytes: 901 }, 3));
-    let mut left = tags(&at_once(&slot, &holder).await.expect("the rest"));
+    assert_consistent(&slot);
+    assert_eq!((slot.ledger().queued, shed(&slot)), (PushTally { pushes: 8, bytes: 901 }, 3));
+    let mut left = tags(&lease_now(&slot, &holder).await.expect("the rest"));
     left.sort_unstable();
     assert_eq!(left, [3, 4, 5, 6, 7, 8, 9, 10]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn pushes_obeyed_and_violated() {
-    let (dispatch, slot, _) = one_slot(SlotConfig { max_pushes: 5, ..prompt() });
+    let (dispatch, slot, _) = one_slot(SlotConfig { max_pushes: 5, ..without_linger() });
     (0..5).for_each(|tag| send(&dispatch, 0, tag, 100));
     assert_eq!(shed(&slot), 0);
     dispatch.dispatch(payload(1, 5, 100));
@@ -37,19 +37,19 @@ async fn pushes_obeyed_and_violated() {
 
 #[tokio::test(start_paused = true)]
 async fn a_push_larger_than_the_slot_is_shed_and_nothing_for_it() {
-    let (dispatch, slot, _) = one_slot(SlotConfig { max_bytes: 1_000, ..prompt() });
+    let (dispatch, slot, _) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     dispatch.dispatch(payload(0, 0, 900));
     dispatch.dispatch(payload(0, 1, 1_001));
     let ledger = slot.ledger();
-    assert_eq!(ledger.shed["queue-full"], Tally { pushes: 1, bytes: 1_001 });
+    assert_eq!(ledger.shed["queue-full"], PushTally { pushes: 1, bytes: 1_001 });
     assert_eq!((ledger.queued.bytes, ledger.accepted.pushes), (900, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_in_flight_counts_and_is_never_shed() {
-    let (dispatch, slot, holder) = one_slot(SlotConfig { max_bytes: 1_000, ..prompt() });
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     dispatch.dispatch(payload(0, 0, 800));
-    let batch = at_once(&slot, &holder).await.expect("one");
+    let batch = lease_now(&slot, &holder).await.expect("one");
     dispatch.dispatch(payload(0, 1, 150));
     dispatch.dispatch(payload(0, 2, 300));
     assert_eq!(slot.ledger().shed["queue-full"].bytes, 300, "no room even without the queue: the newcomer goes");
@@ -57,32 +57,32 @@ async fn what_is_in_flight_counts_and_is_never_shed() {
     let ledger = slot.ledger();
     assert_eq!((ledger.shed["queue-full"].pushes, ledger.held().bytes), (2, 1_000));
     drop(batch);
-    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 3]));
+    assert_eq!(lease_now(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 3]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn returned_work_never_overflows_the_slot() {
-    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 4, ..prompt() });
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 4, ..without_linger() });
     (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
-    let batch = at_once(&slot, &holder).await.expect("four");
+    let batch = lease_now(&slot, &holder).await.expect("four");
     dispatch.dispatch(payload(1, 4, 100));
     batch.settle(unavailable());
     assert_eq!((slot.ledger().held().pushes, shed(&slot)), (4, 1));
     dispatch.dispatch(payload(1, 5, 100));
     assert_eq!((slot.ledger().held().pushes, shed(&slot)), (4, 2));
-    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "client 0 waits");
-    assert_eq!(soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "abandoned, so first again");
+    assert_eq!(lease_now(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "client 0 waits");
+    assert_eq!(lease_soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "abandoned, so first again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_smaller_bound_is_met_by_what_comes_next() {
-    let (dispatch, slot, holder) = one_slot(prompt());
+    let (dispatch, slot, holder) = one_slot(without_linger());
     (0..10).for_each(|tag| send(&dispatch, 0, tag, 100));
-    slot.reconfigure(SlotConfig { max_pushes: 3, ..prompt() });
+    slot.reconfigure(SlotConfig { max_pushes: 3, ..without_linger() });
     assert_eq!(slot.ledger().queued.pushes, 10);
     dispatch.dispatch(payload(0, 10, 100));
-    let batch = at_once(&slot, &holder).await.expect("three");
+    let batch = lease_now(&slot, &holder).await.expect("three");
     assert_eq!(tags(&batch), [8, 9, 10]);
     batch.settle(Outcome::Taken);
-    audit(&slot);
+    assert_consistent(&slot);
 }

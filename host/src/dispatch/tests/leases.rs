@@ -8,7 +8,7 @@ use tokio::time::{Instant, advance, timeout};
 use super::support::*;
 use crate::dispatch::key::{lane_of, ordering_hash};
 use crate::dispatch::{LaneSet, Outcome, SlotConfig};
-use crate::push::WayIn;
+use crate::push::Ingress;
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_lingers_until_its_oldest_push_has_waited() {
@@ -16,9 +16,9 @@ async fn a_batch_lingers_until_its_oldest_push_has_waited() {
     dispatch.dispatch(payload(0, 0, 100));
     advance(99 * MS).await;
     dispatch.dispatch(payload(1, 1, 100));
-    assert!(at_once(&slot, &holder).await.is_none());
+    assert!(lease_now(&slot, &holder).await.is_none());
     advance(MS).await;
-    let batch = at_once(&slot, &holder).await.expect("the oldest has lingered");
+    let batch = lease_now(&slot, &holder).await.expect("the oldest has lingered");
     assert_eq!(tags(&batch), [0, 1]);
     assert_eq!((batch.len(), batch.bytes(), batch.points()), (2, 200, 2));
     assert_eq!(batch.queue_wait(), 100 * MS);
@@ -30,8 +30,8 @@ async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
     let worker = tokio::spawn({
         let (slot, holder) = (slot.clone(), holder.clone());
         async move {
-            let first = soon(&slot, &holder).await.map(|batch| (tags(&batch), batch.queue_wait()));
-            (first, soon(&slot, &holder).await.map(|batch| tags(&batch)))
+            let first = lease_soon(&slot, &holder).await.map(|batch| (tags(&batch), batch.queue_wait()));
+            (first, lease_soon(&slot, &holder).await.map(|batch| tags(&batch)))
         }
     });
     tokio::task::yield_now().await;
@@ -47,12 +47,12 @@ async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
-    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 1, ..prompt() });
+    let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 1, ..without_linger() });
     send(&dispatch, 0, 0, 100);
-    at_once(&slot, &holder).await.expect("one").settle(unavailable());
+    lease_now(&slot, &holder).await.expect("one").settle(unavailable());
     send(&dispatch, 1, 1, 100);
-    at_once(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
-    let (batch, ()) = tokio::join!(soon(&slot, &holder), async { send(&dispatch, 0, 2, 100) });
+    lease_now(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
+    let (batch, ()) = tokio::join!(lease_soon(&slot, &holder), async { send(&dispatch, 0, 2, 100) });
     let batch = batch.expect("the lane's wait ends");
     assert_eq!((tags(&batch), batch.queue_wait()), (vec![2], 200 * MS));
 }
@@ -61,11 +61,11 @@ async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
 async fn a_batch_is_full_by_bytes_and_a_larger_push_goes_alone() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { batch_bytes: 1_000, ..SlotConfig::default() });
     dispatch.dispatch(payload(0, 0, 600));
-    assert!(at_once(&slot, &holder).await.is_none());
+    assert!(lease_now(&slot, &holder).await.is_none());
     dispatch.dispatch(payload(0, 1, 400));
     dispatch.dispatch(payload(0, 2, 5_000));
     let mut seen = Vec::new();
-    while let Some(batch) = at_once(&slot, &holder).await {
+    while let Some(batch) = lease_now(&slot, &holder).await {
         seen.push(tags(&batch));
         batch.settle(Outcome::Taken);
     }
@@ -74,29 +74,29 @@ async fn a_batch_is_full_by_bytes_and_a_larger_push_goes_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lane_has_one_batch_out_and_other_lanes_are_free() {
-    let (dispatch, slot, holder) = one_slot(prompt());
+    let (dispatch, slot, holder) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
-    let first = at_once(&slot, &holder).await.expect("a push is there");
+    let first = lease_now(&slot, &holder).await.expect("a push is there");
     dispatch.dispatch(payload(0, 1, 100));
     dispatch.dispatch(payload(1, 2, 100));
-    let second = at_once(&slot, &holder).await.expect("another client's push");
+    let second = lease_now(&slot, &holder).await.expect("another client's push");
     assert_eq!(tags(&second), [2]);
-    assert!(at_once(&slot, &holder).await.is_none(), "client 0 is out");
+    assert!(lease_now(&slot, &holder).await.is_none(), "client 0 is out");
     first.settle(Outcome::Taken);
-    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![1]));
+    assert_eq!(lease_now(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_leaves_lanes_to_the_other_workers() {
-    let config = SlotConfig { lanes: 4, ..prompt() };
+    let config = SlotConfig { lanes: 4, ..without_linger() };
     let (dispatch, slot, _) = one_slot(config);
     let holder = slot.holder(1, 2);
     (0..40).for_each(|n| send(&dispatch, n, n.into(), 100));
-    let lanes = |batch: &crate::dispatch::Batch| -> BTreeSet<usize> {
-        batch.deliveries().iter().map(|d| lane_of(ordering_hash(d.payload.client(), WayIn::Kafka), 4)).collect()
+    let lanes = |batch: &crate::dispatch::LeasedBatch| -> BTreeSet<usize> {
+        batch.deliveries().iter().map(|d| lane_of(ordering_hash(d.payload.client(), Ingress::Kafka), 4)).collect()
     };
-    let first = at_once(&slot, &holder).await.expect("half of the lanes");
-    let second = at_once(&slot, &holder).await.expect("the other half");
+    let first = lease_now(&slot, &holder).await.expect("half of the lanes");
+    let second = lease_now(&slot, &holder).await.expect("the other half");
     assert_eq!((lanes(&first).len(), lanes(&second).len()), (2, 2));
     assert!(lanes(&first).is_disjoint(&lanes(&second)));
     assert_eq!(first.len() + second.len(), 40);
@@ -104,31 +104,31 @@ async fn a_batch_leaves_lanes_to_the_other_workers() {
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_lane_comes_first() {
-    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 2, ..prompt() });
+    let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 2, ..without_linger() });
     for (n, tag) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
         dispatch.dispatch(payload(n, tag, 100));
     }
-    assert_eq!(at_once(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 1]));
+    assert_eq!(lease_now(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![0, 1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
-    let (dispatch, slot, serving) = one_slot(SlotConfig { lanes: 2, ..prompt() });
+    let (dispatch, slot, serving) = one_slot(SlotConfig { lanes: 2, ..without_linger() });
     let candidate = slot.holder(2, 1);
     let canary = BTreeSet::from([1]);
-    candidate.set_lanes(LaneSet::These(canary.clone()));
-    serving.set_lanes(LaneSet::AllBut(canary));
+    candidate.set_lanes(LaneSet::Only(canary.clone()));
+    serving.set_lanes(LaneSet::Except(canary));
     (0..20).for_each(|n| send(&dispatch, n, n.into(), 100));
-    let old = at_once(&slot, &serving).await.expect("lane 0");
-    let new = at_once(&slot, &candidate).await.expect("lane 1");
+    let old = lease_now(&slot, &serving).await.expect("lane 0");
+    let new = lease_now(&slot, &candidate).await.expect("lane 1");
     assert_eq!((old.generation(), new.generation(), old.len() + new.len()), (1, 2, 20));
     let in_hand = tags(&new);
     drop(new);
     candidate.stop();
-    assert!(soon(&slot, &candidate).await.is_none());
-    assert!(at_once(&slot, &serving).await.is_none(), "lane 1 is not the old one's yet");
+    assert!(lease_soon(&slot, &candidate).await.is_none());
+    assert!(lease_now(&slot, &serving).await.is_none(), "lane 1 is not the old one's yet");
     serving.set_lanes(LaneSet::All);
-    let again = at_once(&slot, &serving).await.expect("the candidate's work");
+    let again = lease_now(&slot, &serving).await.expect("the candidate's work");
     assert_eq!(tags(&again), in_hand);
     assert_eq!(again.deliveries()[0].attempt, 1, "an abandoned offer is not an attempt");
     assert_eq!(slot.ledger().redelivered.pushes, in_hand.len() as u64);
@@ -136,32 +136,32 @@ async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_swap_hands_over_what_the_old_generation_leaves() {
-    let (dispatch, slot, old) = one_slot(prompt());
+    let (dispatch, slot, old) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
-    let held = at_once(&slot, &old).await.expect("a push is there");
+    let held = lease_now(&slot, &old).await.expect("a push is there");
     let waiting = tokio::spawn({
         let (slot, old) = (slot.clone(), old.clone());
-        async move { soon(&slot, &old).await.is_none() }
+        async move { lease_soon(&slot, &old).await.is_none() }
     });
     tokio::task::yield_now().await;
     old.stop();
     assert!(waiting.await.unwrap(), "a waiting worker of the old generation is let go");
     let new = slot.holder(2, 1);
     dispatch.dispatch(payload(0, 1, 100));
-    assert!(at_once(&slot, &new).await.is_none(), "the old one has not settled");
+    assert!(lease_now(&slot, &new).await.is_none(), "the old one has not settled");
     held.settle(Outcome::Taken);
-    assert_eq!(at_once(&slot, &new).await.map(|batch| tags(&batch)), Some(vec![1]));
+    assert_eq!(lease_now(&slot, &new).await.map(|batch| tags(&batch)), Some(vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_abandoned_batch_goes_back_to_the_front() {
-    let (dispatch, slot, holder) = one_slot(prompt());
+    let (dispatch, slot, holder) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
-    let batch = at_once(&slot, &holder).await.expect("a push is there");
+    let batch = lease_now(&slot, &holder).await.expect("a push is there");
     dispatch.dispatch(payload(0, 1, 100));
     drop(batch);
-    audit(&slot);
-    let batch = at_once(&slot, &holder).await.expect("both");
+    assert_consistent(&slot);
+    let batch = lease_now(&slot, &holder).await.expect("both");
     assert_eq!(tags(&batch), [0, 1]);
     assert_eq!(batch.deliveries().iter().map(|d| d.attempt).collect::<Vec<_>>(), [1, 1]);
     assert_eq!(slot.ledger().redelivered.pushes, 1);
@@ -169,10 +169,10 @@ async fn an_abandoned_batch_goes_back_to_the_front() {
 
 #[tokio::test(start_paused = true)]
 async fn a_waiting_worker_wakes_for_what_another_abandons() {
-    let (dispatch, slot, holder) = one_slot(prompt());
+    let (dispatch, slot, holder) = one_slot(without_linger());
     send(&dispatch, 0, 0, 100);
-    let batch = at_once(&slot, &holder).await.expect("a push is there");
-    let (again, ()) = tokio::join!(soon(&slot, &holder), async { drop(batch) });
+    let batch = lease_now(&slot, &holder).await.expect("a push is there");
+    let (again, ()) = tokio::join!(lease_soon(&slot, &holder), async { drop(batch) });
     assert_eq!(again.map(|batch| tags(&batch)), Some(vec![0]));
 }
 
@@ -182,8 +182,8 @@ async fn what_was_offered_before_does_not_linger_again() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: day, ..SlotConfig::default() });
     (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
     let one = Outcome::Partial { rejected: vec![], retry: vec![3], retry_after: None };
-    at_once(&slot, &holder).await.expect("it is full").settle(one);
-    assert_eq!(soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![3]));
+    lease_now(&slot, &holder).await.expect("it is full").settle(one);
+    assert_eq!(lease_soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![3]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +201,7 @@ async fn a_drain_does_not_linger_and_ends_when_all_is_settled() {
     dispatch.dispatch(payload(0, 0, 100));
     let deadline = Instant::now() + 1_000 * MS;
     let worker = async {
-        let batch = soon(&slot, &holder).await.expect("a drain is under way");
+        let batch = lease_soon(&slot, &holder).await.expect("a drain is under way");
         assert_eq!(slot.ledger().queued.pushes, 0);
         tokio::time::sleep(10 * MS).await;
         batch.settle(Outcome::Taken);
@@ -209,6 +209,6 @@ async fn a_drain_does_not_linger_and_ends_when_all_is_settled() {
     let (drained, ()) = tokio::join!(slot.drain(deadline), worker);
     assert!(drained && Instant::now() < deadline);
     dispatch.dispatch(payload(0, 1, 100));
-    assert!(at_once(&slot, &holder).await.is_none(), "it lingers again");
+    assert!(lease_now(&slot, &holder).await.is_none(), "it lingers again");
     assert!(!slot.drain(Instant::now() + MS).await, "nobody serves");
 }

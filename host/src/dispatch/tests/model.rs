@@ -8,31 +8,31 @@ use tokio::time::advance;
 
 use super::support::*;
 use crate::dispatch::key::{lane_of, ordering_hash};
-use crate::dispatch::{Batch, Dispatch, Fault, Holder, LaneSet, Outcome, Slot, SlotConfig};
-use crate::push::{Client, WayIn};
+use crate::dispatch::{Dispatch, Fault, LaneSet, LeaseHolder, LeasedBatch, Outcome, Slot, SlotConfig};
+use crate::push::{Client, Ingress};
 
 const CLIENTS: usize = 12;
 const LANES: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Thing {
+enum PendingItem {
     Push(u64),
     Gone,
 }
 
-struct World {
+struct SlotModel {
     seed: u64,
-    dice: Dice,
+    rng: SeededRng,
     dispatch: Dispatch,
     slot: Slot,
     max_pushes: usize,
     generation: u64,
-    holders: Vec<Holder>,
-    out: Vec<Batch>,
+    holders: Vec<LeaseHolder>,
+    out: Vec<LeasedBatch>,
     /// Pushes that a candidate declined, and whether they were offered since.
     declined: BTreeMap<u64, bool>,
     /// What each client has sent that is at no end yet, in order.
-    pending: BTreeMap<u8, VecDeque<Thing>>,
+    pending: BTreeMap<u8, VecDeque<PendingItem>>,
     sent: u64,
     shed: u64,
     delivered: u64,
@@ -44,15 +44,15 @@ fn number(client: &Client) -> u8 {
     client.instance_id.expect("every client of a test has one").as_bytes()[0] - 2
 }
 
-impl World {
+impl SlotModel {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
-        let max_pushes = if dice.below(2) == 0 { 25 } else { 100_000 };
+        let mut rng = SeededRng(seed);
+        let max_pushes = if rng.below(2) == 0 { 25 } else { 100_000 };
         let (dispatch, slot, _) = one_slot(SlotConfig {
             lanes: LANES,
-            batch_pushes: 1 + dice.below(9),
+            batch_pushes: 1 + rng.below(9),
             max_pushes,
-            max_attempts_other: u32::MAX,
+            max_unexplained_failures: u32::MAX,
             max_age: Duration::from_secs(1 << 40),
             ..SlotConfig::default()
         });
@@ -61,7 +61,7 @@ impl World {
         let (sent, shed, delivered, dead, dropped, generation) = (0, 0, 0, 0, 0, 1);
         Self {
             seed,
-            dice,
+            rng,
             dispatch,
             slot,
             max_pushes,
@@ -79,12 +79,12 @@ impl World {
     }
 
     async fn step(&mut self) {
-        match self.dice.below(20) {
+        match self.rng.below(20) {
             0..7 => self.send(),
-            7 => self.part(),
+            7 => self.depart(),
             8..13 => self.lease().await,
             13..17 => self.settle(),
-            17 => advance(MS * self.dice.below(400) as u32).await,
+            17 => advance(MS * self.rng.below(400) as u32).await,
             18 => drop(self.pick_out()),
             _ => self.swap(),
         }
@@ -92,9 +92,9 @@ impl World {
     }
 
     fn send(&mut self) {
-        let n = self.dice.below(CLIENTS) as u8;
+        let n = self.rng.below(CLIENTS) as u8;
         let in_flight: BTreeSet<u64> = self.out.iter().flat_map(tags).collect();
-        let held: usize = self.pending.values().flatten().filter(|thing| **thing != Thing::Gone).count();
+        let held: usize = self.pending.values().flatten().filter(|thing| **thing != PendingItem::Gone).count();
         let tag = self.sent;
         self.sent += 1;
         self.dispatch.dispatch(payload(n, tag, 100));
@@ -104,35 +104,35 @@ impl World {
             // Tags count up, so the least is the oldest.
             let oldest = self.pushes().filter(|(_, tag)| !in_flight.contains(tag)).min_by_key(|(_, tag)| *tag);
             match oldest {
-                Some((owner, oldest)) => self.forget(owner, Thing::Push(oldest)),
+                Some((owner, oldest)) => self.forget(owner, PendingItem::Push(oldest)),
                 None => fate = None,
             }
         }
         if let Some(n) = fate {
-            self.things(n).push_back(Thing::Push(tag));
+            self.pending_of(n).push_back(PendingItem::Push(tag));
         }
     }
 
-    fn part(&mut self) {
-        let n = self.dice.below(CLIENTS) as u8;
-        self.dispatch.gone(departed(n));
-        self.things(n).push_back(Thing::Gone);
+    fn depart(&mut self) {
+        let n = self.rng.below(CLIENTS) as u8;
+        self.dispatch.notify_gone(departed(n));
+        self.pending_of(n).push_back(PendingItem::Gone);
     }
 
     async fn lease(&mut self) {
-        let which = self.dice.below(self.holders.len());
-        if let Some(batch) = at_once(&self.slot, &self.holders[which]).await {
-            self.admit(&batch);
+        let which = self.rng.below(self.holders.len());
+        if let Some(batch) = lease_now(&self.slot, &self.holders[which]).await {
+            self.assert_next_in_order(&batch);
             self.declined_are_the_serving_generations(&batch);
             self.out.push(batch);
         }
     }
 
     /// A batch may only hold what comes next of clients that no other batch has.
-    fn admit(&self, batch: &Batch) {
+    fn assert_next_in_order(&self, batch: &LeasedBatch) {
         let seed = self.seed;
-        let lane = |client: &Client| lane_of(ordering_hash(client, WayIn::Kafka), LANES);
-        let lanes = |batch: &Batch| -> BTreeSet<usize> {
+        let lane = |client: &Client| lane_of(ordering_hash(client, Ingress::Kafka), LANES);
+        let lanes = |batch: &LeasedBatch| -> BTreeSet<usize> {
             let pushes = batch.deliveries().iter().map(|delivery| lane(delivery.payload.client()));
             pushes.chain(batch.gone().iter().map(|departed| lane(&departed.client))).collect()
         };
@@ -143,14 +143,14 @@ impl World {
         for (n, pending) in &self.pending {
             let pushes = batch.deliveries().iter().filter(|d| number(d.payload.client()) == *n);
             let notices = batch.gone().iter().filter(|departed| number(&departed.client) == *n);
-            let offered = pushes.map(|d| Thing::Push(tag(&d.payload))).chain(notices.map(|_| Thing::Gone));
-            let offered: Vec<Thing> = offered.collect();
-            let next: Vec<Thing> = pending.iter().copied().take(offered.len()).collect();
+            let offered = pushes.map(|d| PendingItem::Push(tag(&d.payload))).chain(notices.map(|_| PendingItem::Gone));
+            let offered: Vec<PendingItem> = offered.collect();
+            let next: Vec<PendingItem> = pending.iter().copied().take(offered.len()).collect();
             assert_eq!(offered, next, "seed {seed}: client {n} is offered out of order");
         }
     }
 
-    fn declined_are_the_serving_generations(&mut self, batch: &Batch) {
+    fn declined_are_the_serving_generations(&mut self, batch: &LeasedBatch) {
         for delivery in batch.deliveries() {
             let Some(offered) = self.declined.get_mut(&tag(&delivery.payload)) else { continue };
             assert!(!batch.on_trial(), "seed {}: a candidate is offered what one declined", self.seed);
@@ -160,8 +160,8 @@ impl World {
         }
     }
 
-    fn pick_out(&mut self) -> Option<Batch> {
-        (!self.out.is_empty()).then(|| self.out.swap_remove(self.dice.below(self.out.len())))
+    fn pick_out(&mut self) -> Option<LeasedBatch> {
+        (!self.out.is_empty()).then(|| self.out.swap_remove(self.rng.below(self.out.len())))
     }
 
     fn settle(&mut self) {
@@ -171,24 +171,25 @@ impl World {
     }
 
     fn outcome(&mut self, pushes: usize) -> Outcome {
-        let some = |dice: &mut Dice| (0..pushes as u32).filter(|_| dice.below(3) == 0).collect::<Vec<u32>>();
-        let dice = &mut self.dice;
-        match dice.below(9) {
+        let random_subset =
+            |dice: &mut SeededRng| (0..pushes as u32).filter(|_| dice.below(3) == 0).collect::<Vec<u32>>();
+        let rng = &mut self.rng;
+        match rng.below(9) {
             6 => Outcome::Rejected("no".into()),
             0 => unavailable(),
             1 => Outcome::TooLarge,
             2 => {
-                let rejected = some(dice).into_iter().map(|index| (index, "never".into())).collect();
-                Outcome::Partial { rejected, retry: some(dice), retry_after: Some(MS) }
+                let rejected = random_subset(rng).into_iter().map(|index| (index, "never".into())).collect();
+                Outcome::Partial { rejected, retry: random_subset(rng), retry_after: Some(MS) }
             }
             3 => Outcome::Other("?".into()),
-            4 => Outcome::Broke(Fault::Trap, String::new()),
+            4 => Outcome::Faulted(Fault::Trap, String::new()),
             5 => Outcome::Partial { rejected: vec![], retry: vec![pushes as u32], retry_after: None },
             _ => Outcome::Taken,
         }
     }
 
-    fn finish(&mut self, batch: Batch, outcome: Outcome) {
+    fn finish(&mut self, batch: LeasedBatch, outcome: Outcome) {
         let (pushes, notices) = batch.shared();
         let alone = pushes.len() + notices.len() == 1;
         let trial = batch.on_trial();
@@ -206,7 +207,7 @@ impl World {
                     (!rejected && !retry.contains(&index), rejected)
                 }
                 // Whether it is the second time that it broke an instance by itself, the slot knows.
-                Outcome::Broke(..) => (false, alone && settled.dead_lettered == 1),
+                Outcome::Faulted(..) => (false, alone && settled.dropped == 1),
                 _ => (false, false),
             };
             let gave_up = gave_up && !trial;
@@ -217,7 +218,7 @@ impl World {
             delivered += u64::from(taken);
             dead += u64::from(gave_up);
             if taken || gave_up {
-                self.forget(n, Thing::Push(tag(&delivery.payload)));
+                self.forget(n, PendingItem::Push(tag(&delivery.payload)));
             } else {
                 left.insert(n);
             }
@@ -229,16 +230,16 @@ impl World {
             Outcome::Partial { retry, .. } => retry.iter().all(|index| valid(*index)),
             Outcome::TooLarge | Outcome::Rejected(_) => pushes.is_empty() && !trial,
             // As for pushes.
-            Outcome::Broke(..) => alone && dropped == 1,
+            Outcome::Faulted(..) => alone && dropped == 1,
             _ => false,
         };
         for departed in notices.iter().filter(|_| ended) {
             let n = number(&departed.client);
             if !left.contains(&n) {
-                self.forget(n, Thing::Gone);
+                self.forget(n, PendingItem::Gone);
             }
         }
-        assert_eq!((settled.delivered as u64, settled.dead_lettered as u64), (delivered, dead), "seed {}", self.seed);
+        assert_eq!((settled.delivered as u64, settled.dropped as u64), (delivered, dead), "seed {}", self.seed);
         self.delivered += delivered;
         self.dead += dead;
     }
@@ -246,25 +247,25 @@ impl World {
     /// Another generation; now and then the old one keeps some lanes.
     fn swap(&mut self) {
         self.generation += 1;
-        let new = self.slot.holder(self.generation, 1 + self.dice.below(3));
-        let canary: BTreeSet<usize> = (0..LANES).filter(|_| self.dice.below(3) == 0).collect();
-        if self.dice.below(2) == 0 {
+        let new = self.slot.holder(self.generation, 1 + self.rng.below(3));
+        let canary: BTreeSet<usize> = (0..LANES).filter(|_| self.rng.below(3) == 0).collect();
+        if self.rng.below(2) == 0 {
             self.holders.drain(..).for_each(|old| old.stop());
         } else {
             new.set_on_trial(true);
-            new.set_lanes(LaneSet::These(canary.clone()));
+            new.set_lanes(LaneSet::Only(canary.clone()));
             self.holders.truncate(1);
-            self.holders.iter().for_each(|old| old.set_lanes(LaneSet::AllBut(canary.clone())));
+            self.holders.iter().for_each(|old| old.set_lanes(LaneSet::Except(canary.clone())));
         }
         self.holders.push(new);
     }
 
-    fn things(&mut self, n: u8) -> &mut VecDeque<Thing> {
+    fn pending_of(&mut self, n: u8) -> &mut VecDeque<PendingItem> {
         self.pending.get_mut(&n).expect("every client is there from the start")
     }
 
-    fn forget(&mut self, n: u8, thing: Thing) {
-        let things = self.things(n);
+    fn forget(&mut self, n: u8, thing: PendingItem) {
+        let things = self.pending_of(n);
         let at = things.iter().position(|known| *known == thing).expect("it was pending");
         things.remove(at);
     }
@@ -272,28 +273,28 @@ impl World {
     fn pushes(&self) -> impl Iterator<Item = (u8, u64)> {
         self.pending.iter().flat_map(|(n, things)| {
             things.iter().filter_map(|thing| match thing {
-                Thing::Push(tag) => Some((*n, *tag)),
-                Thing::Gone => None,
+                PendingItem::Push(tag) => Some((*n, *tag)),
+                PendingItem::Gone => None,
             })
         })
     }
 
     fn check(&self) {
-        audit(&self.slot);
+        assert_consistent(&self.slot);
         let (ledger, seed) = (self.slot.ledger(), self.seed);
         let in_flight: u64 = self.out.iter().map(|batch| batch.len() as u64).sum();
         let sum =
-            |terms: &BTreeMap<&'static str, crate::dispatch::Tally>| terms.values().map(|t| t.pushes).sum::<u64>();
+            |terms: &BTreeMap<&'static str, crate::dispatch::PushTally>| terms.values().map(|t| t.pushes).sum::<u64>();
         assert_eq!(ledger.accepted.pushes, self.sent, "seed {seed}");
         assert_eq!(ledger.in_flight.pushes, in_flight, "seed {seed}");
         assert_eq!(ledger.held().pushes, self.pushes().count() as u64, "seed {seed}");
-        assert_eq!((ledger.delivered.pushes, sum(&ledger.dead_lettered)), (self.delivered, self.dead), "seed {seed}");
+        assert_eq!((ledger.delivered.pushes, sum(&ledger.dropped)), (self.delivered, self.dead), "seed {seed}");
         assert_eq!(sum(&ledger.shed), self.shed, "seed {seed}");
         assert!(ledger.held().pushes <= self.max_pushes as u64, "seed {seed}");
     }
 
     /// A sound receiver at the end takes all that is left.
-    async fn settle_down(&mut self) {
+    async fn deliver_the_rest(&mut self) {
         while let Some(batch) = self.pick_out() {
             drop(batch);
         }
@@ -302,9 +303,9 @@ impl World {
         self.slot.retry_now();
         advance(100 * MS).await;
         while self.pending.values().any(|things| !things.is_empty()) {
-            let batch = at_once(&self.slot, &last).await;
+            let batch = lease_now(&self.slot, &last).await;
             let batch = batch.unwrap_or_else(|| panic!("seed {}: stuck with {:?}", self.seed, self.pending));
-            self.admit(&batch);
+            self.assert_next_in_order(&batch);
             self.finish(batch, Outcome::Taken);
             self.check();
         }
@@ -313,15 +314,15 @@ impl World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn random_lives_keep_order_and_lose_nothing() {
+async fn random_histories_keep_order_and_lose_nothing() {
     let lives = std::env::var("BARNABAS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
     let (mut delivered, mut dead, mut shed) = (0, 0, 0);
     for seed in 0..lives {
-        let mut world = World::new(seed);
+        let mut world = SlotModel::new(seed);
         for _ in 0..250 {
             world.step().await;
         }
-        world.settle_down().await;
+        world.deliver_the_rest().await;
         (delivered, dead, shed) = (delivered + world.delivered, dead + world.dead, shed + world.shed);
     }
     assert!(delivered > 0 && dead > 0 && shed > 0, "the lives were dull: {delivered} {dead} {shed}");

@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::admission::Admitted;
 use crate::decode::{self, Decoded, Decoder, Payload};
-use crate::dispatch::{Batch, Dispatch, Fault, Holder, Outcome, Slot, SlotConfig};
+use crate::dispatch::{Dispatch, Fault, LeaseHolder, LeasedBatch, Outcome, Slot, SlotConfig};
 use crate::event::Events;
-use crate::push::{Client, Departed, GoneReason, InstanceId, Push, WayIn};
+use crate::push::{Client, DepartedClient, DepartureReason, Ingress, InstanceId, Push};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
 
@@ -36,7 +36,7 @@ pub(in crate::dispatch) fn push_at(software: &str, at: SystemTime) -> Payload {
 fn received(client: Arc<Client>, tag: u64, size: usize, received_at: SystemTime) -> Payload {
     let push = Push {
         client,
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         received_at,
         terminating: false,
         subscription_id: None,
@@ -48,7 +48,7 @@ fn received(client: Arc<Client>, tag: u64, size: usize, received_at: SystemTime)
         trace_parent: Some(tag.to_string().into()),
     };
     let admitted = Admitted::declared(push).expect("codec 0 is known");
-    match Decoder::new(decode::Config::default()).decode(admitted).expect("valid OTLP") {
+    match Decoder::new(decode::DecodeConfig::default()).decode(admitted).expect("valid OTLP") {
         Decoded::Payload(payload) => payload,
         Decoded::Empty => panic!("it holds a metric"),
     }
@@ -74,12 +74,12 @@ pub(super) fn send(dispatch: &Dispatch, n: u8, tag: u64, size: usize) {
     dispatch.dispatch(payload(n, tag, size));
 }
 
-pub(super) fn departed(n: u8) -> Departed {
-    Departed { client: client(n), reason: GoneReason::Disconnected, at: SystemTime::UNIX_EPOCH }
+pub(super) fn departed(n: u8) -> DepartedClient {
+    DepartedClient { client: client(n), reason: DepartureReason::Disconnected, at: SystemTime::UNIX_EPOCH }
 }
 
 /// One slot, and one holder of it with one worker.
-pub(super) fn one_slot(config: SlotConfig) -> (Dispatch, Slot, Holder) {
+pub(super) fn one_slot(config: SlotConfig) -> (Dispatch, Slot, LeaseHolder) {
     let dispatch = Dispatch::new(Events::new());
     let slot = dispatch.open("sink", config).expect("the first of that name");
     let holder = slot.holder(1, 1);
@@ -87,12 +87,12 @@ pub(super) fn one_slot(config: SlotConfig) -> (Dispatch, Slot, Holder) {
 }
 
 /// Without linger: what is there is ready.
-pub(super) fn prompt() -> SlotConfig {
+pub(super) fn without_linger() -> SlotConfig {
     SlotConfig { linger: Duration::ZERO, ..SlotConfig::default() }
 }
 
 /// The batch that a worker gets without waiting.
-pub(super) async fn at_once(slot: &Slot, holder: &Holder) -> Option<Batch> {
+pub(super) async fn lease_now(slot: &Slot, holder: &LeaseHolder) -> Option<LeasedBatch> {
     tokio::select! {
         biased;
         batch = slot.lease(holder) => batch,
@@ -101,14 +101,14 @@ pub(super) async fn at_once(slot: &Slot, holder: &Holder) -> Option<Batch> {
 }
 
 /// What a worker gets that waits; one that would wait for ever fails the test.
-pub(super) async fn soon(slot: &Slot, holder: &Holder) -> Option<Batch> {
+pub(super) async fn lease_soon(slot: &Slot, holder: &LeaseHolder) -> Option<LeasedBatch> {
     let hour = Duration::from_secs(3_600);
     tokio::time::timeout(hour, slot.lease(holder))
         .await
         .unwrap_or_else(|_| panic!("nobody woke: {:?}", slot.snapshot()))
 }
 
-pub(super) fn tags(batch: &Batch) -> Vec<u64> {
+pub(super) fn tags(batch: &LeasedBatch) -> Vec<u64> {
     batch.deliveries().iter().map(|delivery| tag(&delivery.payload)).collect()
 }
 
@@ -120,14 +120,14 @@ pub(super) fn unavailable() -> Outcome {
     Outcome::Unavailable { retry_after: None, reason: "the sink is down".into() }
 }
 
-pub(super) fn trap() -> Outcome {
-    Outcome::Broke(Fault::Trap, "unreachable".into())
+pub(super) fn trapped() -> Outcome {
+    Outcome::Faulted(Fault::Trap, "unreachable".into())
 }
 
 /// Whether the ledger says what the lanes hold, and balances.
-pub(super) fn audit(slot: &Slot) {
+pub(super) fn assert_consistent(slot: &Slot) {
     slot.inspect(|queue| {
-        assert!(queue.ledger.balanced(), "{:?}", queue.ledger);
+        assert!(queue.ledger.is_balanced(), "{:?}", queue.ledger);
         let queued: usize = queue.lanes.iter().map(|lane| lane.pushes.len()).sum();
         let bytes: usize = queue.lanes.iter().flat_map(|lane| &lane.pushes).map(|entry| entry.bytes()).sum();
         assert_eq!((queue.ledger.queued.pushes, queue.ledger.queued.bytes), (queued as u64, bytes as u64));
@@ -144,9 +144,9 @@ pub(super) fn audit(slot: &Slot) {
 }
 
 /// Random numbers that a seed repeats (splitmix64).
-pub(super) struct Dice(pub(super) u64);
+pub(super) struct SeededRng(pub(super) u64);
 
-impl Dice {
+impl SeededRng {
     pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::support::*;
-use crate::dispatch::{Dispatch, Holder, LaneSet, Outcome, Slot};
+use crate::dispatch::{Dispatch, LaneSet, LeaseHolder, Outcome, Slot};
 
 /// A slot in which a candidate has every lane but that of client 1, and the serving generation has that one.
-fn canary() -> (Dispatch, Slot, Holder, Holder) {
-    let (dispatch, slot, serving) = one_slot(prompt());
+fn canary() -> (Dispatch, Slot, LeaseHolder, LeaseHolder) {
+    let (dispatch, slot, serving) = one_slot(without_linger());
     let lane = crate::dispatch::key::lane_of(
-        crate::dispatch::key::ordering_hash(&client(1), crate::push::WayIn::Kafka),
+        crate::dispatch::key::ordering_hash(&client(1), crate::push::Ingress::Kafka),
         slot.lanes(),
     );
     let candidate = slot.holder(2, 1);
     candidate.set_on_trial(true);
-    candidate.set_lanes(LaneSet::AllBut(BTreeSet::from([lane])));
-    serving.set_lanes(LaneSet::These(BTreeSet::from([lane])));
+    candidate.set_lanes(LaneSet::Except(BTreeSet::from([lane])));
+    serving.set_lanes(LaneSet::Only(BTreeSet::from([lane])));
     (dispatch, slot, serving, candidate)
 }
 
@@ -27,7 +27,7 @@ fn failures() -> [Outcome; 7] {
         retry_after: Some(60_000 * MS),
     };
     [
-        trap(),
+        trapped(),
         unavailable(),
         Outcome::TooLarge,
         Outcome::Rejected("no".into()),
@@ -42,14 +42,14 @@ async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attem
     for outcome in failures() {
         let (dispatch, slot, serving, candidate) = canary();
         send(&dispatch, 0, 0, 100);
-        let settled = at_once(&slot, &candidate).await.expect("its lane").settle(outcome.clone());
-        assert_eq!((settled.dead_lettered, settled.returned, settled.wait), (0, 1, Duration::ZERO), "{outcome:?}");
-        assert!(at_once(&slot, &candidate).await.is_none(), "it had its chance: {outcome:?}");
-        let batch = at_once(&slot, &serving).await.unwrap_or_else(|| panic!("lost after {outcome:?}"));
+        let settled = lease_now(&slot, &candidate).await.expect("its lane").settle(outcome.clone());
+        assert_eq!((settled.dropped, settled.returned, settled.wait), (0, 1, Duration::ZERO), "{outcome:?}");
+        assert!(lease_now(&slot, &candidate).await.is_none(), "it had its chance: {outcome:?}");
+        let batch = lease_now(&slot, &serving).await.unwrap_or_else(|| panic!("lost after {outcome:?}"));
         assert_eq!(batch.deliveries().iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1], "{outcome:?}");
         batch.settle(Outcome::Taken);
-        assert_eq!((slot.ledger().delivered.pushes, slot.ledger().dead_lettered.len()), (1, 0), "{outcome:?}");
-        audit(&slot);
+        assert_eq!((slot.ledger().delivered.pushes, slot.ledger().dropped.len()), (1, 0), "{outcome:?}");
+        assert_consistent(&slot);
     }
 }
 
@@ -57,16 +57,16 @@ async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attem
 async fn the_serving_generation_takes_only_what_was_declined_of_a_candidates_lane() {
     let (dispatch, slot, serving, candidate) = canary();
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
-    let batch = at_once(&slot, &candidate).await.expect("its lane");
+    let batch = lease_now(&slot, &candidate).await.expect("its lane");
     assert_eq!(tags(&batch), [0, 1, 2]);
     (3..5).for_each(|tag| send(&dispatch, 0, tag, 100));
     batch.settle(Outcome::Partial { rejected: vec![(1, "no".into())], retry: vec![], retry_after: None });
-    assert!(at_once(&slot, &candidate).await.is_none(), "the order of a client's pushes holds over both");
-    let declined = at_once(&slot, &serving).await.expect("what was declined");
+    assert!(lease_now(&slot, &candidate).await.is_none(), "the order of a client's pushes holds over both");
+    let declined = lease_now(&slot, &serving).await.expect("what was declined");
     assert_eq!(tags(&declined), [1]);
     declined.settle(Outcome::Rejected("no".into()));
-    assert_eq!(slot.ledger().dead_lettered["rejected"].pushes, 1, "by the serving generation");
-    assert_eq!(at_once(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![3, 4]), "its lane again");
+    assert_eq!(slot.ledger().dropped["rejected"].pushes, 1, "by the serving generation");
+    assert_eq!(lease_now(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![3, 4]), "its lane again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -75,8 +75,8 @@ async fn a_candidate_finds_the_push_at_fault_and_hands_over_that_one_alone() {
     (0..64).for_each(|tag| send(&dispatch, 0, tag, 100));
     let mut failed = 0;
     loop {
-        let Some(batch) = at_once(&slot, &candidate).await else {
-            let Some(declined) = at_once(&slot, &serving).await else { break };
+        let Some(batch) = lease_now(&slot, &candidate).await else {
+            let Some(declined) = lease_now(&slot, &serving).await else { break };
             assert_eq!(tags(&declined), [40]);
             declined.settle(Outcome::Taken);
             continue;
@@ -92,22 +92,22 @@ async fn a_candidate_finds_the_push_at_fault_and_hands_over_that_one_alone() {
 async fn a_paused_generation_takes_nothing_that_was_declined() {
     let (dispatch, slot, serving, candidate) = canary();
     send(&dispatch, 0, 0, 100);
-    at_once(&slot, &candidate).await.expect("its lane").settle(trap());
-    serving.set_lanes(LaneSet::These(BTreeSet::new()));
-    assert!(at_once(&slot, &serving).await.is_none());
+    lease_now(&slot, &candidate).await.expect("its lane").settle(trapped());
+    serving.set_lanes(LaneSet::Only(BTreeSet::new()));
+    assert!(lease_now(&slot, &serving).await.is_none());
     serving.set_lanes(LaneSet::All);
-    assert!(at_once(&slot, &serving).await.is_some());
+    assert!(lease_now(&slot, &serving).await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_candidate_that_was_published_serves_what_it_declined() {
     let (dispatch, slot, serving, candidate) = canary();
     send(&dispatch, 0, 0, 100);
-    at_once(&slot, &candidate).await.expect("its lane").settle(unavailable());
+    lease_now(&slot, &candidate).await.expect("its lane").settle(unavailable());
     serving.stop();
     candidate.set_on_trial(false);
     candidate.set_lanes(LaneSet::All);
-    assert_eq!(at_once(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![0]));
+    assert_eq!(lease_now(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![0]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,10 +115,10 @@ async fn a_candidates_failures_do_not_slow_the_serving_generation_down() {
     let (dispatch, slot, serving, candidate) = canary();
     for tag in 0..8 {
         send(&dispatch, 0, tag, 100);
-        at_once(&slot, &candidate).await.expect("its lane").settle(unavailable());
-        at_once(&slot, &serving).await.expect("without a wait").settle(Outcome::Taken);
+        lease_now(&slot, &candidate).await.expect("its lane").settle(unavailable());
+        lease_now(&slot, &serving).await.expect("without a wait").settle(Outcome::Taken);
     }
     send(&dispatch, 1, 8, 100);
-    let settled = at_once(&slot, &serving).await.expect("its own lane").settle(unavailable());
+    let settled = lease_now(&slot, &serving).await.expect("its own lane").settle(unavailable());
     assert_eq!(settled.wait, 200 * MS, "the first failure in a row");
 }

@@ -7,39 +7,39 @@ use std::time::{Duration, Instant};
 use crate::event::Topic;
 
 /// Between two lines of most kinds.
-pub(super) const EACH: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two lines of what lasts until somebody does something.
-pub(super) const LASTING: Duration = Duration::from_secs(60);
+pub(super) const LASTING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// A kind of trouble: what, of which receiver, from which closed list of causes. So there are only as many as an
 /// operator has receivers, times a constant.
-pub(super) type Kind = (Topic, Option<Arc<str>>, &'static str);
+pub(super) type LogKind = (Topic, Option<Arc<str>>, &'static str);
 
 /// Lets a line of each kind through every so often, and counts what it holds back.
 #[derive(Debug, Default)]
-pub(super) struct Sampler(Mutex<HashMap<Kind, State>>);
+pub(super) struct Sampler(Mutex<HashMap<LogKind, SampledKind>>);
 
 #[derive(Debug)]
-struct State {
-    said: Instant,
-    held_back: u64,
+struct SampledKind {
+    written_at: Instant,
+    suppressed: u64,
 }
 
 impl Sampler {
     /// `Some` when a line may be written, with how much was held back since the last. `weight` is how much this one
     /// stands for.
-    pub(super) fn may_say(&self, kind: Kind, weight: u64, now: Instant, every: Duration) -> Option<u64> {
+    pub(super) fn admit(&self, kind: LogKind, weight: u64, now: Instant, every: Duration) -> Option<u64> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = kinds.get_mut(&kind) else {
-            kinds.insert(kind, State { said: now, held_back: 0 });
+            kinds.insert(kind, SampledKind { written_at: now, suppressed: 0 });
             return Some(0);
         };
-        if now.saturating_duration_since(state.said) < every {
-            state.held_back = state.held_back.saturating_add(weight);
+        if now.saturating_duration_since(state.written_at) < every {
+            state.suppressed = state.suppressed.saturating_add(weight);
             return None;
         }
-        state.said = now;
-        Some(std::mem::take(&mut state.held_back))
+        state.written_at = now;
+        Some(std::mem::take(&mut state.suppressed))
     }
 }
 
@@ -50,22 +50,22 @@ mod tests {
     #[test]
     fn a_flood_is_one_line_a_second_and_a_count() {
         let (sampler, start) = (Sampler::default(), Instant::now());
-        let say = |cause, at| sampler.may_say((Topic::PushRefused, None, cause), 2, at, EACH);
-        assert_eq!(say("too_large", start), Some(0));
-        assert_eq!(say("too_large", start), None);
-        assert_eq!(say("too_large", start + EACH / 2), None);
-        assert_eq!(say("too_large", start + EACH), Some(4));
-        assert_eq!(say("too_large", start + EACH * 2), Some(0));
+        let admit = |cause, at| sampler.admit((Topic::PushRefused, None, cause), 2, at, INTERVAL);
+        assert_eq!(admit("too_large", start), Some(0));
+        assert_eq!(admit("too_large", start), None);
+        assert_eq!(admit("too_large", start + INTERVAL / 2), None);
+        assert_eq!(admit("too_large", start + INTERVAL), Some(4));
+        assert_eq!(admit("too_large", start + INTERVAL * 2), Some(0));
     }
 
     #[test]
-    fn kinds_do_not_silence_each_other() {
+    fn kinds_do_not_suppress_each_other() {
         let (sampler, now) = (Sampler::default(), Instant::now());
         let slot = |name: &str| Some(Arc::from(name));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now, EACH), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("b"), "trap"), 1, now, EACH), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "deadline"), 1, now, EACH), Some(0));
-        assert_eq!(sampler.may_say((Topic::BatchEnd, slot("a"), "trap"), 1, now, EACH), Some(0));
-        assert_eq!(sampler.may_say((Topic::PluginCrash, slot("a"), "trap"), 1, now, EACH), None);
+        assert_eq!(sampler.admit((Topic::PluginCrash, slot("a"), "trap"), 1, now, INTERVAL), Some(0));
+        assert_eq!(sampler.admit((Topic::PluginCrash, slot("b"), "trap"), 1, now, INTERVAL), Some(0));
+        assert_eq!(sampler.admit((Topic::PluginCrash, slot("a"), "deadline"), 1, now, INTERVAL), Some(0));
+        assert_eq!(sampler.admit((Topic::BatchEnd, slot("a"), "trap"), 1, now, INTERVAL), Some(0));
+        assert_eq!(sampler.admit((Topic::PluginCrash, slot("a"), "trap"), 1, now, INTERVAL), None);
     }
 }

@@ -5,32 +5,32 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::*;
-use crate::push::{Client, WayIn};
+use crate::push::{Client, Ingress};
 
 /// What is written while `act` emits.
 fn lines(act: impl FnOnce(&Events)) -> Vec<String> {
-    let written = Written::default();
-    let kept = written.clone();
+    let buffer = LogBuffer::default();
+    let writer = buffer.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(Level::DEBUG)
         .with_ansi(false)
         .without_time()
         .with_target(false)
-        .with_writer(move || kept.clone())
+        .with_writer(move || writer.clone())
         .finish();
     tracing::subscriber::with_default(subscriber, || {
         let events = Events::new();
         let _listening = listen(&events);
         act(&events);
     });
-    let bytes = written.0.lock().unwrap().clone();
+    let bytes = buffer.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap().lines().map(|line| line.trim().to_owned()).collect()
 }
 
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Written {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -41,46 +41,57 @@ impl Write for Written {
     }
 }
 
-fn emit(events: &Events, payload: Payload) {
+fn emit(events: &Events, payload: EventData) {
     events.emit(payload.topic(), || payload);
 }
 
-fn refused(code: &'static str) -> Payload {
+fn refused(code: &'static str) -> EventData {
     let client = Arc::new(Client { client_id: Some("orders".into()), ..Client::default() });
-    Payload::PushRefused { way_in: WayIn::Kafka, client, code, reason: "5 MiB".into(), subscribing: false }
+    EventData::PushRefused { ingress: Ingress::Kafka, client, code, reason: "5 MiB".into(), subscribing: false }
 }
 
-fn moved(to: Term) -> Payload {
-    Payload::LedgerMoved { slot: "console".into(), from: Some(Term::Queued), to, pushes: 3, size: 30, reason: None }
+fn moved(to: LedgerTerm) -> EventData {
+    EventData::LedgerMoved {
+        slot: "console".into(),
+        from: Some(LedgerTerm::Queued),
+        to,
+        pushes: 3,
+        size: 30,
+        reason: None,
+    }
 }
 
-fn crashed(message: &str) -> Payload {
+fn crashed(message: &str) -> EventData {
     let (slot, message) = ("console".into(), message.into());
-    Payload::PluginCrash { slot, generation: 2, cause: "trap", message, will_restart: true }
+    EventData::PluginCrash { slot, generation: 2, cause: "trap", message, will_restart: true }
 }
 
 #[test]
 fn a_flood_of_refusals_is_a_line_for_each_code() {
-    let said = lines(|events| {
+    let lines = lines(|events| {
         for _ in 0..50 {
             emit(events, refused("too_large"));
             emit(events, refused("throttled"));
         }
     });
-    let about = |code: &str| said.iter().filter(|line| line.contains(&format!("code=\"{code}\""))).collect::<Vec<_>>();
+    let about = |code: &str| lines.iter().filter(|line| line.contains(&format!("code=\"{code}\""))).collect::<Vec<_>>();
     let (large, throttled) = (about("too_large"), about("throttled"));
     // On a machine that stalls, the flood may last longer than the second that one line is for.
-    assert!((1..25).contains(&large.len()) && (1..25).contains(&throttled.len()), "{said:?}");
+    assert!((1..25).contains(&large.len()) && (1..25).contains(&throttled.len()), "{lines:?}");
     assert!(large[0].starts_with("WARN") && large[0].contains("push of client `orders` refused: 5 MiB"), "{large:?}");
     assert!(throttled[0].starts_with("DEBUG"), "what healthy clients run into is no warning: {throttled:?}");
 }
 
 #[test]
-fn lost_pushes_are_told_and_moving_ones_are_not() {
+fn lost_pushes_are_logged_and_moving_ones_are_not() {
     let said = lines(|events| {
-        for to in
-            [Term::Queued, Term::InFlight, Term::Delivered, Term::Shed("queue-full"), Term::DeadLettered("expired")]
-        {
+        for to in [
+            LedgerTerm::Queued,
+            LedgerTerm::InFlight,
+            LedgerTerm::Delivered,
+            LedgerTerm::Shed("queue-full"),
+            LedgerTerm::Dropped("expired"),
+        ] {
             emit(events, moved(to));
         }
     });
@@ -99,12 +110,12 @@ fn a_crash_says_what_how_and_what_then() {
 }
 
 #[test]
-fn what_operators_must_mend_is_a_warning() {
+fn what_operators_must_fix_is_a_warning() {
     let slot = || Arc::from("otlp");
     let said = lines(|events| {
-        emit(events, Payload::PluginMisconfigured { slot: slot(), reason: "401 from the sink".into() });
-        emit(events, Payload::PluginRejectedPoints { slot: slot(), points: 7, reason: "too old".into() });
-        emit(events, Payload::PluginPhase { slot: slot(), generation: 1, phase: "serving", reason: String::new() });
+        emit(events, EventData::PluginMisconfigured { slot: slot(), reason: "401 from the sink".into() });
+        emit(events, EventData::PluginRejectedPoints { slot: slot(), points: 7, reason: "too old".into() });
+        emit(events, EventData::PluginPhase { slot: slot(), generation: 1, phase: "serving", reason: String::new() });
     });
     let [misconfigured, rejected, phase] = said.as_slice() else { panic!("{said:?}") };
     assert!(misconfigured.starts_with("WARN") && misconfigured.contains("401 from the sink"), "{misconfigured}");
@@ -113,16 +124,16 @@ fn what_operators_must_mend_is_a_warning() {
 }
 
 #[test]
-fn what_was_not_taken_says_why() {
+fn a_failed_batch_is_logged_with_its_reason() {
     let said = lines(|events| {
         let (slot, reason) = (Arc::from("influx"), Some("the sink answered 422: unit\u{202e} missing".to_owned()));
-        let Payload::LedgerMoved { from, to, pushes, size, .. } = moved(Term::DeadLettered("rejected")) else {
+        let EventData::LedgerMoved { from, to, pushes, size, .. } = moved(LedgerTerm::Dropped("rejected")) else {
             panic!("it moves");
         };
-        let dead = Payload::LedgerMoved { slot: Arc::clone(&slot), from, to, pushes, size, reason: reason.clone() };
+        let dead = EventData::LedgerMoved { slot: Arc::clone(&slot), from, to, pushes, size, reason: reason.clone() };
         emit(events, dead);
-        emit(events, not_taken(slot, reason));
-        emit(events, not_taken("silent".into(), None));
+        emit(events, batch_unavailable(slot, reason));
+        emit(events, batch_unavailable("silent".into(), None));
     });
     let [dead, unavailable, silent] = said.as_slice() else { panic!("{said:?}") };
     let why = r"the sink answered 422: unit\u{202e} missing";
@@ -132,8 +143,8 @@ fn what_was_not_taken_says_why() {
     assert!(silent.starts_with(&format!("{again}: it gave no reason ")), "{silent}");
 }
 
-fn not_taken(slot: Arc<str>, reason: Option<String>) -> Payload {
-    Payload::BatchEnd {
+fn batch_unavailable(slot: Arc<str>, reason: Option<String>) -> EventData {
+    EventData::BatchEnd {
         slot,
         generation: 1,
         pushes: 1,
@@ -148,8 +159,8 @@ fn not_taken(slot: Arc<str>, reason: Option<String>) -> Payload {
 }
 
 #[test]
-fn places_that_are_taken_are_a_line_with_the_remedy() {
-    let busy = |unread| Payload::EgressBusy { slot: "js".into(), cap: 16, unread };
+fn exhausted_egress_requests_are_a_line_with_the_remedy() {
+    let busy = |unread| EventData::EgressBusy { slot: "js".into(), cap: 16, unread };
     let said = lines(|events| (0..100).for_each(|_| emit(events, busy(12))));
     let [line] = said.as_slice() else { panic!("once a minute: {said:?}") };
     for word in ["WARN", "plugin=js", "16 requests are under way", "does not finish 12 of them", "`limits.requests`"] {
@@ -161,7 +172,7 @@ fn places_that_are_taken_are_a_line_with_the_remedy() {
 
 #[test]
 fn an_instance_that_is_replaced_is_a_line_with_the_remedy() {
-    let replaced = Payload::PluginReplaced { slot: "js".into(), generation: 2, handles: 600 };
+    let replaced = EventData::PluginReplaced { slot: "js".into(), generation: 2, handles: 600 };
     let said = lines(|events| (0..100).for_each(|_| emit(events, replaced.clone())));
     let [line] = said.as_slice() else { panic!("once a minute: {said:?}") };
     for word in ["WARN", "plugin=js", "kept 600 handles", "at most 512", "drop answers"] {
@@ -170,7 +181,7 @@ fn an_instance_that_is_replaced_is_a_line_with_the_remedy() {
 }
 
 #[test]
-fn a_client_that_is_too_large_is_told_of_with_the_remedy() {
+fn a_push_that_is_too_large_is_logged_with_the_remedy() {
     let lines = lines(|events| emit(events, refused("too_large")));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].contains("limits.push-bytes") && lines[0].contains("5 MiB"), "{lines:?}");

@@ -9,26 +9,26 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::event::{Event, Payload};
+use crate::event::{Event, EventData};
 
 /// When the last push came; before the first, when the host started: a restart may be what silenced everybody.
 #[derive(Debug)]
-pub(super) struct Age(Mutex<SystemTime>);
+pub(super) struct PushAge(Mutex<SystemTime>);
 
-impl Age {
+impl PushAge {
     /// Begins now.
     pub(super) fn new() -> Self {
         Self(Mutex::new(SystemTime::now()))
     }
 
     pub(super) fn record(&self, event: &Event) {
-        if matches!(event.payload, Payload::PushReceived { .. }) {
+        if matches!(event.data, EventData::PushReceived { .. }) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = event.time;
         }
     }
 }
 
-impl Collector for Age {
+impl Collector for PushAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = SystemTime::now().duration_since(last).unwrap_or_default().as_secs_f64();

@@ -14,23 +14,23 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use crate::event::{Event, Payload};
+use crate::event::{Event, EventData};
 
 /// Kafka's sample window, of which it looks at two.
 const WINDOW: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
-pub(super) struct Broker {
+pub(super) struct KafkaBrokerMetrics {
     instances: Gauge,
     unknown_subscriptions: Counter,
     throttled: Counter,
     exported: Counter,
     errors: Counter,
     // Shared with the registry, which reads it at each scrape.
-    times: Arc<Times>,
+    times: Arc<CallTimes>,
 }
 
-impl Broker {
+impl KafkaBrokerMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let broker = Self {
             instances: Gauge::default(),
@@ -54,17 +54,17 @@ impl Broker {
     }
 
     pub(super) fn record(&self, event: &Event) {
-        match &event.payload {
-            Payload::ClientsCounted { instances, .. } => {
+        match &event.data {
+            EventData::ClientsCounted { instances, .. } => {
                 self.instances.set(i64::try_from(*instances).unwrap_or(i64::MAX));
             }
-            Payload::PushRefused { code: "unknown_subscription", .. } => {
+            EventData::PushRefused { code: "unknown_subscription", .. } => {
                 self.unknown_subscriptions.inc();
             }
-            Payload::PushRefused { code: "throttled" | "over_quota", .. } => {
+            EventData::PushRefused { code: "throttled" | "over_quota", .. } => {
                 self.throttled.inc();
             }
-            Payload::BatchEnd { pushes, duration, outcome, .. } => {
+            EventData::BatchEnd { pushes, duration, outcome, .. } => {
                 self.times.add(event.time, *duration);
                 match *outcome {
                     "taken" | "partial" => self.exported.inc_by(*pushes as u64),
@@ -80,7 +80,7 @@ impl Broker {
 
 /// Calls of the last half to whole minute.
 #[derive(Debug, Default)]
-struct Times(Mutex<Windows>);
+struct CallTimes(Mutex<Windows>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Windows {
@@ -98,7 +98,7 @@ struct Window {
 }
 
 impl Windows {
-    fn turn(&mut self, at: SystemTime) {
+    fn rotate(&mut self, at: SystemTime) {
         let number = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / WINDOW.as_secs();
         if number > self.number {
             let follows = number == self.number + 1;
@@ -108,18 +108,18 @@ impl Windows {
     }
 }
 
-impl Times {
+impl CallTimes {
     fn add(&self, at: SystemTime, took: Duration) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.turn(at);
+        windows.rotate(at);
         let now = &mut windows.now;
         (now.calls, now.sum, now.max) = (now.calls + 1, now.sum + took, now.max.max(took));
     }
 
     /// Average and maximum in milliseconds; Kafka shows NaN where there was no call.
-    fn shown(&self, at: SystemTime) -> (f64, f64) {
+    fn average_and_max(&self, at: SystemTime) -> (f64, f64) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.turn(at);
+        windows.rotate(at);
         let Windows { now, before, .. } = *windows;
         let calls = now.calls + before.calls;
         if calls == 0 {
@@ -130,9 +130,9 @@ impl Times {
     }
 }
 
-impl Collector for Times {
+impl Collector for CallTimes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        let (average, max) = self.shown(SystemTime::now());
+        let (average, max) = self.average_and_max(SystemTime::now());
         for (name, help, value) in [
             (
                 "plugin_export_time_avg",
@@ -154,12 +154,12 @@ mod tests {
 
     #[test]
     fn times_are_of_two_windows() {
-        let times = Times::default();
+        let times = CallTimes::default();
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         times.add(at(29), Duration::from_millis(30));
         times.add(at(31), Duration::from_millis(10));
-        assert_eq!(times.shown(at(59)), (20.0, 30.0));
-        assert_eq!(times.shown(at(61)), (10.0, 10.0), "the first window is over");
-        assert!(times.shown(at(200)).0.is_nan());
+        assert_eq!(times.average_and_max(at(59)), (20.0, 30.0));
+        assert_eq!(times.average_and_max(at(61)), (10.0, 10.0), "the first window is over");
+        assert!(times.average_and_max(at(200)).0.is_nan());
     }
 }

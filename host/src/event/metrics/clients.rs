@@ -12,60 +12,60 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 
-use crate::event::Payload;
+use crate::event::EventData;
 use crate::push::{Client, InstanceId};
 
 /// By instance; `None` where nobody asked for series.
 #[derive(Debug)]
-pub(super) struct Clients(Option<Mutex<LruCache<InstanceId, Counts>>>);
+pub(super) struct PerClientMetrics(Option<Mutex<LruCache<InstanceId, PerClientCounts>>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+struct PerClientCounts {
     throttled: u64,
     exported: u64,
     errors: u64,
 }
 
-impl Clients {
+impl PerClientMetrics {
     pub(super) fn new(most: usize) -> Self {
         Self(NonZeroUsize::new(most).map(|most| Mutex::new(LruCache::sparse(most))))
     }
 
-    pub(super) fn record(&self, payload: &Payload) {
+    pub(super) fn record(&self, payload: &EventData) {
         match payload {
-            Payload::PushAccepted { client, .. } => {
-                self.begin(client);
+            EventData::PushAccepted { client, .. } => {
+                self.start_series(client);
                 self.count(client, |counts| &mut counts.exported);
             }
-            Payload::PushRefused { client, code: "throttled" | "over_quota", .. } => {
+            EventData::PushRefused { client, code: "throttled" | "over_quota", .. } => {
                 self.count(client, |counts| &mut counts.throttled);
             }
             // As Kafka's broker counts what could not be decompressed or read.
-            Payload::PushRefused { client, code: "invalid_record", .. } => {
+            EventData::PushRefused { client, code: "invalid_record", .. } => {
                 self.count(client, |counts| &mut counts.errors);
             }
-            Payload::ClientGone { client, .. } => self.forget(client),
+            EventData::ClientGone { client, .. } => self.remove(client),
             _ => {}
         }
     }
 
-    fn begin(&self, client: &Client) {
+    fn start_series(&self, client: &Client) {
         let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
-        clients.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(id, Counts::default);
+        clients.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(id, PerClientCounts::default);
     }
 
-    fn count(&self, client: &Client, which: fn(&mut Counts) -> &mut u64) {
+    fn count(&self, client: &Client, which: fn(&mut PerClientCounts) -> &mut u64) {
         let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
         let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.get_mut(&id).into_iter().for_each(|counts| *which(counts) += 1);
     }
 
-    fn forget(&self, client: &Client) {
+    fn remove(&self, client: &Client) {
         let (Some(clients), Some(id)) = (&self.0, client.instance_id) else { return };
         clients.lock().unwrap_or_else(PoisonError::into_inner).pop(&id);
     }
 
-    fn snapshot(&self) -> Vec<(InstanceId, Counts)> {
+    fn snapshot(&self) -> Vec<(InstanceId, PerClientCounts)> {
         let Some(clients) = &self.0 else { return Vec::new() };
         let clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.iter().map(|(id, counts)| (*id, *counts)).collect()
@@ -73,15 +73,15 @@ impl Clients {
 }
 
 /// A family: its name, what it is, and where its value stands.
-type Shown = (&'static str, &'static str, fn(&Counts) -> u64);
+type PerClientFamily = (&'static str, &'static str, fn(&PerClientCounts) -> u64);
 
-const FAMILIES: [Shown; 3] = [
+const FAMILIES: [PerClientFamily; 3] = [
     ("per_client_throttle_count", "Requests of a client that came too soon or were over a quota.", |c| c.throttled),
     ("per_client_plugin_export_count", "Pushes of a client handed to receivers.", |c| c.exported),
     ("per_client_plugin_error_count", "Pushes of a client that nobody could read.", |c| c.errors),
 ];
 
-impl Collector for Clients {
+impl Collector for PerClientMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let clients = self.snapshot();
         // A family without samples is no valid exposition to every reader.

@@ -16,71 +16,71 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-use crate::event::{Payload, Term};
+use crate::event::{EventData, LedgerTerm};
 
 /// By slot.
 #[derive(Debug, Default)]
-pub(super) struct Ledgers(Mutex<BTreeMap<Arc<str>, Ledger>>);
+pub(super) struct Ledgers(Mutex<BTreeMap<Arc<str>, SlotLedger>>);
 
 #[derive(Clone, Debug, Default)]
-struct Ledger {
+struct SlotLedger {
     accepted: u64,
-    queued: Held,
-    in_flight: Held,
+    queued: HeldAmount,
+    in_flight: HeldAmount,
     // By term and cause: pushes.
     settled: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// What a slot holds in memory.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+struct HeldAmount {
     pushes: i64,
     bytes: i64,
 }
 
 impl Ledgers {
-    pub(super) fn record(&self, payload: &Payload) {
-        let Payload::LedgerMoved { slot, from, to, pushes, size, .. } = payload else { return };
+    pub(super) fn record(&self, payload: &EventData) {
+        let EventData::LedgerMoved { slot, from, to, pushes, size, .. } = payload else { return };
         let mut ledgers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !ledgers.contains_key(slot) {
-            ledgers.insert(slot.clone(), Ledger::default());
+            ledgers.insert(slot.clone(), SlotLedger::default());
         }
         if let Some(ledger) = ledgers.get_mut(slot) {
             ledger.apply(*from, *to, *pushes, *size);
         }
     }
 
-    fn snapshot(&self) -> Slots {
+    fn snapshot(&self) -> SlotLedgers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Ledger {
+impl SlotLedger {
     /// Delivered, dead-lettered and shed are the ends of a push's way: nothing comes from there.
-    fn apply(&mut self, from: Option<Term>, to: Term, pushes: usize, size: usize) {
-        let (many, bytes) = (signed(pushes), signed(size));
+    fn apply(&mut self, from: Option<LedgerTerm>, to: LedgerTerm, pushes: usize, size: usize) {
+        let (count, bytes) = (signed(pushes), signed(size));
         match from {
             None => self.accepted += pushes as u64,
-            Some(Term::Queued) => self.queued.add(-many, -bytes),
-            Some(Term::InFlight) => self.in_flight.add(-many, -bytes),
-            Some(Term::Delivered | Term::DeadLettered(_) | Term::Shed(_)) => return,
+            Some(LedgerTerm::Queued) => self.queued.add(-count, -bytes),
+            Some(LedgerTerm::InFlight) => self.in_flight.add(-count, -bytes),
+            Some(LedgerTerm::Delivered | LedgerTerm::Dropped(_) | LedgerTerm::Shed(_)) => return,
         }
         let end = match to {
-            Term::Queued => return self.queued.add(many, bytes),
-            Term::InFlight => return self.in_flight.add(many, bytes),
-            Term::Delivered => ("delivered", ""),
-            Term::DeadLettered(cause) => ("dead_lettered", cause),
-            Term::Shed(cause) => ("shed", cause),
+            LedgerTerm::Queued => return self.queued.add(count, bytes),
+            LedgerTerm::InFlight => return self.in_flight.add(count, bytes),
+            LedgerTerm::Delivered => ("delivered", ""),
+            LedgerTerm::Dropped(cause) => ("dead_lettered", cause),
+            LedgerTerm::Shed(cause) => ("shed", cause),
         };
         *self.settled.entry(end).or_default() += pushes as u64;
     }
 
-    fn held(&self) -> [(&'static str, Held); 2] {
+    fn held(&self) -> [(&'static str, HeldAmount); 2] {
         [("queued", self.queued), ("in_flight", self.in_flight)]
     }
 }
 
-impl Held {
+impl HeldAmount {
     fn add(&mut self, pushes: i64, bytes: i64) {
         self.pushes += pushes;
         self.bytes += bytes;
@@ -91,7 +91,7 @@ fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-type Slots = BTreeMap<Arc<str>, Ledger>;
+type SlotLedgers = BTreeMap<Arc<str>, SlotLedger>;
 
 impl Collector for Ledgers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -107,7 +107,7 @@ impl Collector for Ledgers {
     }
 }
 
-fn accepted(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn accepted(slots: &SlotLedgers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Pushes handed to a receiver's slot: the sum of those settled and held.";
     let mut family = encoder.encode_descriptor("ledger_accepted_pushes", help, None, MetricType::Counter)?;
     for (plugin, ledger) in slots {
@@ -117,7 +117,7 @@ fn accepted(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     Ok(())
 }
 
-fn settled(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+fn settled(slots: &SlotLedgers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Pushes whose way is over: delivered, or dead-lettered or shed with the cause.";
     let mut family = encoder.encode_descriptor("ledger_settled_pushes", help, None, MetricType::Counter)?;
     for (plugin, ledger) in slots {
@@ -130,11 +130,11 @@ fn settled(slots: &Slots, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 }
 
 fn held(
-    slots: &Slots,
+    slots: &SlotLedgers,
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     unit: Option<&Unit>,
-    pick: fn(Held) -> i64,
+    pick: fn(HeldAmount) -> i64,
 ) -> fmt::Result {
     let help = "What a slot holds in memory: queued, or in a batch that is not settled.";
     let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;

@@ -12,72 +12,72 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Histograms, seconds};
 use crate::dispatch::Outcome;
-use crate::event::Payload;
+use crate::event::EventData;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
+struct PluginLabels {
     plugin: Arc<str>,
 }
 
-impl Of {
-    fn slot(slot: &Arc<str>) -> Self {
+impl PluginLabels {
+    fn new(slot: &Arc<str>) -> Self {
         Self { plugin: slot.clone() }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct OutcomeLabels {
     plugin: Arc<str>,
     outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Entered {
+struct PhaseLabels {
     plugin: Arc<str>,
     phase: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AtStage {
+struct StageLabels {
     plugin: Arc<str>,
     stage: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Broke {
+struct CrashLabels {
     plugin: Arc<str>,
     cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Answered {
+struct StatusLabels {
     plugin: Arc<str>,
     status: String,
 }
 
 #[derive(Debug)]
-pub(super) struct Receivers {
-    starts: Family<Of, Counter>,
-    ends: Family<Ended, Counter>,
-    pushes: Histograms<Of>,
-    points: Family<Of, Counter>,
-    bytes: Family<Of, Counter>,
-    queue_wait: Histograms<Of>,
-    duration: Histograms<Of>,
-    cpu: Histograms<Of>,
-    phases: Family<Entered, Counter>,
-    stages: Histograms<AtStage>,
-    crashes: Family<Broke, Counter>,
-    replaced: Family<Of, Counter>,
-    rejected_points: Family<Of, Counter>,
-    misconfigured: Misconfigured,
-    requests: Family<Answered, Counter>,
-    no_place: Family<Of, Counter>,
-    request_bytes: Family<Of, Counter>,
-    request_time: Histograms<Of>,
+pub(super) struct ReceiverMetrics {
+    starts: Family<PluginLabels, Counter>,
+    ends: Family<OutcomeLabels, Counter>,
+    pushes: Histograms<PluginLabels>,
+    points: Family<PluginLabels, Counter>,
+    bytes: Family<PluginLabels, Counter>,
+    queue_wait: Histograms<PluginLabels>,
+    duration: Histograms<PluginLabels>,
+    cpu: Histograms<PluginLabels>,
+    phases: Family<PhaseLabels, Counter>,
+    stages: Histograms<StageLabels>,
+    crashes: Family<CrashLabels, Counter>,
+    replaced: Family<PluginLabels, Counter>,
+    rejected_points: Family<PluginLabels, Counter>,
+    misconfigured: MisconfiguredGauge,
+    requests: Family<StatusLabels, Counter>,
+    over_limit: Family<PluginLabels, Counter>,
+    request_bytes: Family<PluginLabels, Counter>,
+    request_time: Histograms<PluginLabels>,
 }
 
-impl Receivers {
+impl ReceiverMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let receivers = Self {
             starts: Family::default(),
@@ -93,9 +93,9 @@ impl Receivers {
             crashes: Family::default(),
             replaced: Family::default(),
             rejected_points: Family::default(),
-            misconfigured: Misconfigured::default(),
+            misconfigured: MisconfiguredGauge::default(),
             requests: Family::default(),
-            no_place: Family::default(),
+            over_limit: Family::default(),
             request_bytes: Family::default(),
             request_time: Family::new_with_constructor(seconds),
         };
@@ -133,64 +133,64 @@ impl Receivers {
         let help = "Outgoing requests that ended, by class of status or by what went wrong";
         registry.register("egress_requests", help, self.requests.clone());
         let help = "Outgoing requests that were refused while as many as may be were under way";
-        registry.register("egress_over_limit", help, self.no_place.clone());
+        registry.register("egress_over_limit", help, self.over_limit.clone());
         let help = "Size of what outgoing requests sent";
         registry.register_with_unit("egress_sent", help, Unit::Bytes, self.request_bytes.clone());
         let help = "Wall time of outgoing requests";
         registry.register_with_unit("egress_request", help, Unit::Seconds, self.request_time.clone());
     }
 
-    pub(super) fn record(&self, payload: &Payload) {
+    pub(super) fn record(&self, payload: &EventData) {
         match payload {
-            Payload::BatchStart { slot, generation, .. } => {
-                self.misconfigured.seen(slot, *generation);
-                self.starts.get_or_create(&Of::slot(slot)).inc();
+            EventData::BatchStart { slot, generation, .. } => {
+                self.misconfigured.generation_started(slot, *generation);
+                self.starts.get_or_create(&PluginLabels::new(slot)).inc();
             }
-            Payload::BatchEnd { .. } => self.record_end(payload),
-            Payload::PluginStage { slot, stage, took } => {
-                let of = AtStage { plugin: slot.clone(), stage };
-                self.stages.get_or_create(&of).observe(took.as_secs_f64());
+            EventData::BatchEnd { .. } => self.record_end(payload),
+            EventData::PluginStage { slot, stage, took } => {
+                let labels = StageLabels { plugin: slot.clone(), stage };
+                self.stages.get_or_create(&labels).observe(took.as_secs_f64());
             }
-            Payload::PluginPhase { slot, generation, phase, .. } => {
+            EventData::PluginPhase { slot, generation, phase, .. } => {
                 // A generation that is only being loaded says nothing about the one that serves.
                 if *phase == "serving" {
-                    self.misconfigured.seen(slot, *generation);
+                    self.misconfigured.generation_started(slot, *generation);
                 }
-                self.phases.get_or_create(&Entered { plugin: slot.clone(), phase }).inc();
+                self.phases.get_or_create(&PhaseLabels { plugin: slot.clone(), phase }).inc();
             }
-            Payload::PluginCrash { slot, cause, .. } => {
-                self.crashes.get_or_create(&Broke { plugin: slot.clone(), cause }).inc();
+            EventData::PluginCrash { slot, cause, .. } => {
+                self.crashes.get_or_create(&CrashLabels { plugin: slot.clone(), cause }).inc();
             }
-            Payload::PluginReplaced { slot, .. } => _ = self.replaced.get_or_create(&Of::slot(slot)).inc(),
-            Payload::PluginMisconfigured { slot, .. } => self.misconfigured.said(slot),
-            Payload::PluginRejectedPoints { slot, points, .. } => {
-                self.rejected_points.get_or_create(&Of::slot(slot)).inc_by(*points);
+            EventData::PluginReplaced { slot, .. } => _ = self.replaced.get_or_create(&PluginLabels::new(slot)).inc(),
+            EventData::PluginMisconfigured { slot, .. } => self.misconfigured.set(slot),
+            EventData::PluginRejectedPoints { slot, points, .. } => {
+                self.rejected_points.get_or_create(&PluginLabels::new(slot)).inc_by(*points);
             }
-            Payload::EgressRequest { slot, status, size, duration, .. } => {
-                let answered = Answered { plugin: slot.clone(), status: class(status) };
-                self.requests.get_or_create(&answered).inc();
-                self.request_bytes.get_or_create(&Of::slot(slot)).inc_by(*size as u64);
-                self.request_time.get_or_create(&Of::slot(slot)).observe(duration.as_secs_f64());
+            EventData::EgressRequest { slot, status, size, duration, .. } => {
+                let labels = StatusLabels { plugin: slot.clone(), status: class(status) };
+                self.requests.get_or_create(&labels).inc();
+                self.request_bytes.get_or_create(&PluginLabels::new(slot)).inc_by(*size as u64);
+                self.request_time.get_or_create(&PluginLabels::new(slot)).observe(duration.as_secs_f64());
             }
-            Payload::EgressBusy { slot, .. } => _ = self.no_place.get_or_create(&Of::slot(slot)).inc(),
+            EventData::EgressBusy { slot, .. } => _ = self.over_limit.get_or_create(&PluginLabels::new(slot)).inc(),
             _ => {}
         }
     }
 
-    fn record_end(&self, payload: &Payload) {
-        let Payload::BatchEnd { slot, pushes, points, size, queue_wait, duration, cpu, outcome, .. } = payload else {
+    fn record_end(&self, payload: &EventData) {
+        let EventData::BatchEnd { slot, pushes, points, size, queue_wait, duration, cpu, outcome, .. } = payload else {
             return;
         };
-        let of = Of::slot(slot);
-        self.ends.get_or_create(&Ended { plugin: slot.clone(), outcome }).inc();
-        self.pushes.get_or_create(&of).observe(*pushes as f64);
-        self.points.get_or_create(&of).inc_by(*points);
-        self.bytes.get_or_create(&of).inc_by(*size as u64);
-        self.queue_wait.get_or_create(&of).observe(queue_wait.as_secs_f64());
-        self.duration.get_or_create(&of).observe(duration.as_secs_f64());
-        self.cpu.get_or_create(&of).observe(cpu.as_secs_f64());
+        let labels = PluginLabels::new(slot);
+        self.ends.get_or_create(&OutcomeLabels { plugin: slot.clone(), outcome }).inc();
+        self.pushes.get_or_create(&labels).observe(*pushes as f64);
+        self.points.get_or_create(&labels).inc_by(*points);
+        self.bytes.get_or_create(&labels).inc_by(*size as u64);
+        self.queue_wait.get_or_create(&labels).observe(queue_wait.as_secs_f64());
+        self.duration.get_or_create(&labels).observe(duration.as_secs_f64());
+        self.cpu.get_or_create(&labels).observe(cpu.as_secs_f64());
         if *outcome == Outcome::Taken.name() {
-            self.misconfigured.works(slot);
+            self.misconfigured.clear(slot);
         }
     }
 }
@@ -211,26 +211,26 @@ fn class(status: &str) -> String {
 /// A receiver says when it is set up wrongly, and nobody says when it no longer is: a batch that was taken does, and
 /// so does a new generation, until it complains itself.
 #[derive(Debug, Default)]
-struct Misconfigured {
-    gauge: Family<Of, Gauge>,
+struct MisconfiguredGauge {
+    gauge: Family<PluginLabels, Gauge>,
     // The newest generation of each slot.
     newest: Mutex<BTreeMap<Arc<str>, u64>>,
 }
 
-impl Misconfigured {
-    fn said(&self, slot: &Arc<str>) {
-        self.gauge.get_or_create(&Of::slot(slot)).set(1);
+impl MisconfiguredGauge {
+    fn set(&self, slot: &Arc<str>) {
+        self.gauge.get_or_create(&PluginLabels::new(slot)).set(1);
     }
 
-    fn works(&self, slot: &Arc<str>) {
-        self.gauge.get_or_create(&Of::slot(slot)).set(0);
+    fn clear(&self, slot: &Arc<str>) {
+        self.gauge.get_or_create(&PluginLabels::new(slot)).set(0);
     }
 
-    fn seen(&self, slot: &Arc<str>, generation: u64) {
+    fn generation_started(&self, slot: &Arc<str>, generation: u64) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.get(slot).is_none_or(|known| *known < generation) {
             newest.insert(slot.clone(), generation);
-            self.works(slot);
+            self.clear(slot);
         }
     }
 }

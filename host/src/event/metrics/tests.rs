@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::admission::Evictions;
-use crate::event::{Payload, Term};
+use crate::event::{EventData, LedgerTerm};
 use crate::push::ConnectionId;
-use crate::push::{Client, GoneReason, WayIn};
+use crate::push::{Client, DepartureReason, Ingress};
 
 /// The one number that changes without events.
 const AGE: &str = "barnabas_push_age_seconds ";
@@ -17,12 +17,12 @@ fn milliseconds(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-fn moved(from: Option<Term>, to: Term, pushes: usize) -> Payload {
-    Payload::LedgerMoved { slot: slot(), from, to, pushes, size: pushes * 100, reason: None }
+fn moved(from: Option<LedgerTerm>, to: LedgerTerm, pushes: usize) -> EventData {
+    EventData::LedgerMoved { slot: slot(), from, to, pushes, size: pushes * 100, reason: None }
 }
 
-fn ended(outcome: &'static str) -> Payload {
-    Payload::BatchEnd {
+fn ended(outcome: &'static str) -> EventData {
+    EventData::BatchEnd {
         slot: slot(),
         generation: 1,
         pushes: 3,
@@ -36,24 +36,24 @@ fn ended(outcome: &'static str) -> Payload {
     }
 }
 
-fn refused(subscribing: bool) -> Payload {
-    let (way_in, client, reason) = (WayIn::Kafka, Arc::new(Client::default()), String::new());
-    Payload::PushRefused { way_in, client, code: "too_large", reason, subscribing }
+fn refused(subscribing: bool) -> EventData {
+    let (way_in, client, reason) = (Ingress::Kafka, Arc::new(Client::default()), String::new());
+    EventData::PushRefused { ingress: way_in, client, code: "too_large", reason, subscribing }
 }
 
-fn counted() -> Payload {
-    Payload::ClientsCounted { instances: 5, evicted: Evictions { silent: 1, crowding: 2, shrunk: 0 } }
+fn counted() -> EventData {
+    EventData::ClientsCounted { instances: 5, evicted: Evictions { silent: 1, crowding: 2, shrunk: 0 } }
 }
 
-fn requested(status: &str) -> Payload {
+fn requested(status: &str) -> EventData {
     let (authority, status) = ("sink.example:443".into(), status.into());
-    Payload::EgressRequest { slot: slot(), authority, status, size: 10, duration: milliseconds(5) }
+    EventData::EgressRequest { slot: slot(), authority, status, size: 10, duration: milliseconds(5) }
 }
 
-fn accepted(client: &Arc<Client>) -> Payload {
-    Payload::PushAccepted {
+fn accepted(client: &Arc<Client>) -> EventData {
+    EventData::PushAccepted {
         client: client.clone(),
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         points: 99,
         size: 12_900,
         wire: 1_100,
@@ -64,39 +64,39 @@ fn accepted(client: &Arc<Client>) -> Payload {
 }
 
 /// One of each type.
-fn samples() -> Vec<Payload> {
+fn samples() -> Vec<EventData> {
     let (listener, connection, client) = (Arc::from("kafka"), ConnectionId(1), Arc::new(Client::default()));
-    let (way_in, generation, reason) = (WayIn::Kafka, 1, String::new());
+    let (ingress, generation, reason) = (Ingress::Kafka, 1, String::new());
     let interval = milliseconds(60_000);
     vec![
-        Payload::ListenerConnect { listener: Arc::clone(&listener), connection, peer: "127.0.0.1:9".into() },
-        Payload::ListenerDisconnect { listener, connection, reason: reason.clone() },
-        Payload::ListenerRequest { api: "Metadata", version: 12, size: 40, duration: milliseconds(1) },
-        Payload::SubscriptionAnswered { client: client.clone(), id: 7, prefixes: 21, interval },
-        Payload::PushReceived { way_in, wire: 1_100 },
+        EventData::ListenerConnect { listener: Arc::clone(&listener), connection, peer: "127.0.0.1:9".into() },
+        EventData::ListenerDisconnect { listener, connection, reason: reason.clone() },
+        EventData::ListenerRequest { api: "Metadata", version: 12, size: 40, duration: milliseconds(1) },
+        EventData::SubscriptionAnswered { client: client.clone(), id: 7, prefixes: 21, interval },
+        EventData::PushReceived { ingress, wire: 1_100 },
         refused(false),
-        Payload::PushEmpty,
-        Payload::PushUnwanted,
+        EventData::PushEmpty,
+        EventData::PushUnwanted,
         accepted(&client),
-        Payload::ClientGone { client, reason: GoneReason::Expired },
+        EventData::ClientGone { client, reason: DepartureReason::Expired },
         counted(),
-        moved(None, Term::Queued, 3),
-        Payload::BatchStart { slot: slot(), generation, pushes: 3, size: 300 },
+        moved(None, LedgerTerm::Queued, 3),
+        EventData::BatchStart { slot: slot(), generation, pushes: 3, size: 300 },
         ended("taken"),
-        Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: reason.clone() },
-        Payload::PluginStage { slot: slot(), stage: "publish", took: Duration::from_millis(1) },
-        Payload::PluginCrash { slot: slot(), generation, cause: "trap", message: reason.clone(), will_restart: true },
-        Payload::PluginReplaced { slot: slot(), generation, handles: 600 },
-        Payload::PluginMisconfigured { slot: slot(), reason: reason.clone() },
-        Payload::PluginRejectedPoints { slot: slot(), points: 4, reason },
+        EventData::PluginPhase { slot: slot(), generation, phase: "serving", reason: reason.clone() },
+        EventData::PluginStage { slot: slot(), stage: "publish", took: Duration::from_millis(1) },
+        EventData::PluginCrash { slot: slot(), generation, cause: "trap", message: reason.clone(), will_restart: true },
+        EventData::PluginReplaced { slot: slot(), generation, handles: 600 },
+        EventData::PluginMisconfigured { slot: slot(), reason: reason.clone() },
+        EventData::PluginRejectedPoints { slot: slot(), points: 4, reason },
         requested("204"),
-        Payload::EgressBusy { slot: slot(), cap: 16, unread: 3 },
+        EventData::EgressBusy { slot: slot(), cap: 16, unread: 3 },
     ]
 }
 
 /// The page after these.
-fn after(payloads: impl IntoIterator<Item = Payload>) -> String {
-    let (events, metrics) = (Events::new(), Arc::new(Metrics::new()));
+fn after(payloads: impl IntoIterator<Item = EventData>) -> String {
+    let (events, metrics) = (Events::new(), Arc::new(HostMetrics::new()));
     let _listening = metrics.listen(&events);
     for payload in payloads {
         events.emit(payload.topic(), || payload);
@@ -112,7 +112,7 @@ fn shows(page: &str, lines: &[&str]) {
 }
 
 #[test]
-fn every_type_of_event_leaves_a_trace() {
+fn every_topic_changes_a_metric() {
     let samples = samples();
     assert!(Topic::ALL.iter().all(|topic| samples.iter().any(|sample| sample.topic() == *topic)));
     // The clock goes on without events.
@@ -151,7 +151,7 @@ fn is_a_suffix(rest: &str) -> bool {
 }
 
 #[test]
-fn the_door_adds_up() {
+fn the_ingress_counters_add_up() {
     let page = after(samples().into_iter().chain([refused(true), refused(true)]));
     shows(
         &page,
@@ -178,7 +178,7 @@ fn the_door_adds_up() {
 }
 
 #[test]
-fn batches_and_requests_are_timed_and_told_by_what_came_of_them() {
+fn batches_and_requests_are_timed_and_counted_by_outcome() {
     let page =
         after([ended("taken"), ended("unavailable"), requested("204"), requested("503"), requested("not-granted")]);
     shows(
@@ -203,12 +203,12 @@ fn batches_and_requests_are_timed_and_told_by_what_came_of_them() {
 #[test]
 fn a_ledger_shows_each_push_in_one_term() {
     let page = after([
-        moved(None, Term::Queued, 10),
-        moved(None, Term::Shed("no-receiver"), 2),
-        moved(Some(Term::Queued), Term::InFlight, 6),
-        moved(Some(Term::InFlight), Term::Delivered, 3),
-        moved(Some(Term::InFlight), Term::DeadLettered("rejected"), 1),
-        moved(Some(Term::InFlight), Term::Queued, 1),
+        moved(None, LedgerTerm::Queued, 10),
+        moved(None, LedgerTerm::Shed("no-receiver"), 2),
+        moved(Some(LedgerTerm::Queued), LedgerTerm::InFlight, 6),
+        moved(Some(LedgerTerm::InFlight), LedgerTerm::Delivered, 3),
+        moved(Some(LedgerTerm::InFlight), LedgerTerm::Dropped("rejected"), 1),
+        moved(Some(LedgerTerm::InFlight), LedgerTerm::Queued, 1),
     ]);
     shows(
         &page,
@@ -227,8 +227,8 @@ fn a_ledger_shows_each_push_in_one_term() {
 }
 
 #[test]
-fn a_ledger_adds_up_in_whichever_order_moves_are_told() {
-    let page = after([moved(Some(Term::Queued), Term::InFlight, 2), moved(None, Term::Queued, 5)]);
+fn a_ledger_adds_up_in_any_order_of_its_moves() {
+    let page = after([moved(Some(LedgerTerm::Queued), LedgerTerm::InFlight, 2), moved(None, LedgerTerm::Queued, 5)]);
     shows(&page, &["barnabas_ledger_held_pushes{plugin=\"console\",term=\"queued\"} 3"]);
     assert_eq!(sum(&page, "barnabas_ledger_held_pushes"), 5);
 }
@@ -241,9 +241,10 @@ fn sum(page: &str, name: &str) -> i64 {
 
 #[test]
 fn misconfigured_holds_until_a_batch_is_taken_or_a_generation_is_new() {
-    let said = || Payload::PluginMisconfigured { slot: slot(), reason: "401".into() };
-    let phase = |generation| Payload::PluginPhase { slot: slot(), generation, phase: "serving", reason: String::new() };
-    let gauge = |history: Vec<Payload>| sum(&after(history), "barnabas_plugin_misconfigured");
+    let said = || EventData::PluginMisconfigured { slot: slot(), reason: "401".into() };
+    let phase =
+        |generation| EventData::PluginPhase { slot: slot(), generation, phase: "serving", reason: String::new() };
+    let gauge = |history: Vec<EventData>| sum(&after(history), "barnabas_plugin_misconfigured");
     assert_eq!(gauge(vec![phase(1)]), 0);
     assert_eq!(gauge(vec![phase(1), said(), ended("unavailable"), phase(1)]), 1);
     assert_eq!(gauge(vec![phase(1), said(), ended("taken")]), 0);
@@ -257,9 +258,13 @@ fn no_label_tells_a_client_apart() {
     let client = Arc::new(client);
     let interval = milliseconds(1);
     let page = after([
-        Payload::SubscriptionAnswered { client: client.clone(), id: 1, prefixes: 1, interval },
-        Payload::ClientGone { client, reason: GoneReason::Disconnected },
-        Payload::ListenerConnect { listener: "kafka".into(), connection: ConnectionId(1), peer: "192.0.2.7:9".into() },
+        EventData::SubscriptionAnswered { client: client.clone(), id: 1, prefixes: 1, interval },
+        EventData::ClientGone { client, reason: DepartureReason::Disconnected },
+        EventData::ListenerConnect {
+            listener: "kafka".into(),
+            connection: ConnectionId(1),
+            peer: "192.0.2.7:9".into(),
+        },
         requested("200"),
     ]);
     for private in ["secret-client", "192.0.2.7", "sink.example"] {
@@ -267,9 +272,9 @@ fn no_label_tells_a_client_apart() {
     }
 }
 
-fn refused_as(code: &'static str, client: &Arc<Client>) -> Payload {
-    let (way_in, client, reason) = (WayIn::Kafka, client.clone(), String::new());
-    Payload::PushRefused { way_in, client, code, reason, subscribing: false }
+fn refused_as(code: &'static str, client: &Arc<Client>) -> EventData {
+    let (way_in, client, reason) = (Ingress::Kafka, client.clone(), String::new());
+    EventData::PushRefused { ingress: way_in, client, code, reason, subscribing: false }
 }
 
 #[test]
@@ -317,8 +322,8 @@ fn series_of_clients_are_bounded_and_go_with_them() {
         let instance_id = Some(crate::push::InstanceId::from_bytes([n; 16]));
         Arc::new(Client { instance_id, ..Client::default() })
     };
-    let series = |most: usize, payloads: Vec<Payload>| {
-        let (events, metrics) = (Events::new(), Arc::new(Metrics::with_clients(most)));
+    let series = |most: usize, payloads: Vec<EventData>| {
+        let (events, metrics) = (Events::new(), Arc::new(HostMetrics::with_clients(most)));
         let _listening = metrics.listen(&events);
         payloads.into_iter().for_each(|payload| events.emit(payload.topic(), || payload));
         let page = metrics.encode();
@@ -335,13 +340,13 @@ fn series_of_clients_are_bounded_and_go_with_them() {
     let flood = (2..99).flat_map(|n| [throttled(n), refused_as("invalid_record", &client(n))]);
     assert_eq!(series(2, honest.into_iter().chain(flood).collect()), [one], "refused, and begins nothing");
     assert_eq!(series(0, vec![pushed(1)]).len(), 0, "unless asked for");
-    let gone = Payload::ClientGone { client: client(1), reason: GoneReason::Expired };
+    let gone = EventData::ClientGone { client: client(1), reason: DepartureReason::Expired };
     assert_eq!(series(2, vec![pushed(1), pushed(2), gone]).len(), 1);
 }
 
 #[test]
 fn how_long_ago_a_push_came_is_shown_also_before_the_first_one() {
-    for payloads in [vec![], vec![Payload::PushReceived { way_in: WayIn::Kafka, wire: 1 }]] {
+    for payloads in [vec![], vec![EventData::PushReceived { ingress: Ingress::Kafka, wire: 1 }]] {
         let page = after(payloads);
         assert!(page.lines().any(|line| line.starts_with(AGE)), "{page}");
     }

@@ -8,12 +8,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::admission::{Refusal, Subscription as Asked};
+use crate::admission::{ClientSubscription as Asked, Refusal};
 use crate::event::Events;
 use crate::intake::{Intake, Receipt};
 use crate::listener::budget::Budget;
 use crate::listener::kafka;
-use crate::push::{self, Codec, ConnectionId, InstanceId, WayIn};
+use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId};
 use crate::subscription::testing;
 
 const GIVEN: InstanceId = InstanceId::from_bytes([7; 16]);
@@ -54,7 +54,7 @@ impl Intake for Behind {
         unreachable!("this door has subscriptions")
     }
 
-    fn refused(&self, _: WayIn, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
+    fn record_refused(&self, _: Ingress, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
 
     fn disconnected(&self, _: ConnectionId) {}
 }

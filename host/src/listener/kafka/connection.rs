@@ -21,7 +21,7 @@ use super::request;
 use super::rhythm::Rhythm;
 use super::session::Session;
 use super::stream::Wire;
-use crate::event::{Payload, Topic};
+use crate::event::{EventData, Topic};
 use crate::listener::budget::Hold;
 use crate::listener::protocol::{Guess, LONGEST, recognise};
 
@@ -116,7 +116,7 @@ impl Connection {
             }
         };
         self.write(&answer.frame).await?;
-        self.shared.events.emit(Topic::ListenerRequest, || Payload::ListenerRequest {
+        self.shared.events.emit(Topic::ListenerRequest, || EventData::ListenerRequest {
             api: answer.api.name(),
             version: answer.version,
             size,

@@ -17,7 +17,7 @@ use super::opening::Failure;
 use super::request::RequestError;
 use super::slots::Place;
 use crate::auth;
-use crate::event::{Payload, Topic};
+use crate::event::{EventData, Topic};
 use crate::kafka::api::Api;
 use crate::listener::protocol::WrongProtocol;
 use crate::push::ConnectionId;
@@ -115,7 +115,7 @@ pub(crate) struct Presence {
 impl Presence {
     pub(crate) fn enter(shared: &Arc<Shared>, id: ConnectionId, peer: SocketAddr) -> Self {
         tracing::debug!(listener = %shared.config.name, connection = id.0, %peer, "connected");
-        shared.events.emit(Topic::ListenerConnect, || Payload::ListenerConnect {
+        shared.events.emit(Topic::ListenerConnect, || EventData::ListenerConnect {
             listener: shared.config.name.clone(),
             connection: id,
             peer: peer.to_string(),
@@ -183,7 +183,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         self.log();
         self.shared.intake.disconnected(self.id);
-        self.shared.events.emit(Topic::ListenerDisconnect, || Payload::ListenerDisconnect {
+        self.shared.events.emit(Topic::ListenerDisconnect, || EventData::ListenerDisconnect {
             listener: self.shared.config.name.clone(),
             connection: self.id,
             reason: self.end.to_string(),

@@ -20,11 +20,11 @@ use super::rhythm::Rhythm;
 use super::{Shared, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
-use crate::intake::Started;
+use crate::intake::StartedPush;
 use crate::kafka::api::{self, Api};
 use crate::listener::budget::Hold;
 use crate::push::ConnectionId;
-use crate::push::{Client, InstanceId, Push, WayIn};
+use crate::push::{Client, Ingress, InstanceId, Push};
 
 /// From this size on an answer counts against the byte budget.
 const LONG_ANSWER: usize = 16 << 10;
@@ -146,7 +146,7 @@ impl Session {
         let client = self.client(said.client_id, said.instance_id);
         // A fault is written to the log. "Too large" is true all the same, and what the client survives.
         let _ = self.contained(|| {
-            self.shared.intake.refused(WayIn::Kafka, len, &client, self.connection, refusal);
+            self.shared.intake.record_refused(Ingress::Kafka, len, &client, self.connection, refusal);
             Ok(())
         });
         Ok(Answer { api: Api::PushTelemetry, version: 0, frame, last: None })
@@ -202,7 +202,7 @@ impl Session {
     async fn push(&mut self, head: &Head<'_>, said: &telemetry::Push<'_>, wire: Bytes, received_at: SystemTime) -> i16 {
         let push = Push {
             client: self.client(head.client_id, Some(said.instance_id)),
-            way_in: WayIn::Kafka,
+            ingress: Ingress::Kafka,
             received_at,
             terminating: said.terminating,
             subscription_id: Some(said.subscription_id),
@@ -216,9 +216,9 @@ impl Session {
         let (shared, connection) = (self.shared.clone(), self.connection);
         let done = match contained(&shared, || Ok(shared.intake.clone().start_push(push, connection))) {
             Err(error) => return error,
-            Ok(Started::Done(done)) => done,
+            Ok(StartedPush::Done(done)) => done,
             // This request's hold is kept as long: only shutdown drops the connection meanwhile.
-            Ok(Started::Large(large)) => match large.finish(()).await {
+            Ok(StartedPush::Large(large)) => match large.finish(()).await {
                 Ok(done) => done,
                 Err(_) => return fault(&shared),
             },

@@ -24,11 +24,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::admission::ClientSubscription;
 use crate::admission::Refusal;
-use crate::admission::Subscription;
-use crate::event::{Listening, Payload, Topic};
+use crate::event::{EventData, ListenerGuard, Topic};
 use crate::intake::Receipt;
-use crate::push::{Client, Codec, InstanceId, Push, WayIn};
+use crate::push::{Client, Codec, Ingress, InstanceId, Push};
 use crate::subscription::testing;
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -71,9 +71,9 @@ impl Intake for Notebook {
         self.offers_telemetry() && (hurt.is_none() || hurt.as_deref() != client.software_name.as_deref())
     }
 
-    fn subscribe(&self, client: &Arc<Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
+    fn subscribe(&self, client: &Arc<Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
         self.asked.lock().unwrap().push(client.clone());
-        self.answer().map(|()| Subscription {
+        self.answer().map(|()| ClientSubscription {
             instance_id: client.instance_id.unwrap_or(GIVEN),
             id: 0x1234_5678,
             codecs: Codec::OFFERED.to_vec(),
@@ -93,7 +93,7 @@ impl Intake for Notebook {
         unreachable!("this door has subscriptions")
     }
 
-    fn refused(&self, _: WayIn, wire: usize, client: &Arc<Client>, _: ConnectionId, refusal: Refusal) {
+    fn record_refused(&self, _: Ingress, wire: usize, client: &Arc<Client>, _: ConnectionId, refusal: Refusal) {
         self.refused.lock().unwrap().push((wire, client.clone(), refusal));
         self.answer().ok();
     }
@@ -114,7 +114,7 @@ struct Door {
     served: Arc<Mutex<Vec<(&'static str, i16)>>>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
-    _listening: Listening,
+    _listening: ListenerGuard,
 }
 
 impl Door {
@@ -146,9 +146,9 @@ impl Door {
         let (ends, served) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
         let (heard, counted) = (ends.clone(), served.clone());
         let listening =
-            events.listen(&[Topic::ListenerDisconnect, Topic::ListenerRequest], move |event| match &event.payload {
-                Payload::ListenerDisconnect { reason, .. } => heard.lock().unwrap().push(reason.clone()),
-                Payload::ListenerRequest { api, version, .. } => counted.lock().unwrap().push((*api, *version)),
+            events.listen(&[Topic::ListenerDisconnect, Topic::ListenerRequest], move |event| match &event.data {
+                EventData::ListenerDisconnect { reason, .. } => heard.lock().unwrap().push(reason.clone()),
+                EventData::ListenerRequest { api, version, .. } => counted.lock().unwrap().push((*api, *version)),
                 other => unreachable!("{other:?}"),
             });
         let budget = Budget::new(bytes);

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer::Problem;
 use super::{Config, trace_parent};
 use crate::listener::budget::Hold;
-use crate::push::{Client, Codec, Format, Push, WayIn};
+use crate::push::{Client, Codec, Format, Ingress, Push};
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
@@ -45,7 +45,7 @@ impl Head {
     pub(super) fn push(self, client: Arc<Client>, wire: Bytes) -> Push {
         Push {
             client,
-            way_in: WayIn::OtlpHttp,
+            ingress: Ingress::OtlpHttp,
             received_at: SystemTime::now(),
             terminating: false,
             subscription_id: None,

@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::admission::{self, Admission, Refusal, Subscription};
-use crate::decode::LIGHT_JSON;
-use crate::intake::{Large, Turns};
+use crate::admission::{self, Admission, ClientSubscription, Refusal};
+use crate::decode::LIGHT_JSON_BYTES;
+use crate::intake::{DecodePermits, LargePush};
 use crate::listener::kafka::tests::threads::{here_and_elsewhere, real, recorded, unpacking_much};
 use crate::listener::protocol::tests::{API_VERSIONS, CLIENT_HELLO, unhex};
-use crate::push::{Codec, ConnectionId, Format, WayIn};
+use crate::push::{Codec, ConnectionId, Format, Ingress};
 
 /// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
 #[derive(Default)]
@@ -26,7 +26,7 @@ struct Desk {
     closed: bool,
     /// Held while a test wants deliveries to wait.
     gate: Mutex<()>,
-    turns: Turns,
+    turns: DecodePermits,
 }
 
 /// What the desk takes for too large for a door's threads.
@@ -36,7 +36,7 @@ impl Intake for Desk {
     fn offers_telemetry(&self) -> bool {
         !self.closed
     }
-    fn subscribe(&self, _: &Arc<Client>, _: ConnectionId) -> Result<Subscription, Refusal> {
+    fn subscribe(&self, _: &Arc<Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
         unreachable!("this door has no subscriptions")
     }
     fn push(&self, _: Push, _: ConnectionId) -> Result<Receipt, Refusal> {
@@ -47,13 +47,13 @@ impl Intake for Desk {
         self.pushes.lock().unwrap().push(push);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Receipt::Accepted(1)))
     }
-    fn start_delivery(self: Arc<Self>, push: Push) -> Started {
+    fn start_delivery(self: Arc<Self>, push: Push) -> StartedPush {
         if push.wire.len() < LARGE {
-            return Started::Done(self.deliver(push));
+            return StartedPush::Done(self.deliver(push));
         }
-        Started::Large(Large::new(&self.turns.clone(), move || self.deliver(push)))
+        StartedPush::Large(LargePush::new(&self.turns.clone(), move || self.deliver(push)))
     }
-    fn refused(&self, _: WayIn, _: usize, _: &Arc<Client>, _: ConnectionId, _: Refusal) {}
+    fn record_refused(&self, _: Ingress, _: usize, _: &Arc<Client>, _: ConnectionId, _: Refusal) {}
     fn disconnected(&self, _: ConnectionId) {}
 }
 
@@ -80,7 +80,7 @@ impl Open {
         let (events, ends) = (Events::new(), Arc::<Mutex<Vec<String>>>::default());
         let log = ends.clone();
         let listening = events.listen(&[Topic::ListenerDisconnect], move |event| {
-            if let Payload::ListenerDisconnect { reason, .. } = &event.payload {
+            if let EventData::ListenerDisconnect { reason, .. } = &event.data {
                 log.lock().unwrap().push(reason.clone());
             }
         });
@@ -173,7 +173,7 @@ async fn a_request_becomes_a_push_as_it_came() {
     assert_eq!(ExportMetricsServiceResponse::decode(&*reply.body).unwrap(), ExportMetricsServiceResponse::default());
 
     let push = &open.pushes()[0];
-    assert_eq!((push.way_in, push.codec, push.wire.as_ref()), (WayIn::OtlpHttp, 0, &b"metrics"[..]));
+    assert_eq!((push.ingress, push.codec, push.wire.as_ref()), (Ingress::OtlpHttp, 0, &b"metrics"[..]));
     assert_eq!(push.trace_parent.as_deref(), Some(trace));
     assert_eq!(push.client.source.unwrap().ip(), Ipv4Addr::LOCALHOST);
     assert_eq!(push.client.listener.as_deref(), Some("otlp-http"));
@@ -479,7 +479,7 @@ async fn an_address_that_is_taken_is_said_with_its_listener() {
 
 #[tokio::test]
 async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
-    let (reception, threads, _listening) = real(Arc::new(Admission::new(admission::Config::default())));
+    let (reception, threads, _listening) = real(Arc::new(Admission::new(admission::AdmissionConfig::default())));
     let bound = bind(Config { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..Config::default() }).await.unwrap();
     let (at, budget) = (bound.local_addr(), Budget::new(8 << 20));
     let serving = tokio::spawn(bound.serve(reception, budget.clone(), Events::new(), std::future::pending()));
@@ -504,9 +504,9 @@ async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
     }
     assert_eq!(here_and_elsewhere(&threads), (0, 2));
     let json = |len: usize| format!("{{\"resourceMetrics\":[]{}}}", " ".repeat(len - 22)).into_bytes();
-    assert_eq!(post("json", "identity", &json(LIGHT_JSON)).await, 200);
+    assert_eq!(post("json", "identity", &json(LIGHT_JSON_BYTES)).await, 200);
     assert_eq!(here_and_elsewhere(&threads), (1, 0));
-    assert_eq!(post("json", "identity", &json(LIGHT_JSON + 1)).await, 200);
+    assert_eq!(post("json", "identity", &json(LIGHT_JSON_BYTES + 1)).await, 200);
     let packed = zstd::encode_all(&json(1 << 20)[..], 3).unwrap();
     assert_eq!(post("json", "zstd", &packed).await, 200);
     assert_eq!(here_and_elsewhere(&threads), (0, 2));
@@ -528,7 +528,7 @@ async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
     let mut sender = open.connect().await;
     sender.post(PROTOBUF, &vec![1; LARGE]).await;
     // Taken by the thread that is to decode it, which waits at the gate.
-    while open.desk.turns.free() == Turns::default().free() {
+    while open.desk.turns.available() == DecodePermits::default().available() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(sender);

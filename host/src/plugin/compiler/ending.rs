@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::{Child, Cut, Task};
 use crate::plugin::artifact::Flaw;
-use crate::units::{Size, Span};
+use crate::units::{ByteSize, HumanDuration};
 
 /// Most characters of the child's own words that are repeated.
 const WORDS: usize = 300;
@@ -31,7 +31,7 @@ impl Ending<'_> {
         let too_much = |what: &str| format!("it {what} to be {done}, which is the limit; build a smaller one");
         let signal = self.status.signal().and_then(Signal::from_named_raw);
         let reason = match (self.cut, signal) {
-            (Some(Cut::Wall), _) => too_much(&format!("takes longer than {}", Span(limits.wall))),
+            (Some(Cut::Wall), _) => too_much(&format!("takes longer than {}", HumanDuration(limits.wall))),
             (Some(Cut::Cancelled), _) => format!("it was not {done}, since that was cancelled"),
             (None, Some(Signal::XCPU)) => too_much(&format!("needs more than {} s of CPU time", limits.cpu_seconds())),
             (None, Some(Signal::KILL)) => format!(
@@ -39,7 +39,7 @@ impl Ending<'_> {
                  and load it again"
             ),
             _ if self.lacked_memory() => {
-                let most = Size(usize::try_from(limits.memory).unwrap_or(usize::MAX));
+                let most = ByteSize(usize::try_from(limits.memory).unwrap_or(usize::MAX));
                 too_much(&format!("needs more than {most} of memory"))
             }
             _ => self.odd(),

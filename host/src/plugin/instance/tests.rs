@@ -33,7 +33,7 @@ async fn broken(export: &'static str, limits: Limits) -> (Fault, String) {
     let answer = started(Guest { export, ..Guest::default() }, limits).await.export(batch(1)).await;
     assert!(answer.instance.is_none(), "what broke is not called again");
     match answer.outcome {
-        Outcome::Broke(fault, message) => (fault, message),
+        Outcome::Faulted(fault, message) => (fault, message),
         other => panic!("{other:?}"),
     }
 }
@@ -123,7 +123,7 @@ fn a_refused_destination_goes_with_whatever_the_guest_says() {
 async fn a_batch_that_is_kept_breaks_the_instance() {
     let instance = started(Guest { gives_back: false, ..Guest::default() }, wide()).await;
     let answer = instance.export(batch(1)).await;
-    assert!(matches!(answer.outcome, Outcome::Broke(Fault::Trap, _)), "{:?}", answer.outcome);
+    assert!(matches!(answer.outcome, Outcome::Faulted(Fault::Trap, _)), "{:?}", answer.outcome);
 }
 
 #[tokio::test]

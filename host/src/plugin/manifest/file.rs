@@ -17,7 +17,7 @@ use crate::capability::state::Caps;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
 use crate::plugin::limits::Limits;
-use crate::{units, words};
+use crate::{messages, units};
 use care::{RolloutTable, SelfTestTable};
 
 /// The keys of each table; `""` is the file itself. Those of `settings` are the receiver's, those of `want` are facts of
@@ -231,7 +231,7 @@ fn at(key: &'static str) -> impl Fn(String) -> String {
 /// secret.
 fn in_words(error: &toml::de::Error, text: &str) -> String {
     let message = error.message();
-    let hint = words::nearest(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let hint = messages::suggestion_for(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let Some((before, after)) = error.span().and_then(|span| text.split_at_checked(span.start)) else {
         return format!("{message}{hint}");
     };
@@ -261,7 +261,7 @@ fn unknown_key(section: &str, key: &str, keys: &[&str]) -> String {
     match elsewhere {
         Some(("", _)) => format!("`{key}` is not a key{place}: it stands at the top, before the first table"),
         Some((other, _)) => format!("`{key}` is not a key{place}: it is one of [{other}]"),
-        None => format!("`{key}` is not a key{place}; {}", words::instead(key, keys)),
+        None => format!("`{key}` is not a key{place}; {}", messages::suggest(key, keys)),
     }
 }
 
@@ -314,7 +314,7 @@ fn size(key: &'static str, written: Option<Size>, default: usize, range: (usize,
     let bytes = match written {
         None => default,
         Some(Size::Bytes(bytes)) => bytes,
-        Some(Size::Text(text)) => text.parse::<units::Size>().map_err(at(key))?.0,
+        Some(Size::Text(text)) => text.parse::<units::ByteSize>().map_err(at(key))?.0,
     };
     within(key, bytes, range)
 }
@@ -329,7 +329,7 @@ fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, (least
 
 fn span(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {
     let Some(written) = written else { return Ok(default) };
-    written.text().parse::<units::Span>().and_then(|span| no_longer(span.0)).map_err(at(key))
+    written.text().parse::<units::HumanDuration>().and_then(|span| no_longer(span.0)).map_err(at(key))
 }
 
 fn time(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {

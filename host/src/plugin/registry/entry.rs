@@ -95,7 +95,7 @@ impl Entry {
 
     /// The lanes of a generation that serves alone.
     pub(super) fn lanes(&self) -> LaneSet {
-        if self.paused { LaneSet::These(std::collections::BTreeSet::new()) } else { LaneSet::All }
+        if self.paused { LaneSet::Only(std::collections::BTreeSet::new()) } else { LaneSet::All }
     }
 
     /// Whether batches are handed out.

@@ -15,13 +15,13 @@ use super::swap::{Order, Turn};
 use super::{Inner, State};
 use crate::audit::Action;
 use crate::dispatch::SlotConfig;
+use crate::messages::count_noun;
 use crate::plugin::change::{ChangeOutcome, Ending, Plan, Stage, Step};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::offering::OFFERED_NOW;
 use crate::plugin::rollout::Care;
 use crate::plugin::rollout::progress::Teller;
 use crate::plugin::status::Desired;
-use crate::words::count;
 
 /// After which a plugin that could not start, and of which nothing serves, may be tried again.
 const REST: Duration = Duration::from_secs(25);
@@ -65,8 +65,8 @@ impl Inner {
                 let (all, bad) = (endings.len(), endings.iter().filter(bad).count());
                 let words = format!(
                     "{} looked at, {} changed, {bad} not as wanted",
-                    count(all, "manifest"),
-                    count(changed.count() - bad, "plugin")
+                    count_noun(all, "manifest"),
+                    count_noun(changed.count() - bad, "plugin")
                 );
                 (if bad == 0 { ChangeOutcome::Done } else { ChangeOutcome::Failed }, words)
             }
@@ -213,7 +213,7 @@ impl Inner {
                 file.clone_into(&mut entry.file);
                 return false;
             }
-            let first = !self.dispatch.offers();
+            let first = !self.dispatch.has_slots();
             // Only this room opens slots under plugins' names; another's is served all the same.
             let opened = self.dispatch.open(name, config);
             let slot = opened.ok().or_else(|| self.dispatch.slot(name));

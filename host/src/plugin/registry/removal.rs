@@ -91,7 +91,7 @@ impl Inner {
         let last = self.entries(|entries| {
             let closed = self.dispatch.close(name).is_some();
             entries.remove(name);
-            closed && !self.dispatch.offers()
+            closed && !self.dispatch.has_slots()
         });
         if last {
             tracing::warn!(plugin = &**name, "{CEASED}");

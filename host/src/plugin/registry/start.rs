@@ -42,7 +42,7 @@ impl Inner {
             }
         }
         self.started.store(true, Ordering::SeqCst);
-        if !self.dispatch.offers() {
+        if !self.dispatch.has_slots() {
             tracing::warn!("{NOT_OFFERED}");
         }
         self.tidy().await;

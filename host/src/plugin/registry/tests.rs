@@ -4,7 +4,7 @@ mod rollouts;
 use std::fs;
 
 use super::*;
-use crate::event::Listening;
+use crate::event::ListenerGuard;
 use crate::plugin::change::{ChangeOutcome, Plan, RefusedCode, Stage, Wanted};
 use crate::plugin::manifest::Manifest;
 use crate::plugin::testing::{self, Guest, payload};
@@ -67,16 +67,16 @@ impl Room {
         let slot = self.dispatch.slot(name).unwrap();
         let far = Instant::now() + Duration::from_secs(300);
         assert!(slot.drain(far).await, "still held: {:?}", slot.ledger());
-        assert!(slot.ledger().balanced());
+        assert!(slot.ledger().is_balanced());
         self.status(name)
     }
 
     /// Phases as they pass.
-    fn phases(&self) -> (Listening, Arc<Mutex<Vec<String>>>) {
+    fn phases(&self) -> (ListenerGuard, Arc<Mutex<Vec<String>>>) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let notes = heard.clone();
         let listening = self.events.listen(&[Topic::PluginPhase], move |event| {
-            if let Payload::PluginPhase { slot, generation, phase, .. } = &event.payload {
+            if let EventData::PluginPhase { slot, generation, phase, .. } = &event.data {
                 notes.lock().unwrap().push(format!("{slot} {generation} {phase}"));
             }
         });
@@ -117,7 +117,7 @@ async fn a_directory_is_loaded_and_served() {
 async fn a_directory_that_is_missing_holds_no_plugins() {
     let room = Room::new();
     assert!(room.load().await.is_empty());
-    assert!(!room.dispatch.offers());
+    assert!(!room.dispatch.has_slots());
     fs::rename(room.dir.path(), room.dir.path().with_extension("away")).unwrap();
     let away = room.change(Change::Reconcile).await;
     assert!(away.verdict == ChangeOutcome::Failed && away.message.contains("put it back"), "{away:?}");
@@ -293,7 +293,7 @@ async fn a_push_that_breaks_every_instance_is_given_up_and_its_neighbours_are_no
     }
     let status = room.settled("picky").await;
     assert_eq!(delivered(&status), 9);
-    assert_eq!(status.queue.ledger.dead_lettered["trap"].pushes, 1);
+    assert_eq!(status.queue.ledger.dropped["trap"].pushes, 1);
     let vitals = status.serving.unwrap().vitals;
     assert!(vitals.crashes >= 2, "once, and again on a fresh instance: {vitals:?}");
     assert_eq!(vitals.live, 1, "and a new one is there");

@@ -74,7 +74,7 @@ impl Inner {
     ) -> Result<Generation, Stop> {
         let name = &manifest.name;
         let slot = self.entry(name, |entry| entry.slot.clone()).ok_or_else(|| Stop::broke(Stage::Canary))?;
-        let none = LaneSet::These(BTreeSet::new());
+        let none = LaneSet::Only(BTreeSet::new());
         let generation = candidate.serve(&slot, none, manifest.instances, self.events.clone(), self.guests.handle());
         // It has no lanes yet, so nothing was lent to it before this.
         generation.set_on_trial(true);

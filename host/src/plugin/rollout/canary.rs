@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 use super::judge::{Finding, Score, compare, unclear};
 use super::{Care, Stop};
 use crate::dispatch::LaneSet;
+use crate::messages::count_noun;
 use crate::plugin::change::{ChangeOutcome, Stage};
-use crate::words::count;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -35,7 +35,7 @@ pub(crate) fn lanes(share: f64, of: usize) -> BTreeSet<usize> {
 
 /// The candidate's lanes, and what is left.
 pub(crate) fn halves(candidates: BTreeSet<usize>) -> (LaneSet, LaneSet) {
-    (LaneSet::These(candidates.clone()), LaneSet::AllBut(candidates))
+    (LaneSet::Only(candidates.clone()), LaneSet::Except(candidates))
 }
 
 /// All steps. Leaves the lanes as the last one had them: whoever calls gives them to one or the other.
@@ -43,13 +43,13 @@ pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Re
     let mut steps = Vec::new();
     for share in care.shares() {
         let lanes = lanes(share, of);
-        let name = format!("{} of {}", lanes.len(), count(of, "lane"));
+        let name = format!("{} of {}", lanes.len(), count_noun(of, "lane"));
         pair.share(lanes);
         let (live, candidate) = step(pair, care, &name).await?;
         steps.push(format!(
             "{name}: {} of {} failed, live {} of {}",
             candidate.failed,
-            count(candidate.pushes, "push"),
+            count_noun(candidate.pushes, "push"),
             live.failed,
             live.pushes
         ));
@@ -75,7 +75,7 @@ async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Sco
                 if told.elapsed() >= NEWS {
                     told = Instant::now();
                     let (done, failed) = (candidate.batches, candidate.failed);
-                    let (wanted, failed) = (count(care.batches, "batch"), count(failed, "push"));
+                    let (wanted, failed) = (count_noun(care.batches, "batch"), count_noun(failed, "push"));
                     pair.news(format!("{name}: {done} of {wanted}, {failed} failed"));
                 }
                 continue;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::capability::egress::Reply;
 use crate::plugin::change::Plan;
-use crate::units::Span;
+use crate::units::HumanDuration;
 
 /// Meant by the manifest, or by its defaults.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +53,11 @@ impl Care {
 
     /// The same as a plan in which everything is said.
     pub fn plan(&self) -> Plan {
-        Plan { self_test: Some(self.self_test), shadow: Some(Span(self.shadow)), canary: Some(self.canary * 100.0) }
+        Plan {
+            self_test: Some(self.self_test),
+            shadow: Some(HumanDuration(self.shadow)),
+            canary: Some(self.canary * 100.0),
+        }
     }
 
     /// Whether real pushes show what it does before it has all lanes.
@@ -63,7 +67,7 @@ impl Care {
 
     /// As the flags of a command say it: `--shadow 6s --canary 25%`.
     pub fn words(&self) -> String {
-        let shadow = (!self.shadow.is_zero()).then(|| format!("--shadow {}", Span(self.shadow)));
+        let shadow = (!self.shadow.is_zero()).then(|| format!("--shadow {}", HumanDuration(self.shadow)));
         // A share such as 0.07 has no exact form, and is not shown with its seventeen digits.
         let canary = format!("--canary {}%", (self.canary * 1e6).round() / 1e4);
         shadow.into_iter().chain([canary]).collect::<Vec<_>>().join(" ")
@@ -100,7 +104,7 @@ mod tests {
     fn a_plan_counts_for_this_once_and_only_where_it_says_something() {
         let written = Care { shadow: Duration::from_secs(5), ..Care::default() };
         assert_eq!(written.with(Plan::default()), written);
-        let plan = Plan { self_test: Some(false), shadow: Some(Span(Duration::ZERO)), canary: Some(5.0) };
+        let plan = Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::ZERO)), canary: Some(5.0) };
         let care = written.with(plan);
         assert_eq!((care.self_test, care.shadow, care.canary), (false, Duration::ZERO, 0.05));
     }

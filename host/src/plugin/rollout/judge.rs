@@ -4,7 +4,7 @@
 //! What fails for both is not the candidate's doing: a sink that is down rolls nothing back.
 
 use super::care::Care;
-use crate::words::count;
+use crate::messages::count_noun;
 
 /// What one generation did in the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -72,7 +72,7 @@ pub fn compare(live: Score, candidate: Score, care: &Care, over: bool) -> Findin
             "it failed {} of {} ({}), the generation that serves {} of {} ({}) in the same time; {} more are within the \
              budget",
             candidate.failed,
-            count(candidate.pushes, "push"),
+            count_noun(candidate.pushes, "push"),
             words(candidate.rate()),
             live.failed,
             live.pushes,
@@ -102,7 +102,7 @@ pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
             "it failed {} of {} and the generation that serves {} of {}, which is too close to call; give it more time \
              (`rollout.step`) or a greater share",
             candidate.failed,
-            count(candidate.pushes, "push"),
+            count_noun(candidate.pushes, "push"),
             live.failed,
             live.pushes
         );
@@ -111,7 +111,7 @@ pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
         "in {:?} the candidate had {} and the generation that serves {}; {} of each are wanted: give it a greater share, \
          more time (`rollout.step`), or ask for fewer (`rollout.batches`)",
         care.step,
-        count(candidate.batches, "batch"),
+        count_noun(candidate.batches, "batch"),
         live.batches,
         care.batches
     )

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::Stop;
-use crate::event::{Events, Payload, Topic};
+use crate::event::{EventData, Events, Topic};
 use crate::plugin::change::{ChangeOutcome, Stage, Step};
 use crate::plugin::digest::Digest;
 
@@ -175,7 +175,7 @@ impl Progress {
 
     fn passed(&self, stage: Stage, took: Duration, note: Option<String>) {
         self.look(|shown| shown.stages.push(Passed { stage, took, note: note.clone() }));
-        self.events.emit(Topic::PluginStage, || Payload::PluginStage {
+        self.events.emit(Topic::PluginStage, || EventData::PluginStage {
             slot: self.plugin.clone(),
             stage: stage.as_str(),
             took,

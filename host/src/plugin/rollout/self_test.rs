@@ -6,10 +6,10 @@ use crate::admission::Admitted;
 use crate::capability::egress::Captured;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::dispatch::{Outcome, Slot};
+use crate::messages::count_noun;
 use crate::plugin::instance::Blueprint;
 use crate::plugin::trial::Session;
-use crate::push::sample::Sample;
-use crate::words::count;
+use crate::push::sample::SampleClient;
 
 /// Most pushes that a candidate is tried on.
 const PUSHES: usize = 16;
@@ -20,12 +20,13 @@ pub(crate) fn pushes(slot: &Slot, recent: Vec<Arc<Payload>>) -> (Vec<Arc<Payload
     if !recent.is_empty() {
         return (recent, "recent");
     }
-    let samples = [Sample::Java, Sample::Librdkafka].into_iter().filter_map(|sample| {
-        match Decoder::default().decode(Admitted::declared(sample.push()).ok()?).ok()? {
-            Decoded::Payload(payload) => Some(Arc::new(payload)),
-            Decoded::Empty => None,
-        }
-    });
+    let samples =
+        [SampleClient::Java, SampleClient::Librdkafka].into_iter().filter_map(|sample| {
+            match Decoder::default().decode(Admitted::declared(sample.push()).ok()?).ok()? {
+                Decoded::Payload(payload) => Some(Arc::new(payload)),
+                Decoded::Empty => None,
+            }
+        });
     (samples.collect(), "recorded")
 }
 
@@ -46,7 +47,7 @@ pub(crate) async fn run(
     if let Some(broken) = stop_failure {
         return Err(format!("it broke when it was stopped: {broken}"));
     }
-    let (pushes, requests) = (count(given, &format!("{which} push")), count(requests, "request"));
+    let (pushes, requests) = (count_noun(given, &format!("{which} push")), count_noun(requests, "request"));
     Ok(format!("{verdict} {pushes}, {requests} captured, {} µs of CPU", tried.export.cpu_us))
 }
 
@@ -57,7 +58,7 @@ fn judge(outcome: Result<Outcome, String>, excused: bool, denied: Option<&str>) 
         Outcome::Taken => Ok("took"),
         // Not wrong of it: the host halves a batch that is too large.
         Outcome::TooLarge => Ok("finds too large, as one batch,"),
-        Outcome::Broke(fault, message) => Err(format!("it broke ({}): {message}", fault.name())),
+        Outcome::Faulted(fault, message) => Err(format!("it broke ({}): {message}", fault.name())),
         Outcome::Partial { rejected, .. } if !rejected.is_empty() => {
             let reason = rejected.into_iter().next().map(|(_, reason)| reason).unwrap_or_default();
             Err(format!("it rejected a push that other receivers take: {reason}"))
@@ -91,7 +92,7 @@ mod tests {
         assert!(judge(Ok(unavailable()), true, None).is_ok(), "the destination's doing");
         assert!(judge(Ok(unavailable()), false, None).unwrap_err().contains("503"));
         assert!(
-            judge(Ok(Outcome::Broke(Fault::Trap, "unreachable".into())), true, None).unwrap_err().contains("(trap)")
+            judge(Ok(Outcome::Faulted(Fault::Trap, "unreachable".into())), true, None).unwrap_err().contains("(trap)")
         );
         let partial = |rejected: Vec<(u32, String)>| Outcome::Partial { rejected, retry: vec![], retry_after: None };
         assert!(judge(Ok(partial(vec![(0, "no".into())])), true, None).unwrap_err().contains("no"));

@@ -13,11 +13,11 @@ use super::{Care, Stop};
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::Sent;
 use crate::dispatch::Outcome;
+use crate::messages::count_noun;
 use crate::plugin::change::{ChangeOutcome, Stage};
 use crate::plugin::instance::{Blueprint, Instance};
 use crate::plugin::limits::HANDLES_KEPT;
 use crate::plugin::mirror::Copied;
-use crate::words::count;
 
 /// What one side did.
 #[derive(Debug, Default)]
@@ -85,10 +85,10 @@ impl Comparison {
             }
         };
         let pushes = deliveries.len() as u64;
-        let (live_failed, notices_only) = ((settled.dead_lettered + settled.returned) as u64, pushes == 0);
+        let (live_failed, notices_only) = ((settled.dropped + settled.returned) as u64, pushes == 0);
         let answer = instance.export(LentBatch { deliveries, gone }).await;
         let failure = answer.outcome.reason().map(|reason| match &answer.outcome {
-            Outcome::Broke(fault, _) => format!("it broke ({}): {reason}", fault.name()),
+            Outcome::Faulted(fault, _) => format!("it broke ({}): {reason}", fault.name()),
             _ => reason.to_owned(),
         });
         self.failure = failure.or(self.failure.take());
@@ -96,7 +96,7 @@ impl Comparison {
         if !notices_only {
             self.live.add(pushes, live_failed, cpu, sent);
             self.candidate.add(pushes, failed(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
-        } else if let Outcome::Broke(fault, message) = &answer.outcome {
+        } else if let Outcome::Faulted(fault, message) = &answer.outcome {
             let words = format!("it broke on a notice that a client is gone ({}): {message}", fault.name());
             return Err(Stop::failed(Stage::Shadow, words));
         }
@@ -139,12 +139,12 @@ impl Side {
         let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
         format!(
             "{}, {failed} of {} failed, {} µs of CPU a batch, {}{to} with {} and {}",
-            count(batches, "batch"),
-            count(pushes, "push"),
+            count_noun(batches, "batch"),
+            count_noun(pushes, "push"),
             self.cpu.as_micros() / u128::from(batches.max(1)),
-            count(self.requests, "request"),
-            count(self.bytes, "byte"),
-            count(self.points, "point")
+            count_noun(self.requests, "request"),
+            count_noun(self.bytes, "byte"),
+            count_noun(self.points, "point")
         )
     }
 }
@@ -161,7 +161,7 @@ fn failed(outcome: &Outcome, pushes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::{Delivery, Settled};
+    use crate::dispatch::{Delivery, Settlement};
     use crate::plugin::limits::Limits;
     use crate::plugin::testing::{self, Guest};
 
@@ -188,7 +188,7 @@ mod tests {
         for n in 0..200 {
             let payload = Arc::new(testing::payload(&format!("c{n}"), 1));
             let deliveries = Arc::new([Delivery { payload, attempt: 1 }]);
-            let settled = Settled { returned: 1, ..Settled::default() };
+            let settled = Settlement { returned: 1, ..Settlement::default() };
             let (gone, cpu, sent) = (Arc::default(), Duration::ZERO, Vec::new());
             to.try_send(Copied { deliveries, gone, settled, cpu, sent }).unwrap();
         }

@@ -3,16 +3,16 @@
 use super::*;
 use crate::admission::{self, Admission, SubscriptionRule};
 use crate::dispatch::{Dispatch, SlotConfig};
-use crate::intake::Reception;
+use crate::intake::IntakePipeline;
 
-fn rooms() -> Arc<Reception> {
+fn rooms() -> Arc<IntakePipeline> {
     let events = Events::new();
     let dispatch = Dispatch::new(events.clone());
     dispatch.open("sink", SlotConfig::default()).unwrap();
     let rule = SubscriptionRule::new("all", vec!["*".into()], Some(200), &[]).unwrap();
-    let admission = admission::Config { subscriptions: vec![rule], ..admission::Config::default() };
-    let decoder = Decoder::new(decode::Config::default());
-    Arc::new(Reception::new(Arc::new(Admission::new(admission)), decoder, dispatch, events))
+    let admission = admission::AdmissionConfig { subscriptions: vec![rule], ..admission::AdmissionConfig::default() };
+    let decoder = Decoder::new(decode::DecodeConfig::default());
+    Arc::new(IntakePipeline::new(Arc::new(Admission::new(admission)), decoder, dispatch, events))
 }
 
 #[tokio::test]

@@ -8,19 +8,19 @@ use serde_json::{Map, Value, json};
 
 /// What the mapping leaves open.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Style {
+pub(super) struct JsonStyle {
     /// Names as the schema has them.
     snake: bool,
     /// Integers of 64 bits as numbers.
     numbers: bool,
 }
 
-pub(super) fn style() -> impl Strategy<Value = Style> {
-    any::<(bool, bool)>().prop_map(|(snake, numbers)| Style { snake, numbers })
+pub(super) fn style() -> impl Strategy<Value = JsonStyle> {
+    any::<(bool, bool)>().prop_map(|(snake, numbers)| JsonStyle { snake, numbers })
 }
 
-pub(super) fn request(data: &MetricsData, style: Style) -> Value {
-    style.object([("resourceMetrics", style.list(&data.resource_metrics, Style::resource_metrics))])
+pub(super) fn request(data: &MetricsData, style: JsonStyle) -> Value {
+    style.object([("resourceMetrics", style.list(&data.resource_metrics, JsonStyle::resource_metrics))])
 }
 
 fn double(number: f64) -> Value {
@@ -31,7 +31,7 @@ fn hexadecimal(bytes: &[u8]) -> Value {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }
 
-impl Style {
+impl JsonStyle {
     fn object<const N: usize>(self, fields: [(&str, Value); N]) -> Value {
         let name = |name: &str| {
             let dash = |c: char| if c.is_ascii_uppercase() { format!("_{}", c.to_ascii_lowercase()) } else { c.into() };

@@ -26,7 +26,7 @@ async fn a_real_clients_conversation() {
     assert_eq!(client.principal, None);
     let (push, _) = door.notebook.pushes.lock().unwrap()[0].clone();
     assert_eq!((push.wire.len(), push.codec, push.subscription_id), (163, 4, Some(0x1234_5678)));
-    assert_eq!((push.node_id, push.way_in.as_str(), push.terminating), (Some(1), "kafka", false));
+    assert_eq!((push.node_id, push.ingress.as_str(), push.terminating), (Some(1), "kafka", false));
     assert_eq!(push.client.software_name, client.software_name, "what was told once holds for what follows");
     assert!(push.client.instance_id.is_some());
     eventually(|| door.served.lock().unwrap().len() == 4).await;
@@ -91,7 +91,7 @@ async fn refusals_have_their_codes() {
         (Refusal::InvalidRequest("x"), 42),
         (Refusal::UnknownSubscription { given: 1, current: 2 }, 117),
         (Refusal::TooSoon { interval_ms: 1 }, 89),
-        (Refusal::OverQuota { whose: "one source", what: "pushes", per_minute: 1, key: "limits.source" }, 89),
+        (Refusal::OverQuota { scope: "one source", resource: "pushes", per_minute: 1, setting: "limits.source" }, 89),
         (Refusal::UnsupportedCodec(9), 76),
         (Refusal::TooLarge("x".into()), 118),
         (Refusal::InvalidRecord("x".into()), 87),

@@ -54,7 +54,7 @@ use super::super::{api_versions, error_code, metadata, telemetry};
 use crate::admission::{Admitted, Refusal};
 use crate::decode::{self, Decoded, Decoder};
 use crate::kafka::api::{self, Api};
-use crate::push::{Codec, Format, InstanceId, Push, WayIn};
+use crate::push::{Codec, Format, Ingress, InstanceId, Push};
 use barnabas_otlp::message::MetricsData;
 use bytes::Bytes;
 use prost::Message as _;
@@ -164,12 +164,12 @@ fn is_push(body: &Body<'_>, codec: Codec, wire: usize) {
     assert!(!push.instance_id.is_reserved());
 }
 
-fn decoded(frame: &str, config: decode::Config) -> Result<Decoded, Refusal> {
+fn decoded(frame: &str, config: decode::DecodeConfig) -> Result<Decoded, Refusal> {
     let bytes = body_of(frame);
     let Body::PushTelemetry(said) = parse(&bytes).expect("a real request").body else { panic!("a push") };
     let push = Push {
         client: Arc::default(),
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         received_at: SystemTime::UNIX_EPOCH,
         terminating: said.terminating,
         subscription_id: Some(said.subscription_id),
@@ -186,7 +186,7 @@ fn decoded(frame: &str, config: decode::Config) -> Result<Decoded, Refusal> {
 #[test]
 fn conformance_11_every_push_holds_the_one_metric() {
     for frame in [PUSH_NONE, PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP, JAVA_PUSH] {
-        let decoded = decoded(frame, decode::Config::default());
+        let decoded = decoded(frame, decode::DecodeConfig::default());
         let Ok(Decoded::Payload(payload)) = decoded else { panic!("{decoded:?}") };
         let data = MetricsData::decode(payload.bytes().as_ref()).expect("OTLP");
         let scopes = data.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
@@ -198,8 +198,8 @@ fn conformance_11_every_push_holds_the_one_metric() {
 #[test]
 fn conformance_09_what_is_too_large_decompressed_is_answered_118() {
     for frame in [PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP] {
-        assert!(decoded(frame, decode::Config { max_output: 177, ..decode::Config::default() }).is_ok());
-        let refusal = decoded(frame, decode::Config { max_output: 176, ..decode::Config::default() });
+        assert!(decoded(frame, decode::DecodeConfig { max_output: 177, ..decode::DecodeConfig::default() }).is_ok());
+        let refusal = decoded(frame, decode::DecodeConfig { max_output: 176, ..decode::DecodeConfig::default() });
         assert_eq!(error_code(&refusal.expect_err("one byte more")), 118);
     }
 }

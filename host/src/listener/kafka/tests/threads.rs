@@ -4,19 +4,19 @@ use std::thread::{self, ThreadId};
 
 use super::*;
 use crate::admission::{self, Admission};
-use crate::decode::{Decoder, LIGHT};
+use crate::decode::{Decoder, LIGHT_BYTES};
 use crate::dispatch::Dispatch;
-use crate::intake::Reception;
+use crate::intake::IntakePipeline;
 
 /// The threads on which pushes came to their end, in order.
 pub(in crate::listener) type Threads = Arc<Mutex<Vec<ThreadId>>>;
 
-pub(in crate::listener) fn real(admission: Arc<Admission>) -> (Arc<Reception>, Threads, Listening) {
+pub(in crate::listener) fn real(admission: Arc<Admission>) -> (Arc<IntakePipeline>, Threads, ListenerGuard) {
     let (events, threads) = (Events::new(), Threads::default());
     let noted = threads.clone();
     let ends = [Topic::PushAccepted, Topic::PushUnwanted, Topic::PushEmpty, Topic::PushRefused];
     let listening = events.listen(&ends, move |_| noted.lock().unwrap().push(thread::current().id()));
-    let reception = Reception::new(admission, Decoder::default(), Dispatch::new(events.clone()), events);
+    let reception = IntakePipeline::new(admission, Decoder::default(), Dispatch::new(events.clone()), events);
     (Arc::new(reception), threads, listening)
 }
 
@@ -76,7 +76,7 @@ async fn push(door: &Door, codec: Codec, wire: &[u8]) -> i16 {
 
 #[tokio::test]
 async fn only_light_pushes_are_decoded_on_the_threads_of_the_door() {
-    let admission = Arc::new(Admission::new(admission::Config::default()));
+    let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     let book = Subscriptions::open(testing::opening(&admission)).unwrap();
     let (reception, threads, _listening) = real(admission);
     let door = Door::before(reception, Arc::default(), book, Budget::DEFAULT_BYTES, |_| {}).await;
@@ -90,7 +90,7 @@ async fn only_light_pushes_are_decoded_on_the_threads_of_the_door() {
     }
     assert_eq!(here_and_elsewhere(&threads), (0, 2));
     // A refusal that takes long to find comes from elsewhere, too.
-    assert_eq!(push(&door, Codec::None, &vec![0; LIGHT + 1]).await, 87);
+    assert_eq!(push(&door, Codec::None, &vec![0; LIGHT_BYTES + 1]).await, 87);
     assert_eq!(here_and_elsewhere(&threads), (0, 1));
     assert_eq!(push(&door, Codec::None, &[0; 10]).await, 87);
     assert_eq!(here_and_elsewhere(&threads), (1, 0));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::at;
-use crate::decode::Normalise;
+use crate::decode::NormaliseConfig;
 
 /// A switch, or a table that is one by being there.
 #[derive(Debug, Deserialize)]
@@ -19,11 +19,11 @@ pub(super) enum Wish {
     },
 }
 
-pub(super) fn meant(wish: Option<Wish>) -> Result<Option<Arc<Normalise>>, String> {
+pub(super) fn meant(wish: Option<Wish>) -> Result<Option<Arc<NormaliseConfig>>, String> {
     let patterns = match wish {
         None | Some(Wish::Switch(false)) => return Ok(None),
         Some(Wish::Switch(true)) => Vec::new(),
         Some(Wish::Table { admin_clients }) => admin_clients,
     };
-    Normalise::new(&patterns).map(|rules| Some(Arc::new(rules))).map_err(at("normalise.admin-clients"))
+    NormaliseConfig::new(&patterns).map(|rules| Some(Arc::new(rules))).map_err(at("normalise.admin-clients"))
 }

@@ -132,10 +132,10 @@ fn beside(value: &str) -> (Option<String>, Option<String>) {
         (number.checked_sub(1).map(quoted), Some(quoted(number + 1)))
     };
     let text = value.trim_matches('"');
-    if let Ok(size) = text.parse::<crate::units::Size>() {
+    if let Ok(size) = text.parse::<crate::units::ByteSize>() {
         return around(size.0, "");
     }
-    if let Ok(span) = text.parse::<crate::units::Span>() {
+    if let Ok(span) = text.parse::<crate::units::HumanDuration>() {
         return around(usize::try_from(span.0.as_millis()).unwrap(), "ms");
     }
     around(text.parse().unwrap_or_else(|_| panic!("{value} is no number, size or duration")), "")
@@ -173,13 +173,13 @@ fn every_range_is_obeyed_and_violated() {
 
 #[test]
 fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
-    let span = |time: Duration| crate::units::Span(time).to_string();
+    let span = |time: Duration| crate::units::HumanDuration(time).to_string();
     let slot = crate::dispatch::SlotConfig::default();
     let egress = egress::Limits::default();
     let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
     for words in [
         format!("hashed into {} lanes", slot.lanes),
-        format!("after {} such answers", slot.max_attempts_other),
+        format!("after {} such answers", slot.max_unexplained_failures),
         format!("A push that is {} old", span(slot.max_age)),
         format!("a wait of {} that doubles up to {}", span(slot.backoff.min), span(slot.backoff.max)),
         format!("| An artifact | {} |", mib(artifact::MAX_BYTES)),

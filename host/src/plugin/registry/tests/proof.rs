@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::rollouts::{ALL, QUARTER, again, artifacts};
 use super::*;
 use crate::plugin::change::Plan;
-use crate::units::Span;
+use crate::units::HumanDuration;
 
 /// Lives at the same time: most of each is spent on waiting.
 const AT_ONCE: usize = 16;
@@ -29,7 +29,7 @@ impl Dice {
     }
 
     fn plan(&mut self) -> Plan {
-        let shadow = Some(Span(Duration::from_millis(200)));
+        let shadow = Some(HumanDuration(Duration::from_millis(200)));
         match self.below(6) {
             0 => ALL,
             1 => Plan { shadow, ..Plan::default() },
@@ -63,7 +63,7 @@ struct Life {
     /// What was refused and has not served since, and at which stage.
     refused: BTreeMap<Key, &'static str>,
     heard: Arc<Mutex<Heard>>,
-    _listening: Listening,
+    _listening: ListenerGuard,
     log: Vec<String>,
 }
 
@@ -82,10 +82,10 @@ impl Life {
         let notes = heard.clone();
         let listening = room.events.listen(&[Topic::PluginPhase, Topic::PluginStage], move |event| {
             let mut heard = notes.lock().unwrap();
-            match &event.payload {
-                Payload::PluginPhase { phase: "loading", .. } => heard.stages.clear(),
-                Payload::PluginStage { stage, .. } => heard.stages.push(stage),
-                Payload::PluginPhase { phase: "serving", generation, .. } => {
+            match &event.data {
+                EventData::PluginPhase { phase: "loading", .. } => heard.stages.clear(),
+                EventData::PluginStage { stage, .. } => heard.stages.push(stage),
+                EventData::PluginPhase { phase: "serving", generation, .. } => {
                     let stages = heard.stages.clone();
                     heard.served.push((*generation, stages));
                 }
@@ -189,12 +189,12 @@ impl Life {
             assert_eq!(self.dead(), dead, "{self}: only a candidate could have given a push up");
         }
         let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
-        assert!(ledger.balanced() && ledger.shed.is_empty(), "{self}: {ledger}");
+        assert!(ledger.is_balanced() && ledger.shed.is_empty(), "{self}: {ledger}");
     }
 
     fn dead(&self) -> u64 {
         let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
-        ledger.dead_lettered.values().map(|tally| tally.pushes).sum()
+        ledger.dropped.values().map(|tally| tally.pushes).sum()
     }
 
     /// A sound version takes all that is left.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::*;
 use crate::plugin::change::Plan;
-use crate::units::Span;
+use crate::units::HumanDuration;
 
 pub(super) const QUARTER: Plan = Plan { self_test: None, shadow: None, canary: Some(25.0) };
 pub(super) const ALL: Plan = Plan { self_test: None, shadow: None, canary: Some(100.0) };
@@ -315,8 +315,12 @@ async fn a_self_test_and_a_shadow_lose_nothing_and_count_nothing() {
         let (room, traffic) = Room::serving("60s").await;
         let bad = room.kept(&Guest { export, ..Guest::default() }).await;
         for plan in [
-            Plan { self_test: Some(true), shadow: Some(Span(Duration::from_millis(300))), canary: Some(100.0) },
-            Plan { self_test: Some(false), shadow: Some(Span(Duration::from_secs(60))), canary: Some(100.0) },
+            Plan {
+                self_test: Some(true),
+                shadow: Some(HumanDuration(Duration::from_millis(300))),
+                canary: Some(100.0),
+            },
+            Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::from_secs(60))), canary: Some(100.0) },
         ] {
             let ending = room.swap_to(bad, plan).await;
             assert_ne!(ending.verdict, ChangeOutcome::Done, "{name}: {ending:?}");
@@ -325,6 +329,6 @@ async fn a_self_test_and_a_shadow_lose_nothing_and_count_nothing() {
         drop(traffic);
         let ledger = room.settled("sink").await.queue.ledger;
         assert_eq!(ledger.delivered, ledger.accepted, "{name}: {ledger}");
-        assert_eq!((ledger.dead_lettered.len(), ledger.shed.len(), ledger.redelivered.pushes), (0, 0, 0), "{name}");
+        assert_eq!((ledger.dropped.len(), ledger.shed.len(), ledger.redelivered.pushes), (0, 0, 0), "{name}");
     }
 }

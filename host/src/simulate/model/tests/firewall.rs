@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::admission::{Refusal, Subscription};
+use crate::admission::{ClientSubscription, Refusal};
 use crate::dispatch::Dispatch;
-use crate::intake::{Intake, Receipt, Reception};
-use crate::push::{Client, ConnectionId, Push, WayIn};
+use crate::intake::{Intake, IntakePipeline, Receipt};
+use crate::push::{Client, ConnectionId, Ingress, Push};
 use crowd::{Crowd, Seen};
 use rooms::{Build, Rooms};
 use script::{Line, Trouble, lines};
@@ -49,7 +49,7 @@ fn live(script: &[Line], build: Build) -> Result<Seen, String> {
     })
 }
 
-fn real(reception: Arc<Reception>, _: &Dispatch) -> Arc<dyn Intake> {
+fn real(reception: Arc<IntakePipeline>, _: &Dispatch) -> Arc<dyn Intake> {
     reception
 }
 
@@ -79,7 +79,7 @@ fn every_trouble_is_survived_alone() {
 
 /// Rooms with a fault of their own in front.
 struct Broken {
-    rooms: Arc<Reception>,
+    rooms: Arc<IntakePipeline>,
     dispatch: Dispatch,
     /// Blames clients for what a receiver cannot take.
     blames: bool,
@@ -98,7 +98,7 @@ impl Intake for Broken {
         self.rooms.offers_telemetry() && (self.blames || self.dispatch.slots().iter().any(serving))
     }
 
-    fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<Subscription, Refusal> {
+    fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<ClientSubscription, Refusal> {
         self.rooms.subscribe(client, connection)
     }
 
@@ -115,8 +115,15 @@ impl Intake for Broken {
         self.rooms.deliver(push)
     }
 
-    fn refused(&self, way_in: WayIn, wire: usize, client: &Arc<Client>, connection: ConnectionId, refusal: Refusal) {
-        self.rooms.refused(way_in, wire, client, connection, refusal);
+    fn record_refused(
+        &self,
+        way_in: Ingress,
+        wire: usize,
+        client: &Arc<Client>,
+        connection: ConnectionId,
+        refusal: Refusal,
+    ) {
+        self.rooms.record_refused(way_in, wire, client, connection, refusal);
     }
 
     fn disconnected(&self, connection: ConnectionId) {

@@ -19,7 +19,7 @@ use super::super::*;
 use crate::admission::{self, Admission};
 use crate::decode::Decoder;
 use crate::dispatch::Dispatch;
-use crate::intake::Reception;
+use crate::intake::IntakePipeline;
 use crate::kafka::api::Api;
 use crate::subscription::{self, testing};
 
@@ -30,11 +30,12 @@ const DELETE: i8 = 1;
 
 /// One that answers for real, with the book that its listener's administrators alter.
 async fn real(config: subscription::Config, change: impl FnOnce(&mut Config)) -> Door {
-    let admission = Arc::new(Admission::new(admission::Config::default()));
+    let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     let opening = subscription::Opening { config, ..testing::opening(&admission) };
     let book = Subscriptions::open(opening).unwrap();
     let events = Events::new();
-    let reception = Reception::new(admission, Decoder::new(Default::default()), Dispatch::new(events.clone()), events);
+    let reception =
+        IntakePipeline::new(admission, Decoder::new(Default::default()), Dispatch::new(events.clone()), events);
     let (intake, notebook) = (Arc::new(reception), Arc::new(Notebook::default()));
     Door::before(intake, notebook, book, Budget::DEFAULT_BYTES, change).await
 }

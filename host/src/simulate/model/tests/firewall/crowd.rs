@@ -13,7 +13,7 @@ use super::rooms::{MOST, Rooms};
 use super::script::{JAVA, LIBRDKAFKA, Mood, Told as Wanted, Trouble};
 use crate::admission::Refusal;
 use crate::listener::kafka::error_code;
-use crate::push::{Client, ConnectionId, InstanceId, Push, WayIn};
+use crate::push::{Client, ConnectionId, Ingress, InstanceId, Push};
 use crate::simulate::model::{Ask, Kind, Model, Told};
 
 /// The most that a request or an answer is on its way.
@@ -254,7 +254,7 @@ impl Crowd {
         self.now = until;
         if self.now >= self.swept + Duration::from_secs(1) {
             self.swept = self.now;
-            self.rooms.reception.sweep(tokio::time::Instant::now().into_std());
+            self.rooms.reception.expire_clients(tokio::time::Instant::now().into_std());
         }
     }
 
@@ -365,7 +365,7 @@ fn client(name: &Arc<str>, kind: Kind, instance_id: Option<InstanceId>) -> Arc<C
     Arc::new(Client { instance_id, client_id, software_name, source, ..Client::default() })
 }
 
-fn told(subscription: crate::admission::Subscription) -> Told {
+fn told(subscription: crate::admission::ClientSubscription) -> Told {
     Told {
         instance: subscription.instance_id,
         subscription_id: subscription.id,
@@ -383,7 +383,7 @@ fn push(instance: InstanceId, name: &str, subscription_id: i32, terminating: boo
     Push {
         format: crate::push::Format::Protobuf,
         client: client(&name.into(), Kind::Java42, Some(instance)),
-        way_in: WayIn::Kafka,
+        ingress: Ingress::Kafka,
         received_at: SystemTime::UNIX_EPOCH,
         terminating,
         subscription_id: Some(subscription_id),

@@ -7,24 +7,24 @@ use super::crowd::Seen;
 use super::script::{Mood, Told};
 use crate::admission::{self, Admission, ClientRule, Quotas, Rates, SubscriptionRule};
 use crate::decode::{self, Decoder};
-use crate::dispatch::{Dispatch, Fault, Holder, Outcome, Slot, SlotConfig};
+use crate::dispatch::{Dispatch, Fault, LeaseHolder, Outcome, Slot, SlotConfig};
 use crate::event::Events;
-use crate::intake::{Intake, Reception};
+use crate::intake::{Intake, IntakePipeline};
 
 /// Decompressed bytes beyond which a push is refused.
 pub(super) const MOST: usize = 4 << 10;
 const NAMES: [&str; 2] = ["one", "two"];
 
 /// What doors are given to talk to.
-pub(super) type Build = fn(Arc<Reception>, &Dispatch) -> Arc<dyn Intake>;
+pub(super) type Build = fn(Arc<IntakePipeline>, &Dispatch) -> Arc<dyn Intake>;
 
 pub(super) struct Rooms {
     build: Build,
     admission: Arc<Admission>,
     dispatch: Dispatch,
-    pub(super) reception: Arc<Reception>,
+    pub(super) reception: Arc<IntakePipeline>,
     pub(super) intake: Arc<dyn Intake>,
-    receivers: Vec<(Slot, Holder)>,
+    receivers: Vec<(Slot, LeaseHolder)>,
     told: Told,
     pub(super) mood: Mood,
     tiny: bool,
@@ -93,7 +93,7 @@ impl Rooms {
     fn remove(&mut self) {
         let Some((slot, _)) = self.receivers.pop() else { return };
         let closed = self.dispatch.close(slot.name()).expect("it is open");
-        assert!(closed.ledger().balanced());
+        assert!(closed.ledger().is_balanced());
     }
 
     /// Receivers do what they are in the mood for with what is there.
@@ -121,7 +121,7 @@ impl Rooms {
         let ledgers: Vec<_> = self.receivers.iter().map(|(slot, _)| slot.ledger()).collect();
         Seen {
             shed: ledgers.iter().any(|ledger| !ledger.shed.is_empty()),
-            dead: ledgers.iter().any(|ledger| !ledger.dead_lettered.is_empty()),
+            dead: ledgers.iter().any(|ledger| !ledger.dropped.is_empty()),
             unwanted: self.reception.ledger().unwanted > 0,
             evicted: self.admission.counts().evicted != admission::Evictions::default(),
             ..Seen::default()
@@ -130,36 +130,36 @@ impl Rooms {
 
     /// Every push is in one term, at the door and in each slot.
     pub(super) fn judge(&self) {
-        assert!(self.reception.ledger().balanced());
-        assert!(self.receivers.iter().all(|(slot, _)| slot.ledger().balanced()));
+        assert!(self.reception.ledger().is_balanced());
+        assert!(self.receivers.iter().all(|(slot, _)| slot.ledger().is_balanced()));
     }
 }
 
-fn house(told: Told) -> (Arc<Admission>, Dispatch, Arc<Reception>) {
+fn house(told: Told) -> (Arc<Admission>, Dispatch, Arc<IntakePipeline>) {
     let events = Events::new();
     let dispatch = Dispatch::new(events.clone());
     let admission = Arc::new(Admission::new(settings(told)));
-    let decoder = Decoder::new(decode::Config { max_output: MOST, ..decode::Config::default() });
-    let reception = Arc::new(Reception::new(admission.clone(), decoder, dispatch.clone(), events));
+    let decoder = Decoder::new(decode::DecodeConfig { max_output: MOST, ..decode::DecodeConfig::default() });
+    let reception = Arc::new(IntakePipeline::new(admission.clone(), decoder, dispatch.clone(), events));
     (admission, dispatch, reception)
 }
 
-fn settings(told: Told) -> admission::Config {
+fn settings(told: Told) -> admission::AdmissionConfig {
     let metrics = told.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
     let only = told.only.map(|software| ("client_software_name".to_owned(), software.to_owned()));
     let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), only.as_slice()).expect("sound");
     let wildcard = |(software, wildcard)| ClientRule::new(Some(software), None, true, Some(wildcard)).expect("sound");
     let (few, none) = (Rates { new_clients: 10, pushes: 30, push_bytes: None }, Quotas::default());
     let one = Rates { new_clients: 1, pushes: 4, push_bytes: None };
-    admission::Config {
+    admission::AdmissionConfig {
         subscriptions: vec![rule],
         clients: told.wildcard.map(wildcard).into_iter().collect(),
         quotas: if told.tight { Quotas { connection: one, source: few, ..none } } else { none },
         delta: told.delta,
-        max_wire: told.max_wire,
+        max_wire_bytes: told.max_wire,
         capacity: told.capacity,
         all_as_empty_prefix: told.all_as_empty_prefix,
-        ..admission::Config::default()
+        ..admission::AdmissionConfig::default()
     }
 }
 
@@ -172,6 +172,6 @@ fn outcome(mood: Mood) -> Outcome {
     match mood {
         Mood::Take | Mood::Sleep => Outcome::Taken,
         Mood::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
-        Mood::Trap | Mood::Fail => Outcome::Broke(Fault::Trap, "unreachable".into()),
+        Mood::Trap | Mood::Fail => Outcome::Faulted(Fault::Trap, "unreachable".into()),
     }
 }

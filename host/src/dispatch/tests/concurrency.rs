@@ -10,16 +10,16 @@ use super::support::*;
 use crate::dispatch::{Backoff, Dispatch, Outcome, Slot, SlotConfig};
 use crate::event::Events;
 
-const DOORS: u64 = 4;
+const LISTENERS: u64 = 4;
 const PUSHES: u64 = 1_500;
 const CLIENTS: u64 = 10;
 
-type Sink = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
+type DeliveredTags = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
 
 /// Takes batches until the slot is closed, with a temper.
-async fn work(slot: Slot, generation: u64, sink: Sink) {
+async fn work(slot: Slot, generation: u64, sink: DeliveredTags) {
     let holder = slot.holder(generation, 3);
-    let mut dice = Dice(generation);
+    let mut dice = SeededRng(generation);
     while let Some(batch) = slot.lease(&holder).await {
         match dice.below(8) {
             0 => drop(batch),
@@ -31,7 +31,7 @@ async fn work(slot: Slot, generation: u64, sink: Sink) {
                 let taken = tags(&batch);
                 // Written down before it is settled: then the lane is still this worker's.
                 let mut sink = sink.lock().unwrap();
-                taken.iter().for_each(|tag| sink.entry(tag % (DOORS * CLIENTS)).or_default().push(*tag));
+                taken.iter().for_each(|tag| sink.entry(tag % (LISTENERS * CLIENTS)).or_default().push(*tag));
                 batch.settle(Outcome::Taken);
             }
         }
@@ -39,31 +39,31 @@ async fn work(slot: Slot, generation: u64, sink: Sink) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_crowd_keeps_order_and_loses_nothing() {
+async fn many_workers_and_listeners_keep_order_and_lose_nothing() {
     let dispatch = Dispatch::new(Events::new());
     let config = SlotConfig {
         linger: MS,
         batch_pushes: 16,
-        max_attempts_other: u32::MAX,
+        max_unexplained_failures: u32::MAX,
         backoff: Backoff { min: MS / 10, max: MS },
         ..SlotConfig::default()
     };
     let slot = dispatch.open("sink", config).unwrap();
-    let sink = Sink::default();
+    let sink = DeliveredTags::default();
     let workers: Vec<_> = (1..=6).map(|n| tokio::spawn(work(slot.clone(), n, sink.clone()))).collect();
-    let doors: Vec<_> = (0..DOORS)
+    let listeners: Vec<_> = (0..LISTENERS)
         .map(|door| {
             let dispatch = dispatch.clone();
             tokio::task::spawn_blocking(move || {
                 for i in 0..PUSHES {
                     // Each client has one door, and its tags count up.
-                    let n = i % CLIENTS * DOORS + door;
-                    dispatch.dispatch(payload(n as u8, i / CLIENTS * DOORS * CLIENTS + n, 100));
+                    let n = i % CLIENTS * LISTENERS + door;
+                    dispatch.dispatch(payload(n as u8, i / CLIENTS * LISTENERS * CLIENTS + n, 100));
                 }
             })
         })
         .collect();
-    for door in doors {
+    for door in listeners {
         door.await.unwrap();
     }
     assert!(slot.drain(Instant::now() + Duration::from_secs(300)).await, "stuck: {:?}", slot.snapshot());
@@ -71,11 +71,11 @@ async fn a_crowd_keeps_order_and_loses_nothing() {
     for worker in workers {
         worker.await.unwrap();
     }
-    audit(&slot);
+    assert_consistent(&slot);
     let ledger = slot.ledger();
-    assert_eq!((ledger.accepted.pushes, ledger.delivered.pushes), (DOORS * PUSHES, DOORS * PUSHES));
+    assert_eq!((ledger.accepted.pushes, ledger.delivered.pushes), (LISTENERS * PUSHES, LISTENERS * PUSHES));
     let sink = sink.lock().unwrap();
-    assert_eq!(sink.len() as u64, DOORS * CLIENTS);
+    assert_eq!(sink.len() as u64, LISTENERS * CLIENTS);
     for (client, tags) in sink.iter() {
         assert!(tags.is_sorted_by(|a, b| a < b), "client {client}: {tags:?}");
         assert_eq!(tags.len() as u64, PUSHES / CLIENTS, "client {client}");

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::beyond::{JAVA_ANY, JAVA_CLIENTS, JAVA_COMMON, JAVA_CONSUMER, JAVA_PRODUCER, LIBRDKAFKA, expand};
-use super::role::Role;
-use super::standard::METRICS;
+use super::nonstandard::{JAVA_ANY, JAVA_CLIENTS, JAVA_COMMON, JAVA_CONSUMER, JAVA_PRODUCER, LIBRDKAFKA, expand};
+use super::role::ClientRole;
+use super::standard::STANDARD_METRICS;
 
 /// As what OTLP has a metric. Kafka clients send no other kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum MetricDataType {
     /// A value of now.
     Gauge,
     /// A sum that only grows.
@@ -18,7 +18,7 @@ pub enum Form {
 
 /// Where a name is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum MetricOrigin {
     /// One of the six that every producer or every consumer shall send (KIP-714).
     Required,
     /// Another one of the standard's 21.
@@ -33,41 +33,48 @@ pub enum Kind {
 
 /// A name that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownMetric {
     /// From where.
-    pub kind: Kind,
+    pub origin: MetricOrigin,
     /// As what it comes; not known of Streams' own.
-    pub form: Option<Form>,
+    pub data_type: Option<MetricDataType>,
 }
 
-static KNOWN: LazyLock<HashMap<String, Known>> = LazyLock::new(table);
+static KNOWN: LazyLock<HashMap<String, KnownMetric>> = LazyLock::new(table);
 
 /// What is known of a name in full. `None` for what an application registered with its client (KIP-1076), and for what
 /// a later client has.
-pub fn lookup(name: &str) -> Option<Known> {
-    let streams = || name.starts_with(Role::Streams.prefix()).then_some(Known { kind: Kind::Streams, form: None });
+pub fn lookup(name: &str) -> Option<KnownMetric> {
+    let streams = || {
+        name.starts_with(ClientRole::Streams.prefix())
+            .then_some(KnownMetric { origin: MetricOrigin::Streams, data_type: None })
+    };
     KNOWN.get(name).copied().or_else(streams)
 }
 
 /// Every name that is known in full, in no order.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
+pub(super) fn known_names() -> impl Iterator<Item = &'static str> {
     KNOWN.keys().map(String::as_str)
 }
 
-fn table() -> HashMap<String, Known> {
-    let standard = METRICS.iter().map(|metric| {
-        let kind = if metric.required { Kind::Required } else { Kind::Standard };
-        (metric.name.to_owned(), Known { kind, form: Some(metric.form) })
+fn table() -> HashMap<String, KnownMetric> {
+    let standard = STANDARD_METRICS.iter().map(|metric| {
+        let kind = if metric.required { MetricOrigin::Required } else { MetricOrigin::Standard };
+        (metric.name.to_owned(), KnownMetric { origin: kind, data_type: Some(metric.data_type) })
     });
-    let mut table: HashMap<String, Known> = standard.collect();
+    let mut table: HashMap<String, KnownMetric> = standard.collect();
     let all = JAVA_CLIENTS.iter().map(|client| (*client, JAVA_COMMON));
     let java = all.chain([("", JAVA_ANY), ("producer.", JAVA_PRODUCER), ("consumer.", JAVA_CONSUMER)]);
-    let lines = java.map(|(under, lines)| (Kind::Java, under, lines)).chain([(Kind::Librdkafka, "", LIBRDKAFKA)]);
+    let lines = java.map(|(under, lines)| (MetricOrigin::Java, under, lines)).chain([(
+        MetricOrigin::Librdkafka,
+        "",
+        LIBRDKAFKA,
+    )]);
     for (kind, under, lines) in lines {
         for name in lines.iter().flat_map(|line| expand(under, line)) {
-            let form = Some(if name.ends_with(".total") { Form::Sum } else { Form::Gauge });
+            let form = Some(if name.ends_with(".total") { MetricDataType::Sum } else { MetricDataType::Gauge });
             // The first to know it counts: most of the standard is Java's, too.
-            table.entry(name).or_insert(Known { kind, form });
+            table.entry(name).or_insert(KnownMetric { origin: kind, data_type: form });
         }
     }
     table

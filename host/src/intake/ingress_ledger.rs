@@ -11,7 +11,7 @@ use crate::admission::Refusal;
 
 /// All pushes so far, each in exactly one term. Questions for a subscription are not pushes and not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct DoorLedger {
+pub struct IngressLedger {
     /// All of them.
     pub received: u64,
     /// Answered with an error, by [`Refusal::code`].
@@ -24,19 +24,19 @@ pub struct DoorLedger {
     pub accepted: u64,
 }
 
-impl DoorLedger {
+impl IngressLedger {
     /// Whether each push is in exactly one term.
-    pub fn balanced(&self) -> bool {
+    pub fn is_balanced(&self) -> bool {
         self.received == self.refused.values().sum::<u64>() + self.empty + self.unwanted + self.accepted
     }
 }
 
 /// The book that the ledger is read from.
 #[derive(Debug, Default)]
-pub(super) struct DoorBook(Mutex<DoorLedger>);
+pub(super) struct IngressAccounting(Mutex<IngressLedger>);
 
-impl DoorBook {
-    pub(super) fn enter(&self, result: &Result<Receipt, Refusal>) {
+impl IngressAccounting {
+    pub(super) fn record(&self, result: &Result<Receipt, Refusal>) {
         let mut ledger = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.received += 1;
         *match result {
@@ -47,7 +47,7 @@ impl DoorBook {
         } += 1;
     }
 
-    pub(super) fn snapshot(&self) -> DoorLedger {
+    pub(super) fn snapshot(&self) -> IngressLedger {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

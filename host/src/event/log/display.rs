@@ -9,30 +9,30 @@ use crate::text;
 const LONGEST: usize = 1000;
 
 /// A text of a stranger or a guest: no line breaks, no terminal escapes, no flood.
-pub(super) struct Line<'a>(pub(super) &'a str);
+pub(super) struct OneLine<'a>(pub(super) &'a str);
 
-impl fmt::Display for Line<'_> {
+impl fmt::Display for OneLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&text::beginning(self.0, LONGEST))
+        f.write_str(&text::truncate(self.0, LONGEST))
     }
 }
 
 /// A client, by whatever is known of it.
-pub(super) struct Who<'a>(pub(super) &'a Client);
+pub(super) struct ClientLabel<'a>(pub(super) &'a Client);
 
-impl fmt::Display for Who<'_> {
+impl fmt::Display for ClientLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let client = self.0;
         f.write_str("client")?;
         if let Some(id) = &client.client_id {
-            write!(f, " `{}`", Line(id))?;
+            write!(f, " `{}`", OneLine(id))?;
         }
         if let Some(instance) = client.instance_id {
             write!(f, " {instance}")?;
         }
         if let Some(software) = &client.software_name {
-            write!(f, " ({}", Line(software))?;
-            client.software_version.as_deref().map_or(Ok(()), |version| write!(f, " {}", Line(version)))?;
+            write!(f, " ({}", OneLine(software))?;
+            client.software_version.as_deref().map_or(Ok(()), |version| write!(f, " {}", OneLine(version)))?;
             f.write_str(")")?;
         }
         client.source.map_or(Ok(()), |source| write!(f, " at {source}"))
@@ -45,16 +45,16 @@ mod tests {
 
     #[test]
     fn a_text_cannot_forge_a_line_or_flood_it() {
-        assert_eq!(Line("a\nERROR b\u{1b}[31m").to_string(), r"a\nERROR b\u{1b}[31m");
-        assert_eq!(Line("grün").to_string(), "grün");
-        let long = Line(&"x".repeat(LONGEST + 1)).to_string();
+        assert_eq!(OneLine("a\nERROR b\u{1b}[31m").to_string(), r"a\nERROR b\u{1b}[31m");
+        assert_eq!(OneLine("grün").to_string(), "grün");
+        let long = OneLine(&"x".repeat(LONGEST + 1)).to_string();
         assert_eq!(long.chars().count(), LONGEST + 1);
         assert!(long.ends_with('…'));
     }
 
     #[test]
-    fn a_client_is_told_by_what_is_known() {
-        assert_eq!(Who(&Client::default()).to_string(), "client");
+    fn a_client_is_described_by_its_known_facts() {
+        assert_eq!(ClientLabel(&Client::default()).to_string(), "client");
         let client = Client {
             client_id: Some("orders\n".into()),
             software_name: Some("librdkafka".into()),
@@ -62,6 +62,6 @@ mod tests {
             source: Some(([127, 0, 0, 1], 9).into()),
             ..Client::default()
         };
-        assert_eq!(Who(&client).to_string(), r"client `orders\n` (librdkafka 2.16) at 127.0.0.1:9");
+        assert_eq!(ClientLabel(&client).to_string(), r"client `orders\n` (librdkafka 2.16) at 127.0.0.1:9");
     }
 }

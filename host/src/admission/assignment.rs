@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use super::rule::MAX_INTERVAL;
 use super::software::{self, Wildcard};
-use super::{Config, id};
+use super::{AdmissionConfig, id};
 use crate::push::{Client, InstanceId};
 
 /// Longer intervals have no effect in Apache's broker.
-const CUSTOMARY_MAX: Duration = Duration::from_secs(300);
+const DEFAULT_MAX_INTERVAL: Duration = Duration::from_secs(300);
 /// librdkafka reckons in 32-bit microseconds, jitter included.
-const LIBRDKAFKA_MAX: Duration = Duration::from_secs(1_700);
+const LIBRDKAFKA_MAX_INTERVAL: Duration = Duration::from_secs(1_700);
 /// Combinations of rules remembered. Clients choose what they match, so there must be an end.
-const REMEMBERED: usize = 1_024;
+const MAX_CACHED: usize = 1_024;
 
 /// One answer, shared by all clients that match the same subscriptions and are told them in the same way.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct Assignment {
     /// Of the configuration that it comes from.
     pub(super) version: u64,
     /// As told to the client.
@@ -30,34 +30,34 @@ pub(super) struct Answer {
     checksum: u32,
 }
 
-impl Answer {
+impl Assignment {
     pub(super) fn subscription_id(&self, instance: InstanceId) -> i32 {
         id::subscription_id(self.checksum, instance)
     }
 
     /// Whether a client would notice no difference.
-    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+    pub(super) fn is_same_for_client(&self, other: &Self) -> bool {
         (self.checksum, self.interval) == (other.checksum, other.interval) && self.metrics == other.metrics
     }
 }
 
 /// Which answer: the rules that match, the longest interval the client takes, how it is told "all metrics".
-type Key = (Vec<usize>, Duration, bool);
+type AssignmentKey = (Vec<usize>, Duration, bool);
 
 /// One configuration, and the answers it led to so far. Patterns are tried through `&self`, without the room's lock.
-pub(super) struct Answers {
-    config: Config,
+pub(super) struct Assignments {
+    config: AdmissionConfig,
     /// Counts configurations.
     version: u64,
-    known: Mutex<HashMap<Key, Arc<Answer>>>,
+    cache: Mutex<HashMap<AssignmentKey, Arc<Assignment>>>,
 }
 
-impl Answers {
-    pub(super) fn new(config: Config, version: u64) -> Self {
-        Self { config, version, known: Mutex::default() }
+impl Assignments {
+    pub(super) fn new(config: AdmissionConfig, version: u64) -> Self {
+        Self { config, version, cache: Mutex::default() }
     }
 
-    pub(super) fn config(&self) -> &Config {
+    pub(super) fn config(&self) -> &AdmissionConfig {
         &self.config
     }
 
@@ -66,30 +66,30 @@ impl Answers {
     }
 
     /// The union of what matches this client. Tries every pattern: a thousand, it may be, on a kilobyte each.
-    pub(super) fn answer(&self, client: &Client) -> Arc<Answer> {
+    pub(super) fn assign(&self, client: &Client) -> Arc<Assignment> {
         #[cfg(test)]
         hook::call();
         let rules = self.config.subscriptions.iter().enumerate();
         let matching: Vec<usize> = rules.filter(|(_, rule)| rule.matches(client)).map(|(index, _)| index).collect();
-        let key = (matching, self.ceiling(client), self.empty_prefix(client));
-        if let Some(answer) = self.lock().get(&key) {
-            return answer.clone();
+        let key = (matching, self.max_interval(client), self.uses_empty_prefix(client));
+        if let Some(assignment) = self.lock().get(&key) {
+            return assignment.clone();
         }
-        let answer = Arc::new(self.join(&key));
-        let mut known = self.lock();
-        if known.len() >= REMEMBERED {
-            known.clear();
+        let assignment = Arc::new(self.merge(&key));
+        let mut cache = self.lock();
+        if cache.len() >= MAX_CACHED {
+            cache.clear();
         }
-        known.insert(key, answer.clone());
-        answer
+        cache.insert(key, assignment.clone());
+        assignment
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Answer>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<AssignmentKey, Arc<Assignment>>> {
         // Nothing here is left half done by a panic that could be caught.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, (matching, ceiling, empty_prefix): &Key) -> Answer {
+    fn merge(&self, (matching, ceiling, empty_prefix): &AssignmentKey) -> Assignment {
         let rules = || matching.iter().filter_map(|index| self.config.subscriptions.get(*index));
         let mut set: BTreeSet<&str> = rules().flat_map(|rule| &rule.metrics).map(String::as_str).collect();
         // An empty prefix is a prefix of everything.
@@ -102,29 +102,29 @@ impl Answers {
         let interval = interval.map_or(self.config.idle_poll, |interval| interval.min(*ceiling));
         // Where not all is asked for, it makes no difference how that would be told.
         let spelling = if all { *empty_prefix } else { self.config.all_as_empty_prefix };
-        let text = id::text(&sorted, interval, &id::extension(&self.config, spelling));
-        let told = |metric| if metric == "*" && *empty_prefix { "" } else { metric };
+        let text = id::canonical_text(&sorted, interval, &id::extension_text(&self.config, spelling));
+        let spelled = |metric| if metric == "*" && *empty_prefix { "" } else { metric };
         let mut names: Vec<Arc<str>> = rules().map(|rule| Arc::from(rule.name())).collect();
         names.sort_unstable();
-        Answer {
+        Assignment {
             version: self.version,
-            metrics: sorted.into_iter().map(|metric| Arc::from(told(metric))).collect(),
+            metrics: sorted.into_iter().map(|metric| Arc::from(spelled(metric))).collect(),
             names,
             interval,
             checksum: crc32c::crc32c(text.as_bytes()),
         }
     }
 
-    fn empty_prefix(&self, client: &Client) -> bool {
+    fn uses_empty_prefix(&self, client: &Client) -> bool {
         let ruled = software::wildcard(&self.config.clients, client);
         ruled.map_or(self.config.all_as_empty_prefix, |wildcard| wildcard == Wildcard::Empty)
     }
 
-    fn ceiling(&self, client: &Client) -> Duration {
+    fn max_interval(&self, client: &Client) -> Duration {
         if !self.config.long_intervals {
-            CUSTOMARY_MAX
+            DEFAULT_MAX_INTERVAL
         } else if software::is_librdkafka(client) {
-            LIBRDKAFKA_MAX
+            LIBRDKAFKA_MAX_INTERVAL
         } else {
             MAX_INTERVAL
         }

@@ -7,44 +7,44 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
-use super::instance::Instance;
-use super::standing::Standing;
+use super::instance::ClientInstance;
+use super::reputation::Reputation;
 use crate::push::InstanceId;
 
 /// Clients that wait to be told gone; as many as a table of the customary size holds.
-const WAITING: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
+const MAX_WAITING: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
-pub(super) struct Forgotten {
-    waiting: LruCache<InstanceId, Instance>,
-    untold: u64,
+pub(super) struct Evicted {
+    waiting: LruCache<InstanceId, ClientInstance>,
+    dropped: u64,
 }
 
-impl Forgotten {
+impl Evicted {
     pub(super) fn new() -> Self {
-        Self { waiting: LruCache::sparse(WAITING), untold: 0 }
+        Self { waiting: LruCache::sparse(MAX_WAITING), dropped: 0 }
     }
 
     /// Those of whose going nobody was or will be told, since the start.
-    pub(super) fn untold(&self) -> u64 {
-        self.untold
+    pub(super) fn dropped_count(&self) -> u64 {
+        self.dropped
     }
 
-    pub(super) fn keep(&mut self, instance: Instance, standing: Standing) {
-        if standing == Standing::Stranger || instance.is_gone() {
+    pub(super) fn add(&mut self, instance: ClientInstance, reputation: Reputation) {
+        if reputation == Reputation::Unestablished || instance.is_gone_reported() {
             return;
         }
         let dropped = self.waiting.push(instance.id, instance);
-        self.untold += u64::from(dropped.is_some());
+        self.dropped += u64::from(dropped.is_some());
     }
 
     /// It came back before anybody was told: it is not gone, and what it is.
-    pub(super) fn back(&mut self, id: InstanceId) -> Standing {
-        if self.waiting.pop(&id).is_some() { Standing::Proven } else { Standing::Stranger }
+    pub(super) fn reinstate(&mut self, id: InstanceId) -> Reputation {
+        if self.waiting.pop(&id).is_some() { Reputation::Established } else { Reputation::Unestablished }
     }
 
     /// Moves those that were forgotten first to `gone`, at most so many. Says whether there may be more.
-    pub(super) fn take(&mut self, most: usize, gone: &mut Vec<Instance>) -> bool {
-        for _ in 0..most {
+    pub(super) fn drain_into(&mut self, limit: usize, gone: &mut Vec<ClientInstance>) -> bool {
+        for _ in 0..limit {
             let Some((_, instance)) = self.waiting.pop_lru() else { return false };
             gone.push(instance);
         }

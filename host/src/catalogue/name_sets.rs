@@ -7,67 +7,67 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::known;
+use super::known_metrics;
 
 /// Sorted, each name once.
-pub(super) type Set = Arc<[Arc<str>]>;
+pub(super) type NameSet = Arc<[Arc<str>]>;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct NameBounds {
     /// Names, those known from the start included.
     pub(super) names: usize,
     /// Sets.
     pub(super) sets: usize,
     /// Names in one set.
-    pub(super) in_set: usize,
+    pub(super) names_per_set: usize,
 }
 
-impl Default for Bounds {
+impl Default for NameBounds {
     fn default() -> Self {
-        Self { names: 4_096, sets: 1_024, in_set: 512 }
+        Self { names: 4_096, sets: 1_024, names_per_set: 512 }
     }
 }
 
 #[derive(Debug)]
-pub(super) struct Sets {
-    bounds: Bounds,
+pub(super) struct NameSets {
+    bounds: NameBounds,
     names: HashSet<Arc<str>>,
-    sets: HashSet<Set>,
+    sets: HashSet<NameSet>,
     /// Holds the names that never go.
     _known: Vec<Arc<str>>,
 }
 
-impl Sets {
-    pub(super) fn new(bounds: Bounds) -> Self {
-        let known: Vec<Arc<str>> = known::names().map(Arc::from).collect();
+impl NameSets {
+    pub(super) fn new(bounds: NameBounds) -> Self {
+        let known: Vec<Arc<str>> = known_metrics::known_names().map(Arc::from).collect();
         Self { bounds, names: known.iter().cloned().collect(), sets: HashSet::new(), _known: known }
     }
 
     /// `old` and these, and how many of these are not in it because the bounds are reached.
-    pub(super) fn join(&mut self, old: &Set, seen: &[&str]) -> (Set, u32) {
-        let new: Vec<&str> = seen.iter().copied().filter(|name| !holds(old, name)).collect();
+    pub(super) fn union(&mut self, old: &NameSet, seen: &[&str]) -> (NameSet, u32) {
+        let new: Vec<&str> = seen.iter().copied().filter(|name| !contains(old, name)).collect();
         if new.is_empty() {
             return (old.clone(), 0);
         }
-        self.make_room(new.len());
+        self.evict_unused(new.len());
         let mut names = old.to_vec();
         let mut lost = 0;
         for name in &new {
-            match self.name(name).filter(|_| names.len() < self.bounds.in_set) {
+            match self.intern_name(name).filter(|_| names.len() < self.bounds.names_per_set) {
                 Some(name) => names.push(name),
                 None => lost += 1,
             }
         }
         names.sort_unstable();
         names.dedup();
-        match self.set(names) {
+        match self.intern_set(names) {
             Some(set) => (set, lost),
             None => (old.clone(), u32::try_from(new.len()).unwrap_or(u32::MAX)),
         }
     }
 
-    fn name(&mut self, name: &str) -> Option<Arc<str>> {
+    fn intern_name(&mut self, name: &str) -> Option<Arc<str>> {
         if let Some(kept) = self.names.get(name) {
             return Some(kept.clone());
         }
@@ -76,18 +76,18 @@ impl Sets {
         Some(name)
     }
 
-    fn set(&mut self, names: Vec<Arc<str>>) -> Option<Set> {
+    fn intern_set(&mut self, names: Vec<Arc<str>>) -> Option<NameSet> {
         if let Some(kept) = self.sets.get(names.as_slice()) {
             return Some(kept.clone());
         }
-        let set = (self.sets.len() < self.bounds.sets).then(|| Set::from(names))?;
+        let set = (self.sets.len() < self.bounds.sets).then(|| NameSet::from(names))?;
         self.sets.insert(set.clone());
         Some(set)
     }
 
     /// Forgets what only this table holds, if room may be needed: at most once a push, so that strangers cannot make
     /// it a burden.
-    fn make_room(&mut self, names: usize) {
+    fn evict_unused(&mut self, names: usize) {
         if self.sets.len() >= self.bounds.sets || self.names.len() + names > self.bounds.names {
             self.sets.retain(|set| Arc::strong_count(set) > 1);
             self.names.retain(|name| Arc::strong_count(name) > 1);
@@ -100,6 +100,6 @@ impl Sets {
     }
 }
 
-fn holds(set: &Set, name: &str) -> bool {
+fn contains(set: &NameSet, name: &str) -> bool {
     set.binary_search_by(|kept| (**kept).cmp(name)).is_ok()
 }

@@ -14,7 +14,7 @@ impl InstanceId {
     /// From any spelling: 22 characters of base64url (Java), ordinary base64 with or without padding (librdkafka), 32
     /// hex digits, or a UUID with dashes. Spaces around it, and the full stop that ends librdkafka's sentence, are not
     /// part of it.
-    pub fn from_any(text: &str) -> Result<Self, String> {
+    pub fn parse_any(text: &str) -> Result<Self, String> {
         let bare = text.trim().trim_end_matches('.');
         let id = match bare.len() {
             22 | 24 => base64(bare),
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_spelling_is_the_same_id() {
-        let id = InstanceId::from_any("cBrordIqXpq0qkqcvYahPA").unwrap();
+        let id = InstanceId::parse_any("cBrordIqXpq0qkqcvYahPA").unwrap();
         for text in [
             "cBrordIqXpq0qkqcvYahPA==",
             " cBrordIqXpq0qkqcvYahPA==.",
@@ -75,7 +75,7 @@ mod tests {
             "701AE8ADD22A5E9AB4AA4A9CBD86A13C",
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
         ] {
-            assert_eq!(InstanceId::from_any(text), Ok(id), "{text}");
+            assert_eq!(InstanceId::parse_any(text), Ok(id), "{text}");
         }
         assert_eq!(id.to_base64(), "cBrordIqXpq0qkqcvYahPA==");
         assert_eq!(id.to_hex(), "701ae8add22a5e9ab4aa4a9cbd86a13c");
@@ -87,12 +87,12 @@ mod tests {
         let (java, librdkafka) = (id.to_string(), id.to_base64());
         assert!(java.starts_with("--__") && librdkafka.starts_with("++//"), "{java} {librdkafka}");
         for text in [java, librdkafka.trim_end_matches('=').to_owned(), librdkafka, id.to_hex()] {
-            assert_eq!(InstanceId::from_any(&text), Ok(id), "{text}");
+            assert_eq!(InstanceId::parse_any(&text), Ok(id), "{text}");
         }
     }
 
     #[test]
-    fn nonsense_is_refused_in_words() {
+    fn an_invalid_id_is_refused_with_the_accepted_forms() {
         for text in [
             "",
             "orders-producer",
@@ -103,7 +103,7 @@ mod tests {
             "701ae8ad-d22a-5e9ab4aa-4a9c-bd86a13c",
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a1é",
         ] {
-            let error = InstanceId::from_any(text).unwrap_err();
+            let error = InstanceId::parse_any(text).unwrap_err();
             assert!(error.contains("32 hex digits"), "{error}");
         }
     }

@@ -11,74 +11,74 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Histograms, seconds};
 use crate::admission::Evictions;
-use crate::event::Payload;
-use crate::push::{GoneReason, WayIn};
+use crate::event::EventData;
+use crate::push::{DepartureReason, Ingress};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct AtListener {
+struct ListenerLabels {
     listener: Arc<str>,
 }
 
 /// Without the version: a stranger may claim any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfApi {
+struct ApiLabels {
     api: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Through {
-    way_in: &'static str,
+struct IngressLabels {
+    ingress: &'static str,
 }
 
-impl Through {
-    fn of(way_in: WayIn) -> Self {
-        Self { way_in: way_in.as_str() }
+impl IngressLabels {
+    fn new(ingress: Ingress) -> Self {
+        Self { ingress: ingress.as_str() }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Refused {
-    way_in: &'static str,
+struct RefusalLabels {
+    ingress: &'static str,
     code: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Because {
+struct ReasonLabels {
     reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BySoftware {
+struct SoftwareLabels {
     software: &'static str,
 }
 
 #[derive(Debug)]
-pub(super) struct Door {
-    connections: Family<AtListener, Gauge>,
-    connected: Family<AtListener, Counter>,
-    requests: Family<OfApi, Counter>,
-    request_bytes: Family<OfApi, Counter>,
-    request_time: Histograms<OfApi>,
+pub(super) struct IngressMetrics {
+    connections: Family<ListenerLabels, Gauge>,
+    connected: Family<ListenerLabels, Counter>,
+    requests: Family<ApiLabels, Counter>,
+    request_bytes: Family<ApiLabels, Counter>,
+    request_time: Histograms<ApiLabels>,
     subscriptions: Counter,
-    subscriptions_refused: Family<Refused, Counter>,
-    received: Family<Through, Counter>,
-    wire_bytes: Family<Through, Counter>,
-    refused: Family<Refused, Counter>,
+    subscriptions_refused: Family<RefusalLabels, Counter>,
+    received: Family<IngressLabels, Counter>,
+    wire_bytes: Family<IngressLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     empty: Counter,
     unwanted: Counter,
-    accepted: Family<Through, Counter>,
-    points: Family<Through, Counter>,
-    decompressed_bytes: Family<Through, Counter>,
+    accepted: Family<IngressLabels, Counter>,
+    points: Family<IngressLabels, Counter>,
+    decompressed_bytes: Family<IngressLabels, Counter>,
     repaired: Counter,
-    intake_time: Histograms<Through>,
-    gone: Family<Because, Counter>,
-    evicted: Family<Because, Counter>,
-    too_large: Family<BySoftware, Counter>,
+    intake_time: Histograms<IngressLabels>,
+    gone: Family<ReasonLabels, Counter>,
+    evicted: Family<ReasonLabels, Counter>,
+    too_large: Family<SoftwareLabels, Counter>,
 }
 
-impl Door {
+impl IngressMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let door = Self {
+        let metrics = Self {
             connections: Family::default(),
             connected: Family::default(),
             requests: Family::default(),
@@ -100,10 +100,10 @@ impl Door {
             evicted: Family::default(),
             too_large: Family::default(),
         };
-        door.register_connections(registry);
-        door.register_pushes(registry);
-        door.begin_at_zero();
-        door
+        metrics.register_connections(registry);
+        metrics.register_pushes(registry);
+        metrics.create_series();
+        metrics
     }
 
     fn register_connections(&self, registry: &mut Registry) {
@@ -145,41 +145,41 @@ impl Door {
     }
 
     /// A rate over a counter that appears with its first event misses that event.
-    fn begin_at_zero(&self) {
-        for way_in in [WayIn::Kafka, WayIn::OtlpHttp] {
-            let through = Through::of(way_in);
+    fn create_series(&self) {
+        for ingress in [Ingress::Kafka, Ingress::OtlpHttp] {
+            let labels = IngressLabels::new(ingress);
             for family in [&self.received, &self.wire_bytes, &self.accepted, &self.points, &self.decompressed_bytes] {
-                drop(family.get_or_create(&through));
+                drop(family.get_or_create(&labels));
             }
         }
-        for reason in [GoneReason::Terminated, GoneReason::Disconnected, GoneReason::Expired] {
-            drop(self.gone.get_or_create(&Because { reason: word(reason) }));
+        for reason in [DepartureReason::Terminated, DepartureReason::Disconnected, DepartureReason::Expired] {
+            drop(self.gone.get_or_create(&ReasonLabels { reason: reason_label(reason) }));
         }
     }
 
-    pub(super) fn record(&self, payload: &Payload) {
+    pub(super) fn record(&self, payload: &EventData) {
         match payload {
-            Payload::ListenerConnect { listener, .. } => {
-                let at = AtListener { listener: listener.clone() };
-                self.connected.get_or_create(&at).inc();
-                self.connections.get_or_create(&at).inc();
+            EventData::ListenerConnect { listener, .. } => {
+                let labels = ListenerLabels { listener: listener.clone() };
+                self.connected.get_or_create(&labels).inc();
+                self.connections.get_or_create(&labels).inc();
             }
-            Payload::ListenerDisconnect { listener, .. } => {
-                self.connections.get_or_create(&AtListener { listener: listener.clone() }).dec();
+            EventData::ListenerDisconnect { listener, .. } => {
+                self.connections.get_or_create(&ListenerLabels { listener: listener.clone() }).dec();
             }
-            Payload::ListenerRequest { api, size, duration, .. } => {
-                let of = OfApi { api };
-                self.requests.get_or_create(&of).inc();
-                self.request_bytes.get_or_create(&of).inc_by(*size as u64);
-                self.request_time.get_or_create(&of).observe(duration.as_secs_f64());
+            EventData::ListenerRequest { api, size, duration, .. } => {
+                let labels = ApiLabels { api };
+                self.requests.get_or_create(&labels).inc();
+                self.request_bytes.get_or_create(&labels).inc_by(*size as u64);
+                self.request_time.get_or_create(&labels).observe(duration.as_secs_f64());
             }
-            Payload::SubscriptionAnswered { .. } => {
+            EventData::SubscriptionAnswered { .. } => {
                 self.subscriptions.inc();
             }
-            Payload::ClientGone { reason, .. } => {
-                self.gone.get_or_create(&Because { reason: word(*reason) }).inc();
+            EventData::ClientGone { reason, .. } => {
+                self.gone.get_or_create(&ReasonLabels { reason: reason_label(*reason) }).inc();
             }
-            Payload::ClientsCounted { evicted, .. } => self.record_evicted(evicted),
+            EventData::ClientsCounted { evicted, .. } => self.record_evicted(evicted),
             _ => self.record_push(payload),
         }
     }
@@ -187,38 +187,38 @@ impl Door {
     fn record_evicted(&self, evicted: &Evictions) {
         let Evictions { silent, crowding, shrunk } = *evicted;
         for (reason, total) in [("silent", silent), ("crowding", crowding), ("shrunk", shrunk)] {
-            let counter = self.evicted.get_or_create(&Because { reason });
+            let counter = self.evicted.get_or_create(&ReasonLabels { reason });
             counter.inc_by(total.saturating_sub(counter.get()));
         }
     }
 
-    fn record_push(&self, payload: &Payload) {
+    fn record_push(&self, payload: &EventData) {
         match payload {
-            Payload::PushReceived { way_in, wire } => {
-                self.received.get_or_create(&Through::of(*way_in)).inc();
-                self.wire_bytes.get_or_create(&Through::of(*way_in)).inc_by(*wire as u64);
+            EventData::PushReceived { ingress, wire } => {
+                self.received.get_or_create(&IngressLabels::new(*ingress)).inc();
+                self.wire_bytes.get_or_create(&IngressLabels::new(*ingress)).inc_by(*wire as u64);
             }
-            Payload::PushRefused { way_in, client, code, subscribing, .. } => {
+            EventData::PushRefused { ingress, client, code, subscribing, .. } => {
                 let family = if *subscribing { &self.subscriptions_refused } else { &self.refused };
-                family.get_or_create(&Refused { way_in: way_in.as_str(), code }).inc();
+                family.get_or_create(&RefusalLabels { ingress: ingress.as_str(), code }).inc();
                 if *code == "too_large" {
                     let software = software(client.software_name.as_deref());
-                    self.too_large.get_or_create(&BySoftware { software }).inc();
+                    self.too_large.get_or_create(&SoftwareLabels { software }).inc();
                 }
             }
-            Payload::PushEmpty => {
+            EventData::PushEmpty => {
                 self.empty.inc();
             }
-            Payload::PushUnwanted => {
+            EventData::PushUnwanted => {
                 self.unwanted.inc();
             }
-            Payload::PushAccepted { way_in, points, size, repaired, took, .. } => {
-                let through = Through::of(*way_in);
-                self.accepted.get_or_create(&through).inc();
-                self.points.get_or_create(&through).inc_by(u64::from(*points));
-                self.decompressed_bytes.get_or_create(&through).inc_by(*size as u64);
+            EventData::PushAccepted { ingress, points, size, repaired, took, .. } => {
+                let labels = IngressLabels::new(*ingress);
+                self.accepted.get_or_create(&labels).inc();
+                self.points.get_or_create(&labels).inc_by(u64::from(*points));
+                self.decompressed_bytes.get_or_create(&labels).inc_by(*size as u64);
                 self.repaired.inc_by(u64::from(*repaired));
-                self.intake_time.get_or_create(&through).observe(took.as_secs_f64());
+                self.intake_time.get_or_create(&labels).observe(took.as_secs_f64());
             }
             _ => {}
         }
@@ -238,10 +238,10 @@ fn software(name: Option<&str>) -> &'static str {
     KNOWN.into_iter().find(|known| name == Some(known)).unwrap_or("other")
 }
 
-fn word(reason: GoneReason) -> &'static str {
+fn reason_label(reason: DepartureReason) -> &'static str {
     match reason {
-        GoneReason::Terminated => "terminated",
-        GoneReason::Disconnected => "disconnected",
-        GoneReason::Expired => "expired",
+        DepartureReason::Terminated => "terminated",
+        DepartureReason::Disconnected => "disconnected",
+        DepartureReason::Expired => "expired",
     }
 }

@@ -3,22 +3,28 @@
 use std::time::{Duration, SystemTime};
 
 use super::coverage;
-use crate::admission::Known;
-use crate::catalogue::Seen;
+use crate::admission::ClientSnapshot;
+use crate::catalogue::SentMetrics;
 
 /// Clients that are told of another subscription come back at once; only one that is told so again and again is in
 /// trouble.
-const FEW: u32 = 3;
+const HARMLESS_REPEATS: u32 = 3;
 /// Beside two intervals: networks and short intervals are not worth a sentence.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// All that is wrong; of a client that is gone, nothing.
-pub(super) fn of(known: &Known, seen: Option<&Seen>, now: SystemTime) -> Vec<String> {
-    if known.gone {
+pub(super) fn find(client: &ClientSnapshot, seen: Option<&SentMetrics>, now: SystemTime) -> Vec<String> {
+    if client.gone {
         return Vec::new();
     }
-    let all = [unasked(known), refused(known, now), never(known, now), empty(known, seen), silent(known, now)];
-    all.into_iter().flatten().chain(seen.and_then(|seen| missing(known, seen))).collect()
+    let all = [
+        asked_for_nothing(client),
+        recently_refused(client, now),
+        never_pushed(client, now),
+        empty_pushes(client, seen),
+        silent(client, now),
+    ];
+    all.into_iter().flatten().chain(seen.and_then(|seen| missing_required(client, seen))).collect()
 }
 
 /// What a refusal means and what to do, by [`Refusal::code`](crate::admission::Refusal::code).
@@ -54,64 +60,65 @@ pub(super) fn remedy(code: &str) -> &'static str {
 }
 
 /// Matched by nothing.
-fn unasked(known: &Known) -> Option<String> {
+fn asked_for_nothing(client: &ClientSnapshot) -> Option<String> {
     let unmatched = || "asked for nothing: no subscription matches it; write one that does".into();
     let empty = || {
-        let names = known.subscriptions.join("`, `");
+        let names = client.subscriptions.join("`, `");
         format!("asked for nothing: `{names}` has no metrics, which excludes it; give it some if that is not meant")
     };
-    known.metrics.is_empty().then(|| if known.subscriptions.is_empty() { unmatched() } else { empty() })
+    client.metrics.is_empty().then(|| if client.subscriptions.is_empty() { unmatched() } else { empty() })
 }
 
 /// Lately, that is while a client would not be forgotten for silence.
-fn refused(known: &Known, now: SystemTime) -> Option<String> {
-    let (code, at) = known.last_refusal?;
-    let lately = span(at, now) <= (3 * known.push_interval).max(Duration::from_secs(60));
-    let harmless = code == "unknown_subscription" && (known.refused < FEW || known.refused < known.pushes);
-    let times = if known.refused == 1 { "once".into() } else { format!("{} times", known.refused) };
+fn recently_refused(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
+    let (code, at) = client.last_refusal?;
+    let lately = elapsed(at, now) <= (3 * client.push_interval).max(Duration::from_secs(60));
+    let harmless =
+        code == "unknown_subscription" && (client.refused < HARMLESS_REPEATS || client.refused < client.pushes);
+    let times = if client.refused == 1 { "once".into() } else { format!("{} times", client.refused) };
     (lately && !harmless).then(|| format!("refused {times}, last {code}: {}", remedy(code)))
 }
 
-fn never(known: &Known, now: SystemTime) -> Option<String> {
-    if known.pushes > 0 || known.metrics.is_empty() {
+fn never_pushed(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
+    if client.pushes > 0 || client.metrics.is_empty() {
         return None;
     }
-    let (asked, most) = (span(known.since, now), known.push_interval.mul_f64(1.5));
-    let ago = words(asked);
+    let (asked, most) = (elapsed(client.first_seen, now), client.push_interval.mul_f64(1.5));
+    let ago = format_span(asked);
     if asked <= most {
         return Some(format!(
             "never pushed: it asked {ago} ago and waits up to 1.5 intervals ({}) for its first push",
-            words(most)
+            format_span(most)
         ));
     }
     Some(format!(
         "never pushed: it asked {ago} ago, and its first push was due {} later at most: see what its own log says of \
          telemetry, and restart it",
-        words(most)
+        format_span(most)
     ))
 }
 
-fn empty(known: &Known, seen: Option<&Seen>) -> Option<String> {
-    let silent = seen.is_none_or(|seen| seen.names.is_empty() && seen.more == 0);
+fn empty_pushes(client: &ClientSnapshot, seen: Option<&SentMetrics>) -> Option<String> {
+    let silent = seen.is_none_or(|seen| seen.names.is_empty() && seen.not_kept == 0);
     // What was refused has not been looked at, and what was seen under another subscription is forgotten.
-    (silent && known.pushed && known.pushes > known.refused && !known.metrics.is_empty()).then(|| {
+    (silent && client.pushed_since_get && client.pushes > client.refused && !client.metrics.is_empty()).then(|| {
         "its pushes hold no metrics: nothing that it has begins as it is asked for; ask for other prefixes".into()
     })
 }
 
-fn silent(known: &Known, now: SystemTime) -> Option<String> {
-    let quiet = span(known.last_seen, now);
-    (known.pushes > 0 && quiet > 2 * known.push_interval + GRACE).then(|| {
+fn silent(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
+    let quiet = elapsed(client.last_seen, now);
+    (client.pushes > 0 && quiet > 2 * client.push_interval + GRACE).then(|| {
         format!(
             "silent for {} although it is to push every {}: see whether it runs and reaches this host",
-            words(quiet),
-            words(known.push_interval)
+            format_span(quiet),
+            format_span(client.push_interval)
         )
     })
 }
 
-fn missing(known: &Known, seen: &Seen) -> Option<String> {
-    let missing = coverage::missing(&seen.names, &known.metrics);
+fn missing_required(client: &ClientSnapshot, seen: &SentMetrics) -> Option<String> {
+    let missing = coverage::missing_required(&seen.names, &client.metrics);
     (!missing.is_empty()).then(|| {
         let names = missing.join(", ");
         format!("required metrics missing: {names}; KIP-714 wants them of every such client: update its client library")
@@ -119,12 +126,12 @@ fn missing(known: &Known, seen: &Seen) -> Option<String> {
 }
 
 /// None where clocks were set back.
-fn span(from: SystemTime, to: SystemTime) -> Duration {
+fn elapsed(from: SystemTime, to: SystemTime) -> Duration {
     to.duration_since(from).unwrap_or_default()
 }
 
 /// As people say it, cut to the largest unit.
-fn words(span: Duration) -> String {
+fn format_span(span: Duration) -> String {
     let (number, unit) = match span.as_secs() {
         0 => return format!("{} ms", span.as_millis()),
         seconds @ 1..120 => (seconds, "second"),

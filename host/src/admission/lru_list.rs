@@ -4,43 +4,43 @@
 //! A node is in each list by a [`Link`] of its own, so that moving it costs a few writes and no memory.
 
 use super::slab::Slab;
-use super::table::Node;
+use super::table::ClientNode;
 
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;
 
 /// A node's neighbours in one list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Link {
+pub(super) struct LruLink {
     newer: u32,
     older: u32,
 }
 
-impl Link {
-    pub(super) const LOOSE: Self = Self { newer: NONE, older: NONE };
+impl LruLink {
+    pub(super) const UNLINKED: Self = Self { newer: NONE, older: NONE };
 }
 
 /// Which of a node's links.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum ListKind {
     All,
-    OfSource,
+    BySource,
 }
 
 /// The two ends of one list.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chain {
+pub(super) struct LruList {
     newest: u32,
     oldest: u32,
 }
 
-impl Default for Chain {
+impl Default for LruList {
     fn default() -> Self {
         Self { newest: NONE, oldest: NONE }
     }
 }
 
-impl Chain {
+impl LruList {
     pub(super) fn newest(&self) -> Option<u32> {
         (self.newest != NONE).then_some(self.newest)
     }
@@ -50,9 +50,9 @@ impl Chain {
     }
 
     /// Puts a node that is in no list of this kind in front.
-    pub(super) fn push(&mut self, kind: Kind, nodes: &mut Slab<Node>, number: u32) {
+    pub(super) fn push(&mut self, kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) {
         if let Some(node) = nodes.get_mut(number) {
-            *node.link_mut(kind) = Link { newer: NONE, older: self.newest };
+            *node.link_mut(kind) = LruLink { newer: NONE, older: self.newest };
         }
         match nodes.get_mut(self.newest) {
             Some(node) => node.link_mut(kind).newer = number,
@@ -62,7 +62,7 @@ impl Chain {
     }
 
     /// Takes a node out of this list.
-    pub(super) fn remove(&mut self, kind: Kind, nodes: &mut Slab<Node>, number: u32) {
+    pub(super) fn remove(&mut self, kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) {
         let link = unlink(kind, nodes, number);
         if self.newest == number {
             self.newest = link.older;
@@ -74,8 +74,10 @@ impl Chain {
 }
 
 /// Takes a node out of a list whose ends are forgotten.
-pub(super) fn unlink(kind: Kind, nodes: &mut Slab<Node>, number: u32) -> Link {
-    let link = nodes.get_mut(number).map_or(Link::LOOSE, |node| std::mem::replace(node.link_mut(kind), Link::LOOSE));
+pub(super) fn unlink(kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) -> LruLink {
+    let link = nodes
+        .get_mut(number)
+        .map_or(LruLink::UNLINKED, |node| std::mem::replace(node.link_mut(kind), LruLink::UNLINKED));
     if let Some(node) = nodes.get_mut(link.newer) {
         node.link_mut(kind).older = link.older;
     }
@@ -86,7 +88,7 @@ pub(super) fn unlink(kind: Kind, nodes: &mut Slab<Node>, number: u32) -> Link {
 }
 
 /// The next older one.
-pub(super) fn older(kind: Kind, nodes: &Slab<Node>, number: u32) -> Option<u32> {
+pub(super) fn older(kind: ListKind, nodes: &Slab<ClientNode>, number: u32) -> Option<u32> {
     let older = nodes.get(number)?.link(kind).older;
     (older != NONE).then_some(older)
 }

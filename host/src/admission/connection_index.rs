@@ -7,24 +7,24 @@ use std::collections::{BTreeSet, HashMap};
 use crate::push::ConnectionId;
 
 /// Connections remembered for one client; ids are not secret, so there must be an end.
-const CONNECTIONS: usize = 8;
+const MAX_CONNECTIONS_PER_CLIENT: usize = 8;
 
 #[derive(Debug, Default)]
-pub(super) struct Links {
+pub(super) struct ConnectionIndex {
     /// Every link, by connection.
     all: BTreeSet<(ConnectionId, u32)>,
     /// Of an instance with more than one: the others, the oldest first.
-    others: HashMap<u32, Vec<ConnectionId>>,
+    additional: HashMap<u32, Vec<ConnectionId>>,
 }
 
 /// A connection, or none; eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Through(ConnectionId);
+pub(super) struct OptionalConnection(ConnectionId);
 
-impl Through {
+impl OptionalConnection {
     pub(super) const NONE: Self = Self(ConnectionId(u64::MAX));
 
-    pub(super) fn of(connection: ConnectionId) -> Self {
+    pub(super) fn new(connection: ConnectionId) -> Self {
         Self(connection)
     }
 
@@ -33,59 +33,59 @@ impl Through {
     }
 }
 
-impl Links {
+impl ConnectionIndex {
     /// The instance spoke through this connection. The oldest is forgotten where there are too many.
-    pub(super) fn open(&mut self, first: &mut Through, connection: ConnectionId, number: u32) {
+    pub(super) fn open(&mut self, first: &mut OptionalConnection, connection: ConnectionId, number: u32) {
         if !self.all.insert((connection, number)) {
             return;
         }
         if first.is_none() {
-            *first = Through(connection);
+            *first = OptionalConnection(connection);
             return;
         }
-        let others = self.others.entry(number).or_default();
-        others.push(connection);
-        if others.len() >= CONNECTIONS {
+        let additional = self.additional.entry(number).or_default();
+        additional.push(connection);
+        if additional.len() >= MAX_CONNECTIONS_PER_CLIENT {
             let oldest = first.0;
             self.close(first, oldest, number);
         }
     }
 
-    pub(super) fn close(&mut self, first: &mut Through, connection: ConnectionId, number: u32) {
+    pub(super) fn close(&mut self, first: &mut OptionalConnection, connection: ConnectionId, number: u32) {
         if !self.all.remove(&(connection, number)) {
             return;
         }
-        let Some(others) = self.others.get_mut(&number) else {
-            *first = Through::NONE;
+        let Some(additional) = self.additional.get_mut(&number) else {
+            *first = OptionalConnection::NONE;
             return;
         };
         if first.0 == connection {
-            *first = Through(others.remove(0));
+            *first = OptionalConnection(additional.remove(0));
         } else {
-            others.retain(|open| *open != connection);
+            additional.retain(|open| *open != connection);
         }
-        if others.is_empty() {
-            self.others.remove(&number);
+        if additional.is_empty() {
+            self.additional.remove(&number);
         }
     }
 
     /// The instance is gone.
-    pub(super) fn forget(&mut self, first: Through, number: u32) {
-        for connection in self.of(first, number).collect::<Vec<_>>() {
+    pub(super) fn forget(&mut self, first: OptionalConnection, number: u32) {
+        for connection in self.connections_of(first, number).collect::<Vec<_>>() {
             self.all.remove(&(connection, number));
         }
-        self.others.remove(&number);
+        self.additional.remove(&number);
     }
 
     /// The instances that spoke through this connection.
-    pub(super) fn served(&self, connection: ConnectionId) -> Vec<u32> {
+    pub(super) fn instances_of(&self, connection: ConnectionId) -> Vec<u32> {
         self.all.range((connection, 0)..=(connection, u32::MAX)).map(|(_, number)| *number).collect()
     }
 
     /// Open connections of an instance, the oldest first.
-    pub(super) fn of(&self, first: Through, number: u32) -> impl Iterator<Item = ConnectionId> {
-        let others = self.others.get(&number).into_iter().flatten().copied();
-        (!first.is_none()).then_some(first.0).into_iter().chain(others)
+    pub(super) fn connections_of(&self, first: OptionalConnection, number: u32) -> impl Iterator<Item = ConnectionId> {
+        let additional = self.additional.get(&number).into_iter().flatten().copied();
+        (!first.is_none()).then_some(first.0).into_iter().chain(additional)
     }
 
     #[cfg(test)]
@@ -94,7 +94,7 @@ impl Links {
     }
 
     #[cfg(test)]
-    pub(super) fn knows(&self, connection: ConnectionId, number: u32) -> bool {
+    pub(super) fn contains(&self, connection: ConnectionId, number: u32) -> bool {
         self.all.contains(&(connection, number))
     }
 }

@@ -12,67 +12,67 @@ const NEVER: u32 = u32::MAX;
 /// What is remembered of one client's requests, as milliseconds before the latest one; 49 days are as good as never.
 /// Fresh state lets the first Get and the first push pass.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateRule {
     /// Since the latest Get or push that was let pass.
     last: u32,
     last_push: u32,
-    last_excuse: u32,
+    last_early_get: u32,
     /// A Get was answered since the last push: the next push passes whenever it comes.
-    asked: bool,
+    get_answered: bool,
     /// The next Get may come early.
-    excused: bool,
+    early_get_allowed: bool,
 }
 
-impl Default for Pace {
+impl Default for RateRule {
     fn default() -> Self {
-        Self { last: NEVER, last_push: NEVER, last_excuse: NEVER, asked: false, excused: false }
+        Self { last: NEVER, last_push: NEVER, last_early_get: NEVER, get_answered: false, early_get_allowed: false }
     }
 }
 
-impl Pace {
+impl RateRule {
     /// A request comes so many milliseconds after the one before.
-    pub(super) fn passed(&mut self, milliseconds: u64) {
+    pub(super) fn advance(&mut self, milliseconds: u64) {
         let more = u32::try_from(milliseconds).unwrap_or(NEVER);
-        for age in [&mut self.last, &mut self.last_push, &mut self.last_excuse] {
+        for age in [&mut self.last, &mut self.last_push, &mut self.last_early_get] {
             *age = age.saturating_add(more);
         }
     }
 
     /// May it ask now? An excused Get counts like any other, so that the push which follows is judged by it (Apache's
     /// broker throttles that push for half of all Java clients).
-    pub(super) fn get(&mut self, interval: Duration) -> bool {
-        let due = is_over(self.last, interval);
+    pub(super) fn allow_get(&mut self, interval: Duration) -> bool {
+        let due = has_elapsed(self.last, interval);
         // An excuse now and then: else wrong pushes and Gets in turn would be a way around the rules. A client that
         // was answered waits half an interval or more before it can need another.
-        let excused = self.excused && is_over(self.last_excuse, interval / 4);
-        if !due && !excused {
+        let early = self.early_get_allowed && has_elapsed(self.last_early_get, interval / 4);
+        if !due && !early {
             return false;
         }
         if !due {
-            self.last_excuse = 0;
+            self.last_early_get = 0;
         }
-        (self.last, self.asked, self.excused) = (0, true, false);
+        (self.last, self.get_answered, self.early_get_allowed) = (0, true, false);
         true
     }
 
     /// May it push now?
-    pub(super) fn push(&mut self, interval: Duration) -> bool {
-        let may = self.asked || is_over(self.last_push, interval);
-        if may {
-            (self.last, self.last_push, self.asked) = (0, 0, false);
+    pub(super) fn allow_push(&mut self, interval: Duration) -> bool {
+        let allowed = self.get_answered || has_elapsed(self.last_push, interval);
+        if allowed {
+            (self.last, self.last_push, self.get_answered) = (0, 0, false);
         }
-        may
+        allowed
     }
 
     /// The client was told to ask again at once, or has to because its connection is gone.
-    pub(super) fn excuse(&mut self) {
-        self.excused = true;
+    pub(super) fn allow_early_get(&mut self) {
+        self.early_get_allowed = true;
     }
 }
 
 /// Whether `interval` has passed, less what one request may be faster than the one before it: a twentieth, at most a
 /// second.
-fn is_over(age: u32, interval: Duration) -> bool {
+fn has_elapsed(age: u32, interval: Duration) -> bool {
     let slack = (interval / 20).min(Duration::from_secs(1));
     Duration::from_millis(age.into()) >= interval - slack
 }

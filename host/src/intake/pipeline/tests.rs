@@ -6,31 +6,36 @@ use bytes::Bytes;
 
 use super::*;
 use crate::admission;
-use crate::catalogue::Role;
+use crate::catalogue::ClientRole;
 use crate::decode;
 use crate::dispatch::{Slot, SlotConfig, Wants};
 use crate::push::InstanceId;
 
-struct House {
-    reception: Reception,
+struct IntakeFixture {
+    reception: IntakePipeline,
     dispatch: Dispatch,
     kinds: Arc<Mutex<Vec<&'static str>>>,
-    _listening: crate::event::Listening,
+    _listening: crate::event::ListenerGuard,
 }
 
-fn house() -> House {
+fn fixture() -> IntakeFixture {
     let events = Events::new();
     let kinds = Arc::new(Mutex::new(Vec::new()));
     let heard = kinds.clone();
     let _listening = events.listen(Topic::ALL, move |event| heard.lock().unwrap().push(event.kind()));
     let dispatch = Dispatch::new(events.clone());
-    let admission = Arc::new(Admission::new(admission::Config::default()));
-    let decoder = Decoder::new(decode::Config::default());
-    House { reception: Reception::new(admission, decoder, dispatch.clone(), events), dispatch, kinds, _listening }
+    let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
+    let decoder = Decoder::new(decode::DecodeConfig::default());
+    IntakeFixture {
+        reception: IntakePipeline::new(admission, decoder, dispatch.clone(), events),
+        dispatch,
+        kinds,
+        _listening,
+    }
 }
 
-impl House {
-    fn heard(&self) -> Vec<&'static str> {
+impl IntakeFixture {
+    fn take_kinds(&self) -> Vec<&'static str> {
         let mut kinds = std::mem::take(&mut *self.kinds.lock().unwrap());
         // Said with every sweep.
         kinds.retain(|kind| *kind != "clients.counted");
@@ -53,7 +58,7 @@ fn metrics_named(name: &str) -> Bytes {
 fn push(client: &Arc<Client>, wire: Bytes) -> Push {
     Push {
         client: client.clone(),
-        way_in: WayIn::Embedder,
+        ingress: Ingress::Embedder,
         received_at: SystemTime::now(),
         terminating: false,
         subscription_id: None,
@@ -71,37 +76,37 @@ fn notices(slot: &Slot) -> usize {
 }
 
 #[test]
-fn every_push_is_in_one_term_of_the_doors_ledger() {
-    let house = house();
+fn every_push_is_in_one_term_of_the_ingress_ledger() {
+    let house = fixture();
     let anyone = Arc::new(Client { client_id: Some("a".into()), ..Client::default() });
     let deliver = |push: Push| house.reception.deliver(push);
     assert!(!house.reception.offers_telemetry());
     assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Unwanted), "no slot is open");
-    assert_eq!(house.heard(), ["push.received", "push.unwanted"]);
+    assert_eq!(house.take_kinds(), ["push.received", "push.unwanted"]);
     let wants = Wants::new(vec![("client_id".into(), "a".into())]).unwrap();
     house.dispatch.open("sink", SlotConfig { wants, ..SlotConfig::default() }).unwrap();
     assert!(house.reception.offers_telemetry());
     assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Accepted(1)));
-    assert_eq!(house.heard(), ["push.received", "ledger.moved", "push.accepted"]);
+    assert_eq!(house.take_kinds(), ["push.received", "ledger.moved", "push.accepted"]);
     assert_eq!(deliver(push(&anyone, Bytes::new())), Ok(Receipt::Empty));
-    assert_eq!(house.heard(), ["push.received", "push.empty"]);
+    assert_eq!(house.take_kinds(), ["push.received", "push.empty"]);
     assert_eq!(deliver(push(&Arc::default(), metrics())), Ok(Receipt::Unwanted));
     assert!(deliver(Push { codec: 9, ..push(&anyone, metrics()) }).is_err());
     assert!(deliver(push(&anyone, Bytes::from_static(&[0xff; 3]))).is_err());
     let ledger = house.reception.ledger();
-    assert!(ledger.balanced());
+    assert!(ledger.is_balanced());
     assert_eq!((ledger.received, ledger.accepted, ledger.empty, ledger.unwanted), (6, 1, 1, 2));
     assert_eq!(ledger.refused.into_iter().collect::<Vec<_>>(), [("invalid_record", 1), ("unsupported_compression", 1)]);
 }
 
 #[test]
 fn a_terminating_push_is_followed_by_its_notice() {
-    let house = house();
+    let house = fixture();
     let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
     let client = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
     let last = |wire| Push { terminating: true, ..push(&client, wire) };
     house.reception.deliver(last(metrics())).unwrap();
-    assert_eq!(house.heard(), ["push.received", "ledger.moved", "push.accepted", "client.gone"]);
+    assert_eq!(house.take_kinds(), ["push.received", "ledger.moved", "push.accepted", "client.gone"]);
     house.reception.deliver(last(Bytes::from_static(&[0xff; 3]))).unwrap_err();
     assert_eq!(notices(&slot), 2, "also where the last push was no good");
     house.reception.deliver(Push { codec: 9, ..last(metrics()) }).unwrap_err();
@@ -112,18 +117,18 @@ fn a_terminating_push_is_followed_by_its_notice() {
 
 #[test]
 fn a_subscribed_client_pushes_and_leaves() {
-    let house = house();
+    let house = fixture();
     let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
     let connection = ConnectionId(1);
     let unknown = Arc::new(Client::default());
     let subscription = house.reception.subscribe(&unknown, connection).unwrap();
     let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
-    let push = |id| Push { way_in: WayIn::Kafka, subscription_id: Some(id), ..push(&client, metrics()) };
+    let push = |id| Push { ingress: Ingress::Kafka, subscription_id: Some(id), ..push(&client, metrics()) };
     assert!(house.reception.push(push(subscription.id.wrapping_add(1)), connection).is_err());
     let last = Push { terminating: true, ..push(subscription.id) };
     assert_eq!(house.reception.push(last, connection), Ok(Receipt::Accepted(1)));
     assert_eq!(
-        house.heard(),
+        house.take_kinds(),
         [
             "subscription.answered",
             "push.received",
@@ -135,26 +140,26 @@ fn a_subscribed_client_pushes_and_leaves() {
         ]
     );
     house.reception.disconnected(connection);
-    house.reception.sweep(Instant::now());
-    assert_eq!((house.heard(), notices(&slot)), (vec![], 1), "it is gone once");
+    house.reception.expire_clients(Instant::now());
+    assert_eq!((house.take_kinds(), notices(&slot)), (vec![], 1), "it is gone once");
     assert_eq!(house.reception.ledger().received, 2, "a question for a subscription is not a push");
 }
 
 #[test]
 fn a_client_whose_connection_ends_is_gone() {
-    let house = house();
+    let house = fixture();
     let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
     house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
     house.reception.disconnected(ConnectionId(2));
     assert_eq!(notices(&slot), 0);
     house.reception.disconnected(ConnectionId(1));
     assert_eq!(notices(&slot), 1);
-    assert_eq!(house.heard(), ["subscription.answered", "client.gone"]);
+    assert_eq!(house.take_kinds(), ["subscription.answered", "client.gone"]);
 }
 
 #[test]
 fn a_client_that_would_abort_is_offered_nothing_and_answered_by_the_rules() {
-    let house = house();
+    let house = fixture();
     let named = |version: &str| {
         let client = Client { software_name: Some("librdkafka".into()), ..Client::default() };
         Arc::new(Client { software_version: Some(version.into()), ..client })
@@ -167,25 +172,25 @@ fn a_client_that_would_abort_is_offered_nothing_and_answered_by_the_rules() {
 }
 
 #[test]
-fn what_a_later_room_refuses_is_known_of_its_client() {
-    let house = house();
+fn a_refusal_by_a_later_stage_is_recorded_for_the_client() {
+    let house = fixture();
     let _slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
-    let told = house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
-    let client = Arc::new(Client { instance_id: Some(told.instance_id), ..Client::default() });
-    let bad = Push { subscription_id: Some(told.id), ..push(&client, Bytes::from_static(b"\xff\xff")) };
+    let subscription = house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
+    let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
+    let bad = Push { subscription_id: Some(subscription.id), ..push(&client, Bytes::from_static(b"\xff\xff")) };
     let refusal = house.reception.push(bad, ConnectionId(1)).unwrap_err();
-    let known = house.reception.admission.client(told.instance_id).unwrap();
+    let known = house.reception.admission.client(subscription.instance_id).unwrap();
     assert_eq!((known.refused, known.last_refusal.map(|(code, _)| code)), (1, Some(refusal.code())));
 }
 
 #[test]
-fn what_a_subscribed_client_sends_is_known_also_once_it_is_gone() {
-    let house = house();
+fn the_metrics_of_a_subscribed_client_outlive_its_departure() {
+    let house = fixture();
     let connection = ConnectionId(1);
     let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
     let id = subscription.instance_id;
     let client = Arc::new(Client { instance_id: Some(id), ..Client::default() });
-    let of = |wire| Push { way_in: WayIn::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
+    let of = |wire| Push { ingress: Ingress::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
     let metrics_of = || house.reception.client(id).unwrap().metrics;
     assert_eq!(metrics_of(), None);
     let name = "org.apache.kafka.producer.of.a.later.release";
@@ -193,27 +198,35 @@ fn what_a_subscribed_client_sends_is_known_also_once_it_is_gone() {
     assert_eq!(metrics_of().unwrap().unknown, [name]);
     house.reception.push(Push { terminating: true, ..of(Bytes::from_static(&[0xff; 3])) }, connection).unwrap_err();
     let described = house.reception.client(id).unwrap();
-    assert_eq!((described.brief.role, described.brief.gone), (Some(Role::Producer), true), "it stays what it was");
+    assert_eq!(
+        (described.summary.role, described.summary.gone),
+        (Some(ClientRole::Producer), true),
+        "it stays what it was"
+    );
     assert_eq!(described.metrics.unwrap().unknown, [name]);
     assert_eq!(described.last_refusal.map(|refusal| refusal.code), Some("invalid_record"), "decode's count, too");
 
     let stranger = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
     house.reception.deliver(push(&stranger, metrics())).unwrap();
-    assert_eq!(house.reception.catalogue.seen(InstanceId::from_bytes([7; 16])), None, "no subscription, no entry");
+    assert_eq!(
+        house.reception.catalogue.sent_metrics(InstanceId::from_bytes([7; 16])),
+        None,
+        "no subscription, no entry"
+    );
     let too_large = Refusal::TooLarge(String::new());
-    house.reception.refused(WayIn::Kafka, 9, &client, connection, too_large);
-    assert_eq!(house.reception.client(id).unwrap().brief.refused, 2, "the door's count, too");
+    house.reception.record_refused(Ingress::Kafka, 9, &client, connection, too_large);
+    assert_eq!(house.reception.client(id).unwrap().summary.refused, 2, "the door's count, too");
 }
 
 #[test]
-fn a_last_push_that_decode_refuses_locks_nobody_out_and_one_that_is_taken_does() {
-    let house = house();
+fn only_an_accepted_terminating_push_locks_its_client_out() {
+    let house = fixture();
     let connection = ConnectionId(1);
-    let told = house.reception.subscribe(&Arc::default(), connection).unwrap();
-    let client = Arc::new(Client { instance_id: Some(told.instance_id), ..Client::default() });
-    let last = |wire| Push { terminating: true, subscription_id: Some(told.id), ..push(&client, wire) };
+    let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
+    let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
+    let last = |wire| Push { terminating: true, subscription_id: Some(subscription.id), ..push(&client, wire) };
     let refused = house.reception.push(last(Bytes::from_static(&[0xff; 3])), connection).unwrap_err();
-    assert_eq!((refused.code(), house.heard().last()), ("invalid_record", Some(&"client.gone")));
+    assert_eq!((refused.code(), house.take_kinds().last()), ("invalid_record", Some(&"client.gone")));
     assert!(house.reception.push(last(metrics()), connection).is_ok(), "a better one is taken");
     let after = house.reception.push(last(metrics()), connection).unwrap_err();
     assert_eq!(after.code(), "invalid_request");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::admission::Evictions;
 use crate::push::ConnectionId;
-use crate::push::{Client, GoneReason, WayIn};
+use crate::push::{Client, DepartureReason, Ingress};
 
 macro_rules! topics {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -81,7 +81,7 @@ impl Topic {
 
 /// The terms of a slot's ledger: each accepted push is in exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Term {
+pub enum LedgerTerm {
     /// Waiting in a lane.
     Queued,
     /// In a batch that is not settled.
@@ -89,7 +89,7 @@ pub enum Term {
     /// A receiver took it.
     Delivered,
     /// Given up, with the cause.
-    DeadLettered(&'static str),
+    Dropped(&'static str),
     /// Let go for want of room or of a receiver, with the cause.
     Shed(&'static str),
 }
@@ -97,7 +97,7 @@ pub enum Term {
 /// What happened, with its facts. Durations are of wall time unless the name says cpu; sizes are bytes.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the fields are their own names; the topic says what happened")]
-pub enum Payload {
+pub enum EventData {
     ListenerConnect {
         listener: Arc<str>,
         connection: ConnectionId,
@@ -121,11 +121,11 @@ pub enum Payload {
         interval: Duration,
     },
     PushReceived {
-        way_in: WayIn,
+        ingress: Ingress,
         wire: usize,
     },
     PushRefused {
-        way_in: WayIn,
+        ingress: Ingress,
         client: Arc<Client>,
         code: &'static str,
         reason: String,
@@ -135,7 +135,7 @@ pub enum Payload {
     PushUnwanted,
     PushAccepted {
         client: Arc<Client>,
-        way_in: WayIn,
+        ingress: Ingress,
         points: u32,
         size: usize,
         wire: usize,
@@ -145,7 +145,7 @@ pub enum Payload {
     },
     ClientGone {
         client: Arc<Client>,
-        reason: GoneReason,
+        reason: DepartureReason,
     },
     /// Evictions since the start.
     ClientsCounted {
@@ -155,8 +155,8 @@ pub enum Payload {
     /// `from` is `None` for pushes that just arrived. `reason` is what the receiver said of their batch.
     LedgerMoved {
         slot: Arc<str>,
-        from: Option<Term>,
-        to: Term,
+        from: Option<LedgerTerm>,
+        to: LedgerTerm,
         pushes: usize,
         size: usize,
         reason: Option<String>,
@@ -226,7 +226,7 @@ pub enum Payload {
     },
 }
 
-impl Payload {
+impl EventData {
     /// The type of this payload.
     pub fn topic(&self) -> Topic {
         match self {

@@ -4,15 +4,15 @@ use super::*;
 
 #[test]
 fn a_new_client_gets_an_id_and_an_old_one_its_own() {
-    let room = Room::new();
-    let first = room.get(&nobody()).expect("the first Get passes");
+    let room = AdmissionFixture::new();
+    let first = room.subscribe(&new_client()).expect("the first Get passes");
     assert!(!first.instance_id.is_reserved());
     for reserved in [InstanceId::NIL, InstanceId::ONE] {
-        let other = room.get(&known(reserved)).expect("the first Get passes").instance_id;
+        let other = room.subscribe(&client_with_id(reserved)).expect("the first Get passes").instance_id;
         assert!(!other.is_reserved() && other != first.instance_id);
     }
     let invented = InstanceId::from_bytes([9; 16]);
-    assert_eq!(room.get(&known(invented)).map(|s| s.instance_id), Ok(invented), "unknown ids are taken");
+    assert_eq!(room.subscribe(&client_with_id(invented)).map(|s| s.instance_id), Ok(invented), "unknown ids are taken");
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn an_id_that_is_taken_is_drawn_again() {
     let mut draws = [1u128, 1, 2].into_iter();
     let random = move || draws.next().expect("three draws are enough").to_be_bytes();
     let admission = Admission::with_random(config(&["*"]), random);
-    let get = || admission.subscribe(&nobody(), ONE, Instant::now(), WALL).expect("a first Get").instance_id;
+    let get = || admission.subscribe(&new_client(), ONE, Instant::now(), WALL).expect("a first Get").instance_id;
     assert_ne!(get(), get());
 }
 
@@ -30,7 +30,7 @@ fn the_answer_is_the_union_of_what_matches() {
         let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
         SubscriptionRule::new("s", metrics, Some(ms), &[("client_id".into(), id.into())]).expect("a sound rule")
     };
-    let mut config = Config {
+    let mut config = AdmissionConfig {
         subscriptions: vec![
             rule(&["b.", "a."], 400_000, "c|d"),
             rule(&["a.", "c."], 50_000, "c"),
@@ -38,11 +38,11 @@ fn the_answer_is_the_union_of_what_matches() {
             rule(&["x.", "*"], 70_000, "f"),
             rule(&["y."], 70_000, "f"),
         ],
-        ..open()
+        ..without_quotas()
     };
-    let ask = |config: &Config, id: &str| {
+    let ask = |config: &AdmissionConfig, id: &str| {
         let client = Arc::new(Client { client_id: Some(Arc::from(id)), ..Client::default() });
-        let answer = Room::with(config.clone()).get(&client).expect("a first Get");
+        let answer = AdmissionFixture::with_config(config.clone()).subscribe(&client).expect("a first Get");
         let metrics: Vec<String> = answer.metrics.iter().map(|metric| metric.to_string()).collect();
         (metrics.join(" "), answer.push_interval.as_secs())
     };
@@ -52,8 +52,8 @@ fn the_answer_is_the_union_of_what_matches() {
     assert_eq!(ask(&config, "f"), ("*".into(), 70), "all swallows the rest");
     assert_eq!(ask(&config, "nobody"), (String::new(), 60), "asks again soon");
     config.all_as_empty_prefix = true;
-    let all =
-        Room::with(config.clone()).get(&Arc::new(Client { client_id: Some(Arc::from("f")), ..Client::default() }));
+    let all = AdmissionFixture::with_config(config.clone())
+        .subscribe(&Arc::new(Client { client_id: Some(Arc::from("f")), ..Client::default() }));
     assert_eq!(all.expect("a first Get").metrics.as_ref(), [Arc::from("")]);
     config.long_intervals = true;
     assert_eq!(ask(&config, "d").1, 400);
@@ -62,11 +62,15 @@ fn the_answer_is_the_union_of_what_matches() {
 #[test]
 fn long_intervals_stop_where_librdkafka_overflows() {
     let rule = SubscriptionRule::new("s", vec!["*".into()], Some(3_600_000), &[]).expect("a sound rule");
-    let room = Room::with(Config { subscriptions: vec![rule], long_intervals: true, ..open() });
+    let room = AdmissionFixture::with_config(AdmissionConfig {
+        subscriptions: vec![rule],
+        long_intervals: true,
+        ..without_quotas()
+    });
     let ask = |name: &str, version: &str| {
         let (name, version) = (Some(Arc::from(name)), Some(Arc::from(version)));
         let client = Client { software_name: name, software_version: version, ..Client::default() };
-        room.get(&Arc::new(client)).expect("a first Get").push_interval.as_secs()
+        room.subscribe(&Arc::new(client)).expect("a first Get").push_interval.as_secs()
     };
     assert_eq!(ask("librdkafka", "2.16.0"), 1_700);
     assert_eq!(ask("confluent-kafka-python", "2.16.1-rdkafka-2.16.0"), 1_700);
@@ -75,26 +79,27 @@ fn long_intervals_stop_where_librdkafka_overflows() {
 
 #[test]
 fn hosts_with_one_configuration_give_out_one_id() {
-    let client = known(InstanceId::from_bytes([7; 16]));
-    let id = |config: Config| Room::with(config).get(&client).expect("a first Get").id;
+    let client = client_with_id(InstanceId::from_bytes([7; 16]));
+    let id =
+        |config: AdmissionConfig| AdmissionFixture::with_config(config).subscribe(&client).expect("a first Get").id;
     assert_eq!(id(config(&["a", "b"])), id(config(&["b", "a", "b"])));
     assert_ne!(id(config(&["a"])), id(config(&["b"])));
-    assert_ne!(id(config(&["a"])), id(Config { delta: true, ..config(&["a"]) }));
+    assert_ne!(id(config(&["a"])), id(AdmissionConfig { delta: true, ..config(&["a"]) }));
 }
 
 #[test]
-fn a_change_serves_every_client_at_once() {
-    let room = Room::new();
+fn a_changed_configuration_resets_every_clients_rate() {
+    let room = AdmissionFixture::new();
     let client = room.join();
     room.push(push(&client)).expect("the first push passes");
-    assert_eq!(code(room.get(&client.0)), "throttled");
+    assert_eq!(code(room.subscribe(&client.0)), "throttled");
     room.admission.reconfigure(config(&["other."]));
-    assert_eq!(code(room.get(&client.0)), "taken");
+    assert_eq!(code(room.subscribe(&client.0)), "taken");
 }
 
 #[test]
 fn a_change_that_changes_nothing_for_a_client_leaves_its_id() {
-    let mut room = Room::new();
+    let mut room = AdmissionFixture::new();
     let client = room.join();
     room.admission.reconfigure(config(&["org.apache.kafka."]));
     assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");

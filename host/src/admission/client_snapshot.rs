@@ -7,11 +7,11 @@ use crate::push::Client;
 
 /// A client instance that is known.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct ClientSnapshot {
     /// Who, as it was when first seen.
     pub client: Arc<Client>,
     /// When first seen.
-    pub since: SystemTime,
+    pub first_seen: SystemTime,
     /// Its latest request.
     pub last_seen: SystemTime,
     /// The subscription it has or will be told of.
@@ -31,7 +31,7 @@ pub struct Known {
     /// Of pushes, how many were let pass since what it is told last changed. What another room refused later counts.
     pub pushes_of_subscription: u32,
     /// A push was let pass since its last question that was answered.
-    pub pushed: bool,
+    pub pushed_since_get: bool,
     /// Of both, how many were refused.
     pub refused: u32,
     /// [`Refusal::code`](super::Refusal::code) of the latest refusal, and when it was.

@@ -5,32 +5,32 @@ use std::collections::HashSet;
 use barnabas_otlp::walk;
 
 /// Longer names are not kept. No known one is half as long.
-pub(super) const LONGEST: usize = 256;
+pub(super) const MAX_NAME_BYTES: usize = 256;
 /// Most different names looked at in one push.
-pub(super) const MOST: usize = 512;
+pub(super) const MAX_NAMES: usize = 512;
 
 /// The different names of a push, and how many metrics had one that was not looked at.
 #[derive(Debug, Default)]
-pub(super) struct Sample<'a> {
+pub(super) struct PushedNames<'a> {
     pub(super) names: HashSet<&'a str>,
-    pub(super) more: u32,
+    pub(super) skipped: u32,
 }
 
-impl<'a> Sample<'a> {
+impl<'a> PushedNames<'a> {
     /// Of a payload that was checked.
-    pub(super) fn of(payload: &'a [u8]) -> Self {
+    pub(super) fn from_payload(payload: &'a [u8]) -> Self {
         let mut sample = Self::default();
         // Java sends a block for each point: names repeat, and a metric without one is not worth a word.
-        walk::names(payload).filter(|name| !name.is_empty()).for_each(|name| sample.note(name));
+        walk::names(payload).filter(|name| !name.is_empty()).for_each(|name| sample.add(name));
         sample
     }
 
-    fn note(&mut self, name: &'a str) {
-        let fits = name.len() <= LONGEST && self.names.len() < MOST;
+    fn add(&mut self, name: &'a str) {
+        let fits = name.len() <= MAX_NAME_BYTES && self.names.len() < MAX_NAMES;
         if fits {
             self.names.insert(name);
         } else if !self.names.contains(name) {
-            self.more = self.more.saturating_add(1);
+            self.skipped = self.skipped.saturating_add(1);
         }
     }
 }

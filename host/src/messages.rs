@@ -11,51 +11,51 @@ use serde::de::DeserializeOwned;
 const SIMILAR: f64 = 0.8;
 
 /// Reads a TOML text; the error is one sentence that names the file, the line and what to write instead.
-pub fn read<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
+pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(path, text, &error)))
 }
 
 /// `file:line: cause`, with the nearest known key where one was mistyped.
 fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
-    let mut words = path.display().to_string();
+    let mut message = path.display().to_string();
     if let Some(span) = error.span() {
         let line = text.get(..span.start).unwrap_or(text).matches('\n').count() + 1;
-        let _ = write!(words, ":{line}");
+        let _ = write!(message, ":{line}");
     }
-    let _ = write!(words, ": {}", error.message().trim_end().replace('\n', " "));
-    if let Some(nearest) = nearest(error.message()) {
-        let _ = write!(words, " (did you mean `{nearest}`?)");
+    let _ = write!(message, ": {}", error.message().trim_end().replace('\n', " "));
+    if let Some(nearest) = suggestion_for(error.message()) {
+        let _ = write!(message, " (did you mean `{nearest}`?)");
     }
-    words
+    message
 }
 
 /// serde names the unknown field first and the known ones after it, each in backticks.
-pub(crate) fn nearest(message: &str) -> Option<&str> {
+pub(crate) fn suggestion_for(message: &str) -> Option<&str> {
     if !message.starts_with("unknown ") {
         return None;
     }
     let mut names = message.split('`').skip(1).step_by(2);
-    closest(names.next()?, names)
+    closest_name(names.next()?, names)
 }
 
 /// The known name that was probably meant; `None` where none is similar enough to be worth a guess.
-pub fn closest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn closest_name<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(unknown, known), known));
     let (score, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
     (score >= SIMILAR).then_some(best)
 }
 
 /// The end of a sentence about an unknown name: `` did you mean `a`? Known are `a`, `b` ``.
-pub fn instead(unknown: &str, known: &[&str]) -> String {
+pub fn suggest(unknown: &str, known: &[&str]) -> String {
     let all = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    match closest(unknown, known.iter().copied()) {
+    match closest_name(unknown, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? Known are {all}"),
         None => format!("known are {all}"),
     }
 }
 
 /// A number and its noun, which is given in the singular: `1 request`, `2 requests`, `0 batches`, `3 entries`.
-pub fn count(number: impl Display, noun: &str) -> String {
+pub fn count_noun(number: impl Display, noun: &str) -> String {
     let number = number.to_string();
     if number == "1" {
         return format!("1 {noun}");
@@ -73,16 +73,16 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-    struct Example {
+    struct TomlExample {
         #[allow(dead_code, reason = "only its name matters")]
         max_push_bytes: Option<u32>,
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_place_and_neighbour() {
-        let words = read::<Example>(Path::new("b.toml"), "\nmax-push-byte = 1\n").unwrap_err().to_string();
-        assert!(words.starts_with("b.toml:2: unknown field `max-push-byte`"), "{words}");
-        assert!(words.ends_with("(did you mean `max-push-bytes`?)"), "{words}");
+    fn an_unknown_key_is_named_with_its_line_and_a_suggestion() {
+        let error = parse_toml::<TomlExample>(Path::new("b.toml"), "\nmax-push-byte = 1\n").unwrap_err().to_string();
+        assert!(error.starts_with("b.toml:2: unknown field `max-push-byte`"), "{error}");
+        assert!(error.ends_with("(did you mean `max-push-bytes`?)"), "{error}");
     }
 
     #[test]
@@ -99,11 +99,11 @@ mod tests {
             ("log-level", None),
             ("", None),
         ] {
-            assert_eq!(closest(unknown, known), meant, "{unknown}");
+            assert_eq!(closest_name(unknown, known), meant, "{unknown}");
         }
-        assert_eq!(closest("foo", []), None);
-        assert_eq!(instead("wants", &["want", "queue"]), "did you mean `want`? Known are `want`, `queue`");
-        assert_eq!(instead("foo", &["want", "queue"]), "known are `want`, `queue`");
+        assert_eq!(closest_name("foo", []), None);
+        assert_eq!(suggest("wants", &["want", "queue"]), "did you mean `want`? Known are `want`, `queue`");
+        assert_eq!(suggest("foo", &["want", "queue"]), "known are `want`, `queue`");
     }
 
     #[test]
@@ -118,13 +118,13 @@ mod tests {
             (3, "day", "3 days"),
             (2, "recorded push", "2 recorded pushes"),
         ] {
-            assert_eq!(count(number, noun), words);
+            assert_eq!(count_noun(number, noun), words);
         }
     }
 
     #[test]
     fn a_wrong_type_names_the_place() {
-        let words = read::<Example>(Path::new("b.toml"), "max-push-bytes = \"x\"").unwrap_err().to_string();
-        assert!(words.starts_with("b.toml:1: invalid type"), "{words}");
+        let error = parse_toml::<TomlExample>(Path::new("b.toml"), "max-push-bytes = \"x\"").unwrap_err().to_string();
+        assert!(error.starts_with("b.toml:1: invalid type"), "{error}");
     }
 }
