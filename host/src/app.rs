@@ -1,7 +1,7 @@
 //! Wiring: a [`Config`] makes the app, binding makes the addresses, [`App::run`] makes the loop, and the shutdown
 //! future ends it on purpose. A test, a command or an embedder owns all three.
 
-mod office;
+mod admin_ops;
 pub mod recent_file;
 mod storage;
 
@@ -25,7 +25,7 @@ use crate::decode::Decoder;
 use crate::dispatch::{Dispatch, RecentStore};
 use crate::event::{Events, ListenerGuard};
 use crate::intake::{Intake, IntakePipeline, Receipt, StartedPush};
-use crate::listener::budget::Budget;
+use crate::listener::budget::ByteBudget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::ChangeOutcome;
 use crate::plugin::{self, Plugins, State};
@@ -34,17 +34,17 @@ use crate::subscription::{self, Subscriptions};
 use storage::Storage;
 
 /// How often clients that fell silent are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How often recent pushes are written down, where that is asked for.
-const KEEP: Duration = Duration::from_secs(5);
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A bound host that is not running yet.
 pub struct App {
-    kafka: Vec<kafka::Bound>,
-    otlp: Vec<otlp_http::Bound>,
+    kafka: Vec<kafka::BoundKafkaListener>,
+    otlp: Vec<otlp_http::BoundOtlpListener>,
     admin: admin::Bound,
-    budget: Arc<Budget>,
-    host: Host,
+    budget: Arc<ByteBudget>,
+    host: HostHandle,
     recent_file: Option<PathBuf>,
     drain: Duration,
     // Held for as long as the app: dropping one would end its listening.
@@ -53,7 +53,7 @@ pub struct App {
 
 /// Handles on a host's rooms: what admin, tests and embedders look at. Cheap to clone.
 #[derive(Clone)]
-pub struct Host {
+pub struct HostHandle {
     /// The way in, also for pushes of an embedder: [`Host::deliver`], and [`Intake::deliver`] for code that may block.
     pub reception: Arc<IntakePipeline>,
     /// Slots, queues and ledgers.
@@ -67,7 +67,7 @@ pub struct Host {
     metrics: Arc<crate::event::metrics::HostMetrics>,
 }
 
-impl Host {
+impl HostHandle {
     /// Takes a push of an embedder: decode and dispatch, as for one of the doors. A push out of which more than
     /// [`LIGHT`](crate::decode::LIGHT) bytes come is decoded on a thread for blocking work, so it needs a Tokio runtime.
     pub async fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
@@ -85,7 +85,7 @@ impl Host {
 
 /// Where a bound host can be reached.
 #[derive(Clone, Debug, Default)]
-pub struct Addresses {
+pub struct HostAddresses {
     /// Kafka listeners, in the order of the configuration.
     pub kafka: Vec<SocketAddr>,
     /// OTLP/HTTP listeners, likewise.
@@ -111,9 +111,9 @@ impl App {
         let Storage { store, audit } = opened?;
         let recent = RecentStore::new(config.recent.config);
         let recent_file = config.recent.file;
-        match (&recent_file, &config.recent.left_behind) {
+        match (&recent_file, &config.recent.stale_file) {
             (Some(file), _) => restore(&recent, file),
-            (None, Some(file)) => forget(file),
+            (None, Some(file)) => remove_stale(file),
             (None, None) => {}
         }
         let dispatch = Dispatch::with_recent(recent, events.clone());
@@ -133,14 +133,15 @@ impl App {
             otlp.push(otlp_http::bind(listener).await?);
         }
         // What receivers may not reach is known before there are any.
-        let kafka_at = kafka.iter().map(kafka::Bound::local_addr);
-        let listeners = kafka_at.chain(otlp.iter().map(otlp_http::Bound::local_addr)).collect();
+        let kafka_at = kafka.iter().map(kafka::BoundKafkaListener::local_addr);
+        let listeners = kafka_at.chain(otlp.iter().map(otlp_http::BoundOtlpListener::local_addr)).collect();
         let plugins = plugin::Config { admin: vec![admin.local_addr()], listeners, ..config.plugins };
         let plugins = Plugins::new(&plugins, store.clone(), audit.clone(), dispatch.clone(), events.clone());
         let plugins = plugins.map_err(anyhow::Error::msg)?;
-        let opening = subscription::Opening { config: config.subscriptions, store, audit, admission, settings };
+        let opening =
+            subscription::SubscriptionsSetup { config: config.subscriptions, store, audit, admission, settings };
         let subscriptions = tokio::task::spawn_blocking(move || Subscriptions::open(opening)).await??;
-        let host = Host { reception, dispatch, plugins, subscriptions, events, metrics };
+        let host = HostHandle { reception, dispatch, plugins, subscriptions, events, metrics };
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
         for ending in host.plugins.start().await {
@@ -150,22 +151,22 @@ impl App {
                 anyhow::bail!(ending.message);
             }
         }
-        let budget = Budget::new(config.request_bytes);
+        let budget = ByteBudget::new(config.request_bytes);
         Ok(Self { kafka, otlp, admin, budget, host, recent_file, drain: config.drain, _listening: listening })
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> Addresses {
-        Addresses {
-            kafka: self.kafka.iter().map(kafka::Bound::local_addr).collect(),
-            otlp: self.otlp.iter().map(otlp_http::Bound::local_addr).collect(),
+    pub fn addresses(&self) -> HostAddresses {
+        HostAddresses {
+            kafka: self.kafka.iter().map(kafka::BoundKafkaListener::local_addr).collect(),
+            otlp: self.otlp.iter().map(otlp_http::BoundOtlpListener::local_addr).collect(),
             admin: Some(self.admin.local_addr()),
             admin_socket: self.admin.socket().map(Into::into),
         }
     }
 
     /// Handles that stay good while it runs.
-    pub fn host(&self) -> Host {
+    pub fn host(&self) -> HostHandle {
         self.host.clone()
     }
 
@@ -175,8 +176,8 @@ impl App {
         let (stop_doors, doors_stopped) = watch::channel(false);
         let mut doors = JoinSet::new();
         for bound in self.kafka {
-            let stop = told(doors_stopped.clone());
-            let rooms = kafka::Rooms {
+            let stop = stop_signal(doors_stopped.clone());
+            let rooms = kafka::ListenerHandles {
                 intake: self.host.reception.clone(),
                 budget: self.budget.clone(),
                 events: self.host.events.clone(),
@@ -185,18 +186,19 @@ impl App {
             doors.spawn(bound.serve(rooms, stop));
         }
         for bound in self.otlp {
-            let stop = told(doors_stopped.clone());
+            let stop = stop_signal(doors_stopped.clone());
             doors.spawn(bound.serve(self.host.reception.clone(), self.budget.clone(), self.host.events.clone(), stop));
         }
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut office = JoinSet::new();
         let host = Arc::new(self.host.clone());
         let (source, acting): (Arc<dyn StatusSource>, Arc<dyn Office>) = (host.clone(), host);
-        office.spawn(self.admin.serve(source, acting, self.host.metrics.clone(), told(admin_stopped)));
+        office.spawn(self.admin.serve(source, acting, self.host.metrics.clone(), stop_signal(admin_stopped)));
         let sweeper = tokio::spawn(sweep(self.host.reception.clone()));
-        let (plugins, doors_told) = (self.host.plugins.clone(), told(doors_stopped));
+        let (plugins, doors_told) = (self.host.plugins.clone(), stop_signal(doors_stopped));
         let watcher = tokio::spawn(async move { plugins.watch(doors_told).await });
-        let keeper = self.recent_file.map(|file| tokio::spawn(keep(self.host.dispatch.recent().clone(), file)));
+        let keeper =
+            self.recent_file.map(|file| tokio::spawn(save_periodically(self.host.dispatch.recent().clone(), file)));
 
         shutdown.await;
         tracing::info!("shutting down: answering what was read, then draining the queues");
@@ -213,13 +215,13 @@ impl App {
 }
 
 /// Ends when the channel says so, or when its sender is gone.
-async fn told(mut stopped: watch::Receiver<bool>) {
+async fn stop_signal(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Tells receivers of clients that fell silent, until aborted.
 async fn sweep(reception: Arc<IntakePipeline>) {
-    let mut ticks = tokio::time::interval(SWEEP);
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         ticks.tick().await;
         reception.expire_clients(Instant::now());
@@ -237,7 +239,7 @@ fn restore(recent: &RecentStore, file: &Path) {
 }
 
 /// What was kept on disk before somebody turned that off is not left there.
-fn forget(file: &Path) {
+fn remove_stale(file: &Path) {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!(
@@ -252,8 +254,8 @@ fn forget(file: &Path) {
 
 /// Writes down the recent pushes whenever there are new ones, until aborted. A disk that says no is reported once, and
 /// again only after a write has succeeded.
-async fn keep(recent: RecentStore, file: PathBuf) {
-    let (mut ticks, mut written) = (tokio::time::interval(KEEP), recent.counts());
+async fn save_periodically(recent: RecentStore, file: PathBuf) {
+    let (mut ticks, mut written) = (tokio::time::interval(SAVE_INTERVAL), recent.counts());
     let mut failing = false;
     loop {
         ticks.tick().await;
@@ -276,7 +278,7 @@ async fn keep(recent: RecentStore, file: PathBuf) {
     }
 }
 
-impl Host {
+impl HostHandle {
     /// Lets every slot deliver what it holds, then stops the receivers; says what was left.
     async fn drain(&self, patience: Duration) {
         if !self.plugins.shutdown(patience).await {
@@ -291,7 +293,7 @@ impl Host {
     }
 }
 
-impl StatusSource for Host {
+impl StatusSource for HostHandle {
     fn plugins(&self) -> serde_json::Value {
         serde_json::to_value(self.plugins.status()).unwrap_or_default()
     }

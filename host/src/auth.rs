@@ -19,7 +19,7 @@ mod scram;
 mod settings;
 mod token;
 pub mod users;
-mod watched;
+mod watched_file;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,114 +31,117 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use keys::Keys;
+use keys::VerificationKeys;
 use users::Users;
-use watched::Watched;
+use watched_file::WatchedFile;
 
-pub(crate) use exchange::{Exchange, Step};
-pub use failure::Failure;
-pub(crate) use failure::NEUTRAL;
-pub use mechanism::Mechanism;
-pub use settings::{OAuth, Settings};
+pub(crate) use exchange::{SaslExchange, SaslStep};
+pub use failure::AuthFailure;
+pub(crate) use failure::CLIENT_MESSAGE;
+pub use mechanism::SaslMechanism;
+pub use settings::{AuthSettings, OAuthSettings};
 
 /// Most bytes of a token; Kafka's broker takes 512 KiB, the largest tokens in use have a few.
 pub(crate) const MAX_TOKEN: usize = 64 << 10;
 
 /// Longest wait for a turn: clients give up after ten seconds and more, so that whoever is served is still there.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_CHECK_WAIT: Duration = Duration::from_secs(5);
 
 /// What the clients of one listener prove themselves with. Reads its files at first when it is asked to be
 /// [ready](Self::ready), and again when they changed.
 pub struct Auth {
-    settings: Settings,
-    users: Option<Watched<Users>>,
-    keys: Option<Watched<Keys>>,
+    settings: AuthSettings,
+    users: Option<WatchedFile<Users>>,
+    keys: Option<WatchedFile<VerificationKeys>>,
     /// Makes up salts for users that do not exist; nobody else has it.
     key: [u8; 32],
     /// One for each check of a password that may be under way.
-    work: Arc<Semaphore>,
+    password_checks: Arc<Semaphore>,
 }
 
 /// A fault of ours, in words for the log: the client did nothing wrong and hears nothing of it.
 #[derive(Debug)]
-pub(crate) struct Fault(String);
+pub(crate) struct AuthInternalError(String);
 
 impl Auth {
     /// Opens nothing yet. An error is one sentence about settings that make no sense.
-    pub fn new(settings: Settings) -> Result<Arc<Self>, String> {
+    pub fn new(settings: AuthSettings) -> Result<Arc<Self>, String> {
         settings.check()?;
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| format!("no random bytes are to be had: {error}"))?;
         Ok(Arc::new(Self {
-            users: settings.users.as_deref().map(|file| Watched::new(file, users::FILE)),
-            keys: settings.oauth.as_ref().map(|oauth| Watched::new(&oauth.jwks, keys::FILE)),
+            users: settings.users.as_deref().map(|file| WatchedFile::new(file, users::FILE)),
+            keys: settings.oauth.as_ref().map(|oauth| WatchedFile::new(&oauth.jwks, keys::FILE)),
             settings,
             key,
-            work: Arc::new(Semaphore::new(at_a_time())),
+            password_checks: Arc::new(Semaphore::new(max_concurrent_checks())),
         }))
     }
 
     /// Reads the files. An error is one sentence that names the file and the remedy. Blocks.
-    pub fn ready(&self, now: SystemTime) -> Result<(), String> {
+    pub fn load_files(&self, now: SystemTime) -> Result<(), String> {
         self.users.as_ref().map_or(Ok(()), |users| users.get(now).map(drop))?;
         self.keys.as_ref().map_or(Ok(()), |keys| keys.get(now).map(drop))
     }
 
     /// What was asked for.
-    pub fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &AuthSettings {
         &self.settings
     }
 
     /// The enabled mechanism of this name.
-    pub(crate) fn mechanism(&self, name: &[u8]) -> Option<Mechanism> {
+    pub(crate) fn mechanism(&self, name: &[u8]) -> Option<SaslMechanism> {
         self.settings.mechanisms.iter().copied().find(|mechanism| mechanism.name().as_bytes() == name)
     }
 
     /// Takes the client's next token where it may take its time. A password waits for its turn when too many are being
     /// checked; an error is a fault of ours, or that the wait was too long.
-    pub(crate) async fn take(
+    pub(crate) async fn advance(
         self: &Arc<Self>,
-        exchange: Exchange,
+        exchange: SaslExchange,
         token: Bytes,
         now: SystemTime,
-    ) -> Result<Step, Fault> {
-        let turn = if exchange.is_costly() { Some(self.turn().await?) } else { None };
+    ) -> Result<SaslStep, AuthInternalError> {
+        let turn = if exchange.is_costly() { Some(self.acquire_check().await?) } else { None };
         let auth = self.clone();
         let done = tokio::task::spawn_blocking(move || {
             // Held by the work, not by who waits for it: a client that hangs up does not make room for another.
             let _turn = turn;
             exchange.step(&auth, &token, now)
         });
-        done.await.map_err(|error| Fault(error.to_string()))?
+        done.await.map_err(|error| AuthInternalError(error.to_string()))?
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let turn = timeout(LONGEST_WAIT, self.work.clone().acquire_owned()).await.map_err(|_| {
-            Fault(format!("its password waited {LONGEST_WAIT:?} for its turn; SCRAM-SHA-512 costs the host far less"))
+    async fn acquire_check(&self) -> Result<OwnedSemaphorePermit, AuthInternalError> {
+        let turn = timeout(MAX_CHECK_WAIT, self.password_checks.clone().acquire_owned()).await.map_err(|_| {
+            AuthInternalError(format!(
+                "its password waited {MAX_CHECK_WAIT:?} for its turn; SCRAM-SHA-512 costs the host far less"
+            ))
         })?;
-        turn.map_err(|error| Fault(error.to_string()))
+        turn.map_err(|error| AuthInternalError(error.to_string()))
     }
 
-    fn users(&self, now: SystemTime) -> Result<Arc<Users>, Fault> {
-        let users = self.users.as_ref().ok_or_else(|| Fault("there is no users file".into()))?;
-        users.get(now).map_err(Fault)
+    fn users(&self, now: SystemTime) -> Result<Arc<Users>, AuthInternalError> {
+        let users = self.users.as_ref().ok_or_else(|| AuthInternalError("there is no users file".into()))?;
+        users.get(now).map_err(AuthInternalError)
     }
 
-    fn keys(&self, now: SystemTime) -> Result<Arc<Keys>, Fault> {
-        let keys = self.keys.as_ref().ok_or_else(|| Fault("there is no file of keys".into()))?;
-        keys.get(now).map_err(Fault)
+    fn keys(&self, now: SystemTime) -> Result<Arc<VerificationKeys>, AuthInternalError> {
+        let keys = self.keys.as_ref().ok_or_else(|| AuthInternalError("there is no file of keys".into()))?;
+        keys.get(now).map_err(AuthInternalError)
     }
 }
 
 /// Half of the processors: the doors run on them, too.
-fn at_a_time() -> usize {
+fn max_concurrent_checks() -> usize {
     std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }
 
 /// What nobody can guess and SCRAM can carry: 24 random bytes as text.
-fn nonce() -> Result<String, Fault> {
+fn nonce() -> Result<String, AuthInternalError> {
     let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes).map_err(|error| Fault(format!("no random bytes are to be had: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| AuthInternalError(format!("no random bytes are to be had: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }
 
@@ -157,7 +160,7 @@ impl fmt::Debug for Auth {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for AuthInternalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

@@ -3,10 +3,10 @@
 //! [`file::Written`] is what was written; [`Config::mean`] is the one conversion, and all refusals are in it.
 
 pub mod admission;
-pub mod file;
 mod nodes;
+pub mod raw;
 pub mod sasl;
-mod stream;
+mod transport;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::decode::IdentityRule;
 use crate::dispatch::RecentConfig;
 use crate::{admin, decode, listener, messages, plugin, subscription};
-use file::{Log, OtlpIdentity, Protocol, Written};
+use raw::{ListenerProtocol, LogConfig, RawConfig, RawOtlpIdentity};
 
 /// The admin socket, in the data directory unless another place was named.
 const SOCKET: &str = "admin.sock";
@@ -28,15 +28,15 @@ const MOST_RECENT: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Kafka listeners.
-    pub kafka: Vec<listener::kafka::Config>,
+    pub kafka: Vec<listener::kafka::KafkaListenerConfig>,
     /// OTLP/HTTP listeners.
-    pub otlp: Vec<listener::otlp_http::Config>,
+    pub otlp: Vec<listener::otlp_http::OtlpHttpConfig>,
     /// Bytes of requests in flight, over all listeners.
     pub request_bytes: usize,
     /// Who is asked for what, before anything is altered over the wire.
     pub admission: crate::admission::AdmissionConfig,
     /// The same as the book of subscriptions has it.
-    pub subscriptions: subscription::Config,
+    pub subscriptions: subscription::SubscriptionsConfig,
     /// Series of single client instances among the metrics.
     pub per_client_metrics: bool,
     /// Which resource attributes say who sent an OTLP push.
@@ -50,29 +50,29 @@ pub struct Config {
     /// Where receivers run.
     pub plugins: plugin::Config,
     /// Pushes kept for trials.
-    pub recent: Recent,
+    pub recent: RecentPushesConfig,
     /// How long shutdown may take.
     pub drain: Duration,
     /// Log format and level.
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// Pushes kept for trials, and where they are written.
 #[derive(Clone, Debug)]
-pub struct Recent {
+pub struct RecentPushesConfig {
     /// How many, and how old.
     pub config: RecentConfig,
     /// Only in memory where there is none.
     pub file: Option<PathBuf>,
     /// Where an earlier configuration may have had them; `None` for a host without a data directory.
-    pub left_behind: Option<PathBuf>,
+    pub stale_file: Option<PathBuf>,
 }
 
 impl Config {
     /// Reads and checks a file; without one, the defaults.
-    pub fn load(path: Option<&Path>) -> Result<(Written, Self)> {
+    pub fn load(path: Option<&Path>) -> Result<(RawConfig, Self)> {
         let mut written = match path {
-            None => Written::default(),
+            None => RawConfig::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
@@ -82,39 +82,43 @@ impl Config {
         let base = path.and_then(Path::parent).unwrap_or(Path::new(""));
         written.plugins_dir = base.join(&written.plugins_dir);
         written.data_dir = base.join(&written.data_dir);
-        written.listeners.iter_mut().filter_map(|listener| listener.sasl.as_mut()).for_each(|sasl| sasl.based(base));
+        written
+            .listeners
+            .iter_mut()
+            .filter_map(|listener| listener.sasl.as_mut())
+            .for_each(|sasl| sasl.resolve_paths(base));
         written.admin.socket = Some(socket(&written, base).unwrap_or_default());
-        written.listeners.iter_mut().for_each(|listener| stream::rebase(listener, base));
+        written.listeners.iter_mut().for_each(|listener| transport::resolve_paths(listener, base));
         let name = path.map_or_else(|| "the built-in configuration".into(), |p| p.display().to_string());
-        let config = Self::mean(&written).with_context(|| name)?;
+        let config = Self::resolve(&written).with_context(|| name)?;
         Ok((written, config))
     }
 
     /// From what was written to what is meant.
-    pub fn mean(written: &Written) -> Result<Self> {
-        distinct("listener", written.listeners.iter().map(|l| &l.name))?;
-        distinct("subscription", written.subscriptions.iter().map(|s| &s.name))?;
+    pub fn resolve(written: &RawConfig) -> Result<Self> {
+        validate_unique_names("listener", written.listeners.iter().map(|l| &l.name))?;
+        validate_unique_names("subscription", written.subscriptions.iter().map(|s| &s.name))?;
         ensure!(
             written.node_id >= 0,
             "`node-id` is {}: Kafka clients push only to nodes of id 0 or more",
             written.node_id
         );
         ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
-        nodes::check(written)?;
+        nodes::validate(written)?;
         let drain = written.limits.drain.0;
         let mut config = Self {
-            kafka: listeners(written, Protocol::is_kafka, kafka)?,
-            otlp: listeners(written, |protocol| !protocol.is_kafka(), otlp)?,
+            kafka: resolve_listeners(written, ListenerProtocol::is_kafka, resolve_kafka)?,
+            otlp: resolve_listeners(written, |protocol| !protocol.is_kafka(), resolve_otlp)?,
             request_bytes: written.limits.request_bytes.0,
-            admission: self::admission::mean(written)?,
-            subscriptions: subscriptions(written),
+            admission: self::admission::resolve(written)?,
+            subscriptions: resolve_subscriptions(written),
             per_client_metrics: written.metrics.per_client,
-            otlp_identity: identity(&written.otlp_identity),
+            otlp_identity: resolve_identity(&written.otlp_identity),
             decode: decode::DecodeConfig {
                 max_output: written.limits.decompressed_bytes.0,
                 max_ratio: written.limits.decompression_ratio,
             },
-            admin: admin(written),
+            admin: resolve_admin(written),
             plugins_dir: written.plugins_dir.clone(),
             plugins: plugin::Config {
                 dir: written.plugins_dir.clone(),
@@ -142,11 +146,11 @@ impl Config {
         let Some(data_dir) = self.plugins.data_dir.take() else { return };
         self.admin.token_file = None;
         self.admin.socket = self.admin.socket.take().filter(|socket| *socket != data_dir.join(SOCKET));
-        (self.recent.file, self.recent.left_behind) = (None, None);
+        (self.recent.file, self.recent.stale_file) = (None, None);
     }
 }
 
-fn admin(written: &Written) -> admin::Config {
+fn resolve_admin(written: &RawConfig) -> admin::Config {
     admin::Config {
         bind: written.admin.bind,
         hosts: written.admin.hosts.clone(),
@@ -156,7 +160,7 @@ fn admin(written: &Written) -> admin::Config {
 }
 
 /// Where the admin socket is to be, relative paths taken from `base`; `None` if there is to be none.
-fn socket(written: &Written, base: &Path) -> Option<PathBuf> {
+fn socket(written: &RawConfig, base: &Path) -> Option<PathBuf> {
     match &written.admin.socket {
         None if written.ephemeral => None,
         None => Some(written.data_dir.join(SOCKET)),
@@ -166,17 +170,17 @@ fn socket(written: &Written, base: &Path) -> Option<PathBuf> {
 }
 
 /// Where the token of the admin endpoint is.
-pub fn token_file(written: &Written) -> PathBuf {
+pub fn token_file(written: &RawConfig) -> PathBuf {
     written.data_dir.join("admin.token")
 }
 
 /// The configuration as TOML that [`Config::load`] reads back.
-pub fn print(written: &Written) -> Result<String> {
+pub fn print(written: &RawConfig) -> Result<String> {
     toml::to_string(written).context("the configuration cannot be written as TOML")
 }
 
 /// Names are used in metrics and messages: each once.
-fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
+fn validate_unique_names<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for name in names {
         ensure!(!name.is_empty(), "a `[[{what}]]` has an empty name: give it one");
@@ -186,26 +190,26 @@ fn distinct<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<(
 }
 
 /// The listeners of some protocols, each made by `make`.
-fn listeners<T>(
-    written: &Written,
-    which: fn(Protocol) -> bool,
-    make: fn(&Written, &file::Listener) -> Result<T>,
+fn resolve_listeners<T>(
+    written: &RawConfig,
+    which: fn(ListenerProtocol) -> bool,
+    make: fn(&RawConfig, &raw::RawListener) -> Result<T>,
 ) -> Result<Vec<T>> {
     let wanted = written.listeners.iter().filter(|l| which(l.protocol));
     wanted.map(|l| make(written, l)).collect()
 }
 
-fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka::Config> {
+fn resolve_kafka(written: &RawConfig, listener: &raw::RawListener) -> Result<listener::kafka::KafkaListenerConfig> {
     let limits = &written.limits;
-    let config = listener::kafka::Config {
+    let config = listener::kafka::KafkaListenerConfig {
         name: listener.name.as_str().into(),
         bind: listener.bind,
         advertised: listener.advertised.as_deref().map(|text| host_and_port(&listener.name, text)).transpose()?,
         node_id: written.node_id,
         cluster_id: written.cluster_id.as_str().into(),
-        nodes: nodes::of(written, listener)?,
-        tls: stream::tls(listener)?,
-        proxies: stream::proxies(listener)?,
+        nodes: nodes::for_listener(written, listener)?,
+        tls: transport::tls(listener)?,
+        proxies: transport::proxies(listener)?,
         access: sasl::access(written)?,
         auth: sasl::auth(listener)?,
         max_frame: limits.push_bytes.0.saturating_add(64 << 10),
@@ -218,7 +222,7 @@ fn kafka(written: &Written, listener: &file::Listener) -> Result<listener::kafka
     Ok(config)
 }
 
-fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_http::Config> {
+fn resolve_otlp(written: &RawConfig, listener: &raw::RawListener) -> Result<listener::otlp_http::OtlpHttpConfig> {
     if listener.advertised.is_some() {
         bail!("listener `{}`: `advertised` is for Kafka: an OTLP client is told no address; remove it", listener.name);
     }
@@ -227,9 +231,9 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
         "listener `{}`: `sasl` is for Kafka: OTLP has no such thing; remove it",
         listener.name
     );
-    stream::refuse_for_otlp(listener)?;
+    transport::refuse_for_otlp(listener)?;
     let limits = &written.limits;
-    Ok(listener::otlp_http::Config {
+    Ok(listener::otlp_http::OtlpHttpConfig {
         name: listener.name.as_str().into(),
         bind: listener.bind,
         max_body: limits.push_bytes.0,
@@ -241,14 +245,18 @@ fn otlp(written: &Written, listener: &file::Listener) -> Result<listener::otlp_h
     })
 }
 
-fn recent(written: &Written) -> Result<Recent> {
-    let recent = &written.recent_pushes;
-    ensure!(recent.keep <= MOST_RECENT, "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept", recent.keep);
+fn recent(written: &RawConfig) -> Result<RecentPushesConfig> {
+    let resolve_recent_pushes = &written.recent_pushes;
+    ensure!(
+        resolve_recent_pushes.keep <= MOST_RECENT,
+        "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept",
+        resolve_recent_pushes.keep
+    );
     let path = written.data_dir.join("recent-pushes.jsonl");
-    Ok(Recent {
-        config: RecentConfig { max_pushes: recent.keep, max_age: recent.age.0 },
-        file: (recent.on_disk && recent.keep > 0).then(|| path.clone()),
-        left_behind: Some(path),
+    Ok(RecentPushesConfig {
+        config: RecentConfig { max_pushes: resolve_recent_pushes.keep, max_age: resolve_recent_pushes.age.0 },
+        file: (resolve_recent_pushes.on_disk && resolve_recent_pushes.keep > 0).then(|| path.clone()),
+        stale_file: Some(path),
     })
 }
 
@@ -259,7 +267,7 @@ fn host_and_port(name: &str, text: &str) -> Result<(String, u16)> {
     Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), port))
 }
 
-fn identity(written: &OtlpIdentity) -> IdentityRule {
+fn resolve_identity(written: &RawOtlpIdentity) -> IdentityRule {
     IdentityRule {
         instance_id: written.client_instance_id.clone(),
         client_id: written.client_id.clone(),
@@ -268,20 +276,20 @@ fn identity(written: &OtlpIdentity) -> IdentityRule {
     }
 }
 
-fn subscriptions(written: &Written) -> subscription::Config {
-    let entries = |written: &file::Subscription| {
+fn resolve_subscriptions(written: &RawConfig) -> subscription::SubscriptionsConfig {
+    let entries = |written: &raw::RawSubscription| {
         let interval = u64::try_from(written.interval.0.as_millis()).unwrap_or(u64::MAX);
-        subscription::Config::entries(&written.metrics, interval, &written.matches)
+        subscription::SubscriptionsConfig::entries(&written.metrics, interval, &written.matches)
     };
     let floor = written.subscriptions.iter().map(|written| (written.name.as_str().into(), entries(written)));
-    subscription::Config { fleet: written.fleet, floor: floor.collect() }
+    subscription::SubscriptionsConfig { fleet: written.fleet, from_file: floor.collect() }
 }
 
 /// One sentence a listener: what clients that connect to it are told as this host's address.
-pub fn told_addresses(config: &Config) -> Vec<String> {
-    config.kafka.iter().map(told_address).collect()
+pub fn advertised_addresses(config: &Config) -> Vec<String> {
+    config.kafka.iter().map(advertised_address).collect()
 }
 
-fn told_address(listener: &listener::kafka::Config) -> String {
-    format!("listener `{}` on {}: clients are told {}", listener.name, listener.bind, listener.tells())
+fn advertised_address(listener: &listener::kafka::KafkaListenerConfig) -> String {
+    format!("listener `{}` on {}: clients are told {}", listener.name, listener.bind, listener.describe_advertised())
 }

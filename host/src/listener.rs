@@ -6,8 +6,8 @@
 //! push, never looks into it, and never waits for a receiver.
 
 pub mod budget;
-pub(crate) mod complaints;
 mod http1;
 pub mod kafka;
+pub(crate) mod log_limiter;
 pub mod otlp_http;
 pub(crate) mod protocol;

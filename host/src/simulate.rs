@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
-use crate::kafka::client::{Client, Options as ClientOptions};
+use crate::kafka::client::{KafkaClient, KafkaClientOptions as ClientOptions};
 use connection::Connection;
 use payload::Payloads;
 use tally::Tally;
@@ -67,7 +67,7 @@ pub async fn run(
     options.check()?;
     limits::check(&options)?;
     let probe = ClientOptions { security: options.security.clone(), ..ClientOptions::default() };
-    let first = Client::connect(&options.bootstrap, &probe).await;
+    let first = KafkaClient::connect(&options.bootstrap, &probe).await;
     drop(first.context("nobody to push to")?);
     let began = Instant::now();
     let shared = Arc::new(Shared { payloads: Payloads::recorded()?, tally: Tally::new(&options), options });

@@ -7,13 +7,13 @@
 //! prefixes. Never drops what it cannot read: that is kept, shown, and left out. Alterations block, one at a time, and who
 //! waits for a turn waits so long and no longer.
 
+mod alter_request;
 mod bounds;
-mod errand;
-mod held;
+mod effective;
 mod key;
+mod messages;
 mod op;
-mod opening;
-mod words;
+mod setup;
 
 #[cfg(test)]
 pub(crate) mod testing;
@@ -27,30 +27,30 @@ use std::time::Duration;
 use crate::admission::{self, Admission};
 use crate::audit::Audit;
 use crate::store::Store;
-use errand::Errand;
-use held::Held;
+use alter_request::AlterRequest;
+use effective::EffectiveSubscription;
 
-pub use key::{Entries, Key};
-pub use op::{Op, OpKind};
-pub use opening::{Config, Opening};
+pub use key::{Entries, SubscriptionKey};
+pub use op::{EntryOp, EntryOpKind};
+pub use setup::{SubscriptionsConfig, SubscriptionsSetup};
 
 /// The kind of document in the store.
 const KIND: &str = "subscriptions";
 /// Most bytes of a name.
 const NAME_BYTES: usize = 249;
 /// Most bytes of a stranger's text that an answer repeats.
-const SHOWN: usize = 200;
+const EXCERPT_BYTES: usize = 200;
 /// How long to wait for others' alterations: Kafka's commands give up after 30 s.
-const TURN: Duration = Duration::from_secs(20);
+const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// By name.
-type Book = BTreeMap<Arc<str>, Arc<Held>>;
+type SubscriptionMap = BTreeMap<Arc<str>, Arc<EffectiveSubscription>>;
 
 /// A handle on the book. Cheap to clone.
 #[derive(Clone)]
-pub struct Subscriptions(Arc<Inner>);
+pub struct Subscriptions(Arc<SubscriptionsInner>);
 
-struct Inner {
+struct SubscriptionsInner {
     store: Store,
     audit: Audit,
     admission: Arc<Admission>,
@@ -58,7 +58,7 @@ struct Inner {
     settings: admission::AdmissionConfig,
     /// The files are all that counts.
     fleet: bool,
-    book: Mutex<Arc<Book>>,
+    current: Mutex<Arc<SubscriptionMap>>,
     /// Held over an alteration: each sees what the one before it did.
     turn: Mutex<()>,
     /// Who waits for a turn waits here, and takes no thread while waiting.
@@ -67,7 +67,7 @@ struct Inner {
 
 /// Who says a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ValueSource {
     /// It was altered over the wire: Kafka's DYNAMIC_CLIENT_METRICS_CONFIG.
     Dynamic,
     /// The configuration file: Kafka's STATIC_BROKER_CONFIG.
@@ -80,14 +80,14 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedEntry {
     /// Which.
-    pub key: Key,
+    pub key: SubscriptionKey,
     /// Everybody who says a value, and the value as text; the first counts, and the last is the default.
-    pub synonyms: Vec<(Source, String)>,
+    pub synonyms: Vec<(ValueSource, String)>,
 }
 
 /// A subscription, for somebody who looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
+pub struct DescribedSubscription {
     /// What it is called.
     pub name: Arc<str>,
     /// In the order of [`Key::ALL`].
@@ -98,9 +98,9 @@ pub struct Described {
 
 /// What came of an alteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Altered {
+pub struct AlterOutcome {
     /// For whoever asked: which clients learn of it and by when, or why nothing changed and which match.
-    pub words: Option<String>,
+    pub message: Option<String>,
     /// Whether anything was written down. Never where it was only validated.
     pub changed: bool,
     /// What became of which key: `metrics is …; interval.ms deleted …`. Empty where nothing changes.
@@ -109,7 +109,7 @@ pub struct Altered {
 
 /// Why nothing was altered: a closed list that a door translates into its protocol's words. Each is one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AlterRefused {
+pub enum AlterError {
     /// No name, no such key, a key named twice, an interval that is none (Kafka's INVALID_REQUEST).
     #[error("{0}")]
     Request(String),
@@ -124,16 +124,16 @@ pub enum AlterRefused {
     Busy(String),
     /// We broke; nothing was changed.
     #[error("{0}")]
-    Broken(String),
+    Internal(String),
 }
 
 /// One subscription to alter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct SubscriptionChange {
     /// Its name.
     pub name: String,
     /// What to do, each key once.
-    pub ops: Vec<Op>,
+    pub ops: Vec<EntryOp>,
 }
 
 impl DescribedEntry {
@@ -143,27 +143,27 @@ impl DescribedEntry {
     }
 
     /// Who says so.
-    pub fn source(&self) -> Source {
-        self.synonyms.first().map_or(Source::Default, |(source, _)| *source)
+    pub fn source(&self) -> ValueSource {
+        self.synonyms.first().map_or(ValueSource::Default, |(source, _)| *source)
     }
 }
 
-impl Described {
+impl DescribedSubscription {
     /// Of a name that nobody speaks of: the three defaults, as Kafka has it since 4.0 (KAFKA-17516).
     pub fn defaults(name: &str) -> Self {
-        Self::of(&name.into(), &Entries::new(), &Entries::new())
+        Self::from_entries(&name.into(), &Entries::new(), &Entries::new())
     }
 }
 
 impl Subscriptions {
     /// The names, in order.
     pub fn list(&self) -> Vec<Arc<str>> {
-        self.book().keys().cloned().collect()
+        self.snapshot().keys().cloned().collect()
     }
 
     /// What is said about one of them, by whom; `None` where there is none of that name.
-    pub fn describe(&self, name: &str) -> Option<Arc<Described>> {
-        self.book().get(name).map(|held| held.described.clone())
+    pub fn describe(&self, name: &str) -> Option<Arc<DescribedSubscription>> {
+        self.snapshot().get(name).map(|held| held.described.clone())
     }
 
     /// Whether nothing can be altered over the wire here.
@@ -173,55 +173,61 @@ impl Subscriptions {
 
     /// Alters one subscription: on the disk first, then in effect. Blocks. With `validate_only` it only says what would
     /// come of it.
-    pub fn alter(&self, name: &str, ops: &[Op], validate_only: bool) -> Result<Altered, AlterRefused> {
-        self.run(name, ops, &Errand::of(1, validate_only))
+    pub fn alter(&self, name: &str, ops: &[EntryOp], validate_only: bool) -> Result<AlterOutcome, AlterError> {
+        self.alter_in_request(name, ops, &AlterRequest::new(1, validate_only))
     }
 
-    fn run(&self, name: &str, ops: &[Op], errand: &Errand) -> Result<Altered, AlterRefused> {
+    fn alter_in_request(
+        &self,
+        name: &str,
+        ops: &[EntryOp],
+        request: &AlterRequest,
+    ) -> Result<AlterOutcome, AlterError> {
         self.may_alter(name)?;
         let _turn = lock(&self.0.turn);
-        let (before, none) = (self.book(), Arc::new(Held::none()));
+        let (before, none) = (self.snapshot(), Arc::new(EffectiveSubscription::empty()));
         let old = before.get(name).unwrap_or(&none);
         if old.unreadable {
-            return Err(AlterRefused::Policy(format!("`{name}` was written by a later release; start that one")));
+            return Err(AlterError::Policy(format!("`{name}` was written by a later release; start that one")));
         }
         let stored = op::apply(old, ops)?;
         // What is damaged is to be replaced, or removed, also by nothing.
         if stored == old.stored && !old.damaged {
-            let forecast = errand.forecasts.then(|| self.0.admission.forecast(&self.wanted(&before), name));
-            let words = Some(words::unchanged(old, ops, forecast.as_ref()));
-            return Ok(Altered { words, changed: false, difference: String::new() });
+            let forecast =
+                request.with_forecast.then(|| self.0.admission.forecast(&self.admission_config(&before), name));
+            let words = Some(messages::unchanged(old, ops, forecast.as_ref()));
+            return Ok(AlterOutcome { message: words, changed: false, difference: String::new() });
         }
-        let (name, mut after) = (Arc::<str>::from(name), Book::clone(&before));
-        let new = Arc::new(errand.make(|| joined(&name, old.file.clone(), stored))?);
+        let (name, mut after) = (Arc::<str>::from(name), SubscriptionMap::clone(&before));
+        let new = Arc::new(request.compile_within_limit(|| merged(&name, old.file.clone(), stored))?);
         if new.exists() {
             after.insert(name.clone(), new.clone());
         } else {
             after.remove(&name);
         }
-        bounds::check(&before, &after).map_err(AlterRefused::Policy)?;
-        let wanted = self.wanted(&after);
-        let forecast = errand.forecasts.then(|| self.0.admission.forecast(&wanted, &name));
-        let told = words::changed(old, &new, ops, forecast.as_ref(), errand, self.0.settings.long_intervals);
-        let difference = words::difference(old, &new);
-        if !errand.validate_only {
-            self.keep(&name, &new.stored)?;
+        bounds::check(&before, &after).map_err(AlterError::Policy)?;
+        let wanted = self.admission_config(&after);
+        let forecast = request.with_forecast.then(|| self.0.admission.forecast(&wanted, &name));
+        let message = messages::changed(old, &new, ops, forecast.as_ref(), request, self.0.settings.long_intervals);
+        let difference = messages::difference(old, &new);
+        if !request.validate_only {
+            self.persist(&name, &new.stored)?;
             // Else every client would begin anew, for nothing.
-            if !old.means_the_same(&new) {
+            if !old.is_equivalent(&new) {
                 self.0.admission.reconfigure(wanted);
             }
-            *lock(&self.0.book) = Arc::new(after);
+            *lock(&self.0.current) = Arc::new(after);
         }
-        Ok(Altered { words: Some(told), changed: !errand.validate_only, difference })
+        Ok(AlterOutcome { message: Some(message), changed: !request.validate_only, difference })
     }
 
-    fn may_alter(&self, name: &str) -> Result<(), AlterRefused> {
+    fn may_alter(&self, name: &str) -> Result<(), AlterError> {
         if self.0.fleet {
             let words = "this host is one of a fleet whose subscriptions come from its files; change them there and \
                          restart";
-            return Err(AlterRefused::Policy(words.into()));
+            return Err(AlterError::Policy(words.into()));
         }
-        let refuse = |why: String| Err(AlterRefused::Request(why));
+        let refuse = |why: String| Err(AlterError::Request(why));
         if name.is_empty() {
             return refuse("the resource has no name; name the subscription".into());
         }
@@ -235,34 +241,38 @@ impl Subscriptions {
     }
 
     /// Writes down what was altered, or forgets that anything was.
-    fn keep(&self, name: &str, stored: &Entries) -> Result<(), AlterRefused> {
+    fn persist(&self, name: &str, stored: &Entries) -> Result<(), AlterError> {
         let store = &self.0.store;
         let kept = if stored.is_empty() {
             store.remove_record(KIND, name)
         } else {
-            store.put_record(KIND, name, &opening::Document::new(stored))
+            store.put_record(KIND, name, &setup::SubscriptionDocument::new(stored))
         };
-        kept.map_err(|error| AlterRefused::Broken(format!("{error:#}")))
+        kept.map_err(|error| AlterError::Internal(format!("{error:#}")))
     }
 
-    fn wanted(&self, book: &Book) -> admission::AdmissionConfig {
+    fn admission_config(&self, book: &SubscriptionMap) -> admission::AdmissionConfig {
         let subscriptions = book.values().filter_map(|held| held.rule.clone()).collect();
         admission::AdmissionConfig { subscriptions, ..self.0.settings.clone() }
     }
 
-    fn book(&self) -> Arc<Book> {
-        lock(&self.0.book).clone()
+    fn snapshot(&self) -> Arc<SubscriptionMap> {
+        lock(&self.0.current).clone()
     }
 }
 
 /// What is left once nothing is said is nothing.
-fn joined(name: &Arc<str>, file: Entries, stored: Entries) -> Result<Held, AlterRefused> {
-    if file.is_empty() && stored.is_empty() { Ok(Held::none()) } else { Held::new(name, file, stored) }
+fn merged(name: &Arc<str>, file: Entries, stored: Entries) -> Result<EffectiveSubscription, AlterError> {
+    if file.is_empty() && stored.is_empty() {
+        Ok(EffectiveSubscription::empty())
+    } else {
+        EffectiveSubscription::new(name, file, stored)
+    }
 }
 
 /// The beginning of a stranger's text, for words.
-fn shown(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(SHOWN)).unwrap_or(text)
+fn excerpt(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(EXCERPT_BYTES)).unwrap_or(text)
 }
 
 /// Nothing here is left half done by a panic that could be caught.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::books::Books;
-use barnabas::app::{Addresses, App, Host};
+use barnabas::app::{App, HostAddresses, HostHandle};
 use barnabas::config::Config;
-use barnabas::config::file::{Protocol, Written};
+use barnabas::config::raw::{ListenerProtocol, RawConfig};
 use barnabas::plugin::Status;
 use barnabas::plugin::compiler::{Child, Compiler, Limits};
 use barnabas::units::HumanDuration;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 pub struct Setup {
     folder: TempDir,
     /// What is written; ports are 0 and the interval 100 ms unless a test says otherwise.
-    pub written: Written,
+    pub written: RawConfig,
     /// Who compiles; the command where no program is named.
     pub compiler: Child,
 }
@@ -27,11 +27,11 @@ pub struct Setup {
 /// A host that runs in this process.
 pub struct Running {
     /// Where it can be reached.
-    pub addresses: Addresses,
+    pub addresses: HostAddresses,
     /// Its rooms.
-    pub host: Host,
+    pub host: HostHandle,
     folder: Option<TempDir>,
-    written: Written,
+    written: RawConfig,
     compiler: Child,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
@@ -47,10 +47,10 @@ impl Setup {
     /// Loopback listeners on free ports; everything is asked for, ten times a second.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let mut written = Written {
+        let mut written = RawConfig {
             plugins_dir: folder.path().join("plugins.d"),
             data_dir: folder.path().join("data"),
-            ..Written::default()
+            ..RawConfig::default()
         };
         written.admin.bind.set_port(0);
         for listener in &mut written.listeners {
@@ -65,7 +65,7 @@ impl Setup {
     }
 
     /// Changes what is written.
-    pub fn with(mut self, edit: impl FnOnce(&mut Written)) -> Self {
+    pub fn with(mut self, edit: impl FnOnce(&mut RawConfig)) -> Self {
         edit(&mut self.written);
         self
     }
@@ -104,7 +104,7 @@ impl Setup {
     }
 
     /// Where the first listener of a protocol is to listen.
-    pub fn address(&self, protocol: Protocol) -> SocketAddr {
+    pub fn address(&self, protocol: ListenerProtocol) -> SocketAddr {
         self.written.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
     }
 
@@ -122,7 +122,7 @@ impl Setup {
     pub async fn start(self) -> Running {
         // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
-        let mut config = Config::mean(&self.written).unwrap();
+        let mut config = Config::resolve(&self.written).unwrap();
         let mut compiler = self.compiler.clone();
         if compiler.program.as_os_str().is_empty() {
             compiler.program = crate::command::path();
@@ -146,7 +146,7 @@ impl Setup {
     }
 }
 
-fn toml_of(written: &Written) -> String {
+fn toml_of(written: &RawConfig) -> String {
     // `barnabas config` prints this and reads it back: one piece of code for both.
     barnabas::config::print(written).unwrap()
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use barnabas::config::file::{Protocol, Tls, Written, WrittenClientAuth};
+use barnabas::config::raw::{ListenerProtocol, RawClientAuth, RawConfig, RawTls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Certificates of one authority, users in a file, all in one folder.
@@ -55,27 +55,27 @@ impl Realm {
     }
 
     /// The first listener takes SASL over TLS.
-    pub fn sasl_over_tls(&self, written: &mut Written) {
+    pub fn sasl_over_tls(&self, written: &mut RawConfig) {
         let sasl = serde_json::json!({
             "mechanisms": ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"], "users": self.folder.join("users.toml"),
         });
         let listener = &mut written.listeners[0];
-        listener.protocol = Protocol::KafkaSaslTls;
+        listener.protocol = ListenerProtocol::KafkaSaslTls;
         listener.sasl = Some(serde_json::from_value(sasl).unwrap());
-        listener.tls = Some(self.tls(WrittenClientAuth::None));
+        listener.tls = Some(self.tls(RawClientAuth::None));
     }
 
     /// The first listener takes TLS with a client's certificate.
-    pub fn mutual_tls(&self, written: &mut Written) {
+    pub fn mutual_tls(&self, written: &mut RawConfig) {
         let listener = &mut written.listeners[0];
-        listener.protocol = Protocol::KafkaTls;
-        listener.tls = Some(self.tls(WrittenClientAuth::Required));
+        listener.protocol = ListenerProtocol::KafkaTls;
+        listener.tls = Some(self.tls(RawClientAuth::Required));
     }
 
-    fn tls(&self, client_auth: WrittenClientAuth) -> Tls {
+    fn tls(&self, client_auth: RawClientAuth) -> RawTls {
         let [certificate, key] = ["cert", "key"].map(|part| self.folder.join(format!("listener.{part}.pem")));
-        let client_ca = (client_auth == WrittenClientAuth::Required).then(|| self.authorities());
-        Tls { certificate, key, client_ca, client_auth: Some(client_auth) }
+        let client_ca = (client_auth == RawClientAuth::Required).then(|| self.authorities());
+        RawTls { certificate, key, client_ca, client_auth: Some(client_auth) }
     }
 
     /// Kafka's client settings for a user and a mechanism.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use barnabas::config::file::{Node, Protocol, Written};
+use barnabas::config::raw::{ListenerProtocol, RawConfig, RawNode};
 
 /// Ports that were free a moment ago: each host must know the other's before that one is there.
 pub fn free() -> [SocketAddr; 2] {
@@ -11,12 +11,14 @@ pub fn free() -> [SocketAddr; 2] {
 }
 
 /// Host `id` (1 or 2) of the two at these addresses.
-pub fn written(written: &mut Written, id: i32, at: [SocketAddr; 2]) {
+pub fn written(written: &mut RawConfig, id: i32, at: [SocketAddr; 2]) {
     written.node_id = id;
     written.cluster_id = "shared".into();
-    for listener in written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::KafkaPlaintext) {
+    for listener in
+        written.listeners.iter_mut().filter(|listener| listener.protocol == ListenerProtocol::KafkaPlaintext)
+    {
         listener.bind = at[id as usize - 1];
     }
-    let node = |(id, at): (i32, SocketAddr)| Node { id, host: at.ip().to_string(), port: at.port(), listener: None };
+    let node = |(id, at): (i32, SocketAddr)| RawNode { id, host: at.ip().to_string(), port: at.port(), listener: None };
     written.nodes = (1..).zip(at).map(node).collect();
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use barnabas::auth::Mechanism;
-use barnabas::config::file::Protocol;
-use barnabas::config::sasl::Sasl;
+use barnabas::auth::SaslMechanism;
+use barnabas::config::raw::ListenerProtocol;
+use barnabas::config::sasl::RawSasl;
 use barnabas::units::HumanDuration;
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::host::Setup;
@@ -75,8 +75,8 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.toml");
     set(&users, "alice", "secret", &[]);
-    let sasl = Sasl {
-        mechanisms: vec![Mechanism::ScramSha512, Mechanism::Plain],
+    let sasl = RawSasl {
+        mechanisms: vec![SaslMechanism::ScramSha512, SaslMechanism::Plain],
         users: Some(users),
         plain_without_tls: true,
         max_session: None,
@@ -84,7 +84,7 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
         oauth: None,
     };
     let setup = Setup::new().receiver("facts", "facts", "").with(|written| {
-        written.listeners[0].protocol = Protocol::KafkaSaslPlaintext;
+        written.listeners[0].protocol = ListenerProtocol::KafkaSaslPlaintext;
         written.listeners[0].sasl = Some(sasl);
     });
     let host = setup.start().await;

@@ -12,7 +12,7 @@ use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
 use barnabas::capability::log::{Keep, LogSink};
 use barnabas::capability::state::Shelf;
-use barnabas::config::file::Protocol;
+use barnabas::config::raw::ListenerProtocol;
 use barnabas::dispatch::Outcome;
 use barnabas::event::Events;
 use barnabas::plugin::artifact::Artifact;
@@ -167,7 +167,7 @@ async fn handles_kept_violated() {
 async fn reflecting(grants: &str) -> Running {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let setup = Setup::new().with(|written| {
-        let mut otlp = written.listeners.iter_mut().filter(|listener| listener.protocol == Protocol::OtlpHttp);
+        let mut otlp = written.listeners.iter_mut().filter(|listener| listener.protocol == ListenerProtocol::OtlpHttp);
         otlp.next().unwrap().bind = free;
     });
     let url = format!("http://{free}/v1/metrics");

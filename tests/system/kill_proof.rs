@@ -260,7 +260,7 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
     let (rounds, seed) = (told("BARNABAS_ROUNDS", 3), told("BARNABAS_SEED", now.as_nanos() as u64));
     println!("BARNABAS_SEED={seed}");
     let (mut dice, mut victim) = (Dice(seed), Victim::start().await);
-    let pushes = Pushes::start(victim.setup.address(barnabas::config::file::Protocol::OtlpHttp));
+    let pushes = Pushes::start(victim.setup.address(barnabas::config::raw::ListenerProtocol::OtlpHttp));
 
     let times = victim.times().await;
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use barnabas::capability::state::{Caps, Shelf, Usage};
-use barnabas::config::file::Protocol;
+use barnabas::config::raw::ListenerProtocol;
 use barnabas::push::InstanceId;
 use barnabas::store::Store;
 use barnabas_tests::host::{Running, Setup};
@@ -90,7 +90,7 @@ async fn state_outlives_a_kill() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let setup = Setup::new().receiver("counts", "remembers", &format!("{GRANTED}{ONE_BY_ONE}"));
     let setup = setup.with(|written| {
-        written.listeners.retain(|listener| listener.protocol == Protocol::KafkaPlaintext);
+        written.listeners.retain(|listener| listener.protocol == ListenerProtocol::KafkaPlaintext);
         written.listeners[0].bind = port;
     });
     let mut child = tokio::task::block_in_place(|| serve(&setup));
@@ -157,7 +157,7 @@ async fn one_data_directory_serves_one_host() {
     let first = Setup::new().start().await;
     let data_dir = first.folder().join("data");
     let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
-    let config = barnabas::config::Config::mean(&second.written).unwrap();
+    let config = barnabas::config::Config::resolve(&second.written).unwrap();
     let error = barnabas::app::App::build(config).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("another host uses this data directory; end it, or give each host"), "{error}");
     first.stop().await;

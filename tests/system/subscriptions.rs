@@ -1,6 +1,6 @@
 //! Subscriptions from an administrator's side: the command, against a running host.
 
-use barnabas::config::file::Written;
+use barnabas::config::raw::RawConfig;
 use barnabas::push::InstanceId;
 use barnabas_tests::command::{stderr, stdout};
 use barnabas_tests::host::{Running, Setup};
@@ -86,7 +86,7 @@ async fn only_those_who_are_listed_and_prove_it_may_look_and_alter() {
     let setup = Setup::new();
     let realm = Realm::new(setup.folder());
     ["alice", "bob"].iter().for_each(|name| realm.user(name));
-    let guarded = |written: &mut Written| {
+    let guarded = |written: &mut RawConfig| {
         written.admins = Some(vec!["User:alice".into()]);
         realm.sasl_over_tls(written);
     };

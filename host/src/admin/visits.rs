@@ -27,8 +27,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep, timeout};
 use tower_service::Service as _;
 
-use crate::listener::complaints::Complaints;
-use crate::listener::protocol::{Door, Sniffed};
+use crate::listener::log_limiter::LogLimiter;
+use crate::listener::protocol::{ListenerKind, SniffedStream};
 
 /// Most visitors at a time.
 pub(super) const VISITORS: usize = 64;
@@ -79,19 +79,19 @@ impl Stay {
 
 /// Takes visitors by TCP for ever.
 pub(super) async fn accept_tcp(listener: &TcpListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
-    let complaints = Arc::<Complaints>::default();
+    let complaints = Arc::<LogLimiter>::default();
     loop {
         room(visits).await;
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.local_addr()?, stream, peer))) {
             Ok((at, stream, peer)) => {
-                let stream = Sniffed::new(stream, Door::Admin, at);
-                let found = stream.found();
+                let stream = SniffedStream::new(stream, ListenerKind::Admin, at);
+                let found = stream.detected();
                 let (visit, complaints) =
                     (visit(stream, Visitor::Tcp(peer), router.clone(), times), complaints.clone());
                 visits.spawn(async move {
                     visit.await;
                     if let Some(wrong) = found.get()
-                        && let Some(unsaid) = complaints.may_say_of(peer.ip())
+                        && let Some(unsaid) = complaints.permit_for(peer.ip())
                     {
                         tracing::warn!(%peer, unsaid, "connection closed: {wrong}");
                     }

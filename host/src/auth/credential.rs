@@ -8,7 +8,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::hash::{Hash, same};
+use super::hash::{ScramHash, constant_time_eq};
 
 /// Kafka's range (`ScramMechanism`): fewer are too quick to guess, and the most bound what a login costs us.
 pub const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=16_384;
@@ -21,37 +21,37 @@ const SALT: usize = 24;
 
 /// One user's, for one hash.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    hash: Hash,
+pub struct ScramCredential {
+    hash: ScramHash,
     pub(super) salt: Vec<u8>,
     stored_key: Vec<u8>,
     server_key: Vec<u8>,
     pub(super) iterations: u32,
 }
 
-impl Credential {
+impl ScramCredential {
     /// For a password, with a fresh salt. Takes milliseconds. An error is a sentence about iterations outside of
     /// [`ITERATIONS`].
-    pub fn of_password(hash: Hash, password: &str, iterations: u32) -> Result<Self, String> {
+    pub fn from_password(hash: ScramHash, password: &str, iterations: u32) -> Result<Self, String> {
         let mut salt = vec![0; SALT];
         getrandom::fill(&mut salt).map_err(|error| format!("no random bytes are to be had: {error}"))?;
         Self::derive(hash, password, salt, iterations)
     }
 
-    pub(crate) fn derive(hash: Hash, password: &str, salt: Vec<u8>, iterations: u32) -> Result<Self, String> {
-        in_range(iterations)?;
+    pub(crate) fn derive(hash: ScramHash, password: &str, salt: Vec<u8>, iterations: u32) -> Result<Self, String> {
+        check_iterations(iterations)?;
         let (client_key, server_key) = keys(hash, password, &salt, iterations);
-        Ok(Self { hash, salt, stored_key: hash.of(&client_key), server_key, iterations })
+        Ok(Self { hash, salt, stored_key: hash.digest(&client_key), server_key, iterations })
     }
 
     /// For nobody: no password and no proof fits it, and it costs as much to find out.
-    pub(super) fn of_nobody(hash: Hash, salt: Vec<u8>, iterations: u32) -> Self {
+    pub(super) fn unmatchable(hash: ScramHash, salt: Vec<u8>, iterations: u32) -> Self {
         // Zeros have no known preimage.
         Self { hash, salt, stored_key: vec![0; hash.size()], server_key: vec![0; hash.size()], iterations }
     }
 
     /// Reads Kafka's text. An error is half a sentence and repeats nothing of it.
-    pub fn parse(hash: Hash, text: &str) -> Result<Self, String> {
+    pub fn parse(hash: ScramHash, text: &str) -> Result<Self, String> {
         let field = |name: &str| {
             let mut all = text.split(',').filter_map(|part| part.split_once('=')).filter(|(key, _)| *key == name);
             match (all.next(), all.next(), text.split(',').count()) {
@@ -64,7 +64,7 @@ impl Credential {
         };
         let (salt, stored_key, server_key) = (bytes("salt")?, bytes("stored_key")?, bytes("server_key")?);
         let iterations = field("iterations")?.parse().map_err(|_| "has iterations that are no number")?;
-        in_range(iterations)?;
+        check_iterations(iterations)?;
         if salt.is_empty() || salt.len() > MAX_SALT {
             return Err(format!("has a salt of {} bytes; it must have 1 to {MAX_SALT}", salt.len()));
         }
@@ -75,7 +75,7 @@ impl Credential {
     }
 
     /// Its hash.
-    pub fn hash(&self) -> Hash {
+    pub fn hash(&self) -> ScramHash {
         self.hash
     }
 
@@ -85,45 +85,45 @@ impl Credential {
     }
 
     /// Whether this is the password. Takes milliseconds.
-    pub(crate) fn is_password(&self, password: &str) -> bool {
+    pub(crate) fn verify_password(&self, password: &str) -> bool {
         let (client_key, _) = keys(self.hash, password, &self.salt, self.iterations);
-        same(&self.hash.of(&client_key), &self.stored_key)
+        constant_time_eq(&self.hash.digest(&client_key), &self.stored_key)
     }
 
     /// Whether a client that signed `message` knows the password (RFC 5802 §3).
-    pub(crate) fn is_proven(&self, proof: &[u8], message: &[u8]) -> bool {
-        let signature = self.hash.mac(&self.stored_key, message);
+    pub(crate) fn verify_proof(&self, proof: &[u8], message: &[u8]) -> bool {
+        let signature = self.hash.hmac(&self.stored_key, message);
         let client_key: Vec<u8> = proof.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
-        proof.len() == signature.len() && same(&self.hash.of(&client_key), &self.stored_key)
+        proof.len() == signature.len() && constant_time_eq(&self.hash.digest(&client_key), &self.stored_key)
     }
 
     /// By which the client knows that we have its credential.
     pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
-        self.hash.mac(&self.server_key, message)
+        self.hash.hmac(&self.server_key, message)
     }
 }
 
 /// ClientKey and ServerKey of RFC 5802 §3.
-fn keys(hash: Hash, password: &str, salt: &[u8], iterations: u32) -> (Vec<u8>, Vec<u8>) {
-    let salted = hash.stretch(password.as_bytes(), salt, iterations);
-    (hash.mac(&salted, b"Client Key"), hash.mac(&salted, b"Server Key"))
+fn keys(hash: ScramHash, password: &str, salt: &[u8], iterations: u32) -> (Vec<u8>, Vec<u8>) {
+    let salted = hash.pbkdf2(password.as_bytes(), salt, iterations);
+    (hash.hmac(&salted, b"Client Key"), hash.hmac(&salted, b"Server Key"))
 }
 
-fn in_range(iterations: u32) -> Result<(), String> {
+fn check_iterations(iterations: u32) -> Result<(), String> {
     if ITERATIONS.contains(&iterations) {
         return Ok(());
     }
     Err(format!("has {iterations} iterations; Kafka takes {} to {}", ITERATIONS.start(), ITERATIONS.end()))
 }
 
-impl fmt::Display for Credential {
+impl fmt::Display for ScramCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [salt, stored, server] = [&self.salt, &self.stored_key, &self.server_key].map(|b| STANDARD.encode(b));
         write!(f, "salt={salt},stored_key={stored},server_key={server},iterations={}", self.iterations)
     }
 }
 
-impl fmt::Debug for Credential {
+impl fmt::Debug for ScramCredential {
     /// Without what could be guessed on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("hash", &self.hash).finish_non_exhaustive()

@@ -2,108 +2,115 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::scram::{Challenged, First, Refused};
-use super::{Auth, Failure, Fault, MAX_TOKEN, Mechanism, nonce, oauthbearer, plain, token};
+use super::scram::{ClientFirstMessage, ScramChallenge, ScramRefusal};
+use super::{Auth, AuthFailure, AuthInternalError, MAX_TOKEN, SaslMechanism, nonce, oauthbearer, plain, token};
 
 /// Where an attempt stands.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    mechanism: Mechanism,
-    stage: Stage,
+pub(crate) struct SaslExchange {
+    mechanism: SaslMechanism,
+    stage: SaslStage,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Begun,
+enum SaslStage {
+    Initial,
     /// SCRAM waits for the proof.
-    Challenged(Box<Challenged>),
+    Challenged(Box<ScramChallenge>),
     /// OAUTHBEARER has said why, and waits for the client's acknowledgement.
-    Refused(Failure),
+    Refused(AuthFailure),
 }
 
 /// What came of a message.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum SaslStep {
     /// Something to answer, and what waits for the next.
-    Next { answer: Vec<u8>, exchange: Exchange },
+    Continue { answer: Vec<u8>, exchange: SaslExchange },
     /// It is who it says.
-    Proven { answer: Vec<u8>, name: String, life: Option<Duration> },
+    Authenticated { answer: Vec<u8>, name: String, lifetime: Option<Duration> },
     /// It is not.
-    Refused(Failure),
+    Refused(AuthFailure),
 }
 
-impl Exchange {
+impl SaslExchange {
     /// Nothing said yet.
-    pub(crate) fn begin(mechanism: Mechanism) -> Self {
-        Self { mechanism, stage: Stage::Begun }
+    pub(crate) fn begin(mechanism: SaslMechanism) -> Self {
+        Self { mechanism, stage: SaslStage::Initial }
     }
 
     /// Whether its next step derives keys from a password. Those of the others cost microseconds.
     pub(super) fn is_costly(&self) -> bool {
-        self.mechanism == Mechanism::Plain
+        self.mechanism == SaslMechanism::Plain
     }
 
     /// Takes the client's next message. May take milliseconds, and read files.
-    pub(super) fn step(self, auth: &Auth, message: &[u8], now: SystemTime) -> Result<Step, Fault> {
+    pub(super) fn step(self, auth: &Auth, message: &[u8], now: SystemTime) -> Result<SaslStep, AuthInternalError> {
         let mechanism = self.mechanism;
-        let malformed = |why| Step::Refused(Failure::Malformed(mechanism, why));
+        let malformed = |why| SaslStep::Refused(AuthFailure::Malformed(mechanism, why));
         if message.len() > MAX_TOKEN {
             return Ok(malformed("it has more than 64 KiB"));
         }
         let step = match (self.stage, mechanism.scram()) {
-            (Stage::Challenged(challenged), _) => Ok(prove(*challenged, mechanism, message)),
-            (Stage::Refused(failure), _) => return Ok(Step::Refused(failure)),
-            (Stage::Begun, Some(_)) => challenge(auth, mechanism, message, now)?,
-            (Stage::Begun, None) if mechanism == Mechanism::Plain => password(auth, message, now)?,
-            (Stage::Begun, None) => bearer(auth, message, now)?,
+            (SaslStage::Challenged(challenged), _) => Ok(verify_proof(*challenged, mechanism, message)),
+            (SaslStage::Refused(failure), _) => return Ok(SaslStep::Refused(failure)),
+            (SaslStage::Initial, Some(_)) => challenge(auth, mechanism, message, now)?,
+            (SaslStage::Initial, None) if mechanism == SaslMechanism::Plain => password(auth, message, now)?,
+            (SaslStage::Initial, None) => bearer(auth, message, now)?,
         };
         Ok(step.unwrap_or_else(malformed))
     }
 }
 
-fn challenge(auth: &Auth, by: Mechanism, message: &[u8], now: SystemTime) -> Result<Result<Step, &'static str>, Fault> {
+fn challenge(
+    auth: &Auth,
+    by: SaslMechanism,
+    message: &[u8],
+    now: SystemTime,
+) -> Result<Result<SaslStep, &'static str>, AuthInternalError> {
     let (users, nonce) = (auth.users(now)?, nonce()?);
-    Ok(First::read(message).map(|first| {
+    Ok(ClientFirstMessage::read(message).map(|first| {
         let credential = users.credential(&first.name, by.scram(), &auth.key);
         let (answer, challenged) = first.challenge(credential, &nonce);
-        let stage = Stage::Challenged(Box::new(challenged));
-        Step::Next { answer: answer.into_bytes(), exchange: Exchange { mechanism: by, stage } }
+        let stage = SaslStage::Challenged(Box::new(challenged));
+        SaslStep::Continue { answer: answer.into_bytes(), exchange: SaslExchange { mechanism: by, stage } }
     }))
 }
 
-fn prove(challenged: Challenged, by: Mechanism, message: &[u8]) -> Step {
-    match challenged.prove(message) {
-        Ok((name, answer)) => Step::Proven { answer: answer.into_bytes(), name, life: None },
-        Err(Refused::Wrong) => Step::Refused(Failure::Credentials(by)),
-        Err(Refused::Malformed(why)) => Step::Refused(Failure::Malformed(by, why)),
+fn verify_proof(challenged: ScramChallenge, by: SaslMechanism, message: &[u8]) -> SaslStep {
+    match challenged.verify(message) {
+        Ok((name, answer)) => SaslStep::Authenticated { answer: answer.into_bytes(), name, lifetime: None },
+        Err(ScramRefusal::WrongProof) => SaslStep::Refused(AuthFailure::Credentials(by)),
+        Err(ScramRefusal::Malformed(why)) => SaslStep::Refused(AuthFailure::Malformed(by, why)),
     }
 }
 
-fn password(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<Step, &'static str>, Fault> {
+fn password(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<SaslStep, &'static str>, AuthInternalError> {
     let users = auth.users(now)?;
     Ok(plain::read(message).map(|(name, password)| {
-        if users.credential(name, None, &auth.key).is_password(password) {
-            Step::Proven { answer: Vec::new(), name: name.to_owned(), life: None }
+        if users.credential(name, None, &auth.key).verify_password(password) {
+            SaslStep::Authenticated { answer: Vec::new(), name: name.to_owned(), lifetime: None }
         } else {
-            Step::Refused(Failure::Credentials(Mechanism::Plain))
+            SaslStep::Refused(AuthFailure::Credentials(SaslMechanism::Plain))
         }
     }))
 }
 
-fn bearer(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<Step, &'static str>, Fault> {
-    let (keys, wanted) = (auth.keys(now)?, &auth.settings.oauth);
-    let wanted = wanted.as_ref().ok_or_else(|| Fault("nothing is said about tokens".into()))?;
-    Ok(oauthbearer::read(message).map(|said| {
-        let holder = token::check(said.token, &keys, wanted, now).and_then(|holder| match said.acting_for {
+fn bearer(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<SaslStep, &'static str>, AuthInternalError> {
+    let (keys, requirements) = (auth.keys(now)?, &auth.settings.oauth);
+    let wanted = requirements.as_ref().ok_or_else(|| AuthInternalError("nothing is said about tokens".into()))?;
+    Ok(oauthbearer::read(message).map(|bearer| {
+        let holder = token::check(bearer.token, &keys, wanted, now).and_then(|holder| match bearer.acting_for {
             Some(other) if other != holder.name => Err("is not of whom the client asks to act for"),
             _ => Ok(holder),
         });
         match holder {
-            Ok(holder) => Step::Proven { answer: Vec::new(), name: holder.name, life: Some(holder.life) },
+            Ok(holder) => {
+                SaslStep::Authenticated { answer: Vec::new(), name: holder.name, lifetime: Some(holder.lifetime) }
+            }
             Err(why) => {
-                let stage = Stage::Refused(Failure::Token(why));
-                let exchange = Exchange { mechanism: Mechanism::OAuthBearer, stage };
-                Step::Next { answer: oauthbearer::INVALID_TOKEN.to_vec(), exchange }
+                let stage = SaslStage::Refused(AuthFailure::Token(why));
+                let exchange = SaslExchange { mechanism: SaslMechanism::OAuthBearer, stage };
+                SaslStep::Continue { answer: oauthbearer::INVALID_TOKEN.to_vec(), exchange }
             }
         }
     }))

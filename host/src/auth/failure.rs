@@ -1,23 +1,23 @@
 //! Why a client could not prove who it is, in words for the operator: the client itself hears only that it could not.
 
-use super::Mechanism;
+use super::SaslMechanism;
 
 /// What a client is told of any failure.
-pub(crate) const NEUTRAL: &str = "authentication failed";
+pub(crate) const CLIENT_MESSAGE: &str = "authentication failed";
 
 /// Holds nothing that the client sent: it may be a password in the wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub enum AuthFailure {
     /// Not in the mechanism's format.
     #[error("a message of {0} is malformed: {1}")]
-    Malformed(Mechanism, &'static str),
+    Malformed(SaslMechanism, &'static str),
     /// No such user, or not its password.
     #[error("no such user, or not the password, by {0}")]
-    Credentials(Mechanism),
+    Credentials(SaslMechanism),
     /// A bearer token that does not hold.
     #[error("the token {0}")]
     Token(&'static str),
     /// KIP-368: a connection stays with whom it began.
     #[error("re-authentication as somebody else")]
-    SomebodyElse,
+    PrincipalChanged,
 }

@@ -4,18 +4,18 @@ use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use super::Mechanism;
+use super::SaslMechanism;
 
 /// A hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hash {
+pub enum ScramHash {
     /// 32 bytes.
     Sha256,
     /// 64 bytes.
     Sha512,
 }
 
-impl Hash {
+impl ScramHash {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
@@ -36,7 +36,7 @@ impl Hash {
     }
 
     /// H of RFC 5802.
-    pub(crate) fn of(self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha256 => Sha256::digest(bytes).to_vec(),
             Self::Sha512 => Sha512::digest(bytes).to_vec(),
@@ -44,7 +44,7 @@ impl Hash {
     }
 
     /// HMAC of RFC 5802.
-    pub(crate) fn mac(self, key: &[u8], text: &[u8]) -> Vec<u8> {
+    pub(crate) fn hmac(self, key: &[u8], text: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha256 => mac::<Hmac<Sha256>>(key, text),
             Self::Sha512 => mac::<Hmac<Sha512>>(key, text),
@@ -52,7 +52,7 @@ impl Hash {
     }
 
     /// Hi of RFC 5802: slow on purpose.
-    pub(crate) fn stretch(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
+    pub(crate) fn pbkdf2(self, password: &[u8], salt: &[u8], iterations: u32) -> Vec<u8> {
         let mut out = vec![0; self.size()];
         match self {
             Self::Sha256 => pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut out),
@@ -62,12 +62,12 @@ impl Hash {
     }
 }
 
-impl Mechanism {
+impl SaslMechanism {
     /// The hash of a SCRAM mechanism.
-    pub fn scram(self) -> Option<Hash> {
+    pub fn scram(self) -> Option<ScramHash> {
         match self {
-            Self::ScramSha256 => Some(Hash::Sha256),
-            Self::ScramSha512 => Some(Hash::Sha512),
+            Self::ScramSha256 => Some(ScramHash::Sha256),
+            Self::ScramSha512 => Some(ScramHash::Sha512),
             Self::Plain | Self::OAuthBearer => None,
         }
     }
@@ -80,7 +80,7 @@ fn mac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
 }
 
 /// Whether two secrets are the same. How long it takes tells nothing but their lengths.
-pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+pub(crate) fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |so_far, (a, b)| std::hint::black_box(so_far | (a ^ b)));
     one.len() == other.len() && differences == 0
 }

@@ -10,54 +10,54 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::watched::Kind;
+use super::watched_file::FileKind;
 
 /// How the file is read while the host runs.
-pub(super) const FILE: Kind<Keys> = Kind {
+pub(super) const FILE: FileKind<VerificationKeys> = FileKind {
     what: "file of keys",
-    most: 1 << 20,
+    max_bytes: 1 << 20,
     private: false,
     remedy: "save what your issuer serves as its `jwks_uri` there",
-    read: Keys::read,
+    read: VerificationKeys::read,
 };
 
-const MOST: usize = 100;
+const MAX_KEYS: usize = 100;
 
 /// Keys of issuers.
-pub(super) struct Keys(Vec<Key>);
+pub(super) struct VerificationKeys(Vec<VerificationKey>);
 
-struct Key {
+struct VerificationKey {
     id: Option<String>,
     /// What it is for, where the set says so.
     algorithm: Option<String>,
-    family: Family,
+    family: KeyFamily,
     key: DecodingKey,
 }
 
 /// Which algorithms a key can be used with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Family {
+enum KeyFamily {
     Rsa,
     P256,
     P384,
 }
 
 #[derive(Deserialize)]
-struct Set {
+struct JwkSet {
     keys: Vec<Value>,
 }
 
-impl Keys {
+impl VerificationKeys {
     /// An error is one sentence that names the file.
     pub(super) fn read(path: &Path, text: &str) -> Result<Self, String> {
         let refuse = |why: String| format!("{}: {why}", path.display());
-        let set: Set = serde_json::from_str(text)
+        let set: JwkSet = serde_json::from_str(text)
             .map_err(|error| refuse(format!("this is no JWK set, {{\"keys\": […]}}: {error}")))?;
-        if set.keys.len() > MOST {
-            return Err(refuse(format!("{} keys; leave at most {MOST}", set.keys.len())));
+        if set.keys.len() > MAX_KEYS {
+            return Err(refuse(format!("{} keys; leave at most {MAX_KEYS}", set.keys.len())));
         }
         // RFC 7517 §5: keys of a kind that one does not know are passed over.
-        let keys: Vec<Key> = set.keys.into_iter().filter_map(key).collect();
+        let keys: Vec<VerificationKey> = set.keys.into_iter().filter_map(usable_key).collect();
         if keys.is_empty() {
             return Err(refuse(
                 "no key for signatures by RSA, P-256 or P-384 is in it; save your issuer's keys".into(),
@@ -67,9 +67,9 @@ impl Keys {
     }
 
     /// The keys that may have signed this, by what the token says of it.
-    pub(super) fn of(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
-        let (family, name) = (Family::of(algorithm), format!("{algorithm:?}"));
-        let fits = move |key: &&Key| {
+    pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
+        let (family, name) = (KeyFamily::for_algorithm(algorithm), format!("{algorithm:?}"));
+        let fits = move |key: &&VerificationKey| {
             Some(key.family) == family
                 && key.algorithm.as_ref().is_none_or(|own| *own == name)
                 && id.is_none_or(|id| key.id.as_deref() == Some(id))
@@ -78,8 +78,8 @@ impl Keys {
     }
 }
 
-impl Family {
-    fn of(algorithm: Algorithm) -> Option<Self> {
+impl KeyFamily {
+    fn for_algorithm(algorithm: Algorithm) -> Option<Self> {
         match algorithm {
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => Some(Self::Rsa),
             Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => Some(Self::Rsa),
@@ -90,13 +90,13 @@ impl Family {
     }
 }
 
-fn key(written: Value) -> Option<Key> {
-    let jwk: Jwk = serde_json::from_value(written).ok()?;
+fn usable_key(value: Value) -> Option<VerificationKey> {
+    let jwk: Jwk = serde_json::from_value(value).ok()?;
     let family = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Family::Rsa,
+        AlgorithmParameters::RSA(_) => KeyFamily::Rsa,
         AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
-            EllipticCurve::P256 => Family::P256,
-            EllipticCurve::P384 => Family::P384,
+            EllipticCurve::P256 => KeyFamily::P256,
+            EllipticCurve::P384 => KeyFamily::P384,
             _ => return None,
         },
         _ => return None,
@@ -106,5 +106,5 @@ fn key(written: Value) -> Option<Key> {
         return None;
     }
     let algorithm = common.key_algorithm.map(|algorithm| algorithm.to_string());
-    Some(Key { id: common.key_id.clone(), algorithm, family, key: DecodingKey::from_jwk(&jwk).ok()? })
+    Some(VerificationKey { id: common.key_id.clone(), algorithm, family, key: DecodingKey::from_jwk(&jwk).ok()? })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A SASL mechanism, under the name that it has in Kafka's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub enum Mechanism {
+pub enum SaslMechanism {
     /// RFC 4616: the password itself, so only where nobody listens in.
     #[serde(rename = "PLAIN")]
     Plain,
@@ -21,7 +21,7 @@ pub enum Mechanism {
     OAuthBearer,
 }
 
-impl Mechanism {
+impl SaslMechanism {
     /// As in the protocol.
     pub fn name(self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Mechanism {
     }
 }
 
-impl fmt::Display for Mechanism {
+impl fmt::Display for SaslMechanism {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

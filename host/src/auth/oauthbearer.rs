@@ -6,7 +6,7 @@ pub(super) const INVALID_TOKEN: &[u8] = br#"{"status":"invalid_token"}"#;
 
 /// What a client says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said<'a> {
+pub(super) struct OAuthBearerMessage<'a> {
     pub(super) token: &'a str,
     /// On whose behalf, where it says so: it must be the token's own.
     pub(super) acting_for: Option<&'a str>,
@@ -14,7 +14,7 @@ pub(super) struct Said<'a> {
 
 /// Reads `n,[a=authzid],` and key-value pairs, each ended by 0x01, and a last 0x01. Pairs other than `auth` are
 /// extensions (KIP-342) and passed over.
-pub(super) fn read(message: &[u8]) -> Result<Said<'_>, &'static str> {
+pub(super) fn read(message: &[u8]) -> Result<OAuthBearerMessage<'_>, &'static str> {
     let text = std::str::from_utf8(message).map_err(|_| "it is not UTF-8")?;
     let (header, pairs) = text.split_once('\x01').ok_or("it has no key-value pairs")?;
     let acting_for = match header.strip_prefix("n,").and_then(|rest| rest.strip_suffix(',')) {
@@ -28,7 +28,7 @@ pub(super) fn read(message: &[u8]) -> Result<Said<'_>, &'static str> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err("its token is not a bearer's");
     }
-    Ok(Said { token: token.trim(), acting_for })
+    Ok(OAuthBearerMessage { token: token.trim(), acting_for })
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::credential::Credential;
+use super::credential::ScramCredential;
 
 /// Most bytes of a client's nonce; Kafka's have 26.
 const LONGEST_NONCE: usize = 1024;
 
 /// What a client begins with.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct First<'a> {
+pub(super) struct ClientFirstMessage<'a> {
     /// Who it says it is.
     pub(super) name: String,
     /// What stands before: it is said again, and signed, at the end.
@@ -25,24 +25,24 @@ pub(super) struct First<'a> {
 
 /// Waits for the proof.
 #[derive(Debug)]
-pub(super) struct Challenged {
+pub(super) struct ScramChallenge {
     name: String,
-    credential: Credential,
+    credential: ScramCredential,
     header: String,
     nonce: String,
     /// Both messages so far, with a comma behind each: the beginning of what is signed.
-    said: String,
+    transcript: String,
 }
 
 /// Why a proof is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum ScramRefusal {
     Malformed(&'static str),
     /// Said well, and not true.
-    Wrong,
+    WrongProof,
 }
 
-impl<'a> First<'a> {
+impl<'a> ClientFirstMessage<'a> {
     pub(super) fn read(token: &'a [u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(token).map_err(|_| "it is not UTF-8")?;
         let (flag, rest) = text.split_once(',').ok_or("it has no header")?;
@@ -67,23 +67,23 @@ impl<'a> First<'a> {
     }
 
     /// The answer, and what waits for the next message.
-    pub(super) fn challenge(self, credential: Credential, nonce: &str) -> (String, Challenged) {
+    pub(super) fn challenge(self, credential: ScramCredential, nonce: &str) -> (String, ScramChallenge) {
         let nonce = format!("{}{nonce}", self.nonce);
         let salt = STANDARD.encode(&credential.salt);
         let answer = format!("r={nonce},s={salt},i={}", credential.iterations);
-        let said = format!("{},{answer},", self.bare);
-        (answer, Challenged { name: self.name, credential, header: self.header.to_owned(), nonce, said })
+        let transcript = format!("{},{answer},", self.bare);
+        (answer, ScramChallenge { name: self.name, credential, header: self.header.to_owned(), nonce, transcript })
     }
 }
 
-impl Challenged {
+impl ScramChallenge {
     /// Who it is, and the last answer, by which the client knows us.
-    pub(super) fn prove(self, token: &[u8]) -> Result<(String, String), Refused> {
-        let malformed = Refused::Malformed;
+    pub(super) fn verify(self, token: &[u8]) -> Result<(String, String), ScramRefusal> {
+        let malformed = ScramRefusal::Malformed;
         let text = std::str::from_utf8(token).map_err(|_| malformed("it is not UTF-8"))?;
-        let (unproven, proof) = text.rsplit_once(",p=").ok_or(malformed("it has no proof"))?;
+        let (without_proof, proof) = text.rsplit_once(",p=").ok_or(malformed("it has no proof"))?;
         let proof = STANDARD.decode(proof).map_err(|_| malformed("its proof is not Base64"))?;
-        let mut fields = unproven.split(',');
+        let mut fields = without_proof.split(',');
         let header = fields.next().and_then(|field| field.strip_prefix("c=")).ok_or(malformed("it has no header"))?;
         let nonce = fields.next().and_then(|field| field.strip_prefix("r=")).ok_or(malformed("it has no nonce"))?;
         if header != STANDARD.encode(&self.header) {
@@ -92,9 +92,9 @@ impl Challenged {
         if nonce != self.nonce {
             return Err(malformed("its nonce is not that of this exchange"));
         }
-        let message = self.said + unproven;
-        if !self.credential.is_proven(&proof, message.as_bytes()) {
-            return Err(Refused::Wrong);
+        let message = self.transcript + without_proof;
+        if !self.credential.verify_proof(&proof, message.as_bytes()) {
+            return Err(ScramRefusal::WrongProof);
         }
         let signature = STANDARD.encode(self.credential.signature(message.as_bytes()));
         Ok((self.name, format!("v={signature}")))

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Mechanism;
+use super::SaslMechanism;
 
 /// Longest delay of a failure: connections that wait for it must end within a drain.
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
+const MAX_FAILURE_DELAY: Duration = Duration::from_secs(10);
 
 /// For one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct AuthSettings {
     /// In the order in which clients are told.
-    pub mechanisms: Vec<Mechanism>,
+    pub mechanisms: Vec<SaslMechanism>,
     /// File of users, for PLAIN and SCRAM.
     pub users: Option<PathBuf>,
     /// Which tokens hold, for OAUTHBEARER.
-    pub oauth: Option<OAuth>,
+    pub oauth: Option<OAuthSettings>,
     /// KIP-368: after so long at most a client has to prove itself again.
     pub max_session: Option<Duration>,
     /// How long a failure takes to be told.
@@ -25,7 +25,7 @@ pub struct Settings {
 
 /// Which tokens hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OAuth {
+pub struct OAuthSettings {
     /// File of the issuer's public keys, a JWK set.
     pub jwks: PathBuf,
     /// `iss` must be this.
@@ -36,11 +36,11 @@ pub struct OAuth {
     pub principal_claim: String,
 }
 
-impl Settings {
+impl AuthSettings {
     /// What is wrong with it, in one sentence.
     pub(super) fn check(&self) -> Result<(), String> {
         let needs_users = self.mechanisms.iter().any(|mechanism| mechanism.needs_users());
-        let needs_tokens = self.mechanisms.contains(&Mechanism::OAuthBearer);
+        let needs_tokens = self.mechanisms.contains(&SaslMechanism::OAuthBearer);
         let twice = |(n, mechanism)| self.mechanisms.iter().take(n).any(|earlier| earlier == mechanism);
         if self.mechanisms.is_empty() {
             return Err("`sasl.mechanisms` is empty: name one, for example \"SCRAM-SHA-512\"".into());
@@ -69,7 +69,7 @@ impl Settings {
         if self.max_session.is_some_and(|most| most.is_zero()) {
             return Err("`sasl.max-session` is 0: leave it out for sessions without end".into());
         }
-        if self.failure_delay > LONGEST_DELAY {
+        if self.failure_delay > MAX_FAILURE_DELAY {
             return Err(format!("`sasl.failure-delay` is {:?}: the most is 10s", self.failure_delay));
         }
         Ok(())

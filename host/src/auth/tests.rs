@@ -3,21 +3,21 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::credential::Credential;
-use super::hash::Hash;
+use super::credential::ScramCredential;
+use super::hash::ScramHash;
 use super::*;
 
-pub(crate) use super::token::tests::{Issuer, wanted};
+pub(crate) use super::token::tests::{TestIssuer, requirements};
 
 /// Files and an issuer for tests, alice among the users with the password `secret`.
-pub(crate) struct Registry {
+pub(crate) struct AuthFixture {
     pub(crate) dir: tempfile::TempDir,
-    pub(crate) issuer: Issuer,
+    pub(crate) issuer: TestIssuer,
 }
 
-impl Registry {
+impl AuthFixture {
     pub(crate) fn new() -> Self {
-        let registry = Self { dir: tempfile::tempdir().unwrap(), issuer: Issuer::new() };
+        let registry = Self { dir: tempfile::tempdir().unwrap(), issuer: TestIssuer::new() };
         registry.put("alice", "secret");
         std::fs::write(registry.dir.path().join("keys.json"), registry.issuer.jwks()).unwrap();
         registry
@@ -26,17 +26,17 @@ impl Registry {
     pub(crate) fn put(&self, name: &str, password: &str) {
         let file = self.dir.path().join("users.toml");
         let before = std::fs::read_to_string(&file).unwrap_or_default();
-        let both = Hash::ALL.map(|hash| Credential::of_password(hash, password, 4096).unwrap());
+        let both = ScramHash::ALL.map(|hash| ScramCredential::from_password(hash, password, 4096).unwrap());
         users::edit::write(&file, &users::edit::set(&before, name, &both).unwrap()).unwrap();
     }
 
     /// Every mechanism, and failures at once.
-    pub(crate) fn settings(&self) -> Settings {
-        use Mechanism::{OAuthBearer, Plain, ScramSha256, ScramSha512};
-        Settings {
+    pub(crate) fn settings(&self) -> AuthSettings {
+        use SaslMechanism::{OAuthBearer, Plain, ScramSha256, ScramSha512};
+        AuthSettings {
             mechanisms: vec![Plain, ScramSha256, ScramSha512, OAuthBearer],
             users: Some(self.dir.path().join("users.toml")),
-            oauth: Some(OAuth { jwks: self.dir.path().join("keys.json"), ..wanted() }),
+            oauth: Some(OAuthSettings { jwks: self.dir.path().join("keys.json"), ..requirements() }),
             max_session: None,
             failure_delay: Duration::ZERO,
         }
@@ -60,13 +60,13 @@ impl Registry {
 
 /// A SCRAM client.
 pub(crate) struct ScramClient {
-    hash: Hash,
+    hash: ScramHash,
     name: &'static str,
     password: &'static str,
 }
 
 impl ScramClient {
-    pub(crate) fn new(mechanism: Mechanism, name: &'static str, password: &'static str) -> Self {
+    pub(crate) fn new(mechanism: SaslMechanism, name: &'static str, password: &'static str) -> Self {
         Self { hash: mechanism.scram().unwrap(), name, password }
     }
 
@@ -86,210 +86,232 @@ impl ScramClient {
         let salt = STANDARD.decode(fields[1].strip_prefix("s=").unwrap()).unwrap();
         let iterations = fields[2].strip_prefix("i=").unwrap().parse().unwrap();
         let hash = self.hash;
-        let salted = hash.stretch(self.password.as_bytes(), &salt, iterations);
+        let salted = hash.pbkdf2(self.password.as_bytes(), &salt, iterations);
         let unproven = format!("c=biws,{}", fields[0]);
         let message = format!("{},{challenge},{unproven}", self.bare());
-        let key = hash.mac(&salted, b"Client Key");
-        let signature = hash.mac(&hash.of(&key), message.as_bytes());
+        let key = hash.hmac(&salted, b"Client Key");
+        let signature = hash.hmac(&hash.digest(&key), message.as_bytes());
         let proof: Vec<u8> = key.iter().zip(signature).map(|(a, b)| a ^ b).collect();
-        let server = hash.mac(&hash.mac(&salted, b"Server Key"), message.as_bytes());
+        let server = hash.hmac(&hash.hmac(&salted, b"Server Key"), message.as_bytes());
         let last = format!("{unproven},p={}", STANDARD.encode(proof));
         (last.into_bytes(), format!("v={}", STANDARD.encode(server)).into_bytes())
     }
 }
 
-async fn take(auth: &Arc<Auth>, exchange: Exchange, token: &[u8]) -> Step {
-    auth.take(exchange, Bytes::copy_from_slice(token), SystemTime::now()).await.unwrap()
+async fn advance(auth: &Arc<Auth>, exchange: SaslExchange, token: &[u8]) -> SaslStep {
+    auth.advance(exchange, Bytes::copy_from_slice(token), SystemTime::now()).await.unwrap()
 }
 
-async fn one(auth: &Arc<Auth>, mechanism: Mechanism, token: &[u8]) -> Step {
-    take(auth, Exchange::begin(mechanism), token).await
+async fn first_step(auth: &Arc<Auth>, mechanism: SaslMechanism, token: &[u8]) -> SaslStep {
+    advance(auth, SaslExchange::begin(mechanism), token).await
 }
 
 #[track_caller]
-fn refused(step: Step) -> Failure {
+fn refused(step: SaslStep) -> AuthFailure {
     match step {
-        Step::Refused(failure) => failure,
+        SaslStep::Refused(failure) => failure,
         other => panic!("{other:?}"),
     }
 }
 
 #[tokio::test]
 async fn plain_is_right_or_neither_right_nor_told_why() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let step = one(&auth, Mechanism::Plain, b"\0alice\0secret").await;
-    let Step::Proven { answer, name, life: None } = step else { panic!("{step:?}") };
+    let step = first_step(&auth, SaslMechanism::Plain, b"\0alice\0secret").await;
+    let SaslStep::Authenticated { answer, name, lifetime: None } = step else { panic!("{step:?}") };
     assert_eq!((answer.len(), name.as_str()), (0, "alice"));
     for wrong in [&b"\0alice\0Secret"[..], b"\0alice\0secret ", b"\0bob\0secret", b"\0Alice\0secret"] {
-        let failure = refused(one(&auth, Mechanism::Plain, wrong).await);
-        assert_eq!(failure, Failure::Credentials(Mechanism::Plain), "the same for a user that is not there");
+        let failure = refused(first_step(&auth, SaslMechanism::Plain, wrong).await);
+        assert_eq!(failure, AuthFailure::Credentials(SaslMechanism::Plain), "the same for a user that is not there");
     }
-    let malformed = refused(one(&auth, Mechanism::Plain, b"alice").await);
-    assert!(matches!(malformed, Failure::Malformed(Mechanism::Plain, _)));
+    let malformed = refused(first_step(&auth, SaslMechanism::Plain, b"alice").await);
+    assert!(matches!(malformed, AuthFailure::Malformed(SaslMechanism::Plain, _)));
 }
 
-async fn scram(auth: &Arc<Auth>, mechanism: Mechanism, name: &'static str, password: &'static str) -> (Step, Vec<u8>) {
+async fn scram(
+    auth: &Arc<Auth>,
+    mechanism: SaslMechanism,
+    name: &'static str,
+    password: &'static str,
+) -> (SaslStep, Vec<u8>) {
     let client = ScramClient::new(mechanism, name, password);
-    let Step::Next { answer, exchange } = one(auth, mechanism, &client.first()).await else { panic!("no challenge") };
+    let SaslStep::Continue { answer, exchange } = first_step(auth, mechanism, &client.first()).await else {
+        panic!("no challenge")
+    };
     let (last, signature) = client.last(&answer);
-    (take(auth, exchange, &last).await, signature)
+    (advance(auth, exchange, &last).await, signature)
 }
 
 #[tokio::test]
 async fn scram_proves_both_sides() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
+    for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
         let (step, signature) = scram(&auth, mechanism, "alice", "secret").await;
-        let Step::Proven { answer, name, life: None } = step else { panic!("{step:?}") };
+        let SaslStep::Authenticated { answer, name, lifetime: None } = step else { panic!("{step:?}") };
         assert_eq!((answer, name.as_str()), (signature, "alice"));
         for (name, password) in [("alice", "wrong"), ("bob", "secret")] {
             let (step, _) = scram(&auth, mechanism, name, password).await;
-            assert_eq!(refused(step), Failure::Credentials(mechanism));
+            assert_eq!(refused(step), AuthFailure::Credentials(mechanism));
         }
     }
 }
 
 #[tokio::test]
 async fn a_token_is_taken_or_refused_in_two_steps() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
-    let Step::Proven { answer, name, life: Some(life) } = step else { panic!("{step:?}") };
+    let step = first_step(&auth, SaslMechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
+    let SaslStep::Authenticated { answer, name, lifetime: Some(life) } = step else { panic!("{step:?}") };
     assert_eq!((answer.len(), name.as_str()), (0, "alice"));
     assert!(!life.is_zero() && life <= Duration::from_secs(3600));
 
-    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", -3600)).await;
-    let Step::Next { answer, exchange } = step else { panic!("{step:?}") };
+    let step = first_step(&auth, SaslMechanism::OAuthBearer, &registry.bearer("alice", -3600)).await;
+    let SaslStep::Continue { answer, exchange } = step else { panic!("{step:?}") };
     assert_eq!(answer, br#"{"status":"invalid_token"}"#);
-    assert_eq!(refused(take(&auth, exchange, b"\x01").await), Failure::Token("has expired"));
+    assert_eq!(refused(advance(&auth, exchange, b"\x01").await), AuthFailure::Token("has expired"));
 
     let other = String::from_utf8(registry.bearer("alice", 3600)).unwrap().replace("n,,", "n,a=bob,");
-    let Step::Next { exchange, .. } = one(&auth, Mechanism::OAuthBearer, other.as_bytes()).await else { panic!() };
-    assert!(matches!(refused(take(&auth, exchange, b"\x01").await), Failure::Token(why) if why.contains("act for")));
-    let malformed = refused(one(&auth, Mechanism::OAuthBearer, b"n,,\x01\x01").await);
-    assert!(matches!(malformed, Failure::Malformed(Mechanism::OAuthBearer, _)));
+    let SaslStep::Continue { exchange, .. } = first_step(&auth, SaslMechanism::OAuthBearer, other.as_bytes()).await
+    else {
+        panic!()
+    };
+    assert!(
+        matches!(refused(advance(&auth, exchange, b"\x01").await), AuthFailure::Token(why) if why.contains("act for"))
+    );
+    let malformed = refused(first_step(&auth, SaslMechanism::OAuthBearer, b"n,,\x01\x01").await);
+    assert!(matches!(malformed, AuthFailure::Malformed(SaslMechanism::OAuthBearer, _)));
 }
 
 #[tokio::test]
 async fn the_length_of_a_token_is_obeyed() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let mut token = b"\0alice\0".to_vec();
     token.resize(MAX_TOKEN, b'x');
-    let failure = refused(one(&registry.auth(), Mechanism::Plain, &token).await);
-    assert_eq!(failure, Failure::Credentials(Mechanism::Plain), "it was read");
+    let failure = refused(first_step(&registry.auth(), SaslMechanism::Plain, &token).await);
+    assert_eq!(failure, AuthFailure::Credentials(SaslMechanism::Plain), "it was read");
 }
 
 #[tokio::test]
 async fn the_length_of_a_token_is_violated() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     for mechanism in registry.settings().mechanisms {
-        let failure = refused(one(&registry.auth(), mechanism, &vec![b'x'; MAX_TOKEN + 1]).await);
-        assert_eq!(failure, Failure::Malformed(mechanism, "it has more than 64 KiB"));
+        let failure = refused(first_step(&registry.auth(), mechanism, &vec![b'x'; MAX_TOKEN + 1]).await);
+        assert_eq!(failure, AuthFailure::Malformed(mechanism, "it has more than 64 KiB"));
     }
 }
 
 #[tokio::test]
 async fn a_new_password_counts_without_a_restart() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
     let at = |seconds| SystemTime::now() + Duration::from_secs(seconds);
-    auth.ready(at(0)).unwrap();
+    auth.load_files(at(0)).unwrap();
     registry.put("alice", "changed");
     let token = Bytes::from_static(b"\0alice\0changed");
-    let step = auth.take(Exchange::begin(Mechanism::Plain), token, at(5)).await.unwrap();
-    assert!(matches!(step, Step::Proven { .. }), "{step:?}");
+    let step = auth.advance(SaslExchange::begin(SaslMechanism::Plain), token, at(5)).await.unwrap();
+    assert!(matches!(step, SaslStep::Authenticated { .. }), "{step:?}");
 }
 
 #[test]
 fn files_that_are_not_there_are_named_with_the_remedy() {
-    let registry = Registry::new();
-    let missing = Settings { users: Some("no/such.toml".into()), ..registry.settings() };
-    let error = Auth::new(missing).unwrap().ready(SystemTime::now()).unwrap_err();
+    let registry = AuthFixture::new();
+    let missing = AuthSettings { users: Some("no/such.toml".into()), ..registry.settings() };
+    let error = Auth::new(missing).unwrap().load_files(SystemTime::now()).unwrap_err();
     assert!(error.contains("users file no/such.toml") && error.contains("barnabas user set"), "{error}");
-    let oauth = Some(OAuth { jwks: Path::new("no/keys.json").into(), ..wanted() });
-    let error = Auth::new(Settings { oauth, ..registry.settings() }).unwrap().ready(SystemTime::now()).unwrap_err();
+    let oauth = Some(OAuthSettings { jwks: Path::new("no/keys.json").into(), ..requirements() });
+    let error =
+        Auth::new(AuthSettings { oauth, ..registry.settings() }).unwrap().load_files(SystemTime::now()).unwrap_err();
     assert!(error.contains("no/keys.json") && error.contains("jwks_uri"), "{error}");
 }
 
 #[test]
 fn settings_that_make_no_sense_are_refused_in_words() {
-    let registry = Registry::new();
-    let check = |change: fn(&mut Settings), words: &str| {
+    let registry = AuthFixture::new();
+    let check = |change: fn(&mut AuthSettings), words: &str| {
         let mut settings = registry.settings();
         change(&mut settings);
         let error = Auth::new(settings).unwrap_err();
         assert!(error.contains(words), "{error}");
     };
     check(|s| s.mechanisms.clear(), "`sasl.mechanisms` is empty");
-    check(|s| s.mechanisms.push(Mechanism::Plain), "names one twice");
+    check(|s| s.mechanisms.push(SaslMechanism::Plain), "names one twice");
     check(|s| s.users = None, "need `sasl.users`");
     check(|s| s.oauth = None, "needs `sasl.oauth`");
     check(|s| s.mechanisms.truncate(3), "`sasl.oauth` is for OAUTHBEARER");
-    check(|s| s.mechanisms = vec![Mechanism::OAuthBearer], "`sasl.users` is for PLAIN and SCRAM");
+    check(|s| s.mechanisms = vec![SaslMechanism::OAuthBearer], "`sasl.users` is for PLAIN and SCRAM");
     check(|s| s.max_session = Some(Duration::ZERO), "`sasl.max-session` is 0");
 }
 
 #[test]
 fn the_delay_of_a_failure_is_obeyed() {
-    let longest = Settings { failure_delay: Duration::from_secs(10), ..Registry::new().settings() };
+    let longest = AuthSettings { failure_delay: Duration::from_secs(10), ..AuthFixture::new().settings() };
     assert!(Auth::new(longest).is_ok());
 }
 
 #[test]
 fn the_delay_of_a_failure_is_violated() {
-    let longer = Settings { failure_delay: Duration::from_millis(10_001), ..Registry::new().settings() };
+    let longer = AuthSettings { failure_delay: Duration::from_millis(10_001), ..AuthFixture::new().settings() };
     assert!(Auth::new(longer).unwrap_err().contains("the most is 10s"));
 }
 
 #[tokio::test]
 async fn no_more_checks_run_at_a_time_than_there_are_turns() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    let turns =
+        auth.password_checks.clone().acquire_many_owned(u32::try_from(max_concurrent_checks()).unwrap()).await.unwrap();
     let waiting = tokio::spawn({
         let auth = auth.clone();
-        async move { one(&auth, Mechanism::Plain, b"\0alice\0secret").await }
+        async move { first_step(&auth, SaslMechanism::Plain, b"\0alice\0secret").await }
     });
     // Time enough for the check, if it ran.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!waiting.is_finished(), "it waits for its turn");
     drop(turns);
-    assert!(matches!(waiting.await.unwrap(), Step::Proven { .. }));
+    assert!(matches!(waiting.await.unwrap(), SaslStep::Authenticated { .. }));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_turn_is_obeyed() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    let turns =
+        auth.password_checks.clone().acquire_many_owned(u32::try_from(max_concurrent_checks()).unwrap()).await.unwrap();
     tokio::spawn(async move {
-        tokio::time::sleep(LONGEST_WAIT - Duration::from_millis(1)).await;
+        tokio::time::sleep(MAX_CHECK_WAIT - Duration::from_millis(1)).await;
         drop(turns);
     });
-    assert!(matches!(one(&auth, Mechanism::Plain, b"\0alice\0secret").await, Step::Proven { .. }));
+    assert!(matches!(
+        first_step(&auth, SaslMechanism::Plain, b"\0alice\0secret").await,
+        SaslStep::Authenticated { .. }
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_a_turn_is_violated() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let _turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
+    let _turns =
+        auth.password_checks.clone().acquire_many_owned(u32::try_from(max_concurrent_checks()).unwrap()).await.unwrap();
     let token = Bytes::from_static(b"\0alice\0secret");
-    let fault =
-        auth.take(Exchange::begin(Mechanism::Plain), token, SystemTime::now()).await.expect_err("it is sent away");
+    let fault = auth
+        .advance(SaslExchange::begin(SaslMechanism::Plain), token, SystemTime::now())
+        .await
+        .expect_err("it is sent away");
     assert!(fault.to_string().contains("waited 5s for its turn"), "{fault}");
 }
 
 #[tokio::test]
 async fn only_passwords_wait_for_a_turn() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let auth = registry.auth();
-    let _turns = auth.work.clone().acquire_many_owned(u32::try_from(at_a_time()).unwrap()).await.unwrap();
-    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha512] {
-        assert!(matches!(scram(&auth, mechanism, "alice", "secret").await.0, Step::Proven { .. }));
+    let _turns =
+        auth.password_checks.clone().acquire_many_owned(u32::try_from(max_concurrent_checks()).unwrap()).await.unwrap();
+    for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
+        assert!(matches!(scram(&auth, mechanism, "alice", "secret").await.0, SaslStep::Authenticated { .. }));
     }
-    let step = one(&auth, Mechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
-    assert!(matches!(step, Step::Proven { .. }), "{step:?}");
+    let step = first_step(&auth, SaslMechanism::OAuthBearer, &registry.bearer("alice", 3600)).await;
+    assert!(matches!(step, SaslStep::Authenticated { .. }), "{step:?}");
 }

@@ -12,8 +12,8 @@ use jsonwebtoken::crypto::verify;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::keys::Keys;
-use super::settings::OAuth;
+use super::keys::VerificationKeys;
+use super::settings::OAuthSettings;
 use super::users::check_name;
 
 /// By so much may the clocks of issuer and host differ.
@@ -21,14 +21,14 @@ const SKEW: Duration = Duration::from_secs(30);
 
 /// What a good token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
+pub(super) struct TokenSubject {
     pub(super) name: String,
     /// How long it still holds.
-    pub(super) life: Duration,
+    pub(super) lifetime: Duration,
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct JwtHeader {
     alg: String,
     kid: Option<String>,
     /// RFC 7515 §4.1.11: what one must understand to take it. We understand none.
@@ -36,30 +36,35 @@ struct Header {
 }
 
 /// Checks a token; why it does not hold completes the sentence "the token …".
-pub(super) fn check(token: &str, keys: &Keys, wanted: &OAuth, now: SystemTime) -> Result<Holder, &'static str> {
+pub(super) fn check(
+    token: &str,
+    keys: &VerificationKeys,
+    requirements: &OAuthSettings,
+    now: SystemTime,
+) -> Result<TokenSubject, &'static str> {
     let malformed = "is not a signed JWT";
     let (message, signature) = token.rsplit_once('.').ok_or(malformed)?;
     let (header, claims) = message.split_once('.').ok_or(malformed)?;
-    let header: Header = json(header).ok_or(malformed)?;
+    let header: JwtHeader = json(header).ok_or(malformed)?;
     if header.crit.is_some() {
         return Err("has critical header parameters, of which none is known here");
     }
     let algorithm = algorithm(&header.alg).ok_or("is not signed by RSA, P-256 or P-384")?;
     let signed = |key| verify(signature, message.as_bytes(), key, algorithm).unwrap_or(false);
-    if !keys.of(header.kid.as_deref(), algorithm).any(signed) {
+    if !keys.candidates(header.kid.as_deref(), algorithm).any(signed) {
         return Err("is not signed with a key of the `jwks` file");
     }
     let claims: Map<String, Value> = json(claims).ok_or("has claims that are no JSON object")?;
-    let life = life(&claims, now)?;
-    if claims.get("iss").and_then(Value::as_str) != Some(&wanted.issuer) {
+    let lifetime = remaining_lifetime(&claims, now)?;
+    if claims.get("iss").and_then(Value::as_str) != Some(&requirements.issuer) {
         return Err("is not of the configured issuer");
     }
-    if !is_for(claims.get("aud"), &wanted.audience) {
+    if !audience_matches(claims.get("aud"), &requirements.audience) {
         return Err("is not for the configured audience");
     }
-    let name = claims.get(&wanted.principal_claim).and_then(Value::as_str);
+    let name = claims.get(&requirements.principal_claim).and_then(Value::as_str);
     let name = name.filter(|name| check_name(name).is_ok()).ok_or("names nobody in the principal claim")?;
-    Ok(Holder { name: name.to_owned(), life })
+    Ok(TokenSubject { name: name.to_owned(), lifetime })
 }
 
 /// Those of RFC 7518 §3.1 that a public key can check.
@@ -78,7 +83,7 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 /// How long it holds from now. One that is over within the skew holds for what is left of that.
-fn life(claims: &Map<String, Value>, now: SystemTime) -> Result<Duration, &'static str> {
+fn remaining_lifetime(claims: &Map<String, Value>, now: SystemTime) -> Result<Duration, &'static str> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let ends = time(claims.get("exp")).ok_or("does not say until when it holds (`exp`)")?;
     if now >= ends.saturating_add(SKEW) {
@@ -101,7 +106,7 @@ fn time(claim: Option<&Value>) -> Option<Duration> {
 }
 
 /// RFC 7519 §4.1.3: one, or several.
-fn is_for(claim: Option<&Value>, audience: &str) -> bool {
+fn audience_matches(claim: Option<&Value>, audience: &str) -> bool {
     match claim {
         Some(Value::String(one)) => one == audience,
         Some(Value::Array(several)) => several.iter().any(|one| one.as_str() == Some(audience)),

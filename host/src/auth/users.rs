@@ -14,48 +14,48 @@ use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 
-use super::credential::{Credential, DEFAULT_ITERATIONS};
-use super::hash::Hash;
-use super::watched::Kind;
+use super::credential::{DEFAULT_ITERATIONS, ScramCredential};
+use super::hash::ScramHash;
+use super::watched_file::FileKind;
 use crate::messages;
 
 /// How the file is read while the host runs.
-pub(super) const FILE: Kind<Users> = Kind {
+pub(super) const FILE: FileKind<Users> = FileKind {
     what: "users file",
-    most: 4 << 20,
+    max_bytes: 4 << 20,
     private: true,
     remedy: "make it with `barnabas user set NAME --file FILE`",
     read: Users::read,
 };
 
 /// Most bytes of a name.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_BYTES: usize = 255;
 
 /// Everybody who may log in with a password.
 #[derive(Debug, Default)]
-pub struct Users(BTreeMap<String, User>);
+pub struct Users(BTreeMap<String, UserCredentials>);
 
 /// One of them.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct User {
+struct UserCredentials {
     #[serde(default, rename = "scram-sha-256", deserialize_with = "sha_256")]
-    sha_256: Option<Credential>,
+    sha_256: Option<ScramCredential>,
     #[serde(default, rename = "scram-sha-512", deserialize_with = "sha_512")]
-    sha_512: Option<Credential>,
+    sha_512: Option<ScramCredential>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct UsersFile {
     #[serde(default)]
-    users: BTreeMap<String, User>,
+    users: BTreeMap<String, UserCredentials>,
 }
 
 impl Users {
     /// Reads the text of `path`. An error is one sentence that names the file, and the line where there is one.
     pub fn read(path: &Path, text: &str) -> Result<Self, String> {
-        let written: Written = messages::parse_toml(path, text).map_err(|error| error.to_string())?;
+        let written: UsersFile = messages::parse_toml(path, text).map_err(|error| error.to_string())?;
         for (name, user) in &written.users {
             check_name(name).map_err(|why| format!("{}: {why}", path.display()))?;
             if user.credential(None).is_none() {
@@ -69,35 +69,39 @@ impl Users {
     }
 
     /// Names and credentials, in order of name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Vec<&Credential>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Vec<&ScramCredential>)> {
         self.0.iter().map(|(name, user)| (name.as_str(), user.sha_256.iter().chain(&user.sha_512).collect()))
     }
 
     /// The credential of this user, or for one that does not exist what looks like it and fits nothing. The steps are
     /// the same. `hash` is what must be used, where something must.
-    pub(crate) fn credential(&self, name: &str, hash: Option<Hash>, key: &[u8; 32]) -> Credential {
-        let nobody = self.of_nobody(name, hash, key);
+    pub(crate) fn credential(&self, name: &str, hash: Option<ScramHash>, key: &[u8; 32]) -> ScramCredential {
+        let nobody = self.for_unknown_user(name, hash, key);
         self.0.get(name).and_then(|user| user.credential(hash)).cloned().unwrap_or(nobody)
     }
 
     /// The same for the same name as long as the host runs: a salt that changed would tell that there is no such user.
     /// It looks like one of those that do exist.
-    fn of_nobody(&self, name: &str, hash: Option<Hash>, key: &[u8; 32]) -> Credential {
-        let mut salt = Hash::Sha512.mac(key, name.as_bytes());
+    fn for_unknown_user(&self, name: &str, hash: Option<ScramHash>, key: &[u8; 32]) -> ScramCredential {
+        let mut salt = ScramHash::Sha512.hmac(key, name.as_bytes());
         let chance = salt.iter().rev().take(7).fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         let known = || self.0.values().filter_map(|user| user.credential(hash));
         let alike = chance.checked_rem(known().count()).and_then(|nth| known().nth(nth));
         salt.truncate(alike.map_or(24, |alike| alike.salt.len()));
         let iterations = alike.map_or(DEFAULT_ITERATIONS, |alike| alike.iterations);
-        Credential::of_nobody(alike.map(Credential::hash).or(hash).unwrap_or(Hash::Sha512), salt, iterations)
+        ScramCredential::unmatchable(
+            alike.map(ScramCredential::hash).or(hash).unwrap_or(ScramHash::Sha512),
+            salt,
+            iterations,
+        )
     }
 }
 
-impl User {
-    fn credential(&self, hash: Option<Hash>) -> Option<&Credential> {
+impl UserCredentials {
+    fn credential(&self, hash: Option<ScramHash>) -> Option<&ScramCredential> {
         match hash {
-            Some(Hash::Sha256) => self.sha_256.as_ref(),
-            Some(Hash::Sha512) => self.sha_512.as_ref(),
+            Some(ScramHash::Sha256) => self.sha_256.as_ref(),
+            Some(ScramHash::Sha512) => self.sha_512.as_ref(),
             None => self.sha_512.as_ref().or(self.sha_256.as_ref()),
         }
     }
@@ -105,25 +109,28 @@ impl User {
 
 /// What can be the name of a user; else why not, in one sentence.
 pub fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!(
-            "{name:?} cannot be a user's name: write 1 to {LONGEST_NAME} bytes, no control characters"
+            "{name:?} cannot be a user's name: write 1 to {MAX_NAME_BYTES} bytes, no control characters"
         ));
     }
     Ok(())
 }
 
-fn sha_256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Credential>, D::Error> {
-    credential(Hash::Sha256, deserializer)
+fn sha_256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ScramCredential>, D::Error> {
+    credential(ScramHash::Sha256, deserializer)
 }
 
-fn sha_512<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Credential>, D::Error> {
-    credential(Hash::Sha512, deserializer)
+fn sha_512<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ScramCredential>, D::Error> {
+    credential(ScramHash::Sha512, deserializer)
 }
 
-fn credential<'de, D: Deserializer<'de>>(hash: Hash, deserializer: D) -> Result<Option<Credential>, D::Error> {
+fn credential<'de, D: Deserializer<'de>>(
+    hash: ScramHash,
+    deserializer: D,
+) -> Result<Option<ScramCredential>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let credential = Credential::parse(hash, &text);
+    let credential = ScramCredential::parse(hash, &text);
     credential.map(Some).map_err(|why| serde::de::Error::custom(format_args!("`{}` {why}", hash.key())))
 }
 

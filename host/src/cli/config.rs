@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use barnabas::config::{Config, print, told_addresses};
+use barnabas::config::{Config, advertised_addresses, print};
 
 use super::ConfigFile;
 
@@ -12,7 +12,7 @@ pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
     let (written, config) = Config::load(flags.config.as_deref())?;
     out!("{}", print(&written)?);
     outln!();
-    for line in told_addresses(&config) {
+    for line in advertised_addresses(&config) {
         outln!("# {line}");
     }
     Ok(ExitCode::SUCCESS)

@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result};
-use barnabas::config::file::{Log, LogFormat};
+use barnabas::config::raw::{LogConfig, LogFormat};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging for the life of the process.
-pub(crate) fn start(log: &Log) -> Result<()> {
+pub(crate) fn start(log: &LogConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&log.level)
         .with_context(|| format!("`log.level` is `{}`: write a level such as `info`, or directives", log.level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

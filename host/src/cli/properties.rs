@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use barnabas::auth::hash::Hash;
-use barnabas::kafka::client::{Login, Security, Tls};
+use barnabas::auth::hash::ScramHash;
+use barnabas::kafka::client::{ClientSecurity, ClientTls, SaslLogin};
 use clap::Args;
 
 /// What of a properties file is about security; the rest is for Java and passed over.
@@ -32,18 +32,18 @@ pub(crate) struct CommandConfig {
 
 impl CommandConfig {
     /// What the file says, if one is named.
-    pub(crate) fn security(&self) -> Result<Option<Security>> {
+    pub(crate) fn security(&self) -> Result<Option<ClientSecurity>> {
         self.command_config.as_deref().map(security).transpose()
     }
 }
 
 /// Reads the file. Unknown settings of security are refused: one that is believed to protect must not be without effect.
-fn security(file: &Path) -> Result<Security> {
+fn security(file: &Path) -> Result<ClientSecurity> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     of_text(&text).with_context(|| file.display().to_string())
 }
 
-fn of_text(text: &str) -> Result<Security> {
+fn of_text(text: &str) -> Result<ClientSecurity> {
     let settings = settings(text)?;
     let get = |key: &str| settings.get(key).map(String::as_str);
     let (encrypted, named) = match get("security.protocol").unwrap_or("PLAINTEXT").to_uppercase().as_str() {
@@ -61,10 +61,10 @@ fn of_text(text: &str) -> Result<Security> {
     let tls = encrypted.then(|| {
         let authorities = pem(&settings, "truststore")?;
         let identity = pem(&settings, "keystore")?;
-        anyhow::Ok(Tls { authorities, identity })
+        anyhow::Ok(ClientTls { authorities, identity })
     });
     let login = named.then(|| login(get("sasl.mechanism").unwrap_or("GSSAPI"), &settings));
-    Ok(Security { tls: tls.transpose()?, login: login.transpose()? })
+    Ok(ClientSecurity { tls: tls.transpose()?, login: login.transpose()? })
 }
 
 fn settings(text: &str) -> Result<BTreeMap<String, String>> {
@@ -92,7 +92,7 @@ fn pem(settings: &BTreeMap<String, String>, kind: &str) -> Result<Option<PathBuf
     Ok(Some(location.into()))
 }
 
-fn login(mechanism: &str, settings: &BTreeMap<String, String>) -> Result<Login> {
+fn login(mechanism: &str, settings: &BTreeMap<String, String>) -> Result<SaslLogin> {
     let jaas = settings.get("sasl.jaas.config").map_or("", String::as_str);
     let named = |name: &str| {
         let rest = jaas.split_once(&format!("{name}=\"")).map(|(_, rest)| rest);
@@ -100,19 +100,19 @@ fn login(mechanism: &str, settings: &BTreeMap<String, String>) -> Result<Login> 
         value.with_context(|| format!("sasl.jaas.config has no {name}=\"...\""))
     };
     let hash = match mechanism {
-        "PLAIN" => return Ok(Login::Plain { user: named("username")?, password: named("password")? }),
+        "PLAIN" => return Ok(SaslLogin::Plain { user: named("username")?, password: named("password")? }),
         "OAUTHBEARER" => {
             let token = settings.get("sasl.oauthbearer.token").cloned();
             let token = token.context("OAUTHBEARER needs sasl.oauthbearer.token, a token that is good now")?;
-            return Ok(Login::Bearer { token });
+            return Ok(SaslLogin::Bearer { token });
         }
-        "SCRAM-SHA-256" => Hash::Sha256,
-        "SCRAM-SHA-512" => Hash::Sha512,
+        "SCRAM-SHA-256" => ScramHash::Sha256,
+        "SCRAM-SHA-512" => ScramHash::Sha512,
         other => {
             bail!("sasl.mechanism is {other}; this command knows PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
         }
     };
-    Ok(Login::Scram { hash, user: named("username")?, password: named("password")? })
+    Ok(SaslLogin::Scram { hash, user: named("username")?, password: named("password")? })
 }
 
 #[cfg(test)]
@@ -124,13 +124,13 @@ mod tests {
 
     #[test]
     fn kafkas_own_files_are_understood() {
-        assert_eq!(of_text("# nothing\nretries=5\n").unwrap(), Security::default());
+        assert_eq!(of_text("# nothing\nretries=5\n").unwrap(), ClientSecurity::default());
         let text = format!(
             "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n{JAAS}\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem"
         );
         let security = of_text(&text).unwrap();
-        assert_eq!(security.tls, Some(Tls { authorities: Some("/ca.pem".into()), identity: None }));
-        let expected = Login::Scram { hash: Hash::Sha512, user: "alice".into(), password: "a=b:c".into() };
+        assert_eq!(security.tls, Some(ClientTls { authorities: Some("/ca.pem".into()), identity: None }));
+        let expected = SaslLogin::Scram { hash: ScramHash::Sha512, user: "alice".into(), password: "a=b:c".into() };
         assert_eq!(security.login, Some(expected));
         let plain = of_text(&format!("security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\n{JAAS}")).unwrap();
         assert_eq!(plain.login.unwrap().mechanism(), "PLAIN");

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use barnabas::admin::Office as _;
-use barnabas::app::{App, Host};
-use barnabas::config::{Config, told_addresses};
+use barnabas::app::{App, HostHandle};
+use barnabas::config::{Config, advertised_addresses};
 use barnabas::plugin::change::{Actor, Change, Step};
 use barnabas::plugin::compiler::{Child, Compiler};
 use clap::Args;
@@ -39,7 +39,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 }
 
 async fn serve(config: Config) -> Result<()> {
-    let told = told_addresses(&config);
+    let told = advertised_addresses(&config);
     let app = App::build(config).await?;
     for line in told {
         tracing::info!("{line}");
@@ -72,7 +72,7 @@ async fn serve(config: Config) -> Result<()> {
 }
 
 /// At each SIGHUP, for ever. Signals that come while one is answered count as one.
-async fn reconcile(host: Host, mut hangup: Signal) {
+async fn reconcile(host: HostHandle, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         tracing::info!("SIGHUP: doing what the manifests want");
         match host.change(Actor::Signal, Change::Reconcile) {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use barnabas::auth::credential::{Credential, DEFAULT_ITERATIONS, ITERATIONS};
-use barnabas::auth::hash::Hash;
+use barnabas::auth::credential::{DEFAULT_ITERATIONS, ITERATIONS, ScramCredential};
+use barnabas::auth::hash::ScramHash;
 use barnabas::auth::users::{check_name, edit};
 use clap::{Args, ValueEnum};
 
@@ -41,10 +41,10 @@ enum Scram {
 }
 
 impl Scram {
-    fn hash(self) -> Hash {
+    fn hash(self) -> ScramHash {
         match self {
-            Self::Sha256 => Hash::Sha256,
-            Self::Sha512 => Hash::Sha512,
+            Self::Sha256 => ScramHash::Sha256,
+            Self::Sha512 => ScramHash::Sha512,
         }
     }
 }
@@ -59,10 +59,11 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     // Somebody is asked only if there is a use for the answer.
     flags.file.text()?;
     let password = password::read(flags.password_file.as_deref())?;
-    let wanted = |hash: &Hash| flags.mechanism.is_empty() || flags.mechanism.iter().any(|each| each.hash() == *hash);
-    let credentials = Hash::ALL.into_iter().filter(wanted);
+    let wanted =
+        |hash: &ScramHash| flags.mechanism.is_empty() || flags.mechanism.iter().any(|each| each.hash() == *hash);
+    let credentials = ScramHash::ALL.into_iter().filter(wanted);
     let credentials: Result<Vec<_>, _> =
-        credentials.map(|hash| Credential::of_password(hash, &password, flags.iterations)).collect();
+        credentials.map(|hash| ScramCredential::from_password(hash, &password, flags.iterations)).collect();
     let credentials = credentials.map_err(anyhow::Error::msg)?;
     flags.file.change(|text| edit::set(text, &flags.name, &credentials))?;
     Ok(ExitCode::SUCCESS)

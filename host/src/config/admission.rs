@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::file::{Written, WrittenTemporality};
+use super::raw::{RawConfig, RawTemporality};
 use crate::admission;
 use crate::listener::kafka::ANONYMOUS;
 use crate::units::ByteSize;
@@ -20,7 +20,7 @@ const IDLE_POLL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=C
 /// `[limits.connection]`: most of one connection in a minute. A minute's worth may come at once.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct OfConnection {
+pub struct RawConnectionLimits {
     /// Client instances not known before.
     pub new_clients: u32,
     /// Pushes.
@@ -30,7 +30,7 @@ pub struct OfConnection {
 /// `[limits.source]`: most of one source in a minute: a principal, else an IP address (IPv6: its first 64 bits).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct OfSource {
+pub struct RawSourceLimits {
     /// Client instances not known before.
     pub new_clients: u32,
     /// Pushes.
@@ -43,7 +43,7 @@ pub struct OfSource {
 /// `[[quota]]`: of one principal, instead of `[limits.source]`; what is left out is as there.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Quota {
+pub struct RawQuota {
     /// `User:name`.
     pub principal: String,
     /// Client instances not known before.
@@ -60,7 +60,7 @@ pub struct Quota {
 /// `[[client]]`: what holds for clients of this software. The first that matches counts, before what is built in.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Software {
+pub struct RawClientRule {
     /// Regular expression for the whole name; any where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_name: Option<String>,
@@ -68,25 +68,25 @@ pub struct Software {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_version: Option<String>,
     /// Whether telemetry is offered to it.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub telemetry: bool,
     /// How it is told "all metrics": `"*"` or `""`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wildcard: Option<String>,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
-impl Default for OfConnection {
+impl Default for RawConnectionLimits {
     fn default() -> Self {
         let rates = admission::Quotas::default().connection;
         Self { new_clients: rates.new_clients, pushes: rates.pushes }
     }
 }
 
-impl Default for OfSource {
+impl Default for RawSourceLimits {
     fn default() -> Self {
         let rates = admission::Quotas::default().source;
         Self { new_clients: rates.new_clients, pushes: rates.pushes, push_bytes: None }
@@ -94,7 +94,7 @@ impl Default for OfSource {
 }
 
 /// What admission is told.
-pub(super) fn mean(written: &Written) -> Result<admission::AdmissionConfig> {
+pub(super) fn resolve(written: &RawConfig) -> Result<admission::AdmissionConfig> {
     let rules = written.subscriptions.iter().map(|subscription| rule(written, subscription));
     let clients = written.clients.iter().map(|row| {
         let (name, version) = (row.software_name.as_deref(), row.software_version.as_deref());
@@ -106,13 +106,13 @@ pub(super) fn mean(written: &Written) -> Result<admission::AdmissionConfig> {
         written.idle_poll
     );
     ensure!(written.limits.clients > 0, "`limits.clients` is 0: no client could be known; write 1 or more");
-    few_prefixes(written)?;
+    validate_prefix_count(written)?;
     Ok(admission::AdmissionConfig {
         subscriptions: rules.collect::<Result<_>>()?,
         clients: clients.collect::<Result<_>>()?,
         quotas: quotas(written)?,
         idle_poll: written.idle_poll.0,
-        delta: written.temporality == WrittenTemporality::Delta,
+        delta: written.temporality == RawTemporality::Delta,
         max_wire_bytes: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
         capacity: written.limits.clients,
         long_intervals: written.long_intervals,
@@ -121,7 +121,7 @@ pub(super) fn mean(written: &Written) -> Result<admission::AdmissionConfig> {
     })
 }
 
-fn few_prefixes(written: &Written) -> Result<()> {
+fn validate_prefix_count(written: &RawConfig) -> Result<()> {
     let all = written.subscriptions.iter().flat_map(|subscription| &subscription.metrics);
     let distinct = all.collect::<BTreeSet<_>>().len();
     ensure!(
@@ -132,7 +132,7 @@ fn few_prefixes(written: &Written) -> Result<()> {
     Ok(())
 }
 
-fn rule(written: &Written, subscription: &super::file::Subscription) -> Result<admission::SubscriptionRule> {
+fn rule(written: &RawConfig, subscription: &super::raw::RawSubscription) -> Result<admission::SubscriptionRule> {
     // As with Kafka's own broker, clients would push every five minutes all the same.
     ensure!(
         written.long_intervals || subscription.interval.0 <= CUSTOMARY_MAX,
@@ -146,7 +146,7 @@ fn rule(written: &Written, subscription: &super::file::Subscription) -> Result<a
         .map_err(anyhow::Error::msg)
 }
 
-fn quotas(written: &Written) -> Result<admission::Quotas> {
+fn quotas(written: &RawConfig) -> Result<admission::Quotas> {
     let (of_connection, of_source) = (&written.limits.connection, &written.limits.source);
     let connection =
         admission::Rates { new_clients: of_connection.new_clients, pushes: of_connection.pushes, push_bytes: None };
@@ -162,21 +162,21 @@ fn quotas(written: &Written) -> Result<admission::Quotas> {
             pushes: quota.pushes.unwrap_or(source.pushes),
             push_bytes: quota.push_bytes.map(|size| size.0 as u64).or(source.push_bytes),
         };
-        some(&format!("quota of `{}`", quota.principal), rates)?;
-        proven(&quota.principal)?;
+        validate_rates(&format!("quota of `{}`", quota.principal), rates)?;
+        validate_principal(&quota.principal)?;
         ensure!(
             principals.insert(quota.principal.as_str().into(), rates).is_none(),
             "two `[[quota]]` are of `{}`: remove one",
             quota.principal
         );
     }
-    some("limits.connection", connection)?;
-    some("limits.source", source)?;
+    validate_rates("limits.connection", connection)?;
+    validate_rates("limits.source", source)?;
     Ok(admission::Quotas { connection, source, principals })
 }
 
 /// Another name is nobody's, and its quota would have no effect.
-fn proven(principal: &str) -> Result<()> {
+fn validate_principal(principal: &str) -> Result<()> {
     ensure!(
         principal.strip_prefix("User:").is_some_and(|name| !name.is_empty()),
         "`[[quota]]` has `{principal}`: write principals as Kafka does, for example \"User:alice\""
@@ -189,7 +189,7 @@ fn proven(principal: &str) -> Result<()> {
 }
 
 /// A rate of nothing would silence clients in a way that looks like a fault.
-fn some(place: &str, rates: admission::Rates) -> Result<()> {
+fn validate_rates(place: &str, rates: admission::Rates) -> Result<()> {
     let named = [
         ("new-clients", u64::from(rates.new_clients)),
         ("pushes", rates.pushes.into()),
@@ -208,17 +208,17 @@ mod tests {
     use super::*;
     use crate::messages;
 
-    fn meant(text: &str) -> Result<admission::AdmissionConfig> {
-        mean(&messages::parse_toml(Path::new("b.toml"), text)?)
+    fn resolved(text: &str) -> Result<admission::AdmissionConfig> {
+        resolve(&messages::parse_toml(Path::new("b.toml"), text)?)
     }
 
     fn error(text: &str) -> String {
-        meant(text).expect_err("a mistake").to_string()
+        resolved(text).expect_err("a mistake").to_string()
     }
 
     #[test]
     fn all_of_it_is_read() {
-        let config = meant(
+        let config = resolved(
             "idle-poll = \"30s\"\nlong-intervals = true\n[limits.connection]\npushes = 7\n[limits.source]\n\
              push-bytes = \"1MiB\"\n[[quota]]\nprincipal = \"User:big\"\npushes = 9\n[[client]]\n\
              software-name = \"lib.*\"\ntelemetry = false\n[[subscription]]\nname = \"a\"\nmetrics = [\"*\"]\n\
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn idle_poll_obeyed_and_violated() {
         for text in ["1s", "60s", "5m"] {
-            assert!(meant(&format!("idle-poll = \"{text}\"")).is_ok(), "{text}");
+            assert!(resolved(&format!("idle-poll = \"{text}\"")).is_ok(), "{text}");
         }
         for text in ["999ms", "0s", "301s"] {
             assert!(error(&format!("idle-poll = \"{text}\"")).contains("`idle-poll` is"), "{text}");
@@ -248,13 +248,13 @@ mod tests {
     fn long_intervals_obeyed_and_violated() {
         let subscription = "[[subscription]]\nname = \"a\"\nmetrics = []\ninterval = \"301s\"\n";
         assert!(error(subscription).contains("long-intervals"));
-        assert!(meant(&format!("long-intervals = true\n{subscription}")).is_ok());
+        assert!(resolved(&format!("long-intervals = true\n{subscription}")).is_ok());
         assert!(error(&format!("long-intervals = true\n{}", subscription.replace("301s", "2h"))).contains("3600000"));
     }
 
     #[test]
     fn clients_obeyed_and_violated() {
-        assert_eq!(meant("[limits]\nclients = 1").expect("one is enough").capacity, 1);
+        assert_eq!(resolved("[limits]\nclients = 1").expect("one is enough").capacity, 1);
         assert!(error("[limits]\nclients = 0").contains("`limits.clients` is 0"));
     }
 
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn prefixes_obeyed() {
-        assert!(meant(&prefixes(1_000)).is_ok());
+        assert!(resolved(&prefixes(1_000)).is_ok());
     }
 
     #[test]
@@ -295,12 +295,12 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_back() {
-        let written = Written {
-            quotas: vec![Quota { principal: "User:a".into(), new_clients: Some(1), pushes: None, push_bytes: None }],
-            ..Written::default()
+        let written = RawConfig {
+            quotas: vec![RawQuota { principal: "User:a".into(), new_clients: Some(1), pushes: None, push_bytes: None }],
+            ..RawConfig::default()
         };
         let text = crate::config::print(&written).expect("it can be written");
-        let again: Written = messages::parse_toml(Path::new("b.toml"), &text).expect("it can be read");
+        let again: RawConfig = messages::parse_toml(Path::new("b.toml"), &text).expect("it can be read");
         assert_eq!(again.limits.connection.pushes, written.limits.connection.pushes);
         assert_eq!((again.quotas.len(), again.idle_poll), (1, written.idle_poll));
     }

@@ -3,13 +3,13 @@
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::file::{Listener, Written};
+use super::raw::{RawConfig, RawListener};
 use crate::listener::kafka;
 
 /// `[[node]]`: a host of the cluster, this one or another.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Node {
+pub struct RawNode {
     /// Its `node-id`.
     pub id: i32,
     /// The name or address that clients reach it by.
@@ -22,9 +22,9 @@ pub struct Node {
 }
 
 /// Refuses a list of hosts that nobody would be told of.
-pub(super) fn check(written: &Written) -> Result<()> {
+pub(super) fn validate(written: &RawConfig) -> Result<()> {
     let kafka = written.listeners.iter().filter(|listener| listener.protocol.is_kafka());
-    for Node { id, listener, .. } in &written.nodes {
+    for RawNode { id, listener, .. } in &written.nodes {
         match listener {
             None => ensure!(
                 kafka.clone().next().is_some(),
@@ -40,17 +40,17 @@ pub(super) fn check(written: &Written) -> Result<()> {
 }
 
 /// The hosts that clients of this listener are told of.
-pub(super) fn of(written: &Written, listener: &Listener) -> Result<Vec<kafka::Node>> {
+pub(super) fn for_listener(written: &RawConfig, listener: &RawListener) -> Result<Vec<kafka::ClusterNode>> {
     let several = written.listeners.iter().filter(|l| l.protocol.is_kafka()).count() > 1;
     let mut nodes = Vec::new();
-    for Node { id, host, port, listener: of } in &written.nodes {
+    for RawNode { id, host, port, listener: of } in &written.nodes {
         match of {
             Some(name) if *name != listener.name => continue,
             None if several => bail!(
                 "node {id} does not say for which listener it is, and there are several: add `listener = \"{}\"` or another",
                 listener.name
             ),
-            _ => nodes.push(kafka::Node { id: *id, host: host.clone(), port: *port }),
+            _ => nodes.push(kafka::ClusterNode { id: *id, host: host.clone(), port: *port }),
         }
     }
     Ok(nodes)

@@ -7,17 +7,17 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::file::{Listener, Protocol, Written, WrittenClientAuth};
-use crate::auth::{self, Auth, Mechanism, Settings};
-use crate::listener::kafka::Access;
+use super::raw::{ListenerProtocol, RawClientAuth, RawConfig, RawListener};
+use crate::auth::{self, Auth, AuthSettings, SaslMechanism};
+use crate::listener::kafka::AdminAccess;
 use crate::units::HumanDuration;
 
 /// `[listener.sasl]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Sasl {
+pub struct RawSasl {
     /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` and `OAUTHBEARER`, in the order in which clients are told.
-    pub mechanisms: Vec<Mechanism>,
+    pub mechanisms: Vec<SaslMechanism>,
     /// For PLAIN and SCRAM: the file that `barnabas user` writes. Relative paths are relative to the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<PathBuf>,
@@ -32,13 +32,13 @@ pub struct Sasl {
     pub failure_delay: HumanDuration,
     /// For OAUTHBEARER: which tokens hold.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub oauth: Option<OAuth>,
+    pub oauth: Option<RawOAuth>,
 }
 
 /// `[listener.sasl.oauth]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct OAuth {
+pub struct RawOAuth {
     /// File of the issuer's public keys, a JWK set; it is read again when it changes.
     pub jwks: PathBuf,
     /// What `iss` must be.
@@ -58,16 +58,16 @@ fn sub() -> String {
     "sub".into()
 }
 
-impl Sasl {
+impl RawSasl {
     /// Takes relative paths from `base`.
-    pub(super) fn based(&mut self, base: &Path) {
+    pub(super) fn resolve_paths(&mut self, base: &Path) {
         let paths = self.users.iter_mut().chain(self.oauth.as_mut().map(|oauth| &mut oauth.jwks));
         paths.for_each(|path| *path = base.join(&*path));
     }
 }
 
 /// What the clients of this listener prove themselves with. Opens no file.
-pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
+pub(super) fn auth(listener: &RawListener) -> Result<Option<Arc<Auth>>> {
     let name = &listener.name;
     let sasl = match (&listener.sasl, listener.protocol.authenticates()) {
         (None, false) => return Ok(None),
@@ -81,14 +81,14 @@ pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
         }
     };
     ensure!(
-        sasl.plain_without_tls || !sasl.mechanisms.contains(&Mechanism::Plain) || listener.protocol.is_tls(),
+        sasl.plain_without_tls || !sasl.mechanisms.contains(&SaslMechanism::Plain) || listener.protocol.is_tls(),
         "listener `{name}`: PLAIN sends passwords as they are, and this listener has no TLS; take SCRAM-SHA-512, or \
          set `sasl.plain-without-tls = true` where nobody can listen in"
     );
-    let settings = Settings {
+    let settings = AuthSettings {
         mechanisms: sasl.mechanisms.clone(),
         users: sasl.users.clone(),
-        oauth: sasl.oauth.as_ref().map(|oauth| auth::OAuth {
+        oauth: sasl.oauth.as_ref().map(|oauth| auth::OAuthSettings {
             jwks: oauth.jwks.clone(),
             issuer: oauth.issuer.clone(),
             audience: oauth.audience.clone(),
@@ -105,18 +105,18 @@ pub(super) fn auth(listener: &Listener) -> Result<Option<Arc<Auth>>> {
 ///
 /// Who is listed may. Without a list everybody may where nobody has to prove anything, as with a broker that has no
 /// authorizer; but where one listener asks for proof, nobody may, by any listener: the way around would be the other.
-pub(super) fn access(written: &Written) -> Result<Access> {
-    let authenticates = written.listeners.iter().any(asks_for_proof);
+pub(super) fn access(written: &RawConfig) -> Result<AdminAccess> {
+    let authenticates = written.listeners.iter().any(requires_authentication);
     match &written.admins {
-        None if !authenticates => Ok(Access::Open),
-        admins => admins.iter().flatten().map(|admin| principal(admin)).collect::<Result<_>>().map(Access::Listed),
+        None if !authenticates => Ok(AdminAccess::Open),
+        admins => admins.iter().flatten().map(|admin| principal(admin)).collect::<Result<_>>().map(AdminAccess::Listed),
     }
 }
 
 /// By SASL, or by a certificate that nobody can do without.
-fn asks_for_proof(listener: &Listener) -> bool {
+fn requires_authentication(listener: &RawListener) -> bool {
     let certified = listener.tls.as_ref().is_some_and(|tls| match tls.client_auth {
-        Some(asked) => asked == WrittenClientAuth::Required,
+        Some(asked) => asked == RawClientAuth::Required,
         None => tls.client_ca.is_some(),
     });
     certified || listener.protocol.authenticates()
@@ -128,7 +128,7 @@ fn principal(text: &str) -> Result<Arc<str>> {
     Ok(text.into())
 }
 
-impl Protocol {
+impl ListenerProtocol {
     /// Kafka's, in whatever it is wrapped.
     pub fn is_kafka(self) -> bool {
         self != Self::OtlpHttp

@@ -33,7 +33,7 @@ impl Api {
         Self::ListConfigResources,
     ];
 
-    pub(crate) fn of_key(key: i16) -> Option<Self> {
+    pub(crate) fn from_key(key: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|api| api.key() == key)
     }
 
@@ -58,7 +58,7 @@ impl Api {
     /// Behind version 0 of SaslHandshake tokens come without Kafka's headers, which nobody speaks here: it is offered,
     /// and answered UNSUPPORTED_VERSION, because librdkafka before 2.11.1 never logs in where it is not offered, and
     /// then takes version 1 by itself.
-    pub(crate) fn oldest(self) -> i16 {
+    pub(crate) fn min_version(self) -> i16 {
         0
     }
 
@@ -66,7 +66,7 @@ impl Api {
     ///
     /// FindCoordinator ends before version 4, where one request may ask for many keys: clients that know it fall back
     /// by themselves, and one byte of a question then never costs more than a few of the answer.
-    pub(crate) fn newest(self) -> i16 {
+    pub(crate) fn max_version(self) -> i16 {
         match self {
             Self::Metadata => 12,
             Self::FindCoordinator => 3,

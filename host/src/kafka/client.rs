@@ -5,8 +5,8 @@
 //! timeout for each request. An answer that does not fit its request ends the connection's use: nothing is ever read
 //! from the middle of a stream. Never connects again by itself.
 
+mod api_versions;
 mod error_code;
-mod hello;
 mod login;
 mod metadata;
 mod options;
@@ -23,23 +23,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use super::api::Api;
-use super::wire::{Reader, Writer};
-use stream::Stream;
+use super::wire::{WireReader, WireWriter};
+use stream::ClientStream;
 
 pub use error_code::ErrorCode;
-pub use metadata::{Broker, Metadata};
-pub use options::Options;
-pub use security::{Login, Security, Tls};
-pub use subscriptions::{Answer, Change, Described, Entry, Op};
-pub use telemetry::{Push, Subscription};
+pub use metadata::{BrokerAddress, ClusterMetadata};
+pub use options::KafkaClientOptions;
+pub use security::{ClientSecurity, ClientTls, SaslLogin};
+pub use subscriptions::{ResourceAnswer, SettingChange, SettingOp, SubscriptionDescription, SubscriptionSetting};
+pub use telemetry::{TelemetryPush, TelemetrySubscription};
 
 /// Longest answer that is read, in bytes. The longest of a broker that is well, Metadata of many topics, is far below.
-const LONGEST_ANSWER: usize = 16 << 20;
+const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Client {
-    stream: Stream,
+pub struct KafkaClient {
+    stream: ClientStream,
     /// Which of the addresses answered, for words.
     address: String,
     client_id: String,
@@ -48,18 +48,18 @@ pub struct Client {
     /// Key, lowest and highest version, as the broker said.
     offered: Vec<(i16, i16, i16)>,
     /// An answer is owed or was wrong: the next bytes mean nothing.
-    lost: bool,
+    unusable: bool,
     sent: u64,
 }
 
-impl Client {
+impl KafkaClient {
     /// Connects to the first of the addresses (`host:port`, several separated by commas) that answers, and asks what it
     /// speaks (ApiVersions v3 with the software's name; v0 where the broker does not know 3, KIP-511).
     ///
     /// # Errors
     ///
     /// One sentence that names every address that was tried, and why it did not answer as a broker.
-    pub async fn connect(address: &str, options: &Options) -> Result<Self> {
+    pub async fn connect(address: &str, options: &KafkaClientOptions) -> Result<Self> {
         let mut failures = Vec::new();
         for one in address.split(',').map(str::trim).filter(|one| !one.is_empty()) {
             match Self::connect_to(one, options).await {
@@ -73,8 +73,8 @@ impl Client {
         Err(anyhow!(failures.join("; ")))
     }
 
-    async fn connect_to(address: &str, options: &Options) -> Result<Self> {
-        let stream = within(options.timeout, Stream::open(address, options)).await;
+    async fn connect_to(address: &str, options: &KafkaClientOptions) -> Result<Self> {
+        let stream = with_timeout(options.timeout, ClientStream::open(address, options)).await;
         let stream = stream.with_context(|| format!("cannot connect to {address}; is a broker listening there?"))?;
         let mut client = Self {
             stream,
@@ -83,10 +83,10 @@ impl Client {
             timeout: options.timeout,
             correlation: 0,
             offered: Vec::new(),
-            lost: false,
+            unusable: false,
             sent: 0,
         };
-        client.offered = client.hello(&options.software).await?;
+        client.offered = client.request_api_versions(&options.software).await?;
         if let Some(login) = &options.security.login {
             client.log_in(login).await?;
         }
@@ -114,7 +114,7 @@ impl Client {
     }
 
     /// The `client.id` of requests from now on: one connection may speak for several clients in turn.
-    pub fn speak_as(&mut self, client_id: &str) {
+    pub fn set_client_id(&mut self, client_id: &str) {
         client_id.clone_into(&mut self.client_id);
     }
 
@@ -124,32 +124,33 @@ impl Client {
     ///
     /// One sentence that names the address: the connection was lost, the answer came too late, is too long or is not the
     /// one to this request. The connection is of no use from then on.
-    pub(crate) async fn ask(
+    pub(crate) async fn request(
         &mut self,
         api_key: i16,
         version: i16,
         flexible: bool,
-        body: impl FnOnce(&mut Writer),
+        body: impl FnOnce(&mut WireWriter),
     ) -> Result<Vec<u8>> {
-        if self.lost {
+        if self.unusable {
             bail!("the connection to {} was lost before; connect again", self.address);
         }
         self.correlation = self.correlation.wrapping_add(1);
-        let mut out = Writer::request(api_key, version, self.correlation, &self.client_id, flexible);
+        let mut out = WireWriter::request(api_key, version, self.correlation, &self.client_id, flexible);
         body(&mut out);
         // Also when whoever asked stops waiting: the answer would then be taken for that to the next question.
-        self.lost = true;
-        let answer = within(self.timeout, self.exchange(&out.finish())).await;
-        let answer = answer.with_context(|| format!("{} did not answer {}", self.address, name(api_key, version)))?;
-        let answer = self.without_header(answer, flexible && api_key != Api::ApiVersions.key())?;
-        self.lost = false;
+        self.unusable = true;
+        let answer = with_timeout(self.timeout, self.exchange(&out.finish())).await;
+        let answer =
+            answer.with_context(|| format!("{} did not answer {}", self.address, request_name(api_key, version)))?;
+        let answer = self.strip_header(answer, flexible && api_key != Api::ApiVersions.key())?;
+        self.unusable = false;
         Ok(answer)
     }
 
     async fn exchange(&mut self, frame: &[u8]) -> io::Result<Vec<u8>> {
         self.write(frame).await?;
         let len = self.stream.read_i32().await?;
-        let cap = LONGEST_ANSWER;
+        let cap = MAX_ANSWER_BYTES;
         let Some(len) = usize::try_from(len).ok().filter(|len| *len <= cap) else {
             let why = format!("it announces {len} bytes, and at most {cap} are read: is this a Kafka listener?");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -173,9 +174,9 @@ impl Client {
 
     /// Waits until the broker ends the connection, or sends what nobody asked for, and says which. May be dropped and
     /// called again.
-    pub(crate) async fn ended(&mut self) -> anyhow::Error {
+    pub(crate) async fn closed(&mut self) -> anyhow::Error {
         let read = self.stream.read(&mut [0]).await;
-        self.lost = true;
+        self.unusable = true;
         match read {
             Ok(0) => anyhow!("{} closed the connection", self.address),
             Ok(_) => anyhow!("{} sent what nobody had asked for", self.address),
@@ -183,10 +184,10 @@ impl Client {
         }
     }
 
-    fn without_header(&self, mut answer: Vec<u8>, flexible: bool) -> Result<Vec<u8>> {
-        let mut reader = Reader::new(&answer);
+    fn strip_header(&self, mut answer: Vec<u8>, flexible: bool) -> Result<Vec<u8>> {
+        let mut reader = WireReader::new(&answer);
         let head = reader.i32("the correlation id").and_then(|id| reader.skip_tags(flexible).map(|()| id));
-        let (id, left) = (self.understood(head)?, reader.left());
+        let (id, left) = (self.check_decoded(head)?, reader.remaining());
         if id != self.correlation {
             let asked = self.correlation;
             bail!("{} answered request {id} instead of {asked}; it is no Kafka broker, or a broken one", self.address);
@@ -196,20 +197,20 @@ impl Client {
     }
 
     /// What was read of an answer, or that it cannot be.
-    fn understood<T>(&self, read: Result<T, super::wire::Malformed>) -> Result<T> {
+    fn check_decoded<T>(&self, read: Result<T, super::wire::Malformed>) -> Result<T> {
         read.with_context(|| format!("{} sent an answer that cannot be read; is this a Kafka listener?", self.address))
     }
 }
 
 /// The result, or that it took too long.
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn with_timeout<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {limit:?}"));
     timeout(limit, work).await.map_err(late)?
 }
 
 /// A request in words.
-fn name(api_key: i16, version: i16) -> String {
-    match Api::of_key(api_key) {
+fn request_name(api_key: i16, version: i16) -> String {
+    match Api::from_key(api_key) {
         Some(api) => format!("{} v{version}", api.name()),
         None => format!("request {api_key} v{version}"),
     }

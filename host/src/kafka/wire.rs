@@ -10,7 +10,7 @@ use crate::push::InstanceId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Malformed {
     #[error("the frame ends inside {0}")]
-    Short(&'static str),
+    UnexpectedEnd(&'static str),
     #[error("the length of {0} is {1}")]
     Negative(&'static str, i32),
     #[error("{0} is null")]
@@ -23,27 +23,27 @@ pub(crate) enum Malformed {
 
 /// Reads from the front of a slice.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct WireReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(crate) fn left(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     fn fixed<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Malformed> {
-        let (head, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short(what))?;
+        let (head, rest) = self.rest.split_first_chunk().ok_or(Malformed::UnexpectedEnd(what))?;
         self.rest = rest;
         Ok(*head)
     }
 
-    fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Short(what))?;
+    fn split_bytes(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let (head, rest) = self.rest.split_at_checked(len).ok_or(Malformed::UnexpectedEnd(what))?;
         self.rest = rest;
         Ok(head)
     }
@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
     /// A nullable string, as bytes: whether they are UTF-8 is the reader's business.
     pub(crate) fn nullable_text(&mut self, flexible: bool, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
         let len = self.length(flexible, what, |r| r.i16(what).map(i32::from))?;
-        len.map(|len| self.take(len, what)).transpose()
+        len.map(|len| self.split_bytes(len, what)).transpose()
     }
 
     pub(crate) fn text(&mut self, flexible: bool, what: &'static str) -> Result<&'a [u8], Malformed> {
@@ -109,13 +109,13 @@ impl<'a> Reader<'a> {
     /// Nullable bytes in the flexible spelling.
     pub(crate) fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
         let len = self.uvarint(what)?.checked_sub(1);
-        len.map(|len| self.take(len as usize, what)).transpose()
+        len.map(|len| self.split_bytes(len as usize, what)).transpose()
     }
 
     /// Bytes that are not null.
     pub(crate) fn bytes(&mut self, flexible: bool, what: &'static str) -> Result<&'a [u8], Malformed> {
         let len = self.length(flexible, what, |r| r.i32(what))?.ok_or(Malformed::Null(what))?;
-        self.take(len, what)
+        self.split_bytes(len, what)
     }
 
     /// How many entries follow, each of at least `each` bytes; `None` for a null array.
@@ -127,8 +127,8 @@ impl<'a> Reader<'a> {
     ) -> Result<Option<usize>, Malformed> {
         let count = self.length(flexible, what, |r| r.i32(what))?;
         match count {
-            Some(count) if count.saturating_mul(each) > self.left() => {
-                Err(Malformed::Count { what, count, left: self.left() })
+            Some(count) if count.saturating_mul(each) > self.remaining() => {
+                Err(Malformed::Count { what, count, left: self.remaining() })
             }
             count => Ok(count),
         }
@@ -140,14 +140,14 @@ impl<'a> Reader<'a> {
         if !flexible {
             return Ok(());
         }
-        let (count, left) = (self.uvarint(WHAT)? as usize, self.left());
+        let (count, left) = (self.uvarint(WHAT)? as usize, self.remaining());
         if count.saturating_mul(2) > left {
             return Err(Malformed::Count { what: WHAT, count, left });
         }
         for _ in 0..count {
             self.uvarint(WHAT)?;
             let len = self.uvarint(WHAT)?;
-            self.take(len as usize, WHAT)?;
+            self.split_bytes(len as usize, WHAT)?;
         }
         Ok(())
     }
@@ -155,17 +155,17 @@ impl<'a> Reader<'a> {
 
 /// Writes one frame, of either side.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct WireWriter {
     out: Vec<u8>,
 }
 
-impl Writer {
+impl WireWriter {
     /// Begins a frame with a response header: version 1 when `flexible`, else version 0.
     pub(crate) fn response(correlation: i32, flexible: bool) -> Self {
         let mut writer = Self { out: Vec::with_capacity(64) };
         writer.i32(0);
         writer.i32(correlation);
-        writer.no_tags(flexible);
+        writer.empty_tags(flexible);
         writer
     }
 
@@ -178,7 +178,7 @@ impl Writer {
         writer.i16(version);
         writer.i32(correlation);
         writer.text(false, Some(client_id.as_bytes()));
-        writer.no_tags(flexible);
+        writer.empty_tags(flexible);
         writer
     }
 
@@ -253,7 +253,7 @@ impl Writer {
     }
 
     /// Closes a structure of a flexible version.
-    pub(crate) fn no_tags(&mut self, flexible: bool) {
+    pub(crate) fn empty_tags(&mut self, flexible: bool) {
         if flexible {
             self.out.push(0);
         }

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) use share::network;
-use share::{Share, Shares};
+use share::{SourceShare, SourceShares};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 const UNIT: usize = 1024;
@@ -26,55 +26,55 @@ const SHARES: usize = 4;
 
 /// The shared budget. Counted in KiB, rounded up.
 #[derive(Debug)]
-pub struct Budget {
+pub struct ByteBudget {
     total: usize,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     overdraft: Arc<Mutex<()>>,
-    shares: Shares,
+    shares: SourceShares,
 }
 
-impl Budget {
+impl ByteBudget {
     /// What a host holds at most when nothing else is configured.
     pub const DEFAULT_BYTES: usize = 256 << 20;
 
     /// A budget of so many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         let total = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        let (room, shares) = (Arc::new(Semaphore::new(total)), Shares::of(total.div_ceil(SHARES)));
-        Arc::new(Self { total, room, overdraft: Arc::default(), shares })
+        let (room, shares) = (Arc::new(Semaphore::new(total)), SourceShares::new(total.div_ceil(SHARES)));
+        Arc::new(Self { total, permits: room, overdraft: Arc::default(), shares })
     }
 
     /// Bytes that are held now, less what the one request over the total holds.
     pub fn in_use(&self) -> usize {
-        self.total.saturating_sub(self.room.available_permits()).saturating_mul(UNIT)
+        self.total.saturating_sub(self.permits.available_permits()).saturating_mul(UNIT)
     }
 
     /// An empty hold, to grow as bytes arrive.
     pub fn hold(self: &Arc<Self>) -> Hold {
-        Hold { budget: self.clone(), all: Taken::default(), share: None }
+        Hold { budget: self.clone(), total: HeldPermits::default(), share: None }
     }
 
     /// Likewise, within the share of this peer's address (IPv6: of its first 64 bits).
     pub fn hold_for(self: &Arc<Self>, source: IpAddr) -> Hold {
-        Hold { share: Some((self.shares.get(source), Taken::default())), ..self.hold() }
+        Hold { share: Some((self.shares.get(source), HeldPermits::default())), ..self.hold() }
     }
 }
 
 /// One request's part of the budget.
 #[derive(Debug)]
 pub struct Hold {
-    budget: Arc<Budget>,
-    all: Taken,
+    budget: Arc<ByteBudget>,
+    total: HeldPermits,
     /// Its source's.
-    share: Option<(Arc<Share>, Taken)>,
+    share: Option<(Arc<SourceShare>, HeldPermits)>,
 }
 
 /// What a request has of one room.
 #[derive(Debug, Default)]
-struct Taken {
+struct HeldPermits {
     permit: Option<OwnedSemaphorePermit>,
     /// This request is the one that may go over.
-    over: Option<OwnedMutexGuard<()>>,
+    overdraft: Option<OwnedMutexGuard<()>>,
 }
 
 impl Hold {
@@ -84,41 +84,43 @@ impl Hold {
             return;
         }
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let of_share = match &self.share {
+        let from_share = match &self.share {
             // A neighbour may have all of the share, and wait for the total until this one ends.
-            Some((share, taken)) if self.all.over.is_none() => taken.more(&share.room, &share.overdraft, units).await,
-            _ => Taken::default(),
+            Some((share, taken)) if self.total.overdraft.is_none() => {
+                taken.acquire(&share.permits, &share.overdraft, units).await
+            }
+            _ => HeldPermits::default(),
         };
-        let of_all = self.all.more(&self.budget.room, &self.budget.overdraft, units).await;
-        self.all.add(of_all);
+        let from_total = self.total.acquire(&self.budget.permits, &self.budget.overdraft, units).await;
+        self.total.merge(from_total);
         if let Some((_, taken)) = &mut self.share {
-            taken.add(of_share);
+            taken.merge(from_share);
         }
     }
 }
 
-impl Taken {
+impl HeldPermits {
     /// Waits for room, or for being the one that may go over.
-    async fn more(&self, room: &Arc<Semaphore>, overdraft: &Arc<Mutex<()>>, units: u32) -> Self {
-        if self.over.is_some() {
+    async fn acquire(&self, room: &Arc<Semaphore>, overdraft: &Arc<Mutex<()>>, units: u32) -> Self {
+        if self.overdraft.is_some() {
             return Self::default();
         }
         tokio::select! {
             biased;
             permit = room.clone().acquire_many_owned(units) => {
-                Self { permit: Some(permit.expect("the semaphore is never closed")), over: None }
+                Self { permit: Some(permit.expect("the semaphore is never closed")), overdraft: None }
             }
-            over = overdraft.clone().lock_owned() => Self { permit: None, over: Some(over) },
+            over = overdraft.clone().lock_owned() => Self { permit: None, overdraft: Some(over) },
         }
     }
 
-    fn add(&mut self, more: Self) {
+    fn merge(&mut self, more: Self) {
         match (&mut self.permit, more.permit) {
             (Some(held), Some(permit)) => held.merge(permit),
             (none @ None, permit) => *none = permit,
             (Some(_), None) => {}
         }
-        self.over = self.over.take().or(more.over);
+        self.overdraft = self.overdraft.take().or(more.overdraft);
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_held_comes_back() {
-        let budget = Budget::new(10 * UNIT);
+        let budget = ByteBudget::new(10 * UNIT);
         let mut hold = budget.hold();
         assert!(poll(hold.grow(1)).is_ready());
         assert!(poll(hold.grow(3 * UNIT)).is_ready());
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn one_request_may_go_over_and_the_rest_wait() {
-        let budget = Budget::new(4 * UNIT);
+        let budget = ByteBudget::new(4 * UNIT);
         let [mut first, mut second, mut third] = [budget.hold(), budget.hold(), budget.hold()];
         assert!(poll(first.grow(4 * UNIT)).is_ready());
         assert!(poll(second.grow(UNIT)).is_ready(), "over the total, as the one that may");
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn waiting_in_vain_takes_nothing() {
-        let budget = Budget::new(2 * UNIT);
+        let budget = ByteBudget::new(2 * UNIT);
         let [mut first, mut over, mut late] = [budget.hold(), budget.hold(), budget.hold()];
         assert!(poll(first.grow(2 * UNIT)).is_ready());
         assert!(poll(over.grow(UNIT)).is_ready());
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn share_obeyed() {
-        let budget = Budget::new(16 * UNIT);
+        let budget = ByteBudget::new(16 * UNIT);
         let [mut one, mut other] = ["192.0.2.1", "2001:db8::1"].map(|source| budget.hold_for(address(source)));
         assert!(poll(one.grow(4 * UNIT)).is_ready() && poll(other.grow(4 * UNIT)).is_ready());
         assert_eq!(budget.in_use(), 8 * UNIT);
@@ -186,33 +188,33 @@ mod tests {
 
     #[test]
     fn share_violated() {
-        let budget = Budget::new(16 * UNIT);
-        let of = |source| budget.hold_for(address(source));
-        let mut halves: Vec<Hold> = (0..9).map(|_| of("192.0.2.1")).collect();
+        let budget = ByteBudget::new(16 * UNIT);
+        let hold_for = |source| budget.hold_for(address(source));
+        let mut halves: Vec<Hold> = (0..9).map(|_| hold_for("192.0.2.1")).collect();
         let got = halves.iter_mut().map(|half| poll(half.grow(UNIT)).is_ready()).filter(|ready| *ready).count();
         assert_eq!(got, 5, "four units, and the one that may go over");
         assert_eq!(budget.in_use(), 5 * UNIT);
-        let mut ordinary = of("192.0.2.2");
+        let mut ordinary = hold_for("192.0.2.2");
         assert!(poll(ordinary.grow(4 * UNIT)).is_ready(), "nobody else waits for them");
-        let mut neighbour = of("2001:db8::1");
-        let mut same = of("2001:db8::2");
-        assert!(poll(neighbour.grow(4 * UNIT)).is_ready() && poll(same.grow(UNIT)).is_ready());
-        assert!(poll(of("2001:db8::3").grow(UNIT)).is_pending(), "one network is one source");
+        let mut other_network = hold_for("2001:db8::1");
+        let mut same = hold_for("2001:db8::2");
+        assert!(poll(other_network.grow(4 * UNIT)).is_ready() && poll(same.grow(UNIT)).is_ready());
+        assert!(poll(hold_for("2001:db8::3").grow(UNIT)).is_pending(), "one network is one source");
         drop(halves);
-        assert!(poll(of("192.0.2.1").grow(4 * UNIT)).is_ready());
+        assert!(poll(hold_for("192.0.2.1").grow(4 * UNIT)).is_ready());
     }
 
     #[test]
     fn who_may_go_over_the_total_waits_for_no_share() {
-        let budget = Budget::new(16 * UNIT);
-        let of = |source| budget.hold_for(address(source));
+        let budget = ByteBudget::new(16 * UNIT);
+        let hold_for = |source| budget.hold_for(address(source));
         let mut full: Vec<Hold> = Vec::new();
         for source in ["192.0.2.1", "192.0.2.2", "192.0.2.3"] {
-            full.extend((0..5).map(|_| of(source)));
+            full.extend((0..5).map(|_| hold_for(source)));
         }
-        full.push(of("192.0.2.4"));
+        full.push(hold_for("192.0.2.4"));
         assert!(full.iter_mut().all(|hold| poll(hold.grow(UNIT)).is_ready()), "all sixteen");
-        let [mut over, mut waits, mut waits_too] = [0; 3].map(|_| of("192.0.2.4"));
+        let [mut over, mut waits, mut waits_too] = [0; 3].map(|_| hold_for("192.0.2.4"));
         assert!(poll(over.grow(UNIT)).is_ready(), "over the total");
         let (mut second, mut third) = (pin!(waits.grow(2 * UNIT)), pin!(waits_too.grow(UNIT)));
         let mut context = Context::from_waker(Waker::noop());
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn shares_that_nobody_holds_are_swept_out() {
-        let budget = Budget::new(16 * UNIT);
+        let budget = ByteBudget::new(16 * UNIT);
         for n in 0..10_000 {
             drop(budget.hold_for(std::net::Ipv4Addr::from_bits(n).into()));
         }

@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower_service::Service as _;
 
-use super::complaints::Complaints;
-use super::protocol::{Door, Sniffed, WrongProtocol};
+use super::log_limiter::LogLimiter;
+use super::protocol::{ListenerKind, SniffedStream, WrongProtocol};
 use crate::event::{EventData, Events, Topic};
 use crate::push::ConnectionId;
 
@@ -35,7 +35,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// What connections may cost.
 #[derive(Clone, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct HttpLimits {
     /// Open at a time; one more is closed at once.
     pub(crate) connections: usize,
     /// From the first byte of a request to the end of its head.
@@ -48,25 +48,25 @@ pub(crate) struct Limits {
 
 /// The other end of the connection that a request came on (a request extension).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 
 /// One door: what all its connections share.
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(crate) struct HttpServer {
     /// In events and logs.
     pub(crate) name: Arc<str>,
     /// Which door it is to clients that speak another protocol.
-    pub(crate) door: Door,
-    pub(crate) complaints: Arc<Complaints>,
-    pub(crate) limits: Limits,
+    pub(crate) listener_kind: ListenerKind,
+    pub(crate) log_limiter: Arc<LogLimiter>,
+    pub(crate) limits: HttpLimits,
     pub(crate) events: Events,
     pub(crate) router: Router,
 }
 
-impl Server {
+impl HttpServer {
     /// Until `shutdown` is done and every request read by then is answered, or the drain time is over.
     pub(crate) async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -77,8 +77,8 @@ impl Server {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
-                        let permit = room.clone().try_acquire_owned().ok();
-                        connections.spawn(self.clone().connection(tcp, peer, permit, stopped.clone()));
+                        let permit = permits.clone().try_acquire_owned().ok();
+                        connections.spawn(self.clone().serve_connection(tcp, peer, permit, stopped.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(listener = %self.name, %error, "cannot accept a connection");
@@ -98,32 +98,32 @@ impl Server {
         }
     }
 
-    async fn connection(
+    async fn serve_connection(
         self,
         tcp: TcpStream,
         peer: SocketAddr,
         permit: Option<OwnedSemaphorePermit>,
         stopped: watch::Receiver<()>,
     ) {
-        let told = Told::open(&self, peer);
+        let connection_events = ConnectionEvents::open(&self, peer);
         let reason = match permit {
-            Some(_) => self.converse(tcp, peer, stopped).await,
+            Some(_) => self.serve(tcp, peer, stopped).await,
             None => format!("{} connections are open already", self.limits.connections),
         };
-        told.close(reason);
+        connection_events.close(reason);
     }
 
     /// Serves one connection to its end; says why it ended.
-    async fn converse(&self, tcp: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<()>) -> String {
+    async fn serve(&self, tcp: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<()>) -> String {
         // Answers are one write each; waiting for more would only delay them.
         tcp.set_nodelay(true).ok();
-        let phase = Arc::<Phase>::default();
-        let at = match tcp.local_addr() {
+        let phase = Arc::<HttpPhaseTracker>::default();
+        let local = match tcp.local_addr() {
             Ok(at) => at,
             Err(error) => return error.to_string(),
         };
-        let sniffed = Sniffed::new(Watched { tcp, phase: phase.clone() }, self.door, at);
-        let (found, io) = (sniffed.found(), TokioIo::new(sniffed));
+        let sniffed = SniffedStream::new(PhaseTrackingStream { tcp, phase: phase.clone() }, self.listener_kind, local);
+        let (detected, io) = (sniffed.detected(), TokioIo::new(sniffed));
         let service = hyper::service::service_fn(|request| self.answer(request, peer, phase.clone()));
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).max_buf_size(HEAD_BYTES);
@@ -132,9 +132,9 @@ impl Server {
         let mut stopping = false;
         loop {
             tokio::select! {
-                ended = &mut connection => match found.get() {
-                    Some(wrong) => return self.wrong(wrong, peer),
-                    None => return ended.map_or_else(|e| words(&e), |()| "closed".to_owned()),
+                ended = &mut connection => match detected.get() {
+                    Some(wrong) => return self.report_wrong_protocol(wrong, peer),
+                    None => return ended.map_or_else(|e| describe(&e), |()| "closed".to_owned()),
                 },
                 _ = stopped.changed(), if !stopping => {
                     stopping = true;
@@ -148,9 +148,9 @@ impl Server {
     }
 
     /// Another protocol than HTTP is for the operator to know, and why its connection ended.
-    fn wrong(&self, wrong: WrongProtocol, peer: SocketAddr) -> String {
-        if let Some(unsaid) = self.complaints.may_say_of(peer.ip()) {
-            tracing::warn!(listener = %self.name, %peer, unsaid, "connection closed: {wrong}");
+    fn report_wrong_protocol(&self, wrong: WrongProtocol, peer: SocketAddr) -> String {
+        if let Some(suppressed) = self.log_limiter.permit_for(peer.ip()) {
+            tracing::warn!(listener = %self.name, %peer, suppressed, "connection closed: {wrong}");
         }
         wrong.to_string()
     }
@@ -159,19 +159,19 @@ impl Server {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-        phase: Arc<Phase>,
+        phase: Arc<HttpPhaseTracker>,
     ) -> Result<Response<axum::body::Body>, Infallible> {
-        phase.set(State::Busy);
-        request.extensions_mut().insert(Peer(peer));
+        phase.set(HttpPhase::Busy);
+        request.extensions_mut().insert(PeerAddress(peer));
         // A `Router` is always ready.
         let response = self.router.clone().call(request).await;
-        phase.set(State::Idle);
+        phase.set(HttpPhase::Idle);
         response
     }
 }
 
 /// hyper's outermost message alone says little.
-fn words(error: &hyper::Error) -> String {
+fn describe(error: &hyper::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -179,15 +179,15 @@ fn words(error: &hyper::Error) -> String {
 }
 
 /// Tells of a connection's end even if its task is given up.
-struct Told {
+struct ConnectionEvents {
     events: Events,
     listener: Arc<str>,
     connection: ConnectionId,
     reason: String,
 }
 
-impl Told {
-    fn open(server: &Server, peer: SocketAddr) -> Self {
+impl ConnectionEvents {
+    fn open(server: &HttpServer, peer: SocketAddr) -> Self {
         let (events, listener, connection) = (server.events.clone(), server.name.clone(), ConnectionId::next());
         events.emit(Topic::ListenerConnect, || EventData::ListenerConnect {
             listener: listener.clone(),
@@ -203,7 +203,7 @@ impl Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for ConnectionEvents {
     fn drop(&mut self) {
         self.events.emit(Topic::ListenerDisconnect, || EventData::ListenerDisconnect {
             listener: self.listener.clone(),
@@ -216,10 +216,10 @@ impl Drop for Told {
 /// What a connection is at. hyper has one clock for an idle connection and for a head that dribbles in; these two have
 /// very different limits here.
 #[derive(Debug, Default)]
-struct Phase(Mutex<State>);
+struct HttpPhaseTracker(Mutex<HttpPhase>);
 
 #[derive(Clone, Copy, Debug, Default)]
-enum State {
+enum HttpPhase {
     /// Between requests.
     #[default]
     Idle,
@@ -229,42 +229,42 @@ enum State {
     Busy,
 }
 
-impl Phase {
-    fn set(&self, state: State) {
+impl HttpPhaseTracker {
+    fn set(&self, state: HttpPhase) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    fn bytes_came(&self) {
+    fn bytes_received(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Idle) {
-            *state = State::Head(Instant::now());
+        if matches!(*state, HttpPhase::Idle) {
+            *state = HttpPhase::Head(Instant::now());
         }
     }
 
     fn overdue(&self, limit: Duration) -> bool {
         let state = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(state, State::Head(since) if since.elapsed() > limit)
+        matches!(state, HttpPhase::Head(since) if since.elapsed() > limit)
     }
 }
 
 /// Notes when bytes come.
-struct Watched {
+struct PhaseTrackingStream {
     tcp: TcpStream,
-    phase: Arc<Phase>,
+    phase: Arc<HttpPhaseTracker>,
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for PhaseTrackingStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.tcp).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.phase.bytes_came();
+            self.phase.bytes_received();
         }
         read
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for PhaseTrackingStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, buf)
     }

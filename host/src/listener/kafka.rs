@@ -10,29 +10,29 @@
 //! decides nothing about telemetry itself.
 
 mod access;
+mod admin_handler;
 mod advertise;
 mod alter_configs;
 mod api_versions;
+mod authentication;
 mod cluster;
 mod config;
 mod connection;
+mod connection_guard;
+mod connection_limit;
 mod describe_cluster;
 mod describe_configs;
-mod desk;
 mod find_coordinator;
 mod frame;
-mod gate;
-mod list;
+mod lazy_array;
 mod list_resources;
 mod metadata;
-mod opening;
-mod presence;
 mod proxy;
+mod push_schedule;
 mod request;
-mod rhythm;
 mod sasl;
 mod session;
-mod slots;
+mod setup;
 mod stream;
 mod telemetry;
 mod tls;
@@ -50,44 +50,44 @@ use tokio::time::{sleep, timeout};
 
 use crate::event::Events;
 use crate::intake::Intake;
-use crate::listener::budget::Budget;
-use crate::listener::complaints::Complaints;
-use crate::listener::protocol::{self, Protocol, WrongProtocol};
+use crate::listener::budget::ByteBudget;
+use crate::listener::log_limiter::LogLimiter;
+use crate::listener::protocol::{self, ClientProtocol, WrongProtocol};
 use crate::push::ConnectionId;
 use crate::subscription::Subscriptions;
-use connection::Connection;
-use presence::{End, Presence};
-use slots::Slots;
+use connection::KafkaConnection;
+use connection_guard::{CloseReason, ConnectionGuard};
+use connection_limit::ConnectionLimit;
 use tls::Certificates;
 
-pub use access::{ANONYMOUS, Access};
-pub use cluster::{MOST_NODES, Node};
-pub use config::Config;
-pub use proxy::Proxies;
+pub use access::{ANONYMOUS, AdminAccess};
+pub use cluster::{ClusterNode, MAX_NODES};
+pub use config::KafkaListenerConfig;
+pub use proxy::TrustedProxies;
 #[cfg(test)]
 pub(crate) use session::error_code;
-pub use tls::{ClientAuth, Tls};
+pub use tls::{ClientAuth, ListenerTls};
 
 /// Binds, and does not serve yet: connections wait in the kernel.
-pub async fn bind(config: Config) -> anyhow::Result<Bound> {
+pub async fn bind(config: KafkaListenerConfig) -> anyhow::Result<BoundKafkaListener> {
     config.check().map_err(anyhow::Error::msg)?;
     if let Some(auth) = &config.auth {
-        auth.ready(SystemTime::now()).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))?;
+        auth.load_files(SystemTime::now()).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))?;
     }
     let certificates = certificates(&config)?;
-    let (listener, local) = open(config.bind).with_context(|| {
+    let (listener, local) = listen(config.bind).with_context(|| {
         format!("listener `{}` cannot bind {}; stop what holds it or choose another address", config.name, config.bind)
     })?;
-    Ok(Bound { config, certificates, listener, local })
+    Ok(BoundKafkaListener { config, certificates, listener, local })
 }
 
-fn certificates(config: &Config) -> anyhow::Result<Option<Arc<Certificates>>> {
+fn certificates(config: &KafkaListenerConfig) -> anyhow::Result<Option<Arc<Certificates>>> {
     let load = |tls| Certificates::load(config.name.clone(), tls);
     let loaded = config.tls.clone().map(load).transpose();
     loaded.map(|loaded| loaded.map(Arc::new)).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", config.name))
 }
 
-fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
@@ -98,50 +98,50 @@ fn open(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
 
 /// A listener that has its address.
 #[derive(Debug)]
-pub struct Bound {
-    config: Config,
+pub struct BoundKafkaListener {
+    config: KafkaListenerConfig,
     certificates: Option<Arc<Certificates>>,
     listener: TcpListener,
     local: SocketAddr,
 }
 
 /// What the connections of one listener share.
-struct Shared {
-    config: Config,
+struct ListenerContext {
+    config: KafkaListenerConfig,
     /// Where it listens.
     local: SocketAddr,
     /// Present where TLS is spoken.
     certificates: Option<Arc<Certificates>>,
     intake: Arc<dyn Intake>,
-    budget: Arc<Budget>,
+    budget: Arc<ByteBudget>,
     events: Events,
     subscriptions: Subscriptions,
-    complaints: Complaints,
-    slots: Arc<Slots>,
+    log_limiter: LogLimiter,
+    connection_limit: Arc<ConnectionLimit>,
 }
 
-impl Shared {
+impl ListenerContext {
     /// What is said of a connection that speaks `protocol`, which is not spoken here.
-    fn wrong(&self, protocol: Protocol) -> WrongProtocol {
-        let door = protocol::Door::Kafka { tls: self.certificates.is_some(), sasl: self.config.auth.is_some() };
-        WrongProtocol { protocol, door, at: self.local }
+    fn wrong_protocol(&self, protocol: ClientProtocol) -> WrongProtocol {
+        let door = protocol::ListenerKind::Kafka { tls: self.certificates.is_some(), sasl: self.config.auth.is_some() };
+        WrongProtocol { protocol, listener_kind: door, local: self.local }
     }
 }
 
 /// The rooms behind a listener: all that it asks and tells.
 #[derive(Clone)]
-pub struct Rooms {
+pub struct ListenerHandles {
     /// Where pushes go.
     pub intake: Arc<dyn Intake>,
     /// Shared by all doors.
-    pub budget: Arc<Budget>,
+    pub budget: Arc<ByteBudget>,
     /// What happens at the door.
     pub events: Events,
     /// What administrators look at and alter.
     pub subscriptions: Subscriptions,
 }
 
-impl Bound {
+impl BoundKafkaListener {
     /// Where it listens: with the real port, where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
@@ -149,13 +149,23 @@ impl Bound {
 
     /// Serves until `shutdown`, then until every connection has been answered what it had asked, or the drain
     /// deadline. No task is left when it returns.
-    pub async fn serve(self, rooms: Rooms, shutdown: impl Future<Output = ()> + Send + 'static) {
-        let Rooms { intake, budget, events, subscriptions } = rooms;
-        let complaints = Complaints::default();
+    pub async fn serve(self, handles: ListenerHandles, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let ListenerHandles { intake, budget, events, subscriptions } = handles;
+        let log_limiter = LogLimiter::default();
         let (config, certificates) = (self.config, self.certificates);
-        let slots = Slots::of(config.max_connections);
+        let connection_limit = ConnectionLimit::new(config.max_connections);
         let local = self.local;
-        let shared = Shared { config, local, certificates, intake, budget, events, subscriptions, complaints, slots };
+        let shared = ListenerContext {
+            config,
+            local,
+            certificates,
+            intake,
+            budget,
+            events,
+            subscriptions,
+            log_limiter,
+            connection_limit,
+        };
         let shared = Arc::new(shared);
         let (drain, draining) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -165,14 +175,14 @@ impl Bound {
         }
         drop(self.listener);
         drain.send_replace(true);
-        end(&shared.config, tasks).await;
+        drain_connections(&shared.config, tasks).await;
     }
 }
 
 /// Takes connections for ever.
 async fn accept(
     listener: &TcpListener,
-    shared: &Arc<Shared>,
+    shared: &Arc<ListenerContext>,
     tasks: &mut JoinSet<()>,
     draining: &watch::Receiver<bool>,
 ) {
@@ -183,19 +193,19 @@ async fn accept(
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(10);
                 while tasks.try_join_next().is_some() {}
-                let mut presence = Presence::enter(shared, ConnectionId::next(), peer);
+                let mut guard = ConnectionGuard::open(shared, ConnectionId::next(), peer);
                 if tasks.len() >= shared.config.max_connections {
-                    presence.leave(End::Full(shared.config.max_connections));
-                } else if let Err(end) = presence.take_place() {
-                    presence.leave(end);
+                    guard.close(CloseReason::TooManyConnections(shared.config.max_connections));
+                } else if let Err(end) = guard.acquire_place() {
+                    guard.close(end);
                 } else {
-                    tasks.spawn(serve_one(stream, presence, draining.clone()));
+                    tasks.spawn(serve_connection(stream, guard, draining.clone()));
                 }
             }
             // Most often all file descriptors are in use: it would fail again at once.
             Err(error) => {
-                if let Some(unsaid) = shared.complaints.may_say() {
-                    tracing::warn!(listener = %shared.config.name, %error, unsaid, "cannot take a connection");
+                if let Some(suppressed) = shared.log_limiter.permit() {
+                    tracing::warn!(listener = %shared.config.name, %error, suppressed, "cannot take a connection");
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -204,15 +214,15 @@ async fn accept(
     }
 }
 
-async fn serve_one(stream: TcpStream, mut presence: Presence, draining: watch::Receiver<bool>) {
-    let end = match opening::open(stream, &mut presence, draining.clone()).await {
-        Ok(opened) => Connection::new(opened, &presence, draining).converse().await,
+async fn serve_connection(stream: TcpStream, mut guard: ConnectionGuard, draining: watch::Receiver<bool>) {
+    let end = match setup::prepare(stream, &mut guard, draining.clone()).await {
+        Ok(opened) => KafkaConnection::new(opened, &guard, draining).run().await,
         Err(end) => end,
     };
-    presence.leave(end);
+    guard.close(end);
 }
 
-async fn end(config: &Config, mut tasks: JoinSet<()>) {
+async fn drain_connections(config: &KafkaListenerConfig, mut tasks: JoinSet<()>) {
     let all = async { while tasks.join_next().await.is_some() {} };
     if timeout(config.drain, all).await.is_err() {
         tracing::warn!(

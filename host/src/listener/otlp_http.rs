@@ -24,18 +24,18 @@ use http::Method;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::budget::{Budget, Hold};
-use super::http1::{Limits, Peer, Server};
+use super::budget::{ByteBudget, Hold};
+use super::http1::{HttpLimits, HttpServer, PeerAddress};
 use super::protocol;
 use crate::event::{EventData, Events, Topic};
 use crate::intake::{Intake, Receipt, StartedPush};
 use crate::push::{Client, Push};
-use answer::{Answer, Problem};
-use request::Head;
+use answer::{ExportOutcome, ExportProblem};
+use request::OtlpRequestHead;
 
 /// One OTLP/HTTP door.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct OtlpHttpConfig {
     /// In events and logs, and what receivers are told.
     pub name: Arc<str>,
     /// Where to listen.
@@ -54,7 +54,7 @@ pub struct Config {
     pub drain: Duration,
 }
 
-impl Default for Config {
+impl Default for OtlpHttpConfig {
     fn default() -> Self {
         Self {
             name: "otlp-http".into(),
@@ -70,23 +70,23 @@ impl Default for Config {
 }
 
 /// Takes the address.
-pub async fn bind(config: Config) -> anyhow::Result<Bound> {
+pub async fn bind(config: OtlpHttpConfig) -> anyhow::Result<BoundOtlpListener> {
     let at =
         || format!("cannot listen on {} (listener `{}`): free the port or choose another", config.bind, config.name);
     let listener = TcpListener::bind(config.bind).await.with_context(at)?;
     let local = listener.local_addr().with_context(at)?;
-    Ok(Bound { config, listener, local })
+    Ok(BoundOtlpListener { config, listener, local })
 }
 
 /// A door with an address, before it opens.
 #[derive(Debug)]
-pub struct Bound {
-    config: Config,
+pub struct BoundOtlpListener {
+    config: OtlpHttpConfig,
     listener: TcpListener,
     local: SocketAddr,
 }
 
-impl Bound {
+impl BoundOtlpListener {
     /// Where it listens, with the port that the system chose where none was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
@@ -96,73 +96,83 @@ impl Bound {
     pub async fn serve(
         self,
         intake: Arc<dyn Intake>,
-        budget: Arc<Budget>,
+        budget: Arc<ByteBudget>,
         events: Events,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) {
-        let Config { max_connections: connections, head, idle, drain, ref name, .. } = self.config;
-        let (name, limits) = (name.clone(), Limits { connections, head, idle, drain });
-        let door = Arc::new(Door { config: self.config, intake, budget, events: events.clone() });
-        let (router, complaints) = (door.router(), Arc::default());
-        Server { name, door: protocol::Door::OtlpHttp, complaints, limits, events, router }
-            .run(self.listener, shutdown)
-            .await;
+        let OtlpHttpConfig { max_connections: connections, head, idle, drain, ref name, .. } = self.config;
+        let (name, limits) = (name.clone(), HttpLimits { connections, head, idle, drain });
+        let handler = Arc::new(OtlpHttpHandler { config: self.config, intake, budget, events: events.clone() });
+        let (router, complaints) = (handler.router(), Arc::default());
+        HttpServer {
+            name,
+            listener_kind: protocol::ListenerKind::OtlpHttp,
+            log_limiter: complaints,
+            limits,
+            events,
+            router,
+        }
+        .run(self.listener, shutdown)
+        .await;
     }
 }
 
-struct Door {
-    config: Config,
+struct OtlpHttpHandler {
+    config: OtlpHttpConfig,
     intake: Arc<dyn Intake>,
-    budget: Arc<Budget>,
+    budget: Arc<ByteBudget>,
     events: Events,
 }
 
-impl Door {
+impl OtlpHttpHandler {
     fn router(self: Arc<Self>) -> Router {
-        Router::new().route("/v1/metrics", post(export).fallback(not_post)).fallback(elsewhere).with_state(self)
+        Router::new()
+            .route("/v1/metrics", post(export).fallback(method_not_allowed))
+            .fallback(not_found)
+            .with_state(self)
     }
 
     /// One request, from head to receipt.
-    async fn take(&self, request: Request, size: &mut usize) -> Result<Answer, Problem> {
-        let head = Head::read(request.headers())?;
-        let peer = request.extensions().get().map(|Peer(at)| *at);
+    async fn handle(&self, request: Request, size: &mut usize) -> Result<ExportOutcome, ExportProblem> {
+        let head = OtlpRequestHead::read(request.headers())?;
+        let peer = request.extensions().get().map(|PeerAddress(at)| *at);
         let mut hold = peer.map_or_else(|| self.budget.hold(), |peer| self.budget.hold_for(peer.ip()));
         let wire = request::body(request, &self.config, &mut hold).await?;
         *size = wire.len();
         let client = Client { source: peer, listener: Some(self.config.name.clone()), ..Client::default() };
-        let receipt = self.deliver(head.push(Arc::new(client), wire), hold).await?;
+        let receipt = self.deliver(head.into_push(Arc::new(client), wire), hold).await?;
         // Nobody is told of receivers that fail; that there is none at all is for the sender to know.
-        let lost = receipt == Receipt::Unwanted && !self.intake.offers_telemetry();
-        Ok(if lost {
-            Answer::Warning("no receiver is configured on this host: the metrics were let go")
+        let no_receivers = receipt == Receipt::Unwanted && !self.intake.offers_telemetry();
+        Ok(if no_receivers {
+            ExportOutcome::Warning("no receiver is configured on this host: the metrics were let go")
         } else {
-            Answer::Taken
+            ExportOutcome::Accepted
         })
     }
 
     /// Keeps what the request holds of the budget until its push is decoded: a sender that goes away does not end that.
-    async fn deliver(&self, push: Push, hold: Hold) -> Result<Receipt, Problem> {
+    async fn deliver(&self, push: Push, hold: Hold) -> Result<Receipt, ExportProblem> {
         match self.intake.clone().start_delivery(push) {
             StartedPush::Done(done) => Ok(done?),
             StartedPush::Large(large) => {
                 let done = large.finish(hold).await;
-                Ok(done.map_err(|_| Problem::unavailable("the host failed to decode this request"))??)
+                Ok(done.map_err(|_| ExportProblem::unavailable("the host failed to decode this request"))??)
             }
         }
     }
 }
 
-async fn export(State(door): State<Arc<Door>>, request: Request) -> Response {
+async fn export(State(handler): State<Arc<OtlpHttpHandler>>, request: Request) -> Response {
     let (began, json) = (Instant::now(), request::is_json(request.headers()));
     let mut size = 0;
-    let response = match door.take(request, &mut size).await {
+    let response = match handler.handle(request, &mut size).await {
         Ok(answer) => answer.into_response(json),
         Err(problem) => {
-            tracing::debug!(listener = %door.config.name, status = %problem.status(), "request refused: {problem}");
+            tracing::debug!(listener = %handler.config.name, status = %problem.status(), "request refused: {problem}");
             problem.into_response(json)
         }
     };
-    door.events.emit(Topic::ListenerRequest, || EventData::ListenerRequest {
+    handler.events.emit(Topic::ListenerRequest, || EventData::ListenerRequest {
         api: "otlp-metrics",
         version: 1,
         size,
@@ -171,10 +181,10 @@ async fn export(State(door): State<Arc<Door>>, request: Request) -> Response {
     response
 }
 
-async fn not_post(method: Method, request: Request) -> Response {
-    Problem::method(&method).into_response(request::is_json(request.headers()))
+async fn method_not_allowed(method: Method, request: Request) -> Response {
+    ExportProblem::method_not_allowed(&method).into_response(request::is_json(request.headers()))
 }
 
-async fn elsewhere(request: Request) -> Response {
-    Problem::elsewhere(request.uri().path()).into_response(request::is_json(request.headers()))
+async fn not_found(request: Request) -> Response {
+    ExportProblem::unknown_path(request.uri().path()).into_response(request::is_json(request.headers()))
 }

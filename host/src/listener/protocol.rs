@@ -11,11 +11,11 @@ pub(in crate::listener) mod tests;
 use std::fmt;
 use std::net::SocketAddr;
 
-pub(crate) use sniffed::Sniffed;
+pub(crate) use sniffed::SniffedStream;
 
 /// A protocol that clients speak to a port by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
+pub(crate) enum ClientProtocol {
     /// A TLS record that holds a handshake message (RFC 8446, section 5.1).
     Tls,
     /// HTTP/1: a method and a space (RFC 9112, section 3).
@@ -32,63 +32,63 @@ pub(crate) enum Protocol {
 
 /// What the first bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guess {
-    Known(Protocol),
+pub(crate) enum ProtocolGuess {
+    Known(ClientProtocol),
     /// More bytes are needed.
-    Open,
+    Incomplete,
     Unknown,
 }
 
 /// The most bytes that are needed: the signature of the PROXY protocol, version 2.
-pub(crate) const LONGEST: usize = 12;
+pub(crate) const MAX_PREFIX: usize = 12;
 
-const SIGNATURES: [(&[u8], Protocol); 14] = [
-    (b"\x16\x03", Protocol::Tls),
-    (b"GET ", Protocol::Http),
-    (b"PUT ", Protocol::Http),
-    (b"POST ", Protocol::Http),
-    (b"HEAD ", Protocol::Http),
-    (b"PATCH ", Protocol::Http),
-    (b"TRACE ", Protocol::Http),
-    (b"DELETE ", Protocol::Http),
-    (b"OPTIONS ", Protocol::Http),
-    (b"CONNECT ", Protocol::Http),
-    (b"PRI * HTTP/2", Protocol::Http2),
-    (b"PROXY ", Protocol::Proxy),
-    (b"\r\n\r\n\0\r\nQUIT\n", Protocol::Proxy),
-    (b"SSH-", Protocol::Ssh),
+const SIGNATURES: [(&[u8], ClientProtocol); 14] = [
+    (b"\x16\x03", ClientProtocol::Tls),
+    (b"GET ", ClientProtocol::Http),
+    (b"PUT ", ClientProtocol::Http),
+    (b"POST ", ClientProtocol::Http),
+    (b"HEAD ", ClientProtocol::Http),
+    (b"PATCH ", ClientProtocol::Http),
+    (b"TRACE ", ClientProtocol::Http),
+    (b"DELETE ", ClientProtocol::Http),
+    (b"OPTIONS ", ClientProtocol::Http),
+    (b"CONNECT ", ClientProtocol::Http),
+    (b"PRI * HTTP/2", ClientProtocol::Http2),
+    (b"PROXY ", ClientProtocol::Proxy),
+    (b"\r\n\r\n\0\r\nQUIT\n", ClientProtocol::Proxy),
+    (b"SSH-", ClientProtocol::Ssh),
 ];
 
 /// Recognises a protocol by the first bytes of a connection.
-pub(crate) fn recognise(first: &[u8]) -> Guess {
-    let mut guess = request(first);
+pub(crate) fn recognise(first: &[u8]) -> ProtocolGuess {
+    let mut guess = guess_kafka(first);
     for (signature, protocol) in SIGNATURES {
         if first.starts_with(signature) {
-            return Guess::Known(protocol);
+            return ProtocolGuess::Known(protocol);
         }
         if signature.starts_with(first) {
-            guess = Guess::Open;
+            guess = ProtocolGuess::Incomplete;
         }
     }
     guess
 }
 
 /// A Kafka request of less than 16 MiB. Apache Kafka has API keys up to 92 and versions up to 18, and leaves gaps.
-fn request(first: &[u8]) -> Guess {
+fn guess_kafka(first: &[u8]) -> ProtocolGuess {
     const PLAUSIBLE: [std::ops::RangeInclusive<u8>; 8] =
         [0..=0, 0..=255, 0..=255, 0..=255, 0..=0, 0..=127, 0..=0, 0..=31];
     if !first.iter().zip(&PLAUSIBLE).all(|(byte, plausible)| plausible.contains(byte)) {
-        Guess::Unknown
+        ProtocolGuess::Unknown
     } else if first.len() < PLAUSIBLE.len() {
-        Guess::Open
+        ProtocolGuess::Incomplete
     } else {
-        Guess::Known(Protocol::Kafka)
+        ProtocolGuess::Known(ClientProtocol::Kafka)
     }
 }
 
 /// A door, as far as it matters to who came to the wrong one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum ListenerKind {
     /// A Kafka listener, with or without TLS and SASL.
     Kafka {
         tls: bool,
@@ -102,10 +102,10 @@ pub(crate) enum Door {
 /// HTTP: what arrived where, and what to change on which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrongProtocol {
-    pub(crate) protocol: Protocol,
-    pub(crate) door: Door,
+    pub(crate) protocol: ClientProtocol,
+    pub(crate) listener_kind: ListenerKind,
     /// The address of the listener.
-    pub(crate) at: SocketAddr,
+    pub(crate) local: SocketAddr,
 }
 
 impl WrongProtocol {
@@ -114,7 +114,7 @@ impl WrongProtocol {
     /// TLS and Kafka clients get no answer on purpose. The Java client takes a TLS alert for a fatal error, where it
     /// tries again after a connection that was closed, and librdkafka itself guesses the mistake from a closed one.
     pub(crate) fn answer(&self) -> Option<String> {
-        (self.protocol == Protocol::Http).then(|| {
+        (self.protocol == ClientProtocol::Http).then(|| {
             let body = format!("{self}\n");
             let length = body.len();
             format!(
@@ -125,65 +125,67 @@ impl WrongProtocol {
     }
 
     fn remedy(&self) -> &'static str {
-        match (self.door, self.protocol) {
-            (Door::Kafka { sasl: false, .. }, Protocol::Tls) => {
+        match (self.listener_kind, self.protocol) {
+            (ListenerKind::Kafka { sasl: false, .. }, ClientProtocol::Tls) => {
                 "set security.protocol=PLAINTEXT at the client, or serve this listener with protocol = \"kafka-tls\""
             }
-            (Door::Kafka { sasl: true, .. }, Protocol::Tls) => {
+            (ListenerKind::Kafka { sasl: true, .. }, ClientProtocol::Tls) => {
                 "set security.protocol=SASL_PLAINTEXT at the client, or serve this listener with protocol = \
                  \"kafka-sasl-tls\""
             }
-            (Door::Kafka { sasl: false, .. }, Protocol::Kafka) => {
+            (ListenerKind::Kafka { sasl: false, .. }, ClientProtocol::Kafka) => {
                 "set security.protocol=SSL at the client, or serve this listener with protocol = \"kafka-plaintext\""
             }
-            (Door::Kafka { sasl: true, .. }, Protocol::Kafka) => {
+            (ListenerKind::Kafka { sasl: true, .. }, ClientProtocol::Kafka) => {
                 "set security.protocol=SASL_SSL at the client, or serve this listener with protocol = \
                  \"kafka-sasl-plaintext\""
             }
-            (Door::Kafka { .. }, Protocol::Http | Protocol::Http2) => {
+            (ListenerKind::Kafka { .. }, ClientProtocol::Http | ClientProtocol::Http2) => {
                 "only Kafka clients can use this port; send OTLP to a listener with protocol = \"otlp-http\", and \
                  requests for metrics or health to the address in `admin.bind`"
             }
-            (Door::Kafka { .. }, Protocol::Proxy) => {
+            (ListenerKind::Kafka { .. }, ClientProtocol::Proxy) => {
                 "list the load balancer in this listener's `proxy-protocol.from`, or turn the PROXY protocol off at the \
                  load balancer"
             }
-            (Door::OtlpHttp | Door::Admin, Protocol::Proxy) => {
+            (ListenerKind::OtlpHttp | ListenerKind::Admin, ClientProtocol::Proxy) => {
                 "turn the PROXY protocol off at the load balancer for this port; only Kafka listeners accept it"
             }
-            (Door::OtlpHttp | Door::Admin, Protocol::Tls) => {
+            (ListenerKind::OtlpHttp | ListenerKind::Admin, ClientProtocol::Tls) => {
                 "use an http:// address at the client, or put a proxy that terminates TLS in front of this port"
             }
-            (Door::OtlpHttp, Protocol::Http2) => {
+            (ListenerKind::OtlpHttp, ClientProtocol::Http2) => {
                 "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf at the exporter, since OTLP over gRPC is not served"
             }
-            (Door::Admin, Protocol::Http2) => "use HTTP/1.1 at the client",
-            (Door::OtlpHttp | Door::Admin, Protocol::Kafka) => {
+            (ListenerKind::Admin, ClientProtocol::Http2) => "use HTTP/1.1 at the client",
+            (ListenerKind::OtlpHttp | ListenerKind::Admin, ClientProtocol::Kafka) => {
                 "set bootstrap.servers at the client to the address of a Kafka listener"
             }
-            (_, Protocol::Ssh) | (Door::OtlpHttp | Door::Admin, Protocol::Http) => "use another port at the client",
+            (_, ClientProtocol::Ssh) | (ListenerKind::OtlpHttp | ListenerKind::Admin, ClientProtocol::Http) => {
+                "use another port at the client"
+            }
         }
     }
 }
 
 impl fmt::Display for WrongProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let arrived = match (self.protocol, self.door) {
-            (Protocol::Tls, _) => "TLS",
-            (Protocol::Http, _) => "HTTP",
-            (Protocol::Http2, _) => "HTTP/2",
-            (Protocol::Proxy, _) => "a PROXY protocol header",
-            (Protocol::Ssh, _) => "SSH",
-            (Protocol::Kafka, Door::Kafka { .. }) => "the Kafka protocol without TLS",
-            (Protocol::Kafka, _) => "the Kafka protocol",
+        let arrived = match (self.protocol, self.listener_kind) {
+            (ClientProtocol::Tls, _) => "TLS",
+            (ClientProtocol::Http, _) => "HTTP",
+            (ClientProtocol::Http2, _) => "HTTP/2",
+            (ClientProtocol::Proxy, _) => "a PROXY protocol header",
+            (ClientProtocol::Ssh, _) => "SSH",
+            (ClientProtocol::Kafka, ListenerKind::Kafka { .. }) => "the Kafka protocol without TLS",
+            (ClientProtocol::Kafka, _) => "the Kafka protocol",
         };
-        let door = match self.door {
-            Door::Kafka { tls: false, .. } => "plaintext Kafka listener",
-            Door::Kafka { tls: true, .. } => "Kafka listener with TLS",
-            Door::OtlpHttp => "OTLP/HTTP listener",
-            Door::Admin => "admin endpoint",
+        let door = match self.listener_kind {
+            ListenerKind::Kafka { tls: false, .. } => "plaintext Kafka listener",
+            ListenerKind::Kafka { tls: true, .. } => "Kafka listener with TLS",
+            ListenerKind::OtlpHttp => "OTLP/HTTP listener",
+            ListenerKind::Admin => "admin endpoint",
         };
-        write!(f, "{arrived} arrived at the {door} {}: {}", self.at, self.remedy())
+        write!(f, "{arrived} arrived at the {door} {}: {}", self.local, self.remedy())
     }
 }
 

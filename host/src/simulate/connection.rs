@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::model::{Ask, Kind};
 use super::player::{Player, software};
 use super::{Shared, rogue};
-use crate::kafka::client::{Client, Options, Push};
+use crate::kafka::client::{KafkaClient, KafkaClientOptions, TelemetryPush};
 
 /// Before the first attempt to connect again, and the longest before any (Java: `reconnect.backoff.max.ms`).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -96,7 +96,7 @@ impl Connection {
     }
 
     /// Whoever has no connection when the run is over loses patience in the end.
-    async fn connect(&self, leaving: &mut watch::Receiver<bool>) -> Result<Client> {
+    async fn connect(&self, leaving: &mut watch::Receiver<bool>) -> Result<KafkaClient> {
         let (patience, client_id) = (self.shared.options.patience, self.client_id());
         tokio::select! {
             made = connect(&self.shared, self.number, &client_id) => made,
@@ -122,14 +122,14 @@ impl Connection {
         self.began.elapsed()
     }
 
-    async fn converse(&mut self, mut client: Client, leaving: &mut watch::Receiver<bool>) {
+    async fn converse(&mut self, mut client: KafkaClient, leaving: &mut watch::Receiver<bool>) {
         self.arrived(&client);
         let end = loop {
             let next = self.agenda.peek().map_or(self.now() + IDLE, |Reverse((due, _))| *due);
             tokio::select! {
                 biased;
                 () = over(leaving) => break self.leave(&mut client).await,
-                lost = client.ended() => break Err(lost),
+                lost = client.closed() => break Err(lost),
                 () = sleep_until(self.began + next) => {}
             }
             let Some(Reverse((_, player))) = self.agenda.pop() else { continue };
@@ -146,7 +146,7 @@ impl Connection {
         }
     }
 
-    fn arrived(&mut self, client: &Client) {
+    fn arrived(&mut self, client: &KafkaClient) {
         let (now, offers) = (self.now(), client.offers_telemetry());
         self.shared.tally.opened();
         if !std::mem::replace(&mut self.connected, true) {
@@ -195,12 +195,12 @@ impl Connection {
     }
 
     /// What this client plans, and what comes of it.
-    async fn act(&mut self, client: &mut Client, index: usize) -> Result<()> {
+    async fn act(&mut self, client: &mut KafkaClient, index: usize) -> Result<()> {
         let now = self.now();
         let Some(player) = self.players.get_mut(index) else { return Ok(()) };
         let Some((_, ask)) = player.model.next() else { return Ok(()) };
         if self.shared.options.clients > self.shared.options.connections {
-            client.speak_as(&player.client_id());
+            client.set_client_id(&player.client_id());
         }
         player.model.sent(now);
         send(&self.shared, self.kind, self.began, player, client, ask).await?;
@@ -210,7 +210,7 @@ impl Connection {
     }
 
     /// Each client's last words, where it has some.
-    async fn leave(&mut self, client: &mut Client) -> Result<()> {
+    async fn leave(&mut self, client: &mut KafkaClient) -> Result<()> {
         self.judge();
         sleep(self.shared.options.delay_of(self.number)).await;
         let now = self.now();
@@ -224,7 +224,7 @@ impl Connection {
             let Some(player) = self.players.get_mut(index) else { continue };
             let Some((_, ask)) = player.model.next() else { continue };
             if self.shared.options.clients > self.shared.options.connections {
-                client.speak_as(&player.client_id());
+                client.set_client_id(&player.client_id());
             }
             player.model.sent(now);
             send(&self.shared, self.kind, self.began, player, client, ask).await?;
@@ -232,7 +232,7 @@ impl Connection {
         Ok(())
     }
 
-    fn count(&mut self, client: &Client) {
+    fn count(&mut self, client: &KafkaClient) {
         let sent = client.bytes_sent();
         self.shared.tally.sent(sent - self.counted);
         self.counted = sent;
@@ -245,7 +245,7 @@ async fn send(
     kind: Kind,
     began: Instant,
     player: &mut Player,
-    client: &mut Client,
+    client: &mut KafkaClient,
     ask: Ask,
 ) -> Result<()> {
     match ask {
@@ -258,8 +258,13 @@ async fn send(
         }
         Ask::Push { instance, subscription_id, terminating } => {
             let (codec, metrics) = player.payload(&shared.options, &shared.payloads)?;
-            let push =
-                Push { instance_id: instance, subscription_id, terminating, codec: codec.id(), metrics: &metrics };
+            let push = TelemetryPush {
+                instance_id: instance,
+                subscription_id,
+                terminating,
+                codec: codec.id(),
+                metrics: &metrics,
+            };
             let asked = Instant::now();
             let answer = client.push(&push).await.inspect_err(|why| shared.tally.unanswered(why))?;
             let answer = answer.map_err(|error| error.0);
@@ -278,16 +283,16 @@ async fn send(
 
 /// Connects as this kind does: ApiVersions, then Metadata. The brokers that it names are not followed: all is sent to
 /// the address that was given.
-pub(super) async fn connect(shared: &Shared, number: usize, client_id: &str) -> Result<Client> {
+pub(super) async fn connect(shared: &Shared, number: usize, client_id: &str) -> Result<KafkaClient> {
     let options = &shared.options;
-    let options = Options {
+    let options = KafkaClientOptions {
         client_id: client_id.to_owned(),
         software: software(options.kind_of(number)),
         timeout: options.patience,
         source: options.sources.of(number),
         security: options.security.clone(),
     };
-    let mut client = Client::connect(&shared.options.bootstrap, &options).await?;
+    let mut client = KafkaClient::connect(&shared.options.bootstrap, &options).await?;
     client.metadata().await?;
     Ok(client)
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::model::Kind;
 use super::sources::Sources;
 use crate::admission::Quotas;
-use crate::kafka::client::Security;
+use crate::kafka::client::ClientSecurity;
 use crate::push::Codec;
 
 /// More clients than any one machine plays.
@@ -33,7 +33,7 @@ pub struct Options {
     /// How long clients wait for a connection and for each answer (Java: `request.timeout.ms`).
     pub patience: Duration,
     /// TLS and who logs in, the same for all.
-    pub security: Security,
+    pub security: ClientSecurity,
     /// Where connections come from.
     pub sources: Sources,
     /// Share of connections that misbehave on purpose, 0 to 1. Above 0, at least one does.
@@ -54,7 +54,7 @@ impl Options {
             time: Duration::from_secs(10),
             ramp: Duration::from_secs(5),
             patience: Duration::from_secs(30),
-            security: Security::default(),
+            security: ClientSecurity::default(),
             sources: Sources::default(),
             misbehave: 0.0,
             seed: 0,

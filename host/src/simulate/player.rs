@@ -12,7 +12,7 @@ use super::options::Options;
 use super::payload::{Payloads, Role};
 use super::random::Random;
 use super::template::{Moment, Template};
-use crate::kafka::client::Subscription;
+use crate::kafka::client::TelemetrySubscription;
 use crate::push::Codec;
 
 /// Most bytes that a client takes beside its connection and what the broker told it.
@@ -73,7 +73,7 @@ impl Player {
     }
 
     /// What it was told, as its model takes it. Its next push is made accordingly.
-    fn told(&mut self, subscription: Subscription) -> Told {
+    fn told(&mut self, subscription: TelemetrySubscription) -> Told {
         self.template = None;
         Told {
             instance: subscription.instance_id,
@@ -86,7 +86,7 @@ impl Player {
     }
 
     /// A Get was answered.
-    pub(super) fn answered_get(&mut self, now: Duration, answer: Result<Subscription, i16>) {
+    pub(super) fn answered_get(&mut self, now: Duration, answer: Result<TelemetrySubscription, i16>) {
         let answer = answer.map(|subscription| self.told(subscription));
         let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
         (self.refused, self.subscribed) = (self.refused || answer.is_err(), self.subscribed || answer.is_ok());

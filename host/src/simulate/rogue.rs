@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::Shared;
 use super::connection::{connect, over};
 use super::random::Random;
-use crate::kafka::client::{Client, ErrorCode, Push, Subscription};
+use crate::kafka::client::{ErrorCode, KafkaClient, TelemetryPush, TelemetrySubscription};
 use crate::push::{Codec, InstanceId};
 
 /// Between two misdeeds of those that do not wait for an interval.
@@ -107,7 +107,7 @@ struct Rogue {
     number: usize,
     mode: Mode,
     random: Random,
-    told: Option<Subscription>,
+    told: Option<TelemetrySubscription>,
 }
 
 impl Rogue {
@@ -126,26 +126,32 @@ impl Rogue {
     /// What is refused for its content must not come so soon that it is refused for that.
     fn pause(&self) -> Duration {
         let paced = !matches!(self.mode, Mode::NewIds | Mode::TooSoon);
-        let interval = self.told.as_ref().filter(|_| paced).map(Subscription::push_interval);
+        let interval = self.told.as_ref().filter(|_| paced).map(TelemetrySubscription::push_interval);
         interval.map_or(BEAT, |interval| interval.clamp(BEAT, LONGEST_WAIT))
     }
 
-    async fn new_ids(&mut self, client: &mut Client) -> Result<()> {
+    async fn new_ids(&mut self, client: &mut KafkaClient) -> Result<()> {
         let answer = client.get_subscription(self.id()).await?;
         self.answered(answer.map(drop));
-        let push = Push { instance_id: self.id(), subscription_id: 0, terminating: false, codec: 0, metrics: &GARBAGE };
+        let push = TelemetryPush {
+            instance_id: self.id(),
+            subscription_id: 0,
+            terminating: false,
+            codec: 0,
+            metrics: &GARBAGE,
+        };
         let answer = client.push(&push).await?;
         self.answered(answer);
         Ok(())
     }
 
-    async fn half_frame(&mut self, client: &mut Client) -> Result<()> {
+    async fn half_frame(&mut self, client: &mut KafkaClient) -> Result<()> {
         // A push of 100 bytes of which 12 come.
         client.write(&[0, 0, 0, 100, 0, 72, 0, 0, 0, 0, 0, 9, 0, 1, b'x', 0]).await.context("half a frame")
     }
 
     /// Asks first where it has no id, or used its last one up.
-    async fn push_wrongly(&mut self, client: &mut Client) -> Result<()> {
+    async fn push_wrongly(&mut self, client: &mut KafkaClient) -> Result<()> {
         if self.told.is_none() || self.mode == Mode::AfterTerminating {
             match client.get_subscription(InstanceId::NIL).await? {
                 Ok(told) => self.told = Some(told),
@@ -156,7 +162,7 @@ impl Rogue {
             }
         }
         let Some(told) = &self.told else { return Ok(()) };
-        let proper = Push {
+        let proper = TelemetryPush {
             instance_id: told.instance_id,
             subscription_id: told.id,
             terminating: false,
@@ -164,11 +170,11 @@ impl Rogue {
             metrics: &[],
         };
         let pushes = match self.mode {
-            Mode::Garbage => vec![Push { metrics: &GARBAGE, ..proper }],
-            Mode::Bomb => vec![Push { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
-            Mode::WrongSubscription => vec![Push { subscription_id: told.id.wrapping_add(1), ..proper }],
-            Mode::UnknownCodec => vec![Push { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
-            Mode::AfterTerminating => vec![Push { terminating: true, ..proper }, proper],
+            Mode::Garbage => vec![TelemetryPush { metrics: &GARBAGE, ..proper }],
+            Mode::Bomb => vec![TelemetryPush { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
+            Mode::WrongSubscription => vec![TelemetryPush { subscription_id: told.id.wrapping_add(1), ..proper }],
+            Mode::UnknownCodec => vec![TelemetryPush { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
+            Mode::AfterTerminating => vec![TelemetryPush { terminating: true, ..proper }, proper],
             _ => vec![proper; 3],
         };
         for push in pushes {

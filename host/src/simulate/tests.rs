@@ -20,7 +20,7 @@ use crate::admission::{Admitted, ClientSubscription, Refusal};
 use crate::decode::{self, Decoded, Decoder};
 use crate::event::Events;
 use crate::intake::{Intake, Receipt};
-use crate::listener::budget::Budget;
+use crate::listener::budget::ByteBudget;
 use crate::listener::kafka;
 use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId, Push};
 
@@ -134,15 +134,16 @@ struct Door {
     serving: JoinHandle<()>,
 }
 
-async fn door(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::Config)) -> Door {
-    let mut config = kafka::Config::new("test", "127.0.0.1:0".parse().unwrap());
+async fn door(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::KafkaListenerConfig)) -> Door {
+    let mut config = kafka::KafkaListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
     edit(&mut config);
     let bound = kafka::bind(config).await.unwrap();
     let address = bound.local_addr();
     let (shut, stopped) = oneshot::channel();
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let (budget, subscriptions) = (Budget::new(Budget::DEFAULT_BYTES), crate::subscription::testing::book().0);
-    let rooms = kafka::Rooms { intake, budget, events: Events::new(), subscriptions };
+    let (budget, subscriptions) =
+        (ByteBudget::new(ByteBudget::DEFAULT_BYTES), crate::subscription::testing::subscriptions().0);
+    let rooms = kafka::ListenerHandles { intake, budget, events: Events::new(), subscriptions };
     let serving = tokio::spawn(bound.serve(rooms, stopped));
     Door { address, shut, serving }
 }

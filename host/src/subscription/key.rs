@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::AlterRefused;
+use super::AlterError;
 
 /// Most bytes of one entry's text.
 pub(super) const ENTRY_BYTES: usize = 64 << 10;
 
 /// A key of the configuration of a CLIENT_METRICS resource (KIP-714, "Client metrics configuration").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-pub enum Key {
+pub enum SubscriptionKey {
     /// `metrics`, a list of prefixes.
     #[serde(rename = "metrics")]
     Metrics,
@@ -25,9 +25,9 @@ pub enum Key {
 
 /// What is said about one subscription, by the file or over the wire. Values are kept as the elements of a list, so that
 /// a pattern of the file may hold a comma; `interval.ms` has one element. A key that is not there is not said.
-pub type Entries = BTreeMap<Key, Vec<String>>;
+pub type Entries = BTreeMap<SubscriptionKey, Vec<String>>;
 
-impl Key {
+impl SubscriptionKey {
     /// In the order in which they are shown.
     pub const ALL: [Self; 3] = [Self::Metrics, Self::Interval, Self::Match];
 
@@ -41,7 +41,7 @@ impl Key {
     }
 
     /// The key of that name.
-    pub fn of(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|key| key.as_str() == name)
     }
 
@@ -74,8 +74,8 @@ impl Key {
     }
 
     /// The elements of a text that came over the wire, blanks around them cut off.
-    pub(super) fn elements(self, text: &str) -> Result<Vec<String>, AlterRefused> {
-        let refuse = |why: &str| Err(AlterRefused::Config(format!("`{}` {why}", self.as_str())));
+    pub(super) fn elements(self, text: &str) -> Result<Vec<String>, AlterError> {
+        let refuse = |why: &str| Err(AlterError::Config(format!("`{}` {why}", self.as_str())));
         if text.len() > ENTRY_BYTES {
             return refuse(&format!("has {} bytes; it may have {ENTRY_BYTES}", text.len()));
         }

@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use barnabas::config::file::Protocol;
+use barnabas::config::raw::ListenerProtocol;
 use barnabas::units::HumanDuration;
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka::{self, Ear, Said};
@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
     let length = length_from(std::env::args().skip(1));
     let sink = Sink::start().await;
     let setup = setup(&sink);
-    let (kafka, otlp) = (setup.address(Protocol::KafkaPlaintext), setup.address(Protocol::OtlpHttp));
+    let (kafka, otlp) = (setup.address(ListenerProtocol::KafkaPlaintext), setup.address(ListenerProtocol::OtlpHttp));
     let admin = setup.written.admin.bind;
     let mut host = start_host(&setup);
     println!("host:      barnabas serve, Kafka clients on {}, OTLP/HTTP on {}, admin on http://{admin}", kafka, otlp);

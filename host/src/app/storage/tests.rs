@@ -6,20 +6,20 @@ use tempfile::TempDir;
 use super::*;
 use crate::app::App;
 use crate::config::Config;
-use crate::config::file::Written;
+use crate::config::raw::RawConfig;
 
-struct Room {
+struct StorageFixture {
     dir: TempDir,
-    written: Written,
+    written: RawConfig,
 }
 
-impl Room {
+impl StorageFixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut written = Written {
+        let mut written = RawConfig {
             plugins_dir: dir.path().join("plugins.d"),
             data_dir: dir.path().join("data"),
-            ..Written::default()
+            ..RawConfig::default()
         };
         written.admin.bind.set_port(0);
         written.listeners.iter_mut().for_each(|listener| listener.bind.set_port(0));
@@ -31,24 +31,24 @@ impl Room {
     }
 
     fn config(&self) -> Config {
-        Config::mean(&self.written).unwrap()
+        Config::resolve(&self.written).unwrap()
     }
 
     /// Why the host does not start.
-    async fn refused(&self) -> String {
+    async fn start_error(&self) -> String {
         let error = App::build(self.config()).await.map(|_| "it started").unwrap_err();
         let words = format!("{error:#}");
         assert!(!words.contains('\n'), "one sentence: {words}");
         words
     }
 
-    async fn starts(&self) -> App {
+    async fn start(&self) -> App {
         App::build(self.config()).await.unwrap()
     }
 }
 
 /// Where nobody can make a directory, root included.
-fn impossible(room: &Room) -> PathBuf {
+fn uncreatable_directory(room: &StorageFixture) -> PathBuf {
     let file = room.dir.path().join("file");
     fs::write(&file, "").unwrap();
     file.join("data")
@@ -56,10 +56,10 @@ fn impossible(room: &Room) -> PathBuf {
 
 #[tokio::test]
 async fn a_data_directory_that_cannot_be_made_ends_the_start() {
-    let mut room = Room::new();
-    for place in [impossible(&room), "/proc/barnabas".into()] {
+    let mut room = StorageFixture::new();
+    for place in [uncreatable_directory(&room), "/proc/barnabas".into()] {
         room.written.data_dir = place;
-        let said = room.refused().await;
+        let said = room.start_error().await;
         for word in ["barnabas.redb", "cannot be opened", "`data-dir`", "--ephemeral"] {
             assert!(said.contains(word), "`{said}` should say `{word}`");
         }
@@ -68,36 +68,36 @@ async fn a_data_directory_that_cannot_be_made_ends_the_start() {
 
 #[tokio::test]
 async fn a_data_directory_that_is_a_file_ends_the_start() {
-    let room = Room::new();
+    let room = StorageFixture::new();
     fs::write(&room.written.data_dir, "precious").unwrap();
-    let said = room.refused().await;
+    let said = room.start_error().await;
     assert!(said.contains("is not a directory") && said.contains("--ephemeral"), "{said}");
     assert_eq!(fs::read(&room.written.data_dir).unwrap(), b"precious");
 }
 
 #[tokio::test]
 async fn a_store_that_is_damaged_ends_the_start_and_stays_as_it_is() {
-    let room = Room::new();
+    let room = StorageFixture::new();
     fs::create_dir(&room.written.data_dir).unwrap();
     fs::write(room.data("barnabas.redb"), "nonsense").unwrap();
-    let said = room.refused().await;
+    let said = room.start_error().await;
     assert!(said.contains("barnabas.redb: the store is damaged") && said.contains("put a copy of it back"), "{said}");
     assert_eq!(fs::read(room.data("barnabas.redb")).unwrap(), b"nonsense");
 }
 
 #[tokio::test]
 async fn a_store_that_is_a_directory_ends_the_start() {
-    let room = Room::new();
+    let room = StorageFixture::new();
     fs::create_dir_all(room.data("barnabas.redb")).unwrap();
-    let said = room.refused().await;
+    let said = room.start_error().await;
     assert!(said.contains("barnabas.redb: the store cannot be opened") && said.contains("--ephemeral"), "{said}");
 }
 
 #[tokio::test]
 async fn a_second_host_of_one_directory_is_told_so_before_anything_else() {
-    let room = Room::new();
-    let _first = room.starts().await;
-    let said = room.refused().await;
+    let room = StorageFixture::new();
+    let _first = room.start().await;
+    let said = room.start_error().await;
     assert!(said.contains("another host uses this data directory; end it, or give each host"), "{said}");
 }
 
@@ -108,14 +108,14 @@ async fn files_beside_the_store_that_cannot_be_used_end_the_start_too() {
         ("artifacts", ["artifacts cannot be kept", "`data-dir`"]),
         ("admin.token", ["the admin endpoint's token", "admin.token"]),
     ] {
-        let room = Room::new();
+        let room = StorageFixture::new();
         fs::create_dir_all(&room.written.data_dir).unwrap();
         if name == "artifacts" {
             fs::write(room.data(name), "a file").unwrap();
         } else {
             fs::create_dir(room.data(name)).unwrap();
         }
-        let said = room.refused().await;
+        let said = room.start_error().await;
         for word in words {
             assert!(said.contains(word), "`{said}` should say `{word}`");
         }
@@ -124,28 +124,28 @@ async fn files_beside_the_store_that_cannot_be_used_end_the_start_too() {
 
 #[tokio::test]
 async fn what_only_saves_time_may_be_missing() {
-    let room = Room::new();
+    let room = StorageFixture::new();
     fs::create_dir_all(&room.written.data_dir).unwrap();
     fs::write(room.data("code"), "a file").unwrap();
-    room.starts().await;
+    room.start().await;
 }
 
 #[tokio::test]
 async fn records_that_cannot_be_read_end_the_start() {
-    let room = Room::new();
+    let room = StorageFixture::new();
     let store = Store::open(&room.written.data_dir).unwrap();
     store.put_record("slot", "sink", &"of another form").unwrap();
     drop(store);
-    let said = room.refused().await;
+    let said = room.start_error().await;
     assert!(said.contains("record slot/sink") && said.contains("start the release that wrote it"), "{said}");
 }
 
 #[tokio::test]
 async fn an_ephemeral_host_needs_no_data_directory_and_makes_none() {
-    let mut room = Room::new();
-    room.written.data_dir = impossible(&room);
+    let mut room = StorageFixture::new();
+    room.written.data_dir = uncreatable_directory(&room);
     room.written.ephemeral = true;
-    let app = room.starts().await;
+    let app = room.start().await;
     assert_eq!(app.addresses().admin_socket, None);
     let host = app.host();
     let digest = host.plugins.keep(b"artifact".as_slice().into()).await.unwrap();
@@ -157,7 +157,7 @@ async fn an_ephemeral_host_needs_no_data_directory_and_makes_none() {
 
 #[tokio::test]
 async fn an_ephemeral_host_is_asked_by_a_socket_that_was_named() {
-    let mut room = Room::new();
+    let mut room = StorageFixture::new();
     let socket = room.dir.path().join("here.sock");
     room.written.admin.socket = Some(socket.clone());
     let mut config = room.config();
@@ -169,10 +169,10 @@ async fn an_ephemeral_host_is_asked_by_a_socket_that_was_named() {
 
 #[test]
 fn an_ephemeral_host_cannot_keep_pushes_on_the_disk() {
-    let mut room = Room::new();
+    let mut room = StorageFixture::new();
     (room.written.ephemeral, room.written.recent_pushes.keep) = (true, 5);
     assert_eq!(room.config().recent.file, None);
     room.written.recent_pushes.on_disk = true;
-    let said = Config::mean(&room.written).unwrap_err().to_string();
+    let said = Config::resolve(&room.written).unwrap_err().to_string();
     assert!(said.contains("`recent-pushes.on-disk`") && said.contains("`ephemeral`"), "{said}");
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 use super::*;
 
 /// Who issues tokens in tests, with an ES256 key of its own.
-pub(crate) struct Issuer(rcgen::KeyPair);
+pub(crate) struct TestIssuer(rcgen::KeyPair);
 
-impl Issuer {
+impl TestIssuer {
     pub(crate) fn new() -> Self {
         Self(rcgen::KeyPair::generate().unwrap())
     }
@@ -32,8 +32,8 @@ impl Issuer {
         encode(&header, claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
     }
 
-    fn keys(&self) -> Keys {
-        Keys::read(Path::new("keys.json"), &self.jwks()).unwrap()
+    fn keys(&self) -> VerificationKeys {
+        VerificationKeys::read(Path::new("keys.json"), &self.jwks()).unwrap()
     }
 }
 
@@ -41,8 +41,8 @@ fn header() -> jsonwebtoken::Header {
     jsonwebtoken::Header::new(Algorithm::ES256)
 }
 
-pub(crate) fn wanted() -> OAuth {
-    OAuth {
+pub(crate) fn requirements() -> OAuthSettings {
+    OAuthSettings {
         jwks: "keys.json".into(),
         issuer: "https://issuer".into(),
         audience: "barnabas".into(),
@@ -64,14 +64,14 @@ fn claims(key: &str, value: Value) -> Value {
     claims
 }
 
-fn checked(issuer: &Issuer, token: &str) -> Result<Holder, &'static str> {
-    check(token, &issuer.keys(), &wanted(), now())
+fn checked(issuer: &TestIssuer, token: &str) -> Result<TokenSubject, &'static str> {
+    check(token, &issuer.keys(), &requirements(), now())
 }
 
 #[test]
 fn a_good_token_names_its_holder() {
-    let issuer = Issuer::new();
-    let holder = |seconds| Ok(Holder { name: "alice".into(), life: Duration::from_secs(seconds) });
+    let issuer = TestIssuer::new();
+    let holder = |seconds| Ok(TokenSubject { name: "alice".into(), lifetime: Duration::from_secs(seconds) });
     for (key, value, life) in [
         ("x", json!(1), 60),
         ("aud", json!("barnabas"), 60),
@@ -89,7 +89,7 @@ fn a_good_token_names_its_holder() {
 
 #[test]
 fn claims_that_do_not_fit() {
-    let issuer = Issuer::new();
+    let issuer = TestIssuer::new();
     for (key, value, why) in [
         ("exp", json!(NOW - 30), "has expired"),
         ("exp", json!(null), "until when"),
@@ -114,7 +114,7 @@ fn claims_that_do_not_fit() {
 
 #[test]
 fn signatures_that_prove_nothing() {
-    let issuer = Issuer::new();
+    let issuer = TestIssuer::new();
     let good = claims("x", json!(1));
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let none = format!("{}.{}.", part(&json!({"alg": "none"})), part(&good));
@@ -129,7 +129,7 @@ fn signatures_that_prove_nothing() {
         assert_eq!(checked(&issuer, &token), Err("is not signed by RSA, P-256 or P-384"));
     }
     let not_ours = Err("is not signed with a key of the `jwks` file");
-    assert_eq!(checked(&issuer, &Issuer::new().token(&good)), not_ours);
+    assert_eq!(checked(&issuer, &TestIssuer::new().token(&good)), not_ours);
     let other_id = jsonwebtoken::Header { kid: Some("k2".into()), ..header() };
     assert_eq!(checked(&issuer, &issuer.with_header(other_id, &good)), not_ours);
 
@@ -162,10 +162,10 @@ Gbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvk
 6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGl\
 UPQGe77Rw";
     let set = |more: &str| format!(r#"{{"keys": [{{"kty": "RSA", "n": "{KEY}", "e": "AQAB"{more}}}]}}"#);
-    let keys = |text: &str| Keys::read(Path::new("keys.json"), text);
-    let wanted = OAuth { issuer: "joe".into(), ..wanted() };
+    let keys = |text: &str| VerificationKeys::read(Path::new("keys.json"), text);
+    let wanted = OAuthSettings { issuer: "joe".into(), ..requirements() };
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_300_819_000);
-    let check = |keys: &Keys| check(TOKEN, keys, &wanted, at).unwrap_err();
+    let check = |keys: &VerificationKeys| check(TOKEN, keys, &wanted, at).unwrap_err();
     assert_eq!(check(&keys(&set("")).unwrap()), "is not for the configured audience", "the signature was good");
     for other in [r#","alg":"RS512""#, r#","alg":"PS256""#] {
         assert_eq!(check(&keys(&set(other)).unwrap()), "is not signed with a key of the `jwks` file");
@@ -178,15 +178,17 @@ UPQGe77Rw";
 
 #[test]
 fn the_number_of_keys_is_obeyed() {
-    let issuer = Issuer::new();
+    let issuer = TestIssuer::new();
     let set: Value = serde_json::from_str(&issuer.jwks()).unwrap();
     let ours = set["keys"].as_array().unwrap().last().unwrap();
     let text = json!({"keys": vec![ours; 100]}).to_string();
-    assert!(Keys::read(Path::new("keys.json"), &text).is_ok());
+    assert!(VerificationKeys::read(Path::new("keys.json"), &text).is_ok());
 }
 
 #[test]
 fn the_number_of_keys_is_violated() {
     let text = json!({"keys": vec![1; 101]}).to_string();
-    assert!(Keys::read(Path::new("keys.json"), &text).err().unwrap().contains("101 keys; leave at most 100"));
+    assert!(
+        VerificationKeys::read(Path::new("keys.json"), &text).err().unwrap().contains("101 keys; leave at most 100")
+    );
 }

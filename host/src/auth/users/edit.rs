@@ -11,20 +11,20 @@ use std::path::{Path, PathBuf};
 use toml_edit::{DocumentMut, Item, RawString, Table, TableLike, value};
 
 use super::check_name;
-use crate::auth::credential::Credential;
-use crate::auth::hash::Hash;
+use crate::auth::credential::ScramCredential;
+use crate::auth::hash::ScramHash;
 use crate::plugin::files::{private, temporary};
 
 /// `text`, where this user has these credentials and no other: an old password must not live on under another hash.
 /// An error is one sentence.
-pub fn set(text: &str, name: &str, credentials: &[Credential]) -> Result<String, String> {
+pub fn set(text: &str, name: &str, credentials: &[ScramCredential]) -> Result<String, String> {
     check_name(name)?;
-    edited(text, |users| {
+    edit_users(text, |users| {
         let user = users.entry(name).or_insert_with(|| Item::Table(Table::new()));
         let user = user.as_table_like_mut().ok_or_else(|| format!("`users.{name}` is not a table; remove it"))?;
-        for hash in Hash::ALL {
+        for hash in ScramHash::ALL {
             match credentials.iter().find(|credential| credential.hash() == hash) {
-                Some(credential) => put(user, hash.key(), credential.to_string()),
+                Some(credential) => set_value(user, hash.key(), credential.to_string()),
                 None => drop(user.remove(hash.key())),
             }
         }
@@ -34,23 +34,23 @@ pub fn set(text: &str, name: &str, credentials: &[Credential]) -> Result<String,
 
 /// `text` without this user. An error is one sentence.
 pub fn remove(text: &str, name: &str) -> Result<String, String> {
-    edited(text, |users| {
+    edit_users(text, |users| {
         let gone = users.remove(name).ok_or_else(|| format!("there is no user `{name}`; see `barnabas user list`"))?;
-        Ok(gone.as_table().map(|gone| handed_on(gone, users)).unwrap_or_default())
+        Ok(gone.as_table().map(|gone| move_comments(gone, users)).unwrap_or_default())
     })
 }
 
 /// Puts the comments above a table that is gone above the next one: they may be the file's. Where there is none they
 /// are given back.
-fn handed_on(gone: &Table, users: &mut dyn TableLike) -> String {
-    let comments = spelled(gone.decor().prefix());
+fn move_comments(gone: &Table, users: &mut dyn TableLike) -> String {
+    let comments = raw_text(gone.decor().prefix());
     if !comments.contains('#') {
         return String::new();
     }
     let others = users.iter_mut().filter_map(|(_, user)| user.as_table_mut());
     match others.filter(|other| other.position() > gone.position()).min_by_key(|other| other.position()) {
         Some(next) => {
-            let both = comments + &spelled(next.decor().prefix());
+            let both = comments + &raw_text(next.decor().prefix());
             next.decor_mut().set_prefix(both);
             String::new()
         }
@@ -58,12 +58,12 @@ fn handed_on(gone: &Table, users: &mut dyn TableLike) -> String {
     }
 }
 
-fn spelled(text: Option<&RawString>) -> String {
+fn raw_text(text: Option<&RawString>) -> String {
     text.and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
 /// Only the value: what stands around it are comments.
-fn put(user: &mut dyn TableLike, key: &str, text: String) {
+fn set_value(user: &mut dyn TableLike, key: &str, text: String) {
     match user.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             let around = old.decor().clone();
@@ -75,7 +75,7 @@ fn put(user: &mut dyn TableLike, key: &str, text: String) {
 }
 
 /// `edit` gives the comments that shall stand at the end.
-fn edited(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String, String>) -> Result<String, String> {
+fn edit_users(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String, String>) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         format!("the file cannot be changed, since it cannot be read: {}", error.message())
     })?;
@@ -104,7 +104,7 @@ fn edited(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String, St
 /// Keeps other commands from changing `path` until it is dropped. It is the folder's lock, since the file itself is
 /// replaced. Blocks until it is to be had.
 pub fn lock(path: &Path) -> io::Result<File> {
-    let folder = File::open(folder(&meant(path)?))?;
+    let folder = File::open(folder(&resolve_link(path)?))?;
     folder.lock()?;
     Ok(folder)
 }
@@ -112,12 +112,12 @@ pub fn lock(path: &Path) -> io::Result<File> {
 /// Puts `text` into the place of `path`, or of what that links to, and says where that is. Owner, group and mode stay as
 /// far as we may give them, without rights for others; a new file is for its owner alone. Blocks.
 pub fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
-    let path = meant(path)?;
+    let path = resolve_link(path)?;
     let fresh = temporary(&path);
     let written = private(&fresh).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         match fs::metadata(&path) {
-            Ok(old) => stay(&file, &old)?,
+            Ok(old) => preserve_ownership(&file, &old)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -133,7 +133,7 @@ pub fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
 }
 
 /// The host that reads it is often not who writes it. Only the old group may read what the old group might.
-fn stay(fresh: &File, old: &fs::Metadata) -> io::Result<()> {
+fn preserve_ownership(fresh: &File, old: &fs::Metadata) -> io::Result<()> {
     let ours = fresh.metadata()?;
     let same_group = ours.gid() == old.gid() || fchown(fresh, None, Some(old.gid())).is_ok();
     if ours.uid() != old.uid() {
@@ -144,7 +144,7 @@ fn stay(fresh: &File, old: &fs::Metadata) -> io::Result<()> {
     fresh.set_permissions(fs::Permissions::from_mode(old.mode() & most))
 }
 
-fn meant(path: &Path) -> io::Result<PathBuf> {
+fn resolve_link(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
         known => known,
@@ -164,28 +164,28 @@ mod tests {
 
     const TEXT: &str = "# ours\n[users.bob] # since Monday\n";
 
-    fn credential(hash: Hash, password: &str) -> Credential {
-        Credential::of_password(hash, password, 4096).unwrap()
+    fn credential(hash: ScramHash, password: &str) -> ScramCredential {
+        ScramCredential::from_password(hash, password, 4096).unwrap()
     }
 
     #[test]
     fn comments_stay_and_an_old_password_does_not() {
-        let both = Hash::ALL.map(|hash| credential(hash, "old"));
+        let both = ScramHash::ALL.map(|hash| credential(hash, "old"));
         let text = set(TEXT, "bob", &both).unwrap();
         let text = text.replace("iterations=4096\"\n", "iterations=4096\" # his\n");
-        let text = set(&text, "bob", &[credential(Hash::Sha256, "new")]).unwrap();
+        let text = set(&text, "bob", &[credential(ScramHash::Sha256, "new")]).unwrap();
         for comment in ["# ours", "# since Monday", "# his"] {
             assert!(text.contains(comment), "{text}");
         }
         let users = Users::read(Path::new("u"), &text).unwrap();
         let key = [0; 32];
-        assert!(users.credential("bob", None, &key).is_password("new"));
-        assert!(!users.credential("bob", Some(Hash::Sha512), &key).is_password("old"));
+        assert!(users.credential("bob", None, &key).verify_password("new"));
+        assert!(!users.credential("bob", Some(ScramHash::Sha512), &key).verify_password("old"));
     }
 
     #[test]
     fn users_come_and_go() {
-        let text = set("", "a.b c", &[credential(Hash::Sha512, "x")]).unwrap();
+        let text = set("", "a.b c", &[credential(ScramHash::Sha512, "x")]).unwrap();
         assert!(text.starts_with("[users.\"a.b c\"]"), "{text}");
         let users = Users::read(Path::new("u"), &text).unwrap();
         assert_eq!(users.iter().map(|(name, has)| (name, has.len())).collect::<Vec<_>>(), [("a.b c", 1)]);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_files_comments_survive_its_users() {
-        let one = [credential(Hash::Sha256, "x")];
+        let one = [credential(ScramHash::Sha256, "x")];
         let text = set("# ours\n\n# to be kept\n", "alice", &one).unwrap();
         let text = set(&text, "bob", &one).unwrap();
         let text = text.replace("[users.bob]", "# bob's\n[users.bob]");

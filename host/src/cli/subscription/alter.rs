@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use barnabas::kafka::client::{Change, Op};
+use barnabas::kafka::client::{SettingChange, SettingOp};
 use barnabas::push::InstanceId;
 use barnabas::units::HumanDuration;
 use clap::Args;
@@ -108,7 +108,7 @@ impl Flags {
         name.cloned().context("which subscription? give its name, or --generate-name")
     }
 
-    fn changes(&self) -> Result<Vec<Change>> {
+    fn changes(&self) -> Result<Vec<SettingChange>> {
         let interval = self.interval.as_deref().map(milliseconds).transpose()?;
         let id = self.id.as_deref().map(selector::of_id).transpose()?;
         let set = [
@@ -116,10 +116,14 @@ impl Flags {
             ("interval.ms", &interval),
             ("match", self.matches.as_ref().map_or(&id, |_| &self.matches)),
         ];
-        let mut changes: Vec<Change> =
+        let mut changes: Vec<SettingChange> =
             set.into_iter().filter_map(|(key, value)| Some(replace(key, value.as_deref()?))).collect();
-        for (op, value) in [(Op::Append, &self.add_metrics), (Op::Subtract, &self.remove_metrics)] {
-            changes.extend(value.iter().map(|value| Change { key: "metrics".into(), op, value: Some(value.clone()) }));
+        for (op, value) in [(SettingOp::Append, &self.add_metrics), (SettingOp::Subtract, &self.remove_metrics)] {
+            changes.extend(value.iter().map(|value| SettingChange {
+                key: "metrics".into(),
+                op,
+                value: Some(value.clone()),
+            }));
         }
         ensure!(!changes.is_empty(), "nothing is to be changed; give --metrics, --interval or --match");
         Ok(changes)
@@ -127,9 +131,9 @@ impl Flags {
 }
 
 /// As Kafka's command: an empty value deletes.
-fn replace(key: &str, value: &str) -> Change {
+fn replace(key: &str, value: &str) -> SettingChange {
     let value = (!value.is_empty()).then(|| value.to_owned());
-    Change { key: key.into(), op: if value.is_some() { Op::Set } else { Op::Delete }, value }
+    SettingChange { key: key.into(), op: if value.is_some() { SettingOp::Set } else { SettingOp::Delete }, value }
 }
 
 /// Milliseconds as text; empty stays empty.
@@ -166,26 +170,26 @@ mod tests {
         flags: Flags,
     }
 
-    fn parsed(words: &str) -> Result<(String, Vec<Change>)> {
+    fn parsed(words: &str) -> Result<(String, Vec<SettingChange>)> {
         let flags = Command::try_parse_from(std::iter::once("alter").chain(words.split(' ')))?.flags;
         Ok((flags.name()?, flags.changes()?))
     }
 
-    fn change(key: &str, op: Op, value: Option<&str>) -> Change {
-        Change { key: key.into(), op, value: value.map(str::to_owned) }
+    fn change(key: &str, op: SettingOp, value: Option<&str>) -> SettingChange {
+        SettingChange { key: key.into(), op, value: value.map(str::to_owned) }
     }
 
     #[test]
     fn kafkas_own_words_are_understood() {
         let words = "--name basic --metrics a.,b. --interval 60000 --match client_id=x,client_software_name=y";
         let expected = vec![
-            change("metrics", Op::Set, Some("a.,b.")),
-            change("interval.ms", Op::Set, Some("60000")),
-            change("match", Op::Set, Some("client_id=x,client_software_name=y")),
+            change("metrics", SettingOp::Set, Some("a.,b.")),
+            change("interval.ms", SettingOp::Set, Some("60000")),
+            change("match", SettingOp::Set, Some("client_id=x,client_software_name=y")),
         ];
         assert_eq!(parsed(words).unwrap(), ("basic".into(), expected));
         let (_, reset) = parsed("basic --interval=").unwrap();
-        assert_eq!(reset, [change("interval.ms", Op::Delete, None)]);
+        assert_eq!(reset, [change("interval.ms", SettingOp::Delete, None)]);
     }
 
     #[test]
@@ -194,9 +198,9 @@ mod tests {
         assert_eq!(
             changes,
             [
-                change("metrics", Op::Set, Some("org.apache.kafka.")),
-                change("interval.ms", Op::Set, Some("15000")),
-                change("match", Op::Set, Some("client_software_name=(lib)?rdkafka.*")),
+                change("metrics", SettingOp::Set, Some("org.apache.kafka.")),
+                change("interval.ms", SettingOp::Set, Some("15000")),
+                change("match", SettingOp::Set, Some("client_software_name=(lib)?rdkafka.*")),
             ]
         );
     }
@@ -204,14 +208,14 @@ mod tests {
     #[test]
     fn times_are_read_as_people_write_them() {
         let (_, changes) = parsed("basic --interval 2m").unwrap();
-        assert_eq!(changes, [change("interval.ms", Op::Set, Some("120000"))]);
+        assert_eq!(changes, [change("interval.ms", SettingOp::Set, Some("120000"))]);
         assert!(parsed("basic --interval soon").unwrap_err().to_string().contains("--interval"));
     }
 
     #[test]
     fn lists_can_grow_and_shrink() {
-        assert_eq!(parsed("b --add-metrics x.").unwrap().1, [change("metrics", Op::Append, Some("x."))]);
-        assert_eq!(parsed("b --remove-metrics x.").unwrap().1, [change("metrics", Op::Subtract, Some("x."))]);
+        assert_eq!(parsed("b --add-metrics x.").unwrap().1, [change("metrics", SettingOp::Append, Some("x."))]);
+        assert_eq!(parsed("b --remove-metrics x.").unwrap().1, [change("metrics", SettingOp::Subtract, Some("x."))]);
     }
 
     #[test]

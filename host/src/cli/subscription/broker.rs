@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use barnabas::config::Config;
-use barnabas::kafka::client::{Answer, Client, Options, Security};
+use barnabas::kafka::client::{ClientSecurity, KafkaClient, KafkaClientOptions, ResourceAnswer};
 use barnabas::listener::kafka;
 use clap::Args;
 
@@ -47,21 +47,21 @@ impl NameFlags {
 
 impl BrokerFlags {
     /// Runs `work` with a connection.
-    pub(super) fn with<T>(&self, work: impl AsyncFnOnce(&mut Client) -> Result<T>) -> Result<T> {
+    pub(super) fn with<T>(&self, work: impl AsyncFnOnce(&mut KafkaClient) -> Result<T>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("no thread can be set up for the connection")?;
         runtime.block_on(async {
-            let mut options = Options::default();
+            let mut options = KafkaClientOptions::default();
             options.timeout = Duration::from_secs(30);
             let security = self.command.security()?;
             let address = self.address(security.as_ref())?;
             options.security = security.unwrap_or_default();
-            let mut client = Client::connect(&address, &options).await?;
+            let mut client = KafkaClient::connect(&address, &options).await?;
             work(&mut client).await
         })
     }
 
-    fn address(&self, security: Option<&Security>) -> Result<String> {
+    fn address(&self, security: Option<&ClientSecurity>) -> Result<String> {
         if let Some(address) = &self.bootstrap_server {
             return Ok(address.clone());
         }
@@ -71,7 +71,10 @@ impl BrokerFlags {
 }
 
 /// The first listener that wants what we have, TLS and SASL each. Where a file was named and fits none, the first.
-fn chosen<'l>(listeners: &'l [kafka::Config], security: Option<&Security>) -> Result<&'l kafka::Config> {
+fn chosen<'l>(
+    listeners: &'l [kafka::KafkaListenerConfig],
+    security: Option<&ClientSecurity>,
+) -> Result<&'l kafka::KafkaListenerConfig> {
     let first = listeners.first();
     let first = first.context("the configuration has no Kafka listener; name a broker with --bootstrap-server")?;
     let ours = security.map_or((false, false), |ours| (ours.tls.is_some(), ours.login.is_some()));
@@ -97,8 +100,8 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 }
 
 /// What was said beside the answer, or the refusal as an error.
-pub(super) fn accepted(what: &str, answer: Answer) -> Result<Option<String>> {
-    match (answer.refused, answer.message) {
+pub(super) fn accepted(what: &str, answer: ResourceAnswer) -> Result<Option<String>> {
+    match (answer.error, answer.message) {
         (None, message) => Ok(message),
         (Some(code), Some(message)) => bail!("{what}: {message} ({code})"),
         (Some(code), None) => bail!("{what}: the broker answered {code}"),
@@ -107,8 +110,8 @@ pub(super) fn accepted(what: &str, answer: Answer) -> Result<Option<String>> {
 
 #[cfg(test)]
 mod tests {
-    use barnabas::auth::{Auth, Mechanism, Settings};
-    use barnabas::kafka::client::{Login, Tls};
+    use barnabas::auth::{Auth, AuthSettings, SaslMechanism};
+    use barnabas::kafka::client::{ClientTls, SaslLogin};
 
     use super::*;
 
@@ -123,19 +126,25 @@ mod tests {
     #[test]
     fn the_listener_that_wants_what_we_have_is_asked() {
         let users = tempfile::NamedTempFile::new().unwrap();
-        let settings = Settings {
-            mechanisms: vec![Mechanism::Plain],
+        let settings = AuthSettings {
+            mechanisms: vec![SaslMechanism::Plain],
             users: Some(users.path().into()),
             oauth: None,
             max_session: None,
             failure_delay: Duration::ZERO,
         };
-        let plain = kafka::Config::new("plain", "127.0.0.1:1".parse().unwrap());
-        let sasl = kafka::Config { name: "sasl".into(), auth: Some(Auth::new(settings).unwrap()), ..plain.clone() };
-        let login = Login::Plain { user: "a".into(), password: "b".into() };
-        let (nothing, named) = (Security::default(), Security { login: Some(login), tls: None });
-        let encrypted = Security { tls: Some(Tls::default()), ..named.clone() };
-        let name = |listeners: &[kafka::Config], security| chosen(listeners, security).map(|one| one.name.to_string());
+        let plain = kafka::KafkaListenerConfig::new("plain", "127.0.0.1:1".parse().unwrap());
+        let sasl = kafka::KafkaListenerConfig {
+            name: "sasl".into(),
+            auth: Some(Auth::new(settings).unwrap()),
+            ..plain.clone()
+        };
+        let login = SaslLogin::Plain { user: "a".into(), password: "b".into() };
+        let (nothing, named) = (ClientSecurity::default(), ClientSecurity { login: Some(login), tls: None });
+        let encrypted = ClientSecurity { tls: Some(ClientTls::default()), ..named.clone() };
+        let name = |listeners: &[kafka::KafkaListenerConfig], security| {
+            chosen(listeners, security).map(|one| one.name.to_string())
+        };
         let both = [sasl.clone(), plain.clone()];
         assert_eq!(name(&both, None).unwrap(), "plain");
         assert_eq!(name(&both, Some(&nothing)).unwrap(), "plain");
@@ -149,11 +158,11 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_the_brokers_words() {
         let code = barnabas::kafka::client::ErrorCode(40);
-        let refused = Answer { refused: Some(code), message: Some("bad match".into()) };
+        let refused = ResourceAnswer { error: Some(code), message: Some("bad match".into()) };
         assert_eq!(accepted("basic", refused).unwrap_err().to_string(), "basic: bad match (INVALID_CONFIG (40))");
-        let refused = Answer { refused: Some(code), message: None };
+        let refused = ResourceAnswer { error: Some(code), message: None };
         assert!(accepted("basic", refused).unwrap_err().to_string().contains("INVALID_CONFIG (40)"));
         let message = Some("2 learn of it".into());
-        assert_eq!(accepted("basic", Answer { refused: None, message: message.clone() }).unwrap(), message);
+        assert_eq!(accepted("basic", ResourceAnswer { error: None, message: message.clone() }).unwrap(), message);
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use barnabas::kafka::client::{Change, Op};
+use barnabas::kafka::client::{SettingChange, SettingOp};
 use clap::Args;
 
 use super::alter::{KEYS, say};
@@ -26,7 +26,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         if !list(client).await?.contains(&name) {
             bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
         }
-        let changes = KEYS.map(|key| Change { key: key.into(), op: Op::Delete, value: None });
+        let changes = KEYS.map(|key| SettingChange { key: key.into(), op: SettingOp::Delete, value: None });
         let message = accepted(&name, client.alter_subscription(&name, &changes, false).await?)?;
         Ok((message, list(client).await?.contains(&name)))
     })?;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use barnabas::kafka::client::{Client, Described, Entry};
+use barnabas::kafka::client::{KafkaClient, SubscriptionDescription, SubscriptionSetting};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
@@ -68,7 +68,7 @@ pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
 }
 
 /// The names that there are, in order.
-pub(super) async fn list(client: &mut Client) -> Result<Vec<String>> {
+pub(super) async fn list(client: &mut KafkaClient) -> Result<Vec<String>> {
     match client.list_subscriptions().await? {
         Ok(mut names) => {
             names.sort();
@@ -78,7 +78,7 @@ pub(super) async fn list(client: &mut Client) -> Result<Vec<String>> {
     }
 }
 
-async fn descriptions(client: &mut Client, names: &[String]) -> Result<Vec<Described>> {
+async fn descriptions(client: &mut KafkaClient, names: &[String]) -> Result<Vec<SubscriptionDescription>> {
     /// One answer has an end.
     const AT_ONCE: usize = 200;
     let mut all = Vec::new();
@@ -101,15 +101,15 @@ fn from(source: i8) -> &'static str {
     }
 }
 
-fn entry<'a>(described: &'a Described, key: &str) -> Option<&'a Entry> {
+fn entry<'a>(described: &'a SubscriptionDescription, key: &str) -> Option<&'a SubscriptionSetting> {
     described.entries.iter().find(|entry| entry.key == key)
 }
 
-fn shown(entry: &Entry) -> String {
+fn shown(entry: &SubscriptionSetting) -> String {
     entry.value.as_deref().filter(|value| !value.is_empty()).map_or_else(|| "-".into(), escape)
 }
 
-fn row(described: &Described) -> Vec<String> {
+fn row(described: &SubscriptionDescription) -> Vec<String> {
     let cell = |key| entry(described, key).map_or_else(|| "-".into(), shown);
     let mut sources: Vec<&str> = described.entries.iter().map(|entry| from(entry.source)).collect();
     sources.retain(|source| *source != "default");
@@ -119,7 +119,7 @@ fn row(described: &Described) -> Vec<String> {
     vec![escape(&described.name), cell("metrics"), interval, cell("match"), sources.join(", ")]
 }
 
-fn document(described: &Described) -> Value {
+fn document(described: &SubscriptionDescription) -> Value {
     let entries = described.entries.iter().map(|entry| {
         let value = json!({ "value": entry.value, "from": from(entry.source), "documentation": entry.documentation });
         (entry.key.clone(), value)
@@ -131,14 +131,14 @@ fn document(described: &Described) -> Value {
 mod tests {
     use super::*;
 
-    fn described() -> Described {
-        let entry = |key: &str, value: &str, source| Entry {
+    fn described() -> SubscriptionDescription {
+        let entry = |key: &str, value: &str, source| SubscriptionSetting {
             key: key.into(),
             value: Some(value.into()),
             source,
             documentation: None,
         };
-        Described {
+        SubscriptionDescription {
             name: "basic".into(),
             entries: vec![
                 entry("interval.ms", "60000", 7),

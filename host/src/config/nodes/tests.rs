@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::{Config, messages};
 use super::*;
 
-fn written(text: &str) -> Written {
+fn written(text: &str) -> RawConfig {
     messages::parse_toml(Path::new("barnabas.toml"), text).unwrap()
 }
 
@@ -13,7 +13,7 @@ const FRONT: &str = "[[listener]]\nname = \"front\"\nbind = \"0.0.0.0:9093\"\n";
 
 #[track_caller]
 fn refused(text: &str, words: &str) {
-    let why = Config::mean(&written(text)).expect_err(text).to_string();
+    let why = Config::resolve(&written(text)).expect_err(text).to_string();
     assert!(why.contains(words), "{why}");
 }
 
@@ -21,14 +21,14 @@ fn refused(text: &str, words: &str) {
 fn hosts_are_told_to_the_clients_of_their_listener() {
     let one =
         format!("node-id = 1\n{FRONT}protocol = \"kafka-plaintext\"\n[[node]]\nid = 2\nhost = \"b2\"\nport = 9092\n");
-    let config = Config::mean(&written(&one)).unwrap();
-    assert_eq!(config.kafka[0].nodes, [kafka::Node { id: 2, host: "b2".into(), port: 9092 }]);
+    let config = Config::resolve(&written(&one)).unwrap();
+    assert_eq!(config.kafka[0].nodes, [kafka::ClusterNode { id: 2, host: "b2".into(), port: 9092 }]);
 
     let back = "[[listener]]\nname = \"back\"\nprotocol = \"kafka-plaintext\"\nbind = \"0.0.0.0:9094\"\n";
     refused(&format!("{one}{back}"), "does not say for which listener");
     let both =
         format!("{one}listener = \"front\"\n[[node]]\nid = 2\nhost = \"b2\"\nport = 9094\nlistener = \"back\"\n{back}");
-    let config = Config::mean(&written(&both)).unwrap();
+    let config = Config::resolve(&written(&both)).unwrap();
     assert_eq!(config.kafka.iter().map(|k| k.nodes[0].port).collect::<Vec<_>>(), [9092, 9094]);
 }
 
@@ -44,5 +44,5 @@ fn what_is_printed_is_read_back() {
     let node = "[[node]]\nid = 2\nhost = \"b2\"\nport = 9092\nlistener = \"front\"\n";
     let read = written(&format!("{FRONT}protocol = \"kafka-plaintext\"\n{node}"));
     let printed = super::super::print(&read).unwrap();
-    assert_eq!(Config::mean(&written(&printed)).unwrap().kafka, Config::mean(&read).unwrap().kafka);
+    assert_eq!(Config::resolve(&written(&printed)).unwrap().kafka, Config::resolve(&read).unwrap().kafka);
 }

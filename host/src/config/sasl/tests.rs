@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 
-fn written(text: &str) -> Written {
+fn written(text: &str) -> RawConfig {
     toml::from_str(text).unwrap()
 }
 
@@ -10,8 +10,8 @@ const GUARDED: &str = "[[listener]]\nname = 'b'\nprotocol = 'kafka-sasl-plaintex
 const SCRAM: &str = "[listener.sasl]\nmechanisms = ['SCRAM-SHA-512']\nusers = 'users.toml'\n";
 
 fn allowed(text: &str) -> Vec<(bool, bool)> {
-    let config = Config::mean(&written(text)).unwrap();
-    let may = |kafka: &crate::listener::kafka::Config, who| kafka.access.allows(who);
+    let config = Config::resolve(&written(text)).unwrap();
+    let may = |kafka: &crate::listener::kafka::KafkaListenerConfig, who| kafka.access.allows(who);
     config.kafka.iter().map(|kafka| (may(kafka, None), may(kafka, Some("User:alice")))).collect()
 }
 
@@ -30,7 +30,7 @@ fn who_may_alter() {
 
 #[track_caller]
 fn refused(text: &str, words: &str) {
-    let error = format!("{:#}", Config::mean(&written(text)).unwrap_err());
+    let error = format!("{:#}", Config::resolve(&written(text)).unwrap_err());
     assert!(error.contains(words), "{error}");
 }
 
@@ -51,8 +51,8 @@ fn what_makes_no_sense_is_refused_in_words() {
 fn plain_needs_tls_or_a_word() {
     let plain = format!("{GUARDED}{}", SCRAM.replace("SCRAM-SHA-512", "PLAIN"));
     refused(&plain, "PLAIN sends passwords as they are");
-    let config = Config::mean(&written(&format!("{plain}plain-without-tls = true\n"))).unwrap();
-    assert_eq!(config.kafka[0].auth.as_ref().unwrap().settings().mechanisms, [Mechanism::Plain]);
+    let config = Config::resolve(&written(&format!("{plain}plain-without-tls = true\n"))).unwrap();
+    assert_eq!(config.kafka[0].auth.as_ref().unwrap().settings().mechanisms, [SaslMechanism::Plain]);
 }
 
 #[test]
@@ -62,13 +62,13 @@ fn everything_is_meant_as_it_was_written() {
          [listener.sasl.oauth]\njwks = 'keys.json'\nissuer = 'i'\naudience = 'a'\n"
     );
     let mut first = written(&text);
-    first.listeners[0].sasl.as_mut().unwrap().based(Path::new("/etc/b"));
+    first.listeners[0].sasl.as_mut().unwrap().resolve_paths(Path::new("/etc/b"));
     let again = written(&crate::config::print(&first).unwrap());
-    let config = Config::mean(&again).unwrap();
-    let expected = Settings {
-        mechanisms: vec![Mechanism::OAuthBearer],
+    let config = Config::resolve(&again).unwrap();
+    let expected = AuthSettings {
+        mechanisms: vec![SaslMechanism::OAuthBearer],
         users: None,
-        oauth: Some(auth::OAuth {
+        oauth: Some(auth::OAuthSettings {
             jwks: "/etc/b/keys.json".into(),
             issuer: "i".into(),
             audience: "a".into(),

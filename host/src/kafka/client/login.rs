@@ -4,35 +4,37 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::security::Login;
-use super::{Client, ErrorCode};
-use crate::auth::hash::{Hash, same};
-use crate::kafka::wire::Reader;
+use super::security::SaslLogin;
+use super::{ErrorCode, KafkaClient};
+use crate::auth::hash::{ScramHash, constant_time_eq};
+use crate::kafka::wire::WireReader;
 
 const SASL_HANDSHAKE: i16 = 17;
 const SASL_AUTHENTICATE: i16 = 36;
 /// More would keep us busy for as long as a broker likes.
-const MOST_ITERATIONS: u32 = 1 << 20;
+const MAX_ITERATIONS: u32 = 1 << 20;
 
-impl Client {
+impl KafkaClient {
     /// Proves who we are, and with SCRAM sees that the broker knows it, too.
-    pub(super) async fn log_in(&mut self, login: &Login) -> Result<()> {
-        self.choose(login.mechanism()).await?;
+    pub(super) async fn log_in(&mut self, login: &SaslLogin) -> Result<()> {
+        self.sasl_handshake(login.mechanism()).await?;
         match login {
-            Login::Plain { user, password } => self.token(format!("\0{user}\0{password}").as_bytes()).await.map(|_| ()),
-            Login::Bearer { token } => {
-                let said = self.token(format!("n,,\x01auth=Bearer {token}\x01\x01").as_bytes()).await?;
+            SaslLogin::Plain { user, password } => {
+                self.exchange_token(format!("\0{user}\0{password}").as_bytes()).await.map(|_| ())
+            }
+            SaslLogin::Bearer { token } => {
+                let said = self.exchange_token(format!("n,,\x01auth=Bearer {token}\x01\x01").as_bytes()).await?;
                 ensure!(said.is_empty(), "{} refused the token: {}", self.address, String::from_utf8_lossy(&said));
                 Ok(())
             }
-            Login::Scram { hash, user, password } => self.scram(*hash, user, password).await,
+            SaslLogin::Scram { hash, user, password } => self.scram(*hash, user, password).await,
         }
     }
 
-    async fn choose(&mut self, mechanism: &str) -> Result<()> {
-        let body = self.ask(SASL_HANDSHAKE, 1, false, |out| out.text(false, Some(mechanism.as_bytes()))).await?;
-        let mut reader = Reader::new(&body);
-        let code = self.understood(reader.i16("the error code"))?;
+    async fn sasl_handshake(&mut self, mechanism: &str) -> Result<()> {
+        let body = self.request(SASL_HANDSHAKE, 1, false, |out| out.text(false, Some(mechanism.as_bytes()))).await?;
+        let mut reader = WireReader::new(&body);
+        let code = self.check_decoded(reader.i16("the error code"))?;
         let Err(refused) = ErrorCode::check(code) else { return Ok(()) };
         let count = reader.count(false, 2, "the mechanisms").ok().flatten().unwrap_or_default();
         let known = (0..count).map_while(|_| reader.text(false, "a mechanism").ok());
@@ -41,30 +43,30 @@ impl Client {
     }
 
     /// One token there, one back.
-    async fn token(&mut self, token: &[u8]) -> Result<Vec<u8>> {
-        let body = self.ask(SASL_AUTHENTICATE, 0, false, |out| out.bytes(false, token)).await?;
-        let mut reader = Reader::new(&body);
-        let code = self.understood(reader.i16("the error code"))?;
-        let message = self.understood(reader.nullable_text(false, "the error message"))?;
+    async fn exchange_token(&mut self, token: &[u8]) -> Result<Vec<u8>> {
+        let body = self.request(SASL_AUTHENTICATE, 0, false, |out| out.bytes(false, token)).await?;
+        let mut reader = WireReader::new(&body);
+        let code = self.check_decoded(reader.i16("the error code"))?;
+        let message = self.check_decoded(reader.nullable_text(false, "the error message"))?;
         if let Err(refused) = ErrorCode::check(code) {
             let message = String::from_utf8_lossy(message.unwrap_or_default());
             bail!("{} does not let us in: {message} ({refused})", self.address);
         }
-        Ok(self.understood(reader.bytes(false, "the token"))?.to_vec())
+        Ok(self.check_decoded(reader.bytes(false, "the token"))?.to_vec())
     }
 
-    async fn scram(&mut self, hash: Hash, user: &str, password: &str) -> Result<()> {
+    async fn scram(&mut self, hash: ScramHash, user: &str, password: &str) -> Result<()> {
         let mut random = [0; 18];
         getrandom::fill(&mut random).context("no random bytes are to be had")?;
         let nonce = STANDARD.encode(random);
         let first = format!("n={},r={nonce}", user.replace('=', "=3D").replace(',', "=2C"));
-        let challenge = self.token(format!("n,,{first}").as_bytes()).await?;
+        let challenge = self.exchange_token(format!("n,,{first}").as_bytes()).await?;
         let challenge = String::from_utf8_lossy(&challenge).into_owned();
-        let answer = answer(hash, password, &first, &nonce, &challenge).with_context(|| self.address.clone())?;
-        let last = self.token(answer.message.as_bytes()).await?;
+        let answer = scram_final(hash, password, &first, &nonce, &challenge).with_context(|| self.address.clone())?;
+        let last = self.exchange_token(answer.message.as_bytes()).await?;
         let signature = last.strip_prefix(b"v=").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
         ensure!(
-            same(&signature, &answer.expected),
+            constant_time_eq(&signature, &answer.expected),
             "{} does not know the password either: it only plays the broker",
             self.address
         );
@@ -73,28 +75,27 @@ impl Client {
 }
 
 /// The last message of the client, and what the broker must sign.
-struct Last {
+struct ScramFinal {
     message: String,
     expected: Vec<u8>,
 }
 
 /// RFC 5802 §3.
-fn answer(hash: Hash, password: &str, first: &str, nonce: &str, challenge: &str) -> Result<Last> {
+fn scram_final(hash: ScramHash, password: &str, first: &str, nonce: &str, challenge: &str) -> Result<ScramFinal> {
     let field = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
     let both = field("r=").filter(|both| both.starts_with(nonce) && both.len() > nonce.len());
     let both = both.context("it answered another exchange's nonce")?;
     let salt = field("s=").and_then(|salt| STANDARD.decode(salt).ok()).context("its salt is not Base64")?;
     let iterations = field("i=").and_then(|text| text.parse().ok());
-    let iterations =
-        iterations.filter(|n| (1..=MOST_ITERATIONS).contains(n)).context("its iterations make no sense")?;
-    let salted = hash.stretch(password.as_bytes(), &salt, iterations);
-    let client_key = hash.mac(&salted, b"Client Key");
+    let iterations = iterations.filter(|n| (1..=MAX_ITERATIONS).contains(n)).context("its iterations make no sense")?;
+    let salted = hash.pbkdf2(password.as_bytes(), &salt, iterations);
+    let client_key = hash.hmac(&salted, b"Client Key");
     let unproven = format!("c=biws,r={both}");
     let signed = format!("{first},{challenge},{unproven}");
-    let signature = hash.mac(&hash.of(&client_key), signed.as_bytes());
+    let signature = hash.hmac(&hash.digest(&client_key), signed.as_bytes());
     let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
-    let expected = hash.mac(&hash.mac(&salted, b"Server Key"), signed.as_bytes());
-    Ok(Last { message: format!("{unproven},p={}", STANDARD.encode(proof)), expected })
+    let expected = hash.hmac(&hash.hmac(&salted, b"Server Key"), signed.as_bytes());
+    Ok(ScramFinal { message: format!("{unproven},p={}", STANDARD.encode(proof)), expected })
 }
 
 #[cfg(test)]
@@ -106,7 +107,7 @@ mod tests {
     fn the_rfcs_example() {
         let nonce = "rOprNGfwEbeRWgbNEkqO";
         let challenge = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-        let last = answer(Hash::Sha256, "pencil", &format!("n=user,r={nonce}"), nonce, challenge).unwrap();
+        let last = scram_final(ScramHash::Sha256, "pencil", &format!("n=user,r={nonce}"), nonce, challenge).unwrap();
         assert_eq!(
             last.message,
             "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
@@ -123,7 +124,7 @@ mod tests {
             "r=nx,s=AA==,i=0",
             "r=nx,s=AA==,i=9999999",
         ] {
-            assert!(answer(Hash::Sha512, "p", "n=u,r=n", "n", challenge).is_err(), "{challenge}");
+            assert!(scram_final(ScramHash::Sha512, "p", "n=u,r=n", "n", challenge).is_err(), "{challenge}");
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::Security;
+use super::ClientSecurity;
 
 /// What one connection of our own client is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Options {
+pub struct KafkaClientOptions {
     /// `client.id` of every request.
     pub client_id: String,
     /// Name and version of the software, as ApiVersions tells them: letters, digits, and `-` and `.` between (KIP-511).
@@ -18,10 +18,10 @@ pub struct Options {
     /// The local address to connect from; `None` leaves it to the system.
     pub source: Option<IpAddr>,
     /// TLS and who logs in.
-    pub security: Security,
+    pub security: ClientSecurity,
 }
 
-impl Default for Options {
+impl Default for KafkaClientOptions {
     /// This program under its own name, with ten seconds of patience.
     fn default() -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Default for Options {
             software: ("barnabas".into(), env!("CARGO_PKG_VERSION").into()),
             timeout: Duration::from_secs(10),
             source: None,
-            security: Security::default(),
+            security: ClientSecurity::default(),
         }
     }
 }

@@ -10,20 +10,20 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::auth::hash::Hash;
+use crate::auth::hash::ScramHash;
 
 /// What a connection begins with, before its first request. The default is neither TLS nor SASL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Security {
+pub struct ClientSecurity {
     /// TLS, where the broker wants it.
-    pub tls: Option<Tls>,
+    pub tls: Option<ClientTls>,
     /// Who logs in, where the broker wants that.
-    pub login: Option<Login>,
+    pub login: Option<SaslLogin>,
 }
 
 /// TLS from the client's side. Files hold PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tls {
+pub struct ClientTls {
     /// Whose certificates are believed; the system's where there is none.
     pub authorities: Option<PathBuf>,
     /// A file with our own certificate, the rest of its chain, and its key.
@@ -32,7 +32,7 @@ pub struct Tls {
 
 /// One mechanism of SASL with what it needs.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Login {
+pub enum SaslLogin {
     /// RFC 4616.
     Plain {
         /// Name.
@@ -43,7 +43,7 @@ pub enum Login {
     /// RFC 5802 with this hash.
     Scram {
         /// SCRAM-SHA-256 or SCRAM-SHA-512.
-        hash: Hash,
+        hash: ScramHash,
         /// Name.
         user: String,
         /// Never sent.
@@ -56,26 +56,26 @@ pub enum Login {
     },
 }
 
-impl Login {
+impl SaslLogin {
     /// Kafka's name of the mechanism.
     pub fn mechanism(&self) -> &'static str {
         match self {
             Self::Plain { .. } => "PLAIN",
-            Self::Scram { hash: Hash::Sha256, .. } => "SCRAM-SHA-256",
-            Self::Scram { hash: Hash::Sha512, .. } => "SCRAM-SHA-512",
+            Self::Scram { hash: ScramHash::Sha256, .. } => "SCRAM-SHA-256",
+            Self::Scram { hash: ScramHash::Sha512, .. } => "SCRAM-SHA-512",
             Self::Bearer { .. } => "OAUTHBEARER",
         }
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for SaslLogin {
     /// Without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Login").field(&self.mechanism()).finish()
     }
 }
 
-impl Tls {
+impl ClientTls {
     /// Reads the files.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));

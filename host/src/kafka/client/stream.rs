@@ -11,22 +11,22 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::Options;
+use super::KafkaClientOptions;
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum ClientStream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
+impl ClientStream {
     /// Connects to the first address of the name that takes it.
-    pub(super) async fn open(address: &str, options: &Options) -> io::Result<Self> {
+    pub(super) async fn open(address: &str, options: &KafkaClientOptions) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for peer in lookup_host(address).await? {
             match connect(peer, options).await {
-                Ok(stream) => return Self::secured(stream, address, options).await,
+                Ok(stream) => return Self::with_tls(stream, address, options).await,
                 Err(error) => last = error,
             }
         }
@@ -34,7 +34,7 @@ impl Stream {
     }
 
     /// With TLS where that is asked for: the broker's certificate must be for the name that was dialled.
-    async fn secured(stream: TcpStream, address: &str, options: &Options) -> io::Result<Self> {
+    async fn with_tls(stream: TcpStream, address: &str, options: &KafkaClientOptions) -> io::Result<Self> {
         let Some(tls) = &options.security.tls else { return Ok(Self::Plain(stream)) };
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);
         let config = tls.config().map_err(|error| invalid(format!("{error:#}")))?;
@@ -45,7 +45,7 @@ impl Stream {
     }
 }
 
-async fn connect(peer: SocketAddr, options: &Options) -> io::Result<TcpStream> {
+async fn connect(peer: SocketAddr, options: &KafkaClientOptions) -> io::Result<TcpStream> {
     let stream = match options.source {
         None => TcpStream::connect(peer).await?,
         Some(source) => {
@@ -58,7 +58,7 @@ async fn connect(peer: SocketAddr, options: &Options) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ClientStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -67,7 +67,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),

@@ -5,8 +5,8 @@
 
 use anyhow::{Result, bail};
 
-use super::{Client, ErrorCode};
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use super::{ErrorCode, KafkaClient};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 
 /// ConfigResource.Type.CLIENT_METRICS.
 const CLIENT_METRICS: i8 = 16;
@@ -16,16 +16,16 @@ const LIST_CONFIG_RESOURCES: i16 = 74;
 
 /// One subscription as its broker tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Described {
+pub struct SubscriptionDescription {
     /// Its name.
     pub name: String,
     /// `metrics`, `interval.ms` and `match`, as the broker orders them.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<SubscriptionSetting>,
 }
 
 /// One of its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct SubscriptionSetting {
     /// Kafka's key.
     pub key: String,
     /// As text; `None` where the broker does not show it.
@@ -38,11 +38,11 @@ pub struct Entry {
 
 /// One change of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct SettingChange {
     /// `metrics`, `interval.ms` or `match`.
     pub key: String,
     /// What to do with it.
-    pub op: Op,
+    pub op: SettingOp,
     /// Lists are separated by commas; none with [`Op::Delete`].
     pub value: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct Change {
 /// The operations of IncrementalAlterConfigs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i8)]
-pub enum Op {
+pub enum SettingOp {
     /// Replace the value.
     Set = 0,
     /// Back to what is beneath: a file's value, or the default.
@@ -63,14 +63,14 @@ pub enum Op {
 
 /// What a broker answered about one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ResourceAnswer {
     /// Why it refused.
-    pub refused: Option<ErrorCode>,
+    pub error: Option<ErrorCode>,
     /// What it said beside the code. Barnabas tells here what an alteration does to whom.
     pub message: Option<String>,
 }
 
-impl Client {
+impl KafkaClient {
     /// The names of all subscriptions (ListClientMetricsResources, later ListConfigResources).
     ///
     /// # Errors
@@ -79,15 +79,15 @@ impl Client {
     pub async fn list_subscriptions(&mut self) -> Result<Result<Vec<String>, ErrorCode>> {
         let version = self.version(LIST_CONFIG_RESOURCES, 0, 1)?;
         let body = self
-            .ask(LIST_CONFIG_RESOURCES, version, true, |out| {
+            .request(LIST_CONFIG_RESOURCES, version, true, |out| {
                 if version >= 1 {
                     out.count(true, 1);
                     out.i8(CLIENT_METRICS);
                 }
-                out.no_tags(true);
+                out.empty_tags(true);
             })
             .await?;
-        self.understood(read_list(&body, version))
+        self.check_decoded(read_list(&body, version))
     }
 
     /// What these subscriptions are made of (DescribeConfigs), each with its answer, in order.
@@ -95,25 +95,28 @@ impl Client {
     /// # Errors
     ///
     /// As every request, or a sentence where the broker does not offer it.
-    pub async fn describe_subscriptions(&mut self, names: &[String]) -> Result<Vec<(Described, Answer)>> {
+    pub async fn describe_subscriptions(
+        &mut self,
+        names: &[String],
+    ) -> Result<Vec<(SubscriptionDescription, ResourceAnswer)>> {
         let version = self.version(DESCRIBE_CONFIGS, 1, 4)?;
         let flexible = version >= 4;
         let body = self
-            .ask(DESCRIBE_CONFIGS, version, flexible, |out| {
+            .request(DESCRIBE_CONFIGS, version, flexible, |out| {
                 out.count(flexible, names.len());
                 for name in names {
                     resource(out, flexible, name);
                     null_array(out, flexible);
-                    out.no_tags(flexible);
+                    out.empty_tags(flexible);
                 }
                 out.bool(false);
                 if version >= 3 {
                     out.bool(true);
                 }
-                out.no_tags(flexible);
+                out.empty_tags(flexible);
             })
             .await?;
-        self.understood(read_descriptions(&body, version))
+        self.check_decoded(read_descriptions(&body, version))
     }
 
     /// Changes one subscription (IncrementalAlterConfigs), or with `validate_only` asks whether that could be done.
@@ -121,11 +124,16 @@ impl Client {
     /// # Errors
     ///
     /// As every request, or a sentence where the broker does not offer it.
-    pub async fn alter_subscription(&mut self, name: &str, changes: &[Change], validate_only: bool) -> Result<Answer> {
+    pub async fn alter_subscription(
+        &mut self,
+        name: &str,
+        changes: &[SettingChange],
+        validate_only: bool,
+    ) -> Result<ResourceAnswer> {
         let version = self.version(INCREMENTAL_ALTER_CONFIGS, 0, 1)?;
         let flexible = version >= 1;
         let body = self
-            .ask(INCREMENTAL_ALTER_CONFIGS, version, flexible, |out| {
+            .request(INCREMENTAL_ALTER_CONFIGS, version, flexible, |out| {
                 out.count(flexible, 1);
                 resource(out, flexible, name);
                 out.count(flexible, changes.len());
@@ -133,14 +141,14 @@ impl Client {
                     out.text(flexible, Some(change.key.as_bytes()));
                     out.i8(change.op as i8);
                     out.text(flexible, change.value.as_deref().map(str::as_bytes));
-                    out.no_tags(flexible);
+                    out.empty_tags(flexible);
                 }
-                out.no_tags(flexible);
+                out.empty_tags(flexible);
                 out.bool(validate_only);
-                out.no_tags(flexible);
+                out.empty_tags(flexible);
             })
             .await?;
-        self.understood(read_alteration(&body, flexible))
+        self.check_decoded(read_alteration(&body, flexible))
     }
 
     /// The highest version that both sides speak.
@@ -164,13 +172,13 @@ impl Client {
     }
 }
 
-fn resource(out: &mut Writer, flexible: bool, name: &str) {
+fn resource(out: &mut WireWriter, flexible: bool, name: &str) {
     out.i8(CLIENT_METRICS);
     out.text(flexible, Some(name.as_bytes()));
 }
 
 /// All keys.
-fn null_array(out: &mut Writer, flexible: bool) {
+fn null_array(out: &mut WireWriter, flexible: bool) {
     if flexible { out.uvarint(0) } else { out.i32(-1) }
 }
 
@@ -179,7 +187,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn read_list(body: &[u8], version: i16) -> Result<Result<Vec<String>, ErrorCode>, Malformed> {
-    let mut reader = Reader::new(body);
+    let mut reader = WireReader::new(body);
     reader.i32("the throttle time")?;
     if let Err(refused) = ErrorCode::check(reader.i16("the error code")?) {
         return Ok(Err(refused));
@@ -197,15 +205,15 @@ fn read_list(body: &[u8], version: i16) -> Result<Result<Vec<String>, ErrorCode>
 }
 
 /// Code and message, as every resource's answer begins.
-fn read_answer(reader: &mut Reader<'_>, flexible: bool) -> Result<Answer, Malformed> {
+fn read_answer(reader: &mut WireReader<'_>, flexible: bool) -> Result<ResourceAnswer, Malformed> {
     let refused = ErrorCode::check(reader.i16("the error code")?).err();
     let message = reader.nullable_text(flexible, "the error message")?.map(text).filter(|text| !text.is_empty());
-    Ok(Answer { refused, message })
+    Ok(ResourceAnswer { error: refused, message })
 }
 
-fn read_descriptions(body: &[u8], version: i16) -> Result<Vec<(Described, Answer)>, Malformed> {
+fn read_descriptions(body: &[u8], version: i16) -> Result<Vec<(SubscriptionDescription, ResourceAnswer)>, Malformed> {
     let flexible = version >= 4;
-    let mut reader = Reader::new(body);
+    let mut reader = WireReader::new(body);
     reader.i32("the throttle time")?;
     let mut all = Vec::new();
     for _ in 0..reader.count(flexible, 6, "the subscriptions")?.unwrap_or_default() {
@@ -217,12 +225,12 @@ fn read_descriptions(body: &[u8], version: i16) -> Result<Vec<(Described, Answer
             entries.push(read_entry(&mut reader, version)?);
         }
         reader.skip_tags(flexible)?;
-        all.push((Described { name, entries }, answer));
+        all.push((SubscriptionDescription { name, entries }, answer));
     }
     Ok(all)
 }
 
-fn read_entry(reader: &mut Reader<'_>, version: i16) -> Result<Entry, Malformed> {
+fn read_entry(reader: &mut WireReader<'_>, version: i16) -> Result<SubscriptionSetting, Malformed> {
     let flexible = version >= 4;
     let key = text(reader.text(flexible, "a key")?);
     let value = reader.nullable_text(flexible, "a value")?.map(text);
@@ -241,14 +249,14 @@ fn read_entry(reader: &mut Reader<'_>, version: i16) -> Result<Entry, Malformed>
         documentation = reader.nullable_text(flexible, "the documentation")?.map(text);
     }
     reader.skip_tags(flexible)?;
-    Ok(Entry { key, value, source, documentation })
+    Ok(SubscriptionSetting { key, value, source, documentation })
 }
 
-fn read_alteration(body: &[u8], flexible: bool) -> Result<Answer, Malformed> {
-    let mut reader = Reader::new(body);
+fn read_alteration(body: &[u8], flexible: bool) -> Result<ResourceAnswer, Malformed> {
+    let mut reader = WireReader::new(body);
     reader.i32("the throttle time")?;
     match reader.count(flexible, 6, "the answers")? {
         Some(1..) => read_answer(&mut reader, flexible),
-        _ => Err(Malformed::Short("the answers")),
+        _ => Err(Malformed::UnexpectedEnd("the answers")),
     }
 }

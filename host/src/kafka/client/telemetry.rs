@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Client, ErrorCode};
+use super::{ErrorCode, KafkaClient};
 use crate::kafka::api::Api;
-use crate::kafka::wire::{Malformed, Reader};
+use crate::kafka::wire::{Malformed, WireReader};
 use crate::push::InstanceId;
 
 /// What a broker asks a client for (GetTelemetrySubscriptions response v0).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscription {
+pub struct TelemetrySubscription {
     /// The client's id: its own or a new one.
     pub instance_id: InstanceId,
     /// To be told with every push.
@@ -28,7 +28,7 @@ pub struct Subscription {
     pub metrics: Vec<String>,
 }
 
-impl Subscription {
+impl TelemetrySubscription {
     /// How often to push; 5 minutes where none is told, as clients read it (KIP-714, `PushIntervalMs` of 0 or less).
     pub fn push_interval(&self) -> Duration {
         match u64::try_from(self.push_interval_ms) {
@@ -40,7 +40,7 @@ impl Subscription {
 
 /// One push (PushTelemetry request v0).
 #[derive(Clone, Copy, Debug)]
-pub struct Push<'a> {
+pub struct TelemetryPush<'a> {
     /// Who.
     pub instance_id: InstanceId,
     /// As told.
@@ -53,19 +53,19 @@ pub struct Push<'a> {
     pub metrics: &'a [u8],
 }
 
-impl Client {
+impl KafkaClient {
     /// GetTelemetrySubscriptions v0. `instance` is [`InstanceId::NIL`] for a client that has none yet.
     ///
     /// # Errors
     ///
     /// Outside: as every request. Inside: the broker's error code.
-    pub async fn get_subscription(&mut self, instance: InstanceId) -> Result<Result<Subscription, ErrorCode>> {
-        let ask = self.ask(Api::GetTelemetrySubscriptions.key(), 0, true, |out| {
+    pub async fn get_subscription(&mut self, instance: InstanceId) -> Result<Result<TelemetrySubscription, ErrorCode>> {
+        let ask = self.request(Api::GetTelemetrySubscriptions.key(), 0, true, |out| {
             out.uuid(&instance);
-            out.no_tags(true);
+            out.empty_tags(true);
         });
         let body = ask.await?;
-        self.understood(read_subscription(&body))
+        self.check_decoded(read_subscription(&body))
     }
 
     /// PushTelemetry v0.
@@ -73,24 +73,24 @@ impl Client {
     /// # Errors
     ///
     /// Outside: as every request. Inside: the broker's error code.
-    pub async fn push(&mut self, push: &Push<'_>) -> Result<Result<(), ErrorCode>> {
-        let ask = self.ask(Api::PushTelemetry.key(), 0, true, |out| {
+    pub async fn push(&mut self, push: &TelemetryPush<'_>) -> Result<Result<(), ErrorCode>> {
+        let ask = self.request(Api::PushTelemetry.key(), 0, true, |out| {
             out.uuid(&push.instance_id);
             out.i32(push.subscription_id);
             out.bool(push.terminating);
             out.i8(push.codec);
             out.bytes(true, push.metrics);
-            out.no_tags(true);
+            out.empty_tags(true);
         });
         let body = ask.await?;
-        let mut reader = Reader::new(&body);
+        let mut reader = WireReader::new(&body);
         let code = reader.i32("the throttle time").and_then(|_| reader.i16("the error code"));
-        Ok(ErrorCode::check(self.understood(code)?))
+        Ok(ErrorCode::check(self.check_decoded(code)?))
     }
 }
 
-fn read_subscription(body: &[u8]) -> Result<Result<Subscription, ErrorCode>, Malformed> {
-    let mut reader = Reader::new(body);
+fn read_subscription(body: &[u8]) -> Result<Result<TelemetrySubscription, ErrorCode>, Malformed> {
+    let mut reader = WireReader::new(body);
     reader.i32("the throttle time")?;
     if let Err(refused) = ErrorCode::check(reader.i16("the error code")?) {
         return Ok(Err(refused));
@@ -103,5 +103,5 @@ fn read_subscription(body: &[u8]) -> Result<Result<Subscription, ErrorCode>, Mal
     let metrics = reader.count(true, 1, "the metrics")?.unwrap_or_default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let metrics = (0..metrics).map(|_| reader.text(true, "the metrics").map(text)).collect::<Result<_, _>>()?;
-    Ok(Ok(Subscription { instance_id, id, codecs, push_interval_ms, max_bytes, delta, metrics }))
+    Ok(Ok(TelemetrySubscription { instance_id, id, codecs, push_interval_ms, max_bytes, delta, metrics }))
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::admission::{ClientSubscription as Asked, Refusal};
 use crate::event::Events;
 use crate::intake::{Intake, Receipt};
-use crate::listener::budget::Budget;
+use crate::listener::budget::ByteBudget;
 use crate::listener::kafka;
 use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId};
 use crate::subscription::testing;
@@ -20,12 +20,12 @@ const GIVEN: InstanceId = InstanceId::from_bytes([7; 16]);
 
 /// Everything behind the door.
 #[derive(Default)]
-struct Behind {
+struct StubIntake {
     asked: Mutex<Vec<Arc<push::Client>>>,
     pushes: Mutex<Vec<push::Push>>,
 }
 
-impl Intake for Behind {
+impl Intake for StubIntake {
     fn offers_telemetry(&self) -> bool {
         true
     }
@@ -59,40 +59,49 @@ impl Intake for Behind {
     fn disconnected(&self, _: ConnectionId) {}
 }
 
-async fn door() -> (SocketAddr, Arc<Behind>) {
-    let config = kafka::Config::new("test", "127.0.0.1:0".parse().unwrap());
+async fn listener() -> (SocketAddr, Arc<StubIntake>) {
+    let config = kafka::KafkaListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
     let bound = kafka::bind(config).await.unwrap();
-    let (address, behind) = (bound.local_addr(), Arc::<Behind>::default());
-    let budget = Budget::new(Budget::DEFAULT_BYTES);
-    let (intake, subscriptions) = (behind.clone(), testing::book().0);
-    let rooms = kafka::Rooms { intake, budget, events: Events::new(), subscriptions };
-    tokio::spawn(bound.serve(rooms, std::future::pending()));
+    let (address, behind) = (bound.local_addr(), Arc::<StubIntake>::default());
+    let budget = ByteBudget::new(ByteBudget::DEFAULT_BYTES);
+    let (intake, subscriptions) = (behind.clone(), testing::subscriptions().0);
+    let handles = kafka::ListenerHandles { intake, budget, events: Events::new(), subscriptions };
+    tokio::spawn(bound.serve(handles, std::future::pending()));
     (address, behind)
 }
 
-fn options() -> Options {
-    Options { client_id: "asker".into(), software: ("some-client".into(), "1.2".into()), ..Options::default() }
+fn options() -> KafkaClientOptions {
+    KafkaClientOptions {
+        client_id: "asker".into(),
+        software: ("some-client".into(), "1.2".into()),
+        ..KafkaClientOptions::default()
+    }
 }
 
 #[tokio::test]
 async fn our_door_answers_all_it_asks() {
-    let (address, behind) = door().await;
-    let mut client = Client::connect(&address.to_string(), &options()).await.unwrap();
+    let (address, behind) = listener().await;
+    let mut client = KafkaClient::connect(&address.to_string(), &options()).await.unwrap();
     assert_eq!((client.versions(3), client.versions(71), client.versions(999)), (Some((0, 12)), Some((0, 0)), None));
     assert!(client.offers_telemetry());
     let metadata = client.metadata().await.unwrap();
     assert_eq!(metadata.cluster_id.as_deref(), Some("barnabas"));
-    let broker = Broker { node_id: 1, host: "127.0.0.1".into(), port: address.port().into() };
+    let broker = BrokerAddress { node_id: 1, host: "127.0.0.1".into(), port: address.port().into() };
     assert_eq!((metadata.controller_id, metadata.brokers), (1, vec![broker]));
     let told = client.get_subscription(InstanceId::NIL).await.unwrap().unwrap();
     assert_eq!((told.instance_id, told.id, &told.codecs[..]), (GIVEN, 0x1234_5678, &[4, 3, 1, 2][..]));
     assert_eq!((told.push_interval(), told.max_bytes, told.delta), (Duration::from_millis(1500), 1 << 20, false));
     assert_eq!(told.metrics, ["a.", "b."]);
-    let push =
-        Push { instance_id: GIVEN, subscription_id: told.id, terminating: true, codec: 3, metrics: &[b'x'; 300] };
-    client.speak_as("another");
+    let push = TelemetryPush {
+        instance_id: GIVEN,
+        subscription_id: told.id,
+        terminating: true,
+        codec: 3,
+        metrics: &[b'x'; 300],
+    };
+    client.set_client_id("another");
     assert_eq!(client.push(&push).await.unwrap(), Ok(()));
-    assert_eq!(client.push(&Push { subscription_id: 1, ..push }).await.unwrap(), Err(ErrorCode(117)));
+    assert_eq!(client.push(&TelemetryPush { subscription_id: 1, ..push }).await.unwrap(), Err(ErrorCode(117)));
     let (asked, pushes) = (behind.asked.lock().unwrap(), behind.pushes.lock().unwrap());
     assert_eq!((asked[0].client_id.as_deref(), asked[0].instance_id), (Some("asker"), None));
     assert_eq!(asked[0].software_name.as_deref(), Some("some-client"));
@@ -103,8 +112,8 @@ async fn our_door_answers_all_it_asks() {
 
 #[tokio::test]
 async fn every_version_of_metadata_is_read() {
-    let (address, _) = door().await;
-    let mut client = Client::connect(&address.to_string(), &options()).await.unwrap();
+    let (address, _) = listener().await;
+    let mut client = KafkaClient::connect(&address.to_string(), &options()).await.unwrap();
     for version in 1..=12 {
         client.offered = vec![(3, 0, version)];
         let metadata = client.metadata().await.unwrap();
@@ -117,9 +126,9 @@ async fn every_version_of_metadata_is_read() {
 
 #[tokio::test]
 async fn it_connects_from_where_it_is_told() {
-    let (address, behind) = door().await;
-    let options = Options { source: Some("127.0.0.9".parse().unwrap()), ..options() };
-    let mut client = Client::connect(&address.to_string(), &options).await.unwrap();
+    let (address, behind) = listener().await;
+    let options = KafkaClientOptions { source: Some("127.0.0.9".parse().unwrap()), ..options() };
+    let mut client = KafkaClient::connect(&address.to_string(), &options).await.unwrap();
     client.get_subscription(InstanceId::NIL).await.unwrap().unwrap();
     let source = behind.asked.lock().unwrap()[0].source.unwrap();
     assert_eq!(source.ip().to_string(), "127.0.0.9");
@@ -149,15 +158,15 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 /// An answer to the first request, ApiVersions v3, that offers keys 71 and 72.
-fn hello() -> Vec<u8> {
+fn api_versions_response() -> Vec<u8> {
     framed(
         &[&[0, 0, 0, 1][..], &[0, 0, 3], &[0, 71, 0, 0, 0, 0, 0], &[0, 72, 0, 0, 0, 0, 0], &[0, 0, 0, 0, 0]].concat(),
     )
 }
 
-async fn refusal_to_connect(answer: Vec<u8>) -> String {
+async fn connect_error(answer: Vec<u8>) -> String {
     let (address, _serving) = scripted(vec![answer]).await;
-    let error = Client::connect(&address, &options()).await.unwrap_err();
+    let error = KafkaClient::connect(&address, &options()).await.unwrap_err();
     let said = format!("{error:#}");
     assert!(said.contains(&address), "{said}");
     said
@@ -168,7 +177,7 @@ async fn a_broker_that_does_not_know_our_version_is_asked_in_the_oldest() {
     let old = framed(&[0, 0, 0, 1, 0, 35, 0, 0, 0, 1, 0, 18, 0, 0, 0, 2]);
     let oldest = framed(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0, 5, 0, 18, 0, 0, 0, 2]);
     let (address, serving) = scripted(vec![old, oldest]).await;
-    let client = Client::connect(&address, &options()).await.unwrap();
+    let client = KafkaClient::connect(&address, &options()).await.unwrap();
     assert_eq!((client.versions(3), client.offers_telemetry()), (Some((0, 5)), false));
     let requests = serving.await.unwrap();
     // Key 18 in version 3 with the software's name, then in version 0 without a body.
@@ -178,33 +187,33 @@ async fn a_broker_that_does_not_know_our_version_is_asked_in_the_oldest() {
 
 #[tokio::test]
 async fn lengths_that_cannot_be_are_refused_before_anything_is_allocated() {
-    for length in [-1, i32::MIN, LONGEST_ANSWER as i32 + 1, i32::from_be_bytes(*b"HTTP")] {
-        let said = refusal_to_connect(length.to_be_bytes().to_vec()).await;
+    for length in [-1, i32::MIN, MAX_ANSWER_BYTES as i32 + 1, i32::from_be_bytes(*b"HTTP")] {
+        let said = connect_error(length.to_be_bytes().to_vec()).await;
         assert!(said.contains(&format!("announces {length} bytes")), "{said}");
     }
 }
 
 #[tokio::test]
 async fn answers_that_are_cut_off_or_not_ours_are_refused() {
-    let said = refusal_to_connect([&[0, 0, 1, 0][..], &[1; 9]].concat()).await;
+    let said = connect_error([&[0, 0, 1, 0][..], &[1; 9]].concat()).await;
     assert!(said.contains("closed inside the answer"), "{said}");
-    let said = refusal_to_connect(framed(&[0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0])).await;
+    let said = connect_error(framed(&[0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0])).await;
     assert!(said.contains("answered request 2 instead of 1"), "{said}");
-    let said = refusal_to_connect(framed(&[0, 0])).await;
+    let said = connect_error(framed(&[0, 0])).await;
     assert!(said.contains("cannot be read"), "{said}");
     // Announces more entries than there are bytes.
-    let said = refusal_to_connect(framed(&[0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])).await;
+    let said = connect_error(framed(&[0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])).await;
     assert!(said.contains("entries"), "{said}");
-    let said = refusal_to_connect(framed(&[0, 0, 0, 1, 0, 58, 1, 0, 0, 0, 0, 0])).await;
+    let said = connect_error(framed(&[0, 0, 0, 1, 0, 58, 1, 0, 0, 0, 0, 0])).await;
     assert!(said.contains("SASL_AUTHENTICATION_FAILED (58)"), "{said}");
-    let said = refusal_to_connect(Vec::new()).await;
+    let said = connect_error(Vec::new()).await;
     assert!(said.contains("did not answer ApiVersions v3"), "{said}");
 }
 
 #[tokio::test]
 async fn after_a_close_in_flight_it_says_so_and_asks_no_more() {
-    let (address, serving) = scripted(vec![hello(), Vec::new()]).await;
-    let mut client = Client::connect(&address, &options()).await.unwrap();
+    let (address, serving) = scripted(vec![api_versions_response(), Vec::new()]).await;
+    let mut client = KafkaClient::connect(&address, &options()).await.unwrap();
     assert!(client.offers_telemetry());
     let said = format!("{:#}", client.get_subscription(GIVEN).await.unwrap_err());
     assert!(said.contains(&address) && said.contains("GetTelemetrySubscriptions v0"), "{said}");
@@ -219,11 +228,11 @@ async fn an_answer_that_nobody_waited_for_is_not_taken_for_the_next() {
     let address = listener.local_addr().unwrap().to_string();
     let silent = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream.write_all(&hello()).await.unwrap();
+        stream.write_all(&api_versions_response()).await.unwrap();
         stream
     });
-    let options = Options { timeout: Duration::from_millis(200), ..options() };
-    let mut client = Client::connect(&address, &options).await.unwrap();
+    let options = KafkaClientOptions { timeout: Duration::from_millis(200), ..options() };
+    let mut client = KafkaClient::connect(&address, &options).await.unwrap();
     let _stream = silent.await.unwrap();
     let said = format!("{:#}", client.get_subscription(GIVEN).await.unwrap_err());
     assert!(said.contains("nothing within 200ms"), "{said}");
@@ -232,19 +241,19 @@ async fn an_answer_that_nobody_waited_for_is_not_taken_for_the_next() {
 
 #[tokio::test]
 async fn the_first_address_that_answers_is_taken() {
-    let (address, _) = door().await;
+    let (address, _) = listener().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let both = format!("{free}, {address}");
-    assert_eq!(Client::connect(&both, &options()).await.unwrap().address(), address.to_string());
-    let said = format!("{:#}", Client::connect(&format!("{free},nonsense"), &options()).await.unwrap_err());
+    assert_eq!(KafkaClient::connect(&both, &options()).await.unwrap().address(), address.to_string());
+    let said = format!("{:#}", KafkaClient::connect(&format!("{free},nonsense"), &options()).await.unwrap_err());
     assert!(said.contains(&free.to_string()) && said.contains("cannot connect to nonsense"), "{said}");
-    let said = Client::connect(" ,", &options()).await.unwrap_err().to_string();
+    let said = KafkaClient::connect(" ,", &options()).await.unwrap_err().to_string();
     assert!(said.contains("host:port"), "{said}");
 }
 
 #[tokio::test]
 async fn an_end_between_requests_is_noticed() {
-    let (address, _serving) = scripted(vec![hello()]).await;
-    let mut client = Client::connect(&address, &options()).await.unwrap();
-    assert!(client.ended().await.to_string().contains("closed the connection"));
+    let (address, _serving) = scripted(vec![api_versions_response()]).await;
+    let mut client = KafkaClient::connect(&address, &options()).await.unwrap();
+    assert!(client.closed().await.to_string().contains("closed the connection"));
 }

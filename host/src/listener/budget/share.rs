@@ -10,34 +10,34 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Semaphore;
 
 /// Shares looked through at least this seldom.
-const FEW: usize = 1_024;
+const MIN_SWEEP_LEN: usize = 1_024;
 
 /// The same two as the whole budget has: room, and one request that may go over it.
 #[derive(Debug)]
-pub(super) struct Share {
-    pub(super) room: Arc<Semaphore>,
+pub(super) struct SourceShare {
+    pub(super) permits: Arc<Semaphore>,
     pub(super) overdraft: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(super) struct SourceShares {
     units: usize,
-    by_source: Mutex<Known>,
+    by_source: Mutex<ShareMap>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
-    shares: HashMap<IpAddr, Weak<Share>>,
+struct ShareMap {
+    shares: HashMap<IpAddr, Weak<SourceShare>>,
     sweep_at: usize,
 }
 
-impl Shares {
+impl SourceShares {
     /// So many units for each source.
-    pub(super) fn of(units: usize) -> Self {
+    pub(super) fn new(units: usize) -> Self {
         Self { units, by_source: Mutex::default() }
     }
 
-    pub(super) fn get(&self, source: IpAddr) -> Arc<Share> {
+    pub(super) fn get(&self, source: IpAddr) -> Arc<SourceShare> {
         let mut known = self.by_source.lock().unwrap_or_else(PoisonError::into_inner);
         let source = network(source);
         if let Some(share) = known.shares.get(&source).and_then(Weak::upgrade) {
@@ -45,9 +45,9 @@ impl Shares {
         }
         if known.shares.len() >= known.sweep_at {
             known.shares.retain(|_, share| share.strong_count() > 0);
-            known.sweep_at = FEW.max(2 * known.shares.len());
+            known.sweep_at = MIN_SWEEP_LEN.max(2 * known.shares.len());
         }
-        let share = Arc::new(Share { room: Arc::new(Semaphore::new(self.units)), overdraft: Arc::default() });
+        let share = Arc::new(SourceShare { permits: Arc::new(Semaphore::new(self.units)), overdraft: Arc::default() });
         known.shares.insert(source, Arc::downgrade(&share));
         share
     }

@@ -9,7 +9,7 @@ pub const ANONYMOUS: &str = "User:ANONYMOUS";
 /// Whom a listener lets at subscriptions. KIP-714 asks for ALTER_CONFIGS and DESCRIBE_CONFIGS on the cluster; fetching a
 /// subscription and pushing need neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Access {
+pub enum AdminAccess {
     /// Everybody, as a broker without an authorizer does.
     #[default]
     Open,
@@ -17,7 +17,7 @@ pub enum Access {
     Listed(BTreeSet<Arc<str>>),
 }
 
-impl Access {
+impl AdminAccess {
     /// Whether this principal may. `None` is one that proved nothing.
     pub fn allows(&self, principal: Option<&str>) -> bool {
         match self {
@@ -33,11 +33,11 @@ mod tests {
 
     #[test]
     fn only_who_is_listed_may() {
-        let listed = Access::Listed(BTreeSet::from(["User:alice".into()]));
+        let listed = AdminAccess::Listed(BTreeSet::from(["User:alice".into()]));
         assert!(listed.allows(Some("User:alice")));
         assert!(!listed.allows(Some("User:bob")));
         assert!(!listed.allows(None));
-        assert!(Access::Open.allows(None));
-        assert!(Access::Listed(BTreeSet::from([ANONYMOUS.into()])).allows(None));
+        assert!(AdminAccess::Open.allows(None));
+        assert!(AdminAccess::Listed(BTreeSet::from([ANONYMOUS.into()])).allows(None));
     }
 }

@@ -6,15 +6,15 @@
 use std::net::{IpAddr, SocketAddr};
 
 /// Host and port for a connection from `peer` that arrived on `local`.
-pub(crate) fn told(advertised: Option<(&str, u16)>, local: SocketAddr, peer: SocketAddr) -> (String, u16) {
+pub(crate) fn address_for(advertised: Option<(&str, u16)>, local: SocketAddr, peer: SocketAddr) -> (String, u16) {
     match advertised {
-        Some((host, port)) if may_be_told(host, Some(peer)) => (host.to_owned(), port),
+        Some((host, port)) if may_advertise(host, Some(peer)) => (host.to_owned(), port),
         _ => (local.ip().to_canonical().to_string(), local.port()),
     }
 }
 
 /// Whether a client there can mean the same as we do by this name.
-pub(crate) fn may_be_told(host: &str, peer: Option<SocketAddr>) -> bool {
+pub(crate) fn may_advertise(host: &str, peer: Option<SocketAddr>) -> bool {
     !is_loopback(host) || peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
@@ -61,30 +61,30 @@ mod tests {
     }
 
     #[track_caller]
-    fn tells(advertised: Option<(&str, u16)>, local: &str, peer: &str, expected: (&str, u16)) {
-        let (host, port) = told(advertised, address(local), address(peer));
+    fn advertises(advertised: Option<(&str, u16)>, local: &str, peer: &str, expected: (&str, u16)) {
+        let (host, port) = address_for(advertised, address(local), address(peer));
         assert_eq!((host.as_str(), port), expected);
     }
 
     #[test]
     fn by_default_the_address_the_connection_arrived_on() {
-        tells(None, "127.0.0.1:9092", "127.0.0.1:50000", ("127.0.0.1", 9092));
-        tells(None, "10.1.2.3:9092", "10.9.9.9:50000", ("10.1.2.3", 9092));
-        tells(None, "[::ffff:10.1.2.3]:9092", "[::ffff:10.9.9.9]:5", ("10.1.2.3", 9092));
-        tells(None, "[2001:db8::1]:9092", "[2001:db8::2]:5", ("2001:db8::1", 9092));
+        advertises(None, "127.0.0.1:9092", "127.0.0.1:50000", ("127.0.0.1", 9092));
+        advertises(None, "10.1.2.3:9092", "10.9.9.9:50000", ("10.1.2.3", 9092));
+        advertises(None, "[::ffff:10.1.2.3]:9092", "[::ffff:10.9.9.9]:5", ("10.1.2.3", 9092));
+        advertises(None, "[2001:db8::1]:9092", "[2001:db8::2]:5", ("2001:db8::1", 9092));
     }
 
     #[test]
     fn what_is_configured_else() {
-        tells(Some(("push.example", 443)), "10.1.2.3:9092", "10.9.9.9:5", ("push.example", 443));
-        tells(Some(("localhost", 9999)), "127.0.0.1:9092", "127.0.0.1:5", ("localhost", 9999));
+        advertises(Some(("push.example", 443)), "10.1.2.3:9092", "10.9.9.9:5", ("push.example", 443));
+        advertises(Some(("localhost", 9999)), "127.0.0.1:9092", "127.0.0.1:5", ("localhost", 9999));
     }
 
     #[test]
     fn a_loopback_name_is_never_told_to_a_remote_client() {
         for name in ["localhost", "LOCALHOST.", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "a.localhost"] {
-            tells(Some((name, 9999)), "10.1.2.3:9092", "10.9.9.9:5", ("10.1.2.3", 9092));
-            tells(Some((name, 9999)), "[::ffff:127.0.0.1]:9092", "[::ffff:127.0.0.1]:5", (name, 9999));
+            advertises(Some((name, 9999)), "10.1.2.3:9092", "10.9.9.9:5", ("10.1.2.3", 9092));
+            advertises(Some((name, 9999)), "[::ffff:127.0.0.1]:9092", "[::ffff:127.0.0.1]:5", (name, 9999));
         }
     }
 

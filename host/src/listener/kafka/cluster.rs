@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::advertise;
-use super::config::Config;
-use super::metadata::{Broker, Cluster};
+use super::config::KafkaListenerConfig;
+use super::metadata::{AdvertisedBroker, AdvertisedCluster};
 
 /// Most hosts of a cluster: every answer to Metadata names them all.
-pub const MOST_NODES: usize = 100;
+pub const MAX_NODES: usize = 100;
 
 /// A host of the cluster, perhaps this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct ClusterNode {
     /// Its Kafka node id, 0 or more.
     pub id: i32,
     /// The name or address that clients reach it by.
@@ -26,22 +26,22 @@ pub struct Node {
 }
 
 /// What clients are told of this host: its own entry in the list, or `advertised`.
-pub(crate) fn own(config: &Config) -> Option<(&str, u16)> {
+pub(crate) fn own_address(config: &KafkaListenerConfig) -> Option<(&str, u16)> {
     let listed = config.nodes.iter().find(|node| node.id == config.node_id).map(|node| (node.host.as_str(), node.port));
     listed.or(config.advertised.as_ref().map(|(host, port)| (host.as_str(), *port)))
 }
 
 /// What is wrong with the list, in words that name the node.
-pub(super) fn check(config: &Config) -> Result<(), String> {
+pub(super) fn check(config: &KafkaListenerConfig) -> Result<(), String> {
     let (mut ids, mut addresses) = (BTreeSet::new(), BTreeSet::new());
-    if config.nodes.len() > MOST_NODES {
-        return Err(format!("{} nodes are listed; a client is told of {MOST_NODES} at most", config.nodes.len()));
+    if config.nodes.len() > MAX_NODES {
+        return Err(format!("{} nodes are listed; a client is told of {MAX_NODES} at most", config.nodes.len()));
     }
     if let (Some((host, port)), false) = (&config.advertised, config.nodes.iter().any(|node| node.id == config.node_id))
     {
         addresses.insert((host.to_ascii_lowercase(), *port));
     }
-    for Node { id, host, port } in &config.nodes {
+    for ClusterNode { id, host, port } in &config.nodes {
         if *id < 0 {
             return Err(format!("node {id}: clients push only to nodes of 0 and above; give it another id"));
         }
@@ -53,7 +53,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
         }
         advertise::check(host, *port, config.bind).map_err(|why| format!("node {id}: {why}"))?;
     }
-    match (&config.advertised, own(config)) {
+    match (&config.advertised, own_address(config)) {
         (Some((host, port)), Some(listed)) if listed != (host.as_str(), *port) => Err(format!(
             "`advertised` is `{host}:{port}`, but node {}, which is this host, is listed as `{}:{}`; remove one of them",
             config.node_id, listed.0, listed.1
@@ -64,14 +64,18 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
 
 /// The cluster for a client at `peer` to which this host is `own`. Others with a name that means "this machine" are told
 /// only to those who are on it, as with `advertised`.
-pub(super) fn told<'a>(config: &'a Config, own: &'a (String, u16), peer: Option<SocketAddr>) -> Cluster<'a> {
+pub(super) fn cluster_for<'a>(
+    config: &'a KafkaListenerConfig,
+    own: &'a (String, u16),
+    peer: Option<SocketAddr>,
+) -> AdvertisedCluster<'a> {
     let others = config.nodes.iter().filter(|node| node.id != config.node_id);
-    let others = others.filter(|node| advertise::may_be_told(&node.host, peer));
+    let others = others.filter(|node| advertise::may_advertise(&node.host, peer));
     let mut brokers: Vec<_> =
-        others.map(|node| Broker { node_id: node.id, host: &node.host, port: node.port }).collect();
-    brokers.push(Broker { node_id: config.node_id, host: &own.0, port: own.1 });
+        others.map(|node| AdvertisedBroker { node_id: node.id, host: &node.host, port: node.port }).collect();
+    brokers.push(AdvertisedBroker { node_id: config.node_id, host: &own.0, port: own.1 });
     brokers.sort_by_key(|broker| broker.node_id);
-    Cluster { id: &config.cluster_id, brokers }
+    AdvertisedCluster { id: &config.cluster_id, brokers }
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, Node, Proxies, Tls, advertise, cluster};
+use super::{AdminAccess, ClusterNode, ListenerTls, TrustedProxies, advertise, cluster};
 use crate::auth::Auth;
 
 /// One Kafka listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct KafkaListenerConfig {
     /// For logs, metrics and receivers.
     pub name: Arc<str>,
     /// Where to listen.
@@ -21,13 +21,13 @@ pub struct Config {
     /// Kafka cluster id: the same on all hosts behind one name.
     pub cluster_id: Arc<str>,
     /// All hosts behind the same address, this one perhaps among them: clients are told of each.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<ClusterNode>,
     /// TLS, where it is spoken.
-    pub tls: Option<Tls>,
+    pub tls: Option<ListenerTls>,
     /// Load balancers that tell by the PROXY protocol who the client is.
-    pub proxies: Option<Proxies>,
+    pub proxies: Option<TrustedProxies>,
     /// Who may look at subscriptions and change them.
-    pub access: Access,
+    pub access: AdminAccess,
     /// How clients prove who they are; `None` asks for nothing.
     pub auth: Option<Arc<Auth>>,
     /// Most bytes of a request frame. A longer push is read past and answered TELEMETRY_TOO_LARGE.
@@ -42,7 +42,7 @@ pub struct Config {
     pub drain: Duration,
 }
 
-impl Config {
+impl KafkaListenerConfig {
     /// A listener with everything else at its default.
     pub fn new(name: impl Into<Arc<str>>, bind: SocketAddr) -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Config {
             nodes: Vec::new(),
             tls: None,
             proxies: None,
-            access: Access::default(),
+            access: AdminAccess::default(),
             auth: None,
             max_frame: (1 << 20) + (64 << 10),
             max_connections: 10_000,
@@ -89,17 +89,17 @@ impl Config {
             advertise::check(host, *port, self.bind).or_else(refuse)?;
         }
         cluster::check(self).or_else(refuse)?;
-        self.tls.as_ref().map_or(Ok(()), Tls::check).or_else(refuse)
+        self.tls.as_ref().map_or(Ok(()), ListenerTls::check).or_else(refuse)
     }
 
     /// What clients will be told as address, for people.
-    pub fn tells(&self) -> String {
-        let own = match cluster::own(self) {
+    pub fn describe_advertised(&self) -> String {
+        let own = match cluster::own_address(self) {
             Some((host, port)) => format!("{host}:{port}"),
             None if self.bind.ip().is_unspecified() => "the local address that each connection arrives on".into(),
             None => self.bind.to_string(),
         };
         let others = self.nodes.iter().filter(|node| node.id != self.node_id);
-        others.fold(own, |told, Node { id, host, port }| format!("{told}, and of node {id} at {host}:{port}"))
+        others.fold(own, |told, ClusterNode { id, host, port }| format!("{told}, and of node {id} at {host}:{port}"))
     }
 }

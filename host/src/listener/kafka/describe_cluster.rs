@@ -1,10 +1,10 @@
 //! DescribeCluster: the cluster of Metadata, asked for by administrators. There is one broker, which is also its
 //! controller.
 
-use super::metadata::{Broker, Cluster};
-use super::request::Head;
+use super::metadata::{AdvertisedBroker, AdvertisedCluster};
+use super::request::KafkaRequestHead;
 use crate::kafka::api;
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 
 /// The endpoint types of KIP-919.
 pub(crate) const BROKERS: i8 = 1;
@@ -13,7 +13,7 @@ const CONTROLLERS: i8 = 2;
 const NO_OPERATIONS: i32 = i32::MIN;
 
 /// Which endpoints are asked for; brokers, where the version does not say. The rest is of no interest.
-pub(crate) fn read(reader: &mut Reader<'_>, version: i16) -> Result<i8, Malformed> {
+pub(crate) fn read(reader: &mut WireReader<'_>, version: i16) -> Result<i8, Malformed> {
     reader.bool("include cluster authorized operations")?;
     let endpoints = if version >= 1 { reader.i8("the endpoint type")? } else { BROKERS };
     if version >= 2 {
@@ -23,15 +23,15 @@ pub(crate) fn read(reader: &mut Reader<'_>, version: i16) -> Result<i8, Malforme
     Ok(endpoints)
 }
 
-pub(crate) fn write(head: &Head<'_>, endpoints: i8, cluster: &Cluster<'_>) -> Vec<u8> {
+pub(crate) fn write(head: &KafkaRequestHead<'_>, endpoints: i8, cluster: &AdvertisedCluster<'_>) -> Vec<u8> {
     let (error, words) = match endpoints {
         BROKERS => (api::NONE, None),
         // As Apache's broker tells the two apart.
         CONTROLLERS => (api::MISMATCHED_ENDPOINT_TYPE, Some("this is a broker's endpoint, no controller's")),
         _ => (api::UNSUPPORTED_ENDPOINT_TYPE, Some("there is no such type of endpoint; ask for brokers")),
     };
-    let brokers: &[Broker<'_>] = if error == api::NONE { &cluster.brokers } else { &[] };
-    let mut out = Writer::response(head.correlation, true);
+    let brokers: &[AdvertisedBroker<'_>] = if error == api::NONE { &cluster.brokers } else { &[] };
+    let mut out = WireWriter::response(head.correlation, true);
     out.i32(0);
     out.i16(error);
     out.text(true, words.map(str::as_bytes));
@@ -45,11 +45,11 @@ pub(crate) fn write(head: &Head<'_>, endpoints: i8, cluster: &Cluster<'_>) -> Ve
         write_broker(&mut out, head.version, broker);
     }
     out.i32(NO_OPERATIONS);
-    out.no_tags(true);
+    out.empty_tags(true);
     out.finish()
 }
 
-fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
+fn write_broker(out: &mut WireWriter, version: i16, broker: &AdvertisedBroker<'_>) {
     out.i32(broker.node_id);
     out.text(true, Some(broker.host.as_bytes()));
     out.i32(i32::from(broker.port));
@@ -57,5 +57,5 @@ fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
     if version >= 2 {
         out.bool(false);
     }
-    out.no_tags(true);
+    out.empty_tags(true);
 }

@@ -3,14 +3,14 @@
 //! Java's group consumers look for their group before they look at telemetry, and give up on both when the request
 //! is not advertised; told "not available" again and again, they push.
 
-use super::request::Head;
+use super::request::KafkaRequestHead;
 use crate::kafka::api::{self, Api};
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 
 const MESSAGE: &str = "this listener takes client telemetry; it has no groups or transactions";
 
 /// The key is of no interest.
-pub(crate) fn read(reader: &mut Reader<'_>, version: i16) -> Result<(), Malformed> {
+pub(crate) fn read(reader: &mut WireReader<'_>, version: i16) -> Result<(), Malformed> {
     let flexible = Api::FindCoordinator.is_flexible(version);
     reader.text(flexible, "the key")?;
     if version >= 1 {
@@ -19,9 +19,9 @@ pub(crate) fn read(reader: &mut Reader<'_>, version: i16) -> Result<(), Malforme
     reader.skip_tags(flexible)
 }
 
-pub(crate) fn write(head: &Head<'_>) -> Vec<u8> {
+pub(crate) fn write(head: &KafkaRequestHead<'_>) -> Vec<u8> {
     let flexible = head.is_flexible();
-    let mut out = Writer::response(head.correlation, flexible);
+    let mut out = WireWriter::response(head.correlation, flexible);
     if head.version >= 1 {
         out.i32(0);
     }
@@ -32,6 +32,6 @@ pub(crate) fn write(head: &Head<'_>) -> Vec<u8> {
     out.i32(-1);
     out.text(flexible, Some(b""));
     out.i32(-1);
-    out.no_tags(flexible);
+    out.empty_tags(flexible);
     out.finish()
 }

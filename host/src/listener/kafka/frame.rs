@@ -30,12 +30,12 @@ pub(crate) fn length(prefix: [u8; 4], cap: usize) -> Result<usize, BadLength> {
 
 /// A frame that is arriving.
 #[derive(Debug)]
-pub(crate) struct Filling {
+pub(crate) struct FrameBuffer {
     len: usize,
     body: Vec<u8>,
 }
 
-impl Filling {
+impl FrameBuffer {
     pub(crate) fn new(len: usize) -> Self {
         Self { len, body: Vec::new() }
     }
@@ -45,7 +45,7 @@ impl Filling {
     }
 
     /// How much more memory is to be had before the next read; 0 while there is room.
-    pub(crate) fn wants(&self) -> usize {
+    pub(crate) fn bytes_to_reserve(&self) -> usize {
         if self.body.len() < self.body.capacity() {
             return 0;
         }
@@ -53,12 +53,12 @@ impl Filling {
     }
 
     /// Allocates so much more.
-    pub(crate) fn grow(&mut self, bytes: usize) {
+    pub(crate) fn reserve(&mut self, bytes: usize) {
         self.body.reserve_exact(bytes);
     }
 
     /// Where the next bytes go: never past the end of the frame, never more than was allocated.
-    pub(crate) fn room(&mut self) -> Limit<&mut Vec<u8>> {
+    pub(crate) fn spare(&mut self) -> Limit<&mut Vec<u8>> {
         let room = self.body.capacity().min(self.len) - self.body.len();
         (&mut self.body).limit(room)
     }
@@ -84,31 +84,31 @@ mod tests {
     #[test]
     fn memory_follows_what_arrives() {
         let len = 1 << 20;
-        let mut filling = Filling::new(len);
+        let mut filling = FrameBuffer::new(len);
         assert_eq!(filling.body.capacity(), 0, "nothing before the first byte is due");
         let mut sent = 0_usize;
         while !filling.is_full() {
-            let more = filling.wants();
-            filling.grow(more);
-            let mut room = filling.room();
+            let more = filling.bytes_to_reserve();
+            filling.reserve(more);
+            let mut room = filling.spare();
             let now = room.remaining_mut().min(1000);
             room.put_bytes((sent % 251) as u8, now);
             sent += now;
             assert!(filling.body.capacity() <= (2 * sent).max(FIRST_CHUNK).min(len));
         }
         assert_eq!(sent, len);
-        assert_eq!(filling.wants(), 0);
+        assert_eq!(filling.bytes_to_reserve(), 0);
         assert_eq!(filling.finish().len(), len);
     }
 
     #[test]
     fn a_frame_takes_no_byte_of_the_next() {
-        let mut filling = Filling::new(3);
-        filling.grow(filling.wants());
-        assert_eq!(filling.room().remaining_mut(), 3);
-        filling.room().put_slice(b"abc");
+        let mut filling = FrameBuffer::new(3);
+        filling.reserve(filling.bytes_to_reserve());
+        assert_eq!(filling.spare().remaining_mut(), 3);
+        filling.spare().put_slice(b"abc");
         assert!(filling.is_full());
-        assert_eq!(filling.room().remaining_mut(), 0);
+        assert_eq!(filling.spare().remaining_mut(), 0);
         assert_eq!(&filling.finish()[..], b"abc");
     }
 }

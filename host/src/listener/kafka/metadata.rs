@@ -2,9 +2,9 @@
 //!
 //! Clients push only to brokers that Metadata names, so node, host and port here decide whether they push at all.
 
-use super::request::Head;
+use super::request::KafkaRequestHead;
 use crate::kafka::api::{self, Api};
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 use crate::push::InstanceId;
 
 /// "Not asked for", in the two fields about authorized operations.
@@ -12,36 +12,36 @@ const NO_OPERATIONS: i32 = i32::MIN;
 
 /// The topics that a request names: checked, and read again one by one for the answer instead of being kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Topics<'a> {
-    entries: Reader<'a>,
+pub(crate) struct RequestedTopics<'a> {
+    entries: WireReader<'a>,
     count: usize,
     version: i16,
 }
 
 /// One topic that a client asks about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Topic<'a> {
+pub(crate) struct RequestedTopic<'a> {
     pub(crate) id: InstanceId,
     pub(crate) name: Option<&'a [u8]>,
 }
 
 /// The cluster, as told to one client.
 #[derive(Clone, Debug)]
-pub(crate) struct Cluster<'a> {
+pub(crate) struct AdvertisedCluster<'a> {
     pub(crate) id: &'a str,
     /// In order of id.
-    pub(crate) brokers: Vec<Broker<'a>>,
+    pub(crate) brokers: Vec<AdvertisedBroker<'a>>,
 }
 
 /// One host of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Broker<'a> {
+pub(crate) struct AdvertisedBroker<'a> {
     pub(crate) node_id: i32,
     pub(crate) host: &'a str,
     pub(crate) port: u16,
 }
 
-impl Cluster<'_> {
+impl AdvertisedCluster<'_> {
     /// The controller's node id: the lowest, so that all hosts say the same without asking each other; -1 without hosts.
     pub(crate) fn controller(&self) -> i32 {
         self.brokers.iter().map(|broker| broker.node_id).min().unwrap_or(-1)
@@ -54,7 +54,7 @@ impl Cluster<'_> {
     }
 }
 
-pub(crate) fn read<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topics<'a>, Malformed> {
+pub(crate) fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<RequestedTopics<'a>, Malformed> {
     let flexible = Api::Metadata.is_flexible(version);
     // An id where there is one; an empty name takes two bytes: its length, or its length and no tags.
     let least = if version >= 10 { 18 } else { 2 };
@@ -73,10 +73,10 @@ pub(crate) fn read<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topics<'
         reader.bool("include topic authorized operations")?;
     }
     reader.skip_tags(flexible)?;
-    Ok(Topics { entries, count, version })
+    Ok(RequestedTopics { entries, count, version })
 }
 
-fn topic<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topic<'a>, Malformed> {
+fn topic<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<RequestedTopic<'a>, Malformed> {
     let flexible = Api::Metadata.is_flexible(version);
     let id = if version >= 10 { reader.uuid("a topic id")? } else { InstanceId::NIL };
     let name = if version >= 10 {
@@ -85,12 +85,12 @@ fn topic<'a>(reader: &mut Reader<'a>, version: i16) -> Result<Topic<'a>, Malform
         Some(reader.text(flexible, "a topic name")?)
     };
     reader.skip_tags(flexible)?;
-    Ok(Topic { id, name })
+    Ok(RequestedTopic { id, name })
 }
 
-impl<'a> Topics<'a> {
+impl<'a> RequestedTopics<'a> {
     /// Each topic, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Topic<'a>> + use<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RequestedTopic<'a>> + use<'a> {
         let (mut entries, version) = (self.entries, self.version);
         (0..self.count).map_while(move |_| topic(&mut entries, version).ok())
     }
@@ -98,13 +98,17 @@ impl<'a> Topics<'a> {
     /// How many bytes the answer about them can have at most: it is larger than the question.
     pub(crate) fn answer_bound(&self) -> usize {
         const ENTRY: usize = 48;
-        self.count.saturating_mul(ENTRY).saturating_add(self.entries.left())
+        self.count.saturating_mul(ENTRY).saturating_add(self.entries.remaining())
     }
 }
 
-pub(crate) fn write(head: &Head<'_>, cluster: &Cluster<'_>, topics: &Topics<'_>) -> Vec<u8> {
+pub(crate) fn write(
+    head: &KafkaRequestHead<'_>,
+    cluster: &AdvertisedCluster<'_>,
+    topics: &RequestedTopics<'_>,
+) -> Vec<u8> {
     let (version, flexible) = (head.version, head.is_flexible());
-    let mut out = Writer::response(head.correlation, flexible);
+    let mut out = WireWriter::response(head.correlation, flexible);
     if version >= 3 {
         out.i32(0);
     }
@@ -125,11 +129,11 @@ pub(crate) fn write(head: &Head<'_>, cluster: &Cluster<'_>, topics: &Topics<'_>)
     if (8..=10).contains(&version) {
         out.i32(NO_OPERATIONS);
     }
-    out.no_tags(flexible);
+    out.empty_tags(flexible);
     out.finish()
 }
 
-fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
+fn write_broker(out: &mut WireWriter, version: i16, broker: &AdvertisedBroker<'_>) {
     let flexible = Api::Metadata.is_flexible(version);
     out.i32(broker.node_id);
     out.text(flexible, Some(broker.host.as_bytes()));
@@ -137,10 +141,10 @@ fn write_broker(out: &mut Writer, version: i16, broker: &Broker<'_>) {
     if version >= 1 {
         out.text(flexible, None);
     }
-    out.no_tags(flexible);
+    out.empty_tags(flexible);
 }
 
-fn write_topic(out: &mut Writer, version: i16, topic: &Topic<'_>) {
+fn write_topic(out: &mut WireWriter, version: i16, topic: &RequestedTopic<'_>) {
     let flexible = Api::Metadata.is_flexible(version);
     let by_id = topic.name.is_none() && topic.id != InstanceId::NIL;
     out.i16(if by_id { api::UNKNOWN_TOPIC_ID } else { api::UNKNOWN_TOPIC_OR_PARTITION });
@@ -156,5 +160,5 @@ fn write_topic(out: &mut Writer, version: i16, topic: &Topic<'_>) {
     if version >= 8 {
         out.i32(NO_OPERATIONS);
     }
-    out.no_tags(flexible);
+    out.empty_tags(flexible);
 }

@@ -15,9 +15,9 @@ use crate::units::cidr::Cidr;
 
 /// The sources that speak the PROXY protocol: their header is required, and nobody else's is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxies(Vec<Cidr>);
+pub struct TrustedProxies(Vec<Cidr>);
 
-impl Proxies {
+impl TrustedProxies {
     /// From addresses and networks as people write them: `10.0.0.0/8`, `127.0.0.1`. Refuses, in one sentence, an empty
     /// list and what is no network.
     pub fn parse(networks: &[String]) -> Result<Self, String> {
@@ -36,7 +36,7 @@ impl Proxies {
     }
 
     /// Whether a connection from there begins with a header.
-    pub(crate) fn list(&self, source: IpAddr) -> bool {
+    pub(crate) fn contains(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         self.0.iter().any(|network| network.contains(source))
     }
@@ -44,63 +44,63 @@ impl Proxies {
 
 /// Whose connection it is, and which address it was made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Route {
+pub(crate) struct ProxiedAddresses {
     pub(crate) source: SocketAddr,
     pub(crate) destination: SocketAddr,
 }
 
 /// Why the first bytes are not a header that is believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Flaw {
+pub(crate) enum ProxyHeaderError {
     #[error("its source is listed in `proxy-protocol.from`, but it sent no PROXY header")]
-    Absent,
+    Missing,
     #[error("a PROXY header of version 1 without an end after {} bytes", v1::LONGEST)]
-    LongLine,
+    V1TooLong,
     #[error("malformed PROXY header of version 1: {0}")]
-    Line(&'static str),
+    V1Malformed(&'static str),
     #[error("a PROXY header of version 2 that announces {0} bytes; the cap is {cap}", cap = v2::LONGEST)]
-    Long(usize),
+    V2TooLong(usize),
     #[error("malformed PROXY header of version 2: {0}")]
-    Binary(&'static str),
+    V2Malformed(&'static str),
     #[error("a PROXY header of version 2 whose checksum (CRC32c) is wrong")]
-    Checksum,
+    V2BadChecksum,
 }
 
 /// What every header has at least, and enough to tell which version it is: the shortest line of version 1 has 15 bytes.
-pub(crate) const FIRST: usize = v2::SIGNATURE.len();
+pub(crate) const MIN_HEADER: usize = v2::SIGNATURE.len();
 
 /// Whether bytes look like the beginning of a header.
-pub(crate) fn begins(bytes: &[u8]) -> bool {
+pub(crate) fn looks_like_header(bytes: &[u8]) -> bool {
     let begin = |of: &[u8]| bytes.iter().zip(of).all(|(there, wanted)| there == wanted);
     !bytes.is_empty() && (begin(v1::SIGNATURE) || begin(&v2::SIGNATURE))
 }
 
 /// A header that is arriving.
 #[derive(Debug, Default)]
-pub(crate) struct Header {
+pub(crate) struct ProxyHeader {
     bytes: Vec<u8>,
 }
 
-impl Header {
+impl ProxyHeader {
     /// How many more bytes certainly belong to it; 0 when it is whole.
-    pub(crate) fn wants(&self) -> Result<usize, Flaw> {
+    pub(crate) fn bytes_needed(&self) -> Result<usize, ProxyHeaderError> {
         match &self.bytes[..] {
-            [] => Ok(FIRST),
-            bytes if !begins(bytes) => Err(Flaw::Absent),
-            bytes if bytes.len() < FIRST => Ok(FIRST - bytes.len()),
-            bytes if bytes.starts_with(v1::SIGNATURE) => v1::wants(bytes),
-            bytes => v2::wants(bytes),
+            [] => Ok(MIN_HEADER),
+            bytes if !looks_like_header(bytes) => Err(ProxyHeaderError::Missing),
+            bytes if bytes.len() < MIN_HEADER => Ok(MIN_HEADER - bytes.len()),
+            bytes if bytes.starts_with(v1::SIGNATURE) => v1::bytes_needed(bytes),
+            bytes => v2::bytes_needed(bytes),
         }
     }
 
     /// Where the next bytes go: no more than it wants.
-    pub(crate) fn room(&mut self, wanted: usize) -> impl BufMut {
+    pub(crate) fn buffer(&mut self, wanted: usize) -> impl BufMut {
         (&mut self.bytes).limit(wanted)
     }
 
     /// What the whole header says; `None` where the socket's own addresses hold.
-    pub(crate) fn said(&self) -> Result<Option<Route>, Flaw> {
-        if self.bytes.starts_with(v1::SIGNATURE) { v1::said(&self.bytes) } else { v2::said(&self.bytes) }
+    pub(crate) fn addresses(&self) -> Result<Option<ProxiedAddresses>, ProxyHeaderError> {
+        if self.bytes.starts_with(v1::SIGNATURE) { v1::parse(&self.bytes) } else { v2::parse(&self.bytes) }
     }
 }
 

@@ -6,12 +6,12 @@
 use super::{alter_configs, api_versions, describe_cluster, describe_configs};
 use super::{find_coordinator, list_resources, metadata, sasl, telemetry};
 use crate::kafka::api::Api;
-use crate::kafka::wire::{Malformed, Reader};
+use crate::kafka::wire::{Malformed, WireReader};
 use crate::push::InstanceId;
 
 /// Who asks what, in which version.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Head<'a> {
+pub(crate) struct KafkaRequestHead<'a> {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) correlation: i32,
@@ -19,7 +19,7 @@ pub(crate) struct Head<'a> {
     pub(crate) client_id: Option<&'a [u8]>,
 }
 
-impl Head<'_> {
+impl KafkaRequestHead<'_> {
     pub(crate) fn is_flexible(&self) -> bool {
         self.api.is_flexible(self.version)
     }
@@ -27,19 +27,19 @@ impl Head<'_> {
 
 /// The request kinds we answer.
 #[derive(Clone, Debug)]
-pub(crate) enum Body<'a> {
-    ApiVersions(Option<api_versions::Software<'a>>),
+pub(crate) enum KafkaRequestBody<'a> {
+    ApiVersions(Option<api_versions::ClientSoftware<'a>>),
     /// A version that we do not speak: its layout is unknown, so nothing behind the correlation id was read.
-    UnspokenApiVersions,
-    Metadata(metadata::Topics<'a>),
+    UnsupportedApiVersions,
+    Metadata(metadata::RequestedTopics<'a>),
     FindCoordinator,
     GetTelemetrySubscriptions(InstanceId),
-    PushTelemetry(telemetry::Push<'a>),
-    DescribeConfigs(describe_configs::Asked<'a>),
-    IncrementalAlterConfigs(alter_configs::Asked<'a>),
+    PushTelemetry(telemetry::PushTelemetryBody<'a>),
+    DescribeConfigs(describe_configs::DescribeConfigsBody<'a>),
+    IncrementalAlterConfigs(alter_configs::AlterConfigsBody<'a>),
     /// The type of the endpoints that are asked for.
     DescribeCluster(i8),
-    ListConfigResources(list_resources::Types<'a>),
+    ListConfigResources(list_resources::ResourceTypes<'a>),
     /// The mechanism.
     SaslHandshake(&'a [u8]),
     /// The token.
@@ -48,44 +48,44 @@ pub(crate) enum Body<'a> {
 
 /// A whole request.
 #[derive(Clone, Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) head: Head<'a>,
-    pub(crate) body: Body<'a>,
+pub(crate) struct KafkaRequest<'a> {
+    pub(crate) head: KafkaRequestHead<'a>,
+    pub(crate) body: KafkaRequestBody<'a>,
 }
 
 /// A request that the protocol has no answer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RequestError {
     #[error("request with api key {0}, which this listener does not advertise")]
-    Key(i16),
-    #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.oldest(), api.newest())]
-    Version { api: Api, version: i16 },
+    UnknownApi(i16),
+    #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.min_version(), api.max_version())]
+    UnsupportedVersion { api: Api, version: i16 },
     #[error("malformed request header: {0}")]
-    Header(Malformed),
+    MalformedHeader(Malformed),
     #[error("malformed {} request of version {version}: {why}", api.name())]
-    Body { api: Api, version: i16, why: Malformed },
+    MalformedBody { api: Api, version: i16, why: Malformed },
 }
 
 /// Reads a frame.
-pub(crate) fn parse(frame: &[u8]) -> Result<Request<'_>, RequestError> {
-    let mut reader = Reader::new(frame);
-    let (key, version, correlation) = start(&mut reader).map_err(RequestError::Header)?;
-    let api = Api::of_key(key).ok_or(RequestError::Key(key))?;
-    let mut head = Head { api, version, correlation, client_id: None };
-    if !(api.oldest()..=api.newest()).contains(&version) {
+pub(crate) fn parse(frame: &[u8]) -> Result<KafkaRequest<'_>, RequestError> {
+    let mut reader = WireReader::new(frame);
+    let (key, version, correlation) = read_prefix(&mut reader).map_err(RequestError::MalformedHeader)?;
+    let api = Api::from_key(key).ok_or(RequestError::UnknownApi(key))?;
+    let mut head = KafkaRequestHead { api, version, correlation, client_id: None };
+    if !(api.min_version()..=api.max_version()).contains(&version) {
         return match api {
-            Api::ApiVersions => Ok(Request { head, body: Body::UnspokenApiVersions }),
-            _ => Err(RequestError::Version { api, version }),
+            Api::ApiVersions => Ok(KafkaRequest { head, body: KafkaRequestBody::UnsupportedApiVersions }),
+            _ => Err(RequestError::UnsupportedVersion { api, version }),
         };
     }
-    head.client_id = rest_of_header(&mut reader, head.is_flexible()).map_err(RequestError::Header)?;
-    let body = body(&mut reader, &head).map_err(|why| RequestError::Body { api, version, why })?;
-    Ok(Request { head, body })
+    head.client_id = read_client_id(&mut reader, head.is_flexible()).map_err(RequestError::MalformedHeader)?;
+    let body = read_body(&mut reader, &head).map_err(|why| RequestError::MalformedBody { api, version, why })?;
+    Ok(KafkaRequest { head, body })
 }
 
 /// A push that is too long to be read, as far as it was: enough to answer it, and to know whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong<'a> {
+pub(crate) struct OversizedPush<'a> {
     pub(crate) correlation: i32,
     pub(crate) client_id: Option<&'a [u8]>,
     /// `None` where the frame's beginning ends before it.
@@ -93,46 +93,50 @@ pub(crate) struct TooLong<'a> {
 }
 
 /// Reads the first bytes of a frame, at least eight; `None` if that is no push.
-pub(crate) fn too_long(frame_start: &[u8]) -> Option<TooLong<'_>> {
-    let mut reader = Reader::new(frame_start);
-    let (key, version, correlation) = start(&mut reader).ok()?;
+pub(crate) fn oversized_push(frame_start: &[u8]) -> Option<OversizedPush<'_>> {
+    let mut reader = WireReader::new(frame_start);
+    let (key, version, correlation) = read_prefix(&mut reader).ok()?;
     let api = Api::PushTelemetry;
-    if key != api.key() || !(api.oldest()..=api.newest()).contains(&version) {
+    if key != api.key() || !(api.min_version()..=api.max_version()).contains(&version) {
         return None;
     }
-    let client_id = rest_of_header(&mut reader, api.is_flexible(version));
+    let client_id = read_client_id(&mut reader, api.is_flexible(version));
     let instance_id = client_id.and_then(|_| reader.uuid("the client instance id"));
-    Some(TooLong { correlation, client_id: client_id.ok().flatten(), instance_id: instance_id.ok() })
+    Some(OversizedPush { correlation, client_id: client_id.ok().flatten(), instance_id: instance_id.ok() })
 }
 
-fn start(reader: &mut Reader<'_>) -> Result<(i16, i16, i32), Malformed> {
+fn read_prefix(reader: &mut WireReader<'_>) -> Result<(i16, i16, i32), Malformed> {
     Ok((reader.i16("the api key")?, reader.i16("the api version")?, reader.i32("the correlation id")?))
 }
 
 /// The client id keeps its two-byte length in flexible headers, too.
-fn rest_of_header<'a>(reader: &mut Reader<'a>, flexible: bool) -> Result<Option<&'a [u8]>, Malformed> {
+fn read_client_id<'a>(reader: &mut WireReader<'a>, flexible: bool) -> Result<Option<&'a [u8]>, Malformed> {
     let client_id = reader.nullable_text(false, "the client id")?;
     reader.skip_tags(flexible)?;
     Ok(client_id)
 }
 
-fn body<'a>(reader: &mut Reader<'a>, head: &Head<'_>) -> Result<Body<'a>, Malformed> {
+fn read_body<'a>(reader: &mut WireReader<'a>, head: &KafkaRequestHead<'_>) -> Result<KafkaRequestBody<'a>, Malformed> {
     // What is left behind the body is passed over, as Apache's broker does: the frame's length says where the next
     // request begins, and librdkafka 2.12 leaves three bytes behind a Metadata request for all topics.
     Ok(match head.api {
-        Api::ApiVersions => Body::ApiVersions(api_versions::read(reader, head.version)?),
-        Api::Metadata => Body::Metadata(metadata::read(reader, head.version)?),
+        Api::ApiVersions => KafkaRequestBody::ApiVersions(api_versions::read(reader, head.version)?),
+        Api::Metadata => KafkaRequestBody::Metadata(metadata::read(reader, head.version)?),
         Api::FindCoordinator => {
             find_coordinator::read(reader, head.version)?;
-            Body::FindCoordinator
+            KafkaRequestBody::FindCoordinator
         }
-        Api::GetTelemetrySubscriptions => Body::GetTelemetrySubscriptions(telemetry::read_get(reader)?),
-        Api::PushTelemetry => Body::PushTelemetry(telemetry::read_push(reader)?),
-        Api::DescribeConfigs => Body::DescribeConfigs(describe_configs::read(reader, head.version)?),
-        Api::IncrementalAlterConfigs => Body::IncrementalAlterConfigs(alter_configs::read(reader, head.version)?),
-        Api::DescribeCluster => Body::DescribeCluster(describe_cluster::read(reader, head.version)?),
-        Api::ListConfigResources => Body::ListConfigResources(list_resources::read(reader, head.version)?),
-        Api::SaslHandshake => Body::SaslHandshake(sasl::read_handshake(reader)?),
-        Api::SaslAuthenticate => Body::SaslAuthenticate(sasl::read_token(reader, head.version)?),
+        Api::GetTelemetrySubscriptions => {
+            KafkaRequestBody::GetTelemetrySubscriptions(telemetry::read_get_subscriptions(reader)?)
+        }
+        Api::PushTelemetry => KafkaRequestBody::PushTelemetry(telemetry::read_push(reader)?),
+        Api::DescribeConfigs => KafkaRequestBody::DescribeConfigs(describe_configs::read(reader, head.version)?),
+        Api::IncrementalAlterConfigs => {
+            KafkaRequestBody::IncrementalAlterConfigs(alter_configs::read(reader, head.version)?)
+        }
+        Api::DescribeCluster => KafkaRequestBody::DescribeCluster(describe_cluster::read(reader, head.version)?),
+        Api::ListConfigResources => KafkaRequestBody::ListConfigResources(list_resources::read(reader, head.version)?),
+        Api::SaslHandshake => KafkaRequestBody::SaslHandshake(sasl::read_handshake(reader)?),
+        Api::SaslAuthenticate => KafkaRequestBody::SaslAuthenticate(sasl::read_token(reader, head.version)?),
     })
 }

@@ -1,12 +1,12 @@
 //! SaslHandshake (17) and SaslAuthenticate (36): how SASL's tokens are carried (KIP-43, KIP-152, KIP-368).
 
-use super::request::Head;
+use super::request::KafkaRequestHead;
 use crate::kafka::api::Api;
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 
 /// What is answered to a token.
 #[derive(Debug, Default)]
-pub(crate) struct Reply {
+pub(crate) struct SaslReply {
     pub(crate) error: i16,
     pub(crate) message: Option<&'static str>,
     pub(crate) token: Vec<u8>,
@@ -15,12 +15,12 @@ pub(crate) struct Reply {
 }
 
 /// The mechanism that the client chose.
-pub(crate) fn read_handshake<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
+pub(crate) fn read_handshake<'a>(reader: &mut WireReader<'a>) -> Result<&'a [u8], Malformed> {
     reader.text(false, "the mechanism")
 }
 
 /// The client's token.
-pub(crate) fn read_token<'a>(reader: &mut Reader<'a>, version: i16) -> Result<&'a [u8], Malformed> {
+pub(crate) fn read_token<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<&'a [u8], Malformed> {
     let flexible = Api::SaslAuthenticate.is_flexible(version);
     let token = reader.bytes(flexible, "the token")?;
     reader.skip_tags(flexible)?;
@@ -29,22 +29,22 @@ pub(crate) fn read_token<'a>(reader: &mut Reader<'a>, version: i16) -> Result<&'
 
 /// The enabled mechanisms are told whether the chosen one is among them or not.
 pub(crate) fn write_handshake(correlation: i32, error: i16, enabled: &[&str]) -> Vec<u8> {
-    let mut out = Writer::response(correlation, false);
+    let mut out = WireWriter::response(correlation, false);
     out.i16(error);
     out.count(false, enabled.len());
     enabled.iter().for_each(|mechanism| out.text(false, Some(mechanism.as_bytes())));
     out.finish()
 }
 
-pub(crate) fn write_reply(head: &Head<'_>, reply: &Reply) -> Vec<u8> {
+pub(crate) fn write_reply(head: &KafkaRequestHead<'_>, reply: &SaslReply) -> Vec<u8> {
     let flexible = head.is_flexible();
-    let mut out = Writer::response(head.correlation, flexible);
+    let mut out = WireWriter::response(head.correlation, flexible);
     out.i16(reply.error);
     out.text(flexible, reply.message.map(str::as_bytes));
     out.bytes(flexible, &reply.token);
     if head.version >= 1 {
         out.i64(reply.lifetime);
     }
-    out.no_tags(flexible);
+    out.empty_tags(flexible);
     out.finish()
 }

@@ -11,13 +11,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::desk::Desk;
-use super::gate::Gate;
-use super::opening::Opened;
-use super::presence::Unanswerable;
-use super::request::{self, Body, Head, Request, TooLong};
-use super::rhythm::Rhythm;
-use super::{Shared, advertise, api_versions, cluster, describe_cluster};
+use super::admin_handler::AdminHandler;
+use super::authentication::Authentication;
+use super::connection_guard::Unanswerable;
+use super::push_schedule::PushSchedule;
+use super::request::{self, KafkaRequest, KafkaRequestBody, KafkaRequestHead, OversizedPush};
+use super::setup::PreparedConnection;
+use super::{ListenerContext, advertise, api_versions, cluster, describe_cluster};
 use super::{find_coordinator, metadata, sasl, telemetry};
 use crate::admission::Refusal;
 use crate::intake::StartedPush;
@@ -32,28 +32,33 @@ const LONG_ANSWER: usize = 16 << 10;
 const LONGEST_CLIENT_ID: usize = 1024;
 
 /// What goes back, and for which request.
-pub(crate) struct Answer {
+pub(crate) struct SessionResponse {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) frame: Vec<u8>,
     /// Why it is the last of its connection.
-    pub(crate) last: Option<Unanswerable>,
+    pub(crate) close_reason: Option<Unanswerable>,
 }
 
 /// The conversation.
-pub(crate) struct Session {
-    shared: Arc<Shared>,
+pub(crate) struct KafkaSession {
+    shared: Arc<ListenerContext>,
     connection: ConnectionId,
     /// Who spoke last, shared with the pushes it sent.
     client: Arc<Client>,
     /// What this client is told to connect to.
-    told: (String, u16),
-    gate: Gate,
-    rhythm: Rhythm,
+    advertised: (String, u16),
+    authentication: Authentication,
+    push_schedule: PushSchedule,
 }
 
-impl Session {
-    pub(crate) fn new(shared: &Arc<Shared>, connection: ConnectionId, peer: SocketAddr, opened: &Opened) -> Self {
+impl KafkaSession {
+    pub(crate) fn new(
+        shared: &Arc<ListenerContext>,
+        connection: ConnectionId,
+        peer: SocketAddr,
+        opened: &PreparedConnection,
+    ) -> Self {
         let source = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let listener = Some(shared.config.name.clone());
         Self {
@@ -65,20 +70,20 @@ impl Session {
                 principal: opened.principal.clone(),
                 ..Client::default()
             }),
-            told: advertise::told(cluster::own(&shared.config), opened.local, peer),
-            gate: Gate::new(shared.config.auth.clone()),
-            rhythm: Rhythm::default(),
+            advertised: advertise::address_for(cluster::own_address(&shared.config), opened.local, peer),
+            authentication: Authentication::new(shared.config.auth.clone()),
+            push_schedule: PushSchedule::default(),
         }
     }
 
     /// When this client's next telemetry request is due.
-    pub(crate) fn rhythm(&self) -> Rhythm {
-        self.rhythm
+    pub(crate) fn push_schedule(&self) -> PushSchedule {
+        self.push_schedule
     }
 
     /// Whether the client has proven who it is to the gate.
-    pub(crate) fn is_proven(&self) -> bool {
-        self.gate.principal().is_some()
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authentication.principal().is_some()
     }
 
     /// Answers one request. `hold` grows where the answer is long.
@@ -87,17 +92,17 @@ impl Session {
         frame: &Bytes,
         received_at: SystemTime,
         hold: &mut Hold,
-    ) -> Result<Answer, Unanswerable> {
-        let Request { head, body } = request::parse(frame)?;
-        self.gate.admit(head.api, Instant::now())?;
-        let (correlation, mut last) = (head.correlation, None);
+    ) -> Result<SessionResponse, Unanswerable> {
+        let KafkaRequest { head, body } = request::parse(frame)?;
+        self.authentication.admit(head.api, Instant::now())?;
+        let (correlation, mut close_reason) = (head.correlation, None);
         let answer = match body {
-            Body::ApiVersions(software) => {
-                self.remember(software);
-                api_versions::write(correlation, head.version, &self.offered())
+            KafkaRequestBody::ApiVersions(software) => {
+                self.remember_software(software);
+                api_versions::write(correlation, head.version, &self.offered_apis())
             }
-            Body::UnspokenApiVersions => api_versions::write_unspoken(correlation),
-            Body::Metadata(topics) => {
+            KafkaRequestBody::UnsupportedApiVersions => api_versions::write_unsupported_version(correlation),
+            KafkaRequestBody::Metadata(topics) => {
                 let cluster = self.cluster();
                 let bound = topics.answer_bound().saturating_add(cluster.answer_bound());
                 if bound >= LONG_ANSWER {
@@ -105,85 +110,99 @@ impl Session {
                 }
                 metadata::write(&head, &cluster, &topics)
             }
-            Body::SaslHandshake(mechanism) => {
-                let (error, enabled) = self.gate.handshake(head.version, mechanism).await;
+            KafkaRequestBody::SaslHandshake(mechanism) => {
+                let (error, enabled) = self.authentication.handshake(head.version, mechanism).await;
                 let enabled: Vec<_> = enabled.iter().map(|mechanism| mechanism.name()).collect();
                 sasl::write_handshake(correlation, error, &enabled)
             }
-            Body::SaslAuthenticate(token) => {
-                let complaints = &self.shared.complaints;
-                let (reply, end) = self.gate.authenticate(frame.slice_ref(token), received_at, complaints).await?;
-                last = end;
+            KafkaRequestBody::SaslAuthenticate(token) => {
+                let log_limiter = &self.shared.log_limiter;
+                let (reply, end) =
+                    self.authentication.authenticate(frame.slice_ref(token), received_at, log_limiter).await?;
+                close_reason = end;
                 // Who proved nothing here may have shown a certificate.
-                if let Some(proven) = self.gate.principal().filter(|it| self.client.principal.as_ref() != Some(it)) {
-                    Arc::make_mut(&mut self.client).principal = Some(proven.clone());
+                if let Some(principal) =
+                    self.authentication.principal().filter(|it| self.client.principal.as_ref() != Some(it))
+                {
+                    Arc::make_mut(&mut self.client).principal = Some(principal.clone());
                 }
                 sasl::write_reply(&head, &reply)
             }
-            Body::FindCoordinator => find_coordinator::write(&head),
-            Body::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
-            Body::PushTelemetry(push) => {
-                let wire = kept(frame, push.metrics);
+            KafkaRequestBody::FindCoordinator => find_coordinator::write(&head),
+            KafkaRequestBody::GetTelemetrySubscriptions(id) => self.subscribe(&head, id),
+            KafkaRequestBody::PushTelemetry(push) => {
+                let wire = metrics_bytes(frame, push.metrics);
                 let error = self.push(&head, &push, wire, received_at).await;
-                self.rhythm.pushed(Instant::now(), error);
+                self.push_schedule.push_answered(Instant::now(), error);
                 telemetry::write_push(correlation, error)
             }
             // Rare, and in boxes: else every connection would have room for them.
-            Body::DescribeConfigs(asked) => Box::pin(self.desk().describe(&head, &asked, hold)).await,
-            Body::IncrementalAlterConfigs(asked) => Box::pin(self.desk().alter(&head, &asked, hold)).await,
-            Body::ListConfigResources(types) => Box::pin(self.desk().list(&head, &types, hold)).await,
-            Body::DescribeCluster(endpoints) => describe_cluster::write(&head, endpoints, &self.cluster()),
+            KafkaRequestBody::DescribeConfigs(asked) => {
+                Box::pin(self.admin_handler().describe(&head, &asked, hold)).await
+            }
+            KafkaRequestBody::IncrementalAlterConfigs(asked) => {
+                Box::pin(self.admin_handler().alter(&head, &asked, hold)).await
+            }
+            KafkaRequestBody::ListConfigResources(types) => {
+                Box::pin(self.admin_handler().list(&head, &types, hold)).await
+            }
+            KafkaRequestBody::DescribeCluster(endpoints) => describe_cluster::write(&head, endpoints, &self.cluster()),
         };
-        self.rhythm.spoke(Instant::now());
-        Ok(Answer { api: head.api, version: head.version, frame: answer, last })
+        self.push_schedule.request_answered(Instant::now());
+        Ok(SessionResponse { api: head.api, version: head.version, frame: answer, close_reason })
     }
 
     /// Answers a push that was too long to be read: the same whatever is thought of its client.
-    pub(crate) fn answer_too_large(&mut self, said: &TooLong<'_>, len: usize) -> Result<Answer, Unanswerable> {
-        self.gate.admit(Api::PushTelemetry, Instant::now())?;
+    pub(crate) fn answer_too_large(
+        &mut self,
+        push: &OversizedPush<'_>,
+        len: usize,
+    ) -> Result<SessionResponse, Unanswerable> {
+        self.authentication.admit(Api::PushTelemetry, Instant::now())?;
         let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
-        let frame = telemetry::write_push(said.correlation, error_code(&refusal));
-        let client = self.client(said.client_id, said.instance_id);
+        let frame = telemetry::write_push(push.correlation, error_code(&refusal));
+        let client = self.client(push.client_id, push.instance_id);
         // A fault is written to the log. "Too large" is true all the same, and what the client survives.
-        let _ = self.contained(|| {
+        let _ = self.catch_panic(|| {
             self.shared.intake.record_refused(Ingress::Kafka, len, &client, self.connection, refusal);
             Ok(())
         });
-        Ok(Answer { api: Api::PushTelemetry, version: 0, frame, last: None })
+        Ok(SessionResponse { api: Api::PushTelemetry, version: 0, frame, close_reason: None })
     }
 
     /// ApiVersions may come more than once; with authentication the first time says nothing.
-    fn remember(&mut self, software: Option<api_versions::Software<'_>>) {
+    fn remember_software(&mut self, software: Option<api_versions::ClientSoftware<'_>>) {
         let Some(software) = software else { return };
-        let known = |text| api_versions::known(text).map(Arc::from);
+        let known = |text| api_versions::valid_software_text(text).map(Arc::from);
         let client = Arc::make_mut(&mut self.client);
         client.software_name = known(software.name);
         client.software_version = known(software.version);
     }
 
-    fn offered(&self) -> Vec<Api> {
-        let (telemetry, sasl) = (self.shared.intake.offers_telemetry_to(&self.client), self.gate.is_guarded());
+    fn offered_apis(&self) -> Vec<Api> {
+        let (telemetry, sasl) =
+            (self.shared.intake.offers_telemetry_to(&self.client), self.authentication.is_required());
         let offered = |api: &Api| (telemetry || !api.is_telemetry()) && (sasl || !api.is_sasl());
         Api::ALL.into_iter().filter(offered).collect()
     }
 
     /// All hosts, as told to this client.
-    fn cluster(&self) -> metadata::Cluster<'_> {
-        cluster::told(&self.shared.config, &self.told, self.client.source)
+    fn cluster(&self) -> metadata::AdvertisedCluster<'_> {
+        cluster::cluster_for(&self.shared.config, &self.advertised, self.client.source)
     }
 
-    fn desk(&self) -> Desk<'_> {
-        Desk { shared: &self.shared, client: &self.client }
+    fn admin_handler(&self) -> AdminHandler<'_> {
+        AdminHandler { shared: &self.shared, client: &self.client }
     }
 
-    fn subscribe(&mut self, head: &Head<'_>, id: InstanceId) -> Vec<u8> {
+    fn subscribe(&mut self, head: &KafkaRequestHead<'_>, id: InstanceId) -> Vec<u8> {
         let client = self.client(head.client_id, (id != InstanceId::NIL).then_some(id));
-        match self.contained(|| self.shared.intake.subscribe(&client, self.connection)) {
+        match self.catch_panic(|| self.shared.intake.subscribe(&client, self.connection)) {
             Ok(subscription) => {
-                self.rhythm.asked(Instant::now(), subscription.push_interval);
+                self.push_schedule.subscription_answered(Instant::now(), subscription.push_interval);
                 telemetry::write_subscription(
                     head.correlation,
-                    &telemetry::Subscription {
+                    &telemetry::SubscriptionResponse {
                         instance_id: subscription.instance_id,
                         id: subscription.id,
                         codecs: &subscription.codecs,
@@ -194,19 +213,25 @@ impl Session {
                     },
                 )
             }
-            Err(error) => telemetry::write_no_subscription(head.correlation, error),
+            Err(error) => telemetry::write_subscription_error(head.correlation, error),
         }
     }
 
     /// Hands a push over and gives the error code to answer.
-    async fn push(&mut self, head: &Head<'_>, said: &telemetry::Push<'_>, wire: Bytes, received_at: SystemTime) -> i16 {
+    async fn push(
+        &mut self,
+        head: &KafkaRequestHead<'_>,
+        body: &telemetry::PushTelemetryBody<'_>,
+        wire: Bytes,
+        received_at: SystemTime,
+    ) -> i16 {
         let push = Push {
-            client: self.client(head.client_id, Some(said.instance_id)),
+            client: self.client(head.client_id, Some(body.instance_id)),
             ingress: Ingress::Kafka,
             received_at,
-            terminating: said.terminating,
-            subscription_id: Some(said.subscription_id),
-            codec: said.codec,
+            terminating: body.terminating,
+            subscription_id: Some(body.subscription_id),
+            codec: body.codec,
             format: crate::push::Format::Protobuf,
             wire,
             push_interval: None,
@@ -214,13 +239,13 @@ impl Session {
             trace_parent: None,
         };
         let (shared, connection) = (self.shared.clone(), self.connection);
-        let done = match contained(&shared, || Ok(shared.intake.clone().start_push(push, connection))) {
+        let done = match catch_panic(&shared, || Ok(shared.intake.clone().start_push(push, connection))) {
             Err(error) => return error,
             Ok(StartedPush::Done(done)) => done,
             // This request's hold is kept as long: only shutdown drops the connection meanwhile.
             Ok(StartedPush::Large(large)) => match large.finish(()).await {
                 Ok(done) => done,
-                Err(_) => return fault(&shared),
+                Err(_) => return report_internal_error(&shared),
             },
         };
         done.map_or_else(|refusal| error_code(&refusal), |_| api::NONE)
@@ -241,8 +266,8 @@ impl Session {
         self.client.clone()
     }
 
-    fn contained<T>(&self, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
-        contained(&self.shared, ask)
+    fn catch_panic<T>(&self, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
+        catch_panic(&self.shared, ask)
     }
 }
 
@@ -250,14 +275,14 @@ impl Session {
 ///
 /// A panic in there is our fault, not the client's: it would cost the connection, and an older Java client its
 /// telemetry for good. "Too soon" is the answer after which every client comes back.
-fn contained<T>(shared: &Shared, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
+fn catch_panic<T>(shared: &ListenerContext, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
     match catch_unwind(AssertUnwindSafe(ask)) {
         Ok(answer) => answer.map_err(|refusal| error_code(&refusal)),
-        Err(_) => Err(fault(shared)),
+        Err(_) => Err(report_internal_error(shared)),
     }
 }
 
-fn fault(shared: &Shared) -> i16 {
+fn report_internal_error(shared: &ListenerContext) -> i16 {
     tracing::error!(
         listener = %shared.config.name,
         "a fault behind the listener, written above; this request was lost, and its client told to come back"
@@ -279,7 +304,7 @@ pub(crate) fn error_code(refusal: &Refusal) -> i16 {
 
 /// What is queued is counted by its own length, so it must not keep a far larger frame alive: tags that nobody knows may
 /// fill one.
-fn kept(frame: &Bytes, metrics: &[u8]) -> Bytes {
+fn metrics_bytes(frame: &Bytes, metrics: &[u8]) -> Bytes {
     let spare = frame.len().saturating_sub(metrics.len());
     if spare > metrics.len().max(1024) { Bytes::copy_from_slice(metrics) } else { frame.slice_ref(metrics) }
 }

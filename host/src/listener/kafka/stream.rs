@@ -18,16 +18,16 @@ use crate::listener::protocol::WrongProtocol;
 /// After a violation, how far we read on, so that answers sent before are not lost to a reset.
 const LINGER_BYTES: u64 = 256 << 10;
 /// How long it may take to say that nothing more will be written.
-const LEAVE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connection's bytes.
-pub(crate) enum Wire {
+pub(crate) enum ConnectionStream {
     Plain(TcpStream),
     /// Boxed: connections without TLS must not pay for it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Wire {
+impl ConnectionStream {
     /// Reads at least one byte; into no room at all, waits until there is one. Gives 0 at the end. Nothing is lost when
     /// it is dropped early.
     pub(crate) async fn read(&mut self, into: &mut impl BufMut) -> io::Result<usize> {
@@ -35,8 +35,8 @@ impl Wire {
             Self::Plain(stream) if into.has_remaining_mut() => stream.read_buf(into).await,
             // Readiness may be stale; a look at the bytes is not.
             Self::Plain(stream) => stream.peek(&mut [0]).await,
-            Self::Tls(stream) if into.has_remaining_mut() => stream.read_buf(into).await.or_else(ended),
-            Self::Tls(stream) => stream.fill_buf().await.map(<[u8]>::len).or_else(ended),
+            Self::Tls(stream) if into.has_remaining_mut() => stream.read_buf(into).await.or_else(unexpected_eof_as_end),
+            Self::Tls(stream) => stream.fill_buf().await.map(<[u8]>::len).or_else(unexpected_eof_as_end),
         }
     }
 
@@ -53,10 +53,10 @@ impl Wire {
 
     /// Answers a client that speaks another protocol in that, where there is an answer, and lets it take it. The others
     /// see an end, too, and not a reset, from which they could not guess their mistake.
-    pub(crate) async fn turn_away(&mut self, wrong: &WrongProtocol) {
+    pub(crate) async fn reject(&mut self, wrong: &WrongProtocol) {
         if let Some(answer) = wrong.answer() {
             // Either way it is over.
-            let _ = timeout(LEAVE, self.write(answer.as_bytes())).await;
+            let _ = timeout(CLOSE_TIMEOUT, self.write(answer.as_bytes())).await;
         }
         self.linger().await;
     }
@@ -78,18 +78,18 @@ impl Wire {
             tokio::io::copy(&mut socket.take(LINGER_BYTES), &mut tokio::io::sink()).await
         };
         // Either way it is over: the reason is known already.
-        let _ = timeout(LEAVE, leave).await;
+        let _ = timeout(CLOSE_TIMEOUT, leave).await;
     }
 
     /// With TLS says close_notify, so that the peer knows that nothing was cut off; without, closing is enough.
-    pub(crate) async fn leave(&mut self) {
+    pub(crate) async fn close(&mut self) {
         if let Self::Tls(stream) = self {
-            let _ = timeout(LEAVE, stream.shutdown()).await;
+            let _ = timeout(CLOSE_TIMEOUT, stream.shutdown()).await;
         }
     }
 }
 
 /// Many clients close the socket without close_notify. Frames have lengths, so nothing can be cut off unnoticed.
-fn ended(error: io::Error) -> io::Result<usize> {
+fn unexpected_eof_as_end(error: io::Error) -> io::Result<usize> {
     if error.kind() == io::ErrorKind::UnexpectedEof { Ok(0) } else { Err(error) }
 }

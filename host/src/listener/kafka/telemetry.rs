@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::kafka::api;
-use crate::kafka::wire::{Malformed, Reader, Writer};
+use crate::kafka::wire::{Malformed, WireReader, WireWriter};
 use crate::push::{Codec, InstanceId};
 
 /// What a push request says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Push<'a> {
+pub(crate) struct PushTelemetryBody<'a> {
     pub(crate) instance_id: InstanceId,
     pub(crate) subscription_id: i32,
     pub(crate) terminating: bool,
@@ -17,14 +17,14 @@ pub(crate) struct Push<'a> {
     pub(crate) metrics: &'a [u8],
 }
 
-pub(crate) fn read_get(reader: &mut Reader<'_>) -> Result<InstanceId, Malformed> {
+pub(crate) fn read_get_subscriptions(reader: &mut WireReader<'_>) -> Result<InstanceId, Malformed> {
     let id = reader.uuid("the client instance id")?;
     reader.skip_tags(true)?;
     Ok(id)
 }
 
-pub(crate) fn read_push<'a>(reader: &mut Reader<'a>) -> Result<Push<'a>, Malformed> {
-    let push = Push {
+pub(crate) fn read_push<'a>(reader: &mut WireReader<'a>) -> Result<PushTelemetryBody<'a>, Malformed> {
+    let push = PushTelemetryBody {
         instance_id: reader.uuid("the client instance id")?,
         subscription_id: reader.i32("the subscription id")?,
         terminating: reader.bool("the terminating flag")?,
@@ -37,7 +37,7 @@ pub(crate) fn read_push<'a>(reader: &mut Reader<'a>) -> Result<Push<'a>, Malform
 
 /// What a client is told to push.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subscription<'a, S> {
+pub(crate) struct SubscriptionResponse<'a, S> {
     pub(crate) instance_id: InstanceId,
     pub(crate) id: i32,
     pub(crate) codecs: &'a [Codec],
@@ -48,8 +48,8 @@ pub(crate) struct Subscription<'a, S> {
 }
 
 /// The id is always told, also to a client that told it to us: both Java and librdkafka take what comes back.
-pub(crate) fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &Subscription<'_, S>) -> Vec<u8> {
-    let mut out = Writer::response(correlation, true);
+pub(crate) fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &SubscriptionResponse<'_, S>) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, true);
     out.i32(0);
     out.i16(api::NONE);
     out.uuid(&answer.instance_id);
@@ -61,13 +61,13 @@ pub(crate) fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &Subsc
     out.bool(answer.delta);
     out.count(true, answer.metrics.len());
     answer.metrics.iter().for_each(|prefix| out.text(true, Some(prefix.as_ref().as_bytes())));
-    out.no_tags(true);
+    out.empty_tags(true);
     out.finish()
 }
 
 /// A question for a subscription that is refused: all but the error is empty, as Apache has it.
-pub(crate) fn write_no_subscription(correlation: i32, error: i16) -> Vec<u8> {
-    let mut out = Writer::response(correlation, true);
+pub(crate) fn write_subscription_error(correlation: i32, error: i16) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, true);
     out.i32(0);
     out.i16(error);
     out.uuid(&InstanceId::NIL);
@@ -77,14 +77,14 @@ pub(crate) fn write_no_subscription(correlation: i32, error: i16) -> Vec<u8> {
     out.i32(0);
     out.bool(false);
     out.count(true, 0);
-    out.no_tags(true);
+    out.empty_tags(true);
     out.finish()
 }
 
 pub(crate) fn write_push(correlation: i32, error: i16) -> Vec<u8> {
-    let mut out = Writer::response(correlation, true);
+    let mut out = WireWriter::response(correlation, true);
     out.i32(0);
     out.i16(error);
-    out.no_tags(true);
+    out.empty_tags(true);
     out.finish()
 }

@@ -2,7 +2,6 @@ mod admin;
 pub(super) mod authority;
 mod bad_input;
 mod differential;
-mod door;
 mod golden;
 mod hosts;
 mod proxy;
@@ -10,6 +9,7 @@ mod sasl;
 mod shutdown;
 pub(in crate::listener) mod threads;
 mod tls;
+mod well_behaved_clients;
 mod wrong_protocol;
 
 use std::net::SocketAddr;
@@ -40,39 +40,39 @@ const GIVEN: InstanceId = InstanceId::from_bytes([0x70, 0x1a, 0xe8, 0xad, 1, 2, 
 
 /// Everything behind the door, played by a notebook.
 #[derive(Default)]
-struct Notebook {
+struct FakeIntake {
     no_receiver: AtomicBool,
     /// Software that is not offered telemetry.
-    hurt: Mutex<Option<String>>,
-    faulty: AtomicBool,
+    not_offered: Mutex<Option<String>>,
+    panics: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
-    asked: Mutex<Vec<Arc<Client>>>,
+    subscribe_calls: Mutex<Vec<Arc<Client>>>,
     pushes: Mutex<Vec<(Push, ConnectionId)>>,
-    gone: Mutex<Vec<ConnectionId>>,
+    disconnected: Mutex<Vec<ConnectionId>>,
     refused: Mutex<Vec<(usize, Arc<Client>, Refusal)>>,
 }
 
-impl Notebook {
+impl FakeIntake {
     fn answer(&self) -> Result<(), Refusal> {
-        if self.faulty.load(Ordering::Relaxed) {
+        if self.panics.load(Ordering::Relaxed) {
             panic_any("a fault of the host, as this test wants it");
         }
         self.refusal.lock().unwrap().clone().map_or(Ok(()), Err)
     }
 }
 
-impl Intake for Notebook {
+impl Intake for FakeIntake {
     fn offers_telemetry(&self) -> bool {
         !self.no_receiver.load(Ordering::Relaxed)
     }
 
     fn offers_telemetry_to(&self, client: &Client) -> bool {
-        let hurt = self.hurt.lock().unwrap();
+        let hurt = self.not_offered.lock().unwrap();
         self.offers_telemetry() && (hurt.is_none() || hurt.as_deref() != client.software_name.as_deref())
     }
 
     fn subscribe(&self, client: &Arc<Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
-        self.asked.lock().unwrap().push(client.clone());
+        self.subscribe_calls.lock().unwrap().push(client.clone());
         self.answer().map(|()| ClientSubscription {
             instance_id: client.instance_id.unwrap_or(GIVEN),
             id: 0x1234_5678,
@@ -99,47 +99,47 @@ impl Intake for Notebook {
     }
 
     fn disconnected(&self, connection: ConnectionId) {
-        self.gone.lock().unwrap().push(connection);
+        self.disconnected.lock().unwrap().push(connection);
     }
 }
 
 /// A listener on a loopback port.
-struct Door {
+struct KafkaListenerFixture {
     address: SocketAddr,
-    notebook: Arc<Notebook>,
-    budget: Arc<Budget>,
+    intake: Arc<FakeIntake>,
+    budget: Arc<ByteBudget>,
     subscriptions: Subscriptions,
     /// Reasons, in the order in which connections ended.
-    ends: Arc<Mutex<Vec<String>>>,
+    close_reasons: Arc<Mutex<Vec<String>>>,
     served: Arc<Mutex<Vec<(&'static str, i16)>>>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     _listening: ListenerGuard,
 }
 
-impl Door {
+impl KafkaListenerFixture {
     async fn open() -> Self {
         Self::configured(|_| {}).await
     }
 
-    async fn configured(change: impl FnOnce(&mut Config)) -> Self {
-        Self::with_budget(Budget::DEFAULT_BYTES, change).await
+    async fn configured(change: impl FnOnce(&mut KafkaListenerConfig)) -> Self {
+        Self::with_budget(ByteBudget::DEFAULT_BYTES, change).await
     }
 
-    async fn with_budget(bytes: usize, change: impl FnOnce(&mut Config)) -> Self {
-        let (notebook, subscriptions) = (Arc::new(Notebook::default()), testing::book().0);
-        Self::before(notebook.clone(), notebook, subscriptions, bytes, change).await
+    async fn with_budget(bytes: usize, change: impl FnOnce(&mut KafkaListenerConfig)) -> Self {
+        let (notebook, subscriptions) = (Arc::new(FakeIntake::default()), testing::subscriptions().0);
+        Self::with_intake(notebook.clone(), notebook, subscriptions, bytes, change).await
     }
 
     /// Before another intake than the notebook.
-    async fn before(
+    async fn with_intake(
         intake: Arc<dyn Intake>,
-        notebook: Arc<Notebook>,
+        notebook: Arc<FakeIntake>,
         subscriptions: Subscriptions,
         bytes: usize,
-        change: impl FnOnce(&mut Config),
+        change: impl FnOnce(&mut KafkaListenerConfig),
     ) -> Self {
-        let mut config = Config::new("test", "127.0.0.1:0".parse().unwrap());
+        let mut config = KafkaListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
         change(&mut config);
         let bound = bind(config).await.unwrap();
         let (address, events) = (bound.local_addr(), Events::new());
@@ -151,23 +151,33 @@ impl Door {
                 EventData::ListenerRequest { api, version, .. } => counted.lock().unwrap().push((*api, *version)),
                 other => unreachable!("{other:?}"),
             });
-        let budget = Budget::new(bytes);
+        let budget = ByteBudget::new(bytes);
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { stopped.await.unwrap_or_default() };
-        let rooms = Rooms { intake, budget: budget.clone(), events, subscriptions: subscriptions.clone() };
-        let (serving, stop) = (tokio::spawn(bound.serve(rooms, stopped)), Some(stop));
-        Self { address, notebook, budget, subscriptions, ends, served, stop, serving, _listening: listening }
+        let handles = ListenerHandles { intake, budget: budget.clone(), events, subscriptions: subscriptions.clone() };
+        let (serving, stop) = (tokio::spawn(bound.serve(handles, stopped)), Some(stop));
+        Self {
+            address,
+            intake: notebook,
+            budget,
+            subscriptions,
+            close_reasons: ends,
+            served,
+            stop,
+            serving,
+            _listening: listening,
+        }
     }
 
-    async fn connect(&self) -> Peer {
-        Peer(TcpStream::connect(self.address).await.unwrap())
+    async fn connect(&self) -> TestPeer {
+        TestPeer(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// From another address of the loopback network.
-    async fn connect_from(&self, source: &str) -> Peer {
+    async fn connect_from(&self, source: &str) -> TestPeer {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
-        Peer(socket.connect(self.address).await.unwrap())
+        TestPeer(socket.connect(self.address).await.unwrap())
     }
 
     fn begin_shutdown(&mut self) {
@@ -175,9 +185,9 @@ impl Door {
     }
 
     /// Waits until so many connections have ended, and gives why.
-    async fn ends(&self, count: usize) -> Vec<String> {
-        eventually(|| self.ends.lock().unwrap().len() >= count).await;
-        self.ends.lock().unwrap().clone()
+    async fn close_reasons(&self, count: usize) -> Vec<String> {
+        eventually(|| self.close_reasons.lock().unwrap().len() >= count).await;
+        self.close_reasons.lock().unwrap().clone()
     }
 }
 
@@ -192,9 +202,9 @@ async fn eventually(mut done: impl FnMut() -> bool) {
 }
 
 /// A client that speaks in bytes.
-struct Peer<S = TcpStream>(S);
+struct TestPeer<S = TcpStream>(S);
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> TestPeer<S> {
     async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
     }
@@ -245,7 +255,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
 }
 
 /// A push of so many bytes, all of them `x`.
-fn push_of(size: usize, correlation: i32) -> Vec<u8> {
+fn push_frame(size: usize, correlation: i32) -> Vec<u8> {
     let mut body = GIVEN.as_bytes().to_vec();
     body.extend(0x1234_5678_i32.to_be_bytes());
     body.extend([0, 0]);

@@ -17,7 +17,7 @@ pub(crate) use name::principal;
 
 /// Where a listener's certificates are: PEM files, read anew when they change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
+pub struct ListenerTls {
     /// The listener's certificate and those that lead to its root, in this order.
     pub certificate: PathBuf,
     /// Its private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
@@ -40,7 +40,7 @@ pub enum ClientAuth {
     Required,
 }
 
-impl Tls {
+impl ListenerTls {
     /// What is wrong with it, in one sentence; the files are not looked at.
     pub fn check(&self) -> Result<(), String> {
         match (self.client_auth, &self.client_ca) {
@@ -57,7 +57,7 @@ impl Tls {
 }
 
 /// Why a handshake failed, for an operator.
-pub(crate) fn cause(error: &io::Error) -> String {
+pub(crate) fn describe_handshake_error(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
         Some(Error::NoCertificatesPresented) => {
             "the client showed no certificate, and this listener requires one".into()

@@ -16,36 +16,36 @@ use crate::admission::Refusal;
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// Seconds after which what could not be taken is worth another try.
-const RETRY: u64 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// A request that was taken.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum ExportOutcome {
     /// All of it. The message is empty, and so is the body.
-    Taken,
+    Accepted,
     /// All of it, with words for the sender's log.
     Warning(&'static str),
 }
 
-impl Answer {
+impl ExportOutcome {
     /// In the request's media type, as errors are.
     pub(super) fn into_response(self, json: bool) -> Response {
         if json {
-            return typed(StatusCode::OK, JSON, self.to_json().to_string().into_bytes());
+            return response_with(StatusCode::OK, JSON, self.to_json().to_string().into_bytes());
         }
         let partial_success = match self {
-            Self::Taken => None,
+            Self::Accepted => None,
             Self::Warning(words) => {
                 Some(ExportMetricsPartialSuccess { rejected_data_points: 0, error_message: words.to_owned() })
             }
         };
         let body = ExportMetricsServiceResponse { partial_success }.encode_to_vec();
-        typed(StatusCode::OK, PROTOBUF, body)
+        response_with(StatusCode::OK, PROTOBUF, body)
     }
 
     fn to_json(&self) -> serde_json::Value {
         match self {
-            Self::Taken => serde_json::json!({}),
+            Self::Accepted => serde_json::json!({}),
             Self::Warning(words) => serde_json::json!({ "partialSuccess": { "errorMessage": words } }),
         }
     }
@@ -53,7 +53,7 @@ impl Answer {
 
 /// A request that was not taken, and what its sender can do.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct ExportProblem {
     status: StatusCode,
     /// `google.rpc.Code`.
     code: i32,
@@ -62,13 +62,13 @@ pub(super) struct Problem {
     retry_after: Option<u64>,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ExportProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
     }
 }
 
-impl Problem {
+impl ExportProblem {
     fn new(status: StatusCode, code: i32, message: String) -> Self {
         Self { status, code, message, retry_after: None }
     }
@@ -77,14 +77,14 @@ impl Problem {
         self.status
     }
 
-    pub(super) fn content_type(given: &str) -> Self {
+    pub(super) fn unsupported_content_type(given: &str) -> Self {
         let given = if given.is_empty() { "no content type" } else { given };
         let message =
             format!("{given}: send protobuf or JSON, with content type application/x-protobuf or application/json");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, message)
     }
 
-    pub(super) fn encoding(given: &str) -> Self {
+    pub(super) fn unsupported_encoding(given: &str) -> Self {
         let message = format!("content encoding {given}: send gzip, zstd or none");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, 3, message)
     }
@@ -94,24 +94,24 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, 8, message)
     }
 
-    pub(super) fn broken(why: &axum::Error) -> Self {
+    pub(super) fn unreadable_body(why: &axum::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, 3, format!("the body cannot be read: {why}"))
     }
 
-    pub(super) fn slow(limit: Duration) -> Self {
+    pub(super) fn body_timeout(limit: Duration) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, 4, format!("the body was not there within {} s", limit.as_secs_f32()))
     }
 
     pub(super) fn unavailable(why: &str) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, 14, format!("{why}: try again"));
-        Self { retry_after: Some(RETRY), ..problem }
+        Self { retry_after: Some(RETRY_AFTER_SECONDS), ..problem }
     }
 
-    pub(super) fn method(given: &Method) -> Self {
+    pub(super) fn method_not_allowed(given: &Method) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, 12, format!("{given}: /v1/metrics takes POST"))
     }
 
-    pub(super) fn elsewhere(path: &str) -> Self {
+    pub(super) fn unknown_path(path: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, 5, format!("{path}: this door takes metrics only, at /v1/metrics"))
     }
 
@@ -119,10 +119,10 @@ impl Problem {
     pub(super) fn into_response(self, json: bool) -> Response {
         let mut response = if json {
             let body = serde_json::json!({ "code": self.code, "message": self.message });
-            typed(self.status, JSON, body.to_string().into_bytes())
+            response_with(self.status, JSON, body.to_string().into_bytes())
         } else {
             let body = Status { code: self.code, message: self.message }.encode_to_vec();
-            typed(self.status, PROTOBUF, body)
+            response_with(self.status, PROTOBUF, body)
         };
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
@@ -139,7 +139,7 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
+impl From<Refusal> for ExportProblem {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.to_string();
         match refusal {
@@ -159,7 +159,7 @@ impl From<Refusal> for Problem {
     }
 }
 
-fn typed(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response {
+fn response_with(status: StatusCode, media_type: &'static str, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

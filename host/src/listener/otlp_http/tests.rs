@@ -14,25 +14,27 @@ use super::*;
 use crate::admission::{self, Admission, ClientSubscription, Refusal};
 use crate::decode::LIGHT_JSON_BYTES;
 use crate::intake::{DecodePermits, LargePush};
-use crate::listener::kafka::tests::threads::{here_and_elsewhere, real, recorded, unpacking_much};
+use crate::listener::kafka::tests::threads::{
+    highly_compressed, on_this_thread_and_elsewhere, real_reception, recorded,
+};
 use crate::listener::protocol::tests::{API_VERSIONS, CLIENT_HELLO, unhex};
 use crate::push::{Codec, ConnectionId, Format, Ingress};
 
 /// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
 #[derive(Default)]
-struct Desk {
+struct ScriptedIntake {
     pushes: Mutex<Vec<Push>>,
     answers: Mutex<VecDeque<Result<Receipt, Refusal>>>,
     closed: bool,
     /// Held while a test wants deliveries to wait.
-    gate: Mutex<()>,
+    blocked: Mutex<()>,
     turns: DecodePermits,
 }
 
 /// What the desk takes for too large for a door's threads.
 const LARGE: usize = 128 << 10;
 
-impl Intake for Desk {
+impl Intake for ScriptedIntake {
     fn offers_telemetry(&self) -> bool {
         !self.closed
     }
@@ -43,7 +45,7 @@ impl Intake for Desk {
         unreachable!("this door has no subscriptions")
     }
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
-        drop(self.gate.lock().unwrap());
+        drop(self.blocked.lock().unwrap());
         self.pushes.lock().unwrap().push(push);
         self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Receipt::Accepted(1)))
     }
@@ -57,24 +59,24 @@ impl Intake for Desk {
     fn disconnected(&self, _: ConnectionId) {}
 }
 
-struct Open {
-    at: SocketAddr,
-    desk: Arc<Desk>,
-    budget: Arc<Budget>,
-    ends: Arc<Mutex<Vec<String>>>,
+struct OtlpListenerFixture {
+    address: SocketAddr,
+    intake: Arc<ScriptedIntake>,
+    budget: Arc<ByteBudget>,
+    close_reasons: Arc<Mutex<Vec<String>>>,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
 
-impl Drop for Open {
+impl Drop for OtlpListenerFixture {
     fn drop(&mut self) {
         self.serving.abort();
     }
 }
 
-impl Open {
-    async fn with(config: Config, desk: Desk, budget: Arc<Budget>) -> Self {
-        let bound = bind(Config { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..config }).await.unwrap();
+impl OtlpListenerFixture {
+    async fn with(config: OtlpHttpConfig, desk: ScriptedIntake, budget: Arc<ByteBudget>) -> Self {
+        let bound = bind(OtlpHttpConfig { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..config }).await.unwrap();
         let (at, desk) = (bound.local_addr(), Arc::new(desk));
         let (stop, stopped) = oneshot::channel();
         let (events, ends) = (Events::new(), Arc::<Mutex<Vec<String>>>::default());
@@ -89,41 +91,41 @@ impl Open {
             serve.await;
             drop(listening);
         });
-        Self { at, desk, budget, ends, stop: Some(stop), serving }
+        Self { address: at, intake: desk, budget, close_reasons: ends, stop: Some(stop), serving }
     }
 
-    async fn door() -> Self {
-        Self::with(Config::default(), Desk::default(), Budget::new(1 << 20)).await
+    async fn start() -> Self {
+        Self::with(OtlpHttpConfig::default(), ScriptedIntake::default(), ByteBudget::new(1 << 20)).await
     }
 
     async fn answering(answers: impl Into<VecDeque<Result<Receipt, Refusal>>>) -> Self {
-        let desk = Desk { answers: Mutex::new(answers.into()), ..Desk::default() };
-        Self::with(Config::default(), desk, Budget::new(1 << 20)).await
+        let desk = ScriptedIntake { answers: Mutex::new(answers.into()), ..ScriptedIntake::default() };
+        Self::with(OtlpHttpConfig::default(), desk, ByteBudget::new(1 << 20)).await
     }
 
-    async fn connect(&self) -> Wire {
-        Wire(TcpStream::connect(self.at).await.unwrap())
+    async fn connect(&self) -> HttpPeer {
+        HttpPeer(TcpStream::connect(self.address).await.unwrap())
     }
 
-    async fn post(&self, headers: &str, body: &[u8]) -> Reply {
+    async fn post(&self, headers: &str, body: &[u8]) -> HttpReply {
         let mut wire = self.connect().await;
         wire.post(headers, body).await;
         wire.reply().await.expect("an answer")
     }
 
     fn pushes(&self) -> Vec<Push> {
-        self.desk.pushes.lock().unwrap().clone()
+        self.intake.pushes.lock().unwrap().clone()
     }
 }
 
-struct Wire(TcpStream);
+struct HttpPeer(TcpStream);
 
-struct Reply {
+struct HttpReply {
     head: String,
     body: Vec<u8>,
 }
 
-impl Reply {
+impl HttpReply {
     fn status(&self) -> u16 {
         self.head[9..12].parse().unwrap()
     }
@@ -136,7 +138,7 @@ impl Reply {
     }
 }
 
-impl Wire {
+impl HttpPeer {
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
@@ -148,13 +150,13 @@ impl Wire {
     }
 
     /// `None` at the end of the connection.
-    async fn reply(&mut self) -> Option<Reply> {
+    async fn reply(&mut self) -> Option<HttpReply> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.ok()?);
         }
         let head = String::from_utf8(head).unwrap();
-        let mut reply = Reply { head, body: Vec::new() };
+        let mut reply = HttpReply { head, body: Vec::new() };
         let length = reply.header("content-length").map_or(0, |l| l.parse().unwrap());
         reply.body.resize(length, 0);
         self.0.read_exact(&mut reply.body).await.unwrap();
@@ -166,7 +168,7 @@ const PROTOBUF: &str = "content-type: application/x-protobuf\r\n";
 
 #[tokio::test]
 async fn a_request_becomes_a_push_as_it_came() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let reply = open.post(&format!("{PROTOBUF}traceparent: {trace}\r\n"), b"metrics").await;
     assert_eq!((reply.status(), reply.header("content-type")), (200, Some("application/x-protobuf")));
@@ -184,7 +186,7 @@ async fn a_request_becomes_a_push_as_it_came() {
 
 #[tokio::test]
 async fn content_encodings_become_codecs_without_being_undone() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     for (encoding, codec) in [("identity", 0), ("gzip", 1), ("GZIP", 1), ("zstd", 4)] {
         let reply = open.post(&format!("{PROTOBUF}content-encoding: {encoding}\r\n"), b"as it came").await;
         assert_eq!(reply.status(), 200, "{encoding}");
@@ -201,7 +203,7 @@ async fn content_encodings_become_codecs_without_being_undone() {
 
 #[tokio::test]
 async fn what_is_neither_protobuf_nor_json_is_told_so() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     for other in ["", "content-type: text/plain\r\n"] {
         let reply = open.post(other, b"x").await;
         assert_eq!((reply.status(), reply.problem().code), (415, 3));
@@ -214,12 +216,12 @@ async fn what_is_neither_protobuf_nor_json_is_told_so() {
 
 #[tokio::test]
 async fn json_is_passed_on_as_it_came_and_answered_in_json() {
-    let said = |reply: &Reply| {
+    let said = |reply: &HttpReply| {
         assert_eq!(reply.header("content-type"), Some("application/json"));
         serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
     };
     let refusal = Err(Refusal::InvalidRecord("resourceMetrics[0]: no".into()));
-    let open = Open::answering([Ok(Receipt::Accepted(1)), refusal]).await;
+    let open = OtlpListenerFixture::answering([Ok(Receipt::Accepted(1)), refusal]).await;
     let reply =
         open.post("content-type: Application/JSON; charset=utf-8\r\ncontent-encoding: zstd\r\n", b"as it came").await;
     assert_eq!((reply.status(), said(&reply)), (200, serde_json::json!({})));
@@ -228,15 +230,19 @@ async fn json_is_passed_on_as_it_came_and_answered_in_json() {
     let reply = open.post("content-type: application/json\r\n", b"x").await;
     assert_eq!((reply.status(), &said(&reply)["code"]), (400, &serde_json::json!(3)));
     assert!(said(&reply)["message"].as_str().unwrap().contains("resourceMetrics[0]: no"));
-    let desk = Desk { closed: true, answers: Mutex::new([Ok(Receipt::Unwanted)].into()), ..Desk::default() };
-    let open = Open::with(Config::default(), desk, Budget::new(1 << 20)).await;
+    let desk = ScriptedIntake {
+        closed: true,
+        answers: Mutex::new([Ok(Receipt::Unwanted)].into()),
+        ..ScriptedIntake::default()
+    };
+    let open = OtlpListenerFixture::with(OtlpHttpConfig::default(), desk, ByteBudget::new(1 << 20)).await;
     let reply = open.post("content-type: application/json\r\n", b"x").await;
     assert!(said(&reply)["partialSuccess"]["errorMessage"].as_str().unwrap().contains("no receiver"));
 }
 
 #[tokio::test]
 async fn other_paths_and_methods_are_refused_with_the_way() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     let mut wire = open.connect().await;
     wire.send("GET /v1/metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let reply = wire.reply().await.unwrap();
@@ -255,7 +261,8 @@ async fn refusals_are_told_in_the_words_of_otlp() {
         (Refusal::UnsupportedCodec(9), 415, 3, None),
         (Refusal::TooSoon { interval_ms: 1500 }, 429, 8, Some("2")),
     ];
-    let open = Open::answering(cases.iter().map(|case| Err(case.0.clone())).collect::<VecDeque<_>>()).await;
+    let open =
+        OtlpListenerFixture::answering(cases.iter().map(|case| Err(case.0.clone())).collect::<VecDeque<_>>()).await;
     for (refusal, status, code, retry_after) in cases {
         let reply = open.post(PROTOBUF, b"x").await;
         assert_eq!((reply.status(), reply.header("retry-after")), (status, retry_after), "{refusal}");
@@ -265,13 +272,17 @@ async fn refusals_are_told_in_the_words_of_otlp() {
 
 #[tokio::test]
 async fn receivers_are_no_business_of_the_sender_unless_there_are_none() {
-    let open = Open::answering([Ok(Receipt::Unwanted), Ok(Receipt::Empty)]).await;
+    let open = OtlpListenerFixture::answering([Ok(Receipt::Unwanted), Ok(Receipt::Empty)]).await;
     for _ in 0..2 {
         let reply = open.post(PROTOBUF, b"x").await;
         assert_eq!((reply.status(), reply.body.len()), (200, 0));
     }
-    let desk = Desk { closed: true, answers: Mutex::new([Ok(Receipt::Unwanted)].into()), ..Desk::default() };
-    let open = Open::with(Config::default(), desk, Budget::new(1 << 20)).await;
+    let desk = ScriptedIntake {
+        closed: true,
+        answers: Mutex::new([Ok(Receipt::Unwanted)].into()),
+        ..ScriptedIntake::default()
+    };
+    let open = OtlpListenerFixture::with(OtlpHttpConfig::default(), desk, ByteBudget::new(1 << 20)).await;
     let reply = open.post(PROTOBUF, b"x").await;
     let said = ExportMetricsServiceResponse::decode(&*reply.body).unwrap().partial_success.unwrap();
     assert_eq!((reply.status(), said.rejected_data_points), (200, 0));
@@ -280,8 +291,8 @@ async fn receivers_are_no_business_of_the_sender_unless_there_are_none() {
 
 #[tokio::test]
 async fn a_body_is_no_larger_than_the_cap_and_its_sender_hears_of_it() {
-    let config = Config { max_body: 1000, ..Config::default() };
-    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let config = OtlpHttpConfig { max_body: 1000, ..OtlpHttpConfig::default() };
+    let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     assert_eq!(open.post(PROTOBUF, &[7; 1000]).await.status(), 200);
     let reply = open.post(PROTOBUF, &[7; 1001]).await;
     assert_eq!((reply.status(), reply.problem().code), (413, 8));
@@ -299,7 +310,7 @@ async fn a_body_is_no_larger_than_the_cap_and_its_sender_hears_of_it() {
 
 #[tokio::test]
 async fn a_large_body_comes_through_whole_and_its_bytes_go_back_to_the_budget() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     let body: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
     assert_eq!(open.post(PROTOBUF, &body).await.status(), 200);
     assert_eq!(open.pushes()[0].wire.as_ref(), body);
@@ -308,8 +319,8 @@ async fn a_large_body_comes_through_whole_and_its_bytes_go_back_to_the_budget() 
 
 #[tokio::test]
 async fn without_room_for_its_bytes_a_sender_is_asked_to_come_again() {
-    let config = Config { body: Duration::from_millis(50), ..Config::default() };
-    let open = Open::with(config, Desk::default(), Budget::new(1024)).await;
+    let config = OtlpHttpConfig { body: Duration::from_millis(50), ..OtlpHttpConfig::default() };
+    let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1024)).await;
     let (mut room, mut over) = (open.budget.hold(), open.budget.hold());
     room.grow(1024).await;
     over.grow(1024).await;
@@ -321,7 +332,7 @@ async fn without_room_for_its_bytes_a_sender_is_asked_to_come_again() {
 
 #[tokio::test]
 async fn one_connection_serves_many_requests() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     let mut wire = open.connect().await;
     for n in 0..5u8 {
         wire.post(PROTOBUF, &[n]).await;
@@ -336,8 +347,8 @@ async fn one_connection_serves_many_requests() {
 #[tokio::test]
 async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not() {
     let hurry = Duration::from_millis(60);
-    let config = Config { head: hurry, body: hurry, ..Config::default() };
-    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let config = OtlpHttpConfig { head: hurry, body: hurry, ..OtlpHttpConfig::default() };
+    let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     let mut idle = open.connect().await;
     idle.post(PROTOBUF, b"x").await;
     assert_eq!(idle.reply().await.unwrap().status(), 200);
@@ -348,7 +359,7 @@ async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not
     let mut head = open.connect().await;
     head.send("POST /v1/metrics HTTP/1.1\r\nho").await;
     assert!(head.reply().await.is_none(), "closed");
-    assert!(open.ends.lock().unwrap().iter().any(|end| end.contains("head")), "{:?}", open.ends);
+    assert!(open.close_reasons.lock().unwrap().iter().any(|end| end.contains("head")), "{:?}", open.close_reasons);
 
     tokio::time::sleep(2 * hurry).await;
     idle.post(PROTOBUF, b"x").await;
@@ -357,8 +368,8 @@ async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not
 
 #[tokio::test]
 async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
-    let config = Config { max_connections: 1, ..Config::default() };
-    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let config = OtlpHttpConfig { max_connections: 1, ..OtlpHttpConfig::default() };
+    let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     let mut first = open.connect().await;
     first.post(PROTOBUF, b"x").await;
     assert_eq!(first.reply().await.unwrap().status(), 200);
@@ -377,7 +388,7 @@ async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
 
 #[tokio::test]
 async fn other_protocols_are_named_however_they_are_cut() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     let (hello, kafka) = (unhex(CLIENT_HELLO), unhex(API_VERSIONS));
     for (bytes, words) in [
         (&hello[..], "TLS arrived at the OTLP/HTTP listener"),
@@ -386,7 +397,7 @@ async fn other_protocols_are_named_however_they_are_cut() {
         (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", "a PROXY protocol header arrived at the OTLP/HTTP listener"),
     ] {
         for cut in [0, 1, 5] {
-            open.ends.lock().unwrap().clear();
+            open.close_reasons.lock().unwrap().clear();
             let mut wire = open.connect().await;
             wire.0.write_all(&bytes[..cut]).await.ok();
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -394,11 +405,11 @@ async fn other_protocols_are_named_however_they_are_cut() {
             let mut answer = Vec::new();
             let _ = wire.0.read_to_end(&mut answer).await;
             assert!(answer.is_empty(), "{answer:?}");
-            while open.ends.lock().unwrap().is_empty() {
+            while open.close_reasons.lock().unwrap().is_empty() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let end = open.ends.lock().unwrap()[0].clone();
-            assert!(end.contains(words) && end.contains(&open.at.to_string()), "cut at {cut}: {end}");
+            let end = open.close_reasons.lock().unwrap()[0].clone();
+            assert!(end.contains(words) && end.contains(&open.address.to_string()), "cut at {cut}: {end}");
         }
     }
     // HTTP itself may be cut anywhere.
@@ -412,23 +423,23 @@ async fn other_protocols_are_named_however_they_are_cut() {
 
 #[tokio::test]
 async fn a_start_that_never_ends_is_a_slow_head() {
-    let config = Config { head: Duration::from_millis(60), ..Config::default() };
-    let open = Open::with(config, Desk::default(), Budget::new(1 << 20)).await;
+    let config = OtlpHttpConfig { head: Duration::from_millis(60), ..OtlpHttpConfig::default() };
+    let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     for start in ["P", "\x16"] {
-        open.ends.lock().unwrap().clear();
+        open.close_reasons.lock().unwrap().clear();
         let mut wire = open.connect().await;
         wire.send(start).await;
         assert!(wire.reply().await.is_none(), "closed");
-        while open.ends.lock().unwrap().is_empty() {
+        while open.close_reasons.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert!(open.ends.lock().unwrap()[0].contains("head"), "{:?}", open.ends);
+        assert!(open.close_reasons.lock().unwrap()[0].contains("head"), "{:?}", open.close_reasons);
     }
 }
 
 #[tokio::test]
 async fn heads_without_end_and_what_is_not_http_end_their_connection_only() {
-    let open = Open::door().await;
+    let open = OtlpListenerFixture::start().await;
     for noise in ["\x16\x03\x01\x02\x00\x01\x00".to_owned(), format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(100_000))] {
         let mut wire = open.connect().await;
         wire.0.write_all(noise.as_bytes()).await.ok();
@@ -439,14 +450,14 @@ async fn heads_without_end_and_what_is_not_http_end_their_connection_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_answers_what_was_read_and_closes_the_rest() {
-    let mut open = Open::door().await;
+    let mut open = OtlpListenerFixture::start().await;
     let mut idle = open.connect().await;
     idle.post(PROTOBUF, b"x").await;
     assert_eq!(idle.reply().await.unwrap().status(), 200);
-    let desk = open.desk.clone();
+    let desk = open.intake.clone();
     let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
     let holder = std::thread::spawn(move || {
-        let _gate = desk.gate.lock().unwrap();
+        let _gate = desk.blocked.lock().unwrap();
         held.0.send(()).unwrap();
         release.1.recv().unwrap();
     });
@@ -459,7 +470,7 @@ async fn shutdown_answers_what_was_read_and_closes_the_rest() {
     }
     open.stop.take().unwrap().send(()).unwrap();
     assert!(idle.reply().await.is_none(), "it had nothing to be answered");
-    assert!(TcpStream::connect(open.at).await.is_err(), "nobody new comes in");
+    assert!(TcpStream::connect(open.address).await.is_err(), "nobody new comes in");
     assert!(!open.serving.is_finished());
     release.0.send(()).unwrap();
     let reply = busy.reply().await.expect("an answer, although the door is closing");
@@ -471,19 +482,22 @@ async fn shutdown_answers_what_was_read_and_closes_the_rest() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_said_with_its_listener() {
-    let open = Open::door().await;
-    let error = bind(Config { bind: open.at, ..Config::default() }).await.expect_err("it is taken");
+    let open = OtlpListenerFixture::start().await;
+    let error =
+        bind(OtlpHttpConfig { bind: open.address, ..OtlpHttpConfig::default() }).await.expect_err("it is taken");
     let words = format!("{error:#}");
-    assert!(words.contains(&open.at.to_string()) && words.contains("`otlp-http`"), "{words}");
+    assert!(words.contains(&open.address.to_string()) && words.contains("`otlp-http`"), "{words}");
 }
 
 #[tokio::test]
 async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
-    let (reception, threads, _listening) = real(Arc::new(Admission::new(admission::AdmissionConfig::default())));
-    let bound = bind(Config { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..Config::default() }).await.unwrap();
-    let (at, budget) = (bound.local_addr(), Budget::new(8 << 20));
+    let (reception, threads, _listening) =
+        real_reception(Arc::new(Admission::new(admission::AdmissionConfig::default())));
+    let bound =
+        bind(OtlpHttpConfig { bind: (Ipv4Addr::LOCALHOST, 0).into(), ..OtlpHttpConfig::default() }).await.unwrap();
+    let (at, budget) = (bound.local_addr(), ByteBudget::new(8 << 20));
     let serving = tokio::spawn(bound.serve(reception, budget.clone(), Events::new(), std::future::pending()));
-    let mut wire = Wire(TcpStream::connect(at).await.unwrap());
+    let mut wire = HttpPeer(TcpStream::connect(at).await.unwrap());
     let mut post = async |kind: &str, encoding: &str, body: &[u8]| {
         wire.post(&format!("content-type: application/{kind}\r\ncontent-encoding: {encoding}\r\n"), body).await;
         wire.reply().await.unwrap().status()
@@ -498,29 +512,29 @@ async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
         sent += 1;
     }
     assert!(sent > 10);
-    assert_eq!(here_and_elsewhere(&threads), (sent, 0));
-    for (codec, body) in unpacking_much() {
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (sent, 0));
+    for (codec, body) in highly_compressed() {
         assert_eq!(post("x-protobuf", encoding(codec).unwrap().1, &body).await, 200, "{codec}");
     }
-    assert_eq!(here_and_elsewhere(&threads), (0, 2));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 2));
     let json = |len: usize| format!("{{\"resourceMetrics\":[]{}}}", " ".repeat(len - 22)).into_bytes();
     assert_eq!(post("json", "identity", &json(LIGHT_JSON_BYTES)).await, 200);
-    assert_eq!(here_and_elsewhere(&threads), (1, 0));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (1, 0));
     assert_eq!(post("json", "identity", &json(LIGHT_JSON_BYTES + 1)).await, 200);
     let packed = zstd::encode_all(&json(1 << 20)[..], 3).unwrap();
     assert_eq!(post("json", "zstd", &packed).await, 200);
-    assert_eq!(here_and_elsewhere(&threads), (0, 2));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 2));
     assert_eq!(budget.in_use(), 0);
     serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
-    let open = Open::door().await;
-    let desk = open.desk.clone();
+    let open = OtlpListenerFixture::start().await;
+    let desk = open.intake.clone();
     let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
     let holder = std::thread::spawn(move || {
-        let _gate = desk.gate.lock().unwrap();
+        let _gate = desk.blocked.lock().unwrap();
         held.0.send(()).unwrap();
         release.1.recv().unwrap();
     });
@@ -528,11 +542,11 @@ async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
     let mut sender = open.connect().await;
     sender.post(PROTOBUF, &vec![1; LARGE]).await;
     // Taken by the thread that is to decode it, which waits at the gate.
-    while open.desk.turns.available() == DecodePermits::default().available() {
+    while open.intake.turns.available() == DecodePermits::default().available() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(sender);
-    while open.ends.lock().unwrap().is_empty() {
+    while open.close_reasons.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(open.budget.in_use() >= LARGE);

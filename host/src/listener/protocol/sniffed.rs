@@ -11,58 +11,69 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Door, Guess, LONGEST, Protocol, WrongProtocol, recognise};
+use super::{ClientProtocol, ListenerKind, MAX_PREFIX, ProtocolGuess, WrongProtocol, recognise};
 
 /// The stream, and its first bytes until they were passed on.
-pub(crate) struct Sniffed<S> {
+pub(crate) struct SniffedStream<S> {
     stream: S,
-    door: Door,
-    at: SocketAddr,
-    first: [u8; LONGEST],
+    listener_kind: ListenerKind,
+    local: SocketAddr,
+    first: [u8; MAX_PREFIX],
     /// Bytes in `first`, and how many of them were passed on.
-    come: usize,
-    passed: usize,
+    received: usize,
+    forwarded: usize,
     decided: bool,
-    found: Found,
+    detected: DetectedProtocol,
 }
 
 /// Which other protocol was found, if any. Beside the error, since hyper tells of none before the first request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Found(Arc<OnceLock<WrongProtocol>>);
+pub(crate) struct DetectedProtocol(Arc<OnceLock<WrongProtocol>>);
 
-impl Found {
+impl DetectedProtocol {
     pub(crate) fn get(&self) -> Option<WrongProtocol> {
         self.0.get().copied()
     }
 }
 
-impl<S> Sniffed<S> {
+impl<S> SniffedStream<S> {
     /// Before the first byte was read from `stream`, which came to `door` at the address `at`.
-    pub(crate) fn new(stream: S, door: Door, at: SocketAddr) -> Self {
-        Self { stream, door, at, first: [0; LONGEST], come: 0, passed: 0, decided: false, found: Found::default() }
+    pub(crate) fn new(stream: S, door: ListenerKind, at: SocketAddr) -> Self {
+        Self {
+            stream,
+            listener_kind: door,
+            local: at,
+            first: [0; MAX_PREFIX],
+            received: 0,
+            forwarded: 0,
+            decided: false,
+            detected: DetectedProtocol::default(),
+        }
     }
 
     /// Good for as long as the stream and beyond.
-    pub(crate) fn found(&self) -> Found {
-        self.found.clone()
+    pub(crate) fn detected(&self) -> DetectedProtocol {
+        self.detected.clone()
     }
 }
 
-impl<S: AsyncRead + Unpin> Sniffed<S> {
+impl<S: AsyncRead + Unpin> SniffedStream<S> {
     /// Reads until the protocol is known, or the stream ends. Bytes of a protocol that nobody knows are for the HTTP
     /// reader, which answers with the status 400.
     fn poll_decide(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.decided {
-            let mut room = ReadBuf::new(self.first.get_mut(self.come..).unwrap_or_default());
+            let mut room = ReadBuf::new(self.first.get_mut(self.received..).unwrap_or_default());
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut room))?;
             let read = room.filled().len();
-            self.come += read;
-            match recognise(self.first.get(..self.come).unwrap_or_default()) {
-                Guess::Open if read > 0 => {}
-                Guess::Known(Protocol::Http) | Guess::Open | Guess::Unknown => self.decided = true,
-                Guess::Known(protocol) => {
-                    let wrong = WrongProtocol { protocol, door: self.door, at: self.at };
-                    let wrong = *self.found.0.get_or_init(|| wrong);
+            self.received += read;
+            match recognise(self.first.get(..self.received).unwrap_or_default()) {
+                ProtocolGuess::Incomplete if read > 0 => {}
+                ProtocolGuess::Known(ClientProtocol::Http) | ProtocolGuess::Incomplete | ProtocolGuess::Unknown => {
+                    self.decided = true
+                }
+                ProtocolGuess::Known(protocol) => {
+                    let wrong = WrongProtocol { protocol, listener_kind: self.listener_kind, local: self.local };
+                    let wrong = *self.detected.0.get_or_init(|| wrong);
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, wrong)));
                 }
             }
@@ -71,21 +82,21 @@ impl<S: AsyncRead + Unpin> Sniffed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Sniffed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SniffedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_decide(cx))?;
-        let left = self.first.get(self.passed..self.come).unwrap_or_default();
+        let left = self.first.get(self.forwarded..self.received).unwrap_or_default();
         if left.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
         let some = left.get(..buf.remaining()).unwrap_or(left);
         buf.put_slice(some);
-        self.passed += some.len();
+        self.forwarded += some.len();
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sniffed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SniffedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -1,16 +1,16 @@
 //! A fleet at a door that wants to know who it is.
 
 use super::*;
-use crate::auth::hash::Hash;
-use crate::auth::tests::Registry;
-use crate::kafka::client::{Login, Security};
+use crate::auth::hash::ScramHash;
+use crate::auth::tests::AuthFixture;
+use crate::kafka::client::{ClientSecurity, SaslLogin};
 
 #[tokio::test]
 async fn clients_log_in_where_they_have_to() {
-    let (notebook, registry) = (Arc::new(Notebook::new()), Registry::new());
+    let (notebook, registry) = (Arc::new(Notebook::new()), AuthFixture::new());
     let door = door(notebook.clone(), |config| config.auth = Some(registry.auth())).await;
-    let login = Login::Scram { hash: Hash::Sha256, user: "alice".into(), password: "secret".into() };
-    let security = Security { login: Some(login), tls: None };
+    let login = SaslLogin::Scram { hash: ScramHash::Sha256, user: "alice".into(), password: "secret".into() };
+    let security = ClientSecurity { login: Some(login), tls: None };
     // SCRAM is work, and takes a while without optimisation.
     let time = Duration::from_secs(3);
     let report = play(Options { security, time, misbehave: 0.25, ..options(&door, 8) }).await;
@@ -21,10 +21,10 @@ async fn clients_log_in_where_they_have_to() {
 
 #[tokio::test]
 async fn who_is_not_known_is_told_before_anything_is_played() {
-    let registry = Registry::new();
+    let registry = AuthFixture::new();
     let door = door(Arc::new(Notebook::new()), |config| config.auth = Some(registry.auth())).await;
-    let login = Login::Plain { user: "alice".into(), password: "wrong".into() };
-    let security = Security { login: Some(login), tls: None };
+    let login = SaslLogin::Plain { user: "alice".into(), password: "wrong".into() };
+    let security = ClientSecurity { login: Some(login), tls: None };
     let said = format!("{:#}", run(Options { security, ..options(&door, 1) }, pending(), |_| ()).await.unwrap_err());
     assert!(said.contains("nobody to push to"), "{said}");
 }

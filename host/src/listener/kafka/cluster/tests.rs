@@ -2,20 +2,20 @@
 
 use super::*;
 
-fn node(id: i32, host: &str, port: u16) -> Node {
-    Node { id, host: host.into(), port }
+fn node(id: i32, host: &str, port: u16) -> ClusterNode {
+    ClusterNode { id, host: host.into(), port }
 }
 
-fn config(nodes: &[(i32, &str, u16)]) -> Config {
-    let mut config = Config::new("front", "0.0.0.0:9092".parse().unwrap());
+fn config(nodes: &[(i32, &str, u16)]) -> KafkaListenerConfig {
+    let mut config = KafkaListenerConfig::new("front", "0.0.0.0:9092".parse().unwrap());
     config.node_id = 2;
     config.nodes = nodes.iter().map(|(id, host, port)| node(*id, host, *port)).collect();
     config
 }
 
-fn told_of(config: &Config, peer: &str) -> (Vec<(i32, String, u16)>, i32) {
-    let own = advertise::told(own(config), "10.0.0.2:9092".parse().unwrap(), peer.parse().unwrap());
-    let cluster = told(config, &own, Some(peer.parse().unwrap()));
+fn advertised_to(config: &KafkaListenerConfig, peer: &str) -> (Vec<(i32, String, u16)>, i32) {
+    let own = advertise::address_for(own_address(config), "10.0.0.2:9092".parse().unwrap(), peer.parse().unwrap());
+    let cluster = cluster_for(config, &own, Some(peer.parse().unwrap()));
     let brokers = cluster.brokers.iter().map(|b| (b.node_id, b.host.to_owned(), b.port)).collect();
     (brokers, cluster.controller())
 }
@@ -28,7 +28,7 @@ fn all_hosts_tell_the_same_list_and_controller() {
         let mut config = config(&listed);
         config.node_id = id;
         assert_eq!(config.check(), Ok(()));
-        assert_eq!(told_of(&config, "10.1.1.1:5"), (expected.to_vec(), 1));
+        assert_eq!(advertised_to(&config, "10.1.1.1:5"), (expected.to_vec(), 1));
     }
 }
 
@@ -36,18 +36,18 @@ fn all_hosts_tell_the_same_list_and_controller() {
 fn this_host_is_added_where_it_is_not_listed() {
     let mut config = config(&[(3, "b3", 9092)]);
     assert_eq!(config.check(), Ok(()));
-    let (brokers, controller) = told_of(&config, "10.1.1.1:5");
+    let (brokers, controller) = advertised_to(&config, "10.1.1.1:5");
     assert_eq!((brokers[0].clone(), brokers.len(), controller), ((2, "10.0.0.2".to_owned(), 9092), 2, 2));
     config.advertised = Some(("push.example".into(), 443));
     assert_eq!(config.check(), Ok(()));
-    assert_eq!(told_of(&config, "10.1.1.1:5").0[0], (2, "push.example".to_owned(), 443));
-    assert_eq!(config.tells(), "push.example:443, and of node 3 at b3:9092");
+    assert_eq!(advertised_to(&config, "10.1.1.1:5").0[0], (2, "push.example".to_owned(), 443));
+    assert_eq!(config.describe_advertised(), "push.example:443, and of node 3 at b3:9092");
 }
 
 #[test]
 fn its_own_entry_is_what_is_advertised() {
     let mut config = config(&[(2, "b2", 9093), (3, "b3", 9092)]);
-    assert_eq!(told_of(&config, "10.1.1.1:5").0[0], (2, "b2".to_owned(), 9093));
+    assert_eq!(advertised_to(&config, "10.1.1.1:5").0[0], (2, "b2".to_owned(), 9093));
     config.advertised = Some(("b2".into(), 9093));
     assert_eq!(config.check(), Ok(()));
     config.advertised = Some(("b2".into(), 9092));
@@ -79,7 +79,7 @@ fn the_number_of_nodes_obeyed() {
     let mut config = config(&[]);
     config.nodes = (0..100).map(|id| node(id, &format!("b{id}"), 9092)).collect();
     assert_eq!(config.check(), Ok(()));
-    assert_eq!(told_of(&config, "10.1.1.1:5").0.len(), MOST_NODES);
+    assert_eq!(advertised_to(&config, "10.1.1.1:5").0.len(), MAX_NODES);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_loopback_neighbour_is_told_only_to_those_on_this_machine() {
     let mut config = config(&[(1, "127.0.0.1", 9093)]);
     config.bind = "127.0.0.1:9092".parse().unwrap();
     assert_eq!(config.check(), Ok(()));
-    assert_eq!(told_of(&config, "127.0.0.1:5").0.len(), 2);
+    assert_eq!(advertised_to(&config, "127.0.0.1:5").0.len(), 2);
     // Behind a load balancer on this machine.
-    assert_eq!(told_of(&config, "203.0.113.7:5").0, [(2, "10.0.0.2".to_owned(), 9092)]);
+    assert_eq!(advertised_to(&config, "203.0.113.7:5").0, [(2, "10.0.0.2".to_owned(), 9092)]);
 }

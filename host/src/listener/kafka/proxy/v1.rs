@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use super::{Flaw, Route};
+use super::{ProxiedAddresses, ProxyHeaderError};
 
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 /// The longest line, its end included (section 2.1).
@@ -11,11 +11,11 @@ pub(super) const LONGEST: usize = 107;
 /// `PROXY UNKNOWN` and its end.
 const SHORTEST: usize = 15;
 
-pub(super) fn wants(line: &[u8]) -> Result<usize, Flaw> {
+pub(super) fn bytes_needed(line: &[u8]) -> Result<usize, ProxyHeaderError> {
     match line.iter().position(|byte| *byte == b'\n') {
         Some(at) if at + 1 == line.len() && line.ends_with(b"\r\n") => Ok(0),
-        Some(_) => Err(Flaw::Line("it does not end with one carriage return and line feed")),
-        None if line.len() >= LONGEST => Err(Flaw::LongLine),
+        Some(_) => Err(ProxyHeaderError::V1Malformed("it does not end with one carriage return and line feed")),
+        None if line.len() >= LONGEST => Err(ProxyHeaderError::V1TooLong),
         None if line.len() < SHORTEST => Ok(SHORTEST - line.len()),
         None if line.ends_with(b"\r") || line.len() + 1 == LONGEST => Ok(1),
         // Both bytes of its end are still to come.
@@ -23,35 +23,40 @@ pub(super) fn wants(line: &[u8]) -> Result<usize, Flaw> {
     }
 }
 
-pub(super) fn said(line: &[u8]) -> Result<Option<Route>, Flaw> {
+pub(super) fn parse(line: &[u8]) -> Result<Option<ProxiedAddresses>, ProxyHeaderError> {
     let text = line.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
-    let mut words = text.ok_or(Flaw::Line("it is not text"))?.split(' ').skip(1);
+    let mut words = text.ok_or(ProxyHeaderError::V1Malformed("it is not text"))?.split(' ').skip(1);
     match words.next() {
         // What stands behind it is to be ignored.
         Some("UNKNOWN") => Ok(None),
-        Some("TCP4") => ends::<Ipv4Addr>(words).map(Some),
-        Some("TCP6") => ends::<Ipv6Addr>(words).map(Some),
-        _ => Err(Flaw::Line("its protocol is none of TCP4, TCP6 and UNKNOWN")),
+        Some("TCP4") => addresses::<Ipv4Addr>(words).map(Some),
+        Some("TCP6") => addresses::<Ipv6Addr>(words).map(Some),
+        _ => Err(ProxyHeaderError::V1Malformed("its protocol is none of TCP4, TCP6 and UNKNOWN")),
     }
 }
 
-fn ends<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Result<Route, Flaw> {
+fn addresses<'a, A: FromStr + Into<IpAddr>>(
+    mut words: impl Iterator<Item = &'a str>,
+) -> Result<ProxiedAddresses, ProxyHeaderError> {
     let mut word = || words.next().unwrap_or_default();
     let (source, destination) = (address::<A>(word())?, address::<A>(word())?);
     let (from, to) = (port(word())?, port(word())?);
     match words.next() {
-        None => Ok(Route { source: SocketAddr::new(source, from), destination: SocketAddr::new(destination, to) }),
-        Some(_) => Err(Flaw::Line("there is something behind its second port")),
+        None => Ok(ProxiedAddresses {
+            source: SocketAddr::new(source, from),
+            destination: SocketAddr::new(destination, to),
+        }),
+        Some(_) => Err(ProxyHeaderError::V1Malformed("there is something behind its second port")),
     }
 }
 
-fn address<A: FromStr + Into<IpAddr>>(word: &str) -> Result<IpAddr, Flaw> {
-    word.parse::<A>().map(Into::into).map_err(|_| Flaw::Line("an address is not of its protocol"))
+fn address<A: FromStr + Into<IpAddr>>(word: &str) -> Result<IpAddr, ProxyHeaderError> {
+    word.parse::<A>().map(Into::into).map_err(|_| ProxyHeaderError::V1Malformed("an address is not of its protocol"))
 }
 
 /// Digits only, and no zero in front.
-fn port(word: &str) -> Result<u16, Flaw> {
+fn port(word: &str) -> Result<u16, ProxyHeaderError> {
     let plain = word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
     let port = if plain { word.parse().ok() } else { None };
-    port.ok_or(Flaw::Line("a port is not a number from 0 to 65535"))
+    port.ok_or(ProxyHeaderError::V1Malformed("a port is not a number from 0 to 65535"))
 }

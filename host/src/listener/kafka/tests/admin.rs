@@ -1,4 +1,4 @@
 //! What administrators ask: in every version against an independent implementation, and over real sockets.
 
-mod desk;
+mod admin_requests;
 mod wire;

@@ -10,18 +10,18 @@ use tempfile::TempDir;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
 
-use super::super::{ClientAuth, Tls};
+use super::super::{ClientAuth, ListenerTls};
 
 /// Signs certificates.
-pub(in super::super) struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(in super::super) struct TestAuthority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, as PEM.
-pub(in super::super) struct Signed {
+pub(in super::super) struct SignedCertificate {
     pub(in super::super) certificate: String,
     pub(in super::super) key: String,
 }
 
-impl Authority {
+impl TestAuthority {
     pub(in super::super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,22 +29,22 @@ impl Authority {
     }
 
     /// For a server called `localhost`.
-    pub(in super::super) fn server(&self) -> Signed {
+    pub(in super::super) fn server(&self) -> SignedCertificate {
         self.sign(CertificateParams::new(vec!["localhost".to_owned()]).unwrap())
     }
 
     /// For a client of this name, the least specific part first.
-    pub(in super::super) fn client(&self, name: Vec<(DnType, DnValue)>) -> Signed {
+    pub(in super::super) fn client(&self, name: Vec<(DnType, DnValue)>) -> SignedCertificate {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
         name.into_iter().for_each(|(kind, value)| params.distinguished_name.push(kind, value));
         self.sign(params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Signed {
+    fn sign(&self, params: CertificateParams) -> SignedCertificate {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &*self.0).unwrap();
-        Signed { certificate: certificate.pem(), key: key.serialize_pem() }
+        SignedCertificate { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
     pub(in super::super) fn pem(&self) -> String {
@@ -52,13 +52,13 @@ impl Authority {
     }
 
     /// A client that trusts this authority, and shows a certificate where it has one.
-    pub(in super::super) fn trusted_by(&self, shows: Option<&Signed>) -> Arc<ClientConfig> {
+    pub(in super::super) fn trusted_by(&self, shows: Option<&SignedCertificate>) -> Arc<ClientConfig> {
         self.trusted_with(shows, &[&version::TLS12, &version::TLS13])
     }
 
     pub(in super::super) fn trusted_with(
         &self,
-        shows: Option<&Signed>,
+        shows: Option<&SignedCertificate>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
@@ -79,18 +79,18 @@ impl Authority {
 }
 
 /// A folder with a server's files.
-pub(in super::super) struct Folder(TempDir);
+pub(in super::super) struct CertificateFolder(TempDir);
 
-impl Folder {
-    pub(in super::super) fn of(authority: &Authority) -> Self {
+impl CertificateFolder {
+    pub(in super::super) fn new(authority: &TestAuthority) -> Self {
         let folder = Self(TempDir::new().unwrap());
         folder.put(authority);
         folder
     }
 
     /// Writes a new certificate, and this authority as the one that signs clients'.
-    pub(in super::super) fn put(&self, authority: &Authority) {
-        let Signed { certificate, key } = authority.server();
+    pub(in super::super) fn put(&self, authority: &TestAuthority) {
+        let SignedCertificate { certificate, key } = authority.server();
         std::fs::write(self.path("cert.pem"), certificate).unwrap();
         std::fs::write(self.path("key.pem"), key).unwrap();
         std::fs::write(self.path("ca.pem"), authority.pem()).unwrap();
@@ -100,8 +100,8 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    pub(in super::super) fn tls(&self, client_auth: ClientAuth) -> Tls {
-        Tls {
+    pub(in super::super) fn tls(&self, client_auth: ClientAuth) -> ListenerTls {
+        ListenerTls {
             certificate: self.path("cert.pem"),
             key: self.path("key.pem"),
             client_ca: (client_auth != ClientAuth::None).then(|| self.path("ca.pem")),
@@ -111,7 +111,7 @@ impl Folder {
 }
 
 /// `O=Example, OU=shop, CN=orders`, in a certificate's order.
-pub(in super::super) fn orders() -> Vec<(DnType, DnValue)> {
+pub(in super::super) fn orders_name() -> Vec<(DnType, DnValue)> {
     let part = |kind, value: &str| (kind, DnValue::Utf8String(value.into()));
     vec![
         part(DnType::OrganizationName, "Example"),

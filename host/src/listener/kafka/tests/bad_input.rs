@@ -8,13 +8,13 @@ use super::*;
 fn check(bytes: &[u8], reason: &str) -> impl Future<Output = ()> {
     let (bytes, reason, place) = (bytes.to_vec(), reason.to_owned(), std::panic::Location::caller());
     async move {
-        let door = Door::open().await;
+        let door = KafkaListenerFixture::open().await;
         let mut other = door.connect().await;
         let mut peer = door.connect().await;
         peer.send(&bytes).await;
         assert!(peer.is_closed().await, "{place}");
         drop(peer);
-        let ends = door.ends(1).await;
+        let ends = door.close_reasons(1).await;
         assert!(ends[0].contains(&reason), "{place}: {ends:?}");
         assert_eq!(error_of_push(&other.ask(&unhex(PUSH_ZSTD)).await), 0, "{place}");
         eventually(|| door.budget.in_use() == 0).await;
@@ -56,7 +56,7 @@ async fn counts_beyond_the_frame() {
 
 #[tokio::test]
 async fn a_flood_of_unknown_tags_is_skipped() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let count = 500_000_u32;
     let mut body = vec![0; 16];
@@ -68,7 +68,7 @@ async fn a_flood_of_unknown_tags_is_skipped() {
 
 #[tokio::test]
 async fn a_flood_of_topics_is_answered_within_its_bound() {
-    let door = Door::with_budget(8 << 20, |_| {}).await;
+    let door = KafkaListenerFixture::with_budget(8 << 20, |_| {}).await;
     let mut peer = door.connect().await;
     let count = 500_000_u32;
     let mut body = count.to_be_bytes().to_vec();
@@ -82,7 +82,7 @@ async fn a_flood_of_topics_is_answered_within_its_bound() {
 
 #[tokio::test]
 async fn client_ids_are_repaired_and_cut() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let with_id = |id: &[u8]| {
         let mut frame = vec![0, 71, 0, 0, 0, 0, 0, 1];
@@ -94,7 +94,7 @@ async fn client_ids_are_repaired_and_cut() {
     for id in [&b"a\xffb"[..], b"", &[0xff; 30_000], "ä".repeat(700).as_bytes()] {
         assert_eq!(error_of_push(&peer.ask(&with_id(id)).await), 0);
     }
-    let asked = door.notebook.asked.lock().unwrap();
+    let asked = door.intake.subscribe_calls.lock().unwrap();
     let ids: Vec<&str> = asked.iter().map(|client| client.client_id.as_deref().unwrap()).collect();
     assert_eq!(ids[..2], ["a\u{fffd}b", ""]);
     assert_eq!((ids[2].len(), ids[3].len()), (1023, 1024));
@@ -102,7 +102,7 @@ async fn client_ids_are_repaired_and_cut() {
 
 #[tokio::test]
 async fn an_announced_frame_pins_nothing() {
-    let door = Door::with_budget(64 << 10, |_| {}).await;
+    let door = KafkaListenerFixture::with_budget(64 << 10, |_| {}).await;
     let mut liars = Vec::new();
     for _ in 0..200 {
         let mut liar = door.connect().await;
@@ -112,15 +112,16 @@ async fn an_announced_frame_pins_nothing() {
     // Were a whole or even a first chunk set aside for each, nobody could be served before they time out.
     let mut honest = door.connect().await;
     for i in 0..10 {
-        assert_eq!(error_of_push(&honest.ask(&push_of(40 << 10, i)).await), 0);
+        assert_eq!(error_of_push(&honest.ask(&push_frame(40 << 10, i)).await), 0);
     }
-    assert_eq!(door.ends.lock().unwrap().len(), 0);
+    assert_eq!(door.close_reasons.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]
 async fn a_budget_full_of_parts_does_not_seize_up() {
-    let door = Door::with_budget(64 << 10, |config| config.slow_frame = Duration::from_secs(3600)).await;
-    let frame = push_of(200 << 10, 1);
+    let door =
+        KafkaListenerFixture::with_budget(64 << 10, |config| config.slow_frame = Duration::from_secs(3600)).await;
+    let frame = push_frame(200 << 10, 1);
     let mut asking = JoinSet::new();
     for _ in 0..20 {
         let mut peer = door.connect().await;
@@ -135,12 +136,12 @@ async fn a_budget_full_of_parts_does_not_seize_up() {
 
 #[tokio::test]
 async fn slow_frames_and_silent_peers_are_closed() {
-    let door = Door::configured(|config| {
+    let door = KafkaListenerFixture::configured(|config| {
         config.slow_frame = Duration::from_millis(50);
         config.idle = Duration::from_millis(300);
     })
     .await;
-    let mut slow = [&[0][..], &[0, 0, 0, 100], &push_of(1 << 20, 1)[..300_000]].map(<[u8]>::to_vec);
+    let mut slow = [&[0][..], &[0, 0, 0, 100], &push_frame(1 << 20, 1)[..300_000]].map(<[u8]>::to_vec);
     for bytes in &mut slow {
         let mut peer = door.connect().await;
         peer.send(bytes).await;
@@ -149,7 +150,7 @@ async fn slow_frames_and_silent_peers_are_closed() {
     let mut silent = door.connect().await;
     assert_eq!(error_of_push(&silent.ask(&unhex(PUSH_ZSTD)).await), 0);
     assert!(silent.is_closed().await);
-    let ends = door.ends(4).await;
+    let ends = door.close_reasons(4).await;
     assert!(ends[..3].iter().all(|end| end.contains("was not complete")), "{ends:?}");
     assert!(ends[3].contains("no request for"), "{ends:?}");
     eventually(|| door.budget.in_use() == 0).await;
@@ -157,7 +158,7 @@ async fn slow_frames_and_silent_peers_are_closed() {
 
 #[tokio::test]
 async fn a_peer_that_takes_no_answers_is_closed() {
-    let door = Door::configured(|config| config.slow_frame = Duration::from_millis(200)).await;
+    let door = KafkaListenerFixture::configured(|config| config.slow_frame = Duration::from_millis(200)).await;
     let mut peer = door.connect().await;
     let mut body = 100_000_u32.to_be_bytes().to_vec();
     body.resize(4 + 200_000, 0);
@@ -165,21 +166,21 @@ async fn a_peer_that_takes_no_answers_is_closed() {
     // Answers of nearly a megabyte each, not read, until the door has enough.
     let asking = async { while peer.0.write_all(&question).await.is_ok() {} };
     timeout(Duration::from_secs(60), asking).await.expect("closed");
-    assert!(door.ends(1).await[0].contains("was not taken"));
+    assert!(door.close_reasons(1).await[0].contains("was not taken"));
 }
 
 #[tokio::test]
 async fn a_peer_that_goes_away_inside_a_frame() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     peer.send(&unhex(PUSH_ZSTD)[..50]).await;
     drop(peer);
-    assert_eq!(door.ends(1).await, ["closed by the client inside a frame"]);
+    assert_eq!(door.close_reasons(1).await, ["closed by the client inside a frame"]);
 }
 
 #[tokio::test]
 async fn a_connection_flood_stops_at_the_cap() {
-    let door = Door::configured(|config| config.max_connections = 20).await;
+    let door = KafkaListenerFixture::configured(|config| config.max_connections = 20).await;
     let mut inside = Vec::new();
     for n in 0..20 {
         let mut peer = door.connect_from(&format!("127.0.0.{}", 2 + n / 5)).await;
@@ -189,20 +190,20 @@ async fn a_connection_flood_stops_at_the_cap() {
     for _ in 0..50 {
         assert!(door.connect().await.is_closed().await);
     }
-    let ends = door.ends(50).await;
+    let ends = door.close_reasons(50).await;
     assert!(ends.iter().all(|end| end == "all 20 connections are in use"), "{ends:?}");
     for peer in &mut inside {
         assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "those who are in are served");
     }
     inside.pop();
-    door.ends(51).await;
+    door.close_reasons(51).await;
     let mut next = door.connect().await;
     assert_eq!(error_of_push(&next.ask(&unhex(PUSH_ZSTD)).await), 0, "and their places are free again");
 }
 
 #[tokio::test]
 async fn a_connection_flood_of_one_source_leaves_room_for_others() {
-    let door = Door::configured(|config| config.max_connections = 20).await;
+    let door = KafkaListenerFixture::configured(|config| config.max_connections = 20).await;
     let mut inside = Vec::new();
     for _ in 0..10 {
         let mut peer = door.connect_from("127.0.0.2").await;
@@ -212,7 +213,7 @@ async fn a_connection_flood_of_one_source_leaves_room_for_others() {
     for _ in 0..30 {
         assert!(door.connect_from("127.0.0.2").await.is_closed().await);
     }
-    let ends = door.ends(30).await;
+    let ends = door.close_reasons(30).await;
     let words = "its source has 5 connections, the most while over half of all are in use";
     assert!(ends.iter().all(|end| end == words), "{ends:?}");
     for n in 0..10 {
@@ -227,9 +228,9 @@ async fn a_connection_flood_of_one_source_leaves_room_for_others() {
 
 #[tokio::test]
 async fn answers_before_a_violation_still_arrive() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    let mut bytes = push_of(10, 1);
+    let mut bytes = push_frame(10, 1);
     bytes.extend(request(0, 0, false, 2, b""));
     bytes.extend(vec![0xaa; 100_000]);
     peer.send(&bytes).await;

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable, StrBytes};
 
-use super::super::request::{Body, Head, Request, parse};
+use super::super::request::{KafkaRequest, KafkaRequestBody, KafkaRequestHead, parse};
 use super::super::{api_versions, find_coordinator, metadata, sasl, telemetry};
 use super::*;
 use crate::kafka::api::{self, Api};
@@ -23,7 +23,7 @@ pub(super) fn text(text: &str) -> StrBytes {
 }
 
 /// The frame, without its length, as the other implementation writes it.
-pub(super) fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
+pub(super) fn reference_request<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
     let mut out = BytesMut::new();
     let mut header = RequestHeader::default()
         .with_request_api_key(api.key())
@@ -38,14 +38,14 @@ pub(super) fn theirs<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> 
     out.to_vec()
 }
 
-pub(super) fn read(frame: &[u8]) -> Request<'_> {
+pub(super) fn read(frame: &[u8]) -> KafkaRequest<'_> {
     let request = parse(frame).expect("their request");
     assert_eq!((request.head.correlation, request.head.client_id), (77, Some(&b"someone"[..])));
     request
 }
 
 /// Our frame, as the other implementation reads it: all of it.
-pub(super) fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
+pub(super) fn reference_response<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
     let mut rest = bytes::Bytes::copy_from_slice(frame);
     let len = u32::from_be_bytes(rest.split_to(4)[..].try_into().unwrap());
     assert_eq!(len as usize, rest.len());
@@ -56,7 +56,7 @@ pub(super) fn answered<T: Decodable>(frame: &[u8], header: i16, version: i16) ->
 }
 
 pub(super) fn versions(api: Api) -> std::ops::RangeInclusive<i16> {
-    api.oldest()..=api.newest()
+    api.min_version()..=api.max_version()
 }
 
 #[test]
@@ -67,24 +67,27 @@ fn conformance_01_api_versions_agree() {
             asked = asked.with_client_software_name(text("soft")).with_client_software_version(text("1.2"));
             asked.unknown_tagged_fields.insert(3, bytes::Bytes::from_static(b"more"));
         }
-        let frame = theirs(Api::ApiVersions, version, &asked);
-        let Body::ApiVersions(software) = read(&frame).body else { panic!("ApiVersions") };
+        let frame = reference_request(Api::ApiVersions, version, &asked);
+        let KafkaRequestBody::ApiVersions(software) = read(&frame).body else { panic!("ApiVersions") };
         assert_eq!(software.map(|s| (s.name, s.version)), (version >= 3).then_some((&b"soft"[..], &b"1.2"[..])));
 
-        let answer: ApiVersionsResponse = answered(&api_versions::write(77, version, &Api::ALL), 0, version);
+        let answer: ApiVersionsResponse = reference_response(&api_versions::write(77, version, &Api::ALL), 0, version);
         let ranges = answer.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
         let first = [(3, 0, 12), (10, 0, 3), (17, 0, 1), (18, 0, 4), (32, 0, 4), (36, 0, 2), (44, 0, 1), (60, 0, 2)];
         let all = [&first[..], &[(71, 0, 0), (72, 0, 0), (74, 0, 1)]].concat();
         assert_eq!(ranges.collect::<Vec<_>>(), all);
         assert_eq!((answer.error_code, answer.throttle_time_ms), (0, 0));
     }
-    let answer: ApiVersionsResponse = answered(&api_versions::write_unspoken(77), 0, 0);
+    let answer: ApiVersionsResponse = reference_response(&api_versions::write_unsupported_version(77), 0, 0);
     assert_eq!(answer.error_code, 35);
     assert_eq!(answer.api_keys.len(), 1);
 }
 
-fn here() -> metadata::Cluster<'static> {
-    metadata::Cluster { id: "here", brokers: vec![metadata::Broker { node_id: 5, host: "push.example", port: 9092 }] }
+fn one_broker_cluster() -> metadata::AdvertisedCluster<'static> {
+    metadata::AdvertisedCluster {
+        id: "here",
+        brokers: vec![metadata::AdvertisedBroker { node_id: 5, host: "push.example", port: 9092 }],
+    }
 }
 
 #[test]
@@ -96,12 +99,12 @@ fn metadata_agrees() {
             .with_topics(Some(topics))
             .with_include_topic_authorized_operations(version >= 8)
             .with_include_cluster_authorized_operations((8..=10).contains(&version));
-        let frame = theirs(Api::Metadata, version, &asked);
-        let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
-        let cluster = here();
+        let frame = reference_request(Api::Metadata, version, &asked);
+        let KafkaRequest { head, body: KafkaRequestBody::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
+        let cluster = one_broker_cluster();
         let written = metadata::write(&head, &cluster, &topics);
         assert!(written.len() <= topics.answer_bound() + 64, "the bound holds in version {version}");
-        check_metadata(&answered(&written, i16::from(version >= 9), version), version);
+        check_metadata(&reference_response(&written, i16::from(version >= 9), version), version);
     }
 }
 
@@ -119,11 +122,11 @@ fn check_metadata(answer: &MetadataResponse, version: i16) {
 fn metadata_of_all_topics_is_of_none() {
     for version in versions(Api::Metadata) {
         let all = if version == 0 { Some(Vec::new()) } else { None };
-        let frame = theirs(Api::Metadata, version, &MetadataRequest::default().with_topics(all));
-        let Request { head, body: Body::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
-        let cluster = here();
+        let frame = reference_request(Api::Metadata, version, &MetadataRequest::default().with_topics(all));
+        let KafkaRequest { head, body: KafkaRequestBody::Metadata(topics) } = read(&frame) else { panic!("Metadata") };
+        let cluster = one_broker_cluster();
         let written = metadata::write(&head, &cluster, &topics);
-        let answer: MetadataResponse = answered(&written, i16::from(version >= 9), version);
+        let answer: MetadataResponse = reference_response(&written, i16::from(version >= 9), version);
         assert!(answer.topics.is_empty());
     }
 }
@@ -136,9 +139,9 @@ fn a_topic_known_by_id_only_is_unknown_by_id() {
     body.extend([0; 5]);
     let frame = request(3, 12, true, 77, &body);
     let parsed = parse(&frame[4..]).unwrap();
-    let Body::Metadata(topics) = parsed.body else { panic!("Metadata") };
-    let cluster = here();
-    let answer: MetadataResponse = answered(&metadata::write(&parsed.head, &cluster, &topics), 1, 12);
+    let KafkaRequestBody::Metadata(topics) = parsed.body else { panic!("Metadata") };
+    let cluster = one_broker_cluster();
+    let answer: MetadataResponse = reference_response(&metadata::write(&parsed.head, &cluster, &topics), 1, 12);
     assert_eq!((answer.topics[0].error_code, &answer.topics[0].name), (api::UNKNOWN_TOPIC_ID, &None));
     assert_eq!(answer.topics[0].topic_id.as_bytes(), &id);
 }
@@ -147,10 +150,12 @@ fn a_topic_known_by_id_only_is_unknown_by_id() {
 fn find_coordinator_agrees() {
     for version in versions(Api::FindCoordinator) {
         let asked = FindCoordinatorRequest::default().with_key(text("group"));
-        let frame = theirs(Api::FindCoordinator, version, &asked);
-        let Request { head, body: Body::FindCoordinator } = read(&frame) else { panic!("FindCoordinator") };
+        let frame = reference_request(Api::FindCoordinator, version, &asked);
+        let KafkaRequest { head, body: KafkaRequestBody::FindCoordinator } = read(&frame) else {
+            panic!("FindCoordinator")
+        };
         let written = find_coordinator::write(&head);
-        let answer: FindCoordinatorResponse = answered(&written, i16::from(version >= 3), version);
+        let answer: FindCoordinatorResponse = reference_response(&written, i16::from(version >= 3), version);
         assert_eq!((answer.error_code, answer.node_id.0, answer.port), (15, -1, -1));
         assert_eq!(answer.error_message.is_some_and(|words| !words.is_empty()), version >= 1);
     }
@@ -159,8 +164,8 @@ fn find_coordinator_agrees() {
 #[test]
 fn telemetry_agrees() {
     let asked = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(GIVEN_TEXT.parse().unwrap());
-    let frame = theirs(Api::GetTelemetrySubscriptions, 0, &asked);
-    let Body::GetTelemetrySubscriptions(id) = read(&frame).body else { panic!("Get") };
+    let frame = reference_request(Api::GetTelemetrySubscriptions, 0, &asked);
+    let KafkaRequestBody::GetTelemetrySubscriptions(id) = read(&frame).body else { panic!("Get") };
     assert_eq!(id, GIVEN);
 
     let asked = PushTelemetryRequest::default()
@@ -169,13 +174,18 @@ fn telemetry_agrees() {
         .with_terminating(true)
         .with_compression_type(4)
         .with_metrics(bytes::Bytes::from_static(b"metrics"));
-    let frame = theirs(Api::PushTelemetry, 0, &asked);
-    let Body::PushTelemetry(push) = read(&frame).body else { panic!("Push") };
-    let expected =
-        telemetry::Push { instance_id: GIVEN, subscription_id: -5, terminating: true, codec: 4, metrics: b"metrics" };
+    let frame = reference_request(Api::PushTelemetry, 0, &asked);
+    let KafkaRequestBody::PushTelemetry(push) = read(&frame).body else { panic!("Push") };
+    let expected = telemetry::PushTelemetryBody {
+        instance_id: GIVEN,
+        subscription_id: -5,
+        terminating: true,
+        codec: 4,
+        metrics: b"metrics",
+    };
     assert_eq!(push, expected);
 
-    let answer: PushTelemetryResponse = answered(&telemetry::write_push(77, 118), 1, 0);
+    let answer: PushTelemetryResponse = reference_response(&telemetry::write_push(77, 118), 1, 0);
     assert_eq!((answer.error_code, answer.throttle_time_ms), (118, 0));
 }
 
@@ -184,7 +194,7 @@ fn answers_to_get_agree() {
     let prefixes = ["org.apache.kafka.producer.", ""];
     let written = telemetry::write_subscription(
         77,
-        &telemetry::Subscription {
+        &telemetry::SubscriptionResponse {
             instance_id: GIVEN,
             id: -1,
             codecs: &Codec::OFFERED,
@@ -194,21 +204,22 @@ fn answers_to_get_agree() {
             metrics: &prefixes,
         },
     );
-    let answer: GetTelemetrySubscriptionsResponse = answered(&written, 1, 0);
+    let answer: GetTelemetrySubscriptionsResponse = reference_response(&written, 1, 0);
     assert_eq!((answer.error_code, answer.subscription_id, answer.delta_temporality), (0, -1, true));
     assert_eq!((answer.push_interval_ms, answer.telemetry_max_bytes), (i32::MAX, i32::MAX));
     assert_eq!(answer.client_instance_id.as_bytes(), GIVEN.as_bytes());
     assert_eq!(answer.accepted_compression_types, [4, 3, 1, 2]);
     assert_eq!(answer.requested_metrics, prefixes.map(text));
 
-    let refused: GetTelemetrySubscriptionsResponse = answered(&telemetry::write_no_subscription(77, 89), 1, 0);
+    let refused: GetTelemetrySubscriptionsResponse =
+        reference_response(&telemetry::write_subscription_error(77, 89), 1, 0);
     assert_eq!(refused, GetTelemetrySubscriptionsResponse::default().with_error_code(89));
 }
 
 #[test]
 fn a_request_one_version_too_new_is_not_guessed_at() {
     for api in Api::ALL.into_iter().filter(|api| *api != Api::ApiVersions) {
-        let head = Head { api, version: api.newest() + 1, correlation: 1, client_id: None };
+        let head = KafkaRequestHead { api, version: api.max_version() + 1, correlation: 1, client_id: None };
         let frame = request(api.key(), head.version, true, 1, &[0; 64]);
         let refusal = parse(&frame[4..]).expect_err("not advertised");
         assert!(refusal.to_string().contains(api.name()), "{refusal}");
@@ -217,15 +228,15 @@ fn a_request_one_version_too_new_is_not_guessed_at() {
 
 #[test]
 fn sasl_handshake_agrees() {
-    use crate::auth::Mechanism::{OAuthBearer, ScramSha512};
+    use crate::auth::SaslMechanism::{OAuthBearer, ScramSha512};
     for version in versions(Api::SaslHandshake) {
         let asked = SaslHandshakeRequest::default().with_mechanism(text("SCRAM-SHA-512"));
-        let frame = theirs(Api::SaslHandshake, version, &asked);
-        let Body::SaslHandshake(mechanism) = read(&frame).body else { panic!("SaslHandshake") };
+        let frame = reference_request(Api::SaslHandshake, version, &asked);
+        let KafkaRequestBody::SaslHandshake(mechanism) = read(&frame).body else { panic!("SaslHandshake") };
         assert_eq!(mechanism, b"SCRAM-SHA-512");
         for enabled in [&[][..], &[ScramSha512.name(), OAuthBearer.name()]] {
             let written = sasl::write_handshake(77, api::UNSUPPORTED_SASL_MECHANISM, enabled);
-            let answer: SaslHandshakeResponse = answered(&written, 0, version);
+            let answer: SaslHandshakeResponse = reference_response(&written, 0, version);
             assert_eq!(answer.error_code, 33);
             let names: Vec<_> = answer.mechanisms.iter().map(|name| name.to_string()).collect();
             assert_eq!(names, enabled);
@@ -241,19 +252,24 @@ fn sasl_authenticate_agrees() {
             if version >= 2 {
                 asked.unknown_tagged_fields.insert(3, bytes::Bytes::from_static(b"more"));
             }
-            let frame = theirs(Api::SaslAuthenticate, version, &asked);
-            let Request { head, body: Body::SaslAuthenticate(read) } = read(&frame) else { panic!("SaslAuthenticate") };
+            let frame = reference_request(Api::SaslAuthenticate, version, &asked);
+            let KafkaRequest { head, body: KafkaRequestBody::SaslAuthenticate(read) } = read(&frame) else {
+                panic!("SaslAuthenticate")
+            };
             assert_eq!(read, token);
-            let reply = sasl::Reply { error: 58, message: Some("no"), token: token.to_vec(), lifetime: 1 << 40 };
+            let reply = sasl::SaslReply { error: 58, message: Some("no"), token: token.to_vec(), lifetime: 1 << 40 };
             let answer: SaslAuthenticateResponse =
-                answered(&sasl::write_reply(&head, &reply), i16::from(version >= 2), version);
+                reference_response(&sasl::write_reply(&head, &reply), i16::from(version >= 2), version);
             assert_eq!(
                 (answer.error_code, answer.error_message.as_deref(), &answer.auth_bytes[..]),
                 (58, Some("no"), token)
             );
             assert_eq!(answer.session_lifetime_ms, if version >= 1 { 1 << 40 } else { 0 });
-            let answer: SaslAuthenticateResponse =
-                answered(&sasl::write_reply(&head, &sasl::Reply::default()), i16::from(version >= 2), version);
+            let answer: SaslAuthenticateResponse = reference_response(
+                &sasl::write_reply(&head, &sasl::SaslReply::default()),
+                i16::from(version >= 2),
+                version,
+            );
             assert_eq!((answer.error_code, answer.error_message), (0, None));
         }
     }

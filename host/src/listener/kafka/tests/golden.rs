@@ -49,7 +49,7 @@ const JAVA_PUSH: &str = "0000008d0048000000000007000a6a2d70726f647563657200cab23
     0a00125a12580a336f72672e6170616368652e6b61666b612e70726f64756365722e636f6e6e656374696f6e2e6372656174\
     696f6e2e746f74616c3a210a1b1100e80c73ff3fea1819c0856ee5ff3fea182100000000000000401001180100";
 
-use super::super::request::{Body, Head, Request, parse};
+use super::super::request::{KafkaRequest, KafkaRequestBody, KafkaRequestHead, parse};
 use super::super::{api_versions, error_code, metadata, telemetry};
 use crate::admission::{Admitted, Refusal};
 use crate::decode::{self, Decoded, Decoder};
@@ -81,9 +81,16 @@ fn body_of(frame: &str) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(frame: &str, api: Api, version: i16, correlation: i32, client_id: &str, then: impl FnOnce(&Body<'_>)) {
+fn check(
+    frame: &str,
+    api: Api,
+    version: i16,
+    correlation: i32,
+    client_id: &str,
+    then: impl FnOnce(&KafkaRequestBody<'_>),
+) {
     let bytes = body_of(frame);
-    let Request { head, body } = parse(&bytes).expect("a real request");
+    let KafkaRequest { head, body } = parse(&bytes).expect("a real request");
     assert_eq!((head.api, head.version, head.correlation), (api, version, correlation));
     assert_eq!(head.client_id, Some(client_id.as_bytes()));
     then(&body);
@@ -92,9 +99,9 @@ fn check(frame: &str, api: Api, version: i16, correlation: i32, client_id: &str,
 #[test]
 fn conformance_01_librdkafka_asks_for_versions() {
     check(LIBRDKAFKA_API_VERSIONS, Api::ApiVersions, 3, 1, "cl-producer", |body| {
-        let Body::ApiVersions(Some(software)) = body else { panic!("{body:?}") };
-        assert_eq!(api_versions::known(software.name), Some("confluent-kafka-python"));
-        assert_eq!(api_versions::known(software.version), Some("2.16.1-rdkafka-2.16.0"));
+        let KafkaRequestBody::ApiVersions(Some(software)) = body else { panic!("{body:?}") };
+        assert_eq!(api_versions::valid_software_text(software.name), Some("confluent-kafka-python"));
+        assert_eq!(api_versions::valid_software_text(software.version), Some("2.16.1-rdkafka-2.16.0"));
     });
     let offered = [Api::Metadata, Api::ApiVersions, Api::GetTelemetrySubscriptions, Api::PushTelemetry];
     assert_eq!(api_versions::write(1, 3, &offered), unhex(API_VERSIONS_ANSWER));
@@ -104,19 +111,19 @@ fn conformance_01_librdkafka_asks_for_versions() {
 fn conformance_01_java_asks_for_versions_of_the_future() {
     let bytes = body_of(JAVA_API_VERSIONS_5);
     let request = parse(&bytes).expect("answered, whatever its version");
-    assert!(matches!(request.body, Body::UnspokenApiVersions));
-    assert_eq!(api_versions::write_unspoken(request.head.correlation), unhex(API_VERSIONS_5_ANSWER));
+    assert!(matches!(request.body, KafkaRequestBody::UnsupportedApiVersions));
+    assert_eq!(api_versions::write_unsupported_version(request.head.correlation), unhex(API_VERSIONS_5_ANSWER));
 }
 
 #[test]
 fn conformance_11_both_ask_for_brokers() {
     for (frame, client) in [(LIBRDKAFKA_METADATA, "cl-producer"), (JAVA_METADATA, "j-producer")] {
         check(frame, Api::Metadata, 12, 2, client, |body| {
-            let Body::Metadata(topics) = body else { panic!("{body:?}") };
+            let KafkaRequestBody::Metadata(topics) = body else { panic!("{body:?}") };
             assert_eq!(topics.iter().count(), 0);
-            let head = Head { api: Api::Metadata, version: 12, correlation: 2, client_id: None };
-            let brokers = vec![metadata::Broker { node_id: 1, host: "127.0.0.1", port: 19702 }];
-            let cluster = metadata::Cluster { id: "mockcluster", brokers };
+            let head = KafkaRequestHead { api: Api::Metadata, version: 12, correlation: 2, client_id: None };
+            let brokers = vec![metadata::AdvertisedBroker { node_id: 1, host: "127.0.0.1", port: 19702 }];
+            let cluster = metadata::AdvertisedCluster { id: "mockcluster", brokers };
             assert_eq!(metadata::write(&head, &cluster, topics), unhex(METADATA_ANSWER));
         });
     }
@@ -126,10 +133,10 @@ fn conformance_11_both_ask_for_brokers() {
 fn conformance_11_both_ask_for_subscriptions() {
     for (frame, correlation, client) in [(LIBRDKAFKA_GET, 3, "cl-producer"), (JAVA_GET, 4, "j-producer")] {
         check(frame, Api::GetTelemetrySubscriptions, 0, correlation, client, |body| {
-            assert!(matches!(body, Body::GetTelemetrySubscriptions(InstanceId::NIL)));
+            assert!(matches!(body, KafkaRequestBody::GetTelemetrySubscriptions(InstanceId::NIL)));
         });
     }
-    let answer = telemetry::Subscription {
+    let answer = telemetry::SubscriptionResponse {
         instance_id: "cBrordIqXpq0qkqcvYahPA".parse().unwrap(),
         id: 0x1234_5678,
         codecs: &Codec::OFFERED,
@@ -157,16 +164,16 @@ fn conformance_11_both_push() {
 }
 
 #[track_caller]
-fn is_push(body: &Body<'_>, codec: Codec, wire: usize) {
-    let Body::PushTelemetry(push) = body else { panic!("{body:?}") };
+fn is_push(body: &KafkaRequestBody<'_>, codec: Codec, wire: usize) {
+    let KafkaRequestBody::PushTelemetry(push) = body else { panic!("{body:?}") };
     assert_eq!((push.subscription_id, push.codec, push.terminating), (0x1234_5678, codec.id(), false));
     assert_eq!(push.metrics.len(), wire);
     assert!(!push.instance_id.is_reserved());
 }
 
-fn decoded(frame: &str, config: decode::DecodeConfig) -> Result<Decoded, Refusal> {
+fn decode_frame(frame: &str, config: decode::DecodeConfig) -> Result<Decoded, Refusal> {
     let bytes = body_of(frame);
-    let Body::PushTelemetry(said) = parse(&bytes).expect("a real request").body else { panic!("a push") };
+    let KafkaRequestBody::PushTelemetry(said) = parse(&bytes).expect("a real request").body else { panic!("a push") };
     let push = Push {
         client: Arc::default(),
         ingress: Ingress::Kafka,
@@ -186,7 +193,7 @@ fn decoded(frame: &str, config: decode::DecodeConfig) -> Result<Decoded, Refusal
 #[test]
 fn conformance_11_every_push_holds_the_one_metric() {
     for frame in [PUSH_NONE, PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP, JAVA_PUSH] {
-        let decoded = decoded(frame, decode::DecodeConfig::default());
+        let decoded = decode_frame(frame, decode::DecodeConfig::default());
         let Ok(Decoded::Payload(payload)) = decoded else { panic!("{decoded:?}") };
         let data = MetricsData::decode(payload.bytes().as_ref()).expect("OTLP");
         let scopes = data.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
@@ -198,8 +205,10 @@ fn conformance_11_every_push_holds_the_one_metric() {
 #[test]
 fn conformance_09_what_is_too_large_decompressed_is_answered_118() {
     for frame in [PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP] {
-        assert!(decoded(frame, decode::DecodeConfig { max_output: 177, ..decode::DecodeConfig::default() }).is_ok());
-        let refusal = decoded(frame, decode::DecodeConfig { max_output: 176, ..decode::DecodeConfig::default() });
+        assert!(
+            decode_frame(frame, decode::DecodeConfig { max_output: 177, ..decode::DecodeConfig::default() }).is_ok()
+        );
+        let refusal = decode_frame(frame, decode::DecodeConfig { max_output: 176, ..decode::DecodeConfig::default() });
         assert_eq!(error_code(&refusal.expect_err("one byte more")), 118);
     }
 }
@@ -209,7 +218,7 @@ fn the_flag_before_the_codec_says_that_the_client_goes_away() {
     let mut bytes = body_of(PUSH_ZSTD);
     let flag = bytes.len() - 163 - 1 - 2 - 1 - 1;
     bytes[flag] = 1;
-    let Body::PushTelemetry(push) = parse(&bytes).unwrap().body else { panic!("a push") };
+    let KafkaRequestBody::PushTelemetry(push) = parse(&bytes).unwrap().body else { panic!("a push") };
     assert!(push.terminating);
 }
 
@@ -218,7 +227,7 @@ fn null_metrics_are_empty_ones() {
     let bytes = body_of(PUSH_ZSTD);
     let mut null = bytes[..bytes.len() - 163 - 1 - 2].to_vec();
     null.extend([0, 0]);
-    let Body::PushTelemetry(push) = parse(&null).unwrap().body else { panic!("a push") };
+    let KafkaRequestBody::PushTelemetry(push) = parse(&null).unwrap().body else { panic!("a push") };
     assert_eq!(push.metrics, b"");
 }
 
@@ -238,12 +247,12 @@ fn every_cut_is_noticed_and_a_surplus_is_passed_over() {
 fn whatever_follows_an_unspoken_version_is_not_read() {
     let whole = body_of(JAVA_API_VERSIONS_5);
     for len in 8..whole.len() {
-        assert!(matches!(parse(&whole[..len]).unwrap().body, Body::UnspokenApiVersions));
+        assert!(matches!(parse(&whole[..len]).unwrap().body, KafkaRequestBody::UnsupportedApiVersions));
     }
     for version in [i16::MIN, -1, 5, 6, i16::MAX] {
         let mut other = whole.clone();
         other[2..4].copy_from_slice(&version.to_be_bytes());
         other.extend([0xff; 300]);
-        assert!(matches!(parse(&other).unwrap().body, Body::UnspokenApiVersions), "{version}");
+        assert!(matches!(parse(&other).unwrap().body, KafkaRequestBody::UnsupportedApiVersions), "{version}");
     }
 }

@@ -7,8 +7,8 @@ use kafka_protocol::protocol::Decodable as _;
 use super::*;
 use crate::kafka::api::Api;
 
-fn three(config: &mut Config) {
-    let node = |id, host: &str| Node { id, host: host.into(), port: 9092 };
+fn three(config: &mut KafkaListenerConfig) {
+    let node = |id, host: &str| ClusterNode { id, host: host.into(), port: 9092 };
     config.node_id = 2;
     config.advertised = Some(("b2".into(), 9092));
     config.nodes = vec![node(3, "b3"), node(1, "b1")];
@@ -26,9 +26,9 @@ fn question(version: i16) -> Vec<u8> {
 
 #[tokio::test]
 async fn all_three_are_named_in_every_version() {
-    let door = Door::configured(three).await;
+    let door = KafkaListenerFixture::configured(three).await;
     let mut peer = door.connect().await;
-    for version in 0..=Api::Metadata.newest() {
+    for version in 0..=Api::Metadata.max_version() {
         let mut answer = Bytes::from(peer.ask(&question(version)).await);
         answer.advance(4);
         ResponseHeader::decode(&mut answer, i16::from(version >= 9)).unwrap();
@@ -43,9 +43,9 @@ async fn all_three_are_named_in_every_version() {
 
 #[tokio::test]
 async fn a_wrong_list_is_refused_before_anything_is_bound() {
-    let mut config = Config::new("front", "127.0.0.1:0".parse().unwrap());
+    let mut config = KafkaListenerConfig::new("front", "127.0.0.1:0".parse().unwrap());
     three(&mut config);
-    config.nodes.push(Node { id: 2, host: "elsewhere".into(), port: 9092 });
+    config.nodes.push(ClusterNode { id: 2, host: "elsewhere".into(), port: 9092 });
     let words = bind(config).await.expect_err("it is told two things of itself").to_string();
     assert!(words.contains("front") && words.contains("elsewhere:9092"), "{words}");
 }

@@ -7,12 +7,12 @@ use super::*;
 const BINARY: &str = "0d0a0d0a000d0a515549540a2111000ccb007107c6336409c8222384";
 const LINE: &[u8] = b"PROXY TCP4 203.0.113.7 198.51.100.9 51234 9092\r\n";
 
-fn from(networks: &[&str]) -> Option<Proxies> {
-    Some(Proxies::parse(&networks.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
+fn trusted(networks: &[&str]) -> Option<TrustedProxies> {
+    Some(TrustedProxies::parse(&networks.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap())
 }
 
-async fn behind_a_balancer() -> Door {
-    Door::configured(|config| config.proxies = from(&["10.0.0.0/8", "127.0.0.1"])).await
+async fn behind_a_balancer() -> KafkaListenerFixture {
+    KafkaListenerFixture::configured(|config| config.proxies = trusted(&["10.0.0.0/8", "127.0.0.1"])).await
 }
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn the_client_is_who_the_header_says() {
         // In one write: nothing of the request may be taken for the header.
         let mut peer = door.connect().await;
         peer.ask(&[header, unhex(LIBRDKAFKA_GET)].concat()).await;
-        let client = door.notebook.asked.lock().unwrap().pop().unwrap();
+        let client = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(client.source, Some("203.0.113.7:51234".parse().unwrap()));
         assert_eq!(client.principal, None);
         let answer = peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
@@ -40,7 +40,7 @@ async fn a_header_may_come_in_parts() {
             tokio::task::yield_now().await;
         }
         peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-        let client = door.notebook.asked.lock().unwrap().pop().unwrap();
+        let client = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(client.source, Some("203.0.113.7:51234".parse().unwrap()));
     }
 }
@@ -51,7 +51,7 @@ async fn where_nobody_knows_the_socket_says_it() {
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), unhex("0d0a0d0a000d0a515549540a20000000")] {
         let mut peer = door.connect().await;
         peer.ask(&[header, unhex(LIBRDKAFKA_GET)].concat()).await;
-        let client = door.notebook.asked.lock().unwrap().pop().unwrap();
+        let client = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(client.source, Some(peer.0.local_addr().unwrap()));
     }
 }
@@ -64,63 +64,63 @@ async fn from_a_listed_source_it_is_required() {
         (b"PROXY TCP4 x\r\n          ".to_vec(), "malformed PROXY header of version 1"),
         (unhex("0d0a0d0a000d0a515549540a21110801"), "announces 2049 bytes"),
     ] {
-        door.ends.lock().unwrap().clear();
+        door.close_reasons.lock().unwrap().clear();
         let mut peer = door.connect().await;
         peer.send(&bytes).await;
         assert!(peer.is_closed().await);
-        let ends = door.ends(1).await;
+        let ends = door.close_reasons(1).await;
         assert!(ends[0].contains(words), "{ends:?}");
     }
-    assert!(door.notebook.asked.lock().unwrap().is_empty());
+    assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn from_others_it_is_not_believed() {
-    let elsewhere = Door::configured(|config| config.proxies = from(&["10.0.0.0/8"])).await;
-    for door in [elsewhere, Door::open().await] {
+    let elsewhere = KafkaListenerFixture::configured(|config| config.proxies = trusted(&["10.0.0.0/8"])).await;
+    for door in [elsewhere, KafkaListenerFixture::open().await] {
         for header in [LINE.to_vec(), unhex(BINARY)] {
-            door.ends.lock().unwrap().clear();
+            door.close_reasons.lock().unwrap().clear();
             let mut peer = door.connect().await;
             peer.send(&[header, unhex(LIBRDKAFKA_GET)].concat()).await;
             assert!(peer.is_closed().await);
-            let ends = door.ends(1).await;
+            let ends = door.close_reasons(1).await;
             assert!(ends[0].contains("list the load balancer in this listener's `proxy-protocol.from`"), "{ends:?}");
         }
         let mut peer = door.connect().await;
         peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-        let asked = door.notebook.asked.lock().unwrap().pop().unwrap();
+        let asked = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(asked.source, Some(peer.0.local_addr().unwrap()), "without a header it is served");
     }
 }
 
 #[tokio::test]
 async fn a_header_that_does_not_end_is_not_waited_for() {
-    let door = Door::configured(|config| {
-        config.proxies = from(&["127.0.0.1"]);
+    let door = KafkaListenerFixture::configured(|config| {
+        config.proxies = trusted(&["127.0.0.1"]);
         config.slow_frame = Duration::from_millis(50);
     })
     .await;
     let mut peer = door.connect().await;
     peer.send(&LINE[..20]).await;
     assert!(peer.is_closed().await);
-    assert!(door.ends(1).await[0].contains("not complete"));
+    assert!(door.close_reasons(1).await[0].contains("not complete"));
 }
 
 #[tokio::test]
 async fn a_balancer_that_looks_whether_we_are_there_is_no_fault() {
     let door = behind_a_balancer().await;
     drop(door.connect().await);
-    assert_eq!(door.ends(1).await, ["closed by the client"]);
+    assert_eq!(door.close_reasons(1).await, ["closed by the client"]);
     let mut peer = door.connect().await;
     peer.send(&LINE[..20]).await;
     drop(peer);
-    assert_eq!(door.ends(2).await[1], "closed by the client inside a frame");
+    assert_eq!(door.close_reasons(2).await[1], "closed by the client inside a frame");
 }
 
 #[tokio::test]
 async fn the_places_are_of_those_behind_the_balancer() {
-    let door = Door::configured(|config| {
-        config.proxies = from(&["127.0.0.1"]);
+    let door = KafkaListenerFixture::configured(|config| {
+        config.proxies = trusted(&["127.0.0.1"]);
         config.max_connections = 8;
     })
     .await;
@@ -133,7 +133,7 @@ async fn the_places_are_of_those_behind_the_balancer() {
     let mut more = door.connect().await;
     more.send(LINE).await;
     assert!(more.is_closed().await);
-    assert!(door.ends(1).await[0].contains("its source has 2 connections"));
+    assert!(door.close_reasons(1).await[0].contains("its source has 2 connections"));
     let mut other = door.connect().await;
     other.ask(&[&b"PROXY TCP4 203.0.113.8 198.51.100.9 51234 9092\r\n"[..], &unhex(LIBRDKAFKA_GET)].concat()).await;
     for peer in &mut inside {

@@ -5,15 +5,15 @@ use super::*;
 
 #[tokio::test]
 async fn everything_sent_before_is_answered() {
-    let mut door = Door::open().await;
+    let mut door = KafkaListenerFixture::open().await;
     let mut peers = Vec::new();
     for _ in 0..20 {
         let mut peer = door.connect().await;
-        peer.ask(&push_of(10, 0)).await;
+        peer.ask(&push_frame(10, 0)).await;
         peers.push(peer);
     }
     for peer in &mut peers {
-        let frames: Vec<u8> = (1..=10).flat_map(|i| push_of(20_000, i)).collect();
+        let frames: Vec<u8> = (1..=10).flat_map(|i| push_frame(20_000, i)).collect();
         peer.send(&frames).await;
     }
     door.begin_shutdown();
@@ -24,16 +24,16 @@ async fn everything_sent_before_is_answered() {
         assert!(peer.is_closed().await);
     }
     door.serving.await.unwrap();
-    assert_eq!(door.notebook.pushes.lock().unwrap().len(), 20 * 11);
-    assert_eq!(door.notebook.gone.lock().unwrap().len(), 20);
-    assert!(door.ends.lock().unwrap().iter().all(|end| end.contains("shutting down")));
+    assert_eq!(door.intake.pushes.lock().unwrap().len(), 20 * 11);
+    assert_eq!(door.intake.disconnected.lock().unwrap().len(), 20);
+    assert!(door.close_reasons.lock().unwrap().iter().all(|end| end.contains("shutting down")));
 }
 
 #[tokio::test]
 async fn a_frame_that_has_begun_is_waited_for_and_answered() {
-    let mut door = Door::open().await;
+    let mut door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    peer.ask(&push_of(10, 0)).await;
+    peer.ask(&push_frame(10, 0)).await;
     let frame = unhex(PUSH_ZSTD);
     peer.send(&frame[..60]).await;
     // The door has the first part, in the kernel at least, before it is told to stop.
@@ -47,7 +47,7 @@ async fn a_frame_that_has_begun_is_waited_for_and_answered() {
 
 #[tokio::test]
 async fn no_new_connection_is_taken() {
-    let mut door = Door::open().await;
+    let mut door = KafkaListenerFixture::open().await;
     door.begin_shutdown();
     (&mut door.serving).await.unwrap();
     assert!(TcpStream::connect(door.address).await.is_err());
@@ -55,13 +55,13 @@ async fn no_new_connection_is_taken() {
 
 #[tokio::test]
 async fn the_deadline_ends_what_does_not_end_by_itself() {
-    let mut door = Door::configured(|config| config.drain = Duration::from_millis(50)).await;
+    let mut door = KafkaListenerFixture::configured(|config| config.drain = Duration::from_millis(50)).await;
     let mut peer = door.connect().await;
-    peer.ask(&push_of(10, 0)).await;
+    peer.ask(&push_frame(10, 0)).await;
     peer.send(&[0, 0, 1]).await;
     door.begin_shutdown();
     assert!(peer.is_closed().await);
     door.serving.await.unwrap();
-    assert_eq!(door.notebook.gone.lock().unwrap().len(), 1, "also a task that is dropped tells its end");
-    assert!(door.ends.lock().unwrap()[0].contains("ended early"));
+    assert_eq!(door.intake.disconnected.lock().unwrap().len(), 1, "also a task that is dropped tells its end");
+    assert!(door.close_reasons.lock().unwrap()[0].contains("ended early"));
 }

@@ -11,7 +11,7 @@ use crate::intake::IntakePipeline;
 /// The threads on which pushes came to their end, in order.
 pub(in crate::listener) type Threads = Arc<Mutex<Vec<ThreadId>>>;
 
-pub(in crate::listener) fn real(admission: Arc<Admission>) -> (Arc<IntakePipeline>, Threads, ListenerGuard) {
+pub(in crate::listener) fn real_reception(admission: Arc<Admission>) -> (Arc<IntakePipeline>, Threads, ListenerGuard) {
     let (events, threads) = (Events::new(), Threads::default());
     let noted = threads.clone();
     let ends = [Topic::PushAccepted, Topic::PushUnwanted, Topic::PushEmpty, Topic::PushRefused];
@@ -21,7 +21,7 @@ pub(in crate::listener) fn real(admission: Arc<Admission>) -> (Arc<IntakePipelin
 }
 
 /// How many were decoded on this thread, on which the door of a test runs, and how many elsewhere.
-pub(in crate::listener) fn here_and_elsewhere(threads: &Threads) -> (usize, usize) {
+pub(in crate::listener) fn on_this_thread_and_elsewhere(threads: &Threads) -> (usize, usize) {
     let threads = std::mem::take(&mut *threads.lock().unwrap());
     let here = threads.iter().filter(|id| **id == thread::current().id()).count();
     (here, threads.len() - here)
@@ -39,7 +39,7 @@ pub(in crate::listener) fn recorded() -> Vec<(Codec, Vec<u8>)> {
 }
 
 /// Less than 128 KiB as sent, of which nearly 16 MiB of metrics come: padded, so that their ratio is not a bomb's.
-pub(in crate::listener) fn unpacking_much() -> [(Codec, Vec<u8>); 2] {
+pub(in crate::listener) fn highly_compressed() -> [(Codec, Vec<u8>); 2] {
     const PADDING: usize = 100 << 10;
     let (_, one) = recorded().into_iter().find(|(codec, _)| *codec == Codec::None).unwrap();
     let many = one.repeat((16 << 20) / one.len());
@@ -56,7 +56,7 @@ pub(in crate::listener) fn unpacking_much() -> [(Codec, Vec<u8>); 2] {
 }
 
 /// A push of a client that has just asked for its subscription, each on a connection of its own.
-async fn push(door: &Door, codec: Codec, wire: &[u8]) -> i16 {
+async fn push(door: &KafkaListenerFixture, codec: Codec, wire: &[u8]) -> i16 {
     let mut peer = door.connect().await;
     let told = peer.ask(&request(71, 0, true, 1, &[0; 17])).await;
     assert_eq!(error_of_push(&told), 0);
@@ -77,21 +77,22 @@ async fn push(door: &Door, codec: Codec, wire: &[u8]) -> i16 {
 #[tokio::test]
 async fn only_light_pushes_are_decoded_on_the_threads_of_the_door() {
     let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
-    let book = Subscriptions::open(testing::opening(&admission)).unwrap();
-    let (reception, threads, _listening) = real(admission);
-    let door = Door::before(reception, Arc::default(), book, Budget::DEFAULT_BYTES, |_| {}).await;
+    let book = Subscriptions::open(testing::setup(&admission)).unwrap();
+    let (reception, threads, _listening) = real_reception(admission);
+    let door =
+        KafkaListenerFixture::with_intake(reception, Arc::default(), book, ByteBudget::DEFAULT_BYTES, |_| {}).await;
     let recorded = recorded();
     for (codec, wire) in &recorded {
         assert_eq!(push(&door, *codec, wire).await, 0, "{codec}");
     }
-    assert_eq!(here_and_elsewhere(&threads), (recorded.len(), 0));
-    for (codec, wire) in unpacking_much() {
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (recorded.len(), 0));
+    for (codec, wire) in highly_compressed() {
         assert_eq!(push(&door, codec, &wire).await, 0, "{codec}");
     }
-    assert_eq!(here_and_elsewhere(&threads), (0, 2));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 2));
     // A refusal that takes long to find comes from elsewhere, too.
     assert_eq!(push(&door, Codec::None, &vec![0; LIGHT_BYTES + 1]).await, 87);
-    assert_eq!(here_and_elsewhere(&threads), (0, 1));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 1));
     assert_eq!(push(&door, Codec::None, &[0; 10]).await, 87);
-    assert_eq!(here_and_elsewhere(&threads), (1, 0));
+    assert_eq!(on_this_thread_and_elsewhere(&threads), (1, 0));
 }

@@ -6,29 +6,29 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::{ClientConfig, version};
 
-use super::authority::{Authority, Folder, orders};
+use super::authority::{CertificateFolder, TestAuthority, orders_name};
 use super::golden::{LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET, LIBRDKAFKA_METADATA, PUSH_ZSTD};
 use super::*;
 
-type Secured = Peer<TlsStream<TcpStream>>;
+type TlsPeer = TestPeer<TlsStream<TcpStream>>;
 
-async fn open(tls: Tls) -> Door {
-    Door::configured(|config| config.tls = Some(tls)).await
+async fn open(tls: ListenerTls) -> KafkaListenerFixture {
+    KafkaListenerFixture::configured(|config| config.tls = Some(tls)).await
 }
 
-impl Door {
-    async fn secured(&self, client: Arc<ClientConfig>) -> std::io::Result<Secured> {
-        over(TcpStream::connect(self.address).await.unwrap(), client).await
+impl KafkaListenerFixture {
+    async fn connect_tls(&self, client: Arc<ClientConfig>) -> std::io::Result<TlsPeer> {
+        tls_over(TcpStream::connect(self.address).await.unwrap(), client).await
     }
 }
 
-async fn over(stream: TcpStream, client: Arc<ClientConfig>) -> std::io::Result<Secured> {
+async fn tls_over(stream: TcpStream, client: Arc<ClientConfig>) -> std::io::Result<TlsPeer> {
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(client).connect(name, stream).await.map(Peer)
+    TlsConnector::from(client).connect(name, stream).await.map(TestPeer)
 }
 
 /// With TLS 1.3 a client learns only later that it was sent away.
-async fn is_sent_away(peer: std::io::Result<Secured>) -> bool {
+async fn is_rejected(peer: std::io::Result<TlsPeer>) -> bool {
     match peer {
         Err(_) => true,
         Ok(mut peer) => {
@@ -40,18 +40,18 @@ async fn is_sent_away(peer: std::io::Result<Secured>) -> bool {
 
 #[tokio::test]
 async fn a_real_clients_conversation_in_both_versions() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
     for versions in [[&version::TLS12], [&version::TLS13]] {
-        let mut peer = door.secured(authority.trusted_with(None, &versions)).await.unwrap();
+        let mut peer = door.connect_tls(authority.trusted_with(None, &versions)).await.unwrap();
         assert_eq!(correlation(&peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await), 1);
         let metadata = peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
         assert!(metadata.windows(9).any(|part| part == b"127.0.0.1"));
         let subscription = peer.ask(&unhex(LIBRDKAFKA_GET)).await;
         assert_eq!(&subscription[15..31], GIVEN.as_bytes());
         assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
-        let client = door.notebook.asked.lock().unwrap().pop().unwrap();
+        let client = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(client.principal, None);
         assert_eq!(client.source, Some(peer.0.get_ref().0.local_addr().unwrap()));
     }
@@ -59,34 +59,34 @@ async fn a_real_clients_conversation_in_both_versions() {
 
 #[tokio::test]
 async fn large_and_many_arrive_whole() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     for size in [0, 1, 100 << 10, 1 << 20] {
-        assert_eq!(error_of_push(&peer.ask(&push_of(size, 1)).await), 0);
+        assert_eq!(error_of_push(&peer.ask(&push_frame(size, 1)).await), 0);
     }
-    let frames: Vec<u8> = (1..=50).flat_map(|i| push_of(i as usize * 100, i)).collect();
+    let frames: Vec<u8> = (1..=50).flat_map(|i| push_frame(i as usize * 100, i)).collect();
     peer.send(&frames).await;
     for expected in 1..=50 {
         assert_eq!(correlation(&peer.receive().await), expected);
     }
-    let too_large = peer.ask(&push_of(2 << 20, 51)).await;
+    let too_large = peer.ask(&push_frame(2 << 20, 51)).await;
     assert_eq!((correlation(&too_large), error_of_push(&too_large)), (51, 118));
-    for byte in push_of(10, 52) {
+    for byte in push_frame(10, 52) {
         peer.send(&[byte]).await;
     }
     assert_eq!(correlation(&peer.receive().await), 52);
-    assert_eq!(door.notebook.pushes.lock().unwrap().len(), 4 + 50 + 1);
+    assert_eq!(door.intake.pushes.lock().unwrap().len(), 4 + 50 + 1);
     eventually(|| door.budget.in_use() == 0).await;
 }
 
 #[tokio::test]
 async fn memory_is_set_aside_when_bytes_come() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     peer.send(&(1_i32 << 20).to_be_bytes()).await;
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -99,39 +99,39 @@ async fn memory_is_set_aside_when_bytes_come() {
 
 #[tokio::test]
 async fn a_certificate_says_who_the_client_is() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     for auth in [ClientAuth::Required, ClientAuth::Requested] {
         let door = open(folder.tls(auth)).await;
-        let mut peer = door.secured(authority.trusted_by(Some(&authority.client(orders())))).await.unwrap();
+        let mut peer = door.connect_tls(authority.trusted_by(Some(&authority.client(orders_name())))).await.unwrap();
         peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
         peer.ask(&unhex(LIBRDKAFKA_GET)).await;
         peer.ask(&unhex(PUSH_ZSTD)).await;
         let expected = Some("User:CN=orders,OU=shop,O=Example");
-        assert_eq!(door.notebook.asked.lock().unwrap()[0].principal.as_deref(), expected);
-        assert_eq!(door.notebook.pushes.lock().unwrap()[0].0.client.principal.as_deref(), expected);
+        assert_eq!(door.intake.subscribe_calls.lock().unwrap()[0].principal.as_deref(), expected);
+        assert_eq!(door.intake.pushes.lock().unwrap()[0].0.client.principal.as_deref(), expected);
     }
 }
 
 #[tokio::test]
 async fn sasl_that_is_not_offered_takes_no_name_away() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Required)).await;
-    let mut peer = door.secured(authority.trusted_by(Some(&authority.client(orders())))).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(Some(&authority.client(orders_name())))).await.unwrap();
     let answer = peer.ask(&request(36, 0, false, 1, b"\0\0\0\x0d\0alice\0secret")).await;
     assert_eq!(i16::from_be_bytes([answer[8], answer[9]]), 34);
     peer.ask(&unhex(PUSH_ZSTD)).await;
-    let pushes = door.notebook.pushes.lock().unwrap();
+    let pushes = door.intake.pushes.lock().unwrap();
     assert_eq!(pushes[0].0.client.principal.as_deref(), Some("User:CN=orders,OU=shop,O=Example"));
 }
 
 #[tokio::test]
 async fn handshakes_that_do_not_end_are_held_against_the_budget() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let tls = folder.tls(ClientAuth::None);
-    let door = Door::with_budget(1 << 20, |config| config.tls = Some(tls)).await;
+    let door = KafkaListenerFixture::with_budget(1 << 20, |config| config.tls = Some(tls)).await;
     let mut halves = Vec::new();
     for n in 1..=4 {
         let mut peer = door.connect().await;
@@ -141,51 +141,51 @@ async fn handshakes_that_do_not_end_are_held_against_the_budget() {
     }
     drop(halves);
     eventually(|| door.budget.in_use() == 0).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
     eventually(|| door.budget.in_use() == 0).await;
 }
 
 #[tokio::test]
 async fn without_a_good_certificate_nobody_enters_where_one_is_required() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Required)).await;
-    assert!(is_sent_away(door.secured(authority.trusted_by(None)).await).await);
-    let forged = Authority::new().client(orders());
-    assert!(is_sent_away(door.secured(authority.trusted_by(Some(&forged))).await).await);
-    let ends = door.ends(2).await;
+    assert!(is_rejected(door.connect_tls(authority.trusted_by(None)).await).await);
+    let forged = TestAuthority::new().client(orders_name());
+    assert!(is_rejected(door.connect_tls(authority.trusted_by(Some(&forged))).await).await);
+    let ends = door.close_reasons(2).await;
     assert!(ends[0].contains("showed no certificate"), "{ends:?}");
     assert!(ends[1].contains("the client's certificate is not accepted"), "{ends:?}");
-    assert!(door.notebook.asked.lock().unwrap().is_empty());
+    assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn where_it_is_requested_some_are_anonymous_and_none_is_forged() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Requested)).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-    assert_eq!(door.notebook.asked.lock().unwrap()[0].principal, None);
+    assert_eq!(door.intake.subscribe_calls.lock().unwrap()[0].principal, None);
     let name = vec![(DnType::CommonName, DnValue::Utf8String("admin".into()))];
-    let forged = Authority::new().client(name);
-    assert!(is_sent_away(door.secured(authority.trusted_by(Some(&forged))).await).await);
-    assert!(door.ends(1).await[0].contains("not accepted"));
+    let forged = TestAuthority::new().client(name);
+    assert!(is_rejected(door.connect_tls(authority.trusted_by(Some(&forged))).await).await);
+    assert!(door.close_reasons(1).await[0].contains("not accepted"));
 }
 
 #[tokio::test]
 async fn renewed_files_serve_new_connections_and_old_ones_stay() {
-    let (first, second) = (Authority::new(), Authority::new());
-    let folder = Folder::of(&first);
+    let (first, second) = (TestAuthority::new(), TestAuthority::new());
+    let folder = CertificateFolder::new(&first);
     let door = open(folder.tls(ClientAuth::Required)).await;
-    let (before, after) = (first.client(orders()), second.client(orders()));
-    let mut old = door.secured(first.trusted_by(Some(&before))).await.unwrap();
+    let (before, after) = (first.client(orders_name()), second.client(orders_name()));
+    let mut old = door.connect_tls(first.trusted_by(Some(&before))).await.unwrap();
     old.ask(&unhex(LIBRDKAFKA_GET)).await;
     folder.put(&second);
     let renewed = async {
         loop {
-            if let Ok(peer) = door.secured(second.trusted_by(Some(&after))).await {
+            if let Ok(peer) = door.connect_tls(second.trusted_by(Some(&after))).await {
                 break peer;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -194,41 +194,41 @@ async fn renewed_files_serve_new_connections_and_old_ones_stay() {
     let mut new = timeout(Duration::from_secs(60), renewed).await.expect("the new files are taken");
     new.ask(&unhex(LIBRDKAFKA_GET)).await;
     old.ask(&unhex(LIBRDKAFKA_GET)).await;
-    assert!(is_sent_away(door.secured(second.trusted_by(Some(&before))).await).await, "signed by one of before");
+    assert!(is_rejected(door.connect_tls(second.trusted_by(Some(&before))).await).await, "signed by one of before");
 }
 
 #[tokio::test]
 async fn what_is_not_tls_is_told_apart() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
     for (bytes, words) in [
         (unhex("7fffffff"), "the first bytes are not TLS, which this listener requires"),
         (unhex("16030100050100000100ff"), "handshake failed"),
     ] {
-        door.ends.lock().unwrap().clear();
+        door.close_reasons.lock().unwrap().clear();
         let mut peer = door.connect().await;
         peer.send(&bytes).await;
         let mut rest = Vec::new();
         let _ = peer.0.read_to_end(&mut rest).await;
-        let ends = door.ends(1).await;
+        let ends = door.close_reasons(1).await;
         assert!(ends[0].contains(words), "{ends:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_trust_us_is_named() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     let door = open(folder.tls(ClientAuth::None)).await;
-    assert!(door.secured(Authority::new().trusted_by(None)).await.is_err());
-    let ends = door.ends(1).await;
+    assert!(door.connect_tls(TestAuthority::new().trusted_by(None)).await.is_err());
+    let ends = door.close_reasons(1).await;
     assert!(ends[0].contains("does it trust our certificate?"), "{ends:?}");
 }
 
 #[tokio::test]
 async fn a_handshake_that_does_not_end_is_not_waited_for() {
-    let folder = Folder::of(&Authority::new());
-    let door = Door::configured(|config| {
+    let folder = CertificateFolder::new(&TestAuthority::new());
+    let door = KafkaListenerFixture::configured(|config| {
         config.tls = Some(folder.tls(ClientAuth::None));
         config.slow_frame = Duration::from_millis(50);
     })
@@ -236,37 +236,37 @@ async fn a_handshake_that_does_not_end_is_not_waited_for() {
     let (mut silent, mut slow) = (door.connect().await, door.connect().await);
     slow.send(&[0x16, 3, 1]).await;
     assert!(silent.is_closed().await && slow.is_closed().await);
-    let ends = door.ends(2).await;
+    let ends = door.close_reasons(2).await;
     assert!(ends.iter().all(|end| end.contains("not complete")), "{ends:?}");
-    assert_eq!(door.notebook.gone.lock().unwrap().len(), 2);
+    assert_eq!(door.intake.disconnected.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn behind_a_balancer_the_header_comes_first() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
-    let door = Door::configured(|config| {
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
+    let door = KafkaListenerFixture::configured(|config| {
         config.tls = Some(folder.tls(ClientAuth::Required));
-        config.proxies = Some(Proxies::parse(&["127.0.0.1".to_owned()]).unwrap());
+        config.proxies = Some(TrustedProxies::parse(&["127.0.0.1".to_owned()]).unwrap());
     })
     .await;
     let mut stream = TcpStream::connect(door.address).await.unwrap();
     stream.write_all(b"PROXY TCP6 2001:db8::7 2001:db8::9 51234 9093\r\n").await.unwrap();
-    let mut peer = over(stream, authority.trusted_by(Some(&authority.client(orders())))).await.unwrap();
+    let mut peer = tls_over(stream, authority.trusted_by(Some(&authority.client(orders_name())))).await.unwrap();
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-    let client = door.notebook.asked.lock().unwrap()[0].clone();
+    let client = door.intake.subscribe_calls.lock().unwrap()[0].clone();
     assert_eq!(client.source, Some("[2001:db8::7]:51234".parse().unwrap()));
     assert_eq!(client.principal.as_deref(), Some("User:CN=orders,OU=shop,O=Example"));
 }
 
 #[tokio::test]
 async fn at_shutdown_what_was_read_is_answered_and_the_end_is_said() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let mut door = open(folder.tls(ClientAuth::None)).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
-    peer.ask(&push_of(10, 0)).await;
-    let frames: Vec<u8> = (1..=10).flat_map(|i| push_of(20_000, i)).collect();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
+    peer.ask(&push_frame(10, 0)).await;
+    let frames: Vec<u8> = (1..=10).flat_map(|i| push_frame(20_000, i)).collect();
     peer.send(&frames).await;
     door.begin_shutdown();
     for expected in 1..=10 {
@@ -279,33 +279,33 @@ async fn at_shutdown_what_was_read_is_answered_and_the_end_is_said() {
 
 #[tokio::test]
 async fn after_a_violation_the_end_is_said_too() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
-    let mut peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     peer.send(&[0xff; 4]).await;
     assert_eq!(peer.0.read_to_end(&mut Vec::new()).await.unwrap(), 0);
-    assert!(door.ends(1).await[0].contains("negative"));
+    assert!(door.close_reasons(1).await[0].contains("negative"));
 }
 
 #[tokio::test]
 async fn clients_that_leave_without_a_word_are_no_fault() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
-    let peer = door.secured(authority.trusted_by(None)).await.unwrap();
+    let peer = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     drop(peer.0);
-    let mut polite = door.secured(authority.trusted_by(None)).await.unwrap();
+    let mut polite = door.connect_tls(authority.trusted_by(None)).await.unwrap();
     polite.0.shutdown().await.unwrap();
-    assert_eq!(door.ends(2).await, ["closed by the client"; 2]);
+    assert_eq!(door.close_reasons(2).await, ["closed by the client"; 2]);
 }
 
 #[test]
 fn what_has_no_effect_is_refused() {
-    let mut config = Config::new("front", "0.0.0.0:9093".parse().unwrap());
+    let mut config = KafkaListenerConfig::new("front", "0.0.0.0:9093".parse().unwrap());
     let tls = |client_ca: Option<&str>, client_auth| {
         let client_ca = client_ca.map(Into::into);
-        Some(Tls { certificate: "cert.pem".into(), key: "key.pem".into(), client_ca, client_auth })
+        Some(ListenerTls { certificate: "cert.pem".into(), key: "key.pem".into(), client_ca, client_auth })
     };
     for (ca, auth, good) in [
         (None, ClientAuth::None, true),
@@ -321,9 +321,9 @@ fn what_has_no_effect_is_refused() {
 
 #[tokio::test]
 async fn files_that_cannot_be_used_are_named_before_anything_is_bound() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     std::fs::remove_file(folder.path("key.pem")).unwrap();
-    let mut config = Config::new("front", "127.0.0.1:0".parse().unwrap());
+    let mut config = KafkaListenerConfig::new("front", "127.0.0.1:0".parse().unwrap());
     config.tls = Some(folder.tls(ClientAuth::None));
     let words = bind(config).await.expect_err("no key").to_string();
     assert!(words.contains("front") && words.contains("key.pem"), "{words}");

@@ -3,23 +3,23 @@
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 
-use super::authority::{Authority, Folder};
+use super::authority::{CertificateFolder, TestAuthority};
 use super::golden::{LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET};
 use super::*;
 use crate::listener::protocol::tests::CLIENT_HELLO;
 
 const HTTP: &[u8] = b"GET /metrics HTTP/1.1\r\nhost: b1.example\r\n\r\n";
 
-async fn with_tls() -> (Door, Authority, Folder) {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+async fn with_tls() -> (KafkaListenerFixture, TestAuthority, CertificateFolder) {
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let tls = folder.tls(ClientAuth::None);
-    (Door::configured(|config| config.tls = Some(tls)).await, authority, folder)
+    (KafkaListenerFixture::configured(|config| config.tls = Some(tls)).await, authority, folder)
 }
 
 /// Sends `parts`, each when the door has had time to read the one before; gives the answer and why the door closed.
-async fn send(door: &Door, parts: &[&[u8]]) -> (String, String) {
-    door.ends.lock().unwrap().clear();
+async fn send(door: &KafkaListenerFixture, parts: &[&[u8]]) -> (String, String) {
+    door.close_reasons.lock().unwrap().clear();
     let mut peer = door.connect().await;
     for part in parts {
         peer.0.write_all(part).await.ok();
@@ -28,13 +28,13 @@ async fn send(door: &Door, parts: &[&[u8]]) -> (String, String) {
     let mut answer = Vec::new();
     // A reset is an end, too.
     let _ = timeout(Duration::from_secs(60), peer.0.read_to_end(&mut answer)).await.expect("an end");
-    (String::from_utf8(answer).unwrap(), door.ends(1).await.remove(0))
+    (String::from_utf8(answer).unwrap(), door.close_reasons(1).await.remove(0))
 }
 
 #[tokio::test]
 async fn a_real_tls_client_at_a_plaintext_listener_is_named() {
-    let door = Door::open().await;
-    let client = TlsConnector::from(Authority::new().trusted_by(None));
+    let door = KafkaListenerFixture::open().await;
+    let client = TlsConnector::from(TestAuthority::new().trusted_by(None));
     let stream = TcpStream::connect(door.address).await.unwrap();
     let refused = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::UnexpectedEof, "closed, without an alert");
@@ -43,12 +43,12 @@ async fn a_real_tls_client_at_a_plaintext_listener_is_named() {
          listener with protocol = \"kafka-tls\"",
         door.address
     );
-    assert_eq!(door.ends(1).await, [expected]);
+    assert_eq!(door.close_reasons(1).await, [expected]);
 }
 
 #[tokio::test]
 async fn other_protocols_at_a_plaintext_listener_are_named_however_they_are_cut() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let hello = unhex(CLIENT_HELLO);
     for (bytes, words) in [
         (&hello[..], "TLS arrived at the plaintext Kafka listener"),
@@ -70,7 +70,7 @@ async fn other_protocols_at_a_plaintext_listener_are_named_however_they_are_cut(
             }
         }
     }
-    assert!(door.notebook.asked.lock().unwrap().is_empty());
+    assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -96,28 +96,28 @@ async fn other_protocols_at_a_tls_listener_are_named_however_they_are_cut() {
 
 #[tokio::test]
 async fn a_start_that_never_ends_is_not_waited_for() {
-    let door = Door::configured(|config| config.slow_frame = Duration::from_millis(50)).await;
+    let door = KafkaListenerFixture::configured(|config| config.slow_frame = Duration::from_millis(50)).await;
     for start in [&b"\x16"[..], b"GE", b"OPTI"] {
-        door.ends.lock().unwrap().clear();
+        door.close_reasons.lock().unwrap().clear();
         let mut peer = door.connect().await;
         peer.send(start).await;
         assert!(peer.is_closed().await);
-        let end = door.ends(1).await.remove(0);
+        let end = door.close_reasons(1).await.remove(0);
         assert!(end.contains("not complete") || end.contains("the cap is"), "{end}");
     }
     let (door, _authority, _folder) = with_tls().await;
     let mut peer = door.connect().await;
     peer.send(b"G").await;
     assert!(peer.is_closed().await);
-    assert!(door.ends(1).await[0].contains("not TLS"));
+    assert!(door.close_reasons(1).await[0].contains("not TLS"));
 }
 
 #[tokio::test]
 async fn after_a_request_the_bytes_are_a_frame() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
     peer.send(HTTP).await;
     assert!(peer.is_closed().await);
-    assert!(door.ends(1).await[0].contains("the cap is"));
+    assert!(door.close_reasons(1).await[0].contains("the cap is"));
 }

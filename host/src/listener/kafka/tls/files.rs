@@ -15,31 +15,31 @@ use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig};
 
-use super::{ClientAuth, Tls};
+use super::{ClientAuth, ListenerTls};
 
 /// Files are looked at no more often.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// The largest file: far more than the bundle of all public authorities.
-const LONGEST: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// What serves, and what the files were when they were last looked at.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     listener: Arc<str>,
-    tls: Tls,
-    state: Mutex<State>,
+    tls: ListenerTls,
+    state: Mutex<CertificatesState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct CertificatesState {
     serving: Arc<ServerConfig>,
     /// The content that was tried last, good or bad, or why it could not be read: each is complained of once.
-    tried: Result<[u8; 32], String>,
-    looked: Instant,
+    last_tried: Result<[u8; 32], String>,
+    last_checked: Instant,
 }
 
 /// The files' content.
-struct Files {
+struct PemFiles {
     certificate: Vec<u8>,
     key: Vec<u8>,
     client_ca: Vec<u8>,
@@ -47,43 +47,47 @@ struct Files {
 
 impl Certificates {
     /// Reads the files for the first time. The error is one sentence that names the file.
-    pub(crate) fn load(listener: Arc<str>, tls: Tls) -> Result<Self, String> {
-        let files = Files::read(&tls)?;
+    pub(crate) fn load(listener: Arc<str>, tls: ListenerTls) -> Result<Self, String> {
+        let files = PemFiles::read(&tls)?;
         let (serving, tried) = (files.config(&tls)?, Ok(files.digest()));
-        Ok(Self { listener, tls, state: Mutex::new(State { serving, tried, looked: Instant::now() }) })
+        Ok(Self {
+            listener,
+            tls,
+            state: Mutex::new(CertificatesState { serving, last_tried: tried, last_checked: Instant::now() }),
+        })
     }
 
     /// For a new connection: of the files as they are now, give or take two seconds.
     pub(crate) async fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
-        if self.is_due(Instant::now()) {
-            let this = self.clone();
+        if self.start_check_if_due(Instant::now()) {
+            let certificates = self.clone();
             // Whatever becomes of it, there is something that serves.
-            let _ = tokio::task::spawn_blocking(move || this.look()).await;
+            let _ = tokio::task::spawn_blocking(move || certificates.reload_if_changed()).await;
         }
         TlsAcceptor::from(self.state().serving.clone())
     }
 
     /// True once in a while, and then for one of those who ask.
-    fn is_due(&self, now: Instant) -> bool {
+    fn start_check_if_due(&self, now: Instant) -> bool {
         let mut state = self.state();
-        let due = now.saturating_duration_since(state.looked) >= LOOK_AGAIN;
+        let due = now.saturating_duration_since(state.last_checked) >= CHECK_INTERVAL;
         if due {
-            state.looked = now;
+            state.last_checked = now;
         }
         due
     }
 
     /// Looks at the files; takes them if they are new and good. Blocks.
-    fn look(&self) {
-        let files = Files::read(&self.tls);
-        let tried = files.as_ref().map(Files::digest).map_err(String::clone);
-        if self.state().tried == tried {
+    fn reload_if_changed(&self) {
+        let files = PemFiles::read(&self.tls);
+        let tried = files.as_ref().map(PemFiles::digest).map_err(String::clone);
+        if self.state().last_tried == tried {
             return;
         }
-        let taken = files.and_then(|files| files.config(&self.tls));
+        let loaded = files.and_then(|files| files.config(&self.tls));
         let mut state = self.state();
-        state.tried = tried;
-        match taken {
+        state.last_tried = tried;
+        match loaded {
             Ok(config) => {
                 state.serving = config;
                 tracing::info!(listener = %self.listener, "new certificates serve from now on");
@@ -94,13 +98,13 @@ impl Certificates {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CertificatesState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Files {
-    fn read(tls: &Tls) -> Result<Self, String> {
+impl PemFiles {
+    fn read(tls: &ListenerTls) -> Result<Self, String> {
         let client_ca = tls.client_ca.as_deref().map(read).transpose()?.unwrap_or_default();
         Ok(Self { certificate: read(&tls.certificate)?, key: read(&tls.key)?, client_ca })
     }
@@ -113,9 +117,10 @@ impl Files {
         all.finalize().into()
     }
 
-    fn config(&self, tls: &Tls) -> Result<Arc<ServerConfig>, String> {
+    fn config(&self, tls: &ListenerTls) -> Result<Arc<ServerConfig>, String> {
         let chain = certificates(&self.certificate, &tls.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| unread(&tls.key, "private key", &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)
+            .map_err(|error| unreadable_pem(&tls.key, "private key", &error))?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| error.to_string())?;
@@ -123,13 +128,17 @@ impl Files {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| unfit(tls, &error))?;
+        let mut config = builder.with_single_cert(chain, key).map_err(|error| mismatched_key(tls, &error))?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Ok(Arc::new(config))
     }
 
-    fn verifier(&self, tls: &Tls, with: Arc<CryptoProvider>) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    fn verifier(
+        &self,
+        tls: &ListenerTls,
+        with: Arc<CryptoProvider>,
+    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
         let Some(path) = &tls.client_ca else { return Ok(None) };
         let mut roots = RootCertStore::empty();
         for root in certificates(&self.client_ca, path)? {
@@ -149,10 +158,12 @@ impl Files {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     match read {
         Err(error) => Err(format!("cannot read {}: {error}", path.display())),
-        Ok(len) if len as u64 > LONGEST => Err(format!("{} is larger than 1 MiB; is it a PEM file?", path.display())),
+        Ok(len) if len as u64 > MAX_FILE_BYTES => {
+            Err(format!("{} is larger than 1 MiB; is it a PEM file?", path.display()))
+        }
         Ok(_) => Ok(bytes),
     }
 }
@@ -160,20 +171,20 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
-        Ok(all) if all.is_empty() => Err(unread(path, "certificate", &pem::Error::NoItemsFound)),
+        Ok(all) if all.is_empty() => Err(unreadable_pem(path, "certificate", &pem::Error::NoItemsFound)),
         Ok(all) => Ok(all),
-        Err(error) => Err(unread(path, "certificate", &error)),
+        Err(error) => Err(unreadable_pem(path, "certificate", &error)),
     }
 }
 
-fn unread(path: &Path, what: &str, error: &pem::Error) -> String {
+fn unreadable_pem(path: &Path, what: &str, error: &pem::Error) -> String {
     match error {
         pem::Error::NoItemsFound => format!("{} has no {what} in it: give a PEM file that has one", path.display()),
         error => format!("{} has no {what} that can be read: {error}", path.display()),
     }
 }
 
-fn unfit(tls: &Tls, error: &Error) -> String {
+fn mismatched_key(tls: &ListenerTls, error: &Error) -> String {
     let (certificate, key) = (tls.certificate.display(), tls.key.display());
     format!("the certificate in {certificate} and the key in {key} cannot be used together: {error}")
 }

@@ -8,16 +8,16 @@ use kafka_protocol::messages::{
     ListConfigResourcesResponse,
 };
 
-use super::super::super::describe_configs::{Entry, Found};
-use super::super::super::request::{Body, Request, parse};
+use super::super::super::describe_configs::{ConfigEntry, ResourceDescription};
+use super::super::super::request::{KafkaRequest, KafkaRequestBody, parse};
 use super::super::super::{alter_configs, describe_cluster, describe_configs, list_resources, metadata};
-use super::super::differential::{answered, read, text, theirs, versions};
+use super::super::differential::{read, reference_request, reference_response, text, versions};
 use super::super::*;
 use crate::kafka::api::Api;
-use list_resources::Wanted;
+use list_resources::ListedResources;
 
-fn entry() -> Entry<'static> {
-    Entry {
+fn entry() -> ConfigEntry<'static> {
+    ConfigEntry {
         name: "metrics",
         kind: 7,
         read_only: true,
@@ -29,11 +29,11 @@ fn entry() -> Entry<'static> {
     }
 }
 
-fn found(resource: describe_configs::Resource<'_>) -> Found<'_> {
+fn found(resource: describe_configs::ResourceQuery<'_>) -> ResourceDescription<'_> {
     let (kind, name) = (resource.kind, resource.name);
     match name {
-        b"odd" => Found { error: 42, words: Some("why"), kind, name, entries: Vec::new() },
-        _ => Found { error: 0, words: None, kind, name, entries: vec![entry()] },
+        b"odd" => ResourceDescription { error: 42, message: Some("why"), kind, name, entries: Vec::new() },
+        _ => ResourceDescription { error: 0, message: None, kind, name, entries: vec![entry()] },
     }
 }
 
@@ -50,11 +50,14 @@ fn describe_configs_agrees() {
             let resources = vec![resource("some", None), resource("odd", Some(&["metrics", "", "x"]))];
             let asked = DescribeConfigsRequest::default().with_resources(resources).with_include_synonyms(with);
             let asked = asked.with_include_documentation(with && version >= 3);
-            let frame = theirs(Api::DescribeConfigs, version, &asked);
-            let Request { head, body: Body::DescribeConfigs(asked) } = read(&frame) else { panic!("DescribeConfigs") };
+            let frame = reference_request(Api::DescribeConfigs, version, &asked);
+            let KafkaRequest { head, body: KafkaRequestBody::DescribeConfigs(asked) } = read(&frame) else {
+                panic!("DescribeConfigs")
+            };
             assert_eq!((asked.synonyms, asked.documentation), (with, with && version >= 3));
-            let keys =
-                |r: describe_configs::Resource<'_>| r.keys.map(|keys| keys.iter().map(|key| key.0.len()).collect());
+            let keys = |r: describe_configs::ResourceQuery<'_>| {
+                r.keys.map(|keys| keys.iter().map(|key| key.0.len()).collect())
+            };
             let read: Vec<(i8, Vec<u8>, Option<Vec<usize>>)> =
                 asked.resources.iter().map(|r| (r.kind, r.name.to_vec(), keys(r))).collect();
             assert_eq!(read, [(16, b"some".to_vec(), None), (16, b"odd".to_vec(), Some(vec![7, 0, 1]))]);
@@ -62,7 +65,7 @@ fn describe_configs_agrees() {
             let written = describe_configs::write(&head, &asked, asked.resources.iter().map(found));
             let bound = asked.answer_bound() + asked.resources.iter().map(|r| found(r).size()).sum::<usize>();
             assert!(written.len() <= bound + 64, "the bound holds in version {version}");
-            check_described(&answered(&written, i16::from(version >= 4), version), version, with);
+            check_described(&reference_response(&written, i16::from(version >= 4), version), version, with);
         }
     }
 }
@@ -87,7 +90,9 @@ fn check_described(answer: &DescribeConfigsResponse, version: i16, with: bool) {
 fn describe_configs_of_old_is_as_kafka_had_it() {
     let body = b"\x00\x00\x00\x01\x10\x00\x01x\x00\x00\x00\x01\x00\x07metrics";
     let frame = request(32, 0, false, 77, body);
-    let Request { head, body: Body::DescribeConfigs(asked) } = parse(&frame[4..]).unwrap() else { panic!() };
+    let KafkaRequest { head, body: KafkaRequestBody::DescribeConfigs(asked) } = parse(&frame[4..]).unwrap() else {
+        panic!()
+    };
     let answer = describe_configs::write(&head, &asked, asked.resources.iter().map(found));
     let expected = b"\x00\x00\x00\x4d\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\xff\xff\x10\x00\x01x\x00\x00\x00\x01\
         \x00\x07metrics\x00\x05a.,b.\x01\x00\x00";
@@ -106,17 +111,20 @@ fn incremental_alter_configs_agrees() {
             |name: &str| AlterConfigsResource::default().with_resource_type(16).with_resource_name(text(name));
         let resources = vec![resource("x").with_configs(configs), resource("")];
         let asked = IncrementalAlterConfigsRequest::default().with_resources(resources).with_validate_only(true);
-        let frame = theirs(Api::IncrementalAlterConfigs, version, &asked);
-        let Request { head, body: Body::IncrementalAlterConfigs(asked) } = read(&frame) else { panic!("Alter") };
+        let frame = reference_request(Api::IncrementalAlterConfigs, version, &asked);
+        let KafkaRequest { head, body: KafkaRequestBody::IncrementalAlterConfigs(asked) } = read(&frame) else {
+            panic!("Alter")
+        };
         assert!(asked.validate_only);
-        let ops: Vec<Vec<alter_configs::Op<'_>>> = asked.resources.iter().map(|r| r.ops.iter().collect()).collect();
-        let op = |key: &'static [u8], kind, value| alter_configs::Op { key, kind, value };
+        let ops: Vec<Vec<alter_configs::ConfigOp<'_>>> =
+            asked.resources.iter().map(|r| r.ops.iter().collect()).collect();
+        let op = |key: &'static [u8], kind, value| alter_configs::ConfigOp { key, kind, value };
         assert_eq!(ops, [vec![op(b"metrics", 0, Some(b"a.")), op(b"", 1, None)], vec![]]);
 
         let answers = [(0, None), (40, Some("why"))].into_iter().zip(asked.resources.iter());
         let written = alter_configs::write(&head, &asked, answers);
         assert!(written.len() <= asked.answer_bound() + 64 + "why".len());
-        let answer: IncrementalAlterConfigsResponse = answered(&written, i16::from(version >= 1), version);
+        let answer: IncrementalAlterConfigsResponse = reference_response(&written, i16::from(version >= 1), version);
         let seen = answer.responses.iter().map(|r| (r.error_code, r.error_message.as_deref(), &r.resource_name[..]));
         assert_eq!(seen.collect::<Vec<_>>(), [(0, None, "x"), (40, Some("why"), "")]);
         assert!(answer.responses.iter().all(|r| r.resource_type == 16));
@@ -129,13 +137,16 @@ fn describe_cluster_agrees() {
         for (endpoints, error) in [(1, 0), (2, 114), (9, 115)] {
             let asked = DescribeClusterRequest::default().with_include_fenced_brokers(version >= 2);
             let asked = asked.with_endpoint_type(if version >= 1 { endpoints } else { 1 });
-            let frame = theirs(Api::DescribeCluster, version, &asked);
-            let Request { head, body: Body::DescribeCluster(seen) } = read(&frame) else { panic!("DescribeCluster") };
+            let frame = reference_request(Api::DescribeCluster, version, &asked);
+            let KafkaRequest { head, body: KafkaRequestBody::DescribeCluster(seen) } = read(&frame) else {
+                panic!("DescribeCluster")
+            };
             assert_eq!(seen, if version >= 1 { endpoints } else { 1 });
-            let broker = metadata::Broker { node_id: 5, host: "push.example", port: 9092 };
-            let other = metadata::Broker { node_id: 7, host: "other.example", port: 9092 };
-            let cluster = metadata::Cluster { id: "here", brokers: vec![broker, other] };
-            let answer: DescribeClusterResponse = answered(&describe_cluster::write(&head, seen, &cluster), 1, version);
+            let broker = metadata::AdvertisedBroker { node_id: 5, host: "push.example", port: 9092 };
+            let other = metadata::AdvertisedBroker { node_id: 7, host: "other.example", port: 9092 };
+            let cluster = metadata::AdvertisedCluster { id: "here", brokers: vec![broker, other] };
+            let answer: DescribeClusterResponse =
+                reference_response(&describe_cluster::write(&head, seen, &cluster), 1, version);
             assert_eq!(answer.cluster_authorized_operations, i32::MIN);
             if version == 0 || error == 0 {
                 let [broker, other] = &answer.brokers[..] else { panic!("two brokers") };
@@ -154,24 +165,26 @@ fn describe_cluster_agrees() {
 
 #[test]
 fn list_config_resources_agrees() {
-    let asked_for: [(&[i8], Wanted); 6] = [
-        (&[], Wanted::Subscriptions),
-        (&[16], Wanted::Subscriptions),
-        (&[2, 16], Wanted::Subscriptions),
-        (&[2, 4, 8, 32], Wanted::Nothing),
-        (&[16, 99], Wanted::Unknown),
-        (&[0], Wanted::Unknown),
+    let asked_for: [(&[i8], ListedResources); 6] = [
+        (&[], ListedResources::Subscriptions),
+        (&[16], ListedResources::Subscriptions),
+        (&[2, 16], ListedResources::Subscriptions),
+        (&[2, 4, 8, 32], ListedResources::Empty),
+        (&[16, 99], ListedResources::UnknownType),
+        (&[0], ListedResources::UnknownType),
     ];
     for version in versions(Api::ListConfigResources) {
         for (types, wanted) in asked_for {
             let types = if version >= 1 { types } else { &[] };
             let asked = ListConfigResourcesRequest::default().with_resource_types(types.to_vec());
-            let frame = theirs(Api::ListConfigResources, version, &asked);
-            let Request { head, body: Body::ListConfigResources(types) } = read(&frame) else { panic!("List") };
-            let expected = if version >= 1 { wanted } else { Wanted::Subscriptions };
-            assert_eq!(list_resources::wanted(&types), expected);
+            let frame = reference_request(Api::ListConfigResources, version, &asked);
+            let KafkaRequest { head, body: KafkaRequestBody::ListConfigResources(types) } = read(&frame) else {
+                panic!("List")
+            };
+            let expected = if version >= 1 { wanted } else { ListedResources::Subscriptions };
+            assert_eq!(list_resources::listed(&types), expected);
             let written = list_resources::write(&head, 0, &["a", "b"]);
-            let answer: ListConfigResourcesResponse = answered(&written, 1, version);
+            let answer: ListConfigResourcesResponse = reference_response(&written, 1, version);
             let seen = answer.config_resources.iter().map(|r| (&r.resource_name[..], r.resource_type));
             assert_eq!((answer.error_code, seen.collect::<Vec<_>>()), (0, vec![("a", 16), ("b", 16)]));
         }
@@ -188,12 +201,12 @@ fn every_cut_of_them_is_noticed() {
     let alter = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
     let list = ListConfigResourcesRequest::default().with_resource_types(vec![16]);
     let frames = [
-        theirs(Api::DescribeConfigs, 1, &describe),
-        theirs(Api::DescribeConfigs, 4, &describe),
-        theirs(Api::IncrementalAlterConfigs, 0, &alter),
-        theirs(Api::IncrementalAlterConfigs, 1, &alter),
-        theirs(Api::DescribeCluster, 2, &DescribeClusterRequest::default()),
-        theirs(Api::ListConfigResources, 1, &list),
+        reference_request(Api::DescribeConfigs, 1, &describe),
+        reference_request(Api::DescribeConfigs, 4, &describe),
+        reference_request(Api::IncrementalAlterConfigs, 0, &alter),
+        reference_request(Api::IncrementalAlterConfigs, 1, &alter),
+        reference_request(Api::DescribeCluster, 2, &DescribeClusterRequest::default()),
+        reference_request(Api::ListConfigResources, 1, &list),
     ];
     for frame in frames {
         assert!(parse(&frame).is_ok());

@@ -1,15 +1,15 @@
 //! Files that are good, that are not, and that change.
 
-use super::super::super::tests::authority::{Authority, Folder};
+use super::super::super::tests::authority::{CertificateFolder, TestAuthority};
 use super::*;
 
-fn load(tls: Tls) -> Result<Certificates, String> {
+fn load(tls: ListenerTls) -> Result<Certificates, String> {
     Certificates::load("front".into(), tls)
 }
 
 #[test]
 fn good_files_are_taken() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     for auth in [ClientAuth::None, ClientAuth::Requested, ClientAuth::Required] {
         load(folder.tls(auth)).unwrap();
     }
@@ -17,7 +17,7 @@ fn good_files_are_taken() {
 
 #[test]
 fn what_cannot_be_used_is_named() {
-    let authority = Authority::new();
+    let authority = TestAuthority::new();
     let other = authority.server();
     let wrong: [(&str, &[u8], &str); 6] = [
         ("cert.pem", b"", "has no certificate in it"),
@@ -28,7 +28,7 @@ fn what_cannot_be_used_is_named() {
         ("key.pem", other.key.as_bytes(), "cannot be used together"),
     ];
     for (name, content, words) in wrong {
-        let folder = Folder::of(&authority);
+        let folder = CertificateFolder::new(&authority);
         std::fs::write(folder.path(name), content).unwrap();
         let why = load(folder.tls(ClientAuth::Required)).expect_err(name);
         assert!(why.contains(words) && why.contains(name), "{why}");
@@ -40,7 +40,7 @@ fn what_cannot_be_used_is_named() {
 
 #[test]
 fn the_size_of_a_file_obeyed() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     let mut pem = std::fs::read(folder.path("cert.pem")).unwrap();
     pem.resize(1 << 20, b'\n');
     std::fs::write(folder.path("cert.pem"), pem).unwrap();
@@ -49,7 +49,7 @@ fn the_size_of_a_file_obeyed() {
 
 #[test]
 fn the_size_of_a_file_violated() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     let mut pem = std::fs::read(folder.path("cert.pem")).unwrap();
     pem.resize((1 << 20) + 1, b'\n');
     std::fs::write(folder.path("cert.pem"), pem).unwrap();
@@ -58,44 +58,44 @@ fn the_size_of_a_file_violated() {
 
 #[test]
 fn new_files_serve_and_broken_ones_do_not() {
-    let authority = Authority::new();
-    let folder = Folder::of(&authority);
+    let authority = TestAuthority::new();
+    let folder = CertificateFolder::new(&authority);
     let certificates = load(folder.tls(ClientAuth::None)).unwrap();
     let first = certificates.state().serving.clone();
     let serves = |config: &Arc<ServerConfig>| Arc::ptr_eq(&certificates.state().serving, config);
 
-    certificates.look();
+    certificates.reload_if_changed();
     assert!(serves(&first), "nothing changed");
     // The certificate is written before its key: for a moment they do not fit.
     let renewed = authority.server();
     std::fs::write(folder.path("cert.pem"), &renewed.certificate).unwrap();
-    certificates.look();
+    certificates.reload_if_changed();
     assert!(serves(&first), "half a change is none");
-    let tried = certificates.state().tried.clone();
-    certificates.look();
-    assert_eq!(certificates.state().tried, tried);
+    let tried = certificates.state().last_tried.clone();
+    certificates.reload_if_changed();
+    assert_eq!(certificates.state().last_tried, tried);
     std::fs::write(folder.path("key.pem"), &renewed.key).unwrap();
-    certificates.look();
+    certificates.reload_if_changed();
     assert!(!serves(&first));
     let second = certificates.state().serving.clone();
 
     std::fs::remove_file(folder.path("key.pem")).unwrap();
-    certificates.look();
+    certificates.reload_if_changed();
     assert!(serves(&second), "a file that is gone for a moment");
-    assert!(certificates.state().tried.is_err());
+    assert!(certificates.state().last_tried.is_err());
     std::fs::write(folder.path("key.pem"), &renewed.key).unwrap();
-    certificates.look();
-    assert!(certificates.state().tried.is_ok());
+    certificates.reload_if_changed();
+    assert!(certificates.state().last_tried.is_ok());
 }
 
 #[test]
 fn files_are_looked_at_once_in_a_while() {
-    let folder = Folder::of(&Authority::new());
+    let folder = CertificateFolder::new(&TestAuthority::new());
     let certificates = load(folder.tls(ClientAuth::None)).unwrap();
-    let start = certificates.state().looked;
-    assert!(!certificates.is_due(start));
-    assert!(!certificates.is_due(start + LOOK_AGAIN - Duration::from_millis(1)));
-    let due = (0..100).filter(|_| certificates.is_due(start + LOOK_AGAIN)).count();
+    let start = certificates.state().last_checked;
+    assert!(!certificates.start_check_if_due(start));
+    assert!(!certificates.start_check_if_due(start + CHECK_INTERVAL - Duration::from_millis(1)));
+    let due = (0..100).filter(|_| certificates.start_check_if_due(start + CHECK_INTERVAL)).count();
     assert_eq!(due, 1, "one of those who ask");
-    assert!(certificates.is_due(start + LOOK_AGAIN * 2));
+    assert!(certificates.start_check_if_due(start + CHECK_INTERVAL * 2));
 }

@@ -4,11 +4,11 @@ use rcgen::{DnType, DnValue};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::super::super::tests::authority::{Authority, orders};
+use super::super::super::tests::authority::{TestAuthority, orders_name};
 use super::*;
 
-fn of(name: Vec<(DnType, DnValue)>) -> String {
-    let signed = Authority::new().client(name);
+fn principal_of(name: Vec<(DnType, DnValue)>) -> String {
+    let signed = TestAuthority::new().client(name);
     let der = CertificateDer::from_pem_slice(signed.certificate.as_bytes()).unwrap();
     principal(&der).unwrap().to_string()
 }
@@ -19,8 +19,8 @@ fn common(name: &str) -> Vec<(DnType, DnValue)> {
 
 #[test]
 fn the_most_specific_part_comes_first() {
-    assert_eq!(of(orders()), "User:CN=orders,OU=shop,O=Example");
-    assert_eq!(of(Vec::new()), "User:");
+    assert_eq!(principal_of(orders_name()), "User:CN=orders,OU=shop,O=Example");
+    assert_eq!(principal_of(Vec::new()), "User:");
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn every_short_name_of_the_rfc() {
         custom(&[2, 5, 4, 3], "orders"),
     ];
     assert_eq!(
-        of(name),
+        principal_of(name),
         "User:CN=orders,UID=orders-1,OU=shop,O=Example,STREET=Weg 1,L=Mitte,ST=Berlin,C=DE,DC=example"
     );
 }
@@ -55,7 +55,7 @@ fn what_the_rfc_escapes_is_escaped() {
         ("Bärbel ☃", "Bärbel ☃"),
         ("x,CN=admin", r"x\,CN\=admin"),
     ] {
-        assert_eq!(of(common(name)), format!("User:CN={written}"));
+        assert_eq!(principal_of(common(name)), format!("User:CN={written}"));
     }
 }
 
@@ -63,9 +63,9 @@ fn what_the_rfc_escapes_is_escaped() {
 fn attributes_without_a_short_name_are_hex() {
     let email = DnValue::Ia5String("a@b".try_into().unwrap());
     let name = vec![(DnType::from_oid(&[1, 2, 840, 113549, 1, 9, 1]), email)];
-    assert_eq!(of(name), "User:1.2.840.113549.1.9.1=#1603614062");
+    assert_eq!(principal_of(name), "User:1.2.840.113549.1.9.1=#1603614062");
     let long = DnValue::Utf8String("x".repeat(200));
-    let written = of(vec![(DnType::from_oid(&[1, 2, 3]), long)]);
+    let written = principal_of(vec![(DnType::from_oid(&[1, 2, 3]), long)]);
     assert!(written.starts_with("User:1.2.3=#0c81c87878"), "{written}");
     assert_eq!(written.len(), "User:1.2.3=#0c81c8".len() + 400);
 }
@@ -79,10 +79,14 @@ fn every_kind_of_string_is_read() {
         DnValue::BmpString("orders".try_into().unwrap()),
     ];
     for kind in kinds {
-        assert_eq!(of(vec![(DnType::CommonName, kind)]), "User:CN=orders");
+        assert_eq!(principal_of(vec![(DnType::CommonName, kind)]), "User:CN=orders");
     }
     let universal = DnValue::UniversalString("o".try_into().unwrap());
-    assert_eq!(of(vec![(DnType::CommonName, universal)]), "User:CN=#1c040000006f", "Java reads no text in this one");
+    assert_eq!(
+        principal_of(vec![(DnType::CommonName, universal)]),
+        "User:CN=#1c040000006f",
+        "Java reads no text in this one"
+    );
 }
 
 #[test]

@@ -12,54 +12,54 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::presence::Unanswerable;
-use super::sasl::Reply;
-use crate::auth::{Auth, Exchange, Failure, Mechanism, NEUTRAL, Step};
+use super::connection_guard::Unanswerable;
+use super::sasl::SaslReply;
+use crate::auth::{Auth, AuthFailure, CLIENT_MESSAGE, SaslExchange, SaslMechanism, SaslStep};
 use crate::kafka::api::{self, Api};
-use crate::listener::complaints::Complaints;
+use crate::listener::log_limiter::LogLimiter;
 
 /// From this version of SaslHandshake on tokens come in SaslAuthenticate.
-const SPOKEN: i16 = 1;
+const FIRST_SUPPORTED_VERSION: i16 = 1;
 /// Shortest time from one attempt to the next of a client that is proven (KIP-368 has the same second).
-const BETWEEN: Duration = Duration::from_secs(1);
+const REAUTHENTICATION_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The gate.
-pub(crate) struct Gate {
+pub(crate) struct Authentication {
     /// `None` lets everybody pass.
     auth: Option<Arc<Auth>>,
-    attempt: Option<Exchange>,
-    proven: Option<Proven>,
+    attempt: Option<SaslExchange>,
+    authenticated: Option<AuthenticatedClient>,
     /// Not before then may who is proven begin again: checking a password costs milliseconds.
-    again: Option<Instant>,
+    not_before: Option<Instant>,
 }
 
 /// Who it is, and until when.
-struct Proven {
+struct AuthenticatedClient {
     principal: Arc<str>,
     until: Option<Instant>,
 }
 
-impl Gate {
+impl Authentication {
     pub(crate) fn new(auth: Option<Arc<Auth>>) -> Self {
-        Self { auth, attempt: None, proven: None, again: None }
+        Self { auth, attempt: None, authenticated: None, not_before: None }
     }
 
     /// Whether SASL's requests are offered.
-    pub(crate) fn is_guarded(&self) -> bool {
+    pub(crate) fn is_required(&self) -> bool {
         self.auth.is_some()
     }
 
     /// Who was proven (`User:alice`).
     pub(crate) fn principal(&self) -> Option<&Arc<str>> {
-        self.proven.as_ref().map(|proven| &proven.principal)
+        self.authenticated.as_ref().map(|proven| &proven.principal)
     }
 
     /// Whether this request may pass.
     pub(crate) fn admit(&self, api: Api, now: Instant) -> Result<(), Unanswerable> {
-        match (&self.auth, &self.proven, api) {
+        match (&self.auth, &self.authenticated, api) {
             (None, ..) | (.., Api::SaslHandshake | Api::SaslAuthenticate) | (_, None, Api::ApiVersions) => Ok(()),
             (Some(_), None, _) => Err(Unanswerable::Unauthenticated(api)),
-            (Some(_), Some(Proven { until: Some(until), .. }), _) if now >= *until => {
+            (Some(_), Some(AuthenticatedClient { until: Some(until), .. }), _) if now >= *until => {
                 Err(Unanswerable::SessionExpired(api))
             }
             (Some(_), Some(_), _) => Ok(()),
@@ -67,22 +67,22 @@ impl Gate {
     }
 
     /// Begins an attempt: the error code, and the mechanisms to tell. In the middle of another it ends that.
-    pub(crate) async fn handshake(&mut self, version: i16, mechanism: &[u8]) -> (i16, &[Mechanism]) {
+    pub(crate) async fn handshake(&mut self, version: i16, mechanism: &[u8]) -> (i16, &[SaslMechanism]) {
         let Some(auth) = &self.auth else { return (api::ILLEGAL_SASL_STATE, &[]) };
         let enabled = &auth.settings().mechanisms;
         if self.attempt.take().is_some() {
             return (api::ILLEGAL_SASL_STATE, enabled);
         }
-        if version < SPOKEN {
+        if version < FIRST_SUPPORTED_VERSION {
             return (api::UNSUPPORTED_VERSION, enabled);
         }
         let Some(chosen) = auth.mechanism(mechanism) else { return (api::UNSUPPORTED_SASL_MECHANISM, enabled) };
         // Late, not refused: a client whose sessions are short did nothing wrong.
-        if let (Some(_), Some(again)) = (&self.proven, self.again) {
+        if let (Some(_), Some(again)) = (&self.authenticated, self.not_before) {
             sleep_until(again).await;
         }
-        self.again = Instant::now().checked_add(BETWEEN);
-        self.attempt = Some(Exchange::begin(chosen));
+        self.not_before = Instant::now().checked_add(REAUTHENTICATION_INTERVAL);
+        self.attempt = Some(SaslExchange::begin(chosen));
         (api::NONE, enabled)
     }
 
@@ -91,50 +91,51 @@ impl Gate {
         &mut self,
         token: Bytes,
         now: SystemTime,
-        complaints: &Complaints,
-    ) -> Result<(Reply, Option<Unanswerable>), Unanswerable> {
+        log_limiter: &LogLimiter,
+    ) -> Result<(SaslReply, Option<Unanswerable>), Unanswerable> {
         let (Some(auth), Some(attempt)) = (self.auth.clone(), self.attempt.take()) else {
             let message = Some("SaslAuthenticate is due after SaslHandshake, where that was answered without an error");
-            return Ok((Reply { error: api::ILLEGAL_SASL_STATE, message, ..Reply::default() }, None));
+            return Ok((SaslReply { error: api::ILLEGAL_SASL_STATE, message, ..SaslReply::default() }, None));
         };
         // Of a fault of ours the client hears nothing: it connects again, where a failure would be its last word.
-        let step = auth.take(attempt, token, now).await.map_err(|fault| {
-            if let Some(unsaid) = complaints.may_say() {
-                tracing::error!(unsaid, "a client could not be authenticated: {fault}");
+        let step = auth.advance(attempt, token, now).await.map_err(|fault| {
+            if let Some(suppressed) = log_limiter.permit() {
+                tracing::error!(suppressed, "a client could not be authenticated: {fault}");
             }
             Unanswerable::Internal
         })?;
         let failure = match step {
-            Step::Next { answer, exchange } => {
+            SaslStep::Continue { answer, exchange } => {
                 self.attempt = Some(exchange);
-                return Ok((Reply { token: answer, ..Reply::default() }, None));
+                return Ok((SaslReply { token: answer, ..SaslReply::default() }, None));
             }
-            Step::Proven { answer, name, life } => {
+            SaslStep::Authenticated { answer, name, lifetime: life } => {
                 let life = life.into_iter().chain(auth.settings().max_session).min();
-                match self.prove(&name, life) {
+                match self.complete(&name, life) {
                     Ok(()) => {
                         let lifetime = life.map_or(0, millis);
-                        return Ok((Reply { token: answer, lifetime, ..Reply::default() }, None));
+                        return Ok((SaslReply { token: answer, lifetime, ..SaslReply::default() }, None));
                     }
                     Err(failure) => failure,
                 }
             }
-            Step::Refused(failure) => failure,
+            SaslStep::Refused(failure) => failure,
         };
         sleep(auth.settings().failure_delay).await;
-        let reply = Reply { error: api::SASL_AUTHENTICATION_FAILED, message: Some(NEUTRAL), ..Reply::default() };
+        let reply =
+            SaslReply { error: api::SASL_AUTHENTICATION_FAILED, message: Some(CLIENT_MESSAGE), ..SaslReply::default() };
         Ok((reply, Some(Unanswerable::AuthenticationFailed(failure))))
     }
 
     /// A connection stays with whom it began.
-    fn prove(&mut self, name: &str, life: Option<Duration>) -> Result<(), Failure> {
+    fn complete(&mut self, name: &str, life: Option<Duration>) -> Result<(), AuthFailure> {
         let principal = format!("User:{name}");
         if self.principal().is_some_and(|before| **before != *principal) {
-            return Err(Failure::SomebodyElse);
+            return Err(AuthFailure::PrincipalChanged);
         }
         // A life beyond the clock's range is one without end.
         let until = life.and_then(|life| Instant::now().checked_add(life));
-        self.proven = Some(Proven { principal: principal.into(), until });
+        self.authenticated = Some(AuthenticatedClient { principal: principal.into(), until });
         Ok(())
     }
 }

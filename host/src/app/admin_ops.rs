@@ -4,13 +4,13 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
-use super::Host;
+use super::HostHandle;
 use crate::admin::{Keeping, Office};
 use crate::audit;
 use crate::capability::log::Line;
 use crate::plugin::change::{Actor, Change, Refused, Step};
 
-impl Office for Host {
+impl Office for HostHandle {
     fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused> {
         self.plugins.change(who, change)
     }

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Shortest time between two looks.
-const EACH: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What kind of file it is.
-pub(super) struct Kind<T> {
+pub(super) struct FileKind<T> {
     /// For people.
     pub(super) what: &'static str,
     /// Most bytes.
-    pub(super) most: u64,
+    pub(super) max_bytes: u64,
     /// Whether other users of the machine must be kept out.
     pub(super) private: bool,
     /// What to do where there is none.
@@ -28,53 +28,57 @@ pub(super) struct Kind<T> {
 }
 
 /// The file.
-pub(super) struct Watched<T> {
+pub(super) struct WatchedFile<T> {
     path: PathBuf,
-    kind: Kind<T>,
-    state: Mutex<State<T>>,
+    kind: FileKind<T>,
+    state: Mutex<WatchedState<T>>,
 }
 
-struct State<T> {
-    said: Option<Arc<T>>,
-    seen: Seen,
-    looked: Option<SystemTime>,
+struct WatchedState<T> {
+    content: Option<Arc<T>>,
+    stamp: FileStamp,
+    checked_at: Option<SystemTime>,
 }
 
 /// What is different about a file that changed; `None` is no file.
-type Seen = Option<(u64, u64, i64, i64, i64, i64)>;
+type FileStamp = Option<(u64, u64, i64, i64, i64, i64)>;
 
-impl<T> Watched<T> {
+impl<T> WatchedFile<T> {
     /// Opens nothing yet.
-    pub(super) fn new(path: &Path, kind: Kind<T>) -> Self {
-        Self { path: path.to_owned(), kind, state: Mutex::new(State { said: None, seen: None, looked: None }) }
+    pub(super) fn new(path: &Path, kind: FileKind<T>) -> Self {
+        Self {
+            path: path.to_owned(),
+            kind,
+            state: Mutex::new(WatchedState { content: None, stamp: None, checked_at: None }),
+        }
     }
 
     /// What the file says now, or said when it could be read last. An error is one sentence. Blocks.
     pub(super) fn get(&self, now: SystemTime) -> Result<Arc<T>, String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back is no reason to look never again.
-        let fresh = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < EACH);
-        match &state.said {
-            Some(said) if state.looked.is_some_and(fresh) => Ok(said.clone()),
+        let fresh = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < CHECK_INTERVAL);
+        match &state.content {
+            Some(said) if state.checked_at.is_some_and(fresh) => Ok(said.clone()),
             _ => {
-                state.looked = Some(now);
-                self.look(&mut state)
+                state.checked_at = Some(now);
+                self.reload_if_changed(&mut state)
             }
         }
     }
 
-    fn look(&self, state: &mut State<T>) -> Result<Arc<T>, String> {
-        let seen = std::fs::metadata(&self.path).ok().map(|meta| seen(&meta));
-        if let Some(said) = state.said.as_ref().filter(|_| seen == state.seen) {
+    fn reload_if_changed(&self, state: &mut WatchedState<T>) -> Result<Arc<T>, String> {
+        let seen = std::fs::metadata(&self.path).ok().map(|meta| stamp(&meta));
+        if let Some(said) = state.content.as_ref().filter(|_| seen == state.stamp) {
             return Ok(said.clone());
         }
-        state.seen = seen;
-        match (self.read(), &state.said) {
+        state.stamp = seen;
+        match (self.read(), &state.content) {
             (Ok(new), old) => {
                 if old.is_some() {
                     tracing::info!("the {} {} changed and is used as it is now", self.kind.what, self.path.display());
                 }
-                Ok(state.said.insert(Arc::new(new)).clone())
+                Ok(state.content.insert(Arc::new(new)).clone())
             }
             (Err(why), Some(old)) => {
                 tracing::warn!("the {} changed, and what it said before stays in force: {why}", self.kind.what);
@@ -85,7 +89,7 @@ impl<T> Watched<T> {
     }
 
     fn read(&self) -> Result<T, String> {
-        let (Kind { what, most, .. }, path) = (&self.kind, self.path.display());
+        let (FileKind { what, max_bytes: most, .. }, path) = (&self.kind, self.path.display());
         let unreadable = |error| format!("cannot read the {what} {path}: {error}; {}", self.kind.remedy);
         let file = File::open(&self.path).map_err(unreadable)?;
         let meta = file.metadata().map_err(unreadable)?;
@@ -103,7 +107,7 @@ impl<T> Watched<T> {
     }
 }
 
-fn seen(meta: &Metadata) -> (u64, u64, i64, i64, i64, i64) {
+fn stamp(meta: &Metadata) -> (u64, u64, i64, i64, i64, i64) {
     (meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec())
 }
 
@@ -114,16 +118,16 @@ mod tests {
 
     use super::*;
 
-    fn kind(private: bool) -> Kind<u32> {
+    fn kind(private: bool) -> FileKind<u32> {
         let read = |path: &Path, text: &str| text.trim().parse().map_err(|e| format!("{}: {e}", path.display()));
-        Kind { what: "number file", most: 8, private, remedy: "write one", read }
+        FileKind { what: "number file", max_bytes: 8, private, remedy: "write one", read }
     }
 
     #[test]
     fn it_is_looked_at_once_a_second_and_a_broken_one_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n");
-        let file = Watched::new(&path, kind(false));
+        let file = WatchedFile::new(&path, kind(false));
         let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
         assert!(file.get(at(0)).unwrap_err().contains("write one"));
         fs::write(&path, "1").unwrap();
@@ -146,7 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n");
         fs::write(&path, "12345678").unwrap();
-        assert!(Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
+        assert!(WatchedFile::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
     }
 
     #[test]
@@ -155,7 +159,7 @@ mod tests {
         let path = dir.path().join("n");
         fs::write(&path, "000000001").unwrap();
         assert!(
-            Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).unwrap_err().contains("more than 8 bytes")
+            WatchedFile::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).unwrap_err().contains("more than 8 bytes")
         );
     }
 
@@ -166,10 +170,10 @@ mod tests {
         fs::write(&path, "1").unwrap();
         for (mode, good) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            let read = Watched::new(&path, kind(true)).get(SystemTime::UNIX_EPOCH);
+            let read = WatchedFile::new(&path, kind(true)).get(SystemTime::UNIX_EPOCH);
             assert_eq!(read.is_ok(), good, "{mode:o}");
             assert!(good || read.unwrap_err().contains("chmod 600"));
-            assert!(Watched::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
+            assert!(WatchedFile::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).is_ok());
         }
     }
 }

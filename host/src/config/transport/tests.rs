@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::super::file::Written;
+use super::super::raw::RawConfig;
 use super::super::{Config, messages};
 use super::*;
 
-fn written(text: &str) -> Written {
+fn written(text: &str) -> RawConfig {
     messages::parse_toml(Path::new("barnabas.toml"), text).unwrap()
 }
 
@@ -14,7 +14,7 @@ const FRONT: &str = "[[listener]]\nname = \"front\"\nbind = \"0.0.0.0:9093\"\n";
 
 #[track_caller]
 fn refused(text: &str, words: &str) {
-    let why = Config::mean(&written(text)).expect_err(text).to_string();
+    let why = Config::resolve(&written(text)).expect_err(text).to_string();
     assert!(why.contains(words), "{why}");
 }
 
@@ -22,7 +22,12 @@ fn refused(text: &str, words: &str) {
 fn tls_is_meant_as_written() {
     let tls = |rest: &str| {
         let tls = format!("tls = {{ certificate = \"cert.pem\", key = \"key.pem\"{rest} }}\n");
-        Config::mean(&written(&format!("{FRONT}protocol = \"kafka-tls\"\n{tls}"))).unwrap().kafka.remove(0).tls.unwrap()
+        Config::resolve(&written(&format!("{FRONT}protocol = \"kafka-tls\"\n{tls}")))
+            .unwrap()
+            .kafka
+            .remove(0)
+            .tls
+            .unwrap()
     };
     assert_eq!(tls("").client_auth, kafka::ClientAuth::None);
     assert_eq!(tls(", client-auth = \"none\"").client_auth, kafka::ClientAuth::None);
@@ -48,8 +53,8 @@ fn what_would_have_no_effect_is_refused() {
 #[test]
 fn load_balancers_are_meant_as_written() {
     let text = format!("{FRONT}protocol = \"kafka-plaintext\"\nproxy-protocol = {{ from = [\"10.0.0.0/8\"] }}\n");
-    let proxies = Config::mean(&written(&text)).unwrap().kafka.remove(0).proxies.unwrap();
-    assert_eq!(proxies, kafka::Proxies::parse(&["10.0.0.0/8".to_owned()]).unwrap());
+    let proxies = Config::resolve(&written(&text)).unwrap().kafka.remove(0).proxies.unwrap();
+    assert_eq!(proxies, kafka::TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap());
 }
 
 #[test]
@@ -65,5 +70,5 @@ fn paths_are_relative_to_the_file_and_what_is_printed_is_read_back() {
     assert_eq!(meant.key, Path::new("/etc/key.pem"));
     assert_eq!(meant.client_ca, Some(folder.path().join("tls/ca.pem")));
     let printed = super::super::print(&read).unwrap();
-    assert_eq!(Config::mean(&written(&printed)).unwrap().kafka, config.kafka);
+    assert_eq!(Config::resolve(&written(&printed)).unwrap().kafka, config.kafka);
 }

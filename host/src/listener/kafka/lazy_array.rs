@@ -2,31 +2,31 @@
 
 use std::marker::PhantomData;
 
-use crate::kafka::wire::{Malformed, Reader};
+use crate::kafka::wire::{Malformed, WireReader};
 
 /// Something that arrays of a request are made of.
-pub(crate) trait Element<'a>: Sized {
+pub(crate) trait ArrayElement<'a>: Sized {
     /// Reads one, as this version of its request spells it.
-    fn read(reader: &mut Reader<'a>, version: i16) -> Result<Self, Malformed>;
+    fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed>;
 }
 
 /// The elements of an array, still as bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct List<'a, T> {
-    entries: Reader<'a>,
+pub(crate) struct LazyArray<'a, T> {
+    entries: WireReader<'a>,
     count: usize,
     version: i16,
-    of: PhantomData<T>,
+    element: PhantomData<T>,
 }
 
-impl<'a, T: Element<'a>> List<'a, T> {
+impl<'a, T: ArrayElement<'a>> LazyArray<'a, T> {
     /// Reads past so many elements: all of them can be read.
-    pub(crate) fn read(reader: &mut Reader<'a>, count: usize, version: i16) -> Result<Self, Malformed> {
+    pub(crate) fn read(reader: &mut WireReader<'a>, count: usize, version: i16) -> Result<Self, Malformed> {
         let entries = *reader;
         for _ in 0..count {
             T::read(reader, version)?;
         }
-        Ok(Self { entries, count, version, of: PhantomData })
+        Ok(Self { entries, count, version, element: PhantomData })
     }
 
     /// Each element, in order.
@@ -36,13 +36,13 @@ impl<'a, T: Element<'a>> List<'a, T> {
     }
 }
 
-impl<T> List<'_, T> {
+impl<T> LazyArray<'_, T> {
     pub(crate) fn len(&self) -> usize {
         self.count
     }
 
     /// All elements together are not longer.
-    pub(crate) fn bytes(&self) -> usize {
-        self.entries.left()
+    pub(crate) fn byte_len(&self) -> usize {
+        self.entries.remaining()
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_real_clients_conversation() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     assert_eq!((correlation(&versions), versions[10]), (1, 10), "nine keys");
@@ -16,7 +16,7 @@ async fn a_real_clients_conversation() {
     assert_eq!(&subscription[15..31], GIVEN.as_bytes());
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
 
-    let client = door.notebook.asked.lock().unwrap()[0].clone();
+    let client = door.intake.subscribe_calls.lock().unwrap()[0].clone();
     assert_eq!(client.instance_id, None, "it had none to tell");
     assert_eq!(client.client_id.as_deref(), Some("cl-producer"));
     assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"));
@@ -24,7 +24,7 @@ async fn a_real_clients_conversation() {
     assert_eq!(client.listener.as_deref(), Some("test"));
     assert_eq!(client.source, Some(peer.0.local_addr().unwrap()));
     assert_eq!(client.principal, None);
-    let (push, _) = door.notebook.pushes.lock().unwrap()[0].clone();
+    let (push, _) = door.intake.pushes.lock().unwrap()[0].clone();
     assert_eq!((push.wire.len(), push.codec, push.subscription_id), (163, 4, Some(0x1234_5678)));
     assert_eq!((push.node_id, push.ingress.as_str(), push.terminating), (Some(1), "kafka", false));
     assert_eq!(push.client.software_name, client.software_name, "what was told once holds for what follows");
@@ -35,57 +35,57 @@ async fn a_real_clients_conversation() {
 
 #[tokio::test]
 async fn conformance_01_a_version_of_the_future_is_answered_and_the_client_asks_again() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let answer = peer.ask(&unhex(JAVA_API_VERSIONS_5)).await;
     assert_eq!(answer, unhex("0000001000000000002300000001001200000004"));
     let answer = peer.ask(&request(18, 4, true, 9, b"\x05java\x044.5\x00")).await;
     assert_eq!((correlation(&answer), &answer[8..10]), (9, &[0, 0][..]));
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-    let asked = door.notebook.asked.lock().unwrap();
+    let asked = door.intake.subscribe_calls.lock().unwrap();
     assert_eq!(asked[0].software_name.as_deref(), Some("java"));
 }
 
 #[tokio::test]
 async fn software_that_breaks_the_rule_is_unknown_and_served() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let answer = peer.ask(&request(18, 3, true, 1, b"\x05java\x11refs/heads/x-src\x00")).await;
     assert_eq!(&answer[8..10], &[0, 0]);
     peer.ask(&unhex(LIBRDKAFKA_GET)).await;
-    let asked = door.notebook.asked.lock().unwrap();
+    let asked = door.intake.subscribe_calls.lock().unwrap();
     assert_eq!(asked[0].software_name.as_deref(), Some("java"));
     assert_eq!(asked[0].software_version, None);
 }
 
 #[tokio::test]
 async fn conformance_02_telemetry_is_offered_only_with_a_receiver_and_answered_always() {
-    let door = Door::open().await;
-    door.notebook.no_receiver.store(true, Ordering::Relaxed);
+    let door = KafkaListenerFixture::open().await;
+    door.intake.no_receiver.store(true, Ordering::Relaxed);
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     assert_eq!(versions[10], 8, "seven keys");
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
-    door.notebook.no_receiver.store(false, Ordering::Relaxed);
+    door.intake.no_receiver.store(false, Ordering::Relaxed);
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     assert_eq!(versions[10], 10, "asked again, all nine");
 }
 
 #[tokio::test]
 async fn a_client_that_telemetry_hurts_is_not_offered_it_and_answered_all_the_same() {
-    let door = Door::open().await;
-    *door.notebook.hurt.lock().unwrap() = Some("confluent-kafka-python".into());
+    let door = KafkaListenerFixture::open().await;
+    *door.intake.not_offered.lock().unwrap() = Some("confluent-kafka-python".into());
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     assert_eq!(versions[10], 8, "seven keys: it is known by the name in this very request");
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
-    *door.notebook.hurt.lock().unwrap() = Some("another".into());
+    *door.intake.not_offered.lock().unwrap() = Some("another".into());
     assert_eq!(peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await[10], 10);
 }
 
 #[tokio::test]
 async fn refusals_have_their_codes() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     for (refusal, code) in [
         (Refusal::InvalidRequest("x"), 42),
@@ -96,7 +96,7 @@ async fn refusals_have_their_codes() {
         (Refusal::TooLarge("x".into()), 118),
         (Refusal::InvalidRecord("x".into()), 87),
     ] {
-        *door.notebook.refusal.lock().unwrap() = Some(refusal);
+        *door.intake.refusal.lock().unwrap() = Some(refusal);
         assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), code);
         let answer = peer.ask(&unhex(LIBRDKAFKA_GET)).await;
         assert_eq!(error_of_push(&answer), code, "the same place in both");
@@ -107,20 +107,20 @@ async fn refusals_have_their_codes() {
 
 #[tokio::test]
 async fn a_fault_behind_the_door_does_not_silence_a_client() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    door.notebook.faulty.store(true, Ordering::Relaxed);
+    door.intake.panics.store(true, Ordering::Relaxed);
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 89);
-    assert_eq!(error_of_push(&peer.ask(&push_of(200 << 10, 1)).await), 89);
+    assert_eq!(error_of_push(&peer.ask(&push_frame(200 << 10, 1)).await), 89);
     assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 89);
-    assert_eq!(error_of_push(&peer.ask(&push_of(3 << 20, 2)).await), 118, "which is true all the same");
-    door.notebook.faulty.store(false, Ordering::Relaxed);
+    assert_eq!(error_of_push(&peer.ask(&push_frame(3 << 20, 2)).await), 118, "which is true all the same");
+    door.intake.panics.store(false, Ordering::Relaxed);
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "the connection goes on");
 }
 
 #[tokio::test]
 async fn a_push_above_the_cap_is_of_whom_its_beginning_names() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let long = |id_len: usize, tags: usize| {
         let mut frame = vec![0, 72, 0, 0, 0, 0, 0, 1];
@@ -140,7 +140,7 @@ async fn a_push_above_the_cap_is_of_whom_its_beginning_names() {
         (long(32_000, 0), None),
     ] {
         assert_eq!(error_of_push(&peer.ask(&frame).await), 118);
-        let (wire, client, _) = door.notebook.refused.lock().unwrap().pop().unwrap();
+        let (wire, client, _) = door.intake.refused.lock().unwrap().pop().unwrap();
         assert_eq!((wire, client.instance_id), (2 << 20, of));
     }
     eventually(|| door.budget.in_use() == 0).await;
@@ -148,27 +148,27 @@ async fn a_push_above_the_cap_is_of_whom_its_beginning_names() {
 
 #[tokio::test]
 async fn large_pushes_arrive_whole() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     for size in [0, 1, 100 << 10, 200 << 10, 1 << 20] {
-        assert_eq!(error_of_push(&peer.ask(&push_of(size, 1)).await), 0);
+        assert_eq!(error_of_push(&peer.ask(&push_frame(size, 1)).await), 0);
     }
-    let sizes: Vec<usize> = door.notebook.pushes.lock().unwrap().iter().map(|(push, _)| push.wire.len()).collect();
+    let sizes: Vec<usize> = door.intake.pushes.lock().unwrap().iter().map(|(push, _)| push.wire.len()).collect();
     assert_eq!(sizes, [0, 1, 100 << 10, 200 << 10, 1 << 20]);
     eventually(|| door.budget.in_use() == 0).await;
 }
 
 #[tokio::test]
 async fn a_push_above_the_cap_is_too_large_and_the_client_stays() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     for correlation in 1..4 {
-        let answer = peer.ask(&push_of(3 << 20, correlation)).await;
+        let answer = peer.ask(&push_frame(3 << 20, correlation)).await;
         assert_eq!((super::correlation(&answer), error_of_push(&answer)), (correlation, 118));
     }
-    assert_eq!(error_of_push(&peer.ask(&push_of(10, 9)).await), 0);
-    assert_eq!(door.notebook.pushes.lock().unwrap().len(), 1);
-    let refused = door.notebook.refused.lock().unwrap();
+    assert_eq!(error_of_push(&peer.ask(&push_frame(10, 9)).await), 0);
+    assert_eq!(door.intake.pushes.lock().unwrap().len(), 1);
+    let refused = door.intake.refused.lock().unwrap();
     assert_eq!(refused.len(), 3);
     for (wire, client, refusal) in refused.iter() {
         assert!(*wire > 3 << 20 && refusal.code() == "too_large", "{refused:?}");
@@ -178,9 +178,9 @@ async fn a_push_above_the_cap_is_too_large_and_the_client_stays() {
 
 #[tokio::test]
 async fn a_small_push_does_not_keep_a_large_frame() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    let mut frame = push_of(10, 1);
+    let mut frame = push_frame(10, 1);
     // Instead of no tags, one that nobody knows and that fills half a megabyte.
     frame.pop();
     frame.extend([1, 0x7f, 0x80, 0x80, 0x20]);
@@ -188,22 +188,22 @@ async fn a_small_push_does_not_keep_a_large_frame() {
     let len = u32::try_from(frame.len() - 4).unwrap();
     frame.splice(..4, len.to_be_bytes());
     assert_eq!(error_of_push(&peer.ask(&frame).await), 0);
-    let pushes = door.notebook.pushes.lock().unwrap();
+    let pushes = door.intake.pushes.lock().unwrap();
     let wire = pushes.first().map(|(push, _)| push.wire.clone()).unwrap();
     drop(pushes);
-    door.notebook.pushes.lock().unwrap().clear();
+    door.intake.pushes.lock().unwrap().clear();
     // Alone on its buffer, it can be had back without a copy; of the whole frame it would be a slice.
     assert_eq!(wire.try_into_mut().map(|buffer| buffer.capacity()), Ok(10));
 }
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     // Two in three are small and answered in place; the third goes through another thread.
     let sizes = [10, 10, 150 << 10];
     for round in 0..30 {
-        let frames: Vec<u8> = (0..3).flat_map(|i| push_of(sizes[i as usize], round * 3 + i)).collect();
+        let frames: Vec<u8> = (0..3).flat_map(|i| push_frame(sizes[i as usize], round * 3 + i)).collect();
         peer.send(&frames).await;
     }
     for expected in 0..90 {
@@ -214,24 +214,24 @@ async fn pipelined_requests_are_answered_in_order() {
 /// librdkafka 2.12 asks for all topics with a null array of four bytes, so that three bytes of nothing are left over.
 #[tokio::test]
 async fn bytes_behind_a_body_are_passed_over() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let all_topics = request(3, 12, true, 7, &[0, 0, 0, 0, 1, 0, 0]);
     assert_eq!(correlation(&peer.ask(&all_topics).await), 7);
-    assert_eq!(correlation(&peer.ask(&push_of(10, 8)).await), 8, "the connection goes on");
+    assert_eq!(correlation(&peer.ask(&push_frame(10, 8)).await), 8, "the connection goes on");
 }
 
 #[tokio::test]
 async fn two_instances_share_a_connection() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    let mut other = push_of(5, 2);
+    let mut other = push_frame(5, 2);
     let id = other.windows(16).position(|part| part == GIVEN.as_bytes()).unwrap();
     other[id] ^= 0xff;
-    for frame in [&push_of(5, 1), &other, &push_of(5, 3)] {
+    for frame in [&push_frame(5, 1), &other, &push_frame(5, 3)] {
         peer.ask(frame).await;
     }
-    let pushes = door.notebook.pushes.lock().unwrap();
+    let pushes = door.intake.pushes.lock().unwrap();
     let [first, second, third] = [0, 1, 2].map(|i| pushes[i].0.client.instance_id);
     assert_eq!(first, third);
     assert_ne!(first, second);
@@ -240,19 +240,19 @@ async fn two_instances_share_a_connection() {
 
 #[tokio::test]
 async fn every_end_is_told() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     for _ in 0..3 {
-        door.connect().await.ask(&push_of(5, 1)).await;
+        door.connect().await.ask(&push_frame(5, 1)).await;
     }
-    assert_eq!(door.ends(3).await, ["closed by the client"; 3]);
-    let mut gone = door.notebook.gone.lock().unwrap().clone();
+    assert_eq!(door.close_reasons(3).await, ["closed by the client"; 3]);
+    let mut gone = door.intake.disconnected.lock().unwrap().clone();
     gone.dedup();
     assert_eq!(gone.len(), 3);
 }
 
 #[tokio::test]
 async fn what_is_advertised_is_told() {
-    let door = Door::configured(|config| {
+    let door = KafkaListenerFixture::configured(|config| {
         config.advertised = Some(("push.example".into(), 4242));
         config.node_id = 7;
         config.cluster_id = "of-many".into();
@@ -266,9 +266,9 @@ async fn what_is_advertised_is_told() {
 
 #[test]
 fn a_wrong_configuration_is_refused_in_words() {
-    let good = Config::new("front", "0.0.0.0:9092".parse().unwrap());
+    let good = KafkaListenerConfig::new("front", "0.0.0.0:9092".parse().unwrap());
     assert_eq!(good.check(), Ok(()));
-    let wrong: [fn(&mut Config); 8] = [
+    let wrong: [fn(&mut KafkaListenerConfig); 8] = [
         |config| config.name = "".into(),
         |config| config.node_id = -1,
         |config| config.cluster_id = "".into(),
@@ -288,30 +288,30 @@ fn a_wrong_configuration_is_refused_in_words() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named() {
-    let door = Door::open().await;
-    let error = bind(Config::new("second", door.address)).await.expect_err("in use");
+    let door = KafkaListenerFixture::open().await;
+    let error = bind(KafkaListenerConfig::new("second", door.address)).await.expect_err("in use");
     let words = format!("{error:#}");
     assert!(words.contains("second") && words.contains(&door.address.to_string()), "{words}");
 }
 
 #[tokio::test]
 async fn a_silent_connection_costs_little_memory() {
-    let door = Door::open().await;
+    let door = KafkaListenerFixture::open().await;
     let peer = door.connect().await;
     let address = peer.0.local_addr().unwrap();
-    let shared = Arc::new(Shared {
-        config: Config::new("test", address),
+    let shared = Arc::new(ListenerContext {
+        config: KafkaListenerConfig::new("test", address),
         local: door.address,
         certificates: None,
-        intake: door.notebook.clone(),
+        intake: door.intake.clone(),
         budget: door.budget.clone(),
         events: Events::new(),
         subscriptions: door.subscriptions.clone(),
-        complaints: Complaints::default(),
-        slots: Slots::of(1),
+        log_limiter: LogLimiter::default(),
+        connection_limit: ConnectionLimit::new(1),
     });
-    let presence = Presence::enter(&shared, ConnectionId::next(), address);
-    let task = serve_one(peer.0, presence, watch::channel(false).1);
+    let presence = ConnectionGuard::open(&shared, ConnectionId::next(), address);
+    let task = serve_connection(peer.0, presence, watch::channel(false).1);
     let bytes = size_of_val(&task);
     assert!(bytes <= 4096, "ten thousand of {bytes} bytes each");
 }

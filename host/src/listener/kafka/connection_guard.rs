@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Shared;
+use super::ListenerContext;
+use super::connection_limit::ConnectionPlace;
 use super::frame::BadLength;
-use super::opening::Failure;
 use super::request::RequestError;
-use super::slots::Place;
+use super::setup::SetupError;
 use crate::auth;
 use crate::event::{EventData, Topic};
 use crate::kafka::api::Api;
@@ -24,25 +24,25 @@ use crate::push::ConnectionId;
 
 /// How a connection ended.
 #[derive(Debug)]
-pub(crate) enum End {
+pub(crate) enum CloseReason {
     /// By the peer, between requests.
     Closed,
     /// By the peer, inside a frame.
-    CutOff,
+    ClosedMidFrame,
     Lost(io::Error),
     Idle(Duration),
     SlowFrame(Duration),
     SlowReader(Duration),
     /// Before it could speak.
-    Opening(Failure),
+    SetupFailed(SetupError),
     BadLength(BadLength),
     WrongProtocol(WrongProtocol),
     Unanswerable(Unanswerable),
-    Full(usize),
+    TooManyConnections(usize),
     /// Its source has so many others.
-    Crowded(usize),
+    SourceOverShare(usize),
     /// It did not say who it is, or not truly, for so long.
-    Unproven(Duration),
+    AuthenticationTimeout(Duration),
     Drained,
     /// Its task was dropped.
     Aborted,
@@ -59,17 +59,17 @@ pub(crate) enum Unanswerable {
     SessionExpired(Api),
     /// Answered, and the last of its connection.
     #[error("authentication failed: {0}")]
-    AuthenticationFailed(auth::Failure),
+    AuthenticationFailed(auth::AuthFailure),
     #[error("an internal error; see the log entry before this one")]
     Internal,
 }
 
-impl End {
+impl CloseReason {
     /// Something an operator should hear of.
-    fn is_notable(&self) -> bool {
+    fn is_warning(&self) -> bool {
         self.is_violation()
-            || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::Opening(_))
-            || matches!(self, Self::Full(_) | Self::Crowded(_) | Self::Unproven(_))
+            || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::SetupFailed(_))
+            || matches!(self, Self::TooManyConnections(_) | Self::SourceOverShare(_) | Self::AuthenticationTimeout(_))
     }
 
     pub(crate) fn is_violation(&self) -> bool {
@@ -77,24 +77,24 @@ impl End {
     }
 }
 
-impl fmt::Display for End {
+impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("closed by the client"),
-            Self::CutOff => f.write_str("closed by the client inside a frame"),
+            Self::ClosedMidFrame => f.write_str("closed by the client inside a frame"),
             Self::Lost(error) => write!(f, "connection lost: {error}"),
             Self::Idle(limit) => write!(f, "no request for {limit:?}"),
             Self::SlowFrame(limit) => write!(f, "a frame was not complete after {limit:?}"),
             Self::SlowReader(limit) => write!(f, "an answer was not taken within {limit:?}"),
-            Self::Opening(failure) => write!(f, "{failure}"),
+            Self::SetupFailed(failure) => write!(f, "{failure}"),
             Self::BadLength(bad) => write!(f, "{bad}"),
             Self::WrongProtocol(wrong) => write!(f, "{wrong}"),
             Self::Unanswerable(why) => write!(f, "{why}"),
-            Self::Full(cap) => write!(f, "all {cap} connections are in use"),
-            Self::Crowded(share) => {
+            Self::TooManyConnections(cap) => write!(f, "all {cap} connections are in use"),
+            Self::SourceOverShare(share) => {
                 write!(f, "its source has {share} connections, the most while over half of all are in use")
             }
-            Self::Unproven(limit) => write!(f, "the client did not prove who it is within {limit:?}"),
+            Self::AuthenticationTimeout(limit) => write!(f, "the client did not prove who it is within {limit:?}"),
             Self::Drained => f.write_str("the host is shutting down"),
             Self::Aborted => f.write_str("ended early, by the drain deadline or a fault"),
         }
@@ -102,28 +102,35 @@ impl fmt::Display for End {
 }
 
 /// A connection's being here, from accept to its end.
-pub(crate) struct Presence {
-    shared: Arc<Shared>,
+pub(crate) struct ConnectionGuard {
+    shared: Arc<ListenerContext>,
     id: ConnectionId,
     peer: SocketAddr,
-    since: Instant,
+    accepted_at: Instant,
     /// Given back with the rest.
-    place: Option<Place>,
-    end: End,
+    place: Option<ConnectionPlace>,
+    close_reason: CloseReason,
 }
 
-impl Presence {
-    pub(crate) fn enter(shared: &Arc<Shared>, id: ConnectionId, peer: SocketAddr) -> Self {
+impl ConnectionGuard {
+    pub(crate) fn open(shared: &Arc<ListenerContext>, id: ConnectionId, peer: SocketAddr) -> Self {
         tracing::debug!(listener = %shared.config.name, connection = id.0, %peer, "connected");
         shared.events.emit(Topic::ListenerConnect, || EventData::ListenerConnect {
             listener: shared.config.name.clone(),
             connection: id,
             peer: peer.to_string(),
         });
-        Self { shared: shared.clone(), id, peer, since: Instant::now(), place: None, end: End::Aborted }
+        Self {
+            shared: shared.clone(),
+            id,
+            peer,
+            accepted_at: Instant::now(),
+            place: None,
+            close_reason: CloseReason::Aborted,
+        }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<ListenerContext> {
         &self.shared
     }
 
@@ -136,57 +143,57 @@ impl Presence {
     }
 
     /// When it was taken.
-    pub(crate) fn since(&self) -> Instant {
-        self.since
+    pub(crate) fn accepted_at(&self) -> Instant {
+        self.accepted_at
     }
 
     /// Takes one of the listener's places. It is of the peer's address, unless that is a listed load balancer: then of
     /// nobody until the balancer says whose.
-    pub(crate) fn take_place(&mut self) -> Result<(), End> {
-        self.place = Some(self.shared.slots.take());
-        let listed = self.shared.config.proxies.as_ref().is_some_and(|proxies| proxies.list(self.peer.ip()));
-        if listed { Ok(()) } else { self.own_place() }
+    pub(crate) fn acquire_place(&mut self) -> Result<(), CloseReason> {
+        self.place = Some(self.shared.connection_limit.acquire());
+        let listed = self.shared.config.proxies.as_ref().is_some_and(|proxies| proxies.contains(self.peer.ip()));
+        if listed { Ok(()) } else { self.claim_place() }
     }
 
     /// Somebody who is listed said where the client is.
-    pub(crate) fn is_of(&mut self, source: SocketAddr) -> Result<(), End> {
+    pub(crate) fn set_source(&mut self, source: SocketAddr) -> Result<(), CloseReason> {
         self.peer = source;
-        self.own_place()
+        self.claim_place()
     }
 
-    fn own_place(&mut self) -> Result<(), End> {
-        let (share, source) = (self.shared.slots.share(), self.peer.ip());
-        let crowded = self.place.as_mut().is_some_and(|place| !place.is_of(source));
-        if crowded { Err(End::Crowded(share)) } else { Ok(()) }
+    fn claim_place(&mut self) -> Result<(), CloseReason> {
+        let (share, source) = (self.shared.connection_limit.share(), self.peer.ip());
+        let crowded = self.place.as_mut().is_some_and(|place| !place.claim_for(source));
+        if crowded { Err(CloseReason::SourceOverShare(share)) } else { Ok(()) }
     }
 
-    pub(crate) fn leave(mut self, end: End) {
-        self.end = end;
+    pub(crate) fn close(mut self, end: CloseReason) {
+        self.close_reason = end;
     }
 
     fn log(&self) {
-        let (listener, connection, peer, reason) = (&self.shared.config.name, self.id.0, self.peer, &self.end);
-        let complaints = &self.shared.complaints;
-        let unsaid = match self.end {
-            End::WrongProtocol(_) => complaints.may_say_of(peer.ip()),
-            _ if self.end.is_notable() => complaints.may_say(),
+        let (listener, connection, peer, reason) = (&self.shared.config.name, self.id.0, self.peer, &self.close_reason);
+        let log_limiter = &self.shared.log_limiter;
+        let suppressed = match self.close_reason {
+            CloseReason::WrongProtocol(_) => log_limiter.permit_for(peer.ip()),
+            _ if self.close_reason.is_warning() => log_limiter.permit(),
             _ => None,
         };
-        match unsaid {
+        match suppressed {
             Some(unsaid) => tracing::warn!(%listener, connection, %peer, unsaid, "connection closed: {reason}"),
             None => tracing::debug!(%listener, connection, %peer, "connection closed: {reason}"),
         }
     }
 }
 
-impl Drop for Presence {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.log();
         self.shared.intake.disconnected(self.id);
         self.shared.events.emit(Topic::ListenerDisconnect, || EventData::ListenerDisconnect {
             listener: self.shared.config.name.clone(),
             connection: self.id,
-            reason: self.end.to_string(),
+            reason: self.close_reason.to_string(),
         });
     }
 }

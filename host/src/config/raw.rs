@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::admission::{OfConnection, OfSource, Quota, Software};
-pub use super::nodes::Node;
-use super::sasl::Sasl;
-pub use super::stream::{ProxyProtocol, Tls, WrittenClientAuth};
+use super::admission::{RawClientRule, RawConnectionLimits, RawQuota, RawSourceLimits};
+pub use super::nodes::RawNode;
+use super::sasl::RawSasl;
+pub use super::transport::{RawClientAuth, RawProxyProtocol, RawTls};
 use crate::catalogue::STANDARD_METRICS;
 use crate::units::{ByteSize, HumanDuration};
 
 /// The whole file. An empty one is valid.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Written {
+pub struct RawConfig {
     /// Kafka node id of this host.
     pub node_id: i32,
     /// Kafka cluster id: the same on every host behind one address.
@@ -33,7 +33,7 @@ pub struct Written {
     /// admin socket is then only where `admin.socket` says, and there is no token for TCP.
     pub ephemeral: bool,
     /// `cumulative` or `delta`: what every client is asked for.
-    pub temporality: WrittenTemporality,
+    pub temporality: RawTemporality,
     /// This host is one of a fleet: the files' subscriptions are all that counts, and none is altered over the wire.
     pub fleet: bool,
     /// Who may look at subscriptions and change them with Kafka's tools: principals such as `User:alice`. Without it
@@ -45,38 +45,38 @@ pub struct Written {
     /// Let intervals above five minutes take effect, up to an hour (librdkafka: 1,700 s).
     pub long_intervals: bool,
     /// Log format and level.
-    pub log: Log,
+    pub log: LogConfig,
     /// Admin endpoint.
-    pub admin: Admin,
+    pub admin: RawAdmin,
     /// Metrics of this host.
-    pub metrics: Metrics,
+    pub metrics: RawMetrics,
     /// Bounds.
-    pub limits: Limits,
+    pub limits: RawLimits,
     /// Pushes kept for trying candidates on.
-    pub recent_pushes: RecentPushes,
+    pub recent_pushes: RawRecentPushes,
     /// Which attributes of an OTLP resource say who sent it.
-    pub otlp_identity: OtlpIdentity,
+    pub otlp_identity: RawOtlpIdentity,
     /// Ways in.
     #[serde(rename = "listener")]
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<RawListener>,
     /// All hosts behind the same address.
     #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<RawNode>,
     /// Who is asked for what.
     #[serde(rename = "subscription")]
-    pub subscriptions: Vec<Subscription>,
+    pub subscriptions: Vec<RawSubscription>,
     /// How much single principals may bring.
     #[serde(rename = "quota", skip_serializing_if = "Vec::is_empty")]
-    pub quotas: Vec<Quota>,
+    pub quotas: Vec<RawQuota>,
     /// What holds for clients by their software.
     #[serde(rename = "client", skip_serializing_if = "Vec::is_empty")]
-    pub clients: Vec<Software>,
+    pub clients: Vec<RawClientRule>,
 }
 
 /// `[metrics]`
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Metrics {
+pub struct RawMetrics {
     /// Also series of single client instances, by `client_instance_id`: as many as `limits.clients`.
     pub per_client: bool,
 }
@@ -84,7 +84,7 @@ pub struct Metrics {
 /// Sums as running totals or as changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum WrittenTemporality {
+pub enum RawTemporality {
     /// Running totals: a lost push costs resolution, not truth.
     Cumulative,
     /// Changes since the push before.
@@ -104,7 +104,7 @@ pub enum LogFormat {
 /// `[log]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Log {
+pub struct LogConfig {
     /// How.
     pub format: LogFormat,
     /// A level, or directives such as `info,barnabas::listener=debug`.
@@ -114,7 +114,7 @@ pub struct Log {
 /// `[admin]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Admin {
+pub struct RawAdmin {
     /// Where `/metrics`, `/healthz` and `/readyz` answer, and to those who have the token what is under `/v1/`.
     pub bind: SocketAddr,
     /// Host names by which it may be called, besides IP addresses and `localhost`.
@@ -127,7 +127,7 @@ pub struct Admin {
 /// `[limits]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Limits {
+pub struct RawLimits {
     /// Most bytes of a push on the wire; clients are told (`TelemetryMaxBytes`).
     pub push_bytes: ByteSize,
     /// Most bytes of a push decompressed.
@@ -147,15 +147,15 @@ pub struct Limits {
     /// How long shutdown waits for answers, queues and receivers.
     pub drain: HumanDuration,
     /// Most of one connection in a minute.
-    pub connection: OfConnection,
+    pub connection: RawConnectionLimits,
     /// Most of one source in a minute.
-    pub source: OfSource,
+    pub source: RawSourceLimits,
 }
 
 /// `[recent-pushes]`: real pushes that a candidate is tried on before it serves; without any, recorded samples.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct RecentPushes {
+pub struct RawRecentPushes {
     /// Most that are kept; 0 keeps none.
     pub keep: usize,
     /// Older ones are forgotten.
@@ -167,7 +167,7 @@ pub struct RecentPushes {
 /// `[otlp-identity]`: resource attributes, first present one wins.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct OtlpIdentity {
+pub struct RawOtlpIdentity {
     /// A client instance id as text.
     pub client_instance_id: Vec<String>,
     /// The client id.
@@ -181,7 +181,7 @@ pub struct OtlpIdentity {
 /// The protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Protocol {
+pub enum ListenerProtocol {
     /// Kafka's protocol, without TLS or SASL.
     KafkaPlaintext,
     /// With SASL, without TLS.
@@ -197,11 +197,11 @@ pub enum Protocol {
 /// `[[listener]]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Listener {
+pub struct RawListener {
     /// Unique.
     pub name: String,
     /// What it speaks.
-    pub protocol: Protocol,
+    pub protocol: ListenerProtocol,
     /// Where it listens.
     pub bind: SocketAddr,
     /// Kafka: `host:port` that clients are told. Default: the local address their connection arrived on.
@@ -209,19 +209,19 @@ pub struct Listener {
     pub advertised: Option<String>,
     /// Kafka with SASL: how clients prove who they are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sasl: Option<Sasl>,
+    pub sasl: Option<RawSasl>,
     /// Kafka: certificates, for the protocols with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
+    pub tls: Option<RawTls>,
     /// Kafka: load balancers in front that say who the client is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proxy_protocol: Option<ProxyProtocol>,
+    pub proxy_protocol: Option<RawProxyProtocol>,
 }
 
 /// `[[subscription]]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Subscription {
+pub struct RawSubscription {
     /// Unique.
     pub name: String,
     /// Prefixes of metric names; `["*"]` is all.
@@ -246,7 +246,7 @@ const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
-impl Default for Written {
+impl Default for RawConfig {
     fn default() -> Self {
         Self {
             node_id: 1,
@@ -254,30 +254,30 @@ impl Default for Written {
             plugins_dir: "plugins.d".into(),
             data_dir: "data".into(),
             ephemeral: false,
-            temporality: WrittenTemporality::Cumulative,
+            temporality: RawTemporality::Cumulative,
             fleet: false,
             admins: None,
             idle_poll: seconds(60),
             long_intervals: false,
-            log: Log::default(),
-            admin: Admin::default(),
-            metrics: Metrics::default(),
-            limits: Limits::default(),
-            recent_pushes: RecentPushes::default(),
-            otlp_identity: OtlpIdentity::default(),
+            log: LogConfig::default(),
+            admin: RawAdmin::default(),
+            metrics: RawMetrics::default(),
+            limits: RawLimits::default(),
+            recent_pushes: RawRecentPushes::default(),
+            otlp_identity: RawOtlpIdentity::default(),
             listeners: vec![
-                Listener {
+                RawListener {
                     name: "kafka".into(),
-                    protocol: Protocol::KafkaPlaintext,
+                    protocol: ListenerProtocol::KafkaPlaintext,
                     bind: loopback(9092),
                     advertised: None,
                     sasl: None,
                     tls: None,
                     proxy_protocol: None,
                 },
-                Listener {
+                RawListener {
                     name: "otlp".into(),
-                    protocol: Protocol::OtlpHttp,
+                    protocol: ListenerProtocol::OtlpHttp,
                     bind: loopback(4318),
                     advertised: None,
                     sasl: None,
@@ -286,7 +286,7 @@ impl Default for Written {
                 },
             ],
             nodes: Vec::new(),
-            subscriptions: vec![Subscription {
+            subscriptions: vec![RawSubscription {
                 name: "standard".into(),
                 metrics: STANDARD_METRICS.map(|metric| metric.name.to_owned()).into(),
                 interval: seconds(60),
@@ -298,25 +298,25 @@ impl Default for Written {
     }
 }
 
-impl Default for Log {
+impl Default for LogConfig {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".into() }
     }
 }
 
-impl Default for Admin {
+impl Default for RawAdmin {
     fn default() -> Self {
         Self { bind: loopback(9464), hosts: Vec::new(), socket: None }
     }
 }
 
-impl Default for RecentPushes {
+impl Default for RawRecentPushes {
     fn default() -> Self {
         Self { keep: 0, age: seconds(600), on_disk: false }
     }
 }
 
-impl Default for Limits {
+impl Default for RawLimits {
     fn default() -> Self {
         Self {
             push_bytes: ByteSize(1 << 20),
@@ -328,13 +328,13 @@ impl Default for Limits {
             idle: seconds(600),
             slow_request: seconds(30),
             drain: seconds(10),
-            connection: OfConnection::default(),
-            source: OfSource::default(),
+            connection: RawConnectionLimits::default(),
+            source: RawSourceLimits::default(),
         }
     }
 }
 
-impl Default for OtlpIdentity {
+impl Default for RawOtlpIdentity {
     fn default() -> Self {
         let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         Self {

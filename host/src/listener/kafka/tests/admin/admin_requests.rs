@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::{Decodable, Encodable};
 
-use super::super::differential::{answered, text, theirs};
+use super::super::differential::{reference_request, reference_response, text};
 use super::super::*;
 use crate::admission::{self, Admission};
 use crate::decode::Decoder;
@@ -29,20 +29,23 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 
 /// One that answers for real, with the book that its listener's administrators alter.
-async fn real(config: subscription::Config, change: impl FnOnce(&mut Config)) -> Door {
+async fn with_real_intake(
+    config: subscription::SubscriptionsConfig,
+    change: impl FnOnce(&mut KafkaListenerConfig),
+) -> KafkaListenerFixture {
     let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
-    let opening = subscription::Opening { config, ..testing::opening(&admission) };
+    let opening = subscription::SubscriptionsSetup { config, ..testing::setup(&admission) };
     let book = Subscriptions::open(opening).unwrap();
     let events = Events::new();
     let reception =
         IntakePipeline::new(admission, Decoder::new(Default::default()), Dispatch::new(events.clone()), events);
-    let (intake, notebook) = (Arc::new(reception), Arc::new(Notebook::default()));
-    Door::before(intake, notebook, book, Budget::DEFAULT_BYTES, change).await
+    let (intake, notebook) = (Arc::new(reception), Arc::new(FakeIntake::default()));
+    KafkaListenerFixture::with_intake(intake, notebook, book, ByteBudget::DEFAULT_BYTES, change).await
 }
 
-async fn ask<T: Decodable>(peer: &mut Peer, api: Api, version: i16, body: &impl Encodable) -> T {
-    let answer = peer.ask(&framed(&theirs(api, version, body))).await;
-    answered(&answer, i16::from(api.is_flexible(version)), version)
+async fn ask<T: Decodable>(peer: &mut TestPeer, api: Api, version: i16, body: &impl Encodable) -> T {
+    let answer = peer.ask(&framed(&reference_request(api, version, body))).await;
+    reference_response(&answer, i16::from(api.is_flexible(version)), version)
 }
 
 fn to_alter(kind: i8, name: &str, ops: Ops<'_>) -> AlterConfigsResource {
@@ -55,7 +58,7 @@ fn to_alter(kind: i8, name: &str, ops: Ops<'_>) -> AlterConfigsResource {
 }
 
 async fn alter_all(
-    peer: &mut Peer,
+    peer: &mut TestPeer,
     resources: Vec<AlterConfigsResource>,
     validate: bool,
 ) -> Vec<AlterConfigsResourceResponse> {
@@ -65,13 +68,13 @@ async fn alter_all(
 }
 
 /// Error code and words.
-async fn alter(peer: &mut Peer, name: &str, ops: Ops<'_>) -> (i16, String) {
+async fn alter(peer: &mut TestPeer, name: &str, ops: Ops<'_>) -> (i16, String) {
     let [answer] = &alter_all(peer, vec![to_alter(16, name, ops)], false).await[..] else { panic!("one answer") };
     assert_eq!((answer.resource_type, &answer.resource_name[..]), (16, name));
     (answer.error_code, answer.error_message.as_deref().unwrap_or_default().to_owned())
 }
 
-async fn describe_as(peer: &mut Peer, version: i16, kind: i8, name: &str) -> DescribeConfigsResult {
+async fn describe_as(peer: &mut TestPeer, version: i16, kind: i8, name: &str) -> DescribeConfigsResult {
     let resource = DescribeConfigsResource::default().with_resource_type(kind).with_resource_name(text(name));
     let asked = DescribeConfigsRequest::default().with_resources(vec![resource.with_configuration_keys(None)]);
     let asked = asked.with_include_synonyms(true).with_include_documentation(version >= 3);
@@ -80,7 +83,7 @@ async fn describe_as(peer: &mut Peer, version: i16, kind: i8, name: &str) -> Des
 }
 
 /// Key, value and source.
-async fn describe(peer: &mut Peer, name: &str) -> Vec<(String, String, i8)> {
+async fn describe(peer: &mut TestPeer, name: &str) -> Vec<(String, String, i8)> {
     let found = describe_as(peer, 4, 16, name).await;
     assert_eq!((found.error_code, &found.error_message, &found.resource_name[..]), (0, &None, name));
     let entry = |config: &DescribeConfigsResourceResult| {
@@ -97,7 +100,7 @@ fn three(metrics: (&str, i8), interval: (&str, i8), matches: (&str, i8)) -> Vec<
     vec![entry("metrics", metrics), entry("interval.ms", interval), entry("match", matches)]
 }
 
-async fn list(peer: &mut Peer) -> Vec<String> {
+async fn list(peer: &mut TestPeer) -> Vec<String> {
     let asked = ListConfigResourcesRequest::default();
     let old: ListConfigResourcesResponse = ask(peer, Api::ListConfigResources, 0, &asked).await;
     let new: ListConfigResourcesResponse = ask(peer, Api::ListConfigResources, 1, &asked).await;
@@ -107,7 +110,7 @@ async fn list(peer: &mut Peer) -> Vec<String> {
 
 #[tokio::test]
 async fn altered_described_listed_and_deleted() {
-    let door = real(testing::floor("file", &["f."], 60_000, &[]), |_| {}).await;
+    let door = with_real_intake(testing::file_config("file", &["f."], 60_000, &[]), |_| {}).await;
     let mut peer = door.connect().await;
     let done = alter(&mut peer, "x", &[("metrics", SET, Some("a.,b.")), ("match", SET, Some("client_id=c=.*"))]).await;
     assert_eq!(done, (0, "no client is connected".into()));
@@ -128,7 +131,7 @@ async fn altered_described_listed_and_deleted() {
 
 #[tokio::test]
 async fn only_the_keys_that_are_asked_for_are_told() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let resource = DescribeConfigsResource::default().with_resource_type(16).with_resource_name(text("x"));
     let resource = resource.with_configuration_keys(Some(vec![text("match"), text("other")]));
@@ -142,13 +145,13 @@ async fn only_the_keys_that_are_asked_for_are_told() {
 }
 
 /// A Get of whoever has the id of `known`.
-async fn get(peer: &mut Peer, known: &GetTelemetrySubscriptionsResponse) -> GetTelemetrySubscriptionsResponse {
+async fn get(peer: &mut TestPeer, known: &GetTelemetrySubscriptionsResponse) -> GetTelemetrySubscriptionsResponse {
     let asked = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(known.client_instance_id);
     ask(peer, Api::GetTelemetrySubscriptions, 0, &asked).await
 }
 
 /// The error code of an empty push under that subscription.
-async fn push(peer: &mut Peer, told: &GetTelemetrySubscriptionsResponse) -> i16 {
+async fn push(peer: &mut TestPeer, told: &GetTelemetrySubscriptionsResponse) -> i16 {
     let asked = PushTelemetryRequest::default()
         .with_client_instance_id(told.client_instance_id)
         .with_subscription_id(told.subscription_id);
@@ -157,7 +160,7 @@ async fn push(peer: &mut Peer, told: &GetTelemetrySubscriptionsResponse) -> i16 
 
 #[tokio::test]
 async fn an_alteration_is_in_effect_at_once() {
-    let door = real(testing::floor("s", &["a."], 60_000, &[]), |_| {}).await;
+    let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), |_| {}).await;
     let (mut admin, mut client) = (door.connect().await, door.connect().await);
     let told = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
     assert_eq!((told.requested_metrics.clone(), told.push_interval_ms), (vec![text("a.")], 60_000));
@@ -174,7 +177,7 @@ async fn an_alteration_is_in_effect_at_once() {
 
 #[tokio::test]
 async fn validating_alters_nothing() {
-    let door = real(testing::floor("s", &["a."], 60_000, &[]), |_| {}).await;
+    let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), |_| {}).await;
     let (mut admin, mut client) = (door.connect().await, door.connect().await);
     let told = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
     let resources = || vec![to_alter(16, "s", &[("metrics", SET, Some("b."))]), to_alter(16, "t", &[("m", SET, None)])];
@@ -188,7 +191,7 @@ async fn validating_alters_nothing() {
 
 #[tokio::test]
 async fn refusals_of_alterations_have_their_codes() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let cases: [(&str, Ops<'_>, i16); 9] = [
         ("", &[("metrics", SET, Some("a."))], 42),
@@ -214,7 +217,7 @@ async fn refusals_of_alterations_have_their_codes() {
 
 #[tokio::test]
 async fn other_kinds_of_resources_are_refused_in_words() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     for (kind, name) in [(4, ""), (4, "1"), (8, "1"), (2, "topic"), (32, "group"), (99, "x"), (16, "")] {
         for version in 1..=4 {
@@ -236,8 +239,9 @@ async fn other_kinds_of_resources_are_refused_in_words() {
 
 #[tokio::test]
 async fn who_is_not_listed_sees_and_alters_nothing() {
-    let only_alice = |config: &mut Config| config.access = Access::Listed(BTreeSet::from(["User:alice".into()]));
-    let door = real(testing::floor("s", &["a."], 60_000, &[]), only_alice).await;
+    let only_alice =
+        |config: &mut KafkaListenerConfig| config.access = AdminAccess::Listed(BTreeSet::from(["User:alice".into()]));
+    let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), only_alice).await;
     let mut peer = door.connect().await;
     let (error, words) = alter(&mut peer, "s", &[("metrics", SET, Some("b."))]).await;
     assert!(error == 31 && words.contains("User:ANONYMOUS"), "{error} {words}");
@@ -259,8 +263,8 @@ async fn who_is_not_listed_sees_and_alters_nothing() {
 
 #[tokio::test]
 async fn in_a_fleet_everything_is_shown_and_nothing_altered() {
-    let config = subscription::Config { fleet: true, ..testing::floor("s", &["a."], 60_000, &[]) };
-    let door = real(config, |_| {}).await;
+    let config = subscription::SubscriptionsConfig { fleet: true, ..testing::file_config("s", &["a."], 60_000, &[]) };
+    let door = with_real_intake(config, |_| {}).await;
     let mut peer = door.connect().await;
     let (error, words) = alter(&mut peer, "s", &[("metrics", SET, Some("b."))]).await;
     assert!(error == 44 && words.contains("one of a fleet"), "{error} {words}");
@@ -270,7 +274,7 @@ async fn in_a_fleet_everything_is_shown_and_nothing_altered() {
 
 #[tokio::test]
 async fn resources_of_a_request_obeyed() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let resources = (0..1_000).map(|n| to_alter(16, &n.to_string(), &[("interval.ms", SET, Some("60000"))]));
     let answers = alter_all(&mut peer, resources.collect(), false).await;
@@ -285,7 +289,7 @@ async fn resources_of_a_request_obeyed() {
 
 #[tokio::test]
 async fn resources_of_a_request_violated() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let resources: Vec<_> = (0..1_001).map(|n| to_alter(16, &n.to_string(), &[("metrics", SET, Some("a."))])).collect();
     let answers = alter_all(&mut peer, resources, false).await;
@@ -304,7 +308,7 @@ async fn resources_of_a_request_violated() {
 
 #[tokio::test]
 async fn a_value_is_told_whole_or_not_at_all() {
-    let door = real(subscription::Config::default(), |_| {}).await;
+    let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let long = "m".repeat(40_000);
     assert_eq!(alter(&mut peer, "x", &[("metrics", SET, Some(&long))]).await.0, 0);
@@ -316,15 +320,15 @@ async fn a_value_is_told_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn an_alteration_that_was_read_is_answered_at_shutdown() {
-    let mut door = real(subscription::Config::default(), |_| {}).await;
+    let mut door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     list(&mut peer).await;
     let resources = (0..300).map(|n| to_alter(16, &n.to_string(), &[("metrics", SET, Some("a."))])).collect();
     let asked = IncrementalAlterConfigsRequest::default().with_resources(resources);
-    peer.send(&framed(&theirs(Api::IncrementalAlterConfigs, 1, &asked))).await;
+    peer.send(&framed(&reference_request(Api::IncrementalAlterConfigs, 1, &asked))).await;
     eventually(|| !door.subscriptions.list().is_empty()).await;
     door.begin_shutdown();
-    let answer: IncrementalAlterConfigsResponse = answered(&peer.receive().await, 1, 1);
+    let answer: IncrementalAlterConfigsResponse = reference_response(&peer.receive().await, 1, 1);
     assert!(answer.responses.len() == 300 && answer.responses.iter().all(|answer| answer.error_code == 0));
     assert!(peer.is_closed().await);
     door.serving.await.unwrap();

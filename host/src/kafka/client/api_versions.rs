@@ -2,32 +2,32 @@
 
 use anyhow::{Result, bail};
 
-use super::{Client, ErrorCode};
+use super::{ErrorCode, KafkaClient};
 use crate::kafka::api::{self, Api};
-use crate::kafka::wire::{Malformed, Reader};
+use crate::kafka::wire::{Malformed, WireReader};
 
 /// Names the software since this version; later ones tell nothing that we use.
 const VERSION: i16 = 3;
 
-impl Client {
+impl KafkaClient {
     /// Tells who we are and gives what is offered. A broker that does not know our version is asked in version 0, which
     /// every broker answers, and does not learn the software's name.
-    pub(super) async fn hello(&mut self, software: &(String, String)) -> Result<Vec<(i16, i16, i16)>> {
+    pub(super) async fn request_api_versions(&mut self, software: &(String, String)) -> Result<Vec<(i16, i16, i16)>> {
         let key = Api::ApiVersions.key();
         let body = self
-            .ask(key, VERSION, true, |out| {
+            .request(key, VERSION, true, |out| {
                 out.text(true, Some(software.0.as_bytes()));
                 out.text(true, Some(software.1.as_bytes()));
-                out.no_tags(true);
+                out.empty_tags(true);
             })
             .await?;
-        let (error, offered) = self.understood(read(&body, VERSION))?;
+        let (error, offered) = self.check_decoded(read(&body, VERSION))?;
         if error == api::NONE {
             return Ok(offered);
         }
         if error == api::UNSUPPORTED_VERSION {
-            let body = self.ask(key, 0, false, |_| ()).await?;
-            let (error, offered) = self.understood(read(&body, 0))?;
+            let body = self.request(key, 0, false, |_| ()).await?;
+            let (error, offered) = self.check_decoded(read(&body, 0))?;
             if error == api::NONE {
                 return Ok(offered);
             }
@@ -37,12 +37,12 @@ impl Client {
 }
 
 /// Error code, and of each request key, lowest and highest version.
-type Offered = (i16, Vec<(i16, i16, i16)>);
+type OfferedVersions = (i16, Vec<(i16, i16, i16)>);
 
 /// Reads error code and ranges. A version that is not spoken is answered in the layout of version 0 (KIP-511).
-fn read(body: &[u8], version: i16) -> Result<Offered, Malformed> {
+fn read(body: &[u8], version: i16) -> Result<OfferedVersions, Malformed> {
     const WHAT: &str = "the offered requests";
-    let mut reader = Reader::new(body);
+    let mut reader = WireReader::new(body);
     let error = reader.i16("the error code")?;
     let flexible = Api::ApiVersions.is_flexible(version) && error != api::UNSUPPORTED_VERSION;
     let count = reader.count(flexible, if flexible { 7 } else { 6 }, WHAT)?.unwrap_or_default();

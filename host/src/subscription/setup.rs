@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::held::Held;
-use super::{AlterRefused, Book, Entries, Inner, KIND, Key, Subscriptions};
+use super::effective::EffectiveSubscription;
+use super::{AlterError, Entries, KIND, SubscriptionKey, SubscriptionMap, Subscriptions, SubscriptionsInner};
 use crate::admission::{self, Admission};
 use crate::audit::Audit;
 use crate::store::Store;
@@ -18,17 +18,17 @@ const VERSION: u64 = 1;
 
 /// What the configuration file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Config {
+pub struct SubscriptionsConfig {
     /// The file is all that counts: hosts of one fleet must ask for the same.
     pub fleet: bool,
     /// The file's subscriptions by name, each sound by itself.
-    pub floor: BTreeMap<Arc<str>, Entries>,
+    pub from_file: BTreeMap<Arc<str>, Entries>,
 }
 
 /// What the book is made of.
-pub struct Opening {
+pub struct SubscriptionsSetup {
     /// What the configuration file says.
-    pub config: Config,
+    pub config: SubscriptionsConfig,
     /// Where alterations are kept.
     pub store: Store,
     /// Where they are told.
@@ -41,28 +41,29 @@ pub struct Opening {
 
 /// What was altered of one subscription.
 #[derive(Deserialize, Serialize)]
-pub(super) struct Document {
+pub(super) struct SubscriptionDocument {
     version: u64,
     entries: Entries,
 }
 
-impl Document {
+impl SubscriptionDocument {
     pub(super) fn new(entries: &Entries) -> Self {
         Self { version: VERSION, entries: entries.clone() }
     }
 
-    fn read(value: Value) -> Result<Entries, Unread> {
+    fn read(value: Value) -> Result<Entries, UnreadableDocument> {
         let version = value.get("version").and_then(Value::as_u64);
         if version.is_some_and(|version| version > VERSION) {
-            return Err(Unread::Later);
+            return Err(UnreadableDocument::Later);
         }
-        let document = serde_json::from_value::<Self>(value).map_err(|error| Unread::Damaged(error.to_string()));
+        let document =
+            serde_json::from_value::<Self>(value).map_err(|error| UnreadableDocument::Damaged(error.to_string()));
         document.map(|document| document.entries)
     }
 }
 
 /// Why a document cannot be read.
-enum Unread {
+enum UnreadableDocument {
     /// A later release wrote it, and will want it as it is.
     Later,
     /// Nobody can; this is what is wrong.
@@ -72,18 +73,25 @@ enum Unread {
 impl Subscriptions {
     /// Reads the store, and gives admission its rules. Blocks. Fails only where the store does; what it holds and this
     /// release cannot use is named in a warning, kept, and left out.
-    pub fn open(opening: Opening) -> anyhow::Result<Self> {
-        let Opening { config: Config { fleet, floor }, store, audit, admission, settings } = opening;
+    pub fn open(opening: SubscriptionsSetup) -> anyhow::Result<Self> {
+        let SubscriptionsSetup {
+            config: SubscriptionsConfig { fleet, from_file: floor },
+            store,
+            audit,
+            admission,
+            settings,
+        } = opening;
         let records = store.records::<Value>(KIND).context("the subscriptions that were altered cannot be read")?;
-        let book = if fleet { of_files(floor, &records) } else { of_both(floor, records) };
+        let book = if fleet { from_files(floor, &records) } else { from_files_and_store(floor, records) };
         let (book, turn, queue) = (Mutex::new(Arc::new(book)), Mutex::default(), Arc::default());
-        let opened = Self(Arc::new(Inner { store, audit, admission, settings, fleet, book, turn, queue }));
-        opened.0.admission.reconfigure(opened.wanted(&opened.book()));
+        let opened =
+            Self(Arc::new(SubscriptionsInner { store, audit, admission, settings, fleet, current: book, turn, queue }));
+        opened.0.admission.reconfigure(opened.admission_config(&opened.snapshot()));
         Ok(opened)
     }
 }
 
-impl Config {
+impl SubscriptionsConfig {
     /// What the file says of one subscription. Of a pair that stands there twice, one is kept.
     pub fn entries<'a>(
         metrics: &[String],
@@ -98,16 +106,19 @@ impl Config {
                 named.push(metric.to_owned());
             }
         }
-        let mut entries = Entries::from([(Key::Metrics, named), (Key::Interval, vec![interval_ms.to_string()])]);
+        let mut entries = Entries::from([
+            (SubscriptionKey::Metrics, named),
+            (SubscriptionKey::Interval, vec![interval_ms.to_string()]),
+        ]);
         let matches: Vec<_> = matches.into_iter().map(|(key, pattern)| format!("{key}={pattern}")).collect();
         if !matches.is_empty() {
-            entries.insert(Key::Match, matches);
+            entries.insert(SubscriptionKey::Match, matches);
         }
         entries
     }
 }
 
-fn of_files(floor: BTreeMap<Arc<str>, Entries>, ignored: &[(String, Value)]) -> Book {
+fn from_files(floor: BTreeMap<Arc<str>, Entries>, ignored: &[(String, Value)]) -> SubscriptionMap {
     if !ignored.is_empty() {
         let names: Vec<_> = ignored.iter().map(|(name, _)| format!("`{name}`")).collect();
         tracing::warn!(
@@ -116,42 +127,46 @@ fn of_files(floor: BTreeMap<Arc<str>, Entries>, ignored: &[(String, Value)]) -> 
             names.join(", ")
         );
     }
-    floor.into_iter().map(|(name, file)| (name.clone(), held(&name, file, Ok(Entries::new())))).collect()
+    floor.into_iter().map(|(name, file)| (name.clone(), load_subscription(&name, file, Ok(Entries::new())))).collect()
 }
 
-fn of_both(mut floor: BTreeMap<Arc<str>, Entries>, records: Vec<(String, Value)>) -> Book {
-    let mut book = Book::new();
+fn from_files_and_store(mut floor: BTreeMap<Arc<str>, Entries>, records: Vec<(String, Value)>) -> SubscriptionMap {
+    let mut book = SubscriptionMap::new();
     for (name, record) in records {
         let name = Arc::<str>::from(name);
         let file = floor.remove(&name).unwrap_or_default();
-        book.insert(name.clone(), held(&name, file, Document::read(record)));
+        book.insert(name.clone(), load_subscription(&name, file, SubscriptionDocument::read(record)));
     }
-    book.extend(of_files(floor, &[]));
+    book.extend(from_files(floor, &[]));
     book
 }
 
 /// One of the book, left out with a warning where it makes no sense.
-fn held(name: &Arc<str>, file: Entries, stored: Result<Entries, Unread>) -> Arc<Held> {
+fn load_subscription(
+    name: &Arc<str>,
+    file: Entries,
+    stored: Result<Entries, UnreadableDocument>,
+) -> Arc<EffectiveSubscription> {
     let (problem, unreadable, file, stored) = match stored {
-        Err(Unread::Later) => ("it was written by a later release".into(), true, file, Entries::new()),
-        Err(Unread::Damaged(why)) => match damaged(name, file.clone(), &why) {
+        Err(UnreadableDocument::Later) => ("it was written by a later release".into(), true, file, Entries::new()),
+        Err(UnreadableDocument::Damaged(why)) => match load_damaged(name, file.clone(), &why) {
             Ok(held) => return Arc::new(held),
             Err(refused) => (refused.to_string(), false, file, Entries::new()),
         },
-        Ok(stored) => match Held::new(name, file.clone(), stored.clone()) {
+        Ok(stored) => match EffectiveSubscription::new(name, file.clone(), stored.clone()) {
             Ok(held) => return Arc::new(held),
             Err(refused) => (refused.to_string(), false, file, stored),
         },
     };
     tracing::warn!("subscription `{name}` is left out, and kept as it is: {problem}; alter it or delete its keys");
-    Arc::new(Held { unreadable, ..Held::left_out(name, file, stored, problem) })
+    Arc::new(EffectiveSubscription { unreadable, ..EffectiveSubscription::disabled(name, file, stored, problem) })
 }
 
-fn damaged(name: &Arc<str>, file: Entries, why: &str) -> Result<Held, AlterRefused> {
+fn load_damaged(name: &Arc<str>, file: Entries, why: &str) -> Result<EffectiveSubscription, AlterError> {
     let problem = format!(
         "what was altered of it over the wire cannot be read any more ({why}), so what the configuration file says of \
          it, if anything, is all that counts; alter it again or delete it"
     );
     tracing::warn!("subscription `{name}`: {problem}");
-    Held::over_damage(name, file, problem)
+    EffectiveSubscription::with_damaged_record(name, file, problem)
 }

@@ -17,54 +17,54 @@ const SHARES: usize = 4;
 
 /// All places of one listener.
 #[derive(Debug)]
-pub(crate) struct Slots {
-    most: usize,
-    taken: Mutex<Taken>,
+pub(crate) struct ConnectionLimit {
+    max: usize,
+    counts: Mutex<ConnectionCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
-    all: usize,
+struct ConnectionCounts {
+    total: usize,
     by_source: HashMap<IpAddr, usize>,
 }
 
 /// One connection's place.
 #[derive(Debug)]
-pub(crate) struct Place {
-    slots: Arc<Slots>,
+pub(crate) struct ConnectionPlace {
+    limit: Arc<ConnectionLimit>,
     source: Option<IpAddr>,
 }
 
-impl Slots {
+impl ConnectionLimit {
     /// So many places.
-    pub(crate) fn of(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default() })
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { max: most, counts: Mutex::default() })
     }
 
     /// Takes a place, of nobody yet. Whether there is one is for whoever asks to see to.
-    pub(crate) fn take(self: &Arc<Self>) -> Place {
-        self.lock().all += 1;
-        Place { slots: self.clone(), source: None }
+    pub(crate) fn acquire(self: &Arc<Self>) -> ConnectionPlace {
+        self.lock().total += 1;
+        ConnectionPlace { limit: self.clone(), source: None }
     }
 
     /// Most places of one source while more than half are taken.
     pub(crate) fn share(&self) -> usize {
-        (self.most / SHARES).max(1)
+        (self.max / SHARES).max(1)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ConnectionCounts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// It is of this source, if that may have it. To be asked once.
-    pub(crate) fn is_of(&mut self, source: IpAddr) -> bool {
+    pub(crate) fn claim_for(&mut self, source: IpAddr) -> bool {
         let source = network(source);
-        let mut taken = self.slots.lock();
-        let is_full = taken.all > self.slots.most / 2;
+        let mut taken = self.limit.lock();
+        let is_full = taken.total > self.limit.max / 2;
         let held = taken.by_source.get(&source).copied().unwrap_or_default();
-        if is_full && held >= self.slots.share() {
+        if is_full && held >= self.limit.share() {
             return false;
         }
         taken.by_source.insert(source, held + 1);
@@ -73,10 +73,10 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        let mut taken = self.slots.lock();
-        taken.all -= 1;
+        let mut taken = self.limit.lock();
+        taken.total -= 1;
         let Some(source) = self.source else { return };
         match taken.by_source.get_mut(&source) {
             Some(held) if *held > 1 => *held -= 1,
@@ -90,20 +90,20 @@ mod tests {
     use super::*;
 
     /// So many connections of a source that were let in.
-    fn come(slots: &Arc<Slots>, source: &str, count: usize) -> Vec<Place> {
+    fn connect(slots: &Arc<ConnectionLimit>, source: &str, count: usize) -> Vec<ConnectionPlace> {
         let source = source.parse().expect("an address");
-        let mut places: Vec<Place> = (0..count).map(|_| slots.take()).collect();
-        places.retain_mut(|place| place.is_of(source));
+        let mut places: Vec<ConnectionPlace> = (0..count).map(|_| slots.acquire()).collect();
+        places.retain_mut(|place| place.claim_for(source));
         places
     }
 
-    fn one_by_one(slots: &Arc<Slots>, source: &str, count: usize) -> Vec<Place> {
-        (0..count).flat_map(|_| come(slots, source, 1)).collect()
+    fn one_by_one(slots: &Arc<ConnectionLimit>, source: &str, count: usize) -> Vec<ConnectionPlace> {
+        (0..count).flat_map(|_| connect(slots, source, 1)).collect()
     }
 
     #[test]
     fn share_obeyed() {
-        let slots = Slots::of(20);
+        let slots = ConnectionLimit::new(20);
         let alone = one_by_one(&slots, "192.0.2.1", 10);
         assert_eq!(alone.len(), 10, "while at most half are taken it does not matter whose they are");
         let others = ["192.0.2.2", "192.0.2.3"].map(|source| one_by_one(&slots, source, 5).len());
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn share_violated() {
-        let slots = Slots::of(20);
+        let slots = ConnectionLimit::new(20);
         let alone = one_by_one(&slots, "2001:db8::1", 50);
         assert_eq!(alone.len(), 10, "no more than half, however often it comes");
         assert_eq!(one_by_one(&slots, "2001:db8::2", 5).len(), 0, "one network is one source");
@@ -121,6 +121,6 @@ mod tests {
         drop(alone);
         assert_eq!(one_by_one(&slots, "2001:db8::1", 1).len(), 1, "what ended is free again");
         drop(second);
-        assert!(slots.lock().by_source.is_empty() && slots.lock().all == 0, "nobody is remembered");
+        assert!(slots.lock().by_source.is_empty() && slots.lock().total == 0, "nobody is remembered");
     }
 }
