@@ -68,7 +68,7 @@ pub(crate) mod log {
     }
 
     pub(crate) fn write(level: Level, line: &str) {
-        testing::keep_line(LogLine { level: level.into(), line: line.to_owned() });
+        testing::record_line(LogLine { level: level.into(), line: line.to_owned() });
     }
 }
 
@@ -77,11 +77,11 @@ pub(crate) mod report {
     use crate::testing::{self, Report};
 
     pub(crate) fn misconfigured(reason: &str) {
-        testing::keep_report(Report::Misconfigured(reason.to_owned()));
+        testing::record_report(Report::Misconfigured(reason.to_owned()));
     }
 
     pub(crate) fn rejected_points(points: u64, reason: &str) {
-        testing::keep_report(Report::RejectedPoints(points, reason.to_owned()));
+        testing::record_report(Report::RejectedPoints(points, reason.to_owned()));
     }
 }
 

@@ -188,7 +188,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn a_wait_is_kept_where_something_is_offered_again() {
+    fn retry_after_applies_to_outcomes_that_are_retried() {
         let wait = Duration::from_secs(3);
         let unavailable = ExportError::unavailable("busy").retry_after(wait);
         assert_eq!(unavailable, ExportError::Unavailable { retry_after: Some(wait), reason: "busy".into() });
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partial_outcome_names_pushes_and_one_that_names_none_is_a_success() {
+    fn an_empty_partial_outcome_is_a_success() {
         assert_eq!(ExportError::partial().outcome(), Ok(()));
         let host = testing::batch(["a", "b", "c"].map(|name| testing::Push::gauge(name, 1.0)));
         let partial = host.lend().pushes().skip(1).fold(ExportError::partial(), |partial, push| match push.index() {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn an_outcome_is_an_error_like_any_other() {
         let partial = Partial { rejected: vec![(1, "bad".into())], retry: vec![2], retry_after: None };
-        let said = [
+        let messages = [
             ExportError::unavailable("busy"),
             ExportError::unavailable("busy").retry_after(Duration::from_secs(3)),
             ExportError::misconfigured("no such path"),
@@ -225,7 +225,7 @@ mod tests {
         ]
         .map(|error| Box::<dyn std::error::Error>::from(error).to_string());
         assert_eq!(
-            said,
+            messages,
             [
                 "unavailable: busy",
                 "unavailable for 3s: busy",

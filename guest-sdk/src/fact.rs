@@ -103,7 +103,7 @@ mod tests {
     use super::Fact;
 
     #[test]
-    fn a_fact_is_read_by_the_name_it_is_written_with() {
+    fn a_fact_round_trips_through_its_name() {
         for &fact in Fact::ALL {
             assert_eq!(fact.to_string().parse(), Ok(fact));
             let json = serde_json::to_string(&fact).unwrap();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_fact_is_refused_with_those_that_are() {
+    fn an_unknown_fact_is_refused_with_the_known_names() {
         let refusal = serde_json::from_str::<Vec<Fact>>(r#"["client_id", "client"]"#).unwrap_err().to_string();
         assert!(
             refusal.starts_with("no fact is called `client`; choose from client_instance_id, client_id,"),

@@ -125,9 +125,9 @@ impl Request {
     pub fn send(self) -> Result<Response, Error> {
         let url = self.checked_url()?;
         if self.timeout.is_zero() {
-            return Err(Error::Timeout("the timeout is zero, so nothing was sent".to_owned()).at(&url));
+            return Err(Error::Timeout("the timeout is zero, so nothing was sent".to_owned()).with_destination(&url));
         }
-        let mut response = host::send(&self, &url).map_err(|error| error.at(&url))?;
+        let mut response = host::send(&self, &url).map_err(|error| error.with_destination(&url))?;
         response.destination = url.host_and_port();
         Ok(response)
     }
@@ -219,7 +219,7 @@ pub enum Error {
 
 impl Error {
     /// Says to which destination it happened.
-    fn at(mut self, url: &Url) -> Self {
+    fn with_destination(mut self, url: &Url) -> Self {
         match &mut self {
             // It is at fault itself, wherever it should go.
             Self::InvalidRequest(_) => {}

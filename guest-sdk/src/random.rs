@@ -22,7 +22,7 @@ pub fn u64() -> u64 {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn bytes_are_as_many_as_asked_and_differ() {
+    fn bytes_have_the_requested_length_and_differ() {
         assert_eq!(super::bytes(13).len(), 13);
         assert_ne!(super::bytes(16), super::bytes(16));
         assert_ne!(super::u64(), super::u64());

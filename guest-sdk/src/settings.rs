@@ -31,22 +31,22 @@ pub use secret::Secret;
 /// names the key and never a line or column.
 pub(crate) fn parse<S: DeserializeOwned>(json: &str) -> Result<S, StartError> {
     let mut reader = serde_json::Deserializer::from_str(json);
-    let settings = serde_path_to_error::deserialize(&mut reader).map_err(sentence)?;
-    let trailing = |error| format!("the settings are not one JSON object: {}", without_place(&error));
+    let settings = serde_path_to_error::deserialize(&mut reader).map_err(settings_error)?;
+    let trailing = |error| format!("the settings are not one JSON object: {}", without_position(&error));
     reader.end().map_err(|error| StartError::new(trailing(error)))?;
     Ok(settings)
 }
 
-fn sentence(error: serde_path_to_error::Error<serde_json::Error>) -> StartError {
+fn settings_error(error: serde_path_to_error::Error<serde_json::Error>) -> StartError {
     let path = error.path().to_string();
-    let cause = without_place(error.inner());
+    let cause = without_position(error.inner());
     match path.as_str() {
         "." | "?" => StartError::new(format!("the settings are wrong: {cause}")),
         key => StartError::setting(key, cause),
     }
 }
 
-fn without_place(error: &serde_json::Error) -> String {
+fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or(&text).to_owned(),
@@ -61,25 +61,25 @@ mod tests {
 
     #[derive(Debug, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Example {
+    struct ExampleSettings {
         endpoint: String,
         #[serde(default)]
-        limits: Limits,
+        limits: ExampleLimits,
     }
 
     #[derive(Debug, Default, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
-    struct Limits {
+    struct ExampleLimits {
         bytes: u32,
     }
 
     fn refusal(json: &str) -> String {
-        parse::<Example>(json).unwrap_err().to_string()
+        parse::<ExampleSettings>(json).unwrap_err().to_string()
     }
 
     #[test]
     fn good_settings_are_read() {
-        let example: Example = parse(r#"{"endpoint": "here", "limits": {"bytes": 7}}"#).unwrap();
+        let example: ExampleSettings = parse(r#"{"endpoint": "here", "limits": {"bytes": 7}}"#).unwrap();
         assert_eq!((example.endpoint.as_str(), example.limits.bytes), ("here", 7));
         parse::<NoSettings>("{}").unwrap();
     }

@@ -29,7 +29,7 @@ use crate::contract::state as host;
 /// How often [`update`] begins anew because others were faster. Each time one of them got on.
 pub const UPDATE_ATTEMPTS: usize = 256;
 /// How many keys [`keys`] asks for at once.
-const KEYS_AT_ONCE: u32 = 256;
+const KEYS_PER_PAGE: u32 = 256;
 
 /// What is under a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,16 +74,16 @@ pub fn compare_and_set(key: &str, value: impl AsRef<[u8]>, expected: Option<u64>
 /// Makes a new value of the one that is there, and gives what is there then. `change` is called again when another
 /// instance was faster, at most [`UPDATE_ATTEMPTS`] times; then [`Error::Conflict`].
 pub fn update<V: AsRef<[u8]>>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> V) -> Result<Entry, Error> {
-    let mut there = get(key)?;
+    let mut current = get(key)?;
     for _ in 0..UPDATE_ATTEMPTS {
-        let value = change(there.as_ref().map(|entry| entry.value.as_slice())).as_ref().to_vec();
-        match compare_and_set(key, &value, there.map(|entry| entry.version)) {
+        let value = change(current.as_ref().map(|entry| entry.value.as_slice())).as_ref().to_vec();
+        match compare_and_set(key, &value, current.map(|entry| entry.version)) {
             Ok(version) => return Ok(Entry { value, version }),
-            Err(Error::Conflict(now)) => there = now,
+            Err(Error::Conflict(now)) => current = now,
             Err(error) => return Err(error),
         }
     }
-    Err(Error::Conflict(there))
+    Err(Error::Conflict(current))
 }
 
 /// Deletes a key, if it is there.
@@ -121,13 +121,13 @@ impl Iterator for Keys {
         if !self.more {
             return None;
         }
-        match host::keys(&self.prefix, self.after.as_deref(), KEYS_AT_ONCE) {
+        match host::keys(&self.prefix, self.after.as_deref(), KEYS_PER_PAGE) {
             Err(error) => {
                 self.more = false;
                 Some(Err(error.into()))
             }
             Ok(page) => {
-                self.more = page.len() == KEYS_AT_ONCE as usize;
+                self.more = page.len() == KEYS_PER_PAGE as usize;
                 self.after = page.last().cloned();
                 self.page = page.into_iter();
                 self.page.next().map(Ok)
@@ -198,7 +198,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn what_is_set_is_there_and_versions_never_repeat() {
+    fn a_set_value_is_read_back_and_versions_never_repeat() {
         assert_eq!(get("a"), Ok(None));
         let first = set("a", "one").unwrap();
         assert_eq!(get("a"), Ok(Some(Entry { value: b"one".to_vec(), version: first })));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_begins_anew_when_another_was_faster() {
+    fn an_update_is_retried_after_a_conflict() {
         let mut calls = 0;
         let after = update("n", |there| {
             calls += 1;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_outcomes_that_lose_nothing() {
+    fn every_error_becomes_an_outcome_that_drops_no_push() {
         for bad in ["", &"k".repeat(513)] {
             let error = set(bad, "").unwrap_err();
             assert_eq!(error.kind(), "invalid-key");

@@ -113,11 +113,11 @@ pub fn reports() -> Vec<Report> {
     REPORTS.take()
 }
 
-pub(crate) fn keep_line(line: LogLine) {
+pub(crate) fn record_line(line: LogLine) {
     LINES.with_borrow_mut(|lines| lines.push(line));
 }
 
-pub(crate) fn keep_report(report: Report) {
+pub(crate) fn record_report(report: Report) {
     REPORTS.with_borrow_mut(|reports| reports.push(report));
 }
 

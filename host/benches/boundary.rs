@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 use barnabas::admission::Admitted;
 use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
-use barnabas::capability::log::{Keep, LogSink};
-use barnabas::capability::state::Shelf;
+use barnabas::capability::log::{GuestLogMode, LogSink};
+use barnabas::capability::state::SlotState;
 use barnabas::decode::{Decoded, Decoder};
 use barnabas::dispatch::{Delivery, Outcome};
 use barnabas::event::Events;
@@ -189,8 +189,8 @@ async fn calls(artifact: &Artifact, mode: &str, batches: &[LentBatch]) -> Result
         limits: Limits { memory: 1 << 30, cpu: Duration::from_secs(60), ..Limits::default() },
         normalise: None,
         egress: Egress::new("bench".into(), grants, EgressMode::Send, Events::new()),
-        state: Shelf::none(),
-        log: Arc::new(LogSink::new("bench".into(), 0, Keep::All)),
+        state: SlotState::not_granted(),
+        log: Arc::new(LogSink::new("bench".into(), 0, GuestLogMode::AllLevels)),
     };
     let (mut instance, _) = Instance::start(&blueprint).await.map_err(|error| error.to_string())?;
     let (began, mut times) = (Instant::now(), Vec::new());

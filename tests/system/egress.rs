@@ -10,8 +10,8 @@ use axum::Router;
 use axum::http::StatusCode;
 use barnabas::capability::batch::LentBatch;
 use barnabas::capability::egress::{Egress, EgressMode, Grants};
-use barnabas::capability::log::{Keep, LogSink};
-use barnabas::capability::state::Shelf;
+use barnabas::capability::log::{GuestLogMode, LogSink};
+use barnabas::capability::state::SlotState;
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::dispatch::Outcome;
 use barnabas::event::Events;
@@ -72,8 +72,8 @@ fn leaking(to: SocketAddr, settings: &str) -> Blueprint {
         limits: Limits { cpu: PATIENCE, ..Limits::default() },
         normalise: None,
         egress: Egress::new("leaks".into(), grants, EgressMode::Send, Events::new()),
-        state: Shelf::none(),
-        log: Arc::new(LogSink::new("leaks".into(), 1, Keep::All)),
+        state: SlotState::not_granted(),
+        log: Arc::new(LogSink::new("leaks".into(), 1, GuestLogMode::AllLevels)),
     }
 }
 
@@ -99,7 +99,7 @@ async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() 
         let blueprint = leaking(sink.address, &format!(r#", "read": {read}"#));
         called(&blueprint, CALLS).await;
         assert_eq!(sink.answered.load(Ordering::SeqCst), CALLS, "{status} {read}");
-        assert_eq!(blueprint.egress.under_way(), 0, "{status} {read}");
+        assert_eq!(blueprint.egress.in_flight(), 0, "{status} {read}");
     }
 }
 
@@ -110,7 +110,7 @@ async fn requests_that_a_receiver_never_finishes_or_waits_for_end_with_their_cal
         let blueprint = leaking(sink.address, settings);
         called(&blueprint, 200).await;
         // What nobody waits for is given up on by its own task.
-        eventually("every place is free", PATIENCE, || (blueprint.egress.under_way() == 0).then_some(())).await;
+        eventually("every place is free", PATIENCE, || (blueprint.egress.in_flight() == 0).then_some(())).await;
     }
 }
 

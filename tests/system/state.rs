@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use barnabas::capability::state::{Caps, Shelf, Usage};
+use barnabas::capability::state::{Caps, SlotState, Usage};
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::push::InstanceId;
 use barnabas::store::Store;
@@ -48,7 +48,7 @@ async fn delivered(host: &Running, pushes: u64) {
 async fn kept(host: Running) -> (Setup, Usage) {
     let setup = host.stop_and_keep().await;
     let store = Store::open(&setup.written.data_dir).unwrap();
-    let usage = Shelf::of(&store, "counts", Caps { bytes: 0, keys: 0 }).usage();
+    let usage = SlotState::for_slot(&store, "counts", Caps { bytes: 0, keys: 0 }).usage();
     (setup, usage)
 }
 

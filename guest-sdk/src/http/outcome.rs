@@ -29,27 +29,27 @@ impl Response {
         let remedy = match self.status {
             200..=299 => return Ok(()),
             413 => return Err(ExportError::too_large()),
-            500 if self.retry_after().is_none() => return Err(ExportError::other(self.said())),
+            500 if self.retry_after().is_none() => return Err(ExportError::other(self.describe())),
             408 | 425 | 429 | 500..=599 => {
-                return Err(ExportError::unavailable(self.said()).retry_after(self.retry_after()));
+                return Err(ExportError::unavailable(self.describe()).retry_after(self.retry_after()));
             }
             401 | 403 | 407 => "check the credentials",
             404 | 405 | 410 => "check the path of the URL",
             406 | 415 => "check the format and the compression that it takes",
             300..=399 => "redirects are not followed; set the final URL",
-            400..=499 => return Err(ExportError::rejected(self.said())),
-            _ => return Err(ExportError::other(self.said())),
+            400..=499 => return Err(ExportError::rejected(self.describe())),
+            _ => return Err(ExportError::other(self.describe())),
         };
-        Err(ExportError::misconfigured(format!("{}; {remedy}", self.said())))
+        Err(ExportError::misconfigured(format!("{}; {remedy}", self.describe())))
     }
 
     /// How long the sink asks to wait (`Retry-After`, RFC 9110): seconds, or a date in the future.
     pub fn retry_after(&self) -> Option<Duration> {
-        wait(self.header("retry-after")?.trim(), clock::now)
+        parse_retry_after(self.header("retry-after")?.trim(), clock::now)
     }
 
     /// `sink.example:443 answered 400: metric name too long`.
-    fn said(&self) -> String {
+    fn describe(&self) -> String {
         let who = if self.destination.is_empty() { "the sink" } else { &self.destination };
         match self.reason() {
             Some(reason) => format!("{who} answered {}: {reason}", self.status),
@@ -58,7 +58,7 @@ impl Response {
     }
 }
 
-fn wait(value: &str, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+fn parse_retry_after(value: &str, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
     match value.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now()).ok(),
@@ -95,8 +95,8 @@ mod tests {
             assert_eq!(outcome(status, &[], ""), Ok(()));
         }
         for status in [408, 425, 429, 501, 503, 599] {
-            let said = format!("sink.example:443 answered {status}");
-            assert_eq!(outcome(status, &[], ""), Err(ExportError::unavailable(said)));
+            let reason = format!("sink.example:443 answered {status}");
+            assert_eq!(outcome(status, &[], ""), Err(ExportError::unavailable(reason)));
         }
         for (status, remedy) in [
             (301, "redirects"),
@@ -120,8 +120,8 @@ mod tests {
         }
         assert_eq!(outcome(413, &[], "over 1 MB"), Err(ExportError::TooLarge));
         for status in [400, 402, 409, 422, 451, 499] {
-            let said = format!("sink.example:443 answered {status}: bad name");
-            assert_eq!(outcome(status, &[], r#"{"error":"bad name"}"#), Err(ExportError::rejected(said)));
+            let reason = format!("sink.example:443 answered {status}: bad name");
+            assert_eq!(outcome(status, &[], r#"{"error":"bad name"}"#), Err(ExportError::rejected(reason)));
         }
         for status in [500, 600] {
             assert_eq!(
@@ -132,14 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_the_sink_that_passes_by_itself_is_waited_for() {
+    fn a_500_with_retry_after_is_unavailable() {
         let waiting = ExportError::unavailable("sink.example:443 answered 500").retry_after(Duration::from_secs(3));
         assert_eq!(outcome(500, &[("Retry-After", "3")], ""), Err(waiting));
     }
 
     #[test]
-    fn the_wait_is_what_the_sink_asks_for() {
-        let waiting = |value| super::wait(value, || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
+    fn retry_after_is_seconds_or_a_future_date() {
+        let waiting =
+            |value| super::parse_retry_after(value, || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
         assert_eq!(waiting("7"), Some(Duration::from_secs(7)));
         assert_eq!(waiting("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
         assert_eq!(waiting("Sun, 06 Nov 1994 08:49:27 GMT"), None, "a moment that is over asks for no wait");
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_is_an_outcome_that_keeps_the_batch() {
+    fn every_error_without_a_response_keeps_the_batch() {
         for (error, misconfigured) in [
             (Error::InvalidRequest("x".into()), true),
             (Error::Denied("x".into()), true),
@@ -160,10 +161,10 @@ mod tests {
             (Error::Connect("x".into()), false),
             (Error::Protocol("x".into()), false),
         ] {
-            let said = error.to_string();
+            let message = error.to_string();
             match ExportError::from(error) {
-                ExportError::Misconfigured(reason) => assert!(misconfigured && reason == said, "{reason}"),
-                ExportError::Unavailable { reason, .. } => assert!(!misconfigured && reason == said, "{reason}"),
+                ExportError::Misconfigured(reason) => assert!(misconfigured && reason == message, "{reason}"),
+                ExportError::Unavailable { reason, .. } => assert!(!misconfigured && reason == message, "{reason}"),
                 other => panic!("{other:?}"),
             }
         }

@@ -13,7 +13,7 @@ use crate::otlp::service::Status;
 /// How many characters of the sink's words are kept.
 const MAX_CHARACTERS: usize = 300;
 /// How much of a body is looked at for them.
-const MAX_LOOKED_AT: u64 = 64 * 1024;
+const MAX_SCANNED_BYTES: u64 = 64 * 1024;
 
 /// Where APIs put their sentence, the most telling first: RFC 9457 (`detail`, `title`), `google.rpc.Status` and Influx
 /// (`message`), OAuth (`error_description`), Prometheus (`error`), Datadog (`errors`), Elasticsearch (`reason`).
@@ -22,14 +22,14 @@ const KEYS: [&str; 9] =
 
 /// [`Response::reason`].
 pub(super) fn reason(response: &Response) -> Option<String> {
-    let body = decoded(response, MAX_LOOKED_AT);
+    let body = decoded(response, MAX_SCANNED_BYTES);
     let kind = media_type(response).to_ascii_lowercase();
-    let said = match kind.as_str() {
+    let message = match kind.as_str() {
         "application/x-protobuf" | "application/protobuf" => Status::decode(&*body).ok()?.message,
-        _ if is_text(&kind) => words(&String::from_utf8_lossy(&body)),
+        _ if is_text(&kind) => message_text(&String::from_utf8_lossy(&body)),
         _ => return None,
     };
-    Some(text::one_line(&said, MAX_CHARACTERS)).filter(|line| !line.is_empty())
+    Some(text::one_line(&message, MAX_CHARACTERS)).filter(|line| !line.is_empty())
 }
 
 /// An answer without a type is most often text.
@@ -39,31 +39,31 @@ fn is_text(kind: &str) -> bool {
 }
 
 /// The sentence in a JSON body, else the text as it is.
-fn words(body: &str) -> String {
+fn message_text(body: &str) -> String {
     let json: Option<Value> = serde_json::from_str(body).ok();
-    json.as_ref().and_then(sentence).map_or_else(|| body.to_owned(), str::to_owned)
+    json.as_ref().and_then(find_message).map_or_else(|| body.to_owned(), str::to_owned)
 }
 
 /// As deep as serde_json nests, which is bounded.
-fn sentence(value: &Value) -> Option<&str> {
+fn find_message(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
-        Value::Array(items) => items.iter().find_map(sentence),
-        Value::Object(fields) => KEYS.iter().filter_map(|&key| fields.get(key)).find_map(sentence),
+        Value::Array(items) => items.iter().find_map(find_message),
+        Value::Object(fields) => KEYS.iter().filter_map(|&key| fields.get(key)).find_map(find_message),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
 /// [`Response::decoded`], at most `most` bytes of it.
-fn decoded(response: &Response, most: u64) -> Cow<'_, [u8]> {
+fn decoded(response: &Response, max_bytes: u64) -> Cow<'_, [u8]> {
     let coding = response.header("content-encoding").unwrap_or_default().trim();
     if !(coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")) {
-        let end = response.body.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+        let end = response.body.len().min(usize::try_from(max_bytes).unwrap_or(usize::MAX));
         return Cow::Borrowed(response.body.get(..end).unwrap_or_default());
     }
     let mut plain = Vec::new();
     // A body that was cut off, or is no gzip from some byte on, counts as far as it can be read.
-    let read = flate2::read::MultiGzDecoder::new(response.body.as_slice()).take(most).read_to_end(&mut plain);
+    let read = flate2::read::MultiGzDecoder::new(response.body.as_slice()).take(max_bytes).read_to_end(&mut plain);
     read.map_or_else(|_| (), |_| ());
     Cow::Owned(plain)
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     /// Plain and as gzip, which must not matter.
-    fn said(kind: &str, body: &[u8]) -> Option<String> {
+    fn reason_of(kind: &str, body: &[u8]) -> Option<String> {
         let plain = response(400, &[("Content-Type", kind)], body);
         let packed = response(400, &[("content-type", kind), ("Content-Encoding", "gzip")], gzip(body));
         assert_eq!(plain.reason(), packed.reason(), "{kind} {body:?}");
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn json_gives_its_sentence() {
+    fn the_message_is_found_in_json() {
         for (body, wanted) in [
             (r#"{"error":"too many points for tenant"}"#, "too many points for tenant"),
             (r#"{"message":"too many points for tenant"}"#, "too many points for tenant"),
@@ -122,44 +122,47 @@ mod tests {
             (r#"{"message":"cut o"#, r#"{"message":"cut o"#),
         ] {
             for kind in ["application/json", "application/problem+json; charset=utf-8", "text/plain", ""] {
-                assert_eq!(said(kind, body.as_bytes()).as_deref(), Some(wanted), "{kind} {body}");
+                assert_eq!(reason_of(kind, body.as_bytes()).as_deref(), Some(wanted), "{kind} {body}");
             }
         }
     }
 
     #[test]
-    fn a_status_gives_its_message() {
+    fn the_message_is_found_in_a_status() {
         let status = Status { code: 3, message: "metric name too long".to_owned() };
-        assert_eq!(said("application/x-protobuf", &status.encode_to_vec()).as_deref(), Some("metric name too long"));
-        assert_eq!(said("application/x-protobuf", &Status::default().encode_to_vec()), None);
-        assert_eq!(said("application/x-protobuf", &[0xff; 40]), None);
+        assert_eq!(
+            reason_of("application/x-protobuf", &status.encode_to_vec()).as_deref(),
+            Some("metric name too long")
+        );
+        assert_eq!(reason_of("application/x-protobuf", &Status::default().encode_to_vec()), None);
+        assert_eq!(reason_of("application/x-protobuf", &[0xff; 40]), None);
     }
 
     #[test]
     fn text_is_one_safe_line() {
         assert_eq!(
-            said("text/plain", b"partial write:\n\x1b[2Jno field \xff").as_deref(),
+            reason_of("text/plain", b"partial write:\n\x1b[2Jno field \xff").as_deref(),
             Some("partial write: [2Jno field \u{fffd}")
         );
-        assert_eq!(said("text/plain; charset=utf-8", b" \r\n"), None);
-        assert_eq!(said("", b""), None);
-        assert_eq!(said("image/png", b"\x89PNG"), None);
+        assert_eq!(reason_of("text/plain; charset=utf-8", b" \r\n"), None);
+        assert_eq!(reason_of("", b""), None);
+        assert_eq!(reason_of("image/png", b"\x89PNG"), None);
     }
 
     #[test]
     fn three_hundred_characters_obeyed() {
-        assert_eq!(said("text/plain", "ü".repeat(300).as_bytes()), Some("ü".repeat(300)));
+        assert_eq!(reason_of("text/plain", "ü".repeat(300).as_bytes()), Some("ü".repeat(300)));
     }
 
     #[test]
     fn three_hundred_characters_violated() {
-        assert_eq!(said("text/plain", "ü".repeat(301).as_bytes()), Some("ü".repeat(300) + "…"));
+        assert_eq!(reason_of("text/plain", "ü".repeat(301).as_bytes()), Some("ü".repeat(300) + "…"));
         let json = format!(r#"{{"error":"{}"}}"#, "ü".repeat(301));
-        assert_eq!(said("application/json", json.as_bytes()), Some("ü".repeat(300) + "…"));
+        assert_eq!(reason_of("application/json", json.as_bytes()), Some("ü".repeat(300) + "…"));
     }
 
     #[test]
-    fn a_bomb_is_unpacked_no_further_than_is_looked_at() {
+    fn a_decompression_bomb_is_unpacked_up_to_the_limit() {
         let bomb = gzip(&vec![b' '; 64 << 20]);
         let answer = response(400, &[("content-encoding", "gzip")], bomb);
         assert_eq!(answer.reason(), None, "what would be said comes after all that is looked at");
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_that_is_cut_off_counts_as_far_as_it_goes() {
+    fn truncated_gzip_is_read_as_far_as_possible() {
         let mut body = gzip("no such tenant ".repeat(10).as_bytes());
         body.truncate(body.len() - 9);
         let answer = response(400, &[("content-encoding", "gzip")], body);

@@ -3,7 +3,7 @@
 /// The first `most` characters of `text`, in one line: each run of white space is one space, and nothing is left that
 /// could move a terminal's cursor, change its colours or turn the direction of the text. Ends with `…` where something
 /// was cut off.
-pub(super) fn one_line(text: &str, most: usize) -> String {
+pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
     let mut len = 0;
     let mut space = false;
@@ -12,11 +12,11 @@ pub(super) fn one_line(text: &str, most: usize) -> String {
             space = len > 0;
             continue;
         }
-        if is_unseen(c) {
+        if is_invisible(c) {
             continue;
         }
         let wanted = 1 + usize::from(space);
-        if len + wanted > most {
+        if len + wanted > max_chars {
             line.push('…');
             break;
         }
@@ -30,7 +30,7 @@ pub(super) fn one_line(text: &str, most: usize) -> String {
 }
 
 /// Controls (C0, DEL, C1), and format characters: of width zero, of direction, tags.
-fn is_unseen(c: char) -> bool {
+fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_terminal_obeys_is_left() {
+    fn terminal_control_characters_are_removed() {
         assert_eq!(one_line("\u{1b}[31mred\u{7}\u{9b}2J \u{202e}txt\u{200b}\u{feff}.", 300), "[31mred2J txt.");
     }
 

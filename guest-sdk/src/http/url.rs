@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_falls_into_its_parts() {
+    fn a_url_is_split_into_its_parts() {
         let whole = url("https://sink.example:4318/v1/metrics?tenant=a#part");
         assert_eq!(
             whole,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_names_the_default_port_too() {
+    fn the_default_port_is_part_of_host_and_port() {
         assert_eq!(url("https://sink/x").host_and_port(), "sink:443");
         assert_eq!(url("http://sink:8080").host_and_port(), "sink:8080");
         assert_eq!(url("http://[::1]").host_and_port(), "[::1]:80");
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_is_refused_in_words() {
+    fn an_invalid_url_is_refused_with_its_cause() {
         for (text, cause) in [
             ("sink:4318", "neither http:// nor https://"),
             ("ftp://sink", "scheme"),

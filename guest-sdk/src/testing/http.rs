@@ -24,15 +24,15 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::http::{Error, Request, Response, Url, refusal};
 
-type Answer = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
+type Responder = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
 
 thread_local! {
-    static ANSWER: RefCell<Option<Answer>> = const { RefCell::new(None) };
+    static RESPONDER: RefCell<Option<Responder>> = const { RefCell::new(None) };
     static REQUESTS: RefCell<Vec<Request>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Headers that the host lets no guest set or see: `DEFAULT_FORBIDDEN_HEADERS` of wasmtime's `wasi:http`.
-const FORBIDDEN: [&str; 9] = [
+const FORBIDDEN_HEADERS: [&str; 9] = [
     "connection",
     "keep-alive",
     "proxy-authenticate",
@@ -47,7 +47,7 @@ const FORBIDDEN: [&str; 9] = [
 /// From now on, requests of this thread are answered so. Without it every request is denied, as by a host that granted
 /// nothing.
 pub fn answer(answer: impl FnMut(&Request) -> Result<Response, Error> + 'static) {
-    ANSWER.set(Some(Box::new(answer)));
+    RESPONDER.set(Some(Box::new(answer)));
 }
 
 /// An answer of this status, these headers and this body, whole.
@@ -65,7 +65,7 @@ pub fn requests() -> Vec<Request> {
 pub(crate) fn check(request: &Request, url: &Url) -> Result<(), Error> {
     for (name, value) in &request.headers {
         let parsed = HeaderName::from_str(name).map_err(|_| refusal::malformed_header(name))?;
-        if FORBIDDEN.contains(&parsed.as_str()) {
+        if FORBIDDEN_HEADERS.contains(&parsed.as_str()) {
             return Err(refusal::forbidden_header(name));
         }
         HeaderValue::from_bytes(value.as_bytes()).map_err(|_| refusal::malformed_header(name))?;
@@ -79,17 +79,17 @@ pub(crate) fn check(request: &Request, url: &Url) -> Result<(), Error> {
 pub(crate) fn send(request: &Request, url: &Url) -> Result<Response, Error> {
     check(request, url)?;
     REQUESTS.with_borrow_mut(|requests| requests.push(request.clone()));
-    let answered = ANSWER.with_borrow_mut(|answer| match answer {
+    let answered = RESPONDER.with_borrow_mut(|answer| match answer {
         Some(answer) => answer(request),
         None => Err(Error::Denied("no answer was arranged: call testing::http::answer first".to_owned())),
     });
-    answered.map(|response| passed_on(response, request.max_response))
+    answered.map(|response| as_delivered(response, request.max_response))
 }
 
 /// As the host gives it: without the connection's headers, and no more of the body than was asked for.
-fn passed_on(mut response: Response, max: usize) -> Response {
+fn as_delivered(mut response: Response, max: usize) -> Response {
     response.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
-    response.headers.retain(|(name, _)| !FORBIDDEN.contains(&name.as_str()));
+    response.headers.retain(|(name, _)| !FORBIDDEN_HEADERS.contains(&name.as_str()));
     response.complete &= response.body.len() <= max;
     response.body.truncate(max);
     response

@@ -11,11 +11,11 @@ const KEY_BYTES: usize = 512;
 const VALUE_BYTES: usize = 256 * 1024;
 
 thread_local! {
-    static KEPT: RefCell<Kept> =
-        const { RefCell::new(Kept { keys: BTreeMap::new(), last: 0, refusal: None, granted: true }) };
+    static STATE: RefCell<StateDouble> =
+        const { RefCell::new(StateDouble { keys: BTreeMap::new(), last: 0, refusal: None, granted: true }) };
 }
 
-struct Kept {
+struct StateDouble {
     keys: BTreeMap<String, Entry>,
     last: u64,
     refusal: Option<StateError>,
@@ -25,12 +25,12 @@ struct Kept {
 /// Whether the operator granted state, as it is at first. Without the grant every call of this thread is answered as a
 /// host answers a plugin whose manifest has no `[grants] state`; what was kept is there again once it is granted.
 pub fn grant(granted: bool) {
-    KEPT.with_borrow_mut(|kept| kept.granted = granted);
+    STATE.with_borrow_mut(|kept| kept.granted = granted);
 }
 
-fn granted() -> Result<(), StateError> {
+fn ensure_granted() -> Result<(), StateError> {
     let words = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
-    if KEPT.with_borrow(|kept| kept.granted) { Ok(()) } else { Err(StateError::Unavailable(words.to_owned())) }
+    if STATE.with_borrow(|kept| kept.granted) { Ok(()) } else { Err(StateError::Unavailable(words.to_owned())) }
 }
 
 /// From now on every change of this thread is refused so; with `None`, made again.
@@ -42,28 +42,28 @@ pub fn refuse(error: Option<Error>) {
         Error::InvalidKey(reason) => StateError::InvalidKey(reason),
         Error::Unavailable(reason) => StateError::Unavailable(reason),
     });
-    KEPT.with_borrow_mut(|kept| kept.refusal = refusal);
+    STATE.with_borrow_mut(|kept| kept.refusal = refusal);
 }
 
 pub(crate) fn get(key: &str) -> Result<Option<Entry>, StateError> {
-    granted()?;
+    ensure_granted()?;
     check_key(key)?;
-    KEPT.with_borrow(|kept| Ok(kept.keys.get(key).cloned()))
+    STATE.with_borrow(|kept| Ok(kept.keys.get(key).cloned()))
 }
 
 /// Puts a value, or deletes the key where there is none, where `agreed` to what is there.
 pub(crate) fn change(
     key: &str,
     value: Option<&[u8]>,
-    agreed: impl FnOnce(Option<u64>) -> bool,
+    expected: impl FnOnce(Option<u64>) -> bool,
 ) -> Result<u64, StateError> {
-    granted()?;
+    ensure_granted()?;
     check_key(key)?;
-    KEPT.with_borrow_mut(|kept| {
+    STATE.with_borrow_mut(|kept| {
         let there = kept.keys.get(key);
         match &kept.refusal {
             Some(refusal) => return Err(refusal.clone()),
-            None if !agreed(there.map(|entry| entry.version)) => return Err(StateError::Conflict(there.cloned())),
+            None if !expected(there.map(|entry| entry.version)) => return Err(StateError::Conflict(there.cloned())),
             None => kept.last += 1,
         }
         let version = kept.last;
@@ -79,12 +79,12 @@ pub(crate) fn change(
 }
 
 pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StateError> {
-    granted()?;
+    ensure_granted()?;
     let from = match after {
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
-    KEPT.with_borrow(|kept| {
+    STATE.with_borrow(|kept| {
         let keys = kept.keys.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key.clone());
         Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit as usize).collect())
     })

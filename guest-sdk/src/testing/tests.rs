@@ -18,7 +18,7 @@ fn resource_attributes(request: &[u8]) -> Vec<Vec<(String, String)>> {
 }
 
 #[test]
-fn a_request_holds_every_push_with_the_labels_it_has() {
+fn a_request_has_every_push_with_its_labels() {
     let host = batch([Push::gauge("a", 1.0).client_id("one"), Push::gauge("b", 2.0)]);
     let labels = [Label::fact(Fact::ClientId), Label::new("door", Fact::WayIn)];
     let request = host.lend().otlp_request(&labels).unwrap();
@@ -43,7 +43,7 @@ fn label_cap_violated() {
 }
 
 #[test]
-fn a_push_tells_what_it_was_given_and_no_more() {
+fn a_push_has_the_facts_it_was_given_and_no_others() {
     let given = Push::gauge("a", 1.5)
         .client_instance_id("AAAAAAAAAAAAAAAAAAAAAA")
         .software("librdkafka", "2.16.0")
@@ -76,7 +76,7 @@ fn gone_clients_come_without_pushes() {
 }
 
 #[test]
-fn lines_and_reports_are_kept_until_taken() {
+fn lines_and_reports_are_recorded_until_taken() {
     log::warn!("{} of {}", 1, 2);
     report::misconfigured("no such tenant");
     report::rejected_points(3, "too old");
@@ -90,7 +90,7 @@ fn lines_and_reports_are_kept_until_taken() {
 }
 
 #[test]
-fn a_request_without_an_arranged_answer_is_denied_and_kept() {
+fn a_request_without_a_responder_is_denied_and_recorded() {
     let denied = crate::http::Request::get("http://sink/x").send().unwrap_err();
     assert_eq!(denied.kind(), "denied");
     http::answer(|request| Ok(http::response(if request.method == "GET" { 200 } else { 405 }, &[], "")));
@@ -100,7 +100,7 @@ fn a_request_without_an_arranged_answer_is_denied_and_kept() {
 }
 
 #[test]
-fn an_answer_reaches_the_receiver_as_the_host_passes_it_on() {
+fn a_response_reaches_the_receiver_as_the_host_delivers_it() {
     http::answer(|_| Ok(http::response(200, &[("Server", "x"), ("Connection", "close")], "123456")));
     let send = |max| crate::http::Request::get("https://sink/x").max_response(max).send().unwrap();
     let whole = send(6);

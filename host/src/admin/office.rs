@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
 use crate::audit;
-use crate::capability::log::Line;
+use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, Change, Refused, Step};
 use crate::plugin::digest::Digest;
 
@@ -28,7 +28,7 @@ pub trait Office: Send + Sync + 'static {
     fn describe(&self, name: &str) -> Option<Value>;
 
     /// The lines that its receiver wrote and that are still kept, oldest first; `None` if nothing of that name serves.
-    fn logs(&self, name: &str) -> Option<Vec<Line>>;
+    fn logs(&self, name: &str) -> Option<Vec<GuestLogLine>>;
 
     /// The last entries of the audit log, oldest first. Reads the disk: call it where blocking does no harm.
     fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String>;

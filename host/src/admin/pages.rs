@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Failure, page};
 use super::guard::{Guard, guard};
 use super::{Office, StatusSource, artifacts, changes, client_pages};
-use crate::capability::log::Line;
+use crate::capability::log::GuestLogLine;
 use crate::event::metrics::HostMetrics;
 use crate::plugin::NOT_OFFERED;
 use crate::units::unix_seconds;
@@ -142,7 +142,7 @@ async fn logs(State(rooms): State<Rooms>, Name(name): Name) -> Result<Response, 
     Ok(page(StatusCode::OK, &json!({ "lines": lines })))
 }
 
-fn line(line: &Line) -> Value {
+fn line(line: &GuestLogLine) -> Value {
     let at = unix_seconds(&line.at, serde_json::value::Serializer).unwrap_or_default();
     json!({ "at_unix_seconds": at, "generation": line.generation, "level": line.level, "text": line.text })
 }

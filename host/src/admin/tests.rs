@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::client::{Client, Place};
 use super::*;
 use crate::audit;
-use crate::capability::log::Line;
+use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Refused, RefusedCode, Step};
 use crate::plugin::digest::Digest;
 use crate::push::InstanceId;
@@ -84,9 +84,9 @@ impl Office for Fake {
         (name == "sink").then(|| json!({ "name": "sink", "state": "serving" }))
     }
 
-    fn logs(&self, name: &str) -> Option<Vec<Line>> {
+    fn logs(&self, name: &str) -> Option<Vec<GuestLogLine>> {
         let at = std::time::UNIX_EPOCH + Duration::from_millis(1_500);
-        (name == "sink").then(|| vec![Line { at, generation: 2, level: "warn", text: "words".into() }])
+        (name == "sink").then(|| vec![GuestLogLine { at, generation: 2, level: "warn", text: "words".into() }])
     }
 
     fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 use super::HostHandle;
 use crate::admin::{Keeping, Office};
 use crate::audit;
-use crate::capability::log::Line;
+use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, Change, Refused, Step};
 
 impl Office for HostHandle {
@@ -23,7 +23,7 @@ impl Office for HostHandle {
         serde_json::to_value(self.plugins.describe(name)?).ok()
     }
 
-    fn logs(&self, name: &str) -> Option<Vec<Line>> {
+    fn logs(&self, name: &str) -> Option<Vec<GuestLogLine>> {
         self.plugins.log(name)
     }
 

@@ -11,7 +11,7 @@ use barnabas_otlp::merge;
 use wasmtime::Error;
 use wasmtime::component::Resource;
 
-use super::State;
+use super::HostState;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::kafka_telemetry::receiver::batches::{self, GoneClient, Host, HostBatch, Label};
 use crate::decode::{NormaliseConfig, Payload, Temporality};
@@ -35,11 +35,11 @@ pub const FACTS: [&str; 11] = [
 
 /// Most bytes of a request made for a guest. Labels are written once per distinct resource, of which a push that means
 /// harm may have very many.
-const MAX_REQUEST: usize = 64 << 20;
+const MAX_REQUEST_BYTES: usize = 64 << 20;
 /// Most labels of one request: their cost grows with their square, and no call can be interrupted in here.
 const MAX_LABELS: usize = 2 * FACTS.len();
 /// Room kept for the labels of one push.
-const LABEL_ROOM: usize = 256;
+const LABEL_CAPACITY: usize = 256;
 
 /// What stands behind a guest's `batch` handle for the time of one call.
 #[derive(Clone, Debug)]
@@ -61,16 +61,16 @@ impl LentBatch {
     /// The same batch with its pushes rewritten, and how many could not be and stay as they are. It alone holds what was
     /// rewritten. Gives way to others after each push that it looks at.
     pub async fn normalised(self, rules: &NormaliseConfig) -> (Self, usize) {
-        let (mut deliveries, mut left) = (Vec::with_capacity(self.deliveries.len()), 0);
+        let (mut deliveries, mut unchanged) = (Vec::with_capacity(self.deliveries.len()), 0);
         for delivery in self.deliveries.iter() {
             let payload = delivery.payload.normalised(rules).await.unwrap_or_else(|_| {
-                left += 1;
+                unchanged += 1;
                 delivery.payload.clone()
             });
             deliveries.push(Delivery { payload, attempt: delivery.attempt });
             tokio::task::yield_now().await;
         }
-        (Self { deliveries: deliveries.into(), gone: self.gone }, left)
+        (Self { deliveries: deliveries.into(), gone: self.gone }, unchanged)
     }
 
     fn size(&self) -> usize {
@@ -88,7 +88,7 @@ impl LentBatch {
         if labels.is_empty() {
             return Ok(self.concatenated());
         }
-        let mut out = Vec::with_capacity(self.size() + self.deliveries.len() * LABEL_ROOM);
+        let mut out = Vec::with_capacity(self.size() + self.deliveries.len() * LABEL_CAPACITY);
         for delivery in self.deliveries.iter() {
             append(&mut out, &delivery.payload, labels)?;
         }
@@ -114,7 +114,7 @@ fn append(out: &mut Vec<u8>, payload: &Payload, labels: &[Label]) -> Result<(), 
             Some(merge::Label { attribute, value: fact.as_deref()?, when_absent })
         })
         .collect();
-    merge::append_within(out, payload.bytes(), &labels, MAX_REQUEST).map_err(|oversize| oversize.to_string())
+    merge::append_within(out, payload.bytes(), &labels, MAX_REQUEST_BYTES).map_err(|oversize| oversize.to_string())
 }
 
 /// A fact as text, by the names of [`FACTS`].
@@ -156,7 +156,7 @@ fn gone(departed: &DepartedClient) -> GoneClient {
 
 type Lent = Resource<LentBatch>;
 
-impl State {
+impl HostState {
     pub(super) fn lent(&self, batch: &Lent) -> wasmtime::Result<&LentBatch> {
         Ok(self.table.get(batch)?)
     }
@@ -165,14 +165,14 @@ impl State {
         Ok(&self.lent(batch)?.delivery(push)?.payload)
     }
 
-    fn text(&self, batch: &Lent, push: u32, name: &str) -> wasmtime::Result<Option<String>> {
+    fn fact_text(&self, batch: &Lent, push: u32, name: &str) -> wasmtime::Result<Option<String>> {
         Ok(fact(self.push(batch, push)?, name).map(Cow::into_owned))
     }
 }
 
-impl Host for State {}
+impl Host for HostState {}
 
-impl HostBatch for State {
+impl HostBatch for HostState {
     fn len(&mut self, batch: Lent) -> wasmtime::Result<u32> {
         Ok(u32::try_from(self.lent(&batch)?.deliveries.len())?)
     }
@@ -190,23 +190,23 @@ impl HostBatch for State {
     }
 
     fn client_instance_id(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "client_instance_id")
+        self.fact_text(&batch, push, "client_instance_id")
     }
 
     fn client_id(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "client_id")
+        self.fact_text(&batch, push, "client_id")
     }
 
     fn software_name(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "client_software_name")
+        self.fact_text(&batch, push, "client_software_name")
     }
 
     fn software_version(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "client_software_version")
+        self.fact_text(&batch, push, "client_software_version")
     }
 
     fn source_address(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "client_source_address")
+        self.fact_text(&batch, push, "client_source_address")
     }
 
     fn source_port(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<u16>> {
@@ -214,7 +214,7 @@ impl HostBatch for State {
     }
 
     fn principal(&mut self, batch: Lent, push: u32) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, "principal")
+        self.fact_text(&batch, push, "principal")
     }
 
     fn push_id(&mut self, batch: Lent, push: u32) -> wasmtime::Result<(u64, u64)> {
@@ -270,7 +270,7 @@ impl HostBatch for State {
     }
 
     fn fact(&mut self, batch: Lent, push: u32, name: String) -> wasmtime::Result<Option<String>> {
-        self.text(&batch, push, &name)
+        self.fact_text(&batch, push, &name)
     }
 
     fn gone(&mut self, batch: Lent) -> wasmtime::Result<Vec<GoneClient>> {
@@ -289,7 +289,7 @@ mod tests {
     use crate::admission::Admitted;
     use crate::decode::{Decoded, Decoder};
 
-    fn ask(labels: usize) -> Result<Vec<u8>, String> {
+    fn request_with_labels(labels: usize) -> Result<Vec<u8>, String> {
         let label = Label { attribute: "a".into(), fact: "node_id".into(), when_absent: true };
         let empty = LentBatch { deliveries: Arc::default(), gone: Arc::default() };
         empty.otlp_request(&vec![label; labels])
@@ -297,15 +297,15 @@ mod tests {
 
     #[test]
     fn label_cap_obeyed() {
-        assert_eq!(ask(MAX_LABELS), Ok(Vec::new()));
+        assert_eq!(request_with_labels(MAX_LABELS), Ok(Vec::new()));
     }
 
     #[test]
     fn label_cap_violated() {
-        assert!(ask(MAX_LABELS + 1).unwrap_err().contains("labels are asked for"));
+        assert!(request_with_labels(MAX_LABELS + 1).unwrap_err().contains("labels are asked for"));
     }
 
-    fn lent(pushes: &[&[u8]]) -> LentBatch {
+    fn lent_batch(pushes: &[&[u8]]) -> LentBatch {
         let payload = |bytes: &&[u8]| {
             let push = crate::push::sample::from_bytes(bytes.to_vec().into());
             match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
@@ -317,9 +317,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_way_to_read_a_normalised_push_shows_the_same() {
+    async fn every_accessor_of_a_normalised_push_returns_the_same_data() {
         let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
-        let as_sent = lent(&[recorded, recorded]);
+        let as_sent = lent_batch(&[recorded, recorded]);
         let (batch, left) = as_sent.clone().normalised(&NormaliseConfig::default()).await;
         assert_eq!((left, batch.deliveries.len(), batch.delivery(0).unwrap().attempt), (0, 2, 3));
         let payload = &batch.delivery(1).unwrap().payload;
@@ -336,10 +336,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_push_that_cannot_be_normalised_is_lent_as_it_is_and_counted() {
+    async fn a_push_that_cannot_be_normalised_is_lent_unchanged_and_counted() {
         // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
         let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
-        let (batch, left) = lent(&[split]).normalised(&NormaliseConfig::default()).await;
+        let (batch, left) = lent_batch(&[split]).normalised(&NormaliseConfig::default()).await;
         assert_eq!((left, batch.delivery(0).unwrap().payload.bytes().as_ref()), (1, &split[..]));
     }
 }

@@ -14,19 +14,19 @@
 //! ```
 
 mod address;
-mod answers;
 mod body;
 mod calls;
 mod capture;
 mod dial;
-mod failure;
+mod error;
 mod grants;
 mod hooks;
-mod own;
+mod request_recorder;
+mod response_cache;
+mod self_addresses;
 mod tap;
 mod target;
 mod trust;
-mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -48,21 +48,21 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::event::{EventData, Events, Topic};
-use answers::{Key, Noting};
-use body::{Bounded, Counted, Record};
-use calls::{Answer, Call, Calls, Unread};
+use body::{CountingBody, LimitedBody, RequestRecord};
+use calls::{Call, Calls, OpenResponse, UnreadGuard};
+use request_recorder::RequestRecorder;
+use response_cache::{ResponseKey, ResponseRecorder};
 use target::Target;
-use witness::Witness;
 
-pub use answers::{Answers, Reply};
-pub use capture::{Captured, CapturedRequest};
+pub use capture::{CapturedRequest, RequestCapture};
 pub use dial::{Connector, Lookup, Resolve, SystemResolver};
-pub use failure::{BoxError, EgressError};
+pub use error::{BoxError, EgressError};
 pub use grants::Grants;
-pub use own::Own;
-pub use tap::{Exchange, Tap};
+pub use request_recorder::SentRequest;
+pub use response_cache::{RecordedResponse, ResponseCache};
+pub use self_addresses::SelfAddresses;
+pub use tap::{HttpExchange, Tap};
 pub use trust::Trust;
-pub use witness::Sent;
 
 /// What a guest sends.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -75,40 +75,45 @@ pub enum EgressMode {
     /// To their destination.
     Send,
     /// Nowhere: they are written down and answered with a set reply. Grants are noted, not enforced.
-    Capture(Arc<Captured>),
+    Capture(Arc<RequestCapture>),
 }
 
 /// How many requests a plugin may have under way, where its manifest names no number.
-pub const REQUESTS: usize = 16;
+pub const DEFAULT_MAX_REQUESTS: usize = 16;
 
 /// What a plugin's requests may cost.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct EgressLimits {
     /// Requests of all instances under way at a time, answers being read included. One more waits for `connect`, then is
     /// refused.
     pub requests: usize,
     /// Most bytes of one answer's body.
     pub response_bytes: usize,
     /// Waits of a guest that names none.
-    pub times: Times,
+    pub timeouts: EgressTimeouts,
     /// No wait is longer than this, whatever the guest names.
-    pub longest: Duration,
+    pub max_timeout: Duration,
 }
 
-impl Default for Limits {
+impl Default for EgressLimits {
     fn default() -> Self {
-        let times = Times {
+        let times = EgressTimeouts {
             connect: Some(Duration::from_secs(10)),
             first_byte: Some(Duration::from_secs(30)),
             between_bytes: Some(Duration::from_secs(30)),
         };
-        Self { requests: REQUESTS, response_bytes: 4 << 20, times, longest: Duration::from_secs(600) }
+        Self {
+            requests: DEFAULT_MAX_REQUESTS,
+            response_bytes: 4 << 20,
+            timeouts: times,
+            max_timeout: Duration::from_secs(600),
+        }
     }
 }
 
 /// How long to wait for what; `None` is the limit's default.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Times {
+pub struct EgressTimeouts {
     /// For a connection, resolving and TLS included.
     pub connect: Option<Duration>,
     /// For the head of the answer, counted from when there is a connection.
@@ -119,46 +124,46 @@ pub struct Times {
 
 /// How an [`Egress`] differs from the usual one.
 #[derive(Clone)]
-pub struct Options {
+pub struct EgressOptions {
     /// What requests may cost.
-    pub limits: Limits,
+    pub limits: EgressLimits,
     /// Whose certificates are believed.
     pub trust: Trust,
     /// How names become addresses.
     pub resolve: Arc<dyn Resolve>,
     /// The host's own addresses: the admin endpoint is never dialled, whatever the grants say.
-    pub own: Own,
+    pub self_addresses: SelfAddresses,
     /// Where what destinations answered is noted.
-    pub answers: Arc<Answers>,
+    pub responses: Arc<ResponseCache>,
     /// Where requests and answers are written down for somebody who looks at each.
     pub tap: Option<Arc<Tap>>,
 }
 
-impl Default for Options {
+impl Default for EgressOptions {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
+            limits: EgressLimits::default(),
             trust: Trust::default(),
             resolve: Arc::new(SystemResolver),
-            own: Own::default(),
-            answers: Arc::default(),
+            self_addresses: SelfAddresses::default(),
+            responses: Arc::default(),
             tap: None,
         }
     }
 }
 
-struct Shared {
+struct EgressInner {
     slot: Arc<str>,
     grants: Arc<Grants>,
     mode: EgressMode,
     events: Events,
-    limits: Limits,
-    running: Arc<Semaphore>,
-    client: Client<Connector, Counted>,
-    answers: Arc<Answers>,
+    limits: EgressLimits,
+    permits: Arc<Semaphore>,
+    client: Client<Connector, CountingBody>,
+    responses: Arc<ResponseCache>,
     tap: Option<Arc<Tap>>,
     /// Whether somebody compares what is sent.
-    watched: AtomicBool,
+    recording: AtomicBool,
     /// Answers that came and are not read to their end.
     unread: Arc<AtomicUsize>,
 }
@@ -166,9 +171,9 @@ struct Shared {
 /// One plugin's way out. Clones share client, pool and limits.
 #[derive(Clone)]
 pub struct Egress {
-    shared: Arc<Shared>,
+    inner: Arc<EgressInner>,
     /// Of one instance.
-    witness: Witness,
+    recorder: RequestRecorder,
     /// Of the same.
     calls: Calls,
 }
@@ -176,7 +181,7 @@ pub struct Egress {
 impl Egress {
     /// With the usual limits, the platform's certificates and its resolver.
     pub fn new(slot: Arc<str>, grants: Arc<Grants>, mode: EgressMode, events: Events) -> Self {
-        Self::with_options(slot, grants, mode, events, Options::default())
+        Self::with_options(slot, grants, mode, events, EgressOptions::default())
     }
 
     /// With others.
@@ -185,9 +190,9 @@ impl Egress {
         grants: Arc<Grants>,
         mode: EgressMode,
         events: Events,
-        options: Options,
+        options: EgressOptions,
     ) -> Self {
-        let connector = Connector::new(grants.clone(), options.resolve, options.trust, options.own);
+        let connector = Connector::new(grants.clone(), options.resolve, options.trust, options.self_addresses);
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -195,21 +200,33 @@ impl Egress {
             .http1_max_buf_size(64 * 1024)
             .build(connector);
         let running = Arc::new(Semaphore::new(options.limits.requests));
-        let (limits, answers, watched) = (options.limits, options.answers, AtomicBool::new(false));
+        let (limits, answers, watched) = (options.limits, options.responses, AtomicBool::new(false));
         let tap = options.tap;
         let unread = Arc::default();
-        let shared = Shared { slot, grants, mode, events, limits, running, client, answers, tap, watched, unread };
-        Self { shared: Arc::new(shared), witness: Witness::default(), calls: Calls::default() }
+        let shared = EgressInner {
+            slot,
+            grants,
+            mode,
+            events,
+            limits,
+            permits: running,
+            client,
+            responses: answers,
+            tap,
+            recording: watched,
+            unread,
+        };
+        Self { inner: Arc::new(shared), recorder: RequestRecorder::default(), calls: Calls::default() }
     }
 
     /// What it may reach.
     pub fn grants(&self) -> &Arc<Grants> {
-        &self.shared.grants
+        &self.inner.grants
     }
 
     /// The same way out, for one instance: what it sends is seen apart from what others send, and ends with its calls.
-    pub fn of_instance(&self) -> Self {
-        Self { shared: self.shared.clone(), witness: Witness::default(), calls: Calls::default() }
+    pub fn for_instance(&self) -> Self {
+        Self { inner: self.inner.clone(), recorder: RequestRecorder::default(), calls: Calls::default() }
     }
 
     /// Ends a call of this instance, and with it every request that the call left open. The last destination that was
@@ -219,18 +236,18 @@ impl Egress {
     }
 
     /// How many requests of all instances are under way.
-    pub fn under_way(&self) -> usize {
-        self.shared.limits.requests.saturating_sub(self.shared.running.available_permits())
+    pub fn in_flight(&self) -> usize {
+        self.inner.limits.requests.saturating_sub(self.inner.permits.available_permits())
     }
 
     /// Begins, or ends, to look into what the instances send.
-    pub fn watch(&self, watched: bool) {
-        self.shared.watched.store(watched, Ordering::Relaxed);
+    pub fn set_recording(&self, recording: bool) {
+        self.inner.recording.store(recording, Ordering::Relaxed);
     }
 
     /// What this instance sent since this was last asked; nothing unless it is watched.
-    pub fn sent(&self) -> Vec<Sent> {
-        self.witness.take()
+    pub fn take_sent(&self) -> Vec<SentRequest> {
+        self.recorder.take()
     }
 
     /// Sends a request as far as the grants let it. Dropping the future or the answer's body ends the request, and so
@@ -238,15 +255,15 @@ impl Egress {
     pub fn send(
         &self,
         request: Request<RequestBody>,
-        times: Times,
+        timeouts: EgressTimeouts,
     ) -> impl Future<Output = Result<Response<ResponseBody>, EgressError>> + Send + use<> {
         // Now, and not when it is first polled: that may be after the call.
         let (egress, call) = (self.clone(), self.calls.current());
         async move {
             tokio::select! {
                 biased;
-                () = call.clone().over() => Err(EgressError::CallOver),
-                result = egress.send_within(&call, request, times) => result,
+                () = call.clone().wait_for_end() => Err(EgressError::CallEnded),
+                result = egress.send_within(&call, request, timeouts) => result,
             }
         }
     }
@@ -255,32 +272,32 @@ impl Egress {
         &self,
         call: &Call,
         request: Request<RequestBody>,
-        times: Times,
+        timeouts: EgressTimeouts,
     ) -> Result<Response<ResponseBody>, EgressError> {
         let sent = Arc::new(AtomicU64::new(0));
         let mut record = self.record(&request, sent.clone());
-        let tapped = self.shared.tap.as_ref().and_then(|tap| tap.see(&request));
+        let tapped = self.inner.tap.as_ref().and_then(|tap| tap.record(&request));
         let tee = match &tapped {
             Some(tapped) => Some(tapped.body.clone()),
-            None => self.shared.watched.load(Ordering::Relaxed).then(|| self.witness.see(&request)).flatten(),
+            None => self.inner.recording.load(Ordering::Relaxed).then(|| self.recorder.record(&request)).flatten(),
         };
-        let answers = tapped.as_ref().map_or(&self.shared.answers, |tapped| &tapped.answers).clone();
-        let noted = (answers, Key::of(request.method(), request.uri()));
-        let request = request.map(|body| Counted::new(body, sent, tee, call));
-        let result = match &self.shared.mode {
-            EgressMode::Send => self.forward(request, times, &mut record).await,
+        let answers = tapped.as_ref().map_or(&self.inner.responses, |tapped| &tapped.responses).clone();
+        let noted = (answers, ResponseKey::new(request.method(), request.uri()));
+        let request = request.map(|body| CountingBody::new(body, sent, tee, call));
+        let result = match &self.inner.mode {
+            EgressMode::Send => self.forward(request, timeouts, &mut record).await,
             EgressMode::Capture(captured) => self.capture(request, captured).await,
         };
         if let Some(tapped) = &tapped {
             let head = result.as_ref().map(|response| (response.status(), response.headers().clone()));
-            tapped.ended(head.map_err(ToString::to_string));
+            tapped.set_head(head.map_err(ToString::to_string));
         }
         match result {
-            Ok(response) => Ok(self.bound(call, response, times, record, noted)?),
+            Ok(response) => Ok(self.limit_response(call, response, timeouts, record, noted)?),
             Err(error) => {
-                tracing::debug!(slot = %self.shared.slot, %error, "outgoing request failed");
-                record.end(error.name());
-                error.denial(&self.shared.grants).into_iter().for_each(|sentence| call.deny(sentence));
+                tracing::debug!(slot = %self.inner.slot, %error, "outgoing request failed");
+                record.set_status(error.name());
+                error.denial(&self.inner.grants).into_iter().for_each(|sentence| call.record_denial(sentence));
                 Err(error)
             }
         }
@@ -288,113 +305,117 @@ impl Egress {
 
     async fn capture(
         &self,
-        request: Request<Counted>,
-        captured: &Captured,
+        request: Request<CountingBody>,
+        captured: &RequestCapture,
     ) -> Result<Response<RequestBody>, EgressError> {
-        let target = Target::of(request.uri())?;
-        let granted = self.shared.grants.allows(&target.host, target.port);
+        let target = Target::from_uri(request.uri())?;
+        let granted = self.inner.grants.allows(&target.host, target.port);
         if captured.refuses(granted) {
             return Err(EgressError::NotGranted { host: target.host, port: target.port });
         }
-        Ok(captured.answer(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
+        Ok(captured.respond(request, granted).await.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
     async fn forward(
         &self,
-        mut request: Request<Counted>,
-        times: Times,
-        record: &mut Record,
+        mut request: Request<CountingBody>,
+        timeouts: EgressTimeouts,
+        record: &mut RequestRecord,
     ) -> Result<Response<RequestBody>, EgressError> {
         self.prepare(&mut request)?;
-        record.permit = Some(self.place(times).await?);
-        let response = self.exchange(request, times).await?;
+        record.permit = Some(self.acquire_permit(timeouts).await?);
+        let response = self.exchange(request, timeouts).await?;
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
     /// A place among the requests under way.
-    async fn place(&self, times: Times) -> Result<OwnedSemaphorePermit, EgressError> {
-        let connect = self.longest(times.connect, self.shared.limits.times.connect);
-        let permit = tokio::time::timeout(connect, self.shared.running.clone().acquire_owned()).await;
+    async fn acquire_permit(&self, timeouts: EgressTimeouts) -> Result<OwnedSemaphorePermit, EgressError> {
+        let connect = self.timeout_for(timeouts.connect, self.inner.limits.timeouts.connect);
+        let permit = tokio::time::timeout(connect, self.inner.permits.clone().acquire_owned()).await;
         let Ok(permit) = permit else {
-            let cap = self.shared.limits.requests;
-            self.shared.events.emit(Topic::EgressBusy, || EventData::EgressBusy {
-                slot: self.shared.slot.clone(),
+            let cap = self.inner.limits.requests;
+            self.inner.events.emit(Topic::EgressBusy, || EventData::EgressBusy {
+                slot: self.inner.slot.clone(),
                 cap,
-                unread: self.shared.unread.load(Ordering::Relaxed),
+                unread: self.inner.unread.load(Ordering::Relaxed),
             });
-            return Err(EgressError::Busy { cap });
+            return Err(EgressError::TooManyRequests { cap });
         };
         Ok(permit.expect("the semaphore is never closed"))
     }
 
     /// Refuses what was not granted, and makes the Host header say what the grant was judged by.
-    fn prepare(&self, request: &mut Request<Counted>) -> Result<(), EgressError> {
+    fn prepare(&self, request: &mut Request<CountingBody>) -> Result<(), EgressError> {
         if request.method() == Method::CONNECT {
-            return Err(EgressError::Method);
+            return Err(EgressError::ForbiddenMethod);
         }
-        let target = Target::of(request.uri())?;
-        if !self.shared.grants.allows(&target.host, target.port) {
+        let target = Target::from_uri(request.uri())?;
+        if !self.inner.grants.allows(&target.host, target.port) {
             return Err(EgressError::NotGranted { host: target.host, port: target.port });
         }
-        let authority = request.uri().authority().ok_or(EgressError::Uri)?;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| EgressError::Uri)?;
+        let authority = request.uri().authority().ok_or(EgressError::InvalidUri)?;
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| EgressError::InvalidUri)?;
         request.headers_mut().insert(HOST, host);
         *request.version_mut() = Version::HTTP_11;
         Ok(())
     }
 
-    async fn exchange(&self, mut request: Request<Counted>, times: Times) -> Result<Response<Incoming>, EgressError> {
-        let limits = &self.shared.limits.times;
+    async fn exchange(
+        &self,
+        mut request: Request<CountingBody>,
+        timeouts: EgressTimeouts,
+    ) -> Result<Response<Incoming>, EgressError> {
+        let limits = &self.inner.limits.timeouts;
         let mut connection = capture_connection(&mut request);
-        let mut response = pin!(self.shared.client.request(request));
+        let mut response = pin!(self.inner.client.request(request));
         tokio::select! {
             biased;
             early = &mut response => return early.map_err(EgressError::from),
             () = async { drop(connection.wait_for_connection_metadata().await) } => {}
-            () = tokio::time::sleep(self.longest(times.connect, limits.connect)) => {
+            () = tokio::time::sleep(self.timeout_for(timeouts.connect, limits.connect)) => {
                 return Err(EgressError::ConnectTimeout);
             }
         }
-        let first_byte = self.longest(times.first_byte, limits.first_byte);
+        let first_byte = self.timeout_for(timeouts.first_byte, limits.first_byte);
         tokio::time::timeout(first_byte, response).await.map_err(|_| EgressError::ReadTimeout)?.map_err(Into::into)
     }
 
-    fn bound(
+    fn limit_response(
         &self,
         call: &Call,
         response: Response<RequestBody>,
-        times: Times,
-        mut record: Record,
-        (answers, key): (Arc<Answers>, Key),
+        timeouts: EgressTimeouts,
+        mut record: RequestRecord,
+        (answers, key): (Arc<ResponseCache>, ResponseKey),
     ) -> Result<Response<ResponseBody>, EgressError> {
-        let cap = self.shared.limits.response_bytes;
+        let cap = self.inner.limits.response_bytes;
         if response.body().size_hint().lower() > cap as u64 {
             let error = EgressError::ResponseTooLarge { cap };
-            record.end(error.name());
+            record.set_status(error.name());
             return Err(error);
         }
-        record.end(response.status().as_str());
-        let between = self.longest(times.between_bytes, self.shared.limits.times.between_bytes);
-        let noting = matches!(self.shared.mode, EgressMode::Send)
-            .then(|| Noting::new(answers, key, response.status(), response.headers()));
+        record.set_status(response.status().as_str());
+        let between_bytes = self.timeout_for(timeouts.between_bytes, self.inner.limits.timeouts.between_bytes);
+        let recorder = matches!(self.inner.mode, EgressMode::Send)
+            .then(|| ResponseRecorder::new(answers, key, response.status(), response.headers()));
         let (head, body) = response.into_parts();
         // A guest need not ask for a body that has nothing in it, so nothing may wait for that.
         let body = if body.is_end_stream() {
             Empty::new().map_err(|never| match never {}).boxed_unsync()
         } else {
-            let answer = Answer { body, record, noting, _unread: Unread::new(&self.shared.unread) };
-            let key = call.keep(answer).ok_or(EgressError::CallOver)?;
-            Bounded::new(call.clone(), key, cap, between).boxed_unsync()
+            let answer = OpenResponse { body, record, recorder, _unread: UnreadGuard::new(&self.inner.unread) };
+            let key = call.register(answer).ok_or(EgressError::CallEnded)?;
+            LimitedBody::new(call.clone(), key, cap, between_bytes).boxed_unsync()
         };
         Ok(Response::from_parts(head, body))
     }
 
-    fn longest(&self, asked: Option<Duration>, usual: Option<Duration>) -> Duration {
-        asked.or(usual).unwrap_or(self.shared.limits.longest).min(self.shared.limits.longest)
+    fn timeout_for(&self, requested: Option<Duration>, default: Option<Duration>) -> Duration {
+        requested.or(default).unwrap_or(self.inner.limits.max_timeout).min(self.inner.limits.max_timeout)
     }
 
-    fn record(&self, request: &Request<RequestBody>, sent: Arc<AtomicU64>) -> Record {
+    fn record(&self, request: &Request<RequestBody>, sent: Arc<AtomicU64>) -> RequestRecord {
         let authority = request.uri().authority().map(ToString::to_string).unwrap_or_default();
-        Record::new(self.shared.events.clone(), self.shared.slot.clone(), authority, sent)
+        RequestRecord::new(self.inner.events.clone(), self.inner.slot.clone(), authority, sent)
     }
 }

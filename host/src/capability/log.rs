@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime};
 use serde::Serialize;
 use tracing::Level;
 
-use super::State;
+use super::HostState;
 use crate::contract::wit::kafka_telemetry::receiver::log as wit;
 use crate::messages::count_noun;
 use crate::text;
@@ -29,7 +29,7 @@ const LINE_OVERHEAD: usize = 64;
 
 /// One line that a guest wrote.
 #[derive(Clone, Debug, Serialize)]
-pub struct Line {
+pub struct GuestLogLine {
     /// When.
     pub at: SystemTime,
     /// Of which generation; 0 where it was a trial.
@@ -42,13 +42,13 @@ pub struct Line {
 
 /// Which levels are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum GuestLogMode {
     /// Those that the host's own log keeps; others are not even written by a guest that asks first.
-    AsHost,
+    HostLevels,
     /// All: a trial shows everything.
-    All,
+    AllLevels,
     /// Those that the host's log keeps, and not in that log: a self-test is nobody's traffic.
-    Apart,
+    RingOnly,
 }
 
 /// Where the lines of all instances of a generation go.
@@ -56,7 +56,7 @@ pub enum Keep {
 pub struct LogSink {
     plugin: Arc<str>,
     generation: u64,
-    keep: Keep,
+    mode: GuestLogMode,
     ring: Mutex<Ring>,
     cut: AtomicU64,
     dropped: AtomicU64,
@@ -64,24 +64,24 @@ pub struct LogSink {
 
 #[derive(Debug, Default)]
 struct Ring {
-    lines: VecDeque<Line>,
+    lines: VecDeque<GuestLogLine>,
     bytes: usize,
 }
 
 impl LogSink {
     /// For one generation of a receiver.
-    pub fn new(plugin: Arc<str>, generation: u64, keep: Keep) -> Self {
+    pub fn new(plugin: Arc<str>, generation: u64, mode: GuestLogMode) -> Self {
         let (cut, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { plugin, generation, keep, ring: Mutex::default(), cut, dropped }
+        Self { plugin, generation, mode, ring: Mutex::default(), cut, dropped }
     }
 
     /// The lines that are still in the ring, oldest first.
-    pub fn recent(&self) -> Vec<Line> {
+    pub fn recent(&self) -> Vec<GuestLogLine> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
     }
 
     /// The same lines, which are kept no longer.
-    pub fn take(&self) -> Vec<Line> {
+    pub fn drain(&self) -> Vec<GuestLogLine> {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *ring).lines.into()
     }
@@ -92,7 +92,7 @@ impl LogSink {
     }
 
     fn enabled(&self, level: Level) -> bool {
-        self.keep == Keep::All || host_keeps(level)
+        self.mode == GuestLogMode::AllLevels || host_enables(level)
     }
 
     fn write(&self, level: Level, mut text: String) {
@@ -105,24 +105,24 @@ impl LogSink {
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
         let text = text::log_line(text);
-        if self.keep != Keep::Apart {
-            self.tell(level, &text);
+        if self.mode != GuestLogMode::RingOnly {
+            self.emit(level, &text);
         }
-        self.keep(level, text);
+        self.push_to_ring(level, text);
     }
 
     /// Keeps a sentence of the host about an instance among the lines, whatever levels are kept. In the host's own log
     /// it stands already.
-    pub fn note(&self, text: String) {
-        self.keep(Level::ERROR, text);
+    pub fn add_host_line(&self, text: String) {
+        self.push_to_ring(Level::ERROR, text);
     }
 
-    fn keep(&self, level: Level, text: String) {
-        let line = Line { at: SystemTime::now(), generation: self.generation, level: name(level), text };
+    fn push_to_ring(&self, level: Level, text: String) {
+        let line = GuestLogLine { at: SystemTime::now(), generation: self.generation, level: level_name(level), text };
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
-    fn tell(&self, level: Level, text: &str) {
+    fn emit(&self, level: Level, text: &str) {
         let (plugin, generation) = (&*self.plugin, self.generation);
         macro_rules! tell {
             ($level:expr) => {
@@ -140,7 +140,7 @@ impl LogSink {
 }
 
 impl Ring {
-    fn push(&mut self, line: Line) {
+    fn push(&mut self, line: GuestLogLine) {
         self.bytes += line.text.len() + LINE_OVERHEAD;
         self.lines.push_back(line);
         while self.bytes > RING_BYTES {
@@ -150,7 +150,7 @@ impl Ring {
     }
 }
 
-fn host_keeps(level: Level) -> bool {
+fn host_enables(level: Level) -> bool {
     match level {
         Level::ERROR => tracing::enabled!(target: "plugin", Level::ERROR),
         Level::WARN => tracing::enabled!(target: "plugin", Level::WARN),
@@ -160,7 +160,7 @@ fn host_keeps(level: Level) -> bool {
     }
 }
 
-fn name(level: Level) -> &'static str {
+fn level_name(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",
         Level::WARN => "warn",
@@ -172,21 +172,21 @@ fn name(level: Level) -> &'static str {
 
 /// One instance's way to the sink, with its own rate. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub struct GuestLog {
     sink: Arc<LogSink>,
-    bucket: Arc<Mutex<Bucket>>,
+    limiter: Arc<Mutex<LineRateLimiter>>,
 }
 
 #[derive(Debug)]
-struct Bucket {
+struct LineRateLimiter {
     tokens: f64,
     at: Instant,
     dropped: u64,
 }
 
-impl Bucket {
+impl LineRateLimiter {
     /// Whether a line may pass, and how many were dropped before it.
-    fn take(&mut self, now: Instant) -> Option<u64> {
+    fn try_acquire(&mut self, now: Instant) -> Option<u64> {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * RATE;
         (self.tokens, self.at) = ((self.tokens + earned).min(BURST), now);
         if self.tokens < 1.0 {
@@ -198,16 +198,16 @@ impl Bucket {
     }
 }
 
-impl Log {
+impl GuestLog {
     /// For a new instance.
     pub fn new(sink: Arc<LogSink>) -> Self {
-        let bucket = Bucket { tokens: BURST, at: Instant::now(), dropped: 0 };
-        Self { sink, bucket: Arc::new(Mutex::new(bucket)) }
+        let bucket = LineRateLimiter { tokens: BURST, at: Instant::now(), dropped: 0 };
+        Self { sink, limiter: Arc::new(Mutex::new(bucket)) }
     }
 
     /// See [`LogSink::note`].
-    pub fn note(&self, text: String) {
-        self.sink.note(text);
+    pub fn add_host_line(&self, text: String) {
+        self.sink.add_host_line(text);
     }
 
     /// Writes one line, or counts it as dropped.
@@ -215,7 +215,7 @@ impl Log {
         if !self.sink.enabled(level) {
             return;
         }
-        let passed = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let passed = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).try_acquire(Instant::now());
         match passed {
             None => _ = self.sink.dropped.fetch_add(1, Ordering::Relaxed),
             Some(0) => self.sink.write(level, text),
@@ -240,7 +240,7 @@ fn level(level: wit::Level) -> Level {
     }
 }
 
-impl wit::Host for State {
+impl wit::Host for HostState {
     fn write(&mut self, at: wit::Level, message: String) -> wasmtime::Result<()> {
         self.log.write(level(at), message);
         Ok(())
@@ -258,20 +258,20 @@ mod tests {
     use super::*;
 
     fn sink() -> Arc<LogSink> {
-        Arc::new(LogSink::new("p".into(), 1, Keep::All))
+        Arc::new(LogSink::new("p".into(), 1, GuestLogMode::AllLevels))
     }
 
     #[test]
     fn line_cap_obeyed() {
         let sink = sink();
-        Log::new(sink.clone()).write(Level::INFO, "x".repeat(LINE_BYTES));
+        GuestLog::new(sink.clone()).write(Level::INFO, "x".repeat(LINE_BYTES));
         assert_eq!((sink.recent()[0].text.len(), sink.losses()), (LINE_BYTES, (0, 0)));
     }
 
     #[test]
     fn line_cap_violated() {
         let sink = sink();
-        Log::new(sink.clone()).write(Level::INFO, "é".repeat(LINE_BYTES));
+        GuestLog::new(sink.clone()).write(Level::INFO, "é".repeat(LINE_BYTES));
         let lines = sink.recent();
         assert!(lines[0].text.ends_with(&format!("… (cut, {} bytes)", 2 * LINE_BYTES)), "{}", lines[0].text);
         assert_eq!(sink.losses(), (1, 0));
@@ -280,23 +280,23 @@ mod tests {
     #[test]
     fn a_line_stays_one_line() {
         let sink = sink();
-        Log::new(sink.clone()).write(Level::INFO, "a\nb\u{1b}[2J\tc \"d\"".into());
+        GuestLog::new(sink.clone()).write(Level::INFO, "a\nb\u{1b}[2J\tc \"d\"".into());
         assert_eq!(sink.recent()[0].text, "a\\nb\\u{1b}[2J\tc \"d\"");
     }
 
     #[test]
-    fn a_flood_is_dropped_and_counted_and_said() {
-        let (now, mut bucket) = (Instant::now(), Bucket { tokens: BURST, at: Instant::now(), dropped: 0 });
-        let passed = (0..5_000).filter(|_| bucket.take(now).is_some()).count();
+    fn lines_above_the_rate_are_dropped_counted_and_reported() {
+        let (now, mut bucket) = (Instant::now(), LineRateLimiter { tokens: BURST, at: Instant::now(), dropped: 0 });
+        let passed = (0..5_000).filter(|_| bucket.try_acquire(now).is_some()).count();
         assert_eq!(passed as f64, BURST);
-        assert_eq!(bucket.take(now + Duration::from_secs(1)), Some(5_000 - BURST as u64));
-        assert_eq!(bucket.take(now + Duration::from_secs(1)), Some(0));
+        assert_eq!(bucket.try_acquire(now + Duration::from_secs(1)), Some(5_000 - BURST as u64));
+        assert_eq!(bucket.try_acquire(now + Duration::from_secs(1)), Some(0));
     }
 
     #[test]
     fn the_ring_is_bounded_in_bytes() {
         let sink = sink();
-        let log = Log::new(sink.clone());
+        let log = GuestLog::new(sink.clone());
         for n in 0..200 {
             log.write(Level::INFO, format!("{n}{}", "x".repeat(LINE_BYTES - 10)));
         }

@@ -3,13 +3,13 @@
 //! In: words of a guest. Out: [`Said`], collected over one call and handed to whoever made it, so that a guest that
 //! repeats itself a million times in a call costs one event. Bounded by the caps of [`crate::text`].
 
-use super::State;
+use super::HostState;
 use crate::contract::wit::kafka_telemetry::receiver::report as wit;
 use crate::text;
 
 /// What was said in one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct GuestReport {
     /// Message and place of the first panic.
     pub fault: Option<String>,
     /// The last line of standard error that says something: a reason, should it have broken without a `fault`.
@@ -24,16 +24,16 @@ pub struct Said {
 
 /// Collects.
 #[derive(Debug, Default)]
-pub struct Report(Said);
+pub struct ReportCollector(GuestReport);
 
-impl Report {
+impl ReportCollector {
     /// What was said since this was last asked.
-    pub fn take(&mut self) -> Said {
+    pub fn take(&mut self) -> GuestReport {
         std::mem::take(&mut self.0)
     }
 }
 
-impl wit::Host for State {
+impl wit::Host for HostState {
     fn fault(&mut self, message: String) -> wasmtime::Result<()> {
         self.report.0.fault.get_or_insert_with(|| text::sentence(&message));
         Ok(())
@@ -45,9 +45,9 @@ impl wit::Host for State {
     }
 
     fn rejected_points(&mut self, points: u64, reason: String) -> wasmtime::Result<()> {
-        let said = &mut self.report.0;
-        said.rejected_points = said.rejected_points.saturating_add(points);
-        said.rejected_reason = text::reason(&reason);
+        let report = &mut self.report.0;
+        report.rejected_points = report.rejected_points.saturating_add(points);
+        report.rejected_reason = text::reason(&reason);
         Ok(())
     }
 }

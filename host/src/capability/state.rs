@@ -4,125 +4,125 @@
 //! an overlay that is forgotten with it. Bounded by the [`Caps`] that the operator granted. The disk is waited for on
 //! threads that may block, never on a guest's; while a guest waits it uses no CPU.
 
-mod scratch;
+mod trial_overlay;
 
 use std::sync::Arc;
 
-use super::State;
+use super::HostState;
 use crate::contract::wit::kafka_telemetry::receiver::state as wit;
 use crate::store::{Entry, Expected, KEYS_LISTED, Refusal, Store};
 
 pub use crate::store::{Caps, Usage};
-use scratch::Scratch;
+use trial_overlay::TrialOverlay;
 
 /// A slot's state as one receiver sees it. Cheap to clone; clones see the same. Its questions block.
 #[derive(Clone, Default)]
-pub struct Shelf(Behind);
+pub struct SlotState(StateBackend);
 
 #[derive(Clone, Default)]
-enum Behind {
+enum StateBackend {
     #[default]
-    Nothing,
+    NotGranted,
     Slot {
         store: Store,
         slot: Arc<str>,
         caps: Caps,
     },
-    Scratch(Arc<Scratch>),
+    Overlay(Arc<TrialOverlay>),
 }
 
-impl Shelf {
+impl SlotState {
     /// Not granted: every question is answered with `unavailable`.
-    pub fn none() -> Self {
+    pub fn not_granted() -> Self {
         Self::default()
     }
 
     /// What the slot of this name keeps, under these caps.
-    pub fn of(store: &Store, slot: &str, caps: Caps) -> Self {
-        Self(Behind::Slot { store: store.clone(), slot: slot.into(), caps })
+    pub fn for_slot(store: &Store, slot: &str, caps: Caps) -> Self {
+        Self(StateBackend::Slot { store: store.clone(), slot: slot.into(), caps })
     }
 
     /// For a trial: shows what is there now, and keeps changes in memory, under the same caps, until its last clone is
     /// gone. Nothing of them reaches the slot.
     #[must_use]
-    pub fn scratch(&self) -> Self {
+    pub fn trial_overlay(&self) -> Self {
         match self.caps() {
-            Some(caps) => Self(Behind::Scratch(Arc::new(Scratch::over(self.clone(), caps)))),
-            None => Self::none(),
+            Some(caps) => Self(StateBackend::Overlay(Arc::new(TrialOverlay::new(self.clone(), caps)))),
+            None => Self::not_granted(),
         }
     }
 
     /// Whether there is anything to ask.
     pub fn is_granted(&self) -> bool {
-        !matches!(self.0, Behind::Nothing)
+        !matches!(self.0, StateBackend::NotGranted)
     }
 
     /// Under which caps; `None` where it is not granted.
     pub fn caps(&self) -> Option<Caps> {
         match &self.0 {
-            Behind::Nothing => None,
-            Behind::Slot { caps, .. } => Some(*caps),
-            Behind::Scratch(scratch) => Some(scratch.caps()),
+            StateBackend::NotGranted => None,
+            StateBackend::Slot { caps, .. } => Some(*caps),
+            StateBackend::Overlay(scratch) => Some(scratch.caps()),
         }
     }
 
     /// What is used of the caps now, for status pages. Does not touch the disk.
     pub fn usage(&self) -> Usage {
         match &self.0 {
-            Behind::Nothing => Usage::default(),
-            Behind::Slot { store, slot, .. } => store.state_usage(slot),
-            Behind::Scratch(scratch) => scratch.usage(),
+            StateBackend::NotGranted => Usage::default(),
+            StateBackend::Slot { store, slot, .. } => store.state_usage(slot),
+            StateBackend::Overlay(scratch) => scratch.usage(),
         }
     }
 
     /// Below which no version of a trial over it lies.
-    fn floor(&self) -> u64 {
+    fn version_floor(&self) -> u64 {
         match &self.0 {
-            Behind::Nothing | Behind::Slot { .. } => 0,
-            Behind::Scratch(scratch) => scratch.floor(),
+            StateBackend::NotGranted | StateBackend::Slot { .. } => 0,
+            StateBackend::Overlay(scratch) => scratch.version_floor(),
         }
     }
 
     fn get(&self, key: &str) -> Result<Option<Entry>, Refusal> {
         match &self.0 {
-            Behind::Nothing => Err(not_granted()),
-            Behind::Slot { store, slot, .. } => store.state(slot, key),
-            Behind::Scratch(scratch) => scratch.get(key),
+            StateBackend::NotGranted => Err(not_granted_error()),
+            StateBackend::Slot { store, slot, .. } => store.state(slot, key),
+            StateBackend::Overlay(scratch) => scratch.get(key),
         }
     }
 
     /// Puts a value, or deletes the key where there is none, and gives the new version.
     fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Expected) -> Result<u64, Refusal> {
         match &self.0 {
-            Behind::Nothing => Err(not_granted()),
-            Behind::Slot { store, slot, caps } => store.change_state((slot, *caps), key, value, expected),
-            Behind::Scratch(scratch) => scratch.change(key, value, expected),
+            StateBackend::NotGranted => Err(not_granted_error()),
+            StateBackend::Slot { store, slot, caps } => store.change_state((slot, *caps), key, value, expected),
+            StateBackend::Overlay(scratch) => scratch.change(key, value, expected),
         }
     }
 
     fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Refusal> {
         match &self.0 {
-            Behind::Nothing => Err(not_granted()),
-            Behind::Slot { store, slot, .. } => store.state_keys(slot, prefix, after, limit),
-            Behind::Scratch(scratch) => scratch.keys(prefix, after, limit),
+            StateBackend::NotGranted => Err(not_granted_error()),
+            StateBackend::Slot { store, slot, .. } => store.state_keys(slot, prefix, after, limit),
+            StateBackend::Overlay(scratch) => scratch.keys(prefix, after, limit),
         }
     }
 }
 
 /// What a receiver is answered that was granted no state.
-const NOT_GRANTED: &str = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
+const NOT_GRANTED_MESSAGE: &str = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
 
-fn not_granted() -> Refusal {
-    Refusal::Unavailable(NOT_GRANTED.into())
+fn not_granted_error() -> Refusal {
+    Refusal::Unavailable(NOT_GRANTED_MESSAGE.into())
 }
 
-impl wit::Host for State {
+impl wit::Host for HostState {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<wit::Entry>, wit::StateError>> {
-        Ok(ask(&self.shelf, move |shelf| shelf.get(&key)).await.map(|found| found.map(Into::into)))
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.get(&key)).await.map(|found| found.map(Into::into)))
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<u64, wit::StateError>> {
-        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, Some(value), Expected::Any)).await)
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, Some(value), Expected::Any)).await)
     }
 
     async fn compare_and_set(
@@ -132,12 +132,12 @@ impl wit::Host for State {
         expected: Option<u64>,
     ) -> wasmtime::Result<Result<u64, wit::StateError>> {
         let expected = expected.map_or(Expected::Absent, Expected::Version);
-        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, Some(value), expected)).await)
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, Some(value), expected)).await)
     }
 
     async fn delete(&mut self, key: String, expected: Option<u64>) -> wasmtime::Result<Result<(), wit::StateError>> {
         let expected = expected.map_or(Expected::Any, Expected::Version);
-        Ok(ask(&self.shelf, move |shelf| shelf.change(&key, None, expected).map(|_| ())).await)
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, None, expected).map(|_| ())).await)
     }
 
     async fn keys(
@@ -147,20 +147,20 @@ impl wit::Host for State {
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, wit::StateError>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(KEYS_LISTED);
-        Ok(ask(&self.shelf, move |shelf| shelf.keys(&prefix, after.as_deref(), limit)).await)
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.keys(&prefix, after.as_deref(), limit)).await)
     }
 }
 
 /// Asks where blocking does no harm. A guest that is given up meanwhile does not take its change back.
-async fn ask<T: Send + 'static>(
-    shelf: &Shelf,
-    question: impl FnOnce(&Shelf) -> Result<T, Refusal> + Send + 'static,
+async fn run_blocking<T: Send + 'static>(
+    state: &SlotState,
+    operation: impl FnOnce(&SlotState) -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, wit::StateError> {
-    if !shelf.is_granted() {
-        return Err(wit::StateError::Unavailable(NOT_GRANTED.into()));
+    if !state.is_granted() {
+        return Err(wit::StateError::Unavailable(NOT_GRANTED_MESSAGE.into()));
     }
-    let shelf = shelf.clone();
-    let answer = tokio::task::spawn_blocking(move || question(&shelf)).await;
+    let state = state.clone();
+    let answer = tokio::task::spawn_blocking(move || operation(&state)).await;
     answer.unwrap_or_else(|_| Err(Refusal::Unavailable(String::new()))).map_err(Into::into)
 }
 

@@ -8,11 +8,11 @@ use prost::Message as _;
 use serde_json::Value as Json;
 use wasmtime::component::Resource;
 
-use super::State;
+use super::HostState;
 use super::batch::LentBatch;
 use crate::contract::wit::kafka_telemetry::receiver::metrics_view as wit;
 
-impl wit::Host for State {
+impl wit::Host for HostState {
     fn decode(
         &mut self,
         batch: Resource<LentBatch>,
@@ -35,18 +35,18 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<wit::ResourceMetrics>, String> {
         ));
     }
     let data = otlp::MetricsData::decode(bytes).map_err(|error| format!("not OTLP metrics: {error}"))?;
-    Ok(each(data.resource_metrics, resource))
+    Ok(convert_all(data.resource_metrics, resource))
 }
 
-fn each<A, B>(items: Vec<A>, convert: fn(A) -> B) -> Vec<B> {
+fn convert_all<A, B>(items: Vec<A>, convert: fn(A) -> B) -> Vec<B> {
     items.into_iter().map(convert).collect()
 }
 
 fn resource(r: otlp::ResourceMetrics) -> wit::ResourceMetrics {
     wit::ResourceMetrics {
-        attributes: each(r.resource.unwrap_or_default().attributes, key_value),
+        attributes: convert_all(r.resource.unwrap_or_default().attributes, key_value),
         schema_url: r.schema_url,
-        scopes: each(r.scope_metrics, scope),
+        scopes: convert_all(r.scope_metrics, scope),
     }
 }
 
@@ -55,9 +55,9 @@ fn scope(s: otlp::ScopeMetrics) -> wit::ScopeMetrics {
     wit::ScopeMetrics {
         scope_name: scope.name,
         scope_version: scope.version,
-        scope_attributes: each(scope.attributes, key_value),
+        scope_attributes: convert_all(scope.attributes, key_value),
         schema_url: s.schema_url,
-        metrics: each(s.metrics, metric),
+        metrics: convert_all(s.metrics, metric),
     }
 }
 
@@ -68,21 +68,21 @@ fn metric(m: otlp::Metric) -> wit::Metric {
 
 fn data(data: metric::Data) -> wit::Data {
     match data {
-        metric::Data::Gauge(g) => wit::Data::Gauge(each(g.data_points, number_point)),
+        metric::Data::Gauge(g) => wit::Data::Gauge(convert_all(g.data_points, number_point)),
         metric::Data::Sum(s) => wit::Data::Sum(wit::Sum {
             aggregation: aggregation(s.aggregation_temporality),
             monotonic: s.is_monotonic,
-            points: each(s.data_points, number_point),
+            points: convert_all(s.data_points, number_point),
         }),
         metric::Data::Histogram(h) => wit::Data::Histogram(wit::Histogram {
             aggregation: aggregation(h.aggregation_temporality),
-            points: each(h.data_points, histogram_point),
+            points: convert_all(h.data_points, histogram_point),
         }),
         metric::Data::ExponentialHistogram(h) => wit::Data::ExponentialHistogram(wit::ExponentialHistogram {
             aggregation: aggregation(h.aggregation_temporality),
-            points: each(h.data_points, exponential_point),
+            points: convert_all(h.data_points, exponential_point),
         }),
-        metric::Data::Summary(s) => wit::Data::Summary(each(s.data_points, summary_point)),
+        metric::Data::Summary(s) => wit::Data::Summary(convert_all(s.data_points, summary_point)),
     }
 }
 
@@ -96,7 +96,7 @@ fn aggregation(number: i32) -> wit::Aggregation {
 
 fn number_point(p: otlp::NumberDataPoint) -> wit::NumberPoint {
     wit::NumberPoint {
-        attributes: each(p.attributes, key_value),
+        attributes: convert_all(p.attributes, key_value),
         start_time_unix_nanos: p.start_time_unix_nano,
         time_unix_nanos: p.time_unix_nano,
         value: match p.value {
@@ -104,21 +104,21 @@ fn number_point(p: otlp::NumberDataPoint) -> wit::NumberPoint {
             Some(number_data_point::Value::AsInt(i)) => wit::Number::Integer(i),
             Some(number_data_point::Value::AsDouble(d)) => wit::Number::Double(d),
         },
-        exemplars: each(p.exemplars, exemplar),
+        exemplars: convert_all(p.exemplars, exemplar),
         point_flags: p.flags,
     }
 }
 
 fn histogram_point(p: otlp::HistogramDataPoint) -> wit::HistogramPoint {
     wit::HistogramPoint {
-        attributes: each(p.attributes, key_value),
+        attributes: convert_all(p.attributes, key_value),
         start_time_unix_nanos: p.start_time_unix_nano,
         time_unix_nanos: p.time_unix_nano,
         count: p.count,
         sum: p.sum,
         bucket_counts: p.bucket_counts,
         explicit_bounds: p.explicit_bounds,
-        exemplars: each(p.exemplars, exemplar),
+        exemplars: convert_all(p.exemplars, exemplar),
         point_flags: p.flags,
         min: p.min,
         max: p.max,
@@ -131,7 +131,7 @@ fn exponential_point(p: otlp::ExponentialHistogramDataPoint) -> wit::Exponential
         wit::Buckets { offset: b.offset, counts: b.bucket_counts }
     };
     wit::ExponentialHistogramPoint {
-        attributes: each(p.attributes, key_value),
+        attributes: convert_all(p.attributes, key_value),
         start_time_unix_nanos: p.start_time_unix_nano,
         time_unix_nanos: p.time_unix_nano,
         count: p.count,
@@ -141,7 +141,7 @@ fn exponential_point(p: otlp::ExponentialHistogramDataPoint) -> wit::Exponential
         positive: buckets(p.positive),
         negative: buckets(p.negative),
         point_flags: p.flags,
-        exemplars: each(p.exemplars, exemplar),
+        exemplars: convert_all(p.exemplars, exemplar),
         min: p.min,
         max: p.max,
         zero_threshold: p.zero_threshold,
@@ -150,19 +150,19 @@ fn exponential_point(p: otlp::ExponentialHistogramDataPoint) -> wit::Exponential
 
 fn summary_point(p: otlp::SummaryDataPoint) -> wit::SummaryPoint {
     wit::SummaryPoint {
-        attributes: each(p.attributes, key_value),
+        attributes: convert_all(p.attributes, key_value),
         start_time_unix_nanos: p.start_time_unix_nano,
         time_unix_nanos: p.time_unix_nano,
         count: p.count,
         sum: p.sum,
-        quantiles: each(p.quantile_values, |q| wit::Quantile { quantile: q.quantile, value: q.value }),
+        quantiles: convert_all(p.quantile_values, |q| wit::Quantile { quantile: q.quantile, value: q.value }),
         point_flags: p.flags,
     }
 }
 
 fn exemplar(e: otlp::Exemplar) -> wit::Exemplar {
     wit::Exemplar {
-        filtered_attributes: each(e.filtered_attributes, key_value),
+        filtered_attributes: convert_all(e.filtered_attributes, key_value),
         time_unix_nanos: e.time_unix_nano,
         value: match e.value {
             None => wit::Number::Empty,
@@ -233,7 +233,7 @@ mod tests {
     }
 
     /// A message of exactly so many bytes, all of them in a field that nobody knows.
-    fn of_size(size: usize) -> Vec<u8> {
+    fn message_of_size(size: usize) -> Vec<u8> {
         let mut bytes = vec![0x9a, 0x06];
         let mut rest = size - 2 - 3;
         for last in [false, false, true] {
@@ -246,12 +246,12 @@ mod tests {
 
     #[test]
     fn largest_push_obeyed() {
-        assert!(decode(&of_size(MAX_BYTES)).unwrap().is_empty());
+        assert!(decode(&message_of_size(MAX_BYTES)).unwrap().is_empty());
     }
 
     #[test]
     fn largest_push_violated() {
-        assert!(decode(&of_size(MAX_BYTES + 1)).unwrap_err().contains("ask for its bytes"));
+        assert!(decode(&message_of_size(MAX_BYTES + 1)).unwrap_err().contains("ask for its bytes"));
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_point_keeps_every_field() {
+    fn a_decoded_point_has_every_field() {
         let point = otlp::ExponentialHistogramDataPoint {
             scale: -2,
             zero_count: 3,

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use barnabas::capability::egress::{Captured, CapturedRequest, EgressMode, Grants, Reply, Tap};
-use barnabas::capability::state::{Caps, Shelf};
+use barnabas::capability::egress::{CapturedRequest, EgressMode, Grants, RecordedResponse, RequestCapture, Tap};
+use barnabas::capability::state::{Caps, SlotState};
 use barnabas::decode::{NormaliseConfig, Payload};
 use barnabas::plugin::Manifest;
 use barnabas::plugin::digest::Digest;
@@ -94,7 +94,9 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         egress: seeing.mode(),
         tap: seeing.tap(),
         grants: if granted { manifest.grants.clone() } else { Arc::new(Grants::everything()) },
-        state: state.map_or_else(Shelf::none, |caps| Shelf::of(&Store::in_memory(), "trial", caps).scratch()),
+        state: state.map_or_else(SlotState::not_granted, |caps| {
+            SlotState::for_slot(&Store::in_memory(), "trial", caps).trial_overlay()
+        }),
         limits: manifest.limits.clone(),
         normalise: normalise(flags, &manifest)?,
     };
@@ -129,7 +131,7 @@ fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<NormaliseC
 /// Where the requests of a trial are seen.
 enum Seeing {
     /// They go nowhere.
-    Captured(Arc<Captured>),
+    Captured(Arc<RequestCapture>),
     /// They are sent.
     Tapped(Arc<Tap>),
 }
@@ -148,10 +150,10 @@ impl Seeing {
             .replies
             .iter()
             .map(|text| reply::parse(text).map_err(|problem| anyhow!("`--reply {text}`: {problem}")));
-        let mut replies: Vec<Reply> = parsed.collect::<Result<_>>()?;
+        let mut replies: Vec<RecordedResponse> = parsed.collect::<Result<_>>()?;
         let last = replies.pop().unwrap_or_else(|| manifest.care.reply.clone());
-        let captured = Captured::replying(Arc::default(), last).first(replies);
-        Ok(Self::Captured(Arc::new(if flags.wanted.grants() { captured.within_grants() } else { captured })))
+        let captured = RequestCapture::replaying(Arc::default(), last).with_scripted_responses(replies);
+        Ok(Self::Captured(Arc::new(if flags.wanted.grants() { captured.enforcing_grants() } else { captured })))
     }
 
     fn mode(&self) -> EgressMode {
@@ -177,7 +179,7 @@ impl Seeing {
             }
             Self::Tapped(tap) => {
                 let (exchanges, more) = tap.take();
-                (exchanges.into_iter().map(|exchange| (exchange.request, Some(exchange.answer))).collect(), more)
+                (exchanges.into_iter().map(|exchange| (exchange.request, Some(exchange.response))).collect(), more)
             }
         }
     }

@@ -19,7 +19,7 @@ use wasmtime::component::Linker;
 
 use super::code::Code;
 use super::engine::Engines;
-use crate::capability::{self, State};
+use crate::capability::{self, HostState};
 use crate::contract::wit::ReceiverPre;
 
 pub use component::Kind;
@@ -36,8 +36,8 @@ pub struct Artifact {
     /// What it is.
     pub inspection: Inspection,
     /// `None` where there is no pool, or the component is too large for it.
-    pub(super) pooled: Option<ReceiverPre<State>>,
-    pub(super) on_demand: ReceiverPre<State>,
+    pub(super) pooled: Option<ReceiverPre<HostState>>,
+    pub(super) on_demand: ReceiverPre<HostState>,
 }
 
 impl Artifact {
@@ -97,7 +97,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-fn prelink(engine: &Engine, code: &Code) -> Result<ReceiverPre<State>, Flaw> {
+fn prelink(engine: &Engine, code: &Code) -> Result<ReceiverPre<HostState>, Flaw> {
     let mut linker = Linker::new(engine);
     let linked = capability::link(&mut linker);
     let unusable = |error| Flaw::new(FlawStage::Compile, format!("its compiled code does not load: {error:#}"));

@@ -15,12 +15,12 @@ use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use super::artifact::Artifact;
 use super::limits::{HANDLES, HOST_CALL_BYTES, Limiter, Limits};
 use super::meter::{Halt, Meter, Usage, Verdict};
-use crate::capability::State;
+use crate::capability::HostState;
 use crate::capability::batch::LentBatch;
-use crate::capability::egress::{Egress, Sent};
-use crate::capability::log::{Log, LogSink};
-use crate::capability::report::Said;
-use crate::capability::state::Shelf;
+use crate::capability::egress::{Egress, SentRequest};
+use crate::capability::log::{GuestLog, LogSink};
+use crate::capability::report::GuestReport;
+use crate::capability::state::SlotState;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::ExportError;
 use crate::contract::wit::{Receiver, ReceiverPre};
@@ -44,14 +44,14 @@ pub struct Blueprint {
     /// The way out, shared so that instances share its connections.
     pub egress: Egress,
     /// What its slot keeps for it.
-    pub state: Shelf,
+    pub state: SlotState,
     /// Where lines go.
     pub log: Arc<LogSink>,
 }
 
 /// A receiver that has started.
 pub struct Instance {
-    store: Store<State>,
+    store: Store<HostState>,
     guest: Receiver,
     meter: Arc<Meter>,
     limits: Limits,
@@ -65,11 +65,11 @@ pub struct Answer {
     /// CPU and wall time of the call.
     pub usage: Usage,
     /// What the guest reported meanwhile.
-    pub said: Said,
+    pub said: GuestReport,
     /// The most bytes of memory the instance ever had.
     pub memory_peak: usize,
     /// What it sent meanwhile, where somebody compares.
-    pub sent: Vec<Sent>,
+    pub sent: Vec<SentRequest>,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
     /// The last destination that was refused to it in the call, in a sentence. It stands in the outcome, too.
@@ -102,7 +102,7 @@ impl Instance {
     /// Instantiates and starts. What the start used comes with it.
     pub async fn start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
         let started = Self::try_start(blueprint).await;
-        started.inspect_err(|error| blueprint.log.note(error.to_string()))
+        started.inspect_err(|error| blueprint.log.add_host_line(error.to_string()))
     }
 
     async fn try_start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
@@ -117,7 +117,7 @@ impl Instance {
             return Err(StartError::Refused(with(text::sentence(&reason), denied.as_deref())));
         }
         let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
-        instance.store.data_mut().said();
+        instance.store.data_mut().take_report();
         instance.store.data().end_call();
         Ok((instance, sum([instantiated, started, asked])))
     }
@@ -147,9 +147,9 @@ impl Instance {
     }
 
     async fn instantiate_from(
-        pre: &ReceiverPre<State>,
+        pre: &ReceiverPre<HostState>,
         blueprint: &Blueprint,
-    ) -> Result<(Self, Usage), (Halt, Box<State>)> {
+    ) -> Result<(Self, Usage), (Halt, Box<HostState>)> {
         let limits = blueprint.limits.clone();
         let (mut store, meter) = store(pre, blueprint);
         let (guest, usage) = meter.run(limits.start, limits.start, pre.instantiate_async(&mut store)).await;
@@ -175,12 +175,12 @@ impl Instance {
             }
         };
         let denied = self.store.data().end_call();
-        let handles = self.store.data_mut().handles();
+        let handles = self.store.data_mut().handle_count();
         let memory_peak = self.store.data().limiter.peak();
-        let sent = self.store.data().sent();
+        let sent = self.store.data().take_sent();
         match result {
             Ok((answer, usage)) => {
-                let mut said = self.store.data_mut().said();
+                let mut said = self.store.data_mut().take_report();
                 said.misconfigured = said.misconfigured.map(|reason| with(reason, denied.as_deref()));
                 self.store.data_mut().limiter.take_denied();
                 Answer {
@@ -220,24 +220,24 @@ impl Instance {
     fn broken(&mut self, halt: Halt) -> Broken {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
-        let broken = fault::of_call(halt, denied, &self.limits, state.said());
+        let broken = fault::of_call(halt, denied, &self.limits, state.take_report());
         // For the reader of its lines: they lead up to this.
-        state.note(format!("broke ({}): {broken}", broken.fault.name()));
+        state.add_host_line(format!("broke ({}): {broken}", broken.fault.name()));
         broken
     }
 }
 
 /// Of an instance that was not made.
-fn broken_start(halt: Halt, mut state: Box<State>, blueprint: &Blueprint) -> Broken {
+fn broken_start(halt: Halt, mut state: Box<HostState>, blueprint: &Blueprint) -> Broken {
     let denied = state.limiter.take_denied();
-    fault::of_call(halt, denied, &blueprint.limits, state.said())
+    fault::of_call(halt, denied, &blueprint.limits, state.take_report())
 }
 
 /// A Store with every limit set, and the meter that its epoch callback asks.
-fn store(pre: &ReceiverPre<State>, blueprint: &Blueprint) -> (Store<State>, Arc<Meter>) {
+fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostState>, Arc<Meter>) {
     let limiter = Limiter::new(blueprint.limits.memory);
-    let log = Log::new(blueprint.log.clone());
-    let state = State::new(limiter, log, blueprint.egress.of_instance(), blueprint.state.clone());
+    let log = GuestLog::new(blueprint.log.clone());
+    let state = HostState::new(limiter, log, blueprint.egress.for_instance(), blueprint.state.clone());
     let mut store = Store::new(pre.engine(), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOST_CALL_BYTES);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::capability::egress::Sent;
+use crate::capability::egress::SentRequest;
 use crate::dispatch::{Delivery, Settlement};
 use crate::push::DepartedClient;
 
@@ -28,7 +28,7 @@ pub struct Copied {
     /// CPU time of the call.
     pub cpu: Duration,
     /// What was sent for it.
-    pub sent: Vec<Sent>,
+    pub sent: Vec<SentRequest>,
 }
 
 /// The place where a mirror can be hung. Shared by the workers of a generation.

@@ -38,8 +38,8 @@ use super::rollout::progress::{STEPS, Teller};
 use super::runtime::GuestRuntime;
 use super::status::{State, Status};
 use crate::audit::Audit;
-use crate::capability::egress::Own;
-use crate::capability::log::Line;
+use crate::capability::egress::SelfAddresses;
+use crate::capability::log::GuestLogLine;
 use crate::dispatch::{Dispatch, Slot};
 use crate::event::{EventData, Events, Topic};
 use crate::store::Store;
@@ -89,7 +89,7 @@ struct Inner {
     audit: Audit,
     dispatch: Dispatch,
     events: Events,
-    own: Own,
+    own: SelfAddresses,
     entries: Mutex<BTreeMap<Arc<str>, Entry>>,
     /// Digests of artifacts on disk, as long as the files do not change.
     seen: directory::Seen,
@@ -126,7 +126,7 @@ impl Plugins {
             audit,
             dispatch,
             events,
-            own: Own::new(&config.admin, &config.listeners),
+            own: SelfAddresses::new(&config.admin, &config.listeners),
             entries: Mutex::default(),
             seen: directory::Seen::default(),
             changes: Arc::default(),
@@ -184,7 +184,7 @@ impl Plugins {
 
     /// The log lines of a plugin that are still kept, oldest first: of what serves, of what served before, and of the last
     /// candidate that did not come to it; and how their instances broke.
-    pub fn log(&self, name: &str) -> Option<Vec<Line>> {
+    pub fn log(&self, name: &str) -> Option<Vec<GuestLogLine>> {
         self.0.entries(|entries| entries.get(name).map(Entry::lines))
     }
 

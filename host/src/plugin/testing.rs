@@ -14,8 +14,8 @@ use super::instance::Blueprint;
 use super::limits::Limits;
 use crate::admission::Admitted;
 use crate::capability::egress::{Egress, EgressMode, Grants};
-use crate::capability::log::{Keep, LogSink};
-use crate::capability::state::Shelf;
+use crate::capability::log::{GuestLogMode, LogSink};
+use crate::capability::state::SlotState;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::event::Events;
 use crate::push::{Client, Ingress, Push};
@@ -125,8 +125,8 @@ impl Guest {
             limits,
             normalise: None,
             egress: Egress::new("guest".into(), grants, EgressMode::Send, Events::new()),
-            state: Shelf::none(),
-            log: Arc::new(LogSink::new("guest".into(), 1, Keep::All)),
+            state: SlotState::not_granted(),
+            log: Arc::new(LogSink::new("guest".into(), 1, GuestLogMode::AllLevels)),
         }
     }
 }

@@ -15,10 +15,10 @@ use super::limits::Limits;
 use super::meter::Usage;
 use super::runtime::GuestRuntime;
 use crate::capability::batch::LentBatch;
-use crate::capability::egress::{Egress, EgressMode, Grants, Options, Tap};
-use crate::capability::log::{Keep, Line, LogSink};
-use crate::capability::report::Said;
-use crate::capability::state::Shelf;
+use crate::capability::egress::{Egress, EgressMode, EgressOptions, Grants, Tap};
+use crate::capability::log::{GuestLogLine, GuestLogMode, LogSink};
+use crate::capability::report::GuestReport;
+use crate::capability::state::SlotState;
 use crate::decode::{NormaliseConfig, Payload};
 use crate::dispatch::{Delivery, Outcome};
 use crate::event::Events;
@@ -38,7 +38,7 @@ pub struct Trial {
     /// Where it may send.
     pub grants: Arc<Grants>,
     /// What it may keep. Give a [`Shelf::scratch`], and nothing of it stays.
-    pub state: Shelf,
+    pub state: SlotState,
     /// Of each instance.
     pub limits: Limits,
     /// What is rewritten of the pushes before they are lent.
@@ -63,7 +63,7 @@ pub struct Tried {
     /// The most bytes of memory that the instance ever had.
     pub memory_peak: usize,
     /// What it reported.
-    pub said: Said,
+    pub said: GuestReport,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
     /// The last destination that was refused to it, in a sentence.
@@ -93,7 +93,7 @@ impl Trial {
         let load = move || Artifact::from_bytes(&engines, &bytes);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
-        let options = Options { tap: self.tap, ..Options::default() };
+        let options = EgressOptions { tap: self.tap, ..EgressOptions::default() };
         Ok(Session::new(Blueprint {
             artifact,
             settings: self.settings,
@@ -101,7 +101,7 @@ impl Trial {
             normalise: self.normalise,
             egress: Egress::with_options(self.name.clone(), self.grants, self.egress, Events::new(), options),
             state: self.state,
-            log: Arc::new(LogSink::new(self.name, 0, Keep::All)),
+            log: Arc::new(LogSink::new(self.name, 0, GuestLogMode::AllLevels)),
         }))
     }
 }
@@ -118,7 +118,7 @@ impl Session {
             start: None,
             export: Used::default(),
             memory_peak: 0,
-            said: Said::default(),
+            said: GuestReport::default(),
             not_normalised: 0,
             denied: None,
         };
@@ -147,8 +147,8 @@ impl Session {
     }
 
     /// The lines that the receiver wrote since this was last asked.
-    pub fn lines(&self) -> Vec<Line> {
-        self.blueprint.log.take()
+    pub fn lines(&self) -> Vec<GuestLogLine> {
+        self.blueprint.log.drain()
     }
 
     /// Says goodbye to the instance. Why it broke at that, if it did. On the guests' runtime.

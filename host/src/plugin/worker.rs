@@ -14,7 +14,7 @@ use super::limits::HANDLES_KEPT;
 use super::mirror::{Copied, Mirror};
 use super::vitals::{Live, Vitals};
 use crate::capability::batch::LentBatch;
-use crate::capability::report::Said;
+use crate::capability::report::GuestReport;
 use crate::dispatch::{LeaseHolder, LeasedBatch, Outcome, Settlement, Slot};
 use crate::event::{EventData, Events, Topic};
 
@@ -183,7 +183,7 @@ impl Worker {
         self.said(&answer.said, answer.outcome == Outcome::Taken);
     }
 
-    fn said(&self, said: &Said, taken: bool) {
+    fn said(&self, said: &GuestReport, taken: bool) {
         if said.misconfigured.is_some() || taken {
             let news = self.vitals.misconfigured(said.misconfigured.as_deref());
             if let Some(reason) = said.misconfigured.as_ref().filter(|_| news) {

@@ -11,7 +11,7 @@ use barnabas_sdk::otlp::Metric;
 use barnabas_sdk::{Batch, ExportError, Push, Receiver, StartError, log, register};
 use serde::Deserialize;
 
-use line::{Gone, Line, Sender};
+use line::{GoneLine, PointLine, Sender};
 
 /// What the operator may set.
 #[derive(Debug, Default, Deserialize)]
@@ -42,7 +42,7 @@ impl Receiver for Console {
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
         if log::enabled(log::Level::Info) {
             batch.pushes().for_each(|push| self.show(&push));
-            batch.gone().iter().for_each(|client| write(&Gone::from(client)));
+            batch.gone().iter().for_each(|client| write_line(&GoneLine::from(client)));
         }
         Ok(())
     }
@@ -50,19 +50,19 @@ impl Receiver for Console {
 
 impl Console {
     fn show(&self, push: &Push<'_>) {
-        let sender = Sender::of(push);
+        let sender = Sender::from_push(push);
         let metrics = push.metrics();
-        let most = self.settings.max_points.unwrap_or(u64::MAX);
+        let max_points = self.settings.max_points.unwrap_or(u64::MAX);
         let mut points = 0;
         for point in metrics.points().filter(|point| self.wants(point.metric)) {
-            if points < most {
-                write(&Line::new(&sender, point));
+            if points < max_points {
+                write_line(&PointLine::new(&sender, point));
             }
             points += 1;
         }
-        if points > most {
-            let left_out = points - most;
-            log::info!("{left_out} further points of this push are not shown: `max_points` is {most}");
+        if points > max_points {
+            let left_out = points - max_points;
+            log::info!("{left_out} further points of this push are not shown: `max_points` is {max_points}");
         }
     }
 
@@ -72,7 +72,7 @@ impl Console {
     }
 }
 
-fn write(line: &impl serde::Serialize) {
+fn write_line(line: &impl serde::Serialize) {
     let text = serde_json::to_string(line).expect("maps with text keys and finite numbers are always JSON");
     log::write(log::Level::Info, text);
 }

@@ -17,7 +17,7 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn of(push: &Push<'_>) -> Self {
+    pub(crate) fn from_push(push: &Push<'_>) -> Self {
         let version = push.software_version();
         let software = push.software_name().map(|name| match version {
             Some(version) => format!("{name} {version}"),
@@ -29,7 +29,7 @@ impl Sender {
 
 /// A point, as a line.
 #[derive(Debug, Serialize)]
-pub(crate) struct Line<'a> {
+pub(crate) struct PointLine<'a> {
     #[serde(flatten)]
     sender: &'a Sender,
     metric: &'a str,
@@ -46,7 +46,7 @@ pub(crate) struct Line<'a> {
     resource: Map<String, Value>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> PointLine<'a> {
     pub(crate) fn new(sender: &'a Sender, point: Point<'a>) -> Self {
         Self {
             sender,
@@ -64,7 +64,7 @@ impl<'a> Line<'a> {
 
 /// A client that is gone, as a line.
 #[derive(Debug, Serialize)]
-pub(crate) struct Gone<'a> {
+pub(crate) struct GoneLine<'a> {
     gone: String,
     client_instance_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub(crate) struct Gone<'a> {
     time_unix_nano: u64,
 }
 
-impl<'a> From<&'a GoneClient> for Gone<'a> {
+impl<'a> From<&'a GoneClient> for GoneLine<'a> {
     fn from(client: &'a GoneClient) -> Self {
         Self {
             gone: client.reason.to_string(),
@@ -134,12 +134,13 @@ fn summary(point: &point::SummaryDataPoint) -> Value {
 }
 
 fn attributes(pairs: &[KeyValue]) -> Map<String, Value> {
-    let value = |pair: &KeyValue| pair.value.as_ref().and_then(|value| value.value.as_ref()).map_or(Value::Null, any);
+    let value =
+        |pair: &KeyValue| pair.value.as_ref().and_then(|value| value.value.as_ref()).map_or(Value::Null, any_value);
     pairs.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
 }
 
-fn any(value: &any_value::Value) -> Value {
-    let inner = |value: &barnabas_sdk::otlp::AnyValue| value.value.as_ref().map_or(Value::Null, any);
+fn any_value(value: &any_value::Value) -> Value {
+    let inner = |value: &barnabas_sdk::otlp::AnyValue| value.value.as_ref().map_or(Value::Null, any_value);
     match value {
         any_value::Value::StringValue(text) => text.as_str().into(),
         any_value::Value::BoolValue(value) => (*value).into(),

@@ -23,7 +23,7 @@ fn text(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..Default::default() }
 }
 
-fn total(points: Vec<NumberDataPoint>) -> MetricsData {
+fn sum_of(points: Vec<NumberDataPoint>) -> MetricsData {
     let sum = Sum {
         data_points: points,
         aggregation_temporality: AggregationTemporality::Cumulative as i32,
@@ -56,7 +56,7 @@ fn point(value: i64, node: &str) -> NumberDataPoint {
 
 #[test]
 fn a_line_says_who_sent_what() {
-    let push = Push::of(&total(vec![point(3, "node-1")]))
+    let push = Push::of(&sum_of(vec![point(3, "node-1")]))
         .client_instance_id("AAAAAAAAAAAAAAAAAAAAAA")
         .client_id("orders")
         .software("apache-kafka-java", "4.2.0");
@@ -78,7 +78,7 @@ fn a_line_says_who_sent_what() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_facts_are_left_out() {
     let lines = shown("{}", Push::gauge("g", 1.5));
     assert_eq!(lines, [json!({ "metric": "g", "kind": "gauge", "value": 1.5, "time_unix_nano": 0 })]);
 }
@@ -90,14 +90,14 @@ fn a_gauge_without_a_sample_is_text_since_json_has_no_nan() {
 }
 
 #[test]
-fn only_the_wanted_names_are_shown() {
+fn only_metrics_with_a_configured_prefix_are_shown() {
     assert_eq!(shown(r#"{"prefixes": ["a.", "b"]}"#, Push::gauge("b.c", 1.0)).len(), 1);
     assert_eq!(shown(r#"{"prefixes": ["a.", "b."]}"#, Push::gauge("c", 1.0)).len(), 0);
 }
 
 #[test]
-fn a_limit_is_kept_and_what_it_left_out_is_told() {
-    let push = Push::of(&total((0..5).map(|value| point(value, "node-1")).collect()));
+fn points_above_max_points_are_counted_and_not_shown() {
+    let push = Push::of(&sum_of((0..5).map(|value| point(value, "node-1")).collect()));
     let mut console: Console = testing::start(r#"{"max_points": 2}"#).unwrap();
     console.export_metrics(&testing::batch([push]).lend()).unwrap();
     let lines = testing::log_lines();
@@ -124,7 +124,7 @@ fn a_client_that_is_gone_has_a_line() {
 }
 
 #[test]
-fn a_limit_of_nothing_is_refused() {
+fn a_limit_of_zero_is_refused() {
     let refusal = testing::start::<Console>(r#"{"max_points": 0}"#).unwrap_err().to_string();
     assert!(refusal.contains("`max_points`"), "{refusal}");
 }

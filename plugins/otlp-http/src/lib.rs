@@ -18,7 +18,7 @@ use settings::Encoding;
 pub use settings::Settings;
 
 /// Of an answer only the partial-success message and a sentence for the operator matter.
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// The receiver.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Receiver for OtlpHttp {
 
     fn start(settings: Settings) -> Result<Self, StartError> {
         let (labels, request) = (settings.labels(), settings.request()?);
-        Ok(Self { labels, request: request.max_response(MAX_ANSWER), compression: settings.compression })
+        Ok(Self { labels, request: request.max_response(MAX_RESPONSE_BYTES), compression: settings.compression })
     }
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {

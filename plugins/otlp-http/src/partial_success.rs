@@ -5,7 +5,7 @@ use barnabas_sdk::{http, log, report};
 use prost::Message;
 
 /// How many bytes of the endpoint's message are passed on.
-const MAX_MESSAGE: usize = 200;
+const MAX_MESSAGE_BYTES: usize = 200;
 
 /// Counts and logs what was discarded. A partial success is a success: the points are gone, and sending them again would
 /// not help.
@@ -15,7 +15,7 @@ pub(crate) fn report(answer: &http::Response) {
     let Some(partial) = decoded.and_then(|answer| answer.partial_success) else {
         return;
     };
-    let message = cut(&partial.error_message);
+    let message = first_line(&partial.error_message);
     match u64::try_from(partial.rejected_data_points) {
         Ok(points @ 1..) => {
             report::rejected_points(points, message);
@@ -26,7 +26,7 @@ pub(crate) fn report(answer: &http::Response) {
     }
 }
 
-fn cut(text: &str) -> &str {
+fn first_line(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default();
-    line.get(..line.floor_char_boundary(MAX_MESSAGE)).unwrap_or(line)
+    line.get(..line.floor_char_boundary(MAX_MESSAGE_BYTES)).unwrap_or(line)
 }

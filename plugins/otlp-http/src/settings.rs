@@ -12,7 +12,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The whole URL, path included: `https://collector.example:4318/v1/metrics`.
-    pub endpoint: Endpoint,
+    pub endpoint: EndpointUrl,
     /// Sent with each request: credentials, tenants.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
@@ -47,9 +47,9 @@ pub enum Encoding {
 /// The whole URL of an endpoint.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Endpoint(http::Url);
+pub struct EndpointUrl(http::Url);
 
-impl TryFrom<String> for Endpoint {
+impl TryFrom<String> for EndpointUrl {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -63,9 +63,9 @@ impl TryFrom<String> for Endpoint {
 }
 
 /// Headers that the receiver sets itself.
-const OWN_HEADERS: [&str; 3] = ["content-type", "content-encoding", "accept-encoding"];
+const RESERVED_HEADERS: [&str; 3] = ["content-type", "content-encoding", "accept-encoding"];
 /// What a request may take.
-const TIMEOUTS: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 fn default_timeout() -> settings::Duration {
     settings::Duration::from_secs(10)
@@ -75,7 +75,7 @@ fn default_labels() -> Vec<Fact> {
     vec![Fact::ClientInstanceId, Fact::ClientId, Fact::ClientSoftwareName, Fact::ClientSoftwareVersion, Fact::NodeId]
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -91,7 +91,7 @@ impl Settings {
 
     /// All of a request but its body, of which the host says that it can be sent.
     pub(crate) fn request(&self) -> Result<http::Request, StartError> {
-        if !TIMEOUTS.contains(&*self.timeout) {
+        if !TIMEOUT_RANGE.contains(&*self.timeout) {
             return Err(StartError::setting("timeout", "write a duration from 100ms to 300s"));
         }
         let request = http::Request::post(self.endpoint.0.to_string())
@@ -108,7 +108,7 @@ impl Settings {
             request = request.header("user-agent", concat!("barnabas-otlp-http/", env!("CARGO_PKG_VERSION")));
         }
         for (name, value) in &self.headers {
-            if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            if RESERVED_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
                 let reason = format!("`{name}` is set by the receiver itself; leave it out");
                 return Err(StartError::setting("headers", reason));
             }

@@ -12,7 +12,7 @@ use crate::OtlpHttp;
 
 const ENDPOINT: &str = r#"{"endpoint": "https://sink.example/v1/metrics"}"#;
 
-fn two() -> HostBatch {
+fn two_pushes() -> HostBatch {
     let first = Push::gauge("a", 1.0).client_instance_id("AAAAAAAAAAAAAAAAAAAAAA").client_id("orders");
     testing::batch([first, Push::gauge("b", 2.0)])
 }
@@ -22,9 +22,9 @@ fn export(settings: &str, batch: &HostBatch) -> Result<(), ExportError> {
     receiver.export_metrics(&batch.lend())
 }
 
-fn answered(response: http::Response) -> Result<(), ExportError> {
+fn export_with_response(response: http::Response) -> Result<(), ExportError> {
     testing::http::answer(move |_| Ok(response.clone()));
-    export(ENDPOINT, &two())
+    export(ENDPOINT, &two_pushes())
 }
 
 fn protobuf(status: u16, message: &impl Message) -> http::Response {
@@ -38,7 +38,7 @@ fn misconfigured(outcome: Result<(), ExportError>) -> String {
     }
 }
 
-fn sent() -> (http::Request, Vec<Vec<(String, String)>>) {
+fn sent_request() -> (http::Request, Vec<Vec<(String, String)>>) {
     let request = testing::http::requests().pop().expect("something was sent");
     let mut body = request.body.clone();
     if request.header_value("content-encoding") == Some("gzip") {
@@ -60,8 +60,8 @@ fn sent() -> (http::Request, Vec<Vec<(String, String)>>) {
 
 #[test]
 fn a_batch_is_one_gzip_request_that_says_who_sent_what() {
-    assert_eq!(answered(response(200, &[], "")), Ok(()));
-    let (request, attributes) = sent();
+    assert_eq!(export_with_response(response(200, &[], "")), Ok(()));
+    let (request, attributes) = sent_request();
     assert_eq!((request.method.as_str(), request.url.as_str()), ("POST", "https://sink.example/v1/metrics"));
     assert_eq!(request.header_value("Content-Type"), Some("application/x-protobuf"));
     assert_eq!(request.header_value("content-encoding"), Some("gzip"));
@@ -82,7 +82,7 @@ fn a_batch_is_one_gzip_request_that_says_who_sent_what() {
 }
 
 #[test]
-fn headers_labels_and_compression_are_as_set() {
+fn headers_labels_and_compression_follow_the_settings() {
     testing::http::answer(|_| Ok(response(200, &[], "")));
     let settings = r#"{
         "endpoint": "http://sink:4318/v1/metrics",
@@ -94,7 +94,7 @@ fn headers_labels_and_compression_are_as_set() {
     }"#;
     let batch = testing::batch([Push::gauge("a", 1.0).principal("User:alice"), Push::gauge("b", 2.0)]);
     assert_eq!(export(settings, &batch), Ok(()));
-    let (request, attributes) = sent();
+    let (request, attributes) = sent_request();
     assert_eq!(request.header_value("authorization"), Some("Bearer x"));
     assert_eq!(request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("user-agent")).count(), 1);
     assert_eq!(request.header_value("content-encoding"), None);
@@ -105,21 +105,21 @@ fn headers_labels_and_compression_are_as_set() {
 }
 
 #[test]
-fn a_batch_that_only_says_who_is_gone_is_not_sent() {
+fn a_batch_without_pushes_is_not_sent() {
     assert_eq!(export(ENDPOINT, &HostBatch::default()), Ok(()));
     assert!(testing::http::requests().is_empty());
 }
 
 // What each status means is the SDK's, and tested there.
 #[test]
-fn the_status_decides_and_the_words_of_the_endpoint_are_kept() {
+fn the_status_decides_the_outcome_and_the_endpoints_message_is_kept() {
     let busy = ExportError::unavailable("sink.example:443 answered 503").retry_after(Duration::from_secs(7));
-    assert_eq!(answered(response(503, &[("Retry-After", "7")], "")), Err(busy));
-    assert_eq!(answered(response(413, &[], "")), Err(ExportError::TooLarge));
+    assert_eq!(export_with_response(response(503, &[("Retry-After", "7")], "")), Err(busy));
+    assert_eq!(export_with_response(response(413, &[], "")), Err(ExportError::TooLarge));
     let status = Status { code: 3, message: "metric name too long".to_owned() };
     let rejected = ExportError::rejected("sink.example:443 answered 400: metric name too long");
-    assert_eq!(answered(protobuf(400, &status)), Err(rejected));
-    let refused = misconfigured(answered(response(401, &[], "no such token")));
+    assert_eq!(export_with_response(protobuf(400, &status)), Err(rejected));
+    let refused = misconfigured(export_with_response(response(401, &[], "no such token")));
     assert_eq!(refused, "sink.example:443 answered 401: no such token; check the credentials");
 }
 
@@ -127,39 +127,39 @@ fn the_status_decides_and_the_words_of_the_endpoint_are_kept() {
 fn an_endpoint_that_cannot_be_reached_is_named() {
     testing::http::answer(|_| Err(http::Error::Connect("the connection was refused".into())));
     let said = "the destination cannot be reached: sink.example:443: the connection was refused";
-    assert_eq!(export(ENDPOINT, &two()), Err(ExportError::unavailable(said)));
+    assert_eq!(export(ENDPOINT, &two_pushes()), Err(ExportError::unavailable(said)));
     testing::http::answer(|_| Err(http::Error::Denied("it is not granted".into())));
-    let said = misconfigured(export(ENDPOINT, &two()));
+    let said = misconfigured(export(ENDPOINT, &two_pushes()));
     assert_eq!(said, "the request was denied: sink.example:443: it is not granted");
 }
 
 #[test]
-fn points_that_the_endpoint_discarded_are_counted_and_told() {
+fn points_that_the_endpoint_rejected_are_counted_and_logged() {
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "out of order".to_owned() };
     let answer = ExportMetricsServiceResponse { partial_success: Some(partial) };
-    assert_eq!(answered(protobuf(200, &answer)), Ok(()));
+    assert_eq!(export_with_response(protobuf(200, &answer)), Ok(()));
     assert_eq!(testing::reports(), [Report::RejectedPoints(4, "out of order".to_owned())]);
     assert!(testing::log_lines()[0].line.contains("discarded 4 points: out of order"));
 }
 
 #[test]
-fn an_answer_of_rubbish_to_a_success_is_still_a_success() {
+fn a_malformed_body_of_a_success_is_still_a_success() {
     let answer = response(200, &[("content-type", "application/x-protobuf")], [0xff; 40]);
-    assert_eq!(answered(answer), Ok(()));
+    assert_eq!(export_with_response(answer), Ok(()));
     assert_eq!(testing::reports(), []);
 }
 
 #[test]
-fn a_partial_success_that_is_packed_is_read() {
+fn a_compressed_partial_success_is_read() {
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 4, error_message: "out of order".to_owned() };
     let plain = protobuf(200, &ExportMetricsServiceResponse { partial_success: Some(partial) });
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
-    assert_eq!(answered(response(200, &headers, crate::gzip(&plain.body))), Ok(()));
+    assert_eq!(export_with_response(response(200, &headers, crate::gzip(&plain.body))), Ok(()));
     assert_eq!(testing::reports(), [Report::RejectedPoints(4, "out of order".to_owned())]);
 }
 
 #[test]
-fn wrong_settings_are_refused_in_words() {
+fn invalid_settings_are_refused_with_their_cause() {
     for (settings, named) in [
         ("{}", "missing field `endpoint`"),
         (r#"{"endpoint": "sink:4318"}"#, "`endpoint`"),

@@ -15,14 +15,14 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    answers: Vec<Answer>,
+    answers: Vec<ScriptedOutcome>,
     #[serde(default)]
     repeat: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case", deny_unknown_fields)]
-enum Answer {
+enum ScriptedOutcome {
     Taken,
     Unavailable {
         retry_after_ms: Option<u64>,
@@ -52,12 +52,12 @@ enum Answer {
     },
 }
 
-struct Answers {
+struct Scripted {
     settings: Settings,
     next: usize,
 }
 
-impl Receiver for Answers {
+impl Receiver for Scripted {
     type Settings = Settings;
 
     fn start(settings: Settings) -> Result<Self, StartError> {
@@ -68,7 +68,7 @@ impl Receiver for Answers {
         if self.settings.repeat && self.next == self.settings.answers.len() {
             self.next = 0;
         }
-        let answer = self.settings.answers.get(self.next).cloned().unwrap_or(Answer::Taken);
+        let answer = self.settings.answers.get(self.next).cloned().unwrap_or(ScriptedOutcome::Taken);
         self.next += 1;
         let outcome = answer.outcome(batch);
         match &outcome {
@@ -79,7 +79,7 @@ impl Receiver for Answers {
     }
 }
 
-impl Answer {
+impl ScriptedOutcome {
     fn outcome(self, batch: &Batch<'_>) -> Result<(), ExportError> {
         let wait = |error: ExportError, millis: Option<u64>| error.retry_after(millis.map(Duration::from_millis));
         match self {
@@ -107,4 +107,4 @@ fn holds(batch: &Batch<'_>, client_id: Option<&str>) -> bool {
     client_id.is_none_or(|wanted| batch.pushes().any(|push| push.client_id().as_deref() == Some(wanted)))
 }
 
-register!(Answers);
+register!(Scripted);

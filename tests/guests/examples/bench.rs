@@ -11,12 +11,12 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    mode: Mode,
+    mode: ReadMode,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Mode {
+enum ReadMode {
     Request,
     Labels,
     Bytes,
@@ -24,12 +24,12 @@ enum Mode {
     None,
 }
 
-struct Bench {
-    mode: Mode,
+struct BenchReceiver {
+    mode: ReadMode,
     labels: Vec<Label>,
 }
 
-impl Receiver for Bench {
+impl Receiver for BenchReceiver {
     type Settings = Settings;
 
     fn start(settings: Settings) -> Result<Self, StartError> {
@@ -45,11 +45,11 @@ impl Receiver for Bench {
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
         match self.mode {
-            Mode::Request => drop(black_box(batch.otlp_request(&[])?)),
-            Mode::Labels => drop(black_box(batch.otlp_request(&self.labels)?)),
-            Mode::Bytes => batch.pushes().for_each(|push| drop(black_box(push.bytes()))),
-            Mode::View => view(batch)?,
-            Mode::None => drop(black_box(batch.len())),
+            ReadMode::Request => drop(black_box(batch.otlp_request(&[])?)),
+            ReadMode::Labels => drop(black_box(batch.otlp_request(&self.labels)?)),
+            ReadMode::Bytes => batch.pushes().for_each(|push| drop(black_box(push.bytes()))),
+            ReadMode::View => view(batch)?,
+            ReadMode::None => drop(black_box(batch.len())),
         }
         Ok(())
     }
@@ -65,4 +65,4 @@ fn view(_: &Batch<'_>) -> Result<(), String> {
     Err("the typed view exists only in a component".to_owned())
 }
 
-register!(Bench);
+register!(BenchReceiver);

@@ -5,9 +5,9 @@ use barnabas_sdk::{
 };
 use serde_json::{Map, Value, json};
 
-struct Facts;
+struct FactLogger;
 
-impl Receiver for Facts {
+impl Receiver for FactLogger {
     type Settings = NoSettings;
 
     fn start(_: NoSettings) -> Result<Self, StartError> {
@@ -59,4 +59,4 @@ fn facts(push: &Push<'_>) -> Value {
     })
 }
 
-register!(Facts);
+register!(FactLogger);

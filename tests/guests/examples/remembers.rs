@@ -51,8 +51,8 @@ impl Remembers {
     }
 }
 
-fn total(kept: Option<&[u8]>) -> u64 {
-    let text = kept.and_then(|bytes| std::str::from_utf8(bytes).ok());
+fn total(value: Option<&[u8]>) -> u64 {
+    let text = value.and_then(|bytes| std::str::from_utf8(bytes).ok());
     text.and_then(|text| text.trim_end().parse().ok()).unwrap_or(0)
 }
 

@@ -6,17 +6,17 @@ use std::time::Duration;
 use barnabas_sdk::http::Request;
 
 /// An OTLP message with nothing in it that anybody knows: an endpoint takes it.
-const BODY: [u8; 2] = [0x12, 0];
+const EMPTY_OTLP: [u8; 2] = [0x12, 0];
 
 /// A request, and whether it is sent or only checked.
-pub struct Case {
+pub struct RequestCase {
     /// What is odd about it.
     pub name: &'static str,
     request: Request,
     sent: bool,
 }
 
-impl Case {
+impl RequestCase {
     /// What the SDK says of the request, and what came of it where it was sent: its status, or the error. Without
     /// backslashes, since a host's log escapes them once more.
     pub fn outcome(self) -> String {
@@ -32,7 +32,7 @@ impl Case {
 }
 
 /// All cases; those that are sent go to this URL.
-pub fn cases(url: &str) -> Vec<Case> {
+pub fn cases(url: &str) -> Vec<RequestCase> {
     let to = || Request::post(url);
     let header = |name, value: &str| (name, to().header(name, value));
     let named = [
@@ -79,8 +79,8 @@ pub fn cases(url: &str) -> Vec<Case> {
         ("no time", to().timeout(Duration::ZERO)),
         ("no time and a wrong header", to().header("host", "a").timeout(Duration::ZERO)),
         ("a header twice", to().header("x", "1").header("x", "2")),
-        ("a body and its length", to().header("content-length", "2").body(BODY)),
-        ("a body", to().body(BODY)),
+        ("a body and its length", to().header("content-length", "2").body(EMPTY_OTLP)),
+        ("a body", to().body(EMPTY_OTLP)),
     ];
     let sent = named.into_iter().chain(valued).chain(methods).chain(sizes).chain(others);
     let urls = [
@@ -106,6 +106,6 @@ pub fn cases(url: &str) -> Vec<Case> {
         "a",
         "",
     ];
-    let urls = urls.map(|url| Case { name: url, request: Request::get(url), sent: false });
-    sent.map(|(name, request)| Case { name, request, sent: true }).chain(urls).collect()
+    let urls = urls.map(|url| RequestCase { name: url, request: Request::get(url), sent: false });
+    sent.map(|(name, request)| RequestCase { name, request, sent: true }).chain(urls).collect()
 }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_public_is_told_in_every_way_of_writing_it() {
+    fn an_address_that_is_not_public_is_recognized_in_every_notation() {
         let refused = [
             "0.0.0.0",
             "10.1.2.3",

@@ -11,41 +11,41 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 
-use super::answers::Noting;
-use super::calls::{Answer, Call};
-use super::witness::Tee;
+use super::calls::{Call, OpenResponse};
+use super::request_recorder::BodyTee;
+use super::response_cache::ResponseRecorder;
 use super::{BoxError, EgressError, RequestBody};
 use crate::event::{EventData, Events, Topic};
 
 /// A request's body, counting what leaves. It breaks off when its call is over: a guest that never finishes it would
 /// hold its connection for ever.
-pub(super) struct Counted {
+pub(super) struct CountingBody {
     inner: RequestBody,
     sent: Arc<AtomicU64>,
     /// Where somebody compares.
-    tee: Option<Arc<Mutex<Tee>>>,
-    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+    tee: Option<Arc<Mutex<BodyTee>>>,
+    call_end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-impl Counted {
-    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<Tee>>>, call: &Call) -> Self {
-        Self { inner, sent, tee, over: Box::pin(call.clone().over()) }
+impl CountingBody {
+    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<BodyTee>>>, call: &Call) -> Self {
+        Self { inner, sent, tee, call_end: Box::pin(call.clone().wait_for_end()) }
     }
 }
 
-impl Body for Counted {
+impl Body for CountingBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
-            ready!(self.over.as_mut().poll(cx));
-            return Poll::Ready(Some(Err(EgressError::CallOver.into())));
+            ready!(self.call_end.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(EgressError::CallEnded.into())));
         };
         if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
             self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
             if let Some(tee) = &self.tee {
-                tee.lock().unwrap_or_else(PoisonError::into_inner).data(data);
+                tee.lock().unwrap_or_else(PoisonError::into_inner).push_data(data);
             }
         }
         Poll::Ready(frame)
@@ -62,7 +62,7 @@ impl Body for Counted {
 
 /// One request, from the asking to the last byte of the answer. Emits its event when it is dropped, which is when the
 /// guest has read the answer, has given up, or its call is over.
-pub(super) struct Record {
+pub(super) struct RequestRecord {
     events: Events,
     slot: Arc<str>,
     authority: String,
@@ -73,19 +73,19 @@ pub(super) struct Record {
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Record {
+impl RequestRecord {
     pub(super) fn new(events: Events, slot: Arc<str>, authority: String, sent: Arc<AtomicU64>) -> Self {
         let status = "cancelled".to_owned();
         Self { events, slot, authority, started: Instant::now(), sent, status, permit: None }
     }
 
     /// How it ended, as far as is known by now.
-    pub(super) fn end(&mut self, status: &str) {
+    pub(super) fn set_status(&mut self, status: &str) {
         status.clone_into(&mut self.status);
     }
 }
 
-impl Drop for Record {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         self.events.emit(Topic::EgressRequest, || EventData::EgressRequest {
             slot: self.slot.clone(),
@@ -99,67 +99,67 @@ impl Drop for Record {
 
 /// An answer's body: limited in bytes, and never silent for long. What it reads from is kept by the call, and
 /// ends with it.
-pub(super) struct Bounded {
+pub(super) struct LimitedBody {
     call: Call,
     /// Of the answer; `None` once the body is over.
     key: Option<u64>,
     cap: usize,
-    left: usize,
-    between: Duration,
+    remaining: usize,
+    between_bytes: Duration,
     timer: Pin<Box<Sleep>>,
 }
 
-impl Bounded {
+impl LimitedBody {
     /// The body of an answer that `call` keeps under `key`.
-    pub(super) fn new(call: Call, key: u64, cap: usize, between: Duration) -> Self {
-        let timer = Box::pin(tokio::time::sleep(between));
-        Self { call, key: Some(key), cap, left: cap, between, timer }
+    pub(super) fn new(call: Call, key: u64, cap: usize, between_bytes: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(between_bytes));
+        Self { call, key: Some(key), cap, remaining: cap, between_bytes, timer }
     }
 
     /// The body is over: the request's place is free, whatever the guest does with its handle.
-    fn finish(&mut self) -> Option<Answer> {
-        self.key.take().and_then(|key| self.call.take(key))
+    fn finish(&mut self) -> Option<OpenResponse> {
+        self.key.take().and_then(|key| self.call.remove(key))
     }
 
     fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         if let Some(mut answer) = self.finish() {
-            answer.record.end(error.name());
-            answer.noting.iter_mut().for_each(Noting::spoil);
+            answer.record.set_status(error.name());
+            answer.recorder.iter_mut().for_each(ResponseRecorder::discard);
         }
         Poll::Ready(Some(Err(error)))
     }
 
-    fn take(&mut self, key: u64, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
-        let Some(left) = self.left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+    fn deliver(&mut self, key: u64, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let Some(remaining) = self.remaining.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
             return self.fail(EgressError::ResponseTooLarge { cap: self.cap });
         };
-        self.left = left;
-        let last = self.call.look(key, |answer| {
-            if let (Some(noting), Some(data)) = (&mut answer.noting, frame.data_ref()) {
-                noting.data(data);
+        self.remaining = remaining;
+        let last = self.call.with_response(key, |answer| {
+            if let (Some(noting), Some(data)) = (&mut answer.recorder, frame.data_ref()) {
+                noting.push_data(data);
             }
             answer.body.is_end_stream()
         });
         if last == Some(true) {
             self.finish();
         }
-        let deadline = Instant::now() + self.between;
+        let deadline = Instant::now() + self.between_bytes;
         self.timer.as_mut().reset(deadline);
         Poll::Ready(Some(Ok(frame)))
     }
 }
 
-impl Body for Bounded {
+impl Body for LimitedBody {
     type Data = Bytes;
     type Error = EgressError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
         let this = &mut *self;
         let Some(key) = this.key else { return Poll::Ready(None) };
-        match this.call.look(key, |answer| Pin::new(&mut answer.body).poll_frame(cx)) {
+        match this.call.with_response(key, |answer| Pin::new(&mut answer.body).poll_frame(cx)) {
             // A guest that kept it until now must not take what is missing for the end.
-            None => this.fail(EgressError::CallOver),
-            Some(Poll::Ready(Some(Ok(frame)))) => this.take(key, frame),
+            None => this.fail(EgressError::CallEnded),
+            Some(Poll::Ready(Some(Ok(frame)))) => this.deliver(key, frame),
             Some(Poll::Ready(Some(Err(error)))) => this.fail(error.into()),
             Some(Poll::Ready(None)) => {
                 this.finish();
@@ -177,12 +177,12 @@ impl Body for Bounded {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let hint = self.key.map(|key| self.call.look(key, |answer| answer.body.size_hint()));
+        let hint = self.key.map(|key| self.call.with_response(key, |answer| answer.body.size_hint()));
         hint.map_or_else(|| SizeHint::with_exact(0), Option::unwrap_or_default)
     }
 }
 
-impl Drop for Bounded {
+impl Drop for LimitedBody {
     fn drop(&mut self) {
         self.finish();
     }

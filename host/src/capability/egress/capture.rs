@@ -9,15 +9,15 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 
 use super::RequestBody;
-use super::answers::{Answers, Key, Reply};
-use super::body::Counted;
+use super::body::CountingBody;
+use super::response_cache::{RecordedResponse, ResponseCache, ResponseKey};
 
 /// Most bytes kept of one body.
-const MAX_BODY: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;
 /// Most requests kept; further ones are answered and counted.
 const MAX_REQUESTS: usize = 256;
 /// Most bytes kept in all.
-const MAX_BYTES: usize = 32 << 20;
+const MAX_TOTAL_BYTES: usize = 32 << 20;
 
 /// A request as the guest made it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct CapturedRequest {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CapturedRequests {
     requests: Vec<CapturedRequest>,
     bytes: usize,
     dropped: usize,
@@ -45,60 +45,60 @@ struct Kept {
 
 /// What a guest would have sent.
 #[derive(Debug)]
-pub struct Captured {
-    answers: Arc<Answers>,
-    reply: Reply,
+pub struct RequestCapture {
+    cache: Arc<ResponseCache>,
+    default_response: RecordedResponse,
     /// Answers for the first requests, one each.
-    first: Mutex<VecDeque<Reply>>,
-    most: usize,
-    strict: bool,
-    kept: Mutex<Kept>,
+    scripted: Mutex<VecDeque<RecordedResponse>>,
+    max_requests: usize,
+    enforce_grants: bool,
+    captured: Mutex<CapturedRequests>,
     failures: AtomicUsize,
 }
 
-impl Default for Captured {
+impl Default for RequestCapture {
     /// Answers 200 with an empty body, which an OTLP exporter takes for success.
     fn default() -> Self {
-        Self::replying(Arc::default(), Reply::default())
+        Self::replaying(Arc::default(), RecordedResponse::default())
     }
 }
 
-impl Captured {
+impl RequestCapture {
     /// Answers as the same destination did before, else like this.
-    pub fn replying(answers: Arc<Answers>, reply: Reply) -> Self {
+    pub fn replaying(answers: Arc<ResponseCache>, reply: RecordedResponse) -> Self {
         Self {
-            answers,
-            reply,
-            first: Mutex::default(),
-            most: MAX_REQUESTS,
-            strict: false,
-            kept: Mutex::default(),
+            cache: answers,
+            default_response: reply,
+            scripted: Mutex::default(),
+            max_requests: MAX_REQUESTS,
+            enforce_grants: false,
+            captured: Mutex::default(),
             failures: AtomicUsize::new(0),
         }
     }
 
     /// Answers the first requests with these, one each and in this order, whatever else is known of their destinations.
-    pub fn first(self, replies: impl IntoIterator<Item = Reply>) -> Self {
-        Self { first: Mutex::new(replies.into_iter().collect()), ..self }
+    pub fn with_scripted_responses(self, replies: impl IntoIterator<Item = RecordedResponse>) -> Self {
+        Self { scripted: Mutex::new(replies.into_iter().collect()), ..self }
     }
 
     /// Refuses what the grants would refuse by name, as a real request would be.
-    pub fn within_grants(self) -> Self {
-        Self { strict: true, ..self }
+    pub fn enforcing_grants(self) -> Self {
+        Self { enforce_grants: true, ..self }
     }
 
     pub(super) fn refuses(&self, granted: bool) -> bool {
-        self.strict && !granted
+        self.enforce_grants && !granted
     }
 
     /// Keeps no request, and answers all the same: for a trial that lasts.
-    pub fn forgetful(self) -> Self {
-        Self { most: 0, ..self }
+    pub fn without_capture(self) -> Self {
+        Self { max_requests: 0, ..self }
     }
 
     /// Takes what was kept so far, and how many more there were.
     pub fn take(&self) -> (Vec<CapturedRequest>, usize) {
-        let kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let kept = std::mem::take(&mut *self.captured.lock().unwrap_or_else(PoisonError::into_inner));
         (kept.requests, kept.dropped)
     }
 
@@ -107,12 +107,12 @@ impl Captured {
         self.failures.load(Ordering::Relaxed)
     }
 
-    pub(super) async fn answer(&self, request: Request<Counted>, granted: bool) -> Response<RequestBody> {
-        let Reply { status, headers, body: reply } = self.reply_to(&request);
+    pub(super) async fn respond(&self, request: Request<CountingBody>, granted: bool) -> Response<RequestBody> {
+        let RecordedResponse { status, headers, body: reply } = self.response_to(&request);
         self.failures.fetch_add(usize::from(!status.is_success()), Ordering::Relaxed);
         let (head, body) = request.into_parts();
-        let (body, body_len) = beginning(body).await;
-        self.keep(CapturedRequest {
+        let (body, body_len) = read_body(body).await;
+        self.capture(CapturedRequest {
             method: head.method,
             uri: head.uri,
             headers: head.headers,
@@ -127,15 +127,15 @@ impl Captured {
         response
     }
 
-    fn reply_to<T>(&self, request: &Request<T>) -> Reply {
-        let first = self.first.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let known = || self.answers.find(&Key::of(request.method(), request.uri()));
-        first.or_else(known).unwrap_or_else(|| self.reply.clone())
+    fn response_to<T>(&self, request: &Request<T>) -> RecordedResponse {
+        let first = self.scripted.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let known = || self.cache.find(&ResponseKey::new(request.method(), request.uri()));
+        first.or_else(known).unwrap_or_else(|| self.default_response.clone())
     }
 
-    fn keep(&self, request: CapturedRequest) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.requests.len() < self.most && kept.bytes + request.body.len() <= MAX_BYTES {
+    fn capture(&self, request: CapturedRequest) {
+        let mut kept = self.captured.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.requests.len() < self.max_requests && kept.bytes + request.body.len() <= MAX_TOTAL_BYTES {
             kept.bytes += request.body.len();
             kept.requests.push(request);
         } else {
@@ -145,11 +145,11 @@ impl Captured {
 }
 
 /// Reads all of it, keeps the first [`MAX_BODY`] bytes. A body that breaks off ends there.
-async fn beginning(mut body: Counted) -> (Bytes, usize) {
+async fn read_body(mut body: CountingBody) -> (Bytes, usize) {
     let (mut kept, mut len) = (Vec::new(), 0);
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {
-            let room = MAX_BODY.saturating_sub(kept.len());
+            let room = MAX_BODY_BYTES.saturating_sub(kept.len());
             kept.extend(data.iter().take(room));
             len += data.len();
         }

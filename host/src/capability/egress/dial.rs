@@ -17,12 +17,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::Error as TlsError;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::own::Door;
+use super::self_addresses::OwnEndpoint;
 use super::target::Target;
-use super::{EgressError, Grants, Own, Trust};
+use super::{EgressError, Grants, SelfAddresses, Trust};
 
 /// How long one address is tried while there are others.
-const PATIENCE: Duration = Duration::from_secs(3);
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The addresses of a name.
 pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
@@ -44,53 +44,53 @@ impl Resolve for SystemResolver {
     }
 }
 
-struct Inner {
+struct ConnectorInner {
     grants: Arc<Grants>,
     resolve: Arc<dyn Resolve>,
     trust: Trust,
-    own: Own,
+    self_addresses: SelfAddresses,
 }
 
 /// Makes the connections of one plugin's client.
 #[derive(Clone)]
-pub struct Connector(Arc<Inner>);
+pub struct Connector(Arc<ConnectorInner>);
 
 impl Connector {
     /// Of these grants for good: they outlive every connection made under them. The admin endpoint
     /// of `own` is refused whatever they say.
-    pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust, own: Own) -> Self {
-        Self(Arc::new(Inner { grants, resolve, trust, own }))
+    pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust, self_addresses: SelfAddresses) -> Self {
+        Self(Arc::new(ConnectorInner { grants, resolve, trust, self_addresses }))
     }
 }
 
-impl Inner {
-    async fn connect(&self, uri: &Uri) -> Result<Stream, EgressError> {
-        let target = Target::of(uri)?;
+impl ConnectorInner {
+    async fn connect(&self, uri: &Uri) -> Result<EgressStream, EgressError> {
+        let target = Target::from_uri(uri)?;
         if !self.grants.allows(&target.host, target.port) {
             return Err(EgressError::NotGranted { host: target.host, port: target.port });
         }
         let tls = if target.tls { Some(self.trust.config().await?) } else { None };
-        let tcp = dial(&self.judged(&target).await?).await?;
+        let tcp = dial(&self.permitted_addresses(&target).await?).await?;
         let Some(tls) = tls else {
-            return Ok(Stream(Box::new(tcp)));
+            return Ok(EgressStream(Box::new(tcp)));
         };
-        let name = ServerName::try_from(target.host.clone()).map_err(|_| EgressError::Uri)?;
+        let name = ServerName::try_from(target.host.clone()).map_err(|_| EgressError::InvalidUri)?;
         let stream = TlsConnector::from(tls).connect(name, tcp).await;
-        Ok(Stream(Box::new(stream.map_err(|error| handshake(target.host, &error))?)))
+        Ok(EgressStream(Box::new(stream.map_err(|error| handshake_error(target.host, &error))?)))
     }
 
     /// The addresses that may be dialled: at least one.
-    async fn judged(&self, target: &Target) -> Result<Vec<SocketAddr>, EgressError> {
-        let found = match target.literal() {
+    async fn permitted_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, EgressError> {
+        let found = match target.ip() {
             Some(literal) => vec![literal],
-            None => self.look_up(&target.host).await?,
+            None => self.resolve_host(&target.host).await?,
         };
-        let mut own = None;
-        let found = found.into_iter().filter(|at| match self.own.door(*at, target.port) {
+        let mut own_endpoint = None;
+        let found = found.into_iter().filter(|at| match self.self_addresses.endpoint_at(*at, target.port) {
             None => true,
-            Some(Door::Listener) if self.grants.own_listeners() => true,
+            Some(OwnEndpoint::Listener) if self.grants.own_listeners() => true,
             Some(door) => {
-                own = own.or(Some(door));
+                own_endpoint = own_endpoint.or(Some(door));
                 false
             }
         });
@@ -98,24 +98,24 @@ impl Inner {
         let (permitted, refused): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|address| self.grants.permits(&target.host, target.port, *address));
         match (permitted.is_empty(), refused.first()) {
-            (true, _) if own.is_some() => Err(own_address(own, target)),
+            (true, _) if own_endpoint.is_some() => Err(own_endpoint_error(own_endpoint, target)),
             (false, _) => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
             (true, Some(address)) => Err(EgressError::Prohibited { host: target.host.clone(), address: *address }),
             (true, None) => Err(EgressError::Dns { host: target.host.clone(), reason: "it has no address".into() }),
         }
     }
 
-    async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
+    async fn resolve_host(&self, host: &str) -> Result<Vec<IpAddr>, EgressError> {
         let found = self.resolve.resolve(host).await;
         found.map_err(|e| EgressError::Dns { host: host.to_owned(), reason: e.to_string() })
     }
 }
 
-fn own_address(door: Option<Door>, target: &Target) -> EgressError {
+fn own_endpoint_error(door: Option<OwnEndpoint>, target: &Target) -> EgressError {
     let (host, port) = (target.host.clone(), target.port);
     match door {
-        Some(Door::Listener) => EgressError::OwnListener { host, port },
-        Some(Door::Admin) | None => EgressError::Own { host, port },
+        Some(OwnEndpoint::Listener) => EgressError::OwnListener { host, port },
+        Some(OwnEndpoint::Admin) | None => EgressError::OwnAdminEndpoint { host, port },
     }
 }
 
@@ -127,9 +127,9 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
         // The last one may use all the time there is: the caller keeps that clock.
         let tried = match left {
             0 => connecting.await,
-            _ => {
-                tokio::time::timeout(PATIENCE, connecting).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            }
+            _ => tokio::time::timeout(ADDRESS_TIMEOUT, connecting)
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
         };
         match tried {
             Ok(tcp) => {
@@ -137,21 +137,21 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
                 tcp.set_nodelay(true).ok();
                 return Ok(tcp);
             }
-            Err(error) => last = unreached(*address, &error),
+            Err(error) => last = connect_error(*address, &error),
         }
     }
     Err(last)
 }
 
-fn unreached(address: SocketAddr, error: &io::Error) -> EgressError {
+fn connect_error(address: SocketAddr, error: &io::Error) -> EgressError {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => EgressError::Refused(address.to_string()),
+        io::ErrorKind::ConnectionRefused => EgressError::ConnectionRefused(address.to_string()),
         io::ErrorKind::TimedOut => EgressError::ConnectTimeout,
         _ => EgressError::Unreachable(format!("{address}: {error}")),
     }
 }
 
-fn handshake(host: String, error: &io::Error) -> EgressError {
+fn handshake_error(host: String, error: &io::Error) -> EgressError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
         Some(TlsError::InvalidCertificate(why)) => EgressError::Certificate { host, reason: why.to_string() },
         Some(TlsError::AlertReceived(alert)) => {
@@ -162,7 +162,7 @@ fn handshake(host: String, error: &io::Error) -> EgressError {
 }
 
 impl tower_service::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
+    type Response = TokioIo<EgressStream>;
     type Error = EgressError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, EgressError>> + Send>>;
 
@@ -180,21 +180,21 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection, with TLS or without.
-pub struct Stream(Box<dyn Io>);
+pub struct EgressStream(Box<dyn Io>);
 
-impl Connection for Stream {
+impl Connection for EgressStream {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for EgressStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for EgressStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

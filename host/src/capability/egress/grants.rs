@@ -4,32 +4,32 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::address::is_public;
-use super::target::{literal, normal};
+use super::target::{normalize_host, parse_ip};
 use crate::units::cidr::Cidr;
 
 /// Destinations by name and port, and networks by address. The empty one grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
-    hosts: Vec<Granted>,
+    hosts: Vec<GrantedDestination>,
     networks: Vec<Cidr>,
     own_listeners: bool,
 }
 
 /// Most characters of a list of what is granted.
-const LISTED: usize = 200;
+const MAX_SUMMARY_CHARS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Granted {
-    host: Host,
+struct GrantedDestination {
+    host: HostPattern,
     /// `None` is any.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Host {
+enum HostPattern {
     Name(String),
     /// With its leading dot.
-    Under(String),
+    Suffix(String),
     Literal(IpAddr),
     Any,
 }
@@ -38,7 +38,7 @@ impl Grants {
     /// `http`: `host:port`, where the host is a name, `*.suffix` or an address (IPv6 in brackets) and the port may be
     /// `*`. `addresses`: networks such as `10.0.0.0/8` that granted names may lie in although they are not public.
     pub fn parse(http: &[String], addresses: &[String]) -> Result<Self, String> {
-        let hosts = http.iter().map(|entry| Granted::parse(entry)).collect::<Result<_, _>>()?;
+        let hosts = http.iter().map(|entry| GrantedDestination::parse(entry)).collect::<Result<_, _>>()?;
         let networks = addresses.iter().map(|entry| entry.trim().parse()).collect::<Result<_, _>>()?;
         Ok(Self { hosts, networks, own_listeners: false })
     }
@@ -46,7 +46,11 @@ impl Grants {
     /// Every destination at every address: for an author who tries a receiver at his own desk. No manifest can say it.
     pub fn everything() -> Self {
         let everywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("it is a network"));
-        Self { hosts: vec![Granted { host: Host::Any, port: None }], networks: everywhere.into(), own_listeners: true }
+        Self {
+            hosts: vec![GrantedDestination { host: HostPattern::Any, port: None }],
+            networks: everywhere.into(),
+            own_listeners: true,
+        }
     }
 
     /// With or without the host's own listeners for clients among the destinations.
@@ -61,11 +65,11 @@ impl Grants {
     }
 
     /// The destinations for a sentence; of a long list only the beginning, and how many more there are.
-    pub fn listed(&self) -> String {
+    pub fn summary(&self) -> String {
         let mut listed = String::new();
         for (index, granted) in self.hosts.iter().enumerate() {
             let granted = granted.to_string();
-            if index > 0 && listed.len() + granted.len() > LISTED {
+            if index > 0 && listed.len() + granted.len() > MAX_SUMMARY_CHARS {
                 return format!("{listed} and {} more", self.hosts.len() - index);
             }
             listed = if index == 0 { granted } else { format!("{listed}, {granted}") };
@@ -80,54 +84,54 @@ impl Grants {
 
     /// Whether the allow-list has this destination. Its addresses are judged by [`Self::permits`].
     pub fn allows(&self, host: &str, port: u16) -> bool {
-        let host = normal(host);
+        let host = normalize_host(host);
         self.matching(&host, port).next().is_some()
     }
 
     /// Whether this address, which `host` has turned out to be at, may be dialled. A public one may. Others need a
     /// granted network, or that the allow-list names the address itself, or that it says `localhost` and means it.
     pub fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
-        let host = normal(host);
+        let host = normalize_host(host);
         let canonical = address.to_canonical();
         is_public(address)
             || self.networks.iter().any(|network| network.contains(address) || network.contains(canonical))
-            || self.matching(&host, port).any(|granted| granted.host.means(canonical))
+            || self.matching(&host, port).any(|granted| granted.host.grants_address(canonical))
     }
 
-    fn matching<'a>(&'a self, host: &'a str, port: u16) -> impl Iterator<Item = &'a Granted> {
-        self.hosts.iter().filter(move |granted| granted.port.is_none_or(|p| p == port) && granted.host.covers(host))
+    fn matching<'a>(&'a self, host: &'a str, port: u16) -> impl Iterator<Item = &'a GrantedDestination> {
+        self.hosts.iter().filter(move |granted| granted.port.is_none_or(|p| p == port) && granted.host.matches(host))
     }
 }
 
-impl Host {
-    fn covers(&self, host: &str) -> bool {
-        match (self, literal(host)) {
+impl HostPattern {
+    fn matches(&self, host: &str) -> bool {
+        match (self, parse_ip(host)) {
             (Self::Literal(granted), Some(asked)) => *granted == asked,
             (Self::Name(granted), None) => granted == host,
             (Self::Any, _) => true,
-            (Self::Under(suffix), None) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+            (Self::Suffix(suffix), None) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             _ => false,
         }
     }
 
-    fn means(&self, address: IpAddr) -> bool {
+    fn grants_address(&self, address: IpAddr) -> bool {
         match self {
             Self::Literal(granted) => *granted == address,
             Self::Name(name) => name == "localhost" && address.is_loopback(),
-            Self::Under(_) | Self::Any => false,
+            Self::Suffix(_) | Self::Any => false,
         }
     }
 }
 
-impl fmt::Display for Granted {
+impl fmt::Display for GrantedDestination {
     /// As it may be written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Host::Name(name) => f.write_str(name)?,
-            Host::Under(suffix) => write!(f, "*{suffix}")?,
-            Host::Literal(IpAddr::V6(address)) => write!(f, "[{address}]")?,
-            Host::Literal(address) => write!(f, "{address}")?,
-            Host::Any => f.write_str("*")?,
+            HostPattern::Name(name) => f.write_str(name)?,
+            HostPattern::Suffix(suffix) => write!(f, "*{suffix}")?,
+            HostPattern::Literal(IpAddr::V6(address)) => write!(f, "[{address}]")?,
+            HostPattern::Literal(address) => write!(f, "{address}")?,
+            HostPattern::Any => f.write_str("*")?,
         }
         match self.port {
             Some(port) => write!(f, ":{port}"),
@@ -136,7 +140,7 @@ impl fmt::Display for Granted {
     }
 }
 
-impl Granted {
+impl GrantedDestination {
     fn parse(entry: &str) -> Result<Self, String> {
         let wrong =
             |what: &str| Err(format!("`{entry}` is not a destination: {what}, for example `otel.example.org:4318`"));
@@ -153,24 +157,24 @@ impl Granted {
         if host.contains("://") || host.contains(['/', '@']) {
             return wrong("write it without scheme, path and user");
         }
-        match Host::parse(host) {
+        match HostPattern::parse(host) {
             Some(host) => Ok(Self { host, port }),
             None => wrong("the host is a name, `*.suffix` or an address (IPv6 in brackets)"),
         }
     }
 }
 
-impl Host {
+impl HostPattern {
     fn parse(text: &str) -> Option<Self> {
         if text.contains(':') && !(text.starts_with('[') && text.ends_with(']')) {
             return None;
         }
-        let host = normal(text);
-        if let Some(address) = literal(&host) {
+        let host = normalize_host(text);
+        if let Some(address) = parse_ip(&host) {
             return Some(Self::Literal(address));
         }
         match host.strip_prefix('*') {
-            Some(suffix) => suffix.strip_prefix('.').is_some_and(is_name).then(|| Self::Under(suffix.to_owned())),
+            Some(suffix) => suffix.strip_prefix('.').is_some_and(is_name).then(|| Self::Suffix(suffix.to_owned())),
             None => is_name(&host).then_some(Self::Name(host)),
         }
     }
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn names_match_whole_and_without_regard_to_case_or_a_final_dot() {
+    fn names_match_exactly_except_for_case_and_a_trailing_dot() {
         let grants = grants(&["Otel.Example.org:4318"], &[]);
         assert!(grants.allows("otel.example.ORG", 4318) && grants.allows("otel.example.org.", 4318));
         for (host, port) in [("otel.example.org", 443), ("x.otel.example.org", 4318), ("otel.example.org.evil", 4318)] {
@@ -243,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn a_list_shows_what_was_written_and_is_bounded() {
+    fn a_summary_shows_the_configured_destinations_and_is_bounded() {
         let written = ["sink.example:4318", "*.example.org:*", "[::1]:80", "10.0.0.1:443"];
-        assert_eq!(grants(&written, &[]).listed(), written.join(", "));
-        assert_eq!(Grants::default().listed(), "");
+        assert_eq!(grants(&written, &[]).summary(), written.join(", "));
+        assert_eq!(Grants::default().summary(), "");
         let many: Vec<_> = (0..100).map(|n| format!("sink-{n}.example:4318")).collect();
-        let listed = Grants::parse(&many, &[]).unwrap().listed();
+        let listed = Grants::parse(&many, &[]).unwrap().summary();
         assert!(listed.starts_with("sink-0.example:4318, ") && listed.ends_with(" more"), "{listed}");
-        assert!(listed.len() < LISTED + 20, "{listed}");
+        assert!(listed.len() < MAX_SUMMARY_CHARS + 20, "{listed}");
     }
 
     #[test]
@@ -261,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_wrongly_is_refused_with_an_example() {
+    fn an_invalid_destination_is_refused_with_an_example() {
         for entry in
             ["example.org", "https://example.org:443", "example.org:0", "example.org:70000", "*:443", "", ":80"]
         {

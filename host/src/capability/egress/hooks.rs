@@ -6,10 +6,10 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{Egress, EgressError, Times};
+use super::{Egress, EgressError, EgressTimeouts};
 
-type Ending = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Ending), Error>> + Send>;
+type ConnectionDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type SendRequestFuture = Box<dyn Future<Output = Result<(Response<WasiBody>, ConnectionDriver), Error>> + Send>;
 
 impl WasiHttpHooks for Egress {
     /// Two of these are kept for each body that a guest writes, sent or not, and it may have as many bodies as handles:
@@ -19,7 +19,12 @@ impl WasiHttpHooks for Egress {
     }
 
     /// Runs on the guests' runtime, in a task that ends with the call in which the guest asked.
-    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Ending) -> Sending {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: ConnectionDriver,
+    ) -> SendRequestFuture {
         let times = options.map(times).unwrap_or_default();
         let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         let sending = self.send(request, times);
@@ -27,13 +32,13 @@ impl WasiHttpHooks for Egress {
             let response = sending.await?;
             let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
             // The connection is the pool's: nothing of it has to be driven by the guest's task.
-            Ok((response, Box::new(async { Ok(()) }) as Ending))
+            Ok((response, Box::new(async { Ok(()) }) as ConnectionDriver))
         })
     }
 }
 
-fn times(options: RequestOptions) -> Times {
-    Times {
+fn times(options: RequestOptions) -> EgressTimeouts {
+    EgressTimeouts {
         connect: options.connect_timeout,
         first_byte: options.first_byte_timeout,
         between_bytes: options.between_bytes_timeout,
@@ -44,24 +49,24 @@ impl From<EgressError> for Error {
     fn from(error: EgressError) -> Self {
         match error {
             EgressError::NotGranted { .. } => Self::HttpRequestDenied,
-            EgressError::Prohibited { .. } | EgressError::Own { .. } | EgressError::OwnListener { .. } => {
+            EgressError::Prohibited { .. } | EgressError::OwnAdminEndpoint { .. } | EgressError::OwnListener { .. } => {
                 Self::DestinationIpProhibited
             }
-            EgressError::Uri => Self::HttpRequestUriInvalid,
-            EgressError::Method => Self::HttpRequestMethodInvalid,
+            EgressError::InvalidUri => Self::HttpRequestUriInvalid,
+            EgressError::ForbiddenMethod => Self::HttpRequestMethodInvalid,
             EgressError::Dns { reason, .. } => Self::DnsError { rcode: Some(reason), info_code: None },
-            EgressError::Refused(_) => Self::ConnectionRefused,
+            EgressError::ConnectionRefused(_) => Self::ConnectionRefused,
             EgressError::Unreachable(_) => Self::DestinationUnavailable,
             EgressError::ConnectTimeout => Self::ConnectionTimeout,
             EgressError::ReadTimeout => Self::ConnectionReadTimeout,
-            EgressError::Busy { .. } => Self::ConnectionLimitReached,
+            EgressError::TooManyRequests { .. } => Self::ConnectionLimitReached,
             EgressError::Certificate { .. } => Self::TlsCertificateError,
             EgressError::Alert { id, message } => {
                 Self::TlsAlertReceived { alert_id: Some(id), alert_message: Some(message) }
             }
             EgressError::Tls { .. } => Self::TlsProtocolError,
-            EgressError::Roots(_) => Self::ConfigurationError,
-            EgressError::Terminated | EgressError::CallOver => Self::ConnectionTerminated,
+            EgressError::NoRootCertificates(_) => Self::ConfigurationError,
+            EgressError::Terminated | EgressError::CallEnded => Self::ConnectionTerminated,
             EgressError::Protocol(_) => Self::HttpProtocolError,
             EgressError::ResponseTooLarge { cap } => Self::HttpResponseBodySize(Some(cap as u64)),
         }

@@ -17,34 +17,34 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn of(uri: &Uri) -> Result<Self, EgressError> {
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self, EgressError> {
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
             Some(scheme) if *scheme == Scheme::HTTP => false,
-            _ => return Err(EgressError::Uri),
+            _ => return Err(EgressError::InvalidUri),
         };
-        let authority = uri.authority().ok_or(EgressError::Uri)?;
+        let authority = uri.authority().ok_or(EgressError::InvalidUri)?;
         // Userinfo is how a URI is made to look as if it pointed elsewhere.
-        let host = normal(authority.host());
+        let host = normalize_host(authority.host());
         if authority.as_str().contains('@') || host.is_empty() {
-            return Err(EgressError::Uri);
+            return Err(EgressError::InvalidUri);
         }
         Ok(Self { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
     }
 
     /// The host, if it is an address rather than a name.
-    pub(super) fn literal(&self) -> Option<IpAddr> {
-        literal(&self.host)
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        parse_ip(&self.host)
     }
 }
 
 /// Lower case, no brackets, no trailing dot.
-pub(super) fn normal(host: &str) -> String {
+pub(super) fn normalize_host(host: &str) -> String {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
 }
 
 /// An address literal; the IPv6 way of writing an IPv4 address is that IPv4 address.
-pub(super) fn literal(host: &str) -> Option<IpAddr> {
+pub(super) fn parse_ip(host: &str) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

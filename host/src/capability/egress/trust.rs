@@ -37,22 +37,26 @@ impl Trust {
             Err(_) => RootCertStore::empty(),
         };
         for root in self.extra.iter() {
-            roots.add(root.clone()).map_err(|e| EgressError::Roots(format!("an added one is unusable: {e}")))?;
+            roots
+                .add(root.clone())
+                .map_err(|e| EgressError::NoRootCertificates(format!("an added one is unusable: {e}")))?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().map_err(|e| EgressError::Roots(e.to_string()))?;
+        let builder = builder
+            .with_safe_default_protocol_versions()
+            .map_err(|e| EgressError::NoRootCertificates(e.to_string()))?;
         Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
     }
 }
 
 async fn native() -> Result<Arc<RootCertStore>, EgressError> {
     let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
-    let loaded = loaded.map_err(|e| EgressError::Roots(e.to_string()))?;
+    let loaded = loaded.map_err(|e| EgressError::NoRootCertificates(e.to_string()))?;
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(loaded.certs);
     if added == 0 {
         let why = loaded.errors.first().map_or_else(|| "none were found".to_owned(), ToString::to_string);
-        return Err(EgressError::Roots(format!(
+        return Err(EgressError::NoRootCertificates(format!(
             "{why}; install the system's certificates or point SSL_CERT_FILE at a PEM file"
         )));
     }

@@ -2,42 +2,42 @@ use super::*;
 
 const CAPS: Caps = Caps { bytes: 100, keys: 3 };
 
-fn shelf(store: &Store) -> Shelf {
-    Shelf::of(store, "slot", CAPS)
+fn slot_state(store: &Store) -> SlotState {
+    SlotState::for_slot(store, "slot", CAPS)
 }
 
-fn put(shelf: &Shelf, key: &str, value: &str) -> Result<u64, Refusal> {
+fn put(shelf: &SlotState, key: &str, value: &str) -> Result<u64, Refusal> {
     shelf.change(key, Some(value.into()), Expected::Any)
 }
 
-fn text(shelf: &Shelf, key: &str) -> Option<String> {
+fn text(shelf: &SlotState, key: &str) -> Option<String> {
     shelf.get(key).unwrap().map(|entry| String::from_utf8(entry.value).unwrap())
 }
 
 #[test]
-fn what_is_not_granted_is_not_there() {
-    let none = Shelf::none();
-    assert!(!none.is_granted() && !none.scratch().is_granted());
+fn state_that_is_not_granted_is_unavailable() {
+    let none = SlotState::not_granted();
+    assert!(!none.is_granted() && !none.trial_overlay().is_granted());
     assert_eq!((none.caps(), none.usage()), (None, Usage::default()));
     assert!(matches!(put(&none, "a", "b"), Err(Refusal::Unavailable(_))));
 }
 
 #[test]
-fn shelves_of_a_slot_share_and_others_do_not() {
+fn handles_of_one_slot_share_its_state_and_other_slots_do_not() {
     let store = Store::in_memory();
-    put(&shelf(&store), "a", "one").unwrap();
-    assert_eq!(text(&shelf(&store), "a").as_deref(), Some("one"));
-    assert_eq!(text(&Shelf::of(&store, "other", CAPS), "a"), None);
-    assert_eq!(shelf(&store).usage(), Usage { bytes: 4, keys: 1 });
+    put(&slot_state(&store), "a", "one").unwrap();
+    assert_eq!(text(&slot_state(&store), "a").as_deref(), Some("one"));
+    assert_eq!(text(&SlotState::for_slot(&store, "other", CAPS), "a"), None);
+    assert_eq!(slot_state(&store).usage(), Usage { bytes: 4, keys: 1 });
 }
 
 #[test]
-fn a_scratch_shows_what_is_there_and_leaves_it_so() {
+fn an_overlay_reads_the_slots_state_and_never_changes_it() {
     let store = Store::in_memory();
-    let real = shelf(&store);
+    let real = slot_state(&store);
     put(&real, "a", "one").unwrap();
     put(&real, "b", "two").unwrap();
-    let scratch = real.scratch();
+    let scratch = real.trial_overlay();
     assert_eq!(text(&scratch, "a").as_deref(), Some("one"));
     let seen = scratch.get("a").unwrap().unwrap().version;
     let first = scratch.change("a", Some("tried".into()), Expected::Version(seen)).unwrap();
@@ -54,7 +54,7 @@ fn a_scratch_shows_what_is_there_and_leaves_it_so() {
     assert_eq!(scratch.usage(), Usage { bytes: 12, keys: 2 });
     let again = scratch.change("b", Some("new".into()), Expected::Absent).unwrap();
     assert!(again > first);
-    let second = scratch.scratch();
+    let second = scratch.trial_overlay();
     assert!(put(&second, "a", "deeper").unwrap() > again);
     assert_eq!(text(&scratch, "a").as_deref(), Some("tried"));
     assert_eq!(real.keys("", None, 10).unwrap(), ["a", "b"]);
@@ -63,10 +63,10 @@ fn a_scratch_shows_what_is_there_and_leaves_it_so() {
 }
 
 #[test]
-fn scratch_caps_obeyed_and_violated() {
+fn overlay_caps_obeyed_and_violated() {
     let store = Store::in_memory();
-    put(&shelf(&store), "a", "one").unwrap();
-    let scratch = shelf(&store).scratch();
+    put(&slot_state(&store), "a", "one").unwrap();
+    let scratch = slot_state(&store).trial_overlay();
     put(&scratch, "b", &"x".repeat(95)).unwrap();
     assert!(matches!(put(&scratch, "a", "four"), Err(Refusal::Full(_))), "{:?}", scratch.usage());
     assert!(matches!(put(&scratch, "", "x"), Err(Refusal::InvalidKey(_))));
@@ -76,7 +76,7 @@ fn scratch_caps_obeyed_and_violated() {
 }
 
 #[test]
-fn a_guest_is_not_told_where_the_store_is() {
-    let told = wit::StateError::from(Refusal::Unavailable("/data/barnabas.redb: broken".into()));
-    assert!(matches!(told, wit::StateError::Unavailable(words) if !words.contains("/data")));
+fn the_path_of_the_store_is_hidden_from_the_guest() {
+    let error = wit::StateError::from(Refusal::Unavailable("/data/barnabas.redb: broken".into()));
+    assert!(matches!(error, wit::StateError::Unavailable(words) if !words.contains("/data")));
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use barnabas::capability::egress::{CapturedRequest, Reply};
-use barnabas::capability::log::Line;
-use barnabas::capability::report::Said;
+use barnabas::capability::egress::{CapturedRequest, RecordedResponse};
+use barnabas::capability::log::GuestLogLine;
+use barnabas::capability::report::GuestReport;
 use barnabas::dispatch::Outcome;
 use barnabas::messages::count_noun;
 use barnabas::plugin::trial::{Tried, Used};
@@ -45,12 +45,12 @@ pub(super) struct Printer {
 }
 
 /// Of a destination to which a request was sent, or why there is none.
-pub(super) type Answer = Result<Reply, String>;
+pub(super) type Answer = Result<RecordedResponse, String>;
 
 /// One batch and what came with it.
 pub(super) struct Seen {
     pub(super) tried: Tried,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<GuestLogLine>,
     pub(super) requests: Vec<(CapturedRequest, Option<Answer>)>,
     /// Requests that were not kept.
     pub(super) more: usize,
@@ -157,7 +157,7 @@ impl Printer {
     }
 
     /// Prints what is to be said of all of them. The exit status tells the outcome.
-    pub(super) fn end(mut self, lines: &[Line], stop_failure: Option<&str>) -> ExitCode {
+    pub(super) fn end(mut self, lines: &[GuestLogLine], stop_failure: Option<&str>) -> ExitCode {
         self.tell_left_out();
         for line in lines {
             outln!("log:     {:<5} {}", line.level, line.text);
@@ -181,7 +181,7 @@ impl Printer {
     }
 }
 
-fn said(said: &Said) {
+fn said(said: &GuestReport) {
     if let Some(fault) = &said.fault {
         outln!("fault:   {fault}");
     }

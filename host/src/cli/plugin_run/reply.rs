@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use barnabas::capability::egress::Reply;
+use barnabas::capability::egress::RecordedResponse;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// A status, then `name=value` for each header; `body=TEXT` or `body=@FILE` comes last and may hold commas. A piece that
 /// does not begin like a header belongs to the value before it, as in a date.
-pub(super) fn parse(text: &str) -> Result<Reply, String> {
+pub(super) fn parse(text: &str) -> Result<RecordedResponse, String> {
     let (text, body) = match text.split_once(",body=") {
         Some((text, body)) => (text, read(body)?),
         None => (text, Bytes::new()),
@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Reply, String> {
     let status = status.ok_or_else(|| {
         "begin with a status from 200 to 599, then headers, for example `429,retry-after=3`".to_owned()
     })?;
-    Ok(Reply { status, headers: headers(pieces)?, body })
+    Ok(RecordedResponse { status, headers: headers(pieces)?, body })
 }
 
 fn headers<'a>(pieces: impl Iterator<Item = &'a str>) -> Result<HeaderMap, String> {

@@ -6,7 +6,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::capability::report::Said;
+use crate::capability::report::GuestReport;
 use crate::dispatch::Fault;
 use crate::plugin::limits::{HANDLES, Limits};
 use crate::plugin::meter::{Halt, Verdict};
@@ -24,7 +24,7 @@ pub struct Broken {
     /// One sentence.
     pub message: String,
     /// What the guest had said in that call.
-    pub said: Said,
+    pub said: GuestReport,
 }
 
 impl fmt::Display for Broken {
@@ -34,7 +34,7 @@ impl fmt::Display for Broken {
 }
 
 /// Of a call that was not finished. `denied`: memory was refused during it.
-pub(super) fn of_call(halt: Halt, denied: bool, limits: &Limits, said: Said) -> Broken {
+pub(super) fn of_call(halt: Halt, denied: bool, limits: &Limits, said: GuestReport) -> Broken {
     let (fault, message) = match halt {
         Halt::Deadline => (Fault::Deadline, Verdict::Deadline.to_string()),
         Halt::Panic(words) => (Fault::Host, format!("the host panicked beneath it: {words}")),
@@ -43,7 +43,7 @@ pub(super) fn of_call(halt: Halt, denied: bool, limits: &Limits, said: Said) -> 
     Broken { fault, message, said }
 }
 
-fn of_error(error: &Error, denied: bool, limits: &Limits, said: &Said) -> (Fault, String) {
+fn of_error(error: &Error, denied: bool, limits: &Limits, said: &GuestReport) -> (Fault, String) {
     if let Some(verdict) = error.downcast_ref::<Verdict>() {
         let fault = if *verdict == Verdict::CpuLimit { Fault::CpuLimit } else { Fault::Deadline };
         return (fault, verdict.to_string());
@@ -108,11 +108,14 @@ mod tests {
     #[test]
     fn an_exception_on_standard_error_is_the_reason_and_a_panic_hook_knows_better() {
         let (error, limits) = (Error::from(Trap::UnreachableCodeReached), Limits::default());
-        let of = |said: Said| of_error(&error, false, &limits, &said).1;
+        let of = |said: GuestReport| of_error(&error, false, &limits, &said).1;
         let last_line = Some("KeyError: 'x'".to_owned());
         let trap = "wasm `unreachable` instruction executed";
-        assert_eq!(of(Said { last_line: last_line.clone(), ..Said::default() }), format!("KeyError: 'x' ({trap})"));
-        assert_eq!(of(Said { fault: Some("why".into()), last_line, ..Said::default() }), "why");
-        assert_eq!(of(Said::default()), trap);
+        assert_eq!(
+            of(GuestReport { last_line: last_line.clone(), ..GuestReport::default() }),
+            format!("KeyError: 'x' ({trap})")
+        );
+        assert_eq!(of(GuestReport { fault: Some("why".into()), last_line, ..GuestReport::default() }), "why");
+        assert_eq!(of(GuestReport::default()), trap);
     }
 }

@@ -198,7 +198,7 @@ async fn what_a_guest_reports_comes_with_its_answer() {
     let blueprint = Guest { export: reports, ..Guest::default() }.blueprint(wide());
     let (instance, _) = Instance::start(&blueprint).await.unwrap();
     let answer = instance.export(batch(1)).await;
-    let said = Said {
+    let said = GuestReport {
         last_line: None,
         fault: None,
         misconfigured: Some("words".into()),

@@ -276,7 +276,7 @@ fn limits(written: LimitsTable) -> Result<(Limits, usize, usize), String> {
         stop: time("limits.stop", written.stop, default.stop)?,
     };
     let instances = within("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES)?;
-    let requests = within("limits.requests", written.requests.unwrap_or(egress::REQUESTS), REQUESTS)?;
+    let requests = within("limits.requests", written.requests.unwrap_or(egress::DEFAULT_MAX_REQUESTS), REQUESTS)?;
     Ok((limits, instances, requests))
 }
 

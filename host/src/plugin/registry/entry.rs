@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::record::{Identity, Record, Refusal};
-use crate::capability::egress::Answers;
-use crate::capability::log::{Line, LogSink};
+use crate::capability::egress::ResponseCache;
+use crate::capability::log::{GuestLogLine, LogSink};
 use crate::dispatch::{LaneSet, Slot};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
@@ -33,11 +33,11 @@ pub(super) struct Entry {
     pub(super) under_way: Option<UnderWay>,
     /// Held by whoever changes this plugin: one at a time.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
-    pub(super) answers: Arc<Answers>,
+    pub(super) answers: Arc<ResponseCache>,
     /// The lines of the generation that served before.
     pub(super) lines_before: Option<Arc<LogSink>>,
     /// What was said in the last self-test, and by a candidate that came to nothing.
-    pub(super) last_words: Vec<Line>,
+    pub(super) last_words: Vec<GuestLogLine>,
 }
 
 /// A swap, and which generation it is to bring.
@@ -108,7 +108,7 @@ impl Entry {
     }
 
     /// Lines of what serves, of what served before, and of the candidate that did not come to it.
-    pub(super) fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self) -> Vec<GuestLogLine> {
         let mut lines = self.last_words.clone();
         lines.extend(self.lines_before.iter().flat_map(|before| before.recent()));
         lines.extend(self.serving.iter().flat_map(|generation| generation.blueprint.log.recent()));
@@ -186,7 +186,7 @@ fn serving(generation: &Generation) -> Serving {
         instances: generation.instances,
         normalised: generation.blueprint.normalise.is_some(),
         vitals: generation.vitals.read(),
-        requests_under_way: generation.blueprint.egress.under_way(),
+        requests_under_way: generation.blueprint.egress.in_flight(),
         log_losses: generation.blueprint.log.losses(),
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Inner;
-use crate::capability::egress::{Egress, EgressMode, Limits, Options};
-use crate::capability::log::{Keep, LogSink};
-use crate::capability::state::Shelf;
+use crate::capability::egress::{Egress, EgressLimits, EgressMode, EgressOptions};
+use crate::capability::log::{GuestLogMode, LogSink};
+use crate::capability::state::SlotState;
 use crate::plugin::artifact::{self, Artifact, Inspection};
 use crate::plugin::change::Stage;
 use crate::plugin::digest::Digest;
@@ -106,16 +106,19 @@ impl Inner {
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
         let (name, grants) = (manifest.name.clone(), manifest.grants.clone());
         let answers = self.entry(&name, |entry| entry.answers.clone()).unwrap_or_default();
-        let limits = Limits { requests: manifest.requests, ..Limits::default() };
-        let options = Options { limits, own: self.own.clone(), answers, ..Options::default() };
+        let limits = EgressLimits { requests: manifest.requests, ..EgressLimits::default() };
+        let options =
+            EgressOptions { limits, self_addresses: self.own.clone(), responses: answers, ..EgressOptions::default() };
         Blueprint {
             artifact,
             settings: manifest.settings.clone(),
             limits: manifest.limits.clone(),
             normalise: manifest.normalise.clone(),
             egress: Egress::with_options(name.clone(), grants, EgressMode::Send, self.events.clone(), options),
-            log: Arc::new(LogSink::new(name.clone(), number, Keep::AsHost)),
-            state: manifest.state.map_or_else(Shelf::none, |caps| Shelf::of(&self.store, &name, caps)),
+            log: Arc::new(LogSink::new(name.clone(), number, GuestLogMode::HostLevels)),
+            state: manifest
+                .state
+                .map_or_else(SlotState::not_granted, |caps| SlotState::for_slot(&self.store, &name, caps)),
         }
     }
 

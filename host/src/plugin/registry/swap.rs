@@ -7,7 +7,7 @@ use super::entry::{Failed, UnderWay};
 use super::record::{Identity, KIND, Pending, Record, Refusal, Release};
 use super::{Inner, State};
 use crate::audit::{self, Action};
-use crate::capability::log::Line;
+use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, ChangeOutcome, Ending, Plan, Stage, Step};
 use crate::plugin::digest::Digest;
 use crate::plugin::generation::{Candidate, Generation};
@@ -376,7 +376,7 @@ impl Inner {
     }
 
     /// Lines of a self-test, and of a candidate that comes to nothing, for those who ask what it said.
-    pub(super) fn keep_words(&self, name: &str, lines: Vec<Line>) {
+    pub(super) fn keep_words(&self, name: &str, lines: Vec<GuestLogLine>) {
         self.entry(name, |entry| entry.last_words.extend(lines));
     }
 

@@ -198,7 +198,7 @@ async fn lines_of_the_generation_before_outlive_a_swap() {
     let _ = room.plugin("sink", &Guest::default(), "");
     assert_eq!(room.reload("sink").await.serving, Some(2));
     let lines = room.plugins.log("sink").unwrap();
-    let broke = |line: &Line| line.generation == 1 && line.text.starts_with("broke (trap): ");
+    let broke = |line: &GuestLogLine| line.generation == 1 && line.text.starts_with("broke (trap): ");
     assert!(lines.iter().any(broke), "{lines:?}");
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
-use crate::capability::egress::{Captured, Egress, EgressMode};
-use crate::capability::log::{Keep, Line, LogSink};
+use crate::capability::egress::{Egress, EgressMode, RequestCapture};
+use crate::capability::log::{GuestLogLine, GuestLogMode, LogSink};
 use crate::dispatch::LaneSet;
 use crate::event::Events;
 use crate::plugin::change::{ChangeOutcome, Stage};
@@ -37,7 +37,7 @@ impl Inner {
         let pushes = self_test::pushes(&slot, self.dispatch.recent().newest());
         let test = self.guests.handle().spawn(self_test::run(blueprint, captured, pushes));
         let found = test.await.map_err(|_| Stop::broke(Stage::SelfTest))?;
-        let told = |line: Line| Line { text: format!("self-test: {}", line.text), ..line };
+        let told = |line: GuestLogLine| GuestLogLine { text: format!("self-test: {}", line.text), ..line };
         self.keep_words(name, words.recent().into_iter().map(told).collect());
         found.map(|note| ((), Some(note))).map_err(|reason| Stop::failed(Stage::SelfTest, reason))
     }
@@ -49,9 +49,9 @@ impl Inner {
         care: &Care,
         progress: &Arc<Progress>,
     ) -> Result<((), Option<String>), Stop> {
-        let captured = Arc::new(self.captured(name, care).forgetful());
+        let captured = Arc::new(self.captured(name, care).without_capture());
         let blueprint = Arc::new(self.harmless(name, blueprint, captured));
-        blueprint.egress.watch(true);
+        blueprint.egress.set_recording(true);
         let live = self.entry(name, |entry| {
             let live = entry.serving.as_ref()?;
             Some((live.mirror.hang(), Watched::begin(&live.blueprint.egress)))
@@ -97,18 +97,18 @@ impl Inner {
     }
 
     /// Answers captured requests as the live generation's were, else as the manifest says.
-    fn captured(&self, name: &str, care: &Care) -> Captured {
+    fn captured(&self, name: &str, care: &Care) -> RequestCapture {
         let answers = self.entry(name, |entry| entry.answers.clone()).unwrap_or_default();
-        Captured::replying(answers, care.reply.clone()).within_grants()
+        RequestCapture::replaying(answers, care.reply.clone()).enforcing_grants()
     }
 
     /// The same receiver, of which nothing leaves the host and nothing stays.
-    fn harmless(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<Captured>) -> Blueprint {
+    fn harmless(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<RequestCapture>) -> Blueprint {
         let (grants, mode) = (blueprint.egress.grants().clone(), EgressMode::Capture(captured));
         Blueprint {
             egress: Egress::new(name.clone(), grants, mode, Events::new()),
-            log: Arc::new(LogSink::new(name.clone(), 0, Keep::Apart)),
-            state: blueprint.state.scratch(),
+            log: Arc::new(LogSink::new(name.clone(), 0, GuestLogMode::RingOnly)),
+            state: blueprint.state.trial_overlay(),
             ..blueprint.clone()
         }
     }
@@ -141,14 +141,14 @@ struct Watched(Egress);
 
 impl Watched {
     fn begin(egress: &Egress) -> Self {
-        egress.watch(true);
+        egress.set_recording(true);
         Self(egress.clone())
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.0.watch(false);
+        self.0.set_recording(false);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::capability::egress::Reply;
+use crate::capability::egress::RecordedResponse;
 use crate::plugin::change::Plan;
 use crate::units::HumanDuration;
 
@@ -23,7 +23,7 @@ pub struct Care {
     /// By how much more of its pushes the candidate may fail than the generation that serves, 0 to 1.
     pub budget: f64,
     /// What a captured request is answered with, where the live generation has no recorded answer.
-    pub reply: Reply,
+    pub reply: RecordedResponse,
 }
 
 impl Default for Care {
@@ -35,7 +35,7 @@ impl Default for Care {
             step: Duration::from_mins(2),
             batches: 20,
             budget: 0.05,
-            reply: Reply::default(),
+            reply: RecordedResponse::default(),
         }
     }
 }

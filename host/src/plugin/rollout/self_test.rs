@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::admission::Admitted;
-use crate::capability::egress::Captured;
+use crate::capability::egress::RequestCapture;
 use crate::decode::{Decoded, Decoder, Payload};
 use crate::dispatch::{Outcome, Slot};
 use crate::messages::count_noun;
@@ -33,7 +33,7 @@ pub(crate) fn pushes(slot: &Slot, recent: Vec<Arc<Payload>>) -> (Vec<Arc<Payload
 /// Starts an instance of its own, offers the pushes, stops it. On the guests' runtime.
 pub(crate) async fn run(
     blueprint: Blueprint,
-    captured: Arc<Captured>,
+    captured: Arc<RequestCapture>,
     (pushes, which): (Vec<Arc<Payload>>, &str),
 ) -> Result<String, String> {
     let given = pushes.len();

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::judge::{Finding, Score, compare};
 use super::{Care, Stop};
 use crate::capability::batch::LentBatch;
-use crate::capability::egress::Sent;
+use crate::capability::egress::SentRequest;
 use crate::dispatch::Outcome;
 use crate::messages::count_noun;
 use crate::plugin::change::{ChangeOutcome, Stage};
@@ -119,13 +119,13 @@ impl Comparison {
 }
 
 impl Side {
-    fn add(&mut self, pushes: u64, failed: u64, cpu: Duration, sent: Vec<Sent>) {
+    fn add(&mut self, pushes: u64, failed: u64, cpu: Duration, sent: Vec<SentRequest>) {
         self.score.batches += 1;
         self.score.failed_batches += u64::from(failed > 0);
         self.score.pushes += pushes;
         self.score.failed += failed;
         self.cpu += cpu;
-        for Sent { destination, bytes, points } in sent {
+        for SentRequest { destination, bytes, points } in sent {
             self.requests += 1;
             self.bytes += bytes;
             self.points += points.unwrap_or(0);

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
 use super::{WithUnit, at, span, within};
-use crate::capability::egress::Reply;
+use crate::capability::egress::RecordedResponse;
 use crate::plugin::rollout::Care;
 use crate::units::Percent;
 
@@ -68,14 +68,14 @@ fn share(key: &'static str, written: Option<WithUnit>, default: f64) -> Result<f
     written.text().parse::<Percent>().map(Percent::share).map_err(at(key))
 }
 
-fn reply(written: ReplyTable) -> Result<Reply, String> {
+fn reply(written: ReplyTable) -> Result<RecordedResponse, String> {
     let status = StatusCode::from_u16(written.status).ok().filter(|status| status.as_u16() >= 200);
     let status = status.ok_or_else(|| format!("{} is not the status of an answer", written.status))?;
     if written.body.len() > REPLY_BYTES {
         return Err(format!("its body has {} bytes; it may have {REPLY_BYTES}", written.body.len()));
     }
     let headers: Result<HeaderMap, String> = written.headers.into_iter().map(header).collect();
-    Ok(Reply { status, headers: headers?, body: Bytes::from(written.body) })
+    Ok(RecordedResponse { status, headers: headers?, body: Bytes::from(written.body) })
 }
 
 fn header((name, value): (String, String)) -> Result<(HeaderName, HeaderValue), String> {

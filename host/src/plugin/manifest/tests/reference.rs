@@ -175,7 +175,7 @@ fn every_range_is_obeyed_and_violated() {
 fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
     let span = |time: Duration| crate::units::HumanDuration(time).to_string();
     let slot = crate::dispatch::SlotConfig::default();
-    let egress = egress::Limits::default();
+    let egress = egress::EgressLimits::default();
     let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
     for words in [
         format!("hashed into {} lanes", slot.lanes),
@@ -189,10 +189,10 @@ fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
         format!("streams, …) | {} |", limits::HANDLES),
         format!("an answer | {} |", kib(limits::HEADER_BYTES)),
         format!("The body of an answer | {} |", mib(egress.response_bytes)),
-        format!("{} for a connection", span(egress.times.connect.unwrap())),
-        format!("{} for the head", span(egress.times.first_byte.unwrap())),
-        format!("{} between two pieces", span(egress.times.between_bytes.unwrap())),
-        format!("body; {} at most", span(egress.longest)),
+        format!("{} for a connection", span(egress.timeouts.connect.unwrap())),
+        format!("{} for the head", span(egress.timeouts.first_byte.unwrap())),
+        format!("{} between two pieces", span(egress.timeouts.between_bytes.unwrap())),
+        format!("body; {} at most", span(egress.max_timeout)),
     ] {
         assert!(PAGE.contains(&words), "docs/manifest.md should say `{words}`");
     }

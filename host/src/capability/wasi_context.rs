@@ -13,17 +13,17 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
-use super::log::{LINE_BYTES, Log};
+use super::log::{GuestLog, LINE_BYTES};
 use crate::plugin::limits::RANDOM_BYTES;
 
 /// What one write may hold.
-const PERMIT: usize = 64 * 1024;
+const WRITE_BYTES: usize = 64 * 1024;
 
 /// Most characters of a guest's last line that are repeated as the reason why it broke.
-const LAST_LINE: usize = 300;
+const LAST_LINE_CHARS: usize = 300;
 /// How lines begin that runtimes write below the reason: the panic by which componentize-py ends after a traceback, Rust's
 /// hint, the heading of StarlingMonkey's call stack, and what its abort says.
-const BELOW: [&str; 5] = [
+const TRAILER_PREFIXES: [&str; 5] = [
     "thread '",
     "Python function threw an unexpected exception",
     "note: run with `RUST_BACKTRACE",
@@ -32,11 +32,11 @@ const BELOW: [&str; 5] = [
 ];
 
 /// An empty context whose output goes to `log`, and what the guest wrote last to standard error.
-pub fn context(log: &Log) -> (WasiCtx, LastLine) {
-    let stderr = Lines::new(log, Level::WARN);
-    let last = LastLine { line: stderr.last.clone(), rest: stderr.rest.clone() };
+pub fn empty_context(log: &GuestLog) -> (WasiCtx, LastStderrLine) {
+    let stderr = LineSplitter::new(log, Level::WARN);
+    let last = LastStderrLine { last: stderr.last.clone(), partial: stderr.partial.clone() };
     let context = WasiCtx::builder()
-        .stdout(Lines::new(log, Level::INFO))
+        .stdout(LineSplitter::new(log, Level::INFO))
         .stderr(stderr)
         .max_random_size(RANDOM_BYTES)
         .allow_tcp(false)
@@ -49,57 +49,58 @@ pub fn context(log: &Log) -> (WasiCtx, LastLine) {
 /// The last line of a guest's standard error that can be the reason why it broke: the runtimes of Python and JavaScript
 /// write an exception there and then trap.
 #[derive(Debug)]
-pub struct LastLine {
-    line: Arc<Mutex<String>>,
-    rest: Arc<Mutex<Vec<u8>>>,
+pub struct LastStderrLine {
+    last: Arc<Mutex<String>>,
+    partial: Arc<Mutex<Vec<u8>>>,
 }
 
-impl LastLine {
+impl LastStderrLine {
     /// What was written since this was last asked, at most 300 characters of it; `None` where that was nothing.
     pub fn take(&self) -> Option<String> {
-        let line = std::mem::take(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner));
+        let line = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
         // A guest that traps does not end its last line.
-        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let rest = reason(&String::from_utf8_lossy(&rest));
+        let rest = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = trap_reason(&String::from_utf8_lossy(&rest));
         rest.or((!line.is_empty()).then_some(line))
     }
 }
 
 /// A line's beginning, unless it is indented, as the frames of a call stack are, or says nothing by itself.
-fn reason(line: &str) -> Option<String> {
-    let says = !line.trim().is_empty() && !line.starts_with(char::is_whitespace);
-    (says && !BELOW.iter().any(|below| line.starts_with(below))).then(|| line.chars().take(LAST_LINE).collect())
+fn trap_reason(line: &str) -> Option<String> {
+    let is_message = !line.trim().is_empty() && !line.starts_with(char::is_whitespace);
+    (is_message && !TRAILER_PREFIXES.iter().any(|below| line.starts_with(below)))
+        .then(|| line.chars().take(LAST_LINE_CHARS).collect())
 }
 
 /// Cuts a stream into lines. Clones share the unfinished one.
 #[derive(Clone)]
-struct Lines {
-    log: Log,
+struct LineSplitter {
+    log: GuestLog,
     level: Level,
-    rest: Arc<Mutex<Vec<u8>>>,
+    partial: Arc<Mutex<Vec<u8>>>,
     last: Arc<Mutex<String>>,
 }
 
-impl Lines {
-    fn new(log: &Log, level: Level) -> Self {
-        Self { log: log.clone(), level, rest: Arc::default(), last: Arc::default() }
+impl LineSplitter {
+    fn new(log: &GuestLog, level: Level) -> Self {
+        Self { log: log.clone(), level, partial: Arc::default(), last: Arc::default() }
     }
 
-    fn take(&self, bytes: &[u8]) {
-        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+    fn push_bytes(&self, bytes: &[u8]) {
+        let mut rest = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             rest.extend_from_slice(piece);
             if piece.ends_with(b"\n") || rest.len() > LINE_BYTES {
-                self.end(&mut rest);
+                self.flush_line(&mut rest);
             }
         }
     }
 
-    fn end(&self, rest: &mut Vec<u8>) {
+    fn flush_line(&self, rest: &mut Vec<u8>) {
         let line = std::mem::take(rest);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end_matches(['\n', '\r']);
-        if let Some(reason) = reason(text) {
+        if let Some(reason) = trap_reason(text) {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         }
         if !text.is_empty() {
@@ -108,13 +109,13 @@ impl Lines {
     }
 }
 
-impl IsTerminal for Lines {
+impl IsTerminal for LineSplitter {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Lines {
+impl StdoutStream for LineSplitter {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
@@ -125,13 +126,13 @@ impl StdoutStream for Lines {
 }
 
 #[async_trait]
-impl Pollable for Lines {
+impl Pollable for LineSplitter {
     async fn ready(&mut self) {}
 }
 
-impl OutputStream for Lines {
+impl OutputStream for LineSplitter {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.take(&bytes);
+        self.push_bytes(&bytes);
         Ok(())
     }
 
@@ -140,13 +141,13 @@ impl OutputStream for Lines {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        Ok(WRITE_BYTES)
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for LineSplitter {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.take(bytes);
+        self.push_bytes(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -161,28 +162,28 @@ impl AsyncWrite for Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::{Keep, LogSink};
+    use super::super::log::{GuestLogMode, LogSink};
     use super::*;
 
     #[test]
-    fn output_is_cut_into_lines() {
-        let sink = Arc::new(LogSink::new("p".into(), 1, Keep::All));
-        let lines = Lines::new(&Log::new(sink.clone()), Level::INFO);
-        lines.take(b"one\r\nt");
-        lines.clone().take(b"wo\n\nthree");
-        let heard: Vec<_> = sink.recent().into_iter().map(|line| line.text).collect();
-        assert_eq!(heard, ["one", "two"], "the third is not finished");
-        lines.take(&vec![b'x'; LINE_BYTES]);
+    fn output_is_split_into_lines() {
+        let sink = Arc::new(LogSink::new("p".into(), 1, GuestLogMode::AllLevels));
+        let lines = LineSplitter::new(&GuestLog::new(sink.clone()), Level::INFO);
+        lines.push_bytes(b"one\r\nt");
+        lines.clone().push_bytes(b"wo\n\nthree");
+        let logged: Vec<_> = sink.recent().into_iter().map(|line| line.text).collect();
+        assert_eq!(logged, ["one", "two"], "the third is not finished");
+        lines.push_bytes(&vec![b'x'; LINE_BYTES]);
         assert_eq!(sink.recent().len(), 3, "a line that never ends is not kept for ever");
     }
 
     #[test]
-    fn the_last_line_that_says_something_is_a_reason_once() {
+    fn the_last_line_that_is_a_message_is_the_reason_once() {
         let last = |text: &str| {
-            let sink = Arc::new(LogSink::new("p".into(), 1, Keep::All));
-            let lines = Lines::new(&Log::new(sink), Level::WARN);
-            let last = LastLine { line: lines.last.clone(), rest: lines.rest.clone() };
-            lines.take(text.as_bytes());
+            let sink = Arc::new(LogSink::new("p".into(), 1, GuestLogMode::AllLevels));
+            let lines = LineSplitter::new(&GuestLog::new(sink), Level::WARN);
+            let last = LastStderrLine { last: lines.last.clone(), partial: lines.partial.clone() };
+            lines.push_bytes(text.as_bytes());
             (last.take(), last.take())
         };
         let python = "Traceback (most recent call last):\n  File \"app.py\", line 3, in export_metrics\nKeyError: 'x'\n\
@@ -203,7 +204,7 @@ mod tests {
 
     #[test]
     fn last_line_cap_obeyed_and_violated() {
-        assert_eq!(reason(&"é".repeat(LAST_LINE)).unwrap().chars().count(), LAST_LINE);
-        assert_eq!(reason(&"é".repeat(LAST_LINE + 1)).unwrap().chars().count(), LAST_LINE);
+        assert_eq!(trap_reason(&"é".repeat(LAST_LINE_CHARS)).unwrap().chars().count(), LAST_LINE_CHARS);
+        assert_eq!(trap_reason(&"é".repeat(LAST_LINE_CHARS + 1)).unwrap().chars().count(), LAST_LINE_CHARS);
     }
 }

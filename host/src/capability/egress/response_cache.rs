@@ -11,13 +11,13 @@ use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 /// Most bytes kept of one answer; a longer one is not kept.
-const MAX_BODY: usize = 64 << 10;
+const MAX_BODY_BYTES: usize = 64 << 10;
 /// Most answers kept; the oldest go first.
-const MAX_ANSWERS: usize = 32;
+const MAX_RESPONSES: usize = 32;
 
 /// An answer that was written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct RecordedResponse {
     /// 200, 429 and so on.
     pub status: StatusCode,
     /// All of them.
@@ -26,7 +26,7 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-impl Default for Reply {
+impl Default for RecordedResponse {
     /// An empty 200, which an OTLP exporter takes for success.
     fn default() -> Self {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
@@ -35,64 +35,64 @@ impl Default for Reply {
 
 /// The answers of one slot. Shared by its generations.
 #[derive(Debug, Default)]
-pub struct Answers(Mutex<VecDeque<(Key, Reply)>>);
+pub struct ResponseCache(Mutex<VecDeque<(ResponseKey, RecordedResponse)>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct ResponseKey {
     method: Method,
     uri: Uri,
 }
 
-impl Key {
-    pub(super) fn of(method: &Method, uri: &Uri) -> Self {
+impl ResponseKey {
+    pub(super) fn new(method: &Method, uri: &Uri) -> Self {
         Self { method: method.clone(), uri: uri.clone() }
     }
 }
 
-impl Answers {
-    pub(super) fn find(&self, key: &Key) -> Option<Reply> {
-        self.with(|kept| kept.iter().find(|(known, _)| known == key).map(|(_, reply)| reply.clone()))
+impl ResponseCache {
+    pub(super) fn find(&self, key: &ResponseKey) -> Option<RecordedResponse> {
+        self.with_entries(|entries| entries.iter().find(|(known, _)| known == key).map(|(_, reply)| reply.clone()))
     }
 
-    fn note(&self, key: Key, reply: Reply) {
-        self.with(|kept| {
-            if let Some((_, known)) = kept.iter_mut().find(|(known, _)| *known == key) {
+    fn store(&self, key: ResponseKey, reply: RecordedResponse) {
+        self.with_entries(|entries| {
+            if let Some((_, known)) = entries.iter_mut().find(|(known, _)| *known == key) {
                 if reply.status.is_success() || !known.status.is_success() {
                     *known = reply;
                 }
                 return;
             }
-            kept.truncate(MAX_ANSWERS - 1);
-            kept.push_front((key, reply));
+            entries.truncate(MAX_RESPONSES - 1);
+            entries.push_front((key, reply));
         });
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut VecDeque<(Key, Reply)>) -> T) -> T {
+    fn with_entries<T>(&self, look: impl FnOnce(&mut VecDeque<(ResponseKey, RecordedResponse)>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// One answer being read by a guest. Noted when its body is over, or when the guest has read enough of it.
-pub(super) struct Noting {
-    answers: Arc<Answers>,
-    key: Option<Key>,
+pub(super) struct ResponseRecorder {
+    cache: Arc<ResponseCache>,
+    key: Option<ResponseKey>,
     status: StatusCode,
     headers: HeaderMap,
     body: BytesMut,
 }
 
-impl Noting {
-    pub(super) fn new(answers: Arc<Answers>, key: Key, status: StatusCode, headers: &HeaderMap) -> Self {
+impl ResponseRecorder {
+    pub(super) fn new(answers: Arc<ResponseCache>, key: ResponseKey, status: StatusCode, headers: &HeaderMap) -> Self {
         let mut headers = headers.clone();
         // They are of the connection, not of the answer.
         for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(name);
         }
-        Self { answers, key: Some(key), status, headers, body: BytesMut::new() }
+        Self { cache: answers, key: Some(key), status, headers, body: BytesMut::new() }
     }
 
-    pub(super) fn data(&mut self, data: &[u8]) {
-        if self.body.len() + data.len() > MAX_BODY {
+    pub(super) fn push_data(&mut self, data: &[u8]) {
+        if self.body.len() + data.len() > MAX_BODY_BYTES {
             self.key = None;
         }
         if self.key.is_some() {
@@ -101,16 +101,17 @@ impl Noting {
     }
 
     /// The body broke off: an answer of which nobody knows the end is none.
-    pub(super) fn spoil(&mut self) {
+    pub(super) fn discard(&mut self) {
         self.key = None;
     }
 }
 
-impl Drop for Noting {
+impl Drop for ResponseRecorder {
     fn drop(&mut self) {
         let Some(key) = self.key.take() else { return };
         let body = Bytes::copy_from_slice(&self.body);
-        self.answers.note(key, Reply { status: self.status, headers: std::mem::take(&mut self.headers), body });
+        self.cache
+            .store(key, RecordedResponse { status: self.status, headers: std::mem::take(&mut self.headers), body });
     }
 }
 
@@ -118,43 +119,43 @@ impl Drop for Noting {
 mod tests {
     use super::*;
 
-    fn key(path: &str) -> Key {
-        Key::of(&Method::POST, &format!("http://sink{path}").parse().unwrap())
+    fn key(path: &str) -> ResponseKey {
+        ResponseKey::new(&Method::POST, &format!("http://sink{path}").parse().unwrap())
     }
 
-    fn read(answers: &Arc<Answers>, path: &str, status: u16, body: &[u8]) {
+    fn record(answers: &Arc<ResponseCache>, path: &str, status: u16, body: &[u8]) {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = [(CONTENT_LENGTH, "3".parse().unwrap())].into_iter().collect();
-        Noting::new(answers.clone(), key(path), status, &headers).data(body);
+        ResponseRecorder::new(answers.clone(), key(path), status, &headers).push_data(body);
     }
 
     #[test]
-    fn an_answer_is_found_by_method_and_url() {
-        let answers = Arc::new(Answers::default());
-        read(&answers, "/a", 200, b"yes");
+    fn a_response_is_found_by_method_and_url() {
+        let answers = Arc::new(ResponseCache::default());
+        record(&answers, "/a", 200, b"yes");
         let reply = answers.find(&key("/a")).unwrap();
         assert_eq!((reply.status.as_u16(), &*reply.body, reply.headers.len()), (200, b"yes".as_slice(), 0));
         assert_eq!(answers.find(&key("/b")), None);
-        assert_eq!(answers.find(&Key { method: Method::GET, ..key("/a") }), None);
+        assert_eq!(answers.find(&ResponseKey { method: Method::GET, ..key("/a") }), None);
     }
 
     #[test]
     fn a_failure_does_not_replace_a_success() {
-        let answers = Arc::new(Answers::default());
+        let answers = Arc::new(ResponseCache::default());
         let status = || answers.find(&key("/")).unwrap().status.as_u16();
         for (read_now, kept) in [(503, 503), (429, 429), (200, 200), (503, 200), (202, 202)] {
-            read(&answers, "/", read_now, b"");
+            record(&answers, "/", read_now, b"");
             assert_eq!(status(), kept);
         }
     }
 
     #[test]
-    fn few_and_small_ones_are_kept() {
-        let answers = Arc::new(Answers::default());
-        read(&answers, "/large", 200, &vec![0; MAX_BODY + 1]);
+    fn the_cache_is_bounded_in_entries_and_in_body_bytes() {
+        let answers = Arc::new(ResponseCache::default());
+        record(&answers, "/large", 200, &vec![0; MAX_BODY_BYTES + 1]);
         assert_eq!(answers.find(&key("/large")), None);
-        for n in 0..=MAX_ANSWERS {
-            read(&answers, &format!("/{n}"), 200, b"");
+        for n in 0..=MAX_RESPONSES {
+            record(&answers, &format!("/{n}"), 200, b"");
         }
         assert_eq!(answers.find(&key("/0")), None);
         assert!(answers.find(&key("/1")).is_some());

@@ -3,34 +3,34 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Caps, Shelf, Usage};
+use super::{Caps, SlotState, Usage};
 use crate::store::{Entry, Expected, Refusal, check_key, judge};
 
 /// How far an overlay's versions stand above those beneath it, which count changes one by one and never come so far.
-const ABOVE: u64 = 1 << 48;
+const VERSION_OFFSET: u64 = 1 << 48;
 
-pub(super) struct Scratch {
-    beneath: Shelf,
+pub(super) struct TrialOverlay {
+    base: SlotState,
     caps: Caps,
     /// Versions of this overlay are greater.
-    floor: u64,
-    changes: Mutex<Changes>,
+    version_floor: u64,
+    changes: Mutex<OverlayChanges>,
 }
 
 #[derive(Default)]
-struct Changes {
+struct OverlayChanges {
     /// `None`: deleted.
     keys: BTreeMap<String, Option<Entry>>,
     /// How many versions were given.
-    given: u64,
+    versions_issued: u64,
     usage: Usage,
 }
 
-impl Scratch {
-    pub(super) fn over(beneath: Shelf, caps: Caps) -> Self {
-        let floor = beneath.floor() + ABOVE;
-        let changes = Mutex::new(Changes { usage: beneath.usage(), ..Changes::default() });
-        Self { beneath, caps, floor, changes }
+impl TrialOverlay {
+    pub(super) fn new(base: SlotState, caps: Caps) -> Self {
+        let version_floor = base.version_floor() + VERSION_OFFSET;
+        let changes = Mutex::new(OverlayChanges { usage: base.usage(), ..OverlayChanges::default() });
+        Self { base, caps, version_floor, changes }
     }
 
     pub(super) fn caps(&self) -> Caps {
@@ -39,54 +39,54 @@ impl Scratch {
 
     /// As of the beginning, and what was changed here since.
     pub(super) fn usage(&self) -> Usage {
-        self.changes().usage
+        self.lock().usage
     }
 
-    pub(super) fn floor(&self) -> u64 {
-        self.floor
+    pub(super) fn version_floor(&self) -> u64 {
+        self.version_floor
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Refusal> {
         check_key(key)?;
-        self.there(&self.changes(), key)
+        self.current(&self.lock(), key)
     }
 
     pub(super) fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Expected) -> Result<u64, Refusal> {
         check_key(key)?;
         // Held over the look beneath: of two changes at once, the second sees the first.
-        let mut changes = self.changes();
-        let there = self.there(&changes, key)?;
+        let mut changes = self.lock();
+        let current = self.current(&changes, key)?;
         let size = value.as_ref().map(Vec::len);
-        changes.usage = judge((self.caps, changes.usage), (key, there.as_ref()), size, expected)?;
-        changes.given += 1;
-        let version = self.floor + changes.given;
+        changes.usage = judge((self.caps, changes.usage), (key, current.as_ref()), size, expected)?;
+        changes.versions_issued += 1;
+        let version = self.version_floor + changes.versions_issued;
         changes.keys.insert(key.to_owned(), value.map(|value| Entry { value, version }));
         Ok(version)
     }
 
     pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Refusal> {
-        let changes = self.changes();
+        let changes = self.lock();
         // Every change may hide one key beneath.
-        let beneath = self.beneath.keys(prefix, after, limit.saturating_add(changes.keys.len()))?;
+        let base = self.base.keys(prefix, after, limit.saturating_add(changes.keys.len()))?;
         let hidden = |key: &String| changes.keys.contains_key(key);
-        let mut keys: Vec<String> = beneath.into_iter().filter(|key| !hidden(key)).collect();
-        let own = changes.keys.iter().filter(|(_, entry)| entry.is_some()).map(|(key, _)| key);
+        let mut keys: Vec<String> = base.into_iter().filter(|key| !hidden(key)).collect();
+        let overlaid = changes.keys.iter().filter(|(_, entry)| entry.is_some()).map(|(key, _)| key);
         keys.extend(
-            own.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)).cloned(),
+            overlaid.filter(|key| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after)).cloned(),
         );
         keys.sort();
         keys.truncate(limit);
         Ok(keys)
     }
 
-    fn there(&self, changes: &Changes, key: &str) -> Result<Option<Entry>, Refusal> {
+    fn current(&self, changes: &OverlayChanges, key: &str) -> Result<Option<Entry>, Refusal> {
         match changes.keys.get(key) {
             Some(changed) => Ok(changed.clone()),
-            None => self.beneath.get(key),
+            None => self.base.get(key),
         }
     }
 
-    fn changes(&self) -> MutexGuard<'_, Changes> {
+    fn lock(&self) -> MutexGuard<'_, OverlayChanges> {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,7 +29,7 @@ pub enum EgressError {
     },
     /// It would lead back into this host.
     #[error("`{host}:{port}` is this host's own admin endpoint, which no receiver may reach: send elsewhere")]
-    Own {
+    OwnAdminEndpoint {
         /// As asked for.
         host: String,
         /// As asked for, or the scheme's.
@@ -48,10 +48,10 @@ pub enum EgressError {
     },
     /// Not a plain `http` or `https` URI with a host.
     #[error("the request has no usable http or https URI")]
-    Uri,
+    InvalidUri,
     /// CONNECT would be a tunnel around the guard.
     #[error("the method CONNECT is never sent")]
-    Method,
+    ForbiddenMethod,
     /// The name has no address.
     #[error("cannot resolve `{host}`: {reason}")]
     Dns {
@@ -62,7 +62,7 @@ pub enum EgressError {
     },
     /// Nobody listens there.
     #[error("connection refused by {0}")]
-    Refused(String),
+    ConnectionRefused(String),
     /// No way there.
     #[error("cannot connect to {0}")]
     Unreachable(String),
@@ -74,13 +74,13 @@ pub enum EgressError {
     ReadTimeout,
     /// As many requests as the plugin may have are under way.
     #[error("{cap} requests are under way, as many as `limits.requests` in the plugin's manifest allows")]
-    Busy {
+    TooManyRequests {
         /// The limit.
         cap: usize,
     },
     /// What a call of a guest begins ends with the call at the latest.
     #[error("the call that began the request is over")]
-    CallOver,
+    CallEnded,
     /// The server's certificate is not believed.
     #[error("certificate of `{host}` refused: {reason}")]
     Certificate {
@@ -107,7 +107,7 @@ pub enum EgressError {
     },
     /// This host has no certificates to judge others by.
     #[error("no root certificates: {0}")]
-    Roots(String),
+    NoRootCertificates(String),
     /// The connection ended in the middle.
     #[error("the connection ended before the answer was whole")]
     Terminated,
@@ -128,20 +128,20 @@ impl EgressError {
         match self {
             Self::NotGranted { .. } => "not-granted",
             Self::Prohibited { .. } => "address-prohibited",
-            Self::Own { .. } => "own-address",
+            Self::OwnAdminEndpoint { .. } => "own-address",
             Self::OwnListener { .. } => "own-listener",
-            Self::Uri => "bad-uri",
-            Self::Method => "bad-method",
+            Self::InvalidUri => "bad-uri",
+            Self::ForbiddenMethod => "bad-method",
             Self::Dns { .. } => "dns",
-            Self::Refused(_) => "refused",
+            Self::ConnectionRefused(_) => "refused",
             Self::Unreachable(_) => "unreachable",
             Self::ConnectTimeout => "connect-timeout",
             Self::ReadTimeout => "read-timeout",
-            Self::Busy { .. } => "busy",
-            Self::CallOver => "cancelled",
+            Self::TooManyRequests { .. } => "busy",
+            Self::CallEnded => "cancelled",
             Self::Certificate { .. } => "certificate",
             Self::Alert { .. } | Self::Tls { .. } => "tls",
-            Self::Roots(_) => "no-roots",
+            Self::NoRootCertificates(_) => "no-roots",
             Self::Terminated => "terminated",
             Self::Protocol(_) => "protocol",
             Self::ResponseTooLarge { .. } => "too-large",
@@ -156,9 +156,11 @@ impl EgressError {
                 Some(format!("it asked for {}, and nothing is granted", destination(host, *port)))
             }
             Self::NotGranted { host, port } => {
-                Some(format!("it asked for {}; granted are {}", destination(host, *port), grants.listed()))
+                Some(format!("it asked for {}; granted are {}", destination(host, *port), grants.summary()))
             }
-            Self::Prohibited { .. } | Self::Own { .. } | Self::OwnListener { .. } => Some(self.to_string()),
+            Self::Prohibited { .. } | Self::OwnAdminEndpoint { .. } | Self::OwnListener { .. } => {
+                Some(self.to_string())
+            }
             _ => None,
         }
     }
@@ -180,7 +182,7 @@ impl EgressError {
             }
             cause = at.source();
         }
-        Self::Protocol(words(error))
+        Self::Protocol(error_chain(error))
     }
 
     fn from_io(error: &std::io::Error) -> Self {
@@ -199,7 +201,7 @@ fn destination(host: &str, port: u16) -> String {
 }
 
 /// The whole chain: hyper's outermost message alone says little.
-fn words(error: &(dyn StdError + 'static)) -> String {
+fn error_chain(error: &(dyn StdError + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(at) = cause {
