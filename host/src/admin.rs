@@ -7,20 +7,20 @@
 //! [`Office`]; it decides nothing itself. By TCP it answers only to host names that it knows, so that a web page cannot
 //! ask it through its visitor's browser.
 
-mod answer;
 mod artifacts;
 mod body;
 mod changes;
 pub mod client;
 mod client_pages;
+mod connections;
 mod guard;
 mod hosts;
-mod office;
+mod ops;
 mod pages;
+mod response;
 mod socket;
 mod steps;
 mod token;
-mod visits;
 
 use std::future::Future;
 use std::io;
@@ -37,21 +37,21 @@ use tokio::time::timeout;
 use crate::clients;
 use crate::event::metrics::HostMetrics;
 use crate::push::InstanceId;
-use guard::Guard;
-use hosts::Hosts;
-use pages::Rooms;
-use socket::Socket;
-use token::Token;
-use visits::{Times, accept_tcp, accept_unix};
+use connections::{AdminTimeouts, accept_tcp, accept_unix};
+use guard::AccessGuard;
+use hosts::AllowedHosts;
+use pages::AdminContext;
+use socket::AdminSocket;
+use token::AdminToken;
 
-pub use office::{Keeping, Office};
+pub use ops::{AdminOps, StoringArtifact};
 
 /// How long visitors may take to leave at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// Where to answer, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct AdminConfig {
     /// Where to listen.
     pub bind: SocketAddr,
     /// Host names under which it is known, besides IP addresses and `localhost`.
@@ -62,7 +62,7 @@ pub struct Config {
     pub token_file: Option<PathBuf>,
 }
 
-impl Config {
+impl AdminConfig {
     /// Known by IP addresses and `localhost` only, without socket and token.
     pub fn new(bind: SocketAddr) -> Self {
         Self { bind, hosts: Vec::new(), socket: None, token_file: None }
@@ -75,7 +75,7 @@ pub trait StatusSource: Send + Sync + 'static {
     fn plugins(&self) -> serde_json::Value;
 
     /// The door's ledger.
-    fn door(&self) -> serde_json::Value;
+    fn ingress(&self) -> serde_json::Value;
 
     /// The clients that are meant, those heard of last first. Looks at all of them: call it where that does no harm.
     fn clients(&self, filter: &clients::ClientFilter) -> clients::ClientList;
@@ -88,25 +88,25 @@ pub trait StatusSource: Send + Sync + 'static {
 }
 
 /// Binds both ways in, and does not serve yet: connections wait in the kernel. Makes the token where there is none.
-pub async fn bind(config: Config) -> Result<Bound> {
+pub async fn bind(config: AdminConfig) -> Result<BoundAdmin> {
     let bind = config.bind;
     let listener = TcpListener::bind(bind).await.with_context(|| {
         format!("the admin endpoint cannot bind {bind}; stop what holds it or choose another address in `admin.bind`")
     })?;
     let local = listener.local_addr().context("the admin endpoint has no address")?;
-    let socket = config.socket.as_deref().map(Socket::bind).transpose()?;
+    let socket = config.socket.as_deref().map(AdminSocket::bind).transpose()?;
     let token = Arc::new(token(config.token_file.as_deref())?);
-    let guard = Guard { hosts: Hosts::new(config.hosts), token };
-    Ok(Bound { listener, local, socket, guard, times: Times::default() })
+    let guard = AccessGuard { hosts: AllowedHosts::new(config.hosts), token };
+    Ok(BoundAdmin { listener, local, socket, guard, times: AdminTimeouts::default() })
 }
 
 /// The token; or in words why there is none. A file that cannot be made, read or trusted ends the start: an operator
 /// believes that it protects something, and that it leads in.
-fn token(file: Option<&Path>) -> Result<Result<Token, String>> {
+fn token(file: Option<&Path>) -> Result<Result<AdminToken, String>> {
     let Some(file) = file else {
         return Ok(Err("no file for one is configured, as on an ephemeral host".into()));
     };
-    let token = Token::open(file).map_err(|error| match error.kind() {
+    let token = AdminToken::open(file).map_err(|error| match error.kind() {
         // It names the file and the remedy.
         io::ErrorKind::InvalidData => error.into(),
         _ => anyhow::anyhow!(
@@ -119,15 +119,15 @@ fn token(file: Option<&Path>) -> Result<Result<Token, String>> {
 
 /// An admin endpoint that has its addresses.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundAdmin {
     listener: TcpListener,
     local: SocketAddr,
-    socket: Option<Socket>,
-    guard: Guard,
-    times: Times,
+    socket: Option<AdminSocket>,
+    guard: AccessGuard,
+    times: AdminTimeouts,
 }
 
-impl Bound {
+impl BoundAdmin {
     /// Where it listens: with the real port, where port 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
@@ -135,18 +135,18 @@ impl Bound {
 
     /// The Unix socket, where there is one.
     pub fn socket(&self) -> Option<&Path> {
-        self.socket.as_ref().map(Socket::path)
+        self.socket.as_ref().map(AdminSocket::path)
     }
 
     /// Serves until `shutdown`, then lets visitors leave. No task and no socket is left when it returns.
     pub async fn serve(
         self,
         source: Arc<dyn StatusSource>,
-        office: Arc<dyn Office>,
+        office: Arc<dyn AdminOps>,
         metrics: Arc<HostMetrics>,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) {
-        let router = pages::router(Rooms::new(source, office, metrics), self.guard);
+        let router = pages::router(AdminContext::new(source, office, metrics), self.guard);
         let (mut by_tcp, mut by_socket) = (JoinSet::new(), JoinSet::new());
         let local = async {
             match &self.socket {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::admin::{self, Office, StatusSource};
+use crate::admin::{self, AdminOps, StatusSource};
 use crate::admission::{Admission, Refusal};
 use crate::catalogue::Catalogue;
 use crate::clients;
@@ -42,7 +42,7 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 pub struct App {
     kafka: Vec<kafka::BoundKafkaListener>,
     otlp: Vec<otlp_http::BoundOtlpListener>,
-    admin: admin::Bound,
+    admin: admin::BoundAdmin,
     budget: Arc<ByteBudget>,
     host: HostHandle,
     recent_file: Option<PathBuf>,
@@ -192,7 +192,7 @@ impl App {
         let (stop_admin, admin_stopped) = watch::channel(false);
         let mut office = JoinSet::new();
         let host = Arc::new(self.host.clone());
-        let (source, acting): (Arc<dyn StatusSource>, Arc<dyn Office>) = (host.clone(), host);
+        let (source, acting): (Arc<dyn StatusSource>, Arc<dyn AdminOps>) = (host.clone(), host);
         office.spawn(self.admin.serve(source, acting, self.host.metrics.clone(), stop_signal(admin_stopped)));
         let sweeper = tokio::spawn(sweep(self.host.reception.clone()));
         let (plugins, doors_told) = (self.host.plugins.clone(), stop_signal(doors_stopped));
@@ -298,7 +298,7 @@ impl StatusSource for HostHandle {
         serde_json::to_value(self.plugins.status()).unwrap_or_default()
     }
 
-    fn door(&self) -> serde_json::Value {
+    fn ingress(&self) -> serde_json::Value {
         serde_json::to_value(self.reception.ledger()).unwrap_or_default()
     }
 

@@ -44,7 +44,7 @@ pub struct Config {
     /// Caps on decompression.
     pub decode: decode::DecodeConfig,
     /// The admin endpoint.
-    pub admin: admin::Config,
+    pub admin: admin::AdminConfig,
     /// Directory of manifests.
     pub plugins_dir: PathBuf,
     /// Where receivers run.
@@ -150,8 +150,8 @@ impl Config {
     }
 }
 
-fn resolve_admin(written: &RawConfig) -> admin::Config {
-    admin::Config {
+fn resolve_admin(written: &RawConfig) -> admin::AdminConfig {
+    admin::AdminConfig {
         bind: written.admin.bind,
         hosts: written.admin.hosts.clone(),
         socket: socket(written, Path::new("")),

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use barnabas_otlp::walk::{self, CheckError, Summary};
+use barnabas_otlp::walk::{self, CheckError, PushSummary};
 use bytes::Bytes;
 
 use crate::admission::{Admitted, Refusal};
@@ -29,7 +29,7 @@ pub use identity::IdentityRule;
 pub use normalise::NormaliseConfig;
 
 /// How the sums of a push relate to time, as its points say.
-pub use barnabas_otlp::walk::Temporality;
+pub use barnabas_otlp::walk::PushTemporality;
 
 /// Most bytes of a light push, before decompression and after: what a thread does at once although others wait for it.
 /// Ordinary pushes have 10 to 60 KiB.
@@ -73,7 +73,7 @@ pub struct Payload {
     bytes: Bytes,
     wire_len: usize,
     points: u32,
-    temporality: Temporality,
+    temporality: PushTemporality,
     repaired_strings: u32,
     forms: normalise::NormalisedForms,
 }
@@ -122,7 +122,7 @@ impl Decoder {
         push: &Push,
         codec: Codec,
         max_bytes: usize,
-    ) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
+    ) -> Result<Option<(Bytes, PushSummary)>, DecodeStop> {
         match (push.format, codec) {
             // Not one byte is a message without metrics, but no JSON.
             (Format::Protobuf, _) if push.wire.is_empty() => Ok(None),
@@ -137,7 +137,7 @@ impl Decoder {
     }
 
     /// The wire bytes themselves, copied only to be repaired.
-    fn decode_plain(&self, wire: &Bytes) -> Result<Option<(Bytes, Summary)>, Refusal> {
+    fn decode_plain(&self, wire: &Bytes) -> Result<Option<(Bytes, PushSummary)>, Refusal> {
         if wire.len() > self.config.max_output {
             return Err(self.config.exceeded(Codec::None, wire.len()));
         }
@@ -155,7 +155,7 @@ impl Decoder {
         codec: Codec,
         wire: &[u8],
         max_bytes: usize,
-    ) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
+    ) -> Result<Option<(Bytes, PushSummary)>, DecodeStop> {
         with_scratch(codec, wire, self.limits(wire.len(), max_bytes), |unpacked| {
             let bytes = unpacked.map_err(|stop| self.to_stop(codec, wire.len(), max_bytes, stop))?;
             if bytes.is_empty() {
@@ -171,7 +171,12 @@ impl Decoder {
     }
 
     /// The caps hold for the text and for what comes of it.
-    fn decode_json(&self, codec: Codec, wire: &[u8], max_bytes: usize) -> Result<Option<(Bytes, Summary)>, DecodeStop> {
+    fn decode_json(
+        &self,
+        codec: Codec,
+        wire: &[u8],
+        max_bytes: usize,
+    ) -> Result<Option<(Bytes, PushSummary)>, DecodeStop> {
         if codec == Codec::None {
             return Ok(self.transcode_json(codec, wire)?);
         }
@@ -181,7 +186,7 @@ impl Decoder {
         })
     }
 
-    fn transcode_json(&self, codec: Codec, text: &[u8]) -> Result<Option<(Bytes, Summary)>, Refusal> {
+    fn transcode_json(&self, codec: Codec, text: &[u8]) -> Result<Option<(Bytes, PushSummary)>, Refusal> {
         let too_long = || self.config.exceeded(codec, self.config.max_output);
         if text.len() > self.config.max_output {
             return Err(too_long());
@@ -225,7 +230,7 @@ fn not_otlp(error: CheckError) -> Refusal {
 }
 
 impl Decoded {
-    fn new(admitted: Admitted, checked: Option<(Bytes, Summary)>) -> Self {
+    fn new(admitted: Admitted, checked: Option<(Bytes, PushSummary)>) -> Self {
         match checked {
             None => Self::Empty,
             Some((bytes, summary)) => Self::Payload(Payload::new(admitted.into_parts().0, bytes, summary)),
@@ -234,7 +239,7 @@ impl Decoded {
 }
 
 impl Payload {
-    fn new(push: Push, bytes: Bytes, summary: Summary) -> Self {
+    fn new(push: Push, bytes: Bytes, summary: PushSummary) -> Self {
         Self {
             id: PushId::for_push(&push),
             client: push.client,
@@ -292,7 +297,7 @@ impl Payload {
     pub fn points(&self) -> u32 {
         self.points
     }
-    pub fn temporality(&self) -> Temporality {
+    pub fn temporality(&self) -> PushTemporality {
         self.temporality
     }
     /// Strings whose UTF-8 was repaired.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    match cli::run(cli::Arguments::parse()) {
+    match cli::run(cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
             errln!("barnabas: {error:#}");

@@ -7,19 +7,19 @@
 
 pub mod model;
 
+mod client;
 mod clock;
 mod codec;
 mod connection;
+mod counters;
 mod histogram;
 mod limits;
 mod options;
 mod payload;
-mod player;
-mod random;
 mod report;
+mod rng;
 mod rogue;
 mod sources;
-mod tally;
 mod template;
 
 use std::sync::Arc;
@@ -31,26 +31,26 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout_at};
 
 use crate::kafka::client::{KafkaClient, KafkaClientOptions as ClientOptions};
-use connection::Connection;
+use connection::SimulatedConnection;
+use counters::RunCounters;
 use payload::Payloads;
-use tally::Tally;
 
+pub use client::BYTES_PER_CLIENT;
+pub use counters::FleetProgress;
 pub use limits::raise_open_files;
-pub use options::Options;
-pub use player::BYTES_PER_CLIENT;
-pub use report::{Latency, OfKind, Report};
-pub use rogue::Mode;
-pub use sources::Sources;
-pub use tally::Progress;
+pub use options::SimulationOptions;
+pub use report::{KindReport, Latency, SimulationReport};
+pub use rogue::Misbehaviour;
+pub use sources::SourceAddresses;
 
 /// How long clients may take to leave beyond the ramp over which they do and their patience with what they asked last.
-const LEAVING: Duration = Duration::from_secs(10);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What all connections of a run share.
-struct Shared {
-    options: Options,
+struct RunContext {
+    options: SimulationOptions,
     payloads: Payloads,
-    tally: Tally,
+    tally: RunCounters,
 }
 
 /// Plays the clients until the run's time is over or `stop` ends; then they leave as they came, over the ramp, those that
@@ -60,28 +60,28 @@ struct Shared {
 ///
 /// One sentence where the options make no sense, the system allows too few files or ports, or no broker answers.
 pub async fn run(
-    options: Options,
+    options: SimulationOptions,
     stop: impl Future<Output = ()>,
-    mut progress: impl FnMut(&Progress),
-) -> Result<Report> {
+    mut progress: impl FnMut(&FleetProgress),
+) -> Result<SimulationReport> {
     options.check()?;
     limits::check(&options)?;
     let probe = ClientOptions { security: options.security.clone(), ..ClientOptions::default() };
     let first = KafkaClient::connect(&options.bootstrap, &probe).await;
     drop(first.context("nobody to push to")?);
     let began = Instant::now();
-    let shared = Arc::new(Shared { payloads: Payloads::recorded()?, tally: Tally::new(&options), options });
+    let shared = Arc::new(RunContext { payloads: Payloads::recorded()?, tally: RunCounters::new(&options), options });
     let (leave, leaving) = watch::channel(false);
     let mut tasks = JoinSet::new();
     for number in 0..shared.options.connections {
-        tasks.spawn(Connection::new(shared.clone(), number).live(leaving.clone()));
+        tasks.spawn(SimulatedConnection::new(shared.clone(), number).run(leaving.clone()));
     }
     let mut seconds = interval(Duration::from_secs(1));
     let over = began + shared.options.time;
     {
         let stop = std::pin::pin!(stop);
         let mut tell = || progress(&shared.tally.progress(began.elapsed()));
-        let all = ended(&mut tasks, &shared.tally);
+        let all = join_all(&mut tasks, &shared.tally);
         tokio::select! {
             () = stop => {}
             () = tokio::time::sleep_until(over) => {}
@@ -92,17 +92,17 @@ pub async fn run(
     }
     let played = began.elapsed();
     leave.send_replace(true);
-    let deadline = Instant::now() + shared.options.ramp + shared.options.patience + LEAVING;
-    let late = timeout_at(deadline, ended(&mut tasks, &shared.tally)).await.is_err();
+    let deadline = Instant::now() + shared.options.ramp + shared.options.request_timeout + LEAVE_TIMEOUT;
+    let late = timeout_at(deadline, join_all(&mut tasks, &shared.tally)).await.is_err();
     let unfinished = if late { tasks.len() } else { 0 };
     tasks.abort_all();
-    ended(&mut tasks, &shared.tally).await;
+    join_all(&mut tasks, &shared.tally).await;
     progress(&shared.tally.progress(began.elapsed()));
-    Ok(Report::of(&shared.options, &shared.tally, played, unfinished))
+    Ok(SimulationReport::new(&shared.options, &shared.tally, played, unfinished))
 }
 
 /// Until all connections have ended. One that panicked is no end that anybody meant.
-async fn ended(tasks: &mut JoinSet<()>, tally: &Tally) {
+async fn join_all(tasks: &mut JoinSet<()>, tally: &RunCounters) {
     while let Some(end) = tasks.join_next().await {
         if end.is_err_and(|error| error.is_panic()) {
             tally.panicked();

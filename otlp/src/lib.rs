@@ -5,7 +5,7 @@
 
 pub mod merge;
 pub mod message;
-pub mod tidy;
+pub mod normalise;
 pub mod walk;
 mod wire;
 

@@ -14,7 +14,7 @@ mod tests;
 
 use std::fmt;
 
-use crate::wire::{Field, Fields};
+use crate::wire::{WireField, WireFields};
 use group::Groups;
 
 /// `ResourceMetrics` blocks looked at together: equal ones further apart stay apart. It bounds what is remembered of a
@@ -23,7 +23,7 @@ const WINDOW: usize = 4096;
 
 /// A resource attribute to be added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Label<'a> {
+pub struct ResourceLabel<'a> {
     /// The attribute's key.
     pub attribute: &'a str,
     /// Its value.
@@ -49,7 +49,7 @@ impl std::error::Error for Oversize {}
 
 /// Appends one push to a request. Where labels have the same attribute, one that replaces beats those before it, and
 /// one for when the attribute is absent yields to those before it.
-pub fn append(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[Label<'_>]) {
+pub fn append(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[ResourceLabel<'_>]) {
     append_within(out, metrics_data, labels, usize::MAX).expect("no vector is longer than usize::MAX");
 }
 
@@ -58,7 +58,7 @@ pub fn append(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[Label<'_>]) {
 pub fn append_within(
     out: &mut Vec<u8>,
     metrics_data: &[u8],
-    labels: &[Label<'_>],
+    labels: &[ResourceLabel<'_>],
     limit: usize,
 ) -> Result<(), Oversize> {
     let before = out.len();
@@ -78,11 +78,11 @@ fn copy(out: &mut Vec<u8>, bytes: &[u8], limit: usize) -> Result<(), Oversize> {
     Ok(())
 }
 
-fn label(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[Label<'_>], limit: usize) -> Result<(), Oversize> {
+fn label(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[ResourceLabel<'_>], limit: usize) -> Result<(), Oversize> {
     out.reserve(metrics_data.len().min(limit.saturating_sub(out.len())));
     let mut groups = Groups::default();
     let mut in_window = 0;
-    for Field { key, raw, body } in Fields(metrics_data) {
+    for WireField { key, raw, body } in WireFields(metrics_data) {
         if key != RESOURCE_METRICS {
             copy(out, raw, limit)?;
             continue;

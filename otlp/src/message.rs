@@ -17,7 +17,7 @@ mod tests;
 use prost::{Enumeration, Message, Oneof};
 
 pub use common::{AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList, Resource, any_value};
-pub use flat::{Kind, Point, PointValue};
+pub use flat::{MetricKind, Point, PointValue};
 pub use point::{
     Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint, exemplar,
     exponential_histogram_data_point, number_data_point, summary_data_point,

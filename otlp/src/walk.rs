@@ -17,12 +17,12 @@ use std::fmt;
 pub use names::names;
 
 pub use crate::wire::Reason;
-use crate::wire::{self, Fault};
+use crate::wire::{self, WireError};
 use schema::Walk;
 
 /// How the sums and histograms of a push relate to time, as its points say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Temporality {
+pub enum PushTemporality {
     /// No sum or histogram.
     #[default]
     None,
@@ -36,11 +36,11 @@ pub enum Temporality {
 
 /// What a checked message holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct PushSummary {
     /// Data points of all kinds.
     pub points: u32,
     /// Of its sums and histograms.
-    pub temporality: Temporality,
+    pub temporality: PushTemporality,
     /// `ResourceMetrics` blocks.
     pub resources: u32,
     /// Strings that are not UTF-8, which [`repair`] mends.
@@ -73,14 +73,14 @@ impl fmt::Display for CheckError {
 impl std::error::Error for CheckError {}
 
 /// Checks that `bytes` is a `MetricsData`.
-pub fn check(bytes: &[u8]) -> Result<Summary, CheckError> {
+pub fn check(bytes: &[u8]) -> Result<PushSummary, CheckError> {
     let mut bad_strings = 0;
     let mut walk = Walk::new(|_: &[u8]| bad_strings += 1);
     let end = walk.metrics_data(bytes, wire::DEPTH);
     let (points, temporality, resources) = (walk.points, walk.temporality(), walk.resources);
     match end {
-        Ok(()) => Ok(Summary { points, temporality, resources, bad_strings }),
-        Err(Fault { address, reason }) => Err(CheckError { offset: address - bytes.as_ptr().addr(), reason }),
+        Ok(()) => Ok(PushSummary { points, temporality, resources, bad_strings }),
+        Err(WireError { address, reason }) => Err(CheckError { offset: address - bytes.as_ptr().addr(), reason }),
     }
 }
 
@@ -94,7 +94,7 @@ pub fn repair(bytes: &mut [u8]) -> u32 {
     let mut walk = Walk::new(|text: &[u8]| {
         let start = text.as_ptr().addr() - base;
         if let Some(text) = bytes.get_mut(start..start + text.len()) {
-            mend(text);
+            replace_ill_formed(text);
             mended += 1;
         }
     });
@@ -103,7 +103,7 @@ pub fn repair(bytes: &mut [u8]) -> u32 {
     mended
 }
 
-fn mend(mut text: &mut [u8]) {
+fn replace_ill_formed(mut text: &mut [u8]) {
     while let Err(error) = std::str::from_utf8(text) {
         let Some((_, ill)) = text.split_at_mut_checked(error.valid_up_to()) else { return };
         let len = error.error_len().unwrap_or(ill.len());

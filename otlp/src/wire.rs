@@ -25,22 +25,22 @@ pub enum Reason {
 
 /// Where (an address inside the slice) and why reading stopped.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct WireError {
     pub(crate) address: usize,
     pub(crate) reason: Reason,
 }
 
-pub(crate) type Step<T> = Result<T, Fault>;
+pub(crate) type WireResult<T> = Result<T, WireError>;
 
 /// A fault at the beginning of `rest`.
 #[cold]
-fn fault<T>(rest: &[u8], reason: Reason) -> Step<T> {
-    Err(Fault { address: rest.as_ptr().addr(), reason })
+fn fault<T>(rest: &[u8], reason: Reason) -> WireResult<T> {
+    Err(WireError { address: rest.as_ptr().addr(), reason })
 }
 
 /// One varint.
 #[inline(always)]
-pub(crate) fn varint(buf: &mut &[u8]) -> Step<u64> {
+pub(crate) fn varint(buf: &mut &[u8]) -> WireResult<u64> {
     match buf.split_first() {
         Some((&byte, rest)) if byte < 0x80 => {
             *buf = rest;
@@ -51,7 +51,7 @@ pub(crate) fn varint(buf: &mut &[u8]) -> Step<u64> {
 }
 
 #[inline(never)]
-fn long_varint(buf: &mut &[u8]) -> Step<u64> {
+fn long_varint(buf: &mut &[u8]) -> WireResult<u64> {
     let (mut value, mut rest) = (0, *buf);
     for shift in (0..64).step_by(7) {
         let Some((&byte, behind)) = rest.split_first() else { return fault(buf, Reason::Truncated) };
@@ -71,7 +71,7 @@ fn long_varint(buf: &mut &[u8]) -> Step<u64> {
 /// The key of a field: its number above three bits of wire type. Checked by [`skip`] and [`unknown`] only, since a key
 /// that a message knows is sound.
 #[inline(always)]
-pub(crate) fn key(buf: &mut &[u8]) -> Step<u32> {
+pub(crate) fn key(buf: &mut &[u8]) -> WireResult<u32> {
     let start = *buf;
     match u32::try_from(varint(buf)?) {
         Ok(key) => Ok(key),
@@ -81,7 +81,7 @@ pub(crate) fn key(buf: &mut &[u8]) -> Step<u32> {
 
 /// The next `N` bytes.
 #[inline(always)]
-pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> Step<()> {
+pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> WireResult<()> {
     match buf.split_first_chunk::<N>() {
         Some((_, rest)) => {
             *buf = rest;
@@ -93,7 +93,7 @@ pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> Step<()> {
 
 /// What a length and as many bytes hold.
 #[inline(always)]
-pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> Step<&'a [u8]> {
+pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> WireResult<&'a [u8]> {
     let len = varint(buf)?;
     match usize::try_from(len).ok().and_then(|len| buf.split_at_checked(len)) {
         Some((inner, rest)) => {
@@ -106,7 +106,7 @@ pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> Step<&'a [u8]> {
 
 /// The body of a message inside one that `depth` more may be nested in.
 #[inline(always)]
-pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> Step<&'a [u8]> {
+pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> WireResult<&'a [u8]> {
     if depth == 0 {
         return fault(buf, Reason::TooDeep);
     }
@@ -116,7 +116,7 @@ pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> Step<&'a [u8]> {
 /// The rest of a field whose key is not one of the message's: skipped if its number is none of `known` (a bit each),
 /// else refused, for then its wire type is wrong.
 #[cold]
-pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> WireResult<()> {
     let number = key >> 3;
     if number < 32 && known & (1 << number) != 0 {
         return fault(buf, if key & 7 > 5 { Reason::Key } else { Reason::WireType });
@@ -125,7 +125,7 @@ pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> Step
 }
 
 /// The rest of a field, whatever it is.
-pub(crate) fn skip(field: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+pub(crate) fn skip(field: u32, buf: &mut &[u8], depth: u32) -> WireResult<()> {
     if depth == 0 {
         return fault(buf, Reason::TooDeep);
     }
@@ -143,7 +143,7 @@ pub(crate) fn skip(field: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
     }
 }
 
-fn skip_group(begin: u32, buf: &mut &[u8], depth: u32) -> Step<()> {
+fn skip_group(begin: u32, buf: &mut &[u8], depth: u32) -> WireResult<()> {
     loop {
         let start = *buf;
         let inner = key(buf)?;
@@ -177,7 +177,7 @@ pub(crate) fn put_delimited(out: &mut Vec<u8>, number: u32, body: &[u8]) {
 
 /// A field as it stands, for copying.
 #[derive(Clone, Copy)]
-pub(crate) struct Field<'a> {
+pub(crate) struct WireField<'a> {
     pub(crate) key: u32,
     /// Key and value.
     pub(crate) raw: &'a [u8],
@@ -186,12 +186,12 @@ pub(crate) struct Field<'a> {
 }
 
 /// The fields of a message that was checked. Ends early, without a panic, on one that was not.
-pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+pub(crate) struct WireFields<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
+impl<'a> Iterator for WireFields<'a> {
+    type Item = WireField<'a>;
 
-    fn next(&mut self) -> Option<Field<'a>> {
+    fn next(&mut self) -> Option<WireField<'a>> {
         let (start, mut rest) = (self.0, self.0);
         if rest.is_empty() {
             return None;
@@ -205,6 +205,6 @@ impl<'a> Iterator for Fields<'a> {
             value.get(..value.len() - rest.len())?
         };
         self.0 = rest;
-        Some(Field { key, raw: start.get(..start.len() - rest.len())?, body })
+        Some(WireField { key, raw: start.get(..start.len() - rest.len())?, body })
     }
 }

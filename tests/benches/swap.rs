@@ -16,9 +16,9 @@ use std::time::Duration;
 use barnabas::plugin::change::{Change, ChangeOutcome, Stage};
 use barnabas::plugin::compiler::{Child, child};
 use barnabas::plugin::digest::Digest;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate, percentile};
-use barnabas_tests::swapping::{self, Swapped, Times, change, median, milliseconds};
+use barnabas_tests::swapping::{self, ChangeResult, StageTimes, median, milliseconds, run_change};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 const RATE: Rate = Rate { clients: 200, per_second: 500 };
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut stand = Stand::new().await;
+        let mut stand = BenchHost::new().await;
         stand.stages().await;
         stand.rollbacks().await;
         stand.acknowledgements().await;
@@ -47,15 +47,15 @@ fn main() -> ExitCode {
 }
 
 /// A host under load.
-struct Stand {
-    host: Running,
+struct BenchHost {
+    host: RunningHost,
     load: Load,
     _sink: Counter,
     /// Artifacts made until now.
     made: usize,
 }
 
-impl Stand {
+impl BenchHost {
     async fn new() -> Self {
         let sink = Counter::start().await;
         let mut setup = Setup::new().forwarding_as_shipped("sink", &sink.url());
@@ -74,25 +74,25 @@ impl Stand {
         self.host.host.plugins.keep(artifact).await.unwrap()
     }
 
-    async fn change(&self, wanted: Change) -> Swapped {
-        let swapped = change(&self.host.host.plugins, wanted).await;
+    async fn change(&self, wanted: Change) -> ChangeResult {
+        let swapped = run_change(&self.host.host.plugins, wanted).await;
         assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "{:?}", swapped.ending);
         swapped
     }
 
-    async fn swap(&self, to: Digest) -> Swapped {
-        self.change(swapping::to("sink", to)).await
+    async fn swap(&self, to: Digest) -> ChangeResult {
+        self.change(swapping::swap_to("sink", to)).await
     }
 
     async fn stages(&mut self) {
-        let (mut uncached, mut cached, mut known) = (Times::default(), Times::default(), Vec::new());
+        let (mut uncached, mut cached, mut known) = (StageTimes::default(), StageTimes::default(), Vec::new());
         for _ in 0..SWAPS {
             let fresh = self.fresh().await;
-            uncached.add(&said(self.swap(fresh).await, "compiled"));
+            uncached.add(&assert_compile_note(self.swap(fresh).await, "compiled"));
             known.push(fresh);
         }
         for round in 0..SWAPS {
-            cached.add(&said(self.swap(known[round % 2]).await, "found compiled"));
+            cached.add(&assert_compile_note(self.swap(known[round % 2]).await, "found compiled"));
         }
         println!("\nswap, the artifact compiled before ({SWAPS})\n{cached}");
         println!("swap, the artifact compiled now ({SWAPS})\n{uncached}");
@@ -109,7 +109,7 @@ impl Stand {
             let generations: Vec<_> = self.host.status("sink").kept.iter().map(|kept| kept.generation).collect();
             kept = generations.len();
             let back = Change::Rollback("sink".into(), Some(generations[round % kept]), false);
-            let swapped = said(self.change(back).await, "found compiled");
+            let swapped = assert_compile_note(self.change(back).await, "found compiled");
             let started = swapped.stages[&Stage::Start].0;
             publish.push(swapped.published.unwrap() - started);
             start.push(started);
@@ -154,7 +154,7 @@ impl Stand {
         let until = Instant::now() + WINDOW;
         let mut ticks = interval(if pair.is_some() { EVERY.0 } else { EVERY.1 });
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.load.take_waits();
+        self.load.drain_latencies();
         while swaps && timeout_at(until, ticks.tick()).await.is_ok() {
             let to = match pair {
                 Some([one, other]) => {
@@ -169,7 +169,7 @@ impl Stand {
             self.swap(to).await;
         }
         tokio::time::sleep_until(until).await;
-        let mut waits: Vec<_> = self.load.take_waits().into_iter().map(|(_, wait)| wait).collect();
+        let mut waits: Vec<_> = self.load.drain_latencies().into_iter().map(|(_, wait)| wait).collect();
         percentile(&mut waits, 99.0)
     }
 
@@ -181,7 +181,7 @@ impl Stand {
 }
 
 /// Refuses to count one kind of swap among the other.
-fn said(swapped: Swapped, how: &str) -> Swapped {
+fn assert_compile_note(swapped: ChangeResult, how: &str) -> ChangeResult {
     assert_eq!(swapped.note(Stage::Compile), Some(how), "{swapped:?}");
     swapped
 }

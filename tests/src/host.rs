@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::books::Books;
+use crate::ledger::LedgerView;
 use barnabas::app::{App, HostAddresses, HostHandle};
 use barnabas::config::Config;
 use barnabas::config::raw::{ListenerProtocol, RawConfig};
@@ -19,19 +19,19 @@ use tokio::task::JoinHandle;
 pub struct Setup {
     folder: TempDir,
     /// What is written; ports are 0 and the interval 100 ms unless a test says otherwise.
-    pub written: RawConfig,
+    pub config: RawConfig,
     /// Who compiles; the command where no program is named.
     pub compiler: Child,
 }
 
 /// A host that runs in this process.
-pub struct Running {
+pub struct RunningHost {
     /// Where it can be reached.
     pub addresses: HostAddresses,
     /// Its rooms.
     pub host: HostHandle,
     folder: Option<TempDir>,
-    written: RawConfig,
+    config: RawConfig,
     compiler: Child,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
@@ -61,18 +61,18 @@ impl Setup {
             subscription.interval = HumanDuration(Duration::from_millis(100));
         }
         std::fs::create_dir_all(&written.plugins_dir).unwrap();
-        Self { folder, written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }
+        Self { folder, config: written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }
     }
 
     /// Changes what is written.
     pub fn with(mut self, edit: impl FnOnce(&mut RawConfig)) -> Self {
-        edit(&mut self.written);
+        edit(&mut self.config);
         self
     }
 
     /// Adds a manifest as it is.
     pub fn manifest(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.written.plugins_dir.join(format!("{name}.toml")), text).unwrap();
+        std::fs::write(self.config.plugins_dir.join(format!("{name}.toml")), text).unwrap();
         self
     }
 
@@ -105,7 +105,7 @@ impl Setup {
 
     /// Where the first listener of a protocol is to listen.
     pub fn address(&self, protocol: ListenerProtocol) -> SocketAddr {
-        self.written.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
+        self.config.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
     }
 
     /// Where the host's files are.
@@ -114,15 +114,15 @@ impl Setup {
     }
 
     /// Leaves the folder where it is, for somebody to look at.
-    pub fn keep(self) -> PathBuf {
+    pub fn into_folder(self) -> PathBuf {
         self.folder.keep()
     }
 
     /// Starts it in this process.
-    pub async fn start(self) -> Running {
+    pub async fn start(self) -> RunningHost {
         // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
-        let mut config = Config::resolve(&self.written).unwrap();
+        let mut config = Config::resolve(&self.config).unwrap();
         let mut compiler = self.compiler.clone();
         if compiler.program.as_os_str().is_empty() {
             compiler.program = crate::command::path();
@@ -134,24 +134,24 @@ impl Setup {
         let task = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        let (folder, written, compiler) = (Some(self.folder), self.written, self.compiler);
-        Running { addresses, host, folder, written, compiler, stop: Some(stop), task }
+        let (folder, written, compiler) = (Some(self.folder), self.config, self.compiler);
+        RunningHost { addresses, host, folder, config: written, compiler, stop: Some(stop), task }
     }
 
     /// Writes the configuration to a file for `barnabas serve --config`.
     pub fn write(&self) -> PathBuf {
         let path = self.folder.path().join("barnabas.toml");
-        std::fs::write(&path, toml_of(&self.written)).unwrap();
+        std::fs::write(&path, to_toml(&self.config)).unwrap();
         path
     }
 }
 
-fn toml_of(written: &RawConfig) -> String {
+fn to_toml(written: &RawConfig) -> String {
     // `barnabas config` prints this and reads it back: one piece of code for both.
     barnabas::config::print(written).unwrap()
 }
 
-impl Running {
+impl RunningHost {
     /// The first Kafka listener.
     pub fn kafka(&self) -> SocketAddr {
         self.addresses.kafka[0]
@@ -178,9 +178,9 @@ impl Running {
     }
 
     /// A slot's ledger, which must balance whenever it is looked at.
-    pub fn ledger(&self, slot: &str) -> Books {
+    pub fn ledger(&self, slot: &str) -> LedgerView {
         let slot = self.host.dispatch.slot(slot).unwrap_or_else(|| panic!("no slot {slot}"));
-        Books::new(slot.ledger())
+        LedgerView::new(slot.ledger())
     }
 
     /// What the host says of a plugin.
@@ -197,21 +197,21 @@ impl Running {
 
     /// Ends it on purpose and waits for it.
     pub async fn stop(self) {
-        self.stop_and_keep().await;
+        self.stop_into_setup().await;
     }
 
     /// Likewise, and gives what it was made from, its files as they are, to look at them or to start it again.
-    pub async fn stop_and_keep(mut self) -> Setup {
+    pub async fn stop_into_setup(mut self) -> Setup {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         (&mut self.task).await.unwrap().unwrap();
         let folder = self.folder.take().expect("only this takes it away");
-        Setup { folder, written: self.written.clone(), compiler: self.compiler.clone() }
+        Setup { folder, config: self.config.clone(), compiler: self.compiler.clone() }
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningHost {
     fn drop(&mut self) {
         self.task.abort();
     }

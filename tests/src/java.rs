@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
-use crate::process::Peer;
+use crate::process::ClientProcess;
 
 /// Where the sources and the list of what they need are.
 fn folder() -> PathBuf {
@@ -32,11 +32,11 @@ fn class_path(version: &str, tools: bool) -> String {
 
 /// A client that is there until it is closed; `kind` is `producer`, `consumer`, `group` or `admin`. `settings` are
 /// further ones, by name.
-pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str, settings: &[(&str, &str)]) -> Peer {
+pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str, settings: &[(&str, &str)]) -> ClientProcess {
     let mut java = Command::new("java");
     java.args(["-Xmx192m", "-cp", &class_path(version, false)]).arg(folder().join("Push.java"));
     let settings = settings.iter().map(|(name, value)| format!("{name}={value}"));
-    Peer::start(java.args([kind, bootstrap, client_id]).args(settings))
+    ClientProcess::start(java.args([kind, bootstrap, client_id]).args(settings))
 }
 
 /// Runs one of Kafka's commands to its end.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::recipe::repository;
+use crate::doc_page::repository;
 
 /// The sources of the guests of the tests, by language.
 fn sources(language: &str) -> PathBuf {
@@ -13,7 +13,7 @@ fn sources(language: &str) -> PathBuf {
 }
 
 /// Where the tools of a language are kept, and what they build.
-fn kept(language: &str) -> PathBuf {
+fn build_folder(language: &str) -> PathBuf {
     let folder = crate::command::path().with_file_name("languages").join(language);
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -38,7 +38,7 @@ pub fn componentize_js() -> String {
 pub fn python() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let (kept, sources) = (kept("python"), sources("python"));
+        let (kept, sources) = (build_folder("python"), sources("python"));
         let tools = kept.join("venv");
         run(Command::new("python3").args(["-m", "venv"]).arg(&tools), "python3 with its modules venv and pip");
         let mut pip = Command::new(tools.join("bin/pip"));
@@ -57,7 +57,7 @@ pub fn python() -> &'static Path {
 pub fn javascript() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let (kept, sources) = (kept("javascript"), sources("javascript"));
+        let (kept, sources) = (build_folder("javascript"), sources("javascript"));
         for file in ["package.json", "build.mjs", "answers.js"] {
             std::fs::copy(sources.join(file), kept.join(file)).unwrap();
         }

@@ -7,21 +7,21 @@
     reason = "a harness ends the test where it stands when something it needs is not there"
 )]
 
-pub mod books;
 pub mod command;
-pub mod crowd;
+pub mod doc_page;
 pub mod guests;
 pub mod host;
 pub mod java;
 pub mod languages;
+pub mod ledger;
 pub mod librdkafka;
 pub mod load;
 pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod raw;
-pub mod recipe;
 pub mod security;
+pub mod single_batch;
 pub mod sink;
 pub mod swapping;
 pub mod two_hosts;

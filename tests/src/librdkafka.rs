@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 
 /// What a client logged about its telemetry.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+pub struct TelemetryLog {
     /// Client instance id in Java's spelling (base64url without padding).
     pub instance_id: Option<String>,
     /// Pushes that were answered with NONE, by the client's own word.
@@ -24,16 +24,16 @@ pub struct Said {
 
 /// Listens to a client's log.
 #[derive(Clone, Default)]
-pub struct Ear(Arc<Mutex<Said>>);
+pub struct LogListener(Arc<Mutex<TelemetryLog>>);
 
-impl Ear {
+impl LogListener {
     /// What was heard so far.
-    pub fn said(&self) -> Said {
+    pub fn snapshot(&self) -> TelemetryLog {
         self.0.lock().unwrap().clone()
     }
 }
 
-impl ClientContext for Ear {
+impl ClientContext for LogListener {
     fn log(&self, _: RDKafkaLogLevel, _: &str, line: &str) {
         let mut said = self.0.lock().unwrap();
         if let Some((_, id)) =
@@ -55,9 +55,9 @@ impl ClientContext for Ear {
     }
 }
 
-impl ConsumerContext for Ear {}
+impl ConsumerContext for LogListener {}
 
-impl ProducerContext for Ear {
+impl ProducerContext for LogListener {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
@@ -77,14 +77,19 @@ fn config(bootstrap: &str, client_id: &str) -> ClientConfig {
 }
 
 /// A stock producer. Poll it, else its log callbacks wait.
-pub fn producer(bootstrap: &str, client_id: &str) -> (BaseProducer<Ear>, Ear) {
-    let ear = Ear::default();
+pub fn producer(bootstrap: &str, client_id: &str) -> (BaseProducer<LogListener>, LogListener) {
+    let ear = LogListener::default();
     (config(bootstrap, client_id).create_with_context(ear.clone()).unwrap(), ear)
 }
 
 /// A stock producer that proves who it is by PLAIN, the one mechanism that this build of librdkafka has without OpenSSL.
-pub fn producer_as(bootstrap: &str, client_id: &str, user: &str, password: &str) -> (BaseProducer<Ear>, Ear) {
-    let ear = Ear::default();
+pub fn producer_as(
+    bootstrap: &str,
+    client_id: &str,
+    user: &str,
+    password: &str,
+) -> (BaseProducer<LogListener>, LogListener) {
+    let ear = LogListener::default();
     let mut config = config(bootstrap, client_id);
     config.set("security.protocol", "sasl_plaintext").set("sasl.mechanism", "PLAIN");
     config.set("sasl.username", user).set("sasl.password", password);
@@ -92,8 +97,8 @@ pub fn producer_as(bootstrap: &str, client_id: &str, user: &str, password: &str)
 }
 
 /// A stock group consumer.
-pub fn consumer(bootstrap: &str, client_id: &str) -> (BaseConsumer<Ear>, Ear) {
-    let ear = Ear::default();
+pub fn consumer(bootstrap: &str, client_id: &str) -> (BaseConsumer<LogListener>, LogListener) {
+    let ear = LogListener::default();
     let mut config = config(bootstrap, client_id);
     config.set("group.id", "barnabas-tests");
     (config.create_with_context(ear.clone()).unwrap(), ear)

@@ -40,21 +40,21 @@ pub struct Rate {
 /// Clients that push until they are told to stop.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    shared: Arc<Shared>,
+    shared: Arc<LoadShared>,
     clients: JoinSet<()>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct LoadShared {
     acknowledged: AtomicU64,
     refused: Mutex<BTreeMap<i16, u64>>,
     /// When each was acknowledged, and how long that took.
-    waits: Mutex<Vec<(Instant, Duration)>>,
+    latencies: Mutex<Vec<(Instant, Duration)>>,
 }
 
 /// What the clients saw.
 #[derive(Clone, Debug)]
-pub struct Pushed {
+pub struct LoadResult {
     /// Answered with no error.
     pub acknowledged: u64,
     /// Answered with one, by code.
@@ -64,7 +64,7 @@ pub struct Pushed {
 impl Load {
     /// Connects every client, then begins.
     pub async fn start(address: SocketAddr, rate: Rate) -> Self {
-        let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
+        let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(LoadShared::default()));
         let pace = Duration::from_secs_f64(rate.clients as f64 / rate.per_second as f64);
         let shapes = [
             ("apache-kafka-java", plain("java-4.0-producer-cumulative")),
@@ -88,18 +88,18 @@ impl Load {
     }
 
     /// What was waited for answers since this was last asked: when it came, how long it took.
-    pub fn take_waits(&self) -> Vec<(Instant, Duration)> {
-        std::mem::take(&mut self.shared.waits.lock().unwrap())
+    pub fn drain_latencies(&self) -> Vec<(Instant, Duration)> {
+        std::mem::take(&mut self.shared.latencies.lock().unwrap())
     }
 
     /// Ends every client after the answer it waits for.
-    pub async fn stop(mut self) -> Pushed {
+    pub async fn stop(mut self) -> LoadResult {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
             ended.unwrap();
         }
         let refused = self.shared.refused.lock().unwrap().clone();
-        Pushed { acknowledged: self.acknowledged(), refused }
+        LoadResult { acknowledged: self.acknowledged(), refused }
     }
 }
 
@@ -108,7 +108,7 @@ async fn push(
     shape: Arc<[u8]>,
     (first, pace): (Duration, Duration),
     stop: Arc<AtomicBool>,
-    shared: Arc<Shared>,
+    shared: Arc<LoadShared>,
 ) {
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, pace);
@@ -117,12 +117,12 @@ async fn push(
     let mut sequence = 1;
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
-        let wire = zstd::bulk::compress(&[&shape[..], &numbered(sequence)].concat(), 1).unwrap();
+        let wire = zstd::bulk::compress(&[&shape[..], &sequence_resource(sequence)].concat(), 1).unwrap();
         let asked = Instant::now();
         let code = client.push(&subscribed, Codec::Zstd, &wire, false).await.expect("no connection is closed");
         if code == 0 {
             shared.acknowledged.fetch_add(1, Ordering::Relaxed);
-            shared.waits.lock().unwrap().push((Instant::now(), asked.elapsed()));
+            shared.latencies.lock().unwrap().push((Instant::now(), asked.elapsed()));
             sequence += 1;
         } else {
             *shared.refused.lock().unwrap().entry(code).or_default() += 1;
@@ -141,7 +141,7 @@ fn plain(name: &str) -> Arc<[u8]> {
 }
 
 /// One more resource, which tells the push from all others: as a whole message, since messages concatenate.
-fn numbered(sequence: u64) -> Vec<u8> {
+fn sequence_resource(sequence: u64) -> Vec<u8> {
     let value = Some(AnyValue { value: Some(Value::StringValue(sequence.to_string())) });
     let attribute = KeyValue { key: SEQUENCE.into(), value, ..KeyValue::default() };
     let gauge = Gauge { data_points: vec![NumberDataPoint::default()] };
@@ -155,20 +155,20 @@ fn numbered(sequence: u64) -> Vec<u8> {
 /// An OTLP/HTTP endpoint that keeps nothing but counts: a client's pushes must come in order, each at least once.
 pub struct Counter {
     address: SocketAddr,
-    books: Arc<Books>,
+    state: Arc<CounterState>,
     task: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Books {
-    clients: Mutex<BTreeMap<String, Client>>,
+struct CounterState {
+    clients: Mutex<BTreeMap<String, ClientSequence>>,
     /// What is answered instead of 200; 0 is none.
     status: std::sync::atomic::AtomicU16,
     requests: AtomicU64,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Client {
+struct ClientSequence {
     last: u64,
     repeated: u64,
     missing: u64,
@@ -192,10 +192,10 @@ impl Counter {
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let books = Arc::<Books>::default();
+        let books = Arc::<CounterState>::default();
         let router = axum::Router::new().fallback(count).with_state(books.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, books, task }
+        Self { address, state: books, task }
     }
 
     /// What receivers should post to.
@@ -205,17 +205,17 @@ impl Counter {
 
     /// From now on every request is answered like this; `None` is 200.
     pub fn always(&self, status: Option<u16>) {
-        self.books.status.store(status.unwrap_or(0), Ordering::Relaxed);
+        self.state.status.store(status.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// Requests until now.
     pub fn requests(&self) -> u64 {
-        self.books.requests.load(Ordering::Relaxed)
+        self.state.requests.load(Ordering::Relaxed)
     }
 
     /// Until now.
     pub fn arrived(&self) -> Arrived {
-        let clients = self.books.clients.lock().unwrap();
+        let clients = self.state.clients.lock().unwrap();
         let start = Arrived { clients: clients.len(), ..Arrived::default() };
         clients.values().fold(start, |sum, client| Arrived {
             pushes: sum.pushes + client.last - client.missing,
@@ -232,7 +232,7 @@ impl Drop for Counter {
     }
 }
 
-async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn count(State(books): State<Arc<CounterState>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     books.requests.fetch_add(1, Ordering::Relaxed);
     let status = books.status.load(Ordering::Relaxed);
     if status != 0 {
@@ -247,7 +247,7 @@ async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes)
     let mut clients = books.clients.lock().unwrap();
     for resource in &request.resource_metrics {
         // Most resources have no number, and a push has many of them.
-        if !numbered_one(resource) {
+        if !has_sequence(resource) {
             continue;
         }
         let labels = sink::labels(resource);
@@ -263,7 +263,7 @@ async fn count(State(books): State<Arc<Books>>, headers: HeaderMap, body: Bytes)
     StatusCode::OK
 }
 
-fn numbered_one(resource: &ResourceMetrics) -> bool {
+fn has_sequence(resource: &ResourceMetrics) -> bool {
     resource.resource.iter().flat_map(|resource| &resource.attributes).any(|attribute| attribute.key == SEQUENCE)
 }
 

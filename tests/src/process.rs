@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 /// One that closes when its standard input ends. Killed if it is dropped before.
-pub struct Peer {
+pub struct ClientProcess {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
@@ -14,7 +14,7 @@ pub struct Peer {
 
 /// What it said and how it ended.
 #[derive(Debug)]
-pub struct End {
+pub struct ClientExit {
     /// Standard output.
     pub lines: Vec<String>,
     /// Standard error.
@@ -23,7 +23,7 @@ pub struct End {
     pub status: ExitStatus,
 }
 
-impl Peer {
+impl ClientProcess {
     /// Starts it.
     pub fn start(command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -44,22 +44,22 @@ impl Peer {
     }
 
     /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Tells it to close and waits until it has.
-    pub fn close(mut self) -> End {
+    pub fn close(mut self) -> ClientExit {
         drop(self.child.stdin.take());
         let status = self.child.wait().unwrap();
         self.reader.take().unwrap().join().unwrap();
         let mut errors = String::new();
         let _ = self.child.stderr.take().unwrap().read_to_string(&mut errors);
-        End { lines: self.lines(), errors, status }
+        ClientExit { lines: self.lines(), errors, status }
     }
 }
 
-impl Drop for Peer {
+impl Drop for ClientProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use prost::Message as _;
 use tempfile::TempDir;
 
-use crate::sink::Answer;
+use crate::sink::CannedResponse;
 
 /// Prometheus 3.16, as a Go module is called.
 const MODULE: &str = "github.com/prometheus/prometheus/cmd/prometheus@v0.316.0";
@@ -50,7 +50,7 @@ impl Prometheus {
     /// waits until it answers. Blocks the thread: it may have to be built.
     pub fn start(flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let configuration = crate::recipe::file("docs/sinks.md", "prometheus.yml");
+        let configuration = crate::doc_page::file("docs/sinks.md", "prometheus.yml");
         std::fs::write(folder.path().join("prometheus.yml"), configuration).unwrap();
         // Free a moment ago: Prometheus does not say which port it was given.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -108,7 +108,7 @@ impl Prometheus {
 
 /// An answer without what differs from server to server: its date, and what says how long the connection stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct SinkResponse {
     /// Of the first line.
     pub status: u16,
     /// Those of an error that are about its body, in the order of their names.
@@ -117,9 +117,9 @@ pub struct Answered {
     pub body: String,
 }
 
-impl Answered {
+impl SinkResponse {
     /// What the OTLP endpoint at `url` answers to this push. Blocks the thread.
-    pub fn to(url: &str, push: &[u8]) -> Self {
+    pub fn post(url: &str, push: &[u8]) -> Self {
         let (address, path) = url.trim_start_matches("http://").split_once('/').unwrap();
         let head = format!(
             "POST /{path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
@@ -129,7 +129,7 @@ impl Answered {
     }
 }
 
-fn exchange(address: &str, head: &str, body: &[u8]) -> Option<Answered> {
+fn exchange(address: &str, head: &str, body: &[u8]) -> Option<SinkResponse> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok()?;
@@ -142,7 +142,7 @@ fn exchange(address: &str, head: &str, body: &[u8]) -> Option<Answered> {
     let tells = |line: &String| status >= 400 && (line.starts_with("content-type:") || line.starts_with("x-content"));
     let mut headers: Vec<String> = lines.map(str::to_ascii_lowercase).filter(tells).collect();
     headers.sort_unstable();
-    Some(Answered { status, headers, body: body.to_owned() })
+    Some(SinkResponse { status, headers, body: body.to_owned() })
 }
 
 impl Drop for Prometheus {
@@ -156,30 +156,30 @@ impl Drop for Prometheus {
 /// OTLP endpoint; `None` is 200. Whatever it finds wrong with one metric, it takes nothing of the whole request. `cargo
 /// xtask test prometheus` compares it with the real one. (Where a resource has attributes, the real one says once more of
 /// `target_info` what it says of a sample.)
-pub fn judge(request: &ExportMetricsServiceRequest) -> Option<Answer> {
+pub fn respond_like_prometheus(request: &ExportMetricsServiceRequest) -> Option<CannedResponse> {
     let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-    let faults: Vec<Fault> = metrics.flat_map(|scope| &scope.metrics).filter_map(fault).collect();
+    let faults: Vec<PrometheusError> = metrics.flat_map(|scope| &scope.metrics).filter_map(check_metric).collect();
     if faults.is_empty() {
         return None;
     }
     // A sample that cannot be stored is the client's fault (400); what cannot be translated passes for its own (500).
-    let status = if faults.iter().any(|fault| matches!(fault, Fault::Sample(_))) { 400 } else { 500 };
+    let status = if faults.iter().any(|fault| matches!(fault, PrometheusError::Sample(_))) { 400 } else { 500 };
     let lines = faults.iter().map(|fault| match fault {
-        Fault::Sample(line) | Fault::Translation(line) => format!("{line}\n"),
+        PrometheusError::Sample(line) | PrometheusError::Translation(line) => format!("{line}\n"),
     });
     let headers = vec![
         ("content-type", "text/plain; charset=utf-8".to_owned()),
         ("x-content-type-options", "nosniff".to_owned()),
     ];
-    Some(Answer { status, headers, body: lines.collect::<String>().into_bytes() })
+    Some(CannedResponse { status, headers, body: lines.collect::<String>().into_bytes() })
 }
 
-enum Fault {
+enum PrometheusError {
     Translation(String),
     Sample(String),
 }
 
-fn fault(metric: &Metric) -> Option<Fault> {
+fn check_metric(metric: &Metric) -> Option<PrometheusError> {
     let (points, temporality) = match &metric.data {
         Some(Data::Sum(sum)) => (&sum.data_points[..], Some(sum.aggregation_temporality())),
         Some(Data::Gauge(gauge)) => (&gauge.data_points[..], None),
@@ -187,14 +187,14 @@ fn fault(metric: &Metric) -> Option<Fault> {
     };
     if temporality.is_some_and(|temporality| temporality != AggregationTemporality::Cumulative) {
         let words = format!("invalid temporality and type combination for metric {:?}", metric.name);
-        return Some(Fault::Translation(words));
+        return Some(PrometheusError::Translation(words));
     }
     if metric.name.is_empty() {
-        return Some(Fault::Translation("normalization for metric \"\" resulted in empty name".to_owned()));
+        return Some(PrometheusError::Translation("normalization for metric \"\" resulted in empty name".to_owned()));
     }
     let ahead = nanos(SystemTime::now()) + nanos_of(Duration::from_mins(10));
     let future = points.iter().any(|point| point.time_unix_nano > ahead);
-    future.then(|| Fault::Sample("out of bounds: timestamp is too far in the future".to_owned()))
+    future.then(|| PrometheusError::Sample("out of bounds: timestamp is too far in the future".to_owned()))
 }
 
 fn nanos(time: SystemTime) -> u64 {
@@ -238,7 +238,7 @@ pub mod pushes {
     }
 
     /// A gauge of tomorrow: a client whose clock is wrong.
-    pub fn of_tomorrow() -> Vec<u8> {
+    pub fn with_future_timestamp() -> Vec<u8> {
         push(vec![gauge(SOUND, SystemTime::now() + Duration::from_hours(24))])
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::process::Peer;
+use crate::process::ClientProcess;
 
 /// Asked once at a time.
 static PIP: Mutex<()> = Mutex::new(());
@@ -25,9 +25,9 @@ fn package(version: &str) -> PathBuf {
 }
 
 /// A client that is there until it is closed; `kind` is `producer`, `consumer` or `admin`.
-pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str) -> Peer {
+pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str) -> ClientProcess {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("python/push.py");
     let mut python = Command::new("python3");
     python.env("PYTHONPATH", package(version)).env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
-    Peer::start(python.args([kind, bootstrap, client_id]))
+    ClientProcess::start(python.args([kind, bootstrap, client_id]))
 }

@@ -28,7 +28,7 @@ pub struct Received {
 
 /// What the sink answers next; without one, 200 and an empty body.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct CannedResponse {
     /// Status code.
     pub status: u16,
     /// Further headers.
@@ -38,27 +38,27 @@ pub struct Answer {
 }
 
 #[derive(Default)]
-struct Inner {
+struct SinkState {
     received: Vec<Received>,
-    answers: VecDeque<Answer>,
-    always: Option<Answer>,
-    judge: Option<Judge>,
+    answers: VecDeque<CannedResponse>,
+    always: Option<CannedResponse>,
+    responder: Option<SinkResponder>,
     refused: usize,
 }
 
 /// Decides by what a request says; `None` is 200.
-pub type Judge = fn(&ExportMetricsServiceRequest) -> Option<Answer>;
+pub type SinkResponder = fn(&ExportMetricsServiceRequest) -> Option<CannedResponse>;
 
 /// A running sink; dropping it ends it.
-pub struct Sink {
+pub struct OtlpSink {
     address: SocketAddr,
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Mutex<SinkState>>,
     task: JoinHandle<()>,
 }
 
 /// What one client instance's points look like at the sink.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct ClientTally {
     /// Different pushes (by the `push_id` label, where the receiver was told to send it).
     pub pushes: BTreeSet<String>,
     /// Data points.
@@ -69,12 +69,12 @@ pub struct Tally {
     pub labels: BTreeMap<String, String>,
 }
 
-impl Sink {
+impl OtlpSink {
     /// Listens on a free loopback port.
     pub async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let inner = Arc::new(Mutex::new(Inner::default()));
+        let inner = Arc::new(Mutex::new(SinkState::default()));
         let router = axum::Router::new().fallback(receive).with_state(inner.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, inner, task }
@@ -92,17 +92,18 @@ impl Sink {
 
     /// Queues an answer.
     pub fn answer(&self, status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
-        self.inner.lock().unwrap().answers.push_back(Answer { status, headers, body });
+        self.inner.lock().unwrap().answers.push_back(CannedResponse { status, headers, body });
     }
 
     /// What is answered whenever none is queued; `None` is 200.
     pub fn always(&self, status: Option<u16>) {
-        self.inner.lock().unwrap().always = status.map(|status| Answer { status, headers: vec![], body: vec![] });
+        self.inner.lock().unwrap().always =
+            status.map(|status| CannedResponse { status, headers: vec![], body: vec![] });
     }
 
     /// Answers by what a request says, whenever no answer is queued or set.
-    pub fn judge_by(&self, judge: Judge) {
-        self.inner.lock().unwrap().judge = Some(judge);
+    pub fn respond_with(&self, judge: SinkResponder) {
+        self.inner.lock().unwrap().responder = Some(judge);
     }
 
     /// Everything that was taken with 200.
@@ -116,8 +117,8 @@ impl Sink {
     }
 
     /// Points by client instance id.
-    pub fn tally(&self) -> BTreeMap<String, Tally> {
-        let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
+    pub fn tally(&self) -> BTreeMap<String, ClientTally> {
+        let mut tallies: BTreeMap<String, ClientTally> = BTreeMap::new();
         for resource in self.received().iter().flat_map(|r| &r.request.resource_metrics) {
             let labels = labels(resource);
             let client = labels.get("client_instance_id").cloned().unwrap_or_default();
@@ -127,13 +128,13 @@ impl Sink {
     }
 }
 
-impl Drop for Sink {
+impl Drop for OtlpSink {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Tally {
+impl ClientTally {
     fn add(&mut self, resource: &ResourceMetrics, labels: BTreeMap<String, String>) {
         self.pushes.extend(labels.get("push_id").cloned());
         for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
@@ -169,7 +170,7 @@ pub fn points(metric: &Metric) -> usize {
     }
 }
 
-async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn receive(State(inner): State<Arc<Mutex<SinkState>>>, headers: HeaderMap, body: Bytes) -> Response {
     let size = body.len();
     let plain = match headers.get("content-encoding").map(|v| v.to_str().unwrap_or("?")) {
         None | Some("identity") => body.to_vec(),
@@ -187,13 +188,13 @@ async fn receive(State(inner): State<Arc<Mutex<Inner>>>, headers: HeaderMap, bod
     };
     let mut inner = inner.lock().unwrap();
     let answer = inner.answers.pop_front().or_else(|| inner.always.clone());
-    let answer = answer.or_else(|| inner.judge.and_then(|judge| judge(&request)));
+    let answer = answer.or_else(|| inner.responder.and_then(|judge| judge(&request)));
     if answer.as_ref().is_none_or(|a| a.status == 200) {
         inner.received.push(Received { headers, size, request });
     } else {
         inner.refused += 1;
     }
-    let answer = answer.unwrap_or(Answer { status: 200, headers: vec![], body: vec![] });
+    let answer = answer.unwrap_or(CannedResponse { status: 200, headers: vec![], body: vec![] });
     let mut response = (StatusCode::from_u16(answer.status).unwrap(), answer.body).into_response();
     for (name, value) in answer.headers {
         response.headers_mut().insert(name, value.parse().unwrap());

@@ -22,14 +22,14 @@ pub fn version(guest: &str, tag: &str) -> Bytes {
 }
 
 /// The change that swaps to an artifact that was kept, as carefully as the manifest says.
-pub fn to(name: &str, digest: Digest) -> Change {
+pub fn swap_to(name: &str, digest: Digest) -> Change {
     let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
     Change::Swap(name.into(), wanted, Plan::default())
 }
 
 /// A change that is over.
 #[derive(Clone, Debug)]
-pub struct Swapped {
+pub struct ChangeResult {
     /// What came of it.
     pub ending: Ending,
     /// From the question to the moment at which the candidate served, on the clock of who asked; `None` if it never
@@ -41,7 +41,7 @@ pub struct Swapped {
     pub stages: BTreeMap<Stage, (Duration, Option<String>)>,
 }
 
-impl Swapped {
+impl ChangeResult {
     /// What a stage said of itself.
     pub fn note(&self, stage: Stage) -> Option<&str> {
         self.stages.get(&stage)?.1.as_deref()
@@ -49,7 +49,7 @@ impl Swapped {
 }
 
 /// Asks for a change and waits for its end.
-pub async fn change(plugins: &Plugins, change: Change) -> Swapped {
+pub async fn run_change(plugins: &Plugins, change: Change) -> ChangeResult {
     let (asked, mut published, mut stages) = (Instant::now(), None, BTreeMap::new());
     let mut steps = plugins.change(Actor::Embedder, change).unwrap();
     while let Some(step) = steps.recv().await {
@@ -61,7 +61,7 @@ pub async fn change(plugins: &Plugins, change: Change) -> Swapped {
                 stages.insert(stage, (took, note));
             }
             Step::News { .. } => {}
-            Step::Ended(ending) => return Swapped { ending, published, took: asked.elapsed(), stages },
+            Step::Ended(ending) => return ChangeResult { ending, published, took: asked.elapsed(), stages },
         }
     }
     panic!("a change ends with words")
@@ -69,11 +69,11 @@ pub async fn change(plugins: &Plugins, change: Change) -> Swapped {
 
 /// What the stages of many changes took, by name; as text a table of medians and maxima, in milliseconds.
 #[derive(Clone, Debug, Default)]
-pub struct Times(BTreeMap<(u8, String), Vec<Duration>>);
+pub struct StageTimes(BTreeMap<(u8, String), Vec<Duration>>);
 
-impl Times {
+impl StageTimes {
     /// Those of one change that was published.
-    pub fn add(&mut self, swapped: &Swapped) {
+    pub fn add(&mut self, swapped: &ChangeResult) {
         for (stage, (took, _)) in &swapped.stages {
             self.put(*stage as u8, stage.as_str(), *took);
         }
@@ -88,7 +88,7 @@ impl Times {
     }
 }
 
-impl fmt::Display for Times {
+impl fmt::Display for StageTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<30} {:>10} {:>10}", "ms", "median", "max")?;
         for ((_, name), times) in &self.0 {

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use barnabas::config::raw::{ListenerProtocol, RawConfig, RawNode};
 
 /// Ports that were free a moment ago: each host must know the other's before that one is there.
-pub fn free() -> [SocketAddr; 2] {
+pub fn free_ports() -> [SocketAddr; 2] {
     let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap())
 }
 
 /// Host `id` (1 or 2) of the two at these addresses.
-pub fn written(written: &mut RawConfig, id: i32, at: [SocketAddr; 2]) {
+pub fn configure(written: &mut RawConfig, id: i32, at: [SocketAddr; 2]) {
     written.node_id = id;
     written.cluster_id = "shared".into();
     for listener in

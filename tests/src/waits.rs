@@ -15,14 +15,14 @@ const STEPS: usize = 20_000;
 
 /// Listens to how long the oldest push of each batch had waited when it was leased: no other push of it waited longer.
 /// Takes the same memory however long it listens.
-pub struct Waits {
-    heard: Arc<Mutex<Spread>>,
+pub struct QueueWaits {
+    heard: Arc<Mutex<WaitDistribution>>,
     _listening: ListenerGuard,
 }
 
 /// How waits are spread.
 #[derive(Clone)]
-pub struct Spread {
+pub struct WaitDistribution {
     counts: Vec<u32>,
     /// Batches.
     pub batches: u64,
@@ -30,16 +30,16 @@ pub struct Spread {
     pub max: Duration,
 }
 
-impl Default for Spread {
+impl Default for WaitDistribution {
     fn default() -> Self {
         Self { counts: vec![0; STEPS], batches: 0, max: Duration::ZERO }
     }
 }
 
-impl Waits {
+impl QueueWaits {
     /// From now on, of all slots.
     pub fn start(events: &Events) -> Self {
-        let heard = Arc::<Mutex<Spread>>::default();
+        let heard = Arc::<Mutex<WaitDistribution>>::default();
         let spread = heard.clone();
         let listening = events.listen(&[Topic::BatchEnd], move |event| {
             if let EventData::BatchEnd { queue_wait, pushes: 1.., .. } = &event.data {
@@ -50,12 +50,12 @@ impl Waits {
     }
 
     /// What was heard since this was last asked.
-    pub fn take(&self) -> Spread {
+    pub fn drain(&self) -> WaitDistribution {
         std::mem::take(&mut self.heard.lock().unwrap())
     }
 }
 
-impl Spread {
+impl WaitDistribution {
     fn add(&mut self, wait: Duration) {
         let step = (wait.as_micros() / STEP.as_micros()) as usize;
         self.counts[step.min(STEPS - 1)] += 1;
@@ -75,7 +75,7 @@ impl Spread {
     }
 }
 
-impl fmt::Display for Spread {
+impl fmt::Display for WaitDistribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [half, most] = [50.0, 99.9].map(|percent| milliseconds(self.percentile(percent)));
         let (max, batches) = (milliseconds(self.max), self.batches);

@@ -93,7 +93,7 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
     barnabas_tests::eventually("acknowledged pushes", PATIENCE, || {
         alice.poll(Duration::ZERO);
         mallory.poll(Duration::ZERO);
-        Some(()).filter(|()| ear.said().acknowledged >= 2)
+        Some(()).filter(|()| ear.snapshot().acknowledged >= 2)
     })
     .await;
     let lines = barnabas_tests::eventually("a line of the receiver", PATIENCE, || {
@@ -104,7 +104,7 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
     assert!(lines.iter().all(|line| !line.contains("\"bad\"")), "{lines:?}");
     let said = barnabas_tests::eventually("its refusal", PATIENCE, || {
         mallory.poll(Duration::ZERO);
-        Some(refused.said()).filter(|said| said.lines.iter().any(|line| line.contains("authentication failed")))
+        Some(refused.snapshot()).filter(|said| said.lines.iter().any(|line| line.contains("authentication failed")))
     })
     .await;
     assert_eq!(said.acknowledged, 0);

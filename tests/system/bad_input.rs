@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use barnabas::push::{Codec, InstanceId};
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;
 
-async fn with_taker() -> Running {
+async fn host_with_taker() -> RunningHost {
     Setup::new().receiver("taker", "taker", "").start().await
 }
 
 /// A well-behaved client still gets its push through.
-async fn others_do_not_notice(host: &Running) {
+async fn other_clients_still_push(host: &RunningHost) {
     let vector = vectors::one("java-4.0-producer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "other").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
@@ -21,7 +21,7 @@ async fn others_do_not_notice(host: &Running) {
 }
 
 /// Pushes this as a fresh client; gives the error code.
-async fn pushed(host: &Running, codec: Codec, wire: &[u8]) -> Option<i16> {
+async fn pushed(host: &RunningHost, codec: Codec, wire: &[u8]) -> Option<i16> {
     let mut client = RawClient::connect(host.kafka(), "bad").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     client.push(&subscribed, codec, wire, false).await
@@ -38,18 +38,18 @@ fn bombs() -> Vec<(Codec, Vec<u8>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_are_too_large_and_never_invalid() {
-    let host = with_taker().await;
+    let host = host_with_taker().await;
     for (codec, bomb) in bombs() {
         assert!(bomb.len() * 500 < 64 << 20, "{codec}: {} bytes", bomb.len());
         assert_eq!(pushed(&host, codec, &bomb).await, Some(118), "{codec}");
     }
-    others_do_not_notice(&host).await;
+    other_clients_still_push(&host).await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_bytes_that_no_reader_could_parse_are_invalid_records() {
-    let host = with_taker().await;
+    let host = host_with_taker().await;
     for vector in vectors::all().iter().filter(|v| v.codec != Codec::None) {
         let half = &vector.wire[..vector.wire.len() / 2];
         assert_eq!(pushed(&host, vector.codec, half).await, Some(87), "half of {}", vector.name);
@@ -57,13 +57,13 @@ async fn only_bytes_that_no_reader_could_parse_are_invalid_records() {
     assert_eq!(pushed(&host, Codec::None, b"\x0a\xff\xff\xff").await, Some(87), "no protobuf");
     assert_eq!(pushed(&host, Codec::None, b"\xfa\x3e\x03abc").await, Some(0), "an unknown field passes");
     assert_eq!(pushed(&host, Codec::None, b"").await, Some(0), "an empty push is fine");
-    others_do_not_notice(&host).await;
+    other_clients_still_push(&host).await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_utf8_is_repaired_and_counted_and_passes() {
-    let host = with_taker().await;
+    let host = host_with_taker().await;
     // ResourceMetrics { resource: { attributes: [{ key: 0xff 0xfe }] } }
     assert_eq!(pushed(&host, Codec::None, b"\x0a\x08\x0a\x06\x0a\x04\x0a\x02\xff\xfe").await, Some(0));
     let metrics = metrics(&host).await;
@@ -72,7 +72,7 @@ async fn invalid_utf8_is_repaired_and_counted_and_passes() {
     host.stop().await;
 }
 
-async fn metrics(host: &Running) -> String {
+async fn metrics(host: &RunningHost) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::TcpStream::connect(host.admin()).await.unwrap();
     let request = format!("GET /metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", host.admin());
@@ -85,7 +85,7 @@ async fn metrics(host: &Running) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_lie_cost_their_own_connection_only() {
-    let host = with_taker().await;
+    let host = host_with_taker().await;
     let lies: [&[u8]; 5] = [
         b"\xff\xff\xff\xff",                                             // a negative length
         b"\x7f\xff\xff\xff",                                             // two gigabytes
@@ -97,7 +97,7 @@ async fn frames_that_lie_cost_their_own_connection_only() {
         let mut client = RawClient::connect(host.kafka(), "liar").await;
         let _ = client.send(lie).await;
         assert_eq!(client.receive().await, None, "{lie:?} ends its connection");
-        others_do_not_notice(&host).await;
+        other_clients_still_push(&host).await;
     }
     host.stop().await;
 }
@@ -121,7 +121,7 @@ async fn a_half_open_request_is_ended_and_an_idle_connection_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_above_the_frame_cap_is_in_the_doors_ledger() {
-    let host = with_taker().await;
+    let host = host_with_taker().await;
     assert_eq!(pushed(&host, Codec::None, &vec![0; 3 << 20]).await, Some(118));
     let ledger = host.host.reception.ledger();
     assert_eq!((ledger.received, ledger.refused.get("too_large")), (1, Some(&1)));

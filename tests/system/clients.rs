@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barnabas_tests::command;
-use barnabas_tests::host::{Running, Setup};
-use barnabas_tests::librdkafka::{self, Ear};
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::librdkafka::{self, LogListener};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::BaseProducer;
 use serde_json::Value;
@@ -12,21 +12,21 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Two clients that were acknowledged, and the ids in their own words.
-struct Pair {
-    producer: BaseProducer<Ear>,
-    consumer: BaseConsumer<Ear>,
+struct ClientPair {
+    producer: BaseProducer<LogListener>,
+    consumer: BaseConsumer<LogListener>,
     ids: [String; 2],
 }
 
-impl Pair {
-    async fn of(host: &Running) -> Self {
+impl ClientPair {
+    async fn connect(host: &RunningHost) -> Self {
         let (producer, producer_ear) = librdkafka::producer(&host.bootstrap(), "orders-producer");
         let (consumer, consumer_ear) = librdkafka::consumer(&host.bootstrap(), "orders-consumer");
         consumer.subscribe(&["orders"]).unwrap();
         let ids = barnabas_tests::eventually("both clients' own logs", PATIENCE, || {
             producer.poll(Duration::ZERO);
             let _ = consumer.poll(Duration::ZERO);
-            let said = [producer_ear.said(), consumer_ear.said()];
+            let said = [producer_ear.snapshot(), consumer_ear.snapshot()];
             let enough = said.iter().all(|said| said.acknowledged >= 2);
             enough.then(|| said.map(|said| said.instance_id.expect("the client logs the id it was given")))
         })
@@ -40,16 +40,16 @@ impl Pair {
 }
 
 /// What the command prints, asked where the host's socket is.
-async fn said(host: &Running, arguments: &[&str]) -> String {
+async fn command_output(host: &RunningHost, arguments: &[&str]) -> String {
     let socket = host.folder().join("data/admin.sock").display().to_string();
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).chain(["--admin".into(), socket]).collect();
     let run = move || command::stdout(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
     tokio::task::spawn_blocking(run).await.unwrap()
 }
 
-async fn json(host: &Running, arguments: &[&str]) -> Value {
+async fn json(host: &RunningHost, arguments: &[&str]) -> Value {
     let arguments = [arguments, &["--json"]].concat();
-    serde_json::from_str(&said(host, &arguments).await).unwrap()
+    serde_json::from_str(&command_output(host, &arguments).await).unwrap()
 }
 
 fn len(value: &Value) -> usize {
@@ -59,7 +59,7 @@ fn len(value: &Value) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_clients_are_listed_and_described() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
-    let pair = Pair::of(&host).await;
+    let pair = ClientPair::connect(&host).await;
 
     let list = json(&host, &["client", "list"]).await;
     assert_eq!((&list["known"], &list["matching"]), (&Value::from(2), &Value::from(2)), "{list}");
@@ -92,10 +92,10 @@ async fn stock_clients_are_listed_and_described() {
         }
         assert_eq!(client["metric_prefixes"], Value::from(vec![""]));
         let hex = client["id_hex"].as_str().unwrap().to_owned();
-        let page = said(&host, &["client", "describe", &hex]).await;
+        let page = command_output(&host, &["client", "describe", &hex]).await;
         assert!(page.contains(&**id) && page.contains("required, present: 3"), "{page}");
     }
-    let page = said(&host, &["client", "list", "--limit", "1"]).await;
+    let page = command_output(&host, &["client", "list", "--limit", "1"]).await;
     assert!(page.contains("1 of 2 that are as asked for, of 2 in all"), "{page}");
     pair.leave().await;
     host.stop().await;

@@ -10,7 +10,7 @@ use barnabas::plugin::change::Stage;
 use barnabas_tests::command::{path, run, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::guests;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 
 /// What a shell reports of a command that SIGPIPE ended.
 const CLOSED: i32 = 141;
@@ -56,18 +56,18 @@ fn commands(under: &[&str]) -> BTreeSet<String> {
 
 /// Runs commands with an output that nobody reads, and remembers which.
 #[derive(Default)]
-struct Tried(BTreeSet<String>);
+struct CheckedCommands(BTreeSet<String>);
 
-impl Tried {
+impl CheckedCommands {
     /// `verb` is one word, or two for the commands of a group.
-    fn quiet(&mut self, verb: &str, rest: &[&str]) {
+    fn check(&mut self, verb: &str, rest: &[&str]) {
         let words: Vec<_> = verb.split(' ').chain(rest.iter().copied()).collect();
         ends_quietly(&words);
         self.0.insert(verb.to_owned());
     }
 
     /// The same as a task beside the host of the test, whose threads must not wait for it.
-    async fn quiet_beside(&mut self, verb: &'static str, rest: &[&str]) {
+    async fn check_with_host(&mut self, verb: &'static str, rest: &[&str]) {
         let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
         let words = move || ends_quietly(&verb.split(' ').chain(rest.iter().map(String::as_str)).collect::<Vec<_>>());
         tokio::task::spawn_blocking(words).await.unwrap();
@@ -75,21 +75,21 @@ impl Tried {
     }
 }
 
-fn without_a_host(tried: &mut Tried) {
+fn without_a_host(tried: &mut CheckedCommands) {
     let folder = tempfile::tempdir().unwrap();
     let (users, secret) = (folder.path().join("users.toml"), folder.path().join("password"));
     let (users, guest) = (users.to_str().unwrap(), guests::path("taker").display().to_string());
     std::fs::write(&secret, "secret\n").unwrap();
-    tried.quiet("config", &[]);
-    tried.quiet("plugin list", &[]);
-    tried.quiet("plugin check", &[&guest]);
-    tried.quiet("plugin run", &[&guest]);
-    tried.quiet("user set", &["alice", "--file", users, "--password-file", secret.to_str().unwrap()]);
-    tried.quiet("user list", &["--file", users]);
-    tried.quiet("user remove", &["alice", "--file", users]);
+    tried.check("config", &[]);
+    tried.check("plugin list", &[]);
+    tried.check("plugin check", &[&guest]);
+    tried.check("plugin run", &[&guest]);
+    tried.check("user set", &["alice", "--file", users, "--password-file", secret.to_str().unwrap()]);
+    tried.check("user list", &["--file", users]);
+    tried.check("user remove", &["alice", "--file", users]);
 }
 
-async fn serves(host: &Running, generation: u64) {
+async fn serves(host: &RunningHost, generation: u64) {
     eventually("the generation that serves", Duration::from_secs(60), || {
         let serving = host.host.plugins.describe("console")?.serving?;
         (serving.generation >= generation).then_some(())
@@ -97,7 +97,7 @@ async fn serves(host: &Running, generation: u64) {
     .await;
 }
 
-async fn with_a_host(tried: &mut Tried) {
+async fn with_a_host(tried: &mut CheckedCommands) {
     let setup = Setup::new();
     let config = setup.write().display().to_string();
     let host = setup.start().await;
@@ -105,53 +105,53 @@ async fn with_a_host(tried: &mut Tried) {
     let (console, taker) = (guests::path("console"), guests::path("taker"));
     let (console, taker) = (console.to_str().unwrap(), taker.to_str().unwrap());
 
-    tried.quiet_beside("plugin load", &[&["console", console], config.as_slice()].concat()).await;
+    tried.check_with_host("plugin load", &[&["console", console], config.as_slice()].concat()).await;
     serves(&host, 1).await;
     let broker = ["--bootstrap-server", bootstrap.as_str()];
     tried
-        .quiet_beside("simulate", &[&["--clients", "1", "--seconds", "1", "--ramp", "0s"], &broker[..]].concat())
+        .check_with_host("simulate", &[&["--clients", "1", "--seconds", "1", "--ramp", "0s"], &broker[..]].concat())
         .await;
     eventually("lines", Duration::from_secs(60), || host.log_lines("console").first().map(drop)).await;
 
     let alter = [&["basic", "--metrics", "*", "--match", "client_id=.*"], broker.as_slice()].concat();
-    tried.quiet_beside("subscription alter", &alter).await;
-    tried.quiet_beside("subscription list", &broker).await;
-    tried.quiet_beside("subscription describe", &[&["basic"], broker.as_slice()].concat()).await;
-    tried.quiet_beside("subscription delete", &[&["basic"], broker.as_slice()].concat()).await;
+    tried.check_with_host("subscription alter", &alter).await;
+    tried.check_with_host("subscription list", &broker).await;
+    tried.check_with_host("subscription describe", &[&["basic"], broker.as_slice()].concat()).await;
+    tried.check_with_host("subscription delete", &[&["basic"], broker.as_slice()].concat()).await;
 
-    tried.quiet_beside("client list", &config).await;
+    tried.check_with_host("client list", &config).await;
     let client = host.host.reception.clients(&barnabas::clients::ClientFilter::default()).clients.remove(0);
     let id = client.id;
-    tried.quiet_beside("client describe", &[&[id.as_str()], config.as_slice()].concat()).await;
+    tried.check_with_host("client describe", &[&[id.as_str()], config.as_slice()].concat()).await;
 
     let named = [&["console"], config.as_slice()].concat();
-    tried.quiet_beside("plugin describe", &named).await;
-    tried.quiet_beside("plugin logs", &named).await;
-    tried.quiet_beside("plugin swap", &[&["console", taker], config.as_slice()].concat()).await;
+    tried.check_with_host("plugin describe", &named).await;
+    tried.check_with_host("plugin logs", &named).await;
+    tried.check_with_host("plugin swap", &[&["console", taker], config.as_slice()].concat()).await;
     serves(&host, 2).await;
-    tried.quiet_beside("plugin rollback", &named).await;
+    tried.check_with_host("plugin rollback", &named).await;
     serves(&host, 3).await;
-    tried.quiet_beside("plugin retry", &named).await;
-    tried.quiet_beside("plugin pause", &named).await;
-    tried.quiet_beside("plugin resume", &named).await;
-    tried.quiet_beside("plugin keep", &named).await;
+    tried.check_with_host("plugin retry", &named).await;
+    tried.check_with_host("plugin pause", &named).await;
+    tried.check_with_host("plugin resume", &named).await;
+    tried.check_with_host("plugin keep", &named).await;
     let shadow = [&["console", taker, "--shadow", "10m"], config.as_slice()].concat();
-    tried.quiet_beside("plugin swap", &shadow).await;
+    tried.check_with_host("plugin swap", &shadow).await;
     eventually("the shadow", Duration::from_secs(60), || {
         let stage = host.host.plugins.describe("console")?.rollout?.stage;
         (stage == Some(Stage::Shadow)).then_some(())
     })
     .await;
-    tried.quiet_beside("plugin abort", &named).await;
-    tried.quiet_beside("reconcile", &config).await;
-    tried.quiet_beside("audit", &config).await;
-    tried.quiet_beside("plugin remove", &named).await;
+    tried.check_with_host("plugin abort", &named).await;
+    tried.check_with_host("reconcile", &config).await;
+    tried.check_with_host("audit", &config).await;
+    tried.check_with_host("plugin remove", &named).await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_ends_quietly_where_nobody_reads_its_output() {
-    let mut tried = Tried::default();
+    let mut tried = CheckedCommands::default();
     without_a_host(&mut tried);
     with_a_host(&mut tried).await;
     // It prints nothing: what it says goes to its log, see below.

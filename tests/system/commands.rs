@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use barnabas_tests::command::{path, run, stderr, stdout};
 use barnabas_tests::host::Setup;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 
 fn guest(name: &str) -> String {
     barnabas_tests::guests::path(name).display().to_string()
@@ -88,7 +88,7 @@ fn run_shows_outcome_logs_requests_cpu_and_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_sends_when_told_to() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let endpoint = format!("endpoint={}", sink.url());
     let said = tokio::task::spawn_blocking(move || {
         stdout(&["plugin", "run", &guest("otlp-http"), "--set", &endpoint, "--egress", "send"])
@@ -248,7 +248,7 @@ async fn serve_starts_answers_and_ends_at_a_signal() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         written.admin.bind = free;
     });
-    let admin = setup.written.admin.bind;
+    let admin = setup.config.admin.bind;
     let mut child = std::process::Command::new(path())
         .args(["serve", "--config", setup.write().to_str().unwrap()])
         .stderr(std::process::Stdio::piped())

@@ -19,12 +19,12 @@ use tokio::runtime::Handle;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A foundry in its own folder.
-struct Room {
+struct PipelineFixture {
     folder: TempDir,
     engines: Engines,
 }
 
-impl Room {
+impl PipelineFixture {
     fn new() -> Self {
         Self { folder: TempDir::new().unwrap(), engines: Engines::new().unwrap() }
     }
@@ -113,7 +113,7 @@ async fn compiled(foundry: &Foundry, digest: Digest) -> Result<Compiled, Flaw> {
 }
 
 async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
-    let room = Room::new();
+    let room = PipelineFixture::new();
     let foundry = room.child(limits);
     let digest = foundry.keep(artifact).unwrap();
     let flaw = compiled(&foundry, digest).await.err().expect("it is not compiled");
@@ -123,7 +123,7 @@ async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
 }
 
 /// The process that compiles with this CPU limit.
-fn compiling(cpu: u64) -> Option<u32> {
+fn compiling_process(cpu: u64) -> Option<u32> {
     let wanted = format!("\0--compile-cpu\0{cpu}\0");
     std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
@@ -138,7 +138,7 @@ fn kill(id: u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
-    let (room, own) = (Room::new(), Room::new());
+    let (room, own) = (PipelineFixture::new(), PipelineFixture::new());
     let by_child = room.child(Limits::default());
     let by_us = own.open(Compiler::ThisProcess);
     for name in ["taker", "otlp-http"] {
@@ -183,7 +183,7 @@ async fn what_wasmtime_does_not_take_is_said_in_its_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_obeyed_and_violated() {
     let small = Limits { memory: 512 << 20, ..limits(101) };
-    let room = Room::new();
+    let room = PipelineFixture::new();
     let foundry = room.child(small);
     let digest = foundry.keep(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
@@ -201,12 +201,12 @@ async fn cpu_violated() {
 async fn wall_time_violated() {
     let said = flaw(Limits { wall: Duration::from_millis(300), ..limits(102) }, &endless()).await.reason;
     assert!(said.starts_with("it takes longer than 300ms to be compiled"), "{said}");
-    eventually("the child to be gone", PATIENCE, || compiling(102).is_none().then_some(())).await;
+    eventually("the child to be gone", PATIENCE, || compiling_process(102).is_none().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
-    let room = Room::new();
+    let room = PipelineFixture::new();
     let foundry = room.child(limits(103));
     // The child that reads it is gone when the one that compiles it is looked for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
@@ -214,7 +214,7 @@ async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
         let foundry = foundry.clone();
         async move { foundry.compiled(endless).await.err().unwrap().reason }
     });
-    kill(eventually("the child", PATIENCE, || compiling(103)).await);
+    kill(eventually("the child", PATIENCE, || compiling_process(103)).await);
     let said = waits.await.unwrap();
     assert!(said.starts_with("the process that compiled it was killed"), "{said}");
     let digest = foundry.keep(&guest("taker")).unwrap();
@@ -223,7 +223,7 @@ async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn() {
-    let room = Room::new();
+    let room = PipelineFixture::new();
     let foundry = room.child(limits(104));
     // The child that reads it is gone when the one that compiles it is looked for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
@@ -231,22 +231,22 @@ async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn(
         let foundry = foundry.clone();
         async move { foundry.compiled(endless).await.map(|_| ()) }
     });
-    eventually("the child", PATIENCE, || compiling(104)).await;
+    eventually("the child", PATIENCE, || compiling_process(104)).await;
     waits.abort();
     assert!(waits.await.unwrap_err().is_cancelled());
     let digest = foundry.keep(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
-    assert_eq!(compiling(104), None, "one at a time: the other was gone before this one began");
+    assert_eq!(compiling_process(104), None, "one at a time: the other was gone before this one began");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_confines_itself() {
-    let room = Room::new();
+    let room = PipelineFixture::new();
     let foundry = room.child(limits(105));
     // The child that reads it is gone when the one that compiles it is looked for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn(async move { foundry.compiled(endless).await.map(|_| ()) });
-    let child = eventually("the child", PATIENCE, || compiling(105)).await;
+    let child = eventually("the child", PATIENCE, || compiling_process(105)).await;
     let read = |file: &str| std::fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
     // It reads nothing before all of this is so, and priority is the last of it.
     eventually("its limits", PATIENCE, || {

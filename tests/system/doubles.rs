@@ -2,11 +2,11 @@
 
 use barnabas_sdk::testing;
 use barnabas_test_guests::requests::cases;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_refused_natively_as_in_a_host() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.always(Some(200));
     let url = sink.url();
     let guest = barnabas_tests::guests::path("requests").display().to_string();
@@ -30,6 +30,6 @@ async fn a_request_is_refused_natively_as_in_a_host() {
     assert_eq!(sink_saw(&sink), testing::http::requests().len(), "a refused request is not sent");
 }
 
-fn sink_saw(sink: &Sink) -> usize {
+fn sink_saw(sink: &OtlpSink) -> usize {
     sink.received().len() + sink.refused()
 }

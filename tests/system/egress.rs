@@ -22,9 +22,9 @@ use barnabas::plugin::limits::{HANDLES_KEPT, Limits};
 use barnabas::plugin::vitals::Reading;
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 use tokio::task::JoinHandle;
 
@@ -36,13 +36,13 @@ const EACH_ALONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself
 static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
 
 /// Answers every request alike, whether it was read or not, and counts.
-struct Answering {
+struct FixedResponseServer {
     address: SocketAddr,
     answered: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
-impl Answering {
+impl FixedResponseServer {
     async fn start(status: u16, body: &'static str) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, answered) = (listener.local_addr().unwrap(), Arc::<AtomicUsize>::default());
@@ -56,14 +56,14 @@ impl Answering {
     }
 }
 
-impl Drop for Answering {
+impl Drop for FixedResponseServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// `leaks` with these settings beside its URL, and the way out that it has.
-fn leaking(to: SocketAddr, settings: &str) -> Blueprint {
+fn leaks_blueprint(to: SocketAddr, settings: &str) -> Blueprint {
     let artifact = std::fs::read(barnabas_tests::guests::path("leaks")).unwrap();
     let grants = Arc::new(Grants::parse(&[to.to_string()], &[]).unwrap());
     Blueprint {
@@ -78,7 +78,7 @@ fn leaking(to: SocketAddr, settings: &str) -> Blueprint {
 }
 
 /// So many calls, each taken; a fresh instance where one keeps too many handles, as a worker would.
-async fn called(blueprint: &Blueprint, calls: usize) {
+async fn call_repeatedly(blueprint: &Blueprint, calls: usize) {
     let mut at_hand = None;
     for call in 0..calls {
         let instance: Instance = match at_hand.take() {
@@ -95,9 +95,9 @@ async fn called(blueprint: &Blueprint, calls: usize) {
 #[tokio::test]
 async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() {
     for (status, body, read) in [(204, "", false), (204, "", true), (200, "ok", false), (200, "ok", true)] {
-        let sink = Answering::start(status, body).await;
-        let blueprint = leaking(sink.address, &format!(r#", "read": {read}"#));
-        called(&blueprint, CALLS).await;
+        let sink = FixedResponseServer::start(status, body).await;
+        let blueprint = leaks_blueprint(sink.address, &format!(r#", "read": {read}"#));
+        call_repeatedly(&blueprint, CALLS).await;
         assert_eq!(sink.answered.load(Ordering::SeqCst), CALLS, "{status} {read}");
         assert_eq!(blueprint.egress.in_flight(), 0, "{status} {read}");
     }
@@ -105,10 +105,10 @@ async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() 
 
 #[tokio::test]
 async fn requests_that_a_receiver_never_finishes_or_waits_for_end_with_their_call() {
-    let sink = Answering::start(200, "ok").await;
+    let sink = FixedResponseServer::start(200, "ok").await;
     for settings in [r#", "finish": false"#, r#", "wait": false"#, r#", "finish": false, "wait": false"#] {
-        let blueprint = leaking(sink.address, settings);
-        called(&blueprint, 200).await;
+        let blueprint = leaks_blueprint(sink.address, settings);
+        call_repeatedly(&blueprint, 200).await;
         // What nobody waits for is given up on by its own task.
         eventually("every place is free", PATIENCE, || (blueprint.egress.in_flight() == 0).then_some(())).await;
     }
@@ -116,13 +116,13 @@ async fn requests_that_a_receiver_never_finishes_or_waits_for_end_with_their_cal
 
 #[tokio::test]
 async fn answers_without_a_body_take_no_place_within_a_call() {
-    let sink = Answering::start(204, "").await;
-    called(&leaking(sink.address, r#", "requests": 100"#), 1).await;
+    let sink = FixedResponseServer::start(204, "").await;
+    call_repeatedly(&leaks_blueprint(sink.address, r#", "requests": 100"#), 1).await;
     assert_eq!(sink.answered.load(Ordering::SeqCst), 100);
 }
 
 /// This many clients push once each.
-async fn push(host: &Running, clients: usize) {
+async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {
         let mut client = RawClient::connect(host.kafka(), "leaked").await;
@@ -133,8 +133,8 @@ async fn push(host: &Running, clients: usize) {
 }
 
 /// What the instance of `leaks` did with so many batches, keeping the handles of so many requests in each.
-async fn leaked(batches: usize, requests: usize) -> Reading {
-    let sink = Answering::start(204, "").await;
+async fn run_leaks(batches: usize, requests: usize) -> Reading {
+    let sink = FixedResponseServer::start(204, "").await;
     let rest = format!(
         "[settings]\nurl = \"http://{0}/\"\nrequests = {requests}\n[grants]\nhttp = [\"{0}\"]\n[limits]\ninstances = 1\n\
          cpu = \"1m\"\n{EACH_ALONE}",
@@ -151,20 +151,20 @@ async fn leaked(batches: usize, requests: usize) -> Reading {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handles_kept_obeyed() {
-    let vitals = leaked(8, 10).await;
+    let vitals = run_leaks(8, 10).await;
     assert_eq!((vitals.replaced, vitals.crashes), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handles_kept_violated() {
-    let vitals = leaked(20, 60).await;
+    let vitals = run_leaks(20, 60).await;
     assert!(vitals.replaced >= 3, "replaced {} times", vitals.replaced);
     assert_eq!(vitals.crashes, 0, "it is replaced before it breaks");
     assert_eq!(vitals.live, 1);
 }
 
 /// A host that forwards to its own OTLP listener.
-async fn reflecting(grants: &str) -> Running {
+async fn host_forwarding_to_itself(grants: &str) -> RunningHost {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let setup = Setup::new().with(|written| {
         let mut otlp = written.listeners.iter_mut().filter(|listener| listener.protocol == ListenerProtocol::OtlpHttp);
@@ -177,7 +177,7 @@ async fn reflecting(grants: &str) -> Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_does_not_send_to_its_own_host() {
-    let host = reflecting("").await;
+    let host = host_forwarding_to_itself("").await;
     push(&host, 1).await;
     let error = eventually("why it failed", PATIENCE, || {
         host.status("mirror").serving.and_then(|serving| serving.vitals.words.last_error)
@@ -191,7 +191,7 @@ async fn a_receiver_does_not_send_to_its_own_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_sends_to_its_own_host_where_that_is_granted() {
-    let host = reflecting("own-listeners = true\n").await;
+    let host = host_forwarding_to_itself("own-listeners = true\n").await;
     push(&host, 1).await;
     eventually("it comes back", PATIENCE, || (host.ledger("mirror").accepted() >= 3).then_some(())).await;
     host.stop().await;
@@ -199,7 +199,7 @@ async fn a_receiver_sends_to_its_own_host_where_that_is_granted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_destination_is_named_when_the_receiver_is_loaded() {
-    let (granted, asked) = (Sink::start().await, Sink::start().await);
+    let (granted, asked) = (OtlpSink::start().await, OtlpSink::start().await);
     let rest = format!("[settings]\nendpoint = {:?}\n[grants]\nhttp = [\"{}\"]\n", asked.url(), granted.address());
     let host = Setup::new().receiver("lost", "otlp-http", &rest).start().await;
     let failure = host.status("lost").failure.expect("its self-test fails");

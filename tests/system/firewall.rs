@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use barnabas::plugin::change::{Actor, Change, ChangeOutcome, Plan, Wanted};
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
-use barnabas_tests::librdkafka::{self, Ear};
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::librdkafka::{self, LogListener};
 use rdkafka::producer::BaseProducer;
 use serde_json::json;
 
@@ -17,15 +17,15 @@ const SURVIVABLE: [&str; 2] = ["outdated subscription ID", THROTTLED];
 const THROTTLED: &str = "Throttling quota";
 
 /// A stock producer, and what it says.
-struct Watched {
-    producer: BaseProducer<Ear>,
-    ear: Ear,
+struct WatchedProducer {
+    producer: BaseProducer<LogListener>,
+    log: LogListener,
 }
 
-impl Watched {
-    fn new(host: &Running, client_id: &str) -> Self {
+impl WatchedProducer {
+    fn new(host: &RunningHost, client_id: &str) -> Self {
         let (producer, ear) = librdkafka::producer(&host.bootstrap(), client_id);
-        Self { producer, ear }
+        Self { producer, log: ear }
     }
 
     /// Serves its callbacks until there is what is waited for.
@@ -38,14 +38,14 @@ impl Watched {
     }
 
     /// Until so many more of its pushes were acknowledged, by its own word.
-    async fn goes_on(&self, what: &str, more: usize) {
-        let wanted = self.ear.said().acknowledged + more;
-        self.until(what, || (self.ear.said().acknowledged >= wanted).then_some(())).await;
+    async fn keeps_pushing(&self, what: &str, more: usize) {
+        let wanted = self.log.snapshot().acknowledged + more;
+        self.until(what, || (self.log.snapshot().acknowledged >= wanted).then_some(())).await;
     }
 
     /// No answer was one that silences it, and so it is ended.
-    async fn ends_unharmed(self) {
-        let said = self.ear.said();
+    async fn close_without_fatal_errors(self) {
+        let said = self.log.snapshot();
         let survivable = |line: &String| SURVIVABLE.iter().any(|why| line.contains(why));
         let failed = said.lines.iter().filter(|line| line.contains("Telemetry") && line.contains("failed"));
         let fatal: Vec<_> = failed.filter(|line| !survivable(line)).collect();
@@ -54,7 +54,7 @@ impl Watched {
     }
 }
 
-async fn change(host: &Running, change: Change) {
+async fn change(host: &RunningHost, change: Change) {
     let ending = host.host.plugins.changed(Actor::Embedder, change).await.unwrap();
     assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
 }
@@ -62,15 +62,15 @@ async fn change(host: &Running, change: Change) {
 #[tokio::test(flavor = "multi_thread")]
 async fn pushes_are_acknowledged_while_the_only_receiver_traps_on_every_batch() {
     let host = Setup::new().receiver("bad", "traps", PROMPT).start().await;
-    let producer = Watched::new(&host, "orders");
-    producer.goes_on("the first pushes", 3).await;
-    producer.until("pushes given up", || (host.ledger("bad").dead("trap") >= 2).then_some(())).await;
-    producer.goes_on("pushes after some were given up", 5).await;
-    let late = Watched::new(&host, "late");
-    late.goes_on("a client that comes only now", 2).await;
+    let producer = WatchedProducer::new(&host, "orders");
+    producer.keeps_pushing("the first pushes", 3).await;
+    producer.until("pushes given up", || (host.ledger("bad").dropped("trap") >= 2).then_some(())).await;
+    producer.keeps_pushing("pushes after some were given up", 5).await;
+    let late = WatchedProducer::new(&host, "late");
+    late.keeps_pushing("a client that comes only now", 2).await;
     assert_eq!(host.ledger("bad").delivered(), 0);
     for client in [producer, late] {
-        client.ends_unharmed().await;
+        client.close_without_fatal_errors().await;
     }
     host.stop().await;
 }
@@ -78,22 +78,22 @@ async fn pushes_are_acknowledged_while_the_only_receiver_traps_on_every_batch() 
 #[tokio::test(flavor = "multi_thread")]
 async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
     let host = Setup::new().receiver("sink", "taker", PROMPT).start().await;
-    let producer = Watched::new(&host, "orders");
-    producer.goes_on("the first pushes", 2).await;
+    let producer = WatchedProducer::new(&host, "orders");
+    producer.keeps_pushing("the first pushes", 2).await;
     change(&host, Change::Pause("sink".into())).await;
     let at_pause = host.ledger("sink").accepted();
     let three = || (host.ledger("sink").accepted() >= at_pause + 3).then_some(());
     producer.until("three pushes while it is paused", three).await;
-    producer.goes_on("acknowledgements while it is paused", 3).await;
-    let late = Watched::new(&host, "late");
-    late.goes_on("a client that comes while it is paused", 3).await;
+    producer.keeps_pushing("acknowledgements while it is paused", 3).await;
+    let late = WatchedProducer::new(&host, "late");
+    late.keeps_pushing("a client that comes while it is paused", 3).await;
     let waiting = host.ledger("sink");
     assert!(waiting.held() >= 6 && waiting.shed_total() == 0, "{waiting}");
     change(&host, Change::Resume("sink".into())).await;
     let all = || (host.ledger("sink").delivered() >= waiting.accepted()).then_some(());
     producer.until("what waited is delivered", all).await;
     for client in [producer, late] {
-        client.ends_unharmed().await;
+        client.close_without_fatal_errors().await;
     }
     host.stop().await;
 }
@@ -102,13 +102,13 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
 async fn a_producer_beyond_the_cap_of_its_connection_is_throttled_and_comes_back() {
     let setup = Setup::new().with(|written| written.limits.connection.pushes = 60);
     let host = setup.receiver("sink", "taker", PROMPT).start().await;
-    let producer = Watched::new(&host, "orders");
+    let producer = WatchedProducer::new(&host, "orders");
     let throttled = |why: &String| why.contains(THROTTLED);
     let over_quota = || host.host.reception.ledger().refused.contains_key("over_quota").then_some(());
     producer.until("the cap", over_quota).await;
-    producer.until("its word of it", || producer.ear.said().refused.iter().any(throttled).then_some(())).await;
-    producer.goes_on("pushes after it was throttled", 3).await;
-    producer.ends_unharmed().await;
+    producer.until("its word of it", || producer.log.snapshot().refused.iter().any(throttled).then_some(())).await;
+    producer.keeps_pushing("pushes after it was throttled", 3).await;
+    producer.close_without_fatal_errors().await;
     host.stop().await;
 }
 
@@ -116,18 +116,18 @@ async fn a_producer_beyond_the_cap_of_its_connection_is_throttled_and_comes_back
 async fn pushes_are_acknowledged_while_the_only_receiver_is_swapped() {
     let settings = format!("[settings]\nname = \"a\"\n{PROMPT}");
     let host = Setup::new().receiver("sink", "taker", &settings).start().await;
-    let producer = Watched::new(&host, "orders");
-    producer.goes_on("the first pushes", 2).await;
+    let producer = WatchedProducer::new(&host, "orders");
+    producer.keeps_pushing("the first pushes", 2).await;
     for name in ["b", "c"] {
         let settings = json!({ "name": name }).as_object().unwrap().clone();
         let wanted = Wanted { settings, ..Wanted::default() };
         let swap = change(&host, Change::Swap("sink".into(), wanted, Plan::default()));
-        tokio::join!(swap, producer.goes_on("pushes during and after a swap", 5));
+        tokio::join!(swap, producer.keeps_pushing("pushes during and after a swap", 5));
     }
     let serving = host.status("sink").serving.unwrap();
     assert_eq!(serving.generation, 3);
     let ledger = host.ledger("sink");
-    assert_eq!(ledger.dead_total() + ledger.shed_total(), 0, "{ledger}");
-    producer.ends_unharmed().await;
+    assert_eq!(ledger.dropped_total() + ledger.shed_total(), 0, "{ledger}");
+    producer.close_without_fatal_errors().await;
     host.stop().await;
 }

@@ -14,7 +14,7 @@ use barnabas::event::{EventData, Topic};
 use barnabas::push::InstanceId;
 use barnabas::units::HumanDuration;
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::waits::resident;
 use serde_json::Value;
 
@@ -28,15 +28,15 @@ const SHARED: usize = 90;
 const WARM: usize = 40;
 
 /// How much of it.
-struct Scale {
+struct FleetScale {
     alone: usize,
     sharing: usize,
     interval: Duration,
     patience: Duration,
 }
 
-impl Scale {
-    fn asked() -> Self {
+impl FleetScale {
+    fn from_env() -> Self {
         let all = std::env::var("BARNABAS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
         let proves = all >= PROOF;
         let alone = all.div_ceil(10);
@@ -54,7 +54,7 @@ impl Scale {
         format!("{}s", clients.div_ceil(1_000))
     }
 
-    async fn host(&self) -> Running {
+    async fn host(&self) -> RunningHost {
         let room = self.alone + self.shared_connections() + 2 * WARM;
         let setup = Setup::new().with(|written| {
             written.limits.clients = self.alone + self.sharing + 2 * WARM;
@@ -74,7 +74,7 @@ impl Scale {
 struct Fleet(Option<Child>);
 
 impl Fleet {
-    fn start(host: &Running, clients: usize, connections: usize, ramp: &str, seed: u64) -> Self {
+    fn start(host: &RunningHost, clients: usize, connections: usize, ramp: &str, seed: u64) -> Self {
         let mut command = Command::new(barnabas_tests::command::path());
         command.args(["simulate", "--json", "--seconds", "3600", "--bootstrap-server", &host.bootstrap()]);
         command.args(["--sources", "127.0.0.2,127.0.0.3,127.0.0.4,127.0.0.5", "--ramp", ramp]);
@@ -109,12 +109,12 @@ impl Drop for Fleet {
     }
 }
 
-fn instances(host: &Running) -> usize {
+fn instances(host: &RunningHost) -> usize {
     host.host.reception.counts().instances
 }
 
 /// The host's memory, once there are so many instances: the least of many looks, since buffers come and go.
-async fn memory_with(host: &Running, known: usize, patience: Duration) -> u64 {
+async fn memory_with(host: &RunningHost, known: usize, patience: Duration) -> u64 {
     let what = format!("{known} instances");
     eventually(&what, patience, || (instances(host) >= known).then_some(())).await;
     let mut least = u64::MAX;
@@ -126,7 +126,7 @@ async fn memory_with(host: &Running, known: usize, patience: Duration) -> u64 {
 }
 
 /// Who has pushed, from now on.
-async fn until_all_have_pushed(host: &Running, clients: usize, patience: Duration) {
+async fn until_all_have_pushed(host: &RunningHost, clients: usize, patience: Duration) {
     let pushed = Arc::<Mutex<HashSet<InstanceId>>>::default();
     let seen = pushed.clone();
     let _listening = host.host.events.listen(&[Topic::PushAccepted], move |event| {
@@ -153,7 +153,7 @@ fn errors(reports: &[Value; 2]) -> BTreeMap<String, u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_is_served_and_none_falls_silent() {
-    let scale = Scale::asked();
+    let scale = FleetScale::from_env();
     // The host's own limit; its clients raise theirs.
     barnabas::simulate::raise_open_files();
     let host = scale.host().await;

@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use barnabas::push::InstanceId;
-use barnabas_tests::books::Books;
-use barnabas_tests::crowd;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::ledger::LedgerView;
 use barnabas_tests::prometheus::{self, pushes};
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::single_batch;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse};
 use prost::Message as _;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-async fn start(sink: &Sink) -> Running {
+async fn start(sink: &OtlpSink) -> RunningHost {
     Setup::new().forwarding("otlp", &sink.url()).start().await
 }
 
 /// This many clients push once each.
-async fn push(host: &Running, clients: usize) {
+async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {
         let mut client = RawClient::connect(host.kafka(), "forwarded").await;
@@ -30,17 +30,17 @@ async fn push(host: &Running, clients: usize) {
     }
 }
 
-async fn settled(host: &Running, enough: impl Fn(&Books) -> bool) -> Books {
+async fn settled(host: &RunningHost, enough: impl Fn(&LedgerView) -> bool) -> LedgerView {
     barnabas_tests::eventually("the ledger to settle", PATIENCE, || Some(host.ledger("otlp")).filter(&enough)).await
 }
 
-fn vitals(host: &Running) -> barnabas::plugin::vitals::Reading {
+fn vitals(host: &RunningHost) -> barnabas::plugin::vitals::Reading {
     host.status("otlp").serving.expect("it serves").vitals
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_is_busy_is_tried_again() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.answer(429, vec![("retry-after", "1".into())], vec![]);
     sink.answer(503, vec![], vec![]);
     let host = start(&sink).await;
@@ -53,7 +53,7 @@ async fn a_sink_that_is_busy_is_tried_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_refuses_the_credentials_shows_on_the_slot_until_it_takes_them() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.always(Some(401));
     let host = start(&sink).await;
     push(&host, 1).await;
@@ -69,48 +69,48 @@ async fn a_sink_that_refuses_the_credentials_shows_on_the_slot_until_it_takes_th
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_too_large_is_halved() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = start(&sink).await;
     sink.answer(413, vec![], vec![]);
     push(&host, 8).await;
     let ledger = settled(&host, |ledger| ledger.delivered() == 8).await;
-    assert_eq!(ledger.dead_total(), 0, "{ledger}");
+    assert_eq!(ledger.dropped_total(), 0, "{ledger}");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_push_that_is_too_large_is_a_dead_letter() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.always(Some(413));
     let host = start(&sink).await;
     push(&host, 1).await;
-    let ledger = settled(&host, |ledger| ledger.dead_total() == 1).await;
-    assert_eq!(ledger.dead("too-large"), 1, "{ledger}");
+    let ledger = settled(&host, |ledger| ledger.dropped_total() == 1).await;
+    assert_eq!(ledger.dropped("too-large"), 1, "{ledger}");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sink_rejects_for_good_is_not_tried_again() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.always(Some(400));
     let host = start(&sink).await;
     push(&host, 1).await;
-    let ledger = settled(&host, |ledger| ledger.dead_total() == 1).await;
-    assert_eq!((ledger.dead("rejected"), sink.refused()), (1, 1), "{ledger}");
+    let ledger = settled(&host, |ledger| ledger.dropped_total() == 1).await;
+    assert_eq!((ledger.dropped("rejected"), sink.refused()), (1, 1), "{ledger}");
     host.stop().await;
 }
 
 /// A push that Prometheus refuses, with the request that it is part of, among 63 of other clients: so many requests at
 /// most until it alone is a dead letter, with the words of Prometheus.
 async fn one_push_harms_only_itself(poison: Vec<u8>, words: &str, most: usize) {
-    let sink = Sink::start().await;
-    sink.judge_by(prometheus::judge);
-    let host = crowd::host(&sink.url()).await;
+    let sink = OtlpSink::start().await;
+    sink.respond_with(prometheus::respond_like_prometheus);
+    let host = single_batch::host(&sink.url()).await;
     let mut all = vec![pushes::sound(); 63];
     all.insert(40, poison);
-    crowd::push_together(&host, &all).await;
-    let ledger = settled(&host, |ledger| ledger.delivered() + ledger.dead_total() == 64).await;
-    assert_eq!((ledger.delivered(), ledger.dead_total()), (63, 1), "{ledger}");
+    single_batch::push_together(&host, &all).await;
+    let ledger = settled(&host, |ledger| ledger.delivered() + ledger.dropped_total() == 64).await;
+    assert_eq!((ledger.delivered(), ledger.dropped_total()), (63, 1), "{ledger}");
     let said = vitals(&host).words.last_error.map(|error| error.text).unwrap_or_default();
     assert!(said.contains(words), "{said}");
     let requests = sink.received().len() + sink.refused();
@@ -124,7 +124,7 @@ const SEARCH: usize = 13;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_a_sink_cannot_store_harms_only_itself() {
     let words = "answered 400: out of bounds: timestamp is too far in the future";
-    one_push_harms_only_itself(pushes::of_tomorrow(), words, SEARCH).await;
+    one_push_harms_only_itself(pushes::with_future_timestamp(), words, SEARCH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,7 +137,7 @@ async fn a_push_that_makes_a_sink_fail_harms_only_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partial_success_is_counted() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let partial = ExportMetricsPartialSuccess { rejected_data_points: 7, error_message: "too old".into() };
     let body = ExportMetricsServiceResponse { partial_success: Some(partial) }.encode_to_vec();
     sink.answer(200, vec![("content-type", "application/x-protobuf".into())], body);
@@ -150,7 +150,7 @@ async fn partial_success_is_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = start(&sink).await;
     push(&host, 1).await;
     settled(&host, |ledger| ledger.delivered() == 1).await;
@@ -172,13 +172,13 @@ async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_is_down_costs_time_and_nothing_else() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let address = sink.address();
     let host = start(&sink).await;
     drop(sink);
     push(&host, 3).await;
     settled(&host, |ledger| ledger.redelivered() > 0 || ledger.held() == 3).await;
-    assert_eq!(host.ledger("otlp").dead_total() + host.ledger("otlp").shed_total(), 0);
+    assert_eq!(host.ledger("otlp").dropped_total() + host.ledger("otlp").shed_total(), 0);
     assert!(address.port() > 0);
     host.stop().await;
 }

@@ -11,7 +11,7 @@ use axum::routing::post;
 use barnabas::intake::Intake as _;
 use barnabas::push::InstanceId;
 use barnabas::push::sample::SampleClient;
-use barnabas_tests::host::Running;
+use barnabas_tests::host::RunningHost;
 use barnabas_tests::languages;
 use barnabas_tests::waits::resident;
 
@@ -47,7 +47,7 @@ async fn the_page_leads_to_receivers_that_serve() {
 }
 
 /// How a receiver fetches: where to, and whether it reads the body of the answer.
-const WAYS: [(&str, &str, bool); 4] = [
+const FETCH_CASES: [(&str, &str, bool); 4] = [
     ("204-unread", "/204", false),
     ("204-read", "/204", true),
     ("200-unread", "/200", false),
@@ -81,16 +81,16 @@ async fn endpoint() -> (SocketAddr, Arc<AtomicU64>) {
     (address, requests)
 }
 
-fn held(host: &Running) -> u64 {
-    WAYS.iter().map(|(name, ..)| host.ledger(name).held()).max().unwrap_or_default()
+fn held(host: &RunningHost) -> u64 {
+    FETCH_CASES.iter().map(|(name, ..)| host.ledger(name).held()).max().unwrap_or_default()
 }
 
 /// The most memory that an instance of each receiver had.
-fn peaks(host: &Running) -> Vec<usize> {
-    WAYS.iter().map(|(name, ..)| host.status(name).serving.unwrap().vitals.memory_peak).collect()
+fn peaks(host: &RunningHost) -> Vec<usize> {
+    FETCH_CASES.iter().map(|(name, ..)| host.status(name).serving.unwrap().vitals.memory_peak).collect()
 }
 
-async fn bring(host: &Running, pushes: std::ops::Range<u64>) {
+async fn push_range(host: &RunningHost, pushes: std::ops::Range<u64>) {
     for number in pushes {
         let mut push = SampleClient::Librdkafka.push();
         // Of many clients, so that they fall into many lanes.
@@ -117,20 +117,24 @@ async fn fetch_works_for_ever_whatever_is_answered_and_read() {
         let settings = format!("[settings]\nurl = \"http://{address}{path}\"\nread = {read}");
         (*name, format!("{settings}\n[grants]\nhttp = [\"{address}\"]\n[batch]\npushes = 4"))
     };
-    let host = any::host(component, &WAYS.iter().map(plugin).collect::<Vec<_>>()).await;
-    bring(&host, 0..PUSHES / 2).await;
+    let host = any::host(component, &FETCH_CASES.iter().map(plugin).collect::<Vec<_>>()).await;
+    push_range(&host, 0..PUSHES / 2).await;
     let (half, memory) = (peaks(&host), resident());
-    bring(&host, PUSHES / 2..PUSHES).await;
+    push_range(&host, PUSHES / 2..PUSHES).await;
     let requests = requests.load(Ordering::Relaxed);
     println!("{requests} requests; memory of an instance at most {half:?} B, then {:?} B", peaks(&host));
     println!("memory of the host {memory} B, then {} B", resident());
-    for ((name, ..), (half, whole)) in WAYS.iter().zip(half.iter().zip(peaks(&host))) {
+    for ((name, ..), (half, whole)) in FETCH_CASES.iter().zip(half.iter().zip(peaks(&host))) {
         let ledger = host.ledger(name);
         println!("{name}: {ledger}; {} offered again; {}", ledger.redelivered(), any::last_error(&host, name));
-        assert_eq!((ledger.delivered(), ledger.dead_total(), ledger.shed_total()), (PUSHES, 0, 0), "{name}: {ledger}");
+        assert_eq!(
+            (ledger.delivered(), ledger.dropped_total(), ledger.shed_total()),
+            (PUSHES, 0, 0),
+            "{name}: {ledger}"
+        );
         assert!(ledger.redelivered() <= ABORTED, "{name}: {}", any::last_error(&host, name));
         assert!(whole <= half + SETTLED_GROWTH, "{name}: {half} B after half of the pushes, then {whole} B");
     }
-    assert!(requests >= WAYS.len() as u64 * PUSHES / 4, "{requests} requests");
+    assert!(requests >= FETCH_CASES.len() as u64 * PUSHES / 4, "{requests} requests");
     host.stop().await;
 }

@@ -17,7 +17,7 @@ use barnabas::plugin::Status;
 use barnabas::plugin::change::{Actor, Change, Ending, Plan, Refused, Stage, Step, Wanted};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::eventually;
-use barnabas_tests::host::Running;
+use barnabas_tests::host::RunningHost;
 use barnabas_tests::load::Rate;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ fn variant(guest: &str, words: &str) -> Vec<u8> {
 }
 
 /// Puts a file of the host's folder in its place by rename.
-fn put(host: &Running, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+fn put(host: &RunningHost, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let fresh = host.folder().join(".fresh");
     fs::write(&fresh, content).unwrap();
     let path = host.folder().join(name);
@@ -70,17 +70,17 @@ fn put(host: &Running, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
 }
 
 /// Puts a manifest in its place.
-fn want(host: &Running, name: &str, text: &str) -> PathBuf {
+fn write_manifest(host: &RunningHost, name: &str, text: &str) -> PathBuf {
     put(host, &format!("plugins.d/{name}.toml"), text)
 }
 
 /// Waits until the host says so of a plugin.
-async fn until(host: &Running, name: &str, what: &str, so: impl Fn(&Status) -> bool) -> Status {
+async fn until(host: &RunningHost, name: &str, what: &str, so: impl Fn(&Status) -> bool) -> Status {
     eventually(what, PATIENCE, || host.host.plugins.describe(name).filter(|status| so(status))).await
 }
 
 /// Waits until this generation serves, is what is wanted, and nothing is under way.
-async fn until_serves(host: &Running, name: &str, number: u64) -> Status {
+async fn until_serves(host: &RunningHost, name: &str, number: u64) -> Status {
     until(host, name, &format!("generation {number} of {name}"), |status| {
         generation(status) == Some(number) && status.desired.runs && status.rollout.is_none()
     })
@@ -95,17 +95,17 @@ fn digest(status: &Status) -> Option<Digest> {
     status.serving.as_ref().map(|serving| serving.digest)
 }
 
-async fn change(host: &Running, change: Change) -> Ending {
+async fn change(host: &RunningHost, change: Change) -> Ending {
     host.host.plugins.changed(Actor::Embedder, change).await.unwrap()
 }
 
-fn refusal(host: &Running, change: Change) -> Refused {
+fn refusal(host: &RunningHost, change: Change) -> Refused {
     host.host.plugins.change(Actor::Embedder, change).expect_err("it is refused")
 }
 
 /// Begins one that lasts, and waits until it is at this stage.
-async fn begin(host: &Running, name: &str, text: &str, stage: Stage) {
-    want(host, name, text);
+async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: Stage) {
+    write_manifest(host, name, text);
     until(host, name, &format!("the {stage}"), |status| {
         status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(stage))
     })
@@ -118,7 +118,7 @@ fn swap(name: &str, text: &str, plan: Plan) -> Change {
 }
 
 /// Its steps to the end.
-async fn steps(host: &Running, change: Change) -> (Vec<Step>, Ending) {
+async fn steps(host: &RunningHost, change: Change) -> (Vec<Step>, Ending) {
     let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
     let mut steps = Vec::new();
     while let Some(step) = told.recv().await {
@@ -139,13 +139,13 @@ fn note(steps: &[Step], wanted: Stage) -> String {
     found.unwrap_or_else(|| panic!("no {wanted} in {steps:?}"))
 }
 
-fn audit(host: &Running, plugin: &str) -> Vec<Entry> {
+fn audit(host: &RunningHost, plugin: &str) -> Vec<Entry> {
     let entries = host.host.plugins.audit().read(1_000).unwrap();
     entries.into_iter().filter(|entry| entry.plugin == plugin).collect()
 }
 
 /// Actions and outcomes, oldest first.
-fn deeds(host: &Running, plugin: &str) -> Vec<String> {
+fn audited_actions(host: &RunningHost, plugin: &str) -> Vec<String> {
     let words = |entry: Entry| {
         let outcome = entry.outcome.map(|verdict| format!("{verdict:?}")).unwrap_or_default();
         format!("{} {outcome}", entry.action.as_str())
@@ -154,12 +154,12 @@ fn deeds(host: &Running, plugin: &str) -> Vec<String> {
 }
 
 /// Waits until just that was done: what serves is seen before the old generation is gone and all is written down.
-async fn until_done(host: &Running, plugin: &str, wanted: &[&str]) {
-    eventually(&format!("{wanted:?}"), PATIENCE, || (deeds(host, plugin) == wanted).then_some(())).await;
+async fn until_done(host: &RunningHost, plugin: &str, wanted: &[&str]) {
+    eventually(&format!("{wanted:?}"), PATIENCE, || (audited_actions(host, plugin) == wanted).then_some(())).await;
 }
 
 /// Waits until everything that was accepted is delivered.
-async fn until_delivered(host: &Running, name: &str) {
+async fn until_delivered(host: &RunningHost, name: &str) {
     eventually("all to be delivered", PATIENCE, || {
         let ledger = host.ledger(name);
         (ledger.accepted() > 0 && ledger.delivered() == ledger.accepted()).then_some(())

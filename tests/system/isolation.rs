@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use barnabas::push::InstanceId;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;
 
@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TIGHT: &str = "[limits]\ncpu = \"200ms\"\ndeadline = \"600ms\"\nmemory = \"32MiB\"\ninstances = 1\n[batch]\nlinger = \"10ms\"\n[rollout]\nself-test = false\n";
 
 /// Pushes of so many clients, each acknowledged.
-async fn push(host: &Running, clients: usize) {
+async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
     for _ in 0..clients {
         let mut client = RawClient::connect(host.kafka(), "neighbour").await;
@@ -22,11 +22,11 @@ async fn push(host: &Running, clients: usize) {
 }
 
 /// The neighbour has everything, and the bad one's ledger has given everything up for this cause.
-async fn contained(guest: &str, settings: &str, cause: &str) {
-    contained_within(TIGHT, guest, settings, cause).await;
+async fn check_contained(guest: &str, settings: &str, cause: &str) {
+    check_contained_with(TIGHT, guest, settings, cause).await;
 }
 
-async fn contained_within(limits: &str, guest: &str, settings: &str, cause: &str) {
+async fn check_contained_with(limits: &str, guest: &str, settings: &str, cause: &str) {
     let host =
         Setup::new().receiver("bad", guest, &format!("{settings}{limits}")).receiver("good", "taker", "").start().await;
     push(&host, 5).await;
@@ -35,32 +35,32 @@ async fn contained_within(limits: &str, guest: &str, settings: &str, cause: &str
     })
     .await;
     let bad = barnabas_tests::eventually("the bad one's two", PATIENCE, || {
-        Some(host.ledger("bad")).filter(|ledger| ledger.dead_total() == 2)
+        Some(host.ledger("bad")).filter(|ledger| ledger.dropped_total() == 2)
     })
     .await;
-    assert_eq!(bad.dead(cause), 2, "{bad}");
+    assert_eq!(bad.dropped(cause), 2, "{bad}");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_traps_costs_its_own_pushes() {
-    contained("traps", "", "trap").await;
+    check_contained("traps", "", "trap").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_spins_is_stopped_by_its_cpu_limit() {
     // However busy the machine is, it is the CPU limit that stops it.
-    contained_within(&TIGHT.replace("600ms", "10m"), "spins", "", "cpu-limit").await;
+    check_contained_with(&TIGHT.replace("600ms", "10m"), "spins", "", "cpu-limit").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_sleeps_is_stopped_by_its_deadline_and_not_by_its_cpu_limit() {
-    contained("sleeps", "", "deadline").await;
+    check_contained("sleeps", "", "deadline").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_hoards_memory_is_stopped_by_its_memory_limit() {
-    contained("hoards", "", "memory-limit").await;
+    check_contained("hoards", "", "memory-limit").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn traps_at_first_offers_lose_nothing() {
     })
     .await;
     assert!(ledger.redelivered() > 0, "some were offered twice: {ledger}");
-    assert_eq!(ledger.dead_total() + ledger.shed_total(), 0, "{ledger}");
+    assert_eq!(ledger.dropped_total() + ledger.shed_total(), 0, "{ledger}");
     host.stop().await;
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use barnabas::clients::ClientFilter;
 use barnabas::plugin::change::Change;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::java;
-use barnabas_tests::process::Peer;
+use barnabas_tests::process::ClientProcess;
 use barnabas_tests::security::Realm;
-use barnabas_tests::sink::{Sink, Tally};
+use barnabas_tests::sink::{ClientTally, OtlpSink};
 use barnabas_tests::swapping;
 use barnabas_tests::two_hosts;
 
@@ -26,7 +26,7 @@ fn configs_command(version: &str) -> &'static str {
 }
 
 /// What arrived of the client with this id, once `enough` holds.
-async fn arrived(sink: &Sink, client_id: &str, enough: impl Fn(&Tally) -> bool) -> Tally {
+async fn arrived(sink: &OtlpSink, client_id: &str, enough: impl Fn(&ClientTally) -> bool) -> ClientTally {
     barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
         sink.tally().into_values().find(|tally| tally.labels["client_id"] == client_id && enough(tally))
     })
@@ -34,20 +34,20 @@ async fn arrived(sink: &Sink, client_id: &str, enough: impl Fn(&Tally) -> bool) 
 }
 
 /// Closes a client on a thread that may wait, and sees to it that it ended as its author meant.
-async fn close(peer: Peer) {
+async fn close(peer: ClientProcess) {
     let end = tokio::task::spawn_blocking(|| peer.close()).await.unwrap();
     assert!(end.status.success() && end.lines.last().is_some_and(|line| line == "closed"), "{end:?}");
 }
 
 /// What a client metrics command printed; it must have succeeded.
-async fn metrics_command(host: &Running, version: &'static str, words: &[&str]) -> String {
+async fn metrics_command(host: &RunningHost, version: &'static str, words: &[&str]) -> String {
     let output = command(host, version, "org.apache.kafka.tools.ClientMetricsCommand", words).await;
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{words:?}: {out}\n{}", String::from_utf8_lossy(&output.stderr));
     out
 }
 
-async fn command(host: &Running, version: &'static str, class: &'static str, words: &[&str]) -> Output {
+async fn command(host: &RunningHost, version: &'static str, class: &'static str, words: &[&str]) -> Output {
     let bootstrap = host.bootstrap();
     let words: Vec<String> = words.iter().map(ToString::to_string).collect();
     let run = move || {
@@ -61,7 +61,7 @@ async fn command(host: &Running, version: &'static str, class: &'static str, wor
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
 async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     for version in CLIENTS {
         // The admin client of the 3 line never pushes by itself.
@@ -152,7 +152,7 @@ async fn kafkas_configs_command_works_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
 async fn a_running_client_learns_of_a_changed_subscription() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let peers = CLIENTS.map(|version| java::client(version, "producer", &host.bootstrap(), version, &[]));
     for version in CLIENTS {
@@ -186,7 +186,7 @@ fn names_of(resources: &[opentelemetry_proto::tonic::metrics::v1::ResourceMetric
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
 async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_away() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let setup = Setup::new().forwarding("otlp", &sink.url());
     let host = setup.start().await;
     let address = host.kafka();
@@ -195,11 +195,11 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
         arrived(&sink, version, |tally| tally.pushes.len() >= 2).await;
     }
     // In order: every request that was read is answered before its connection closes.
-    let mut setup = host.stop_and_keep().await;
-    setup.written.listeners[0].bind = address;
+    let mut setup = host.stop_into_setup().await;
+    setup.config.listeners[0].bind = address;
     let host = setup.start().await;
     more(&sink, "after a restart").await;
-    swapping::change(&host.host.plugins, Change::Pause("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, Change::Pause("otlp".into())).await;
     // Connects while nobody takes anything, and looks once whether telemetry is offered.
     let late = java::client("4.2.0", "producer", &host.bootstrap(), "late", &[]);
     let received = host.host.reception.ledger().received;
@@ -209,7 +209,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
         (late && host.host.reception.ledger().received >= received + 20).then_some(())
     })
     .await;
-    swapping::change(&host.host.plugins, Change::Resume("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, Change::Resume("otlp".into())).await;
     more(&sink, "after a pause").await;
     arrived(&sink, "late", |tally| tally.pushes.len() >= 2).await;
     close(late).await;
@@ -220,7 +220,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
 }
 
 /// Every client pushes on.
-async fn more(sink: &Sink, when: &str) {
+async fn more(sink: &OtlpSink, when: &str) {
     let before: Vec<usize> = CLIENTS.iter().map(|version| count(sink, version)).collect();
     for (version, before) in CLIENTS.iter().zip(before) {
         let what = format!("pushes of {version} {when}");
@@ -228,7 +228,7 @@ async fn more(sink: &Sink, when: &str) {
     }
 }
 
-fn count(sink: &Sink, client_id: &str) -> usize {
+fn count(sink: &OtlpSink, client_id: &str) -> usize {
     let tally = sink.tally();
     tally.values().filter(|tally| tally.labels["client_id"] == client_id).map(|tally| tally.pushes.len()).sum()
 }
@@ -267,7 +267,7 @@ async fn a_certificate_is_proof_enough() {
 }
 
 /// The client has pushed, under this principal.
-async fn pushes_as(host: &Running, client_id: &str, principal: &str) {
+async fn pushes_as(host: &RunningHost, client_id: &str, principal: &str) {
     barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
         let list = host.host.reception.clients(&ClientFilter::default()).clients;
         let client = list.into_iter().find(|client| client.client_id.as_deref() == Some(client_id))?;
@@ -280,9 +280,9 @@ async fn pushes_as(host: &Running, client_id: &str, principal: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
 async fn a_rolling_restart_of_two_hosts_silences_nobody() {
-    let sink = Sink::start().await;
-    let at = two_hosts::free();
-    let start = |id| Setup::new().with(|w| two_hosts::written(w, id, at)).forwarding("otlp", &sink.url()).start();
+    let sink = OtlpSink::start().await;
+    let at = two_hosts::free_ports();
+    let start = |id| Setup::new().with(|w| two_hosts::configure(w, id, at)).forwarding("otlp", &sink.url()).start();
     let mut hosts = [Some(start(1).await), Some(start(2).await)];
     let bootstrap = at.map(|address| address.to_string()).join(",");
     let peers = CLIENTS.map(|version| java::client(version, "producer", &bootstrap, version, &[]));
@@ -291,7 +291,7 @@ async fn a_rolling_restart_of_two_hosts_silences_nobody() {
     }
     for round in 0..2 {
         for (id, host) in (1..).zip(&mut hosts) {
-            let setup = host.take().unwrap().stop_and_keep().await;
+            let setup = host.take().unwrap().stop_into_setup().await;
             more(&sink, &format!("while host {id} is away in round {round}")).await;
             *host = Some(setup.start().await);
             more(&sink, &format!("when host {id} is back in round {round}")).await;

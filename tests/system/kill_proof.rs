@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two pushes of the light load.
 const PACE: Duration = Duration::from_millis(20);
 
-fn told<T: FromStr>(variable: &str, otherwise: T) -> T {
+fn env_or<T: FromStr>(variable: &str, otherwise: T) -> T {
     std::env::var(variable).map_or(otherwise, |text| text.parse().ok().expect("it is a number"))
 }
 
 /// The same numbers for the same seed (SplitMix64).
-struct Dice(u64);
+struct KillRng(u64);
 
-impl Dice {
+impl KillRng {
     fn below(&mut self, most: Duration) -> Duration {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -42,7 +42,7 @@ impl Dice {
 }
 
 /// How long a swap takes.
-struct Times {
+struct SwapDurations {
     by_command: Duration,
     by_file: Duration,
     /// What compiling adds.
@@ -50,19 +50,19 @@ struct Times {
 }
 
 /// `barnabas serve` in a folder, as often as it is killed.
-struct Victim {
+struct KilledHost {
     setup: Setup,
     config: PathBuf,
     child: Option<Child>,
 }
 
-impl Drop for Victim {
+impl Drop for KilledHost {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
-impl Victim {
+impl KilledHost {
     async fn start() -> Self {
         let setup = Setup::new().with(|written| {
             written.admin.bind = free();
@@ -71,7 +71,7 @@ impl Victim {
         let config = setup.write();
         let mut victim = Self { setup, config, child: None };
         victim.artifact(0);
-        victim.want(0);
+        victim.swap_by_manifest(0);
         victim.serve().await;
         victim
     }
@@ -82,7 +82,7 @@ impl Victim {
         let mut command = Command::new(path());
         let child = command.args(["serve", "--config"]).arg(&self.config).stderr(log).spawn().unwrap();
         self.child = Some(child);
-        let (admin, log) = (self.setup.written.admin.bind, self.setup.folder().join("log"));
+        let (admin, log) = (self.setup.config.admin.bind, self.setup.folder().join("log"));
         eventually("readiness", PATIENCE, || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
             assert!(ended.is_none(), "it ended by itself: {}", fs::read_to_string(&log).unwrap());
@@ -118,18 +118,18 @@ impl Victim {
     }
 
     fn manifest(&self) -> PathBuf {
-        self.setup.written.plugins_dir.join("sink.toml")
+        self.setup.config.plugins_dir.join("sink.toml")
     }
 
     /// By the file.
-    fn want(&self, n: usize) {
+    fn swap_by_manifest(&self, n: usize) {
         let fresh = self.setup.folder().join("fresh");
         fs::write(&fresh, format!("artifact = {:?}\n[batch]\nlinger = \"10ms\"\n", self.artifact(n))).unwrap();
         fs::rename(fresh, self.manifest()).unwrap();
     }
 
     /// By the command, which does not outlive the host.
-    fn ask(&self, n: usize) -> Child {
+    fn swap_by_command(&self, n: usize) -> Child {
         let (artifact, config) = (self.artifact(n), &self.config);
         let mut command = Command::new(path());
         command.args(["plugin", "swap", "sink"]).arg(artifact).arg("--config").arg(config);
@@ -146,22 +146,22 @@ impl Victim {
     }
 
     /// How long it takes when nobody kills anything. Ends as it began.
-    async fn times(&self) -> Times {
+    async fn times(&self) -> SwapDurations {
         let by_command = || {
             let begun = Instant::now();
-            assert!(self.ask(1).wait().unwrap().success());
+            assert!(self.swap_by_command(1).wait().unwrap().success());
             begun.elapsed()
         };
         let cold = by_command();
         let by_file = self.back().await;
         let by_command = by_command();
         self.back().await;
-        Times { compile: cold.saturating_sub(by_command), by_command, by_file }
+        SwapDurations { compile: cold.saturating_sub(by_command), by_command, by_file }
     }
 
     async fn back(&self) -> Duration {
         let begun = Instant::now();
-        self.want(0);
+        self.swap_by_manifest(0);
         self.until_serves(&self.digest(0)).await;
         begun.elapsed()
     }
@@ -183,8 +183,8 @@ impl Victim {
     }
 
     /// Everything that a restart must find whole.
-    fn sound(&self) {
-        for file in manifest::files(&self.setup.written.plugins_dir).unwrap() {
+    fn check_consistent(&self) {
+        for file in manifest::files(&self.setup.config.plugins_dir).unwrap() {
             Manifest::read(&file).unwrap();
         }
         let config = self.config.to_str().unwrap();
@@ -209,12 +209,12 @@ fn ready(admin: SocketAddr) -> Option<()> {
 }
 
 /// Pushes by HTTP, to whoever listens, until it is dropped.
-struct Pushes {
+struct BackgroundPushes {
     stop: Arc<AtomicBool>,
     taken: JoinHandle<u64>,
 }
 
-impl Pushes {
+impl BackgroundPushes {
     fn start(door: SocketAddr) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let taken = thread::spawn({
@@ -257,10 +257,10 @@ fn push(door: SocketAddr, body: &[u8]) -> std::io::Result<bool> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let (rounds, seed) = (told("BARNABAS_ROUNDS", 3), told("BARNABAS_SEED", now.as_nanos() as u64));
+    let (rounds, seed) = (env_or("BARNABAS_ROUNDS", 3), env_or("BARNABAS_SEED", now.as_nanos() as u64));
     println!("BARNABAS_SEED={seed}");
-    let (mut dice, mut victim) = (Dice(seed), Victim::start().await);
-    let pushes = Pushes::start(victim.setup.address(barnabas::config::raw::ListenerProtocol::OtlpHttp));
+    let (mut dice, mut victim) = (KillRng(seed), KilledHost::start().await);
+    let pushes = BackgroundPushes::start(victim.setup.address(barnabas::config::raw::ListenerProtocol::OtlpHttp));
 
     let times = victim.times().await;
 
@@ -269,9 +269,9 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
         // To and fro, with an artifact that was never compiled every now and then.
         let next = if serving == 0 { 1 + round / 4 } else { 0 };
         let (old, new) = (victim.digest(serving), victim.digest(next));
-        let asked = (round % 2 == 0).then(|| victim.ask(next));
+        let asked = (round % 2 == 0).then(|| victim.swap_by_command(next));
         if asked.is_none() {
-            victim.want(next);
+            victim.swap_by_manifest(next);
         }
         let compiled = if next > fresh { times.compile } else { Duration::ZERO };
         fresh = fresh.max(next);
@@ -284,7 +284,7 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
         let (first, wanted) = (victim.serving(), victim.wanted());
         assert!(first.as_ref() == Some(&old) || first.as_ref() == Some(&new), "round {round}: {first:?} serves");
         assert!(wanted == old || wanted == new, "round {round}: {wanted} is wanted");
-        victim.sound();
+        victim.check_consistent();
         victim.until_serves(&wanted).await;
         interrupted += u32::from(first.as_ref() == Some(&old));
         if wanted == new {

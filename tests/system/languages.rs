@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use barnabas::plugin::change::Change;
 use barnabas::push::InstanceId;
-use barnabas_tests::books::Books;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::doc_page::DocPage;
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::ledger::LedgerView;
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::recipe::Recipe;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::{command, swapping, two_hosts, vectors};
 
 /// The component is compiled first, on a machine that does other things.
@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 const POINTS: u32 = 101;
 
 /// A host that serves the receiver as plugins of these names, each of one instance and with these lines of a manifest.
-pub(crate) async fn host(component: &Path, plugins: &[(&str, String)]) -> Running {
+pub(crate) async fn host(component: &Path, plugins: &[(&str, String)]) -> RunningHost {
     let artifact = component.display().to_string();
     let manifest = |rest: &str| format!("artifact = {artifact:?}\n{rest}\n[limits]\ninstances = 1\n");
     let ((first, rest), others) = plugins.split_first().expect("a host without receivers shows nothing");
@@ -37,7 +37,7 @@ pub(crate) async fn host(component: &Path, plugins: &[(&str, String)]) -> Runnin
     host
 }
 
-async fn serves(host: &Running, name: &str) {
+async fn serves(host: &RunningHost, name: &str) {
     barnabas_tests::eventually(&format!("`{name}` to serve"), PATIENCE, || {
         let status = host.host.plugins.status().into_iter().find(|status| status.name == name)?;
         assert_eq!(status.failure, None, "{name}");
@@ -47,69 +47,69 @@ async fn serves(host: &Running, name: &str) {
 }
 
 /// One outcome of a receiver for two pushes, and what must become of them.
-struct Case {
+struct OutcomeCase {
     name: &'static str,
     answers: &'static str,
     delivered: u64,
-    dead: &'static [(&'static str, u64)],
+    dropped: &'static [(&'static str, u64)],
     redelivered: u64,
     reason: &'static str,
 }
 
-const CASES: [Case; 7] = [
-    Case { name: "taken", answers: "", delivered: 2, dead: &[], redelivered: 0, reason: "" },
-    Case {
+const CASES: [OutcomeCase; 7] = [
+    OutcomeCase { name: "taken", answers: "", delivered: 2, dropped: &[], redelivered: 0, reason: "" },
+    OutcomeCase {
         name: "unavailable",
         answers: "{ outcome = \"unavailable\", retry_after_ms = 5, reason = \"the sink is busy\" }",
         delivered: 2,
-        dead: &[],
+        dropped: &[],
         redelivered: 2,
         reason: "the sink is busy",
     },
-    Case {
+    OutcomeCase {
         name: "too-large",
         answers: "{ outcome = \"too-large\" }",
         delivered: 2,
-        dead: &[],
+        dropped: &[],
         redelivered: 2,
         reason: "",
     },
-    Case {
+    OutcomeCase {
         name: "partial",
         answers: "{ outcome = \"partial\", rejected = [0], retry = [1], reason = \"too old\" }",
         delivered: 1,
-        dead: &[("rejected", 1)],
+        dropped: &[("rejected", 1)],
         redelivered: 1,
         reason: "too old",
     },
-    Case {
+    OutcomeCase {
         name: "rejected",
         answers: "{ outcome = \"rejected\", reason = \"whole\" }, { outcome = \"rejected\", reason = \"half\" }",
         delivered: 1,
-        dead: &[("rejected", 1)],
+        dropped: &[("rejected", 1)],
         redelivered: 2,
         reason: "half",
     },
-    Case {
+    OutcomeCase {
         name: "other",
         answers: "{ outcome = \"other\", reason = \"no idea\" }",
         delivered: 2,
-        dead: &[],
+        dropped: &[],
         redelivered: 2,
         reason: "no idea",
     },
-    Case {
+    OutcomeCase {
         name: "fails",
         answers: "{ outcome = \"raise\", reason = \"broken on purpose\" }",
         delivered: 0,
-        dead: &[("trap", 2)],
+        dropped: &[("trap", 2)],
         redelivered: 4,
         reason: "Error: broken on purpose",
     },
 ];
 
 /// Two clients push what was recorded of a Java producer and of librdkafka.
-async fn push(host: &Running) {
+async fn push(host: &RunningHost) {
     for name in ["java-4.0-producer-cumulative.zstd", "librdkafka-2.16-consumer-cumulative.zstd"] {
         let (vector, mut client) = (vectors::one(name), RawClient::connect(host.kafka(), name).await);
         client.api_versions("recorded").await;
@@ -119,7 +119,7 @@ async fn push(host: &Running) {
 }
 
 /// The newest reason for which the receiver did not take pushes.
-pub(crate) fn last_error(host: &Running, name: &str) -> String {
+pub(crate) fn last_error(host: &RunningHost, name: &str) -> String {
     let serving = host.status(name).serving;
     serving.and_then(|serving| serving.vitals.words.last_error).map(|error| error.text).unwrap_or_default()
 }
@@ -127,22 +127,23 @@ pub(crate) fn last_error(host: &Running, name: &str) -> String {
 /// Each outcome says what becomes of the pushes, an exception costs the instance, and its lines are in the log.
 pub(crate) async fn every_outcome_is_typed_and_an_exception_is_told(component: &Path, exception: &[&str]) {
     // The first answers are for the pushes, not for a trial before it serves.
-    let plugin =
-        |case: &Case| (case.name, format!("[settings]\nanswers = [{}]\n[rollout]\nself-test = false", case.answers));
+    let plugin = |case: &OutcomeCase| {
+        (case.name, format!("[settings]\nanswers = [{}]\n[rollout]\nself-test = false", case.answers))
+    };
     let host = host(component, &CASES.iter().map(plugin).collect::<Vec<_>>()).await;
     for case in &CASES {
-        swapping::change(&host.host.plugins, Change::Pause(case.name.into())).await;
+        swapping::run_change(&host.host.plugins, Change::Pause(case.name.into())).await;
     }
     push(&host).await;
     for case in &CASES {
-        swapping::change(&host.host.plugins, Change::Resume(case.name.into())).await;
+        swapping::run_change(&host.host.plugins, Change::Resume(case.name.into())).await;
     }
     for case in &CASES {
-        let over = |ledger: &Books| ledger.delivered() + ledger.dead_total() == 2;
+        let over = |ledger: &LedgerView| ledger.delivered() + ledger.dropped_total() == 2;
         let what = format!("the pushes of `{}`", case.name);
         let ledger = barnabas_tests::eventually(&what, PATIENCE, || Some(host.ledger(case.name)).filter(over)).await;
         assert_eq!(ledger.delivered(), case.delivered, "{}: {ledger}", case.name);
-        assert!(case.dead.iter().all(|(cause, count)| ledger.dead(cause) == *count), "{}: {ledger}", case.name);
+        assert!(case.dropped.iter().all(|(cause, count)| ledger.dropped(cause) == *count), "{}: {ledger}", case.name);
         assert_eq!(ledger.redelivered(), case.redelivered, "{}: {ledger}", case.name);
         let said = last_error(&host, case.name);
         assert!(said.contains(case.reason), "{}: {said}", case.name);
@@ -181,19 +182,23 @@ pub(crate) async fn simulated_clients_lose_nothing(component: &Path) {
         Some(host.ledger("taker")).filter(|ledger| ledger.accepted() >= pushes && ledger.held() == 0)
     })
     .await;
-    assert_eq!((ledger.delivered(), ledger.dead_total(), ledger.shed_total()), (ledger.accepted(), 0, 0), "{ledger}");
+    assert_eq!(
+        (ledger.delivered(), ledger.dropped_total(), ledger.shed_total()),
+        (ledger.accepted(), 0, 0),
+        "{ledger}"
+    );
     host.stop().await;
 }
 
 /// The page brings its reader from an empty folder to receivers that serve simulated clients, one of them by HTTP. It
 /// names the release of the tool that these tests use.
 pub(crate) async fn the_page_leads_to_receivers_that_serve(page: &'static str, tool: &str) {
-    let sink = Sink::start().await;
-    let [kafka, _] = two_hosts::free();
+    let sink = OtlpSink::start().await;
+    let [kafka, _] = two_hosts::free_ports();
     let ports = format!(
         "\n[admin]\nbind = \"127.0.0.1:0\"\n\n[[listener]]\nname = \"kafka\"\nprotocol = \"kafka-plaintext\"\nbind = \"{kafka}\"\n"
     );
-    let recipe = Recipe::of_page(page)
+    let recipe = DocPage::read(page)
         .with(tool, tool)
         .with("127.0.0.1:9092", &kafka.to_string())
         .with("127.0.0.1:4319", &sink.address().to_string())

@@ -1,9 +1,9 @@
 //! Receivers that cannot be loaded: one sentence each, and the rest keep serving.
 
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 
 /// What the host says is wrong with a receiver.
-fn trouble(host: &Running, name: &str) -> String {
+fn failure(host: &RunningHost, name: &str) -> String {
     host.status(name).failure.unwrap_or_default()
 }
 
@@ -16,12 +16,12 @@ async fn refused(artifact: Option<&[u8]>, rest: &str, words: &[&str]) {
     }
     let setup = setup.manifest("bad", &format!("artifact = {:?}\n{rest}", path.display().to_string()));
     let host = setup.start().await;
-    let said = trouble(&host, "bad");
+    let said = failure(&host, "bad");
     for word in words {
         assert!(said.contains(word), "`{said}` should say `{word}`");
     }
     assert!(!said.trim().contains('\n'), "one sentence: {said}");
-    assert_eq!(trouble(&host, "sound"), "", "the rest keep serving");
+    assert_eq!(failure(&host, "sound"), "", "the rest keep serving");
     host.stop().await;
 }
 
@@ -86,7 +86,7 @@ async fn an_unknown_key_in_a_manifest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_with_an_impossible_name_still_keeps_telemetry_on_offer() {
     let host = Setup::new().manifest("My_Receiver", "artifact = \"x.wasm\"").start().await;
-    let said = trouble(&host, "misnamed-my-receiver");
+    let said = failure(&host, "misnamed-my-receiver");
     assert!(said.contains("`My_Receiver` cannot be a plugin's name"), "{said}");
     assert!(host.host.dispatch.has_slots());
     host.stop().await;

@@ -29,7 +29,7 @@ mod loading;
 mod normalising;
 mod offering;
 mod operating;
-mod otlp_door;
+mod otlp_listener;
 mod prometheus;
 mod python;
 mod real_clients;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use barnabas::push::InstanceId;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::{self, Sink};
+use barnabas_tests::sink::{self, OtlpSink};
 use barnabas_tests::vectors::{self, Vector};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The id under which it arrives.
-async fn push(host: &Running, client_id: &str, vector: &Vector) -> String {
+async fn push(host: &RunningHost, client_id: &str, vector: &Vector) -> String {
     let mut client = RawClient::connect(host.kafka(), client_id).await;
     client.api_versions("some-client").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
@@ -24,15 +24,15 @@ async fn push(host: &Running, client_id: &str, vector: &Vector) -> String {
 
 /// What a sink has of one client.
 #[derive(Debug, Default)]
-struct Seen {
+struct SinkView {
     points: usize,
     nans: usize,
     names: Vec<String>,
     labels: BTreeSet<String>,
 }
 
-fn seen(sink: &Sink) -> BTreeMap<String, Seen> {
-    let mut all = BTreeMap::<String, Seen>::new();
+fn seen(sink: &OtlpSink) -> BTreeMap<String, SinkView> {
+    let mut all = BTreeMap::<String, SinkView>::new();
     for resource in sink.received().iter().flat_map(|r| &r.request.resource_metrics) {
         let id = sink::labels(resource)["client_instance_id"].clone();
         let seen = all.entry(id).or_default();
@@ -51,7 +51,7 @@ fn seen(sink: &Sink) -> BTreeMap<String, Seen> {
     all
 }
 
-async fn arrived(sink: &Sink, clients: usize) -> BTreeMap<String, Seen> {
+async fn arrived(sink: &OtlpSink, clients: usize) -> BTreeMap<String, SinkView> {
     barnabas_tests::eventually("all clients at the sink", PATIENCE, || {
         Some(seen(sink)).filter(|seen| seen.len() == clients)
     })
@@ -60,7 +60,7 @@ async fn arrived(sink: &Sink, clients: usize) -> BTreeMap<String, Seen> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_receiver_sees_one_spelling_and_the_other_what_was_sent() {
-    let (plain, one_spelling) = (Sink::start().await, Sink::start().await);
+    let (plain, one_spelling) = (OtlpSink::start().await, OtlpSink::start().await);
     let setup = Setup::new().forwarding("plain", &plain.url()).forwarding("spelt", &one_spelling.url());
     let file = setup.folder().join("plugins.d/spelt.toml");
     let text = std::fs::read_to_string(&file).unwrap();

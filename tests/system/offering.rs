@@ -14,20 +14,20 @@ use barnabas_tests::host::Setup;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `barnabas serve` and what it has logged.
-struct Served {
+struct LoggedHost {
     child: Child,
     setup: Setup,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
-impl Drop for Served {
+impl Drop for LoggedHost {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Served {
+impl LoggedHost {
     async fn start(setup: Setup) -> Self {
         let setup = setup.with(|written| {
             written.admin.bind = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -61,7 +61,7 @@ impl Served {
 
     fn readiness(&self) -> String {
         use std::io::{Read as _, Write as _};
-        let admin = self.setup.written.admin.bind;
+        let admin = self.setup.config.admin.bind;
         let mut stream = std::net::TcpStream::connect(admin).unwrap();
         write!(stream, "GET /readyz HTTP/1.1\r\nhost: {admin}\r\nconnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
@@ -72,7 +72,7 @@ impl Served {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_a_receiver_says_what_that_costs_until_one_comes() {
-    let served = Served::start(Setup::new()).await;
+    let served = LoggedHost::start(Setup::new()).await;
     assert!(served.logs(NOT_OFFERED).await.contains("WARN"));
     let ready = served.readiness();
     assert!(ready.starts_with("HTTP/1.1 200") && ready.contains(r#""warning":"no receiver is configured"#), "{ready}");
@@ -99,7 +99,7 @@ async fn a_host_without_a_receiver_says_what_that_costs_until_one_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_starts_with_a_receiver_warns_of_nothing() {
-    let served = Served::start(Setup::new().receiver("taker", "taker", "")).await;
+    let served = LoggedHost::start(Setup::new().receiver("taker", "taker", "")).await;
     assert!(!served.readiness().contains("warning"));
     for words in ["no receiver is configured", "this is the first receiver", "WARN"] {
         assert!(served.never_logged(words), "{words}");

@@ -15,20 +15,20 @@ use barnabas_tests::host::Setup;
 const ENDED: &str = r#"{"step":"ended","plugin":"sink","verdict":"rolled-back","serving":1,"stage":"canary","message":"it failed","grants":["+ http a:1"]}"#;
 
 /// `barnabas serve` without receivers.
-struct Served {
+struct ServedHost {
     child: Child,
     setup: Setup,
     config: PathBuf,
 }
 
-impl Drop for Served {
+impl Drop for ServedHost {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-impl Served {
+impl ServedHost {
     async fn start() -> Self {
         let setup = Setup::new().with(|written| {
             written.admin.bind = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -54,7 +54,7 @@ impl Served {
     }
 
     fn data(&self, name: &str) -> PathBuf {
-        self.setup.written.data_dir.join(name)
+        self.setup.config.data_dir.join(name)
     }
 
     fn signal(&self, name: &str) {
@@ -63,7 +63,7 @@ impl Served {
 
     /// The status line of an answer by TCP.
     fn says(&self, lines: &str) -> String {
-        let mut stream = TcpStream::connect(self.setup.written.admin.bind).unwrap();
+        let mut stream = TcpStream::connect(self.setup.config.admin.bind).unwrap();
         write!(stream, "{lines}\r\nhost: localhost\r\n\r\n").unwrap();
         let mut status = String::new();
         BufReader::new(stream).read_line(&mut status).unwrap();
@@ -86,7 +86,7 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_is_asked_by_its_socket_and_by_tcp_with_its_token() {
-    let served = Served::start().await;
+    let served = ServedHost::start().await;
     let (socket, file) = (served.data("admin.sock"), served.data("admin.token"));
     assert_eq!((mode(&socket), mode(&file)), (0o600, 0o600));
 
@@ -99,7 +99,7 @@ async fn a_host_is_asked_by_its_socket_and_by_tcp_with_its_token() {
 
     let by_socket = stdout(&["plugin", "list", "--admin", socket.to_str().unwrap(), "--json"]);
     assert_eq!(by_socket.trim(), "{}");
-    let address = format!("http://{}", served.setup.written.admin.bind);
+    let address = format!("http://{}", served.setup.config.admin.bind);
     let by_tcp = ["plugin", "describe", "sink", "--admin", &address];
     assert!(stderr(&by_tcp).contains("admin.token"), "without a token the host says which one");
     let with_token = [by_tcp.as_slice(), &["--token-file", file.to_str().unwrap()]].concat();
@@ -108,7 +108,7 @@ async fn a_host_is_asked_by_its_socket_and_by_tcp_with_its_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_outlives_sighup_takes_its_socket_away_and_replaces_one_left_behind() {
-    let mut served = Served::start().await;
+    let mut served = ServedHost::start().await;
     served.signal("-HUP");
     assert!(served.says("GET /healthz HTTP/1.1").contains("200"));
 
@@ -135,7 +135,7 @@ fn whole(request: &[u8]) -> bool {
 }
 
 /// Answers one visitor with these lines; then holds the connection open if told to.
-fn fake(lines: &'static [&'static str], stays: bool) -> (SocketAddr, thread::JoinHandle<String>) {
+fn fake_host(lines: &'static [&'static str], stays: bool) -> (SocketAddr, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let host = thread::spawn(move || {
@@ -162,8 +162,8 @@ fn fake(lines: &'static [&'static str], stays: bool) -> (SocketAddr, thread::Joi
     (at, host)
 }
 
-fn asked(arguments: &[&str], lines: &'static [&'static str]) -> (Output, String) {
-    let (at, host) = fake(lines, false);
+fn run_against_fake(arguments: &[&str], lines: &'static [&'static str]) -> (Output, String) {
+    let (at, host) = fake_host(lines, false);
     let output = run(&[arguments, &["--admin", &at.to_string()]].concat());
     // So that the host ends although the command never came.
     let _ = TcpStream::connect(at);
@@ -175,14 +175,14 @@ fn a_change_is_shown_and_its_outcome_is_the_exit_status() {
     let news = r#"{"step":"news","plugin":"sink","stage":"canary","text":"7 batches"}"#;
     let lines: &'static [&'static str] = Box::leak(Box::new([news, "", ENDED]));
     let swap = ["plugin", "swap", "sink", "--set", "n=1", "--canary", "5%"];
-    let (output, heard) = asked(&swap, lines);
+    let (output, heard) = run_against_fake(&swap, lines);
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with("canary") && said.ends_with("it failed\n  + http a:1\n"), "{said}");
     assert!(heard.starts_with("POST /v1/plugins/sink/swap HTTP/1.1\r\n"), "{heard}");
     assert!(heard.ends_with(r#"{"plan":{"canary":5.0},"wanted":{"settings":{"n":1}}}"#), "{heard}");
 
-    let (output, _) = asked(&["plugin", "rollback", "sink", "--to", "1", "--json"], lines);
+    let (output, _) = run_against_fake(&["plugin", "rollback", "sink", "--to", "1", "--json"], lines);
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{news}\n{ENDED}\n"), "as the host said it");
 }
@@ -190,7 +190,7 @@ fn a_change_is_shown_and_its_outcome_is_the_exit_status() {
 #[test]
 fn an_interrupted_command_says_that_the_change_goes_on() {
     let news = r#"{"step":"news","plugin":"sink","stage":"canary","text":"7 batches"}"#;
-    let (at, _host) = fake(Box::leak(Box::new([news])), true);
+    let (at, _host) = fake_host(Box::leak(Box::new([news])), true);
     let mut command = Command::new(path());
     command.args(["plugin", "retry", "sink", "--admin", &at.to_string()]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

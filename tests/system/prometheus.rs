@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use barnabas_tests::books::Books;
-use barnabas_tests::crowd;
-use barnabas_tests::host::Running;
-use barnabas_tests::prometheus::{self, Answered, Prometheus, pushes};
-use barnabas_tests::sink::Sink;
+use barnabas_tests::host::RunningHost;
+use barnabas_tests::ledger::LedgerView;
+use barnabas_tests::prometheus::{self, Prometheus, SinkResponse, pushes};
+use barnabas_tests::single_batch;
+use barnabas_tests::sink::OtlpSink;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -15,35 +15,35 @@ async fn start(flags: &'static [&'static str]) -> Prometheus {
     tokio::task::spawn_blocking(|| Prometheus::start(flags)).await.unwrap()
 }
 
-async fn settled(host: &Running, pushes: u64) -> Books {
+async fn settled(host: &RunningHost, pushes: u64) -> LedgerView {
     barnabas_tests::eventually("the ledger to settle", PATIENCE, || {
-        Some(host.ledger("otlp")).filter(|ledger| ledger.delivered() + ledger.dead_total() == pushes)
+        Some(host.ledger("otlp")).filter(|ledger| ledger.delivered() + ledger.dropped_total() == pushes)
     })
     .await
 }
 
 /// The newest reason for which pushes were not taken.
-fn last_error(host: &Running) -> String {
+fn last_error(host: &RunningHost) -> String {
     host.status("otlp").serving.unwrap().vitals.words.last_error.map(|error| error.text).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Go: cargo xtask test prometheus"]
 async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
-    let (sink, prometheus) = (Sink::start().await, start(&[]).await);
-    sink.judge_by(prometheus::judge);
+    let (sink, prometheus) = (OtlpSink::start().await, start(&[]).await);
+    sink.respond_with(prometheus::respond_like_prometheus);
     for (what, push) in [
         ("sound", pushes::sound()),
         ("nameless", pushes::nameless()),
         ("delta", pushes::delta()),
-        ("of tomorrow", pushes::of_tomorrow()),
+        ("of tomorrow", pushes::with_future_timestamp()),
         // Messages of protobuf that stand one behind the other are one.
         ("two nameless ones", [pushes::nameless(), pushes::sound(), pushes::nameless()].concat()),
-        ("both kinds", [pushes::nameless(), pushes::of_tomorrow()].concat()),
+        ("both kinds", [pushes::nameless(), pushes::with_future_timestamp()].concat()),
         ("no metrics", Vec::new()),
     ] {
         let (real, ours) = (prometheus.url(), sink.url());
-        let ask = move || [real, ours].map(|url| Answered::to(&url, &push));
+        let ask = move || [real, ours].map(|url| SinkResponse::post(&url, &push));
         let [real, ours] = tokio::task::spawn_blocking(ask).await.unwrap();
         println!("{what}: {real:?}");
         assert_eq!(real, ours, "{what}");
@@ -53,14 +53,14 @@ async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
 /// What became of 63 sound pushes of other clients and one that Prometheus refuses with these words.
 async fn one_among_sound_ones(poison: Vec<u8>, words: &str, most: u64) {
     let prometheus = start(&[]).await;
-    let host = crowd::host(&prometheus.url()).await;
+    let host = single_batch::host(&prometheus.url()).await;
     let mut all = vec![pushes::sound(); 63];
     all.insert(21, poison);
-    crowd::push_together(&host, &all).await;
+    single_batch::push_together(&host, &all).await;
     let ledger = settled(&host, 64).await;
     let requests = prometheus.otlp_requests();
     println!("{ledger}; requests by status: {requests:?}; {}", last_error(&host));
-    assert_eq!((ledger.delivered(), ledger.dead_total()), (63, 1), "{ledger}");
+    assert_eq!((ledger.delivered(), ledger.dropped_total()), (63, 1), "{ledger}");
     assert!(last_error(&host).contains(words), "{}", last_error(&host));
     let requests: u64 = requests.iter().map(|(_, count)| count).sum();
     assert!(requests <= most, "{requests} requests for 64 pushes");
@@ -86,7 +86,7 @@ async fn one_push_without_a_name_harms_only_itself() {
 #[ignore = "needs Go: cargo xtask test prometheus"]
 async fn one_push_of_tomorrow_harms_only_itself() {
     let words = "answered 400: out of bounds: timestamp is too far in the future";
-    one_among_sound_ones(pushes::of_tomorrow(), words, SEARCH).await;
+    one_among_sound_ones(pushes::with_future_timestamp(), words, SEARCH).await;
 }
 
 /// Requests that it takes to find one of 64: 2 × log2(64) + 1.
@@ -96,19 +96,19 @@ const SEARCH: u64 = 13;
 #[ignore = "needs Go: cargo xtask test prometheus"]
 async fn changes_instead_of_totals_need_a_flag() {
     let prometheus = start(&[]).await;
-    let host = crowd::host(&prometheus.url()).await;
-    crowd::push_together(&host, &vec![pushes::delta(); 8]).await;
+    let host = single_batch::host(&prometheus.url()).await;
+    single_batch::push_together(&host, &vec![pushes::delta(); 8]).await;
     let words = "invalid temporality and type combination for metric \"barnabas.test.delta\"";
     // Prometheus takes nothing at all, so the pushes wait for somebody to set the flag, and the reason is shown.
     barnabas_tests::eventually("the reason", PATIENCE, || last_error(&host).contains(words).then_some(())).await;
     let ledger = host.ledger("otlp");
     println!("{ledger}; {}", last_error(&host));
-    assert_eq!((ledger.delivered(), ledger.dead_total()), (0, 0), "{ledger}");
+    assert_eq!((ledger.delivered(), ledger.dropped_total()), (0, 0), "{ledger}");
     host.stop().await;
 
     let prometheus = start(&["--enable-feature=otlp-deltatocumulative"]).await;
-    let host = crowd::host(&prometheus.url()).await;
-    crowd::push_together(&host, &vec![pushes::delta(); 8]).await;
+    let host = single_batch::host(&prometheus.url()).await;
+    single_batch::push_together(&host, &vec![pushes::delta(); 8]).await;
     assert_eq!(settled(&host, 8).await.delivered(), 8);
     host.stop().await;
 }

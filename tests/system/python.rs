@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use barnabas_tests::host::Setup;
-use barnabas_tests::process::{End, Peer};
+use barnabas_tests::process::{ClientExit, ClientProcess};
 use barnabas_tests::python;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Null where nothing matches; from the learned broker only; a late one.
 const RELEASES: [&str; 3] = ["2.5.3", "2.10.0", "2.12.2"];
 
-async fn close(peer: Peer) -> End {
+async fn close(peer: ClientProcess) -> ClientExit {
     let end = tokio::task::spawn_blocking(|| peer.close()).await.unwrap();
     assert!(end.status.success() && end.lines.last().is_some_and(|line| line == "closed"), "{end:?}");
     end
@@ -21,7 +21,7 @@ async fn close(peer: Peer) -> End {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test python"]
 async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     for version in RELEASES {
         for kind in ["producer", "consumer", "admin"] {
@@ -64,7 +64,7 @@ async fn a_release_that_would_abort_its_process_is_not_asked() {
         (host.host.reception.ledger().empty >= 20).then_some(())
     })
     .await;
-    assert!(peer.runs());
+    assert!(peer.is_running());
     close(peer).await;
     close(new).await;
     host.stop().await;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use barnabas_tests::host::Setup;
-use barnabas_tests::librdkafka::{self, Ear, Said};
-use barnabas_tests::sink::Sink;
+use barnabas_tests::librdkafka::{self, LogListener, TelemetryLog};
+use barnabas_tests::sink::OtlpSink;
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, Producer as _};
@@ -12,21 +12,21 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Serves a client's callbacks until it says what was waited for.
-async fn until(ear: &Ear, mut poll: impl FnMut(), enough: impl Fn(&Said) -> bool) -> Said {
+async fn until(ear: &LogListener, mut poll: impl FnMut(), enough: impl Fn(&TelemetryLog) -> bool) -> TelemetryLog {
     barnabas_tests::eventually("the client's own log", PATIENCE, || {
         poll();
-        Some(ear.said()).filter(&enough)
+        Some(ear.snapshot()).filter(&enough)
     })
     .await
 }
 
-fn poll_producer(producer: &BaseProducer<Ear>) -> impl FnMut() {
+fn poll_producer(producer: &BaseProducer<LogListener>) -> impl FnMut() {
     || {
         producer.poll(Duration::ZERO);
     }
 }
 
-fn poll_consumer(consumer: &BaseConsumer<Ear>) -> impl FnMut() {
+fn poll_consumer(consumer: &BaseConsumer<LogListener>) -> impl FnMut() {
     || {
         let _ = consumer.poll(Duration::ZERO);
     }
@@ -34,7 +34,7 @@ fn poll_consumer(consumer: &BaseConsumer<Ear>) -> impl FnMut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_producer_and_a_consumer_say_was_acknowledged_arrives_at_the_sink() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).receiver("console", "console", "").start().await;
     let (producer, producer_ear) = librdkafka::producer(&host.bootstrap(), "orders-producer");
     let (consumer, consumer_ear) = librdkafka::consumer(&host.bootstrap(), "orders-consumer");
@@ -54,7 +54,7 @@ async fn what_a_producer_and_a_consumer_say_was_acknowledged_arrives_at_the_sink
         assert!(said.refused.is_empty(), "{:?}", said.refused);
     }
     assert_eq!(host.ledger("otlp").shed_total(), 0);
-    assert_eq!(host.ledger("console").dead_total(), 0);
+    assert_eq!(host.ledger("console").dropped_total(), 0);
     tokio::task::spawn_blocking(move || drop((producer, consumer))).await.unwrap();
     host.stop().await;
 }
@@ -77,7 +77,7 @@ async fn a_closing_producer_says_so_and_its_receiver_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admin_client_pushes_too() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let admin: AdminClient<_> = librdkafka::admin(&host.bootstrap(), "an-admin");
     let _ = admin.inner().fetch_metadata(None, Duration::from_secs(5));
@@ -97,12 +97,12 @@ async fn without_a_receiver_clients_are_not_asked() {
     for _ in 0..50 {
         producer.poll(Duration::from_millis(10));
     }
-    let metadata = metadata.unwrap_or_else(|error| panic!("{error}: {:#?}", ear.said().lines));
+    let metadata = metadata.unwrap_or_else(|error| panic!("{error}: {:#?}", ear.snapshot().lines));
     assert_eq!(metadata.brokers().len(), 1);
     assert_eq!(metadata.brokers()[0].port(), i32::from(host.kafka().port()));
     tokio::time::sleep(Duration::from_millis(500)).await;
     producer.poll(Duration::ZERO);
-    assert_eq!(ear.said().instance_id, None, "{:?}", ear.said().lines);
+    assert_eq!(ear.snapshot().instance_id, None, "{:?}", ear.snapshot().lines);
     tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
     host.stop().await;
 }

@@ -8,18 +8,18 @@ use std::process::Command;
 const REPOSITORY: &str = "../barnabas";
 
 /// A code block: its language and its lines.
-type Block = (String, String);
+type CodeBlock = (String, String);
 
 /// The code blocks of a page under one heading.
-struct Recipe(Vec<Block>);
+struct PageSection(Vec<CodeBlock>);
 
-impl Recipe {
+impl PageSection {
     fn read(page: &str, heading: &str) -> Self {
         let text = std::fs::read_to_string(root().join(page)).unwrap();
         let section = text.split_once(heading).unwrap_or_else(|| panic!("{page} has no `{heading}`")).1;
         let level = heading.chars().take_while(|&c| c == '#').collect::<String>() + " ";
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut open: Option<Block> = None;
+        let mut blocks: Vec<CodeBlock> = Vec::new();
+        let mut open: Option<CodeBlock> = None;
         for line in section.lines() {
             match (&mut open, line.strip_prefix("```")) {
                 (None, Some(language)) => open = Some((language.to_owned(), String::new())),
@@ -41,7 +41,7 @@ impl Recipe {
     }
 
     /// Writes the files into an empty folder and runs the commands there; gives what each printed.
-    fn follow(&self, folder: &Path) -> Vec<String> {
+    fn run_steps(&self, folder: &Path) -> Vec<String> {
         std::fs::create_dir(folder.join("src")).unwrap();
         let manifest = self.block("toml");
         assert!(manifest.contains(REPOSITORY), "the dependency is found at `{REPOSITORY}`: {manifest}");
@@ -80,9 +80,9 @@ fn run(line: &str, folder: &Path) -> String {
 }
 
 /// Follows the recipe; gives what `plugin check` and `plugin run` printed, and the size of what was built.
-fn followed(recipe: &Recipe) -> (String, String, u64) {
+fn build_and_run(recipe: &PageSection) -> (String, String, u64) {
     let folder = tempfile::tempdir().unwrap();
-    let printed = recipe.follow(folder.path());
+    let printed = recipe.run_steps(folder.path());
     let [_, check, run] = printed.as_slice() else { panic!("build, check and run: {printed:?}") };
     let built = folder.path().join("target/wasm32-wasip2/release/tally.wasm");
     (check.clone(), run.clone(), std::fs::metadata(built).unwrap().len())
@@ -91,16 +91,16 @@ fn followed(recipe: &Recipe) -> (String, String, u64) {
 /// The two share a target folder, so one after the other.
 #[test]
 fn the_recipes_make_a_receiver_that_runs() {
-    let readme = Recipe::read("README.md", "\n## Write a receiver\n");
-    let (check, run, size) = followed(&readme);
+    let readme = PageSection::read("README.md", "\n## Write a receiver\n");
+    let (check, run, size) = build_and_run(&readme);
     assert!(check.contains("kafka-telemetry:receiver@0.1.0") && check.contains("no problem found"), "{check}");
     for line in readme.block("text").lines() {
         assert!(run.lines().any(|printed| printed == line), "the README shows `{line}`: {run}");
     }
     assert!(size < 110_000, "the profile makes it small: {size} bytes");
 
-    let tutorial = Recipe::read("guest-sdk/TUTORIAL.md", "\n# A receiver\n");
-    let (check, again, size) = followed(&tutorial);
+    let tutorial = PageSection::read("guest-sdk/TUTORIAL.md", "\n# A receiver\n");
+    let (check, again, size) = build_and_run(&tutorial);
     assert!(check.contains("no problem found"), "{check}");
     for line in readme.block("text").lines() {
         assert!(again.lines().any(|printed| printed == line), "the same receiver as the README's: {again}");

@@ -7,7 +7,7 @@ use barnabas::push::sample::SampleClient;
 use barnabas::push::{Ingress, InstanceId, Push};
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 
 /// Points of a recorded push, by the reference decoder's count when it was recorded.
@@ -24,7 +24,7 @@ fn points(name: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recorded_push_arrives_with_all_its_points() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let vectors = vectors::all();
     assert_eq!(vectors.len(), 23);
@@ -61,7 +61,7 @@ async fn a_terminating_push_ends_an_instance_and_only_that() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_embedder_hands_pushes_over_by_a_call() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let push = Push { ingress: Ingress::Embedder, ..SampleClient::Librdkafka.push() };
     let id = push.client.instance_id.unwrap().to_string();

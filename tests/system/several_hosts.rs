@@ -4,37 +4,37 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use barnabas::push::InstanceId;
-use barnabas_tests::host::{Running, Setup};
-use barnabas_tests::librdkafka::{self, Ear};
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::librdkafka::{self, LogListener};
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::two_hosts;
 use barnabas_tests::vectors;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn two(sinks: [&Sink; 2]) -> [Running; 2] {
-    let at = two_hosts::free();
+async fn two(sinks: [&OtlpSink; 2]) -> [RunningHost; 2] {
+    let at = two_hosts::free_ports();
     let setup = |id: i32| {
         let sink = sinks[id as usize - 1];
-        Setup::new().with(|w| two_hosts::written(w, id, at)).forwarding("otlp", &sink.url())
+        Setup::new().with(|w| two_hosts::configure(w, id, at)).forwarding("otlp", &sink.url())
     };
     [setup(1).start().await, setup(2).start().await]
 }
 
 /// Different pushes of a client at a sink.
-fn pushes(sink: &Sink, id: &str) -> BTreeSet<String> {
+fn pushes(sink: &OtlpSink, id: &str) -> BTreeSet<String> {
     sink.tally().remove(id).unwrap_or_default().pushes
 }
 
 /// How often the client asked for its subscription, by its own word.
-fn gets(ear: &Ear) -> usize {
-    ear.said().lines.iter().filter(|line| line.contains("Sending GetTelemetryRequest")).count()
+fn gets(ear: &LogListener) -> usize {
+    ear.snapshot().lines.iter().filter(|line| line.contains("Sending GetTelemetryRequest")).count()
 }
 
 /// Serves the client's callbacks until the sink has got so many pushes more.
-async fn more(what: &str, producer: &BaseProducer<Ear>, sink: &Sink, id: &str, count: usize) {
+async fn more(what: &str, producer: &BaseProducer<LogListener>, sink: &OtlpSink, id: &str, count: usize) {
     let before = pushes(sink, id).len();
     barnabas_tests::eventually(what, PATIENCE, || {
         producer.poll(Duration::ZERO);
@@ -44,23 +44,27 @@ async fn more(what: &str, producer: &BaseProducer<Ear>, sink: &Sink, id: &str, c
 }
 
 /// Which host, 0 or 1, the client pushes to.
-async fn chosen(producer: &BaseProducer<Ear>, ear: &Ear, sinks: [&Sink; 2]) -> (usize, String) {
+async fn current_host(
+    producer: &BaseProducer<LogListener>,
+    ear: &LogListener,
+    sinks: [&OtlpSink; 2],
+) -> (usize, String) {
     barnabas_tests::eventually("three pushes at one of the sinks", PATIENCE, || {
         producer.poll(Duration::ZERO);
-        let id = ear.said().instance_id?;
+        let id = ear.snapshot().instance_id?;
         sinks.iter().position(|sink| pushes(sink, &id).len() >= 3).map(|host| (host, id))
     })
     .await
 }
 
-fn nothing_was_refused(ear: &Ear) {
+fn nothing_was_refused(ear: &LogListener) {
     // A request that was under way when its connection ended is sent again; no answer was an error of ours.
-    let refused = ear.said().refused;
+    let refused = ear.snapshot().refused;
     assert!(refused.iter().all(|why| why.contains("Local")), "{refused:?}");
 }
 
 /// A client whose push is under way: its connection must not end before the answer, or older Java clients fall silent.
-async fn pushing(host: &Running) -> RawClient {
+async fn pushing(host: &RunningHost) -> RawClient {
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "late").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
@@ -76,7 +80,7 @@ async fn was_answered(mut client: RawClient, when: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_names_both_and_the_same_controller() {
-    let (one, two_) = (Sink::start().await, Sink::start().await);
+    let (one, two_) = (OtlpSink::start().await, OtlpSink::start().await);
     let hosts = two([&one, &two_]).await;
     let told = hosts.iter().map(|host| async {
         let (producer, _) = librdkafka::producer(&host.bootstrap(), "looker");
@@ -102,12 +106,12 @@ async fn each_names_both_and_the_same_controller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
-    let (one, other) = (Sink::start().await, Sink::start().await);
+    let (one, other) = (OtlpSink::start().await, OtlpSink::start().await);
     let sinks = [&one, &other];
     let hosts = two(sinks).await;
-    let bootstrap = hosts.each_ref().map(Running::bootstrap).join(",");
+    let bootstrap = hosts.each_ref().map(RunningHost::bootstrap).join(",");
     let (producer, ear) = librdkafka::producer(&bootstrap, "orders-producer");
-    let (at, id) = chosen(&producer, &ear, sinks).await;
+    let (at, id) = current_host(&producer, &ear, sinks).await;
     let [first, second] = hosts;
     let (leaving, staying) = if at == 0 { (first, second) } else { (second, first) };
     let asked = gets(&ear);
@@ -115,7 +119,7 @@ async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
     leaving.stop().await;
     was_answered(late, "when its host went away").await;
     more("pushes at the other host", &producer, sinks[1 - at], &id, 5).await;
-    assert_eq!(ear.said().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
+    assert_eq!(ear.snapshot().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
     assert!(gets(&ear) <= asked + 1, "one question more at most: {} after {asked}", gets(&ear));
     nothing_was_refused(&ear);
     tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
@@ -124,18 +128,18 @@ async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_silences_nobody() {
-    let (one, other) = (Sink::start().await, Sink::start().await);
+    let (one, other) = (OtlpSink::start().await, OtlpSink::start().await);
     let sinks = [&one, &other];
     let [first, second] = two(sinks).await;
     let bootstrap = [first.bootstrap(), second.bootstrap()].join(",");
     let (producer, ear) = librdkafka::producer(&bootstrap, "orders-producer");
-    let (at, id) = chosen(&producer, &ear, sinks).await;
+    let (at, id) = current_host(&producer, &ear, sinks).await;
     let [mut up, mut next] = if at == 0 { [first, second] } else { [second, first] };
     // Twice each: the one that the client pushes to, then the one that it went to.
     for round in 0..4 {
         let taking = sinks[(at + round + 1) % 2];
         let late = pushing(&up).await;
-        let setup = up.stop_and_keep().await;
+        let setup = up.stop_into_setup().await;
         was_answered(late, &format!("in round {round}")).await;
         more(&format!("pushes at the other host in round {round}"), &producer, taking, &id, 3).await;
         let back = setup.start().await;
@@ -144,7 +148,7 @@ async fn a_rolling_restart_silences_nobody() {
         (up, next) = (next, back);
     }
     nothing_was_refused(&ear);
-    assert_eq!(ear.said().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
+    assert_eq!(ear.snapshot().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
     tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
     up.stop().await;
     next.stop().await;

@@ -3,12 +3,12 @@
 use barnabas::push::InstanceId;
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_push_that_was_acknowledged_before_shutdown_is_delivered_by_it() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut clients = Vec::new();

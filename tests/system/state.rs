@@ -9,7 +9,7 @@ use barnabas::capability::state::{Caps, SlotState, Usage};
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::push::InstanceId;
 use barnabas::store::Store;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;
 
@@ -18,7 +18,7 @@ const GRANTED: &str = "[grants]\nstate = \"1KiB\"\nstate-keys = 2\n";
 const ONE_BY_ONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself-test = false\n";
 
 /// So many clients at once push so often.
-async fn push(host: &Running, clients: usize, times: usize) {
+async fn push(host: &RunningHost, clients: usize, times: usize) {
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..clients {
         all.spawn(push_from_one(host.kafka(), times));
@@ -37,7 +37,7 @@ async fn push_from_one(kafka: SocketAddr, times: usize) {
     }
 }
 
-async fn delivered(host: &Running, pushes: u64) {
+async fn delivered(host: &RunningHost, pushes: u64) {
     barnabas_tests::eventually("what was pushed to be delivered", PATIENCE, || {
         (host.ledger("counts").delivered() == pushes).then_some(())
     })
@@ -45,14 +45,14 @@ async fn delivered(host: &Running, pushes: u64) {
 }
 
 /// Ends the host, and reads in its file what the slot keeps.
-async fn kept(host: Running) -> (Setup, Usage) {
-    let setup = host.stop_and_keep().await;
-    let store = Store::open(&setup.written.data_dir).unwrap();
+async fn kept(host: RunningHost) -> (Setup, Usage) {
+    let setup = host.stop_into_setup().await;
+    let store = Store::open(&setup.config.data_dir).unwrap();
     let usage = SlotState::for_slot(&store, "counts", Caps { bytes: 0, keys: 0 }).usage();
     (setup, usage)
 }
 
-fn totals(host: &Running) -> Vec<u64> {
+fn totals(host: &RunningHost) -> Vec<u64> {
     let lines = host.log_lines("counts");
     lines.iter().filter_map(|line| line.strip_prefix("counted ")?.parse().ok()).collect()
 }
@@ -64,7 +64,7 @@ async fn state_outlives_a_trap() {
     push(&host, 2, 1).await;
     delivered(&host, 2).await;
     let ledger = host.ledger("counts");
-    assert_eq!((ledger.redelivered(), ledger.dead_total()), (1, 0), "once, since the fresh instance knew: {ledger}");
+    assert_eq!((ledger.redelivered(), ledger.dropped_total()), (1, 0), "once, since the fresh instance knew: {ledger}");
     assert_eq!(totals(&host), [1, 2, 3], "and went on counting where the broken one was");
     host.stop().await;
 }
@@ -157,7 +157,7 @@ async fn one_data_directory_serves_one_host() {
     let first = Setup::new().start().await;
     let data_dir = first.folder().join("data");
     let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
-    let config = barnabas::config::Config::resolve(&second.written).unwrap();
+    let config = barnabas::config::Config::resolve(&second.config).unwrap();
     let error = barnabas::app::App::build(config).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("another host uses this data directory; end it, or give each host"), "{error}");
     first.stop().await;

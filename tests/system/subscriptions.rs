@@ -3,7 +3,7 @@
 use barnabas::config::raw::RawConfig;
 use barnabas::push::InstanceId;
 use barnabas_tests::command::{stderr, stdout};
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::security::Realm;
 use barnabas_tests::vectors;
@@ -18,7 +18,7 @@ async fn refuses(words: Vec<String>) -> String {
 }
 
 /// `barnabas subscription …` of this host.
-fn subscription(host: &Running, words: &str) -> Vec<String> {
+fn subscription(host: &RunningHost, words: &str) -> Vec<String> {
     let words = format!("subscription {words}");
     let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
     words.extend(["--bootstrap-server".into(), host.bootstrap()]);

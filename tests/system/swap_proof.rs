@@ -11,12 +11,12 @@ use barnabas::dispatch::SlotConfig;
 use barnabas::plugin::change::{Change, ChangeOutcome, Plan};
 use barnabas::plugin::compiler::Limits;
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate};
-use barnabas_tests::swapping::{self, Times, change};
-use barnabas_tests::waits::{Waits, resident};
+use barnabas_tests::swapping::{self, StageTimes, run_change};
+use barnabas_tests::waits::{QueueWaits, resident};
 
-use candidates::Candidate;
+use candidates::FailingCandidate;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// By how much a push may wait longer than it may linger, whatever is swapped meanwhile.
@@ -29,14 +29,14 @@ const SETTLING: usize = 10;
 const PER_SECOND: usize = 2_000;
 
 /// How much of it.
-struct Scale {
+struct SwapScale {
     rounds: usize,
     rate: Rate,
     proves: bool,
 }
 
-impl Scale {
-    fn asked(few: usize) -> Self {
+impl SwapScale {
+    fn from_env(few: usize) -> Self {
         let rounds = std::env::var("BARNABAS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(few);
         let proves = rounds >= PROOF;
         let rate = if proves {
@@ -49,15 +49,15 @@ impl Scale {
 }
 
 /// A host that forwards to a sink that counts, and clients that push.
-struct Scene {
-    host: Running,
+struct SwapScene {
+    host: RunningHost,
     sink: Counter,
     load: Load,
-    waits: Waits,
+    waits: QueueWaits,
     begun: (Instant, u64),
 }
 
-impl Scene {
+impl SwapScene {
     async fn begin(rate: Rate, compile: Limits) -> Self {
         let sink = Counter::start().await;
         let mut setup = Setup::new().forwarding_as_shipped("sink", &sink.url());
@@ -66,15 +66,15 @@ impl Scene {
         assert_eq!(host.status("sink").failure, None);
         let load = Load::start(host.kafka(), rate).await;
         eventually("a push of every client", PATIENCE, || (sink.arrived().clients == rate.clients).then_some(())).await;
-        let (waits, begun) = (Waits::start(&host.host.events), (Instant::now(), load.acknowledged()));
-        load.take_waits();
+        let (waits, begun) = (QueueWaits::start(&host.host.events), (Instant::now(), load.acknowledged()));
+        load.drain_latencies();
         Self { host, sink, load, waits, begun }
     }
 
     /// What is measured is measured from now on.
-    fn anew(&mut self) {
+    fn reset_measurements(&mut self) {
         self.begun = (Instant::now(), self.load.acknowledged());
-        self.waits.take();
+        self.waits.drain();
     }
 
     /// Acknowledged pushes a second since it began.
@@ -103,7 +103,7 @@ impl Scene {
     }
 
     /// Settled where it is to be compared.
-    async fn memory(&self, scale: &Scale) -> u64 {
+    async fn memory(&self, scale: &SwapScale) -> u64 {
         if scale.proves { self.settled().await } else { resident() }
     }
 
@@ -112,14 +112,14 @@ impl Scene {
         let mut least = u64::MAX;
         for _ in 0..40 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            self.load.take_waits();
+            self.load.drain_latencies();
             least = least.min(resident());
         }
         least
     }
 
     /// Ends the load and checks that every push that was acknowledged arrived, in order, and none was let go.
-    async fn reckon(self) {
+    async fn check_and_stop(self) {
         let clients = self.sink.arrived().clients;
         let pushed = self.load.stop().await;
         assert!(pushed.refused.is_empty(), "every push was taken: {pushed:?}");
@@ -129,7 +129,7 @@ impl Scene {
         println!("sink:   {arrived:?}");
         assert_eq!(books.accepted(), pushed.acknowledged, "all that was acknowledged is accounted for");
         assert_eq!(books.delivered(), books.accepted(), "and delivered: {books}");
-        assert_eq!((books.shed_total(), books.dead_total()), (0, 0), "{books}");
+        assert_eq!((books.shed_total(), books.dropped_total()), (0, 0), "{books}");
         assert_eq!((arrived.pushes, arrived.missing), (books.accepted(), 0), "at the sink too, each client's in order");
         assert!(
             arrived.repeated <= books.redelivered(),
@@ -142,21 +142,21 @@ impl Scene {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_lose_nothing() {
-    let scale = Scale::asked(8);
-    let mut scene = Scene::begin(scale.rate, Limits::default()).await;
+    let scale = SwapScale::from_env(8);
+    let mut scene = SwapScene::begin(scale.rate, Limits::default()).await;
     let idle = scene.memory(&scale).await;
-    scene.anew();
+    scene.reset_measurements();
     let plugins = &scene.host.host.plugins;
     let first = scene.host.status("sink").serving.unwrap().digest;
     let other = plugins.keep(swapping::version("otlp-http", "other")).await.unwrap();
-    let (mut times, mut early) = (Times::default(), 0);
+    let (mut times, mut early) = (StageTimes::default(), 0);
     for round in 1..=scale.rounds {
         let wanted = if round % 2 == 1 { other } else { first };
-        let swapped = change(plugins, swapping::to("sink", wanted)).await;
+        let swapped = run_change(plugins, swapping::swap_to("sink", wanted)).await;
         assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "swap {round}: {:?}", swapped.ending);
         assert_eq!(scene.serving(), (round as u64 + 1, wanted.to_string()), "nobody else swaps");
         times.add(&swapped);
-        scene.load.take_waits();
+        scene.load.drain_latencies();
         // At once, or after a batch or more: swaps meet the load in all of its phases.
         tokio::time::sleep(Duration::from_millis(round as u64 * 37 % 100)).await;
         if round == PROOF {
@@ -165,7 +165,7 @@ async fn swaps_lose_nothing() {
     }
     let rate = scene.rate();
     let late = scene.memory(&scale).await;
-    let (waits, linger) = (scene.waits.take(), SlotConfig::default().linger);
+    let (waits, linger) = (scene.waits.drain(), SlotConfig::default().linger);
     println!("{} swaps, {} clients, {rate:.0} pushes/s", scale.rounds, scale.rate.clients);
     print!("{times}");
     println!("waits:  {waits}; linger {linger:?}");
@@ -176,13 +176,13 @@ async fn swaps_lose_nothing() {
         assert!(waits.max <= linger + BOUND, "{waits}");
         assert!(late as f64 <= early as f64 * 1.05, "{early} bytes grew to {late}");
     }
-    scene.reckon().await;
+    scene.check_and_stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_candidates_disturb_nobody() {
-    let scale = Scale::asked(1);
-    let scene = Scene::begin(scale.rate, candidates::COMPILE).await;
+    let scale = SwapScale::from_env(1);
+    let scene = SwapScene::begin(scale.rate, candidates::COMPILE).await;
     let before = scene.serving();
     let all = candidates::all(&Setup::destination(&scene.sink.url()));
     // A proof asks for so many candidates; the plain run for each of them once.
@@ -193,27 +193,27 @@ async fn failing_candidates_disturb_nobody() {
         let (waits, linger) = (&scene.waits, SlotConfig::default().linger);
         tokio::time::sleep(2 * (linger + BOUND)).await;
         assert_eq!(scene.serving(), before, "{}: the old generation serves", candidate.name);
-        let waits = waits.take();
+        let waits = waits.drain();
         println!("{:<34} waits: {waits}", candidate.name);
         assert!(!scale.proves || waits.max <= linger + BOUND, "{}: {waits}", candidate.name);
-        scene.load.take_waits();
+        scene.load.drain_latencies();
     }
     let rate = scene.rate();
     println!("{} candidates, {} clients, {rate:.0} pushes/s", all.len() * many, scale.rate.clients);
     assert!(!scale.proves || rate >= PER_SECOND as f64, "{rate:.0} pushes/s");
     an_edited_manifest(&scene).await;
     assert_eq!(scene.serving(), before);
-    scene.reckon().await;
+    scene.check_and_stop().await;
 }
 
 /// Asks for it, and gets one sentence with stage and cause.
-async fn refused(scene: &Scene, candidate: &Candidate) {
+async fn refused(scene: &SwapScene, candidate: &FailingCandidate) {
     let plugins = &scene.host.host.plugins;
     let mut wanted = candidate.wanted.clone();
     if let Some(artifact) = &candidate.artifact {
         wanted.digest = Some(plugins.keep(artifact.clone()).await.unwrap());
     }
-    let ending = change(plugins, Change::Swap("sink".into(), wanted, Plan::default())).await.ending;
+    let ending = run_change(plugins, Change::Swap("sink".into(), wanted, Plan::default())).await.ending;
     let name = candidate.name;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(candidate.stage)), "{name}: {ending:?}");
     for words in candidate.words {
@@ -225,7 +225,7 @@ async fn refused(scene: &Scene, candidate: &Candidate) {
 }
 
 /// Somebody who edits the file and names an artifact that is not there finds out from the status.
-async fn an_edited_manifest(scene: &Scene) {
+async fn an_edited_manifest(scene: &SwapScene) {
     let file = scene.host.status("sink").file;
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, "artifact = \"nowhere.wasm\"\n").unwrap();
@@ -234,7 +234,7 @@ async fn an_edited_manifest(scene: &Scene) {
     })
     .await;
     assert_eq!(failed.stage, barnabas::plugin::change::Stage::Fetch);
-    let retried = change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
+    let retried = run_change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
     assert_eq!((retried.verdict, retried.serving), (ChangeOutcome::Failed, Some(scene.serving().0)), "{retried:?}");
     std::fs::write(&file, good).unwrap();
     eventually("word that all is well", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(())).await;

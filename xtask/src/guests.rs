@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 
 use crate::project::Project;
 use crate::step;
-use crate::wasm_target::{self, Reach, Toolchain, WasmTarget};
+use crate::wasm_target::{self, FetchPolicy, Toolchain, WasmTarget};
 
 /// Which receivers.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Which {
+pub(crate) enum GuestSet {
     /// Those under `plugins/`.
     Plugins,
     /// Those, and the guests of the tests.
@@ -44,24 +44,24 @@ pub(crate) fn names(built: &[Built]) -> String {
 }
 
 /// Builds for every target that is present.
-pub(crate) fn build(project: &Project, which: Which, reach: Reach) -> Result<Vec<Built>> {
+pub(crate) fn build(project: &Project, which: GuestSet, reach: FetchPolicy) -> Result<Vec<Built>> {
     let targets = wasm_target::available(project, reach)?;
     targets.into_iter().map(|(target, toolchain)| build_for(project, which, target, &toolchain)).collect()
 }
 
-fn build_for(project: &Project, which: Which, target: WasmTarget, toolchain: &Toolchain) -> Result<Built> {
+fn build_for(project: &Project, which: GuestSet, target: WasmTarget, toolchain: &Toolchain) -> Result<Built> {
     let base = project.target.join("guests");
     // A folder for each toolchain: they would throw each other's work away.
     let build_dir = base.join("build").join(target.folder());
     let plugins = names_in(&project.root.join("plugins"), is_crate)?;
     let examples = match which {
-        Which::All => names_in(&project.root.join("tests/guests/examples"), is_source)?,
-        Which::Plugins => Vec::new(),
+        GuestSet::All => names_in(&project.root.join("tests/guests/examples"), is_source)?,
+        GuestSet::Plugins => Vec::new(),
     };
     let mut cargo = cargo(project, target, toolchain);
     cargo.args(["build", "--profile=plugin", "--target", target.triple()]).env("CARGO_TARGET_DIR", &build_dir);
     cargo.args(plugins.iter().map(|name| format!("--package={name}")));
-    if which == Which::All {
+    if which == GuestSet::All {
         cargo.args(["--package=barnabas-test-guests", "--lib", "--examples"]);
     }
     step::run(&format!("build {} receivers for {}", plugins.len() + examples.len(), target.triple()), &mut cargo)?;

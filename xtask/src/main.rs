@@ -1,10 +1,10 @@
 //! The project's own commands. Each builds what it needs, says what it does and how long it took, and ends with the
 //! status of the last thing it ran.
 
+mod external;
 mod guests;
 mod project;
 mod proof;
-mod real_parts;
 mod step;
 mod wasm_target;
 
@@ -12,10 +12,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 
-use guests::Which;
+use external::ExternalSuite;
+use guests::GuestSet;
 use project::Project;
-use real_parts::RealPart;
-use wasm_target::Reach;
+use wasm_target::FetchPolicy;
 
 const HELP: &str = "\
 cargo xtask <command>
@@ -56,8 +56,8 @@ fn run(mut words: Vec<String>) -> Result<ExitCode> {
         "demo" => demo(&project, &words),
         "test" => test(&project, words),
         "prove" => proof::prove(&project, words),
-        "guests" => build_only(&project, Which::All, words),
-        "plugins" => build_only(&project, Which::Plugins, words),
+        "guests" => build_only(&project, GuestSet::All, words),
+        "plugins" => build_only(&project, GuestSet::Plugins, words),
         other => bail!("there is no command `{other}`; run `cargo xtask --help`"),
     }
 }
@@ -69,11 +69,11 @@ fn take_flag(words: &mut Vec<String>, flag: &str) -> bool {
     words.len() < before
 }
 
-fn reach(words: &mut Vec<String>) -> Reach {
-    if take_flag(words, "--both-targets") { Reach::Both } else { Reach::WhatIsThere }
+fn reach(words: &mut Vec<String>) -> FetchPolicy {
+    if take_flag(words, "--both-targets") { FetchPolicy::Both } else { FetchPolicy::InstalledOnly }
 }
 
-fn build_only(project: &Project, which: Which, mut words: Vec<String>) -> Result<ExitCode> {
+fn build_only(project: &Project, which: GuestSet, mut words: Vec<String>) -> Result<ExitCode> {
     let reach = reach(&mut words);
     if let Some(word) = words.first() {
         bail!("`{word}` is not understood here; run `cargo xtask --help`");
@@ -85,7 +85,7 @@ fn build_only(project: &Project, which: Which, mut words: Vec<String>) -> Result
 }
 
 fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
-    let built = guests::build(project, Which::Plugins, Reach::WhatIsThere)?;
+    let built = guests::build(project, GuestSet::Plugins, FetchPolicy::InstalledOnly)?;
     let guests = &built.first().context("at least one Wasm target was built for")?.folder;
     let mut build = project.cargo();
     // The whole workspace at once, so that its packages agree on features and nothing is compiled twice.
@@ -93,15 +93,15 @@ fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
     let mut demo = command(project.target.join("debug/demo"), project);
     demo.args(words).env("BARNABAS_GUESTS", guests);
     // The demo takes our place, so that Ctrl-C reaches it and its exit status is ours.
-    step::become_it(demo)
+    step::exec(demo)
 }
 
 fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
-    if let Some(part) = words.first().and_then(|word| RealPart::of_name(word)) {
+    if let Some(part) = words.first().and_then(|word| ExternalSuite::from_name(word)) {
         return part.test(project, &words.split_off(1));
     }
     let reach = reach(&mut words);
-    let built = guests::build(project, Which::All, reach)?;
+    let built = guests::build(project, GuestSet::All, reach)?;
     let mut build = project.cargo();
     // Commands and tests together: the tests run the command, with the same features.
     build.args(["build", "--workspace", "--lib", "--bins", "--tests"]);
@@ -116,7 +116,7 @@ fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
         step::run(&format!("cargo test {}, guests of {}", which.join(" "), built.target.triple()), &mut test)?;
         first = false;
     }
-    for part in real_parts::ALL {
+    for part in external::ALL {
         println!("{}", part.skipped());
     }
     println!("all tests passed, with guests of {}", guests::names(&built));

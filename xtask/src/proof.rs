@@ -5,10 +5,10 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
-use crate::guests::{self, Which};
+use crate::guests::{self, GuestSet};
 use crate::project::Project;
 use crate::step;
-use crate::wasm_target::Reach;
+use crate::wasm_target::FetchPolicy;
 
 struct Proof {
     name: &'static str,
@@ -110,7 +110,7 @@ fn run(project: &Project, proof: &Proof, rounds: u64) -> Result<ExitCode> {
     test.args(["--package", proof.package, proof.test, "--", "--exact", "--nocapture"]);
     test.env("BARNABAS_ROUNDS", rounds.to_string());
     if proof.guests {
-        let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
+        let built = guests::build(project, GuestSet::All, FetchPolicy::InstalledOnly)?;
         test.envs(built.first().map(|built| ("BARNABAS_GUESTS", &built.folder)));
     }
     step::run(&format!("prove {}, {rounds} rounds", proof.name), &mut test)?;

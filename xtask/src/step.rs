@@ -44,7 +44,7 @@ pub(crate) fn run_at_most(limit: Duration, command: &mut Command) -> Result<bool
 }
 
 /// Runs it in our place.
-pub(crate) fn become_it(mut command: Command) -> Result<ExitCode> {
+pub(crate) fn exec(mut command: Command) -> Result<ExitCode> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot run {}", line(&command)))
 }

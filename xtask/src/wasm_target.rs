@@ -12,9 +12,9 @@ use crate::step;
 
 /// How far to go for a target that is missing.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Reach {
+pub(crate) enum FetchPolicy {
     /// Fetch one only when none is there.
-    WhatIsThere,
+    InstalledOnly,
     /// Fetch both.
     Both,
 }
@@ -57,12 +57,12 @@ pub(crate) enum Toolchain {
 }
 
 /// The targets that guests can be built for, at least one.
-pub(crate) fn available(project: &Project, reach: Reach) -> Result<Vec<(WasmTarget, Toolchain)>> {
+pub(crate) fn available(project: &Project, reach: FetchPolicy) -> Result<Vec<(WasmTarget, Toolchain)>> {
     let mut found = Vec::new();
     for target in WasmTarget::ALL {
         match present(project, target)? {
             Some(toolchain) => found.push((target, toolchain)),
-            None if reach == Reach::Both => found.push((target, fetch(project, target)?)),
+            None if reach == FetchPolicy::Both => found.push((target, fetch(project, target)?)),
             None => println!("skipped: {} is not installed (--both-targets fetches it)", target.triple()),
         }
     }

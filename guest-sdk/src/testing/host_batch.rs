@@ -29,7 +29,7 @@ impl HostBatch {
         self.pushes.get(index as usize).expect("an index outside the batch is a trap")
     }
 
-    fn summary(&self, push: u32) -> walk::Summary {
+    fn summary(&self, push: u32) -> walk::PushSummary {
         walk::check(&self.push(push).bytes).expect("a host lends only pushes that it has checked: give valid OTLP")
     }
 }
@@ -58,7 +58,7 @@ impl HostBatch {
             let values: Vec<_> = labels.iter().map(|label| self.fact(index, &label.fact)).collect();
             let present = labels.iter().zip(&values).filter_map(|(label, value)| {
                 let value = value.as_deref()?;
-                Some(merge::Label { attribute: &label.attribute, value, when_absent: label.when_absent })
+                Some(merge::ResourceLabel { attribute: &label.attribute, value, when_absent: label.when_absent })
             });
             let limit = if labels.is_empty() { usize::MAX } else { MAX_REQUEST };
             merge::append_within(&mut request, &push.bytes, &present.collect::<Vec<_>>(), limit)
@@ -118,10 +118,10 @@ impl HostBatch {
 
     pub(crate) fn temporality(&self, push: u32) -> Temporality {
         match self.summary(push).temporality {
-            walk::Temporality::None => Temporality::None,
-            walk::Temporality::Cumulative => Temporality::Cumulative,
-            walk::Temporality::Delta => Temporality::Delta,
-            walk::Temporality::Mixed => Temporality::Mixed,
+            walk::PushTemporality::None => Temporality::None,
+            walk::PushTemporality::Cumulative => Temporality::Cumulative,
+            walk::PushTemporality::Delta => Temporality::Delta,
+            walk::PushTemporality::Mixed => Temporality::Mixed,
         }
     }
 

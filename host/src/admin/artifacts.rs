@@ -7,30 +7,30 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::json;
 
-use super::answer::{Failure, page};
 use super::body;
-use super::pages::Rooms;
-use super::visits::Stay;
+use super::connections::LongRequest;
+use super::pages::AdminContext;
+use super::response::{ApiError, json_response};
 use crate::plugin::artifact::MAX_BYTES;
 use crate::plugin::change::{Refused, RefusedCode};
 
 /// Takes the bytes, and answers with their digest when they are on the disk.
-pub(super) async fn keep(
-    State(rooms): State<Rooms>,
-    Extension(stay): Extension<Stay>,
+pub(super) async fn upload(
+    State(rooms): State<AdminContext>,
+    Extension(stay): Extension<LongRequest>,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Failure> {
+) -> Result<Response, ApiError> {
     let _one_at_a_time = rooms
         .uploads
         .try_acquire()
-        .map_err(|_| Failure::busy("another artifact is being handed over; try again when it is through"))?;
-    stay.longer();
-    let artifact = body::whole(&headers, body, MAX_BYTES, &stay).await?;
+        .map_err(|_| ApiError::busy("another artifact is being handed over; try again when it is through"))?;
+    stay.allow();
+    let artifact = body::read_body(&headers, body, MAX_BYTES, &stay).await?;
     if artifact.is_empty() {
-        return Err(Failure::bad_request("the body is empty; send the bytes of the artifact"));
+        return Err(ApiError::bad_request("the body is empty; send the bytes of the artifact"));
     }
-    let digest = rooms.office.keep(artifact).await;
+    let digest = rooms.ops.store_artifact(artifact).await;
     let digest = digest.map_err(|message| Refused { code: RefusedCode::Disk, message })?;
-    Ok(page(StatusCode::OK, &json!({ "digest": digest })))
+    Ok(json_response(StatusCode::OK, &json!({ "digest": digest })))
 }

@@ -4,55 +4,55 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 
-use super::answer::{Failure, page};
-use super::pages::{Name, Rooms};
+use super::pages::{AdminContext, Name};
+use super::response::{ApiError, json_response};
 use crate::clients::{ClientFilter, DEFAULT_AND_MAX_LIMIT};
 use crate::push::InstanceId;
 
-pub(super) async fn list(State(rooms): State<Rooms>, uri: Uri) -> Result<Response, Failure> {
+pub(super) async fn list(State(rooms): State<AdminContext>, uri: Uri) -> Result<Response, ApiError> {
     let filter = filter(uri.query().unwrap_or_default())?;
     let looked = tokio::task::spawn_blocking(move || rooms.source.clients(&filter)).await;
-    let list = looked.map_err(|_| Failure::broken("the host broke while it looked at its clients"))?;
-    Ok(page(StatusCode::OK, &list))
+    let list = looked.map_err(|_| ApiError::internal("the host broke while it looked at its clients"))?;
+    Ok(json_response(StatusCode::OK, &list))
 }
 
-pub(super) async fn one(State(rooms): State<Rooms>, Name(text): Name) -> Result<Response, Failure> {
-    let id = InstanceId::parse_any(&text).map_err(Failure::bad_request)?;
+pub(super) async fn describe(State(rooms): State<AdminContext>, Name(text): Name) -> Result<Response, ApiError> {
+    let id = InstanceId::parse_any(&text).map_err(ApiError::bad_request)?;
     let client = rooms.source.client(id).ok_or_else(|| {
-        Failure::not_found(format!(
+        ApiError::not_found(format!(
             "no client instance {id} is known here: it has not asked this host, or was silent for three intervals; \
              `barnabas client list` shows those that are"
         ))
     })?;
-    Ok(page(StatusCode::OK, &client))
+    Ok(json_response(StatusCode::OK, &client))
 }
 
 /// What the query says, each key once at most.
-fn filter(query: &str) -> Result<ClientFilter, Failure> {
+fn filter(query: &str) -> Result<ClientFilter, ApiError> {
     let (mut filter, mut limit) = (ClientFilter::default(), None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = unescaped(value).filter(|value| !value.is_empty()).ok_or_else(|| bad(pair))?;
+        let value = percent_decode(value).filter(|value| !value.is_empty()).ok_or_else(|| bad_query(pair))?;
         let place = match key {
             "limit" => &mut limit,
             "software" => &mut filter.software,
             "client-id" => &mut filter.client_id,
             "subscription" => &mut filter.subscription,
-            _ => return Err(bad(pair)),
+            _ => return Err(bad_query(pair)),
         };
         if place.replace(value).is_some() {
-            return Err(Failure::bad_request(format!("`{key}` is there twice: say it once")));
+            return Err(ApiError::bad_request(format!("`{key}` is there twice: say it once")));
         }
     }
     if let Some(text) = limit {
         let number = text.parse().ok().filter(|number| (1..=DEFAULT_AND_MAX_LIMIT.1).contains(number));
-        filter.limit = number.ok_or_else(|| bad(&format!("limit={text}")))?;
+        filter.limit = number.ok_or_else(|| bad_query(&format!("limit={text}")))?;
     }
     Ok(filter)
 }
 
-fn bad(pair: &str) -> Failure {
-    Failure::bad_request(format!(
+fn bad_query(pair: &str) -> ApiError {
+    ApiError::bad_request(format!(
         "`{pair}` is no query of this page; write `limit=` and 1 to {}, `software=`, `client-id=` or `subscription=` \
          and some text",
         DEFAULT_AND_MAX_LIMIT.1
@@ -61,7 +61,7 @@ fn bad(pair: &str) -> Failure {
 
 /// Percent-encoding undone, and `+` for a space (WHATWG URL, application/x-www-form-urlencoded). `None` where it is not
 /// text.
-fn unescaped(text: &str) -> Option<String> {
+fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

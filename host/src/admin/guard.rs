@@ -12,28 +12,28 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderValue, X
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::answer::Failure;
-use super::hosts::Hosts;
-use super::token::Token;
-use super::visits::Visitor;
+use super::connections::AdminPeer;
+use super::hosts::AllowedHosts;
+use super::response::ApiError;
+use super::token::AdminToken;
 use crate::plugin::change::Actor;
 
 /// What visitors are held against.
 #[derive(Clone, Debug)]
-pub(super) struct Guard {
-    pub(super) hosts: Hosts,
+pub(super) struct AccessGuard {
+    pub(super) hosts: AllowedHosts,
     /// Without one, only the socket leads to `/v1/`; then in words why there is none.
-    pub(super) token: Arc<Result<Token, String>>,
+    pub(super) token: Arc<Result<AdminToken, String>>,
 }
 
 /// Before anything else: whether the visitor may ask. After: nothing is kept or guessed at.
-pub(super) async fn guard(
-    State(guard): State<Guard>,
-    Extension(visitor): Extension<Visitor>,
+pub(super) async fn check_access(
+    State(guard): State<AccessGuard>,
+    Extension(visitor): Extension<AdminPeer>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match guard.check(visitor, &request) {
+    let mut response = match guard.authorize(visitor, &request) {
         Ok(actor) => {
             actor.map(|actor| request.extensions_mut().insert(actor));
             next.run(request).await
@@ -46,36 +46,36 @@ pub(super) async fn guard(
     response
 }
 
-impl Guard {
+impl AccessGuard {
     /// Whoever may look only is nobody who could act.
-    fn check(&self, visitor: Visitor, request: &Request) -> Result<Option<Actor>, Failure> {
+    fn authorize(&self, visitor: AdminPeer, request: &Request) -> Result<Option<Actor>, ApiError> {
         let peer = match visitor {
-            Visitor::Socket { uid, pid } => return Ok(Some(Actor::Socket { uid, pid })),
-            Visitor::Tcp(peer) => peer.to_string(),
+            AdminPeer::Socket { uid, pid } => return Ok(Some(Actor::Socket { uid, pid })),
+            AdminPeer::Tcp(peer) => peer.to_string(),
         };
-        self.hosts.check(request.uri(), request.headers()).map_err(Failure::forbidden)?;
+        self.hosts.check(request.uri(), request.headers()).map_err(ApiError::forbidden)?;
         if !is_v1(request.uri().path()) {
             return Ok(None);
         }
-        self.hosts.check_origin(request.headers()).map_err(Failure::forbidden)?;
+        self.hosts.check_origin(request.headers()).map_err(ApiError::forbidden)?;
         self.check_token(request.headers())?;
         Ok(Some(Actor::Token { peer }))
     }
 
-    fn check_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
+    fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let token = self.token.as_ref().as_ref().map_err(|why| {
-            Failure::unauthorized(format!(
+            ApiError::unauthorized(format!(
                 "this host takes no token by TCP, because {why}; ask by its admin socket, for which `admin.socket` in \
                  its configuration names a place"
             ))
         })?;
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let right = match (given.next().and_then(bearer), given.next()) {
-            (Some(given), None) => token.is(given),
+            (Some(given), None) => token.matches(given),
             _ => false,
         };
         let words = format!("give `Authorization: Bearer` with the token in {}", token.file().display());
-        if right { Ok(()) } else { Err(Failure::unauthorized(words)) }
+        if right { Ok(()) } else { Err(ApiError::unauthorized(words)) }
     }
 }
 

@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, Uri};
 
 /// The names.
 #[derive(Clone, Debug)]
-pub(super) struct Hosts(Vec<String>);
+pub(super) struct AllowedHosts(Vec<String>);
 
-impl Hosts {
+impl AllowedHosts {
     pub(super) fn new(names: Vec<String>) -> Self {
         Self(names)
     }
@@ -27,7 +27,7 @@ impl Hosts {
         };
         let host = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
         let host = host.ok_or("the `Host` header is not a host name with an optional port")?;
-        [Some(&host), uri.authority()].into_iter().flatten().try_for_each(|authority| self.knows(authority.host()))
+        [Some(&host), uri.authority()].into_iter().flatten().try_for_each(|authority| self.check_name(authority.host()))
     }
 
     /// Checks the site whose page sends a request, where a browser names one. An address is no name of ours: any site
@@ -45,7 +45,7 @@ impl Hosts {
         })
     }
 
-    fn knows(&self, name: &str) -> Result<(), String> {
+    fn check_name(&self, name: &str) -> Result<(), String> {
         let name = name.strip_suffix('.').unwrap_or(name);
         let is_address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         let is_known = || self.0.iter().any(|known| known.eq_ignore_ascii_case(name));
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn check(hosts: &[&str]) -> Result<(), String> {
-        let ours = Hosts::new(vec!["telemetry.example".into()]);
+        let ours = AllowedHosts::new(vec!["telemetry.example".into()]);
         let headers = hosts.iter().map(|host| (HOST, host.parse().unwrap())).collect();
         ours.check(&Uri::from_static("/metrics"), &headers)
     }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_our_own_pages_may_ask() {
-        let ours = Hosts::new(vec!["telemetry.example".into()]);
+        let ours = AllowedHosts::new(vec!["telemetry.example".into()]);
         let check = |host: &str, origin: &str| {
             ours.check_origin(&[(HOST, host.parse().unwrap()), (ORIGIN, origin.parse().unwrap())].into_iter().collect())
         };
@@ -104,6 +104,6 @@ mod tests {
         assert!(check(&["localhost", "localhost"]).is_err());
         let headers = [(HOST, "localhost".parse().unwrap())].into_iter().collect();
         let uri = Uri::from_static("http://evil.example/metrics");
-        assert!(Hosts::new(Vec::new()).check(&uri, &headers).is_err(), "the one in the target counts too");
+        assert!(AllowedHosts::new(Vec::new()).check(&uri, &headers).is_err(), "the one in the target counts too");
     }
 }

@@ -16,24 +16,24 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tokio::net::UnixListener;
 
 /// The longest path that every system can bind, less what the temporary name may need more.
-const LONGEST: usize = 96;
+const MAX_PATH: usize = 96;
 
 /// A socket in its place. Removed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(super) struct AdminSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
     /// Held as long as the socket is ours.
     _lock: File,
 }
 
-impl Socket {
+impl AdminSocket {
     /// Binds and listens.
     pub(super) fn bind(path: &Path) -> Result<Self> {
         let place = path.display();
         ensure!(
-            path.as_os_str().len() <= LONGEST,
-            "the admin socket {place} has a path of more than {LONGEST} bytes, which sockets cannot have; \
+            path.as_os_str().len() <= MAX_PATH,
+            "the admin socket {place} has a path of more than {MAX_PATH} bytes, which sockets cannot have; \
              write a shorter one in `admin.socket`"
         );
         let cannot =
@@ -41,8 +41,8 @@ impl Socket {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(dir).with_context(cannot)?;
         let lock = lock(path)?;
-        free(path)?;
-        let listener = placed(dir, path).with_context(cannot)?;
+        ensure_available(path)?;
+        let listener = bind_in_private_dir(dir, path).with_context(cannot)?;
         Ok(Self { listener, path: path.to_owned(), _lock: lock })
     }
 
@@ -52,7 +52,7 @@ impl Socket {
     }
 }
 
-impl Drop for Socket {
+impl Drop for AdminSocket {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
@@ -67,12 +67,12 @@ fn lock(path: &Path) -> Result<File> {
     let file = file.with_context(|| format!("cannot open {}, which guards the admin socket", name.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(taken(path)),
+        Err(TryLockError::WouldBlock) => bail!(already_in_use(path)),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", name.display())),
     }
 }
 
-fn taken(path: &Path) -> String {
+fn already_in_use(path: &Path) -> String {
     format!(
         "another host answers on the admin socket {}; stop it, or give this one a `data-dir` or `admin.socket` of its own",
         path.display()
@@ -80,7 +80,7 @@ fn taken(path: &Path) -> String {
 }
 
 /// Whether the place may be taken: nothing is there, or a socket at which nobody listens.
-fn free(path: &Path) -> Result<()> {
+fn ensure_available(path: &Path) -> Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found.with_context(|| format!("cannot look at {}", path.display()))?.file_type(),
@@ -91,26 +91,26 @@ fn free(path: &Path) -> Result<()> {
         path.display()
     );
     match UnixStream::connect(path) {
-        Ok(_) => bail!(taken(path)),
+        Ok(_) => bail!(already_in_use(path)),
         Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("cannot tell whether a host answers on {}", path.display())),
     }
 }
 
-fn placed(dir: &Path, path: &Path) -> io::Result<UnixListener> {
+fn bind_in_private_dir(dir: &Path, path: &Path) -> io::Result<UnixListener> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let closed = dir.join(format!(".{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
     // Of a dead process that had our number.
     let _ = fs::remove_dir_all(&closed);
     DirBuilder::new().mode(0o700).create(&closed)?;
-    let listener = moved(&closed.join("s"), path);
+    let listener = bind_and_rename(&closed.join("s"), path);
     let _ = fs::remove_dir_all(&closed);
     let listener = listener?;
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
 }
 
-fn moved(made: &Path, path: &Path) -> io::Result<Plain> {
+fn bind_and_rename(made: &Path, path: &Path) -> io::Result<Plain> {
     let listener = Plain::bind(made)?;
     fs::set_permissions(made, Permissions::from_mode(0o600))?;
     fs::rename(made, path)?;
@@ -121,7 +121,7 @@ fn moved(made: &Path, path: &Path) -> io::Result<Plain> {
 mod tests {
     use super::*;
 
-    fn room() -> (tempfile::TempDir, PathBuf) {
+    fn socket_path() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data/admin.sock");
         (dir, path)
@@ -136,8 +136,8 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_the_owners_alone_and_goes_with_its_host() {
-        let (_dir, path) = room();
-        let socket = Socket::bind(&path).unwrap();
+        let (_dir, path) = socket_path();
+        let socket = AdminSocket::bind(&path).unwrap();
         let found = fs::symlink_metadata(&path).unwrap();
         assert!(found.file_type().is_socket());
         assert_eq!(found.permissions().mode() & 0o777, 0o600);
@@ -145,40 +145,40 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(socket);
         assert_eq!(names(&path), ["admin.sock.lock"]);
-        Socket::bind(&path).unwrap();
+        AdminSocket::bind(&path).unwrap();
     }
 
     #[tokio::test]
     async fn one_that_was_left_behind_is_replaced() {
-        let (_dir, path) = room();
+        let (_dir, path) = socket_path();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         drop(Plain::bind(&path).unwrap());
         assert!(UnixStream::connect(&path).is_err(), "nobody listens");
-        let _socket = Socket::bind(&path).unwrap();
+        let _socket = AdminSocket::bind(&path).unwrap();
         UnixStream::connect(&path).unwrap();
     }
 
     #[tokio::test]
     async fn a_living_hosts_is_left_alone() {
-        let (_dir, path) = room();
-        let first = Socket::bind(&path).unwrap();
-        let error = Socket::bind(&path).unwrap_err().to_string();
+        let (_dir, path) = socket_path();
+        let first = AdminSocket::bind(&path).unwrap();
+        let error = AdminSocket::bind(&path).unwrap_err().to_string();
         assert!(error.contains("another host answers") && error.contains("admin.sock"), "{error}");
         UnixStream::connect(&path).unwrap();
         drop(first);
         let _stranger = Plain::bind(&path).unwrap();
-        let error = Socket::bind(&path).unwrap_err().to_string();
+        let error = AdminSocket::bind(&path).unwrap_err().to_string();
         assert!(error.contains("another host answers"), "also one without a lock: {error}");
     }
 
     #[tokio::test]
     async fn other_files_and_long_paths_are_refused() {
-        let (dir, path) = room();
+        let (dir, path) = socket_path();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(Socket::bind(&path).unwrap_err().to_string().contains("no socket"));
+        assert!(AdminSocket::bind(&path).unwrap_err().to_string().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        let long = dir.path().join("x".repeat(LONGEST)).join("admin.sock");
-        assert!(Socket::bind(&long).unwrap_err().to_string().contains("`admin.socket`"));
+        let long = dir.path().join("x".repeat(MAX_PATH)).join("admin.sock");
+        assert!(AdminSocket::bind(&long).unwrap_err().to_string().contains("`admin.socket`"));
     }
 }

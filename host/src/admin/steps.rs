@@ -18,31 +18,31 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use crate::plugin::change::Step;
 
 /// How long nothing may be heard.
-const SILENCE: Duration = Duration::from_secs(10);
+const HEARTBEAT: Duration = Duration::from_secs(10);
 
-pub(super) struct Steps {
+pub(super) struct StepStream {
     steps: Receiver<Step>,
-    silence: Interval,
+    heartbeat: Interval,
     ended: bool,
 }
 
-impl Steps {
+impl StepStream {
     pub(super) fn new(steps: Receiver<Step>) -> Self {
-        let mut silence = interval_at(Instant::now() + SILENCE, SILENCE);
+        let mut silence = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { steps, silence, ended: false }
+        Self { steps, heartbeat: silence, ended: false }
     }
 
     fn line(&mut self, step: &Step) -> io::Result<Frame<Bytes>> {
         self.ended = matches!(step, Step::Ended(_));
-        self.silence.reset();
+        self.heartbeat.reset();
         let mut line = serde_json::to_vec(step)?;
         line.push(b'\n');
         Ok(Frame::data(line.into()))
     }
 }
 
-impl Body for Steps {
+impl Body for StepStream {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -53,7 +53,7 @@ impl Body for Steps {
         match self.steps.poll_recv(cx) {
             Poll::Ready(Some(step)) => Poll::Ready(Some(self.line(&step))),
             Poll::Ready(None) => Poll::Ready(Some(Err(io::Error::other("the change went without an outcome")))),
-            Poll::Pending => self.silence.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"\n"))))),
+            Poll::Pending => self.heartbeat.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"\n"))))),
         }
     }
 }
@@ -72,7 +72,7 @@ mod tests {
         Step::Ended(Ending { plugin, verdict, serving, stage, message, grants })
     }
 
-    async fn next(steps: &mut Steps) -> Option<String> {
+    async fn next(steps: &mut StepStream) -> Option<String> {
         let frame = steps.frame().await?.unwrap();
         Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
     }
@@ -80,7 +80,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn steps_are_lines_and_silence_is_broken() {
         let (sender, receiver) = mpsc::channel(4);
-        let mut steps = Steps::new(receiver);
+        let mut steps = StepStream::new(receiver);
         let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20\nlanes".into() };
         sender.send(news.clone()).await.unwrap();
         let line = next(&mut steps).await.unwrap();
@@ -97,6 +97,6 @@ mod tests {
     async fn a_change_without_an_outcome_breaks_off() {
         let (sender, receiver) = mpsc::channel(4);
         drop(sender);
-        assert!(Steps::new(receiver).frame().await.unwrap().is_err());
+        assert!(StepStream::new(receiver).frame().await.unwrap().is_err());
     }
 }

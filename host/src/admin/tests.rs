@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::client::{Client, Place};
+use super::client::{AdminAddress, AdminClient};
 use super::*;
 use crate::audit;
 use crate::capability::log::GuestLogLine;
@@ -24,14 +24,14 @@ use crate::plugin::digest::Digest;
 use crate::push::InstanceId;
 
 /// What is looked at.
-pub(super) struct Rooms(Mutex<Result<(), String>>);
+pub(super) struct FakeStatus(Mutex<Result<(), String>>);
 
-impl StatusSource for Rooms {
+impl StatusSource for FakeStatus {
     fn plugins(&self) -> Value {
         json!([{ "name": "console", "state": "serving", "file": "secret" }])
     }
 
-    fn door(&self) -> Value {
+    fn ingress(&self) -> Value {
         json!({ "received": 7 })
     }
 
@@ -50,7 +50,7 @@ impl StatusSource for Rooms {
 
 /// Writes down what is asked, and lets a test say what comes of it.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(super) struct FakeOps {
     asked: Mutex<Vec<(Actor, Change)>>,
     kept: Mutex<Vec<Bytes>>,
     refusal: Mutex<Option<Refused>>,
@@ -60,7 +60,7 @@ pub(super) struct Fake {
     slow: Mutex<bool>,
 }
 
-impl Office for Fake {
+impl AdminOps for FakeOps {
     fn change(&self, who: Actor, change: Change) -> Result<mpsc::Receiver<Step>, Refused> {
         self.asked.lock().unwrap().push((who, change));
         if let Some(refused) = self.refusal.lock().unwrap().clone() {
@@ -74,7 +74,7 @@ impl Office for Fake {
         Ok(receiver)
     }
 
-    fn keep(&self, artifact: Bytes) -> Keeping<'_> {
+    fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_> {
         let digest = Digest::of(&artifact);
         self.kept.lock().unwrap().push(artifact);
         Box::pin(async move { Ok(digest) })
@@ -94,7 +94,7 @@ impl Office for Fake {
     }
 }
 
-impl Fake {
+impl FakeOps {
     fn asked(&self) -> Vec<(Actor, Change)> {
         self.asked.lock().unwrap().clone()
     }
@@ -111,38 +111,38 @@ pub(super) fn ended(verdict: ChangeOutcome) -> Step {
 }
 
 /// A running endpoint with both ways in.
-pub(super) struct Endpoint {
+pub(super) struct TestEndpoint {
     at: SocketAddr,
     socket: PathBuf,
     token: String,
-    rooms: Arc<Rooms>,
-    office: Arc<Fake>,
+    status: Arc<FakeStatus>,
+    ops: Arc<FakeOps>,
     metrics: Arc<HostMetrics>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
     _dir: TempDir,
 }
 
-impl Endpoint {
+impl TestEndpoint {
     async fn start() -> Self {
-        Self::with(Times::default()).await
+        Self::with(AdminTimeouts::default()).await
     }
 
-    async fn with(times: Times) -> Self {
+    async fn with(times: AdminTimeouts) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (socket, token_file) = (dir.path().join("admin.sock"), dir.path().join("admin.token"));
-        let mut config = Config::new(([127, 0, 0, 1], 0).into());
+        let mut config = AdminConfig::new(([127, 0, 0, 1], 0).into());
         (config.socket, config.token_file) = (Some(socket.clone()), Some(token_file.clone()));
         let mut bound = bind(config).await.unwrap();
         bound.times = times;
         let (at, token) = (bound.local_addr(), token::read(&token_file).unwrap());
-        let (rooms, metrics) = (Arc::new(Rooms(Mutex::new(Ok(())))), Arc::new(HostMetrics::new()));
-        let office = Arc::<Fake>::default();
+        let (rooms, metrics) = (Arc::new(FakeStatus(Mutex::new(Ok(())))), Arc::new(HostMetrics::new()));
+        let office = Arc::<FakeOps>::default();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(bound.serve(rooms.clone(), office.clone(), metrics.clone(), async {
             let _ = stopped.await;
         }));
-        Self { at, socket, token, rooms, office, metrics, stop, served, _dir: dir }
+        Self { at, socket, token, status: rooms, ops: office, metrics, stop, served, _dir: dir }
     }
 
     /// Lines of a request that may pass everything but what a test is about.
@@ -151,15 +151,15 @@ impl Endpoint {
     }
 
     /// The raw answer to these lines.
-    async fn says(&self, lines: &str) -> String {
-        let mut stream = self.begins(lines, "").await;
+    async fn exchange(&self, lines: &str) -> String {
+        let mut stream = self.send(lines, "").await;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
     }
 
     /// Sends these lines and a body, and reads nothing.
-    async fn begins(&self, lines: &str, body: &str) -> TcpStream {
+    async fn send(&self, lines: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.at).await.unwrap();
         stream.write_all(format!("{lines}\r\n\r\n{body}").as_bytes()).await.unwrap();
         stream
@@ -169,14 +169,14 @@ impl Endpoint {
     async fn post(&self, path: &str, body: &str) -> (String, Value) {
         let lines = format!("{}\r\ncontent-length: {}", self.lines(&format!("POST {path}")), body.len());
         let mut answer = String::new();
-        self.begins(&lines, body).await.read_to_string(&mut answer).await.unwrap();
+        self.send(&lines, body).await.read_to_string(&mut answer).await.unwrap();
         let status = answer.lines().next().unwrap_or_default().to_owned();
         let json = answer.lines().find_map(|line| serde_json::from_str::<Value>(line).ok().filter(Value::is_object));
         (status, json.unwrap_or_default())
     }
 
-    fn client(&self) -> Client {
-        Client::new(vec![Place::bound(self.at, Some(self.token.clone()))])
+    fn client(&self) -> AdminClient {
+        AdminClient::new(vec![AdminAddress::for_bound(self.at, Some(self.token.clone()))])
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {

@@ -19,23 +19,23 @@ use crate::plugin::files::{private, temporary};
 /// Most bytes of the file.
 const MAX_BYTES: u64 = 4 << 10;
 /// Fewest characters of a token that an operator chose.
-const LEAST: usize = 32;
+const MIN_LENGTH: usize = 32;
 
 /// A token that visitors are checked against.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct AdminToken {
     file: PathBuf,
     /// HMAC under a key that nobody else has: comparing two of them tells nothing about how much of them was right.
     key: [u8; 32],
     tag: Vec<u8>,
 }
 
-impl Token {
+impl AdminToken {
     /// Reads the token of this file; makes the file where there is none.
     pub(super) fn open(file: &Path) -> io::Result<Self> {
         let token = match read(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(file)?;
+                create(file)?;
                 read(file)?
             }
             token => token?,
@@ -51,12 +51,12 @@ impl Token {
     }
 
     /// Whether `given` is it.
-    pub(super) fn is(&self, given: &str) -> bool {
+    pub(super) fn matches(&self, given: &str) -> bool {
         mac(&self.key, given).verify_slice(&self.tag).is_ok()
     }
 }
 
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for AdminToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Token").field("file", &self.file).finish_non_exhaustive()
     }
@@ -78,14 +78,14 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
     let token = text.trim();
-    if token.len() < LEAST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let words = format!("{} holds no token: {LEAST} printable characters or more", path.display());
+    if token.len() < MIN_LENGTH || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let words = format!("{} holds no token: {MIN_LENGTH} printable characters or more", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it, and a new one is made"));
     }
     Ok(token.to_owned())
 }
 
-fn make(path: &Path) -> io::Result<()> {
+fn create(path: &Path) -> io::Result<()> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(io::Error::other)?;
     let temporary = temporary(path);
@@ -107,13 +107,13 @@ mod tests {
     fn it_is_made_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("admin.token");
-        let made = Token::open(&file).unwrap();
+        let made = AdminToken::open(&file).unwrap();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&file).unwrap();
         assert_eq!(URL_SAFE_NO_PAD.decode(text.trim()).unwrap().len(), 32);
-        for token in [made, Token::open(&file).unwrap()] {
-            assert!(token.is(text.trim()));
-            assert!(!token.is("") && !token.is(&text) && !token.is(&text.trim()[1..]));
+        for token in [made, AdminToken::open(&file).unwrap()] {
+            assert!(token.matches(text.trim()));
+            assert!(!token.matches("") && !token.matches(&text) && !token.matches(&text.trim()[1..]));
             assert!(!format!("{token:?}").contains(text.trim()));
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
@@ -123,15 +123,15 @@ mod tests {
     fn one_that_others_can_read_or_that_is_short_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("admin.token");
-        fs::write(&file, "x".repeat(LEAST)).unwrap();
+        fs::write(&file, "x".repeat(MIN_LENGTH)).unwrap();
         for mode in [0o644, 0o640, 0o602] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            let error = Token::open(&file).unwrap_err().to_string();
+            let error = AdminToken::open(&file).unwrap_err().to_string();
             assert!(error.contains("read by others") && error.contains("admin.token"), "{error}");
         }
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(Token::open(&file).unwrap().is(&"x".repeat(LEAST)));
-        fs::write(&file, "x".repeat(LEAST - 1)).unwrap();
-        assert!(Token::open(&file).unwrap_err().to_string().contains("no token"));
+        assert!(AdminToken::open(&file).unwrap().matches(&"x".repeat(MIN_LENGTH)));
+        fs::write(&file, "x".repeat(MIN_LENGTH - 1)).unwrap();
+        assert!(AdminToken::open(&file).unwrap_err().to_string().contains("no token"));
     }
 }

@@ -5,17 +5,17 @@ use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
 
 use super::HostHandle;
-use crate::admin::{Keeping, Office};
+use crate::admin::{AdminOps, StoringArtifact};
 use crate::audit;
 use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, Change, Refused, Step};
 
-impl Office for HostHandle {
+impl AdminOps for HostHandle {
     fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused> {
         self.plugins.change(who, change)
     }
 
-    fn keep(&self, artifact: Bytes) -> Keeping<'_> {
+    fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_> {
         Box::pin(self.plugins.keep(artifact))
     }
 

@@ -14,7 +14,7 @@ use wasmtime::component::Resource;
 use super::HostState;
 use crate::contract::CONTENT_TYPE;
 use crate::contract::wit::kafka_telemetry::receiver::batches::{self, GoneClient, Host, HostBatch, Label};
-use crate::decode::{NormaliseConfig, Payload, Temporality};
+use crate::decode::{NormaliseConfig, Payload, PushTemporality};
 use crate::dispatch::Delivery;
 use crate::push::{DepartedClient, DepartureReason, address};
 
@@ -111,7 +111,7 @@ fn append(out: &mut Vec<u8>, payload: &Payload, labels: &[Label]) -> Result<(), 
         .zip(&facts)
         .filter_map(|(label, fact)| {
             let (attribute, when_absent) = (label.attribute.as_str(), label.when_absent);
-            Some(merge::Label { attribute, value: fact.as_deref()?, when_absent })
+            Some(merge::ResourceLabel { attribute, value: fact.as_deref()?, when_absent })
         })
         .collect();
     merge::append_within(out, payload.bytes(), &labels, MAX_REQUEST_BYTES).map_err(|oversize| oversize.to_string())
@@ -241,10 +241,10 @@ impl HostBatch for HostState {
 
     fn temporality(&mut self, batch: Lent, push: u32) -> wasmtime::Result<batches::Temporality> {
         Ok(match self.push(&batch, push)?.temporality() {
-            Temporality::None => batches::Temporality::None,
-            Temporality::Cumulative => batches::Temporality::Cumulative,
-            Temporality::Delta => batches::Temporality::Delta,
-            Temporality::Mixed => batches::Temporality::Mixed,
+            PushTemporality::None => batches::Temporality::None,
+            PushTemporality::Cumulative => batches::Temporality::Cumulative,
+            PushTemporality::Delta => batches::Temporality::Delta,
+            PushTemporality::Mixed => batches::Temporality::Mixed,
         })
     }
 

@@ -6,21 +6,21 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::{escape, table};
-use super::{describe, host};
+use super::format::{escape, table};
+use super::{host, time};
 
 /// Flags of `audit`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct AuditArgs {
     /// How many entries.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     last: u32,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Prints the last entries of the host's audit log, oldest first.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &AuditArgs) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&format!("/v1/audit?last={}", flags.last))?;
     if flags.host.json {
         outln!("{answer}");
@@ -41,7 +41,7 @@ fn row(entry: &Value) -> Vec<String> {
     let generation = format!("{} → {}", number("/from/generation"), number("/to/generation"));
     let grants = entry.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let message = grants.fold(text("/message"), |message, grant| format!("{message} [{}]", escape(grant)));
-    vec![describe::moment(at), text("/who"), text("/action"), text("/plugin"), generation, text("/outcome"), message]
+    vec![time::format_time(at), text("/who"), text("/action"), text("/plugin"), generation, text("/outcome"), message]
 }
 
 #[cfg(test)]

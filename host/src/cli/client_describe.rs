@@ -9,21 +9,21 @@ use clap::Args;
 use serde_json::Value;
 
 use super::client_list::{names, text};
-use super::words::escape;
-use super::{describe, host};
+use super::format::escape;
+use super::{host, time};
 
 /// Flags of `client describe`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct ClientDescribeArgs {
     /// The client instance id as the client's log has it (base64, of either kind), as hex digits or as a UUID.
     #[arg(allow_hyphen_values = true)]
     id: String,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Prints everything that the host tells of it.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &ClientDescribeArgs) -> Result<ExitCode> {
     let id = InstanceId::parse_any(&flags.id).map_err(Error::msg)?;
     let answer = flags.host.client()?.get(&format!("/v1/clients/{id}"))?;
     if flags.host.json {
@@ -83,7 +83,7 @@ fn lines(client: &Value) -> Vec<(&'static str, String)> {
 }
 
 fn moment(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_f64).map_or_else(|| "-".into(), describe::moment)
+    value.get(key).and_then(Value::as_f64).map_or_else(|| "-".into(), time::format_time)
 }
 
 fn refusal(refusal: Option<&Value>) -> String {

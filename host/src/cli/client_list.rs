@@ -7,12 +7,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::{escape, table};
-use super::{describe, host};
+use super::format::{escape, table};
+use super::{host, time};
 
 /// Flags of `client list`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct ClientListArgs {
     /// How many at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
@@ -26,11 +26,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME")]
     subscription: Option<String>,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Prints the clients as a table, then what is wrong with each.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &ClientListArgs) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&path(flags))?;
     if flags.host.json {
         outln!("{answer}");
@@ -40,17 +40,17 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn path(flags: &Flags) -> String {
+fn path(flags: &ClientListArgs) -> String {
     let sought =
         [("software", &flags.software), ("client-id", &flags.client_id), ("subscription", &flags.subscription)];
     let sought = sought.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
     sought.fold(format!("/v1/clients?limit={}", flags.limit), |path, (key, value)| {
-        format!("{path}&{key}={}", escaped(value))
+        format!("{path}&{key}={}", percent_encode(value))
     })
 }
 
 /// Percent-encoded (RFC 3986): all but letters, digits, `-` and `_`.
-fn escaped(text: &str) -> String {
+fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
             escaped.push(char::from(byte));
@@ -108,7 +108,7 @@ fn row(client: &Value) -> Vec<String> {
         text(client, "role"),
         text(client, "source"),
         if gone { "gone".into() } else { "here".into() },
-        of("last_seen_unix_seconds").map_or_else(|| "-".into(), describe::moment),
+        of("last_seen_unix_seconds").map_or_else(|| "-".into(), time::format_time),
         of("push_interval_seconds").map_or_else(|| "-".into(), |seconds| format!("{seconds} s")),
         names(client.get("subscriptions")),
         number("pushes"),
@@ -175,6 +175,6 @@ mod tests {
 
     #[test]
     fn what_is_sought_goes_into_the_path() {
-        assert_eq!(escaped("java 4.0&é+"), "java%204%2E0%26%C3%A9%2B");
+        assert_eq!(percent_encode("java 4.0&é+"), "java%204%2E0%26%C3%A9%2B");
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 /// Flags of `compile`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct CompileArgs {
     /// Most bytes of address space.
     #[arg(long = "compile-memory", value_name = "BYTES")]
     memory: u64,
@@ -17,6 +17,6 @@ pub(crate) struct Flags {
 }
 
 /// Compiles what stands on standard input.
-pub(crate) fn run(flags: &Flags) -> ExitCode {
+pub(crate) fn run(flags: &CompileArgs) -> ExitCode {
     child::main(flags.memory, flags.cpu)
 }

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use barnabas::config::{Config, advertised_addresses, print};
 
-use super::ConfigFile;
+use super::ConfigArgs;
 
 /// Prints the effective configuration as TOML that `--config` reads, the rest as comments.
-pub(crate) fn run(flags: &ConfigFile) -> Result<ExitCode> {
+pub(crate) fn run(flags: &ConfigArgs) -> Result<ExitCode> {
     let (written, config) = Config::load(flags.config.as_deref())?;
     out!("{}", print(&written)?);
     outln!();

@@ -3,19 +3,19 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use barnabas::admin::client::{Client, Place};
+use barnabas::admin::client::{AdminAddress, AdminClient};
 use barnabas::config::{Config, token_file};
 use clap::Args;
 
-use super::ConfigFile;
+use super::ConfigArgs;
 
 /// Flags of every command that asks a host.
 #[derive(Args)]
-pub(crate) struct HostFlags {
+pub(crate) struct HostArgs {
     #[command(flatten)]
-    pub(crate) config: ConfigFile,
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
-    pub(crate) place: AdminFlags,
+    pub(crate) admin: AdminArgs,
     /// Print what the host answers as it is: JSON documents, and for changes one JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -23,7 +23,7 @@ pub(crate) struct HostFlags {
 
 /// Where its admin endpoint is.
 #[derive(Args)]
-pub(crate) struct AdminFlags {
+pub(crate) struct AdminArgs {
     /// Ask this host, not the configured one: `http://host:port`, or the path of its admin socket.
     #[arg(long, value_name = "URL|PATH")]
     pub(crate) admin: Option<String>,
@@ -33,24 +33,24 @@ pub(crate) struct AdminFlags {
     token_file: Option<PathBuf>,
 }
 
-impl HostFlags {
+impl HostArgs {
     /// For the host that is meant.
-    pub(crate) fn client(&self) -> Result<Client> {
-        self.place.client(&self.config)
+    pub(crate) fn client(&self) -> Result<AdminClient> {
+        self.admin.client(&self.config)
     }
 }
 
-impl AdminFlags {
+impl AdminArgs {
     /// For the host that is meant: by its socket where one answers, else by TCP.
-    pub(crate) fn client(&self, config: &ConfigFile) -> Result<Client> {
-        let token = self.token_file.as_deref().map(Place::token).transpose()?;
+    pub(crate) fn client(&self, config: &ConfigArgs) -> Result<AdminClient> {
+        let token = self.token_file.as_deref().map(AdminAddress::read_token).transpose()?;
         if let Some(place) = &self.admin {
-            return Ok(Client::new(vec![Place::parse(place, token)?]));
+            return Ok(AdminClient::new(vec![AdminAddress::parse(place, token)?]));
         }
         let (written, config) = Config::load(config.config.as_deref())?;
         // Without its token the host still says in words what is missing.
-        let token = token.or_else(|| Place::token(&token_file(&written)).ok());
-        let socket = config.admin.socket.map(Place::Socket);
-        Ok(Client::new(socket.into_iter().chain([Place::bound(config.admin.bind, token)]).collect()))
+        let token = token.or_else(|| AdminAddress::read_token(&token_file(&written)).ok());
+        let socket = config.admin.socket.map(AdminAddress::Socket);
+        Ok(AdminClient::new(socket.into_iter().chain([AdminAddress::for_bound(config.admin.bind, token)]).collect()))
     }
 }

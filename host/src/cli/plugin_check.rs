@@ -7,12 +7,12 @@ use anyhow::Result;
 use barnabas::plugin::artifact::{Class, Inspection, Kind, inspect};
 use clap::Args;
 
+use super::format::{format_size, table};
 use super::receiver_file;
-use super::words::{size, table};
 
 /// Flags of `plugin check`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct PluginCheckArgs {
     /// A component, or a core module built with the SDK.
     file: PathBuf,
     /// Print JSON.
@@ -21,7 +21,7 @@ pub(crate) struct Flags {
 }
 
 /// Succeeds only when nothing is wrong with the file.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginCheckArgs) -> Result<ExitCode> {
     let bytes = receiver_file::read(&flags.file)?;
     let (inspection, _) = inspect(&bytes);
     if flags.json {
@@ -32,10 +32,10 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     Ok(if inspection.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print(flags: &Flags, inspection: &Inspection) {
+fn print(flags: &PluginCheckArgs, inspection: &Inspection) {
     let contract = inspection.contract.as_ref().map(|v| format!("{}@{v}", barnabas::contract::PACKAGE));
     outln!("file      {}", flags.file.display());
-    outln!("size      {}", size(inspection.size));
+    outln!("size      {}", format_size(inspection.size));
     outln!("digest    {}", inspection.digest);
     outln!("kind      {}", inspection.kind.map_or("not WebAssembly", Kind::as_str));
     outln!("contract  {}", contract.as_deref().unwrap_or("none"));

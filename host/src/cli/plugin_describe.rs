@@ -7,24 +7,24 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use super::{change, describe, host};
+use super::{change, host, time};
 
 /// Flags of `plugin describe`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct PluginDescribeArgs {
     /// The plugin.
     name: String,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Prints what a person wants to know of it; `--json` has everything that the host tells.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let answer = flags.host.client()?.get(&change::path(&flags.name, "")?)?;
+pub(crate) fn run(flags: &PluginDescribeArgs) -> Result<ExitCode> {
+    let answer = flags.host.client()?.get(&change::plugin_path(&flags.name, "")?)?;
     if flags.host.json {
         outln!("{answer}");
     } else {
-        out!("{}", page::of(&serde_json::from_str(&answer)?, describe::now()));
+        out!("{}", page::render(&serde_json::from_str(&answer)?, time::now()));
     }
     Ok(ExitCode::SUCCESS)
 }

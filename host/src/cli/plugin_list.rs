@@ -10,26 +10,27 @@ use barnabas::plugin::{Manifest, NOT_OFFERED, manifest};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::describe::{dated, moment, now};
+use super::format::{escape, format_size, table};
 use super::host;
-use super::words::{escape, size, table};
+use super::time::{format_time, format_time_ago, now};
 
 /// Flags of `plugin list`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct PluginListArgs {
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// What is wanted, from the files; what runs, from the host where one answers. Of a host that was named with `--admin`
 /// the files are not ours to see.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginListArgs) -> Result<ExitCode> {
     let (_, config) = Config::load(flags.host.config.config.as_deref())?;
-    let mut plugins = if flags.host.place.admin.is_some() { BTreeMap::new() } else { wanted(&config.plugins_dir)? };
+    let mut plugins =
+        if flags.host.admin.admin.is_some() { BTreeMap::new() } else { read_manifests(&config.plugins_dir)? };
     let status = flags.host.client()?.get("/v1/status");
     let host = status.and_then(|body| Ok(serde_json::from_str::<Value>(&body)?));
     if let Ok(status) = &host {
-        join(&mut plugins, status);
+        add_running(&mut plugins, status);
     }
     if flags.host.json {
         outln!("{}", serde_json::to_string_pretty(&plugins)?);
@@ -46,14 +47,14 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         Ok(_) => {}
     }
     let now = now();
-    for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, trouble(plugin, now)?))) {
+    for (name, trouble) in plugins.iter().filter_map(|(name, plugin)| Some((name, problem(plugin, now)?))) {
         outln!("\n{name}: {}", escape(&trouble));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// By name: what the manifest says, or why it says nothing.
-fn wanted(dir: &Path) -> Result<BTreeMap<String, Value>> {
+fn read_manifests(dir: &Path) -> Result<BTreeMap<String, Value>> {
     let mut plugins = BTreeMap::new();
     let files = match manifest::files(dir) {
         Ok(files) => files,
@@ -75,7 +76,7 @@ fn runs_nothing(status: &Value) -> bool {
     status.get("plugins").and_then(Value::as_array).is_some_and(Vec::is_empty)
 }
 
-fn join(plugins: &mut BTreeMap<String, Value>, status: &Value) {
+fn add_running(plugins: &mut BTreeMap<String, Value>, status: &Value) {
     for running in status.get("plugins").and_then(Value::as_array).into_iter().flatten() {
         let Some(name) = running.get("name").and_then(Value::as_str) else { continue };
         let plugin = plugins.entry(name.to_owned()).or_insert_with(|| json!({}));
@@ -113,7 +114,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
         name.to_owned(),
         state(plugin),
         count("/running/serving/generation"),
-        number_of("/running/serving/since_unix_seconds").map_or_else(|| "-".into(), moment),
+        number_of("/running/serving/since_unix_seconds").map_or_else(|| "-".into(), format_time),
         digest("/running/serving/digest"),
         digest("/running/desired/digest"),
         rollout(plugin),
@@ -122,7 +123,8 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
         count("/running/queue/ledger/delivered/pushes"),
         at("/running").map_or_else(|| "-".into(), |_| given_up.iter().map(|p| sum(at(p))).sum::<u64>().to_string()),
         number_of("/running/serving/cpu_seconds").map_or_else(|| "-".into(), |s| format!("{s:.3} s")),
-        number("/running/serving/memory_peak").map_or_else(|| "-".into(), |n| size(usize::try_from(n).unwrap_or(0))),
+        number("/running/serving/memory_peak")
+            .map_or_else(|| "-".into(), |n| format_size(usize::try_from(n).unwrap_or(0))),
     ]
 }
 
@@ -147,7 +149,7 @@ fn rollout(plugin: &Value) -> String {
 }
 
 /// The one sentence that an operator should read first.
-fn trouble(plugin: &Value, now: f64) -> Option<String> {
+fn problem(plugin: &Value, now: f64) -> Option<String> {
     let text = |place: &str| plugin.pointer(place)?.as_str();
     if let Some(why) = text("/running/desired/problem").or_else(|| text("/running/failure")) {
         let short = |place: &str| text(place).map(|digest| digest.get(..19).unwrap_or(digest).to_owned());
@@ -160,14 +162,14 @@ fn trouble(plugin: &Value, now: f64) -> Option<String> {
         return Some(problem.to_owned());
     }
     let moment = |key: &str| plugin.pointer(&format!("/running/serving/last_error/{key}")).and_then(Value::as_f64);
-    let at = moment("at_unix_seconds").map_or_else(String::new, |at| format!(" ({})", dated(at, now)));
+    let at = moment("at_unix_seconds").map_or_else(String::new, |at| format!(" ({})", format_time_ago(at, now)));
     if let Some(reason) = text("/running/serving/misconfigured") {
         return Some(format!("set up wrongly, as the receiver said{at}: {reason}"));
     }
     let error = text("/running/serving/last_error/text")?;
     Some(match moment("recovered_at_unix_seconds") {
         None => format!("last error{at}: {error}"),
-        Some(recovered) => format!("recovered ({}); last error{at}: {error}", dated(recovered, now)),
+        Some(recovered) => format!("recovered ({}); last error{at}: {error}", format_time_ago(recovered, now)),
     })
 }
 
@@ -191,7 +193,7 @@ mod tests {
         let since = "2026-11-22T07:45:00Z";
         assert_eq!(row[..7], ["sink", "serving, paused", "3", since, "aaaaaaaaaaaa", "bbbbbbbbbbbb", "5 shadow"]);
         assert_eq!(
-            trouble(&plugin, 100.0).unwrap(),
+            problem(&plugin, 100.0).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
         );
     }
@@ -203,19 +205,19 @@ mod tests {
             "serving": { "digest": "sha256:aaaaaaaaaaaaaaaa", "last_error": { "text": "503" } },
         });
         assert_eq!(
-            trouble(&json!({ "running": running }), 100.0).unwrap(),
+            problem(&json!({ "running": running }), 100.0).unwrap(),
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
         );
         let unreadable = json!({ "running": { "desired": { "problem": "no `artifact`" } } });
         assert_eq!(
-            trouble(&unreadable, 100.0).unwrap(),
+            problem(&unreadable, 100.0).unwrap(),
             "desired what cannot be told, running nothing, because no `artifact`"
         );
     }
 
     #[test]
     fn an_error_stands_with_its_time_and_as_past_once_batches_were_taken() {
-        let serving = |serving: Value| trouble(&json!({ "running": { "serving": serving } }), 13.0).unwrap();
+        let serving = |serving: Value| problem(&json!({ "running": { "serving": serving } }), 13.0).unwrap();
         let error = json!({ "at_unix_seconds": 1.0, "text": "422" });
         let at = "(1970-01-01T00:00:01Z, 12.0 s ago)";
         assert_eq!(serving(json!({ "last_error": error })), format!("last error {at}: 422"));
@@ -230,7 +232,7 @@ mod tests {
     fn what_does_not_run_says_so_and_why() {
         let plugin = json!({ "wanted": { "problem": "no `artifact`" } });
         assert_eq!(row("sink", &plugin)[..4], ["sink", "not running", "-", "-"]);
-        assert_eq!(trouble(&plugin, 100.0).unwrap(), "no `artifact`");
-        assert_eq!(trouble(&json!({ "running": { "state": "serving" } }), 100.0), None);
+        assert_eq!(problem(&plugin, 100.0).unwrap(), "no `artifact`");
+        assert_eq!(problem(&json!({ "running": { "state": "serving" } }), 100.0), None);
     }
 }

@@ -11,24 +11,24 @@ use super::{change, host};
 
 /// Flags of `plugin load`.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct PluginLoadArgs {
     /// The plugin.
     name: String,
     /// The receiver: a component, or a core module built with the SDK.
     file: PathBuf,
     #[command(flatten)]
-    wanted: change::WantedFlags,
+    wanted: change::ManifestArgs,
     #[command(flatten)]
-    plan: change::PlanFlags,
+    plan: change::RolloutArgs,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Hands the artifact over, asks for a new plugin of it, and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginLoadArgs) -> Result<ExitCode> {
     let client = flags.host.client()?;
-    let wanted = flags.wanted.wanted(Some(change::upload(&client, &flags.file)?))?;
-    let body = json!({ "wanted": wanted, "plan": flags.plan.plan() });
-    change::of(&flags.host, &client, &flags.name, "load", &body)
+    let wanted = flags.wanted.to_overrides(Some(change::upload(&client, &flags.file)?))?;
+    let body = json!({ "wanted": wanted, "plan": flags.plan.to_rollout() });
+    change::change_plugin(&flags.host, &client, &flags.name, "load", &body)
 }

@@ -5,36 +5,36 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::Result;
-use barnabas::admin::client::Client;
+use barnabas::admin::client::AdminClient;
 use clap::Args;
 use serde_json::Value;
 
-use super::words::escape;
-use super::{change, describe, host};
+use super::format::escape;
+use super::{change, host, time};
 
 /// How often `--follow` asks.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Flags of `plugin logs`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct PluginLogsArgs {
     /// The plugin.
     name: String,
     /// Go on with what is written from now on, until Ctrl-C.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Prints the lines that its receiver wrote and that the host still keeps.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let (client, path) = (flags.host.client()?, change::path(&flags.name, "/logs")?);
+pub(crate) fn run(flags: &PluginLogsArgs) -> Result<ExitCode> {
+    let (client, path) = (flags.host.client()?, change::plugin_path(&flags.name, "/logs")?);
     let mut last = None;
     loop {
         let lines = lines(&client, &path)?;
-        for line in since(&lines, last.as_ref()) {
-            outln!("{}", if flags.host.json { line.to_string() } else { words(line) });
+        for line in lines_after(&lines, last.as_ref()) {
+            outln!("{}", if flags.host.json { line.to_string() } else { format_line(line) });
         }
         last = lines.last().cloned().or(last);
         if !flags.follow {
@@ -44,23 +44,23 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
     }
 }
 
-fn lines(client: &Client, path: &str) -> Result<Vec<Value>> {
+fn lines(client: &AdminClient, path: &str) -> Result<Vec<Value>> {
     let mut answer: Value = serde_json::from_str(&client.get(path)?)?;
     Ok(answer.get_mut("lines").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
 }
 
 /// Those behind the last one that was shown; all of them where it is not kept any more.
-fn since<'a>(lines: &'a [Value], last: Option<&Value>) -> &'a [Value] {
+fn lines_after<'a>(lines: &'a [Value], last: Option<&Value>) -> &'a [Value] {
     let shown = last.and_then(|last| lines.iter().rposition(|line| line == last));
     lines.get(shown.map_or(0, |at| at + 1)..).unwrap_or_default()
 }
 
-fn words(line: &Value) -> String {
+fn format_line(line: &Value) -> String {
     let text = |key: &str| escape(line.get(key).and_then(Value::as_str).unwrap_or_default());
     let at = line.get("at_unix_seconds").and_then(Value::as_f64).unwrap_or_default();
     let generation = line.get("generation").and_then(Value::as_u64).filter(|number| *number > 0);
     let generation = generation.map_or_else(|| "-".into(), |number| number.to_string());
-    format!("{}  {generation:>3}  {:<5}  {}", describe::moment(at), text("level"), text("text"))
+    format!("{}  {generation:>3}  {:<5}  {}", time::format_time(at), text("level"), text("text"))
 }
 
 #[cfg(test)]
@@ -72,17 +72,17 @@ mod tests {
     #[test]
     fn only_new_lines_are_shown_again() {
         let lines: Vec<_> = (0..4).map(|n| json!({ "at_unix_seconds": n, "text": "same" })).collect();
-        assert_eq!(since(&lines, None).len(), 4);
-        assert_eq!(since(&lines, lines.get(1)), lines.get(2..).unwrap());
-        assert_eq!(since(&lines, lines.last()), [Value::Null; 0]);
-        assert_eq!(since(&lines, Some(&json!("long gone"))).len(), 4);
+        assert_eq!(lines_after(&lines, None).len(), 4);
+        assert_eq!(lines_after(&lines, lines.get(1)), lines.get(2..).unwrap());
+        assert_eq!(lines_after(&lines, lines.last()), [Value::Null; 0]);
+        assert_eq!(lines_after(&lines, Some(&json!("long gone"))).len(), 4);
     }
 
     #[test]
     fn a_line_has_its_time_and_generation_and_level() {
         let line = json!({ "at_unix_seconds": 1.5, "generation": 4, "level": "warn", "text": "a\nb" });
-        assert_eq!(words(&line), "1970-01-01T00:00:01Z    4  warn   a\\nb");
+        assert_eq!(format_line(&line), "1970-01-01T00:00:01Z    4  warn   a\\nb");
         let trial = json!({ "at_unix_seconds": 1.5, "generation": 0, "level": "warn", "text": "a" });
-        assert_eq!(words(&trial), "1970-01-01T00:00:01Z    -  warn   a");
+        assert_eq!(format_line(&trial), "1970-01-01T00:00:01Z    -  warn   a");
     }
 }

@@ -10,19 +10,19 @@ use super::{change, host};
 
 /// Flags of `plugin remove`.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct PluginRemoveArgs {
     /// The plugin.
     name: String,
     /// Remove what the receiver kept, too.
     #[arg(long)]
     forget_state: bool,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginRemoveArgs) -> Result<ExitCode> {
     let body = json!({ "forget_state": flags.forget_state });
-    change::of(&flags.host, &flags.host.client()?, &flags.name, "remove", &body)
+    change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "remove", &body)
 }

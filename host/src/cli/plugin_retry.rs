@@ -10,18 +10,18 @@ use super::{change, host};
 
 /// Flags of `plugin retry`.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct PluginRetryArgs {
     /// The plugin.
     name: String,
     #[command(flatten)]
-    plan: change::PlanFlags,
+    plan: change::RolloutArgs,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let body = json!({ "plan": flags.plan.plan() });
-    change::of(&flags.host, &flags.host.client()?, &flags.name, "retry", &body)
+pub(crate) fn run(flags: &PluginRetryArgs) -> Result<ExitCode> {
+    let body = json!({ "plan": flags.plan.to_rollout() });
+    change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "retry", &body)
 }

@@ -10,8 +10,8 @@ use super::{change, host};
 
 /// Flags of `plugin rollback`.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct PluginRollbackArgs {
     /// The plugin.
     name: String,
     /// The generation to go back to. Without one it is the one that served before what the manifest wants: where that
@@ -22,11 +22,11 @@ pub(crate) struct Flags {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginRollbackArgs) -> Result<ExitCode> {
     let body = json!({ "to": flags.to, "force": flags.force });
-    change::of(&flags.host, &flags.host.client()?, &flags.name, "rollback", &body)
+    change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "rollback", &body)
 }

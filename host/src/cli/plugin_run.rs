@@ -25,8 +25,8 @@ use clap::{Args, ValueEnum};
 use serde_json::Value;
 
 use super::{change, receiver_file, settings};
-use print::{Answer, Printer, Seen};
-use secrets::Secrets;
+use print::{BatchResult, Printer, SinkAnswer};
+use secrets::SecretMask;
 
 /// More than an operator would grant, since it is gone with the trial.
 const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
@@ -35,12 +35,12 @@ const NO_FILE: &str = "plugin-run.toml";
 
 /// Flags of `plugin run`.
 #[derive(Args)]
-#[command(after_help = print::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = print::EXIT_STATUS_HELP)]
+pub(crate) struct PluginRunArgs {
     /// A component, or a core module built with the SDK.
     file: PathBuf,
     #[command(flatten)]
-    pushes: pushes::PushFlags,
+    pushes: pushes::PushArgs,
     /// So many pushes in a batch, as `[batch] pushes` of a manifest; without it all are one batch.
     #[arg(long, value_name = "NUMBER")]
     pushes_per_batch: Option<NonZero<usize>>,
@@ -48,10 +48,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     repeat: NonZero<u32>,
     #[command(flatten)]
-    wanted: change::WantedFlags,
+    wanted: change::ManifestArgs,
     /// What becomes of the receiver's requests: printed and answered, or really sent and printed with what came back.
-    #[arg(long, value_enum, default_value_t = EgressName::Print)]
-    egress: EgressName,
+    #[arg(long, value_enum, default_value_t = EgressChoice::Print)]
+    egress: EgressChoice,
     /// How a printed request is answered: a status and headers, such as `429,retry-after=3`; at the end may stand
     /// `body=TEXT` or `body=@FILE`. Given several times, they are answers one after the other, and the last one stays.
     /// Without it as the manifest's `[self-test] reply`, else an empty 200.
@@ -74,18 +74,18 @@ pub(crate) struct Flags {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum EgressName {
+enum EgressChoice {
     Print,
     Send,
 }
 
 /// Succeeds only when the receiver took every batch; the exit status says what else happened.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &PluginRunArgs) -> Result<ExitCode> {
     let artifact = receiver_file::read(&flags.file)?;
     let manifest = manifest(flags, &artifact)?;
     let batches = batches(flags, &manifest)?;
-    let seeing = Seeing::new(flags, &manifest)?;
-    let granted = flags.wanted.grants();
+    let seeing = RequestViewer::new(flags, &manifest)?;
+    let granted = flags.wanted.sets_grants();
     let state = if granted { manifest.state } else { Some(STATE) };
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
@@ -100,27 +100,27 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
         limits: manifest.limits.clone(),
         normalise: normalise(flags, &manifest)?,
     };
-    Bench::new()?.run(flags, trial, &batches, &seeing)
+    TrialRunner::new()?.run(flags, trial, &batches, &seeing)
 }
 
 /// What production would give, as far as it was said.
-fn manifest(flags: &Flags, artifact: &[u8]) -> Result<Manifest> {
-    let wanted = flags.wanted.wanted(Some(Digest::of(artifact)))?;
-    let file = flags.wanted.file().unwrap_or(Path::new(NO_FILE));
+fn manifest(flags: &PluginRunArgs, artifact: &[u8]) -> Result<Manifest> {
+    let wanted = flags.wanted.to_overrides(Some(Digest::of(artifact)))?;
+    let file = flags.wanted.manifest_path().unwrap_or(Path::new(NO_FILE));
     Manifest::wanted(file, "", &wanted).map_err(|problem| {
         let without_name = problem.strip_prefix(NO_FILE).and_then(|rest| rest.strip_prefix(": "));
         anyhow!(without_name.map_or(problem.clone(), str::to_owned))
     })
 }
 
-fn batches(flags: &Flags, manifest: &Manifest) -> Result<Vec<Arc<[Arc<Payload>]>>> {
+fn batches(flags: &PluginRunArgs, manifest: &Manifest) -> Result<Vec<Arc<[Arc<Payload>]>>> {
     let pushes = flags.pushes.payloads()?;
-    let of_manifest = flags.wanted.file().map(|_| manifest.slot_config().batch_pushes);
+    let of_manifest = flags.wanted.manifest_path().map(|_| manifest.slot_config().batch_pushes);
     let size = flags.pushes_per_batch.map(NonZero::get).or(of_manifest).unwrap_or(pushes.len());
     Ok(pushes.chunks(size.max(1)).map(Arc::from).collect())
 }
 
-fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<NormaliseConfig>>> {
+fn normalise(flags: &PluginRunArgs, manifest: &Manifest) -> Result<Option<Arc<NormaliseConfig>>> {
     if !flags.normalise && flags.admin_client.is_empty() {
         return Ok(manifest.normalise.clone());
     }
@@ -129,16 +129,16 @@ fn normalise(flags: &Flags, manifest: &Manifest) -> Result<Option<Arc<NormaliseC
 }
 
 /// Where the requests of a trial are seen.
-enum Seeing {
+enum RequestViewer {
     /// They go nowhere.
     Captured(Arc<RequestCapture>),
     /// They are sent.
     Tapped(Arc<Tap>),
 }
 
-impl Seeing {
-    fn new(flags: &Flags, manifest: &Manifest) -> Result<Self> {
-        if flags.egress == EgressName::Send {
+impl RequestViewer {
+    fn new(flags: &PluginRunArgs, manifest: &Manifest) -> Result<Self> {
+        if flags.egress == EgressChoice::Send {
             ensure!(
                 flags.replies.is_empty(),
                 "`--reply` answers requests that are printed; with `--egress send` the \
@@ -153,7 +153,7 @@ impl Seeing {
         let mut replies: Vec<RecordedResponse> = parsed.collect::<Result<_>>()?;
         let last = replies.pop().unwrap_or_else(|| manifest.care.reply.clone());
         let captured = RequestCapture::replaying(Arc::default(), last).with_scripted_responses(replies);
-        Ok(Self::Captured(Arc::new(if flags.wanted.grants() { captured.enforcing_grants() } else { captured })))
+        Ok(Self::Captured(Arc::new(if flags.wanted.sets_grants() { captured.enforcing_grants() } else { captured })))
     }
 
     fn mode(&self) -> EgressMode {
@@ -171,7 +171,7 @@ impl Seeing {
     }
 
     /// Each request with the answer of its destination, where it was sent; and how many more there were.
-    fn take(&self) -> (Vec<(CapturedRequest, Option<Answer>)>, usize) {
+    fn take(&self) -> (Vec<(CapturedRequest, Option<SinkAnswer>)>, usize) {
         match self {
             Self::Captured(captured) => {
                 let (requests, more) = captured.take();
@@ -186,13 +186,13 @@ impl Seeing {
 }
 
 /// Everything that a receiver runs on.
-struct Bench {
+struct TrialRunner {
     engines: Engines,
     guests: GuestRuntime,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Bench {
+impl TrialRunner {
     fn new() -> Result<Self> {
         let engines = Engines::new().map_err(|error| anyhow!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(1).context("the guest's thread does not start")?;
@@ -201,26 +201,32 @@ impl Bench {
     }
 
     /// Offers the batches and prints each.
-    fn run(&self, flags: &Flags, trial: Trial, batches: &[Arc<[Arc<Payload>]>], seeing: &Seeing) -> Result<ExitCode> {
+    fn run(
+        &self,
+        flags: &PluginRunArgs,
+        trial: Trial,
+        batches: &[Arc<[Arc<Payload>]>],
+        seeing: &RequestViewer,
+    ) -> Result<ExitCode> {
         let loaded = self.runtime.block_on(trial.load(&self.engines, &self.guests));
         let mut session = loaded.map_err(|problem| anyhow!("{}: {problem}", flags.file.display()))?;
         let all = (0..flags.repeat.get()).flat_map(|_| batches);
         let count = u64::from(flags.repeat.get()).saturating_mul(batches.len() as u64);
-        let secrets = Secrets { shown: flags.show_secrets };
+        let secrets = SecretMask { shown: flags.show_secrets };
         let mut printer = Printer::new(count, flags.show_body, secrets);
         for (number, batch) in (1..).zip(all) {
             let tried;
             (session, tried) = self.offer(session, batch.clone())?;
             let failure = tried.outcome.as_ref().err().cloned();
             let (requests, more) = seeing.take();
-            printer.batch(number, &Seen { tried, lines: session.lines(), requests, more });
+            printer.batch(number, &BatchResult { tried, lines: session.lines(), requests, more });
             if let Some(why) = failure {
-                let given = Value::Object(flags.wanted.wanted(None)?.settings);
-                settings::misread(&given, &why).iter().for_each(|hint| errln!("{hint}"));
+                let given = Value::Object(flags.wanted.to_overrides(None)?.settings);
+                settings::type_hints(&given, &why).iter().for_each(|hint| errln!("{hint}"));
                 break;
             }
         }
-        let (session, stop_failure) = self.guest(async move {
+        let (session, stop_failure) = self.run_guest(async move {
             let failure = session.stop().await;
             (session, failure)
         })?;
@@ -228,13 +234,13 @@ impl Bench {
     }
 
     fn offer(&self, mut session: Session, batch: Arc<[Arc<Payload>]>) -> Result<(Session, Tried)> {
-        self.guest(async move {
+        self.run_guest(async move {
             let tried = session.offer(&batch).await;
             (session, tried)
         })
     }
 
-    fn guest<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    fn run_guest<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
         self.runtime.block_on(self.guests.handle().spawn(work)).context("the host broke while it ran this")
     }
 }

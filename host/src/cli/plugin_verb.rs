@@ -10,15 +10,15 @@ use super::{change, host};
 
 /// Flags of each of them.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct PluginVerbArgs {
     /// The plugin.
     name: String,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags, verb: &str) -> Result<ExitCode> {
-    change::of(&flags.host, &flags.host.client()?, &flags.name, verb, &json!({}))
+pub(crate) fn run(flags: &PluginVerbArgs, verb: &str) -> Result<ExitCode> {
+    change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, verb, &json!({}))
 }

@@ -23,14 +23,14 @@ const KNOWN: [&str; 9] = [
 
 /// The flag of every command that connects to a broker.
 #[derive(Args)]
-pub(crate) struct CommandConfig {
+pub(crate) struct CommandConfigArgs {
     /// How to prove who asks: a properties file as Kafka's commands take it (security.protocol, sasl.mechanism,
     /// sasl.jaas.config; ssl.truststore.location and ssl.keystore.location in PEM).
     #[arg(long, value_name = "FILE")]
     command_config: Option<PathBuf>,
 }
 
-impl CommandConfig {
+impl CommandConfigArgs {
     /// What the file says, if one is named.
     pub(crate) fn security(&self) -> Result<Option<ClientSecurity>> {
         self.command_config.as_deref().map(security).transpose()
@@ -40,10 +40,10 @@ impl CommandConfig {
 /// Reads the file. Unknown settings of security are refused: one that is believed to protect must not be without effect.
 fn security(file: &Path) -> Result<ClientSecurity> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    of_text(&text).with_context(|| file.display().to_string())
+    parse(&text).with_context(|| file.display().to_string())
 }
 
-fn of_text(text: &str) -> Result<ClientSecurity> {
+fn parse(text: &str) -> Result<ClientSecurity> {
     let settings = settings(text)?;
     let get = |key: &str| settings.get(key).map(String::as_str);
     let (encrypted, named) = match get("security.protocol").unwrap_or("PLAINTEXT").to_uppercase().as_str() {
@@ -124,15 +124,15 @@ mod tests {
 
     #[test]
     fn kafkas_own_files_are_understood() {
-        assert_eq!(of_text("# nothing\nretries=5\n").unwrap(), ClientSecurity::default());
+        assert_eq!(parse("# nothing\nretries=5\n").unwrap(), ClientSecurity::default());
         let text = format!(
             "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n{JAAS}\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem"
         );
-        let security = of_text(&text).unwrap();
+        let security = parse(&text).unwrap();
         assert_eq!(security.tls, Some(ClientTls { authorities: Some("/ca.pem".into()), identity: None }));
         let expected = SaslLogin::Scram { hash: ScramHash::Sha512, user: "alice".into(), password: "a=b:c".into() };
         assert_eq!(security.login, Some(expected));
-        let plain = of_text(&format!("security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\n{JAAS}")).unwrap();
+        let plain = parse(&format!("security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\n{JAAS}")).unwrap();
         assert_eq!(plain.login.unwrap().mechanism(), "PLAIN");
     }
 
@@ -146,7 +146,7 @@ mod tests {
             ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN", "username"),
             ("ssl.endpoint.identification.algorithm=", "always checks"),
         ] {
-            let error = format!("{:#}", of_text(text).unwrap_err());
+            let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(word), "{text}: {error}");
         }
     }

@@ -9,13 +9,13 @@ use super::{change, host};
 
 /// Flags of `reconcile`.
 #[derive(Args)]
-#[command(after_help = change::EXIT)]
-pub(crate) struct Flags {
+#[command(after_help = change::EXIT_STATUS_HELP)]
+pub(crate) struct ReconcileArgs {
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
 /// Asks and waits for the outcome.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    change::of_all(&flags.host, &flags.host.client()?)
+pub(crate) fn run(flags: &ReconcileArgs) -> Result<ExitCode> {
+    change::reconcile(&flags.host, &flags.host.client()?)
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use barnabas::admin::Office as _;
+use barnabas::admin::AdminOps as _;
 use barnabas::app::{App, HostHandle};
 use barnabas::config::{Config, advertised_addresses};
 use barnabas::plugin::change::{Actor, Change, Step};
@@ -11,13 +11,13 @@ use barnabas::plugin::compiler::{Child, Compiler};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{ConfigFile, logging};
+use super::{ConfigArgs, logging};
 
 /// Flags of `serve`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
-    config: ConfigFile,
+    config: ConfigArgs,
     /// Keep nothing on disk, as `ephemeral = true` in the configuration does: what serves, the state of receivers,
     /// altered subscriptions and the audit log are in memory and lost when the host ends.
     #[arg(long)]
@@ -25,7 +25,7 @@ pub(crate) struct Flags {
 }
 
 /// Serves until SIGINT or SIGTERM; SIGHUP has it do what the manifests want.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &ServeArgs) -> Result<ExitCode> {
     let (_, mut config) = Config::load(flags.config.config.as_deref())?;
     if flags.ephemeral {
         config.make_ephemeral();

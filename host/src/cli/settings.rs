@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 /// The object of the pairs that were given with `flag`; dots in keys make objects within.
-pub(crate) fn object(flag: &str, pairs: &[String]) -> Result<Map<String, Value>> {
+pub(crate) fn parse_pairs(flag: &str, pairs: &[String]) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     for pair in pairs {
         let (key, value) =
@@ -17,7 +17,7 @@ pub(crate) fn object(flag: &str, pairs: &[String]) -> Result<Map<String, Value>>
 
 /// What to write instead, one sentence for each value that was read as a number or a truth, where `problem` says that a
 /// value had the wrong type. `settings` is what [`object`] gave.
-pub(crate) fn misread(settings: &Value, problem: &str) -> Vec<String> {
+pub(crate) fn type_hints(settings: &Value, problem: &str) -> Vec<String> {
     let mut hints = Vec::new();
     if problem.contains("invalid type") {
         scalars(settings, "", &mut hints);
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[&str]) -> Result<Value> {
-        object("--set", &pairs.iter().map(ToString::to_string).collect::<Vec<_>>()).map(Value::Object)
+        parse_pairs("--set", &pairs.iter().map(ToString::to_string).collect::<Vec<_>>()).map(Value::Object)
     }
 
     #[test]
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn text_that_was_read_as_a_number_is_named_with_what_to_write() {
         let settings = of(&["token=12345", "sink.tls=true", "name=a", "labels=[1]"]).unwrap();
-        let hints = misread(&settings, "settings: token: invalid type: integer `12345`, expected a string");
+        let hints = type_hints(&settings, "settings: token: invalid type: integer `12345`, expected a string");
         assert_eq!(
             hints,
             [
@@ -77,7 +77,7 @@ mod tests {
                 "`--set token=12345` was read as a number; for text write --set 'token=\"12345\"'",
             ]
         );
-        assert_eq!(misread(&settings, "503"), [""; 0]);
+        assert_eq!(type_hints(&settings, "503"), [""; 0]);
         assert_eq!(of(&["token=\"12345\""]).unwrap(), serde_json::json!({ "token": "12345" }), "as the hint says");
     }
 

@@ -8,24 +8,24 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use barnabas::messages::count_noun;
 use barnabas::push::Codec;
-use barnabas::simulate::model::Kind;
-use barnabas::simulate::{self, Options, Progress, Sources};
+use barnabas::simulate::model::ClientKind;
+use barnabas::simulate::{self, FleetProgress, SimulationOptions, SourceAddresses};
 use barnabas::units::HumanDuration;
 use clap::{ArgAction, Args};
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
 
-use super::properties::CommandConfig;
+use super::properties::CommandConfigArgs;
 
 /// Where progress goes to a file, seconds between two lines.
-const SELDOM: u64 = 5;
+const PROGRESS_INTERVAL: u64 = 5;
 
 /// What a shell expects of a command that ended at SIGINT.
 const INTERRUPTED: u8 = 130;
 
 /// Flags of `simulate`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct SimulateArgs {
     /// Client instances to play.
     #[arg(long)]
     clients: usize,
@@ -36,17 +36,17 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     bootstrap_server: String,
     #[command(flatten)]
-    command: CommandConfig,
+    command: CommandConfigArgs,
     /// Kinds of clients, dealt out in turn: java-3.7, java-3.9, java-4.2, librdkafka. Default: all.
     #[arg(long, value_delimiter = ',')]
-    kinds: Vec<Kind>,
+    kinds: Vec<ClientKind>,
     /// Codecs that they have built in: zstd, lz4, gzip, snappy. The one that the broker names first is used.
     /// Default: all. Java 3.7 never compresses.
     #[arg(long, value_delimiter = ',', value_parser = codec)]
     codecs: Vec<Codec>,
     /// Local addresses to connect from, in turn: `127.0.0.2,127.0.0.3`, `127.0.0.0/28`, or how many loopback addresses.
     #[arg(long)]
-    sources: Option<Sources>,
+    sources: Option<SourceAddresses>,
     /// Connections, when fewer than clients: several clients then take turns on each, which real ones never do.
     #[arg(long)]
     connections: Option<usize>,
@@ -66,16 +66,16 @@ pub(crate) struct Flags {
 
 /// Fails when a client that behaves well fell silent or could not push, for whatever reason. Ctrl-C has the clients
 /// leave; a second one ends the command at once.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &SimulateArgs) -> Result<ExitCode> {
     simulate::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let mut meter = Meter { live: std::io::stderr().is_terminal(), told: None };
+    let mut meter = ProgressLine { live: std::io::stderr().is_terminal(), last_printed: None };
     let options = options(flags)?;
     if let Some(warning) = warning(&options) {
         errln!("barnabas: {warning}");
     }
     let run = async |stop| simulate::run(options, stop, |progress| meter.show(progress)).await;
-    let report = runtime.block_on(until_twice(interrupt, run));
+    let report = runtime.block_on(run_until_second_interrupt(interrupt, run));
     meter.end();
     let Some(report) = report.transpose()? else { return Ok(INTERRUPTED.into()) };
     if flags.json {
@@ -96,7 +96,7 @@ async fn interrupt() {
 }
 
 /// Runs `work`, whose argument resolves at the first press. At the second it is dropped, and gives nothing.
-async fn until_twice<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(Once) -> T) -> Option<T> {
+async fn run_until_second_interrupt<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(StopSignal) -> T) -> Option<T> {
     let (first, stop) = oneshot::channel::<()>();
     let twice = async {
         press().await;
@@ -104,7 +104,7 @@ async fn until_twice<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(Once) -> T
         let _ = first.send(());
         press().await;
     };
-    let stop: Once = Box::pin(async { stop.await.unwrap_or_default() });
+    let stop: StopSignal = Box::pin(async { stop.await.unwrap_or_default() });
     tokio::select! {
         done = work(stop) => Some(done),
         () = twice => None,
@@ -112,7 +112,7 @@ async fn until_twice<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(Once) -> T
 }
 
 /// What `--connections` leads to with a host of ours.
-fn warning(options: &Options) -> Option<String> {
+fn warning(options: &SimulationOptions) -> Option<String> {
     let most = options.exceeds_default_quota()?;
     Some(format!(
         "many clients share one connection: a Barnabas host lets {most} new client instances a minute in by one \
@@ -120,8 +120,8 @@ fn warning(options: &Options) -> Option<String> {
     ))
 }
 
-fn options(flags: &Flags) -> Result<Options> {
-    let mut options = Options::new(&flags.bootstrap_server, flags.clients);
+fn options(flags: &SimulateArgs) -> Result<SimulationOptions> {
+    let mut options = SimulationOptions::new(&flags.bootstrap_server, flags.clients);
     options.time = Duration::from_secs(flags.seconds);
     options.ramp = flags.ramp.0;
     options.security = flags.command.security()?.unwrap_or_default();
@@ -143,22 +143,22 @@ fn codec(text: &str) -> Result<Codec, String> {
 }
 
 /// Resolves once.
-type Once = Pin<Box<dyn Future<Output = ()>>>;
+type StopSignal = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Tells how it goes: one line rewritten on a terminal, else a line now and then.
-struct Meter {
+struct ProgressLine {
     live: bool,
-    told: Option<u64>,
+    last_printed: Option<u64>,
 }
 
-impl Meter {
-    fn show(&mut self, progress: &Progress) {
+impl ProgressLine {
+    fn show(&mut self, progress: &FleetProgress) {
         let seconds = progress.elapsed.as_secs();
-        if !self.live && self.told.is_some_and(|told| seconds < told + SELDOM) {
+        if !self.live && self.last_printed.is_some_and(|told| seconds < told + PROGRESS_INTERVAL) {
             return;
         }
-        self.told = Some(seconds);
-        let Progress { clients, connected, open, gets, pushes, errors, silent, .. } = progress;
+        self.last_printed = Some(seconds);
+        let FleetProgress { clients, connected, open, gets, pushes, errors, silent, .. } = progress;
         let line = format!(
             "{seconds:>4} s  {connected} of {} connected, {} open, {}, {}, {}, {silent} silent",
             count_noun(clients, "client"),
@@ -175,7 +175,7 @@ impl Meter {
     }
 
     fn end(&self) {
-        if self.live && self.told.is_some() {
+        if self.live && self.last_printed.is_some() {
             errln!();
         }
     }
@@ -188,14 +188,14 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Line {
+    struct SimulateCli {
         #[command(flatten)]
-        flags: Flags,
+        flags: SimulateArgs,
     }
 
-    fn read(words: &str) -> Result<Options, String> {
+    fn read(words: &str) -> Result<SimulationOptions, String> {
         let all = ["simulate"].into_iter().chain(words.split(' '));
-        let line = Line::try_parse_from(all).map_err(|error| error.to_string())?;
+        let line = SimulateCli::try_parse_from(all).map_err(|error| error.to_string())?;
         options(&line.flags).map_err(|error| format!("{error:#}"))
     }
 
@@ -205,15 +205,15 @@ mod tests {
             "--clients 100 --seconds 7 --bootstrap-server a:1,b:2 --kinds java-4.2,librdkafka --codecs gzip \
              --sources 127.0.0.0/30 --connections 10 --ramp 2s --misbehave 0.25 --seed 9",
         );
-        let mut expected = Options::new("a:1,b:2", 100);
+        let mut expected = SimulationOptions::new("a:1,b:2", 100);
         expected.connections = 10;
-        expected.kinds = vec![Kind::Java42, Kind::Librdkafka];
+        expected.kinds = vec![ClientKind::Java42, ClientKind::Librdkafka];
         expected.codecs = vec![Codec::Gzip];
         expected.sources = "2".parse().unwrap();
         (expected.time, expected.ramp) = (Duration::from_secs(7), Duration::from_secs(2));
         (expected.misbehave, expected.seed) = (0.25, 9);
         assert_eq!(read.unwrap(), expected);
-        assert_eq!(self::read("--clients 3 --seconds 10").unwrap(), Options::new("127.0.0.1:9092", 3));
+        assert_eq!(self::read("--clients 3 --seconds 10").unwrap(), SimulationOptions::new("127.0.0.1:9092", 3));
     }
 
     #[test]
@@ -245,7 +245,7 @@ mod tests {
             0 | 1 => {}
             _ => std::future::pending().await,
         };
-        let never = until_twice(press, async |stop| {
+        let never = run_until_second_interrupt(press, async |stop| {
             stop.await;
             std::future::pending::<()>().await;
         });
@@ -256,7 +256,11 @@ mod tests {
                 std::future::pending().await
             }
         };
-        assert_eq!(until_twice(press, async |stop| stop.await).await, Some(()), "the first lets it end by itself");
+        assert_eq!(
+            run_until_second_interrupt(press, async |stop| stop.await).await,
+            Some(()),
+            "the first lets it end by itself"
+        );
     }
 
     #[test]

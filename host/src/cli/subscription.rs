@@ -15,24 +15,24 @@ use clap::Subcommand;
 
 /// What can be asked about subscriptions.
 #[derive(Subcommand)]
-pub(crate) enum Subscription {
+pub(crate) enum SubscriptionCommand {
     /// All subscriptions, with what they ask of whom.
-    List(list::Flags),
+    List(list::SubscriptionListArgs),
     /// One subscription, key by key, with where each value comes from.
-    Describe(list::DescribeFlags),
+    Describe(list::SubscriptionDescribeArgs),
     /// Make a subscription or change it; effective at once. Says how many connected clients learn of it, and by when.
     #[command(visible_alias = "add")]
-    Alter(alter::Flags),
+    Alter(alter::SubscriptionAlterArgs),
     /// Take back what was altered. What a broker's own file says stays.
-    Delete(delete::Flags),
+    Delete(delete::SubscriptionDeleteArgs),
 }
 
 /// Runs one of them.
-pub(crate) fn run(subscription: &Subscription) -> Result<ExitCode> {
+pub(crate) fn run(subscription: &SubscriptionCommand) -> Result<ExitCode> {
     match subscription {
-        Subscription::List(flags) => list::run(flags),
-        Subscription::Describe(flags) => list::describe(flags),
-        Subscription::Alter(flags) => alter::run(flags),
-        Subscription::Delete(flags) => delete::run(flags),
+        SubscriptionCommand::List(flags) => list::run(flags),
+        SubscriptionCommand::Describe(flags) => list::describe(flags),
+        SubscriptionCommand::Alter(flags) => alter::run(flags),
+        SubscriptionCommand::Delete(flags) => delete::run(flags),
     }
 }

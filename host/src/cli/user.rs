@@ -9,13 +9,13 @@ use clap::Args;
 
 /// Flags of every `user` command.
 #[derive(Args)]
-pub(crate) struct FileFlags {
+pub(crate) struct UsersFileArgs {
     /// The file of users that `[listener.sasl]` names.
     #[arg(long, value_name = "FILE", default_value = "users.toml")]
     pub(crate) file: PathBuf,
 }
 
-impl FileFlags {
+impl UsersFileArgs {
     /// What is in it; nothing where there is none.
     pub(crate) fn text(&self) -> Result<String> {
         match std::fs::read_to_string(&self.file) {
@@ -31,7 +31,7 @@ impl FileFlags {
         let _lock =
             edit::lock(&self.file).with_context(|| format!("cannot lock the folder of the users file {path}"))?;
         let text = change(&self.text()?).map_err(|why| anyhow::anyhow!("{path}: {why}"))?;
-        users(&self.file, &text)?;
+        parse_users(&self.file, &text)?;
         let written = edit::write(&self.file, &text).with_context(|| format!("cannot write the users file {path}"))?;
         outln!("{} is written", written.display());
         Ok(())
@@ -39,6 +39,6 @@ impl FileFlags {
 }
 
 /// The users of a text.
-pub(crate) fn users(file: &Path, text: &str) -> Result<Users> {
+pub(crate) fn parse_users(file: &Path, text: &str) -> Result<Users> {
     Users::read(file, text).map_err(anyhow::Error::msg)
 }

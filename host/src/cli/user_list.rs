@@ -5,21 +5,21 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::user::{FileFlags, users};
-use super::words::{escape, table};
+use super::format::{escape, table};
+use super::user::{UsersFileArgs, parse_users};
 
 /// Flags of `user list`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct UserListArgs {
     #[command(flatten)]
-    file: FileFlags,
+    file: UsersFileArgs,
 }
 
 /// Prints names and what they can log in with.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &UserListArgs) -> Result<ExitCode> {
     let file = &flags.file.file;
     ensure!(file.exists(), "there is no users file {}; make it with `barnabas user set NAME`", file.display());
-    let users = users(file, &flags.file.text()?)?;
+    let users = parse_users(file, &flags.file.text()?)?;
     let rows = users.iter().map(|(name, credentials)| {
         let each = credentials.iter().map(|has| format!("{} ({})", has.hash().key(), has.iterations()));
         vec![escape(name), each.collect::<Vec<_>>().join(", ")]

@@ -6,19 +6,19 @@ use anyhow::Result;
 use barnabas::auth::users::edit;
 use clap::Args;
 
-use super::user::FileFlags;
+use super::user::UsersFileArgs;
 
 /// Flags of `user remove`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct UserRemoveArgs {
     /// The user, without `User:`.
     name: String,
     #[command(flatten)]
-    file: FileFlags,
+    file: UsersFileArgs,
 }
 
 /// Takes the user out of the file.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &UserRemoveArgs) -> Result<ExitCode> {
     flags.file.change(|text| edit::remove(text, &flags.name))?;
     Ok(ExitCode::SUCCESS)
 }

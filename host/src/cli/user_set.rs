@@ -11,18 +11,18 @@ use barnabas::auth::hash::ScramHash;
 use barnabas::auth::users::{check_name, edit};
 use clap::{Args, ValueEnum};
 
-use super::user::FileFlags;
+use super::user::UsersFileArgs;
 
 /// Flags of `user set`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct UserSetArgs {
     /// The user, without `User:`.
     name: String,
     #[command(flatten)]
-    file: FileFlags,
+    file: UsersFileArgs,
     /// What the user can log in with, besides PLAIN; more than one may be named. Default: both. The others are removed.
     #[arg(long, value_enum, ignore_case = true)]
-    mechanism: Vec<Scram>,
+    mechanism: Vec<ScramMechanism>,
     /// How often the password is hashed.
     #[arg(long, default_value_t = DEFAULT_ITERATIONS, value_parser = iterations())]
     iterations: u32,
@@ -33,14 +33,14 @@ pub(crate) struct Flags {
 
 /// A SCRAM mechanism.
 #[derive(Clone, Copy, ValueEnum)]
-enum Scram {
+enum ScramMechanism {
     #[value(name = "SCRAM-SHA-256")]
     Sha256,
     #[value(name = "SCRAM-SHA-512")]
     Sha512,
 }
 
-impl Scram {
+impl ScramMechanism {
     fn hash(self) -> ScramHash {
         match self {
             Self::Sha256 => ScramHash::Sha256,
@@ -54,7 +54,7 @@ fn iterations() -> clap::builder::RangedI64ValueParser<u32> {
 }
 
 /// Writes the user's credentials; the password itself is kept nowhere.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &UserSetArgs) -> Result<ExitCode> {
     check_name(&flags.name).map_err(anyhow::Error::msg)?;
     // Somebody is asked only if there is a use for the answer.
     flags.file.text()?;

@@ -11,7 +11,7 @@
 
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
-use barnabas_otlp::tidy::{self, Described, NumberedLabel, Rules};
+use barnabas_otlp::normalise::{self, MetricDescription, NormaliseRules, NumberedLabel};
 use barnabas_otlp::walk;
 use bytes::Bytes;
 use regex::Regex;
@@ -31,8 +31,8 @@ const ADMIN_PREFIXES: [(&str, &str); 1] = [("org.apache.kafka.producer.", "org.a
 
 /// Of the standard metrics. Java sends neither descriptions nor units, librdkafka descriptions of its own and no units:
 /// sinks that keep one description a name complain of the difference.
-static DESCRIPTIONS: LazyLock<Vec<Described<'static>>> = LazyLock::new(|| {
-    let describe = |metric: &StandardMetric| Described {
+static DESCRIPTIONS: LazyLock<Vec<MetricDescription<'static>>> = LazyLock::new(|| {
+    let describe = |metric: &StandardMetric| MetricDescription {
         name: metric.name,
         description: metric.description,
         unit: metric.unit.unwrap_or_default(),
@@ -122,10 +122,11 @@ impl Payload {
     }
 
     fn rewrite(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
-        let rules = Rules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIPTIONS) };
+        let rules =
+            NormaliseRules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIPTIONS) };
         // A host whose pushes may be larger has let in one that is; it may not grow.
         let limit = self.bytes.len().max(DecodeConfig::default().max_output);
-        let bytes = tidy::tidy(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;
+        let bytes = normalise::normalise(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;
         let summary = walk::check(&bytes).map_err(|why| Arc::from(why.to_string()))?;
         Ok(Arc::new(Self {
             client: self.client.clone(),

@@ -84,7 +84,7 @@ fn every_recorded_push_holds_what_it_is_known_to_hold() {
         let (_, len, points) = EXPECTED.iter().find(|(client, ..)| name.starts_with(client)).unwrap();
         let payload = payload(codec_of(name), wire);
         assert_eq!((payload.bytes().len(), payload.points()), (*len, *points), "{name}");
-        let temporality = if name.contains("-delta.") { Temporality::Delta } else { Temporality::Cumulative };
+        let temporality = if name.contains("-delta.") { PushTemporality::Delta } else { PushTemporality::Cumulative };
         assert_eq!(payload.temporality(), temporality, "{name}");
         assert_eq!((payload.wire_len(), payload.repaired_strings()), (wire.len(), 0));
     }

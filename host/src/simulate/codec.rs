@@ -10,7 +10,7 @@ use crate::push::Codec;
 
 /// Who compresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Family {
+pub(super) enum ClientFamily {
     Java,
     Librdkafka,
 }
@@ -26,13 +26,13 @@ thread_local! {
 }
 
 /// The bytes as they go over the wire.
-pub(super) fn compress(family: Family, codec: Codec, bytes: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn compress(family: ClientFamily, codec: Codec, bytes: &[u8]) -> Result<Vec<u8>> {
     let compressed = match (codec, family) {
         (Codec::None, _) => Ok(bytes.to_vec()),
-        (Codec::Gzip, Family::Java) => gzip(bytes, flate2::Compression::default()),
-        (Codec::Gzip, Family::Librdkafka) => gzip(bytes, flate2::Compression::none()),
-        (Codec::Snappy, Family::Java) => xerial(bytes),
-        (Codec::Snappy, Family::Librdkafka) => Ok(snap::raw::Encoder::new().compress_vec(bytes)?),
+        (Codec::Gzip, ClientFamily::Java) => gzip(bytes, flate2::Compression::default()),
+        (Codec::Gzip, ClientFamily::Librdkafka) => gzip(bytes, flate2::Compression::none()),
+        (Codec::Snappy, ClientFamily::Java) => xerial(bytes),
+        (Codec::Snappy, ClientFamily::Librdkafka) => Ok(snap::raw::Encoder::new().compress_vec(bytes)?),
         (Codec::Lz4, _) => lz4(bytes),
         (Codec::Zstd, _) => zstd(bytes),
     };

@@ -14,19 +14,19 @@ const STEPS: usize = ((COARSE - FINE + 1) << FINE) as usize;
 
 /// Counts of durations.
 #[derive(Debug)]
-pub(super) struct Histogram {
+pub(super) struct LatencyHistogram {
     counts: Vec<AtomicU64>,
     /// Microseconds.
     longest: AtomicU64,
 }
 
-impl Default for Histogram {
+impl Default for LatencyHistogram {
     fn default() -> Self {
         Self { counts: (0..STEPS).map(|_| AtomicU64::new(0)).collect(), longest: AtomicU64::new(0) }
     }
 }
 
-impl Histogram {
+impl LatencyHistogram {
     pub(super) fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if let Some(count) = self.counts.get(step(micros)) {
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_those_of_what_was_added() {
-        let spread = Histogram::default();
+        let spread = LatencyHistogram::default();
         assert_eq!((spread.permille(500), spread.max()), (Duration::ZERO, Duration::ZERO));
         (1..=1000).for_each(|ms| spread.add(Duration::from_millis(ms)));
         assert_eq!((spread.count(), spread.max()), (1000, Duration::from_secs(1)));

@@ -3,10 +3,10 @@
 use anyhow::{Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::Options;
+use super::SimulationOptions;
 
 /// Files that a process has open beside its connections.
-const OTHERS: u64 = 64;
+const OTHER_FILES: u64 = 64;
 
 /// Raises this process's limit of open files as far as the system lets it, and gives what it is then. Programs started
 /// later inherit it.
@@ -22,18 +22,18 @@ fn open_files() -> u64 {
 }
 
 /// Whether so many connections can be had.
-pub(super) fn check(options: &Options) -> Result<()> {
+pub(super) fn check(options: &SimulationOptions) -> Result<()> {
     let connections = options.connections as u64;
     enough_files(connections, open_files())?;
     enough_ports(connections, options.sources.0.len().max(1) as u64, ports())
 }
 
 fn enough_files(connections: u64, files: u64) -> Result<()> {
-    if connections.saturating_add(OTHERS) > files {
+    if connections.saturating_add(OTHER_FILES) > files {
         bail!(
             "{connections} connections need {} open files and the system allows {files}; raise it with `ulimit -n`, or \
              ask for fewer with `--connections`",
-            connections + OTHERS
+            connections + OTHER_FILES
         );
     }
     Ok(())
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn files_obeyed() {
-        assert!(enough_files(1000, 1000 + OTHERS).is_ok());
-        assert!(raise_open_files() >= OTHERS);
+        assert!(enough_files(1000, 1000 + OTHER_FILES).is_ok());
+        assert!(raise_open_files() >= OTHER_FILES);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! A driver asks [`Model::next`] what to do and when, sends it, says so with [`Model::sent`], and brings the answer. A
 //! model has one connection at a time: a real client that opens a second one behaves no differently.
 
-mod dice;
+mod jitter;
 mod kind;
 mod reaction;
 mod selector;
@@ -18,10 +18,10 @@ mod tests;
 use std::time::Duration;
 
 use crate::push::{Codec, InstanceId};
-use dice::Dice;
+use jitter::Jitter;
 use reaction::Reaction;
 
-pub use kind::Kind;
+pub use kind::ClientKind;
 
 /// Why a client whose application closed it says no more.
 const CLOSED: &str = "its application closed it";
@@ -32,7 +32,7 @@ const NOT_OFFERED: &str = "its node did not offer telemetry";
 
 /// A request that a client wants to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum TelemetryRequest {
     /// GetTelemetrySubscriptions.
     Get {
         /// [`InstanceId::NIL`] until it was given one.
@@ -51,7 +51,7 @@ pub enum Ask {
 
 /// A subscription, as a client was told it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ModelSubscription {
     /// The client's id from now on.
     pub instance: InstanceId,
     /// Goes into every push.
@@ -69,46 +69,46 @@ pub struct Told {
 /// One client.
 #[derive(Clone, Debug)]
 pub struct Model {
-    kind: Kind,
-    dice: Dice,
-    told: Option<Told>,
-    link: Option<Link>,
+    kind: ClientKind,
+    jitter: Jitter,
+    subscription: Option<ModelSubscription>,
+    link: Option<NodeConnection>,
     /// What it means to send next, and not before when.
-    step: Step,
+    step: PlannedRequest,
     due: Duration,
     /// What was sent and has no answer yet.
-    flight: Option<Step>,
+    flight: Option<PlannedRequest>,
     silent: Option<&'static str>,
 }
 
 /// A connection.
 #[derive(Clone, Copy, Debug)]
-struct Link {
+struct NodeConnection {
     since: Duration,
     offers: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum PlannedRequest {
     Get,
     Push,
     /// The terminating push.
-    Last,
+    TerminatingPush,
 }
 
 impl Model {
     /// A client that was just made and has no connection. The same seed gives the same jitter.
-    pub fn new(kind: Kind, seed: u64) -> Self {
-        Self::with_dice(kind, Dice::new(seed))
+    pub fn new(kind: ClientKind, seed: u64) -> Self {
+        Self::with_jitter(kind, Jitter::new(seed))
     }
 
-    fn with_dice(kind: Kind, dice: Dice) -> Self {
-        let (step, due) = (Step::Get, Duration::ZERO);
-        Self { kind, dice, told: None, link: None, step, due, flight: None, silent: None }
+    fn with_jitter(kind: ClientKind, dice: Jitter) -> Self {
+        let (step, due) = (PlannedRequest::Get, Duration::ZERO);
+        Self { kind, jitter: dice, subscription: None, link: None, step, due, flight: None, silent: None }
     }
 
     /// Which client it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ClientKind {
         self.kind
     }
 
@@ -118,18 +118,18 @@ impl Model {
             self.disconnected(now);
         }
         self.catch_up(now);
-        self.link = Some(Link { since: now, offers: offers_telemetry });
+        self.link = Some(NodeConnection { since: now, offers: offers_telemetry });
         self.catch_up(now);
     }
 
     /// What it will send and the earliest moment for it. `None`: nothing is planned, since it is silent, or waits for an
     /// answer, or has no connection on which it could.
-    pub fn next(&self) -> Option<(Duration, Ask)> {
+    pub fn next(&self) -> Option<(Duration, TelemetryRequest)> {
         let link = self.link.filter(|link| link.offers)?;
         if self.silent.is_some() || self.flight.is_some() {
             return None;
         }
-        Some((self.due.max(link.since), self.ask()?))
+        Some((self.due.max(link.since), self.request()?))
     }
 
     /// What was planned went out.
@@ -138,26 +138,26 @@ impl Model {
             return;
         }
         self.flight = Some(self.step);
-        if self.step == Step::Last {
+        if self.step == PlannedRequest::TerminatingPush {
             self.silent = Some(CLOSED);
         }
     }
 
     /// A GetTelemetrySubscriptions was answered, with a subscription or an error code.
-    pub fn answered_get(&mut self, now: Duration, answer: Result<Told, i16>) {
-        if self.flight != Some(Step::Get) {
+    pub fn answered_get(&mut self, now: Duration, answer: Result<ModelSubscription, i16>) {
+        if self.flight != Some(PlannedRequest::Get) {
             return;
         }
         self.flight = None;
         match answer {
-            Ok(told) => self.learn(now, told),
+            Ok(told) => self.apply_subscription(now, told),
             Err(code) => self.react(now, self.kind.after_get(code)),
         }
     }
 
     /// A PushTelemetry was answered, with an error code if it was refused.
     pub fn answered_push(&mut self, now: Duration, answer: Result<(), i16>) {
-        if self.flight != Some(Step::Push) {
+        if self.flight != Some(PlannedRequest::Push) {
             return;
         }
         self.flight = None;
@@ -168,7 +168,7 @@ impl Model {
     pub fn disconnected(&mut self, now: Duration) {
         self.catch_up(now);
         self.link = None;
-        if self.step == Step::Last {
+        if self.step == PlannedRequest::TerminatingPush {
             self.silent = Some(CLOSED);
         } else if self.flight.take().is_some() {
             self.react(now, self.kind.after_loss());
@@ -181,33 +181,36 @@ impl Model {
         self.catch_up(now);
         let has_last_words = match self.kind {
             // Anything but a Get that is due: also a push or a Get in flight, whose answer is ignored then.
-            Kind::Java37 | Kind::Java39 | Kind::Java42 => self.step == Step::Push || self.flight.is_some(),
-            Kind::Librdkafka => self.step == Step::Push && self.flight.is_none(),
+            ClientKind::Java37 | ClientKind::Java39 | ClientKind::Java42 => {
+                self.step == PlannedRequest::Push || self.flight.is_some()
+            }
+            ClientKind::Librdkafka => self.step == PlannedRequest::Push && self.flight.is_none(),
         };
-        if has_last_words && self.told.is_some() && self.link.is_some() {
-            (self.step, self.due, self.flight) = (Step::Last, now, None);
+        if has_last_words && self.subscription.is_some() && self.link.is_some() {
+            (self.step, self.due, self.flight) = (PlannedRequest::TerminatingPush, now, None);
         } else {
             self.silent.get_or_insert(CLOSED);
         }
     }
 
     /// What it was told last.
-    pub fn told(&self) -> Option<&Told> {
-        self.told.as_ref()
+    pub fn subscription(&self) -> Option<&ModelSubscription> {
+        self.subscription.as_ref()
     }
 
     /// Whether it would send a metric of this full name (`org.apache.kafka.` included).
-    pub fn is_selecting(&self, metric: &str) -> bool {
-        self.told.as_ref().is_some_and(|told| selector::is_selected(&told.metrics, metric))
+    pub fn selects(&self, metric: &str) -> bool {
+        self.subscription.as_ref().is_some_and(|told| selector::is_selected(&told.metrics, metric))
     }
 
     /// Kafka's number of the compression that its next push has. Java 3.7 compresses nothing; all others take the
     /// first type offered that they know.
     pub fn codec(&self) -> i8 {
-        let offered = self.told.iter().filter(|_| self.kind != Kind::Java37).flat_map(|told| &told.codecs);
+        let offered =
+            self.subscription.iter().filter(|_| self.kind != ClientKind::Java37).flat_map(|told| &told.codecs);
         let none = Codec::None.id();
         // librdkafka walks on over "none", too.
-        let skips_none = self.kind == Kind::Librdkafka;
+        let skips_none = self.kind == ClientKind::Librdkafka;
         let mut known = offered.copied().filter(|id| Codec::from_id(*id).is_some() && !(skips_none && *id == none));
         known.next().unwrap_or(none)
     }
@@ -223,52 +226,58 @@ impl Model {
         self.silent.filter(|reason| *reason != CLOSED)
     }
 
-    fn ask(&self) -> Option<Ask> {
-        let told = self.told.as_ref();
+    fn request(&self) -> Option<TelemetryRequest> {
+        let told = self.subscription.as_ref();
         Some(match self.step {
-            Step::Get => Ask::Get { instance: told.map_or(InstanceId::NIL, |told| told.instance) },
+            PlannedRequest::Get => {
+                TelemetryRequest::Get { instance: told.map_or(InstanceId::NIL, |told| told.instance) }
+            }
             step => {
-                let Told { instance, subscription_id, .. } = told?;
+                let ModelSubscription { instance, subscription_id, .. } = told?;
                 let (instance, subscription_id) = (*instance, *subscription_id);
-                Ask::Push { instance, subscription_id, terminating: step == Step::Last }
+                TelemetryRequest::Push {
+                    instance,
+                    subscription_id,
+                    terminating: step == PlannedRequest::TerminatingPush,
+                }
             }
         })
     }
 
-    fn learn(&mut self, now: Duration, told: Told) {
+    fn apply_subscription(&mut self, now: Duration, told: ModelSubscription) {
         if self.kind.is_java() && told.instance == InstanceId::NIL {
             self.silent = Some(NO_ID);
             return;
         }
         let nothing = told.metrics.is_empty();
-        self.told = Some(told);
+        self.subscription = Some(told);
         let interval = self.interval();
         if nothing {
-            self.plan(Step::Get, now + interval);
+            self.plan(PlannedRequest::Get, now + interval);
         } else {
             let (least, most) = self.kind.jitter();
-            let jitter = self.dice.between(least, most);
-            self.plan(Step::Push, now + interval.mul_f64(jitter));
+            let jitter = self.jitter.between(least, most);
+            self.plan(PlannedRequest::Push, now + interval.mul_f64(jitter));
         }
     }
 
     fn react(&mut self, now: Duration, reaction: Reaction) {
         match reaction {
-            Reaction::Get(wait) => self.plan(Step::Get, now + wait),
-            Reaction::GetLater => self.plan(Step::Get, now + self.interval()),
-            Reaction::PushLater => self.plan(Step::Push, now + self.interval()),
+            Reaction::Get(wait) => self.plan(PlannedRequest::Get, now + wait),
+            Reaction::GetLater => self.plan(PlannedRequest::Get, now + self.interval()),
+            Reaction::PushLater => self.plan(PlannedRequest::Push, now + self.interval()),
             Reaction::Never(reason) => self.silent = Some(reason),
         }
     }
 
-    fn plan(&mut self, step: Step, due: Duration) {
+    fn plan(&mut self, step: PlannedRequest, due: Duration) {
         (self.step, self.due) = (step, due);
     }
 
     /// As told, or what it takes instead.
     fn interval(&self) -> Duration {
         let fallback = self.kind.fallback_interval();
-        match &self.told {
+        match &self.subscription {
             Some(told) if told.interval.is_zero() && self.kind.is_java() => fallback,
             Some(told) => told.interval,
             None => fallback,
@@ -278,22 +287,22 @@ impl Model {
     /// What it tried in vain until now, for want of a node that offers telemetry.
     fn catch_up(&mut self, now: Duration) {
         let able = self.link.is_some_and(|link| link.offers);
-        if able || self.due > now || self.flight.is_some() || self.step == Step::Last {
+        if able || self.due > now || self.flight.is_some() || self.step == PlannedRequest::TerminatingPush {
             return;
         }
         match (self.kind, self.link) {
             // Asks whatever node comes next, as soon as it does.
-            (Kind::Librdkafka, _) => self.plan(Step::Get, now),
+            (ClientKind::Librdkafka, _) => self.plan(PlannedRequest::Get, now),
             // Java looks at what the node offers when it has something to send, not before.
             (_, None) => {}
-            (Kind::Java42, Some(_)) => self.silent = Some(NOT_OFFERED),
+            (ClientKind::Java42, Some(_)) => self.silent = Some(NOT_OFFERED),
             (_, Some(link)) => {
                 let every = self.kind.fallback_interval();
                 let mut tried = self.due.max(link.since);
                 while tried + every <= now {
                     tried += every;
                 }
-                self.plan(Step::Get, tried + every);
+                self.plan(PlannedRequest::Get, tried + every);
             }
         }
     }

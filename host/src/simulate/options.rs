@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::model::Kind;
-use super::sources::Sources;
+use super::model::ClientKind;
+use super::sources::SourceAddresses;
 use crate::admission::Quotas;
 use crate::kafka::client::ClientSecurity;
 use crate::push::Codec;
 
 /// More clients than any one machine plays.
-const MOST_CLIENTS: usize = 10_000_000;
+const MAX_CLIENTS: usize = 10_000_000;
 
 /// A run of the simulator.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Options {
+pub struct SimulationOptions {
     /// `host:port`; several, separated by commas, are tried in turn.
     pub bootstrap: String,
     /// Client instances.
@@ -23,7 +23,7 @@ pub struct Options {
     /// Connections that they share out evenly; as many as clients is as real clients have it.
     pub connections: usize,
     /// Kinds, dealt out to connections in turn.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<ClientKind>,
     /// Codecs that clients have built in; of them the one that the broker names first is used, else none.
     pub codecs: Vec<Codec>,
     /// How long clients push.
@@ -31,31 +31,31 @@ pub struct Options {
     /// Over how long their starts are spread, and then their leaving.
     pub ramp: Duration,
     /// How long clients wait for a connection and for each answer (Java: `request.timeout.ms`).
-    pub patience: Duration,
+    pub request_timeout: Duration,
     /// TLS and who logs in, the same for all.
     pub security: ClientSecurity,
     /// Where connections come from.
-    pub sources: Sources,
+    pub sources: SourceAddresses,
     /// Share of connections that misbehave on purpose, 0 to 1. Above 0, at least one does.
     pub misbehave: f64,
     /// The same seed gives the same jitter and the same mischief.
     pub seed: u64,
 }
 
-impl Options {
+impl SimulationOptions {
     /// So many clients with a connection each, of all kinds, with all codecs, for ten seconds.
     pub fn new(bootstrap: impl Into<String>, clients: usize) -> Self {
         Self {
             bootstrap: bootstrap.into(),
             clients,
             connections: clients,
-            kinds: Kind::ALL.to_vec(),
+            kinds: ClientKind::ALL.to_vec(),
             codecs: Codec::OFFERED.to_vec(),
             time: Duration::from_secs(10),
             ramp: Duration::from_secs(5),
-            patience: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(30),
             security: ClientSecurity::default(),
-            sources: Sources::default(),
+            sources: SourceAddresses::default(),
             misbehave: 0.0,
             seed: 0,
         }
@@ -71,8 +71,8 @@ impl Options {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if !(1..=MOST_CLIENTS).contains(&self.clients) {
-            bail!("`--clients {}` cannot be played; ask for 1 to {MOST_CLIENTS}", self.clients);
+        if !(1..=MAX_CLIENTS).contains(&self.clients) {
+            bail!("`--clients {}` cannot be played; ask for 1 to {MAX_CLIENTS}", self.clients);
         }
         if !(1..=self.clients).contains(&self.connections) {
             let (connections, clients) = (self.connections, self.clients);
@@ -110,7 +110,7 @@ impl Options {
     }
 
     /// What the clients of a connection are.
-    pub(super) fn kind_of(&self, connection: usize) -> Kind {
+    pub(super) fn kind_of(&self, connection: usize) -> ClientKind {
         let kind = connection.checked_rem(self.kinds.len()).and_then(|index| self.kinds.get(index));
         kind.copied().expect("a run without kinds was refused")
     }

@@ -9,26 +9,26 @@ use anyhow::{Context as _, Result};
 use barnabas_otlp::message::MetricsData;
 use prost::Message as _;
 
-use super::codec::Family;
-use super::model::{Model, Told};
+use super::codec::ClientFamily;
+use super::model::{Model, ModelSubscription};
 use super::template::Template;
 
 /// Templates kept. A broker may tell every client something else, so there must be an end.
-const MOST: usize = 64;
+const MAX_TEMPLATES: usize = 64;
 /// Recorded ones are far smaller.
-const LONGEST: usize = 1 << 20;
+const MAX_RECORDED_BYTES: usize = 1 << 20;
 
 /// What a client does for a living.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Role {
+pub(super) enum PayloadRole {
     Producer,
     Consumer,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Key {
-    family: Family,
-    role: Role,
+struct TemplateKey {
+    family: ClientFamily,
+    role: PayloadRole,
     delta: bool,
     metrics: Vec<String>,
 }
@@ -38,7 +38,7 @@ struct Key {
 pub(super) struct Payloads {
     /// Java's producer and consumer, librdkafka's producer and consumer.
     recorded: [MetricsData; 4],
-    ready: Mutex<HashMap<Key, Arc<Template>>>,
+    ready: Mutex<HashMap<TemplateKey, Arc<Template>>>,
 }
 
 impl Payloads {
@@ -54,28 +54,34 @@ impl Payloads {
     }
 
     /// For a client that was told this.
-    pub(super) fn template(&self, family: Family, role: Role, told: &Told, model: &Model) -> Arc<Template> {
-        let key = Key { family, role, delta: told.delta, metrics: told.metrics.clone() };
+    pub(super) fn template(
+        &self,
+        family: ClientFamily,
+        role: PayloadRole,
+        told: &ModelSubscription,
+        model: &Model,
+    ) -> Arc<Template> {
+        let key = TemplateKey { family, role, delta: told.delta, metrics: told.metrics.clone() };
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = ready.get(&key) {
             return template.clone();
         }
-        if ready.len() >= MOST {
+        if ready.len() >= MAX_TEMPLATES {
             ready.clear();
         }
-        let data = self.of(family, role).clone();
-        let template = Arc::new(Template::new(data, told.delta, |name| model.is_selecting(name)));
+        let data = self.recording(family, role).clone();
+        let template = Arc::new(Template::new(data, told.delta, |name| model.selects(name)));
         ready.insert(key, template.clone());
         template
     }
 
-    fn of(&self, family: Family, role: Role) -> &MetricsData {
+    fn recording(&self, family: ClientFamily, role: PayloadRole) -> &MetricsData {
         let [java_producer, java_consumer, producer, consumer] = &self.recorded;
         match (family, role) {
-            (Family::Java, Role::Producer) => java_producer,
-            (Family::Java, Role::Consumer) => java_consumer,
-            (Family::Librdkafka, Role::Producer) => producer,
-            (Family::Librdkafka, Role::Consumer) => consumer,
+            (ClientFamily::Java, PayloadRole::Producer) => java_producer,
+            (ClientFamily::Java, PayloadRole::Consumer) => java_consumer,
+            (ClientFamily::Librdkafka, PayloadRole::Producer) => producer,
+            (ClientFamily::Librdkafka, PayloadRole::Consumer) => consumer,
         }
     }
 
@@ -86,6 +92,6 @@ impl Payloads {
 }
 
 fn decompressed(recorded: &[u8]) -> Result<MetricsData> {
-    let bytes = zstd::bulk::decompress(recorded, LONGEST).context("a recorded push is not zstd")?;
+    let bytes = zstd::bulk::decompress(recorded, MAX_RECORDED_BYTES).context("a recorded push is not zstd")?;
     MetricsData::decode(&bytes[..]).context("a recorded push is not OTLP")
 }

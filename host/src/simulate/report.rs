@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::histogram::Histogram;
-use super::model::Kind;
-use super::options::Options;
-use super::tally::Tally;
+use super::counters::RunCounters;
+use super::histogram::LatencyHistogram;
+use super::model::ClientKind;
+use super::options::SimulationOptions;
 use crate::kafka::api;
 use crate::kafka::client::ErrorCode;
 use crate::messages::count_noun;
@@ -25,7 +25,7 @@ const SURVIVABLE: [i16; 4] = [
 
 /// All of it. Text form: a table for people, the fault last.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct SimulationReport {
     /// How long it ran before clients left, in seconds.
     pub seconds: f64,
     /// Client instances that behave well.
@@ -55,7 +55,7 @@ pub struct Report {
     /// Connections whose clients had not left when the time for it was over.
     pub unfinished: u64,
     /// By kind.
-    pub kinds: BTreeMap<String, OfKind>,
+    pub kinds: BTreeMap<String, KindReport>,
     /// Gets answered with a subscription.
     pub gets: u64,
     /// Pushes taken, terminating ones among them.
@@ -88,7 +88,7 @@ pub struct Report {
 
 /// Clients of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct OfKind {
+pub struct KindReport {
     /// All of them.
     pub clients: u64,
     /// Whose turn to start had come before the run was over.
@@ -119,21 +119,21 @@ pub struct Latency {
 }
 
 impl Latency {
-    fn of(spread: &Histogram) -> Self {
+    fn from_histogram(spread: &LatencyHistogram) -> Self {
         let ms = |took: Duration| took.as_secs_f64() * 1000.0;
         let [p50_ms, p90_ms, p99_ms, p999_ms] = [500, 900, 990, 999].map(|permille| ms(spread.permille(permille)));
         Self { count: spread.count(), p50_ms, p90_ms, p99_ms, p999_ms, max_ms: ms(spread.max()) }
     }
 }
 
-impl Report {
-    pub(super) fn of(options: &Options, tally: &Tally, played: Duration, unfinished: usize) -> Self {
+impl SimulationReport {
+    pub(super) fn new(options: &SimulationOptions, tally: &RunCounters, played: Duration, unfinished: usize) -> Self {
         let all = tally.progress(played);
         let (errors, number) = (tally.errors(), |count: &AtomicU64| count.load(Relaxed));
         let silencing = errors.iter().filter(|((_, code), _)| !SURVIVABLE.contains(code));
         let named = errors.iter().map(|((api, code), count)| ((*api).to_owned(), ErrorCode(*code).to_string(), *count));
         let reasons = tally.reasons().into_iter().map(|((kind, reason), count)| (kind, reason.to_owned(), count));
-        let misdeeds = tally.misdeeds().into_iter().map(|((mode, end), count)| (mode.to_string(), end, count));
+        let misdeeds = tally.misbehaviour().into_iter().map(|((mode, end), count)| (mode.to_string(), end, count));
         let mut report = Self {
             seconds: played.as_secs_f64(),
             clients: all.clients,
@@ -145,14 +145,14 @@ impl Report {
             never_connected: number(&tally.never_connected),
             not_offered: number(&tally.not_offered),
             unanswered: number(&tally.unanswered),
-            never_told: number(&tally.never_told),
-            never_taken: number(&tally.never_taken),
+            never_told: number(&tally.never_subscribed),
+            never_taken: number(&tally.never_accepted),
             panicked: number(&tally.panicked),
             unfinished: unfinished as u64,
             kinds: kinds(tally),
             gets: all.gets,
             pushes: all.pushes,
-            terminating: number(&tally.last_words),
+            terminating: number(&tally.terminating),
             #[allow(clippy::cast_precision_loss, reason = "a rate for reading")]
             pushes_per_second: all.pushes as f64 / played.as_secs_f64(),
             bytes_sent: number(&tally.bytes),
@@ -160,10 +160,10 @@ impl Report {
             errors: nested(named),
             silent: all.silent,
             silent_because: nested(reasons),
-            get_latency: Latency::of(&tally.get_times),
-            push_latency: Latency::of(&tally.push_times),
+            get_latency: Latency::from_histogram(&tally.get_times),
+            push_latency: Latency::from_histogram(&tally.push_times),
             misbehaviour: nested(misdeeds),
-            trouble: tally.trouble(),
+            trouble: tally.last_error(),
             fault: None,
         };
         report.fault = report.find_fault();
@@ -196,10 +196,10 @@ impl Report {
     }
 }
 
-fn kinds(tally: &Tally) -> BTreeMap<String, OfKind> {
-    let of = |kind: &Kind| {
-        let counts = tally.of(*kind);
-        OfKind {
+fn kinds(tally: &RunCounters) -> BTreeMap<String, KindReport> {
+    let of = |kind: &ClientKind| {
+        let counts = tally.kind(*kind);
+        KindReport {
             clients: counts.clients.load(Relaxed),
             started: counts.begun.load(Relaxed),
             connected: counts.connected.load(Relaxed),
@@ -207,7 +207,7 @@ fn kinds(tally: &Tally) -> BTreeMap<String, OfKind> {
             silent: counts.silent.load(Relaxed),
         }
     };
-    let all = Kind::ALL.iter().map(|kind| (kind.to_string(), of(kind)));
+    let all = ClientKind::ALL.iter().map(|kind| (kind.to_string(), of(kind)));
     all.filter(|(_, counts)| counts.clients > 0).collect()
 }
 
@@ -219,7 +219,7 @@ fn nested(entries: impl Iterator<Item = (String, String, u64)>) -> BTreeMap<Stri
     all
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (clients, connections) = (self.clients, self.connections - self.misbehaving_connections);
         let shared = if self.is_multiplexed() { ", several clients to a connection" } else { "" };
@@ -229,7 +229,7 @@ impl fmt::Display for Report {
         rows(f, &self.silent_because)?;
         writeln!(f, "kind        clients  started  connected   pushed   silent")?;
         for (kind, of) in &self.kinds {
-            let OfKind { clients, started, connected, pushed, silent } = of;
+            let KindReport { clients, started, connected, pushed, silent } = of;
             writeln!(f, "  {kind:<10}{clients:>7}{started:>9}{connected:>11}{pushed:>9}{silent:>9}")?;
         }
         let (opened, lost, refused) = (self.opened, self.lost, self.refused);

@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::Shared;
-use super::connection::{connect, over};
-use super::random::Random;
+use super::RunContext;
+use super::connection::{connect, run_over};
+use super::rng::SimulationRng;
 use crate::kafka::client::{ErrorCode, KafkaClient, TelemetryPush, TelemetrySubscription};
 use crate::push::{Codec, InstanceId};
 
 /// Between two misdeeds of those that do not wait for an interval.
-const BEAT: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(250);
 /// An interval is waited for at most so long.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// What a bomb becomes: beyond what any broker takes, and small for this program.
@@ -30,7 +30,7 @@ static BOMB_BYTES: LazyLock<Vec<u8>> =
 
 /// How a client misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mode {
+pub enum Misbehaviour {
     /// A new instance id with each request.
     NewIds,
     /// Pushes one after the other.
@@ -49,7 +49,7 @@ pub enum Mode {
     AfterTerminating,
 }
 
-impl Mode {
+impl Misbehaviour {
     /// Every one, in the order in which they are dealt out to connections.
     pub const ALL: [Self; 8] = [
         Self::NewIds,
@@ -77,46 +77,47 @@ impl Mode {
     }
 }
 
-impl fmt::Display for Mode {
+impl fmt::Display for Misbehaviour {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
 /// One connection's mischief, until the run is over.
-pub(super) async fn live(shared: Arc<Shared>, number: usize, ordinal: usize, mut leaving: watch::Receiver<bool>) {
-    let mode = Mode::ALL.into_iter().cycle().nth(ordinal % Mode::ALL.len()).expect("a cycle has no end");
-    let random = Random::new(!shared.options.seed, number as u64);
-    let mut rogue = Rogue { shared, number, mode, random, told: None };
+pub(super) async fn run(shared: Arc<RunContext>, number: usize, ordinal: usize, mut leaving: watch::Receiver<bool>) {
+    let mode =
+        Misbehaviour::ALL.into_iter().cycle().nth(ordinal % Misbehaviour::ALL.len()).expect("a cycle has no end");
+    let random = SimulationRng::new(!shared.options.seed, number as u64);
+    let mut rogue = Rogue { shared, number, mode, random, subscription: None };
     let mischief = async {
         loop {
             // However it ends, it is begun again.
-            let end = rogue.converse().await.map_or_else(|_| "the connection was closed", |()| "closed by the client");
-            rogue.shared.tally.misdeed(mode, end.into());
-            sleep(BEAT).await;
+            let end = rogue.misbehave().await.map_or_else(|_| "the connection was closed", |()| "closed by the client");
+            rogue.shared.tally.count_misbehaviour(mode, end.into());
+            sleep(PAUSE).await;
         }
     };
     tokio::select! {
-        () = over(&mut leaving) => {}
+        () = run_over(&mut leaving) => {}
         () = mischief => {}
     }
 }
 
 struct Rogue {
-    shared: Arc<Shared>,
+    shared: Arc<RunContext>,
     number: usize,
-    mode: Mode,
-    random: Random,
-    told: Option<TelemetrySubscription>,
+    mode: Misbehaviour,
+    random: SimulationRng,
+    subscription: Option<TelemetrySubscription>,
 }
 
 impl Rogue {
-    async fn converse(&mut self) -> Result<()> {
+    async fn misbehave(&mut self) -> Result<()> {
         let mut client = connect(&self.shared, self.number, &format!("simulated-rogue-{}", self.mode)).await?;
         loop {
             match self.mode {
-                Mode::NewIds => self.new_ids(&mut client).await?,
-                Mode::HalfFrame => return self.half_frame(&mut client).await,
+                Misbehaviour::NewIds => self.new_ids(&mut client).await?,
+                Misbehaviour::HalfFrame => return self.half_frame(&mut client).await,
                 _ => self.push_wrongly(&mut client).await?,
             }
             sleep(self.pause()).await;
@@ -125,9 +126,9 @@ impl Rogue {
 
     /// What is refused for its content must not come so soon that it is refused for that.
     fn pause(&self) -> Duration {
-        let paced = !matches!(self.mode, Mode::NewIds | Mode::TooSoon);
-        let interval = self.told.as_ref().filter(|_| paced).map(TelemetrySubscription::push_interval);
-        interval.map_or(BEAT, |interval| interval.clamp(BEAT, LONGEST_WAIT))
+        let paced = !matches!(self.mode, Misbehaviour::NewIds | Misbehaviour::TooSoon);
+        let interval = self.subscription.as_ref().filter(|_| paced).map(TelemetrySubscription::push_interval);
+        interval.map_or(PAUSE, |interval| interval.clamp(PAUSE, LONGEST_WAIT))
     }
 
     async fn new_ids(&mut self, client: &mut KafkaClient) -> Result<()> {
@@ -152,16 +153,16 @@ impl Rogue {
 
     /// Asks first where it has no id, or used its last one up.
     async fn push_wrongly(&mut self, client: &mut KafkaClient) -> Result<()> {
-        if self.told.is_none() || self.mode == Mode::AfterTerminating {
+        if self.subscription.is_none() || self.mode == Misbehaviour::AfterTerminating {
             match client.get_subscription(InstanceId::NIL).await? {
-                Ok(told) => self.told = Some(told),
+                Ok(told) => self.subscription = Some(told),
                 Err(refused) => {
                     self.answered(Err(refused));
                     return Ok(());
                 }
             }
         }
-        let Some(told) = &self.told else { return Ok(()) };
+        let Some(told) = &self.subscription else { return Ok(()) };
         let proper = TelemetryPush {
             instance_id: told.instance_id,
             subscription_id: told.id,
@@ -170,11 +171,13 @@ impl Rogue {
             metrics: &[],
         };
         let pushes = match self.mode {
-            Mode::Garbage => vec![TelemetryPush { metrics: &GARBAGE, ..proper }],
-            Mode::Bomb => vec![TelemetryPush { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
-            Mode::WrongSubscription => vec![TelemetryPush { subscription_id: told.id.wrapping_add(1), ..proper }],
-            Mode::UnknownCodec => vec![TelemetryPush { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
-            Mode::AfterTerminating => vec![TelemetryPush { terminating: true, ..proper }, proper],
+            Misbehaviour::Garbage => vec![TelemetryPush { metrics: &GARBAGE, ..proper }],
+            Misbehaviour::Bomb => vec![TelemetryPush { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
+            Misbehaviour::WrongSubscription => {
+                vec![TelemetryPush { subscription_id: told.id.wrapping_add(1), ..proper }]
+            }
+            Misbehaviour::UnknownCodec => vec![TelemetryPush { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
+            Misbehaviour::AfterTerminating => vec![TelemetryPush { terminating: true, ..proper }, proper],
             _ => vec![proper; 3],
         };
         for push in pushes {
@@ -186,7 +189,7 @@ impl Rogue {
 
     fn answered(&self, answer: Result<(), ErrorCode>) {
         let words = answer.map_or_else(|error| error.to_string(), |()| "NONE".into());
-        self.shared.tally.misdeed(self.mode, words);
+        self.shared.tally.count_misbehaviour(self.mode, words);
     }
 
     fn id(&mut self) -> InstanceId {

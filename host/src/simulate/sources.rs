@@ -11,16 +11,16 @@ const MOST: u32 = 4096;
 /// Written as a list (`127.0.0.2,127.0.0.3`), as a block of IPv4 addresses without its first and last
 /// (`127.0.0.0/28`), or as a count of loopback addresses from 127.0.0.1 on (`4`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources(pub Vec<IpAddr>);
+pub struct SourceAddresses(pub Vec<IpAddr>);
 
-impl Sources {
+impl SourceAddresses {
     /// The one that the connection of this number comes from.
-    pub(super) fn of(&self, number: usize) -> Option<IpAddr> {
+    pub(super) fn for_connection(&self, number: usize) -> Option<IpAddr> {
         self.0.get(number.checked_rem(self.0.len())?).copied()
     }
 }
 
-impl FromStr for Sources {
+impl FromStr for SourceAddresses {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -44,12 +44,12 @@ impl FromStr for Sources {
     }
 }
 
-fn run(first: Ipv4Addr, count: u32) -> Option<Sources> {
+fn run(first: Ipv4Addr, count: u32) -> Option<SourceAddresses> {
     if !(1..=MOST).contains(&count) {
         return None;
     }
     let last = first.to_bits().checked_add(count - 1)?;
-    Some(Sources((first.to_bits()..=last).map(|bits| Ipv4Addr::from_bits(bits).into()).collect()))
+    Some(SourceAddresses((first.to_bits()..=last).map(|bits| Ipv4Addr::from_bits(bits).into()).collect()))
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<String> {
-        let sources: Sources = text.parse().unwrap();
+        let sources: SourceAddresses = text.parse().unwrap();
         sources.0.iter().map(ToString::to_string).collect()
     }
 
@@ -68,16 +68,19 @@ mod tests {
         assert_eq!(read("2"), ["127.0.0.1", "127.0.0.2"]);
         assert_eq!(read("127.0.5.9/30"), ["127.0.5.9", "127.0.5.10"]);
         assert_eq!(read("127.0.0.0/24").len(), 254);
-        let sources: Sources = "2".parse().unwrap();
-        assert_eq!((sources.of(0), sources.of(2)), (sources.of(4), sources.of(0)));
-        assert_eq!(Sources::default().of(3), None);
+        let sources: SourceAddresses = "2".parse().unwrap();
+        assert_eq!(
+            (sources.for_connection(0), sources.for_connection(2)),
+            (sources.for_connection(4), sources.for_connection(0))
+        );
+        assert_eq!(SourceAddresses::default().for_connection(3), None);
     }
 
     #[test]
     fn others_are_refused_in_words() {
         for text in ["", "0", "5000", "127.0.0.0/8", "127.0.0.0/31", "127.0.0.0/x", "localhost", "127.0.0.2;127.0.0.3"]
         {
-            let said = text.parse::<Sources>().unwrap_err();
+            let said = text.parse::<SourceAddresses>().unwrap_err();
             assert!(said.contains(&format!("`{text}`")) && said.contains("127.0.0.0/28"), "{said}");
         }
     }

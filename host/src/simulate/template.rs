@@ -13,7 +13,7 @@ const MARK: u64 = 0x3b1e_5af7 << 32;
 
 /// What belongs into a gap.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Gap {
+enum Placeholder {
     Start,
     Time,
     /// A sum, as recorded.
@@ -23,7 +23,7 @@ enum Gap {
 
 /// What a push is filled with.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
+pub(super) struct FillValues {
     /// Nanoseconds since 1970: since when sums count, and now.
     pub(super) start: u64,
     pub(super) now: u64,
@@ -35,17 +35,17 @@ pub(super) struct Moment {
 #[derive(Debug)]
 pub(super) struct Template {
     bytes: Vec<u8>,
-    gaps: Vec<(usize, Gap)>,
+    placeholders: Vec<(usize, Placeholder)>,
 }
 
 impl Template {
     /// Of those metrics that `keep` names, with sums as changes or as running totals.
     pub(super) fn new(mut data: MetricsData, delta: bool, keep: impl Fn(&str) -> bool) -> Self {
-        let mut marks = Marks::default();
+        let mut marks = Placeholders::default();
         for resource in &mut data.resource_metrics {
             for scope in &mut resource.scope_metrics {
                 scope.metrics.retain(|metric| keep(&metric.name));
-                scope.metrics.iter_mut().for_each(|metric| open(metric, delta, &mut marks));
+                scope.metrics.iter_mut().for_each(|metric| insert_placeholders(metric, delta, &mut marks));
             }
             resource.scope_metrics.retain(|scope| !scope.metrics.is_empty());
         }
@@ -56,18 +56,18 @@ impl Template {
             Some((at, marks.find(value)?))
         });
         let gaps = found.collect();
-        Self { bytes, gaps }
+        Self { bytes, placeholders: gaps }
     }
 
     /// The payload of this moment.
-    pub(super) fn fill(&self, moment: &Moment) -> Vec<u8> {
+    pub(super) fn fill(&self, moment: &FillValues) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
-        for (at, gap) in &self.gaps {
+        for (at, gap) in &self.placeholders {
             let value = match gap {
-                Gap::Start => moment.start,
-                Gap::Time => moment.now,
-                Gap::Double(sum) => (sum + f64::from(moment.grown)).to_bits(),
-                Gap::Int(sum) => sum.saturating_add(moment.grown.into()).cast_unsigned(),
+                Placeholder::Start => moment.start,
+                Placeholder::Time => moment.now,
+                Placeholder::Double(sum) => (sum + f64::from(moment.grown)).to_bits(),
+                Placeholder::Int(sum) => sum.saturating_add(moment.grown.into()).cast_unsigned(),
             };
             if let Some(place) = bytes.get_mut(*at..at + 8) {
                 place.copy_from_slice(&value.to_le_bytes());
@@ -78,7 +78,7 @@ impl Template {
 }
 
 /// Puts marks where values will be.
-fn open(metric: &mut Metric, delta: bool, marks: &mut Marks) {
+fn insert_placeholders(metric: &mut Metric, delta: bool, marks: &mut Placeholders) {
     match &mut metric.data {
         Some(metric::Data::Gauge(gauge)) => gauge.data_points.iter_mut().for_each(|point| marks.times(point)),
         Some(metric::Data::Sum(sum)) => {
@@ -96,10 +96,10 @@ fn open(metric: &mut Metric, delta: bool, marks: &mut Marks) {
 
 /// The gaps so far, in the order of their marks.
 #[derive(Default)]
-struct Marks(Vec<Gap>);
+struct Placeholders(Vec<Placeholder>);
 
-impl Marks {
-    fn add(&mut self, gap: Gap) -> u64 {
+impl Placeholders {
+    fn add(&mut self, gap: Placeholder) -> u64 {
         let mark = MARK | self.0.len() as u64;
         self.0.push(gap);
         mark
@@ -108,20 +108,20 @@ impl Marks {
     fn times(&mut self, point: &mut NumberDataPoint) {
         // Java's gauges have no start.
         if point.start_time_unix_nano != 0 {
-            point.start_time_unix_nano = self.add(Gap::Start);
+            point.start_time_unix_nano = self.add(Placeholder::Start);
         }
-        point.time_unix_nano = self.add(Gap::Time);
+        point.time_unix_nano = self.add(Placeholder::Time);
     }
 
     fn value(&mut self, value: Value) -> Value {
         match value {
-            Value::AsDouble(sum) => Value::AsDouble(f64::from_bits(self.add(Gap::Double(sum)))),
-            Value::AsInt(sum) => Value::AsInt(self.add(Gap::Int(sum)).cast_signed()),
+            Value::AsDouble(sum) => Value::AsDouble(f64::from_bits(self.add(Placeholder::Double(sum)))),
+            Value::AsInt(sum) => Value::AsInt(self.add(Placeholder::Int(sum)).cast_signed()),
         }
     }
 
     /// What this value marks, if it is a mark.
-    fn find(&self, value: u64) -> Option<Gap> {
+    fn find(&self, value: u64) -> Option<Placeholder> {
         let marked = value & !0xffff_ffff == MARK;
         marked.then(|| self.0.get(value as u32 as usize).copied()).flatten()
     }
@@ -150,7 +150,7 @@ mod tests {
             .collect()
     }
 
-    const MOMENT: Moment = Moment { start: 1_000, now: 2_000, grown: 7 };
+    const MOMENT: FillValues = FillValues { start: 1_000, now: 2_000, grown: 7 };
 
     #[test]
     fn times_are_fresh_and_sums_grow_and_nothing_else_changes() {

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::model::Kind;
+use super::model::ClientKind;
 use super::*;
 use crate::admission::{Admitted, ClientSubscription, Refusal};
 use crate::decode::{self, Decoded, Decoder};
@@ -25,22 +25,22 @@ use crate::listener::kafka;
 use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId, Push};
 
 /// Everything behind the door. It takes every push that can be decoded, as the rooms do.
-struct Notebook {
-    asked_for: Vec<Arc<str>>,
+struct RecordedIntake {
+    metrics: Vec<Arc<str>>,
     interval: Duration,
     codecs: Vec<Codec>,
-    refusal: Option<Refusal>,
+    push_refusal: Option<Refusal>,
     /// Pushes that are refused so; then all are taken.
-    refusals: u64,
+    refused_pushes: u64,
     /// Every Get is refused so.
-    unwelcome: Option<Refusal>,
+    get_refusal: Option<Refusal>,
     offers: bool,
     decoder: Decoder,
-    seen: Mutex<Seen>,
+    recorded: Mutex<RecordedRequests>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct RecordedRequests {
     gets: u64,
     refused: u64,
     pushes: u64,
@@ -56,31 +56,31 @@ struct Seen {
     connections: BTreeSet<ConnectionId>,
 }
 
-impl Notebook {
+impl RecordedIntake {
     fn new() -> Self {
         Self {
-            asked_for: vec!["*".into()],
+            metrics: vec!["*".into()],
             interval: Duration::from_millis(100),
             codecs: Codec::OFFERED.to_vec(),
-            refusal: None,
-            refusals: u64::MAX,
-            unwelcome: None,
+            push_refusal: None,
+            refused_pushes: u64::MAX,
+            get_refusal: None,
             offers: true,
             decoder: Decoder::new(decode::DecodeConfig::default()),
-            seen: Mutex::default(),
+            recorded: Mutex::default(),
         }
     }
 }
 
-impl Intake for Notebook {
+impl Intake for RecordedIntake {
     fn offers_telemetry(&self) -> bool {
         self.offers
     }
 
     fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
-        let mut seen = self.seen.lock().unwrap();
+        let mut seen = self.recorded.lock().unwrap();
         seen.gets += 1;
-        if let Some(refusal) = &self.unwelcome {
+        if let Some(refusal) = &self.get_refusal {
             return Err(refusal.clone());
         }
         seen.instances += 1;
@@ -91,13 +91,13 @@ impl Intake for Notebook {
             push_interval: self.interval,
             max_bytes: 1 << 20,
             delta: false,
-            metrics: self.asked_for.clone().into(),
+            metrics: self.metrics.clone().into(),
         })
     }
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
-        let mut seen = self.seen.lock().unwrap();
-        if let Some(refusal) = self.refusal.as_ref().filter(|_| seen.refused < self.refusals) {
+        let mut seen = self.recorded.lock().unwrap();
+        if let Some(refusal) = self.push_refusal.as_ref().filter(|_| seen.refused < self.refused_pushes) {
             seen.refused += 1;
             return Err(refusal.clone());
         }
@@ -128,13 +128,13 @@ impl Intake for Notebook {
 }
 
 /// A door that can be shut.
-struct Door {
+struct TestListener {
     address: SocketAddr,
-    shut: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
 
-async fn door(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::KafkaListenerConfig)) -> Door {
+async fn start_listener(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::KafkaListenerConfig)) -> TestListener {
     let mut config = kafka::KafkaListenerConfig::new("test", "127.0.0.1:0".parse().unwrap());
     edit(&mut config);
     let bound = kafka::bind(config).await.unwrap();
@@ -145,35 +145,36 @@ async fn door(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::KafkaListen
         (ByteBudget::new(ByteBudget::DEFAULT_BYTES), crate::subscription::testing::subscriptions().0);
     let rooms = kafka::ListenerHandles { intake, budget, events: Events::new(), subscriptions };
     let serving = tokio::spawn(bound.serve(rooms, stopped));
-    Door { address, shut, serving }
+    TestListener { address, stop: shut, serving }
 }
 
-fn options(door: &Door, clients: usize) -> Options {
-    Options {
+fn options(door: &TestListener, clients: usize) -> SimulationOptions {
+    SimulationOptions {
         time: Duration::from_millis(1500),
         ramp: Duration::from_millis(200),
-        ..Options::new(door.address.to_string(), clients)
+        ..SimulationOptions::new(door.address.to_string(), clients)
     }
 }
 
-async fn play(options: Options) -> Report {
+async fn play(options: SimulationOptions) -> SimulationReport {
     run(options, pending(), |_| ()).await.unwrap()
 }
 
 #[tokio::test]
 async fn the_counts_of_both_sides_agree() {
-    let notebook = Arc::new(Notebook::new());
-    let door = door(notebook.clone(), |_| ()).await;
-    let sources: Sources = "127.0.0.2,127.0.0.3".parse().unwrap();
+    let notebook = Arc::new(RecordedIntake::new());
+    let door = start_listener(notebook.clone(), |_| ()).await;
+    let sources: SourceAddresses = "127.0.0.2,127.0.0.3".parse().unwrap();
     let mut told = Vec::new();
-    let report =
-        run(Options { sources, ..options(&door, 24) }, pending(), |progress| told.push(*progress)).await.unwrap();
-    let seen = notebook.seen.lock().unwrap();
+    let report = run(SimulationOptions { sources, ..options(&door, 24) }, pending(), |progress| told.push(*progress))
+        .await
+        .unwrap();
+    let seen = notebook.recorded.lock().unwrap();
     assert_eq!((report.gets, report.pushes, report.terminating), (seen.gets, seen.pushes, seen.terminating));
     assert_eq!((report.fault.as_deref(), report.silent, report.lost, report.refused), (None, 0, 0, 0), "{report}");
     assert_eq!((seen.clients.len(), seen.connections.len(), report.opened), (24, 24, 24));
     assert!(!report.is_multiplexed() && report.errors.is_empty());
-    for kind in Kind::ALL.map(|kind| report.kinds[&kind.to_string()]) {
+    for kind in ClientKind::ALL.map(|kind| report.kinds[&kind.to_string()]) {
         assert_eq!((kind.clients, kind.started, kind.connected, kind.pushed), (6, 6, 6, 6), "{report}");
     }
     assert_eq!(seen.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.2", "127.0.0.3"]);
@@ -193,11 +194,11 @@ async fn the_counts_of_both_sides_agree() {
 #[tokio::test]
 async fn every_codec_is_read_at_the_other_end() {
     for codec in Codec::OFFERED {
-        let notebook = Arc::new(Notebook::new());
-        let door = door(notebook.clone(), |_| ()).await;
-        let kinds = vec![Kind::Java42, Kind::Librdkafka];
-        let report = play(Options { codecs: vec![codec], kinds, ..options(&door, 8) }).await;
-        let seen = notebook.seen.lock().unwrap();
+        let notebook = Arc::new(RecordedIntake::new());
+        let door = start_listener(notebook.clone(), |_| ()).await;
+        let kinds = vec![ClientKind::Java42, ClientKind::Librdkafka];
+        let report = play(SimulationOptions { codecs: vec![codec], kinds, ..options(&door, 8) }).await;
+        let seen = notebook.recorded.lock().unwrap();
         assert_eq!(report.fault, None, "{codec}: {report}");
         assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [codec.id()]);
         assert!(seen.pushes >= 8 && seen.empty == 0);
@@ -206,20 +207,20 @@ async fn every_codec_is_read_at_the_other_end() {
 
 #[tokio::test]
 async fn what_was_not_asked_for_is_not_sent() {
-    let notebook = Arc::new(Notebook { asked_for: vec!["no.such.metric.".into()], ..Notebook::new() });
-    let door = door(notebook.clone(), |_| ()).await;
+    let notebook = Arc::new(RecordedIntake { metrics: vec!["no.such.metric.".into()], ..RecordedIntake::new() });
+    let door = start_listener(notebook.clone(), |_| ()).await;
     let report = play(options(&door, 4)).await;
-    let seen = notebook.seen.lock().unwrap();
+    let seen = notebook.recorded.lock().unwrap();
     assert_eq!(report.fault, None, "{report}");
     assert!(seen.pushes > 0 && seen.empty == seen.pushes);
 }
 
 #[tokio::test]
 async fn several_clients_take_turns_on_a_connection() {
-    let notebook = Arc::new(Notebook::new());
-    let door = door(notebook.clone(), |_| ()).await;
-    let report = play(Options { connections: 4, ..options(&door, 40) }).await;
-    let seen = notebook.seen.lock().unwrap();
+    let notebook = Arc::new(RecordedIntake::new());
+    let door = start_listener(notebook.clone(), |_| ()).await;
+    let report = play(SimulationOptions { connections: 4, ..options(&door, 40) }).await;
+    let seen = notebook.recorded.lock().unwrap();
     assert_eq!((seen.connections.len(), seen.clients.len()), (4, 40));
     assert_eq!((report.fault.as_deref(), report.pushes), (None, seen.pushes), "{report}");
     assert!(report.is_multiplexed() && report.to_string().contains("several clients to a connection"));
@@ -227,8 +228,9 @@ async fn several_clients_take_turns_on_a_connection() {
 
 #[tokio::test]
 async fn clients_that_are_silenced_are_counted_with_their_reasons() {
-    let notebook = Arc::new(Notebook { refusal: Some(Refusal::InvalidRecord("no".into())), ..Notebook::new() });
-    let door = door(notebook.clone(), |_| ()).await;
+    let notebook =
+        Arc::new(RecordedIntake { push_refusal: Some(Refusal::InvalidRecord("no".into())), ..RecordedIntake::new() });
+    let door = start_listener(notebook.clone(), |_| ()).await;
     let report = play(options(&door, 8)).await;
     assert_eq!((report.silent, report.silencing_errors, report.pushes), (8, 8, 0), "{report}");
     assert_eq!(report.errors["PushTelemetry"]["INVALID_RECORD (87)"], 8);
@@ -239,9 +241,9 @@ async fn clients_that_are_silenced_are_counted_with_their_reasons() {
 
 #[tokio::test]
 async fn errors_that_clients_survive_are_no_fault() {
-    let refusal = Some(Refusal::TooLarge("so".into()));
-    let notebook = Arc::new(Notebook { refusal, refusals: 4, ..Notebook::new() });
-    let door = door(notebook.clone(), |_| ()).await;
+    let push_refusal = Some(Refusal::TooLarge("so".into()));
+    let notebook = Arc::new(RecordedIntake { push_refusal, refused_pushes: 4, ..RecordedIntake::new() });
+    let door = start_listener(notebook.clone(), |_| ()).await;
     let report = play(options(&door, 4)).await;
     assert_eq!((report.fault.as_deref(), report.silent), (None, 0), "{report}");
     assert_eq!(report.errors["PushTelemetry"]["TELEMETRY_TOO_LARGE (118)"], 4);
@@ -250,17 +252,20 @@ async fn errors_that_clients_survive_are_no_fault() {
 #[tokio::test]
 async fn a_door_that_shuts_is_counted_and_silences_nobody() {
     // Asked for nothing, clients have nothing in flight when it shuts.
-    let (asked_for, interval) = (Vec::new(), Duration::from_secs(60));
-    let notebook = Arc::new(Notebook { asked_for, interval, ..Notebook::new() });
-    let door = door(notebook.clone(), |_| ()).await;
-    let playing =
-        tokio::spawn(play(Options { ramp: Duration::ZERO, time: Duration::from_secs(3), ..options(&door, 8) }));
-    while notebook.seen.lock().unwrap().gets < 8 {
+    let (metrics, interval) = (Vec::new(), Duration::from_secs(60));
+    let notebook = Arc::new(RecordedIntake { metrics, interval, ..RecordedIntake::new() });
+    let door = start_listener(notebook.clone(), |_| ()).await;
+    let playing = tokio::spawn(play(SimulationOptions {
+        ramp: Duration::ZERO,
+        time: Duration::from_secs(3),
+        ..options(&door, 8)
+    }));
+    while notebook.recorded.lock().unwrap().gets < 8 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // The answers have been read, too: nothing but that is waited for.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    door.shut.send(()).unwrap();
+    door.stop.send(()).unwrap();
     door.serving.await.unwrap();
     let report = playing.await.unwrap();
     assert_eq!((report.lost, report.silent, report.fault.as_deref()), (8, 0, None), "{report}");
@@ -268,18 +273,18 @@ async fn a_door_that_shuts_is_counted_and_silences_nobody() {
 }
 
 /// Stands before a door and closes each connection on its first push.
-async fn saboteur(door: SocketAddr) -> SocketAddr {
+async fn closing_proxy(door: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(pass_on(client, door));
+            tokio::spawn(forward_until_push(client, door));
         }
     });
     address
 }
 
-async fn pass_on(mut client: TcpStream, door: SocketAddr) -> std::io::Result<()> {
+async fn forward_until_push(mut client: TcpStream, door: SocketAddr) -> std::io::Result<()> {
     let mut behind = TcpStream::connect(door).await?;
     loop {
         let request = frame(&mut client).await?;
@@ -301,51 +306,51 @@ async fn frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_close_in_flight_silences_older_java_clients_and_no_others() {
-    let door = door(Arc::new(Notebook::new()), |_| ()).await;
-    let bootstrap = saboteur(door.address).await.to_string();
-    let report = play(Options { bootstrap, ..options(&door, 8) }).await;
-    let silent: Vec<u64> = Kind::ALL.iter().map(|kind| report.kinds[&kind.to_string()].silent).collect();
+    let door = start_listener(Arc::new(RecordedIntake::new()), |_| ()).await;
+    let bootstrap = closing_proxy(door.address).await.to_string();
+    let report = play(SimulationOptions { bootstrap, ..options(&door, 8) }).await;
+    let silent: Vec<u64> = ClientKind::ALL.iter().map(|kind| report.kinds[&kind.to_string()].silent).collect();
     assert_eq!((silent, report.pushes), (vec![2, 2, 0, 0], 0), "{report}");
     assert!(report.lost >= 8 && report.fault.unwrap().contains("4 client(s) fell silent"));
 }
 
 #[tokio::test]
 async fn who_never_had_a_connection_is_a_fault() {
-    let door = door(Arc::new(Notebook::new()), |config| config.max_connections = 2).await;
-    let report = play(Options { ramp: Duration::ZERO, ..options(&door, 6) }).await;
+    let door = start_listener(Arc::new(RecordedIntake::new()), |config| config.max_connections = 2).await;
+    let report = play(SimulationOptions { ramp: Duration::ZERO, ..options(&door, 6) }).await;
     assert!(report.never_connected >= 4, "{report}");
     assert!(report.fault.unwrap().contains("never had a connection"));
 }
 
 #[tokio::test]
 async fn it_ends_in_order_when_it_is_told_to() {
-    let notebook = Arc::new(Notebook::new());
-    let door = door(notebook.clone(), |_| ()).await;
-    let options = Options { time: Duration::from_secs(3600), ..options(&door, 8) };
+    let notebook = Arc::new(RecordedIntake::new());
+    let door = start_listener(notebook.clone(), |_| ()).await;
+    let options = SimulationOptions { time: Duration::from_secs(3600), ..options(&door, 8) };
     let stop = async {
-        while notebook.seen.lock().unwrap().clients.len() < 8 {
+        while notebook.recorded.lock().unwrap().clients.len() < 8 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let report = run(options, stop, |_| ()).await.unwrap();
     assert_eq!((report.fault.as_deref(), report.unfinished), (None, 0), "{report}");
-    assert_eq!(report.terminating, notebook.seen.lock().unwrap().terminating);
+    assert_eq!(report.terminating, notebook.recorded.lock().unwrap().terminating);
     assert!(report.terminating > 0);
 }
 
 #[tokio::test]
 async fn what_makes_no_sense_is_refused_in_words() {
-    let sound = Options::new("127.0.0.1:1", 10);
+    let sound = SimulationOptions::new("127.0.0.1:1", 10);
     for (options, words) in [
-        (Options { clients: 0, ..sound.clone() }, "--clients 0"),
-        (Options { clients: usize::MAX, ..sound.clone() }, "ask for 1 to"),
-        (Options { connections: 11, ..sound.clone() }, "--connections 11"),
-        (Options { connections: 0, ..sound.clone() }, "--connections 0"),
-        (Options { kinds: Vec::new(), ..sound.clone() }, "--kinds"),
-        (Options { time: Duration::ZERO, ..sound.clone() }, "--seconds"),
-        (Options { misbehave: 1.5, ..sound.clone() }, "--misbehave 1.5"),
-        (Options { misbehave: f64::NAN, ..sound.clone() }, "--misbehave NaN"),
-        (Options { clients: 9_000_000, connections: 9_000_000, ..sound.clone() }, "open files"),
+        (SimulationOptions { clients: 0, ..sound.clone() }, "--clients 0"),
+        (SimulationOptions { clients: usize::MAX, ..sound.clone() }, "ask for 1 to"),
+        (SimulationOptions { connections: 11, ..sound.clone() }, "--connections 11"),
+        (SimulationOptions { connections: 0, ..sound.clone() }, "--connections 0"),
+        (SimulationOptions { kinds: Vec::new(), ..sound.clone() }, "--kinds"),
+        (SimulationOptions { time: Duration::ZERO, ..sound.clone() }, "--seconds"),
+        (SimulationOptions { misbehave: 1.5, ..sound.clone() }, "--misbehave 1.5"),
+        (SimulationOptions { misbehave: f64::NAN, ..sound.clone() }, "--misbehave NaN"),
+        (SimulationOptions { clients: 9_000_000, connections: 9_000_000, ..sound.clone() }, "open files"),
         (sound, "cannot connect to 127.0.0.1:1"),
     ] {
         let said = format!("{:#}", run(options, pending(), |_| ()).await.unwrap_err());
@@ -356,7 +361,7 @@ async fn what_makes_no_sense_is_refused_in_words() {
 #[test]
 fn misbehaving_connections_are_spread_and_counted_exactly() {
     for (connections, share, rogues) in [(100, 0.05, 5), (7, 0.5, 4), (10, 0.001, 1), (10, 0.0, 0), (3, 1.0, 3)] {
-        let options = Options { misbehave: share, ..Options::new("", connections) };
+        let options = SimulationOptions { misbehave: share, ..SimulationOptions::new("", connections) };
         let ordinals: Vec<_> = (0..connections).filter_map(|number| options.rogue(number)).collect();
         assert_eq!(ordinals, (0..rogues).collect::<Vec<_>>(), "{share} of {connections}");
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{Label, Oversize, RESOURCE_METRICS, copy, resource};
-use crate::wire::{Fields, put_delimited, put_varint, varint_len};
+use super::{Oversize, RESOURCE_METRICS, ResourceLabel, copy, resource};
+use crate::wire::{WireFields, put_delimited, put_varint, varint_len};
 
 const RESOURCE: u32 = 1 << 3 | 2;
 const SCOPE_METRICS: u32 = 2 << 3 | 2;
@@ -15,23 +15,23 @@ const NONE: u32 = u32::MAX;
 /// The groups in the order of their first block.
 #[derive(Default)]
 pub(super) struct Groups<'a> {
-    groups: Vec<Group<'a>>,
+    groups: Vec<MergeGroup<'a>>,
     pieces: Vec<Piece<'a>>,
-    index: HashMap<Identity<'a>, u32>,
+    index: HashMap<MergeKey<'a>, u32>,
     /// The group of the block before: most blocks go there.
     last: Option<u32>,
 }
 
 /// What blocks must share to become one.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-struct Identity<'a> {
+struct MergeKey<'a> {
     /// Body of the `Resource`, its occurrences joined (which is how protobuf merges them). `None` where there is none.
     resource: Option<Cow<'a, [u8]>>,
     schema_url: &'a [u8],
 }
 
-struct Group<'a> {
-    identity: Identity<'a>,
+struct MergeGroup<'a> {
+    identity: MergeKey<'a>,
     first: u32,
     last: u32,
     /// Sum of the pieces' lengths.
@@ -46,47 +46,48 @@ struct Piece<'a> {
 
 /// A block taken apart.
 #[derive(Default)]
-struct Block<'a> {
-    identity: Identity<'a>,
+struct ParsedBlock<'a> {
+    identity: MergeKey<'a>,
     /// It has fields that this version does not know, and of which it cannot say how they merge.
-    strange: bool,
+    has_unknown_fields: bool,
 }
 
 impl<'a> Groups<'a> {
     pub(super) fn add(&mut self, body: &'a [u8]) {
         let before = self.pieces.len();
-        let block = self.take_apart(body);
-        let group = if block.strange { self.new_group(block.identity) } else { self.group_of(block.identity) };
+        let block = self.parse(body);
+        let group =
+            if block.has_unknown_fields { self.new_group(block.identity) } else { self.group_of(block.identity) };
         for number in before..self.pieces.len() {
             self.chain(group, number as u32);
         }
     }
 
     /// Pushes the block's pieces, not yet chained to a group.
-    fn take_apart(&mut self, body: &'a [u8]) -> Block<'a> {
-        let mut block = Block::default();
+    fn parse(&mut self, body: &'a [u8]) -> ParsedBlock<'a> {
+        let mut block = ParsedBlock::default();
         let mut rest = body;
         let mut kept = 0;
-        for field in Fields(body) {
+        for field in WireFields(body) {
             let known = matches!(field.key, RESOURCE | SCHEMA_URL);
-            block.strange |= !known && field.key != SCOPE_METRICS;
+            block.has_unknown_fields |= !known && field.key != SCOPE_METRICS;
             if !known {
                 kept += field.raw.len();
                 continue;
             }
-            rest = self.keep(rest, kept, field.raw.len());
+            rest = self.push_piece(rest, kept, field.raw.len());
             kept = 0;
             match field.key {
                 RESOURCE => block.identity.join(field.body),
                 _ => block.identity.schema_url = field.body,
             }
         }
-        self.keep(rest, kept, 0);
+        self.push_piece(rest, kept, 0);
         block
     }
 
     /// Makes a piece of the first `len` bytes and steps over `skip` more.
-    fn keep(&mut self, bytes: &'a [u8], len: usize, skip: usize) -> &'a [u8] {
+    fn push_piece(&mut self, bytes: &'a [u8], len: usize, skip: usize) -> &'a [u8] {
         let (piece, rest) = bytes.split_at_checked(len).unwrap_or_default();
         if !piece.is_empty() {
             self.pieces.push(Piece { bytes: piece, next: NONE });
@@ -94,7 +95,7 @@ impl<'a> Groups<'a> {
         rest.get(skip..).unwrap_or_default()
     }
 
-    fn group_of(&mut self, identity: Identity<'a>) -> u32 {
+    fn group_of(&mut self, identity: MergeKey<'a>) -> u32 {
         let last = self.last.filter(|last| self.groups.get(*last as usize).is_some_and(|g| g.identity == identity));
         let group = match last.or_else(|| self.index.get(&identity).copied()) {
             Some(group) => group,
@@ -108,8 +109,8 @@ impl<'a> Groups<'a> {
         group
     }
 
-    fn new_group(&mut self, identity: Identity<'a>) -> u32 {
-        self.groups.push(Group { identity, first: NONE, last: NONE, len: 0 });
+    fn new_group(&mut self, identity: MergeKey<'a>) -> u32 {
+        self.groups.push(MergeGroup { identity, first: NONE, last: NONE, len: 0 });
         self.groups.len() as u32 - 1
     }
 
@@ -123,7 +124,7 @@ impl<'a> Groups<'a> {
         group.len += self.pieces.get(piece as usize).map_or(0, |piece| piece.bytes.len());
     }
 
-    pub(super) fn write(self, out: &mut Vec<u8>, labels: &[Label<'_>], limit: usize) -> Result<(), Oversize> {
+    pub(super) fn write(self, out: &mut Vec<u8>, labels: &[ResourceLabel<'_>], limit: usize) -> Result<(), Oversize> {
         let mut resource = Vec::new();
         for group in &self.groups {
             resource.clear();
@@ -133,7 +134,13 @@ impl<'a> Groups<'a> {
         Ok(())
     }
 
-    fn write_group(&self, group: &Group<'a>, resource: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), Oversize> {
+    fn write_group(
+        &self,
+        group: &MergeGroup<'a>,
+        resource: &[u8],
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), Oversize> {
         let schema_url = group.identity.schema_url;
         let schema_len = if schema_url.is_empty() { 0 } else { delimited_len(schema_url) };
         let len = delimited_len(resource) + group.len + schema_len;
@@ -161,7 +168,7 @@ impl<'a> Groups<'a> {
     }
 }
 
-impl<'a> Identity<'a> {
+impl<'a> MergeKey<'a> {
     fn join(&mut self, occurrence: &'a [u8]) {
         match &mut self.resource {
             None => self.resource = Some(Cow::Borrowed(occurrence)),

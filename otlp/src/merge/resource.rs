@@ -1,15 +1,15 @@
 //! A resource with labels among its attributes.
 
-use super::Label;
-use crate::wire::{Field, Fields, put_delimited, put_varint, varint_len};
+use super::ResourceLabel;
+use crate::wire::{WireField, WireFields, put_delimited, put_varint, varint_len};
 
 const ATTRIBUTES: u32 = 1 << 3 | 2;
 const KEY: u32 = 1 << 3 | 2;
 
 /// The labels without those that others of the same attribute overrule.
-pub(super) fn effective<'a>(labels: &[Label<'a>]) -> Vec<Label<'a>> {
-    let overruled = |at: usize, label: &Label<'_>| {
-        let same = |other: &&Label<'_>| other.attribute == label.attribute;
+pub(super) fn effective<'a>(labels: &[ResourceLabel<'a>]) -> Vec<ResourceLabel<'a>> {
+    let overruled = |at: usize, label: &ResourceLabel<'_>| {
+        let same = |other: &&ResourceLabel<'_>| other.attribute == label.attribute;
         let before = labels.iter().take(at).find(same).is_some();
         let replaced = labels.iter().skip(at + 1).filter(same).any(|later| !later.when_absent);
         replaced || (label.when_absent && before)
@@ -19,8 +19,8 @@ pub(super) fn effective<'a>(labels: &[Label<'a>]) -> Vec<Label<'a>> {
 
 /// Appends the body of a `Resource`: what `resource` holds, less the attributes that labels replace, and the labels,
 /// less those that yield to an attribute.
-pub(super) fn put(out: &mut Vec<u8>, resource: &[u8], labels: &[Label<'_>]) {
-    for Field { key, raw, body } in Fields(resource) {
+pub(super) fn put(out: &mut Vec<u8>, resource: &[u8], labels: &[ResourceLabel<'_>]) {
+    for WireField { key, raw, body } in WireFields(resource) {
         let replaced = key == ATTRIBUTES && {
             let name = attribute_key(body);
             labels.iter().any(|label| !label.when_absent && label.attribute.as_bytes() == name)
@@ -35,16 +35,16 @@ pub(super) fn put(out: &mut Vec<u8>, resource: &[u8], labels: &[Label<'_>]) {
 }
 
 fn has(resource: &[u8], attribute: &str) -> bool {
-    Fields(resource).any(|field| field.key == ATTRIBUTES && attribute_key(field.body) == attribute.as_bytes())
+    WireFields(resource).any(|field| field.key == ATTRIBUTES && attribute_key(field.body) == attribute.as_bytes())
 }
 
 /// The last occurrence counts; none is the empty key.
 fn attribute_key(key_value: &[u8]) -> &[u8] {
-    Fields(key_value).filter(|field| field.key == KEY).last().map_or(&[], |field| field.body)
+    WireFields(key_value).filter(|field| field.key == KEY).last().map_or(&[], |field| field.body)
 }
 
 /// `KeyValue { key, value: AnyValue { string_value } }`.
-fn put_label(out: &mut Vec<u8>, label: &Label<'_>) {
+fn put_label(out: &mut Vec<u8>, label: &ResourceLabel<'_>) {
     let field_len = |len: usize| 1 + varint_len(len as u64) + len;
     let value_len = field_len(label.value.len());
     put_varint(out, u64::from(ATTRIBUTES));

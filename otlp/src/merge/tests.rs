@@ -8,12 +8,12 @@ use crate::message::{
 };
 use crate::{arbitrary, walk};
 
-fn label<'a>(attribute: &'a str, value: &'a str) -> Label<'a> {
-    Label { attribute, value, when_absent: false }
+fn label<'a>(attribute: &'a str, value: &'a str) -> ResourceLabel<'a> {
+    ResourceLabel { attribute, value, when_absent: false }
 }
 
-fn absent<'a>(attribute: &'a str, value: &'a str) -> Label<'a> {
-    Label { attribute, value, when_absent: true }
+fn absent<'a>(attribute: &'a str, value: &'a str) -> ResourceLabel<'a> {
+    ResourceLabel { attribute, value, when_absent: true }
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
@@ -22,7 +22,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 }
 
 /// What `append` shall do, said with structs: order of resources by first occurrence.
-fn model(data: &MetricsData, labels: &[Label<'_>]) -> ExportMetricsServiceRequest {
+fn model(data: &MetricsData, labels: &[ResourceLabel<'_>]) -> ExportMetricsServiceRequest {
     let mut merged: Vec<ResourceMetrics> = Vec::new();
     for block in &data.resource_metrics {
         let same = |other: &&mut ResourceMetrics| {
@@ -60,7 +60,7 @@ proptest! {
         labels in labels(),
     ) {
         let labels: Vec<_> =
-            labels.iter().map(|(a, v, w)| Label { attribute: a, value: v, when_absent: *w }).collect();
+            labels.iter().map(|(a, v, w)| ResourceLabel { attribute: a, value: v, when_absent: *w }).collect();
         let (mut out, mut expected) = (Vec::new(), Vec::new());
         for push in &pushes {
             append(&mut out, &push.encode_to_vec(), &labels);

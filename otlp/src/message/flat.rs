@@ -49,7 +49,7 @@ pub enum PointValue<'a> {
 /// What OTLP calls the kind of a metric. Prints as `gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum MetricKind {
     /// Values as they are.
     Gauge,
     /// Values that add up.
@@ -62,7 +62,7 @@ pub enum Kind {
     Summary,
 }
 
-impl Kind {
+impl MetricKind {
     /// As it prints.
     pub const fn name(self) -> &'static str {
         match self {
@@ -75,7 +75,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for MetricKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -107,13 +107,13 @@ impl MetricsData {
 
 impl Metric {
     /// Its kind; `None` for a metric without data.
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<MetricKind> {
         Some(match self.data.as_ref()? {
-            metric::Data::Gauge(_) => Kind::Gauge,
-            metric::Data::Sum(_) => Kind::Sum,
-            metric::Data::Histogram(_) => Kind::Histogram,
-            metric::Data::ExponentialHistogram(_) => Kind::ExponentialHistogram,
-            metric::Data::Summary(_) => Kind::Summary,
+            metric::Data::Gauge(_) => MetricKind::Gauge,
+            metric::Data::Sum(_) => MetricKind::Sum,
+            metric::Data::Histogram(_) => MetricKind::Histogram,
+            metric::Data::ExponentialHistogram(_) => MetricKind::ExponentialHistogram,
+            metric::Data::Summary(_) => MetricKind::Summary,
         })
     }
 
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(sum(9).temporality(), Some(AggregationTemporality::Unspecified));
         assert_eq!(sum(1).kind().map(|kind| kind.to_string()).as_deref(), Some("sum"));
         let gauge = metric("g", Some(metric::Data::Gauge(Gauge::default())));
-        assert_eq!((gauge.temporality(), gauge.kind()), (None, Some(Kind::Gauge)));
+        assert_eq!((gauge.temporality(), gauge.kind()), (None, Some(MetricKind::Gauge)));
         assert_eq!(metric("none", None).kind(), None);
     }
 

@@ -3,7 +3,7 @@
 //! In: a `MetricsData` that [`check`](super::check) accepts. Out: the name of each metric, in order, once for each time
 //! that it is there. Bounded by the bytes. Never allocates; on bytes that were not checked it may end early.
 
-use crate::wire::Fields;
+use crate::wire::WireFields;
 
 /// Keys of the fields that lead to a name: number above wire type 2.
 const RESOURCE_METRICS: u32 = 1 << 3 | 2;
@@ -14,14 +14,14 @@ const NAME: u32 = 1 << 3 | 2;
 /// The names in `bytes`, as prost would read them: of a name that is there twice the last counts, and a metric without
 /// one is called "". A name that is not UTF-8, which [`repair`](super::repair) would have mended, is left out.
 pub fn names(bytes: &[u8]) -> impl Iterator<Item = &str> {
-    Names { data: Fields(bytes), block: Fields(&[]), scope: Fields(&[]) }
+    Names { data: WireFields(bytes), block: WireFields(&[]), scope: WireFields(&[]) }
 }
 
 /// How far each level has been read.
 struct Names<'a> {
-    data: Fields<'a>,
-    block: Fields<'a>,
-    scope: Fields<'a>,
+    data: WireFields<'a>,
+    block: WireFields<'a>,
+    scope: WireFields<'a>,
 }
 
 impl<'a> Iterator for Names<'a> {
@@ -36,12 +36,12 @@ impl<'a> Iterator for Names<'a> {
                 }
             } else if let Some(field) = self.block.next() {
                 if field.key == SCOPE_METRICS {
-                    self.scope = Fields(field.body);
+                    self.scope = WireFields(field.body);
                 }
             } else {
                 let field = self.data.next()?;
                 if field.key == RESOURCE_METRICS {
-                    self.block = Fields(field.body);
+                    self.block = WireFields(field.body);
                 }
             }
         }
@@ -49,7 +49,7 @@ impl<'a> Iterator for Names<'a> {
 }
 
 fn name(metric: &[u8]) -> Option<&str> {
-    let last = Fields(metric).filter(|field| field.key == NAME).last();
+    let last = WireFields(metric).filter(|field| field.key == NAME).last();
     std::str::from_utf8(last.map_or(&[], |field| field.body)).ok()
 }
 

@@ -1,7 +1,7 @@
 //! The messages of OTLP metrics v1 as the walk sees them: field numbers and wire forms.
 
-use super::Temporality;
-use crate::wire::{self, Step};
+use super::PushTemporality;
+use crate::wire::{self, WireResult};
 
 /// One walk: what it has counted, and the blocks it need not look at again.
 pub(super) struct Walk<'a, F> {
@@ -68,7 +68,7 @@ macro_rules! field {
 /// One message as a method: `number: form`, the form being a scalar's or the method of another message.
 macro_rules! message {
     ($name:ident { $($number:literal: $form:ident),* $(,)? }) => {
-        pub(super) fn $name(&mut self, mut buf: &'a [u8], depth: u32) -> Step<()> {
+        pub(super) fn $name(&mut self, mut buf: &'a [u8], depth: u32) -> WireResult<()> {
             const KNOWN: u32 = 0 $(| 1 << $number)*;
             #[allow(unused_variables, reason = "a message of numbers alone has nothing to tell it")]
             let walk = self;
@@ -162,21 +162,21 @@ impl<'a, F: FnMut(&'a [u8])> Walk<'a, F> {
         }
     }
 
-    pub(super) fn temporality(&self) -> Temporality {
+    pub(super) fn temporality(&self) -> PushTemporality {
         match (self.delta, self.cumulative) {
-            (false, false) => Temporality::None,
-            (false, true) => Temporality::Cumulative,
-            (true, false) => Temporality::Delta,
-            (true, true) => Temporality::Mixed,
+            (false, false) => PushTemporality::None,
+            (false, true) => PushTemporality::Cumulative,
+            (true, false) => PushTemporality::Delta,
+            (true, true) => PushTemporality::Mixed,
         }
     }
 
-    fn counted_resource_metrics(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn counted_resource_metrics(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         self.resources = self.resources.saturating_add(1);
         self.resource_metrics(buf, depth)
     }
 
-    fn resource_once(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn resource_once(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         if buf == self.resource {
             return Ok(());
         }
@@ -188,7 +188,7 @@ impl<'a, F: FnMut(&'a [u8])> Walk<'a, F> {
         Ok(())
     }
 
-    fn scope_once(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn scope_once(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         if buf == self.scope {
             return Ok(());
         }
@@ -200,22 +200,22 @@ impl<'a, F: FnMut(&'a [u8])> Walk<'a, F> {
         Ok(())
     }
 
-    fn number_point(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn number_point(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         self.points = self.points.saturating_add(1);
         self.number_fields(buf, depth)
     }
 
-    fn histogram_point(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn histogram_point(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         self.points = self.points.saturating_add(1);
         self.histogram_fields(buf, depth)
     }
 
-    fn exponential_point(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn exponential_point(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         self.points = self.points.saturating_add(1);
         self.exponential_fields(buf, depth)
     }
 
-    fn summary_point(&mut self, buf: &'a [u8], depth: u32) -> Step<()> {
+    fn summary_point(&mut self, buf: &'a [u8], depth: u32) -> WireResult<()> {
         self.points = self.points.saturating_add(1);
         self.summary_fields(buf, depth)
     }
@@ -238,11 +238,11 @@ impl<'a, F: FnMut(&'a [u8])> Walk<'a, F> {
     }
 }
 
-fn skip_varint(buf: &mut &[u8]) -> Step<()> {
+fn skip_varint(buf: &mut &[u8]) -> WireResult<()> {
     wire::varint(buf).map(|_| ())
 }
 
-fn packed(buf: &mut &[u8], one: impl Fn(&mut &[u8]) -> Step<()>) -> Step<()> {
+fn packed(buf: &mut &[u8], one: impl Fn(&mut &[u8]) -> WireResult<()>) -> WireResult<()> {
     let mut values = wire::delimited(buf)?;
     while !values.is_empty() {
         one(&mut values)?;

@@ -20,7 +20,7 @@ fn agrees_with_prost(bytes: &[u8]) {
     assert_eq!(checked.is_ok(), prost_accepts(&mended), "after repair, {checked:?} on {bytes:02x?}");
     if let Ok(summary) = checked {
         assert_eq!(summary.bad_strings, strings);
-        assert_eq!(check(&mended), Ok(Summary { bad_strings: 0, ..summary }));
+        assert_eq!(check(&mended), Ok(PushSummary { bad_strings: 0, ..summary }));
     } else if let Err(error) = checked {
         assert!(error.offset <= bytes.len(), "{error:?}");
     }
@@ -73,7 +73,10 @@ proptest! {
 fn recorded_pushes_are_accepted_and_each_prefix_is_judged_as_prost_judges_it() {
     let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
     let summary = check(recorded).unwrap();
-    assert_eq!(summary, Summary { points: 89, temporality: Temporality::Cumulative, resources: 89, bad_strings: 0 });
+    assert_eq!(
+        summary,
+        PushSummary { points: 89, temporality: PushTemporality::Cumulative, resources: 89, bad_strings: 0 }
+    );
     for end in 0..recorded.len().min(600) {
         agrees_with_prost(&recorded[..end]);
     }
@@ -92,11 +95,11 @@ fn sums(temporalities: &[i32]) -> Vec<u8> {
 #[test]
 fn temporality_is_told() {
     let of = |temporalities: &[i32]| check(&sums(temporalities)).unwrap().temporality;
-    assert_eq!(of(&[]), Temporality::None);
-    assert_eq!(of(&[0]), Temporality::None);
-    assert_eq!(of(&[1, 1]), Temporality::Delta);
-    assert_eq!(of(&[2]), Temporality::Cumulative);
-    assert_eq!(of(&[2, 1]), Temporality::Mixed);
+    assert_eq!(of(&[]), PushTemporality::None);
+    assert_eq!(of(&[0]), PushTemporality::None);
+    assert_eq!(of(&[1, 1]), PushTemporality::Delta);
+    assert_eq!(of(&[2]), PushTemporality::Cumulative);
+    assert_eq!(of(&[2, 1]), PushTemporality::Mixed);
 }
 
 /// `AnyValue` arrays within each other, in an attribute of a resource.

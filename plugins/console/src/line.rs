@@ -1,6 +1,6 @@
 //! One line of output: push, resource, metric and point in, a value that serde writes as JSON out.
 
-use barnabas_sdk::otlp::{KeyValue, Kind, Point, PointValue, any_value, point};
+use barnabas_sdk::otlp::{KeyValue, MetricKind, Point, PointValue, any_value, point};
 use barnabas_sdk::{GoneClient, Push, clock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ impl<'a> PointLine<'a> {
         Self {
             sender,
             metric: &point.metric.name,
-            kind: point.metric.kind().map_or("empty", Kind::name),
+            kind: point.metric.kind().map_or("empty", MetricKind::name),
             temporality: point.metric.temporality().map(|temporality| temporality.name()),
             unit: &point.metric.unit,
             value: value(point.value),

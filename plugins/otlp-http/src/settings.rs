@@ -29,7 +29,7 @@ pub struct Settings {
     pub labels: Vec<Fact>,
     /// Sets `service.instance.id` and `service.name` where the client did not: Prometheus-like sinks tell series apart
     /// by them.
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     pub service_attributes: bool,
 }
 

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::units::HumanDuration;
 use barnabas_tests::host::Setup;
-use barnabas_tests::librdkafka::{self, Ear, Said};
-use barnabas_tests::sink::{Sink, Tally};
+use barnabas_tests::librdkafka::{self, LogListener, TelemetryLog};
+use barnabas_tests::sink::{ClientTally, OtlpSink};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::Producer as _;
 
@@ -25,10 +25,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 #[tokio::main]
 async fn main() -> ExitCode {
     let length = length_from(std::env::args().skip(1));
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let setup = setup(&sink);
     let (kafka, otlp) = (setup.address(ListenerProtocol::KafkaPlaintext), setup.address(ListenerProtocol::OtlpHttp));
-    let admin = setup.written.admin.bind;
+    let admin = setup.config.admin.bind;
     let mut host = start_host(&setup);
     println!("host:      barnabas serve, Kafka clients on {}, OTLP/HTTP on {}, admin on http://{admin}", kafka, otlp);
     println!("receivers: console (one JSON line a point, into {}),", log_path(&setup).display());
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     println!("One of the console receiver's lines:\n  {sample}\n");
     let code = if verdict { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !verdict {
-        println!("the host's log: {}", setup.keep().join("host.log").display());
+        println!("the host's log: {}", setup.into_folder().join("host.log").display());
     }
     next_steps();
     code
@@ -71,7 +71,7 @@ fn usage(why: &str) -> ! {
 }
 
 /// Embedded defaults but for the ports (whatever is free) and the interval (two seconds).
-fn setup(sink: &Sink) -> Setup {
+fn setup(sink: &OtlpSink) -> Setup {
     Setup::new()
         .with(|written| {
             written.admin.bind = free_port();
@@ -122,7 +122,11 @@ async fn wait_until_ready(address: std::net::SocketAddr, host: &mut Child) -> bo
 }
 
 /// Lets the clients live for a while, shows what arrives, and ends them: librdkafka sends a last push then.
-async fn run_clients(bootstrap: &str, sink: &Sink, length: Option<Duration>) -> BTreeMap<&'static str, Said> {
+async fn run_clients(
+    bootstrap: &str,
+    sink: &OtlpSink,
+    length: Option<Duration>,
+) -> BTreeMap<&'static str, TelemetryLog> {
     let (producer, producer_ear) = librdkafka::producer(bootstrap, "demo-producer");
     let (consumer, consumer_ear) = librdkafka::consumer(bootstrap, "demo-consumer");
     consumer.subscribe(&["demo"]).unwrap();
@@ -150,13 +154,13 @@ async fn run_clients(bootstrap: &str, sink: &Sink, length: Option<Duration>) -> 
     // Dropped on threads of their own: librdkafka blocks until its last push is answered.
     let _ = producer.client().fatal_error();
     tokio::task::spawn_blocking(move || drop((producer, consumer))).await.unwrap();
-    ears.into_iter().map(|(name, ear)| (name, ear.said())).collect()
+    ears.into_iter().map(|(name, ear)| (name, ear.snapshot())).collect()
 }
 
 /// One line a client.
-fn show(elapsed: Duration, ears: &BTreeMap<&'static str, Ear>, tally: &BTreeMap<String, Tally>) {
+fn show(elapsed: Duration, ears: &BTreeMap<&'static str, LogListener>, tally: &BTreeMap<String, ClientTally>) {
     for (name, ear) in ears {
-        let said = ear.said();
+        let said = ear.snapshot();
         let id = said.instance_id.unwrap_or_else(|| "(no id yet)".into());
         let arrived = tally.get(&id).cloned().unwrap_or_default();
         println!(
@@ -180,7 +184,7 @@ async fn stop(mut host: Child) {
 
 /// Every client's acknowledged pushes, by its own log, must have arrived, by the endpoint's own decoding. A last push
 /// may arrive without the client having stayed to hear its answer.
-fn verdict(heard: &BTreeMap<&'static str, Said>, tally: &BTreeMap<String, Tally>) -> bool {
+fn verdict(heard: &BTreeMap<&'static str, TelemetryLog>, tally: &BTreeMap<String, ClientTally>) -> bool {
     println!();
     let mut all = true;
     for (name, said) in heard {

@@ -10,22 +10,22 @@ use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
 
 use super::{
-    PATIENCE, RATE, change, deeds, digest, forwarding, generation, put, taker, until, until_done, until_serves,
-    variant, want,
+    PATIENCE, RATE, audited_actions, change, digest, forwarding, generation, put, taker, until, until_done,
+    until_serves, variant, write_manifest,
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edited_manifest_is_done_and_a_pause_in_it_too() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    want(&host, "sink", &taker("b", ""));
+    write_manifest(&host, "sink", &taker("b", ""));
     until_serves(&host, "sink", 2).await;
     assert!(host.log_lines("sink").contains(&"b started".into()));
-    want(&host, "sink", &format!("# by night\npaused = true\n{}", taker("b", "")));
+    write_manifest(&host, "sink", &format!("# by night\npaused = true\n{}", taker("b", "")));
     until(&host, "sink", "the pause", |status| status.paused).await;
-    want(&host, "sink", &taker("b", ""));
+    write_manifest(&host, "sink", &taker("b", ""));
     let status = until(&host, "sink", "the end of the pause", |status| !status.paused).await;
     assert_eq!(generation(&status), Some(2), "that needs no other generation");
-    want(&host, "new", &taker("c", ""));
+    write_manifest(&host, "new", &taker("c", ""));
     until_serves(&host, "new", 1).await;
     until_done(&host, "sink", &["load Done", "swap Done", "pause Done", "resume Done"]).await;
     until_done(&host, "new", &["load Done"]).await;
@@ -47,7 +47,7 @@ async fn an_artifact_that_is_replaced_is_another_generation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_is_swapped_is_another_manifest() {
     let setup = Setup::new();
-    let plugins = setup.written.plugins_dir.clone();
+    let plugins = setup.config.plugins_dir.clone();
     let versions = setup.folder().join("versions");
     fs::create_dir(&versions).unwrap();
     for name in ["a", "b"] {
@@ -70,7 +70,7 @@ async fn a_link_that_is_swapped_is_another_manifest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_farm_of_links_is_swapped_as_one() {
     let setup = Setup::new();
-    let plugins = setup.written.plugins_dir.clone();
+    let plugins = setup.config.plugins_dir.clone();
     for (folder, name) in [("..1", "a"), ("..2", "b")] {
         fs::create_dir(plugins.join(folder)).unwrap();
         for plugin in ["one", "two"] {
@@ -102,8 +102,8 @@ async fn a_directory_that_is_away_wants_nothing() {
     assert_eq!(generation(&host.status("sink")), Some(1));
     fs::rename(&away, &here).unwrap();
     assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
-    assert_eq!(deeds(&host, "sink"), ["load Done"], "nothing was removed");
-    want(&host, "sink", &taker("b", ""));
+    assert_eq!(audited_actions(&host, "sink"), ["load Done"], "nothing was removed");
+    write_manifest(&host, "sink", &taker("b", ""));
     until_serves(&host, "sink", 2).await;
     host.stop().await;
 }
@@ -133,13 +133,13 @@ async fn a_manifest_that_is_removed_takes_its_plugin_away_when_all_is_delivered(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_typo_leaves_the_old_serving_and_is_shown() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    want(&host, "sink", &taker("b", "[limit]\ncpu = \"1s\"\n"));
+    write_manifest(&host, "sink", &taker("b", "[limit]\ncpu = \"1s\"\n"));
     let status = until(&host, "sink", "the problem", |status| status.desired.problem.is_some()).await;
     let problem = status.desired.problem.clone().unwrap();
     assert!(problem.contains("sink.toml") && problem.contains("did you mean `limits`"), "{problem}");
     assert_eq!((generation(&status), status.desired.runs), (Some(1), false));
     assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Failed);
-    want(&host, "sink", &taker("b", ""));
+    write_manifest(&host, "sink", &taker("b", ""));
     let status = until_serves(&host, "sink", 2).await;
     assert_eq!((status.desired.problem, status.failure), (None, None));
     host.stop().await;

@@ -7,7 +7,7 @@ use barnabas::audit::Entry;
 use barnabas::plugin::change::{Change, ChangeOutcome, Plan, RefusedCode, Stage, Wanted};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::Load;
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;
@@ -22,7 +22,7 @@ fn set(key: &str, value: serde_json::Value) -> Wanted {
     Wanted { settings: json!({ key: value }).as_object().unwrap().clone(), ..Wanted::default() }
 }
 
-fn written(host: &Running) -> String {
+fn written(host: &RunningHost) -> String {
     fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap()
 }
 
@@ -46,7 +46,7 @@ async fn an_earlier_generation_can_serve_again() {
     assert!(none.code == RefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
     // What the directory wants is what serves: nothing is undone.
     assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
-    let host = host.stop_and_keep().await.start().await;
+    let host = host.stop_into_setup().await.start().await;
     assert_eq!(generation(&host.status("sink")), Some(6));
     assert_eq!(
         change(&host, back(Some(5))).await.serving,

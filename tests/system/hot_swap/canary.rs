@@ -6,8 +6,8 @@ use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
 
 use super::{
-    CANARY, ENDLESS, PATIENCE, RATE, begin, change, deeds, forwarding, generation, manifest, note, steps, swap, taker,
-    until, until_done, until_serves, want,
+    CANARY, ENDLESS, PATIENCE, RATE, audited_actions, change, forwarding, generation, manifest, note, start_rollout,
+    steps, swap, taker, until, until_done, until_serves, write_manifest,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,12 +52,12 @@ async fn a_candidate_that_is_rolled_back_has_lost_nothing_whatever_it_answered()
             "{what}: {ending:?}"
         );
         let ledger = host.ledger("sink");
-        assert_eq!(ledger.dead_total(), 0, "a candidate that {what}: {ledger}");
+        assert_eq!(ledger.dropped_total(), 0, "a candidate that {what}: {ledger}");
     }
     let pushed = load.stop().await;
     super::until_delivered(&host, "sink").await;
     let ledger = host.ledger("sink");
-    assert_eq!((ledger.delivered(), ledger.dead_total()), (pushed.acknowledged, 0), "{ledger}");
+    assert_eq!((ledger.delivered(), ledger.dropped_total()), (pushed.acknowledged, 0), "{ledger}");
     host.stop().await;
 }
 
@@ -103,7 +103,7 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
 async fn a_canary_can_be_aborted() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let wanted = taker("b", ENDLESS);
-    begin(&host, "sink", &wanted, Stage::Canary).await;
+    start_rollout(&host, "sink", &wanted, Stage::Canary).await;
     assert_eq!(change(&host, Change::Abort("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
@@ -112,7 +112,7 @@ async fn a_canary_can_be_aborted() {
     change(&host, Change::Reconcile).await;
     assert_eq!(generation(&host.status("sink")), Some(1), "somebody did not want it");
     assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
-    let mut deeds = deeds(&host, "sink");
+    let mut deeds = audited_actions(&host, "sink");
     deeds.sort();
     assert_eq!(deeds, ["abort Done", "load Done", "swap Aborted"]);
     let load = Load::start(host.kafka(), RATE).await;
@@ -125,14 +125,14 @@ async fn a_canary_can_be_aborted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_mind_ends_the_canary_before_it() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
-    want(&host, "sink", &taker("c", ""));
+    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    write_manifest(&host, "sink", &taker("c", ""));
     until_serves(&host, "sink", 3).await;
     assert!(host.log_lines("sink").contains(&"c started".into()));
     until_done(&host, "sink", &["load Done", "swap Aborted", "swap Done"]).await;
-    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
     // And back to what serves.
-    want(&host, "sink", &taker("c", ""));
+    write_manifest(&host, "sink", &taker("c", ""));
     let status = until_serves(&host, "sink", 3).await;
     assert_eq!(status.failure, None);
     host.stop().await;
@@ -141,7 +141,7 @@ async fn a_change_of_mind_ends_the_canary_before_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
     assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.paused, status.rollout.is_none()), (Some(1), true, true));
@@ -156,8 +156,8 @@ async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_are_swapped_beside_each_other() {
     let host = Setup::new().manifest("one", &taker("a", "")).manifest("two", &taker("a", "")).start().await;
-    begin(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
-    want(&host, "two", &taker("b", ""));
+    start_rollout(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
+    write_manifest(&host, "two", &taker("b", ""));
     until_serves(&host, "two", 2).await;
     assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, ChangeOutcome::Done);
     assert!(host.status("one").rollout.is_some(), "it goes on");
@@ -173,7 +173,7 @@ async fn the_end_of_the_host_ends_a_canary() {
         status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
     })
     .await;
-    let setup = host.stop_and_keep().await;
+    let setup = host.stop_into_setup().await;
     let mut ending = None;
     while let Some(step) = told.recv().await {
         if let Step::Ended(end) = step {
@@ -185,7 +185,7 @@ async fn the_end_of_the_host_ends_a_canary() {
     assert!(ending.message.ends_with("the host ends"), "{}", ending.message);
     // The manifest still wants it.
     let host = setup.start().await;
-    begin(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
     assert_eq!(generation(&host.status("sink")), Some(1));
     host.stop().await;
 }

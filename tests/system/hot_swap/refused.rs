@@ -6,11 +6,12 @@ use std::time::Duration;
 use barnabas::plugin::change::{Change, ChangeOutcome, Plan, Stage};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::command::stdout;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::Load;
 
 use super::{
-    CANARY, RATE, audit, change, deeds, digest, generation, manifest, of_file, put, until, until_serves, variant, want,
+    CANARY, RATE, audit, audited_actions, change, digest, generation, manifest, of_file, put, until, until_serves,
+    variant, write_manifest,
 };
 
 /// Fails this share of its batches.
@@ -18,7 +19,7 @@ fn percent(percent: u32, rest: &str) -> String {
     format!("[settings]\npercent = {percent}\n{rest}")
 }
 
-fn listed(host: &Running) -> String {
+fn listed(host: &RunningHost) -> String {
     let socket = host.addresses.admin_socket.clone().unwrap();
     tokio::task::block_in_place(|| stdout(&["plugin", "list", "--admin", socket.to_str().unwrap()]))
 }
@@ -30,7 +31,7 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     let (file, b) = (put(&host, "b.wasm", variant("falters", "b")), Digest::of(&variant("falters", "b")));
     let load = Load::start(host.kafka(), RATE).await;
     let text = of_file(&file, &percent(30, CANARY));
-    let written = want(&host, "sink", &text);
+    let written = write_manifest(&host, "sink", &text);
     let status = until(&host, "sink", "the rollback", |status| status.refused.is_some()).await;
     assert_eq!((digest(&status), generation(&status)), (Some(a), Some(1)));
     assert_eq!((status.desired.digest, status.desired.runs), (Some(b), false));
@@ -42,7 +43,7 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     assert_eq!(fs::read_to_string(&written).unwrap(), text, "the manifest is the operator's");
     load.stop().await;
 
-    let host = host.stop_and_keep().await.start().await;
+    let host = host.stop_into_setup().await.start().await;
     let status = until(&host, "sink", "what is known of it", |status| status.failure.is_some()).await;
     let failure = status.failure.unwrap();
     assert!(failure.contains("it was refused at canary: "), "{failure}");
@@ -52,14 +53,18 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     let short = |digest: Digest| digest.to_string()[..19].to_owned();
     let words = format!("desired {}, running {}, because ", short(b), short(a));
     assert!(said.contains(&words) && said.contains("`retry` tries it again"), "{said}");
-    assert_eq!(deeds(&host, "sink"), ["load Done", "swap RolledBack", "restore Done"], "it was not tried again");
+    assert_eq!(
+        audited_actions(&host, "sink"),
+        ["load Done", "swap RolledBack", "restore Done"],
+        "it was not tried again"
+    );
 
     let load = Load::start(host.kafka(), RATE).await;
     let ending = change(&host, Change::Retry("sink".into(), Plan::default())).await;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Canary)), "{}", ending.message);
     let numbers = audit(&host, "sink").into_iter().map(|entry| entry.to.unwrap().generation);
     assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 1, 3], "no number is given twice");
-    want(&host, "sink", &of_file(&file, &percent(0, CANARY)));
+    write_manifest(&host, "sink", &of_file(&file, &percent(0, CANARY)));
     let status = until(&host, "sink", "the edited one", |status| digest(status) == Some(b)).await;
     assert!(status.refused.is_none() && status.failure.is_none(), "{status:?}");
     load.stop().await;
@@ -78,7 +83,7 @@ async fn one_that_traps_is_rolled_back_and_what_it_had_is_delivered() {
         Some(host.ledger("sink")).filter(|ledger| ledger.held() == 0)
     })
     .await;
-    assert_eq!(ledger.delivered() + ledger.dead_total(), ledger.accepted(), "{ledger}");
+    assert_eq!(ledger.delivered() + ledger.dropped_total(), ledger.accepted(), "{ledger}");
     // The manifest wants it still, and a rollback by hand to what serves makes both the same.
     let back = change(&host, super::swap("sink", &manifest("falters", &percent(0, "")), Plan::default())).await;
     assert_eq!(back.verdict, ChangeOutcome::Unchanged);

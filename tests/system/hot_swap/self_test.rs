@@ -3,14 +3,14 @@
 use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
-use barnabas_tests::host::{Running, Setup};
+use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
-use barnabas_tests::sink::Sink;
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 
 use super::{PATIENCE, change, generation, manifest, note, steps, swap, taker};
 
-async fn push_once(host: &Running) {
+async fn push_once(host: &RunningHost) {
     let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "one").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
@@ -39,7 +39,7 @@ fn fetches(url: &str, rest: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifest_says() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     sink.answer(202, vec![("x-kept", "yes".into())], b"noted".to_vec());
     let host = Setup::new().manifest("sink", &fetches(&sink.url(), "")).start().await;
     push_once(&host).await;

@@ -61,6 +61,6 @@ async fn one_that_falters_is_refused_and_delivery_knows_nothing_of_it() {
     eventually("all pushes", PATIENCE, || (sink.arrived().pushes == pushed.acknowledged).then_some(())).await;
     assert_eq!((sink.arrived().repeated, sink.arrived().missing), (0, 0));
     let ledger = host.ledger("sink");
-    assert_eq!((ledger.redelivered(), ledger.dead_total(), ledger.shed_total()), (0, 0, 0), "{ledger}");
+    assert_eq!((ledger.redelivered(), ledger.dropped_total(), ledger.shed_total()), (0, 0, 0), "{ledger}");
     host.stop().await;
 }

@@ -13,7 +13,7 @@ pub(super) const COMPILE: Limits =
     Limits { memory: 4 << 30, cpu: Duration::from_secs(3), wall: Duration::from_secs(180) };
 
 /// One of them.
-pub(super) struct Candidate {
+pub(super) struct FailingCandidate {
     pub(super) name: &'static str,
     /// Handed over first.
     pub(super) artifact: Option<Bytes>,
@@ -25,7 +25,7 @@ pub(super) struct Candidate {
 }
 
 /// All of them; `destination` is what the manifest of the serving generation says of settings and grants.
-pub(super) fn all(destination: &str) -> Vec<Candidate> {
+pub(super) fn all(destination: &str) -> Vec<FailingCandidate> {
     [found_on_the_way(destination), found_by_looking(destination), found_by_starting(destination), found_by_trying()]
         .into_iter()
         .flatten()
@@ -38,12 +38,12 @@ fn candidate(
     manifest: &str,
     stage: Stage,
     words: &'static [&'static str],
-) -> Candidate {
+) -> FailingCandidate {
     let wanted = Wanted { manifest: Some(manifest.to_owned()), ..Wanted::default() };
-    Candidate { name, artifact: artifact.map(Bytes::from), wanted, stage, words }
+    FailingCandidate { name, artifact: artifact.map(Bytes::from), wanted, stage, words }
 }
 
-fn found_on_the_way(destination: &str) -> Vec<Candidate> {
+fn found_on_the_way(destination: &str) -> Vec<FailingCandidate> {
     let missing = format!("artifact = \"nowhere.wasm\"\n{destination}");
     let path = barnabas_tests::guests::path("otlp-http").display().to_string();
     let other = format!("artifact = {path:?}\ndigest = \"sha256:{}\"\n{destination}", "0".repeat(64));
@@ -53,7 +53,7 @@ fn found_on_the_way(destination: &str) -> Vec<Candidate> {
     ]
 }
 
-fn found_by_looking(destination: &str) -> Vec<Candidate> {
+fn found_by_looking(destination: &str) -> Vec<FailingCandidate> {
     let of = |name, artifact, manifest, stage, words| candidate(name, Some(artifact), manifest, stage, words);
     let version = patched("taker", "@0.1.0", "@0.2.0");
     let stranger = patched("taker", "kafka-telemetry:receiver/log@", "kafka-telemetry:strangers/up@");
@@ -92,7 +92,7 @@ fn found_by_looking(destination: &str) -> Vec<Candidate> {
     ]
 }
 
-fn found_by_starting(destination: &str) -> Vec<Candidate> {
+fn found_by_starting(destination: &str) -> Vec<FailingCandidate> {
     let of = |name, artifact: &str, manifest: &str, words| {
         candidate(name, Some(guest(artifact)), manifest, Stage::Start, words)
     };
@@ -110,7 +110,7 @@ fn found_by_starting(destination: &str) -> Vec<Candidate> {
     ]
 }
 
-fn found_by_trying() -> Vec<Candidate> {
+fn found_by_trying() -> Vec<FailingCandidate> {
     let of = |name, artifact: &str, manifest: &str, words| {
         candidate(name, Some(guest(artifact)), manifest, Stage::SelfTest, words)
     };

@@ -5,9 +5,9 @@ use std::thread::{self, JoinHandle};
 use super::*;
 
 /// Answers one visitor with these bytes; gives back what it said.
-fn host(answer: &'static str) -> (Client, JoinHandle<String>) {
+fn host(answer: &'static str) -> (AdminClient, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = Place::bound(listener.local_addr().unwrap(), Some("secret".into()));
+    let place = AdminAddress::for_bound(listener.local_addr().unwrap(), Some("secret".into()));
     let heard = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut heard = String::new();
@@ -19,7 +19,7 @@ fn host(answer: &'static str) -> (Client, JoinHandle<String>) {
         stream.write_all(answer.as_bytes()).unwrap();
         heard
     });
-    (Client::new(vec![place]), heard)
+    (AdminClient::new(vec![place]), heard)
 }
 
 #[test]
@@ -47,13 +47,13 @@ fn an_answer_that_breaks_off_is_an_error() {
 #[test]
 fn a_refusal_is_its_sentence() {
     let body = r#"{"error":{"code":"x","message":"there is no plugin `a`"}}"#;
-    assert_eq!(refusal(404, body), "there is no plugin `a`");
-    assert_eq!(refusal(502, "bad gateway\n"), "502: bad gateway");
+    assert_eq!(error_message(404, body), "there is no plugin `a`");
+    assert_eq!(error_message(502, "bad gateway\n"), "502: bad gateway");
 }
 
 #[test]
 fn a_path_cannot_carry_a_second_request() {
-    let client = Client::new(vec![Place::Socket(PathBuf::from("/nowhere"))]);
+    let client = AdminClient::new(vec![AdminAddress::Socket(PathBuf::from("/nowhere"))]);
     let error = client.get("/x HTTP/1.1\r\n\r\nGET /").unwrap_err();
     assert!(error.to_string().contains("not a path"));
 }
@@ -61,7 +61,8 @@ fn a_path_cannot_carry_a_second_request() {
 #[test]
 fn nobody_there_is_told_with_the_remedy_and_every_place() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = Client::new(vec![Place::Socket("/nowhere.sock".into()), Place::bound(gone, None)]);
+    let client =
+        AdminClient::new(vec![AdminAddress::Socket("/nowhere.sock".into()), AdminAddress::for_bound(gone, None)]);
     let error = client.get("/v1/status").unwrap_err().to_string();
     for words in ["is `barnabas serve` running", "/nowhere.sock", &gone.to_string()] {
         assert!(error.contains(words), "{error}");
@@ -71,7 +72,7 @@ fn nobody_there_is_told_with_the_remedy_and_every_place() {
 #[test]
 fn the_next_place_is_asked_where_nobody_is_at_the_first() {
     let (mut client, heard) = host("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-    client.places.insert(0, Place::Socket("/nowhere.sock".into()));
+    client.addresses.insert(0, AdminAddress::Socket("/nowhere.sock".into()));
     assert_eq!(client.get("/healthz").unwrap(), "ok");
     heard.join().unwrap();
 }

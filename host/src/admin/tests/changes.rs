@@ -9,7 +9,7 @@ const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb41
 
 #[tokio::test]
 async fn every_change_arrives_as_it_was_asked() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let wanted = Wanted {
         digest: Some(DIGEST.parse().unwrap()),
         manifest: Some("artifact = \"x\"".into()),
@@ -45,7 +45,7 @@ async fn every_change_arrives_as_it_was_asked() {
         let (status, answer) = endpoint.post(path, body).await;
         assert!(status.contains("200"), "{path}: {status} {answer}");
         assert_eq!(answer["verdict"], json!("done"), "{path}");
-        let (who, asked) = endpoint.office.asked().pop().unwrap();
+        let (who, asked) = endpoint.ops.asked().pop().unwrap();
         assert_eq!(asked, change);
         assert!(who.to_string().starts_with("token from 127.0.0.1:"), "{who}");
     }
@@ -54,7 +54,7 @@ async fn every_change_arrives_as_it_was_asked() {
 
 #[tokio::test]
 async fn what_cannot_be_meant_is_refused_in_words_before_anything_is_begun() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for (path, body, code, words) in [
         ("/v1/plugins/sink/swap", "{\"wantd\":{}}", "bad-request", "did you mean `wanted`"),
         ("/v1/plugins/sink/swap", "{\"plan\":{\"self_test\":true}}", "bad-request", "did you mean `self-test`"),
@@ -72,13 +72,13 @@ async fn what_cannot_be_meant_is_refused_in_words_before_anything_is_begun() {
         assert_eq!(answer["error"]["code"], json!(code), "{answer}");
         assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer} should say {words}");
     }
-    assert_eq!(endpoint.office.asked(), []);
+    assert_eq!(endpoint.ops.asked(), []);
     endpoint.end().await;
 }
 
 #[tokio::test]
 async fn refusals_have_their_status_and_code() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for (code, status, name) in [
         (RefusedCode::UnknownPlugin, "404", "unknown-plugin"),
         (RefusedCode::UnknownGeneration, "404", "unknown-generation"),
@@ -90,7 +90,7 @@ async fn refusals_have_their_status_and_code() {
         (RefusedCode::Disk, "507", "disk"),
         (RefusedCode::Ending, "503", "ending"),
     ] {
-        *endpoint.office.refusal.lock().unwrap() = Some(Refused { code, message: "because".into() });
+        *endpoint.ops.refusal.lock().unwrap() = Some(Refused { code, message: "because".into() });
         let (line, answer) = endpoint.post("/v1/plugins/sink/pause", "").await;
         assert!(line.contains(status), "{line}");
         assert_eq!(answer, json!({ "error": { "code": name, "message": "because" } }));
@@ -100,11 +100,11 @@ async fn refusals_have_their_status_and_code() {
 
 #[tokio::test]
 async fn an_artifact_is_kept_under_its_digest() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let (status, answer) = endpoint.post("/v1/artifacts", "abc").await;
     assert!(status.contains("200"), "{status}");
     assert_eq!(answer, json!({ "digest": DIGEST }));
-    assert_eq!(*endpoint.office.kept.lock().unwrap(), ["abc"]);
+    assert_eq!(*endpoint.ops.kept.lock().unwrap(), ["abc"]);
     let (status, _) = endpoint.post("/v1/artifacts", "").await;
     assert!(status.contains("400"), "{status}");
     endpoint.end().await;
@@ -112,7 +112,7 @@ async fn an_artifact_is_kept_under_its_digest() {
 
 #[tokio::test]
 async fn body_cap_obeyed() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let most = " ".repeat(body::JSON_BYTES - 2) + "{}";
     let (status, _) = endpoint.post("/v1/plugins/sink/pause", &most).await;
     assert!(status.contains("200"), "{status}");
@@ -121,30 +121,30 @@ async fn body_cap_obeyed() {
 
 #[tokio::test]
 async fn body_cap_violated() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for (path, most) in [("/v1/plugins/sink/pause", body::JSON_BYTES), ("/v1/artifacts", MAX_BYTES)] {
         let lines = endpoint.lines(&format!("POST {path}"));
-        let answer = endpoint.says(&format!("{lines}\r\ncontent-length: {}", most + 1)).await;
+        let answer = endpoint.exchange(&format!("{lines}\r\ncontent-length: {}", most + 1)).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
     }
     // One that does not say how much it is.
     let lines = endpoint.lines("POST /v1/plugins/sink/pause");
     let chunk = format!("{:x}\r\n{}\r\n", body::JSON_BYTES + 1, " ".repeat(body::JSON_BYTES + 1));
-    let mut stream = endpoint.begins(&format!("{lines}\r\ntransfer-encoding: chunked"), &chunk).await;
+    let mut stream = endpoint.send(&format!("{lines}\r\ntransfer-encoding: chunked"), &chunk).await;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-    assert_eq!(endpoint.office.asked(), []);
+    assert_eq!(endpoint.ops.asked(), []);
     endpoint.end().await;
 }
 
 #[tokio::test]
 async fn one_artifact_at_a_time() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let lines = endpoint.lines("POST /v1/artifacts");
     // The host says that it reads on, so the first is surely under way.
     let lines = format!("{lines}\r\ncontent-length: 3\r\nexpect: 100-continue");
-    let mut first = endpoint.begins(&lines, "").await;
+    let mut first = endpoint.send(&lines, "").await;
     let mut going_on = [0; 12];
     first.read_exact(&mut going_on).await.unwrap();
     assert_eq!(&going_on, b"HTTP/1.1 100");
@@ -162,15 +162,15 @@ async fn one_artifact_at_a_time() {
 
 #[tokio::test]
 async fn steps_come_as_they_happen_and_the_change_outlives_its_reader() {
-    let endpoint = Endpoint::start().await;
-    *endpoint.office.slow.lock().unwrap() = true;
+    let endpoint = TestEndpoint::start().await;
+    *endpoint.ops.slow.lock().unwrap() = true;
     let client = endpoint.client();
     let (lines, mut heard) = mpsc::channel(8);
     let reading = tokio::task::spawn_blocking(move || {
         let mut answer = client.post_for_lines("/v1/plugins/sink/retry", b"").unwrap();
         lines.blocking_send(answer.next().unwrap().unwrap()).unwrap();
     });
-    let sender = begun(&endpoint).await;
+    let sender = started_change(&endpoint).await;
     let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
     sender.send(news.clone()).await.unwrap();
     let line = heard.recv().await.unwrap();
@@ -183,9 +183,9 @@ async fn steps_come_as_they_happen_and_the_change_outlives_its_reader() {
 }
 
 /// Waits for the change that somebody asks for.
-pub(super) async fn begun(endpoint: &Endpoint) -> mpsc::Sender<Step> {
-    while endpoint.office.steps.lock().unwrap().is_empty() {
+pub(super) async fn started_change(endpoint: &TestEndpoint) -> mpsc::Sender<Step> {
+    while endpoint.ops.steps.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    endpoint.office.sender()
+    endpoint.ops.sender()
 }

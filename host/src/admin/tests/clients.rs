@@ -12,7 +12,7 @@ use crate::push::sample::SampleClient;
 use crate::push::{self, ConnectionId, InstanceId, Push};
 
 /// A house with one client: Java's recorded producer.
-fn house() -> (Admission, Catalogue, InstanceId) {
+fn fixture() -> (Admission, Catalogue, InstanceId) {
     let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).unwrap();
     let config = admission::AdmissionConfig { subscriptions: vec![rule], ..admission::AdmissionConfig::default() };
     let (admission, catalogue) = (Admission::new(config), Catalogue::new(9));
@@ -26,18 +26,18 @@ fn house() -> (Admission, Catalogue, InstanceId) {
 }
 
 pub(super) fn list(filter: &ClientFilter) -> ClientList {
-    let (admission, catalogue, _) = house();
+    let (admission, catalogue, _) = fixture();
     clients::list(&admission, &catalogue, filter, SystemTime::now())
 }
 
 pub(super) fn one(id: InstanceId) -> Option<ClientDescription> {
-    let (admission, catalogue, _) = house();
+    let (admission, catalogue, _) = fixture();
     clients::describe(&admission, &catalogue, id, SystemTime::now())
 }
 
 #[tokio::test]
 async fn clients_are_listed_and_sought() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let all = endpoint.json("/v1/clients").await;
     assert_eq!((&all["known"], &all["matching"]), (&json!(1), &json!(1)));
     let client = &all["clients"][0];
@@ -62,7 +62,7 @@ async fn clients_are_listed_and_sought() {
 
 #[tokio::test]
 async fn a_client_is_found_by_every_spelling_of_its_id() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for spelling in [
         "cBrordIqXpq0qkqcvYahPA",
         "cBrordIqXpq0qkqcvYahPA==",
@@ -76,9 +76,9 @@ async fn a_client_is_found_by_every_spelling_of_its_id() {
         assert_eq!((&client["metrics"]["required_missing"], &client["trouble"]), (&json!([]), &json!([])));
     }
     let lines = endpoint.lines("GET /v1/clients/%2B%2B%2F%2F%2FwABAgMEBQYHCAkKCw==");
-    let answer = endpoint.says(&lines).await;
+    let answer = endpoint.exchange(&lines).await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("--___wABAgMEBQYHCAkKCw"), "{answer}");
-    let answer = endpoint.says(&endpoint.lines("GET /v1/clients/orders-producer")).await;
+    let answer = endpoint.exchange(&endpoint.lines("GET /v1/clients/orders-producer")).await;
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("32 hex digits"), "{answer}");
     endpoint.end().await;
 }
@@ -93,7 +93,7 @@ fn the_description_of_clients_names_the_fields_of_the_code() {
     };
     let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
     let list = serde_json::to_value(list(&ClientFilter::default())).unwrap();
-    let one = serde_json::to_value(one(house().2)).unwrap();
+    let one = serde_json::to_value(one(fixture().2)).unwrap();
     assert_eq!(keys(&list), described(&["ClientList"]));
     assert_eq!(keys(&list["clients"][0]), described(&["Client"]));
     assert_eq!(keys(&one), described(&["Client", "ClientDescription"]));

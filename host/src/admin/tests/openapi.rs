@@ -41,7 +41,7 @@ fn count<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> usize {
 
 #[tokio::test]
 async fn it_is_served_as_it_is_written() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     assert_eq!(endpoint.json("/v1/openapi.json").await, document());
     endpoint.end().await;
 }
@@ -54,10 +54,10 @@ fn every_route_is_described_and_every_description_is_a_route() {
 
 #[tokio::test]
 async fn every_route_of_the_table_knows_its_method() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for (method, path) in described() {
         let request = format!("{} {}", method.to_uppercase(), path.replace("{name}", "sink"));
-        let answer = endpoint.says(&(endpoint.lines(&request) + "\r\ncontent-length: 0")).await;
+        let answer = endpoint.exchange(&(endpoint.lines(&request) + "\r\ncontent-length: 0")).await;
         assert!(!answer.starts_with("HTTP/1.1 405") && !answer.starts_with("HTTP/1.1 404"), "{request}: {answer}");
     }
     endpoint.end().await;

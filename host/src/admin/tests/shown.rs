@@ -5,7 +5,7 @@ use crate::event::{EventData, Events, Topic};
 
 #[tokio::test]
 async fn it_is_alive_and_tells_its_status() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     assert_eq!(endpoint.get("/healthz").await.unwrap(), "ok\n");
     let status = endpoint.json("/v1/status").await;
     let version = env!("CARGO_PKG_VERSION");
@@ -18,9 +18,9 @@ async fn it_is_alive_and_tells_its_status() {
 
 #[tokio::test]
 async fn readiness_says_what_it_waits_for() {
-    let endpoint = Endpoint::start().await;
-    *endpoint.rooms.0.lock().unwrap() = Err("plugin `a` is being compiled".into());
-    let answer = endpoint.says("GET /readyz HTTP/1.1\r\nhost: localhost").await;
+    let endpoint = TestEndpoint::start().await;
+    *endpoint.status.0.lock().unwrap() = Err("plugin `a` is being compiled".into());
+    let answer = endpoint.exchange("GET /readyz HTTP/1.1\r\nhost: localhost").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
     let reason = "plugin `a` is being compiled";
@@ -29,7 +29,7 @@ async fn readiness_says_what_it_waits_for() {
         json!({ "ready": false, "reason": reason, "plugins": [{ "name": "console", "state": "serving" }] })
     );
 
-    *endpoint.rooms.0.lock().unwrap() = Ok(());
+    *endpoint.status.0.lock().unwrap() = Ok(());
     assert_eq!(
         endpoint.json("/readyz").await,
         json!({ "ready": true, "plugins": [{ "name": "console", "state": "serving" }] })
@@ -39,7 +39,7 @@ async fn readiness_says_what_it_waits_for() {
 
 #[tokio::test]
 async fn metrics_show_what_was_emitted() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let events = Events::new();
     let _listening = endpoint.metrics.listen(&events);
     events.emit(Topic::PushEmpty, || EventData::PushEmpty);
@@ -50,11 +50,11 @@ async fn metrics_show_what_was_emitted() {
 
 #[tokio::test]
 async fn metrics_come_as_the_reader_wants_them() {
-    let endpoint = Endpoint::start().await;
-    let plain = endpoint.says("GET /metrics HTTP/1.1\r\nhost: localhost").await;
+    let endpoint = TestEndpoint::start().await;
+    let plain = endpoint.exchange("GET /metrics HTTP/1.1\r\nhost: localhost").await;
     assert!(plain.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{plain}");
     let accept = "accept: application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1";
-    let open = endpoint.says(&format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{accept}")).await;
+    let open = endpoint.exchange(&format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{accept}")).await;
     assert!(open.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{open}");
     assert!(open.ends_with("# EOF\n"));
     endpoint.end().await;
@@ -62,7 +62,7 @@ async fn metrics_come_as_the_reader_wants_them() {
 
 #[tokio::test]
 async fn a_plugin_is_shown_with_its_lines() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     assert_eq!(
         endpoint.json("/v1/plugins").await,
         json!([{ "name": "console", "state": "serving", "file": "secret" }])
@@ -79,7 +79,7 @@ async fn a_plugin_is_shown_with_its_lines() {
 
 #[tokio::test]
 async fn the_audit_log_is_asked_for_so_many_entries() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     let error = endpoint.get("/v1/audit?last=7").await.unwrap_err().to_string();
     assert_eq!(error, "7 were wanted, and the disk is gone");
     let error = endpoint.get("/v1/audit?first=7").await.unwrap_err().to_string();
@@ -89,7 +89,7 @@ async fn the_audit_log_is_asked_for_so_many_entries() {
 
 #[tokio::test]
 async fn errors_are_json_everywhere() {
-    let endpoint = Endpoint::start().await;
+    let endpoint = TestEndpoint::start().await;
     for (request, status, code) in [
         ("GET /nowhere", "404", "not-found"),
         ("GET /v1/nowhere", "404", "not-found"),
@@ -98,7 +98,7 @@ async fn errors_are_json_everywhere() {
         ("GET /v1/reconcile", "405", "method-not-allowed"),
         ("POST /metrics", "405", "method-not-allowed"),
     ] {
-        let answer = endpoint.says(&endpoint.lines(request)).await;
+        let answer = endpoint.exchange(&endpoint.lines(request)).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert_eq!(body["error"]["code"], json!(code), "{answer}");

@@ -10,7 +10,7 @@ const INTERRUPTED: i32 = 130;
 
 /// From now on, Ctrl-C ends this command with the words that the change goes on. `hint` says where to look and how to
 /// end it. The thread ends with the process.
-pub(super) fn watch(hint: String) -> Result<()> {
+pub(super) fn exit_on_ctrl_c(hint: String) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime = runtime.context("cannot listen for Ctrl-C")?;
     // Before anything is asked of a host: a Ctrl-C in between would end this without a word.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use barnabas::plugin::change::Step;
 
-use crate::cli::words::escape;
+use crate::cli::format::escape;
 
 /// One aligned line; the last step is its sentence and the difference of grants. `named` says of which plugin it is.
-pub(super) fn step(step: &Step, named: bool) -> String {
+pub(super) fn format_step(step: &Step, named: bool) -> String {
     let of = |plugin: &str| if named { format!("{:<16}", escape(plugin)) } else { String::new() };
     match step {
         Step::Passed { plugin, stage, took, note, .. } => {
-            let took = time(*took);
+            let took = format_duration(*took);
             let line = format!(
                 "{}{:<10}{took:>9}  {}",
                 of(plugin),
@@ -40,7 +40,7 @@ pub(super) fn step(step: &Step, named: bool) -> String {
 }
 
 /// Milliseconds where there is less than a second.
-fn time(took: Duration) -> String {
+fn format_duration(took: Duration) -> String {
     let seconds = took.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }
 }

@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use barnabas::admin::client::Place;
+use barnabas::admin::client::AdminAddress;
 use barnabas::plugin::change::{Ending, Stage};
 use barnabas::plugin::manifest::{self, Manifest};
 use clap::{CommandFactory as _, Parser as _};
@@ -12,17 +12,17 @@ use serde_json::json;
 use super::*;
 
 #[derive(clap::Parser)]
-struct Line {
+struct ChangeCli {
     #[command(flatten)]
-    wanted: WantedFlags,
+    wanted: ManifestArgs,
     #[command(flatten)]
-    plan: PlanFlags,
+    plan: RolloutArgs,
     #[command(flatten)]
-    host: host::HostFlags,
+    host: host::HostArgs,
 }
 
-fn line(flags: &[&str]) -> Result<Line, clap::Error> {
-    Line::try_parse_from(["x"].iter().chain(flags))
+fn parse(flags: &[&str]) -> Result<ChangeCli, clap::Error> {
+    ChangeCli::try_parse_from(["x"].iter().chain(flags))
 }
 
 fn ending(verdict: ChangeOutcome) -> Step {
@@ -37,9 +37,9 @@ fn ending(verdict: ChangeOutcome) -> Step {
 }
 
 /// What `wait` makes of a host that answers with these bytes.
-fn waited(answer: String) -> Result<ExitCode> {
+fn wait_for_response(answer: String) -> Result<ExitCode> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Client::new(vec![Place::bound(listener.local_addr().unwrap(), None)]);
+    let client = AdminClient::new(vec![AdminAddress::for_bound(listener.local_addr().unwrap(), None)]);
     let host = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut heard = Vec::new();
@@ -51,12 +51,12 @@ fn waited(answer: String) -> Result<ExitCode> {
         }
         stream.write_all(answer.as_bytes()).unwrap();
     });
-    let code = wait(&line(&[]).unwrap().host, &client, "/v1/plugins/sink/swap", &json!({}));
+    let code = wait_for_outcome(&parse(&[]).unwrap().host, &client, "/v1/plugins/sink/swap", &json!({}));
     host.join().unwrap();
     code
 }
 
-fn of(steps: &[Step]) -> String {
+fn response_of(steps: &[Step]) -> String {
     let lines: String = steps.iter().map(|step| serde_json::to_string(step).unwrap() + "\n").collect();
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{lines}", lines.len())
 }
@@ -72,17 +72,22 @@ fn each_verdict_has_its_exit_status() {
         (ChangeOutcome::Aborted, 5),
     ] {
         let code = ExitCode::from(code);
-        assert_eq!(format!("{:?}", waited(of(&[ending(verdict)])).unwrap()), format!("{code:?}"), "{verdict:?}");
+        assert_eq!(
+            format!("{:?}", wait_for_response(response_of(&[ending(verdict)])).unwrap()),
+            format!("{code:?}"),
+            "{verdict:?}"
+        );
     }
 }
 
 #[test]
 fn an_answer_without_an_end_and_a_refusal_are_errors() {
     let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20".into() };
-    let error = waited(of(&[ending(ChangeOutcome::Done), news])).unwrap_err().to_string();
+    let error = wait_for_response(response_of(&[ending(ChangeOutcome::Done), news])).unwrap_err().to_string();
     assert!(error.contains("did not tell the outcome"), "{error}");
     let body = json!({ "error": { "code": "unknown-plugin", "message": "there is no plugin `sink`" } }).to_string();
-    let error = waited(format!("HTTP/1.1 404 no\r\ncontent-length: {}\r\n\r\n{body}", body.len())).unwrap_err();
+    let error =
+        wait_for_response(format!("HTTP/1.1 404 no\r\ncontent-length: {}\r\n\r\n{body}", body.len())).unwrap_err();
     assert_eq!(error.to_string(), "there is no plugin `sink`");
 }
 
@@ -96,11 +101,11 @@ fn steps_are_aligned_lines_and_end_in_a_sentence() {
         took,
         note: note.map(Into::into),
     };
-    assert_eq!(show::step(&passed(Some("from the cache")), false), "compile       1.2 s  from the cache\n");
-    assert_eq!(show::step(&passed(None), true), "sink            compile       1.2 s\n");
+    assert_eq!(show::format_step(&passed(Some("from the cache")), false), "compile       1.2 s  from the cache\n");
+    assert_eq!(show::format_step(&passed(None), true), "sink            compile       1.2 s\n");
     let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
-    assert_eq!(show::step(&news, false), "shadow            …  7 batches\n");
-    let end = show::step(&ending(ChangeOutcome::RolledBack), true);
+    assert_eq!(show::format_step(&news, false), "shadow            …  7 batches\n");
+    let end = show::format_step(&ending(ChangeOutcome::RolledBack), true);
     assert_eq!(end, "sink: more errors\\u{1b}[2J than before\n  + http localhost:4318\n");
 }
 
@@ -108,16 +113,16 @@ fn steps_are_aligned_lines_and_end_in_a_sentence() {
 fn flags_say_what_is_wanted_and_how_carefully() {
     let flags = ["--set", "a.b=1", "--set", "c=null", "--grant-http", "localhost:4318"];
     let plan = ["--shadow", "60s", "--canary", "5%", "--no-self-test"];
-    let line = line(&[flags.as_slice(), &plan].concat()).unwrap();
-    let wanted = line.wanted.wanted(None).unwrap();
+    let line = parse(&[flags.as_slice(), &plan].concat()).unwrap();
+    let wanted = line.wanted.to_overrides(None).unwrap();
     assert_eq!(Value::Object(wanted.settings), json!({ "a": { "b": 1 }, "c": null }));
     assert_eq!(wanted.grant_http, ["localhost:4318"]);
     let shadow = Some(HumanDuration(Duration::from_secs(60)));
-    assert_eq!(line.plan.plan(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
+    assert_eq!(line.plan.to_rollout(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
 }
 
 /// A value for each key of `[grants]`, where it has one. One that is new here wants a flag of its own.
-fn granted(key: &str) -> Option<&'static str> {
+fn sample_grant(key: &str) -> Option<&'static str> {
     match key {
         "http" => Some("localhost:4318"),
         "addresses" => Some("10.0.0.0/8"),
@@ -131,16 +136,16 @@ fn granted(key: &str) -> Option<&'static str> {
 #[test]
 fn every_grant_has_a_flag() {
     let keys = manifest::keys("grants");
-    let flag = |key: &str| [Some(format!("--grant-{key}")), granted(key).map(str::to_owned)].into_iter().flatten();
+    let flag = |key: &str| [Some(format!("--grant-{key}")), sample_grant(key).map(str::to_owned)].into_iter().flatten();
     let flags: Vec<_> = keys.iter().copied().flat_map(flag).collect();
-    let line = line(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-    let wanted = line.wanted.wanted(None).unwrap();
+    let line = parse(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let wanted = line.wanted.to_overrides(None).unwrap();
     let manifest = Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", &wanted).unwrap();
-    let line = |key: &&str| granted(key).map_or_else(|| (*key).to_owned(), |value| format!("{key} {value}"));
+    let line = |key: &&str| sample_grant(key).map_or_else(|| (*key).to_owned(), |value| format!("{key} {value}"));
     let expected: Vec<_> = keys.iter().map(line).collect();
     assert_eq!(manifest.granted, expected);
     for verb in ["load", "swap"] {
-        let command = crate::cli::Arguments::command();
+        let command = crate::cli::Cli::command();
         let command = command.find_subcommand("plugin").and_then(|plugin| plugin.find_subcommand(verb)).unwrap();
         let named = |key: &str| {
             let flag = format!("grant-{key}");
@@ -158,31 +163,31 @@ fn every_limit_can_be_set() {
     let limits = ["memory=32MiB", "cpu=2s", "deadline=3s", "start=4s", "stop=5s", "instances=6", "requests=7"];
     let flags: Vec<_> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
     assert_eq!(limits.map(|limit| limit.split_once('=').unwrap().0), manifest::keys("limits"));
-    let wanted = line(&flags).unwrap().wanted.wanted(None).unwrap();
+    let wanted = parse(&flags).unwrap().wanted.to_overrides(None).unwrap();
     let of = |wanted: &Wanted| Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", wanted);
     let manifest = of(&wanted).unwrap();
     assert_eq!((manifest.limits.memory, manifest.instances, manifest.requests), (32 << 20, 6, 7));
     let seconds = |limit: Duration| limit.as_secs();
     let limits = &manifest.limits;
     assert_eq!([limits.cpu, limits.deadline, limits.start, limits.stop].map(seconds), [2, 3, 4, 5]);
-    let wrong = line(&["--limit", "memory=1"]).unwrap().wanted.wanted(None).unwrap();
+    let wrong = parse(&["--limit", "memory=1"]).unwrap().wanted.to_overrides(None).unwrap();
     assert!(of(&wrong).unwrap_err().contains("`limits.memory` is 1; it must be at least 65536"));
 }
 
 #[test]
 fn what_was_not_said_is_not_sent() {
-    let line = line(&[]).unwrap();
-    assert_eq!(line.wanted.wanted(None).unwrap(), Wanted::default());
-    assert_eq!(line.plan.plan(), Plan::default());
+    let line = parse(&[]).unwrap();
+    assert_eq!(line.wanted.to_overrides(None).unwrap(), Wanted::default());
+    assert_eq!(line.plan.to_rollout(), Plan::default());
     for wrong in [["--canary", "101%"], ["--canary", "5"], ["--canary", "some"], ["--shadow", "soon"]] {
-        assert!(self::line(&wrong).is_err(), "{wrong:?}");
+        assert!(self::parse(&wrong).is_err(), "{wrong:?}");
     }
 }
 
 #[test]
 fn a_name_is_no_more_than_one_part_of_a_path() {
-    assert_eq!(path("sink-2", "/load").unwrap(), "/v1/plugins/sink-2/load");
+    assert_eq!(plugin_path("sink-2", "/load").unwrap(), "/v1/plugins/sink-2/load");
     for name in ["", "a/b", "..", "a?b", "A", "a b"] {
-        assert!(path(name, "").is_err(), "{name}");
+        assert!(plugin_path(name, "").is_err(), "{name}");
     }
 }

@@ -8,15 +8,15 @@ use std::fmt::Write as _;
 use barnabas::messages::count_noun;
 use serde_json::Value;
 
-use crate::cli::describe::{dated, moment};
-use crate::cli::words::{escape, lasted, size};
+use crate::cli::format::{escape, format_seconds, format_size};
+use crate::cli::time::{format_time, format_time_ago};
 
 /// A label, and what stands beside it.
-type Line = (String, String);
+type PageLine = (String, String);
 
 /// The page. `now` is in seconds since the Unix epoch.
-pub(super) fn of(plugin: &Value, now: f64) -> String {
-    let plugin = Plugin { plugin, now };
+pub(super) fn render(plugin: &Value, now: f64) -> String {
+    let plugin = PluginPage { plugin, now };
     let mut page = String::new();
     section(&mut page, "", &plugin.lines());
     for (title, lines) in plugin.terms() {
@@ -26,7 +26,7 @@ pub(super) fn of(plugin: &Value, now: f64) -> String {
 }
 
 /// Aligned lines under a title; nothing where there is no line.
-fn section(page: &mut String, title: &str, lines: &[Line]) {
+fn section(page: &mut String, title: &str, lines: &[PageLine]) {
     let indent = if title.is_empty() { "" } else { "  " };
     let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     if !title.is_empty() && !lines.is_empty() {
@@ -38,12 +38,12 @@ fn section(page: &mut String, title: &str, lines: &[Line]) {
     }
 }
 
-struct Plugin<'a> {
+struct PluginPage<'a> {
     plugin: &'a Value,
     now: f64,
 }
 
-impl Plugin<'_> {
+impl PluginPage<'_> {
     fn text(&self, path: &str) -> Option<String> {
         self.plugin.pointer(path).and_then(Value::as_str).map(escape)
     }
@@ -56,25 +56,25 @@ impl Plugin<'_> {
         self.plugin.pointer(path).and_then(Value::as_f64)
     }
 
-    fn is(&self, path: &str) -> bool {
+    fn flag(&self, path: &str) -> bool {
         self.plugin.pointer(path).and_then(Value::as_bool).unwrap_or(false)
     }
 
     /// `2026-11-22T07:45:00Z, 3 min ago`.
-    fn at(&self, path: &str) -> Option<String> {
-        Some(dated(self.seconds(path)?, self.now))
+    fn time_ago(&self, path: &str) -> Option<String> {
+        Some(format_time_ago(self.seconds(path)?, self.now))
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<PageLine> {
         let lines = [
             ("plugin", self.text("/name")),
             ("state", Some(self.state())),
             ("health", Some(self.health())),
-            ("wanted", self.wanted()),
+            ("wanted", self.desired()),
             ("rollout", self.rollout()),
             ("backlog", self.backlog()),
             ("delivered", self.delivered()),
-            ("given up", self.given_up()),
+            ("given up", self.dropped()),
             ("last error", self.last_error()),
             ("cost", self.cost()),
             ("instances", self.instances()),
@@ -85,16 +85,16 @@ impl Plugin<'_> {
             ("manifest", self.text("/file")),
         ];
         let lines = lines.into_iter().filter_map(|(label, words)| Some((label.to_owned(), words?)));
-        lines.chain(self.kept()).chain(self.refused()).collect()
+        lines.chain(self.retained()).chain(self.refused()).collect()
     }
 
     fn state(&self) -> String {
         let state = self.text("/state").unwrap_or_else(|| "unknown".into());
-        let paused = if self.is("/paused") && state != "paused" { ", paused" } else { "" };
+        let paused = if self.flag("/paused") && state != "paused" { ", paused" } else { "" };
         let Some(generation) = self.number("/serving/generation") else { return format!("{state}{paused}") };
         let since = self
             .seconds("/serving/since_unix_seconds")
-            .map(|since| format!(" since {}, for {}", moment(since), lasted((self.now - since).max(0.0))));
+            .map(|since| format!(" since {}, for {}", format_time(since), format_seconds((self.now - since).max(0.0))));
         format!("{state}{paused}: generation {generation}{}", since.unwrap_or_default())
     }
 
@@ -104,7 +104,7 @@ impl Plugin<'_> {
             let why = self.text("/failure").or_else(|| self.text("/desired/problem"));
             return why.map_or_else(|| "nothing serves yet".into(), |why| format!("nothing serves: {why}"));
         }
-        if self.is("/paused") {
+        if self.flag("/paused") {
             return "paused: it is given no batches, and pushes wait in its queue".into();
         }
         if let Some(why) = self.text("/serving/misconfigured") {
@@ -116,8 +116,9 @@ impl Plugin<'_> {
         match self.number("/queue/waiting_lanes").unwrap_or_default() {
             0 => "healthy".into(),
             lanes => {
-                let retry =
-                    self.seconds("/queue/next_retry_seconds").map(|wait| format!(", first in {}", lasted(wait)));
+                let retry = self
+                    .seconds("/queue/next_retry_seconds")
+                    .map(|wait| format!(", first in {}", format_seconds(wait)));
                 format!(
                     "its last batches were not taken: {} offered again after a wait{}",
                     if lanes == 1 { "1 lane is".into() } else { format!("{lanes} lanes are") },
@@ -128,8 +129,8 @@ impl Plugin<'_> {
     }
 
     /// Only where that is not what serves.
-    fn wanted(&self) -> Option<String> {
-        if self.is("/desired/runs") || self.plugin.pointer("/desired").is_none() {
+    fn desired(&self) -> Option<String> {
+        if self.flag("/desired/runs") || self.plugin.pointer("/desired").is_none() {
             return None;
         }
         let digest = self.text("/desired/digest");
@@ -140,7 +141,7 @@ impl Plugin<'_> {
             None => "what cannot be read".into(),
         };
         let stage = self.text("/failed/stage").map(|stage| format!(" at {stage}")).unwrap_or_default();
-        let at = self.at("/failed/at_unix_seconds").map(|at| format!(" ({at})")).unwrap_or_default();
+        let at = self.time_ago("/failed/at_unix_seconds").map(|at| format!(" ({at})")).unwrap_or_default();
         let why = self.text("/desired/problem").or_else(|| self.text("/failure"));
         Some(match why {
             Some(why) => format!("{what}, which does not run; it ended{stage}{at}: {why}"),
@@ -156,16 +157,17 @@ impl Plugin<'_> {
     }
 
     /// `12 pushes (1.2 MiB)`.
-    fn tally(&self, path: &str) -> Option<String> {
+    fn pushes_and_bytes(&self, path: &str) -> Option<String> {
         let pushes = self.number(&format!("{path}/pushes"))?;
         let bytes = self.number(&format!("{path}/bytes")).filter(|_| pushes > 0);
-        Some(count_noun(pushes, "push") + &bytes.map(|bytes| format!(" ({})", bytes_of(bytes))).unwrap_or_default())
+        Some(count_noun(pushes, "push") + &bytes.map(|bytes| format!(" ({})", format_bytes(bytes))).unwrap_or_default())
     }
 
     fn backlog(&self) -> Option<String> {
-        let queued = self.tally("/queue/ledger/queued")?;
-        let oldest = self.seconds("/queue/oldest_seconds").map(|age| format!(", the oldest for {}", lasted(age)));
-        let under_way = self.tally("/queue/ledger/in_flight")?;
+        let queued = self.pushes_and_bytes("/queue/ledger/queued")?;
+        let oldest =
+            self.seconds("/queue/oldest_seconds").map(|age| format!(", the oldest for {}", format_seconds(age)));
+        let under_way = self.pushes_and_bytes("/queue/ledger/in_flight")?;
         let notices = self.number("/queue/notices").filter(|notices| *notices > 0);
         let notices = notices.map(|notices| format!("; {} of clients that are gone", count_noun(notices, "notice")));
         Some(format!(
@@ -176,7 +178,7 @@ impl Plugin<'_> {
     }
 
     fn delivered(&self) -> Option<String> {
-        let delivered = self.tally("/queue/ledger/delivered")?;
+        let delivered = self.pushes_and_bytes("/queue/ledger/delivered")?;
         let again = self.number("/queue/ledger/redelivered/pushes").filter(|pushes| *pushes > 0);
         let again = again.map(|pushes| format!("; {} offered more than once", count_noun(pushes, "push")));
         let points = self.number("/serving/rejected_points").filter(|points| *points > 0);
@@ -185,7 +187,7 @@ impl Plugin<'_> {
     }
 
     /// By cause, those of dead letters first.
-    fn given_up(&self) -> Option<String> {
+    fn dropped(&self) -> Option<String> {
         let causes = |term: &str| {
             let causes = self.plugin.pointer(&format!("/queue/ledger/{term}"))?.as_object()?;
             Some(causes.iter().filter_map(|(cause, tally)| Some((escape(cause), tally.get("pushes")?.as_u64()?))))
@@ -204,20 +206,26 @@ impl Plugin<'_> {
 
     fn last_error(&self) -> Option<String> {
         let text = self.text("/serving/last_error/text")?;
-        let recovered = self.at("/serving/last_error/recovered_at_unix_seconds");
+        let recovered = self.time_ago("/serving/last_error/recovered_at_unix_seconds");
         let recovered = recovered.map(|at| format!("; recovered: a batch was taken {at}")).unwrap_or_default();
-        Some(format!("{}: {text}{recovered}", self.at("/serving/last_error/at_unix_seconds")?))
+        Some(format!("{}: {text}{recovered}", self.time_ago("/serving/last_error/at_unix_seconds")?))
     }
 
     fn cost(&self) -> Option<String> {
         let (cpu, batches) = (self.seconds("/serving/cpu_seconds")?, self.number("/serving/batches").unwrap_or(0));
         #[allow(clippy::cast_precision_loss, reason = "for reading")]
-        let each = if batches > 0 { format!(" ({} a batch)", lasted(cpu / batches as f64)) } else { String::new() };
+        let each =
+            if batches > 0 { format!(" ({} a batch)", format_seconds(cpu / batches as f64)) } else { String::new() };
         let limit = self.text("/terms/limits/memory").map(|limit| format!(" ({limit} allowed)")).unwrap_or_default();
         // Nothing was measured before the first batch.
         let memory = self.number("/serving/memory_peak").filter(|bytes| *bytes > 0);
-        let memory = memory.map(|bytes| format!("; at most {} of memory in one instance{limit}", bytes_of(bytes)));
-        Some(format!("{} of CPU for {}{each}{}", lasted(cpu), count_noun(batches, "batch"), memory.unwrap_or_default()))
+        let memory = memory.map(|bytes| format!("; at most {} of memory in one instance{limit}", format_bytes(bytes)));
+        Some(format!(
+            "{} of CPU for {}{each}{}",
+            format_seconds(cpu),
+            count_noun(batches, "batch"),
+            memory.unwrap_or_default()
+        ))
     }
 
     fn instances(&self) -> Option<String> {
@@ -231,7 +239,7 @@ impl Plugin<'_> {
 
     fn state_kept(&self) -> Option<String> {
         let (keys, bytes) = (self.number("/state_usage/keys")?, self.number("/state_usage/bytes")?);
-        Some(format!("{}, {}", count_noun(keys, "key"), bytes_of(bytes)))
+        Some(format!("{}, {}", count_noun(keys, "key"), format_bytes(bytes)))
     }
 
     /// Only what was lost of it.
@@ -245,32 +253,32 @@ impl Plugin<'_> {
         }
     }
 
-    fn kept(&self) -> Vec<Line> {
+    fn retained(&self) -> Vec<PageLine> {
         let kept = self.plugin.pointer("/kept").and_then(Value::as_array).into_iter().flatten();
         let line = |release: &Value| {
             let (number, digest) = (release.get("generation")?.as_u64()?, release.get("digest")?.as_str()?);
-            let since = release.get("since_unix_seconds").and_then(Value::as_f64).map(moment).unwrap_or_default();
+            let since = release.get("since_unix_seconds").and_then(Value::as_f64).map(format_time).unwrap_or_default();
             Some(("kept".to_owned(), format!("generation {number}, {}, which served from {since}", escape(digest))))
         };
         kept.filter_map(line).collect()
     }
 
-    fn refused(&self) -> Option<Line> {
+    fn refused(&self) -> Option<PageLine> {
         let (digest, reason) = (self.text("/refused/digest")?, self.text("/refused/reason")?);
         let stage = self.text("/refused/stage").unwrap_or_default();
-        let at = self.at("/refused/at_unix_seconds").unwrap_or_default();
+        let at = self.time_ago("/refused/at_unix_seconds").unwrap_or_default();
         Some(("refused".into(), format!("{digest} at {stage} ({at}): {reason}")))
     }
 
     /// The tables of the manifest that serves, with every default.
-    fn terms(&self) -> Vec<(&'static str, Vec<Line>)> {
+    fn terms(&self) -> Vec<(&'static str, Vec<PageLine>)> {
         let Some(terms) = self.plugin.get("terms") else { return Vec::new() };
         let table = |key: &str| {
             let mut lines = Vec::new();
-            flat(&mut lines, "", terms.get(key).unwrap_or(&Value::Null));
+            flatten(&mut lines, "", terms.get(key).unwrap_or(&Value::Null));
             lines
         };
-        let none = |lines: Vec<Line>, words: &str| {
+        let none = |lines: Vec<PageLine>, words: &str| {
             if lines.is_empty() { vec![(words.to_owned(), String::new())] } else { lines }
         };
         let grants = terms.get("grants").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -290,20 +298,20 @@ impl Plugin<'_> {
 }
 
 /// Every value with the path that leads to it: `headers.x-tenant`.
-fn flat(lines: &mut Vec<Line>, path: &str, value: &Value) {
+fn flatten(lines: &mut Vec<PageLine>, path: &str, value: &Value) {
     match value {
         Value::Null => {}
         Value::Object(members) => members.iter().for_each(|(name, value)| {
             let path = if path.is_empty() { escape(name) } else { format!("{path}.{}", escape(name)) };
-            flat(lines, &path, value);
+            flatten(lines, &path, value);
         }),
         Value::String(text) => lines.push((path.to_owned(), escape(text))),
         other => lines.push((path.to_owned(), escape(&other.to_string()))),
     }
 }
 
-fn bytes_of(bytes: u64) -> String {
-    size(usize::try_from(bytes).unwrap_or(usize::MAX))
+fn format_bytes(bytes: u64) -> String {
+    format_size(usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use prost::Message as _;
 use serde_json::Value;
 
-use crate::cli::words::escape;
+use crate::cli::format::escape;
 
 /// Most bytes of a body that are unpacked to be shown.
-const UNPACKED: u64 = 16 << 20;
+const MAX_DECOMPRESSED: u64 = 16 << 20;
 /// Bytes of a line in hexadecimal.
 const HEX: usize = 16;
 
@@ -21,9 +21,9 @@ const HEX: usize = 16;
 /// `body` may be the beginning.
 pub(super) fn lines(headers: &HeaderMap, body: &[u8], whole: usize, most: usize) -> Vec<String> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let unpacked = unpack(header(CONTENT_ENCODING), body);
+    let unpacked = decompress(header(CONTENT_ENCODING), body);
     let unpacked = unpacked.as_deref().unwrap_or(body);
-    let mut lines = rendered(header(CONTENT_TYPE), unpacked);
+    let mut lines = render(header(CONTENT_TYPE), unpacked);
     let more = lines.len().saturating_sub(most);
     lines.truncate(most);
     if more > 0 {
@@ -36,17 +36,19 @@ pub(super) fn lines(headers: &HeaderMap, body: &[u8], whole: usize, most: usize)
 }
 
 /// `None` where it is not packed, or cannot be unpacked.
-fn unpack(encoding: &str, body: &[u8]) -> Option<Vec<u8>> {
+fn decompress(encoding: &str, body: &[u8]) -> Option<Vec<u8>> {
     let mut unpacked = Vec::new();
     match encoding {
-        "gzip" => MultiGzDecoder::new(body).take(UNPACKED).read_to_end(&mut unpacked).ok()?,
-        "zstd" => zstd::stream::read::Decoder::new(body).ok()?.take(UNPACKED).read_to_end(&mut unpacked).ok()?,
+        "gzip" => MultiGzDecoder::new(body).take(MAX_DECOMPRESSED).read_to_end(&mut unpacked).ok()?,
+        "zstd" => {
+            zstd::stream::read::Decoder::new(body).ok()?.take(MAX_DECOMPRESSED).read_to_end(&mut unpacked).ok()?
+        }
         _ => return None,
     };
     Some(unpacked)
 }
 
-fn rendered(kind: &str, body: &[u8]) -> Vec<String> {
+fn render(kind: &str, body: &[u8]) -> Vec<String> {
     if kind.contains("protobuf")
         && let Ok(metrics) = MetricsData::decode(body)
     {

@@ -13,15 +13,15 @@ use barnabas::plugin::trial::{Tried, Used};
 use http::HeaderMap;
 
 use super::body;
-use super::secrets::Secrets;
-use crate::cli::words::{escape, size};
+use super::secrets::SecretMask;
+use crate::cli::format::{escape, format_size};
 
 /// What `--help` says of the exit status.
-pub(super) const EXIT: &str = "Exit status, by the first batch that was not taken: 0 every batch was taken, 1 nothing \
+pub(super) const EXIT_STATUS_HELP: &str = "Exit status, by the first batch that was not taken: 0 every batch was taken, 1 nothing \
 could be run, 3 unavailable, 4 too large, 5 partial, 6 rejected, 7 other, 8 it broke.";
 
 /// So many batches are shown in full; of those behind them only the ones that end otherwise than the one before.
-const IN_FULL: u64 = 20;
+const SHOWN_IN_FULL: u64 = 20;
 
 /// Prints batch by batch.
 pub(super) struct Printer {
@@ -30,11 +30,11 @@ pub(super) struct Printer {
     /// Most lines of a body; `None` shows none.
     pub(super) body: Option<usize>,
     /// Of requests.
-    pub(super) secrets: Secrets,
+    pub(super) secrets: SecretMask,
     /// Batches by outcome.
     seen: BTreeMap<&'static str, u64>,
     last: Option<&'static str>,
-    left_out: u64,
+    omitted: u64,
     /// Number, sentence and exit status of the first that was not taken.
     first: Option<(u64, String, u8)>,
     start: Option<Used>,
@@ -45,26 +45,26 @@ pub(super) struct Printer {
 }
 
 /// Of a destination to which a request was sent, or why there is none.
-pub(super) type Answer = Result<RecordedResponse, String>;
+pub(super) type SinkAnswer = Result<RecordedResponse, String>;
 
 /// One batch and what came with it.
-pub(super) struct Seen {
+pub(super) struct BatchResult {
     pub(super) tried: Tried,
     pub(super) lines: Vec<GuestLogLine>,
-    pub(super) requests: Vec<(CapturedRequest, Option<Answer>)>,
+    pub(super) requests: Vec<(CapturedRequest, Option<SinkAnswer>)>,
     /// Requests that were not kept.
     pub(super) more: usize,
 }
 
 impl Printer {
-    pub(super) fn new(batches: u64, body: Option<usize>, secrets: Secrets) -> Self {
+    pub(super) fn new(batches: u64, body: Option<usize>, secrets: SecretMask) -> Self {
         Self {
             batches,
             body,
             secrets,
             seen: BTreeMap::new(),
             last: None,
-            left_out: 0,
+            omitted: 0,
             first: None,
             start: None,
             export: Used::default(),
@@ -74,10 +74,10 @@ impl Printer {
     }
 
     /// Prints one batch, or counts it where it is like the many before it.
-    pub(super) fn batch(&mut self, number: u64, seen: &Seen) {
+    pub(super) fn batch(&mut self, number: u64, seen: &BatchResult) {
         let Tried { outcome, start, export, memory_peak, .. } = &seen.tried;
         let (name, sentence, status) = match outcome {
-            Ok(outcome) => (outcome.name(), words(outcome), status(outcome)),
+            Ok(outcome) => (outcome.name(), describe_outcome(outcome), status(outcome)),
             Err(why) => ("not started", format!("never got the batch: {why}"), 1),
         };
         *self.seen.entry(name).or_default() += 1;
@@ -92,11 +92,11 @@ impl Printer {
             self.first = Some((number, sentence.clone(), status));
         }
         let differs = self.last.replace(name) != Some(name);
-        if number > IN_FULL && !differs {
-            self.left_out += 1;
+        if number > SHOWN_IN_FULL && !differs {
+            self.omitted += 1;
             return;
         }
-        self.tell_left_out();
+        self.print_omitted();
         let title = if self.batches > 1 { format!("batch {number}:") } else { "outcome:".into() };
         outln!("{title:<8} {sentence}");
         if number > 1 && start.is_some() {
@@ -105,19 +105,19 @@ impl Printer {
         self.details(seen);
     }
 
-    fn tell_left_out(&mut self) {
-        match std::mem::take(&mut self.left_out) {
+    fn print_omitted(&mut self) {
+        match std::mem::take(&mut self.omitted) {
             0 => {}
             1 => outln!("         and one more that ended so"),
             many => outln!("         and {many} more that ended so"),
         }
     }
 
-    fn details(&self, seen: &Seen) {
+    fn details(&self, seen: &BatchResult) {
         for line in &seen.lines {
             outln!("log:     {:<5} {}", line.level, line.text);
         }
-        said(&seen.tried.said);
+        print_report(&seen.tried.said);
         match seen.tried.not_normalised {
             0 => {}
             1 => outln!("host:    a push cannot be normalised, and was lent as it is"),
@@ -134,15 +134,15 @@ impl Printer {
 
     fn request(&self, request: &CapturedRequest) {
         let uri = escape(&self.secrets.uri(&request.uri));
-        outln!("request: {} {uri}, {}", request.method, size(request.body_len));
+        outln!("request: {} {uri}, {}", request.method, format_size(request.body_len));
         self.message(&request.headers, &request.body, request.body_len);
     }
 
-    fn answer(&self, answer: &Answer) {
+    fn answer(&self, answer: &SinkAnswer) {
         match answer {
             Err(why) => outln!("answer:  none: {}", escape(why)),
             Ok(reply) => {
-                outln!("answer:  {}, {} read", reply.status, size(reply.body.len()));
+                outln!("answer:  {}, {} read", reply.status, format_size(reply.body.len()));
                 self.message(&reply.headers, &reply.body, reply.body.len());
             }
         }
@@ -158,7 +158,7 @@ impl Printer {
 
     /// Prints what is to be said of all of them. The exit status tells the outcome.
     pub(super) fn end(mut self, lines: &[GuestLogLine], stop_failure: Option<&str>) -> ExitCode {
-        self.tell_left_out();
+        self.print_omitted();
         for line in lines {
             outln!("log:     {:<5} {}", line.level, line.text);
         }
@@ -173,15 +173,16 @@ impl Printer {
             }
         }
         if let Some(start) = &self.start {
-            outln!("start:   {}", used(start));
-            let most = if self.batches > 1 { format!("; the longest {}", used(&self.longest)) } else { String::new() };
-            outln!("export:  {}{most}, memory at most {}", used(&self.export), size(self.memory_peak));
+            outln!("start:   {}", format_used(start));
+            let most =
+                if self.batches > 1 { format!("; the longest {}", format_used(&self.longest)) } else { String::new() };
+            outln!("export:  {}{most}, memory at most {}", format_used(&self.export), format_size(self.memory_peak));
         }
         ExitCode::from(self.first.map_or(0, |(_, _, status)| status))
     }
 }
 
-fn said(said: &GuestReport) {
+fn print_report(said: &GuestReport) {
     if let Some(fault) = &said.fault {
         outln!("fault:   {fault}");
     }
@@ -193,7 +194,7 @@ fn said(said: &GuestReport) {
     }
 }
 
-fn used(used: &Used) -> String {
+fn format_used(used: &Used) -> String {
     format!("cpu {:?}, wall {:?}", Duration::from_micros(used.cpu_us), Duration::from_micros(used.wall_us))
 }
 
@@ -210,7 +211,7 @@ fn status(outcome: &Outcome) -> u8 {
 }
 
 /// The outcome, and what a host would do.
-fn words(outcome: &Outcome) -> String {
+fn describe_outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Taken => "taken".into(),
         Outcome::Unavailable { retry_after, reason } => match retry_after {
@@ -239,6 +240,6 @@ mod tests {
         let rejected = vec![(0, "too old".to_owned()), (2, "no name".to_owned())];
         let outcome = Outcome::Partial { rejected, retry: vec![1], retry_after: None };
         let said = "partial: 2 rejected, 1 to be offered again; push 0: too old; push 2: no name";
-        assert_eq!(words(&outcome), said);
+        assert_eq!(describe_outcome(&outcome), said);
     }
 }

@@ -22,7 +22,7 @@ const MAGIC: [(&[u8], Codec); 4] = [
 
 /// Which pushes.
 #[derive(Args)]
-pub(super) struct PushFlags {
+pub(super) struct PushArgs {
     /// A push: an OTLP `MetricsData` or `ExportMetricsServiceRequest` in protobuf, packed or not, or in JSON. Once for each
     /// push.
     #[arg(long = "push", value_name = "FILE")]
@@ -54,7 +54,7 @@ enum CodecName {
     Zstd,
 }
 
-impl PushFlags {
+impl PushArgs {
     /// All of them: those of `--push` first, then those of `--recent`, then samples.
     pub(super) fn payloads(&self) -> Result<Vec<Arc<Payload>>> {
         let mut payloads = Vec::new();
@@ -84,7 +84,7 @@ impl PushFlags {
         let json = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         let format = if json { Format::Json } else { Format::Protobuf };
         let of = |codec: Codec| Push { codec: codec.id(), format, ..sample::from_bytes(bytes.clone()) };
-        let known = self.codec.map(CodecName::codec).or_else(|| recognised(&bytes));
+        let known = self.codec.map(CodecName::codec).or_else(|| detect_codec(&bytes));
         match known {
             Some(codec) => payload(decoded(of(codec)), &name),
             None => {
@@ -108,7 +108,7 @@ impl CodecName {
     }
 }
 
-fn recognised(bytes: &[u8]) -> Option<Codec> {
+fn detect_codec(bytes: &[u8]) -> Option<Codec> {
     MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, codec)| *codec)
 }
 
@@ -131,13 +131,13 @@ mod tests {
     use super::*;
 
     #[derive(clap::Parser)]
-    struct Line {
+    struct PushCli {
         #[command(flatten)]
-        pushes: PushFlags,
+        pushes: PushArgs,
     }
 
     fn payloads(flags: &[&str]) -> Result<Vec<Arc<Payload>>> {
-        Line::try_parse_from(["x"].iter().chain(flags)).unwrap().pushes.payloads()
+        PushCli::try_parse_from(["x"].iter().chain(flags)).unwrap().pushes.payloads()
     }
 
     #[test]

@@ -10,11 +10,11 @@ const HIDDEN: &str = "(hidden; --show-secrets shows it)";
 
 /// Whether they are shown.
 #[derive(Clone, Copy)]
-pub(super) struct Secrets {
+pub(super) struct SecretMask {
     pub(super) shown: bool,
 }
 
-impl Secrets {
+impl SecretMask {
     /// The value of a header. Its first word stays, which is the scheme of a credential.
     pub(super) fn header(self, name: &HeaderName, value: &HeaderValue) -> String {
         let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -51,14 +51,14 @@ mod tests {
     #[test]
     fn credentials_are_hidden_unless_they_are_asked_for() {
         let header = |shown: bool, name: &str, value: &str| {
-            Secrets { shown }.header(&name.parse().unwrap(), &HeaderValue::from_str(value).unwrap())
+            SecretMask { shown }.header(&name.parse().unwrap(), &HeaderValue::from_str(value).unwrap())
         };
         assert_eq!(header(false, "authorization", "Token abc"), format!("Token {HIDDEN}"));
         assert_eq!(header(false, "X-Api-Key", "abc"), HIDDEN);
         assert_eq!(header(true, "authorization", "Token abc"), "Token abc");
         assert_eq!(header(false, "content-type", "text/plain"), "text/plain");
         let uri: Uri = "http://sink/write?db=x&access_token=abc".parse().unwrap();
-        assert_eq!(Secrets { shown: false }.uri(&uri), format!("http://sink/write?db=x&access_token={HIDDEN}"));
-        assert_eq!(Secrets { shown: true }.uri(&uri), uri.to_string());
+        assert_eq!(SecretMask { shown: false }.uri(&uri), format!("http://sink/write?db=x&access_token={HIDDEN}"));
+        assert_eq!(SecretMask { shown: true }.uri(&uri), uri.to_string());
     }
 }

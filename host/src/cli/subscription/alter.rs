@@ -9,9 +9,9 @@ use barnabas::units::HumanDuration;
 use clap::Args;
 use serde_json::json;
 
-use super::super::host::AdminFlags;
-use super::super::words::escape;
-use super::broker::{BrokerFlags, accepted};
+use super::super::format::escape;
+use super::super::host::AdminArgs;
+use super::broker::{BrokerArgs, require_success};
 use super::{selector, watch};
 
 /// Kafka's keys of a subscription.
@@ -22,7 +22,7 @@ pub(super) const KEYS: [&str; 3] = ["metrics", "interval.ms", "match"];
 #[command(after_help = "\
 An empty value (--interval '') takes a key back to what is beneath it: the broker's file, or the default.
 The early draft's `--add --id rdkafka --metric org.apache.kafka. --interval-ms 60000` is understood as well.")]
-pub(crate) struct Flags {
+pub(crate) struct SubscriptionAlterArgs {
     /// The subscription; made if there is none of that name.
     #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
     named: Option<String>,
@@ -58,24 +58,24 @@ pub(crate) struct Flags {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    broker: BrokerFlags,
+    broker: BrokerArgs,
     #[command(flatten)]
-    admin: AdminFlags,
+    admin: AdminArgs,
 }
 
 /// Alters, says what comes of it, and watches if that is wanted.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &SubscriptionAlterArgs) -> Result<ExitCode> {
     let name = flags.name()?;
     let changes = flags.changes()?;
     let selector = changes.iter().find(|change| change.key == "match").and_then(|change| change.value.as_deref());
     if let Some(spelled) = selector.and_then(selector::spellings) {
         errln!("{spelled}");
     }
-    let message = flags
-        .broker
-        .with(async |client| accepted(&name, client.alter_subscription(&name, &changes, flags.validate_only).await?))?;
+    let message = flags.broker.run_with_client(async |client| {
+        require_success(&name, client.alter_subscription(&name, &changes, flags.validate_only).await?)
+    })?;
     let done = if flags.validate_only { "could be altered; nothing was changed" } else { "altered" };
-    say(flags.broker.json, &name, done, message.as_deref())?;
+    print_outcome(flags.broker.json, &name, done, message.as_deref())?;
     if flags.watch {
         return watch::run(&flags.admin.client(&flags.broker.config)?, &name);
     }
@@ -83,7 +83,7 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 }
 
 /// What was done, and what the broker said about it.
-pub(super) fn say(json: bool, name: &str, done: &str, message: Option<&str>) -> Result<()> {
+pub(super) fn print_outcome(json: bool, name: &str, done: &str, message: Option<&str>) -> Result<()> {
     if json {
         outln!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
         return Ok(());
@@ -99,7 +99,7 @@ pub(super) fn say(json: bool, name: &str, done: &str, message: Option<&str>) -> 
     Ok(())
 }
 
-impl Flags {
+impl SubscriptionAlterArgs {
     fn name(&self) -> Result<String> {
         if self.generate_name {
             return Ok(generated());
@@ -110,7 +110,7 @@ impl Flags {
 
     fn changes(&self) -> Result<Vec<SettingChange>> {
         let interval = self.interval.as_deref().map(milliseconds).transpose()?;
-        let id = self.id.as_deref().map(selector::of_id).transpose()?;
+        let id = self.id.as_deref().map(selector::from_id).transpose()?;
         let set = [
             ("metrics", &self.metrics),
             ("interval.ms", &interval),
@@ -165,13 +165,13 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Command {
+    struct AlterCli {
         #[command(flatten)]
-        flags: Flags,
+        flags: SubscriptionAlterArgs,
     }
 
     fn parsed(words: &str) -> Result<(String, Vec<SettingChange>)> {
-        let flags = Command::try_parse_from(std::iter::once("alter").chain(words.split(' ')))?.flags;
+        let flags = AlterCli::try_parse_from(std::iter::once("alter").chain(words.split(' ')))?.flags;
         Ok((flags.name()?, flags.changes()?))
     }
 

@@ -9,20 +9,20 @@ use barnabas::kafka::client::{ClientSecurity, KafkaClient, KafkaClientOptions, R
 use barnabas::listener::kafka;
 use clap::Args;
 
-use super::super::ConfigFile;
-use super::super::properties::CommandConfig;
+use super::super::ConfigArgs;
+use super::super::properties::CommandConfigArgs;
 
 /// Flags of every command that asks a broker.
 #[derive(Args)]
-pub(super) struct BrokerFlags {
+pub(super) struct BrokerArgs {
     /// The broker: host:port, several separated by commas. Default: of the configuration's Kafka listeners the first
     /// that wants what --command-config has; without that, the first that wants neither TLS nor SASL.
     #[arg(long, value_name = "HOST:PORT", visible_alias = "broker-list")]
     bootstrap_server: Option<String>,
     #[command(flatten)]
-    command: CommandConfig,
+    command: CommandConfigArgs,
     #[command(flatten)]
-    pub(super) config: ConfigFile,
+    pub(super) config: ConfigArgs,
     /// Print one JSON document.
     #[arg(long)]
     pub(super) json: bool,
@@ -30,7 +30,7 @@ pub(super) struct BrokerFlags {
 
 /// Which subscription is meant: by its place, or as Kafka's command has it.
 #[derive(Args)]
-pub(super) struct NameFlags {
+pub(super) struct SubscriptionNameArgs {
     /// The subscription.
     #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
     named: Option<String>,
@@ -39,15 +39,15 @@ pub(super) struct NameFlags {
     name: Option<String>,
 }
 
-impl NameFlags {
+impl SubscriptionNameArgs {
     pub(super) fn name(&self) -> String {
         self.named.as_ref().or(self.name.as_ref()).cloned().unwrap_or_default()
     }
 }
 
-impl BrokerFlags {
+impl BrokerArgs {
     /// Runs `work` with a connection.
-    pub(super) fn with<T>(&self, work: impl AsyncFnOnce(&mut KafkaClient) -> Result<T>) -> Result<T> {
+    pub(super) fn run_with_client<T>(&self, work: impl AsyncFnOnce(&mut KafkaClient) -> Result<T>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("no thread can be set up for the connection")?;
         runtime.block_on(async {
@@ -66,12 +66,12 @@ impl BrokerFlags {
             return Ok(address.clone());
         }
         let (_, config) = Config::load(self.config.config.as_deref())?;
-        Ok(reachable(chosen(&config.kafka, security)?.bind).to_string())
+        Ok(reachable(choose_listener(&config.kafka, security)?.bind).to_string())
     }
 }
 
 /// The first listener that wants what we have, TLS and SASL each. Where a file was named and fits none, the first.
-fn chosen<'l>(
+fn choose_listener<'l>(
     listeners: &'l [kafka::KafkaListenerConfig],
     security: Option<&ClientSecurity>,
 ) -> Result<&'l kafka::KafkaListenerConfig> {
@@ -100,7 +100,7 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 }
 
 /// What was said beside the answer, or the refusal as an error.
-pub(super) fn accepted(what: &str, answer: ResourceAnswer) -> Result<Option<String>> {
+pub(super) fn require_success(what: &str, answer: ResourceAnswer) -> Result<Option<String>> {
     match (answer.error, answer.message) {
         (None, message) => Ok(message),
         (Some(code), Some(message)) => bail!("{what}: {message} ({code})"),
@@ -143,7 +143,7 @@ mod tests {
         let (nothing, named) = (ClientSecurity::default(), ClientSecurity { login: Some(login), tls: None });
         let encrypted = ClientSecurity { tls: Some(ClientTls::default()), ..named.clone() };
         let name = |listeners: &[kafka::KafkaListenerConfig], security| {
-            chosen(listeners, security).map(|one| one.name.to_string())
+            choose_listener(listeners, security).map(|one| one.name.to_string())
         };
         let both = [sasl.clone(), plain.clone()];
         assert_eq!(name(&both, None).unwrap(), "plain");
@@ -159,10 +159,16 @@ mod tests {
     fn a_refusal_is_told_in_the_brokers_words() {
         let code = barnabas::kafka::client::ErrorCode(40);
         let refused = ResourceAnswer { error: Some(code), message: Some("bad match".into()) };
-        assert_eq!(accepted("basic", refused).unwrap_err().to_string(), "basic: bad match (INVALID_CONFIG (40))");
+        assert_eq!(
+            require_success("basic", refused).unwrap_err().to_string(),
+            "basic: bad match (INVALID_CONFIG (40))"
+        );
         let refused = ResourceAnswer { error: Some(code), message: None };
-        assert!(accepted("basic", refused).unwrap_err().to_string().contains("INVALID_CONFIG (40)"));
+        assert!(require_success("basic", refused).unwrap_err().to_string().contains("INVALID_CONFIG (40)"));
         let message = Some("2 learn of it".into());
-        assert_eq!(accepted("basic", ResourceAnswer { error: None, message: message.clone() }).unwrap(), message);
+        assert_eq!(
+            require_success("basic", ResourceAnswer { error: None, message: message.clone() }).unwrap(),
+            message
+        );
     }
 }

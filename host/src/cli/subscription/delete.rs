@@ -6,31 +6,31 @@ use anyhow::{Result, bail};
 use barnabas::kafka::client::{SettingChange, SettingOp};
 use clap::Args;
 
-use super::alter::{KEYS, say};
-use super::broker::{BrokerFlags, NameFlags, accepted};
-use super::list::list;
+use super::alter::{KEYS, print_outcome};
+use super::broker::{BrokerArgs, SubscriptionNameArgs, require_success};
+use super::list::list_names;
 
 /// Flags of `subscription delete`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct SubscriptionDeleteArgs {
     #[command(flatten)]
-    subscription: NameFlags,
+    subscription: SubscriptionNameArgs,
     #[command(flatten)]
-    broker: BrokerFlags,
+    broker: BrokerArgs,
 }
 
 /// Deletes every key, which is how Kafka deletes a subscription.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
+pub(crate) fn run(flags: &SubscriptionDeleteArgs) -> Result<ExitCode> {
     let name = flags.subscription.name();
-    let (message, left) = flags.broker.with(async |client| {
-        if !list(client).await?.contains(&name) {
+    let (message, left) = flags.broker.run_with_client(async |client| {
+        if !list_names(client).await?.contains(&name) {
             bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
         }
         let changes = KEYS.map(|key| SettingChange { key: key.into(), op: SettingOp::Delete, value: None });
-        let message = accepted(&name, client.alter_subscription(&name, &changes, false).await?)?;
-        Ok((message, list(client).await?.contains(&name)))
+        let message = require_success(&name, client.alter_subscription(&name, &changes, false).await?)?;
+        Ok((message, list_names(client).await?.contains(&name)))
     })?;
     let done = if left { "what was altered is taken back; the broker's own file still has it" } else { "deleted" };
-    say(flags.broker.json, &name, done, message.as_deref())?;
+    print_outcome(flags.broker.json, &name, done, message.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }

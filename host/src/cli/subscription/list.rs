@@ -7,29 +7,29 @@ use barnabas::kafka::client::{KafkaClient, SubscriptionDescription, Subscription
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::super::words::{escape, table};
-use super::broker::{BrokerFlags, NameFlags, accepted};
+use super::super::format::{escape, table};
+use super::broker::{BrokerArgs, SubscriptionNameArgs, require_success};
 
 /// Flags of `subscription list`.
 #[derive(Args)]
-pub(crate) struct Flags {
+pub(crate) struct SubscriptionListArgs {
     #[command(flatten)]
-    broker: BrokerFlags,
+    broker: BrokerArgs,
 }
 
 /// Flags of `subscription describe`.
 #[derive(Args)]
-pub(crate) struct DescribeFlags {
+pub(crate) struct SubscriptionDescribeArgs {
     #[command(flatten)]
-    subscription: NameFlags,
+    subscription: SubscriptionNameArgs,
     #[command(flatten)]
-    broker: BrokerFlags,
+    broker: BrokerArgs,
 }
 
 /// Prints every subscription as a row.
-pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
-    let all = flags.broker.with(async |client| {
-        let names = list(client).await?;
+pub(crate) fn run(flags: &SubscriptionListArgs) -> Result<ExitCode> {
+    let all = flags.broker.run_with_client(async |client| {
+        let names = list_names(client).await?;
         descriptions(client, &names).await
     })?;
     if flags.broker.json {
@@ -45,10 +45,10 @@ pub(crate) fn run(flags: &Flags) -> Result<ExitCode> {
 }
 
 /// Prints one subscription key by key.
-pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
+pub(crate) fn describe(flags: &SubscriptionDescribeArgs) -> Result<ExitCode> {
     let name = flags.subscription.name();
-    let (known, found) = flags.broker.with(async |client| {
-        let known = list(client).await?.contains(&name);
+    let (known, found) = flags.broker.run_with_client(async |client| {
+        let known = list_names(client).await?.contains(&name);
         Ok((known, descriptions(client, std::slice::from_ref(&name)).await?))
     })?;
     let Some(found) = found.first().filter(|_| known) else {
@@ -61,14 +61,14 @@ pub(crate) fn describe(flags: &DescribeFlags) -> Result<ExitCode> {
     outln!("{}", escape(&found.name));
     let rows = found.entries.iter().map(|entry| {
         let documentation = entry.documentation.as_deref().unwrap_or("-");
-        vec![entry.key.clone(), shown(entry), from(entry.source).into(), escape(documentation)]
+        vec![entry.key.clone(), format_value(entry), source_name(entry.source).into(), escape(documentation)]
     });
     out!("{}", table(&["key", "value", "from", "what it is"], rows));
     Ok(ExitCode::SUCCESS)
 }
 
 /// The names that there are, in order.
-pub(super) async fn list(client: &mut KafkaClient) -> Result<Vec<String>> {
+pub(super) async fn list_names(client: &mut KafkaClient) -> Result<Vec<String>> {
     match client.list_subscriptions().await? {
         Ok(mut names) => {
             names.sort();
@@ -84,7 +84,7 @@ async fn descriptions(client: &mut KafkaClient, names: &[String]) -> Result<Vec<
     let mut all = Vec::new();
     for names in names.chunks(AT_ONCE) {
         for (described, answer) in client.describe_subscriptions(names).await? {
-            accepted(&described.name, answer)?;
+            require_success(&described.name, answer)?;
             all.push(described);
         }
     }
@@ -92,7 +92,7 @@ async fn descriptions(client: &mut KafkaClient, names: &[String]) -> Result<Vec<
 }
 
 /// Where a value comes from (DescribeConfigs' sources).
-fn from(source: i8) -> &'static str {
+fn source_name(source: i8) -> &'static str {
     match source {
         4 => "file",
         5 => "default",
@@ -105,13 +105,13 @@ fn entry<'a>(described: &'a SubscriptionDescription, key: &str) -> Option<&'a Su
     described.entries.iter().find(|entry| entry.key == key)
 }
 
-fn shown(entry: &SubscriptionSetting) -> String {
+fn format_value(entry: &SubscriptionSetting) -> String {
     entry.value.as_deref().filter(|value| !value.is_empty()).map_or_else(|| "-".into(), escape)
 }
 
 fn row(described: &SubscriptionDescription) -> Vec<String> {
-    let cell = |key| entry(described, key).map_or_else(|| "-".into(), shown);
-    let mut sources: Vec<&str> = described.entries.iter().map(|entry| from(entry.source)).collect();
+    let cell = |key| entry(described, key).map_or_else(|| "-".into(), format_value);
+    let mut sources: Vec<&str> = described.entries.iter().map(|entry| source_name(entry.source)).collect();
     sources.retain(|source| *source != "default");
     sources.sort_unstable();
     sources.dedup();
@@ -121,7 +121,8 @@ fn row(described: &SubscriptionDescription) -> Vec<String> {
 
 fn document(described: &SubscriptionDescription) -> Value {
     let entries = described.entries.iter().map(|entry| {
-        let value = json!({ "value": entry.value, "from": from(entry.source), "documentation": entry.documentation });
+        let value =
+            json!({ "value": entry.value, "from": source_name(entry.source), "documentation": entry.documentation });
         (entry.key.clone(), value)
     });
     json!({ "name": described.name, "entries": entries.collect::<Map<_, _>>() })

@@ -5,7 +5,7 @@ use barnabas::push::InstanceId;
 
 /// The draft's `--id` in today's words: an instance id in any of its spellings matches that client instance; anything
 /// else was the beginning of the software's name in the draft's ids, so it matches software whose name begins so.
-pub(super) fn of_id(text: &str) -> Result<String> {
+pub(super) fn from_id(text: &str) -> Result<String> {
     ensure!(!text.is_empty(), "--id is empty; leave it out to match every client");
     // The draft's own were a name, a dash and a UUID.
     let uuid = text.len().checked_sub(36).and_then(|at| text.get(at..)).filter(|_| text.contains('-'));
@@ -36,10 +36,10 @@ mod tests {
 
     #[test]
     fn the_drafts_prefix_is_the_softwares_name_today() {
-        assert_eq!(of_id("rdkafka").unwrap(), "client_software_name=(lib)?rdkafka.*");
-        assert_eq!(of_id("apache-kafka-java").unwrap(), "client_software_name=apache-kafka-java.*");
-        assert!(of_id("").is_err());
-        assert!(of_id("a b").unwrap_err().to_string().contains("--match"));
+        assert_eq!(from_id("rdkafka").unwrap(), "client_software_name=(lib)?rdkafka.*");
+        assert_eq!(from_id("apache-kafka-java").unwrap(), "client_software_name=apache-kafka-java.*");
+        assert!(from_id("").is_err());
+        assert!(from_id("a b").unwrap_err().to_string().contains("--match"));
     }
 
     #[test]
@@ -51,7 +51,7 @@ mod tests {
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
             "rdkafka-701ae8ad-d22a-5e9a-b4aa-4a9cbd86a13c",
         ] {
-            assert_eq!(of_id(text).unwrap(), "client_instance_id=cBrordIqXpq0qkqcvYahPA");
+            assert_eq!(from_id(text).unwrap(), "client_instance_id=cBrordIqXpq0qkqcvYahPA");
         }
         let spelled = spellings("client_instance_id=cBrordIqXpq0qkqcvYahPA").unwrap();
         assert!(spelled.contains("cBrordIqXpq0qkqcvYahPA==") && spelled.contains("701ae8add22a5e9ab4aa4a9cbd86a13c"));

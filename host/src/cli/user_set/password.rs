@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// Most bytes of a password.
-const LONGEST: usize = 1024;
+const MAX_LENGTH: usize = 1024;
 
 /// From the first line of a file, of standard input, or asked for twice at a terminal.
 pub(crate) fn read(file: Option<&Path>) -> Result<String> {
@@ -24,7 +24,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String> {
 }
 
 fn ask() -> Result<String> {
-    let _silence = Silence::begin()?;
+    let _silence = EchoOff::begin()?;
     let password = prompt("password: ")?;
     ensure!(prompt("once more: ")? == password, "these were two different passwords; try again");
     Ok(password)
@@ -38,16 +38,16 @@ fn prompt(words: &str) -> Result<String> {
 }
 
 /// What is typed is not shown. An interrupt, too, is only a character then: it must not leave the terminal so.
-struct Silence;
+struct EchoOff;
 
-impl Silence {
+impl EchoOff {
     fn begin() -> Result<Self> {
         ensure!(stty(&["-echo", "-isig"]), "the terminal cannot hide a password; pipe it in by `--password-file -`");
         Ok(Self)
     }
 }
 
-impl Drop for Silence {
+impl Drop for EchoOff {
     fn drop(&mut self) {
         stty(&["echo", "isig"]);
     }
@@ -60,11 +60,11 @@ fn stty(modes: &[&str]) -> bool {
 /// Byte by byte at a terminal and as much as there is elsewhere: the second question is answered by a second line.
 fn line(from: impl Read) -> Result<String> {
     let mut line = String::new();
-    let most = u64::try_from(LONGEST + 2).unwrap_or(u64::MAX);
+    let most = u64::try_from(MAX_LENGTH + 2).unwrap_or(u64::MAX);
     BufReader::with_capacity(1, from.take(most)).read_line(&mut line).context("cannot read the password")?;
     let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
-    if password.is_empty() || password.len() > LONGEST || password.contains(char::is_control) {
-        bail!("a password has 1 to {LONGEST} bytes and no control characters");
+    if password.is_empty() || password.len() > MAX_LENGTH || password.contains(char::is_control) {
+        bail!("a password has 1 to {MAX_LENGTH} bytes and no control characters");
     }
     Ok(password.to_owned())
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_length_is_obeyed() {
-        assert_eq!(line(format!("{}\n", "x".repeat(LONGEST)).as_bytes()).unwrap().len(), LONGEST);
+        assert_eq!(line(format!("{}\n", "x".repeat(MAX_LENGTH)).as_bytes()).unwrap().len(), MAX_LENGTH);
     }
 
     #[test]
@@ -90,6 +90,6 @@ mod tests {
         for bad in ["", "\n", "a\x03\n", "a\0b"] {
             assert!(line(bad.as_bytes()).unwrap_err().to_string().contains("1 to 1024 bytes"), "{bad:?}");
         }
-        assert!(line("x".repeat(LONGEST + 1).as_bytes()).is_err());
+        assert!(line("x".repeat(MAX_LENGTH + 1).as_bytes()).is_err());
     }
 }

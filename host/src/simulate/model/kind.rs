@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A client, named by the first of the versions that do as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ClientKind {
     /// Java 3.7: sends nothing compressed, else as 3.9.
     Java37,
     /// Java 3.8 to 4.1.0: a connection lost with a request in flight ends its telemetry.
@@ -17,7 +17,7 @@ pub enum Kind {
     Librdkafka,
 }
 
-impl Kind {
+impl ClientKind {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Java37, Self::Java39, Self::Java42, Self::Librdkafka];
 
@@ -46,13 +46,13 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ClientKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl FromStr for Kind {
+impl FromStr for ClientKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

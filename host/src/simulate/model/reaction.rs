@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Kind;
+use super::ClientKind;
 use crate::kafka::api;
 
 /// What comes next.
@@ -19,9 +19,9 @@ pub(super) enum Reaction {
 }
 
 /// A Get without delay.
-const AT_ONCE: Reaction = Reaction::Get(Duration::ZERO);
+const IMMEDIATELY: Reaction = Reaction::Get(Duration::ZERO);
 
-impl Kind {
+impl ClientKind {
     /// A Get was answered with an error.
     pub(super) fn after_get(self, code: i16) -> Reaction {
         if self.is_java() { java(code) } else { Reaction::GetLater }
@@ -44,7 +44,7 @@ impl Kind {
 
 fn java(code: i16) -> Reaction {
     match code {
-        api::UNKNOWN_SUBSCRIPTION_ID | api::UNSUPPORTED_COMPRESSION_TYPE => AT_ONCE,
+        api::UNKNOWN_SUBSCRIPTION_ID | api::UNSUPPORTED_COMPRESSION_TYPE => IMMEDIATELY,
         api::TELEMETRY_TOO_LARGE | api::THROTTLING_QUOTA_EXCEEDED => Reaction::GetLater,
         api::INVALID_REQUEST => Reaction::Never("it was answered INVALID_REQUEST"),
         api::INVALID_RECORD => Reaction::Never("it was answered INVALID_RECORD"),
@@ -55,7 +55,7 @@ fn java(code: i16) -> Reaction {
 
 fn librdkafka(code: i16) -> Reaction {
     match code {
-        api::UNKNOWN_SUBSCRIPTION_ID => AT_ONCE,
+        api::UNKNOWN_SUBSCRIPTION_ID => IMMEDIATELY,
         api::TELEMETRY_TOO_LARGE => Reaction::PushLater,
         api::INVALID_REQUEST => Reaction::Never("it was answered INVALID_REQUEST"),
         api::INVALID_RECORD => Reaction::Never("it was answered INVALID_RECORD"),

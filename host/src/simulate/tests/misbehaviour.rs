@@ -5,7 +5,7 @@ use crate::admission::{self, Admission, SubscriptionRule};
 use crate::dispatch::{Dispatch, SlotConfig};
 use crate::intake::IntakePipeline;
 
-fn rooms() -> Arc<IntakePipeline> {
+fn real_intake() -> Arc<IntakePipeline> {
     let events = Events::new();
     let dispatch = Dispatch::new(events.clone());
     dispatch.open("sink", SlotConfig::default()).unwrap();
@@ -17,19 +17,19 @@ fn rooms() -> Arc<IntakePipeline> {
 
 #[tokio::test]
 async fn every_mode_provokes_what_it_should() {
-    let door = door(rooms(), |_| ()).await;
-    let options = Options { misbehave: 0.5, time: Duration::from_secs(3), ..options(&door, 16) };
+    let door = start_listener(real_intake(), |_| ()).await;
+    let options = SimulationOptions { misbehave: 0.5, time: Duration::from_secs(3), ..options(&door, 16) };
     let report = play(options).await;
     assert_eq!((report.misbehaving_connections, report.clients), (8, 8));
     for (mode, outcome) in [
-        (Mode::NewIds, "UNKNOWN_SUBSCRIPTION_ID (117)"),
-        (Mode::TooSoon, "THROTTLING_QUOTA_EXCEEDED (89)"),
-        (Mode::Garbage, "INVALID_RECORD (87)"),
-        (Mode::Bomb, "TELEMETRY_TOO_LARGE (118)"),
-        (Mode::WrongSubscription, "UNKNOWN_SUBSCRIPTION_ID (117)"),
-        (Mode::HalfFrame, "closed by the client"),
-        (Mode::UnknownCodec, "UNSUPPORTED_COMPRESSION_TYPE (76)"),
-        (Mode::AfterTerminating, "INVALID_REQUEST (42)"),
+        (Misbehaviour::NewIds, "UNKNOWN_SUBSCRIPTION_ID (117)"),
+        (Misbehaviour::TooSoon, "THROTTLING_QUOTA_EXCEEDED (89)"),
+        (Misbehaviour::Garbage, "INVALID_RECORD (87)"),
+        (Misbehaviour::Bomb, "TELEMETRY_TOO_LARGE (118)"),
+        (Misbehaviour::WrongSubscription, "UNKNOWN_SUBSCRIPTION_ID (117)"),
+        (Misbehaviour::HalfFrame, "closed by the client"),
+        (Misbehaviour::UnknownCodec, "UNSUPPORTED_COMPRESSION_TYPE (76)"),
+        (Misbehaviour::AfterTerminating, "INVALID_REQUEST (42)"),
     ] {
         let answers = report.misbehaviour.get(mode.as_str());
         assert!(answers.is_some_and(|answers| answers.contains_key(outcome)), "{mode}: {answers:?}");

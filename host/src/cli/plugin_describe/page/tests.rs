@@ -45,7 +45,7 @@ fn set(plugin: &mut Value, path: &str, value: Value) {
 #[test]
 fn what_a_person_wants_to_know_stands_first_in_words_and_units() {
     assert_eq!(
-        of(&plugin(), SINCE + 90.0),
+        render(&plugin(), SINCE + 90.0),
         "plugin      sink\n\
          state       serving: generation 3 since 2026-11-22T07:45:00Z, for 1 min 30 s\n\
          health      healthy\n\
@@ -92,7 +92,7 @@ fn health_is_the_first_thing_that_is_wrong() {
     let health = |edit: &dyn Fn(&mut Value)| {
         let mut plugin = plugin();
         edit(&mut plugin);
-        let page = of(&plugin, SINCE);
+        let page = render(&plugin, SINCE);
         page.lines().find_map(|line| line.strip_prefix("health ")).unwrap().trim().to_owned()
     };
     let waits = |plugin: &mut Value| {
@@ -125,7 +125,7 @@ fn what_is_wanted_and_does_not_run_is_told_with_stage_and_time() {
     set(&mut plugin, "/failure", json!("it failed 8 of 8 pushes"));
     set(&mut plugin, "/failed", json!({ "stage": "canary", "reason": "", "at_unix_seconds": SINCE }));
     let wanted = |plugin: &Value| {
-        let page = of(plugin, SINCE + 1.0);
+        let page = render(plugin, SINCE + 1.0);
         page.lines().find_map(|line| line.strip_prefix("wanted ")).map(|line| line.trim().to_owned())
     };
     assert_eq!(
@@ -141,13 +141,16 @@ fn what_is_wanted_and_does_not_run_is_told_with_stage_and_time() {
 
 #[test]
 fn a_host_that_tells_less_is_shown_as_far_as_it_does() {
-    assert_eq!(of(&json!({ "name": "sink" }), SINCE), "plugin  sink\nstate   unknown\nhealth  nothing serves yet\n");
+    assert_eq!(
+        render(&json!({ "name": "sink" }), SINCE),
+        "plugin  sink\nstate   unknown\nhealth  nothing serves yet\n"
+    );
     let mut crashed = plugin();
     set(&mut crashed, "/serving/crashes", json!(1));
     crashed["serving"]["replaced"] = json!(2);
     crashed["serving"]["last_error"]["recovered_at_unix_seconds"] = json!(SINCE + 90.0);
     set(&mut crashed, "/serving/log_losses", json!([1, 3]));
-    let page = of(&crashed, SINCE);
+    let page = render(&crashed, SINCE);
     assert!(page.contains("2 of 2 run; 1 crash so far; 2 replaced so far"), "{page}");
     assert!(page.contains("; recovered: a batch was taken 2026-11-22T07:46:30Z, "), "{page}");
     assert!(page.contains("1 line cut, 3 dropped"), "{page}");

@@ -2,28 +2,30 @@
 
 use super::support::*;
 use crate::push::InstanceId;
-use crate::simulate::model::{Ask, Kind, Model, Told};
+use crate::simulate::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
 
-const JAVA: [Kind; 3] = [Kind::Java37, Kind::Java39, Kind::Java42];
+const JAVA: [ClientKind; 3] = [ClientKind::Java37, ClientKind::Java39, ClientKind::Java42];
 
 #[test]
 fn kinds_have_names() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         assert_eq!(kind.to_string().parse(), Ok(kind));
     }
-    let error = "java-1.0".parse::<Kind>().unwrap_err();
+    let error = "java-1.0".parse::<ClientKind>().unwrap_err();
     assert!(error.contains("java-1.0") && error.contains("librdkafka"), "{error}");
 }
 
 #[test]
 fn the_first_push_after_a_get_is_spread_and_the_others_are_not() {
-    for (kind, least, most) in [(Kind::Java37, 30, 90), (Kind::Java42, 30, 90), (Kind::Librdkafka, 48, 72)] {
+    for (kind, least, most) in
+        [(ClientKind::Java37, 30, 90), (ClientKind::Java42, 30, 90), (ClientKind::Librdkafka, 48, 72)]
+    {
         let mut seen = Vec::new();
         for seed in 0..200 {
             let mut model = Model::new(kind, seed);
             model.connected(seconds(5), true);
             model.sent(seconds(5));
-            model.answered_get(seconds(5), Ok(told()));
+            model.answered_get(seconds(5), Ok(subscription()));
             let (due, _) = model.next().unwrap();
             assert!((seconds(5 + least)..=seconds(5 + most)).contains(&due), "{kind}: {due:?}");
             model.sent(due);
@@ -39,10 +41,10 @@ fn the_first_push_after_a_get_is_spread_and_the_others_are_not() {
 #[test]
 fn jitter_is_the_seeds() {
     let due = |seed| {
-        let mut model = Model::new(Kind::Java39, seed);
+        let mut model = Model::new(ClientKind::Java39, seed);
         model.connected(seconds(0), true);
         model.sent(seconds(0));
-        model.answered_get(seconds(0), Ok(told()));
+        model.answered_get(seconds(0), Ok(subscription()));
         model.next()
     };
     assert_eq!(due(4), due(4));
@@ -72,15 +74,15 @@ fn errors_of_a_push_java() {
 #[test]
 fn errors_of_a_push_librdkafka() {
     for (code, wait) in [(117, 0), (76, 60), (89, 60), (35, 60), (1234, 60)] {
-        let (mut model, now) = pushing(Kind::Librdkafka);
+        let (mut model, now) = pushing(ClientKind::Librdkafka);
         model.answered_push(now, Err(code));
         assert_eq!(model.next(), Some((now + seconds(wait), get(ID))), "{code}");
     }
-    let (mut model, now) = pushing(Kind::Librdkafka);
+    let (mut model, now) = pushing(ClientKind::Librdkafka);
     model.answered_push(now, Err(118));
     assert_eq!(model.next(), Some((now + MINUTE, push(1))));
     for code in [42, 87] {
-        let (mut model, now) = pushing(Kind::Librdkafka);
+        let (mut model, now) = pushing(ClientKind::Librdkafka);
         model.answered_push(now, Err(code));
         assert!(model.silent().is_some() && model.next().is_none(), "{code}");
     }
@@ -101,7 +103,7 @@ fn errors_of_the_first_get() {
         }
     }
     for code in [117, 76, 89, 118, 42, 87, 35, 1234] {
-        let mut model = asking(Kind::Librdkafka);
+        let mut model = asking(ClientKind::Librdkafka);
         model.answered_get(seconds(1), Err(code));
         assert_eq!(model.next(), Some((seconds(31), get(InstanceId::NIL))), "{code}");
     }
@@ -109,27 +111,27 @@ fn errors_of_the_first_get() {
 
 #[test]
 fn errors_of_a_later_get_wait_for_the_known_interval() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Err(117));
         model.sent(now);
         model.answered_get(now, Err(89));
         assert_eq!(model.next(), Some((now + MINUTE, get(ID))), "{kind}");
-        assert!(model.told().is_some());
+        assert!(model.subscription().is_some());
     }
 }
 
 #[test]
 fn a_connection_lost_with_a_request_in_flight() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.disconnected(now);
         assert_eq!(model.next(), None);
         model.connected(now, true);
         let wait = match kind {
-            Kind::Java37 | Kind::Java39 => None,
-            Kind::Java42 => Some(seconds(300)),
-            Kind::Librdkafka => Some(MINUTE),
+            ClientKind::Java37 | ClientKind::Java39 => None,
+            ClientKind::Java42 => Some(seconds(300)),
+            ClientKind::Librdkafka => Some(MINUTE),
         };
         assert_eq!(model.next(), wait.map(|wait| (now + wait, get(ID))), "{kind}");
         assert_eq!(model.silent().is_some(), wait.is_none());
@@ -138,14 +140,14 @@ fn a_connection_lost_with_a_request_in_flight() {
 
 #[test]
 fn a_new_connection_in_the_place_of_one_with_a_request_in_flight_is_a_loss_too() {
-    let (mut model, now) = pushing(Kind::Java39);
+    let (mut model, now) = pushing(ClientKind::Java39);
     model.connected(now, true);
     assert!(model.silent().is_some());
 }
 
 #[test]
 fn a_connection_lost_in_between_harms_nobody() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
         model.disconnected(now + seconds(1));
@@ -156,25 +158,25 @@ fn a_connection_lost_in_between_harms_nobody() {
         model.disconnected(now + seconds(3));
         let back = now + seconds(90);
         model.connected(back, true);
-        let ask = if kind == Kind::Librdkafka { get(ID) } else { push(1) };
+        let ask = if kind == ClientKind::Librdkafka { get(ID) } else { push(1) };
         assert_eq!(model.next(), Some((back, ask)), "{kind}");
     }
 }
 
 #[test]
 fn a_node_without_telemetry_at_first() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let mut model = Model::new(kind, 1);
         model.connected(seconds(1), false);
         assert_eq!(model.next(), None);
-        assert_eq!(model.silent().is_some(), kind == Kind::Java42, "{kind}");
+        assert_eq!(model.silent().is_some(), kind == ClientKind::Java42, "{kind}");
         model.disconnected(seconds(400));
         model.connected(seconds(402), true);
         let due = match kind {
             // It tried at 1 s and at 301 s.
-            Kind::Java37 | Kind::Java39 => Some(seconds(601)),
-            Kind::Java42 => None,
-            Kind::Librdkafka => Some(seconds(402)),
+            ClientKind::Java37 | ClientKind::Java39 => Some(seconds(601)),
+            ClientKind::Java42 => None,
+            ClientKind::Librdkafka => Some(seconds(402)),
         };
         assert_eq!(model.next(), due.map(|due| (due, get(InstanceId::NIL))), "{kind}");
     }
@@ -182,7 +184,7 @@ fn a_node_without_telemetry_at_first() {
 
 #[test]
 fn a_node_without_telemetry_later_is_noticed_when_something_is_due() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
         model.disconnected(now);
@@ -195,9 +197,9 @@ fn a_node_without_telemetry_later_is_noticed_when_something_is_due() {
         model.disconnected(now + seconds(70));
         model.connected(now + seconds(71), true);
         let expected = match kind {
-            Kind::Java37 | Kind::Java39 => Some((now + MINUTE + seconds(300), get(ID))),
-            Kind::Java42 => None,
-            Kind::Librdkafka => Some((now + seconds(71), get(ID))),
+            ClientKind::Java37 | ClientKind::Java39 => Some((now + MINUTE + seconds(300), get(ID))),
+            ClientKind::Java42 => None,
+            ClientKind::Librdkafka => Some((now + seconds(71), get(ID))),
         };
         assert_eq!(model.next(), expected, "{kind}");
     }
@@ -205,30 +207,30 @@ fn a_node_without_telemetry_later_is_noticed_when_something_is_due() {
 
 #[test]
 fn no_metrics_are_asked_for_again_each_interval() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let mut model = asking(kind);
-        model.answered_get(seconds(1), Ok(Told { metrics: vec![], ..told() }));
+        model.answered_get(seconds(1), Ok(ModelSubscription { metrics: vec![], ..subscription() }));
         assert_eq!(model.next(), Some((seconds(61), get(ID))), "{kind}");
-        assert!(!model.is_selecting("org.apache.kafka.producer.x"));
+        assert!(!model.selects("org.apache.kafka.producer.x"));
     }
 }
 
 #[test]
 fn metrics_that_nobody_has_are_pushed_as_nothing() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let mut model = asking(kind);
-        model.answered_get(seconds(1), Ok(Told { metrics: vec!["no.such.".into()], ..told() }));
-        assert!(matches!(model.next(), Some((_, Ask::Push { .. }))), "{kind}");
+        model.answered_get(seconds(1), Ok(ModelSubscription { metrics: vec!["no.such.".into()], ..subscription() }));
+        assert!(matches!(model.next(), Some((_, TelemetryRequest::Push { .. }))), "{kind}");
     }
 }
 
 #[test]
 fn selectors_are_prefixes_and_a_star_alone() {
     let selects = |metrics: &[&str], metric| {
-        let mut model = asking(Kind::Java42);
+        let mut model = asking(ClientKind::Java42);
         let metrics = metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
-        model.answered_get(seconds(0), Ok(Told { metrics, ..told() }));
-        model.is_selecting(metric)
+        model.answered_get(seconds(0), Ok(ModelSubscription { metrics, ..subscription() }));
+        model.selects(metric)
     };
     let name = "org.apache.kafka.producer.connection.creation.total";
     for yes in [&["*"][..], &[""], &["org.apache.kafka.producer."], &["x.", name], &["*", "org."]] {
@@ -239,42 +241,42 @@ fn selectors_are_prefixes_and_a_star_alone() {
     {
         assert!(!selects(no, name), "{no:?}");
     }
-    assert!(!asking(Kind::Java42).is_selecting(name), "nobody asked yet");
+    assert!(!asking(ClientKind::Java42).selects(name), "nobody asked yet");
 }
 
 #[test]
 fn codecs() {
     let codec = |kind, codecs: &[i8]| {
         let mut model = asking(kind);
-        model.answered_get(seconds(0), Ok(Told { codecs: codecs.to_vec(), ..told() }));
+        model.answered_get(seconds(0), Ok(ModelSubscription { codecs: codecs.to_vec(), ..subscription() }));
         model.codec()
     };
-    for kind in Kind::ALL {
-        let java37 = kind == Kind::Java37;
+    for kind in ClientKind::ALL {
+        let java37 = kind == ClientKind::Java37;
         assert_eq!(codec(kind, &[4, 3, 1, 2]), if java37 { 0 } else { 4 });
         assert_eq!(codec(kind, &[9, -3, 2]), if java37 { 0 } else { 2 });
         assert_eq!(codec(kind, &[]), 0);
     }
-    assert_eq!(codec(Kind::Java42, &[0, 4]), 0);
-    assert_eq!(codec(Kind::Librdkafka, &[0, 4]), 4);
+    assert_eq!(codec(ClientKind::Java42, &[0, 4]), 0);
+    assert_eq!(codec(ClientKind::Librdkafka, &[0, 4]), 4);
 }
 
 #[test]
 fn java_takes_no_interval_for_five_minutes_and_no_id_for_an_end() {
     for kind in JAVA {
         let mut model = asking(kind);
-        let none = Told { interval: seconds(0), metrics: vec![], ..told() };
+        let none = ModelSubscription { interval: seconds(0), metrics: vec![], ..subscription() };
         model.answered_get(seconds(0), Ok(none));
         assert_eq!(model.next(), Some((seconds(300), get(ID))));
         let mut model = asking(kind);
-        model.answered_get(seconds(0), Ok(Told { instance: InstanceId::NIL, ..told() }));
+        model.answered_get(seconds(0), Ok(ModelSubscription { instance: InstanceId::NIL, ..subscription() }));
         assert!(model.silent().is_some());
     }
 }
 
 #[test]
 fn last_words() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         // Nothing to tell yet.
         let mut model = asking(kind);
         model.close(seconds(1));
@@ -282,7 +284,7 @@ fn last_words() {
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
         model.close(now + seconds(1));
-        let last = Ask::Push { instance: ID, subscription_id: 1, terminating: true };
+        let last = TelemetryRequest::Push { instance: ID, subscription_id: 1, terminating: true };
         assert_eq!(model.next(), Some((now + seconds(1), last)), "{kind}");
         assert_eq!(model.silent(), None);
         model.sent(now + seconds(1));
@@ -291,7 +293,7 @@ fn last_words() {
         // While it waits for an answer: Java tries, librdkafka does not.
         let (mut model, now) = pushing(kind);
         model.close(now);
-        assert_eq!(model.next().is_some(), kind != Kind::Librdkafka, "{kind}");
+        assert_eq!(model.next().is_some(), kind != ClientKind::Librdkafka, "{kind}");
         // Nobody is there to hear it.
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
@@ -303,7 +305,7 @@ fn last_words() {
 
 #[test]
 fn answers_that_nobody_awaits_are_ignored() {
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_get(now, Err(42));
         assert_eq!((model.silent(), model.next()), (None, None));

@@ -4,7 +4,7 @@
 //! After each script nobody is silent, and once the trouble is over everybody's pushes are taken again.
 
 mod crowd;
-mod rooms;
+mod host_fixture;
 mod script;
 
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::admission::{ClientSubscription, Refusal};
 use crate::dispatch::Dispatch;
 use crate::intake::{Intake, IntakePipeline, Receipt};
 use crate::push::{Client, ConnectionId, Ingress, Push};
-use crowd::{Crowd, Seen};
-use rooms::{Build, Rooms};
-use script::{Line, Trouble, lines};
+use crowd::{Crowd, Observations};
+use host_fixture::{HostFixture, WrapIntake};
+use script::{Disturbance, ScriptStep, scripts};
 
 /// The longest that a client may have been told to wait, with what jitter adds, twice: it may have to ask first.
 const ENOUGH: Duration = Duration::from_secs(2 * 450 + 60);
@@ -31,20 +31,20 @@ fn cases() -> u32 {
 }
 
 /// Lives through a script with rooms of this build, then in calm. What happened, or what went wrong, in words.
-fn live(script: &[Line], build: Build) -> Result<Seen, String> {
+fn play(script: &[ScriptStep], build: WrapIntake) -> Result<Observations, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let mut crowd = Crowd::new(24, Rooms::new(build));
+        let mut crowd = Crowd::new(24, HostFixture::new(build));
         for line in script {
-            crowd.trouble(&line.trouble);
+            crowd.disturb(&line.disturbance);
             crowd.run(line.then).await;
-            crowd.look();
-            crowd.judge()?;
+            crowd.observe();
+            crowd.check()?;
         }
-        crowd.calm();
+        crowd.end_disturbance();
         crowd.run_until_all_pushed(ENOUGH).await;
-        crowd.judge()?;
-        crowd.judge_calm()?;
+        crowd.check()?;
+        crowd.check_calm()?;
         Ok(crowd.seen)
     })
 }
@@ -57,62 +57,62 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nobody_falls_silent(script in lines()) {
-        live(&script, real).map_err(TestCaseError::fail)?;
+    fn nobody_falls_silent(script in scripts()) {
+        play(&script, real).map_err(TestCaseError::fail)?;
     }
 }
 
 #[test]
 fn every_trouble_is_survived_alone() {
-    let mut all = Seen::default();
-    for trouble in script::each() {
-        let line = |trouble| Line { trouble, then: Duration::from_secs(45) };
-        let seen = live(&[line(Trouble::Nothing), line(trouble)], real);
+    let mut all = Observations::default();
+    for trouble in script::every_disturbance() {
+        let line = |trouble| ScriptStep { disturbance: trouble, then: Duration::from_secs(45) };
+        let seen = play(&[line(Disturbance::None), line(trouble)], real);
         all.add(&seen.unwrap_or_else(|wrong| panic!("{trouble:?}: {wrong}")));
     }
     assert_eq!(Vec::from_iter(all.codes.clone()), [0, 89, 117, 118], "it was trouble");
-    assert!(all.shed && all.evicted && all.unwanted && all.dead && all.over_quota, "{all:?}");
+    assert!(all.shed && all.evicted && all.unwanted && all.dropped && all.over_quota, "{all:?}");
     for told in [&[][..], &["*"], &[""], &["no.such."]] {
-        assert!(all.told.iter().any(|metrics| metrics == told), "nobody was told {told:?}: {all:?}");
+        assert!(all.metrics.iter().any(|metrics| metrics == told), "nobody was told {told:?}: {all:?}");
     }
 }
 
 /// Rooms with a fault of their own in front.
-struct Broken {
-    rooms: Arc<IntakePipeline>,
+struct FaultyIntake {
+    inner: Arc<IntakePipeline>,
     dispatch: Dispatch,
     /// Blames clients for what a receiver cannot take.
-    blames: bool,
+    blames_clients: bool,
 }
 
-impl Broken {
+impl FaultyIntake {
     fn shed(&self) -> u64 {
         let slots = self.dispatch.slots();
         slots.iter().flat_map(|slot| slot.ledger().shed.into_values()).map(|tally| tally.pushes).sum()
     }
 }
 
-impl Intake for Broken {
+impl Intake for FaultyIntake {
     fn offers_telemetry(&self) -> bool {
         let serving = |slot: &crate::dispatch::Slot| slot.snapshot().serving;
-        self.rooms.offers_telemetry() && (self.blames || self.dispatch.slots().iter().any(serving))
+        self.inner.offers_telemetry() && (self.blames_clients || self.dispatch.slots().iter().any(serving))
     }
 
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<ClientSubscription, Refusal> {
-        self.rooms.subscribe(client, connection)
+        self.inner.subscribe(client, connection)
     }
 
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal> {
         let before = self.shed();
-        let receipt = self.rooms.push(push, connection)?;
-        if self.blames && self.shed() > before {
+        let receipt = self.inner.push(push, connection)?;
+        if self.blames_clients && self.shed() > before {
             return Err(Refusal::InvalidRecord("the receiver could not take it".into()));
         }
         Ok(receipt)
     }
 
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
-        self.rooms.deliver(push)
+        self.inner.deliver(push)
     }
 
     fn record_refused(
@@ -123,31 +123,34 @@ impl Intake for Broken {
         connection: ConnectionId,
         refusal: Refusal,
     ) {
-        self.rooms.record_refused(way_in, wire, client, connection, refusal);
+        self.inner.record_refused(way_in, wire, client, connection, refusal);
     }
 
     fn disconnected(&self, connection: ConnectionId) {
-        self.rooms.disconnected(connection);
+        self.inner.disconnected(connection);
     }
 }
 
 /// Who connects anew and has nothing to send yet sees what the node lacks when it has.
-fn paused_and_away() -> [Line; 4] {
-    let away = Trouble::Disconnect { every: 2, first: 1, away: Duration::from_secs(1) };
-    [Trouble::Nothing, Trouble::Pause, away, away].map(|trouble| Line { trouble, then: Duration::from_secs(60) })
+fn paused_and_away() -> [ScriptStep; 4] {
+    let away = Disturbance::Disconnect { every: 2, first: 1, away: Duration::from_secs(1) };
+    [Disturbance::None, Disturbance::Pause, away, away]
+        .map(|trouble| ScriptStep { disturbance: trouble, then: Duration::from_secs(60) })
 }
 
 #[test]
 fn a_host_that_blames_clients_for_its_receiver_is_found_out() {
-    let build: Build = |rooms, dispatch| Arc::new(Broken { rooms, dispatch: dispatch.clone(), blames: true });
-    let wrong = live(&paused_and_away(), build).unwrap_err();
+    let build: WrapIntake =
+        |rooms, dispatch| Arc::new(FaultyIntake { inner: rooms, dispatch: dispatch.clone(), blames_clients: true });
+    let wrong = play(&paused_and_away(), build).unwrap_err();
     assert!(wrong.contains("87") && wrong.contains("INVALID_RECORD"), "{wrong}");
-    assert!(live(&paused_and_away(), real).is_ok());
+    assert!(play(&paused_and_away(), real).is_ok());
 }
 
 #[test]
 fn a_host_that_offers_nothing_while_its_receiver_is_paused_is_found_out() {
-    let build: Build = |rooms, dispatch| Arc::new(Broken { rooms, dispatch: dispatch.clone(), blames: false });
-    let wrong = live(&paused_and_away(), build).unwrap_err();
+    let build: WrapIntake =
+        |rooms, dispatch| Arc::new(FaultyIntake { inner: rooms, dispatch: dispatch.clone(), blames_clients: false });
+    let wrong = play(&paused_and_away(), build).unwrap_err();
     assert!(wrong.contains("java-4.2") && wrong.contains("did not offer"), "{wrong}");
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::push::InstanceId;
-use crate::simulate::model::dice::Dice;
-use crate::simulate::model::{Ask, Kind, Model, Told};
+use crate::simulate::model::jitter::Jitter;
+use crate::simulate::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
 
 /// The broker writes down when it read a request, and a client counts from when it read the answer: never earlier, but
 /// for a timer of its own.
@@ -23,7 +23,7 @@ const LATE: Duration = Duration::from_millis(900);
 
 /// A line of a recording.
 #[derive(Deserialize)]
-struct Line {
+struct TraceLine {
     ms: u64,
     connection: Option<u32>,
     event: Option<String>,
@@ -36,22 +36,22 @@ struct Line {
     terminating: bool,
     codec: Option<i8>,
     bytes: Option<usize>,
-    answer: Option<Answer>,
+    answer: Option<TraceAnswer>,
 }
 
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
-enum Answer {
+enum TraceAnswer {
     /// None: the broker closed the connection.
     Close(#[allow(dead_code, reason = "it says only `close`")] String),
-    Told(Subscription),
+    Subscription(TraceSubscription),
     Code {
         error: i16,
     },
 }
 
 #[derive(Clone, Deserialize)]
-struct Subscription {
+struct TraceSubscription {
     instance: String,
     subscription_id: i32,
     codecs: Vec<i8>,
@@ -60,11 +60,11 @@ struct Subscription {
     delta: bool,
 }
 
-impl Subscription {
-    fn told(self) -> Told {
+impl TraceSubscription {
+    fn into_model(self) -> ModelSubscription {
         let Self { instance, subscription_id, codecs, interval_ms, metrics, delta } = self;
         let interval = Duration::from_millis(interval_ms);
-        Told { instance: id(&instance), subscription_id, codecs, interval, metrics, delta }
+        ModelSubscription { instance: id(&instance), subscription_id, codecs, interval, metrics, delta }
     }
 }
 
@@ -80,15 +80,22 @@ struct Replay {
     flight: Option<u32>,
     closing: bool,
     /// Java often does not.
-    always_says_goodbye: bool,
+    always_terminates: bool,
     pushes: usize,
 }
 
 impl Replay {
-    fn new(kind: Kind) -> Self {
-        let models = [0.0, 1.0].map(|fraction| Model::with_dice(kind, Dice::Pinned(fraction)));
-        let always_says_goodbye = kind == Kind::Librdkafka;
-        Self { models, open: BTreeMap::new(), flight: None, closing: false, always_says_goodbye, pushes: 0 }
+    fn new(kind: ClientKind) -> Self {
+        let models = [0.0, 1.0].map(|fraction| Model::with_jitter(kind, Jitter::Fixed(fraction)));
+        let always_says_goodbye = kind == ClientKind::Librdkafka;
+        Self {
+            models,
+            open: BTreeMap::new(),
+            flight: None,
+            closing: false,
+            always_terminates: always_says_goodbye,
+            pushes: 0,
+        }
     }
 
     fn each(&mut self, happens: impl Fn(&mut Model)) {
@@ -112,7 +119,7 @@ impl Replay {
     fn closed(&mut self, now: Duration, connection: u32) {
         let counted = self.open.remove(&connection).is_some();
         let last_words = self.closing && self.models.iter().all(|model| model.next().is_some());
-        assert!(!(counted && last_words && self.always_says_goodbye), "it left without its terminating push");
+        assert!(!(counted && last_words && self.always_terminates), "it left without its terminating push");
         let lost = self.flight.take_if(|flight| *flight == connection).is_some();
         if lost || (counted && self.open.is_empty()) {
             self.each(|model| model.disconnected(now));
@@ -128,7 +135,7 @@ impl Replay {
         }
     }
 
-    fn sent(&mut self, now: Duration, line: &Line, ask: Ask) {
+    fn sent(&mut self, now: Duration, line: &TraceLine, ask: TelemetryRequest) {
         if line.terminating {
             self.close(now);
         }
@@ -140,40 +147,42 @@ impl Replay {
         self.each(|model| model.sent(now));
     }
 
-    fn pushed(&mut self, line: &Line) {
+    fn pushed(&mut self, line: &TraceLine) {
         self.pushes += 1;
         let model = &self.models[0];
         let held_metrics = line.bytes.is_some_and(|bytes| bytes > 100);
-        assert_eq!(held_metrics, model.is_selecting("org.apache.kafka.producer.connection.creation.total"));
+        assert_eq!(held_metrics, model.selects("org.apache.kafka.producer.connection.creation.total"));
         if held_metrics {
             assert_eq!(line.codec, Some(model.codec()));
         }
     }
 
-    fn request(&mut self, now: Duration, line: Line) {
+    fn request(&mut self, now: Duration, line: TraceLine) {
         let instance = id(line.instance.as_deref().expect("every request names one"));
         let push = line.subscription_id;
         let ask = match push {
-            None => Ask::Get { instance },
-            Some(subscription_id) => Ask::Push { instance, subscription_id, terminating: line.terminating },
+            None => TelemetryRequest::Get { instance },
+            Some(subscription_id) => {
+                TelemetryRequest::Push { instance, subscription_id, terminating: line.terminating }
+            }
         };
         self.sent(now, &line, ask);
         if push.is_some() {
             self.pushed(&line);
         }
         match line.answer.expect("every request has one") {
-            Answer::Close(_) => self.flight = line.connection,
-            Answer::Told(subscription) => {
-                let told = subscription.told();
+            TraceAnswer::Close(_) => self.flight = line.connection,
+            TraceAnswer::Subscription(subscription) => {
+                let told = subscription.into_model();
                 self.each(|model| model.answered_get(now, Ok(told.clone())));
             }
-            Answer::Code { error } if push.is_none() => self.each(|model| model.answered_get(now, Err(error))),
-            Answer::Code { error: 0 } => self.each(|model| model.answered_push(now, Ok(()))),
-            Answer::Code { error } => self.each(|model| model.answered_push(now, Err(error))),
+            TraceAnswer::Code { error } if push.is_none() => self.each(|model| model.answered_get(now, Err(error))),
+            TraceAnswer::Code { error: 0 } => self.each(|model| model.answered_push(now, Ok(()))),
+            TraceAnswer::Code { error } => self.each(|model| model.answered_push(now, Err(error))),
         }
     }
 
-    fn line(&mut self, line: Line, passing: &[u32]) {
+    fn line(&mut self, line: TraceLine, passing: &[u32]) {
         let now = Duration::from_millis(line.ms);
         self.nothing_missed(now);
         match (line.event.as_deref(), line.request.as_deref()) {
@@ -192,8 +201,8 @@ impl Replay {
 }
 
 /// Connections that the client closed itself without a word of telemetry: librdkafka learns its brokers on one.
-fn passing(lines: &[Line]) -> Vec<u32> {
-    let of = |line: &Line| line.connection;
+fn bootstrap_connections(lines: &[TraceLine]) -> Vec<u32> {
+    let of = |line: &TraceLine| line.connection;
     let quiet = |connection: u32| {
         !lines.iter().any(|line| of(line) == Some(connection) && line.instance.is_some())
             && lines
@@ -205,12 +214,12 @@ fn passing(lines: &[Line]) -> Vec<u32> {
 }
 
 /// How many pushes there were.
-fn replay(kind: Kind, path: &Path) -> usize {
+fn replay(kind: ClientKind, path: &Path) -> usize {
     let text = fs::read_to_string(path).expect("a recording");
     let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", path.display()));
-    let lines: Vec<Line> = text.lines().map(read).collect();
+    let lines: Vec<TraceLine> = text.lines().map(read).collect();
     assert_eq!(lines.last().and_then(|line| line.event.as_deref()), Some("end"), "{} is cut off", path.display());
-    let passing = passing(&lines);
+    let passing = bootstrap_connections(&lines);
     let mut replay = Replay::new(kind);
     for line in lines {
         replay.line(line, &passing);
@@ -219,31 +228,31 @@ fn replay(kind: Kind, path: &Path) -> usize {
 }
 
 /// By the name of the directory: `java-3.9.1`, `librdkafka-consumer-2.16.0`.
-fn kind_of(directory: &str) -> Kind {
+fn kind_of(directory: &str) -> ClientKind {
     if directory.starts_with("librdkafka-") {
-        return Kind::Librdkafka;
+        return ClientKind::Librdkafka;
     }
     let (_, version) = directory.rsplit_once('-').expect("a version");
     match version.split('.').collect::<Vec<_>>()[..] {
-        ["3", "7", _] => Kind::Java37,
-        ["3", "8" | "9", _] | ["4", "0", _] | ["4", "1", "0"] => Kind::Java39,
-        ["4", ..] => Kind::Java42,
+        ["3", "7", _] => ClientKind::Java37,
+        ["3", "8" | "9", _] | ["4", "0", _] | ["4", "1", "0"] => ClientKind::Java39,
+        ["4", ..] => ClientKind::Java42,
         _ => panic!("{directory} is of no known kind"),
     }
 }
 
-fn below(directory: &Path) -> Vec<PathBuf> {
+fn entries(directory: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(directory).expect("a directory").map(|entry| entry.unwrap().path()).collect();
     found.sort();
     found
 }
 
-fn recordings() -> Vec<(Kind, PathBuf)> {
+fn recordings() -> Vec<(ClientKind, PathBuf)> {
     let traces = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/traces");
-    let of_clients = below(&traces).into_iter().filter(|path| path.is_dir() && !path.ends_with("record"));
+    let of_clients = entries(&traces).into_iter().filter(|path| path.is_dir() && !path.ends_with("record"));
     let with_kind = |directory: PathBuf| {
         let kind = kind_of(directory.file_name().unwrap().to_str().unwrap());
-        below(&directory).into_iter().map(move |path| (kind, path))
+        entries(&directory).into_iter().map(move |path| (kind, path))
     };
     of_clients.flat_map(with_kind).collect()
 }
@@ -259,7 +268,7 @@ fn every_recording_is_what_its_model_would_do() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for kind in Kind::ALL {
+    for kind in ClientKind::ALL {
         assert!(pushes.get(kind.as_str()).is_some_and(|count: &usize| *count > 20), "{kind}: {pushes:?}");
     }
 }
@@ -268,9 +277,9 @@ fn every_recording_is_what_its_model_would_do() {
 fn a_model_of_another_kind_does_not_fit() {
     let recordings = recordings();
     for (kind, wrong, scenario) in [
-        (Kind::Java39, Kind::Librdkafka, "push-76.jsonl"),
-        (Kind::Librdkafka, Kind::Java39, "push-118.jsonl"),
-        (Kind::Librdkafka, Kind::Java42, "push-close.jsonl"),
+        (ClientKind::Java39, ClientKind::Librdkafka, "push-76.jsonl"),
+        (ClientKind::Librdkafka, ClientKind::Java39, "push-118.jsonl"),
+        (ClientKind::Librdkafka, ClientKind::Java42, "push-close.jsonl"),
     ] {
         let (_, path) = recordings.iter().find(|(of, path)| *of == kind && path.ends_with(scenario)).expect("recorded");
         assert!(std::panic::catch_unwind(|| replay(wrong, path)).is_err(), "{wrong} is like {kind} in {scenario}");

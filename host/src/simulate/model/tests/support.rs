@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::push::InstanceId;
-use crate::simulate::model::{Ask, Kind, Model, Told};
+use crate::simulate::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
 
 pub(super) const ID: InstanceId = InstanceId::from_bytes([7; 16]);
 pub(super) const MINUTE: Duration = Duration::from_mins(1);
@@ -13,8 +13,8 @@ pub(super) fn seconds(count: u64) -> Duration {
 }
 
 /// Subscription 1, everything, each minute.
-pub(super) fn told() -> Told {
-    Told {
+pub(super) fn subscription() -> ModelSubscription {
+    ModelSubscription {
         instance: ID,
         subscription_id: 1,
         codecs: vec![4, 3, 1, 2],
@@ -24,16 +24,16 @@ pub(super) fn told() -> Told {
     }
 }
 
-pub(super) fn get(instance: InstanceId) -> Ask {
-    Ask::Get { instance }
+pub(super) fn get(instance: InstanceId) -> TelemetryRequest {
+    TelemetryRequest::Get { instance }
 }
 
-pub(super) fn push(subscription_id: i32) -> Ask {
-    Ask::Push { instance: ID, subscription_id, terminating: false }
+pub(super) fn push(subscription_id: i32) -> TelemetryRequest {
+    TelemetryRequest::Push { instance: ID, subscription_id, terminating: false }
 }
 
 /// One that is connected, and asks.
-pub(super) fn asking(kind: Kind) -> Model {
+pub(super) fn asking(kind: ClientKind) -> Model {
     let mut model = Model::new(kind, 1);
     model.connected(Duration::ZERO, true);
     assert_eq!(model.next(), Some((Duration::ZERO, get(InstanceId::NIL))));
@@ -42,9 +42,9 @@ pub(super) fn asking(kind: Kind) -> Model {
 }
 
 /// One that has sent a push, and when.
-pub(super) fn pushing(kind: Kind) -> (Model, Duration) {
+pub(super) fn pushing(kind: ClientKind) -> (Model, Duration) {
     let mut model = asking(kind);
-    model.answered_get(Duration::ZERO, Ok(told()));
+    model.answered_get(Duration::ZERO, Ok(subscription()));
     let (due, ask) = model.next().expect("it has a subscription");
     assert_eq!(ask, push(1));
     model.sent(due);

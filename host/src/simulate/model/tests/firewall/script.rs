@@ -10,21 +10,21 @@ pub(super) const LIBRDKAFKA: &str = "librdkafka";
 
 /// One misfortune.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Trouble {
-    Nothing,
+pub(super) enum Disturbance {
+    None,
     /// Queues so small that most pushes are shed.
     TinyQueues(bool),
     /// Receivers that are paused or have no instance: the slots do not serve.
     Pause,
     Resume,
-    Receivers(Mood),
+    Receivers(ReceiverBehaviour),
     /// One of the two slots is removed, or added.
     RemoveOne,
     /// Both slots: nobody is configured to receive. New connections are not told of telemetry then, by design, so none
     /// are made meanwhile.
     RemoveAll,
     AddAll,
-    Reconfigure(Told),
+    Reconfigure(HostSettings),
     /// Every so many clients lose their connection, none of them with a request in flight.
     Disconnect {
         every: usize,
@@ -53,8 +53,8 @@ pub(super) enum Trouble {
 
 /// What receivers do with batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
-    Take,
+pub(super) enum ReceiverBehaviour {
+    Accept,
     Sleep,
     Refuse,
     Trap,
@@ -64,7 +64,7 @@ pub(super) enum Mood {
 
 /// What clients are to push.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
+pub(super) struct HostSettings {
     pub(super) interval_s: u64,
     /// None at all, all, a prefix that matches or one that does not.
     pub(super) metrics: Option<&'static str>,
@@ -81,7 +81,7 @@ pub(super) struct Told {
     pub(super) tight: bool,
 }
 
-impl Default for Told {
+impl Default for HostSettings {
     fn default() -> Self {
         let (metrics, capacity, max_wire) = (Some("*"), 16_384, 1 << 20);
         let (only, wildcard, tight) = (None, None, false);
@@ -101,12 +101,12 @@ impl Default for Told {
 
 /// A misfortune, and how long until the next.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
-    pub(super) trouble: Trouble,
+pub(super) struct ScriptStep {
+    pub(super) disturbance: Disturbance,
     pub(super) then: Duration,
 }
 
-fn told() -> impl Strategy<Value = Told> {
+fn host_settings() -> impl Strategy<Value = HostSettings> {
     let metrics = prop_oneof![
         3 => Just(Some("*")),
         1 => Just(None),
@@ -120,16 +120,8 @@ fn told() -> impl Strategy<Value = Told> {
         (prop::option::weighted(0.25, software()), prop::option::weighted(0.25, wildcard), prop::bool::weighted(0.2));
     let interval = prop_oneof![Just(5_u64), Just(20), Just(60), Just(600)];
     (interval, metrics, any::<bool>(), any::<bool>(), limits, rules).prop_map(
-        |(interval_s, metrics, delta, all_as_empty_prefix, (capacity, max_wire), (only, wildcard, tight))| Told {
-            interval_s,
-            metrics,
-            delta,
-            all_as_empty_prefix,
-            capacity,
-            max_wire,
-            only,
-            wildcard,
-            tight,
+        |(interval_s, metrics, delta, all_as_empty_prefix, (capacity, max_wire), (only, wildcard, tight))| {
+            HostSettings { interval_s, metrics, delta, all_as_empty_prefix, capacity, max_wire, only, wildcard, tight }
         },
     )
 }
@@ -138,68 +130,77 @@ fn away() -> impl Strategy<Value = Duration> {
     prop_oneof![0_u64..5_000, 50_000_u64..400_000].prop_map(Duration::from_millis)
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
-    let mood = prop_oneof![Just(Mood::Take), Just(Mood::Sleep), Just(Mood::Refuse), Just(Mood::Trap), Just(Mood::Fail)];
+fn disturbance() -> impl Strategy<Value = Disturbance> {
+    let mood = prop_oneof![
+        Just(ReceiverBehaviour::Accept),
+        Just(ReceiverBehaviour::Sleep),
+        Just(ReceiverBehaviour::Refuse),
+        Just(ReceiverBehaviour::Trap),
+        Just(ReceiverBehaviour::Fail)
+    ];
     prop_oneof![
-        1 => Just(Trouble::Nothing),
-        2 => any::<bool>().prop_map(Trouble::TinyQueues),
-        1 => Just(Trouble::Pause),
-        1 => Just(Trouble::Resume),
-        2 => mood.prop_map(Trouble::Receivers),
-        1 => Just(Trouble::RemoveOne),
-        1 => Just(Trouble::RemoveAll),
-        2 => Just(Trouble::AddAll),
-        4 => told().prop_map(Trouble::Reconfigure),
-        4 => (1_usize..5, 0_usize..5, away()).prop_map(|(every, first, away)| Trouble::Disconnect { every, first, away }),
-        2 => away().prop_map(|away| Trouble::Restart { away }),
-        2 => any::<bool>().prop_map(Trouble::Oversized),
-        2 => any::<bool>().prop_map(|knows_subscription| Trouble::Spoof { knows_subscription }),
-        2 => (1_usize..400).prop_map(|ids| Trouble::Flood { ids }),
-        1 => (1_usize..8).prop_map(|every| Trouble::Close { every }),
+        1 => Just(Disturbance::None),
+        2 => any::<bool>().prop_map(Disturbance::TinyQueues),
+        1 => Just(Disturbance::Pause),
+        1 => Just(Disturbance::Resume),
+        2 => mood.prop_map(Disturbance::Receivers),
+        1 => Just(Disturbance::RemoveOne),
+        1 => Just(Disturbance::RemoveAll),
+        2 => Just(Disturbance::AddAll),
+        4 => host_settings().prop_map(Disturbance::Reconfigure),
+        4 => (1_usize..5, 0_usize..5, away()).prop_map(|(every, first, away)| Disturbance::Disconnect { every, first, away }),
+        2 => away().prop_map(|away| Disturbance::Restart { away }),
+        2 => any::<bool>().prop_map(Disturbance::Oversized),
+        2 => any::<bool>().prop_map(|knows_subscription| Disturbance::Spoof { knows_subscription }),
+        2 => (1_usize..400).prop_map(|ids| Disturbance::Flood { ids }),
+        1 => (1_usize..8).prop_map(|every| Disturbance::Close { every }),
     ]
 }
 
 /// Scripts.
-pub(super) fn lines() -> impl Strategy<Value = Vec<Line>> {
+pub(super) fn scripts() -> impl Strategy<Value = Vec<ScriptStep>> {
     let then = prop_oneof![4 => 0_u64..15_000, 1 => 60_000_u64..400_000].prop_map(Duration::from_millis);
-    prop::collection::vec((trouble(), then).prop_map(|(trouble, then)| Line { trouble, then }), 1..16)
+    prop::collection::vec(
+        (disturbance(), then).prop_map(|(trouble, then)| ScriptStep { disturbance: trouble, then }),
+        1..16,
+    )
 }
 
 /// Every misfortune once, at its worst.
-pub(super) fn each() -> Vec<Trouble> {
+pub(super) fn every_disturbance() -> Vec<Disturbance> {
     let (moment, long) = (Duration::from_millis(300), Duration::from_secs(700));
-    let told = Told::default();
-    let all = Trouble::Disconnect { every: 1, first: 0, away: moment };
+    let told = HostSettings::default();
+    let all = Disturbance::Disconnect { every: 1, first: 0, away: moment };
     vec![
-        Trouble::TinyQueues(true),
-        Trouble::Pause,
-        Trouble::Receivers(Mood::Sleep),
-        Trouble::Receivers(Mood::Refuse),
-        Trouble::Receivers(Mood::Trap),
-        Trouble::Receivers(Mood::Fail),
-        Trouble::RemoveOne,
-        Trouble::RemoveAll,
-        Trouble::Reconfigure(Told { interval_s: 7, ..told }),
-        Trouble::Reconfigure(Told { interval_s: 600, ..told }),
-        Trouble::Reconfigure(Told { metrics: None, ..told }),
-        Trouble::Reconfigure(Told { metrics: Some("no.such."), ..told }),
-        Trouble::Reconfigure(Told { delta: true, ..told }),
-        Trouble::Reconfigure(Told { all_as_empty_prefix: true, ..told }),
-        Trouble::Reconfigure(Told { capacity: 3, ..told }),
-        Trouble::Reconfigure(Told { max_wire: 10, ..told }),
-        Trouble::Reconfigure(Told { only: Some(JAVA), ..told }),
-        Trouble::Reconfigure(Told { only: Some(LIBRDKAFKA), ..told }),
-        Trouble::Reconfigure(Told { wildcard: Some((JAVA, "")), ..told }),
-        Trouble::Reconfigure(Told { wildcard: Some((LIBRDKAFKA, "*")), all_as_empty_prefix: true, ..told }),
-        Trouble::Reconfigure(Told { tight: true, ..told }),
-        Trouble::Flood { ids: 21_000 },
+        Disturbance::TinyQueues(true),
+        Disturbance::Pause,
+        Disturbance::Receivers(ReceiverBehaviour::Sleep),
+        Disturbance::Receivers(ReceiverBehaviour::Refuse),
+        Disturbance::Receivers(ReceiverBehaviour::Trap),
+        Disturbance::Receivers(ReceiverBehaviour::Fail),
+        Disturbance::RemoveOne,
+        Disturbance::RemoveAll,
+        Disturbance::Reconfigure(HostSettings { interval_s: 7, ..told }),
+        Disturbance::Reconfigure(HostSettings { interval_s: 600, ..told }),
+        Disturbance::Reconfigure(HostSettings { metrics: None, ..told }),
+        Disturbance::Reconfigure(HostSettings { metrics: Some("no.such."), ..told }),
+        Disturbance::Reconfigure(HostSettings { delta: true, ..told }),
+        Disturbance::Reconfigure(HostSettings { all_as_empty_prefix: true, ..told }),
+        Disturbance::Reconfigure(HostSettings { capacity: 3, ..told }),
+        Disturbance::Reconfigure(HostSettings { max_wire: 10, ..told }),
+        Disturbance::Reconfigure(HostSettings { only: Some(JAVA), ..told }),
+        Disturbance::Reconfigure(HostSettings { only: Some(LIBRDKAFKA), ..told }),
+        Disturbance::Reconfigure(HostSettings { wildcard: Some((JAVA, "")), ..told }),
+        Disturbance::Reconfigure(HostSettings { wildcard: Some((LIBRDKAFKA, "*")), all_as_empty_prefix: true, ..told }),
+        Disturbance::Reconfigure(HostSettings { tight: true, ..told }),
+        Disturbance::Flood { ids: 21_000 },
         all,
-        Trouble::Disconnect { every: 1, first: 0, away: long },
-        Trouble::Restart { away: moment },
-        Trouble::Restart { away: long },
-        Trouble::Oversized(true),
-        Trouble::Spoof { knows_subscription: true },
-        Trouble::Spoof { knows_subscription: false },
-        Trouble::Close { every: 1 },
+        Disturbance::Disconnect { every: 1, first: 0, away: long },
+        Disturbance::Restart { away: moment },
+        Disturbance::Restart { away: long },
+        Disturbance::Oversized(true),
+        Disturbance::Spoof { knows_subscription: true },
+        Disturbance::Spoof { knows_subscription: false },
+        Disturbance::Close { every: 1 },
     ]
 }

@@ -13,16 +13,16 @@ use crate::plugin::change::{Actor, Change, Refused, Step};
 use crate::plugin::digest::Digest;
 
 /// The digest of what was kept, or one sentence why it was not.
-pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<Digest, String>> + Send + 'a>>;
+pub type StoringArtifact<'a> = Pin<Box<dyn Future<Output = Result<Digest, String>> + Send + 'a>>;
 
 /// Acts on what is asked, and tells what can be seen of a plugin.
-pub trait Office: Send + Sync + 'static {
+pub trait AdminOps: Send + Sync + 'static {
     /// Begins a change. The steps come through the channel, the last is [`Step::Ended`]; dropping the receiver does not
     /// end the change.
     fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused>;
 
     /// Keeps an artifact for a later change, and answers when it is on the disk.
-    fn keep(&self, artifact: Bytes) -> Keeping<'_>;
+    fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_>;
 
     /// Everything about one plugin, as an object; `None` if there is none of that name.
     fn describe(&self, name: &str) -> Option<Value>;

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::{MAX_PARTS, Untidy};
+use super::{MAX_PARTS, NormaliseError};
 use crate::wire::{put_varint, varint_len};
 
 /// Ends a chain; also the parent of resources.
@@ -15,7 +15,7 @@ const POINTS: u32 = 1;
 
 /// What groups must share to become one.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Identity<'a> {
+pub(super) struct NodeKey<'a> {
     /// All fields but the children.
     pub(super) head: Cow<'a, [u8]>,
     /// Of a metric: the field of its data, 0 where it has none.
@@ -24,8 +24,8 @@ pub(super) struct Identity<'a> {
     pub(super) tail: Cow<'a, [u8]>,
 }
 
-struct Group<'a> {
-    identity: Identity<'a>,
+struct TreeNode<'a> {
+    identity: NodeKey<'a>,
     /// The field of the parent in which it stands.
     number: u32,
     parent: u32,
@@ -35,10 +35,10 @@ struct Group<'a> {
     /// Bytes of the children that stay, their keys and lengths included.
     children: usize,
     /// Something in it was left out, so that it goes too if nothing remains.
-    lost: bool,
+    dropped_points: bool,
 }
 
-struct Point<'a> {
+struct PointNode<'a> {
     bytes: Cow<'a, [u8]>,
     next: u32,
 }
@@ -47,9 +47,9 @@ struct Point<'a> {
 pub(super) struct Tree<'a> {
     /// Fields of the push itself that nobody knows.
     pub(super) unknown: Cow<'a, [u8]>,
-    groups: Vec<Group<'a>>,
-    points: Vec<Point<'a>>,
-    index: HashMap<(u32, Identity<'a>), u32>,
+    groups: Vec<TreeNode<'a>>,
+    points: Vec<PointNode<'a>>,
+    index: HashMap<(u32, NodeKey<'a>), u32>,
     first: u32,
     last: u32,
 }
@@ -65,9 +65,9 @@ impl<'a> Tree<'a> {
         &mut self,
         parent: u32,
         number: u32,
-        identity: Identity<'a>,
+        identity: NodeKey<'a>,
         strange: bool,
-    ) -> Result<u32, Untidy> {
+    ) -> Result<u32, NormaliseError> {
         if strange {
             return self.new_group(parent, number, identity);
         }
@@ -80,10 +80,10 @@ impl<'a> Tree<'a> {
         Ok(group)
     }
 
-    fn new_group(&mut self, parent: u32, number: u32, identity: Identity<'a>) -> Result<u32, Untidy> {
-        let at = self.room()?;
+    fn new_group(&mut self, parent: u32, number: u32, identity: NodeKey<'a>) -> Result<u32, NormaliseError> {
+        let at = self.check_capacity()?;
         let (next, first, last) = (NONE, NONE, NONE);
-        self.groups.push(Group { identity, number, parent, next, first, last, children: 0, lost: false });
+        self.groups.push(TreeNode { identity, number, parent, next, first, last, children: 0, dropped_points: false });
         let last = match self.groups.get_mut(parent as usize) {
             Some(parent) => chain(&mut parent.first, &mut parent.last, at),
             None => chain(&mut self.first, &mut self.last, at),
@@ -95,18 +95,18 @@ impl<'a> Tree<'a> {
     }
 
     /// Both lists are shorter than [`MAX_PARTS`], so their indices fit.
-    fn room(&self) -> Result<u32, Untidy> {
+    fn check_capacity(&self) -> Result<u32, NormaliseError> {
         let parts = self.groups.len() + self.points.len();
-        if parts < MAX_PARTS { Ok(self.groups.len() as u32) } else { Err(Untidy::TooManyParts) }
+        if parts < MAX_PARTS { Ok(self.groups.len() as u32) } else { Err(NormaliseError::TooManyParts) }
     }
 
-    pub(super) fn point(&mut self, group: u32, bytes: Cow<'a, [u8]>) -> Result<(), Untidy> {
-        self.room()?;
+    pub(super) fn point(&mut self, group: u32, bytes: Cow<'a, [u8]>) -> Result<(), NormaliseError> {
+        self.check_capacity()?;
         let at = self.points.len() as u32;
         let Some(group) = self.groups.get_mut(group as usize) else { return Ok(()) };
         group.children += field_len(bytes.len());
         let last = chain(&mut group.first, &mut group.last, at);
-        self.points.push(Point { bytes, next: NONE });
+        self.points.push(PointNode { bytes, next: NONE });
         if let Some(last) = self.points.get_mut(last as usize) {
             last.next = at;
         }
@@ -114,16 +114,16 @@ impl<'a> Tree<'a> {
     }
 
     /// A point of the group is left out.
-    pub(super) fn lose(&mut self, group: u32) {
+    pub(super) fn drop_point(&mut self, group: u32) {
         if let Some(group) = self.groups.get_mut(group as usize) {
-            group.lost = true;
+            group.dropped_points = true;
         }
     }
 
-    pub(super) fn write(mut self, limit: usize) -> Result<Vec<u8>, Untidy> {
+    pub(super) fn write(mut self, limit: usize) -> Result<Vec<u8>, NormaliseError> {
         let whole = self.unknown.len() + self.measure();
         if whole > limit {
-            return Err(Untidy::TooLong(limit));
+            return Err(NormaliseError::TooLong(limit));
         }
         let mut out = Vec::with_capacity(whole);
         self.write_groups(self.first, &mut out);
@@ -136,12 +136,12 @@ impl<'a> Tree<'a> {
         let mut whole = 0;
         for at in (0..self.groups.len()).rev() {
             let Some(group) = self.groups.get(at) else { continue };
-            let (gone, parent) = (group.gone(), group.parent);
+            let (gone, parent) = (group.is_dropped(), group.parent);
             let len = if gone { 0 } else { field_len(group.len()) };
             match self.groups.get_mut(parent as usize) {
                 Some(parent) => {
                     parent.children += len;
-                    parent.lost |= gone;
+                    parent.dropped_points |= gone;
                 }
                 None => whole += len,
             }
@@ -154,7 +154,7 @@ impl<'a> Tree<'a> {
         let mut next = first;
         while let Some(group) = self.groups.get(next as usize) {
             next = group.next;
-            if group.gone() {
+            if group.is_dropped() {
                 continue;
             }
             put_head(out, group.number, group.len());
@@ -180,9 +180,9 @@ impl<'a> Tree<'a> {
     }
 }
 
-impl Group<'_> {
-    fn gone(&self) -> bool {
-        self.lost && self.children == 0
+impl TreeNode<'_> {
+    fn is_dropped(&self) -> bool {
+        self.dropped_points && self.children == 0
     }
 
     fn data_len(&self) -> usize {

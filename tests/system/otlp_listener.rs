@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use barnabas_tests::host::{Running, Setup};
-use barnabas_tests::sink::Sink;
+use barnabas_tests::host::{RunningHost, Setup};
+use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 use opentelemetry_proto::tonic::collector::metrics::v1::{ExportMetricsServiceRequest, ExportMetricsServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -13,7 +13,7 @@ use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Status, headers as text, body.
-async fn post(host: &Running, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
+async fn post(host: &RunningHost, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Vec<u8>) {
     let mut stream = tokio::net::TcpStream::connect(host.otlp()).await.unwrap();
     let mut head = format!("POST /v1/metrics HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", host.otlp());
     for (name, value) in headers {
@@ -46,7 +46,7 @@ fn request(client_id: &str) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn protobuf_plain_gzip_and_zstd_are_taken_and_name_their_client() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let plain = request("from-an-exporter");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -85,7 +85,7 @@ const IN_JSON: &str = r#"{"resourceMetrics": [{
 
 #[tokio::test(flavor = "multi_thread")]
 async fn json_arrives_at_a_sink_with_all_its_points() {
-    let sink = Sink::start().await;
+    let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     gzip.write_all(IN_JSON.as_bytes()).unwrap();

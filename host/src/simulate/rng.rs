@@ -2,9 +2,9 @@
 
 /// A stream of them.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct SimulationRng(u64);
 
-impl Random {
+impl SimulationRng {
     /// The stream of one of many that share a seed.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         let mut mixed = Self(seed ^ number.wrapping_mul(0xd1b5_4a32_d192_ed03));

@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
 
-use super::{Described, MAX_PARTS, Rules, Untidy};
-use crate::wire::{self, Field, Fields, put_delimited};
+use super::{MAX_PARTS, MetricDescription, NormaliseError, NormaliseRules};
+use crate::wire::{self, WireField, WireFields, put_delimited};
 
 /// `Resource.attributes`, `KeyValue.key`, `Metric.name`, `AnyValue.string_value`.
 const FIRST: u32 = 1 << 3 | 2;
@@ -23,12 +23,12 @@ const AS_DOUBLE: u32 = 4 << 3 | 1;
 const AS_INT: u32 = 6 << 3 | 1;
 
 /// Rewrites those fields that `change` has something to say of; all others stay where they are.
-fn fields<'a>(bytes: Cow<'a, [u8]>, change: impl Fn(&Field<'_>, &mut Vec<u8>) -> bool) -> Cow<'a, [u8]> {
+fn fields<'a>(bytes: Cow<'a, [u8]>, change: impl Fn(&WireField<'_>, &mut Vec<u8>) -> bool) -> Cow<'a, [u8]> {
     let mut out = Vec::new();
     let mut changed = false;
     // Until something changes nothing is written: most blocks stay as they are.
     let mut same = 0;
-    for field in Fields(&bytes) {
+    for field in WireFields(&bytes) {
         let before = out.len();
         if change(&field, &mut out) {
             if !changed {
@@ -46,26 +46,26 @@ fn fields<'a>(bytes: Cow<'a, [u8]>, change: impl Fn(&Field<'_>, &mut Vec<u8>) ->
 
 /// The last occurrence counts; none is the empty text.
 fn key(key_value: &[u8]) -> &[u8] {
-    Fields(key_value).filter(|field| field.key == FIRST).last().map_or(&[], |field| field.body)
+    WireFields(key_value).filter(|field| field.key == FIRST).last().map_or(&[], |field| field.body)
 }
 
 /// Which keys a message's attributes have of those that its rules, in this order, would give out. Found out when it is
 /// first asked, and for all rules at once: there are few of them, and may be a million attributes.
-struct Taken<'m> {
+struct ExistingKeys<'m> {
     message: &'m [u8],
     attributes: u32,
     found: OnceCell<Vec<bool>>,
 }
 
-impl<'m> Taken<'m> {
-    fn of(message: &'m [u8], attributes: u32) -> Self {
+impl<'m> ExistingKeys<'m> {
+    fn new(message: &'m [u8], attributes: u32) -> Self {
         Self { message, attributes, found: OnceCell::new() }
     }
 
-    fn by<'k>(&self, rule: usize, keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> bool {
+    fn contains<'k>(&self, rule: usize, keys: impl ExactSizeIterator<Item = &'k str> + Clone) -> bool {
         let found = self.found.get_or_init(|| {
             let mut found = vec![false; keys.len()];
-            for field in Fields(self.message).filter(|field| field.key == self.attributes) {
+            for field in WireFields(self.message).filter(|field| field.key == self.attributes) {
                 let sent = key(field.body);
                 let known = found.iter_mut().zip(keys.clone());
                 known.for_each(|(found, wanted)| *found |= wanted.as_bytes() == sent);
@@ -77,37 +77,37 @@ impl<'m> Taken<'m> {
 }
 
 /// The rules, and how many attributes of the push they renamed.
-pub(super) struct Spelling<'r> {
-    rules: &'r Rules<'r>,
+pub(super) struct NameRewriter<'r> {
+    rules: &'r NormaliseRules<'r>,
     renamed: Cell<usize>,
 }
 
-impl<'r> Spelling<'r> {
-    pub(super) fn new(rules: &'r Rules<'r>) -> Self {
+impl<'r> NameRewriter<'r> {
+    pub(super) fn new(rules: &'r NormaliseRules<'r>) -> Self {
         Self { rules, renamed: Cell::new(0) }
     }
 
     /// Counts one more; beyond the limit nothing more is rewritten, and the push stays as it is.
-    fn may_rename(&self) -> bool {
+    fn count_rename(&self) -> bool {
         let renamed = self.renamed.get();
         self.renamed.set(renamed.saturating_add(1));
         renamed < MAX_PARTS
     }
 
-    fn within<T>(&self, spelt: T) -> Result<T, Untidy> {
-        if self.renamed.get() <= MAX_PARTS { Ok(spelt) } else { Err(Untidy::TooManyParts) }
+    fn check_count<T>(&self, spelt: T) -> Result<T, NormaliseError> {
+        if self.renamed.get() <= MAX_PARTS { Ok(spelt) } else { Err(NormaliseError::TooManyParts) }
     }
 
     /// The fields of a block, of which those numbered `resource` are its resource.
-    pub(super) fn resource<'a>(&self, block: Cow<'a, [u8]>, resource: u32) -> Result<Cow<'a, [u8]>, Untidy> {
+    pub(super) fn resource<'a>(&self, block: Cow<'a, [u8]>, resource: u32) -> Result<Cow<'a, [u8]>, NormaliseError> {
         if self.rules.resource_keys.is_empty() {
             return Ok(block);
         }
-        self.within(fields(block, |field, out| {
+        self.check_count(fields(block, |field, out| {
             if field.key != resource {
                 return false;
             }
-            let taken = Taken::of(field.body, FIRST);
+            let taken = ExistingKeys::new(field.body, FIRST);
             let renamed = fields(Cow::Borrowed(field.body), |attribute, out| {
                 attribute.key == FIRST && self.rename(&taken, attribute.body, out)
             });
@@ -119,11 +119,11 @@ impl<'r> Spelling<'r> {
         }))
     }
 
-    fn rename(&self, taken: &Taken<'_>, attribute: &[u8], out: &mut Vec<u8>) -> bool {
+    fn rename(&self, taken: &ExistingKeys<'_>, attribute: &[u8], out: &mut Vec<u8>) -> bool {
         let (sent, keys) = (key(attribute), self.rules.resource_keys);
         let fits = keys.iter().enumerate().find(|(_, (from, _))| from.as_bytes() == sent);
         let Some((rule, (_, to))) = fits else { return false };
-        if taken.by(rule, keys.iter().map(|(_, to)| *to)) || !self.may_rename() {
+        if taken.contains(rule, keys.iter().map(|(_, to)| *to)) || !self.count_rename() {
             return false;
         }
         let renamed = fields(Cow::Borrowed(attribute), |field, out| {
@@ -138,19 +138,19 @@ impl<'r> Spelling<'r> {
     }
 
     /// A point whose labels are in field `attributes`.
-    pub(super) fn point<'a>(&self, point: &'a [u8], attributes: u32) -> Result<Cow<'a, [u8]>, Untidy> {
-        let taken = Taken::of(point, attributes << 3 | 2);
-        self.within(fields(Cow::Borrowed(point), |field, out| {
+    pub(super) fn point<'a>(&self, point: &'a [u8], attributes: u32) -> Result<Cow<'a, [u8]>, NormaliseError> {
+        let taken = ExistingKeys::new(point, attributes << 3 | 2);
+        self.check_count(fields(Cow::Borrowed(point), |field, out| {
             field.key == attributes << 3 | 2 && self.label(&taken, field.body, attributes, out)
         }))
     }
 
-    fn label(&self, taken: &Taken<'_>, attribute: &[u8], attributes: u32, out: &mut Vec<u8>) -> bool {
+    fn label(&self, taken: &ExistingKeys<'_>, attribute: &[u8], attributes: u32, out: &mut Vec<u8>) -> bool {
         let (sent, labels) = (key(attribute), self.rules.labels);
         let fits = labels.iter().enumerate().find(|(_, label)| label.from.as_bytes() == sent);
         let Some((rule, label)) = fits else { return false };
         let Some(number) = integer(attribute) else { return false };
-        if taken.by(rule, labels.iter().map(|label| label.to)) || !self.may_rename() {
+        if taken.contains(rule, labels.iter().map(|label| label.to)) || !self.count_rename() {
             return false;
         }
         put_text(out, attributes, label.to, &format!("{}{number}", label.prefix));
@@ -181,11 +181,11 @@ fn renamed<'a>(head: Cow<'a, [u8]>, prefixes: &[(&str, &str)]) -> Cow<'a, [u8]> 
     })
 }
 
-fn described<'a>(head: Cow<'a, [u8]>, all: &[Described<'_>]) -> Cow<'a, [u8]> {
+fn described<'a>(head: Cow<'a, [u8]>, all: &[MetricDescription<'_>]) -> Cow<'a, [u8]> {
     let known = all.binary_search_by(|known| known.name.as_bytes().cmp(key(&head))).ok().and_then(|at| all.get(at));
     let wanted = known.map_or([(DESCRIPTION, ""), (UNIT, "")], |k| [(DESCRIPTION, k.description), (UNIT, k.unit)]);
     let stands = |(number, text): (u32, &str)| {
-        let mut sent = Fields(&head).filter(|field| field.key == number << 3 | 2);
+        let mut sent = WireFields(&head).filter(|field| field.key == number << 3 | 2);
         match (sent.next(), sent.next()) {
             (None, _) => text.is_empty(),
             (Some(field), None) => !text.is_empty() && field.body == text.as_bytes(),
@@ -195,9 +195,9 @@ fn described<'a>(head: Cow<'a, [u8]>, all: &[Described<'_>]) -> Cow<'a, [u8]> {
     if wanted.into_iter().all(stands) {
         return head;
     }
-    let replaced = |field: &Field<'_>| wanted.iter().any(|(number, _)| field.key == number << 3 | 2);
+    let replaced = |field: &WireField<'_>| wanted.iter().any(|(number, _)| field.key == number << 3 | 2);
     let mut out: Vec<u8> = Vec::with_capacity(head.len());
-    Fields(&head).filter(|field| !replaced(field)).for_each(|field| out.extend_from_slice(field.raw));
+    WireFields(&head).filter(|field| !replaced(field)).for_each(|field| out.extend_from_slice(field.raw));
     for (number, text) in wanted.into_iter().filter(|(_, text)| !text.is_empty()) {
         put_delimited(&mut out, number, text.as_bytes());
     }
@@ -206,10 +206,10 @@ fn described<'a>(head: Cow<'a, [u8]>, all: &[Described<'_>]) -> Cow<'a, [u8]> {
 
 /// The value of an attribute that is a key and an integer and nothing else.
 fn integer(key_value: &[u8]) -> Option<i64> {
-    let mut fields = Fields(key_value);
+    let mut fields = WireFields(key_value);
     let (key, value) = (fields.next()?, fields.next()?);
     let plain = key.key == FIRST && value.key == VALUE && fields.next().is_none();
-    let mut parts = Fields(value.body).filter(|_| plain);
+    let mut parts = WireFields(value.body).filter(|_| plain);
     let number = parts.next().filter(|field| field.key == INT)?;
     let mut bytes = number.body;
     parts.next().is_none().then(|| wire::varint(&mut bytes).ok().map(|number| number as i64))?
@@ -226,7 +226,7 @@ fn put_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
 
 /// Whether a number point's value is no number. Of several values the last counts.
 pub(super) fn is_nan(point: &[u8]) -> bool {
-    let value = Fields(point).filter(|field| matches!(field.key, AS_DOUBLE | AS_INT)).last();
+    let value = WireFields(point).filter(|field| matches!(field.key, AS_DOUBLE | AS_INT)).last();
     let double = value.filter(|field| field.key == AS_DOUBLE).and_then(|field| field.body.first_chunk::<8>());
     double.is_some_and(|bytes| f64::from_le_bytes(*bytes).is_nan())
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crowd::Seen;
-use super::script::{Mood, Told};
+use super::crowd::Observations;
+use super::script::{HostSettings, ReceiverBehaviour};
 use crate::admission::{self, Admission, ClientRule, Quotas, Rates, SubscriptionRule};
 use crate::decode::{self, Decoder};
 use crate::dispatch::{Dispatch, Fault, LeaseHolder, Outcome, Slot, SlotConfig};
@@ -12,49 +12,60 @@ use crate::event::Events;
 use crate::intake::{Intake, IntakePipeline};
 
 /// Decompressed bytes beyond which a push is refused.
-pub(super) const MOST: usize = 4 << 10;
+pub(super) const MAX_DECODED: usize = 4 << 10;
 const NAMES: [&str; 2] = ["one", "two"];
 
 /// What doors are given to talk to.
-pub(super) type Build = fn(Arc<IntakePipeline>, &Dispatch) -> Arc<dyn Intake>;
+pub(super) type WrapIntake = fn(Arc<IntakePipeline>, &Dispatch) -> Arc<dyn Intake>;
 
-pub(super) struct Rooms {
-    build: Build,
+pub(super) struct HostFixture {
+    wrap_intake: WrapIntake,
     admission: Arc<Admission>,
     dispatch: Dispatch,
     pub(super) reception: Arc<IntakePipeline>,
     pub(super) intake: Arc<dyn Intake>,
     receivers: Vec<(Slot, LeaseHolder)>,
-    told: Told,
-    pub(super) mood: Mood,
+    settings: HostSettings,
+    pub(super) behaviour: ReceiverBehaviour,
     tiny: bool,
     serving: bool,
 }
 
-impl Rooms {
-    pub(super) fn new(build: Build) -> Self {
-        let (told, mood) = (Told::default(), Mood::Take);
-        let (admission, dispatch, reception) = house(told);
+impl HostFixture {
+    pub(super) fn new(build: WrapIntake) -> Self {
+        let (told, mood) = (HostSettings::default(), ReceiverBehaviour::Accept);
+        let (admission, dispatch, reception) = build_host(told);
         let intake = build(reception.clone(), &dispatch);
         let (receivers, tiny, serving) = (Vec::new(), false, true);
-        let mut rooms = Self { build, admission, dispatch, reception, intake, receivers, told, mood, tiny, serving };
+        let mut rooms = Self {
+            wrap_intake: build,
+            admission,
+            dispatch,
+            reception,
+            intake,
+            receivers,
+            settings: told,
+            behaviour: mood,
+            tiny,
+            serving,
+        };
         rooms.add_all();
         rooms
     }
 
     /// Another host in the place of this one, with the same settings.
     pub(super) fn restart(&mut self) {
-        self.judge();
+        self.check();
         self.dispatch.close_all();
-        (self.admission, self.dispatch, self.reception) = house(self.told);
-        self.intake = (self.build)(self.reception.clone(), &self.dispatch);
+        (self.admission, self.dispatch, self.reception) = build_host(self.settings);
+        self.intake = (self.wrap_intake)(self.reception.clone(), &self.dispatch);
         let open: Vec<_> = self.receivers.drain(..).map(|(slot, _)| slot.name().clone()).collect();
         open.iter().for_each(|name| self.add(name));
     }
 
-    pub(super) fn reconfigure(&mut self, told: Told) {
-        self.told = told;
-        self.admission.reconfigure(settings(told));
+    pub(super) fn reconfigure(&mut self, told: HostSettings) {
+        self.settings = told;
+        self.admission.reconfigure(admission_config(told));
     }
 
     pub(super) fn resize(&mut self, tiny: bool) {
@@ -97,8 +108,8 @@ impl Rooms {
     }
 
     /// Receivers do what they are in the mood for with what is there.
-    pub(super) async fn eat(&self) {
-        if self.mood == Mood::Sleep {
+    pub(super) async fn process_batches(&self) {
+        if self.behaviour == ReceiverBehaviour::Sleep {
             return;
         }
         for (slot, holder) in &self.receivers {
@@ -108,8 +119,8 @@ impl Rooms {
                 batch = slot.lease(holder) => batch,
                 () = std::future::ready(()) => None,
             } {
-                batch.settle(outcome(self.mood));
-                if self.mood == Mood::Fail {
+                batch.settle(outcome(self.behaviour));
+                if self.behaviour == ReceiverBehaviour::Fail {
                     slot.set_serving(false);
                     break;
                 }
@@ -117,34 +128,34 @@ impl Rooms {
         }
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn observations(&self) -> Observations {
         let ledgers: Vec<_> = self.receivers.iter().map(|(slot, _)| slot.ledger()).collect();
-        Seen {
+        Observations {
             shed: ledgers.iter().any(|ledger| !ledger.shed.is_empty()),
-            dead: ledgers.iter().any(|ledger| !ledger.dropped.is_empty()),
+            dropped: ledgers.iter().any(|ledger| !ledger.dropped.is_empty()),
             unwanted: self.reception.ledger().unwanted > 0,
             evicted: self.admission.counts().evicted != admission::Evictions::default(),
-            ..Seen::default()
+            ..Observations::default()
         }
     }
 
     /// Every push is in one term, at the door and in each slot.
-    pub(super) fn judge(&self) {
+    pub(super) fn check(&self) {
         assert!(self.reception.ledger().is_balanced());
         assert!(self.receivers.iter().all(|(slot, _)| slot.ledger().is_balanced()));
     }
 }
 
-fn house(told: Told) -> (Arc<Admission>, Dispatch, Arc<IntakePipeline>) {
+fn build_host(told: HostSettings) -> (Arc<Admission>, Dispatch, Arc<IntakePipeline>) {
     let events = Events::new();
     let dispatch = Dispatch::new(events.clone());
-    let admission = Arc::new(Admission::new(settings(told)));
-    let decoder = Decoder::new(decode::DecodeConfig { max_output: MOST, ..decode::DecodeConfig::default() });
+    let admission = Arc::new(Admission::new(admission_config(told)));
+    let decoder = Decoder::new(decode::DecodeConfig { max_output: MAX_DECODED, ..decode::DecodeConfig::default() });
     let reception = Arc::new(IntakePipeline::new(admission.clone(), decoder, dispatch.clone(), events));
     (admission, dispatch, reception)
 }
 
-fn settings(told: Told) -> admission::AdmissionConfig {
+fn admission_config(told: HostSettings) -> admission::AdmissionConfig {
     let metrics = told.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
     let only = told.only.map(|software| ("client_software_name".to_owned(), software.to_owned()));
     let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), only.as_slice()).expect("sound");
@@ -168,10 +179,10 @@ fn queue(tiny: bool) -> SlotConfig {
     SlotConfig { lanes: 4, max_pushes, linger: Duration::ZERO, ..SlotConfig::default() }
 }
 
-fn outcome(mood: Mood) -> Outcome {
+fn outcome(mood: ReceiverBehaviour) -> Outcome {
     match mood {
-        Mood::Take | Mood::Sleep => Outcome::Taken,
-        Mood::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
-        Mood::Trap | Mood::Fail => Outcome::Faulted(Fault::Trap, "unreachable".into()),
+        ReceiverBehaviour::Accept | ReceiverBehaviour::Sleep => Outcome::Taken,
+        ReceiverBehaviour::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
+        ReceiverBehaviour::Trap | ReceiverBehaviour::Fail => Outcome::Faulted(Fault::Trap, "unreachable".into()),
     }
 }

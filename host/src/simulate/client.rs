@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::clock::unix_nanos;
-use super::codec::{Family, compress};
-use super::model::{Ask, Kind, Model, Told};
-use super::options::Options;
-use super::payload::{Payloads, Role};
-use super::random::Random;
-use super::template::{Moment, Template};
+use super::codec::{ClientFamily, compress};
+use super::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
+use super::options::SimulationOptions;
+use super::payload::{PayloadRole, Payloads};
+use super::rng::SimulationRng;
+use super::template::{FillValues, Template};
 use crate::kafka::client::TelemetrySubscription;
 use crate::push::Codec;
 
@@ -20,23 +20,23 @@ pub const BYTES_PER_CLIENT: usize = 512;
 
 /// What a client waited for in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
+pub(super) enum UnmetExpectation {
     /// It asked, and was refused each time.
     Subscription,
     /// It was told of metrics, and no push of it was taken, an interval after the first was due.
-    Taken,
+    AcceptedPush,
 }
 
 /// A client of a connection.
 #[derive(Debug)]
-pub(super) struct Player {
+pub(super) struct SimulatedClient {
     pub(super) model: Model,
-    kind: Kind,
+    kind: ClientKind,
     number: usize,
     /// Of the subscription it was told last.
     template: Option<Arc<Template>>,
     /// Nanoseconds since 1970: since when its sums count.
-    born: u64,
+    created_nanos: u64,
     last_push: u64,
     pub(super) pushes: u32,
     /// A Get was refused, and one was answered.
@@ -48,16 +48,16 @@ pub(super) struct Player {
     pub(super) counted: bool,
 }
 
-impl Player {
-    pub(super) fn new(kind: Kind, number: usize, seed: u64) -> Self {
-        let model = Model::new(kind, Random::new(seed, number as u64).next());
+impl SimulatedClient {
+    pub(super) fn new(kind: ClientKind, number: usize, seed: u64) -> Self {
+        let model = Model::new(kind, SimulationRng::new(seed, number as u64).next());
         let born = unix_nanos();
         Self {
             model,
             kind,
             number,
             template: None,
-            born,
+            created_nanos: born,
             last_push: born,
             pushes: 0,
             refused: false,
@@ -73,9 +73,9 @@ impl Player {
     }
 
     /// What it was told, as its model takes it. Its next push is made accordingly.
-    fn told(&mut self, subscription: TelemetrySubscription) -> Told {
+    fn to_model_subscription(&mut self, subscription: TelemetrySubscription) -> ModelSubscription {
         self.template = None;
-        Told {
+        ModelSubscription {
             instance: subscription.instance_id,
             subscription_id: subscription.id,
             interval: u64::try_from(subscription.push_interval_ms).map(Duration::from_millis).unwrap_or_default(),
@@ -87,69 +87,71 @@ impl Player {
 
     /// A Get was answered.
     pub(super) fn answered_get(&mut self, now: Duration, answer: Result<TelemetrySubscription, i16>) {
-        let answer = answer.map(|subscription| self.told(subscription));
+        let answer = answer.map(|subscription| self.to_model_subscription(subscription));
         let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
         (self.refused, self.subscribed) = (self.refused || answer.is_err(), self.subscribed || answer.is_ok());
         let told = answer.is_ok();
         self.model.answered_get(now, answer);
         match (wanted, self.model.next()) {
             // Since the first of several subscriptions, unless none was wanted in between.
-            (Some(interval), Some((due, Ask::Push { .. }))) => _ = self.overdue.get_or_insert(due + interval),
+            (Some(interval), Some((due, TelemetryRequest::Push { .. }))) => {
+                _ = self.overdue.get_or_insert(due + interval)
+            }
             _ if told => self.overdue = None,
             _ => {}
         }
     }
 
     /// What it waits for in vain. One that is silent waits for nothing.
-    pub(super) fn wants(&self, now: Duration) -> Option<Want> {
+    pub(super) fn unmet(&self, now: Duration) -> Option<UnmetExpectation> {
         let overdue = self.pushes == 0 && self.overdue.is_some_and(|by| now > by);
         match self.model.silent() {
             Some(_) => None,
-            None if overdue => Some(Want::Taken),
-            None => (self.refused && !self.subscribed).then_some(Want::Subscription),
+            None if overdue => Some(UnmetExpectation::AcceptedPush),
+            None => (self.refused && !self.subscribed).then_some(UnmetExpectation::Subscription),
         }
     }
 
     /// The codec and the bytes of its next push.
-    pub(super) fn payload(&mut self, options: &Options, payloads: &Payloads) -> Result<(Codec, Vec<u8>)> {
+    pub(super) fn payload(&mut self, options: &SimulationOptions, payloads: &Payloads) -> Result<(Codec, Vec<u8>)> {
         let family = family(self.kind);
-        let Some(told) = self.model.told() else { return Ok((Codec::None, Vec::new())) };
+        let Some(told) = self.model.subscription() else { return Ok((Codec::None, Vec::new())) };
         let role = self.role(options);
         let template = self.template.get_or_insert_with(|| payloads.template(family, role, told, &self.model));
         let now = unix_nanos();
-        let start = if told.delta { self.last_push } else { self.born };
-        let bytes = template.fill(&Moment { start, now, grown: self.pushes });
+        let start = if told.delta { self.last_push } else { self.created_nanos };
+        let bytes = template.fill(&FillValues { start, now, grown: self.pushes });
         self.last_push = now;
         // There is nothing to compress, and librdkafka sends nothing for it.
-        let codec = if bytes.is_empty() { Codec::None } else { chosen(self.kind, told, &options.codecs) };
+        let codec = if bytes.is_empty() { Codec::None } else { choose_codec(self.kind, told, &options.codecs) };
         Ok((codec, compress(family, codec, &bytes)?))
     }
 
     /// Half of each kind are producers.
-    fn role(&self, options: &Options) -> Role {
+    fn role(&self, options: &SimulationOptions) -> PayloadRole {
         let turn = self.number.checked_div(options.kinds.len()).unwrap_or_default();
-        if turn.is_multiple_of(2) { Role::Producer } else { Role::Consumer }
+        if turn.is_multiple_of(2) { PayloadRole::Producer } else { PayloadRole::Consumer }
     }
 }
 
-fn family(kind: Kind) -> Family {
-    if kind == Kind::Librdkafka { Family::Librdkafka } else { Family::Java }
+fn family(kind: ClientKind) -> ClientFamily {
+    if kind == ClientKind::Librdkafka { ClientFamily::Librdkafka } else { ClientFamily::Java }
 }
 
 /// The first that is offered and built in. Java 3.7 compresses nothing, whatever is offered.
-fn chosen(kind: Kind, told: &Told, built_in: &[Codec]) -> Codec {
+fn choose_codec(kind: ClientKind, told: &ModelSubscription, built_in: &[Codec]) -> Codec {
     let offered = told.codecs.iter().filter_map(|id| Codec::from_id(*id));
-    let mut usable = offered.filter(|codec| built_in.contains(codec) && kind != Kind::Java37);
+    let mut usable = offered.filter(|codec| built_in.contains(codec) && kind != ClientKind::Java37);
     usable.next().unwrap_or(Codec::None)
 }
 
 /// Name and version of the software of a kind, as it tells them (KIP-511).
-pub(super) fn software(kind: Kind) -> (String, String) {
+pub(super) fn software(kind: ClientKind) -> (String, String) {
     let (name, version) = match kind {
-        Kind::Java37 => ("apache-kafka-java", "3.7.2"),
-        Kind::Java39 => ("apache-kafka-java", "3.9.1"),
-        Kind::Java42 => ("apache-kafka-java", "4.2.0"),
-        Kind::Librdkafka => ("librdkafka", "2.16.0"),
+        ClientKind::Java37 => ("apache-kafka-java", "3.7.2"),
+        ClientKind::Java39 => ("apache-kafka-java", "3.9.1"),
+        ClientKind::Java42 => ("apache-kafka-java", "4.2.0"),
+        ClientKind::Librdkafka => ("librdkafka", "2.16.0"),
     };
     (name.into(), version.into())
 }
@@ -161,27 +163,27 @@ mod tests {
 
     #[test]
     fn a_client_takes_no_more_than_is_said() {
-        let heap = Told::clone(&told(vec![4; 4])).codecs.capacity();
-        let spent = size_of::<Player>() + heap;
+        let heap = ModelSubscription::clone(&told(vec![4; 4])).codecs.capacity();
+        let spent = size_of::<SimulatedClient>() + heap;
         assert!(spent <= BYTES_PER_CLIENT, "{spent} bytes");
     }
 
-    fn told(codecs: Vec<i8>) -> Told {
+    fn told(codecs: Vec<i8>) -> ModelSubscription {
         let instance = InstanceId::NIL;
         let interval = std::time::Duration::from_secs(1);
-        Told { instance, subscription_id: 1, codecs, interval, metrics: Vec::new(), delta: false }
+        ModelSubscription { instance, subscription_id: 1, codecs, interval, metrics: Vec::new(), delta: false }
     }
 
     #[test]
     fn the_first_codec_that_is_offered_and_built_in_is_taken() {
         let offered = told(vec![99, 4, 3, 1, 2]);
         for (kind, built_in, expected) in [
-            (Kind::Java39, &Codec::OFFERED[..], Codec::Zstd),
-            (Kind::Librdkafka, &[Codec::Snappy, Codec::Gzip], Codec::Gzip),
-            (Kind::Java42, &[], Codec::None),
-            (Kind::Java37, &Codec::OFFERED, Codec::None),
+            (ClientKind::Java39, &Codec::OFFERED[..], Codec::Zstd),
+            (ClientKind::Librdkafka, &[Codec::Snappy, Codec::Gzip], Codec::Gzip),
+            (ClientKind::Java42, &[], Codec::None),
+            (ClientKind::Java37, &Codec::OFFERED, Codec::None),
         ] {
-            assert_eq!(chosen(kind, &offered, built_in), expected, "{kind}");
+            assert_eq!(choose_codec(kind, &offered, built_in), expected, "{kind}");
         }
     }
 }

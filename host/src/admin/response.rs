@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 use crate::plugin::change::{Refused, RefusedCode};
 
 /// A JSON document.
-pub(super) fn page(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => (status, [(CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(error) => Failure::broken(format!("the host cannot write its answer as JSON: {error}")).into_response(),
+        Err(error) => ApiError::internal(format!("the host cannot write its answer as JSON: {error}")).into_response(),
     }
 }
 
 /// Why a request is not answered.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct ApiError {
     status: StatusCode,
     code: Value,
     message: String,
 }
 
-impl Failure {
+impl ApiError {
     fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), message: message.into() }
     }
@@ -64,12 +64,12 @@ impl Failure {
     }
 
     /// Our own fault.
-    pub(super) fn broken(message: impl Into<String>) -> Self {
+    pub(super) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", message)
     }
 }
 
-impl From<Refused> for Failure {
+impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         let code = serde_json::to_value(refused.code).unwrap_or_default();
         Self { status: status(refused.code), code, message: refused.message }
@@ -89,7 +89,7 @@ fn status(code: RefusedCode) -> StatusCode {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = json!({ "error": { "code": self.code, "message": self.message } }).to_string();
         let mut response = (self.status, [(CONTENT_TYPE, "application/json")], body).into_response();

@@ -12,8 +12,8 @@ pub fn repository() -> PathBuf {
 }
 
 /// A page to be run.
-pub struct Recipe {
-    steps: Vec<Step>,
+pub struct DocPage {
+    steps: Vec<PageStep>,
     /// Text of the page, and what stands in its place when it is run: addresses that may be taken on this machine.
     replaced: Vec<(String, String)>,
     /// Text that is added to a file of the page.
@@ -22,16 +22,16 @@ pub struct Recipe {
 
 /// What a reader does with one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step {
+enum PageStep {
     /// Types it into a shell.
     Type(String),
     /// Writes it to the file of this name.
     Write(String, String),
 }
 
-impl Recipe {
+impl DocPage {
     /// Reads `docs/<name>` or another page of the repository.
-    pub fn of_page(name: &str) -> Self {
+    pub fn read(name: &str) -> Self {
         let text = std::fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let steps = steps(&text);
         assert!(!steps.is_empty(), "{name} has no block that a reader could type or write");
@@ -40,8 +40,8 @@ impl Recipe {
 
     /// Has every `from` of the page read `to`; the page must say `from`.
     pub fn with(mut self, from: &str, to: &str) -> Self {
-        let says = |step: &Step| match step {
-            Step::Type(text) | Step::Write(_, text) => text.contains(from),
+        let says = |step: &PageStep| match step {
+            PageStep::Type(text) | PageStep::Write(_, text) => text.contains(from),
         };
         assert!(self.steps.iter().any(says), "the page never says {from}");
         self.replaced.push((from.to_owned(), to.to_owned()));
@@ -50,7 +50,7 @@ impl Recipe {
 
     /// Adds lines to the end of a file that the page has its reader write.
     pub fn append(mut self, file: &str, text: &str) -> Self {
-        let writes = |step: &Step| matches!(step, Step::Write(name, _) if name == file);
+        let writes = |step: &PageStep| matches!(step, PageStep::Write(name, _) if name == file);
         assert!(self.steps.iter().any(writes), "the page writes no file {file}");
         self.appended.push((file.to_owned(), text.to_owned()));
         self
@@ -78,10 +78,10 @@ impl Recipe {
             String::from("exec 2>&1\nset -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n");
         for step in &self.steps {
             match step {
-                Step::Type(text) => {
+                PageStep::Type(text) => {
                     script.push_str(&format!("set -x\n{}{{ set +x; }} 2>/dev/null\n", self.replace(text)))
                 }
-                Step::Write(file, text) => {
+                PageStep::Write(file, text) => {
                     let added = self.appended.iter().filter(|(name, _)| name == file).map(|(_, text)| text.as_str());
                     let text: String = std::iter::once(self.replace(text).as_str()).chain(added).collect();
                     script.push_str(&format!(
@@ -100,24 +100,24 @@ impl Recipe {
 
 /// The file of this name as a page of the repository has it.
 pub fn file(page: &str, name: &str) -> String {
-    let written = Recipe::of_page(page).steps.into_iter().find_map(|step| match step {
-        Step::Write(file, text) if file == name => Some(text),
+    let written = DocPage::read(page).steps.into_iter().find_map(|step| match step {
+        PageStep::Write(file, text) if file == name => Some(text),
         _ => None,
     });
     written.unwrap_or_else(|| panic!("{page} shows no file {name}"))
 }
 
 /// What the blocks of a page have its reader do.
-fn steps(page: &str) -> Vec<Step> {
+fn steps(page: &str) -> Vec<PageStep> {
     let mut steps = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let Some(language) = line.strip_prefix("```") else { continue };
         let block: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
         if language == "sh" {
-            steps.push(Step::Type(block));
+            steps.push(PageStep::Type(block));
         } else if let Some(file) = file_of(&block) {
-            steps.push(Step::Write(file, block));
+            steps.push(PageStep::Write(file, block));
         }
     }
     steps
@@ -161,12 +161,12 @@ one
 
     #[test]
     fn blocks_are_typed_or_written_or_left_alone() {
-        let written = Step::Write("app.py".into(), "# app.py\nprint(1)\n".into());
-        assert_eq!(steps(PAGE), [Step::Type("echo one\n".into()), written]);
+        let written = PageStep::Write("app.py".into(), "# app.py\nprint(1)\n".into());
+        assert_eq!(steps(PAGE), [PageStep::Type("echo one\n".into()), written]);
     }
 
-    fn recipe(page: &str) -> Recipe {
-        Recipe { steps: steps(page), replaced: Vec::new(), appended: Vec::new() }
+    fn recipe(page: &str) -> DocPage {
+        DocPage { steps: steps(page), replaced: Vec::new(), appended: Vec::new() }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use barnabas::dispatch::Ledger;
 
 /// A ledger that balanced when it was read.
 #[derive(Clone, Debug)]
-pub struct Books(Ledger);
+pub struct LedgerView(Ledger);
 
-impl Books {
+impl LedgerView {
     /// Refuses one that does not balance.
     pub fn new(ledger: Ledger) -> Self {
         assert!(ledger.is_balanced(), "each push is in exactly one term: {ledger}");
@@ -36,12 +36,12 @@ impl Books {
     }
 
     /// Given up for this cause.
-    pub fn dead(&self, cause: &str) -> u64 {
+    pub fn dropped(&self, cause: &str) -> u64 {
         self.0.dropped.get(cause).map_or(0, |tally| tally.pushes)
     }
 
     /// Given up.
-    pub fn dead_total(&self) -> u64 {
+    pub fn dropped_total(&self) -> u64 {
         self.0.dropped.values().map(|tally| tally.pushes).sum()
     }
 
@@ -56,7 +56,7 @@ impl Books {
     }
 }
 
-impl fmt::Display for Books {
+impl fmt::Display for LedgerView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -12,13 +12,13 @@ const HEAD: u64 = 64 << 10;
 
 /// What comes before the body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct ResponseHead {
     pub(super) status: u16,
 }
 
 /// How much is still to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
+enum RemainingBody {
     /// So many bytes.
     Bytes(u64),
     /// So many of this chunk, then further chunks.
@@ -29,15 +29,15 @@ enum Left {
 
 /// The bytes of a body.
 #[derive(Debug)]
-pub(super) struct Body<R> {
+pub(super) struct AdminResponseBody<R> {
     from: R,
-    left: Left,
+    remaining: RemainingBody,
     /// Whether a chunk was read before, so that its end of line comes first.
     begun: bool,
 }
 
-impl Head {
-    pub(super) fn read<R: BufRead>(mut from: R) -> Result<(Self, Body<R>)> {
+impl ResponseHead {
+    pub(super) fn read<R: BufRead>(mut from: R) -> Result<(Self, AdminResponseBody<R>)> {
         let first = line(&mut from).context("it ended before its head was whole")?;
         let mut words = first.splitn(3, ' ');
         let (Some("HTTP/1.1"), Some(status)) = (words.next(), words.next()) else { bail!("it does not speak HTTP") };
@@ -48,14 +48,14 @@ impl Head {
             let Some((name, value)) = field.split_once(':') else { break };
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") {
-                left = Some(Left::Bytes(value.parse().context("it tells a length that is no number")?));
+                left = Some(RemainingBody::Bytes(value.parse().context("it tells a length that is no number")?));
             } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
-                left = Some(Left::Chunk(0));
+                left = Some(RemainingBody::Chunk(0));
             }
         }
         // Our endpoint always tells, so an answer that was cut short is seen.
         let left = left.context("it tells no length")?;
-        Ok((Self { status }, Body { from, left, begun: false }))
+        Ok((Self { status }, AdminResponseBody { from, remaining: left, begun: false }))
     }
 }
 
@@ -69,7 +69,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
     }
 }
 
-impl<R: BufRead> Body<R> {
+impl<R: BufRead> AdminResponseBody<R> {
     fn next_chunk(&mut self) -> io::Result<()> {
         if self.begun && !line(&mut self.from)?.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than it says"));
@@ -79,17 +79,17 @@ impl<R: BufRead> Body<R> {
         let digits = size.split(';').next().unwrap_or_default().trim();
         let size =
             u64::from_str_radix(digits, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.left = if size == 0 { Left::None } else { Left::Chunk(size) };
+        self.remaining = if size == 0 { RemainingBody::None } else { RemainingBody::Chunk(size) };
         Ok(())
     }
 }
 
-impl<R: BufRead> Read for Body<R> {
+impl<R: BufRead> Read for AdminResponseBody<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.left == Left::Chunk(0) {
+        if self.remaining == RemainingBody::Chunk(0) {
             self.next_chunk()?;
         }
-        let (Left::Bytes(left) | Left::Chunk(left)) = self.left else { return Ok(0) };
+        let (RemainingBody::Bytes(left) | RemainingBody::Chunk(left)) = self.remaining else { return Ok(0) };
         if left == 0 || buf.is_empty() {
             return Ok(0);
         }
@@ -98,7 +98,11 @@ impl<R: BufRead> Read for Body<R> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let left = left - read as u64;
-        self.left = if matches!(self.left, Left::Bytes(_)) { Left::Bytes(left) } else { Left::Chunk(left) };
+        self.remaining = if matches!(self.remaining, RemainingBody::Bytes(_)) {
+            RemainingBody::Bytes(left)
+        } else {
+            RemainingBody::Chunk(left)
+        };
         Ok(read)
     }
 }
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     fn read(answer: &[u8]) -> Result<(u16, String)> {
-        let (head, mut body) = Head::read(answer)?;
+        let (head, mut body) = ResponseHead::read(answer)?;
         let mut text = String::new();
         body.read_to_string(&mut text)?;
         Ok((head.status, text))

@@ -5,7 +5,7 @@ use super::*;
 use crate::message::*;
 use crate::{arbitrary, walk};
 
-const RULES: Rules<'_> = Rules {
+const RULES: NormaliseRules<'_> = NormaliseRules {
     resource_keys: &[("member_id", "group_member_id")],
     labels: &[NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }],
     prefixes: &[("a.", "b.c.")],
@@ -39,9 +39,9 @@ fn block(attributes: Vec<KeyValue>, metrics: Vec<Metric>) -> ResourceMetrics {
     ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() }
 }
 
-fn tidied(resource_metrics: Vec<ResourceMetrics>) -> Vec<ResourceMetrics> {
+fn normalised(resource_metrics: Vec<ResourceMetrics>) -> Vec<ResourceMetrics> {
     let bytes = MetricsData { resource_metrics }.encode_to_vec();
-    MetricsData::decode(tidy(&bytes, &RULES, usize::MAX).unwrap().as_slice()).unwrap().resource_metrics
+    MetricsData::decode(normalise(&bytes, &RULES, usize::MAX).unwrap().as_slice()).unwrap().resource_metrics
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn equal_blocks_become_one_and_points_keep_their_order() {
     let sent = vec![one("m", 1.0), one("n", 2.0), other.clone(), one("m", 3.0)];
     let m = gauge("m", vec![point(1.0, vec![]), point(3.0, vec![])]);
     let joined = block(vec![text("a", "1")], vec![m, gauge("n", vec![point(2.0, vec![])])]);
-    assert_eq!(tidied(sent), [joined, other]);
+    assert_eq!(normalised(sent), [joined, other]);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn metrics_that_differ_in_anything_stay_apart() {
     let unit = Metric { unit: "ms".into(), ..gauge("m", vec![point(1.0, vec![])]) };
     let metrics = vec![sum(1, true), sum(2, true), sum(1, false), unit, gauge("m", vec![point(1.0, vec![])])];
     let sent = vec![block(vec![], metrics)];
-    assert_eq!(tidied(sent.clone()), sent);
+    assert_eq!(normalised(sent.clone()), sent);
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn gauges_without_a_number_go_with_all_that_they_leave_empty() {
         block(vec![text("a", "2")], vec![gauge("m", nan()), gauge("n", vec![point(1.0, vec![])]), gauge("o", vec![])]),
     ];
     let left = block(vec![text("a", "2")], vec![gauge("n", vec![point(1.0, vec![])]), gauge("o", vec![])]);
-    assert_eq!(tidied(sent), [left]);
-    assert!(tidied(vec![block(vec![], vec![gauge("m", nan())])]).is_empty());
+    assert_eq!(normalised(sent), [left]);
+    assert!(normalised(vec![block(vec![], vec![gauge("m", nan())])]).is_empty());
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_sum_without_a_number_stays() {
     let sum = Sum { data_points: vec![point(f64::NAN, vec![])], ..Sum::default() };
     let metric = Metric { data: Some(metric::Data::Sum(sum)), ..Metric::default() };
     let bytes = MetricsData { resource_metrics: vec![block(vec![], vec![metric])] }.encode_to_vec();
-    assert_eq!(walk::check(&tidy(&bytes, &RULES, usize::MAX).unwrap()).unwrap().points, 1);
+    assert_eq!(walk::check(&normalise(&bytes, &RULES, usize::MAX).unwrap()).unwrap().points, 1);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn conformance_13_names_are_spelt_by_the_rules() {
             gauge("aa.x", vec![point(1.0, vec![text("node_id", "node-7")])]),
         ],
     )];
-    assert_eq!(tidied(sent), wanted);
+    assert_eq!(normalised(sent), wanted);
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn conformance_13_a_metric_has_one_description_and_one_unit() {
         ..gauge(name, vec![point(1.0, vec![])])
     };
     let described = [
-        Described { name: "b.c.x", description: "What x is.", unit: "ms" },
-        Described { name: "count", description: "How many.", unit: "" },
+        MetricDescription { name: "b.c.x", description: "What x is.", unit: "ms" },
+        MetricDescription { name: "count", description: "How many.", unit: "" },
     ];
-    let rules = Rules { described: Some(&described), ..RULES };
+    let rules = NormaliseRules { described: Some(&described), ..RULES };
     let sent = vec![
         said("a.x", "", ""),
         said("b.c.x", "their own words", "s"),
@@ -130,13 +130,13 @@ fn conformance_13_a_metric_has_one_description_and_one_unit() {
         said("unknown", "", ""),
     ];
     let bytes = MetricsData { resource_metrics: vec![block(vec![], sent)] }.encode_to_vec();
-    let once = tidy(&bytes, &rules, usize::MAX).unwrap();
+    let once = normalise(&bytes, &rules, usize::MAX).unwrap();
     let data = MetricsData::decode(once.as_slice()).unwrap();
     let metrics = &data.resource_metrics[0].scope_metrics[0].metrics;
     let all: Vec<_> = metrics.iter().map(|m| (m.name.as_str(), m.description.as_str(), m.unit.as_str())).collect();
     assert_eq!(all, [("b.c.x", "What x is.", "ms"), ("count", "How many.", ""), ("unknown", "", "")]);
     assert_eq!(walk::check(&once).unwrap().points, 6, "joined, and none is lost");
-    assert_eq!(tidy(&once, &rules, usize::MAX).unwrap(), once);
+    assert_eq!(normalise(&once, &rules, usize::MAX).unwrap(), once);
 }
 
 #[test]
@@ -147,28 +147,28 @@ fn names_that_are_taken_or_mean_something_else_stay() {
         point(1.0, vec![text("node.id", "text")]),
     ];
     let sent = vec![block(resource, vec![gauge("x.a.", points)])];
-    assert_eq!(tidied(sent.clone()), sent);
+    assert_eq!(normalised(sent.clone()), sent);
 }
 
 #[test]
 fn unknown_fields_are_kept_and_keep_blocks_apart() {
     // Twice ResourceMetrics { 15: "u" }, then field 15 of the push itself.
     let push = b"\x0a\x03\x7a\x01u\x0a\x03\x7a\x01u\x7a\x01t";
-    assert_eq!(tidy(push, &RULES, usize::MAX).unwrap(), push);
+    assert_eq!(normalise(push, &RULES, usize::MAX).unwrap(), push);
 }
 
 #[test]
 fn data_in_two_pieces_is_left_alone() {
     // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
     let push = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
-    assert_eq!(tidy(push, &RULES, usize::MAX), Err(Untidy::SplitData));
+    assert_eq!(normalise(push, &RULES, usize::MAX), Err(NormaliseError::SplitData));
 }
 
 #[test]
 fn parts_cap_obeyed() {
     let points = vec![NumberDataPoint::default(); MAX_PARTS - 3];
     let data = MetricsData { resource_metrics: vec![block(vec![], vec![gauge("m", points)])] };
-    let out = tidy(&data.encode_to_vec(), &RULES, usize::MAX).unwrap();
+    let out = normalise(&data.encode_to_vec(), &RULES, usize::MAX).unwrap();
     assert_eq!(walk::check(&out).unwrap().points as usize, MAX_PARTS - 3);
 }
 
@@ -176,7 +176,7 @@ fn parts_cap_obeyed() {
 fn parts_cap_violated() {
     let points = vec![NumberDataPoint::default(); MAX_PARTS - 2];
     let data = MetricsData { resource_metrics: vec![block(vec![], vec![gauge("m", points)])] };
-    assert_eq!(tidy(&data.encode_to_vec(), &RULES, usize::MAX), Err(Untidy::TooManyParts));
+    assert_eq!(normalise(&data.encode_to_vec(), &RULES, usize::MAX), Err(NormaliseError::TooManyParts));
 }
 
 /// All that is known of them is that this ends: looked up one by one they would take 10^10 steps and more.
@@ -188,7 +188,7 @@ fn many_equal_labels_and_attributes_are_looked_up_once() {
     };
     let points = vec![point(1.0, keys("node.id", "node_id"))];
     let sent = vec![block(keys("member_id", "group_member_id"), vec![gauge("m", points)])];
-    assert_eq!(tidied(sent.clone()), sent);
+    assert_eq!(normalised(sent.clone()), sent);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn renamed_cap_obeyed() {
     let labels = |count| (0..count).map(|_| number("node.id", 1)).collect::<Vec<_>>();
     let members = (0..MAX_PARTS / 2).map(|_| text("member_id", "m")).collect();
     let sent = block(members, vec![gauge("m", vec![point(1.0, labels(MAX_PARTS / 2))])]);
-    let out = tidied(vec![sent]);
+    let out = normalised(vec![sent]);
     let Some(metric::Data::Gauge(gauge)) = &out[0].scope_metrics[0].metrics[0].data else { panic!("it was a gauge") };
     assert!(gauge.data_points[0].attributes.iter().all(|label| *label == text("node_id", "node-1")));
     let members = &out[0].resource.as_ref().unwrap().attributes;
@@ -208,18 +208,18 @@ fn renamed_cap_violated() {
     let labels = |count| (0..count).map(|_| number("node.id", 1)).collect::<Vec<_>>();
     let points = vec![point(1.0, labels(MAX_PARTS)), point(1.0, labels(1))];
     let data = MetricsData { resource_metrics: vec![block(vec![], vec![gauge("m", points)])] };
-    assert_eq!(tidy(&data.encode_to_vec(), &RULES, usize::MAX), Err(Untidy::TooManyParts));
+    assert_eq!(normalise(&data.encode_to_vec(), &RULES, usize::MAX), Err(NormaliseError::TooManyParts));
     let members = (0..=MAX_PARTS).map(|_| text("member_id", "m")).collect();
     let data = MetricsData { resource_metrics: vec![block(members, vec![gauge("m", vec![point(1.0, vec![])])])] };
-    assert_eq!(tidy(&data.encode_to_vec(), &RULES, usize::MAX), Err(Untidy::TooManyParts));
+    assert_eq!(normalise(&data.encode_to_vec(), &RULES, usize::MAX), Err(NormaliseError::TooManyParts));
 }
 
 #[test]
 fn length_limit_obeyed_and_violated() {
     let data = MetricsData { resource_metrics: vec![block(vec![], vec![gauge("m", vec![point(1.0, vec![])])])] };
     let bytes = data.encode_to_vec();
-    assert_eq!(tidy(&bytes, &RULES, bytes.len()).unwrap(), bytes);
-    assert_eq!(tidy(&bytes, &RULES, bytes.len() - 1), Err(Untidy::TooLong(bytes.len() - 1)));
+    assert_eq!(normalise(&bytes, &RULES, bytes.len()).unwrap(), bytes);
+    assert_eq!(normalise(&bytes, &RULES, bytes.len() - 1), Err(NormaliseError::TooLong(bytes.len() - 1)));
 }
 
 /// Every gauge point without a number.
@@ -267,18 +267,18 @@ proptest! {
     #[test]
     fn points_are_conserved_and_twice_is_once(data in arbitrary::metrics_data()) {
         // Any name may be drawn, and those of sums are compared below.
-        let described = [Described { name: "m", description: "Its words.", unit: "1" }];
-        let rules = Rules { prefixes: &[], described: Some(&described), ..RULES };
+        let described = [MetricDescription { name: "m", description: "Its words.", unit: "1" }];
+        let rules = NormaliseRules { prefixes: &[], described: Some(&described), ..RULES };
         let data = without_some_numbers(data);
         let bytes = data.encode_to_vec();
         let before = walk::check(&bytes).unwrap();
-        let once = tidy(&bytes, &rules, usize::MAX).unwrap();
+        let once = normalise(&bytes, &rules, usize::MAX).unwrap();
         let after = walk::check(&once).unwrap();
         let decoded = MetricsData::decode(once.as_slice()).unwrap();
         prop_assert_eq!((after.bad_strings, nans(&decoded)), (0, 0));
         prop_assert_eq!(after.points, before.points - nans(&data));
         prop_assert_eq!(sums(&decoded), sums(&data));
-        prop_assert_eq!(tidy(&once, &rules, usize::MAX).unwrap(), once);
+        prop_assert_eq!(normalise(&once, &rules, usize::MAX).unwrap(), once);
     }
 
     #[test]
@@ -287,7 +287,7 @@ proptest! {
         damage.iter().for_each(|damage| damage.inflict(&mut bytes));
         let sound = walk::check(&bytes).is_ok();
         // Nobody checked these: it may say what it likes, and must come back.
-        let out = tidy(&bytes, &RULES, usize::MAX);
+        let out = normalise(&bytes, &RULES, usize::MAX);
         if let (true, Ok(out)) = (sound, out) {
             prop_assert!(walk::check(&out).is_ok());
         }

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::spelling::{Spelling, is_nan};
-use super::tree::{Identity, NONE, Tree};
-use super::{Rules, Untidy};
-use crate::wire::{Field, Fields};
+use super::rename::{NameRewriter, is_nan};
+use super::tree::{NONE, NodeKey, Tree};
+use super::{NormaliseError, NormaliseRules};
+use crate::wire::{WireField, WireFields};
 
 const fn message(number: u32) -> u32 {
     number << 3 | 2
@@ -19,9 +19,9 @@ const SCHEMA_URL: u32 = message(3);
 const DATA_POINTS: u32 = message(1);
 
 /// The push as a tree, its names spelt by the rules.
-pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &Rules<'_>) -> Result<Tree<'a>, Untidy> {
-    let mut parts = Parts { tree: Tree::new(), spelling: Spelling::new(rules), before: None };
-    for Field { key, raw, body } in Fields(metrics_data) {
+pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &NormaliseRules<'_>) -> Result<Tree<'a>, NormaliseError> {
+    let mut parts = Parts { tree: Tree::new(), spelling: NameRewriter::new(rules), before: None };
+    for WireField { key, raw, body } in WireFields(metrics_data) {
         match key {
             FIRST => parts.resource_metrics(body)?,
             _ => join(&mut parts.tree.unknown, raw),
@@ -32,23 +32,23 @@ pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &Rules<'_>) -> Result<Tree
 
 struct Parts<'a, 'r> {
     tree: Tree<'a>,
-    spelling: Spelling<'r>,
+    spelling: NameRewriter<'r>,
     /// The resource of the block before, as sent, and its group: Java sends the same with every point.
     before: Option<(Cow<'a, [u8]>, u32)>,
 }
 
 /// The fields of a message that are no children, as sent.
 #[derive(Default)]
-struct Head<'a> {
+struct OwnFields<'a> {
     bytes: Cow<'a, [u8]>,
-    strange: bool,
+    has_unknown_fields: bool,
 }
 
-impl<'a> Head<'a> {
-    fn of(body: &'a [u8], child: u32, known: impl Fn(u32) -> bool) -> Self {
+impl<'a> OwnFields<'a> {
+    fn collect(body: &'a [u8], child: u32, known: impl Fn(u32) -> bool) -> Self {
         let mut head = Self::default();
-        for field in Fields(body).filter(|field| field.key != child) {
-            head.strange |= !known(field.key);
+        for field in WireFields(body).filter(|field| field.key != child) {
+            head.has_unknown_fields |= !known(field.key);
             join(&mut head.bytes, field.raw);
         }
         head
@@ -64,35 +64,41 @@ fn join<'a>(bytes: &mut Cow<'a, [u8]>, more: &'a [u8]) {
 }
 
 impl<'a> Parts<'a, '_> {
-    fn resource_metrics(&mut self, body: &'a [u8]) -> Result<(), Untidy> {
-        let head = Head::of(body, CHILDREN, |key| matches!(key, FIRST | SCHEMA_URL));
-        let known = self.before.as_ref().filter(|(bytes, _)| !head.strange && *bytes == head.bytes);
+    fn resource_metrics(&mut self, body: &'a [u8]) -> Result<(), NormaliseError> {
+        let head = OwnFields::collect(body, CHILDREN, |key| matches!(key, FIRST | SCHEMA_URL));
+        let known = self.before.as_ref().filter(|(bytes, _)| !head.has_unknown_fields && *bytes == head.bytes);
         let group = match known {
             Some((_, group)) => *group,
             None => self.new_resource(head)?,
         };
-        Fields(body).filter(|field| field.key == CHILDREN).try_for_each(|scope| self.scope_metrics(group, scope.body))
+        WireFields(body)
+            .filter(|field| field.key == CHILDREN)
+            .try_for_each(|scope| self.scope_metrics(group, scope.body))
     }
 
-    fn new_resource(&mut self, Head { bytes, strange }: Head<'a>) -> Result<u32, Untidy> {
+    fn new_resource(
+        &mut self,
+        OwnFields { bytes, has_unknown_fields: strange }: OwnFields<'a>,
+    ) -> Result<u32, NormaliseError> {
         let head = self.spelling.resource(bytes.clone(), FIRST)?;
-        let group = self.tree.group(NONE, 1, Identity { head, ..Identity::default() }, strange)?;
+        let group = self.tree.group(NONE, 1, NodeKey { head, ..NodeKey::default() }, strange)?;
         self.before = (!strange).then_some((bytes, group));
         Ok(group)
     }
 
-    fn scope_metrics(&mut self, resource: u32, body: &'a [u8]) -> Result<(), Untidy> {
-        let Head { bytes: head, strange } = Head::of(body, CHILDREN, |key| matches!(key, FIRST | SCHEMA_URL));
-        let group = self.tree.group(resource, 2, Identity { head, ..Identity::default() }, strange)?;
-        Fields(body).filter(|field| field.key == CHILDREN).try_for_each(|metric| self.metric(group, metric.body))
+    fn scope_metrics(&mut self, resource: u32, body: &'a [u8]) -> Result<(), NormaliseError> {
+        let OwnFields { bytes: head, has_unknown_fields: strange } =
+            OwnFields::collect(body, CHILDREN, |key| matches!(key, FIRST | SCHEMA_URL));
+        let group = self.tree.group(resource, 2, NodeKey { head, ..NodeKey::default() }, strange)?;
+        WireFields(body).filter(|field| field.key == CHILDREN).try_for_each(|metric| self.metric(group, metric.body))
     }
 
-    fn metric(&mut self, scope: u32, body: &'a [u8]) -> Result<(), Untidy> {
+    fn metric(&mut self, scope: u32, body: &'a [u8]) -> Result<(), NormaliseError> {
         let (mut head, mut strange, mut data) = (Cow::default(), false, None);
-        for field in Fields(body) {
-            match Kind::of(field.key) {
+        for field in WireFields(body) {
+            match DataKind::from_key(field.key) {
                 Some(kind) if data.is_none() => data = Some((kind, field.body)),
-                Some(_) => return Err(Untidy::SplitData),
+                Some(_) => return Err(NormaliseError::SplitData),
                 None => {
                     strange |= !matches!(field.key >> 3, 1..=3 | 12);
                     join(&mut head, field.raw);
@@ -101,7 +107,7 @@ impl<'a> Parts<'a, '_> {
         }
         let head = self.spelling.metric(head);
         match data {
-            None => self.tree.group(scope, 2, Identity { head, ..Identity::default() }, strange).map(|_| ()),
+            None => self.tree.group(scope, 2, NodeKey { head, ..NodeKey::default() }, strange).map(|_| ()),
             Some((kind, data)) => self.points(scope, head, strange, kind, data),
         }
     }
@@ -111,16 +117,16 @@ impl<'a> Parts<'a, '_> {
         scope: u32,
         head: Cow<'a, [u8]>,
         strange: bool,
-        kind: Kind,
+        kind: DataKind,
         data: &'a [u8],
-    ) -> Result<(), Untidy> {
+    ) -> Result<(), NormaliseError> {
         // Temporality and monotonicity.
-        let tail = Head::of(data, DATA_POINTS, |key| matches!(key >> 3, 2 | 3));
-        let identity = Identity { head, data: kind.number(), tail: tail.bytes };
-        let group = self.tree.group(scope, 2, identity, strange || tail.strange)?;
-        for point in Fields(data).filter(|field| field.key == DATA_POINTS) {
-            if kind == Kind::Gauge && is_nan(point.body) {
-                self.tree.lose(group);
+        let tail = OwnFields::collect(data, DATA_POINTS, |key| matches!(key >> 3, 2 | 3));
+        let identity = NodeKey { head, data: kind.number(), tail: tail.bytes };
+        let group = self.tree.group(scope, 2, identity, strange || tail.has_unknown_fields)?;
+        for point in WireFields(data).filter(|field| field.key == DATA_POINTS) {
+            if kind == DataKind::Gauge && is_nan(point.body) {
+                self.tree.drop_point(group);
             } else {
                 let spelt = self.spelling.point(point.body, kind.attributes())?;
                 self.tree.point(group, spelt)?;
@@ -132,7 +138,7 @@ impl<'a> Parts<'a, '_> {
 
 /// What a metric's data is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum DataKind {
     Gauge,
     Sum,
     Histogram,
@@ -140,9 +146,10 @@ enum Kind {
     Summary,
 }
 
-impl Kind {
-    fn of(key: u32) -> Option<Self> {
-        const KINDS: [Kind; 5] = [Kind::Gauge, Kind::Sum, Kind::Histogram, Kind::Exponential, Kind::Summary];
+impl DataKind {
+    fn from_key(key: u32) -> Option<Self> {
+        const KINDS: [DataKind; 5] =
+            [DataKind::Gauge, DataKind::Sum, DataKind::Histogram, DataKind::Exponential, DataKind::Summary];
         KINDS.into_iter().find(|kind| message(kind.number()) == key)
     }
 

@@ -3,7 +3,7 @@
 pub(crate) use barnabas::text::escape;
 
 /// Bytes with a unit.
-pub(crate) fn size(bytes: usize) -> String {
+pub(crate) fn format_size(bytes: usize) -> String {
     #[allow(clippy::cast_precision_loss, reason = "for reading")]
     let number = bytes as f64;
     match bytes {
@@ -15,7 +15,7 @@ pub(crate) fn size(bytes: usize) -> String {
 }
 
 /// How long something took or lasted, in the two largest units that say something.
-pub(crate) fn lasted(seconds: f64) -> String {
+pub(crate) fn format_seconds(seconds: f64) -> String {
     let whole = seconds as u64;
     let of = |large: u64, unit: &str, small: u64, lesser: &str| {
         let rest = whole % large / small;
@@ -70,12 +70,15 @@ mod tests {
             (7_320.0, "2 h 2 min"),
             (200_000.0, "2 d 7 h"),
         ] {
-            assert_eq!(lasted(seconds), words);
+            assert_eq!(format_seconds(seconds), words);
         }
     }
 
     #[test]
     fn sizes_are_short() {
-        assert_eq!((size(12), size(2048), size(3 << 20)), ("12 B".into(), "2.0 KiB".into(), "3.0 MiB".into()));
+        assert_eq!(
+            (format_size(12), format_size(2048), format_size(3 << 20)),
+            ("12 B".into(), "2.0 KiB".into(), "3.0 MiB".into())
+        );
     }
 }

@@ -2,16 +2,16 @@
 
 /// A generator (SplitMix64).
 #[derive(Clone, Debug)]
-pub(super) enum Dice {
-    Rolling(u64),
+pub(super) enum Jitter {
+    Seeded(u64),
     /// Always the same fraction: what is the earliest and what the latest that a client may do.
     #[cfg(test)]
-    Pinned(f64),
+    Fixed(f64),
 }
 
-impl Dice {
+impl Jitter {
     pub(super) fn new(seed: u64) -> Self {
-        Self::Rolling(seed)
+        Self::Seeded(seed)
     }
 
     /// Uniform from `least` up to `most`.
@@ -22,9 +22,9 @@ impl Dice {
     fn fraction(&mut self) -> f64 {
         match self {
             // 53 bits: as many as a double has.
-            Self::Rolling(state) => (next(state) >> 11) as f64 / (1_u64 << 53) as f64,
+            Self::Seeded(state) => (next(state) >> 11) as f64 / (1_u64 << 53) as f64,
             #[cfg(test)]
-            Self::Pinned(fraction) => *fraction,
+            Self::Fixed(fraction) => *fraction,
         }
     }
 }

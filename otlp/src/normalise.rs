@@ -8,8 +8,8 @@
 //! the result. Its cost grows with the bytes and no faster, whatever they are: equals are found by their hash, and each
 //! message is read a fixed number of times. Never builds a message, never panics, also on bytes that nobody checked.
 
-mod parts;
-mod spelling;
+mod parse;
+mod rename;
 mod tree;
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ pub struct NumberedLabel<'a> {
 
 /// How names shall be spelt. Of several that fit, the first counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rules<'a> {
+pub struct NormaliseRules<'a> {
     /// Keys of resource attributes, and what they become. A resource that has the other key too is left as it is.
     pub resource_keys: &'a [(&'a str, &'a str)],
     /// Labels of points.
@@ -43,12 +43,12 @@ pub struct Rules<'a> {
     pub prefixes: &'a [(&'a str, &'a str)],
     /// What is said of the metrics, sorted by name. A metric that is not listed loses its description and unit, since two
     /// clients may say different things of it. `None` leaves descriptions and units as they were sent.
-    pub described: Option<&'a [Described<'a>]>,
+    pub described: Option<&'a [MetricDescription<'a>]>,
 }
 
 /// What is said of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Described<'a> {
+pub struct MetricDescription<'a> {
     /// In full, as it is after the rules for prefixes.
     pub name: &'a str,
     /// May be empty.
@@ -59,7 +59,7 @@ pub struct Described<'a> {
 
 /// Why a push stays as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Untidy {
+pub enum NormaliseError {
     /// It has more than [`MAX_PARTS`] resources, scopes, metrics and points, or attributes to rename.
     TooManyParts,
     /// A metric has its data in two pieces. Protobuf says what that means; no encoder writes it.
@@ -68,7 +68,7 @@ pub enum Untidy {
     TooLong(usize),
 }
 
-impl fmt::Display for Untidy {
+impl fmt::Display for NormaliseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyParts => {
@@ -80,9 +80,9 @@ impl fmt::Display for Untidy {
     }
 }
 
-impl std::error::Error for Untidy {}
+impl std::error::Error for NormaliseError {}
 
 /// Rewrites `metrics_data` into at most `limit` bytes.
-pub fn tidy(metrics_data: &[u8], rules: &Rules<'_>, limit: usize) -> Result<Vec<u8>, Untidy> {
-    parts::tree(metrics_data, rules)?.write(limit)
+pub fn normalise(metrics_data: &[u8], rules: &NormaliseRules<'_>, limit: usize) -> Result<Vec<u8>, NormaliseError> {
+    parse::tree(metrics_data, rules)?.write(limit)
 }

@@ -5,14 +5,14 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::guests::{self, Which};
+use crate::guests::{self, GuestSet};
 use crate::project::Project;
 use crate::step;
-use crate::wasm_target::Reach;
+use crate::wasm_target::FetchPolicy;
 
 /// One kind of them.
 #[derive(Clone, Copy)]
-pub(crate) struct RealPart {
+pub(crate) struct ExternalSuite {
     /// What one says after `cargo xtask test`; the module of the tests has the same name, with `_` for `-`.
     pub(crate) name: &'static str,
     /// Commands that must succeed.
@@ -22,24 +22,24 @@ pub(crate) struct RealPart {
 }
 
 /// All kinds.
-pub(crate) const ALL: [RealPart; 5] = [
-    RealPart {
+pub(crate) const ALL: [ExternalSuite; 5] = [
+    ExternalSuite {
         name: "java",
         programs: &[&["java", "--version"], &["mvn", "--version"]],
         needs: "a JDK of 17 or later, and Maven with its registry",
     },
-    RealPart { name: "python", programs: &[PIP], needs: "python3 with pip and its registry" },
-    RealPart {
+    ExternalSuite { name: "python", programs: &[PIP], needs: "python3 with pip and its registry" },
+    ExternalSuite {
         name: "guests-py",
         programs: &[PIP, &["python3", "-c", "import ensurepip, venv"]],
         needs: "python3 with venv and pip, and its registry",
     },
-    RealPart {
+    ExternalSuite {
         name: "guests-js",
         programs: &[&["node", "--version"], &["npm", "--version"]],
         needs: "Node.js of 20 or later, and npm with its registry",
     },
-    RealPart {
+    ExternalSuite {
         name: "prometheus",
         programs: &[&["go", "version"]],
         needs: "Go of 1.26 or later, and its module proxy",
@@ -48,8 +48,8 @@ pub(crate) const ALL: [RealPart; 5] = [
 
 const PIP: &[&str] = &["python3", "-m", "pip", "--version"];
 
-impl RealPart {
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
+impl ExternalSuite {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         ALL.into_iter().find(|part| part.name == name)
     }
 
@@ -58,7 +58,7 @@ impl RealPart {
         if let Some(missing) = self.programs.iter().find(|program| !succeeds(program)) {
             bail!("`{}` fails: `cargo xtask test {}` needs {}", missing.join(" "), self.name, self.needs);
         }
-        let built = guests::build(project, Which::All, Reach::WhatIsThere)?;
+        let built = guests::build(project, GuestSet::All, FetchPolicy::InstalledOnly)?;
         let mut build = project.cargo();
         build.args(["build", "--workspace", "--lib", "--bins", "--tests"]);
         step::run("build host, commands and tests", &mut build)?;

@@ -13,7 +13,7 @@ use crate::admin::token;
 
 /// One way to a host.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum AdminAddress {
     /// Its Unix socket.
     Socket(PathBuf),
     /// By TCP.
@@ -25,7 +25,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl AdminAddress {
     /// From what an operator writes: `http://host:port`, `host:port` or the path of a socket.
     pub fn parse(text: &str, token: Option<String>) -> Result<Self> {
         if text.starts_with("https://") {
@@ -46,26 +46,26 @@ impl Place {
     }
 
     /// At an address it was configured to bind. One that means "every interface" is asked at loopback.
-    pub fn bound(address: SocketAddr, token: Option<String>) -> Self {
+    pub fn for_bound(address: SocketAddr, token: Option<String>) -> Self {
         Self::Tcp { authority: reachable(address).to_string(), token }
     }
 
     /// The token in a file, which only its owner may be able to read.
-    pub fn token(file: &Path) -> Result<String> {
+    pub fn read_token(file: &Path) -> Result<String> {
         token::read(file).with_context(|| format!("cannot read the token {}", file.display()))
     }
 
-    pub(super) fn connect(&self, patience: Duration) -> io::Result<Stream> {
+    pub(super) fn connect(&self, patience: Duration) -> io::Result<AdminStream> {
         let stream = match self {
-            Self::Socket(path) => Stream::Socket(UnixStream::connect(path)?),
-            Self::Tcp { authority, .. } => Stream::Tcp(dial(authority, patience)?),
+            Self::Socket(path) => AdminStream::Socket(UnixStream::connect(path)?),
+            Self::Tcp { authority, .. } => AdminStream::Tcp(dial(authority, patience)?),
         };
-        stream.time(patience)?;
+        stream.set_timeouts(patience)?;
         Ok(stream)
     }
 
     /// Fields that every request has.
-    pub(super) fn fields(&self) -> String {
+    pub(super) fn headers(&self) -> String {
         match self {
             Self::Socket(_) => "host: localhost\r\n".into(),
             Self::Tcp { authority, token: None } => format!("host: {authority}\r\n"),
@@ -76,7 +76,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for AdminAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => path.display().fmt(f),
@@ -85,7 +85,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for AdminAddress {
     /// Without the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -114,13 +114,13 @@ fn dial(authority: &str, patience: Duration) -> io::Result<TcpStream> {
 
 /// A connection of either kind.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(super) enum AdminStream {
     Socket(UnixStream),
     Tcp(TcpStream),
 }
 
-impl Stream {
-    fn time(&self, each: Duration) -> io::Result<()> {
+impl AdminStream {
+    fn set_timeouts(&self, each: Duration) -> io::Result<()> {
         match self {
             Self::Socket(stream) => stream.set_read_timeout(Some(each)).and(stream.set_write_timeout(Some(each))),
             Self::Tcp(stream) => stream.set_read_timeout(Some(each)).and(stream.set_write_timeout(Some(each))),
@@ -128,7 +128,7 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for AdminStream {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.read(buf),
@@ -137,7 +137,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for AdminStream {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         match self {
             Self::Socket(stream) => stream.write(buf),
@@ -159,19 +159,19 @@ mod tests {
 
     #[test]
     fn a_place_is_a_socket_or_an_address() {
-        let tcp = |authority: &str| Place::Tcp { authority: authority.into(), token: None };
+        let tcp = |authority: &str| AdminAddress::Tcp { authority: authority.into(), token: None };
         for (text, place) in [
-            ("/run/barnabas/admin.sock", Place::Socket("/run/barnabas/admin.sock".into())),
-            ("admin.sock", Place::Socket("admin.sock".into())),
+            ("/run/barnabas/admin.sock", AdminAddress::Socket("/run/barnabas/admin.sock".into())),
+            ("admin.sock", AdminAddress::Socket("admin.sock".into())),
             ("http://telemetry.example:9464/", tcp("telemetry.example:9464")),
             ("127.0.0.1:9464", tcp("127.0.0.1:9464")),
             ("[::1]:9464", tcp("[::1]:9464")),
         ] {
-            assert_eq!(Place::parse(text, None).unwrap(), place, "{text}");
+            assert_eq!(AdminAddress::parse(text, None).unwrap(), place, "{text}");
         }
-        assert!(Place::parse("https://a:1", None).unwrap_err().to_string().contains("tunnel"));
+        assert!(AdminAddress::parse("https://a:1", None).unwrap_err().to_string().contains("tunnel"));
         for text in ["http://a", "http://a:b", "http://a:1/path"] {
-            assert!(Place::parse(text, None).unwrap_err().to_string().contains("host:port"), "{text}");
+            assert!(AdminAddress::parse(text, None).unwrap_err().to_string().contains("host:port"), "{text}");
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_shown() {
-        let place = Place::Tcp { authority: "a:1".into(), token: Some("secret".into()) };
-        assert!(!format!("{place} {place:?}").contains("secret") && place.fields().contains("Bearer secret\r\n"));
+        let place = AdminAddress::Tcp { authority: "a:1".into(), token: Some("secret".into()) };
+        assert!(!format!("{place} {place:?}").contains("secret") && place.headers().contains("Bearer secret\r\n"));
     }
 }

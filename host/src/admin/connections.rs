@@ -31,31 +31,31 @@ use crate::listener::log_limiter::LogLimiter;
 use crate::listener::protocol::{ListenerKind, SniffedStream};
 
 /// Most visitors at a time.
-pub(super) const VISITORS: usize = 64;
+pub(super) const MAX_CONNECTIONS: usize = 64;
 /// How long to wait when no connection can be taken, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct AdminTimeouts {
     /// A visit, from its connection to its last byte, unless it may [`Stay`].
-    pub(super) visit: Duration,
+    pub(super) request: Duration,
     /// The head of its request.
     pub(super) head: Duration,
     /// A write or a read of one that may stay.
     pub(super) idle: Duration,
 }
 
-impl Default for Times {
+impl Default for AdminTimeouts {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { visit: seconds(30), head: seconds(10), idle: seconds(30) }
+        Self { request: seconds(30), head: seconds(10), idle: seconds(30) }
     }
 }
 
 /// Who asks, as the connection tells it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Visitor {
+pub(super) enum AdminPeer {
     /// By the Unix socket: only the host's own user gets here.
     Socket { uid: u32, pid: Option<i32> },
     /// By TCP: anybody.
@@ -64,30 +64,35 @@ pub(super) enum Visitor {
 
 /// Lets a visit take longer than others; each of its reads and writes is then timed instead.
 #[derive(Clone, Debug)]
-pub(super) struct Stay {
-    longer: Arc<AtomicBool>,
+pub(super) struct LongRequest {
+    allowed: Arc<AtomicBool>,
     /// For each read of a body.
     pub(super) idle: Duration,
 }
 
-impl Stay {
+impl LongRequest {
     /// From now on.
-    pub(super) fn longer(&self) {
-        self.longer.store(true, Ordering::Relaxed);
+    pub(super) fn allow(&self) {
+        self.allowed.store(true, Ordering::Relaxed);
     }
 }
 
 /// Takes visitors by TCP for ever.
-pub(super) async fn accept_tcp(listener: &TcpListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
+pub(super) async fn accept_tcp(
+    listener: &TcpListener,
+    router: &Router,
+    times: AdminTimeouts,
+    visits: &mut JoinSet<()>,
+) {
     let complaints = Arc::<LogLimiter>::default();
     loop {
-        room(visits).await;
+        wait_for_capacity(visits).await;
         match listener.accept().await.and_then(|(stream, peer)| Ok((stream.local_addr()?, stream, peer))) {
             Ok((at, stream, peer)) => {
                 let stream = SniffedStream::new(stream, ListenerKind::Admin, at);
                 let found = stream.detected();
                 let (visit, complaints) =
-                    (visit(stream, Visitor::Tcp(peer), router.clone(), times), complaints.clone());
+                    (serve_connection(stream, AdminPeer::Tcp(peer), router.clone(), times), complaints.clone());
                 visits.spawn(async move {
                     visit.await;
                     if let Some(wrong) = found.get()
@@ -97,68 +102,73 @@ pub(super) async fn accept_tcp(listener: &TcpListener, router: &Router, times: T
                     }
                 });
             }
-            Err(error) => refused(&error).await,
+            Err(error) => accept_failed(&error).await,
         }
     }
 }
 
 /// Takes visitors by the socket for ever.
-pub(super) async fn accept_unix(listener: &UnixListener, router: &Router, times: Times, visits: &mut JoinSet<()>) {
+pub(super) async fn accept_unix(
+    listener: &UnixListener,
+    router: &Router,
+    times: AdminTimeouts,
+    visits: &mut JoinSet<()>,
+) {
     loop {
-        room(visits).await;
+        wait_for_capacity(visits).await;
         let accepted = listener.accept().await.and_then(|(stream, _)| Ok((stream.peer_cred()?, stream)));
         match accepted {
             Ok((peer, stream)) => {
-                let visitor = Visitor::Socket { uid: peer.uid(), pid: peer.pid() };
-                visits.spawn(visit(stream, visitor, router.clone(), times));
+                let visitor = AdminPeer::Socket { uid: peer.uid(), pid: peer.pid() };
+                visits.spawn(serve_connection(stream, visitor, router.clone(), times));
             }
-            Err(error) => refused(&error).await,
+            Err(error) => accept_failed(&error).await,
         }
     }
 }
 
-async fn room(visits: &mut JoinSet<()>) {
+async fn wait_for_capacity(visits: &mut JoinSet<()>) {
     while visits.try_join_next().is_some() {}
-    while visits.len() >= VISITORS {
+    while visits.len() >= MAX_CONNECTIONS {
         visits.join_next().await;
     }
 }
 
-async fn refused(error: &io::Error) {
+async fn accept_failed(error: &io::Error) {
     tracing::warn!(%error, "the admin endpoint cannot take a connection");
     sleep(PAUSE).await;
 }
 
 /// One request, one answer: nobody stays, so nobody has to be sent away.
-async fn visit<S>(stream: S, visitor: Visitor, router: Router, times: Times)
+async fn serve_connection<S>(stream: S, visitor: AdminPeer, router: Router, times: AdminTimeouts)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let longer = Arc::new(AtomicBool::new(false));
-    let stay = Stay { longer: longer.clone(), idle: times.idle };
-    let service = service_fn(move |request| answer(router.clone(), request, visitor, stay.clone()));
+    let stay = LongRequest { allowed: longer.clone(), idle: times.idle };
+    let service = service_fn(move |request| respond(router.clone(), request, visitor, stay.clone()));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.head)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(Timed::new(stream, times.idle)), service);
+        .serve_connection(TokioIo::new(StallTimeout::new(stream, times.idle)), service);
     let mut connection = pin!(connection);
-    let done = match timeout(times.visit, connection.as_mut()).await {
+    let done = match timeout(times.request, connection.as_mut()).await {
         Err(_) if longer.load(Ordering::Relaxed) => Ok(connection.await),
         done => done,
     };
     match done {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a visit of the admin endpoint failed"),
-        Err(_) => tracing::debug!("a visit of the admin endpoint took longer than {:?}", times.visit),
+        Err(_) => tracing::debug!("a visit of the admin endpoint took longer than {:?}", times.request),
     }
 }
 
-async fn answer(
+async fn respond(
     mut router: Router,
     mut request: Request<Incoming>,
-    visitor: Visitor,
-    stay: Stay,
+    visitor: AdminPeer,
+    stay: LongRequest,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(visitor);
     request.extensions_mut().insert(stay);
@@ -166,38 +176,38 @@ async fn answer(
 }
 
 /// A stream on which a write that makes no progress for some time is an error: its reader has gone without saying so.
-struct Timed<S> {
+struct StallTimeout<S> {
     stream: S,
     idle: Duration,
-    stuck: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Timed<S> {
+impl<S> StallTimeout<S> {
     fn new(stream: S, idle: Duration) -> Self {
-        Self { stream, idle, stuck: None }
+        Self { stream, idle, stalled: None }
     }
 
-    fn timed<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_stall<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.stuck = None;
+            self.stalled = None;
             return polled;
         }
         let idle = self.idle;
-        ready!(self.stuck.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(cx));
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(idle))).as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.timed(cx, polled)
+        self.check_stall(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -218,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_reads_ends() {
         let (ours, theirs) = tokio::io::duplex(16);
-        let mut timed = Timed::new(ours, Duration::from_secs(30));
+        let mut timed = StallTimeout::new(ours, Duration::from_secs(30));
         timed.write_all(&[0; 16]).await.unwrap();
         let error = timed.write_all(&[0; 1]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

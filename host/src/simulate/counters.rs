@@ -9,16 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::histogram::Histogram;
-use super::model::Kind;
-use super::options::Options;
-use super::player::Want;
-use super::rogue::Mode;
+use super::client::UnmetExpectation;
+use super::histogram::LatencyHistogram;
+use super::model::ClientKind;
+use super::options::SimulationOptions;
+use super::rogue::Misbehaviour;
 use crate::kafka::api::Api;
 
 /// How a run goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct FleetProgress {
     /// Since it began.
     pub elapsed: Duration,
     /// Clients that well-behaved connections are for, and of these, those that had a connection.
@@ -39,7 +39,7 @@ pub struct Progress {
 
 /// Clients of one kind.
 #[derive(Debug, Default)]
-pub(super) struct OfKind {
+pub(super) struct KindCounters {
     pub(super) clients: AtomicU64,
     pub(super) begun: AtomicU64,
     pub(super) connected: AtomicU64,
@@ -49,14 +49,14 @@ pub(super) struct OfKind {
 
 /// The counts.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct RunCounters {
     /// In the order of [`Kind::ALL`].
-    kinds: [OfKind; Kind::ALL.len()],
-    pub(super) get_times: Histogram,
-    pub(super) push_times: Histogram,
+    kinds: [KindCounters; ClientKind::ALL.len()],
+    pub(super) get_times: LatencyHistogram,
+    pub(super) push_times: LatencyHistogram,
     pub(super) gets: AtomicU64,
     pub(super) pushes: AtomicU64,
-    pub(super) last_words: AtomicU64,
+    pub(super) terminating: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) opened: AtomicU64,
     pub(super) closed: AtomicU64,
@@ -65,38 +65,38 @@ pub(super) struct Tally {
     pub(super) never_connected: AtomicU64,
     pub(super) not_offered: AtomicU64,
     pub(super) unanswered: AtomicU64,
-    pub(super) never_told: AtomicU64,
-    pub(super) never_taken: AtomicU64,
+    pub(super) never_subscribed: AtomicU64,
+    pub(super) never_accepted: AtomicU64,
     pub(super) panicked: AtomicU64,
     errors: Mutex<BTreeMap<(&'static str, i16), u64>>,
     silent: Mutex<BTreeMap<(String, &'static str), u64>>,
-    misdeeds: Mutex<BTreeMap<(Mode, String), u64>>,
-    trouble: Mutex<Option<String>>,
+    misbehaviour: Mutex<BTreeMap<(Misbehaviour, String), u64>>,
+    last_error: Mutex<Option<String>>,
 }
 
-impl Tally {
-    pub(super) fn new(options: &Options) -> Self {
+impl RunCounters {
+    pub(super) fn new(options: &SimulationOptions) -> Self {
         let tally = Self::default();
         for connection in (0..options.connections).filter(|number| options.rogue(*number).is_none()) {
             let clients = options.clients_of(connection).count();
-            tally.of(options.kind_of(connection)).clients.fetch_add(clients as u64, Relaxed);
+            tally.kind(options.kind_of(connection)).clients.fetch_add(clients as u64, Relaxed);
         }
         tally
     }
 
     /// The counts of a kind.
-    pub(super) fn of(&self, kind: Kind) -> &OfKind {
-        let at = Kind::ALL.iter().position(|one| *one == kind);
+    pub(super) fn kind(&self, kind: ClientKind) -> &KindCounters {
+        let at = ClientKind::ALL.iter().position(|one| *one == kind);
         at.and_then(|at| self.kinds.get(at)).expect("there are counts for every kind")
     }
 
-    pub(super) fn begun(&self, kind: Kind, clients: usize) {
-        self.of(kind).begun.fetch_add(clients as u64, Relaxed);
+    pub(super) fn begun(&self, kind: ClientKind, clients: usize) {
+        self.kind(kind).begun.fetch_add(clients as u64, Relaxed);
     }
 
     /// For the first time.
-    pub(super) fn connected(&self, kind: Kind, clients: usize) {
-        self.of(kind).connected.fetch_add(clients as u64, Relaxed);
+    pub(super) fn connected(&self, kind: ClientKind, clients: usize) {
+        self.kind(kind).connected.fetch_add(clients as u64, Relaxed);
     }
 
     pub(super) fn never_connected(&self, clients: usize) {
@@ -116,11 +116,11 @@ impl Tally {
     }
 
     /// What a client had come to when the run was over.
-    pub(super) fn ended(&self, want: Option<Want>) {
+    pub(super) fn run_ended(&self, want: Option<UnmetExpectation>) {
         match want {
             None => {}
-            Some(Want::Subscription) => _ = self.never_told.fetch_add(1, Relaxed),
-            Some(Want::Taken) => _ = self.never_taken.fetch_add(1, Relaxed),
+            Some(UnmetExpectation::Subscription) => _ = self.never_subscribed.fetch_add(1, Relaxed),
+            Some(UnmetExpectation::AcceptedPush) => _ = self.never_accepted.fetch_add(1, Relaxed),
         }
     }
 
@@ -138,13 +138,13 @@ impl Tally {
 
     pub(super) fn not_connected(&self, why: &anyhow::Error) {
         self.refused.fetch_add(1, Relaxed);
-        *lock(&self.trouble) = Some(format!("{why:#}"));
+        *lock(&self.last_error) = Some(format!("{why:#}"));
     }
 
     /// By the broker, or by its silence.
     pub(super) fn lost(&self, why: &anyhow::Error) {
         self.lost.fetch_add(1, Relaxed);
-        *lock(&self.trouble) = Some(format!("{why:#}"));
+        *lock(&self.last_error) = Some(format!("{why:#}"));
     }
 
     pub(super) fn sent(&self, bytes: u64) {
@@ -160,7 +160,7 @@ impl Tally {
         self.push_times.add(took);
         self.answered(Api::PushTelemetry, &self.pushes, error);
         if terminating && error.is_none() {
-            self.last_words.fetch_add(1, Relaxed);
+            self.terminating.fetch_add(1, Relaxed);
         }
     }
 
@@ -171,17 +171,17 @@ impl Tally {
         }
     }
 
-    pub(super) fn first_push(&self, kind: Kind) {
-        self.of(kind).pushed.fetch_add(1, Relaxed);
+    pub(super) fn first_push(&self, kind: ClientKind) {
+        self.kind(kind).pushed.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn silent(&self, kind: Kind, reason: &'static str) {
-        self.of(kind).silent.fetch_add(1, Relaxed);
+    pub(super) fn silent(&self, kind: ClientKind, reason: &'static str) {
+        self.kind(kind).silent.fetch_add(1, Relaxed);
         *lock(&self.silent).entry((kind.to_string(), reason)).or_default() += 1;
     }
 
-    pub(super) fn misdeed(&self, mode: Mode, outcome: String) {
-        *lock(&self.misdeeds).entry((mode, outcome)).or_default() += 1;
+    pub(super) fn count_misbehaviour(&self, mode: Misbehaviour, outcome: String) {
+        *lock(&self.misbehaviour).entry((mode, outcome)).or_default() += 1;
     }
 
     pub(super) fn errors(&self) -> BTreeMap<(&'static str, i16), u64> {
@@ -192,19 +192,19 @@ impl Tally {
         lock(&self.silent).clone()
     }
 
-    pub(super) fn misdeeds(&self) -> BTreeMap<(Mode, String), u64> {
-        lock(&self.misdeeds).clone()
+    pub(super) fn misbehaviour(&self) -> BTreeMap<(Misbehaviour, String), u64> {
+        lock(&self.misbehaviour).clone()
     }
 
     /// Why a connection was not made or lost, last.
-    pub(super) fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+    pub(super) fn last_error(&self) -> Option<String> {
+        lock(&self.last_error).clone()
     }
 
-    pub(super) fn progress(&self, elapsed: Duration) -> Progress {
-        let sum = |of: fn(&OfKind) -> &AtomicU64| self.kinds.iter().map(|kind| of(kind).load(Relaxed)).sum();
+    pub(super) fn progress(&self, elapsed: Duration) -> FleetProgress {
+        let sum = |of: fn(&KindCounters) -> &AtomicU64| self.kinds.iter().map(|kind| of(kind).load(Relaxed)).sum();
         let closed = self.closed.load(Relaxed);
-        Progress {
+        FleetProgress {
             elapsed,
             clients: sum(|kind| &kind.clients),
             connected: sum(|kind| &kind.connected),
