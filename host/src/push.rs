@@ -1,6 +1,6 @@
-//! A push, as every door makes it: the one type in which all ways in meet, in front of admission.
+//! A push as every ingress creates it: the one type in which all protocols meet, before admission.
 //!
-//! What a door cannot know is `None`, never invented. Nothing here knows Kafka's framing or OTLP.
+//! A fact that the ingress does not know is `None`, never invented. Nothing here knows Kafka's framing or OTLP.
 
 pub mod address;
 mod codec;
@@ -21,16 +21,16 @@ pub use connection::ConnectionId;
 pub use format::Format;
 pub use id::{InstanceId, PushId};
 
-/// Which door a push came through. Text form: `kafka`, `otlp-http`, `embedder`, `sample`.
+/// The protocol of a push. Text form: `kafka`, `otlp-http`, `embedder`, `sample`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ingress {
     /// The Kafka listener (KIP-714 keys 71 and 72).
     Kafka,
     /// `POST /v1/metrics`.
     OtlpHttp,
-    /// A program that links this library and calls `dispatch`.
+    /// A program that links this library and calls `dispatch` itself.
     Embedder,
-    /// A recorded push, given by the operator or a self-test.
+    /// A recorded push, from the operator or from a self-test.
     Sample,
 }
 
@@ -46,49 +46,49 @@ impl Ingress {
     }
 }
 
-/// Who pushed, as far as the door knows. Shared by all pushes of one connection.
+/// The client that pushed, as far as the ingress knows it. Shared by all pushes of one connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// The KIP-714 client instance id.
     pub instance_id: Option<InstanceId>,
     /// `client.id`.
     pub client_id: Option<Arc<str>>,
-    /// From ApiVersions, `unknown` is `None`.
+    /// From ApiVersions; `unknown` becomes `None`.
     pub software_name: Option<Arc<str>>,
     /// From ApiVersions.
     pub software_version: Option<Arc<str>>,
-    /// Where the connection came from.
+    /// The remote address of the connection.
     pub source: Option<SocketAddr>,
-    /// Who the client proved to be.
+    /// The principal that the client authenticated as.
     pub principal: Option<Arc<str>>,
-    /// Name of the listener it came through.
+    /// The name of the listener that accepted the connection.
     pub listener: Option<Arc<str>>,
 }
 
-/// One push, as it came in: still compressed, checked by nobody.
+/// One push as received: still compressed, not checked yet.
 #[derive(Clone, Debug)]
 pub struct Push {
-    /// Who.
+    /// The client that sent it.
     pub client: Arc<Client>,
-    /// Which door.
+    /// The protocol over which it was received.
     pub ingress: Ingress,
-    /// When the last byte of it had been read.
+    /// When its last byte was read.
     pub received_at: SystemTime,
-    /// The client says that it is going away.
+    /// The client announces that this is its last push.
     pub terminating: bool,
-    /// Subscription id that the client believes in; `None` through doors without subscriptions.
+    /// The subscription id that the client sent; `None` for an ingress without subscriptions.
     pub subscription_id: Option<i32>,
-    /// How `wire` is compressed, by Kafka's number: admission refuses one that is not a [`Codec`].
+    /// The compression of `wire`, by Kafka's number; admission refuses a number that is not a [`Codec`].
     pub codec: i8,
-    /// What they are written in; `wire` holds them compressed.
+    /// The encoding of the metrics once `wire` is decompressed.
     pub format: Format,
-    /// The metrics, exactly as sent. Empty for a null or empty payload.
+    /// The metrics exactly as sent. Empty for a null or empty payload.
     pub wire: Bytes,
-    /// How often the client was asked to push; admission fills it in for subscribed clients.
+    /// The push interval that the client was given; admission sets it for subscribed clients.
     pub push_interval: Option<Duration>,
     /// The Kafka node id under which this host received it.
     pub node_id: Option<i32>,
-    /// W3C `traceparent`, where the door carries one.
+    /// W3C `traceparent`, where the protocol carries one.
     pub trace_parent: Option<Arc<str>>,
 }
 
@@ -99,17 +99,17 @@ pub enum DepartureReason {
     Terminated,
     /// Its last connection closed.
     Disconnected,
-    /// Not heard of for `max(60 s, 3 × interval)` (KIP-714).
+    /// No request for `max(60 s, 3 × interval)` (KIP-714).
     Expired,
 }
 
-/// A client that is gone, for receivers that mark its series stale.
+/// A client that is gone, for receivers that mark its series as stale.
 #[derive(Clone, Debug)]
 pub struct DepartedClient {
-    /// Who; `instance_id` is always present.
+    /// The client; `instance_id` is always present.
     pub client: Arc<Client>,
-    /// Why.
+    /// The reason.
     pub reason: DepartureReason,
-    /// When the host knew.
+    /// When the host noticed.
     pub at: SystemTime,
 }

@@ -1,17 +1,17 @@
-//! The one spelling of the address that a client came from, in labels, facts, lists and logs.
+//! The one spelling of a client's source address in labels, facts, lists and logs.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use regex::Regex;
 
-/// An address as RFC 5952 has it: IPv6 in lower case with the longest run of zeros as `::`. An IPv4-mapped address is
-/// the IPv4 address. Neither port nor scope.
+/// An address as RFC 5952 writes it: IPv6 in lower case with the longest run of zeros as `::`. An IPv4-mapped address
+/// is written as the IPv4 address. The text has neither port nor scope.
 pub fn format(address: IpAddr) -> String {
     address.to_canonical().to_string()
 }
 
-/// Whether a pattern fits an address. Kafka's own patterns are written for Java's spelling, which has every group of an
-/// IPv6 address (`0:0:0:0:0:0:0:1`): a pattern fits when it fits either spelling.
+/// Whether a pattern matches an address. Patterns for Kafka are written for Java's spelling, which has every group of
+/// an IPv6 address (`0:0:0:0:0:0:0:1`), so a pattern that matches either spelling matches.
 pub(crate) fn matches(pattern: &Regex, address: IpAddr) -> bool {
     pattern.is_match(&format(address))
         || match address.to_canonical() {
@@ -20,7 +20,7 @@ pub(crate) fn matches(pattern: &Regex, address: IpAddr) -> bool {
         }
 }
 
-/// As Java's `InetAddress.getHostAddress` writes it.
+/// The spelling of Java's `InetAddress.getHostAddress`.
 fn uncompressed(address: Ipv6Addr) -> String {
     address.segments().map(|group| format!("{group:x}")).join(":")
 }
@@ -34,15 +34,15 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_written_as_rfc_5952_has_them() {
-        for (given, written) in [
+    fn addresses_are_written_as_in_rfc_5952() {
+        for (given, expected) in [
             ("10.0.0.7", "10.0.0.7"),
             ("::ffff:10.0.0.7", "10.0.0.7"),
             ("0:0:0:0:0:0:0:1", "::1"),
             ("2001:DB8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),
             ("2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),
         ] {
-            assert_eq!(format(address(given)), written);
+            assert_eq!(format(address(given)), expected);
         }
     }
 

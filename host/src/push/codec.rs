@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i8)]
 pub enum Codec {
-    /// Not at all. Never listed to clients, always accepted (Java 3.7 knows nothing else).
+    /// No compression. It is never offered to clients but always accepted (Java 3.7 can send nothing else).
     None = 0,
     /// RFC 1952.
     Gzip = 1,
@@ -19,7 +19,7 @@ pub enum Codec {
 }
 
 impl Codec {
-    /// In the order in which clients are asked to choose (as Apache does).
+    /// In the order of preference that clients are given (the same as Apache Kafka's).
     pub const OFFERED: [Self; 4] = [Self::Zstd, Self::Lz4, Self::Gzip, Self::Snappy];
 
     /// From the number on the wire.

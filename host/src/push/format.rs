@@ -1,9 +1,9 @@
-//! How the metrics of a push are written.
+//! How the metrics of a push are encoded.
 
-/// What is in a push once it is decompressed.
+/// The encoding of a push once it is decompressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// A `MetricsData` message, which is what Kafka clients push.
+    /// A `MetricsData` message, which Kafka clients push.
     #[default]
     Protobuf,
     /// An `ExportMetricsServiceRequest` in OTLP's JSON form.

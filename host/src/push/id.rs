@@ -14,7 +14,7 @@ use super::Push;
 pub struct InstanceId([u8; 16]);
 
 impl InstanceId {
-    /// All zero: what a client sends before it was given an id.
+    /// All zero: what a client sends before it has an id.
     pub const NIL: Self = Self([0; 16]);
     /// Kafka's second reserved id, 1.
     pub const ONE: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -35,7 +35,7 @@ impl InstanceId {
     }
 
     /// Turns 16 random bytes into a version 4 UUID; `None` when its text would begin with `-`, which command lines
-    /// take for an option. Draw again then.
+    /// parse as an option. The caller then draws other bytes.
     pub fn from_random(mut bytes: [u8; 16]) -> Option<Self> {
         let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
         *version = (*version & 0x0f) | 0x40;
@@ -68,13 +68,13 @@ impl FromStr for InstanceId {
     }
 }
 
-/// Identity of a push: a digest of who sent it and what, so that it is the same over retry, restart, hosts, and when
-/// the client itself sends the same bytes again.
+/// Identity of a push: a digest of its sender and its content, so that it is the same across retries, restarts and
+/// hosts, and when the client itself sends the same bytes again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PushId(pub u128);
 
 impl PushId {
-    /// Digest of client instance id, client id, way in and wire bytes (SHA-256, first 128 bits).
+    /// Digest of the client instance id, client id, ingress and wire bytes (SHA-256, first 128 bits).
     pub fn for_push(push: &Push) -> Self {
         let mut hash = Sha256::new();
         hash.update(push.client.instance_id.unwrap_or(InstanceId::NIL).as_bytes());
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_javas() {
+    fn the_text_form_is_javas() {
         let id = InstanceId::from_bytes([
             0x70, 0x1a, 0xe8, 0xad, 0xd2, 0x2a, 0x5e, 0x9a, 0xb4, 0xaa, 0x4a, 0x9c, 0xbd, 0x86, 0xa1, 0x3c,
         ]);

@@ -1,7 +1,7 @@
-//! The ways in which people meet a client instance id: Java's text, librdkafka's, hex digits, and a UUID's.
+//! The spellings of a client instance id that people meet: Java's text, librdkafka's, hexadecimal digits, and a UUID's.
 //!
-//! In: what somebody copied from a log. Out: the id, or one sentence. All forms are of other lengths, so none is mistaken
-//! for another. Only for people: what doors read has one form.
+//! In: text that was copied from a log. Out: the id, or one error message. Every form has its own length, so that none
+//! is mistaken for another. This is only for input from people: the wire protocols have one form each.
 
 use std::str::FromStr as _;
 
@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::InstanceId;
 
 impl InstanceId {
-    /// From any spelling: 22 characters of base64url (Java), ordinary base64 with or without padding (librdkafka), 32
-    /// hex digits, or a UUID with dashes. Spaces around it, and the full stop that ends librdkafka's sentence, are not
-    /// part of it.
+    /// Parses any spelling: 22 characters of base64url (Java), ordinary base64 with or without padding (librdkafka), 32
+    /// hexadecimal digits, or a UUID with hyphens. Surrounding spaces, and the full stop that ends librdkafka's log
+    /// message, are ignored.
     pub fn parse_any(text: &str) -> Result<Self, String> {
         let bare = text.trim().trim_end_matches('.');
         let id = match bare.len() {
@@ -24,18 +24,18 @@ impl InstanceId {
         };
         id.ok_or_else(|| {
             format!(
-                "`{text}` is not a client instance id: write it as the client's log does, 22 characters of base64url \
-                 or 24 of base64, or as 32 hex digits, with or without a UUID's dashes"
+                "`{text}` is not a client instance id: use the form of the client's log, 22 characters of base64url \
+                 or 24 of base64, or 32 hexadecimal digits, with or without a UUID's hyphens"
             )
         })
     }
 
-    /// Ordinary base64 with padding, 24 characters: as librdkafka logs it.
+    /// Ordinary base64 with padding, 24 characters, as librdkafka logs it.
     pub fn to_base64(&self) -> String {
         STANDARD.encode(self.as_bytes())
     }
 
-    /// 32 hex digits in lower case.
+    /// 32 hexadecimal digits in lower case.
     pub fn to_hex(&self) -> String {
         format!("{:032x}", u128::from_be_bytes(*self.as_bytes()))
     }
@@ -47,7 +47,7 @@ fn base64(text: &str) -> Option<InstanceId> {
 }
 
 fn hex(text: &str) -> Option<InstanceId> {
-    // `from_str_radix` takes a sign, too.
+    // `from_str_radix` would also accept a sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = digits.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
     Some(InstanceId::from_bytes(number.to_be_bytes()))
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn both_alphabets_are_read() {
+    fn both_base64_alphabets_are_accepted() {
         let id = InstanceId::from_bytes([0xfb, 0xef, 0xff, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
         let (java, librdkafka) = (id.to_string(), id.to_base64());
         assert!(java.starts_with("--__") && librdkafka.starts_with("++//"), "{java} {librdkafka}");
@@ -104,7 +104,7 @@ mod tests {
             "701ae8ad-d22a-5e9a-b4aa-4a9cbd86a1é",
         ] {
             let error = InstanceId::parse_any(text).unwrap_err();
-            assert!(error.contains("32 hex digits"), "{error}");
+            assert!(error.contains("32 hexadecimal digits"), "{error}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Recorded pushes of real clients, for trying a receiver without one.
+//! Recorded pushes of real clients, to try a receiver without a client.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Client, Codec, Ingress, InstanceId, Push};
 
-/// Which client's push.
+/// The client that a recorded push came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SampleClient {
     /// A producer of Java kafka-clients 4.0: 86 points, each in a resource block of its own, 14 of them NaN.
@@ -18,7 +18,7 @@ pub enum SampleClient {
 }
 
 impl SampleClient {
-    /// The push as it was recorded, zstd and all, with made-up facts of who sent it.
+    /// The push as it was recorded, still compressed with zstd, with made-up facts about its sender.
     pub fn push(self) -> Push {
         let (software, version, wire): (_, _, &'static [u8]) = match self {
             Self::Java => ("apache-kafka-java", "4.0.0", include_bytes!("../../samples/java.zstd")),
@@ -30,7 +30,7 @@ impl SampleClient {
     }
 }
 
-/// A push of somebody's own bytes (`MetricsData`, not compressed), with the same made-up facts.
+/// A push of the given bytes (`MetricsData`, not compressed), with the same made-up facts.
 pub fn from_bytes(wire: Bytes) -> Push {
     push(client(), wire)
 }

@@ -79,7 +79,7 @@ async fn a_client_is_found_by_every_spelling_of_its_id() {
     let answer = endpoint.exchange(&lines).await;
     assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("--___wABAgMEBQYHCAkKCw"), "{answer}");
     let answer = endpoint.exchange(&endpoint.lines("GET /v1/clients/orders-producer")).await;
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("32 hex digits"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("32 hexadecimal digits"), "{answer}");
     endpoint.end().await;
 }
 
