@@ -1,14 +1,15 @@
-//! Who may push what, and when: client instances, subscriptions, rate rules (KIP-714).
+//! Decides which client may push what, and when: client instances, subscriptions, rate rules (KIP-714).
 //!
-//! In: a question for a subscription, or a [`Push`]. Out: a subscription, or an [`Admitted`] that only this room can
-//! make; else a [`Refusal`]. Bounded by the client table's cap and TTL. Does no I/O and reads no clock: decisions are
-//! functions of state, input and the time they are given. Holds one lock for the length of a table look-up, and
-//! tries no pattern under it.
+//! In: a request for a subscription, or a [`Push`]. Out: a subscription, or an [`Admitted`] that only this module
+//! can create; otherwise a [`Refusal`]. Bounded: by the capacity and the TTL of the client table. Never: does I/O or
+//! reads a clock; decisions are functions of state, input and the given time. It holds one lock for the length of a
+//! table look-up, and matches no pattern under it.
 //!
-//! Where Apache's broker is known to be wrong this room differs: a terminating push that was refused, here or in a later
-//! room, does not lock its client out (KAFKA-20898), and one that was taken locks out the connection it came through and
-//! no other, as ids can be known to strangers; a Get that is excused after an error counts as a Get; a client that arrives a little early because the
-//! network was quicker this time is not throttled (see `pace.rs`).
+//! It differs from Apache Kafka's broker where that is known to be wrong. A terminating push that was refused, here or
+//! by a later stage, does not lock its client out (KAFKA-20898). An accepted one locks out only the connection that it
+//! came through, because ids are not secret. A GetTelemetrySubscriptions request that was allowed early after an error
+//! counts like any other. A client that arrives a little early because the network was faster this time is not
+//! throttled (see `rate_rule.rs`).
 
 mod assignment;
 mod client_lookup;
@@ -63,7 +64,7 @@ pub use software::{ClientRule, Wildcard};
 pub use subscription::ClientSubscription;
 pub use table::Evictions;
 
-/// A push that may go on to decode.
+/// A push that may proceed to decode.
 #[derive(Debug)]
 pub struct Admitted {
     push: Push,
@@ -71,18 +72,18 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// For doors whose pushes need no subscription, or whose broker has admitted them already.
+    /// For protocols whose pushes need no subscription, or whose broker has admitted them already.
     pub fn declared(push: Push) -> Result<Self, Refusal> {
         let codec = Codec::from_id(push.codec).ok_or(Refusal::UnsupportedCodec(push.codec))?;
         Ok(Self { push, codec })
     }
 
-    /// What it is, before anybody takes it.
+    /// The push and its codec, without consuming it.
     pub(crate) fn parts(&self) -> (&Push, Codec) {
         (&self.push, self.codec)
     }
 
-    /// For the next room.
+    /// For the next stage.
     pub(crate) fn into_parts(self) -> (Push, Codec) {
         (self.push, self.codec)
     }
@@ -91,10 +92,10 @@ impl Admitted {
 /// Fills 16 random bytes.
 type RandomBytes = Box<dyn FnMut() -> [u8; 16] + Send>;
 
-/// Clients that expire while the lock is held.
+/// The most clients that expire each time the lock is held.
 const EXPIRY_BATCH: usize = 256;
 
-/// The room. Shared by all threads.
+/// The state of admission, shared by all threads.
 pub struct Admission {
     state: Mutex<AdmissionState>,
 }
@@ -108,14 +109,15 @@ struct AdmissionState {
     random: RandomBytes,
 }
 
-/// How full the table is.
+/// How full the client table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientCounts {
-    /// Client instances known.
+    /// Known client instances.
     pub instances: usize,
-    /// Forgotten because there were too many.
+    /// Evicted because the table was full.
     pub evicted: Evictions,
-    /// Of those, had a push let pass and were dropped before receivers were told that they are gone.
+    /// Of the evicted, those that had a push admitted and were dropped before receivers were notified that they are
+    /// gone.
     pub unreported: u64,
 }
 
@@ -124,23 +126,23 @@ struct AdmissionRequest<'a> {
     client: &'a Arc<Client>,
     connection: ConnectionId,
     now: u64,
-    /// The subscription id that a push goes by; a question goes by none.
+    /// The subscription id that a push carries; a request for a subscription carries none.
     claimed_subscription: Option<i32>,
     /// Its source in the table.
     source: u32,
 }
 
 impl Admission {
-    /// A room with no clients, drawing ids from the operating system.
+    /// Without clients; ids are drawn from the operating system's random numbers.
     pub fn new(config: AdmissionConfig) -> Self {
         Self::with_random(config, || {
             let mut bytes = [0; 16];
-            getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+            getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
             bytes
         })
     }
 
-    /// As [`Admission::new`], with a source of randomness of your own.
+    /// As [`Admission::new`], with a source of randomness of the caller's choice.
     pub fn with_random(config: AdmissionConfig, random: impl FnMut() -> [u8; 16] + Send + 'static) -> Self {
         let state = AdmissionState {
             table: ClientTable::new(config.capacity),
@@ -153,7 +155,7 @@ impl Admission {
         Self { state: Mutex::new(state) }
     }
 
-    /// Answers what this client shall push, giving it an id if it has none.
+    /// Returns what this client is to push, and gives it an id if it has none.
     pub fn subscribe(
         &self,
         client: &Arc<Client>,
@@ -180,11 +182,13 @@ impl Admission {
         })
     }
 
-    /// Judges a push by the quotas, then by its client's state, in the order in which Apache's broker does.
+    /// Checks a push against the quotas, then against its client's state, in the order of Apache Kafka's broker.
     pub fn admit(&self, mut push: Push, connection: ConnectionId, now: Instant) -> Result<Admitted, Refusal> {
         let id = match push.client.instance_id {
             Some(id) if !id.is_reserved() => id,
-            _ => return Err(Refusal::InvalidRequest("a push needs a client instance id, which a subscription gives")),
+            _ => {
+                return Err(Refusal::InvalidRequest("a push needs a client instance id; request a subscription first"));
+            }
         };
         let mut state = self.lock();
         let client = push.client.clone();
@@ -200,7 +204,7 @@ impl Admission {
         Ok(Admitted { push, codec })
     }
 
-    /// Remembers that another room refused what this one let pass.
+    /// Records that a later stage refused a push that was admitted here.
     pub fn record_refusal(&self, instance: InstanceId, refusal: &Refusal) {
         let mut state = self.lock();
         let number = state.table.find(instance);
@@ -209,14 +213,14 @@ impl Admission {
         }
     }
 
-    /// Whether keys 71 and 72 are offered to a client of this software: those that telemetry hurts are left alone.
+    /// Whether API keys 71 and 72 are offered to a client of this software; they are not where telemetry harms it.
     pub fn offers_telemetry_to(&self, client: &Client) -> bool {
         let assignments = self.lock().assignments.clone();
         software::offers_telemetry(&assignments.config().clients, client)
     }
 
-    /// To be called when a terminating push that came through this connection was taken: the client pushes no more
-    /// through it. Tells once that it is gone.
+    /// To be called when a terminating push from this connection was accepted: the client may not push through it any
+    /// more. Returns the departure, the first time only.
     pub fn terminated(
         &self,
         instance: InstanceId,
@@ -226,7 +230,7 @@ impl Admission {
         self.depart(instance, |instance| instance.terminate(connection, wall))
     }
 
-    /// As [`Admission::terminated`], when another room refused the push: the client means to go, but may push again.
+    /// As [`Admission::terminated`], when a later stage refused the push: the client is leaving but may push again.
     pub fn terminating_push_refused(&self, instance: InstanceId, wall: SystemTime) -> Option<DepartedClient> {
         self.depart(instance, |instance| instance.depart(DepartureReason::Terminated, wall))
     }
@@ -241,9 +245,9 @@ impl Admission {
         transition(state.table.get_mut(number)?)
     }
 
-    /// A connection is closed. A client may have several (Java opens a second one and closes the first): it is gone
-    /// with the last. What is known of its pace stays until the TTL, so that connecting anew is no way around the
-    /// rate rules; a client that comes back may ask for its subscription at once, as librdkafka does.
+    /// A connection was closed. A client may have several (Java opens a second one and closes the first): it is gone
+    /// when its last one closes. Its rate rule is kept until the TTL, so that reconnecting does not bypass the rule; a
+    /// client that comes back may request its subscription immediately, as librdkafka does.
     pub fn disconnected(&self, connection: ConnectionId, wall: SystemTime) -> Vec<DepartedClient> {
         let mut state = self.lock();
         state.quotas.connection_closed(connection);
@@ -252,27 +256,27 @@ impl Admission {
         gone
     }
 
-    /// Forgets clients not heard of for `max(60 s, 3 × interval)`, and tells of those too that were forgotten since for
-    /// want of room, if ever a push of theirs was let pass; call it about once a second.
+    /// Removes clients without a request for `max(60 s, 3 × interval)`, and returns them together with those that were
+    /// evicted since, if a push of theirs was ever admitted. To be called about once a second.
     pub fn expire(&self, now: Instant, wall: SystemTime) -> Vec<DepartedClient> {
         let mut expired = Vec::new();
-        // The lock is let go in between: after a quiet time thousands may be due at once.
+        // The lock is released in between: after a quiet time thousands may be due together.
         while self.lock().expire(now, &mut expired) {}
         expired.into_iter().filter_map(|mut instance| instance.depart(DepartureReason::Expired, wall)).collect()
     }
 
-    /// Another configuration, from the next request of each client on.
+    /// Replaces the configuration; it takes effect with the next request of each client.
     pub fn reconfigure(&self, config: AdmissionConfig) {
         let mut state = self.lock();
         state.table.resize(config.capacity);
         let assignments = Arc::new(Assignments::new(config, state.assignments.version() + 1));
         let before = std::mem::replace(&mut state.assignments, assignments);
         drop(state);
-        // A thousand compiled patterns are not let go under the lock.
+        // A thousand compiled patterns must not be dropped under the lock.
         drop(before);
     }
 
-    /// How full the table is.
+    /// How full the client table is.
     pub fn counts(&self) -> ClientCounts {
         let state = self.lock();
         ClientCounts {
@@ -283,7 +287,7 @@ impl Admission {
     }
 
     fn lock(&self) -> MutexGuard<'_, AdmissionState> {
-        // Nothing here is left half done by a panic that could be caught.
+        // A panic leaves nothing half done here, so a poisoned lock is safe to use.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -317,7 +321,7 @@ impl AdmissionState {
 
     fn expire(&mut self, now: Instant, expired: &mut Vec<ClientInstance>) -> bool {
         let now = self.clock.millis_at(now);
-        // Both, in each turn.
+        // Both, in each iteration.
         let more = self.table.drain_expired(now, EXPIRY_BATCH, expired);
         self.table.evicted_clients.drain_into(EXPIRY_BATCH, expired) || more
     }

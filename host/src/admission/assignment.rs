@@ -1,4 +1,4 @@
-//! What a client shall push: the subscriptions that match it, joined.
+//! What a client is asked to push: the subscriptions that match it, merged.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,24 +9,24 @@ use super::software::{self, Wildcard};
 use super::{AdmissionConfig, id};
 use crate::push::{Client, InstanceId};
 
-/// Longer intervals have no effect in Apache's broker.
+/// Longer intervals have no effect in Apache Kafka's broker.
 const DEFAULT_MAX_INTERVAL: Duration = Duration::from_secs(300);
-/// librdkafka reckons in 32-bit microseconds, jitter included.
+/// librdkafka computes in 32-bit microseconds, jitter included.
 const LIBRDKAFKA_MAX_INTERVAL: Duration = Duration::from_secs(1_700);
-/// Combinations of rules remembered. Clients choose what they match, so there must be an end.
+/// The most combinations of rules that are cached. Clients choose what they match, so there must be a limit.
 const MAX_CACHED: usize = 1_024;
 
-/// One answer, shared by all clients that match the same subscriptions and are told them in the same way.
+/// One assignment, shared by all clients that match the same subscriptions and are sent them in the same spelling.
 #[derive(Debug)]
 pub(super) struct Assignment {
-    /// Of the configuration that it comes from.
+    /// The version of the configuration that it was made from.
     pub(super) version: u64,
-    /// As told to the client.
+    /// As sent to the client.
     pub(super) metrics: Arc<[Arc<str>]>,
     /// Names of the subscriptions that match, sorted.
     pub(super) names: Vec<Arc<str>>,
     pub(super) interval: Duration,
-    /// Of everything that is told.
+    /// Of everything that is sent to the client.
     checksum: u32,
 }
 
@@ -41,10 +41,11 @@ impl Assignment {
     }
 }
 
-/// Which answer: the rules that match, the longest interval the client takes, how it is told "all metrics".
+/// The matching rules, the longest interval that the client supports, and how "all metrics" is spelled for it.
 type AssignmentKey = (Vec<usize>, Duration, bool);
 
-/// One configuration, and the answers it led to so far. Patterns are tried through `&self`, without the room's lock.
+/// One configuration, and the assignments made from it so far. Patterns are matched through `&self`, without the lock
+/// of admission.
 pub(super) struct Assignments {
     config: AdmissionConfig,
     /// Counts configurations.
@@ -65,7 +66,7 @@ impl Assignments {
         self.version
     }
 
-    /// The union of what matches this client. Tries every pattern: a thousand, it may be, on a kilobyte each.
+    /// The union of the matching subscriptions. This matches every pattern, possibly a thousand of a kilobyte each.
     pub(super) fn assign(&self, client: &Client) -> Arc<Assignment> {
         #[cfg(test)]
         hook::call();
@@ -85,7 +86,7 @@ impl Assignments {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<AssignmentKey, Arc<Assignment>>> {
-        // Nothing here is left half done by a panic that could be caught.
+        // A panic leaves nothing half done here, so a poisoned lock is safe to use.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,7 +101,7 @@ impl Assignments {
         let sorted: Vec<&str> = set.into_iter().collect();
         let interval = rules().map(|rule| rule.interval).min();
         let interval = interval.map_or(self.config.idle_poll, |interval| interval.min(*ceiling));
-        // Where not all is asked for, it makes no difference how that would be told.
+        // If not all metrics are requested, the spelling makes no difference.
         let spelling = if all { *empty_prefix } else { self.config.all_as_empty_prefix };
         let text = id::canonical_text(&sorted, interval, &id::extension_text(&self.config, spelling));
         let spelled = |metric| if metric == "*" && *empty_prefix { "" } else { metric };
@@ -131,7 +132,7 @@ impl Assignments {
     }
 }
 
-/// What a test does whenever patterns are about to be tried on its thread.
+/// A hook that a test runs whenever patterns are about to be matched on its thread.
 #[cfg(test)]
 pub(super) mod hook {
     use std::cell::RefCell;

@@ -1,8 +1,9 @@
-//! How a request comes to its client's state.
+//! Finds or inserts the state of a request's client.
 //!
-//! In: a request. Out: the state of its client, found or made, its TTL re-armed; else a refusal, with nothing made.
-//! Patterns are tried without the room's lock, so a client with a long id and a room with a thousand rules make nobody
-//! else wait. Bounded: a configuration that changes again and again meanwhile is read under the lock in the end.
+//! In: a request. Out: the state of its client with its TTL renewed; otherwise a refusal, and then nothing is inserted.
+//! Patterns are matched without the lock of admission, so that a client with a long id or a configuration with a
+//! thousand rules delays no other client. Bounded: if the configuration keeps changing meanwhile, patterns are finally
+//! matched under the lock.
 
 use std::sync::{Arc, MutexGuard};
 
@@ -14,52 +15,52 @@ use super::source::SourceKey;
 use super::{Admission, AdmissionRequest, AdmissionState, Refusal};
 use crate::push::{Client, InstanceId};
 
-/// How often patterns are tried without the lock before they are tried under it.
+/// How often patterns are matched without the lock before they are matched under it.
 const MAX_UNLOCKED_TRIES: usize = 3;
 
-/// A client's state, with the lock that it is under.
+/// The state of a client, with the lock that protects it.
 pub(super) struct LockedClient<'a> {
     state: MutexGuard<'a, AdmissionState>,
     number: u32,
 }
 
 impl LockedClient<'_> {
-    /// The configuration by which it is judged.
+    /// The configuration that applies to the client.
     pub(super) fn assignments(&self) -> Arc<Assignments> {
         self.state.assignments.clone()
     }
 
     pub(super) fn instance(&mut self) -> &mut ClientInstance {
-        self.state.table.get_mut(self.number).expect("it was found or made under this same lock")
+        self.state.table.get_mut(self.number).expect("it was found or inserted under this same lock")
     }
 
-    /// A push of it was let pass.
+    /// One of its pushes was admitted.
     pub(super) fn mark_established(&mut self) {
         self.state.table.mark_established(self.number);
     }
 }
 
-/// What the rules say of a client.
+/// What the rules assign to a client.
 struct MatchedClient {
     assignment: Arc<Assignment>,
-    /// By what was captured when it was first seen, else by what its request tells.
+    /// Matched against what was captured when the client was first seen, or else against its request.
     for_known_client: bool,
 }
 
-/// How a client stands with the configuration that holds.
+/// The state of a client relative to the current configuration.
 enum ClientLookup {
-    /// Known, and told this from now on, if it is something new.
+    /// Known; the assignment replaces its present one.
     Known(u32, Option<Arc<Assignment>>),
-    /// Not known, and to be told this.
+    /// Not known; it is to be inserted with this assignment.
     New(Arc<Assignment>),
-    /// These rules are to be held against it first.
+    /// These rules are to be matched against it first.
     Unmatched { assignments: Arc<Assignments>, client: Client, for_known_client: bool },
 }
 
 impl Admission {
-    /// The client's state, found or made, with its TTL re-armed; unless that is over quota, when nothing is made. `own`
-    /// is the id that the client has. A push whose subscription id is right makes a state for nothing: its client was
-    /// known before, here or on another host.
+    /// Finds or inserts the client's state and renews its TTL; if the request is over quota, nothing is inserted.
+    /// `claimed_id` is the id that the client sent. A push with the correct subscription id is not charged as a new
+    /// client: its client was known before, here or on another host.
     pub(super) fn resolve_client<'a>(
         &'a self,
         mut state: MutexGuard<'a, AdmissionState>,
@@ -80,7 +81,8 @@ impl Admission {
         self.find_or_insert(state, request, claimed_id)
     }
 
-    /// Tries patterns until there is an answer of the configuration that holds, and makes the state if there is none.
+    /// Matches patterns until there is an assignment of the current configuration, and inserts the state if there is
+    /// none.
     fn find_or_insert<'a>(
         &'a self,
         mut state: MutexGuard<'a, AdmissionState>,
@@ -91,7 +93,7 @@ impl Admission {
         let (mut matched, mut tries) = (None, 0);
         let (number, assignment) = loop {
             match state.lookup(request, id, matched.as_ref()) {
-                // Somebody took the id that was drawn while the lock was let go.
+                // The id that was drawn was taken while the lock was released.
                 ClientLookup::Known(..) if claimed_id.is_none() => (id, matched) = (state.draw_id(), None),
                 ClientLookup::Known(number, assignment) => break (number, assignment),
                 ClientLookup::New(assignment) => {
@@ -104,7 +106,7 @@ impl Admission {
                     drop(state);
                     matched = Some(MatchedClient { assignment: assignments.assign(&client), for_known_client });
                     state = self.lock();
-                    // It may have been forgotten meanwhile.
+                    // The source may have been evicted meanwhile.
                     request.source = state.table.sources.get_or_insert(&SourceKey::for_client(request.client));
                 }
                 ClientLookup::Unmatched { assignments, client, for_known_client } => {
@@ -139,7 +141,7 @@ impl AdmissionState {
         ClientLookup::Unmatched { assignments: self.assignments.clone(), client, for_known_client }
     }
 
-    /// A request for it came: re-arms its TTL. `answer` is what it is told from now on, if that is of another
+    /// Applies a request to its client and renews its TTL. `assignment` replaces the present one if that is of another
     /// configuration.
     fn record_request(&mut self, request: &AdmissionRequest<'_>, number: u32, assignment: Option<Arc<Assignment>>) {
         let apply = |instance: &mut ClientInstance| instance.apply_request(request.now, assignment);

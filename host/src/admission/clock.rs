@@ -1,12 +1,12 @@
-//! The room's clock: milliseconds since its first request, in place of 16 bytes for each moment.
+//! The clock of admission: milliseconds since its first request, instead of 16 bytes for each time.
 
 use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    /// The first request.
+    /// The time of the first request.
     start: Option<Instant>,
-    /// The latest request, by both clocks.
+    /// The time of the latest request, by both clocks.
     latest: Option<(u64, SystemTime)>,
 }
 
@@ -16,14 +16,14 @@ impl Clock {
         u64::try_from(now.saturating_duration_since(start).as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// As [`Clock::at`]; remembers which time it is for people.
+    /// As [`Clock::millis_at`]; also remembers the wall time.
     pub(super) fn record_request(&mut self, now: Instant, wall: SystemTime) -> u64 {
         let at = self.millis_at(now);
         self.latest = Some((at, wall));
         at
     }
 
-    /// A moment for people, by their clock of now.
+    /// The wall time of `at`, relative to that of the latest request.
     pub(super) fn wall_time(&self, at: u64) -> SystemTime {
         let (latest, wall) = self.latest.unwrap_or((at, SystemTime::UNIX_EPOCH));
         let later = Duration::from_millis(at.saturating_sub(latest));

@@ -1,4 +1,4 @@
-//! What the room is told.
+//! The configuration of admission.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use super::{ClientRule, Quotas, SubscriptionRule};
 /// Settings of admission.
 #[derive(Clone, Debug)]
 pub struct AdmissionConfig {
-    /// All that match a client are joined.
+    /// Those that match a client are merged.
     pub subscriptions: Vec<SubscriptionRule>,
-    /// What holds for clients by their software; the first that matches counts, before what is built in.
+    /// Rules for clients by their software; the first that matches applies, before the built-in ones.
     pub clients: Vec<ClientRule>,
-    /// How much one connection and one source may bring.
+    /// How much one connection and one source may send.
     pub quotas: Quotas,
     /// After how long a client that no subscription matches asks again.
     pub idle_poll: Duration,
-    /// Ask clients for changes since the push before instead of running totals.
+    /// Request delta temporality from clients instead of cumulative.
     pub delta: bool,
-    /// Most bytes of a push on the wire.
+    /// The most bytes of a push on the wire.
     pub max_wire_bytes: u32,
-    /// Most client instances known; beyond it one of the source that holds most is forgotten, or else the one that was
-    /// silent longest.
+    /// The most known client instances. Beyond it one is evicted: of the source with the most instances, or else the
+    /// one without a request for longest.
     pub capacity: usize,
-    /// Let intervals above five minutes take effect (Apache's broker never does).
+    /// Allows intervals above five minutes to take effect (Apache Kafka's broker never does).
     pub long_intervals: bool,
-    /// Say "all metrics" as an empty prefix, which every client understands, instead of `*`, which franz-go and Dekaf
-    /// take for a prefix.
+    /// Spells "all metrics" as an empty prefix, which every client understands, instead of `*`, which franz-go and
+    /// Dekaf treat as a prefix.
     pub all_as_empty_prefix: bool,
 }
 

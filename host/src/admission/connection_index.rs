@@ -1,23 +1,23 @@
-//! Which connections serve which instance.
+//! Which connections serve which client instance.
 //!
-//! Most instances have one connection, so the first is kept in the node and only others here.
+//! Most instances have one connection, so the oldest is stored in the node and only further ones are stored here.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::push::ConnectionId;
 
-/// Connections remembered for one client; ids are not secret, so there must be an end.
+/// The most connections that are remembered for one client; ids are not secret, so there must be a limit.
 const MAX_CONNECTIONS_PER_CLIENT: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct ConnectionIndex {
-    /// Every link, by connection.
+    /// Every pair of connection and instance.
     all: BTreeSet<(ConnectionId, u32)>,
-    /// Of an instance with more than one: the others, the oldest first.
+    /// The further connections of an instance that has more than one, the oldest first.
     additional: HashMap<u32, Vec<ConnectionId>>,
 }
 
-/// A connection, or none; eight bytes.
+/// A connection, or none, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OptionalConnection(ConnectionId);
 
@@ -34,7 +34,7 @@ impl OptionalConnection {
 }
 
 impl ConnectionIndex {
-    /// The instance spoke through this connection. The oldest is forgotten where there are too many.
+    /// The instance sent a request through this connection. If there are too many, the oldest is removed.
     pub(super) fn open(&mut self, first: &mut OptionalConnection, connection: ConnectionId, number: u32) {
         if !self.all.insert((connection, number)) {
             return;
@@ -77,12 +77,12 @@ impl ConnectionIndex {
         self.additional.remove(&number);
     }
 
-    /// The instances that spoke through this connection.
+    /// The instances that sent a request through this connection.
     pub(super) fn instances_of(&self, connection: ConnectionId) -> Vec<u32> {
         self.all.range((connection, 0)..=(connection, u32::MAX)).map(|(_, number)| *number).collect()
     }
 
-    /// Open connections of an instance, the oldest first.
+    /// The open connections of an instance, the oldest first.
     pub(super) fn connections_of(&self, first: OptionalConnection, number: u32) -> impl Iterator<Item = ConnectionId> {
         let additional = self.additional.get(&number).into_iter().flatten().copied();
         (!first.is_none()).then_some(first.0).into_iter().chain(additional)

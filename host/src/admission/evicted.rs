@@ -1,7 +1,7 @@
-//! Clients that were forgotten for want of room, until receivers are told that they are gone.
+//! Clients that were evicted because the table was full, until receivers are notified that they are gone.
 //!
-//! In: what the table gives up. Out: the same, once, unless its client came back meanwhile. Strangers are not kept: no
-//! receiver has heard of them. Bounded: where too many wait the oldest is dropped and counted.
+//! In: what the table evicts. Out: the same, once, unless the client came back meanwhile. Unestablished clients are not
+//! kept: no receiver has seen them. Bounded: if too many wait, the oldest is dropped and counted.
 
 use std::num::NonZeroUsize;
 
@@ -11,7 +11,7 @@ use super::instance::ClientInstance;
 use super::reputation::Reputation;
 use crate::push::InstanceId;
 
-/// Clients that wait to be told gone; as many as a table of the customary size holds.
+/// The most clients that wait for their notification: as many as a table of the default size holds.
 const MAX_WAITING: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
 pub(super) struct Evicted {
@@ -24,7 +24,7 @@ impl Evicted {
         Self { waiting: LruCache::sparse(MAX_WAITING), dropped: 0 }
     }
 
-    /// Those of whose going nobody was or will be told, since the start.
+    /// Clients whose departure receivers will never be notified of, since the start.
     pub(super) fn dropped_count(&self) -> u64 {
         self.dropped
     }
@@ -37,12 +37,12 @@ impl Evicted {
         self.dropped += u64::from(dropped.is_some());
     }
 
-    /// It came back before anybody was told: it is not gone, and what it is.
+    /// The client came back before the notification, so it is not gone. Returns its reputation.
     pub(super) fn reinstate(&mut self, id: InstanceId) -> Reputation {
         if self.waiting.pop(&id).is_some() { Reputation::Established } else { Reputation::Unestablished }
     }
 
-    /// Moves those that were forgotten first to `gone`, at most so many. Says whether there may be more.
+    /// Moves the clients that were evicted first to `gone`, at most `limit`. Returns whether there may be more.
     pub(super) fn drain_into(&mut self, limit: usize, gone: &mut Vec<ClientInstance>) -> bool {
         for _ in 0..limit {
             let Some((_, instance)) = self.waiting.pop_lru() else { return false };

@@ -1,6 +1,6 @@
-//! Which instance expires next: a binary heap of numbers, each node knowing its place in it.
+//! Which client instance expires next: a binary heap of slab indices, where each node knows its position in the heap.
 //!
-//! Four bytes an instance and four in its node. Any change costs at most a logarithm of their number.
+//! It costs four bytes an instance and four in its node. A change costs at most a logarithm of their number.
 
 use super::slab::Slab;
 use super::table::ClientNode;
@@ -14,14 +14,14 @@ impl ExpiryHeap {
         self.0.len()
     }
 
-    /// The one that expires first.
+    /// The instance that expires first.
     pub(super) fn first(&self) -> Option<u32> {
         self.0.first().copied()
     }
 
     pub(super) fn insert(&mut self, nodes: &mut Slab<ClientNode>, number: u32) {
         if self.0.len() == self.0.capacity() {
-            // By an eighth: a table of many is no third empty.
+            // Grow by an eighth, so that a large table does not allocate far more than it needs.
             self.0.reserve_exact(self.0.len() / 8 + 64);
         }
         self.0.push(number);
@@ -38,7 +38,7 @@ impl ExpiryHeap {
         }
     }
 
-    /// The time of this one has changed.
+    /// The expiry of this instance has changed.
     pub(super) fn update(&mut self, nodes: &mut Slab<ClientNode>, number: u32) {
         let index = self.sift_up(nodes, heap_index(nodes, number));
         self.sift_down(nodes, index);
@@ -81,13 +81,13 @@ impl ExpiryHeap {
         }
     }
 
-    /// Beyond the end is never.
+    /// Past the end of the heap it is never.
     fn time(&self, nodes: &Slab<ClientNode>, index: usize) -> u64 {
         let node = self.0.get(index).and_then(|number| nodes.get(*number));
         node.map_or(u64::MAX, |node| node.instance.expires)
     }
 
-    /// Panics unless every node knows its place and none is earlier than its parent.
+    /// Panics unless every node knows its position and none expires before its parent.
     #[cfg(test)]
     pub(super) fn assert_ordered(&self, nodes: &Slab<ClientNode>) {
         for (at, number) in self.0.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! What another configuration would mean for the clients that are connected.
+//! What another configuration would change for the connected clients.
 //!
-//! In: a configuration that is wanted. Out: how many it concerns, and by when they know. Clients are taken from the
-//! room in bounded steps and patterns are held against them outside its lock: no client waits for an operator's
-//! question. Changes nothing.
+//! In: a proposed configuration. Out: how many clients it affects, and by when they notice. Bounded: clients are read
+//! in pages and patterns are matched outside the lock, so that no client waits for an operator's query. It changes
+//! nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use crate::push::{Client, InstanceId};
 pub struct Forecast {
     /// Client instances with an open connection.
     pub clients: usize,
-    /// Of those, how many the subscription in question matches.
+    /// Of those, how many the given subscription matches.
     pub matching: usize,
-    /// Of those with an open connection, how many would be told something else than now.
+    /// Of those with an open connection, how many would be assigned something else than now.
     pub changed: usize,
-    /// Until the last of the changed asks or pushes again, if it is well: Java waits up to one and a half intervals
-    /// after its question for a subscription (KIP-714).
+    /// Until the last affected client sends its next request, if it is healthy: Java waits up to one and a half
+    /// intervals after GetTelemetrySubscriptions (KIP-714).
     pub settled_within: Duration,
 }
 
-/// What of a client the forecast needs.
+/// The facts of a client that the forecast needs.
 struct ConnectedClient {
     client: Client,
     id: InstanceId,
@@ -35,8 +35,8 @@ struct ConnectedClient {
 }
 
 impl Admission {
-    /// What would happen if `wanted` were the configuration; `name` is the subscription to count matches of. A client
-    /// that comes or goes meanwhile may be counted or not.
+    /// What would happen if `proposed` were the configuration; `name` is the subscription whose matches are counted. A
+    /// client that connects or disconnects meanwhile may be counted or not.
     pub fn forecast(&self, proposed: &AdmissionConfig, name: &str) -> Forecast {
         let rule = proposed.subscriptions.iter().find(|rule| rule.name() == name);
         let assignments = Assignments::new(proposed.clone(), 0);
@@ -58,7 +58,7 @@ impl Admission {
         forecast
     }
 
-    /// Those with an open connection at these places of the table; `None` past its end.
+    /// The clients with an open connection in this page of the table; `None` past its end.
     fn connected(&self, from: u32) -> Option<Vec<ConnectedClient>> {
         let state = self.lock();
         let open = state.table.page(from, PAGE)?.filter(|(instance, _)| !instance.oldest_connection.is_none());

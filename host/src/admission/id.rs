@@ -1,4 +1,4 @@
-//! Subscription ids: a pure function, so that several hosts agree.
+//! Subscription ids: a pure function, so that several hosts agree on them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::AdmissionConfig;
 use crate::push::{Codec, InstanceId};
 
-/// Apache's formula over the CRC32C of an answer's text: mixed with the instance id. Never 0, at which librdkafka behaves
-/// differently.
+/// Apache Kafka's formula: the CRC32C of the assignment's text, mixed with the instance id. Never 0, because librdkafka
+/// treats 0 differently.
 pub(super) fn subscription_id(checksum: u32, instance: InstanceId) -> i32 {
     match checksum as i32 ^ hash(instance) {
         0 => 1,
@@ -15,8 +15,8 @@ pub(super) fn subscription_id(checksum: u32, instance: InstanceId) -> i32 {
     }
 }
 
-/// An answer as text: Apache's text of a sorted set of metrics, `[a, b]`, the interval in milliseconds, and what that
-/// lacks.
+/// An assignment as text: Apache Kafka's text of a sorted set of metrics, `[a, b]`, then the interval in milliseconds,
+/// then what that text lacks.
 pub(super) fn canonical_text(sorted: &[&str], interval: Duration, extension: &str) -> String {
     format!("[{}]{}{extension}", sorted.join(", "), interval.as_millis())
 }
@@ -28,7 +28,7 @@ fn hash(instance: InstanceId) -> i32 {
     (halves >> 32) as i32 ^ halves as i32
 }
 
-/// What Apache's text lacks of an answer: clients shall notice when any of it changes.
+/// What Apache Kafka's text lacks: clients must notice when any of it changes.
 pub(super) fn extension_text(config: &AdmissionConfig, all_as_empty_prefix: bool) -> String {
     let mut text = String::from("|");
     for codec in Codec::OFFERED {
@@ -46,7 +46,7 @@ mod tests {
     const INSTANCE: &str = "cBrordIqXpq0qkqcvYahPA";
 
     #[test]
-    fn apaches_formula() {
+    fn the_id_follows_apaches_formula() {
         let id =
             |text: &str| subscription_id(crc32c::crc32c(text.as_bytes()), INSTANCE.parse().expect("an instance id"));
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_avoided() {
+    fn the_id_is_never_zero() {
         let crc = crc32c::crc32c(b"x");
         let mut bytes = [0; 16];
         bytes[12..].copy_from_slice(&crc.to_be_bytes());
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_in_the_answer_changes_the_id() {
+    fn every_part_of_the_assignment_changes_the_id() {
         let base = AdmissionConfig::default();
         let texts = [
             extension_text(&base, false),

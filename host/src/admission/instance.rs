@@ -1,7 +1,7 @@
-//! What is known of one client instance.
+//! The state of one client instance.
 //!
-//! There may be a hundred thousand, so times are milliseconds of the room's clock (see `clock.rs`) and what many have in
-//! common is shared.
+//! There may be a hundred thousand, so times are milliseconds of admission's clock (see `clock.rs`), and what many of
+//! them have in common is shared.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,16 +14,16 @@ use super::rate_rule::RateRule;
 use super::{ClientSnapshot, Refusal};
 use crate::push::{Codec, ConnectionId, DepartedClient, DepartureReason, InstanceId, Push};
 
-/// One entry of the table.
+/// One entry of the client table.
 #[derive(Debug)]
 pub(super) struct ClientInstance {
     pub(super) id: InstanceId,
-    /// As first seen: subscriptions are matched against this, also when a later request comes from elsewhere.
+    /// As first seen: subscriptions are matched against this, even when a later request comes from elsewhere.
     client: CompactClient,
     pub(super) assignment: Arc<Assignment>,
-    /// Re-armed by every request.
+    /// Renewed by every request.
     pub(super) expires: u64,
-    /// Its oldest open connection.
+    /// The oldest open connection.
     pub(super) oldest_connection: OptionalConnection,
     rate: RateRule,
     /// In seconds.
@@ -32,17 +32,18 @@ pub(super) struct ClientInstance {
     refused_at: u32,
     gets: u32,
     pushes: u32,
-    /// Let pass since its answer last changed.
+    /// Admitted since its assignment last changed.
     pushes_of_subscription: u32,
     refused: u32,
-    /// Which of [`Refusal::CODES`], counted from one; 0 is none.
+    /// Index into [`Refusal::CODES`], counted from one; 0 is none.
     last_refusal: u8,
-    /// A push was let pass since the last answered Get.
+    /// A push was admitted since the last answered GetTelemetrySubscriptions.
     pushed_since_get: bool,
-    /// Where a terminating push was taken: no more pushes through this connection. Ids are no secret and are bound to
-    /// nothing, so a stranger's goodbye must not silence the client whose id it is.
+    /// The connection of an accepted terminating push, through which no more pushes are admitted. Ids are neither
+    /// secret nor bound to a connection, so a terminating push of another sender must not silence the client that has
+    /// the id.
     terminated_on: OptionalConnection,
-    /// Receivers were told that it is gone.
+    /// Receivers were notified that it is gone.
     gone_reported: bool,
 }
 
@@ -68,8 +69,9 @@ impl ClientInstance {
         }
     }
 
-    /// A request came; `answer` is of another configuration. Under that it begins anew, so that it is served at once;
-    /// but a change that makes no difference to this client does not disturb it.
+    /// Applies a request; `assignment` is set if it comes from another configuration. Then the client starts over, so
+    /// that its next requests are allowed immediately; but a change that makes no difference to this client does not
+    /// reset it.
     pub(super) fn apply_request(&mut self, now: u64, assignment: Option<Arc<Assignment>>) {
         self.rate.advance(now.saturating_sub(self.last_seen()));
         if let Some(assignment) = assignment {
@@ -80,7 +82,7 @@ impl ClientInstance {
             self.assignment = assignment;
         }
         self.expires = now.saturating_add(ttl(self.assignment.interval));
-        // It is back, unless it said that it goes.
+        // It is back, unless it announced its end.
         self.gone_reported &= !self.terminated_on.is_none();
     }
 
@@ -95,14 +97,14 @@ impl ClientInstance {
         Ok(())
     }
 
-    /// A question or a push that was refused before this one's own rules were asked.
+    /// A request that was refused before the rules of this instance were checked.
     pub(super) fn record_early_refusal(&mut self, pushing: bool, refusal: &Refusal) {
         let count = if pushing { &mut self.pushes } else { &mut self.gets };
         *count = count.saturating_add(1);
         self.record_refusal(refusal);
     }
 
-    /// In Apache's order. A terminating push is never too soon, and only counts once it was taken.
+    /// In Apache Kafka's order. A terminating push is never too early, and only counts once it was accepted.
     pub(super) fn admit_push(
         &mut self,
         push: &Push,
@@ -118,7 +120,7 @@ impl ClientInstance {
 
     fn check_push(&mut self, push: &Push, max_wire: u32) -> Result<Codec, Refusal> {
         if !self.terminated_on.is_none() {
-            return Err(Refusal::InvalidRequest("a push after a terminating one"));
+            return Err(Refusal::InvalidRequest("a push after a terminating push"));
         }
         if !self.rate.allow_push(self.assignment.interval) && !push.terminating {
             return Err(self.too_soon());
@@ -143,7 +145,7 @@ impl ClientInstance {
         Err(Refusal::UnknownSubscription { given, current })
     }
 
-    /// Remembers what was refused, for whoever asks why a client is silent.
+    /// Records a refusal, so that an operator can find out why a client is silent.
     pub(super) fn record_refusal(&mut self, refusal: &Refusal) {
         self.refused = self.refused.saturating_add(1);
         let code = Refusal::CODES.iter().position(|code| *code == refusal.code());
@@ -159,7 +161,7 @@ impl ClientInstance {
         Refusal::TooSoon { interval_ms: self.assignment.interval.as_millis() as u64 }
     }
 
-    /// Its last connection is closed. Whoever comes back under this id may push again.
+    /// Its last connection was closed. A client that returns with this id may push again.
     pub(super) fn disconnect(&mut self, wall: SystemTime) -> Option<DepartedClient> {
         self.rate.allow_early_get();
         let terminated_on = std::mem::replace(&mut self.terminated_on, OptionalConnection::NONE);
@@ -167,13 +169,13 @@ impl ClientInstance {
         self.depart(reason, wall)
     }
 
-    /// Its terminating push through this connection was taken.
+    /// Its terminating push through this connection was accepted.
     pub(super) fn terminate(&mut self, connection: ConnectionId, wall: SystemTime) -> Option<DepartedClient> {
         self.terminated_on = OptionalConnection::new(connection);
         self.depart(DepartureReason::Terminated, wall)
     }
 
-    /// Tells once that it is gone.
+    /// Returns the departure, the first time only.
     pub(super) fn depart(&mut self, reason: DepartureReason, at: SystemTime) -> Option<DepartedClient> {
         let already_reported = std::mem::replace(&mut self.gone_reported, true);
         (!already_reported).then(|| DepartedClient { client: Arc::new(self.client.client(self.id)), reason, at })
@@ -183,7 +185,7 @@ impl ClientInstance {
         self.client.client(self.id)
     }
 
-    /// Receivers were told.
+    /// Receivers were notified.
     pub(super) fn is_gone_reported(&self) -> bool {
         self.gone_reported
     }
@@ -219,7 +221,7 @@ fn check_wire_size(len: usize, max_wire: u32) -> Result<(), Refusal> {
     if len <= max_wire as usize {
         return Ok(());
     }
-    Err(Refusal::TooLarge(format!("{len} bytes on the wire, {max_wire} are allowed; ask for fewer metrics")))
+    Err(Refusal::TooLarge(format!("{len} bytes on the wire, {max_wire} are allowed; request fewer metrics")))
 }
 
 /// `max(60 s, 3 × interval)` (KIP-714), in milliseconds.

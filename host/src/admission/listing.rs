@@ -1,26 +1,26 @@
-//! What operators ask about clients.
+//! Queries of operators about clients.
 //!
-//! In: how many are to be shown, and which. Out: what is known of them, those heard of last first. Bounded by the limit of
-//! the question and one step. Clients are taken from the room in steps and looked at outside its lock: no client waits for
-//! a listing. Changes nothing.
+//! In: how many clients to return, and which. Out: their snapshots, the most recently active first. Bounded: by the
+//! limit of the query and one page. Clients are read in pages and filtered outside the lock, so that no client waits
+//! for a listing. It changes nothing.
 
 use super::{Admission, ClientSnapshot};
 use crate::push::InstanceId;
 
-/// Places of the table looked at while the lock is held.
+/// Indices of the table that are read while the lock is held.
 pub(super) const PAGE: u32 = 512;
 
 impl Admission {
-    /// The clients heard of last, at most `limit`, the latest first.
+    /// The most recently active clients, at most `limit`, the latest first.
     pub fn clients(&self, limit: usize) -> Vec<ClientSnapshot> {
         let state = self.lock();
         let recent = state.table.recent().take(limit);
         recent.map(|(instance, connections)| instance.snapshot(connections, &state.clock)).collect()
     }
 
-    /// How many clients `fits` is true of, and at most `limit` of those, the ones heard of last first. `fits` is called
-    /// once for every client, without the lock. One that comes or goes meanwhile may be counted or not, and one that is
-    /// forgotten and comes back may be counted twice.
+    /// How many clients satisfy `matches`, and at most `limit` of them, the most recently active first. `matches` is
+    /// called once for every client, without the lock. A client that arrives or leaves meanwhile may be counted or not,
+    /// and one that is evicted and comes back may be counted twice.
     pub fn clients_where(
         &self,
         limit: usize,
@@ -38,14 +38,14 @@ impl Admission {
         (matching, latest)
     }
 
-    /// What is known of this client; `None` if it is unknown or forgotten.
+    /// The snapshot of this client; `None` if it is unknown or was evicted.
     pub fn client(&self, id: InstanceId) -> Option<ClientSnapshot> {
         let state = self.lock();
         let number = state.table.find(id)?;
         Some(state.table.get(number)?.snapshot(state.table.connection_count(number), &state.clock))
     }
 
-    /// Those at these places of the table; `None` past its end.
+    /// The clients in this page of the table; `None` past its end.
     fn snapshots(&self, from: u32) -> Option<Vec<ClientSnapshot>> {
         let state = self.lock();
         let page = state.table.page(from, PAGE)?;

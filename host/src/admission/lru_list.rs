@@ -1,7 +1,7 @@
-//! Lists through the table's nodes, the latest used first: of all instances, and of those of one source; strangers and
-//! proven ones apart.
+//! Doubly linked lists through the nodes of the client table, most recently used first: of all instances, and of those
+//! of one source; unestablished and established clients separately.
 //!
-//! A node is in each list by a [`Link`] of its own, so that moving it costs a few writes and no memory.
+//! A node has a separate [`LruLink`] for each list it is in, so that moving it costs a few writes and no allocation.
 
 use super::slab::Slab;
 use super::table::ClientNode;
@@ -9,7 +9,7 @@ use super::table::ClientNode;
 /// No node.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// A node's neighbours in one list.
+/// The neighbours of a node in one list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LruLink {
     newer: u32,
@@ -49,7 +49,7 @@ impl LruList {
         (self.oldest != NONE).then_some(self.oldest)
     }
 
-    /// Puts a node that is in no list of this kind in front.
+    /// Puts a node that is in no list of this kind at the front.
     pub(super) fn push(&mut self, kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) {
         if let Some(node) = nodes.get_mut(number) {
             *node.link_mut(kind) = LruLink { newer: NONE, older: self.newest };
@@ -61,7 +61,7 @@ impl LruList {
         self.newest = number;
     }
 
-    /// Takes a node out of this list.
+    /// Removes a node from this list.
     pub(super) fn remove(&mut self, kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) {
         let link = unlink(kind, nodes, number);
         if self.newest == number {
@@ -73,7 +73,7 @@ impl LruList {
     }
 }
 
-/// Takes a node out of a list whose ends are forgotten.
+/// Removes a node from a list whose ends no longer exist.
 pub(super) fn unlink(kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) -> LruLink {
     let link = nodes
         .get_mut(number)
@@ -87,7 +87,7 @@ pub(super) fn unlink(kind: ListKind, nodes: &mut Slab<ClientNode>, number: u32) 
     link
 }
 
-/// The next older one.
+/// The next older node.
 pub(super) fn older(kind: ListKind, nodes: &Slab<ClientNode>, number: u32) -> Option<u32> {
     let older = nodes.get(number)?.link(kind).older;
     (older != NONE).then_some(older)

@@ -1,7 +1,7 @@
-//! Clients in few bytes: what thousands have in common is kept once.
+//! Compact clients: facts that thousands of clients share are stored once.
 //!
-//! In: a [`Client`]. Out: a [`Compact`], and the client again when somebody asks. Bounded: so many different origins are
-//! shared, and one that is beyond them is kept by its client alone. IPv6 flow and scope are not kept.
+//! In: a [`Client`]. Out: a [`CompactClient`], and the client again on request. Bounded: in the number of shared
+//! origins; a client with a further one stores it alone. IPv6 flow information and scope are not stored.
 
 use std::collections::HashSet;
 use std::net::{Ipv6Addr, SocketAddr};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use crate::push::{Client, InstanceId};
 
-/// Origins that are shared. Strangers choose their software's name, so there must be an end.
+/// The most origins that are shared. Clients choose their software's name, so there must be a limit.
 const MAX_SHARED: usize = 1_024;
 
-/// What is the same for all clients of one program on one listener.
+/// The facts that are the same for all clients of one program on one listener.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Origin {
     software_name: Option<Arc<str>>,
@@ -26,7 +26,7 @@ struct Origin {
 pub(super) struct CompactClient {
     client_id: Option<Arc<str>>,
     origin: Arc<Origin>,
-    /// IPv4 as mapped.
+    /// IPv4 as an IPv4-mapped address.
     address: [u8; 16],
     port: u16,
     /// Whether address and port are known.
@@ -70,7 +70,7 @@ impl Origins {
 }
 
 impl CompactClient {
-    /// The client as it was, under this id.
+    /// The original client, with this id.
     pub(super) fn client(&self, id: InstanceId) -> Client {
         let Origin { software_name, software_version, principal, listener } = &*self.origin;
         let address = Ipv6Addr::from(self.address).to_canonical();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_comes_back_as_it_was() {
+    fn a_client_survives_the_round_trip() {
         let mut origins = Origins::default();
         for source in ["10.0.0.1:9092", "[2001:db8::7]:1", "nowhere"] {
             let client = client("librdkafka", source);
@@ -124,9 +124,9 @@ mod tests {
         let kept: Vec<CompactClient> = (0..MAX_SHARED).map(|n| origins.compact(&client(&n.to_string(), ""))).collect();
         assert_eq!(origins.0.len(), MAX_SHARED);
         let more = origins.compact(&client("more", ""));
-        assert_eq!((origins.0.len(), Arc::strong_count(&more.origin)), (MAX_SHARED, 1), "kept by its client alone");
+        assert_eq!((origins.0.len(), Arc::strong_count(&more.origin)), (MAX_SHARED, 1), "owned by its client alone");
         drop(kept);
         let shared = origins.compact(&client("later", ""));
-        assert_eq!((origins.0.len(), Arc::strong_count(&shared.origin)), (1, 2), "what nobody has is let go");
+        assert_eq!((origins.0.len(), Arc::strong_count(&shared.origin)), (1, 2), "an unused origin is dropped");
     }
 }

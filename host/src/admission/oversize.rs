@@ -1,8 +1,8 @@
-//! Pushes that are too long to be read, and refused by their door.
+//! Pushes that are too large to be read and are refused by their listener.
 //!
-//! In: who sent how much, as far as the door saw it. Out: nothing, for the door's answer is known. They count like the
-//! pushes that were read: else they would be the way around every quota, and a client that sends nothing else would be
-//! forgotten while it talks.
+//! In: the sender and the size, as far as the listener knows them. Out: nothing, because the listener's response is
+//! already decided. They count like pushes that were read: otherwise they would bypass every quota, and a client that
+//! sends nothing else would expire while it is active.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -12,9 +12,9 @@ use super::{Admission, Refusal};
 use crate::push::{Client, ConnectionId};
 
 impl Admission {
-    /// Charges a push of `len` bytes that was refused as too large, notes that, and re-arms its client's TTL. A client
-    /// that is not known is made as for any push, if its quota allows it; without an instance id (or with a reserved
-    /// one) only connection and source are charged. What is over quota is noted as that.
+    /// Charges a push of `len` bytes that was refused as too large, records the refusal, and renews its client's TTL.
+    /// An unknown client is inserted as for any push, if its quota allows; without an instance id (or with a reserved
+    /// one) only connection and source are charged. A push that is over quota is recorded as such.
     pub fn charge_oversized_push(
         &self,
         client: &Arc<Client>,
@@ -27,11 +27,11 @@ impl Admission {
         let mut state = self.lock();
         let mut request = state.new_request(client, connection, now, wall);
         let Some(id) = client.instance_id.filter(|id| !id.is_reserved()) else {
-            // Over quota or not, the answer is the same.
+            // Over quota or not, the response is the same.
             let _ = state.charge(&request, cost);
             return;
         };
-        // Nothing tells that it was known before, so it is charged as new.
+        // Nothing shows that it was known before, so it is charged as new.
         let new = RequestCost { new_clients: u64::from(state.table.find(id).is_none()), ..RequestCost::default() };
         if state.charge(&request, new).is_err() {
             return;

@@ -1,42 +1,44 @@
-//! How much one connection and one source may bring in a minute.
+//! How much one connection and one source may send in a minute.
 //!
-//! In: what is wanted, and the time. Out: whether it may. A bucket holds one minute's worth and fills evenly; what is
-//! refused costs nothing, so whoever slows down is served again. Sixteen bytes or less each; never a timer.
+//! In: the cost of a request, and the time. Out: whether it is within quota. A bucket holds one minute's worth and
+//! refills evenly; a refused request costs nothing, so a client that slows down is served again. A bucket takes 16
+//! bytes or less and never a timer.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A minute in nanoseconds: what a full bucket holds.
+/// A minute in nanoseconds: the content of a full bucket.
 const MINUTE: u64 = 60_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
-/// What there may be too much of.
+/// A resource that can be exceeded.
 pub(super) const NEW_CLIENTS: &str = "new client instances";
 
-/// Most of each in a minute. A minute's worth may come at once. 0 is refused where rates are read.
+/// The limits for one minute. A whole minute's worth may come in one burst. 0 is refused where the configuration is
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
-    /// Client instances not known before.
+    /// Client instances that were not known before.
     pub new_clients: u32,
     /// Pushes, terminating ones included.
     pub pushes: u32,
-    /// Bytes of pushes on the wire; `None` is no limit.
+    /// Bytes of pushes on the wire; `None` is unlimited.
     pub push_bytes: Option<u64>,
 }
 
-/// Who may bring how much.
+/// The rates of connections, sources and principals.
 #[derive(Clone, Debug)]
 pub struct Quotas {
     /// Of one connection.
     pub connection: Rates,
-    /// Of one source: a principal if there is one, else an IP address (IPv6: its first 64 bits).
+    /// Of one source: a principal if there is one, otherwise an IP address (IPv6: its first 64 bits).
     pub source: Rates,
-    /// Of these principals (`User:name`) instead of `source`.
+    /// Of these principals (`User:name`), instead of `source`.
     pub principals: HashMap<Arc<str>, Rates>,
 }
 
 impl Default for Quotas {
-    /// Room for thousands of clients behind one address, and for one client that pushes every 100 ms, twice over.
+    /// Enough for thousands of clients behind one address, and for one client that pushes every 100 ms, twice over.
     fn default() -> Self {
         Self {
             connection: Rates { new_clients: 8, pushes: 1_200, push_bytes: None },
@@ -46,14 +48,14 @@ impl Default for Quotas {
     }
 }
 
-/// Over which limit.
+/// The limit that was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QuotaExceeded {
     pub(super) resource: &'static str,
     pub(super) per_minute: u64,
 }
 
-/// What a request costs.
+/// The cost of a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestCost {
     pub(super) new_clients: u64,
@@ -76,7 +78,7 @@ pub(super) struct QuotaMeter {
 }
 
 impl QuotaMeter {
-    /// Whether all of it may be had; nothing is taken.
+    /// Whether the whole cost is within the limits; consumes nothing.
     pub(super) fn check(&self, rates: &Rates, cost: RequestCost, now: u64) -> Result<(), QuotaExceeded> {
         for (bucket, what, rate, amount) in self.limits(rates, cost) {
             if !bucket.allows(rate, amount, now) {
@@ -86,7 +88,7 @@ impl QuotaMeter {
         Ok(())
     }
 
-    /// Takes it.
+    /// Consumes the cost.
     pub(super) fn consume(&mut self, rates: &Rates, cost: RequestCost, now: u64) {
         self.new_clients.consume(rates.new_clients.into(), cost.new_clients, now);
         self.pushes.consume(rates.pushes.into(), cost.pushes, now);
@@ -105,13 +107,13 @@ impl QuotaMeter {
     }
 }
 
-/// One limit: the time, in nanoseconds of the room's clock, at which it will be full again.
+/// One limit: the time, in nanoseconds of admission's clock, at which the bucket will be full again.
 #[derive(Clone, Copy, Debug, Default)]
 struct QuotaBucket(u64);
 
 impl QuotaBucket {
-    /// `now` in milliseconds. What is more than a minute's worth passes a full bucket, which is then long in debt: else
-    /// it could never pass.
+    /// `now` is in milliseconds. An amount above one minute's worth is allowed by a full bucket, which is then in debt
+    /// for long: otherwise it could never be allowed.
     fn allows(self, rate: u64, amount: u64, now: u64) -> bool {
         let owed = self.0.saturating_sub(now.saturating_mul(MILLISECOND));
         amount == 0 || owed == 0 || owed.saturating_add(refill_time(rate, amount)) <= MINUTE
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn rate_obeyed() {
         let mut meter = QuotaMeter::default();
-        assert!((0..60).all(|_| push(&mut meter, 1, 5_000).is_ok()), "a minute's worth at once");
+        assert!((0..60).all(|_| push(&mut meter, 1, 5_000).is_ok()), "a minute's worth in one burst");
         assert!((1..=600).all(|second| push(&mut meter, 1, 5_000 + second * 1_000).is_ok()), "then one a second");
     }
 
@@ -154,14 +156,14 @@ mod tests {
         for _ in 0..1_000 {
             assert_eq!(push(&mut meter, 0, 999), Err(QuotaExceeded { resource: "pushes", per_minute: 60 }));
         }
-        assert!(push(&mut meter, 0, 1_000).is_ok(), "what was refused cost nothing");
+        assert!(push(&mut meter, 0, 1_000).is_ok(), "a refused push cost nothing");
     }
 
     #[test]
     fn an_amount_above_the_burst_is_allowed_by_a_full_bucket() {
         let mut meter = QuotaMeter::default();
         assert!(push(&mut meter, 5_000, 0).is_ok());
-        assert_eq!(push(&mut meter, 1, 299_000).map_err(|over| over.resource), Ok(()), "a minute of it may be owed");
+        assert_eq!(push(&mut meter, 1, 299_000).map_err(|over| over.resource), Ok(()), "a minute's worth may be owed");
         let mut meter = QuotaMeter::default();
         assert!(push(&mut meter, 5_000, 0).is_ok());
         assert_eq!(push(&mut meter, 1, 239_000).map_err(|over| over.resource), Err("bytes of pushes"));

@@ -1,7 +1,7 @@
-//! Quotas at the gate: one connection, one source.
+//! Enforces the quotas of one connection and of one source.
 //!
-//! In: what a request costs. Out: whether it may come in; if so, it is paid for. Bounded: of connections the ones heard of
-//! last are remembered, and one that is forgotten begins with a full minute.
+//! In: the cost of a request. Out: whether it is within quota; if so, the cost is consumed. Bounded: only the most
+//! recently active connections are remembered, and one that was evicted starts again with a full minute.
 
 use std::num::NonZeroUsize;
 
@@ -11,7 +11,7 @@ use super::quota::{NEW_CLIENTS, QuotaExceeded, QuotaMeter, Quotas, Rates, Reques
 use super::{AdmissionRequest, Refusal};
 use crate::push::ConnectionId;
 
-/// Connections remembered.
+/// The most connections that are remembered.
 const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(16_384).expect("it is not zero");
 
 pub(super) struct QuotaLimiter(LruCache<ConnectionId, QuotaMeter>);
@@ -21,7 +21,7 @@ impl QuotaLimiter {
         Self(LruCache::sparse(MAX_CONNECTIONS))
     }
 
-    /// Takes it from both or from neither.
+    /// Consumes the cost from both or from neither.
     pub(super) fn charge(
         &mut self,
         quotas: &Quotas,
@@ -48,11 +48,11 @@ impl QuotaLimiter {
     }
 }
 
-/// Where clients are being forgotten, those that come back are what there is too much of.
+/// While clients are being evicted, those that come back as new clients are the excess.
 pub(super) fn explain_full_table(refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::OverQuota { scope, resource: NEW_CLIENTS, per_minute, .. } => {
-            let resource = "new client instances (for want of room some are forgotten and come back)";
+            let resource = "new client instances (the client table is full, so some are evicted and return as new)";
             Refusal::OverQuota { scope, resource, per_minute, setting: "limits.clients" }
         }
         other => other,

@@ -1,22 +1,22 @@
-//! Why something was refused. Doors translate it into their protocol's words.
+//! Why a request was refused. Listeners translate it into their protocol's errors.
 
 use std::borrow::Cow;
 
-/// A closed list: each case is one answer on the wire.
+/// A closed list: each variant is one response on the wire.
 ///
-/// `InvalidRequest` and `InvalidRecord` silence a client for good (KIP-714 clients switch telemetry off): they are for
-/// a client that is itself at fault, never for a receiver, a queue, a sink or a limit.
+/// `InvalidRequest` and `InvalidRecord` make clients switch their telemetry off until they are restarted (KIP-714).
+/// They are only for a fault of the client itself, never for a receiver, a queue, a sink or a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Reserved instance id, or a push after a terminating one.
     #[error("invalid request: {0}")]
     InvalidRequest(&'static str),
-    /// The subscription changed, or the host never gave out that id.
+    /// The subscription changed, or the host never issued that id.
     #[error("unknown subscription id {given}; the current one is {current}")]
     UnknownSubscription {
-        /// What the push said.
+        /// The id in the push.
         given: i32,
-        /// What it should have said.
+        /// The current id.
         current: i32,
     },
     /// Earlier than the interval allows.
@@ -25,26 +25,26 @@ pub enum Refusal {
         /// The client's push interval.
         interval_ms: u64,
     },
-    /// More than its connection or its source may bring in a minute; answered like `TooSoon`, after which every client
-    /// comes back.
-    #[error("over quota: {scope} may bring {per_minute} {resource} a minute; raise `{setting}` if that is too little")]
+    /// More than its connection or its source may send in a minute; answered like `TooSoon`, after which every client
+    /// retries.
+    #[error("over quota: {scope} may send {per_minute} {resource} a minute; to allow more, raise `{setting}`")]
     OverQuota {
         /// `one connection`, `one source` or `this principal`.
         scope: &'static str,
-        /// What there is too much of.
+        /// The resource that was exceeded.
         resource: &'static str,
-        /// How much is allowed.
+        /// The limit.
         per_minute: u64,
-        /// What of the configuration to raise.
+        /// The configuration key to raise.
         setting: &'static str,
     },
     /// A compression type outside 0–4.
     #[error("unknown compression type {0}")]
     UnsupportedCodec(i8),
-    /// Beyond a limit on the wire, decompressed, or in their ratio.
+    /// Beyond a limit of the size on the wire, of the decompressed size, or of their ratio.
     #[error("too large: {0}")]
     TooLarge(String),
-    /// Bytes that no reader could parse.
+    /// Bytes that cannot be parsed.
     #[error("invalid record: {0}")]
     InvalidRecord(Cow<'static, str>),
 }

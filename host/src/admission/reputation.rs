@@ -1,22 +1,22 @@
-//! Two kinds of instances: those that had a push let pass, and strangers.
+//! Two kinds of instances: those that had a push admitted, and the others.
 //!
-//! A stranger costs nothing to invent, and is forgotten first.
+//! An unestablished client costs an attacker nothing to invent, so it is evicted first.
 
-/// Which of the two.
+/// Whether a client ever had a push admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reputation {
-    /// No push of it was ever let pass.
+    /// None of its pushes was ever admitted.
     Unestablished,
-    /// One was.
+    /// At least one was.
     Established,
 }
 
 impl Reputation {
-    /// In the order in which they are forgotten.
+    /// In the order of eviction.
     pub(super) const ALL: [Self; 2] = [Self::Unestablished, Self::Established];
 }
 
-/// One of each.
+/// One value for each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PerReputation<T> {
     unestablished: T,

@@ -1,4 +1,4 @@
-//! One configured subscription, with the bounds that KIP-714 sets.
+//! One configured subscription, within the bounds that KIP-714 sets.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use regex::{Regex, RegexBuilder};
 use crate::messages;
 use crate::push::{Client, address};
 
-/// `interval.ms` where none is given, and for clients that no subscription matches.
+/// `interval.ms` if none is given, and for clients that no subscription matches.
 pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
-/// Largest `interval.ms`.
+/// The largest `interval.ms`.
 pub(super) const MAX_INTERVAL: Duration = Duration::from_secs(3_600);
 const INTERVAL_MS: std::ops::RangeInclusive<u64> = 100..=3_600_000;
-/// Sizes in which patterns are weighed, in bytes once compiled; none is larger.
+/// The size limits under which patterns are compiled, in bytes; a larger pattern is refused.
 const SIZE_LIMITS: [usize; 4] = [16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
-/// A subscription: what clients that match shall push, and how often.
+/// A subscription: the metrics that matching clients are to push, and how often.
 #[derive(Clone, Debug)]
 pub struct SubscriptionRule {
     pub(super) name: String,
     pub(super) metrics: Vec<String>,
     pub(super) interval: Duration,
-    /// All must match; none matches every client.
+    /// All must match; an empty list matches every client.
     matches: Vec<(MatchKey, Regex)>,
-    /// Bytes of all patterns, compiled.
+    /// The compiled size of all patterns, in bytes.
     compiled_bytes: usize,
 }
 
-/// What of a client a pattern is held against.
+/// The fact of a client that a pattern is matched against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchKey {
     /// 22 characters of base64url.
@@ -47,7 +47,8 @@ pub enum MatchKey {
 }
 
 impl SubscriptionRule {
-    /// Checks what an operator wrote. `matches` holds pairs of key and pattern; a repeated key's last pattern counts.
+    /// Checks the operator's input. `matches` holds pairs of key and pattern; of a repeated key the last pattern
+    /// applies.
     pub fn new(
         name: &str,
         metrics: Vec<String>,
@@ -55,13 +56,13 @@ impl SubscriptionRule {
         matches: &[(String, String)],
     ) -> Result<Self, String> {
         if name.is_empty() {
-            return Err("a subscription needs a name".into());
+            return Err("a subscription needs a name; set one".into());
         }
         let interval = interval_ms.map_or(Ok(DEFAULT_INTERVAL), |ms| interval(name, ms))?;
         let mut patterns: Vec<(MatchKey, &str)> = Vec::new();
         for (key, pattern) in matches {
             let key = key.trim().parse().map_err(|error| format!("subscription `{name}`: {error}"))?;
-            // Before anything is compiled: a text has room for thousands.
+            // Before anything is compiled: one configuration text can hold thousands of patterns.
             patterns.retain(|(known, _)| *known != key);
             patterns.push((key, pattern.trim()));
         }
@@ -75,17 +76,17 @@ impl SubscriptionRule {
         Ok(rule)
     }
 
-    /// About how many bytes its patterns take, compiled.
+    /// About how many bytes its compiled patterns take.
     pub(crate) fn compiled_bytes(&self) -> usize {
         self.compiled_bytes
     }
 
-    /// What the operator calls it.
+    /// The operator's name for it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this client shall push it. A fact that is not known matches nothing.
+    /// Whether this client is to push it. A fact that is not known matches nothing.
     pub fn matches(&self, client: &Client) -> bool {
         self.matches.iter().all(|(key, pattern)| key.matches(client, pattern))
     }
@@ -104,15 +105,16 @@ pub(super) fn anchored(pattern: &str) -> Result<Regex, String> {
     compile_anchored(pattern).map(|(regex, _)| regex)
 }
 
-/// Likewise, with about how large it is: nobody tells, so it is compiled under limits that grow, where what all but the
-/// last of them cost is a third of that one at most.
+/// As [`anchored`], with the approximate size: the regex crate does not report it, so the pattern is compiled under
+/// growing limits, where all attempts but the last together cost at most a third of the last.
 fn compile_anchored(pattern: &str) -> Result<(Regex, usize), String> {
     if pattern.is_empty() {
-        return Err("an empty pattern matches nothing; leave the key out to match every client".into());
+        return Err("an empty pattern matches nothing; omit the key to match every client".into());
     }
     let compile = |text: &str, limit| RegexBuilder::new(text).size_limit(limit).build();
-    let wrong = |error| format!("`{pattern}` is not a pattern: {error}");
-    // First as written, so that the message shows what was written; it is read, and with no room it is not compiled.
+    let wrong = |error| format!("`{pattern}` is not a valid pattern: {error}");
+    // First as given, so that the error shows the operator's text; with a size limit of 0 it is parsed but not
+    // compiled.
     if let Err(error @ regex::Error::Syntax(_)) = compile(pattern, 0) {
         return Err(wrong(error));
     }
@@ -144,7 +146,7 @@ impl MatchKey {
         }
     }
 
-    /// Whether the client has the fact and the pattern fits it; an address fits in either spelling.
+    /// Whether the client has the fact and the pattern matches it; an address matches in either spelling.
     fn matches(self, client: &Client, pattern: &Regex) -> bool {
         let matches = |text: &Option<Arc<str>>| text.as_deref().is_some_and(|text| pattern.is_match(text));
         match self {
@@ -170,7 +172,7 @@ impl FromStr for MatchKey {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|key| key.as_str() == text);
         known.ok_or_else(|| {
-            format!("`{text}` is not something to match by; {}", messages::suggest(text, &Self::ALL.map(Self::as_str)))
+            format!("`{text}` is not a match key; {}", messages::suggest(text, &Self::ALL.map(Self::as_str)))
         })
     }
 }
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn all_keys_must_match_and_each_in_full() {
-        assert!(rule(&[]).expect("sound").matches(&client()));
+        assert!(rule(&[]).expect("a valid rule").matches(&client()));
         let yes: &[&[(&str, &str)]] = &[
             &[("client_id", "billing-.*"), ("client_source_port", "47..")],
             &[("client_instance_id", "cBrordIqXpq0qkqcvYahPA")],
@@ -213,31 +215,32 @@ mod tests {
             &[("client_id", "illing-7")],
             &[("client_id", "b|7")],
             &[("client_id", ".*"), ("client_software_name", "librdkafka")],
-            // Not known, so not even anything at all.
+            // The version is not known, so even `.*` does not match.
             &[("client_software_version", ".*")],
         ];
-        yes.iter().for_each(|matches| assert!(rule(matches).expect("sound").matches(&client()), "{matches:?}"));
-        no.iter().for_each(|matches| assert!(!rule(matches).expect("sound").matches(&client()), "{matches:?}"));
+        yes.iter().for_each(|matches| assert!(rule(matches).expect("a valid rule").matches(&client()), "{matches:?}"));
+        no.iter().for_each(|matches| assert!(!rule(matches).expect("a valid rule").matches(&client()), "{matches:?}"));
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn invalid_keys_and_patterns_are_named() {
         let error = |matches| rule(matches).expect_err("a mistake");
         assert!(error(&[("client_idd", "x")]).contains("client_source_port"));
         assert!(error(&[("client_id", "")]).contains("empty pattern"));
         assert!(error(&[("client_id", "(")]).contains("`(`"));
-        // A comment that would swallow the end of the pattern.
+        // A comment that would swallow the end of the anchored pattern.
         assert!(error(&[("client_id", "(?x)a#")]).contains("client_id"));
         assert!(error(&[("client_id", "(a{1000}){1000}")]).contains("size"));
     }
 
     #[test]
     fn only_the_last_pattern_of_a_repeated_key_is_compiled() {
-        let repeated = rule(&[("client_id", "("), ("client_id", "[a-z]{9000}"), (" client_id", "a")]).expect("sound");
-        let alone = rule(&[("client_id", "a")]).expect("sound");
+        let repeated =
+            rule(&[("client_id", "("), ("client_id", "[a-z]{9000}"), (" client_id", "a")]).expect("a valid rule");
+        let alone = rule(&[("client_id", "a")]).expect("a valid rule");
         assert_eq!((repeated.matches.len(), repeated.compiled_bytes), (1, alone.compiled_bytes));
-        assert!(rule(&[("client_id", "[a-z]{9000}")]).expect("sound").compiled_bytes > alone.compiled_bytes);
-        assert!(rule(&[("client_id", "a)(b")]).is_err(), "sound only between parentheses");
+        assert!(rule(&[("client_id", "[a-z]{9000}")]).expect("a valid rule").compiled_bytes > alone.compiled_bytes);
+        assert!(rule(&[("client_id", "a)(b")]).is_err(), "valid only between the anchoring parentheses");
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Places for values, by number.
+//! Values addressed by index.
 //!
-//! In: values. Out: numbers that are good until the value is removed, then used again. Grows by chunks, so nothing is
-//! moved and at most one chunk is spare. Never gives memory back: it is as large as it ever was.
+//! In: values. Out: indices that are valid until the value is removed, and are reused afterwards. It grows by chunks,
+//! so values are never moved and at most one chunk is spare. Never: gives memory back; it stays as large as it ever
+//! was.
 
-/// Values in one allocation.
+/// Values per allocation.
 const CHUNK: usize = 128;
 
 #[derive(Debug)]
@@ -17,7 +18,7 @@ impl<T> Slab<T> {
         Self { chunks: Vec::new(), free: Vec::new() }
     }
 
-    /// Numbers given out so far are below this.
+    /// All indices issued so far are below this.
     pub(super) fn end(&self) -> u32 {
         let last = self.chunks.last().map_or(0, Vec::len);
         let full = self.chunks.len().saturating_sub(1) * CHUNK;
@@ -26,7 +27,7 @@ impl<T> Slab<T> {
 
     pub(super) fn insert(&mut self, value: T) -> u32 {
         if let Some(number) = self.free.pop() {
-            *self.slot_mut(number).expect("what was freed was there") = Some(value);
+            *self.slot_mut(number).expect("a free index was issued before") = Some(value);
             return number;
         }
         let number = self.end();
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_good_until_removed_and_used_again() {
+    fn indices_are_valid_until_removed_and_then_reused() {
         let mut slab = Slab::new();
         let numbers: Vec<u32> = (0..300).map(|value| slab.insert(value)).collect();
         assert_eq!(slab.end(), 300);

@@ -1,36 +1,37 @@
-//! What is known of clients by their software: which are hurt by telemetry, and how each spells "all metrics".
+//! Rules for clients by their software: which are harmed by telemetry, and how "all metrics" is spelled for each.
 //!
-//! In: name and version, as told in ApiVersions. Out: the first row that matches, the operator's rows before our own.
+//! In: name and version from ApiVersions. Out: the first rule that matches, the operator's rules before the built-in
+//! ones.
 
 use regex::Regex;
 
 use super::rule;
 use crate::push::Client;
 
-/// One row: what holds for clients of this software. A fact that a client did not tell matches no pattern.
+/// One rule for clients of this software. A fact that a client did not send matches no pattern.
 #[derive(Clone, Debug)]
 pub struct ClientRule {
-    /// Matches the whole name; `None` is any, told or not.
+    /// Matches the whole name; `None` matches any, sent or not.
     name: Option<Regex>,
-    /// Matches the whole version; likewise.
+    /// Matches the whole version; `None` matches any, sent or not.
     version: Option<Regex>,
     telemetry: bool,
     wildcard: Option<Wildcard>,
 }
 
-/// How "all metrics" is told. Java and librdkafka take both; franz-go and Dekaf take `*` for a prefix (KIP-714 fact
-/// sheet, section 5.4).
+/// How "all metrics" is spelled. Java and librdkafka understand both; franz-go and Dekaf treat `*` as a prefix (KIP-714
+/// fact sheet, section 5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wildcard {
-    /// `*`, as Apache's broker has it.
+    /// `*`, as Apache Kafka's broker sends it.
     Star,
     /// The empty prefix.
     Empty,
 }
 
 impl ClientRule {
-    /// Checks what an operator wrote. `telemetry` says whether keys 71 and 72 are offered; `wildcard` is `*` or empty,
-    /// and `None` leaves it as it is for everybody. Errors name the pattern or the word.
+    /// Checks the operator's input. `telemetry` says whether API keys 71 and 72 are offered; `wildcard` is `*` or
+    /// empty, and `None` keeps the general setting. Errors name the pattern or the value.
     pub fn new(
         name: Option<&str>,
         version: Option<&str>,
@@ -60,18 +61,19 @@ impl ClientRule {
     }
 }
 
-/// Whether keys 71 and 72 are offered to this client.
+/// Whether API keys 71 and 72 are offered to this client.
 pub(super) fn offers_telemetry(rules: &[ClientRule], client: &Client) -> bool {
     first_match(rules, client).map_or_else(|| !aborts_on_telemetry(client), |rule| rule.telemetry)
 }
 
-/// How this client is told "all metrics", where a rule says so.
+/// How "all metrics" is spelled for this client, where a rule says so.
 pub(super) fn wildcard(rules: &[ClientRule], client: &Client) -> Option<Wildcard> {
     first_match(rules, client)?.wildcard
 }
 
-/// librdkafka reckons in 32-bit microseconds, jitter included, and overflows from about 1,789 s. It asks for ApiVersions
-/// again without a name where it was answered at a lower version, so a client without a name is taken for it.
+/// librdkafka computes in 32-bit microseconds, jitter included, and overflows from about 1,789 s. It repeats
+/// ApiVersions without a name where it was answered with a lower version, so a client without a name is treated as
+/// librdkafka.
 pub(super) fn is_librdkafka(client: &Client) -> bool {
     let Some(name) = client.software_name.as_deref() else { return true };
     let names = [Some(name), client.software_version.as_deref()];
@@ -82,8 +84,8 @@ fn first_match<'a>(rules: &'a [ClientRule], client: &Client) -> Option<&'a Clien
     rules.iter().find(|rule| rule.matches(client))
 }
 
-/// librdkafka 2.5.0 ends its process on an assertion when no metric of its matches (its issue 4826, repaired in 2.5.3).
-/// Bindings carry their own name, and most say which librdkafka is in them.
+/// librdkafka 2.5.0 aborts its process on an assertion when none of its metrics matches (its issue 4826, fixed in
+/// 2.5.3). Bindings send their own name, and most name the librdkafka version that they contain.
 fn aborts_on_telemetry(client: &Client) -> bool {
     let (Some(name), Some(version)) = (client.software_name.as_deref(), client.software_version.as_deref()) else {
         return false;
@@ -136,19 +138,19 @@ mod tests {
 
     #[test]
     fn configured_rules_precede_built_in_ones_and_the_first_match_counts() {
-        let row = |name, telemetry, wildcard| ClientRule::new(name, None, telemetry, wildcard).expect("a sound row");
+        let row = |name, telemetry, wildcard| ClientRule::new(name, None, telemetry, wildcard).expect("a valid rule");
         let rows = [row(Some("librdkafka"), true, Some("*")), row(Some("lib.*|kgo"), false, Some(""))];
         assert!(offers_telemetry(&rows, &client("librdkafka", "2.5.0")));
         assert!(!offers_telemetry(&rows, &client("kgo", "1.19")));
-        assert!(offers_telemetry(&rows, &client("", "")), "a name that is not told matches nothing");
+        assert!(offers_telemetry(&rows, &client("", "")), "a name that was not sent matches nothing");
         assert_eq!(wildcard(&rows, &client("librdkafka", "1")), Some(Wildcard::Star));
         assert_eq!(wildcard(&rows, &client("kgo", "1")), Some(Wildcard::Empty));
         assert_eq!(wildcard(&rows, &client("other", "1")), None);
-        assert!(!offers_telemetry(&[row(None, false, None)], &client("", "")), "no pattern is everybody");
+        assert!(!offers_telemetry(&[row(None, false, None)], &client("", "")), "no pattern matches every client");
     }
 
     #[test]
-    fn mistakes_in_a_row_are_named() {
+    fn errors_in_a_rule_are_named() {
         let error = |name, wildcard| ClientRule::new(name, None, true, wildcard).expect_err("a mistake");
         assert!(error(Some("("), None).contains("software-name"));
         assert!(error(None, Some("all")).contains("`all`"));

@@ -1,7 +1,7 @@
-//! Where clients come from: who a client proved to be, else its address.
+//! Where clients come from: their authenticated principal, or else their address.
 //!
 //! In: requests. Out: what their source has used of its quota, and how many instances it holds. Bounded: beyond the cap
-//! the source not heard of for longest is forgotten; its instances stay, as nobody's, until they are heard of again.
+//! the least recently active source is evicted; its instances stay, without a source, until their next request.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,18 +15,18 @@ use super::quota::QuotaMeter;
 use super::reputation::{PerReputation, Reputation};
 use crate::push::Client;
 
-/// Sources remembered.
+/// The most sources that are remembered.
 const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(4_096).expect("it is not zero");
-/// Kafka's name for those who proved nothing: they are told apart by address.
+/// Kafka's principal for unauthenticated clients: they are distinguished by address.
 const ANONYMOUS: &str = "User:ANONYMOUS";
 
-/// What clients are held together by.
+/// What clients are grouped by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SourceKey {
     Principal(Arc<str>),
-    /// IPv6: the first 64 bits, which one customer has all of.
+    /// IPv6: the first 64 bits, which one customer is usually assigned.
     Address(IpAddr),
-    /// A door that knows no address.
+    /// A client of an ingress that knows no address.
     Unknown,
 }
 
@@ -50,10 +50,10 @@ fn network(address: IpAddr) -> IpAddr {
 
 #[derive(Debug)]
 pub(super) struct ClientSource {
-    /// By which its instances know it; never used again.
+    /// The number by which its instances refer to it.
     serial: u32,
     pub(super) meter: QuotaMeter,
-    /// Its instances, the latest used first.
+    /// Its instances, the most recently used first.
     pub(super) lists: PerReputation<LruList>,
     instances: PerReputation<u32>,
 }
@@ -61,7 +61,7 @@ pub(super) struct ClientSource {
 pub(super) struct ClientSources {
     by_key: LruCache<SourceKey, ClientSource>,
     by_serial: HashMap<u32, SourceKey>,
-    /// Those that hold instances, by how many.
+    /// Sources that hold instances, by their number.
     by_count: PerReputation<BTreeSet<(u32, u32)>>,
     next: u32,
 }
@@ -72,7 +72,7 @@ impl ClientSources {
         Self { by_key, by_serial: HashMap::new(), by_count: PerReputation::default(), next: 0 }
     }
 
-    /// The source of a request, made if it is new. Counts as use.
+    /// The source of a request, inserted if it is new. Counts as use.
     pub(super) fn get_or_insert(&mut self, key: &SourceKey) -> u32 {
         if let Some(source) = self.by_key.get(key) {
             return source.serial;
@@ -94,8 +94,7 @@ impl ClientSources {
         serial
     }
 
-    /// Instances may still bear the number of a source that is forgotten, so it is not given again before four billion
-    /// others were.
+    /// Instances may still refer to a source that was evicted, so its serial is not reused before four billion others.
     fn next_serial(&mut self) -> u32 {
         loop {
             self.next = self.next.wrapping_add(1);
@@ -105,12 +104,12 @@ impl ClientSources {
         }
     }
 
-    /// Unless it is forgotten. Does not count as use.
+    /// `None` if it was evicted. Does not count as use.
     pub(super) fn get_mut(&mut self, serial: u32) -> Option<&mut ClientSource> {
         self.by_key.peek_mut(self.by_serial.get(&serial)?)
     }
 
-    /// It holds so many of these more or less.
+    /// Changes the number of its instances of this reputation.
     pub(super) fn adjust_count(&mut self, serial: u32, reputation: Reputation, change: i32) {
         let Some(source) = self.get_mut(serial) else { return };
         let count = source.instances.get_mut(reputation);
@@ -124,7 +123,7 @@ impl ClientSources {
         }
     }
 
-    /// The one with the most of these, where that is more than its share of `capacity`.
+    /// The source with the most instances of this reputation, if that is more than its share of `capacity`.
     pub(super) fn above_its_share(&self, reputation: Reputation, capacity: usize) -> Option<u32> {
         let by_count = self.by_count.get(reputation);
         let (most, serial) = *by_count.last()?;
@@ -132,7 +131,7 @@ impl ClientSources {
         (most as usize > share.max(1)).then_some(serial)
     }
 
-    /// Instances of sources that are remembered, as counted; panics unless the views agree.
+    /// The number of instances of remembered sources; panics unless all views agree.
     #[cfg(test)]
     pub(super) fn assert_consistent(&self) -> usize {
         assert_eq!(self.by_key.len(), self.by_serial.len());
@@ -179,7 +178,7 @@ mod tests {
         sources.adjust_count(first, Reputation::Unestablished, 1);
         let all = MAX_SOURCES.get() as u32;
         (1..all).for_each(|n| assert_ne!(sources.get_or_insert(&key(n)), first));
-        assert_eq!(sources.get_or_insert(&key(0)), first, "it was full and nobody was forgotten");
+        assert_eq!(sources.get_or_insert(&key(0)), first, "the table is full and no source was evicted");
         let second = sources.get_or_insert(&key(1));
         sources.get_or_insert(&key(all));
         assert_eq!(sources.assert_consistent(), 1);

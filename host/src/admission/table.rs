@@ -1,9 +1,10 @@
-//! All client instances: bounded in number, forgotten by time, found by connection.
+//! All client instances: bounded in number, expired by time, found by connection.
 //!
-//! Every look-up and change costs at most a logarithm of the number of clients. When the table is full, a stranger (see
-//! `standing.rs`) makes room, and only where there is none a client whose push was let pass. Among either the source that
-//! holds most, if that is more than its share, gives up its own longest silent instance: a flood of invented ids from one
-//! place displaces itself and nobody else, and one from everywhere displaces strangers.
+//! Every look-up and change costs at most a logarithm of the number of clients. When the table is full, an
+//! unestablished client (see `reputation.rs`) is evicted, and an established one only if there is no other. Within each
+//! kind the source with the most instances, if that is more than its share, loses its own least recently active one. So
+//! a flood of invented ids from one source evicts only itself, and a flood from many sources evicts only unestablished
+//! clients.
 
 use std::collections::HashMap;
 
@@ -17,20 +18,20 @@ use super::slab::Slab;
 use super::source::ClientSources;
 use crate::push::{ConnectionId, InstanceId};
 
-/// Of a node that belongs to no source yet; sources count from one.
+/// For a node that belongs to no source yet; serials count from one.
 const NO_SOURCE: u32 = 0;
 
 #[derive(Debug)]
 pub(super) struct ClientNode {
     pub(super) instance: ClientInstance,
-    /// Among all.
+    /// In the list of all instances.
     all_link: LruLink,
-    /// Among those of its source.
+    /// In the list of its source.
     source_link: LruLink,
     source: u32,
-    /// In whose lists it is.
+    /// Determines which lists it is in.
     reputation: Reputation,
-    /// Its place among the alarms.
+    /// Its position in the expiry heap.
     pub(super) heap_index: u32,
 }
 
@@ -50,14 +51,14 @@ impl ClientNode {
     }
 }
 
-/// Instances forgotten to make room, since the start.
+/// Instances evicted because the table was full, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evictions {
-    /// The one that was silent longest.
+    /// The least recently active instance of all.
     pub silent: u64,
-    /// The longest silent one of a source that held more than its share.
+    /// The least recently active instance of a source that held more than its share.
     pub crowding: u64,
-    /// Because the table was made smaller.
+    /// Because the capacity was reduced.
     pub shrunk: u64,
 }
 
@@ -70,7 +71,7 @@ pub(super) struct ClientTable {
     lists: PerReputation<LruList>,
     pub(super) sources: ClientSources,
     evicted: Evictions,
-    /// When one last made room for another.
+    /// When an instance was last evicted for another.
     last_eviction: Option<u64>,
     pub(super) evicted_clients: Evicted,
 }
@@ -99,7 +100,7 @@ impl ClientTable {
         self.evicted
     }
 
-    /// Whether one made room for another in the minute before.
+    /// Whether an instance was evicted for another within the last minute.
     pub(super) fn evicted_recently(&self, now: u64) -> bool {
         self.last_eviction.is_some_and(|at| now.saturating_sub(at) < 60_000)
     }
@@ -113,12 +114,12 @@ impl ClientTable {
         self.nodes.get(number).map(|node| &node.instance)
     }
 
-    /// Likewise.
+    /// Does not count as use.
     pub(super) fn get_mut(&mut self, number: u32) -> Option<&mut ClientInstance> {
         self.nodes.get_mut(number).map(|node| &mut node.instance)
     }
 
-    /// Adds one whose id is not there yet, forgetting another if need be.
+    /// Inserts an instance whose id is not in the table yet, evicting another if necessary.
     pub(super) fn insert(&mut self, instance: ClientInstance) -> u32 {
         let reputation = self.evicted_clients.reinstate(instance.id);
         if self.len() >= self.capacity {
@@ -141,7 +142,7 @@ impl ClientTable {
         number
     }
 
-    /// A request for it came from this source; `request` says what that does to it, its time included.
+    /// Records a request from this source; `apply` changes the instance, its expiry included.
     pub(super) fn record_request(
         &mut self,
         number: u32,
@@ -157,7 +158,7 @@ impl ClientTable {
         self.move_to_front(number, source, reputation);
     }
 
-    /// A push of it was let pass: it is no stranger any more.
+    /// One of its pushes was admitted: it is established from now on.
     pub(super) fn mark_established(&mut self, number: u32) {
         let Some(node) = self.nodes.get(number) else { return };
         if node.reputation == Reputation::Unestablished {
@@ -165,7 +166,7 @@ impl ClientTable {
         }
     }
 
-    /// To the front of the lists of this source and standing.
+    /// Moves it to the front of the lists of this source and reputation.
     fn move_to_front(&mut self, number: u32, source: u32, reputation: Reputation) {
         self.unlink_source(number);
         let Some(node) = self.nodes.get_mut(number) else { return };
@@ -196,7 +197,7 @@ impl ClientTable {
         }
     }
 
-    /// Forgets a connection; the instances that it served stay, and those that it served alone are told.
+    /// Removes a connection; `on_last_closed` is called for the instances that had only this one.
     pub(super) fn close_connection(
         &mut self,
         connection: ConnectionId,
@@ -211,7 +212,7 @@ impl ClientTable {
         }
     }
 
-    /// Moves those whose time is over to `expired`, at most so many. Says whether there may be more.
+    /// Moves the instances whose time is over to `expired`, at most `limit`. Returns whether there may be more.
     pub(super) fn drain_expired(&mut self, now: u64, limit: usize, expired: &mut Vec<ClientInstance>) -> bool {
         for _ in 0..limit {
             let first =
@@ -247,7 +248,7 @@ impl ClientTable {
         numbers.filter_map(|number| Some((self.get(number)?, self.connection_count(number))))
     }
 
-    /// Those of so many places from `from` on, with the number of their open connections; `None` past the end.
+    /// The instances at `places` indices from `from`, with the number of their open connections; `None` past the end.
     pub(super) fn page(&self, from: u32, places: u32) -> Option<impl Iterator<Item = (&ClientInstance, usize)>> {
         let numbers = from..from.saturating_add(places).min(self.nodes.end());
         let known = |number| Some((self.get(number)?, self.connection_count(number)));
@@ -297,7 +298,7 @@ impl ClientTable {
         self.expiry.assert_ordered(&self.nodes);
         let mut links = 0;
         for (id, number) in &self.by_id {
-            let instance = self.get(*number).expect("what is found is there");
+            let instance = self.get(*number).expect("an indexed instance exists");
             assert_eq!(instance.id, *id);
             for connection in self.connections.connections_of(instance.oldest_connection, *number) {
                 assert!(self.connections.contains(connection, *number));

@@ -22,7 +22,7 @@ const WALL: SystemTime = SystemTime::UNIX_EPOCH;
 const ONE: ConnectionId = ConnectionId(1);
 const TWO: ConnectionId = ConnectionId(2);
 
-/// A room, and a time that the test moves.
+/// An admission, and a time that the test advances.
 struct AdmissionFixture {
     admission: Admission,
     now: Instant,
@@ -55,22 +55,22 @@ impl AdmissionFixture {
         self.admission.admit(push, ONE, self.now)
     }
 
-    /// A terminating push through this connection, which the later rooms take.
+    /// A terminating push through this connection, which the later stages accept.
     fn leave(&self, client: &(Arc<Client>, i32), on: ConnectionId) -> Option<DepartedClient> {
-        self.admission.admit(terminating_push(client), on, self.now).expect("a terminating push is never too soon");
+        self.admission.admit(terminating_push(client), on, self.now).expect("a terminating push is never too early");
         self.admission.terminated(client.0.instance_id?, on, WALL)
     }
 
-    /// A client with its first Get answered.
+    /// A client whose first GetTelemetrySubscriptions was answered.
     fn join(&self) -> (Arc<Client>, i32) {
-        let subscription = self.subscribe(&new_client()).expect("the first Get passes");
+        let subscription = self.subscribe(&new_client()).expect("the first Get is allowed");
         (client_with_id(subscription.instance_id), subscription.id)
     }
 }
 
 fn config(metrics: &[&str]) -> AdmissionConfig {
     let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
-    let rule = SubscriptionRule::new("s", metrics, Some(INTERVAL.as_millis() as u64), &[]).expect("a sound rule");
+    let rule = SubscriptionRule::new("s", metrics, Some(INTERVAL.as_millis() as u64), &[]).expect("a valid rule");
     AdmissionConfig { subscriptions: vec![rule], ..without_quotas() }
 }
 
@@ -110,5 +110,5 @@ fn terminating_push(client: &(Arc<Client>, i32)) -> Push {
 }
 
 fn code<T>(outcome: Result<T, Refusal>) -> &'static str {
-    outcome.map_or_else(|refusal| refusal.code(), |_| "taken")
+    outcome.map_or_else(|refusal| refusal.code(), |_| "admitted")
 }

@@ -1,22 +1,26 @@
-//! What clients are told.
+//! The subscriptions that clients are sent.
 
 use super::*;
 
 #[test]
 fn a_new_client_gets_an_id_and_an_old_one_its_own() {
-    let room = AdmissionFixture::new();
-    let first = room.subscribe(&new_client()).expect("the first Get passes");
+    let fixture = AdmissionFixture::new();
+    let first = fixture.subscribe(&new_client()).expect("the first Get is allowed");
     assert!(!first.instance_id.is_reserved());
     for reserved in [InstanceId::NIL, InstanceId::ONE] {
-        let other = room.subscribe(&client_with_id(reserved)).expect("the first Get passes").instance_id;
+        let other = fixture.subscribe(&client_with_id(reserved)).expect("the first Get is allowed").instance_id;
         assert!(!other.is_reserved() && other != first.instance_id);
     }
     let invented = InstanceId::from_bytes([9; 16]);
-    assert_eq!(room.subscribe(&client_with_id(invented)).map(|s| s.instance_id), Ok(invented), "unknown ids are taken");
+    assert_eq!(
+        fixture.subscribe(&client_with_id(invented)).map(|s| s.instance_id),
+        Ok(invented),
+        "unknown ids are accepted"
+    );
 }
 
 #[test]
-fn an_id_that_is_taken_is_drawn_again() {
+fn an_id_in_use_is_drawn_again() {
     let mut draws = [1u128, 1, 2].into_iter();
     let random = move || draws.next().expect("three draws are enough").to_be_bytes();
     let admission = Admission::with_random(config(&["*"]), random);
@@ -25,10 +29,10 @@ fn an_id_that_is_taken_is_drawn_again() {
 }
 
 #[test]
-fn the_answer_is_the_union_of_what_matches() {
+fn the_assignment_is_the_union_of_the_matching_subscriptions() {
     let rule = |metrics: &[&str], ms: u64, id: &str| {
         let metrics = metrics.iter().map(|metric| (*metric).to_owned()).collect();
-        SubscriptionRule::new("s", metrics, Some(ms), &[("client_id".into(), id.into())]).expect("a sound rule")
+        SubscriptionRule::new("s", metrics, Some(ms), &[("client_id".into(), id.into())]).expect("a valid rule")
     };
     let mut config = AdmissionConfig {
         subscriptions: vec![
@@ -49,7 +53,7 @@ fn the_answer_is_the_union_of_what_matches() {
     assert_eq!(ask(&config, "c"), ("a. b. c.".into(), 50));
     assert_eq!(ask(&config, "d"), ("a. b.".into(), 300), "never above five minutes");
     assert_eq!(ask(&config, "e"), (String::new(), 300));
-    assert_eq!(ask(&config, "f"), ("*".into(), 70), "all swallows the rest");
+    assert_eq!(ask(&config, "f"), ("*".into(), 70), "all metrics includes the rest");
     assert_eq!(ask(&config, "nobody"), (String::new(), 60), "asks again soon");
     config.all_as_empty_prefix = true;
     let all = AdmissionFixture::with_config(config.clone())
@@ -61,8 +65,8 @@ fn the_answer_is_the_union_of_what_matches() {
 
 #[test]
 fn long_intervals_stop_where_librdkafka_overflows() {
-    let rule = SubscriptionRule::new("s", vec!["*".into()], Some(3_600_000), &[]).expect("a sound rule");
-    let room = AdmissionFixture::with_config(AdmissionConfig {
+    let rule = SubscriptionRule::new("s", vec!["*".into()], Some(3_600_000), &[]).expect("a valid rule");
+    let fixture = AdmissionFixture::with_config(AdmissionConfig {
         subscriptions: vec![rule],
         long_intervals: true,
         ..without_quotas()
@@ -70,7 +74,7 @@ fn long_intervals_stop_where_librdkafka_overflows() {
     let ask = |name: &str, version: &str| {
         let (name, version) = (Some(Arc::from(name)), Some(Arc::from(version)));
         let client = Client { software_name: name, software_version: version, ..Client::default() };
-        room.subscribe(&Arc::new(client)).expect("a first Get").push_interval.as_secs()
+        fixture.subscribe(&Arc::new(client)).expect("a first Get").push_interval.as_secs()
     };
     assert_eq!(ask("librdkafka", "2.16.0"), 1_700);
     assert_eq!(ask("confluent-kafka-python", "2.16.1-rdkafka-2.16.0"), 1_700);
@@ -78,7 +82,7 @@ fn long_intervals_stop_where_librdkafka_overflows() {
 }
 
 #[test]
-fn hosts_with_one_configuration_give_out_one_id() {
+fn hosts_with_the_same_configuration_issue_the_same_id() {
     let client = client_with_id(InstanceId::from_bytes([7; 16]));
     let id =
         |config: AdmissionConfig| AdmissionFixture::with_config(config).subscribe(&client).expect("a first Get").id;
@@ -89,18 +93,18 @@ fn hosts_with_one_configuration_give_out_one_id() {
 
 #[test]
 fn a_changed_configuration_resets_every_clients_rate() {
-    let room = AdmissionFixture::new();
-    let client = room.join();
-    room.push(push(&client)).expect("the first push passes");
-    assert_eq!(code(room.subscribe(&client.0)), "throttled");
-    room.admission.reconfigure(config(&["other."]));
-    assert_eq!(code(room.subscribe(&client.0)), "taken");
+    let fixture = AdmissionFixture::new();
+    let client = fixture.join();
+    fixture.push(push(&client)).expect("the first push is admitted");
+    assert_eq!(code(fixture.subscribe(&client.0)), "throttled");
+    fixture.admission.reconfigure(config(&["other."]));
+    assert_eq!(code(fixture.subscribe(&client.0)), "admitted");
 }
 
 #[test]
 fn a_change_that_changes_nothing_for_a_client_leaves_its_id() {
-    let mut room = AdmissionFixture::new();
-    let client = room.join();
-    room.admission.reconfigure(config(&["org.apache.kafka."]));
-    assert_eq!(code(room.after(INTERVAL).push(push(&client))), "taken");
+    let mut fixture = AdmissionFixture::new();
+    let client = fixture.join();
+    fixture.admission.reconfigure(config(&["org.apache.kafka."]));
+    assert_eq!(code(fixture.after(INTERVAL).push(push(&client))), "admitted");
 }

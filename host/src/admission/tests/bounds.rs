@@ -1,30 +1,30 @@
-//! What keeps the table small.
+//! What bounds the client table.
 
 use super::*;
 
 #[test]
 fn capacity_obeyed() {
-    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
-    (0..3).for_each(|_| drop(room.join()));
-    assert_eq!(room.admission.counts(), ClientCounts { instances: 3, ..ClientCounts::default() });
+    let fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
+    (0..3).for_each(|_| drop(fixture.join()));
+    assert_eq!(fixture.admission.counts(), ClientCounts { instances: 3, ..ClientCounts::default() });
 }
 
 #[test]
 fn capacity_violated() {
-    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
-    let clients: Vec<_> = (0..3).map(|_| room.join()).collect();
-    room.push(push(&clients[0])).expect("so it is no stranger");
-    room.join();
+    let fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 3, ..config(&["*"]) });
+    let clients: Vec<_> = (0..3).map(|_| fixture.join()).collect();
+    fixture.push(push(&clients[0])).expect("so it is established");
+    fixture.join();
     assert_eq!(
-        room.admission.counts(),
+        fixture.admission.counts(),
         ClientCounts { instances: 3, evicted: Evictions { silent: 1, ..Evictions::default() }, unreported: 0 }
     );
-    let known: Vec<_> = room.admission.clients(9).iter().filter_map(|known| known.client.instance_id).collect();
+    let known: Vec<_> = fixture.admission.clients(9).iter().filter_map(|known| known.client.instance_id).collect();
     assert!(known.contains(&clients[0].0.instance_id.expect("it joined")));
     assert!(!known.contains(&clients[1].0.instance_id.expect("it joined")));
-    room.admission.reconfigure(AdmissionConfig { capacity: 1, ..config(&["*"]) });
+    fixture.admission.reconfigure(AdmissionConfig { capacity: 1, ..config(&["*"]) });
     assert_eq!(
-        room.admission.counts(),
+        fixture.admission.counts(),
         ClientCounts {
             instances: 1,
             evicted: Evictions { silent: 1, shrunk: 2, ..Evictions::default() },
@@ -43,59 +43,60 @@ const FLOOD: u64 = 100_000;
 
 #[test]
 fn a_flood_from_one_source_evicts_no_other_source() {
-    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 16_384, ..config(&["*"]) });
+    let fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 16_384, ..config(&["*"]) });
     let get = |client: &Arc<Client>, connection| {
-        let answer = room.admission.subscribe(client, ConnectionId(connection), room.now, WALL);
+        let answer = fixture.admission.subscribe(client, ConnectionId(connection), fixture.now, WALL);
         answer.expect("a first Get").instance_id
     };
     let ordinary: Vec<_> = (1..=1_000).map(|n| get(&from(n), n.into())).collect();
     let flood = from(0);
     (0..FLOOD).for_each(|_| assert!(!get(&flood, 0).is_reserved()));
-    assert!(ordinary.iter().all(|id| room.admission.client(*id).is_some()));
+    assert!(ordinary.iter().all(|id| fixture.admission.client(*id).is_some()));
     let evicted = Evictions { crowding: FLOOD + 1_000 - 16_384, ..Evictions::default() };
-    assert_eq!(room.admission.counts(), ClientCounts { instances: 16_384, evicted, unreported: 0 });
+    assert_eq!(fixture.admission.counts(), ClientCounts { instances: 16_384, evicted, unreported: 0 });
     let late = get(&from(2_000), 2_000);
-    assert!(room.admission.client(late).is_some(), "and one that comes later finds a place");
-    room.admission.lock().table.assert_consistent();
+    assert!(fixture.admission.client(late).is_some(), "a client that arrives later is inserted");
+    fixture.admission.lock().table.assert_consistent();
 }
 
 #[test]
 fn among_equal_sources_the_longest_silent_client_is_evicted() {
-    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
+    let fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
     for n in [1, 1, 2, 2, 3] {
-        room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get");
+        fixture.admission.subscribe(&from(n), ConnectionId(n.into()), fixture.now, WALL).expect("a first Get");
     }
     let evicted = Evictions { silent: 1, ..Evictions::default() };
-    assert_eq!(room.admission.counts(), ClientCounts { instances: 4, evicted, unreported: 0 });
-    assert!(room.admission.clients(9).iter().filter(|known| known.client.source == from(1).source).count() == 1);
+    assert_eq!(fixture.admission.counts(), ClientCounts { instances: 4, evicted, unreported: 0 });
+    assert!(fixture.admission.clients(9).iter().filter(|known| known.client.source == from(1).source).count() == 1);
 }
 
 #[test]
-fn sources_that_are_forgotten_leave_their_instances() {
-    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 8_192, ..config(&["*"]) });
+fn instances_of_an_evicted_source_stay() {
+    let mut fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 8_192, ..config(&["*"]) });
     let ids: Vec<_> = (0..6_000)
-        .map(|n| room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get"))
+        .map(|n| fixture.admission.subscribe(&from(n), ConnectionId(n.into()), fixture.now, WALL).expect("a first Get"))
         .collect();
-    room.admission.lock().table.assert_consistent();
-    room.after(INTERVAL);
+    fixture.admission.lock().table.assert_consistent();
+    fixture.after(INTERVAL);
     for (n, subscription) in (0..6_000).zip(&ids) {
         let client = Client { instance_id: Some(subscription.instance_id), ..Client::clone(&from(n)) };
-        let again = room.admission.subscribe(&Arc::new(client), ConnectionId(n.into()), room.now, WALL);
+        let again = fixture.admission.subscribe(&Arc::new(client), ConnectionId(n.into()), fixture.now, WALL);
         assert_eq!(again.map(|again| again.id), Ok(subscription.id));
     }
-    room.admission.lock().table.assert_consistent();
-    room.admission.reconfigure(AdmissionConfig { capacity: 10, ..config(&["*"]) });
-    room.admission.lock().table.assert_consistent();
+    fixture.admission.lock().table.assert_consistent();
+    fixture.admission.reconfigure(AdmissionConfig { capacity: 10, ..config(&["*"]) });
+    fixture.admission.lock().table.assert_consistent();
 }
 
-/// As many as behind one address of a firm, each with a push that was let pass.
-fn crowd(room: &AdmissionFixture, size: u64) -> Vec<InstanceId> {
+/// As many clients as may share a company's address, each with an admitted push.
+fn crowd(fixture: &AdmissionFixture, size: u64) -> Vec<InstanceId> {
     let home = from(1);
     let join = |n| {
-        let subscription = room.admission.subscribe(&home, ConnectionId(n), room.now, WALL).expect("a first Get");
+        let subscription = fixture.admission.subscribe(&home, ConnectionId(n), fixture.now, WALL).expect("a first Get");
         let client = Client { instance_id: Some(subscription.instance_id), ..Client::clone(&home) };
-        room.admission
-            .admit(push(&(Arc::new(client), subscription.id)), ConnectionId(n), room.now)
+        fixture
+            .admission
+            .admit(push(&(Arc::new(client), subscription.id)), ConnectionId(n), fixture.now)
             .expect("a first push");
         subscription.instance_id
     };
@@ -104,46 +105,52 @@ fn crowd(room: &AdmissionFixture, size: u64) -> Vec<InstanceId> {
 
 #[test]
 fn a_flood_from_many_sources_evicts_no_established_client() {
-    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 2_000, ..config(&["*"]) });
-    let ids = crowd(&room, 500);
-    room.after(Duration::from_secs(1));
+    let mut fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 2_000, ..config(&["*"]) });
+    let ids = crowd(&fixture, 500);
+    fixture.after(Duration::from_secs(1));
     for n in 2..8_000 {
-        room.admission.subscribe(&from(n), ConnectionId(n.into()), room.now, WALL).expect("a first Get");
+        fixture.admission.subscribe(&from(n), ConnectionId(n.into()), fixture.now, WALL).expect("a first Get");
     }
-    assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "though their source holds most by far");
-    room.admission.lock().table.assert_consistent();
-    room.admission.reconfigure(AdmissionConfig { capacity: 500, ..config(&["*"]) });
-    assert!(ids.iter().all(|id| room.admission.client(*id).is_some()), "strangers also go first when it shrinks");
-    let listed = room.admission.clients(1_000);
+    assert!(
+        ids.iter().all(|id| fixture.admission.client(*id).is_some()),
+        "although their source holds by far the most"
+    );
+    fixture.admission.lock().table.assert_consistent();
+    fixture.admission.reconfigure(AdmissionConfig { capacity: 500, ..config(&["*"]) });
+    assert!(
+        ids.iter().all(|id| fixture.admission.client(*id).is_some()),
+        "unestablished clients are also evicted first when it shrinks"
+    );
+    let listed = fixture.admission.clients(1_000);
     assert_eq!(listed.len(), 500);
 }
 
 #[test]
 fn without_unestablished_clients_the_source_above_its_share_is_evicted_from() {
-    let room = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
-    crowd(&room, 3);
-    let other = room.admission.subscribe(&from(2), ConnectionId(9), room.now, WALL).expect("a first Get");
+    let fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 4, ..config(&["*"]) });
+    crowd(&fixture, 3);
+    let other = fixture.admission.subscribe(&from(2), ConnectionId(9), fixture.now, WALL).expect("a first Get");
     let client = Arc::new(Client { instance_id: Some(other.instance_id), ..Client::clone(&from(2)) });
-    room.admission.admit(push(&(client, other.id)), ConnectionId(9), room.now).expect("a first push");
-    room.admission.subscribe(&from(3), ConnectionId(10), room.now, WALL).expect("a first Get");
+    fixture.admission.admit(push(&(client, other.id)), ConnectionId(9), fixture.now).expect("a first push");
+    fixture.admission.subscribe(&from(3), ConnectionId(10), fixture.now, WALL).expect("a first Get");
     let evicted = Evictions { crowding: 1, ..Evictions::default() };
-    assert_eq!(room.admission.counts().evicted, evicted);
-    assert!(room.admission.client(other.instance_id).is_some());
+    assert_eq!(fixture.admission.counts().evicted, evicted);
+    assert!(fixture.admission.client(other.instance_id).is_some());
 }
 
 #[test]
 fn clients_of_either_reputation_are_listed_by_their_latest_request() {
-    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 9, ..config(&["*"]) });
+    let mut fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 9, ..config(&["*"]) });
     let order: Vec<_> = (0..6u64)
         .map(|n| {
-            room.after(Duration::from_millis(1));
-            let client = room.join();
+            fixture.after(Duration::from_millis(1));
+            let client = fixture.join();
             if n % 2 == 0 {
-                room.push(push(&client)).expect("a first push");
+                fixture.push(push(&client)).expect("a first push");
             }
             client.0.instance_id
         })
         .collect();
-    let listed: Vec<_> = room.admission.clients(5).iter().map(|known| known.client.instance_id).collect();
+    let listed: Vec<_> = fixture.admission.clients(5).iter().map(|known| known.client.instance_id).collect();
     assert_eq!(listed, order.into_iter().rev().take(5).collect::<Vec<_>>());
 }

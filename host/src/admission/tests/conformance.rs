@@ -1,94 +1,102 @@
-//! KIP-714 to the letter: the items of the conformance list that are this room's, by their number there.
+//! KIP-714 in detail: the items of the conformance list that concern admission, by their number there.
 
 use super::*;
 
 #[test]
 fn conformance_03_the_instance_id_is_echoed_and_never_nil() {
-    let room = AdmissionFixture::new();
+    let fixture = AdmissionFixture::new();
     for client in [new_client(), client_with_id(InstanceId::NIL), client_with_id(InstanceId::ONE)] {
-        assert!(!room.subscribe(&client).expect("a first Get").instance_id.is_reserved());
+        assert!(!fixture.subscribe(&client).expect("a first Get").instance_id.is_reserved());
     }
     let mine = InstanceId::from_bytes([7; 16]);
-    assert_eq!(room.subscribe(&client_with_id(mine)).expect("a first Get").instance_id, mine);
-    room.admission.disconnected(ONE, WALL);
+    assert_eq!(fixture.subscribe(&client_with_id(mine)).expect("a first Get").instance_id, mine);
+    fixture.admission.disconnected(ONE, WALL);
     assert_eq!(
-        room.subscribe(&client_with_id(mine)).expect("a Get on a new connection").instance_id,
+        fixture.subscribe(&client_with_id(mine)).expect("a Get on a new connection").instance_id,
         mine,
-        "and a second time"
+        "a second time as well"
     );
 }
 
 #[test]
-fn conformance_04_unknown_ids_are_taken() {
-    let room = AdmissionFixture::new();
+fn conformance_04_unknown_ids_are_accepted() {
+    let fixture = AdmissionFixture::new();
     let (mine, other) = (InstanceId::from_bytes([7; 16]), InstanceId::from_bytes([8; 16]));
-    let id = room.subscribe(&client_with_id(mine)).expect("a Get under an unknown id").id;
+    let id = fixture.subscribe(&client_with_id(mine)).expect("a Get under an unknown id").id;
     let elsewhere = AdmissionFixture::new();
     let after_failover = elsewhere.push(push(&(client_with_id(mine), id)));
-    assert_eq!(code(after_failover), "taken", "hosts agree on subscription ids, so a failover costs nothing");
-    assert_eq!(code(elsewhere.push(push(&(client_with_id(other), 1)))), "unknown_subscription", "and a state is made");
+    assert_eq!(code(after_failover), "admitted", "hosts agree on subscription ids, so a failover costs nothing");
+    assert_eq!(
+        code(elsewhere.push(push(&(client_with_id(other), 1)))),
+        "unknown_subscription",
+        "and a state is inserted"
+    );
     assert_eq!(elsewhere.admission.counts().instances, 2);
     for reserved in [InstanceId::NIL, InstanceId::ONE] {
         assert_eq!(code(elsewhere.push(push(&(client_with_id(reserved), 1)))), "invalid_request");
     }
-    assert_eq!(elsewhere.admission.counts().instances, 2, "none is made for those");
+    assert_eq!(elsewhere.admission.counts().instances, 2, "none is inserted for those");
 }
 
 #[test]
-fn conformance_04_no_metrics_and_codec_none_are_taken() {
-    let mut room = AdmissionFixture::new();
-    let client = room.join();
+fn conformance_04_no_metrics_and_codec_none_are_accepted() {
+    let mut fixture = AdmissionFixture::new();
+    let client = fixture.join();
     let empty = Push { wire: Bytes::new(), codec: 0, ..push(&client) };
-    assert_eq!(code(room.push(empty)), "taken");
+    assert_eq!(code(fixture.push(empty)), "admitted");
     for codec in 1..5 {
-        assert_eq!(code(room.after(INTERVAL).push(Push { codec, ..push(&client) })), "taken");
+        assert_eq!(code(fixture.after(INTERVAL).push(Push { codec, ..push(&client) })), "admitted");
     }
 }
 
 #[test]
 fn conformance_05_pushes_are_checked_in_order() {
-    let mut room = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 8, ..config(&["*"]) });
-    let client = room.join();
-    // Everything is wrong with it; what is repaired shows the next fault.
+    let mut fixture = AdmissionFixture::with_config(AdmissionConfig { max_wire_bytes: 8, ..config(&["*"]) });
+    let client = fixture.join();
+    // Everything is wrong with it; each correction reveals the next error.
     let wrong = Push { subscription_id: Some(client.1 ^ 1), codec: 9, wire: vec![0; 9].into(), ..push(&client) };
     let nil = Push { client: client_with_id(InstanceId::NIL), ..wrong.clone() };
-    assert_eq!(code(room.push(nil)), "invalid_request");
-    assert_eq!(code(room.push(wrong.clone())), "unknown_subscription");
-    assert_eq!(code(room.push(wrong.clone())), "throttled", "before the subscription id");
+    assert_eq!(code(fixture.push(nil)), "invalid_request");
+    assert_eq!(code(fixture.push(wrong.clone())), "unknown_subscription");
+    assert_eq!(code(fixture.push(wrong.clone())), "throttled", "before the subscription id");
     let terminating = Push { terminating: true, ..wrong.clone() };
-    assert_eq!(code(room.push(terminating)), "unknown_subscription", "a terminating one is not too soon");
+    assert_eq!(code(fixture.push(terminating)), "unknown_subscription", "a terminating push is never too early");
     let right = Push { subscription_id: Some(client.1), ..wrong };
-    assert_eq!(code(room.after(INTERVAL).push(right.clone())), "unsupported_compression");
-    assert_eq!(code(room.after(INTERVAL).push(Push { codec: 0, ..right })), "too_large");
-    room.after(INTERVAL).leave(&client, ONE).expect("it is gone");
+    assert_eq!(code(fixture.after(INTERVAL).push(right.clone())), "unsupported_compression");
+    assert_eq!(code(fixture.after(INTERVAL).push(Push { codec: 0, ..right })), "too_large");
+    fixture.after(INTERVAL).leave(&client, ONE).expect("it is gone");
     let after = Push { codec: 9, ..push(&client) };
-    assert_eq!(code(room.push(after)), "invalid_request", "before everything but the id");
+    assert_eq!(code(fixture.push(after)), "invalid_request", "before everything but the id");
 }
 
 #[test]
-fn conformance_06_an_excused_get_counts_as_one() {
+fn conformance_06_a_get_allowed_early_counts_as_a_get() {
     for excuse in
         [Push { codec: 9, ..push(&(new_client(), 0)) }, Push { subscription_id: None, ..push(&(new_client(), 0)) }]
     {
-        let mut room = AdmissionFixture::new();
-        let client = room.join();
-        assert_eq!(code(room.subscribe(&client.0)), "throttled");
-        room.push(push(&client)).expect("the first push passes");
+        let mut fixture = AdmissionFixture::new();
+        let client = fixture.join();
+        assert_eq!(code(fixture.subscribe(&client.0)), "throttled");
+        fixture.push(push(&client)).expect("the first push is admitted");
         let subscription_id = excuse.subscription_id.map(|_| client.1);
         let wrong = Push { client: client.0.clone(), subscription_id, ..excuse };
-        assert!(room.after(INTERVAL).push(wrong).is_err());
-        assert_eq!(code(room.subscribe(&client.0)), "taken", "excused");
-        assert_eq!(code(room.subscribe(&client.0)), "throttled", "once");
-        assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "taken", "it moved the time of the last Get");
-        assert_eq!(code(room.after(INTERVAL / 2).push(push(&client))), "throttled");
+        assert!(fixture.after(INTERVAL).push(wrong).is_err());
+        assert_eq!(code(fixture.subscribe(&client.0)), "admitted", "allowed early");
+        assert_eq!(code(fixture.subscribe(&client.0)), "throttled", "once");
+        assert_eq!(
+            code(fixture.after(INTERVAL / 2).push(push(&client))),
+            "admitted",
+            "it updated the time of the last Get"
+        );
+        assert_eq!(code(fixture.after(INTERVAL / 2).push(push(&client))), "throttled");
     }
 }
 
 #[test]
-fn conformance_07_the_least_interval_counts_up_to_five_minutes() {
+fn conformance_07_the_shortest_interval_applies_up_to_five_minutes() {
     let ask = |intervals: &[u64], long_intervals, client: &Client| {
         let rules = intervals.iter().map(|seconds| {
-            SubscriptionRule::new("s", vec!["a".into()], Some(seconds * 1_000), &[]).expect("a sound rule")
+            SubscriptionRule::new("s", vec!["a".into()], Some(seconds * 1_000), &[]).expect("a valid rule")
         });
         let config = AdmissionConfig { subscriptions: rules.collect(), long_intervals, ..without_quotas() };
         AdmissionFixture::with_config(config)
@@ -106,12 +114,12 @@ fn conformance_07_the_least_interval_counts_up_to_five_minutes() {
         assert_eq!(ask(&[3_600], true, &rdkafka), 1_700, "{rdkafka:?}");
         assert_eq!(ask(&[1_000], true, &rdkafka), 1_000);
     }
-    assert_eq!(ask(&[], false, &java), 60, "asks again so soon, where nothing is wanted");
+    assert_eq!(ask(&[], false, &java), 60, "asks again this soon if nothing is requested");
 }
 
 #[test]
 fn conformance_08_all_metrics_is_sent_alone_and_in_the_clients_spelling() {
-    let rows = vec![ClientRule::new(Some("apache.*"), None, true, Some("*")).expect("a sound row")];
+    let rows = vec![ClientRule::new(Some("apache.*"), None, true, Some("*")).expect("a valid rule")];
     let config = AdmissionConfig { clients: rows, all_as_empty_prefix: true, ..config(&["*", "x."]) };
     let ask = |config: &AdmissionConfig, name: &str| {
         let client = Client {
@@ -130,35 +138,35 @@ fn conformance_08_all_metrics_is_sent_alone_and_in_the_clients_spelling() {
 
 #[test]
 fn conformance_10_ttl_lru_and_two_connections() {
-    let mut room = AdmissionFixture::with_config(AdmissionConfig { capacity: 2, ..config(&["*"]) });
-    let (first, second) = (room.join(), room.join());
-    room.push(push(&first)).expect("the first push passes");
-    room.join();
-    let is_known = |room: &AdmissionFixture, client: &(Arc<Client>, i32)| {
-        client.0.instance_id.is_some_and(|id| room.admission.client(id).is_some())
+    let mut fixture = AdmissionFixture::with_config(AdmissionConfig { capacity: 2, ..config(&["*"]) });
+    let (first, second) = (fixture.join(), fixture.join());
+    fixture.push(push(&first)).expect("the first push is admitted");
+    fixture.join();
+    let is_known = |fixture: &AdmissionFixture, client: &(Arc<Client>, i32)| {
+        client.0.instance_id.is_some_and(|id| fixture.admission.client(id).is_some())
     };
-    assert!(is_known(&room, &first) && !is_known(&room, &second), "the one that was silent longest is forgotten");
-    room.leave(&first, TWO).expect("it is gone");
-    room.admission.disconnected(ONE, WALL);
-    let on_two = room.admission.admit(push(&first), TWO, room.now);
+    assert!(is_known(&fixture, &first) && !is_known(&fixture, &second), "the least recently active client is evicted");
+    fixture.leave(&first, TWO).expect("it is gone");
+    fixture.admission.disconnected(ONE, WALL);
+    let on_two = fixture.admission.admit(push(&first), TWO, fixture.now);
     assert_eq!(code(on_two), "invalid_request", "the other connection keeps its state");
-    let now = room.after(INTERVAL * 3 - Duration::from_millis(1)).now;
-    assert!(room.admission.expire(now, WALL).is_empty() && is_known(&room, &first));
-    let now = room.after(Duration::from_millis(1)).now;
-    room.admission.expire(now, WALL);
-    assert!(!is_known(&room, &first));
+    let now = fixture.after(INTERVAL * 3 - Duration::from_millis(1)).now;
+    assert!(fixture.admission.expire(now, WALL).is_empty() && is_known(&fixture, &first));
+    let now = fixture.after(Duration::from_millis(1)).now;
+    fixture.admission.expire(now, WALL);
+    assert!(!is_known(&fixture, &first));
 }
 
 #[test]
 fn a_change_without_effect_on_a_client_leaves_its_state() {
-    let mut room = AdmissionFixture::new();
-    let (pushing, leaving) = (room.join(), room.join());
-    room.push(push(&pushing)).expect("the first push passes");
-    room.leave(&leaving, ONE).expect("it is gone");
+    let mut fixture = AdmissionFixture::new();
+    let (pushing, leaving) = (fixture.join(), fixture.join());
+    fixture.push(push(&pushing)).expect("the first push is admitted");
+    fixture.leave(&leaving, ONE).expect("it is gone");
     let mut same = config(&["org.apache.kafka."]);
     same.capacity += 1;
-    room.admission.reconfigure(same);
-    assert_eq!(code(room.push(push(&pushing))), "throttled", "its pace is known");
-    assert_eq!(code(room.push(push(&leaving))), "invalid_request", "and that it left");
-    assert_eq!(code(room.after(INTERVAL).push(push(&pushing))), "taken");
+    fixture.admission.reconfigure(same);
+    assert_eq!(code(fixture.push(push(&pushing))), "throttled", "its rate is kept");
+    assert_eq!(code(fixture.push(push(&leaving))), "invalid_request", "and its departure is kept");
+    assert_eq!(code(fixture.after(INTERVAL).push(push(&pushing))), "admitted");
 }

@@ -1,9 +1,9 @@
-//! Patterns and the room's lock.
+//! Pattern matching and the lock of admission.
 
 use super::*;
 use crate::admission::assignment::hook;
 
-/// A room that `during` happens to while patterns are tried for a client; it is told how often they were.
+/// An admission for which `during` is called while patterns are matched for a client, with the number of times so far.
 fn admission_with_hook(during: impl Fn(&Admission, usize) + 'static) -> Arc<Admission> {
     let admission = Arc::new(Admission::new(config(&["a."])));
     let (inside, mut times) = (Arc::downgrade(&admission), 0);
@@ -22,48 +22,48 @@ fn metrics(admission: &Admission, client: &Arc<Client>) -> (InstanceId, String) 
 }
 
 #[test]
-fn patterns_are_tried_without_the_lock() {
-    let room =
-        admission_with_hook(|admission, _| assert!(admission.state.try_lock().is_ok(), "nobody waits meanwhile"));
-    let (id, matched) = metrics(&room, &new_client());
+fn patterns_are_matched_without_the_lock() {
+    let admission =
+        admission_with_hook(|admission, _| assert!(admission.state.try_lock().is_ok(), "no other client waits"));
+    let (id, matched) = metrics(&admission, &new_client());
     assert_eq!(matched, "a.");
-    room.reconfigure(config(&["b."]));
-    assert_eq!(metrics(&room, &client_with_id(id)).1, "b.", "an old client after a change");
+    admission.reconfigure(config(&["b."]));
+    assert_eq!(metrics(&admission, &client_with_id(id)).1, "b.", "a known client after a change");
 }
 
 #[test]
-fn what_was_matched_against_an_older_configuration_is_matched_again() {
-    let room = admission_with_hook(|admission, times| {
+fn a_match_against_an_older_configuration_is_repeated() {
+    let admission = admission_with_hook(|admission, times| {
         if times == 1 {
             admission.reconfigure(config(&["b."]));
         }
     });
-    assert_eq!(metrics(&room, &new_client()).1, "b.");
-    assert_eq!(room.counts().instances, 1);
+    assert_eq!(metrics(&admission, &new_client()).1, "b.");
+    assert_eq!(admission.counts().instances, 1);
 }
 
 #[test]
 fn a_configuration_that_keeps_changing_is_matched_under_the_lock() {
-    let room = admission_with_hook(|admission, _| {
+    let admission = admission_with_hook(|admission, _| {
         if admission.state.try_lock().is_ok() {
             admission.reconfigure(config(&["c."]));
         }
     });
-    assert_eq!(metrics(&room, &new_client()).1, "c.");
+    assert_eq!(metrics(&admission, &new_client()).1, "c.");
 }
 
 #[test]
-fn two_requests_of_one_new_client_make_one_state() {
+fn two_requests_of_one_new_client_insert_one_state() {
     let id = InstanceId::from_bytes([7; 16]);
-    let room = admission_with_hook(move |admission, times| {
+    let admission = admission_with_hook(move |admission, times| {
         if times == 1 {
             let other = Arc::new(Client { client_id: Some("other".into()), ..Client::clone(&client_with_id(id)) });
             admission.subscribe(&other, TWO, Instant::now(), WALL).expect("a first Get");
         }
     });
-    let second = room.subscribe(&client_with_id(id), ONE, Instant::now(), WALL);
-    assert_eq!((code(second), room.counts().instances), ("throttled", 1));
-    let captured = room.client(id).expect("it is known").client.client_id.clone();
+    let second = admission.subscribe(&client_with_id(id), ONE, Instant::now(), WALL);
+    assert_eq!((code(second), admission.counts().instances), ("throttled", 1));
+    let captured = admission.client(id).expect("it is known").client.client_id.clone();
     assert_eq!(captured.as_deref(), Some("other"), "it was first");
-    room.lock().table.assert_consistent();
+    admission.lock().table.assert_consistent();
 }
