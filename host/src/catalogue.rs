@@ -1,15 +1,15 @@
-//! The names of clients' metrics: which are known, and which client sends which.
+//! The metric names of clients: which names are known, and which client sends which.
 //!
-//! In: answered questions for a subscription, and checked payloads. Out: what is known of a name ([`lookup`]), the
-//! standard as data ([`METRICS`]), and what a client was seen to send ([`Seen`]). Bounded: 4,096 names, 1,024 sets of
-//! names that clients share, a small entry for each of so many clients that have pushed, the longest silent forgotten
-//! first. Holds one lock, never while it reads a payload. Decides nothing: no push is taken or refused because of what
-//! is here.
+//! In: answered GetTelemetrySubscriptions requests, and checked payloads. Out: what is known of a name ([`lookup`]),
+//! the standard as data ([`STANDARD_METRICS`]), and the metrics that a client was seen to send ([`SentMetrics`]).
+//! Bounded: 4,096 names, 1,024 sets of names that clients share, and a small entry for each of a limited number of
+//! clients that have pushed; the least recently active entry is evicted first. It holds one lock, never while it reads
+//! a payload. Never: decides anything; no push is accepted or refused because of its content.
 //!
-//! **What is looked at.** The names of a push are read from its bytes without building anything, which costs a fraction
-//! of its check, and of few pushes only: of the 1st, 2nd, 4th and 8th after each answered question of its client, then of
-//! every 16th. A client may send a series only when there is something to say, so what it sends is the union of what was
-//! seen since its subscription changed.
+//! **Sampling.** The names of a push are read from its bytes without building anything, which costs a fraction of its
+//! check, and only from few pushes: from the 1st, 2nd, 4th and 8th after each answered GetTelemetrySubscriptions of its
+//! client, then from every 16th. A client may send a series only when it has a value, so its metrics are the union of
+//! the sampled names since its subscription changed.
 
 mod known_metrics;
 mod name_sets;
@@ -35,7 +35,7 @@ pub use known_metrics::{KnownMetric, MetricDataType, MetricOrigin, lookup};
 pub use role::ClientRole;
 pub use standard::{STANDARD_METRICS, StandardMetric};
 
-/// Who sends what. Shared by all threads.
+/// Which client sends which metrics. Shared by all threads.
 #[derive(Debug)]
 pub struct Catalogue(Mutex<CatalogueState>);
 
@@ -45,31 +45,31 @@ struct CatalogueState {
     clients: LruCache<InstanceId, CatalogueEntry>,
 }
 
-/// What is kept of one client.
+/// The entry of one client.
 #[derive(Debug, Default)]
 struct CatalogueEntry {
-    /// The one that it pushed under, or was told of, last.
+    /// The subscription that it pushed under, or was given, last.
     subscription: i32,
-    /// Since its last answered question.
+    /// Pushes since its last answered GetTelemetrySubscriptions.
     pushes: u32,
     names: NameSet,
     not_kept: u32,
     sampled_at: Option<SystemTime>,
 }
 
-/// What a client was seen to send since its subscription changed.
+/// The metrics that a client was seen to send since its subscription changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentMetrics {
-    /// Names in full, sorted, each once.
+    /// Full names, sorted, each once.
     pub names: Arc<[Arc<str>]>,
-    /// Metrics of the push looked at last whose name is not kept, because of the bounds.
+    /// Metrics of the latest sampled push whose name is not kept because of the bounds.
     pub not_kept: u32,
-    /// When the last push was looked at.
+    /// When the latest sampled push was received.
     pub sampled_at: SystemTime,
 }
 
 impl Catalogue {
-    /// For so many clients; at least one.
+    /// For this number of clients, at least one.
     pub fn new(clients: usize) -> Self {
         Self::with_bounds(clients, NameBounds::default())
     }
@@ -79,8 +79,8 @@ impl Catalogue {
         Self(Mutex::new(CatalogueState { sets: NameSets::new(bounds), clients }))
     }
 
-    /// A client's question for a subscription was answered. Another subscription than before begins a new union. A client
-    /// that has not pushed is not remembered: whoever asks under invented ids makes nobody forgotten.
+    /// A client's GetTelemetrySubscriptions was answered. Another subscription than before starts a new union. A client
+    /// that has not pushed is not remembered, so that requests under invented ids evict nobody.
     pub fn record_subscription(&self, id: InstanceId, subscription: i32) {
         if let Some(entry) = self.lock().clients.get_mut(&id) {
             entry.set_subscription(subscription);
@@ -88,7 +88,7 @@ impl Catalogue {
         }
     }
 
-    /// A push of a client that was subscribed to this, which was checked. Looks at it if it is its turn.
+    /// Records a checked push of a client with this subscription, and samples its names if it is due.
     pub fn record_push(&self, id: InstanceId, subscription: i32, payload: &[u8], at: SystemTime) {
         if !self.count_push(id, subscription) {
             return;
@@ -97,7 +97,7 @@ impl Catalogue {
         let names: Vec<&str> = sample.names.into_iter().collect();
         let mut state = self.lock();
         let CatalogueState { sets, clients } = &mut *state;
-        // It may have been forgotten since.
+        // The entry may have been evicted since.
         let Some(entry) = clients.peek_mut(&id) else { return };
         let (joined, lost) = sets.union(&entry.names, &names);
         (entry.names, entry.not_kept, entry.sampled_at) = (joined, sample.skipped.saturating_add(lost), Some(at));
@@ -108,14 +108,14 @@ impl Catalogue {
         self.lock().clients.pop(&id);
     }
 
-    /// What a client was seen to send; `None` while nothing was.
+    /// The metrics that a client was seen to send; `None` while nothing was sampled.
     pub fn sent_metrics(&self, id: InstanceId) -> Option<SentMetrics> {
         let state = self.lock();
         let entry = state.clients.peek(&id)?;
         Some(SentMetrics { names: entry.names.clone(), not_kept: entry.not_kept, sampled_at: entry.sampled_at? })
     }
 
-    /// Counts a push, and says whether to look at it.
+    /// Counts a push, and returns whether it is to be sampled.
     fn count_push(&self, id: InstanceId, subscription: i32) -> bool {
         let mut state = self.lock();
         let entry =
@@ -126,7 +126,7 @@ impl Catalogue {
     }
 
     fn lock(&self) -> MutexGuard<'_, CatalogueState> {
-        // Nothing here is left half done by a panic that could be caught.
+        // A panic leaves nothing half done here, so a poisoned lock is safe to use.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -139,8 +139,8 @@ impl CatalogueEntry {
     }
 }
 
-/// Whether to look at the so-manieth push after a question: often at first, for the first push of a young client may
-/// lack what it has no value for yet.
+/// Whether to sample the `nth` push after a GetTelemetrySubscriptions: often at first, because the first push of a new
+/// client may lack metrics that have no value yet.
 fn is_sampled(nth: u32) -> bool {
     (nth < 16 && nth.is_power_of_two()) || nth.is_multiple_of(16)
 }

@@ -1,4 +1,4 @@
-//! What is known of a name.
+//! The metric names that are known.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -7,43 +7,43 @@ use super::nonstandard::{JAVA_ANY, JAVA_CLIENTS, JAVA_COMMON, JAVA_CONSUMER, JAV
 use super::role::ClientRole;
 use super::standard::STANDARD_METRICS;
 
-/// As what OTLP has a metric. Kafka clients send no other kind.
+/// The OTLP data type of a metric. Kafka clients send no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricDataType {
-    /// A value of now.
+    /// A current value.
     Gauge,
-    /// A sum that only grows.
+    /// A monotonic sum.
     Sum,
 }
 
-/// Where a name is known from.
+/// Where a name is defined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricOrigin {
-    /// One of the six that every producer or every consumer shall send (KIP-714).
+    /// One of the six that every producer or every consumer must send (KIP-714).
     Required,
     /// Another one of the standard's 21.
     Standard,
-    /// Java sends it where it is asked for more than the standard; librdkafka may, too.
+    /// Sent by Java if more than the standard is requested; librdkafka may send it as well.
     Java,
-    /// Only librdkafka sends it.
+    /// Sent only by librdkafka.
     Librdkafka,
-    /// Kafka Streams' own (KIP-1076).
+    /// Of Kafka Streams (KIP-1076).
     Streams,
 }
 
-/// A name that is known.
+/// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownMetric {
-    /// From where.
+    /// Where it is defined.
     pub origin: MetricOrigin,
-    /// As what it comes; not known of Streams' own.
+    /// Its data type; unknown for metrics of Kafka Streams.
     pub data_type: Option<MetricDataType>,
 }
 
 static KNOWN: LazyLock<HashMap<String, KnownMetric>> = LazyLock::new(table);
 
-/// What is known of a name in full. `None` for what an application registered with its client (KIP-1076), and for what
-/// a later client has.
+/// What is known of a full name. `None` for metrics that an application registered with its client (KIP-1076), and for
+/// those of a later client version.
 pub fn lookup(name: &str) -> Option<KnownMetric> {
     let streams = || {
         name.starts_with(ClientRole::Streams.prefix())
@@ -52,7 +52,7 @@ pub fn lookup(name: &str) -> Option<KnownMetric> {
     KNOWN.get(name).copied().or_else(streams)
 }
 
-/// Every name that is known in full, in no order.
+/// Every name that is known in full, in no particular order.
 pub(super) fn known_names() -> impl Iterator<Item = &'static str> {
     KNOWN.keys().map(String::as_str)
 }
@@ -73,7 +73,7 @@ fn table() -> HashMap<String, KnownMetric> {
     for (kind, under, lines) in lines {
         for name in lines.iter().flat_map(|line| expand(under, line)) {
             let form = Some(if name.ends_with(".total") { MetricDataType::Sum } else { MetricDataType::Gauge });
-            // The first to know it counts: most of the standard is Java's, too.
+            // The first definition counts: Java sends most of the standard as well.
             table.entry(name).or_insert(KnownMetric { origin: kind, data_type: form });
         }
     }

@@ -1,8 +1,8 @@
-//! Names of metrics and sets of them, each kept once: clients of one library send the same, whatever their number.
+//! Metric names and sets of them, each stored once: clients of one library send the same set, whatever their number.
 //!
-//! Bounded in names, in sets, and in the names of one set. What no client holds any more makes room; what is beyond the
-//! bounds is counted, not kept. The names that are known from the start always have their place, so that nobody can
-//! crowd out the standard with names of his own.
+//! Bounded: in names, in sets, and in the names of one set. What no client uses any more is evicted; what exceeds the
+//! bounds is counted, not kept. The known names are always stored, so that no client can displace the standard with
+//! names of its own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::known_metrics;
 /// Sorted, each name once.
 pub(super) type NameSet = Arc<[Arc<str>]>;
 
-/// How much is kept.
+/// How much is stored.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NameBounds {
-    /// Names, those known from the start included.
+    /// Names, the known ones included.
     pub(super) names: usize,
     /// Sets.
     pub(super) sets: usize,
@@ -34,7 +34,7 @@ pub(super) struct NameSets {
     bounds: NameBounds,
     names: HashSet<Arc<str>>,
     sets: HashSet<NameSet>,
-    /// Holds the names that never go.
+    /// Keeps the known names alive.
     _known: Vec<Arc<str>>,
 }
 
@@ -44,7 +44,7 @@ impl NameSets {
         Self { bounds, names: known.iter().cloned().collect(), sets: HashSet::new(), _known: known }
     }
 
-    /// `old` and these, and how many of these are not in it because the bounds are reached.
+    /// The union of `old` and `seen`, and how many of the new names are not in it because a bound is reached.
     pub(super) fn union(&mut self, old: &NameSet, seen: &[&str]) -> (NameSet, u32) {
         let new: Vec<&str> = seen.iter().copied().filter(|name| !contains(old, name)).collect();
         if new.is_empty() {
@@ -85,8 +85,8 @@ impl NameSets {
         Some(set)
     }
 
-    /// Forgets what only this table holds, if room may be needed: at most once a push, so that strangers cannot make
-    /// it a burden.
+    /// Evicts what only this table holds, if space may be needed: at most once a push, so that clients cannot make it a
+    /// burden.
     fn evict_unused(&mut self, names: usize) {
         if self.sets.len() >= self.bounds.sets || self.names.len() + names > self.bounds.names {
             self.sets.retain(|set| Arc::strong_count(set) > 1);

@@ -1,11 +1,12 @@
-//! Names that clients are known to send beyond the standard, where a subscription asks for more.
+//! Names that clients are known to send beyond the standard, if a subscription requests more.
 //!
-//! Java makes its names from its own metrics: `org.apache.kafka.` and group and name with dots (KIP-714, "Client metrics
-//! naming"). Seen with Java 3.7, 4.0 and trunk, and read in librdkafka 2.16. Short here: `a.rate|total` is `a.rate` and
-//! `a.total`; what follows the last dot before the first bar is an ending, and so is what follows each bar. What ends in
-//! `.total` is a sum, all else a gauge.
+//! Java derives its names from its own metrics: `org.apache.kafka.` followed by group and name with dots (KIP-714,
+//! "Client metrics naming"). They were observed with Java 3.7, 4.0 and trunk, and read in the source of librdkafka
+//! 2.16. They are abbreviated here: `a.rate|total` stands for `a.rate` and `a.total`; the part between the last dot and
+//! the first bar is a suffix, and so is each part after a bar. A name that ends in `.total` is a sum, every other a
+//! gauge.
 
-/// Under each of [`JAVA_CLIENTS`].
+/// Under each prefix of [`JAVA_CLIENTS`].
 pub(super) const JAVA_COMMON: &[&str] = &[
     "connection.close.rate|total",
     "connection.count",
@@ -22,7 +23,7 @@ pub(super) const JAVA_COMMON: &[&str] = &[
     "io.time.ns.avg|total",
     "io.wait.ratio",
     "io.wait.time.ns.avg|total",
-    // Java 3.7 has these two beside the two with `ns`.
+    // Java 3.7 has these two in addition to the two with `ns`.
     "iotime.total",
     "io.waittime.total",
     "network.io.rate|total",
@@ -38,10 +39,10 @@ pub(super) const JAVA_COMMON: &[&str] = &[
     "node.response.rate|total",
 ];
 
-/// Where the common ones are found.
+/// The prefixes of the common names.
 pub(super) const JAVA_CLIENTS: &[&str] = &["producer.", "consumer.", "admin.client."];
 
-/// Of every client, under no role. The second is odd and true.
+/// Sent by every client, without a role. The second name is odd but correct.
 pub(super) const JAVA_ANY: &[&str] = &["app.info.start.time.ms", "kafka.count.count"];
 
 /// Under `producer.`; the last two lines with the label `topic`, once topics are used.
@@ -53,7 +54,7 @@ pub(super) const JAVA_PRODUCER: &[&str] = &[
     "buffer.exhausted.rate|total",
     "bufferpool.wait.ratio",
     "bufferpool.wait.time.ns.total",
-    // Java 3.7 has it beside the one with `ns`.
+    // Java 3.7 has it in addition to the one with `ns`.
     "bufferpool.wait.time.total",
     "compression.rate.avg",
     "flush.time.ns.total",
@@ -122,7 +123,7 @@ pub(super) const JAVA_CONSUMER: &[&str] = &[
     "fetch.manager.preferred.read.replica",
 ];
 
-/// librdkafka's, beyond the standard. Its share consumer is recent.
+/// Sent by librdkafka beyond the standard. Its share consumer is recent.
 pub(super) const LIBRDKAFKA: &[&str] = &[
     "producer.request.latency.avg|max",
     "consumer.share.poll.idle.ratio.avg",
@@ -136,7 +137,7 @@ pub(super) const LIBRDKAFKA: &[&str] = &[
     "consumer.share.coordinator.heartbeat.total|rate",
 ];
 
-/// The full names of one line, `org.apache.kafka.` and `under` in front.
+/// The full names of one line, with the prefixes `org.apache.kafka.` and `under`.
 pub(super) fn expand(under: &str, line: &str) -> impl Iterator<Item = String> {
     let first = line.split('|').next().unwrap_or(line);
     let (stem, endings) = line.split_at(first.rfind('.').map_or(0, |dot| dot + 1));

@@ -1,15 +1,15 @@
-//! The names in one push.
+//! The metric names in one push.
 
 use std::collections::HashSet;
 
 use barnabas_otlp::walk;
 
-/// Longer names are not kept. No known one is half as long.
+/// Longer names are not kept. No known name is half as long.
 pub(super) const MAX_NAME_BYTES: usize = 256;
-/// Most different names looked at in one push.
+/// The most distinct names that are read from one push.
 pub(super) const MAX_NAMES: usize = 512;
 
-/// The different names of a push, and how many metrics had one that was not looked at.
+/// The distinct names of a push, and the number of metrics whose name was skipped.
 #[derive(Debug, Default)]
 pub(super) struct PushedNames<'a> {
     pub(super) names: HashSet<&'a str>,
@@ -17,10 +17,10 @@ pub(super) struct PushedNames<'a> {
 }
 
 impl<'a> PushedNames<'a> {
-    /// Of a payload that was checked.
+    /// Reads a checked payload.
     pub(super) fn from_payload(payload: &'a [u8]) -> Self {
         let mut sample = Self::default();
-        // Java sends a block for each point: names repeat, and a metric without one is not worth a word.
+        // Java sends a block for each point, so names repeat; a metric without a name is ignored.
         walk::names(payload).filter(|name| !name.is_empty()).for_each(|name| sample.add(name));
         sample
     }

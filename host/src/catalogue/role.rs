@@ -1,26 +1,26 @@
-//! What a client is, by the names of its metrics.
+//! The role of a client, derived from the names of its metrics.
 
 use serde::Serialize;
 
-/// What kind of client. librdkafka's admin handles send the metrics of a producer, so they count as one.
+/// The kind of a client. librdkafka's admin clients send the metrics of a producer, so they count as producers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientRole {
-    /// Sends what begins with `org.apache.kafka.producer.`.
+    /// Sends names that begin with `org.apache.kafka.producer.`.
     Producer,
-    /// Likewise `org.apache.kafka.consumer.`, share consumers included.
+    /// Sends names that begin with `org.apache.kafka.consumer.`; includes share consumers.
     Consumer,
-    /// Likewise `org.apache.kafka.admin.client.`, which only Java has.
+    /// Sends names that begin with `org.apache.kafka.admin.client.`; only Java has them.
     Admin,
-    /// A consumer or an admin client that also sends what Kafka Streams told it to (KIP-1076).
+    /// A consumer or admin client that also sends the metrics registered by Kafka Streams (KIP-1076).
     Streams,
 }
 
-/// In this order a set of names is judged: a client inside Streams sends those of another role beside them.
+/// The order in which a set of names is tested: a client inside Kafka Streams sends those of another role as well.
 const ORDER: [ClientRole; 4] = [ClientRole::Streams, ClientRole::Consumer, ClientRole::Producer, ClientRole::Admin];
 
 impl ClientRole {
-    /// The word for it.
+    /// The name of the role.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Producer => "producer",
@@ -30,7 +30,7 @@ impl ClientRole {
         }
     }
 
-    /// How the names of its metrics begin (KIP-714, KIP-1076).
+    /// The prefix of its metric names (KIP-714, KIP-1076).
     pub const fn prefix(self) -> &'static str {
         match self {
             Self::Producer => "org.apache.kafka.producer.",
@@ -40,7 +40,7 @@ impl ClientRole {
         }
     }
 
-    /// Of a client that sends these; `None` where they belong to no role.
+    /// The role of a client that sends these names; `None` if they belong to no role.
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> Option<Self> {
         ORDER.into_iter().find(|role| names.iter().any(|name| name.as_ref().starts_with(role.prefix())))
     }
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_is_told_by_the_names() {
+    fn a_role_is_derived_from_the_names() {
         let producer = "org.apache.kafka.producer.record.queue.time.avg";
         assert_eq!(ClientRole::from_names(&[producer, "app.of.mine"]), Some(ClientRole::Producer));
         assert_eq!(

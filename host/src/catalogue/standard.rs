@@ -6,19 +6,19 @@ use super::role::ClientRole;
 /// One row of the KIP's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StandardMetric {
-    /// In full.
+    /// The full name.
     pub name: &'static str,
-    /// One sentence, after the KIP's table. Java sends none, librdkafka its own.
+    /// One sentence, after the KIP's table. Java sends no description, librdkafka its own.
     pub description: &'static str,
-    /// As what OTLP has it.
+    /// The OTLP data type.
     pub data_type: MetricDataType,
-    /// `ms`, or none for counts, rates and ratios. Clients leave the unit out of what they send.
+    /// `ms`, or none for counts, rates and ratios. Clients do not send the unit.
     pub unit: Option<&'static str>,
-    /// Keys of the labels that its points have; librdkafka writes `node.id` for `node_id`.
+    /// Label keys of its points; librdkafka writes `node.id` for `node_id`.
     pub labels: &'static [&'static str],
-    /// Bold in the table: every client of this role shall send it.
+    /// Bold in the table: every client of this role must send it.
     pub required: bool,
-    /// Whose.
+    /// The role that sends it.
     pub role: ClientRole,
 }
 

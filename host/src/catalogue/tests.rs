@@ -26,7 +26,7 @@ fn payload<S: AsRef<str>>(names: &[S]) -> Vec<u8> {
         .encode_to_vec()
 }
 
-/// All of these together, in as many pushes as are looked at.
+/// All names sampled so far.
 fn names(catalogue: &Catalogue, id: InstanceId) -> Vec<String> {
     catalogue.sent_metrics(id).map(|seen| seen.names.iter().map(ToString::to_string).collect()).unwrap_or_default()
 }
@@ -54,7 +54,7 @@ fn payload_of(path: &Path) -> Vec<u8> {
     }
 }
 
-/// Name and kind of every metric, as the reference structs hold them.
+/// Name and data type of every metric, as the reference decoder reads them.
 fn metrics(bytes: &[u8]) -> Vec<(String, MetricDataType)> {
     let blocks = MetricsData::decode(bytes).unwrap().resource_metrics;
     let metrics = blocks.into_iter().flat_map(|block| block.scope_metrics).flat_map(|scope| scope.metrics);
@@ -66,9 +66,9 @@ fn metrics(bytes: &[u8]) -> Vec<(String, MetricDataType)> {
 }
 
 #[test]
-fn the_table_is_the_kips() {
+fn the_table_is_that_of_the_kip() {
     let names: BTreeSet<_> = STANDARD_METRICS.iter().map(|metric| metric.name).collect();
-    assert_eq!(names.len(), 21, "each once");
+    assert_eq!(names.len(), 21, "each name once");
     let count =
         |wanted: &dyn Fn(&StandardMetric) -> bool| STANDARD_METRICS.iter().filter(|metric| wanted(metric)).count();
     assert_eq!((count(&|m| m.role == ClientRole::Producer), count(&|m| m.role == ClientRole::Consumer)), (8, 13));
@@ -103,9 +103,9 @@ fn nonstandard_names_are_known_with_their_origin() {
     ] {
         assert_eq!(kind(name), expected, "{name}");
     }
-    assert_eq!(lookup("orders.in.flight"), None, "an application's own");
+    assert_eq!(lookup("orders.in.flight"), None, "a metric of an application");
     assert!(known_metrics::known_names().all(|name| name.len() * 2 < pushed_names::MAX_NAME_BYTES));
-    assert!(known_metrics::known_names().count() * 2 < NameBounds::default().names, "others have room, too");
+    assert!(known_metrics::known_names().count() * 2 < NameBounds::default().names, "there is space for other names");
 }
 
 #[test]
@@ -146,30 +146,34 @@ fn few_pushes_are_sampled_and_each_get_restarts_the_count() {
     let at: Vec<usize> = (1..=50).filter(|nth| looked(&catalogue, *nth)).collect();
     assert_eq!(at, [1, 2, 4, 8, 16, 32, 48]);
     catalogue.record_subscription(id(1), 7);
-    assert_eq!(names(&catalogue, id(1)).len(), 7, "the same subscription: the union stays");
-    assert!(looked(&catalogue, 51), "the first one after a question");
+    assert_eq!(names(&catalogue, id(1)).len(), 7, "the same subscription keeps the union");
+    assert!(looked(&catalogue, 51), "the first push after a GetTelemetrySubscriptions");
 }
 
 #[test]
-fn a_client_that_leaves_something_out_does_not_flap_until_its_subscription_changes() {
+fn the_names_of_a_client_accumulate_until_its_subscription_changes() {
     let catalogue = Catalogue::new(1);
     push(&catalogue, id(1), &["a", "b"]);
     catalogue.record_subscription(id(1), 7);
     push(&catalogue, id(1), &["b", "", "c"]);
     push(&catalogue, id(1), &[""; 0]);
-    assert_eq!(names(&catalogue, id(1)), ["a", "b", "c"], "taken over from another host, so it asked here later");
+    assert_eq!(
+        names(&catalogue, id(1)),
+        ["a", "b", "c"],
+        "a client that failed over from another host pushes before it asks here"
+    );
     catalogue.record_subscription(id(1), 8);
-    assert_eq!(catalogue.sent_metrics(id(1)), None, "another subscription");
+    assert_eq!(catalogue.sent_metrics(id(1)), None, "another subscription starts a new union");
     push(&catalogue, id(1), &["c"]);
     assert_eq!(names(&catalogue, id(1)), ["c"]);
     catalogue.record_push(id(1), 9, &payload(&["d"]), UNIX_EPOCH);
-    assert_eq!(names(&catalogue, id(1)), ["d"], "asked of another host");
+    assert_eq!(names(&catalogue, id(1)), ["d"], "its subscription was requested from another host");
     catalogue.remove(id(1));
     assert_eq!(catalogue.sent_metrics(id(1)), None);
 }
 
 #[test]
-fn clients_that_send_the_same_share_it() {
+fn clients_that_send_the_same_names_share_one_set() {
     let catalogue = Catalogue::new(9);
     for n in 1..=9 {
         push(&catalogue, id(n), &["a", "b"]);
@@ -179,7 +183,7 @@ fn clients_that_send_the_same_share_it() {
     assert_eq!(catalogue.lock().sets.counts().1, 1);
 }
 
-/// Room for so many names that are not known from the start.
+/// Bounds with space for this many names in addition to the known ones.
 fn bounded(names: usize, sets: usize, in_set: usize) -> Catalogue {
     Catalogue::with_bounds(
         4,
@@ -204,14 +208,14 @@ fn limit_of_names_violated() {
     push(&catalogue, id(1), &["a", "b", "c", "d"]);
     push(&catalogue, id(2), &["e", STANDARD_METRICS[0].name, "a"]);
     let seen = catalogue.sent_metrics(id(2)).unwrap();
-    assert_eq!((names(&catalogue, id(2)).len(), seen.not_kept), (2, 1), "what is known always has room");
+    assert_eq!((names(&catalogue, id(2)).len(), seen.not_kept), (2, 1), "known names are always stored");
     assert!(seen.names.iter().any(|name| **name == *STANDARD_METRICS[0].name));
     catalogue.remove(id(1));
     push(&catalogue, id(2), &["e"]);
     assert_eq!(
         (names(&catalogue, id(2)).len(), catalogue.sent_metrics(id(2)).unwrap().not_kept),
         (3, 0),
-        "there is room again"
+        "there is space again"
     );
 }
 
@@ -223,13 +227,13 @@ fn limit_of_sets_violated() {
     push(&catalogue, id(3), &["c", "d"]);
     assert_eq!((names(&catalogue, id(3)).len(), catalogue.sent_metrics(id(3)).unwrap().not_kept), (0, 2));
     push(&catalogue, id(4), &["a"]);
-    assert_eq!(names(&catalogue, id(4)), ["a"], "a set that is there may be shared");
+    assert_eq!(names(&catalogue, id(4)), ["a"], "an existing set may be shared");
     catalogue.remove(id(2));
     push(&catalogue, id(3), &["c", "d"]);
     assert_eq!(
         (names(&catalogue, id(3)).len(), catalogue.sent_metrics(id(3)).unwrap().not_kept),
         (2, 0),
-        "there is room again"
+        "there is space again"
     );
 }
 
@@ -262,7 +266,7 @@ fn limit_of_clients_violated() {
     assert_eq!(
         (catalogue.sent_metrics(id(1)), catalogue.lock().clients.len()),
         (None, 2),
-        "the longest silent is forgotten"
+        "the least recently active is evicted"
     );
     assert!(catalogue.sent_metrics(id(2)).is_some() && catalogue.sent_metrics(id(3)).is_some());
 }
@@ -280,7 +284,7 @@ fn a_flood_of_gets_evicts_no_client() {
 }
 
 proptest! {
-    /// Whatever comes in whatever order, the tables stay within their bounds and clients' names are a union.
+    /// Whatever the order of operations, the tables stay within their bounds and clients' names are a union.
     #[test]
     fn bounds_hold(steps in proptest::collection::vec((1..7u128, 0..12u8, 0..4u8), 0..80)) {
         let catalogue = bounded(6, 3, 4);
