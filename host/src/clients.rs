@@ -1,8 +1,8 @@
-//! Clients as an operator sees them: who, how each fares, and what to do about it.
+//! Clients as an operator sees them: which there are, whether each is healthy, and how to fix its problems.
 //!
-//! In: what admission knows of clients and the catalogue of their metrics. Out: pages, and one sentence for each thing
-//! that is wrong. Bounded by the limit of a question, and a description by what is kept of its client. Only looks; keeps
-//! nothing and reads no clock.
+//! In: what admission and the catalogue know of clients. Out: lists and descriptions, with one sentence for each
+//! problem. Bounded: by the limit of a query, and a description by what is stored of its client. Never: stores anything
+//! or reads a clock.
 
 mod coverage;
 mod page;
@@ -20,19 +20,19 @@ use crate::push::{Client, InstanceId};
 pub use coverage::MetricCoverage;
 pub use page::{ClientDescription, ClientList, ClientSummary, LastRefusal};
 
-/// How many clients are shown to those who name no number, and at most.
+/// How many clients are returned if a query has no limit, and the maximum.
 pub const DEFAULT_AND_MAX_LIMIT: (usize, usize) = (100, 10_000);
 
-/// Which clients are meant. What is not said fits all.
+/// Which clients to return. A criterion that is absent matches every client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFilter {
-    /// At most so many are shown.
+    /// The most clients to return.
     pub limit: usize,
-    /// A part of software name and version with a space between: `rdkafka`, `java 4.0`.
+    /// A part of software name and version with a space between them: `rdkafka`, `java 4.0`.
     pub software: Option<String>,
     /// A part of the `client.id`.
     pub client_id: Option<String>,
-    /// The name of a subscription that matches it.
+    /// The full name of a subscription that matches the client.
     pub subscription: Option<String>,
 }
 
@@ -56,16 +56,16 @@ impl ClientFilter {
     }
 }
 
-/// Name and version, as far as the client told them.
+/// Name and version, as far as the client sent them.
 fn software(client: &Client) -> String {
     let parts = [&client.software_name, &client.software_version].into_iter().flatten();
     parts.map(|part| &**part).collect::<Vec<_>>().join(" ")
 }
 
-/// The clients that are meant, those heard of last first.
+/// The matching clients, the most recently active first.
 pub fn list(admission: &Admission, catalogue: &Catalogue, filter: &ClientFilter, now: SystemTime) -> ClientList {
     let known = admission.counts().instances;
-    // All of them are looked at only where somebody is sought, and never all at once.
+    // All clients are scanned only if there is a criterion, and never under one lock.
     let (matching, shown) = if filter.matches_all() {
         (known, admission.clients(filter.limit))
     } else {

@@ -1,4 +1,4 @@
-//! The metrics that a client sends, held against the standard and against what it is asked for.
+//! Compares the metrics that a client sends with the standard and with those requested from it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,35 +8,35 @@ use serde::Serialize;
 use crate::catalogue::{ClientRole, MetricOrigin, STANDARD_METRICS, SentMetrics, StandardMetric, lookup};
 use crate::units::unix_seconds;
 
-/// Names that are not known: at most so many are shown.
+/// The most unknown names that are listed.
 pub(super) const MAX_UNKNOWN: usize = 50;
-/// Share consumers have none of the standard's metrics of consumers (KIP-932).
+/// Share consumers have none of the standard consumer metrics (KIP-932).
 const SHARE: &str = "org.apache.kafka.consumer.share.";
 
-/// What a client was seen to send. Every name is in exactly one of the lists.
+/// The metrics that a client was seen to send. Every name is in exactly one of the lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MetricCoverage {
-    /// When one of its pushes was looked at last; few are.
+    /// When one of its pushes was sampled last; few are sampled.
     #[serde(rename = "seen_unix_seconds", serialize_with = "unix_seconds")]
     pub sampled_at: SystemTime,
-    /// Required ones (KIP-714) that it sends.
+    /// Required metrics (KIP-714) that it sends.
     pub required_present: Vec<String>,
-    /// Required ones of its role that it is asked for and does not send.
+    /// Required metrics of its role that are requested but not sent.
     pub required_missing: Vec<&'static str>,
-    /// Others of the standard's 21.
+    /// Other metrics of the standard's 21.
     pub standard: Vec<String>,
-    /// Beyond the standard, but known of Java, librdkafka or Streams.
+    /// Beyond the standard, but known metrics of Java, librdkafka or Kafka Streams.
     pub beyond: Vec<String>,
-    /// An application's own, or of a later client; the first 50.
+    /// Metrics of an application or of a later client version; the first 50.
     pub unknown: Vec<String>,
-    /// How many there are.
+    /// The number of unknown metrics.
     pub unknown_count: usize,
-    /// Metrics whose name the host has no room for.
+    /// Metrics whose name the host could not store because of its bounds.
     pub not_kept: u32,
 }
 
 impl MetricCoverage {
-    /// Of a client that is asked for these prefixes.
+    /// For a client from which these prefixes are requested.
     pub(super) fn new(seen: &SentMetrics, requested: &[Arc<str>]) -> Self {
         let mut coverage = Self {
             sampled_at: seen.sampled_at,
@@ -65,7 +65,7 @@ impl MetricCoverage {
     }
 }
 
-/// Required, asked for, and not there. A client that sends nothing of a role is not expected to have it.
+/// Required metrics that are requested but not sent. A client that sends nothing of a role is not expected to have it.
 pub(super) fn missing_required(names: &[Arc<str>], requested: &[Arc<str>]) -> Vec<&'static str> {
     let has_role =
         |role: ClientRole| names.iter().any(|name| name.starts_with(role.prefix()) && !name.starts_with(SHARE));
@@ -74,7 +74,7 @@ pub(super) fn missing_required(names: &[Arc<str>], requested: &[Arc<str>]) -> Ve
     required.filter(|metric| has_role(metric.role) && !sent(metric)).map(|metric| metric.name).collect()
 }
 
-/// As clients match (KIP-714): by prefix; `*` alone is everything.
+/// Matches as clients do (KIP-714): by prefix; `*` alone matches everything.
 fn is_requested(name: &str, requested: &[Arc<str>]) -> bool {
     matches!(requested, [all] if &**all == "*") || requested.iter().any(|prefix| name.starts_with(&**prefix))
 }

@@ -1,4 +1,4 @@
-//! The pages as JSON.
+//! Lists and descriptions of clients, as JSON.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,20 +12,23 @@ use crate::admission::ClientSnapshot;
 use crate::catalogue::{ClientRole, SentMetrics};
 use crate::units::{seconds, unix_seconds};
 
-/// Some of the clients.
+/// A list of clients.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClientList {
     /// Client instances that the host knows.
     pub known: usize,
-    /// Those that fit what was asked for, shown or not.
+    /// Clients that match the query, listed or not.
     pub matching: usize,
-    /// Those heard of last, the newest first.
+    /// The most recently active clients, the latest first.
     pub clients: Vec<ClientSummary>,
 }
 
 /// One client in short. What is not known is `null`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[allow(missing_docs, reason = "each names a field of `push::Client` or `admission::Known`, or says what it adds")]
+#[allow(
+    missing_docs,
+    reason = "each is a field of `push::Client` or `admission::ClientSnapshot`, or documents what it adds"
+)]
 pub struct ClientSummary {
     /// Client instance id as Java prints it.
     pub id: String,
@@ -35,7 +38,7 @@ pub struct ClientSummary {
     pub source: Option<SocketAddr>,
     pub principal: Option<String>,
     pub listener: Option<String>,
-    /// By the names of its metrics.
+    /// Derived from the names of its metrics.
     pub role: Option<ClientRole>,
     #[serde(rename = "since_unix_seconds", serialize_with = "unix_seconds")]
     pub first_seen: SystemTime,
@@ -50,39 +53,39 @@ pub struct ClientSummary {
     pub pushes_of_subscription: u32,
     pub refused: u32,
     pub gone: bool,
-    /// What is wrong and what to do about it, one sentence each.
+    /// What is wrong and how to fix it, one sentence each.
     pub trouble: Vec<String>,
 }
 
 /// Everything about one client.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClientDescription {
-    /// As in the list.
+    /// The same fields as in the list.
     #[serde(flatten)]
     pub summary: ClientSummary,
     /// The id as librdkafka logs it.
     pub id_base64: String,
     /// The id as 32 hex digits.
     pub id_hex: String,
-    /// The subscription that it has or will be told of.
+    /// The id of the subscription that it has or will be given.
     pub subscription_id: i32,
-    /// Prefixes of the names it is asked for; one that is empty, or `*` alone, asks for all.
+    /// The requested metric prefixes; an empty prefix, or `*` alone, requests all metrics.
     pub metric_prefixes: Vec<String>,
-    /// The last time that it was refused.
+    /// The latest refusal.
     pub last_refusal: Option<LastRefusal>,
-    /// What it was seen to send since its subscription changed; `None` while nothing was.
+    /// The metrics that it was seen to send since its subscription changed; `None` while nothing was sampled.
     pub metrics: Option<MetricCoverage>,
 }
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LastRefusal {
-    /// As the metrics of the door name it.
+    /// The code that the metrics of the listener use.
     pub code: &'static str,
     /// When.
     #[serde(rename = "at_unix_seconds", serialize_with = "unix_seconds")]
     pub at: SystemTime,
-    /// What it means and what to do, in words.
+    /// What the code means and what to do about it.
     pub remedy: &'static str,
 }
 

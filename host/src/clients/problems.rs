@@ -1,4 +1,4 @@
-//! What is wrong with a client, in one sentence each: what, and what to do.
+//! The problems of a client, one sentence each: what is wrong and how to fix it.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,13 +6,12 @@ use super::coverage;
 use crate::admission::ClientSnapshot;
 use crate::catalogue::SentMetrics;
 
-/// Clients that are told of another subscription come back at once; only one that is told so again and again is in
-/// trouble.
+/// A client that gets a new subscription requests it immediately; only repeated refusals are a problem.
 const HARMLESS_REPEATS: u32 = 3;
-/// Beside two intervals: networks and short intervals are not worth a sentence.
+/// A margin in addition to two intervals, for network delays and short intervals.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// All that is wrong; of a client that is gone, nothing.
+/// All problems of a client; none if it is gone.
 pub(super) fn find(client: &ClientSnapshot, seen: Option<&SentMetrics>, now: SystemTime) -> Vec<String> {
     if client.gone {
         return Vec::new();
@@ -27,49 +26,52 @@ pub(super) fn find(client: &ClientSnapshot, seen: Option<&SentMetrics>, now: Sys
     all.into_iter().flatten().chain(seen.and_then(|seen| missing_required(client, seen))).collect()
 }
 
-/// What a refusal means and what to do, by [`Refusal::code`](crate::admission::Refusal::code).
+/// What a refusal means and how to fix it, by [`Refusal::code`](crate::admission::Refusal::code).
 pub(super) fn remedy(code: &str) -> &'static str {
     match code {
         "invalid_request" => {
-            "it used an id that is none, or pushed after its last push, and many clients then switch their telemetry \
-             off until they are restarted: update its client library and restart it"
+            "it used a reserved instance id, or pushed after its terminating push, and many clients then disable \
+             telemetry until they are restarted: update its client library and restart it"
         }
         "unknown_subscription" => {
-            "it asks anew by itself; if that goes on, hosts behind one address differ in their subscriptions: give \
-             them the same"
+            "it requests the new subscription by itself; if this repeats, hosts behind one address have different \
+             subscriptions: configure the same ones"
         }
         "throttled" => {
-            "it came before its interval was over and comes back by itself; if that goes on, two clients share one \
-             instance id: restart one of them"
+            "it sent a request before its interval had elapsed and retries by itself; if this repeats, two clients \
+             share one instance id: restart one of them"
         }
-        "unsupported_compression" => "it chooses another codec by itself; if that goes on, update its client library",
+        "unsupported_compression" => "it chooses another codec by itself; if this repeats, update its client library",
         "over_quota" => {
-            "its connection or its source brings more than it may, and it comes back by itself; if that goes on, raise \
+            "its connection or its source exceeds its quota, and it retries by itself; if this repeats, raise \
              `limits.connection`, `limits.source` or the `[[quota]]` of its principal"
         }
         "too_large" => {
-            "ask for fewer metrics, or raise the limit that it met: `limits.push-bytes`, \
+            "request fewer metrics, or raise the limit that it exceeds: `limits.push-bytes`, \
              `limits.decompressed-bytes` or `limits.decompression-ratio`"
         }
         "invalid_record" => {
-            "its bytes are no OTLP metrics, and many clients then switch their telemetry off until they are restarted: \
-             update its client library and restart it"
+            "it sent bytes that are not OTLP metrics, and many clients then disable telemetry until they are \
+             restarted: update its client library and restart it"
         }
         _ => "see the log of the host",
     }
 }
 
-/// Matched by nothing.
+/// No metrics are requested from the client.
 fn asked_for_nothing(client: &ClientSnapshot) -> Option<String> {
-    let unmatched = || "asked for nothing: no subscription matches it; write one that does".into();
+    let unmatched = || "no metrics requested: no subscription matches it; create one that does".into();
     let empty = || {
         let names = client.subscriptions.join("`, `");
-        format!("asked for nothing: `{names}` has no metrics, which excludes it; give it some if that is not meant")
+        format!(
+            "no metrics requested: subscription `{names}` has none, which excludes it; add metrics if that is not \
+             intended"
+        )
     };
     client.metrics.is_empty().then(|| if client.subscriptions.is_empty() { unmatched() } else { empty() })
 }
 
-/// Lately, that is while a client would not be forgotten for silence.
+/// Only recent refusals, that is within the time after which a silent client expires.
 fn recently_refused(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
     let (code, at) = client.last_refusal?;
     let lately = elapsed(at, now) <= (3 * client.push_interval).max(Duration::from_secs(60));
@@ -83,26 +85,27 @@ fn never_pushed(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
     if client.pushes > 0 || client.metrics.is_empty() {
         return None;
     }
-    let (asked, most) = (elapsed(client.first_seen, now), client.push_interval.mul_f64(1.5));
-    let ago = format_span(asked);
-    if asked <= most {
+    let (waited, longest) = (elapsed(client.first_seen, now), client.push_interval.mul_f64(1.5));
+    let ago = format_span(waited);
+    if waited <= longest {
         return Some(format!(
-            "never pushed: it asked {ago} ago and waits up to 1.5 intervals ({}) for its first push",
-            format_span(most)
+            "never pushed: it got its subscription {ago} ago and waits up to 1.5 intervals ({}) before its first push",
+            format_span(longest)
         ));
     }
     Some(format!(
-        "never pushed: it asked {ago} ago, and its first push was due {} later at most: see what its own log says of \
-         telemetry, and restart it",
-        format_span(most)
+        "never pushed: it got its subscription {ago} ago, and its first push was due within {}: check its log for \
+         telemetry errors and restart it",
+        format_span(longest)
     ))
 }
 
 fn empty_pushes(client: &ClientSnapshot, seen: Option<&SentMetrics>) -> Option<String> {
     let silent = seen.is_none_or(|seen| seen.names.is_empty() && seen.not_kept == 0);
-    // What was refused has not been looked at, and what was seen under another subscription is forgotten.
+    // Refused pushes have not been sampled, and names under another subscription are not kept.
     (silent && client.pushed_since_get && client.pushes > client.refused && !client.metrics.is_empty()).then(|| {
-        "its pushes hold no metrics: nothing that it has begins as it is asked for; ask for other prefixes".into()
+        "its pushes contain no metrics: none of its metrics matches the requested prefixes; request other prefixes"
+            .into()
     })
 }
 
@@ -110,7 +113,7 @@ fn silent(client: &ClientSnapshot, now: SystemTime) -> Option<String> {
     let quiet = elapsed(client.last_seen, now);
     (client.pushes > 0 && quiet > 2 * client.push_interval + GRACE).then(|| {
         format!(
-            "silent for {} although it is to push every {}: see whether it runs and reaches this host",
+            "no request for {} although its push interval is {}: check that it is running and can reach this host",
             format_span(quiet),
             format_span(client.push_interval)
         )
@@ -121,16 +124,18 @@ fn missing_required(client: &ClientSnapshot, seen: &SentMetrics) -> Option<Strin
     let missing = coverage::missing_required(&seen.names, &client.metrics);
     (!missing.is_empty()).then(|| {
         let names = missing.join(", ");
-        format!("required metrics missing: {names}; KIP-714 wants them of every such client: update its client library")
+        format!(
+            "required metrics missing: {names}; KIP-714 requires them of every such client: update its client library"
+        )
     })
 }
 
-/// None where clocks were set back.
+/// Zero if the clock was set back.
 fn elapsed(from: SystemTime, to: SystemTime) -> Duration {
     to.duration_since(from).unwrap_or_default()
 }
 
-/// As people say it, cut to the largest unit.
+/// A duration for people, truncated to its largest unit.
 fn format_span(span: Duration) -> String {
     let (number, unit) = match span.as_secs() {
         0 => return format!("{} ms", span.as_millis()),
