@@ -1,8 +1,9 @@
-//! From bytes on the wire to a checked payload: decompression under caps, JSON written over as protobuf, then a walk
-//! over OTLP.
+//! From bytes on the wire to a checked payload: decompression under limits, conversion of JSON to protobuf, then a
+//! check of the OTLP message.
 //!
-//! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this room can make; else a [`Refusal`]. Bounded by caps on
-//! output bytes and on their ratio to the wire bytes. Builds no OTLP structs, does no I/O, guesses no codec.
+//! In: [`Admitted`]. Out: [`Decoded`], whose [`Payload`] only this module can create; otherwise a [`Refusal`]. Bounded:
+//! by limits on the output bytes and on their ratio to the wire bytes. Never: builds OTLP structs, does I/O or guesses
+//! a codec.
 
 mod config;
 mod decompress;
@@ -28,16 +29,16 @@ pub use config::DecodeConfig;
 pub use identity::IdentityRule;
 pub use normalise::NormaliseConfig;
 
-/// How the sums of a push relate to time, as its points say.
+/// How the sums of a push relate to time, according to its points.
 pub use barnabas_otlp::walk::PushTemporality;
 
-/// Most bytes of a light push, before decompression and after: what a thread does at once although others wait for it.
-/// Ordinary pushes have 10 to 60 KiB.
+/// The most bytes of a light push, before and after decompression: the work that a thread may do immediately although
+/// other connections wait for it. Ordinary pushes have 10 to 60 KiB.
 pub const LIGHT_BYTES: usize = 256 << 10;
-/// The same for JSON, which takes some ten times as long to read.
+/// The same for JSON, which takes about ten times as long to parse.
 pub const LIGHT_JSON_BYTES: usize = LIGHT_BYTES / 16;
 
-/// Why no payload came of a push.
+/// Why a push did not become a payload.
 enum DecodeStop {
     Refused(Refusal),
     /// It is not light.
@@ -50,12 +51,12 @@ impl From<Refusal> for DecodeStop {
     }
 }
 
-/// What decode made of a push.
+/// The result of decoding a push.
 #[derive(Debug)]
 pub enum Decoded {
-    /// No metrics in it.
+    /// A push without metrics.
     Empty,
-    /// For dispatch.
+    /// A payload for dispatch.
     Payload(Payload),
 }
 
@@ -78,19 +79,19 @@ pub struct Payload {
     forms: normalise::NormalisedForms,
 }
 
-/// The room's only door. Shared by all threads; contexts and buffers are each thread's own.
+/// Decodes pushes. Shared by all threads; each thread has its own contexts and buffers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
     config: DecodeConfig,
 }
 
 impl Decoder {
-    /// A decoder with these caps.
+    /// A decoder with these limits.
     pub fn new(config: DecodeConfig) -> Self {
         Self { config }
     }
 
-    /// Decompresses and checks, which takes a time that the caps alone bound.
+    /// Decompresses and checks a push; only the limits bound the time that this takes.
     pub fn decode(&self, admitted: Admitted) -> Result<Decoded, Refusal> {
         let (push, codec) = admitted.parts();
         let checked = self.decode_within(push, codec, usize::MAX).map_err(|halt| match halt {
@@ -100,9 +101,10 @@ impl Decoder {
         Ok(Decoded::new(admitted, checked))
     }
 
-    /// Likewise, but gives a push back that is not light: of which more than [`LIGHT`] bytes (of JSON, [`LIGHT_JSON`])
-    /// came, or come out. No codec declares a size that could be believed, so it is unpacked as far as that. What is
-    /// given back has cost this much for nothing, and is to be decoded from its start.
+    /// As [`Decoder::decode`], but returns a push that is not light: one with more than [`LIGHT_BYTES`] bytes (for
+    /// JSON, [`LIGHT_JSON_BYTES`]) before or after decompression. No codec declares a size that could be trusted, so
+    /// the push is decompressed up to that bound. This work is lost for a push that is returned: it has to be decoded
+    /// from the start.
     pub fn decode_light(&self, admitted: Admitted) -> Result<Result<Decoded, Refusal>, Admitted> {
         let (push, codec) = admitted.parts();
         let light = if push.format == Format::Json { LIGHT_JSON_BYTES } else { LIGHT_BYTES };
@@ -116,7 +118,7 @@ impl Decoder {
         }
     }
 
-    /// With no more than `most` bytes out of the codec.
+    /// Decodes with at most `max_bytes` of output from the codec.
     fn decode_within(
         &self,
         push: &Push,
@@ -124,7 +126,7 @@ impl Decoder {
         max_bytes: usize,
     ) -> Result<Option<(Bytes, PushSummary)>, DecodeStop> {
         match (push.format, codec) {
-            // Not one byte is a message without metrics, but no JSON.
+            // Zero bytes are a protobuf message without metrics, but not valid JSON.
             (Format::Protobuf, _) if push.wire.is_empty() => Ok(None),
             (Format::Protobuf, Codec::None) => Ok(self.decode_plain(&push.wire)?),
             (Format::Protobuf, _) => self.decode_compressed(codec, &push.wire, max_bytes),
@@ -136,7 +138,7 @@ impl Decoder {
         DecompressLimits { output: self.config.output_limit(wire_len).min(max_bytes), block: max_bytes }
     }
 
-    /// The wire bytes themselves, copied only to be repaired.
+    /// Uses the wire bytes themselves, which are copied only to be repaired.
     fn decode_plain(&self, wire: &Bytes) -> Result<Option<(Bytes, PushSummary)>, Refusal> {
         if wire.len() > self.config.max_output {
             return Err(self.config.exceeded(Codec::None, wire.len()));
@@ -165,12 +167,12 @@ impl Decoder {
             if summary.bad_strings > 0 {
                 walk::repair(bytes);
             }
-            // Copied out, so that the buffer stays with the thread and a queued payload holds no spare room.
+            // Copied out, so that the thread keeps its buffer and a queued payload has no spare capacity.
             Ok(Some((Bytes::copy_from_slice(bytes), summary)))
         })
     }
 
-    /// The caps hold for the text and for what comes of it.
+    /// The limits apply to the text and to its conversion.
     fn decode_json(
         &self,
         codec: Codec,
@@ -208,15 +210,15 @@ impl Decoder {
             DecompressError::Limit if max_bytes < usize::MAX => return DecodeStop::TooHeavy,
             DecompressError::Limit => self.config.exceeded(codec, wire_len),
             DecompressError::Window => {
-                Refusal::TooLarge(format!("{codec}: a frame asks for a window of more than {WINDOW} bytes"))
+                Refusal::TooLarge(format!("{codec}: a frame requires a window of more than {WINDOW} bytes"))
             }
             DecompressError::Corrupt(why) => Refusal::InvalidRecord(format!("{codec}: {why}").into()),
         })
     }
 }
 
-/// How many data points are in the body of an OTLP request: `ExportMetricsServiceRequest` has the form of
-/// `MetricsData`. None where it is not one, or has more than 16 MiB.
+/// The number of data points in the body of an OTLP request: `ExportMetricsServiceRequest` is encoded like
+/// `MetricsData`. `None` if the body is not one, or has more than 16 MiB.
 pub fn count_points(body: &[u8], gzip: bool) -> Option<u64> {
     let count = |bytes: &[u8]| walk::check(bytes).ok().map(|summary| summary.points.into());
     if !gzip {
@@ -285,22 +287,22 @@ impl Payload {
     pub fn trace_parent(&self) -> Option<&str> {
         self.trace_parent.as_deref()
     }
-    /// Decompressed, checked, repaired.
+    /// The bytes, decompressed, checked and repaired.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
-    /// Bytes before decompression.
+    /// The number of bytes before decompression.
     pub fn wire_len(&self) -> usize {
         self.wire_len
     }
-    /// Data points in it.
+    /// The number of data points.
     pub fn points(&self) -> u32 {
         self.points
     }
     pub fn temporality(&self) -> PushTemporality {
         self.temporality
     }
-    /// Strings whose UTF-8 was repaired.
+    /// The number of strings whose UTF-8 was repaired.
     pub fn repaired_strings(&self) -> u32 {
         self.repaired_strings
     }

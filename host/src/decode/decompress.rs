@@ -1,7 +1,8 @@
-//! Kafka's codecs, each into one reused buffer under one cap.
+//! Kafka's codecs, each with one reused buffer under one limit.
 //!
-//! In: a codec, bytes, the most that may come out. Out: what came out, lent, or why it stopped. Bounded by that cap and
-//! by [`RETAINED`] between calls; a size that the bytes declare is never allocated on their word alone.
+//! In: a codec, bytes, the most output. Out: the output, lent to a closure, or the reason why decompression stopped.
+//! Bounded: by that limit, and by [`RETAINED`] between calls. Never: allocates a size only because the input declares
+//! it.
 
 mod gzip;
 mod lz4;
@@ -16,19 +17,19 @@ use std::cell::RefCell;
 
 use crate::push::Codec;
 
-/// Largest window of a zstd frame: what RFC 8878 asks every decoder to support. Level 3 uses 2 MiB.
+/// The largest window of a zstd frame: what RFC 8878 asks every decoder to support. Level 3 uses 2 MiB.
 pub(super) const WINDOW: usize = 8 << 20;
-/// Most bytes that a thread's buffer keeps between pushes, and that its zstd context does.
+/// The most bytes that a thread's buffer keeps between pushes, and the same for its zstd context.
 const RETAINED: usize = 4 << 20;
-/// The buffer's first size: most pushes fit.
+/// The initial size of the buffer, which is enough for most pushes.
 const INITIAL_CAPACITY: usize = 64 << 10;
 
-/// How far decompression may go.
+/// The limits of decompression.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DecompressLimits {
-    /// Most bytes that may come out.
+    /// The most output bytes.
     pub(super) output: usize,
-    /// Largest block that may be unpacked in one step, where a codec does so before anybody can look at it.
+    /// The largest block that may be decompressed in one step, for codecs that do so before the output can be checked.
     pub(super) block: usize,
 }
 
@@ -41,11 +42,11 @@ impl From<usize> for DecompressLimits {
 /// Why decompression stopped.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DecompressError {
-    /// More came out than the limit.
+    /// The output exceeded the limit.
     Limit,
-    /// A frame asks for a window larger than [`WINDOW`].
+    /// A frame requires a window larger than [`WINDOW`].
     Window,
-    /// No reader of this codec could go on.
+    /// The input is not valid for this codec.
     Corrupt(Cow<'static, str>),
 }
 
@@ -53,7 +54,7 @@ impl DecompressError {
     const TRUNCATED: Self = Self::Corrupt(Cow::Borrowed("truncated"));
 }
 
-/// What comes out, never beyond `limit` for longer than one step.
+/// The output, which exceeds `limit` only within one step.
 struct Output<'a> {
     bytes: &'a mut Vec<u8>,
     limit: usize,
@@ -61,7 +62,7 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Makes sure that a step has room to write, doubling up to one byte beyond the limit.
+    /// Reserves space for a step, doubling up to one byte beyond the limit.
     fn reserve(&mut self) -> Result<(), DecompressError> {
         self.check()?;
         let len = self.bytes.len();
@@ -81,7 +82,7 @@ impl Output<'_> {
     }
 }
 
-/// What a thread reuses.
+/// The buffers and contexts that a thread reuses.
 #[derive(Default)]
 struct DecompressScratch {
     bytes: Vec<u8>,
@@ -93,7 +94,7 @@ thread_local! {
     static SCRATCH: RefCell<DecompressScratch> = RefCell::default();
 }
 
-/// Decompresses `wire` and lends the result to `then`, which must not decompress itself.
+/// Decompresses `wire` and lends the result to `consume`, which must not decompress anything itself.
 pub(super) fn with_scratch<T>(
     codec: Codec,
     wire: &[u8],
@@ -128,7 +129,7 @@ impl DecompressScratch {
         out.check()
     }
 
-    /// Lets go of what one large push needed.
+    /// Frees the memory that only one large push needed.
     fn trim(&mut self) {
         if self.bytes.capacity() > RETAINED {
             self.bytes = Vec::new();

@@ -1,9 +1,9 @@
-//! Who pushed, told by the push itself: for doors whose protocol has no client instance id.
+//! Identifies the client by the push itself, for protocols without a client instance id.
 //!
-//! In: a checked payload and a rule. Out: the payload with what the first resource's listed attributes say of its
-//! client, and an instance id in any case: a listed one, else one derived from the peer's address and the resource. Reads
-//! only the first resource (one client, one resource); allocates nothing but the names it finds; never overrides what
-//! the door knew.
+//! In: a checked payload and a rule. Out: the payload with the facts of its client that the listed attributes of the
+//! first resource give, and always an instance id: a listed one, or else one derived from the peer's address and the
+//! resource. It reads only the first resource (one client, one resource), and allocates only the names that it finds.
+//! Never: overrides a fact that the ingress knew.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,21 +14,21 @@ use sha2::{Digest as _, Sha256};
 use super::Payload;
 use crate::push::{Client, InstanceId, PushId, address};
 
-/// Which resource attributes say what. Of each list the first attribute that is present and usable counts.
+/// The resource attributes that give each fact. Of each list the first attribute that is present and valid is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityRule {
-    /// 22 characters of base64url, as Kafka prints ids, or a hyphenated UUID; anything else is passed over.
+    /// 22 characters of base64url, as Kafka prints ids, or a hyphenated UUID; other values are skipped.
     pub instance_id: Vec<String>,
     /// `client.id`.
     pub client_id: Vec<String>,
-    /// The client library's name.
+    /// The name of the client library.
     pub software_name: Vec<String>,
-    /// And its version.
+    /// The version of the client library.
     pub software_version: Vec<String>,
 }
 
 impl Default for IdentityRule {
-    /// The labels that this host's own exporter sets, then OpenTelemetry's conventions for the same facts.
+    /// The labels that this host's own exporter sets, then OpenTelemetry's semantic conventions for the same facts.
     fn default() -> Self {
         let list = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         Self {
@@ -41,7 +41,7 @@ impl Default for IdentityRule {
 }
 
 impl IdentityRule {
-    /// What `metrics` (a checked `MetricsData`) says of `client`, where the client is silent.
+    /// Completes the facts that `client` lacks from `metrics` (a checked `MetricsData`).
     pub fn complete(&self, client: &Client, metrics: &[u8]) -> Client {
         let resource = ResourceMessage::first(metrics);
         let or_from_resource = |have: &Option<Arc<str>>, names: &[String]| {
@@ -64,8 +64,8 @@ impl IdentityRule {
 }
 
 impl Payload {
-    /// With what its own resource says of its client. The push id then covers the instance id too, as it does where
-    /// the door knew it: equal bytes from two peers are two pushes.
+    /// The payload with the client facts of its own resource. The push id then covers the instance id as well, as it
+    /// does for ingresses that know it: equal bytes from two peers are two pushes.
     pub fn with_identity(mut self, rule: &IdentityRule) -> Self {
         let client = rule.complete(&self.client, &self.bytes);
         if let (None, Some(id)) = (self.client.instance_id, client.instance_id) {
@@ -76,7 +76,7 @@ impl Payload {
     }
 }
 
-/// Kafka's text form or a UUID's.
+/// Kafka's text form, or that of a UUID.
 fn parse_instance_id(text: &str) -> Option<InstanceId> {
     text.parse().ok().or_else(|| uuid(text))
 }
@@ -93,12 +93,13 @@ fn uuid(text: &str) -> Option<InstanceId> {
     Some(InstanceId::from_bytes(number.to_be_bytes()))
 }
 
-/// The same for the same peer and resource, on every host and after every restart: a digest in the shape of a random
-/// UUID, since that is what receivers expect to see there. The peer's port is left out, for it changes.
+/// The same id for the same peer and resource, on every host and after every restart: a digest in the form of a random
+/// UUID, which is what receivers expect there. The peer's port is left out because it changes.
 fn derive_instance_id(peer: Option<IpAddr>, resource: &[u8]) -> InstanceId {
     let peer = peer.map(address::format).unwrap_or_default();
+    // The text is part of every derived id, so it must not change.
     let draw = |n: u64| digest(&[b"client of an OTLP door\0", peer.as_bytes(), &[0], &n.to_be_bytes(), resource]);
-    (0..).find_map(|n| InstanceId::from_random(draw(n))).expect("of 64 draws 63 are usable")
+    (0..).find_map(|n| InstanceId::from_random(draw(n))).expect("63 of 64 digests are valid ids")
 }
 
 fn digest(parts: &[&[u8]]) -> [u8; 16] {
@@ -108,7 +109,7 @@ fn digest(parts: &[&[u8]]) -> [u8; 16] {
     *whole.first_chunk().expect("32 bytes begin with 16")
 }
 
-/// The bytes of one `Resource` message; empty where there is none.
+/// The bytes of one `Resource` message; empty if there is none.
 struct ResourceMessage<'a>(&'a [u8]);
 
 impl<'a> ResourceMessage<'a> {
@@ -118,7 +119,7 @@ impl<'a> ResourceMessage<'a> {
         Self(MessageFields(resource_metrics).find_map(|f| f.message(1)).unwrap_or_default())
     }
 
-    /// The first listed attribute that is a string and that `read` takes.
+    /// The first listed attribute that is a string and that `read` accepts.
     fn first_of<T>(&self, names: &[String], read: impl Fn(&str) -> Option<T>) -> Option<T> {
         names.iter().find_map(|name| read(&self.attribute(name)?))
     }
@@ -132,17 +133,17 @@ impl<'a> ResourceMessage<'a> {
     }
 }
 
-/// The string of that number in a message.
+/// The string field of that number in a message.
 fn text(message: &[u8], number: u64) -> Option<&[u8]> {
     MessageFields(message).find_map(|f| f.message(number))
 }
 
-/// The fields of a message, up to the first that is malformed (there is none in a checked push) or a group.
+/// The fields of a message, up to the first group or malformed field (a checked push has none).
 struct MessageFields<'a>(&'a [u8]);
 
 struct MessageField<'a> {
     number: u64,
-    /// Of a length-delimited field.
+    /// The content of a length-delimited field.
     bytes: Option<&'a [u8]>,
 }
 
@@ -278,18 +279,18 @@ mod tests {
         let id = |source: &str, service: &str| complete(&from(source), &[("service.name", service)]).instance_id;
         let first = id("10.0.0.1:1000", "shop");
         assert_eq!(first, id("10.0.0.1:2000", "shop"), "another connection of the same client");
-        assert_eq!(first, id("[::ffff:10.0.0.1]:1000", "shop"), "the same peer at a dual-stack door");
+        assert_eq!(first, id("[::ffff:10.0.0.1]:1000", "shop"), "the same peer at a dual-stack listener");
         assert_ne!(first, id("10.0.0.2:1000", "shop"));
         assert_ne!(first, id("10.0.0.1:1000", "cart"));
         let bytes = *first.unwrap().as_bytes();
-        assert_eq!((bytes[6] >> 4, bytes[8] >> 6), (4, 2), "it has the shape of a UUID");
+        assert_eq!((bytes[6] >> 4, bytes[8] >> 6), (4, 2), "it has the form of a UUID");
     }
 
     #[test]
     fn facts_from_the_listener_are_not_overridden() {
         let known = Client {
             instance_id: "cBrordIqXpq0qkqcvYahPA".parse().ok(),
-            client_id: Some("door".into()),
+            client_id: Some("ingress".into()),
             ..Client::default()
         };
         let client = complete(&known, &[("client_id", "resource"), ("client_instance_id", "AAAAAAAAAAAAAAAAAAAAAg")]);
@@ -322,7 +323,7 @@ mod tests {
         assert_eq!(first.id(), again.id(), "sent again over another connection");
         assert_ne!(first.id(), other.id(), "equal bytes of another client");
         let id = first.id();
-        assert_eq!(first.with_identity(&IdentityRule::default()).id(), id, "told once is told for good");
+        assert_eq!(first.with_identity(&IdentityRule::default()).id(), id, "identifying twice changes nothing");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! OTLP's JSON form of metrics, written over as protobuf while it is read.
+//! OTLP's JSON form of metrics, converted to protobuf while it is parsed.
 //!
-//! In: a text, the most bytes that may come of it. Out: a `MetricsData` message, which the check still has to see; else
-//! where in the text and in the message it went wrong. The mapping is proto3's, with OTLP's exceptions (OTLP 1.x, "JSON
-//! Protobuf Encoding"): trace and span ids are hexadecimal, unknown fields are passed over. Bounded by that cap and by
-//! JSON's 128 levels. Builds no structs, allocates nothing but what comes out.
+//! In: a text, and the most output bytes. Out: a `MetricsData` message, which is yet to be checked; otherwise where in
+//! the text and in the message the error is. The mapping is proto3's, with OTLP's exceptions (OTLP 1.x, "JSON Protobuf
+//! Encoding"): trace and span ids are hexadecimal, unknown fields are ignored. Bounded: by that limit, and by the 128
+//! levels of the JSON parser. Never: builds structs or allocates anything but the output.
 
 mod scalar;
 mod schema;
@@ -19,22 +19,22 @@ use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqA
 use schema::{EXPORT, FieldSchema, FieldType, MessageSchema};
 use writer::ProtobufWriter;
 
-/// Why a text is not what it should be.
+/// Why a text could not be converted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonError {
-    /// More came out than may.
+    /// The output exceeded its limit.
     TooLarge,
-    /// Where and why.
+    /// The text is invalid: where and why.
     Invalid(String),
 }
 
-/// Writes an `ExportMetricsServiceRequest` in JSON as protobuf of at most `limit` bytes.
+/// Converts an `ExportMetricsServiceRequest` in JSON to protobuf of at most `limit` bytes.
 pub(super) fn to_protobuf(json: &[u8], limit: usize) -> Result<Vec<u8>, JsonError> {
     let mut writer = ProtobufWriter::new(limit);
     let mut text = serde_json::Deserializer::from_slice(json);
     let read = MessageVisitor { writer: &mut writer, message: &EXPORT }.deserialize(&mut text).and_then(|present| {
         text.end()?;
-        if present { Ok(()) } else { Err(de::Error::custom("null is no request; send an object")) }
+        if present { Ok(()) } else { Err(de::Error::custom("null is not a request; send an object")) }
     });
     match read {
         Ok(()) => Ok(writer.out),
@@ -43,7 +43,7 @@ pub(super) fn to_protobuf(json: &[u8], limit: usize) -> Result<Vec<u8>, JsonErro
     }
 }
 
-/// A message's fields. Says whether there were any words: null stands for a message that is absent.
+/// Reads the fields of a message. Returns whether it was present: null stands for an absent message.
 struct MessageVisitor<'w> {
     writer: &'w mut ProtobufWriter,
     message: &'static MessageSchema,
@@ -85,7 +85,7 @@ impl<'de> Visitor<'de> for MessageVisitor<'_> {
     }
 }
 
-/// Which fields a message had. Protobuf's own readers of JSON refuse what is said twice, too.
+/// The fields that a message had. Protobuf's own JSON parsers also refuse duplicates.
 #[derive(Default)]
 struct SeenFields {
     fields: u32,
@@ -96,10 +96,10 @@ impl SeenFields {
     fn record<E: de::Error>(&mut self, field: &FieldSchema) -> Result<(), E> {
         let bit = 1 << field.number;
         if self.fields & bit != 0 {
-            return Err(E::custom("the field is there twice; send it once"));
+            return Err(E::custom("duplicate field; send it once"));
         }
         if field.oneof && self.oneof {
-            return Err(E::custom("another field is there of which only one may be; send one of them"));
+            return Err(E::custom("another field of the same oneof is set; send only one of them"));
         }
         self.fields |= bit;
         self.oneof |= field.oneof;
@@ -107,7 +107,7 @@ impl SeenFields {
     }
 }
 
-/// The name of a field; `None` is one that nobody knows.
+/// The name of a field; `None` if it is unknown.
 struct FieldNameSeed(&'static MessageSchema);
 
 impl<'de> DeserializeSeed<'de> for FieldNameSeed {
@@ -130,7 +130,7 @@ impl Visitor<'_> for FieldNameSeed {
     }
 }
 
-/// The value of a field, key included. Says whether there was one.
+/// Writes the value of a field with its key. Returns whether it was present.
 struct FieldValueSeed<'w> {
     writer: &'w mut ProtobufWriter,
     field: &'static FieldSchema,
@@ -154,7 +154,7 @@ impl<'de> DeserializeSeed<'de> for FieldValueSeed<'_> {
     }
 }
 
-/// One value without its key.
+/// Writes one value without its key.
 struct ValueSeed<'w> {
     writer: &'w mut ProtobufWriter,
     field_type: FieldType,
@@ -173,7 +173,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-/// The values of a repeated field: numbers packed, all else one by one.
+/// Writes the values of a repeated field: numbers packed, others one by one.
 struct ListVisitor<'w> {
     writer: &'w mut ProtobufWriter,
     field: &'static FieldSchema,
@@ -202,7 +202,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
             let start = if packed { writer.out.len() } else { writer.key(field) };
             match list.next_element_seed(ValueSeed { writer: &mut *writer, field_type: field.field_type })? {
                 Some(true) => writer.check()?,
-                Some(false) => return Err(de::Error::custom("null stands in a list; leave it out")),
+                Some(false) => return Err(de::Error::custom("a list contains null; omit it")),
                 None => {
                     writer.truncate(start);
                     break;

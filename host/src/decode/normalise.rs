@@ -1,13 +1,15 @@
-//! One spelling for what Kafka clients say in two, for receivers whose operator wants it.
+//! Normalises what Kafka clients spell in two ways, for receivers whose operator enables it.
 //!
 //! In: a checked payload and the operator's rules. Out: the same push as another payload, whose bytes passed the check
-//! again; else why it stays as it is. Java's spelling is the one that all get (KIP-714's own): librdkafka's point label
-//! `node.id` with an integer becomes `node_id` with `node-1`, its resource attribute `member_id` becomes
-//! `group_member_id`; gauge points that are NaN are left out; a standard metric has the catalogue's description and unit,
-//! every other metric has none; equal resources, scopes and metrics stand once. Made once
-//! for all receivers that are lent it at the same time, and held by their batches alone: what waits in a queue is the
-//! push as sent, and one that is lent again is rewritten again. Bounded by [`tidy::MAX_PARTS`] and by what a push may
-//! be. Never on the way of a request, never for a push that nobody wants so, never holds up a thread.
+//! again; otherwise the reason why it stays unchanged. The result has Java's spelling (KIP-714's own): librdkafka's
+//! point label `node.id` with an integer becomes `node_id` with `node-1`, and its resource attribute `member_id`
+//! becomes `group_member_id`. Gauge points that are NaN are omitted. A standard metric has the catalogue's description
+//! and unit, every other metric has none. Equal resources, scopes and metrics are merged.
+//!
+//! The result is computed once for all receivers that have the push leased at the same time, and only their batches
+//! keep it alive: a queue holds the push as sent, and a push that is leased again is normalised again. Bounded: by
+//! [`tidy::MAX_PARTS`] and by the maximum size of a push. Never: runs while a request is handled, for a push that no
+//! receiver wants normalised, or blocks a thread while waiting.
 
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
 
@@ -21,16 +23,16 @@ use super::{DecodeConfig, Payload};
 use crate::catalogue::{STANDARD_METRICS, StandardMetric};
 use crate::push::Ingress;
 
-/// Most patterns of client ids.
+/// The most patterns of client ids.
 const MAX_PATTERNS: usize = 64;
 
 const RESOURCE_KEYS: [(&str, &str); 1] = [("member_id", "group_member_id")];
 const LABELS: [NumberedLabel<'static>; 1] = [NumberedLabel { from: "node.id", to: "node_id", prefix: "node-" }];
-/// librdkafka's admin clients send a producer's metrics, and nothing on the wire tells them from one.
+/// librdkafka's admin clients send a producer's metrics, and nothing on the wire distinguishes them from a producer.
 const ADMIN_PREFIXES: [(&str, &str); 1] = [("org.apache.kafka.producer.", "org.apache.kafka.admin.client.")];
 
-/// Of the standard metrics. Java sends neither descriptions nor units, librdkafka descriptions of its own and no units:
-/// sinks that keep one description a name complain of the difference.
+/// Of the standard metrics. Java sends neither descriptions nor units, librdkafka its own descriptions and no units:
+/// sinks that keep one description per name complain about the difference.
 static DESCRIPTIONS: LazyLock<Vec<MetricDescription<'static>>> = LazyLock::new(|| {
     let describe = |metric: &StandardMetric| MetricDescription {
         name: metric.name,
@@ -42,23 +44,23 @@ static DESCRIPTIONS: LazyLock<Vec<MetricDescription<'static>>> = LazyLock::new(|
     all
 });
 
-/// What an operator wants normalised.
+/// What the operator wants normalised.
 #[derive(Clone, Debug, Default)]
 pub struct NormaliseConfig {
     admin_clients: Vec<Regex>,
 }
 
-/// The forms of one push: as any client's, and as an admin client's. Takes no room before one is wanted. Whoever wants
-/// one that another is making waits without a thread.
+/// The normalised forms of one push: as any client's, and as an admin client's. Nothing is allocated before a form is
+/// requested. A caller that requests a form which is being computed waits without blocking a thread.
 #[derive(Debug, Default)]
 pub(super) struct NormalisedForms(OnceLock<Box<[Mutex<NormalisedForm>; 2]>>);
 
-/// What is known of a form. It keeps nobody's bytes: queues count only those that were sent.
+/// The state of a form. It keeps no bytes alive, because queues account only for the bytes that were sent.
 #[derive(Debug)]
 enum NormalisedForm {
-    /// Somebody may still be lent it.
+    /// Computed; it is available while a batch holds it.
     Cached(Weak<Payload>),
-    /// It cannot be made, and why.
+    /// It cannot be computed, with the reason.
     Failed(Arc<str>),
 }
 
@@ -78,14 +80,17 @@ impl NormalisedForm {
 }
 
 impl NormaliseConfig {
-    /// `admin_clients` are regular expressions, each for a whole `client.id`, of clients whose metrics of a producer are
-    /// an admin client's. The error names the pattern.
+    /// `admin_clients` are regular expressions, each for a whole `client.id`, of clients whose producer metrics are to
+    /// become an admin client's. The error names the pattern.
     pub fn new(admin_clients: &[String]) -> Result<Self, String> {
         if admin_clients.len() > MAX_PATTERNS {
-            return Err(format!("there are {} patterns; the most is {MAX_PATTERNS}, join them", admin_clients.len()));
+            return Err(format!(
+                "there are {} patterns, and the most is {MAX_PATTERNS}; combine some of them",
+                admin_clients.len()
+            ));
         }
         let anchored = |pattern: &String| {
-            // Compiled bare first, so that a pattern such as `a)(b` cannot close the anchoring group.
+            // Compiled without anchors first, so that a pattern such as `a)(b` cannot close the anchoring group.
             Regex::new(pattern)
                 .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
                 .map_err(|error| format!("the pattern `{pattern}` is not a regular expression: {error}"))
@@ -100,9 +105,9 @@ impl NormaliseConfig {
 }
 
 impl Payload {
-    /// The push as `rules` want it. What came over OTLP is no Kafka client's and stays as it is. The error says why
-    /// this one cannot be rewritten; it is then to be lent as it is. It lives for as long as somebody holds it, and
-    /// whoever asks meanwhile gets the same.
+    /// The push normalised by `rules`. A push that came by OTLP is not a Kafka client's and stays unchanged. The error
+    /// says why this push cannot be normalised; it is then leased unchanged. The result lives for as long as it is
+    /// referenced, and callers during that time share it.
     pub async fn normalised(self: &Arc<Self>, rules: &NormaliseConfig) -> Result<Arc<Self>, Arc<str>> {
         if self.ingress == Ingress::OtlpHttp {
             return Ok(self.clone());
@@ -124,7 +129,7 @@ impl Payload {
     fn rewrite(&self, prefixes: &[(&str, &str)]) -> Result<Arc<Self>, Arc<str>> {
         let rules =
             NormaliseRules { resource_keys: &RESOURCE_KEYS, labels: &LABELS, prefixes, described: Some(&DESCRIPTIONS) };
-        // A host whose pushes may be larger has let in one that is; it may not grow.
+        // A host that allows larger pushes may have accepted one; normalisation must not enlarge it.
         let limit = self.bytes.len().max(DecodeConfig::default().max_output);
         let bytes = normalise::normalise(&self.bytes, &rules, limit).map_err(|why| Arc::from(why.to_string()))?;
         let summary = walk::check(&bytes).map_err(|why| Arc::from(why.to_string()))?;

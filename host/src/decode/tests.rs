@@ -33,7 +33,7 @@ pub(super) const RECORDED: &[(&str, &[u8])] = recorded![
     "librdkafka-2.16-producer-delta.zstd-1",
 ];
 
-/// Client, bytes decompressed, points.
+/// Client, decompressed bytes, points.
 const EXPECTED: [(&str, usize, u32); 5] = [
     ("java-3.7-producer", 7670, 89),
     ("java-4.0-producer", 7402, 86),
@@ -78,7 +78,7 @@ pub(super) fn codec_of(name: &str) -> Codec {
 }
 
 #[test]
-fn every_recorded_push_holds_what_it_is_known_to_hold() {
+fn every_recorded_push_has_its_known_content() {
     assert_eq!(RECORDED.len(), 23);
     for (name, wire) in RECORDED {
         let (_, len, points) = EXPECTED.iter().find(|(client, ..)| name.starts_with(client)).unwrap();
@@ -96,7 +96,7 @@ fn a_prefix_of_a_recorded_push_is_an_invalid_record_that_names_the_codec() {
         let codec = codec_of(name);
         let Err(Refusal::InvalidRecord(why)) = decode_with(DecodeConfig::default(), codec, &wire[..wire.len() - 1])
         else {
-            panic!("{name} was taken without its last byte");
+            panic!("{name} was accepted without its last byte");
         };
         assert!(why.starts_with(&codec.to_string()), "{why}");
     }
@@ -112,7 +112,7 @@ fn plain_bytes_are_not_copied() {
 }
 
 #[test]
-fn nothing_is_empty_in_every_codec() {
+fn empty_input_is_empty_in_every_codec() {
     assert!(matches!(decode_with(DecodeConfig::default(), Codec::Zstd, b""), Ok(Decoded::Empty)));
     let nothing: [(Codec, &[u8]); 3] = [
         (Codec::Snappy, b"\x00"),
@@ -141,8 +141,8 @@ fn bad_utf8_is_repaired_and_counted_whether_compressed_or_not() {
 fn bytes_that_are_not_otlp_are_an_invalid_record() {
     let json = decode_with(DecodeConfig::default(), Codec::None, b"{}");
     assert_eq!(json.unwrap_err().code(), "invalid_record");
-    let gzip_said_to_be_plain = decode_with(DecodeConfig::default(), Codec::None, RECORDED[1].1);
-    assert_eq!(gzip_said_to_be_plain.unwrap_err().code(), "invalid_record");
+    let gzip_declared_as_plain = decode_with(DecodeConfig::default(), Codec::None, RECORDED[1].1);
+    assert_eq!(gzip_declared_as_plain.unwrap_err().code(), "invalid_record");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn max_output_limit_violated() {
     }
 }
 
-/// One unknown field as long as that, all zeros: sound OTLP that compresses well.
+/// One unknown field of this length, all zeros: valid OTLP that compresses well.
 fn zeros(len: usize) -> Vec<u8> {
     let mut out = b"\x7a".to_vec();
     prost_len(&mut out, len);
@@ -183,7 +183,7 @@ fn ratio_limit_obeyed() {
     let below = zeros(DecodeConfig::RATIO_FREE - 100);
     assert!(
         (DecodeConfig::RATIO_FREE / below.len()) as u32 > DecodeConfig::default().max_ratio,
-        "it would be a bomb, were it longer"
+        "it would be a decompression bomb if it were longer"
     );
     assert!(matches!(decode_with(DecodeConfig::default(), Codec::Zstd, &below), Ok(Decoded::Payload(_))));
 }
@@ -193,7 +193,7 @@ fn ratio_limit_violated() {
     let Err(Refusal::TooLarge(why)) =
         decode_with(DecodeConfig::default(), Codec::Zstd, &zeros(DecodeConfig::RATIO_FREE))
     else {
-        panic!("taken");
+        panic!("accepted");
     };
     assert!(why.contains("ratio of 200"), "{why}");
 }
@@ -208,7 +208,7 @@ const JSON: &[u8] =
     br#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{},{},{}]}}]}]}]}"#;
 
 #[test]
-fn json_is_checked_as_the_protobuf_that_it_becomes_and_counted_as_it_came() {
+fn json_is_checked_as_protobuf_and_its_wire_length_is_that_of_the_json() {
     for (codec, wire) in [(Codec::None, JSON.to_vec()), (Codec::Zstd, zstd::encode_all(JSON, 3).unwrap())] {
         let Ok(Decoded::Payload(payload)) = json(DecodeConfig::default(), codec, &wire) else { panic!("{codec}") };
         assert_eq!((payload.points(), payload.wire_len()), (3, wire.len()));
@@ -216,9 +216,8 @@ fn json_is_checked_as_the_protobuf_that_it_becomes_and_counted_as_it_came() {
         assert_eq!((data.points, data.resources), (3, 1));
     }
     assert!(matches!(json(DecodeConfig::default(), Codec::None, b"{}"), Ok(Decoded::Empty)));
-    assert!(
-        matches!(json(DecodeConfig::default(), Codec::None, b""), Err(Refusal::InvalidRecord(why)) if why.contains("line 1"))
-    );
+    let empty = json(DecodeConfig::default(), Codec::None, b"");
+    assert!(matches!(empty, Err(Refusal::InvalidRecord(reason)) if reason.contains("line 1")));
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn json_output_cap_obeyed() {
 
 #[test]
 fn json_output_cap_violated() {
-    // Of the text, and of what becomes of it: a double of two bytes becomes one of eight.
+    // Both for the text and for its conversion: a double of two bytes becomes one of eight.
     let config = DecodeConfig { max_output: JSON.len() - 1, ..DecodeConfig::default() };
     assert!(matches!(json(config, Codec::None, JSON), Err(Refusal::TooLarge(_))));
     assert!(matches!(json(config, Codec::Zstd, &zstd::encode_all(JSON, 3).unwrap()), Err(Refusal::TooLarge(_))));
@@ -257,7 +256,7 @@ fn ordinary_pushes_are_light_obeyed() {
         let codec = codec_of(name);
         assert!(matches!(decode_light(codec, wire), Ok(Ok(Decoded::Payload(_)))), "{name}");
     }
-    // As large as Java's get: 60 KiB and more. None of these streams declares its size.
+    // As large as Java's pushes become: 60 KiB and more. None of these streams declares its size.
     for (codec, encode) in ENCODERS {
         let wire = encode(&repeated(8));
         assert!(matches!(decode_light(codec, &wire), Ok(Ok(Decoded::Payload(_)))), "{codec}");
@@ -269,16 +268,16 @@ fn light_pushes_have_a_bound_violated() {
     let plain = repeated(LIGHT_BYTES / 7670 + 1);
     for (codec, encode) in ENCODERS {
         let wire = encode(&plain);
-        let Err(given_back) = decode_light(codec, &wire) else { panic!("{codec}: decoded") };
-        let Ok(Decoded::Payload(payload)) = Decoder::default().decode(given_back) else { panic!("{codec}") };
-        assert_eq!(payload.bytes(), &plain, "{codec}: it was given back whole");
+        let Err(returned) = decode_light(codec, &wire) else { panic!("{codec}: decoded") };
+        let Ok(Decoded::Payload(payload)) = Decoder::default().decode(returned) else { panic!("{codec}") };
+        assert_eq!(payload.bytes(), &plain, "{codec}: it was returned unchanged");
     }
     assert!(decode_light(Codec::None, &plain).is_err());
     assert!(matches!(
         decode_light(Codec::None, &plain[..plain.len() / 7670 * 7670 - 7670]),
         Ok(Ok(Decoded::Payload(_)))
     ));
-    // Little comes of this, but many bytes have to be read for it.
+    // The output is small, but many bytes have to be read for it.
     let empty_frames = ::zstd::encode_all(&b""[..], 3).unwrap().repeat(LIGHT_BYTES / 9 + 1);
     assert!(decode_light(Codec::Zstd, &empty_frames).is_err());
 }

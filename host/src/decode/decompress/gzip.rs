@@ -1,4 +1,4 @@
-//! RFC 1952, one member or several. Header and trailer are read here, so that the inflate state can be reused.
+//! RFC 1952, one member or several. Header and trailer are parsed here, so that the inflate state can be reused.
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
@@ -16,7 +16,7 @@ impl Default for GzipContext {
 }
 
 impl GzipContext {
-    /// Bytes behind the last member that are no member themselves are ignored, as Java's reader and gzip do.
+    /// Bytes after the last member that do not begin another member are ignored, as Java's reader and gzip do.
     pub(super) fn decompress(&mut self, wire: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
         let mut rest = self.member(wire, out)?;
         while rest.starts_with(&MAGIC) {
@@ -52,7 +52,7 @@ impl GzipContext {
             out.check()?;
             match status {
                 Status::StreamEnd => return Ok(rest),
-                // Room left, so it waits for input, and there is none.
+                // There is space left, so the decoder waits for input, and there is none.
                 _ if rest.is_empty() && !out.is_full() => return Err(DecompressError::TRUNCATED),
                 _ => {}
             }
@@ -60,7 +60,7 @@ impl GzipContext {
     }
 }
 
-/// What follows the header.
+/// The input after the header.
 fn header(wire: &[u8]) -> Result<&[u8], DecompressError> {
     let (fixed, rest) = wire.split_first_chunk::<10>().ok_or(DecompressError::TRUNCATED)?;
     let [0x1f, 0x8b, 8, flags, ..] = *fixed else { return Err(DecompressError::Corrupt("no gzip header".into())) };
@@ -70,7 +70,7 @@ fn header(wire: &[u8]) -> Result<&[u8], DecompressError> {
     optional(flags, rest).ok_or(DecompressError::TRUNCATED)
 }
 
-/// Steps over the extra field, name, comment and header checksum.
+/// Skips the extra field, name, comment and header checksum.
 fn optional(flags: u8, mut rest: &[u8]) -> Option<&[u8]> {
     if flags & 4 != 0 {
         let (len, behind) = rest.split_first_chunk::<2>()?;

@@ -20,7 +20,7 @@ pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Decomp
         }
         out.bytes.extend_from_slice(chunk);
         frames.consume(len);
-        // Nothing came: the end of a frame, or an empty block.
+        // No output: the end of a frame, or an empty block.
         boundary = len == 0;
         match frames.get_ref() {
             FrameInput { exhausted: true, .. } => return Err(DecompressError::TRUNCATED),
@@ -30,8 +30,8 @@ pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Decomp
     }
 }
 
-/// How large the blocks of the frame that begins here may be, by its descriptor (LZ4 Frame Format, "BD byte"). The
-/// decoder unpacks a block as a whole.
+/// How large the blocks of the frame that begins here may be, according to its descriptor (LZ4 Frame Format, "BD
+/// byte"). The decoder decompresses a block as a whole.
 pub(super) fn largest_block(frame: &[u8]) -> usize {
     match frame {
         [0x04, 0x22, 0x4d, 0x18, _, descriptor, ..] => 1 << (8 + 2 * (descriptor >> 4 & 7)),
@@ -41,11 +41,11 @@ pub(super) fn largest_block(frame: &[u8]) -> usize {
     }
 }
 
-/// The decoder takes the end of input between two blocks for the end of a frame; a whole frame ends by a mark, behind
-/// which the decoder does not read.
+/// The decoder treats the end of input between two blocks as the end of a frame; but a complete frame ends with a mark,
+/// after which the decoder does not read.
 struct FrameInput<'a> {
     rest: &'a [u8],
-    /// It asked for more than there was.
+    /// The decoder tried to read past the end.
     exhausted: bool,
 }
 

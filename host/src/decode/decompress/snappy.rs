@@ -2,9 +2,10 @@
 
 use super::{DecompressError, Output};
 
-/// Begins a xerial stream; two numbers of four bytes each follow, version and oldest compatible version.
+/// The beginning of a xerial stream; it is followed by two numbers of four bytes each, version and oldest compatible
+/// version.
 const XERIAL: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
-/// No block expands further: three bytes copy at most 64.
+/// No block can expand more: three bytes copy at most 64.
 const EXPANSION: usize = 32;
 
 pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
@@ -13,7 +14,7 @@ pub(super) fn decompress(wire: &[u8], out: &mut Output<'_>) -> Result<(), Decomp
     }
     let mut rest = wire;
     while !rest.is_empty() {
-        // Streams may stand behind each other, as Java's reader allows.
+        // Streams may follow each other, as Java's reader allows.
         rest = match rest.strip_prefix(&XERIAL) {
             Some(versions) => versions.get(8..).ok_or(DecompressError::TRUNCATED)?,
             None => chunk(rest, out)?,
@@ -32,7 +33,7 @@ fn chunk<'a>(rest: &'a [u8], out: &mut Output<'_>) -> Result<&'a [u8], Decompres
 fn block(block: &[u8], out: &mut Output<'_>) -> Result<(), DecompressError> {
     let declared = snap::raw::decompress_len(block).map_err(corrupt)?;
     if declared > block.len().saturating_mul(EXPANSION) {
-        return Err(DecompressError::Corrupt("a block declares more bytes than it can hold".into()));
+        return Err(DecompressError::Corrupt("a block declares more bytes than it can contain".into()));
     }
     let start = out.bytes.len();
     if declared > out.limit - start {

@@ -4,10 +4,10 @@ use super::*;
 
 const LIMIT: usize = 1 << 20;
 
-/// Text that compresses as telemetry does.
+/// Text that compresses like telemetry.
 fn sample(len: usize) -> Vec<u8> {
-    let words = (0u32..).map(|n| format!("org.apache.kafka.producer.metric-{} ", n.wrapping_mul(2_654_435_761) >> 20));
-    words.flat_map(String::into_bytes).take(len).collect()
+    let names = (0u32..).map(|n| format!("org.apache.kafka.producer.metric-{} ", n.wrapping_mul(2_654_435_761) >> 20));
+    names.flat_map(String::into_bytes).take(len).collect()
 }
 
 fn gzip(data: &[u8]) -> Vec<u8> {
@@ -56,7 +56,7 @@ fn decompress(codec: Codec, wire: &[u8], limit: impl Into<DecompressLimits>) -> 
 }
 
 #[test]
-fn every_codec_gives_back_what_went_in() {
+fn every_codec_round_trips() {
     for len in [1, 100, 10_000, 200_000] {
         for (codec, encode) in ENCODERS {
             assert!(decompress(codec, &encode(&sample(len)), LIMIT) == Ok(sample(len)), "{codec}, {len} bytes");
@@ -65,7 +65,7 @@ fn every_codec_gives_back_what_went_in() {
 }
 
 #[test]
-fn frames_behind_each_other_are_joined() {
+fn consecutive_frames_are_joined() {
     for (codec, encode) in ENCODERS.into_iter().filter(|(_, encode)| *encode as usize != snappy_raw as Encode as usize)
     {
         let twice = [encode(b"one, "), encode(b""), encode(b"two")].concat();
@@ -79,7 +79,7 @@ fn every_prefix_is_refused() {
         let whole = encode(&sample(2_000));
         for end in 1..whole.len() {
             let prefix = decompress(codec, &whole[..end], LIMIT);
-            // The header of a xerial stream without a chunk is a whole stream of nothing.
+            // The header of a xerial stream without a chunk is a complete, empty stream.
             let nothing = end == 16 && whole.starts_with(b"\x82SNAPPY\x00");
             assert_eq!(prefix.is_ok(), nothing, "{codec}, {end} of {} bytes", whole.len());
         }
@@ -96,11 +96,11 @@ fn a_changed_byte_never_does_more_than_change_the_output() {
                 changed[at] ^= mask;
                 let out = decompress(codec, &changed, LIMIT);
                 if codec == Codec::Gzip {
-                    assert!(out.is_err() || out == Ok(sample(2_000)), "the checksum holds, byte {at}");
+                    assert!(out.is_err() || out == Ok(sample(2_000)), "the checksum detects it, byte {at}");
                 }
             }
         }
-        // And the context is as good as new.
+        // The context still works afterwards.
         assert!(decompress(codec, &whole, LIMIT) == Ok(sample(2_000)));
     }
 }
@@ -131,7 +131,7 @@ fn bombs_are_stopped_in_bounded_memory() {
     }
 }
 
-/// More than a thousand bytes for each one on the wire.
+/// More than a thousand bytes of output for each byte on the wire.
 #[test]
 fn steep_bombs_are_stopped() {
     let zeros = vec![0; 64 << 20];
@@ -141,9 +141,9 @@ fn steep_bombs_are_stopped() {
     let steep = zstd(&zeros);
     assert!(zeros.len() / steep.len() >= 1_000);
     assert_eq!(decompress(Codec::Zstd, &steep, LIMIT), Err(DecompressError::Limit));
-    // lz4 and snappy cannot expand so far; what they can do is declare it.
+    // lz4 and snappy cannot expand that far, but they can declare it.
     let declared = decompress(Codec::Snappy, b"\x80\x80\x40\x00x", 16 << 20);
-    assert_eq!(declared, Err(DecompressError::Corrupt("a block declares more bytes than it can hold".into())));
+    assert_eq!(declared, Err(DecompressError::Corrupt("a block declares more bytes than it can contain".into())));
     let mut declares = b"\x04\x22\x4d\x18\x68\x70\x00\x00\x00\x00\x01\x00\x00\x00".to_vec();
     declares.push(0);
     assert!(matches!(decompress(Codec::Lz4, &declares, LIMIT), Err(DecompressError::Corrupt(_))));
@@ -160,7 +160,7 @@ fn window_limit_violated() {
 }
 
 #[test]
-fn what_a_large_push_needed_is_let_go() {
+fn the_memory_of_a_large_push_is_freed() {
     let mut scratch = DecompressScratch::default();
     let wire = zstd(&sample(5 << 20));
     assert_eq!(scratch.decompress(Codec::Zstd, &wire, 16_usize << 20), Ok(()));
@@ -172,7 +172,7 @@ fn what_a_large_push_needed_is_let_go() {
     assert!(scratch.zstd.is_none_or(|context| context.size() <= RETAINED));
 }
 
-/// A frame that names its window instead of its size.
+/// A frame that declares its window instead of its size.
 fn windowed(log: u32) -> Vec<u8> {
     let mut encoder = ::zstd::Encoder::new(Vec::new(), 3).unwrap();
     encoder.include_contentsize(false).unwrap();
@@ -188,20 +188,20 @@ fn other_bytes_are_refused() {
     for codec in Codec::OFFERED {
         for bytes in [b"\x0a\x00".as_slice(), b"{}", b"\xff\xff\xff\xff\xff\xff", &[0; 64]] {
             let out = decompress(codec, bytes, LIMIT);
-            // Raw snappy has no magic: a zero byte is a block of nothing, what follows it is not.
+            // Raw snappy has no magic number: a zero byte is an empty block, but the bytes after it are invalid.
             assert!(matches!(out, Err(DecompressError::Corrupt(_))), "{codec} took {bytes:02x?} for {out:?}");
         }
     }
 }
 
 #[test]
-fn bytes_behind_a_gzip_member_are_ignored_as_java_does() {
+fn bytes_after_a_gzip_member_are_ignored_as_java_does() {
     let padded = [gzip(b"data").as_slice(), &[0; 9]].concat();
     assert_eq!(decompress(Codec::Gzip, &padded, LIMIT).as_deref(), Ok(b"data".as_slice()));
 }
 
 #[test]
-fn a_block_of_lz4_is_unpacked_only_if_it_may_be_that_large() {
+fn an_lz4_block_is_decompressed_only_within_the_block_limit() {
     use lz4_flex::frame::{BlockSize, FrameEncoder, FrameInfo};
     let frame = |size| {
         let mut encoder = FrameEncoder::with_frame_info(FrameInfo::new().block_size(size), Vec::new());

@@ -21,7 +21,7 @@ impl Default for ZstdContext {
 }
 
 impl ZstdContext {
-    /// Bytes that the context holds, window included.
+    /// The size of the context in bytes, window included.
     pub(super) fn size(&self) -> usize {
         self.0.sizeof()
     }
@@ -36,7 +36,7 @@ impl ZstdContext {
             let hint = self.0.decompress_stream(&mut buffer, &mut input).map_err(to_error)?;
             match (hint, input.pos() == wire.len()) {
                 (0, true) => return Ok(()),
-                // All read, room left, and still no end of the frame.
+                // All input is read, there is space left, and the frame has not ended.
                 (1.., true) if !out.is_full() => return Err(DecompressError::TRUNCATED),
                 _ => {}
             }

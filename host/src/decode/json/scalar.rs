@@ -1,4 +1,4 @@
-//! Texts, numbers and truths: what proto3 accepts for each, and how it stands on the wire.
+//! Strings, numbers and booleans: what proto3 accepts for each, and its encoding on the wire.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, Unexpected, Visitor};
 use super::schema::FieldType;
 use super::writer::ProtobufWriter;
 
-/// Values of `AggregationTemporality`, in their order.
+/// The values of `AggregationTemporality`, in their order.
 const TEMPORALITIES: [&str; 3] =
     ["AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA", "AGGREGATION_TEMPORALITY_CUMULATIVE"];
 
@@ -19,7 +19,7 @@ const LENIENT: GeneralPurposeConfig =
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const BASE64_URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 
-/// Writes one value. Says whether it was there: null is not.
+/// Writes one value. Returns whether it was present: null is absent.
 pub(super) fn read<'de, D: Deserializer<'de>>(
     writer: &mut ProtobufWriter,
     field_type: FieldType,
@@ -116,9 +116,9 @@ impl Scalar<'_> {
         self.writer.out.extend_from_slice(&number.to_le_bytes());
     }
 
-    /// As what the field is; `float` is the same number.
+    /// Writes a number according to the field type; `float` is the same number.
     fn number<E: de::Error>(self, integer: i128, float: f64, unexpected: Unexpected<'_>) -> Result<bool, E> {
-        // Negative integers of 32 bits have ten bytes on the wire, as those of 64 have.
+        // Negative integers of 32 bits take ten bytes on the wire, like those of 64.
         let signed = |n: i64| n as u64;
         let value = match self.field_type {
             FieldType::Double => {
@@ -149,7 +149,7 @@ fn zigzag(number: i32) -> u64 {
     u64::from(((number << 1) ^ (number >> 31)) as u32)
 }
 
-/// A float that is an integer: proto3 accepts 1.0 and 1e3 for one.
+/// A float that is an integer: proto3 accepts 1.0 and 1e3 as integers.
 fn whole(number: f64) -> Option<i128> {
     (number.fract() == 0.0 && number.abs() < 2_f64.powi(64)).then_some(number as i128)
 }
@@ -167,7 +167,7 @@ fn double(text: &str) -> Option<f64> {
     }
 }
 
-/// Rust would also read `inf` and `nan`, in any case.
+/// Rust would also parse `inf` and `nan`, in upper or lower case.
 fn finite(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }

@@ -1,4 +1,4 @@
-//! The messages of OTLP metrics v1 as their JSON form names them, and how their fields stand on the wire.
+//! The messages of OTLP metrics v1 by the names of their JSON form, and the encoding of their fields on the wire.
 
 /// One message.
 #[derive(Debug)]
@@ -11,20 +11,20 @@ pub(super) struct FieldSchema {
     pub(super) name: &'static str,
     pub(super) number: u32,
     pub(super) field_type: FieldType,
-    /// A list.
+    /// A repeated field.
     pub(super) repeated: bool,
-    /// One of those of which only one may be.
+    /// A member of a oneof.
     pub(super) oneof: bool,
 }
 
-/// What a value is, in words and on the wire.
+/// The type of a value, in JSON and on the wire.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum FieldType {
     Message(&'static MessageSchema),
     Text,
-    /// Base64, as proto3 has it.
+    /// Base64, as in proto3.
     Bytes,
-    /// Hexadecimal, as OTLP has ids.
+    /// Hexadecimal, as OTLP writes trace and span ids.
     Id,
     Bool,
     Double,
@@ -48,20 +48,20 @@ impl FieldType {
         }
     }
 
-    /// Numbers of a list stand in one field.
+    /// Repeated numbers are packed into one field.
     pub(super) fn is_packed(self) -> bool {
         self.wire_type() != 2
     }
 }
 
 impl MessageSchema {
-    /// By either of the names that proto3 accepts: `dataPoints`, `data_points`.
+    /// Finds a field by either of the names that proto3 accepts: `dataPoints`, `data_points`.
     pub(super) fn field(&self, name: &str) -> Option<&'static FieldSchema> {
         self.0.iter().find(|field| field.name == name || is_snake_case_of(field.name, name))
     }
 }
 
-/// Whether `name` is how the schema writes `camel`.
+/// Whether `name` is the schema's original spelling of `camel`.
 fn is_snake_case_of(camel: &str, name: &str) -> bool {
     let spelt = camel.bytes().flat_map(|byte| {
         let dash = byte.is_ascii_uppercase().then_some(b'_');

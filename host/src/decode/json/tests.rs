@@ -41,7 +41,7 @@ fn point_of(point: serde_json::Value) -> message::NumberDataPoint {
 
 /// `examples/metrics.json` of the OTLP specification.
 #[test]
-fn the_example_of_the_specification_is_understood() {
+fn the_example_of_the_specification_is_accepted() {
     let data = read(&serde_json::from_str(include_str!("tests/example.json")).unwrap());
     let resource = &data.resource_metrics[0];
     let attribute = &resource.resource.as_ref().unwrap().attributes[0];
@@ -67,17 +67,17 @@ fn the_example_of_the_specification_is_understood() {
 }
 
 #[test]
-fn numbers_come_as_numbers_or_as_text() {
-    for (sent, meant) in [
+fn numbers_may_be_numbers_or_strings() {
+    for (sent, expected) in [
         (json!("9223372036854775807"), i64::MAX),
         (json!(i64::MIN), i64::MIN),
         (json!("-7"), -7),
         (json!(1.0), 1),
         (json!("1e3"), 1000),
     ] {
-        assert_eq!(point_of(json!({ "asInt": sent })).value, Some(number_data_point::Value::AsInt(meant)), "{sent}");
+        assert_eq!(point_of(json!({ "asInt": sent })).value, Some(number_data_point::Value::AsInt(expected)), "{sent}");
     }
-    for (sent, meant) in [
+    for (sent, expected) in [
         (json!("Infinity"), f64::INFINITY),
         (json!("-Infinity"), f64::NEG_INFINITY),
         (json!("2.5"), 2.5),
@@ -85,7 +85,7 @@ fn numbers_come_as_numbers_or_as_text() {
         (json!(-3), -3.0),
     ] {
         let value = point_of(json!({ "asDouble": sent })).value;
-        assert_eq!(value, Some(number_data_point::Value::AsDouble(meant)), "{sent}");
+        assert_eq!(value, Some(number_data_point::Value::AsDouble(expected)), "{sent}");
     }
     let Some(number_data_point::Value::AsDouble(nan)) = point_of(json!({ "asDouble": "NaN" })).value else { panic!() };
     assert!(nan.is_nan());
@@ -93,7 +93,7 @@ fn numbers_come_as_numbers_or_as_text() {
 }
 
 #[test]
-fn numbers_that_do_not_fit_are_refused_with_their_place() {
+fn numbers_out_of_range_are_refused_with_their_path() {
     for (field, value) in [
         ("asInt", "9223372036854775808"),
         ("asInt", "1.5"),
@@ -119,7 +119,7 @@ fn numbers_that_do_not_fit_are_refused_with_their_place() {
 }
 
 #[test]
-fn names_are_in_camels_or_as_the_schema_has_them_and_unknown_ones_are_passed_over() {
+fn names_may_be_camel_case_or_snake_case_and_unknown_ones_are_ignored() {
     let camel = json!({ "resourceMetrics": [{ "schemaUrl": "s", "scopeMetrics": [] }] });
     let snake = json!({ "resource_metrics": [{ "schema_url": "s", "scope_metrics": [] }] });
     assert_eq!(read(&camel), read(&snake));
@@ -141,10 +141,10 @@ fn null_is_absent() {
 
 #[test]
 fn temporality_is_a_number_or_a_name() {
-    for (sent, meant) in [(json!(2), 2), (json!("AGGREGATION_TEMPORALITY_DELTA"), 1), (json!(9), 9)] {
+    for (sent, expected) in [(json!(2), 2), (json!("AGGREGATION_TEMPORALITY_DELTA"), 1), (json!(9), 9)] {
         let data = read(&of_metric(json!({ "sum": { "aggregationTemporality": sent } })));
         let Some(metric::Data::Sum(sum)) = &metric_of(&data).data else { panic!("a sum") };
-        assert_eq!(sum.aggregation_temporality, meant);
+        assert_eq!(sum.aggregation_temporality, expected);
     }
     let why = invalid(&of_metric(json!({ "sum": { "aggregationTemporality": "DELTA" } })).to_string());
     assert!(why.contains("AGGREGATION_TEMPORALITY_DELTA"), "{why}");
@@ -169,9 +169,9 @@ fn ids_are_hexadecimal_and_other_bytes_base64() {
 #[test]
 fn a_singular_field_that_is_repeated_is_refused() {
     let both = of_metric(json!({ "gauge": {}, "sum": {} }));
-    assert!(invalid(&both.to_string()).contains("metrics[0].sum: another field is there"));
+    assert!(invalid(&both.to_string()).contains("metrics[0].sum: another field of the same oneof"));
     let twice = invalid(r#"{"resourceMetrics":[{"schemaUrl":"a","schema_url":"b"}]}"#);
-    assert!(twice.contains("resourceMetrics[0].schemaUrl: the field is there twice"), "{twice}");
+    assert!(twice.contains("resourceMetrics[0].schemaUrl: duplicate field"), "{twice}");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn invalid_json_is_refused() {
     {
         assert!(invalid(text).contains("line "), "{text}");
     }
-    assert!(to_protobuf(b"{\"resourceMetrics\":[{\"schemaUrl\":\"\xff\"}]}", usize::MAX).is_err(), "no UTF-8");
+    assert!(to_protobuf(b"{\"resourceMetrics\":[{\"schemaUrl\":\"\xff\"}]}", usize::MAX).is_err(), "not UTF-8");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn lengths_of_every_size_are_right() {
     }
 }
 
-/// An attribute of so many lists within each other.
+/// An attribute of nested lists.
 fn nested(levels: usize) -> String {
     let value = "{\"arrayValue\":{\"values\":[".repeat(levels) + "{}" + &"]}}".repeat(levels);
     format!("{{\"resourceMetrics\":[{{\"resource\":{{\"attributes\":[{{\"value\":{value}}}]}}}}]}}")
@@ -208,12 +208,12 @@ fn nesting_limit_violated() {
     for levels in [45, 100_000] {
         assert!(invalid(&nested(levels)).contains("recursion limit"), "{levels}");
     }
-    // What nobody knows is not limited by it, and takes no stack.
+    // Unknown fields are not subject to this limit, and need no stack.
     let unknown = format!("{{\"x\":{}{}}}", "[".repeat(500_000), "]".repeat(500_000));
     assert_eq!(to_protobuf(unknown.as_bytes(), usize::MAX), Ok(Vec::new()));
 }
 
-/// Doubles of two bytes each that take eight.
+/// Doubles that take two bytes each in JSON and eight in protobuf.
 fn bounds(count: usize) -> String {
     let bounds = vec![0; count];
     of_metric(json!({ "histogram": { "dataPoints": [{ "explicitBounds": bounds }] } })).to_string()
@@ -234,14 +234,17 @@ fn output_limit_violated() {
 
 proptest! {
     #[test]
-    fn whatever_is_written_is_read_again(data in arbitrary::metrics_data(), style in print::style()) {
+    fn the_json_form_round_trips(data in arbitrary::metrics_data(), style in print::style()) {
         let text = print::request(&data, style).to_string();
         let bytes = to_protobuf(text.as_bytes(), usize::MAX).unwrap();
         prop_assert_eq!(MetricsData::decode(bytes.as_slice()).unwrap(), data);
     }
 
     #[test]
-    fn whatever_is_damaged_is_refused_or_sound(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
+    fn damaged_json_is_refused_or_yields_valid_protobuf(
+        data in arbitrary::metrics_data(),
+        damage in arbitrary::damage(),
+    ) {
         let mut text = print::request(&data, print::JsonStyle::default()).to_string().into_bytes();
         damage.iter().for_each(|damage| damage.inflict(&mut text));
         if let Ok(bytes) = to_protobuf(&text, usize::MAX) {

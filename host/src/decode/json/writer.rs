@@ -1,4 +1,4 @@
-//! The protobuf that is being written, and where in the message its reader stands.
+//! The protobuf output, and the path of the field that is being read.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use serde::de;
 
 use super::schema::FieldSchema;
 
-/// Bytes so far, and the place.
+/// The output so far, and the path.
 pub(super) struct ProtobufWriter {
     pub(super) out: Vec<u8>,
     limit: usize,
@@ -27,7 +27,7 @@ impl ProtobufWriter {
         self.out.len() > self.limit
     }
 
-    /// To be asked after each value, so that the limit is overstepped by no more than one.
+    /// To be called after each value, so that the limit is exceeded by no more than one.
     pub(super) fn check<E: de::Error>(&self) -> Result<(), E> {
         if self.is_full() { Err(E::custom("too long")) } else { Ok(()) }
     }
@@ -40,7 +40,7 @@ impl ProtobufWriter {
         self.path.push(PathStep::Item(index));
     }
 
-    /// Not called where reading ends with an error, so that [`place`](Self::place) says where that was.
+    /// Not called if parsing fails, so that [`path_prefix`](Self::path_prefix) names the place of the error.
     pub(super) fn leave(&mut self) {
         self.path.pop();
     }
@@ -58,7 +58,7 @@ impl ProtobufWriter {
         if prefix.is_empty() { prefix } else { prefix + ": " }
     }
 
-    /// Writes a field's key; where it begins.
+    /// Writes a field's key, and returns its start.
     pub(super) fn key(&mut self, field: &FieldSchema) -> usize {
         let start = self.out.len();
         self.varint(u64::from(field.number << 3 | field.field_type.wire_type()));
@@ -69,7 +69,7 @@ impl ProtobufWriter {
         self.varint(u64::from(field.number << 3 | 2));
     }
 
-    /// Takes back what was written since.
+    /// Discards what was written since `start`.
     pub(super) fn truncate(&mut self, start: usize) {
         self.out.truncate(start);
     }
@@ -87,13 +87,13 @@ impl ProtobufWriter {
         self.out.extend_from_slice(bytes);
     }
 
-    /// Begins something whose length is not known yet: one byte is kept for it, which is enough for most.
+    /// Begins a part whose length is not known yet: one byte is reserved for it, which is enough for most.
     pub(super) fn open_length(&mut self) -> usize {
         self.out.push(0);
         self.out.len()
     }
 
-    /// Ends what began at `start`, and makes room where its length needs more than that byte.
+    /// Ends the part that began at `start`, and shifts it if its length needs more than that byte.
     pub(super) fn close_length(&mut self, start: usize) {
         let (end, len) = (self.out.len(), (self.out.len() - start) as u64);
         let more = varint_len(len) - 1;

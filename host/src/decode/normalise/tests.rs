@@ -16,10 +16,10 @@ fn one(name: &str) -> Arc<Payload> {
     recorded().find(|(known, _)| known.starts_with(name)).unwrap().1
 }
 
-fn of_client(name: &str, client_id: &str, way_in: Ingress) -> Arc<Payload> {
+fn of_client(name: &str, client_id: &str, ingress: Ingress) -> Arc<Payload> {
     let (name, wire) = RECORDED.iter().find(|(known, _)| known.starts_with(name)).unwrap();
     let client = Arc::new(Client { client_id: Some(client_id.into()), ..Client::default() });
-    let push = Push { client, ingress: way_in, ..push(codec_of(name), wire) };
+    let push = Push { client, ingress, ..push(codec_of(name), wire) };
     match Decoder::default().decode(crate::admission::Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => Arc::new(payload),
         Decoded::Empty => unreachable!("it was recorded with points"),
@@ -55,7 +55,7 @@ fn nans(data: &MetricsData) -> usize {
     points(data).iter().filter(|(_, sum, point)| !sum && is_nan(point)).count()
 }
 
-/// Everything but labels of all sums, in one order.
+/// Everything except the labels of all sums, in a fixed order.
 fn sums(data: &MetricsData) -> Vec<(&str, u64, u64, String)> {
     let mut sums: Vec<_> = points(data)
         .into_iter()
@@ -66,7 +66,7 @@ fn sums(data: &MetricsData) -> Vec<(&str, u64, u64, String)> {
     sums
 }
 
-/// Label keys of all points, and the texts of those about nodes.
+/// The label keys of all points, and the values of those about nodes.
 fn labels(data: &MetricsData) -> (BTreeSet<String>, BTreeSet<String>) {
     let attributes = || points(data).into_iter().flat_map(|(_, _, point)| point.attributes.clone());
     let text = |value: Option<any_value::Value>| match value {
@@ -77,7 +77,7 @@ fn labels(data: &MetricsData) -> (BTreeSet<String>, BTreeSet<String>) {
     (attributes().map(|attribute| attribute.key).collect(), nodes.collect())
 }
 
-/// Nobody else holds its forms, so that nothing is waited for.
+/// No other caller uses its forms, so this never waits.
 fn normalised_by(payload: &Arc<Payload>, rules: &NormaliseConfig) -> Result<Arc<Payload>, Arc<str>> {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(payload.normalised(rules))
 }
@@ -87,7 +87,7 @@ fn normalised(payload: &Arc<Payload>) -> Arc<Payload> {
 }
 
 #[test]
-fn conformance_13_recorded_pushes_keep_all_points_but_gauges_without_a_number() {
+fn conformance_13_normalising_drops_only_nan_gauges() {
     let mut without = 0;
     for (name, payload) in recorded() {
         let (before, after) = (data(&payload), data(&normalised(&payload)));
@@ -98,11 +98,11 @@ fn conformance_13_recorded_pushes_keep_all_points_but_gauges_without_a_number() 
         assert_eq!(sums(&after), sums(&before), "{name}");
         without += nans(&before);
     }
-    assert!(without > 100, "Java sends 14 to 30 with each push");
+    assert!(without > 100, "Java sends 14 to 30 NaN gauges with each push");
 }
 
 #[test]
-fn conformance_13_equal_metrics_of_recorded_pushes_stand_once() {
+fn conformance_13_equal_metrics_are_merged() {
     for (name, payload) in recorded() {
         let after = data(&normalised(&payload));
         let metrics = &after.resource_metrics[0].scope_metrics[0].metrics;
@@ -122,33 +122,33 @@ fn conformance_13_java_and_librdkafka_spell_their_nodes_alike() {
         assert!(java.1.iter().all(javas) && theirs.1.iter().all(javas), "{java:?} {theirs:?}");
     }
     let sent = labels(&data(&one("librdkafka-2.16-producer-delta.zstd-1")));
-    assert!(sent.0.contains("node.id"), "otherwise this says nothing: {sent:?}");
+    assert!(sent.0.contains("node.id"), "otherwise this test proves nothing: {sent:?}");
 }
 
 #[test]
 fn conformance_13_a_metric_of_all_clients_has_one_description_and_one_unit() {
-    let said = |payload: &Payload| {
+    let descriptions_of = |payload: &Payload| {
         let data = data(payload);
         let metrics = data.resource_metrics.into_iter().flat_map(|r| r.scope_metrics).flat_map(|s| s.metrics);
         metrics.map(|m| (m.name, (m.description, m.unit))).collect::<Vec<_>>()
     };
     let by_name = |all: Vec<(String, (String, String))>| {
         let mut names: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
-        all.into_iter().for_each(|(name, words)| _ = names.entry(name).or_default().insert(words));
+        all.into_iter().for_each(|(name, text)| _ = names.entry(name).or_default().insert(text));
         names
     };
-    let sent = by_name(recorded().flat_map(|(_, payload)| said(&payload)).collect());
-    assert!(sent.values().any(|words| words.len() > 1), "otherwise this says nothing");
-    let after = by_name(recorded().flat_map(|(_, payload)| said(&normalised(&payload))).collect());
-    assert!(after.values().all(|words| words.len() == 1), "{after:?}");
-    let words = |name: &str| after[name].first().unwrap().clone();
+    let sent = by_name(recorded().flat_map(|(_, payload)| descriptions_of(&payload)).collect());
+    assert!(sent.values().any(|texts| texts.len() > 1), "otherwise this test proves nothing");
+    let after = by_name(recorded().flat_map(|(_, payload)| descriptions_of(&normalised(&payload))).collect());
+    assert!(after.values().all(|texts| texts.len() == 1), "{after:?}");
+    let texts_of = |name: &str| after[name].first().unwrap().clone();
     let latency = "org.apache.kafka.producer.node.request.latency.avg";
-    assert_eq!(words(latency), ("The average request latency in ms for a node.".into(), "ms".into()));
-    assert_eq!(words("org.apache.kafka.producer.request.latency.avg"), (String::new(), String::new()));
+    assert_eq!(texts_of(latency), ("The average request latency in ms for a node.".into(), "ms".into()));
+    assert_eq!(texts_of("org.apache.kafka.producer.request.latency.avg"), (String::new(), String::new()));
 }
 
 #[test]
-fn twice_is_once_and_facts_stay() {
+fn normalising_is_idempotent_and_keeps_the_facts() {
     for (name, payload) in recorded() {
         let once = normalised(&payload);
         assert_eq!(normalised(&once).bytes(), once.bytes(), "{name}");
@@ -181,7 +181,7 @@ fn a_normalised_form_is_freed_with_its_last_batch() {
     let first = normalised(&payload);
     let (bytes, held) = (first.bytes().clone(), Arc::downgrade(&first));
     drop(first);
-    assert_eq!(held.strong_count(), 0, "a queue counts the bytes that were sent and no others");
+    assert_eq!(held.strong_count(), 0, "a queue accounts only for the bytes that were sent");
     assert_eq!(normalised(&payload).bytes(), &bytes);
 }
 
@@ -196,7 +196,7 @@ async fn concurrent_callers_share_one_form() {
 }
 
 #[test]
-fn a_producers_metrics_become_an_admin_clients_for_those_who_are_named_whole() {
+fn producer_metrics_become_admin_metrics_for_client_ids_that_match_in_full() {
     let rules = NormaliseConfig::new(&["tool".to_owned()]).unwrap();
     let names = |client: &str| {
         let payload = normalised_by(&of_client("librdkafka-2.16-producer", client, Ingress::Kafka), &rules).unwrap();
@@ -229,6 +229,6 @@ fn patterns_cap_obeyed() {
 
 #[test]
 fn patterns_cap_violated() {
-    assert!(NormaliseConfig::new(&vec!["a".to_owned(); MAX_PATTERNS + 1]).unwrap_err().contains("the most is 64"));
+    assert!(NormaliseConfig::new(&vec!["a".to_owned(); MAX_PATTERNS + 1]).unwrap_err().contains("and the most is 64"));
     assert!(NormaliseConfig::new(&["a)(b".to_owned()]).unwrap_err().contains("`a)(b`"));
 }

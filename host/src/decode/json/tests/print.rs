@@ -1,4 +1,4 @@
-//! OTLP's JSON form written from structs, for tests: in each of the ways that the mapping leaves open.
+//! OTLP's JSON form written from structs, for tests: in each of the ways that the mapping allows.
 
 use barnabas_otlp::message::*;
 use base64::Engine as _;
@@ -6,10 +6,10 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-/// What the mapping leaves open.
+/// The choices that the mapping allows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct JsonStyle {
-    /// Names as the schema has them.
+    /// Original field names instead of lowerCamelCase.
     snake: bool,
     /// Integers of 64 bits as numbers.
     numbers: bool,
