@@ -1,8 +1,8 @@
-//! From a checked payload to the queue of each receiver that wants it, and from there batch by batch to its workers.
+//! From a checked payload to the queue of each receiver that wants it, and from there in batches to its workers.
 //!
-//! In: [`Payload`]. Out: [`Batch`], which only this room can make and which is settled exactly
-//! once. Never waits for a receiver; every queue is bounded in bytes and in pushes; every push is in exactly one term
-//! of each slot's ledger.
+//! In: [`Payload`]. Out: [`LeasedBatch`], which only this module can create and which is settled exactly once. Bounded:
+//! every queue, in bytes and in pushes. Never: waits for a receiver. Every push is in exactly one term of each slot's
+//! ledger.
 
 mod batch;
 mod config;
@@ -37,20 +37,20 @@ use crate::event::Events;
 use crate::intake::Receipt;
 use crate::push::DepartedClient;
 
-/// Handle on all slots. Cheap to clone.
+/// Handle to all slots. Cheap to clone.
 #[derive(Clone)]
 pub struct Dispatch(Arc<DispatchInner>);
 
 struct DispatchInner {
-    /// Replaced whole, so that a push walks over the slots without holding the lock.
+    /// Replaced as a whole, so that a push iterates over the slots without holding the lock.
     slots: RwLock<Arc<[Slot]>>,
     recent: RecentStore,
     events: Events,
 }
 
-/// There is a slot of that name.
+/// A slot with that name exists already.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("slot `{0}` is already open: close it first, or give this one another name")]
+#[error("slot `{0}` is already open: close it first, or use another name")]
 pub struct SlotAlreadyOpen(pub Arc<str>);
 
 impl Dispatch {
@@ -59,12 +59,12 @@ impl Dispatch {
         Self::with_recent(RecentStore::default(), events)
     }
 
-    /// Without slots; some of the pushes are kept for trials.
+    /// Without slots; a sample of the pushes is stored for trials.
     pub fn with_recent(recent: RecentStore, events: Events) -> Self {
         Self(Arc::new(DispatchInner { slots: RwLock::default(), recent, events }))
     }
 
-    /// Pushes that were kept for trials.
+    /// The pushes that are stored for trials.
     pub fn recent(&self) -> &RecentStore {
         &self.0.recent
     }
@@ -80,8 +80,8 @@ impl Dispatch {
         Ok(slot)
     }
 
-    /// Closes a slot: what it has queued is shed (`removed`), what is in flight may still be settled. The slot, for
-    /// its last ledger; `None` if there is none of that name.
+    /// Closes a slot: what it has queued is shed (`removed`), what is in flight may still be settled. Returns the slot,
+    /// for its final ledger; `None` if there is none with that name.
     pub fn close(&self, name: &str) -> Option<Slot> {
         let closed = {
             let mut slots = self.0.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -93,18 +93,18 @@ impl Dispatch {
         Some(closed)
     }
 
-    /// Closes every slot, after they were drained or in spite of what they hold.
+    /// Closes every slot, whether it was drained or still holds pushes.
     pub fn close_all(&self) {
         let slots = std::mem::take(&mut *self.0.slots.write().unwrap_or_else(PoisonError::into_inner));
         slots.iter().for_each(Slot::close);
     }
 
-    /// The open slots, in the order of their opening.
+    /// The open slots, in the order of opening.
     pub fn slots(&self) -> Arc<[Slot]> {
         self.0.slots.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The open slot of that name.
+    /// The open slot with that name.
     pub fn slot(&self, name: &str) -> Option<Slot> {
         self.slots().iter().find(|slot| **slot.name() == *name).cloned()
     }
@@ -117,7 +117,8 @@ impl Dispatch {
     /// Puts a push into the queue of each slot that wants it, or counts it there as shed. Never waits.
     pub fn dispatch(&self, payload: Payload) -> Receipt {
         let slots = self.slots();
-        // All that want it are known before the first is given it: where room must be reserved in each, it is here.
+        // All slots that want the push are known before the first is offered it: a reservation in each of them would go
+        // here.
         let wanting: Vec<&Slot> = slots.iter().filter(|slot| slot.wants(&payload)).collect();
         let payload = Arc::new(payload);
         self.0.recent.record(&payload);
@@ -127,7 +128,7 @@ impl Dispatch {
         }
     }
 
-    /// Tells each slot that wants the client's pushes that there will be no more of them.
+    /// Notifies each slot that wants the client's pushes that there will be no more of them.
     pub fn notify_gone(&self, departed: DepartedClient) {
         self.slots().iter().for_each(|slot| slot.notify_gone(departed.clone()));
     }

@@ -1,4 +1,4 @@
-//! What a worker is lent.
+//! The batch that is leased to a worker.
 
 use std::fmt;
 use std::mem;
@@ -16,7 +16,7 @@ use crate::decode::Payload;
 use crate::event::LedgerTerm;
 use crate::push::DepartedClient;
 
-/// One push on offer.
+/// One push of a batch.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     /// The push. Shared with other slots that want it.
@@ -25,12 +25,12 @@ pub struct Delivery {
     pub attempt: u32,
 }
 
-/// A batch on loan from one or more lanes of a slot. Settle it with [`Batch::settle`]; one that is dropped unsettled
-/// goes back to the front of its lanes.
+/// A batch leased from one or more lanes of a slot. Settle it with [`LeasedBatch::settle`]; a batch that is dropped
+/// unsettled returns to the front of its lanes.
 pub struct LeasedBatch {
     slot: Arc<SlotShared>,
     lease: Lease,
-    /// Where it goes back to. Empty once it is settled, and never before.
+    /// The entries, by lane. Empty once the batch is settled, and never before.
     entries: Vec<LeasedEntries>,
     deliveries: Arc<[Delivery]>,
     gone: Arc<[DepartedClient]>,
@@ -41,17 +41,17 @@ pub struct LeasedBatch {
 /// What became of the pushes of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settlement {
-    /// Taken.
+    /// Accepted by the receiver.
     pub delivered: usize,
-    /// Given up.
+    /// Dropped.
     pub dropped: usize,
-    /// Back in front of their lanes.
+    /// Returned to the front of their lanes.
     pub returned: usize,
-    /// Of those that came back, how many are offered in a smaller batch next: nothing is known of them yet.
+    /// Of the returned pushes, those offered next in a smaller batch, without a verdict on them so far.
     pub halved: usize,
-    /// Let go, since the slot is closed.
+    /// Shed, because the slot is closed.
     pub shed: usize,
-    /// How long the lanes of those that came back wait.
+    /// How long the lanes of the returned pushes wait.
     pub wait: Duration,
 }
 
@@ -103,12 +103,12 @@ impl LeasedBatch {
         (self.deliveries.clone(), self.gone.clone())
     }
 
-    /// How many pushes. May be 0: a batch can hold notices alone.
+    /// The number of pushes. May be 0: a batch can contain notices alone.
     pub fn len(&self) -> usize {
         self.deliveries.len()
     }
 
-    /// Whether it holds no push.
+    /// Whether it contains no push.
     pub fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
     }
@@ -128,17 +128,18 @@ impl LeasedBatch {
         self.lease.at.duration_since(self.oldest)
     }
 
-    /// The generation it was leased to.
+    /// The generation it is leased to.
     pub fn generation(&self) -> u64 {
         self.lease.generation
     }
 
-    /// Whether it was leased to a candidate on trial ([`Holder::set_on_trial`](super::Holder::set_on_trial)).
+    /// Whether it is leased to a candidate on trial ([`LeaseHolder::set_on_trial`](super::LeaseHolder::set_on_trial)).
     pub fn on_trial(&self) -> bool {
         self.lease.trial
     }
 
-    /// Ends the loan: every push goes to the term of the ledger that the outcome says, and its lanes are free again.
+    /// Ends the lease: every push moves to the term of the ledger that the outcome determines, and its lanes are free
+    /// again.
     pub fn settle(mut self, outcome: Outcome) -> Settlement {
         self.slot.settle(mem::take(&mut self.entries), &self.lease, &outcome)
     }

@@ -1,4 +1,4 @@
-//! What a slot is told: how much it may hold, how it batches, how it retries, which pushes it wants.
+//! The configuration of a slot: how much it may hold, how it batches, how it retries, which pushes it wants.
 
 use std::time::Duration;
 
@@ -7,26 +7,27 @@ use super::Wants;
 /// Settings of a slot. All but `lanes` may change while it is open.
 #[derive(Clone, Debug)]
 pub struct SlotConfig {
-    /// Into how many lanes clients are hashed: the most batches that can be out at once. At least 1.
+    /// The number of lanes that clients are hashed to: the most batches that can be leased at the same time. At least
+    /// 1.
     pub lanes: usize,
-    /// Most decompressed bytes held, queued and in flight together.
+    /// The most decompressed bytes held, queued and in flight together.
     pub max_bytes: usize,
-    /// Most pushes held, queued and in flight together.
+    /// The most pushes held, queued and in flight together.
     pub max_pushes: usize,
-    /// Most pushes in a batch. At least 1.
+    /// The most pushes in a batch. At least 1.
     pub batch_pushes: usize,
-    /// Most decompressed bytes in a batch; a larger push goes alone.
+    /// The most decompressed bytes in a batch; a larger push is sent alone.
     pub batch_bytes: usize,
     /// How long the oldest push may wait for a batch to fill.
     pub linger: Duration,
-    /// Unexplained failures of one push before its batch is halved, and before it becomes a dead letter when it failed
-    /// alone and others were taken meanwhile.
+    /// The number of unexplained failures of one push after which its batch is halved, and after which it is dropped if
+    /// it failed alone while others were accepted.
     pub max_unexplained_failures: u32,
-    /// A push that fails at this age becomes a dead letter.
+    /// A push that fails at this age is dropped.
     pub max_age: Duration,
     /// How long lanes wait after a failure.
     pub backoff: Backoff,
-    /// Which pushes.
+    /// Which pushes it wants.
     pub wants: Wants,
 }
 
@@ -47,12 +48,12 @@ impl Default for SlotConfig {
     }
 }
 
-/// Exponential, with jitter over the whole range above `min`, so that several hosts do not return in step.
+/// Exponential, with jitter over the whole range above `min`, so that several hosts do not retry in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first wait, and the least.
+    /// The first and shortest wait.
     pub min: Duration,
-    /// The greatest wait that this host chooses by itself.
+    /// The longest wait that this host chooses by itself.
     pub max: Duration,
 }
 
@@ -63,7 +64,7 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after `failures` in a row (from 1); `dice` is uniform in 0..1.
+    /// The wait after `failures` in a row (from 1); `random` is uniform in 0..1.
     pub(super) fn wait(&self, failures: u32, random: f64) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         let ceiling = self.min.saturating_mul(doubled).min(self.max).max(self.min);

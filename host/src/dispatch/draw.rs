@@ -1,7 +1,7 @@
 //! Which lanes a worker is given next, and how much of each: a function of the queue, the holder's share and the time.
 //!
-//! A batch is ready when the lanes it may draw from fill it, when the oldest entry has lingered, or when something in
-//! them was offered before. The oldest lane comes first; a batch draws from as many lanes as leaves some to the
+//! A batch is ready when the lanes it may draw from fill it, when the oldest entry has lingered, or when one of their
+//! entries was offered before. The oldest lane comes first; a batch draws from few enough lanes to leave some to the
 //! holder's other workers.
 
 use std::cmp::Reverse;
@@ -15,19 +15,19 @@ use super::lane::{Lane, LaneHead, LeasedEntries};
 use super::queue::Queue;
 use crate::push::InstanceId;
 
-/// Most notices in one batch.
+/// The most notices in one batch.
 pub(super) const BATCH_NOTICES: usize = 1_024;
 
-/// What a worker is told that asks for a batch.
+/// The result of a worker's request for a batch.
 pub(super) enum DrawResult {
-    /// Leased, at least one entry.
+    /// Leased entries, at least one.
     Ready(Vec<LeasedEntries>),
-    /// Nothing before that time, unless the slot changes.
+    /// Nothing is ready before that time, unless the slot changes.
     Later(Option<Instant>),
 }
 
 impl Queue {
-    /// Leases a batch, or says when to ask again.
+    /// Leases a batch, or returns when to try again.
     pub(super) fn draw(&mut self, config: &SlotConfig, share: &HolderShare, now: Instant) -> DrawResult {
         let mut next: Option<Instant> = None;
         let mut ready: Vec<ReadyLane> = Vec::new();
@@ -64,7 +64,7 @@ impl Queue {
     }
 }
 
-/// A lane that may be drawn from, and its turn.
+/// A lane that may be drawn from, and its rank.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct ReadyLane {
     rank: (Reverse<u64>, u64, u64),
@@ -76,19 +76,19 @@ fn rank(front: &LaneHead) -> (Reverse<u64>, u64, u64) {
     (Reverse(front.half / 2), front.half % 2, front.seq)
 }
 
-/// A batch in the making.
+/// A batch that is being built.
 struct BatchBuilder<'a> {
     share: &'a HolderShare,
     max_pushes: usize,
     max_bytes: usize,
-    /// Of the first push: see [`History::half`](super::lane::History).
+    /// The half of its first push: see [`History::half`](super::lane::History).
     half: u64,
     pushes: usize,
     bytes: usize,
     notices: usize,
-    /// Clients whose notice is in it: a later push of theirs must not come before the receiver knows that.
+    /// Clients whose notice is in it: a later push of theirs must not be sent before the receiver got the notice.
     gone: HashSet<InstanceId>,
-    /// Something is in it that goes alone.
+    /// It contains an entry that is sent alone.
     closed: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who leases: the workers of one generation, and which lanes they may lease.
+//! Lease holders: the workers of one generation, and the lanes that they may lease.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,14 +12,14 @@ use super::slot::SlotShared;
 pub enum LaneSet {
     /// Every lane.
     All,
-    /// These alone: a canary's share.
+    /// Only these lanes: a canary's share.
     Only(BTreeSet<usize>),
-    /// Every lane but these: what a canary leaves to the serving generation.
+    /// Every lane except these: what a canary leaves to the serving generation.
     Except(BTreeSet<usize>),
 }
 
 impl LaneSet {
-    /// Whether the lane belongs to it.
+    /// Whether the lane belongs to the set.
     pub fn contains(&self, lane: usize) -> bool {
         match self {
             Self::All => true,
@@ -37,8 +37,8 @@ impl LaneSet {
     }
 }
 
-/// A generation's right to lease from a slot, shared by its workers. Made by [`Slot::holder`](super::Slot::holder);
-/// several may be open at once: lanes that are in the sets of two go to whoever comes first.
+/// A generation's right to lease from a slot, shared by its workers. Created by [`Slot::holder`](super::Slot::holder).
+/// Several may exist at the same time: lanes in the sets of two are leased to whichever asks first.
 #[derive(Clone)]
 pub struct LeaseHolder(Arc<HolderInner>);
 
@@ -51,23 +51,23 @@ struct HolderInner {
     lanes: Mutex<LaneSet>,
 }
 
-/// What a draw needs to know of a holder.
+/// What a draw needs to know about a holder.
 pub(super) struct HolderShare {
     pub(super) lanes: LaneSet,
     pub(super) generation: u64,
-    /// A candidate, which gives nothing up.
+    /// It is a candidate on trial, which drops nothing.
     pub(super) trial: bool,
     workers: usize,
 }
 
 impl HolderShare {
-    /// Whether the entry in front of a lane may be leased. What a candidate declined is the serving generation's, in
-    /// whichever lane it stands; a serving generation that is paused has no lanes, and takes nothing.
+    /// Whether the entry at the head of a lane may be leased. An entry that a candidate declined belongs to the serving
+    /// generation, whatever its lane; a serving generation that is paused has no lanes and leases nothing.
     pub(super) fn may_lease(&self, lane: usize, front: &LaneHead) -> bool {
         if front.declined { !self.trial && !self.lanes.is_empty() } else { self.lanes.contains(lane) }
     }
 
-    /// How many lanes one batch may draw from, so that the other workers find some.
+    /// How many lanes one batch may draw from, so that some are left to the other workers.
     pub(super) fn max_lanes(&self, lanes: usize) -> usize {
         self.lanes.count(lanes).div_ceil(self.workers).max(1)
     }
@@ -80,31 +80,32 @@ impl LeaseHolder {
         Self(Arc::new(HolderInner { slot, generation, workers, stopped, trial, lanes }))
     }
 
-    /// The generation it was made for.
+    /// The generation it was created for.
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// Changes which lanes may be leased from now on; batches that are out are not touched.
+    /// Changes which lanes may be leased from now on; batches that are already leased are not affected.
     pub fn set_lanes(&self, lanes: LaneSet) {
         *self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
         self.0.slot.wake();
     }
 
-    /// Whether it belongs to a candidate that is still on trial. Nothing that a candidate is lent from now on can become
-    /// a dead letter: what it does not take is offered to the serving generation, as if it had never been offered.
+    /// Sets whether it belongs to a candidate that is still on trial. A push that is leased to a candidate cannot be
+    /// dropped: if the candidate does not accept it, it is offered to the serving generation as if it had never been
+    /// offered.
     pub fn set_on_trial(&self, trial: bool) {
         self.0.trial.store(trial, Ordering::SeqCst);
         self.0.slot.wake();
     }
 
-    /// Ends every lease that waits and every later one with `None`. Batches that are out can still be settled.
+    /// Makes every waiting and every later lease return `None`. Batches that are already leased can still be settled.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::SeqCst);
         self.0.slot.wake();
     }
 
-    /// Whether it was told to stop.
+    /// Whether it was stopped.
     pub fn stopped(&self) -> bool {
         self.0.stopped.load(Ordering::SeqCst)
     }

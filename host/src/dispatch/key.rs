@@ -1,10 +1,10 @@
-//! Who is kept in order with whom: the ordering key of a client, and the lane it falls into.
+//! Which pushes are kept in order: the ordering key of a client, and the lane that it maps to.
 
 use std::net::IpAddr;
 
 use crate::push::{Client, Ingress};
 
-/// FNV-1a, 64 bits: the same on every host and after every restart, which a durable lane will need.
+/// FNV-1a, 64 bits: the same on every host and after every restart, which durable lanes will need.
 struct Fnv(u64);
 
 impl Fnv {
@@ -15,7 +15,7 @@ impl Fnv {
     }
 }
 
-/// Hash of the ordering key: the client instance id, else way in, source address and client id.
+/// Hash of the ordering key: the client instance id, or else ingress, source address and client id.
 pub(super) fn ordering_hash(client: &Client, ingress: Ingress) -> u64 {
     let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     if let Some(id) = client.instance_id {
@@ -32,7 +32,7 @@ pub(super) fn ordering_hash(client: &Client, ingress: Ingress) -> u64 {
     hash.0
 }
 
-/// The lane of a hash. The halves are folded, since FNV's low bits alone depend on few bits of the input.
+/// The lane of a hash. The halves are folded, because FNV's low bits alone depend on few bits of the input.
 pub(super) fn lane_of(hash: u64, lanes: usize) -> usize {
     ((hash ^ (hash >> 32)) % lanes.max(1) as u64) as usize
 }
@@ -45,13 +45,13 @@ mod tests {
     #[test]
     fn the_instance_id_decides_alone() {
         let id = Some(InstanceId::from_bytes([7; 16]));
-        let here = Client { instance_id: id, client_id: Some("a".into()), ..Client::default() };
-        let there = Client { instance_id: id, client_id: Some("b".into()), ..Client::default() };
-        assert_eq!(ordering_hash(&here, Ingress::Kafka), ordering_hash(&there, Ingress::OtlpHttp));
+        let one = Client { instance_id: id, client_id: Some("a".into()), ..Client::default() };
+        let other = Client { instance_id: id, client_id: Some("b".into()), ..Client::default() };
+        assert_eq!(ordering_hash(&one, Ingress::Kafka), ordering_hash(&other, Ingress::OtlpHttp));
     }
 
     #[test]
-    fn without_one_the_address_less_its_port_does() {
+    fn without_an_instance_id_the_address_without_its_port_decides() {
         let from = |source: &str| Client { source: source.parse().ok(), ..Client::default() };
         let hash = |client: &Client| ordering_hash(client, Ingress::OtlpHttp);
         assert_eq!(hash(&from("10.0.0.1:1")), hash(&from("10.0.0.1:2")));
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_the_published_one_and_spreads() {
+    fn the_hash_matches_its_test_vector_and_spreads_over_lanes() {
         let id = |n: u16| {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&n.to_be_bytes());

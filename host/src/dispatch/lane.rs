@@ -1,7 +1,7 @@
 //! One lane: the pushes and notices of the clients that hash to it, in order.
 //!
-//! A lane has at most one unsettled batch; what comes back from it goes to the front, so order per client holds
-//! whatever became of the batch.
+//! A lane has at most one unsettled batch. What returns from that batch goes to the front, so that the order per client
+//! holds whatever the outcome was.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,35 +11,35 @@ use tokio::time::Instant;
 use crate::decode::Payload;
 use crate::push::DepartedClient;
 
-/// A push, or the notice that a client is gone, with what it has been through.
+/// A push, or the notice that a client is gone, with its history.
 #[derive(Debug)]
 pub(super) struct LaneEntry<T> {
-    /// Place in the order of arrival at the slot.
+    /// Position in the order of arrival at the slot.
     pub(super) seq: u64,
-    /// Arrival at the slot.
+    /// Time of arrival at the slot.
     pub(super) arrived: Instant,
     pub(super) history: History,
     pub(super) body: T,
 }
 
-/// What earlier offers of an entry came to.
+/// The results of earlier offers of an entry.
 #[derive(Debug)]
 pub(super) struct History {
-    /// It may have been seen by a receiver.
+    /// A receiver may have seen it.
     pub(super) offered: bool,
-    /// Offers that were settled; one that was abandoned does not count.
+    /// Offers that were settled; an abandoned offer does not count.
     pub(super) attempts: u32,
-    /// Unexplained failures, and when the first of them was.
+    /// The number of unexplained failures, and the time of the first.
     pub(super) unexplained_failures: u32,
     pub(super) failing_since: Option<Instant>,
-    /// Instances of generation `broken_by` that broke with it in hand.
+    /// The number of instances of generation `faults_generation` that failed while they had it.
     faults: u32,
     faults_generation: u64,
-    /// Which half of a batch that was too large or refused as a whole it belongs to: twice the number of the batch, and
-    /// one more for the second half; 0 is none. Only the entries of one half are offered together, those of the batch that
-    /// was halved last first, so that the search for the push at fault is a binary one.
+    /// The half, of a batch that was too large or rejected as a whole, that it belongs to: twice the number of the
+    /// batch, plus one for the second half; 0 is none. Only the entries of one half are offered together, and those of
+    /// the batch that was halved last come first, so that the search for the push at fault is a binary search.
     pub(super) half: u64,
-    /// A candidate on trial did not take it: only the serving generation may be offered it.
+    /// A candidate on trial did not accept it: only the serving generation may be offered it.
     pub(super) declined: bool,
 }
 
@@ -58,19 +58,19 @@ impl History {
         }
     }
 
-    /// Of an entry that a candidate did not take: nothing that happened there counts.
+    /// Of an entry that a candidate did not accept: nothing that happened there counts.
     pub(super) fn declined() -> Self {
         Self { offered: true, declined: true, ..Self::new() }
     }
 
-    /// An instance broke. Another generation starts from nothing: it may hold the repair.
+    /// An instance failed. Another generation starts from zero: it may contain the fix.
     pub(super) fn record_fault(&mut self, generation: u64) -> u32 {
         self.faults = self.faults_under(generation) + 1;
         self.faults_generation = generation;
         self.faults
     }
 
-    /// Two instances of this generation broke with it: until it is known to be harmless, nothing shares its fate.
+    /// Two instances of this generation failed with it: until it proves harmless, it is sent alone.
     pub(super) fn must_go_alone(&self, generation: u64) -> bool {
         self.faults_under(generation) >= 2
     }
@@ -92,7 +92,7 @@ impl LaneEntry<Arc<Payload>> {
     }
 }
 
-/// What a lane would give next.
+/// The next entry of a lane.
 pub(super) struct LaneHead {
     pub(super) seq: u64,
     pub(super) arrived: Instant,
@@ -113,13 +113,13 @@ impl LaneHead {
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     pub(super) pushes: VecDeque<LaneEntry<Arc<Payload>>>,
-    /// Apart from the pushes so that the oldest is found at once; `seq` keeps the common order.
+    /// Separate from the pushes, so that the oldest is found without a search; `seq` gives the common order.
     pub(super) notices: VecDeque<LaneEntry<DepartedClient>>,
     /// Of `pushes`.
     pub(super) bytes: usize,
-    /// A batch of it is not settled.
+    /// One of its batches is not settled.
     pub(super) leased: bool,
-    /// Not to be leased before.
+    /// The lane may not be leased before this time.
     pub(super) wait_until: Option<Instant>,
 }
 
@@ -149,7 +149,7 @@ impl Lane {
         Some(entry)
     }
 
-    /// Puts back what a batch had drawn, in front of what came since.
+    /// Returns the entries of a batch, ahead of those that arrived since.
     pub(super) fn put_back(&mut self, pushes: Vec<LaneEntry<Arc<Payload>>>, notices: Vec<LaneEntry<DepartedClient>>) {
         for entry in pushes.into_iter().rev() {
             self.bytes += entry.bytes();
@@ -159,7 +159,7 @@ impl Lane {
     }
 }
 
-/// What a batch holds of one lane.
+/// The entries of one lane in a batch.
 #[derive(Debug)]
 pub(super) struct LeasedEntries {
     pub(super) lane: usize,

@@ -1,7 +1,7 @@
-//! The truth about a slot's pushes: each one accepted is in exactly one term.
+//! The accounts of a slot's pushes: each accepted push is in exactly one term.
 //!
-//! In: moves between terms, made under the slot's lock. Out: snapshots that balance, and the same moves as events, told
-//! once the lock is released. Bounded by the closed list of causes in [`cause`]. Never holds a push.
+//! In: moves between terms, made under the slot's lock. Out: snapshots that balance, and the same moves as events,
+//! emitted once the lock is released. Bounded: by the closed list of causes in [`cause`]. Never: holds a push.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,34 +9,34 @@ use std::sync::Arc;
 
 use crate::event::{EventData, Events, LedgerTerm, Topic};
 
-/// The causes that this room gives. A push that broke instances has the name of the fault as its cause.
+/// The causes that this module assigns. For a push that made instances fail, the cause is the name of the fault.
 pub mod cause {
-    /// Shed: the oldest made room for the newest.
+    /// Shed: the oldest push was removed to make space for the newest.
     pub const QUEUE_FULL: &str = "queue-full";
-    /// Shed: the slot has no receiver that could take it.
+    /// Shed: the slot has no receiver that could accept it.
     pub const NO_RECEIVER: &str = "no-receiver";
     /// Shed: the slot was closed.
     pub const REMOVED: &str = "removed";
-    /// Dead letter: older than the slot's greatest age when it was due to be offered again.
+    /// Dropped: older than the slot's maximum age when it was due to be offered again.
     pub const EXPIRED: &str = "expired";
-    /// Dead letter: the receiver finds it too large by itself.
+    /// Dropped: the receiver reports that it is too large even alone.
     pub const TOO_LARGE: &str = "too-large";
-    /// Dead letter: the receiver says that it can never be taken.
+    /// Dropped: the receiver reports that it can never be accepted.
     pub const REJECTED: &str = "rejected";
-    /// Dead letter: too many unexplained failures.
+    /// Dropped: too many unexplained failures.
     pub const OTHER: &str = "other";
     /// Every cause of shedding.
     pub const SHED: [&str; 3] = [QUEUE_FULL, NO_RECEIVER, REMOVED];
-    /// Every cause of a dead letter that is not the name of a fault.
+    /// Every cause of a drop that is not the name of a fault.
     pub const DROPPED: [&str; 4] = [EXPIRED, TOO_LARGE, REJECTED, OTHER];
 }
 
-/// So many pushes, of so many decompressed bytes together.
+/// A number of pushes, and their decompressed bytes together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct PushTally {
-    /// How many.
+    /// The number of pushes.
     pub pushes: u64,
-    /// How large together.
+    /// Their decompressed bytes together.
     pub bytes: u64,
 }
 
@@ -47,30 +47,30 @@ impl PushTally {
     }
 
     fn subtract(&mut self, other: Self) {
-        debug_assert!(self.pushes >= other.pushes && self.bytes >= other.bytes, "a term gave more than it held");
+        debug_assert!(self.pushes >= other.pushes && self.bytes >= other.bytes, "a term lost more than it had");
         self.pushes = self.pushes.saturating_sub(other.pushes);
         self.bytes = self.bytes.saturating_sub(other.bytes);
     }
 }
 
-/// A slot's ledger at one moment: `accepted = delivered + dead-lettered + shed + in flight + queued`.
+/// A slot's ledger at one moment: `accepted = delivered + dropped + shed + in flight + queued`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Ledger {
-    /// All that was ever handed to the slot.
+    /// All pushes that were ever handed to the slot.
     pub accepted: PushTally,
     /// Waiting in a lane.
     pub queued: PushTally,
     /// In a batch that is not settled.
     pub in_flight: PushTally,
-    /// Taken by a receiver.
+    /// Accepted by a receiver.
     pub delivered: PushTally,
-    /// Given up, by cause.
+    /// Dropped, by cause.
     pub dropped: BTreeMap<&'static str, PushTally>,
-    /// Let go, by cause.
+    /// Shed, by cause.
     pub shed: BTreeMap<&'static str, PushTally>,
-    /// Beside the terms: offered again after an earlier offer.
+    /// Not a term: offered again after an earlier offer.
     pub redelivered: PushTally,
-    /// Beside the terms: notices of departed clients that were given up, for want of room or after failures.
+    /// Not a term: notices of departed clients that were dropped, because the queue was full or after failures.
     pub notices_dropped: u64,
 }
 
@@ -118,7 +118,7 @@ impl fmt::Display for Ledger {
             "{} accepted = {} delivered + {} in flight + {} queued",
             self.accepted.pushes, self.delivered.pushes, self.in_flight.pushes, self.queued.pushes
         )?;
-        let dropped = self.dropped.iter().map(|(cause, tally)| (tally, "dead-lettered", cause));
+        let dropped = self.dropped.iter().map(|(cause, tally)| (tally, "dropped", cause));
         let shed = self.shed.iter().map(|(cause, tally)| (tally, "shed", cause));
         dropped.chain(shed).try_for_each(|(tally, term, cause)| write!(f, " + {} {term} ({cause})", tally.pushes))
     }
@@ -131,12 +131,12 @@ struct LedgerMove {
     tally: PushTally,
 }
 
-/// Moves of one operation, those of the same terms added up.
+/// The moves of one operation, where moves between the same terms are added up.
 #[derive(Debug, Default)]
 pub(super) struct LedgerMoves(Vec<LedgerMove>);
 
 impl LedgerMoves {
-    /// One push goes from one term to another; `from` is `None` for one that just arrived.
+    /// Moves one push between terms; `from` is `None` for a push that just arrived.
     pub(super) fn add(&mut self, from: Option<LedgerTerm>, to: LedgerTerm, bytes: usize) {
         let tally = PushTally { pushes: 1, bytes: bytes as u64 };
         match self.0.iter_mut().find(|known| known.from == from && known.to == to) {
@@ -145,12 +145,13 @@ impl LedgerMoves {
         }
     }
 
-    /// How many pushes go to terms that `wanted` picks.
+    /// The number of pushes that move to terms which `wanted` selects.
     pub(super) fn count(&self, wanted: impl Fn(LedgerTerm) -> bool) -> usize {
         self.0.iter().filter(|known| wanted(known.to)).map(|known| known.tally.pushes as usize).sum()
     }
 
-    /// Emits the moves as events, with the reason of the outcome that moved them. Not under a lock: listeners run here.
+    /// Emits the moves as events, with the reason of the outcome that caused them. Must not be called under a lock,
+    /// because listeners run here.
     pub(super) fn emit(self, events: &Events, slot: &Arc<str>, reason: Option<&str>) {
         for LedgerMove { from, to, tally } in self.0 {
             events.emit(Topic::LedgerMoved, || EventData::LedgerMoved {

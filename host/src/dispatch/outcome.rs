@@ -1,42 +1,42 @@
-//! What came of offering a batch to a receiver.
+//! The outcome of offering a batch to a receiver.
 
 use std::time::Duration;
 
-/// By what the host shall do. The first six are the receiver's answers (`export-error` in `wit/`); `Broke` is the
-/// host's own finding.
+/// Named by what the host must do. The first six are the receiver's results (`export-error` in `wit/`); `Faulted` is
+/// observed by the host itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// All of it was taken.
+    /// The whole batch was accepted.
     Taken,
-    /// Offer the same again later.
+    /// Offer the same batch again later.
     Unavailable {
-        /// The least wait the sink asked for.
+        /// The shortest wait that the sink asked for.
         retry_after: Option<Duration>,
         /// For the operator.
         reason: String,
     },
-    /// Offer it again in halves; a single push becomes a dead letter.
+    /// Offer it again in halves; a single push is dropped.
     TooLarge,
-    /// The pushes in neither list were taken; one in both is rejected.
+    /// The pushes in neither list were accepted; a push in both is rejected.
     Partial {
-        /// Dead letters: index in the batch, reason.
+        /// To be dropped: index in the batch, reason.
         rejected: Vec<(u32, String)>,
-        /// Offered again.
+        /// To be offered again.
         retry: Vec<u32>,
-        /// The least wait.
+        /// The shortest wait.
         retry_after: Option<Duration>,
     },
-    /// The sink refused the batch as a whole: offer it again in halves, until the push at fault is alone and becomes a
-    /// dead letter. The reason is for the operator.
+    /// The sink rejected the batch as a whole: offer it again in halves, until the push at fault is alone and is
+    /// dropped. The reason is for the operator.
     Rejected(String),
-    /// As unavailable, with a small cap on attempts; then as rejected.
+    /// Like unavailable, with a small limit on attempts; then like rejected.
     Other(String),
-    /// The instance is gone: the batch is retried once, on a fresh one.
+    /// The instance failed: the batch is retried once, on a fresh instance.
     Faulted(Fault, String),
 }
 
 impl Outcome {
-    /// Why, as far as somebody said so; of a partial answer, why the first push was rejected.
+    /// The reason, if there is one; for a partial result, why the first push was rejected.
     pub fn reason(&self) -> Option<&str> {
         let reason = match self {
             Self::Taken | Self::TooLarge => return None,
@@ -61,18 +61,18 @@ impl Outcome {
     }
 }
 
-/// How an instance broke.
+/// How an instance failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Fault {
     /// A WebAssembly trap (unreachable, out of bounds, stack exhausted, a panic of the guest).
     Trap,
-    /// More CPU time in one call than its limit.
+    /// One call used more CPU time than its limit.
     CpuLimit,
-    /// Longer in one call than its deadline, waiting included.
+    /// One call took longer than its deadline, waiting included.
     Deadline,
-    /// It asked for more memory than its limit and then broke.
+    /// It requested more memory than its limit and then failed.
     MemoryLimit,
-    /// The host's own failure while serving it.
+    /// The host itself failed while serving it.
     Host,
 }
 

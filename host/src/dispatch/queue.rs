@@ -1,7 +1,7 @@
 //! A slot's lanes and its ledger, under one lock: every way in which a push moves.
 //!
-//! In: payloads, notices, settled batches. Out: the [`Moves`] made, for the events. Bounded in bytes and pushes, queued
-//! and in flight together, and in notices. Reads no clock, wakes nobody, emits nothing.
+//! In: payloads, notices, settled batches. Out: the [`LedgerMoves`], for the events. Bounded: in bytes and pushes,
+//! queued and in flight together, and in notices. Never: reads a clock, wakes a worker or emits an event.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -20,7 +20,7 @@ use crate::decode::Payload;
 use crate::event::LedgerTerm;
 use crate::push::DepartedClient;
 
-/// Most notices waiting in a slot; the oldest are dropped beyond it.
+/// The most notices waiting in a slot; beyond it the oldest are dropped.
 pub(super) const MAX_NOTICES: usize = 65_536;
 
 /// See the module.
@@ -30,15 +30,15 @@ pub(super) struct Queue {
     pub(super) ledger: Ledger,
     pub(super) serving: bool,
     pub(super) closed: bool,
-    /// How many drains are under way: while there is one, nothing lingers.
+    /// The number of drains in progress: while there is one, nothing lingers.
     pub(super) drains: usize,
-    /// In the lanes, not in batches.
+    /// Those in the lanes, not in batches.
     pub(super) notices: usize,
     seq: u64,
-    /// Failures of the sink in a row, and when the last of them was known.
+    /// The number of consecutive failures of the sink, and the time of the last.
     failures: u32,
     failed_at: Option<Instant>,
-    /// When the receiver last took a push.
+    /// When the receiver last accepted a push.
     delivered_at: Option<Instant>,
     random_state: u64,
 }
@@ -52,10 +52,10 @@ pub(super) enum LaneState {
     Blocked,
 }
 
-/// What a batch was leased for.
+/// What a batch is leased to, and when.
 pub(super) struct Lease {
     pub(super) generation: u64,
-    /// To a candidate on trial.
+    /// It is a candidate on trial.
     pub(super) trial: bool,
     pub(super) at: Instant,
 }
@@ -81,7 +81,7 @@ impl Queue {
         self.lanes.get_mut(number).expect("lane numbers come from this slot and its lanes never change")
     }
 
-    /// Takes a push in, or sheds it; what had to go for it is shed with it.
+    /// Queues a push or sheds it, and sheds the pushes that have to make space for it.
     pub(super) fn offer(&mut self, hash: u64, payload: Arc<Payload>, config: &SlotConfig, now: Instant) -> LedgerMoves {
         let mut moves = LedgerMoves::default();
         let bytes = payload.bytes().len();
@@ -100,20 +100,20 @@ impl Queue {
         moves
     }
 
-    /// How the lane of a hash stands, for [`Queue::is_news`] after something was put into it.
+    /// The state of the lane of a hash, for [`Queue::should_wake`] after something was put into it.
     pub(super) fn lane_state(&self, hash: u64, now: Instant) -> LaneState {
         match self.lanes.get(lane_of(hash, self.lanes.len())) {
             Some(lane) if lane.leased => LaneState::Blocked,
-            // Before the wait: what waited in it may have been shed, and then nobody has a timer for it.
+            // Before the wait: the entries that waited may have been shed, and then no worker has a timer for the lane.
             Some(lane) if lane.is_empty() => LaneState::Empty,
             Some(lane) if lane.waits_until(now).is_some() => LaneState::Blocked,
             _ => LaneState::SchedulableLane,
         }
     }
 
-    /// Whether a worker that found nothing should look again now that something came into a lane that stood so. It has
-    /// no timer for a lane that was empty, and a full batch need not linger; a lane that is held tells by itself when
-    /// it opens.
+    /// Whether an idle worker should look again now that something was put into a lane which was in this state. It has
+    /// no timer for a lane that was empty, and a full batch need not linger; a lane that is blocked wakes a worker by
+    /// itself when it becomes free.
     pub(super) fn should_wake(&self, before: LaneState, config: &SlotConfig) -> bool {
         let Ledger { queued, .. } = self.ledger;
         let full = queued.pushes >= config.batch_pushes as u64
@@ -122,12 +122,12 @@ impl Queue {
         before == LaneState::Empty || (before == LaneState::SchedulableLane && full)
     }
 
-    /// Takes a notice in, behind the pushes of its client.
+    /// Queues a notice, behind the pushes of its client.
     pub(super) fn notice(&mut self, hash: u64, departed: DepartedClient, now: Instant) {
         let never_took_any =
             self.ledger.accepted == self.ledger.shed.get(cause::NO_RECEIVER).copied().unwrap_or_default();
         if self.closed || (!self.serving && never_took_any) {
-            // No receiver has heard of any client.
+            // No receiver has seen any client.
             return;
         }
         while self.notices >= MAX_NOTICES && self.drop_oldest_notice().is_some() {}
@@ -137,7 +137,7 @@ impl Queue {
         self.notices += 1;
     }
 
-    /// Closes for good: what is queued is shed, what is in flight may still be settled.
+    /// Closes for good: queued pushes are shed, pushes in flight may still be settled.
     pub(super) fn close(&mut self) -> LedgerMoves {
         self.closed = true;
         self.notices = 0;
@@ -170,7 +170,7 @@ impl Queue {
         moves
     }
 
-    /// Puts a batch back that nobody settled: the receiver may or may not have seen it.
+    /// Returns a batch that was not settled: the receiver may or may not have seen it.
     pub(super) fn return_unsettled(&mut self, entries: Vec<LeasedEntries>) -> LedgerMoves {
         let mut moves = LedgerMoves::default();
         for LeasedEntries { lane, pushes, notices } in entries {
@@ -180,7 +180,7 @@ impl Queue {
         moves
     }
 
-    /// Settles a batch: each push goes to the term that the outcome says.
+    /// Settles a batch: each push moves to the term that the outcome determines.
     pub(super) fn settle(
         &mut self,
         entries: Vec<LeasedEntries>,
@@ -216,7 +216,7 @@ impl Queue {
         (moves, settled)
     }
 
-    /// Keeps of a lane's part what is to be offered again.
+    /// Judges the entries of one lane, and returns those that are to be offered again.
     fn judge_lane(
         &mut self,
         judge: &BatchJudge<'_>,
@@ -241,7 +241,7 @@ impl Queue {
             *index += 1;
         }
         for mut entry in lane.notices {
-            // A notice stays behind the pushes of its client, whatever the receiver has heard by now.
+            // A notice stays behind the pushes of its client, even if the receiver has already seen it.
             let pushes_left =
                 returned.pushes.iter().any(|push| push.body.client().instance_id == entry.body.client.instance_id);
             match judge.notice(&mut entry) {
@@ -254,7 +254,7 @@ impl Queue {
         returned
     }
 
-    /// Frees a lane and puts entries in front of it; a closed slot sheds them instead.
+    /// Frees a lane and returns entries to its front; a closed slot sheds them instead.
     fn return_to(
         &mut self,
         number: usize,
@@ -277,7 +277,7 @@ impl Queue {
         }
     }
 
-    /// How long what comes back has to wait.
+    /// How long the returned entries have to wait.
     fn retry_delay(&mut self, judge: &BatchJudge<'_>, lease: &Lease, attempts: u32) -> Option<Duration> {
         let backoff = judge.config.backoff;
         match judge.slowdown() {
@@ -288,7 +288,7 @@ impl Queue {
             }
             Slowdown::PartOfBatch(least) => Some(backoff.wait(attempts, self.random()).max(least)),
             Slowdown::WholeBatch(least) => {
-                // Batches that were out together and failed together are one failure.
+                // Batches that were in flight together and failed together count as one failure.
                 if self.failed_at.is_none_or(|known| known <= lease.at) {
                     self.failures = self.failures.saturating_add(1);
                     self.failed_at = Some(judge.now);
@@ -298,13 +298,13 @@ impl Queue {
         }
     }
 
-    /// Forgets every wait: whoever serves next starts from nothing.
+    /// Ends every wait: the next generation starts without a delay.
     pub(super) fn retry_now(&mut self) {
         (self.failures, self.failed_at) = (0, None);
         self.lanes.iter_mut().for_each(|lane| lane.wait_until = None);
     }
 
-    /// Sheds the oldest until a push of that size fits. False if it cannot, and then nothing was shed for it.
+    /// Sheds the oldest pushes until a push of that size fits. Returns false if it cannot fit, and then sheds nothing.
     fn make_room(&mut self, bytes: u64, config: &SlotConfig, moves: &mut LedgerMoves) -> bool {
         let fits = |held: PushTally| {
             held.pushes < config.max_pushes as u64 && held.bytes.saturating_add(bytes) <= config.max_bytes as u64
@@ -342,7 +342,7 @@ impl Queue {
         self.seq
     }
 
-    /// Uniform in 0..1 (splitmix64): jitter needs no secrecy.
+    /// Uniform in 0..1 (splitmix64): jitter needs no cryptographic randomness.
     fn random(&mut self) -> f64 {
         self.random_state = self.random_state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.random_state ^ (self.random_state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -350,7 +350,7 @@ impl Queue {
         ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Nothing left that a worker could still deliver.
+    /// Whether nothing is left that a worker could still deliver.
     pub(super) fn is_idle(&self) -> bool {
         self.ledger.held().pushes == 0
             && !self.lanes.iter().any(|lane| lane.leased)

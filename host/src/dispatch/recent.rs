@@ -1,7 +1,7 @@
-//! A few pushes of the last minutes, for trying candidates on: what real clients of this fleet send.
+//! A sample of the pushes of the last minutes, to try candidates on what real clients send.
 //!
-//! In: payloads on their way to the slots. Out: the newest of them. Off unless the operator asks for it, bounded in
-//! pushes, in bytes and in age. Never waits: a push that comes while another is noted, or soon after, is not noted.
+//! In: payloads on their way to the slots. Out: the newest of them. Bounded: in pushes, in bytes and in age; off by
+//! default. Never: waits; a push that arrives while another is being recorded, or soon after it, is not recorded.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use crate::decode::Payload;
 
-/// Between two that are noted of the same software.
+/// The shortest time between two recorded pushes of the same software.
 const MIN_SPACING: Duration = Duration::from_secs(1);
 
-/// How many, and how old.
+/// How many pushes are kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecentConfig {
-    /// Most pushes kept; 0 keeps none.
+    /// The most pushes that are kept; 0 keeps none.
     pub max_pushes: usize,
-    /// Older ones are forgotten.
+    /// Older pushes are removed.
     pub max_age: Duration,
 }
 
@@ -28,7 +28,7 @@ impl Default for RecentConfig {
     }
 }
 
-/// Handle on the kept pushes. Cheap to clone.
+/// Handle to the recorded pushes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct RecentStore(Arc<RecentInner>);
 
@@ -42,20 +42,20 @@ struct RecentInner {
 struct RecentRing {
     pushes: VecDeque<Arc<Payload>>,
     bytes: usize,
-    /// Counts what was noted.
+    /// The number of pushes recorded since the start.
     recorded: u64,
 }
 
 impl RecentStore {
-    /// Most decompressed bytes kept.
+    /// The most decompressed bytes that are kept.
     pub const MAX_BYTES: usize = 4 << 20;
 
-    /// With nothing kept.
+    /// Empty.
     pub fn new(config: RecentConfig) -> Self {
         Self(Arc::new(RecentInner { config, kept: Mutex::default() }))
     }
 
-    /// Notes a push, unless one of the same software was noted just before.
+    /// Records a push, unless one of the same software was recorded just before.
     pub fn record(&self, payload: &Arc<Payload>) {
         if self.0.config.max_pushes == 0 || payload.bytes().len() > Self::MAX_BYTES {
             return;
@@ -70,14 +70,15 @@ impl RecentStore {
         }
     }
 
-    /// The newest first. None that is older than it may be.
+    /// The newest first, without those that are too old.
     pub fn newest(&self) -> Vec<Arc<Payload>> {
         let mut kept = self.lock();
         kept.expire(self.0.config.max_age, SystemTime::now());
         kept.pushes.iter().rev().cloned().collect()
     }
 
-    /// How many were noted since the start, and how many are not too old: other numbers, other pushes.
+    /// How many were recorded since the start, and how many are not too old: if neither number changed, neither did the
+    /// pushes.
     pub fn counts(&self) -> (u64, usize) {
         let kept = self.newest().len();
         (self.lock().recorded, kept)
@@ -134,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_off_unless_asked_for() {
+    fn it_is_off_by_default() {
         let recent = RecentStore::default();
         note(&recent, "java", seconds_ago(0));
         assert!(recent.newest().is_empty());
     }
 
     #[test]
-    fn one_a_second_of_each_software_the_newest_first() {
+    fn it_keeps_one_push_a_second_of_each_software_the_newest_first() {
         let recent = recent(10);
         for at in [10, 10, 9, 8] {
             note(&recent, "java", seconds_ago(at));

@@ -1,7 +1,7 @@
-//! A receiver's place in dispatch: its queue, its ledger and its policy. Generations come and go; the slot stays.
+//! A receiver's slot in dispatch: its queue, its ledger and its settings. Generations come and go; the slot stays.
 //!
-//! In: payloads and notices from [`Dispatch`](super::Dispatch). Out: batches, leased by the workers of a [`Holder`].
-//! The queue's lock is never held over an await and never while events are told.
+//! In: payloads and notices from [`Dispatch`](super::Dispatch). Out: batches, leased by the workers of a
+//! [`LeaseHolder`]. Never: holds the queue's lock over an await or while events are emitted.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,14 +20,14 @@ use crate::decode::Payload;
 use crate::event::Events;
 use crate::push::{DepartedClient, Ingress};
 
-/// Handle on a slot. Cheap to clone; it stays usable after the slot is closed, and then leases nothing.
+/// Handle to a slot. Cheap to clone; it stays usable after the slot is closed, and then leases nothing.
 #[derive(Clone)]
 pub struct Slot(Arc<SlotShared>);
 
-/// A slot at one moment. All of it is read under one lock.
+/// A slot at one moment, read under one lock.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SlotSnapshot {
-    /// Where the pushes are.
+    /// The accounts of its pushes.
     pub ledger: Ledger,
     /// Whether new pushes are queued.
     pub serving: bool,
@@ -35,13 +35,13 @@ pub struct SlotSnapshot {
     pub leased_lanes: usize,
     /// Lanes that wait after a failure.
     pub waiting_lanes: usize,
-    /// How long the oldest queued push has been here.
+    /// How long the oldest queued push has waited.
     #[serde(rename = "oldest_seconds", serialize_with = "crate::units::optional_seconds")]
     pub oldest: Option<Duration>,
-    /// How long until the first waiting lane is tried again.
+    /// How long until the first waiting lane is retried.
     #[serde(rename = "next_retry_seconds", serialize_with = "crate::units::optional_seconds")]
     pub next_retry: Option<Duration>,
-    /// Notices of departed clients that wait.
+    /// Waiting notices of departed clients.
     pub notices: usize,
 }
 
@@ -52,48 +52,48 @@ impl Slot {
         Self(Arc::new(SlotShared { name, config, queue, changed: Notify::new(), events }))
     }
 
-    /// The name it was opened under.
+    /// The name it was opened with.
     pub fn name(&self) -> &Arc<str> {
         &self.0.name
     }
 
-    /// How many lanes it has.
+    /// The number of lanes.
     pub fn lanes(&self) -> usize {
         self.0.lock().lanes.len()
     }
 
-    /// The settings in force.
+    /// The current settings.
     pub fn config(&self) -> Arc<SlotConfig> {
         self.0.config()
     }
 
-    /// Changes the settings of an open slot; the number of lanes stays what it was. A smaller bound is met by what
-    /// comes next, nothing is shed at once.
+    /// Changes the settings of an open slot; the number of lanes stays the same. A smaller bound takes effect with the
+    /// next push, nothing is shed immediately.
     pub fn reconfigure(&self, config: SlotConfig) {
         *self.0.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         self.0.wake();
     }
 
-    /// With `false`, new pushes are counted as shed (`no-receiver`); what is queued stays. A new slot serves: pushes
-    /// that come while its receiver is being loaded wait for it.
+    /// If `false`, new pushes are counted as shed (`no-receiver`) and queued pushes stay. A new slot is serving: pushes
+    /// that arrive while its receiver is being loaded are queued.
     pub fn set_serving(&self, serving: bool) {
         self.0.lock().serving = serving;
         self.0.wake();
     }
 
-    /// The right to lease, for the `workers` of one generation together; all lanes until
-    /// [`Holder::set_lanes`] says otherwise.
+    /// Creates the right to lease, for all `workers` of one generation together; it covers all lanes until
+    /// [`LeaseHolder::set_lanes`] changes that.
     pub fn holder(&self, generation: u64, workers: usize) -> LeaseHolder {
         LeaseHolder::new(self.0.clone(), generation, workers)
     }
 
-    /// Waits for the next batch. `None` when the slot is closed or the holder was told to stop. Any number of workers
-    /// may wait at once; dropping the future loses nothing.
+    /// Waits for the next batch. Returns `None` if the slot is closed or the holder was stopped. Any number of workers
+    /// may wait at the same time; dropping the future loses nothing.
     pub async fn lease(&self, holder: &LeaseHolder) -> Option<LeasedBatch> {
         debug_assert!(holder.belongs_to(&self.0), "a holder leases from the slot that made it");
         loop {
             let mut changed = pin!(self.0.changed.notified());
-            // Registered before looking, so that no change falls between look and wait.
+            // Registered before the look, so that no change is missed between look and wait.
             changed.as_mut().enable();
             match self.0.draw(holder)? {
                 Ok(batch) => return Some(batch),
@@ -106,15 +106,15 @@ impl Slot {
         }
     }
 
-    /// Lets every lane that waits after a failure be leased at once: a new generation, or a mended sink, need not sit
-    /// out the old one's wait.
+    /// Lets every lane that waits after a failure be leased immediately: a new generation, or a repaired sink, need not
+    /// wait for the backoff of the old one.
     pub fn retry_now(&self) {
         self.0.lock().retry_now();
         self.0.wake();
     }
 
-    /// Waits until nothing is queued or in flight, without lingering meanwhile. False if the deadline came first.
-    /// Lanes that wait after a failure are not hurried.
+    /// Waits until nothing is queued or in flight, without lingering meanwhile. Returns false if the deadline came
+    /// first. Does not shorten the wait of lanes after a failure.
     pub async fn drain(&self, deadline: Instant) -> bool {
         let _no_linger = DrainGuard::start(&self.0);
         loop {
@@ -135,7 +135,7 @@ impl Slot {
         self.0.lock().ledger.clone()
     }
 
-    /// All that can be seen from outside, at this moment.
+    /// Everything that is visible from outside, at this moment.
     pub fn snapshot(&self) -> SlotSnapshot {
         let now = Instant::now();
         let queue = self.0.lock();
@@ -156,12 +156,12 @@ impl Slot {
         self.0.lock().closed
     }
 
-    /// Whether it is offered pushes like this one.
+    /// Whether it wants pushes like this one.
     pub fn wants(&self, payload: &Payload) -> bool {
         self.0.config().wants.matches(payload.client(), payload.ingress())
     }
 
-    /// Takes a push in. False if the slot is closed: then it is not this slot's to account for.
+    /// Queues a push. Returns false if the slot is closed: then the push is not in its accounts.
     pub(super) fn offer(&self, payload: Arc<Payload>) -> bool {
         let hash = ordering_hash(payload.client(), payload.ingress());
         let config = self.0.config();
@@ -180,7 +180,7 @@ impl Slot {
 
     pub(super) fn notify_gone(&self, departed: DepartedClient) {
         let config = self.0.config();
-        // Only clients of the Kafka listener have an end that the host learns of.
+        // Only clients of the Kafka listener have an end that the host notices.
         if !config.wants.matches(&departed.client, Ingress::Kafka) {
             return;
         }
@@ -205,7 +205,7 @@ pub(super) struct SlotShared {
     name: Arc<str>,
     config: RwLock<Arc<SlotConfig>>,
     queue: Mutex<Queue>,
-    /// Told whenever a worker that found nothing, or a drain, should look again.
+    /// Notified whenever an idle worker, or a drain, should look again.
     changed: Notify,
     events: Events,
 }
@@ -233,7 +233,7 @@ impl SlotShared {
         self.publish(queue, moves, None, true);
     }
 
-    /// A batch, or when to ask again; `None` if there will be none.
+    /// A batch, or when to try again; `None` if there will be no more.
     fn draw(self: &Arc<Self>, holder: &LeaseHolder) -> Option<Result<LeasedBatch, Option<Instant>>> {
         let (config, share, now) = (self.config(), holder.share(), Instant::now());
         let mut queue = self.lock();
@@ -245,7 +245,7 @@ impl SlotShared {
             DrawResult::Later(due) => return Some(Err(due)),
         };
         let moves = queue.record_lease(&mut entries);
-        // Made first: whatever a listener of events does, its drop gives everything back.
+        // Created first: whatever a listener of events does, dropping the batch returns everything.
         let batch = LeasedBatch::new(
             self.clone(),
             Lease { generation: share.generation, trial: share.trial, at: now },
@@ -255,9 +255,9 @@ impl SlotShared {
         Some(Ok(batch))
     }
 
-    /// Releases the lock, then tells what was done under it.
+    /// Releases the lock, then emits what was done under it.
     fn publish(&self, queue: MutexGuard<'_, Queue>, moves: LedgerMoves, reason: Option<&str>, wake: bool) {
-        debug_assert!(queue.ledger.is_balanced(), "a push is in no term, or in two: {:?}", queue.ledger);
+        debug_assert!(queue.ledger.is_balanced(), "a push is in no term or in two: {:?}", queue.ledger);
         drop(queue);
         moves.emit(&self.events, &self.name, reason);
         if wake {
@@ -286,7 +286,7 @@ impl Slot {
     }
 }
 
-/// While it lives, nothing lingers.
+/// While it exists, nothing lingers.
 struct DrainGuard<'a>(&'a SlotShared);
 
 impl<'a> DrainGuard<'a> {

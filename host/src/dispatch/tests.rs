@@ -1,4 +1,4 @@
-//! Tests of dispatch as its neighbours see it; time stands still unless a test moves it.
+//! Tests of dispatch through its API; time stands still unless a test advances it.
 
 mod bounds;
 mod concurrency;

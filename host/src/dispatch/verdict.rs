@@ -1,5 +1,5 @@
-//! From an outcome to the fate of each push in the batch: a function of both, of what the push has been through, and of
-//! the time. Touches no queue and no clock.
+//! From an outcome to the verdict on each push in the batch: a function of both, of the history of the push, and of the
+//! time. Accesses no queue and no clock.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use super::ledger::cause;
 use super::queue::Lease;
 use super::{Fault, Outcome, SlotConfig};
 
-/// A sink that asks for more is asked again after this.
+/// The longest wait that a sink can ask for.
 pub(super) const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// What becomes of one push or notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PushVerdict {
-    /// A receiver took it.
+    /// A receiver accepted it.
     Delivered,
-    /// Given up, with the cause.
+    /// Dropped, with the cause.
     Drop(&'static str),
     /// Offered again.
     Return,
-    /// Offered again without a wait, in a batch of half the size: that finds the push at fault.
+    /// Offered again without a wait, in a batch of half the size, to find the push at fault.
     Halved,
 }
 
 /// How the lanes are slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slowdown {
-    /// It goes well.
+    /// The sink works: the count of failures is reset.
     Reset,
-    /// Nothing is said about the sink.
+    /// The outcome says nothing about the sink.
     Unchanged,
-    /// The whole batch failed: wait by the slot's failures in a row, at least so long.
+    /// The whole batch failed: wait according to the slot's consecutive failures, at least this long.
     WholeBatch(Duration),
-    /// A part of it is to be tried again: wait by that part's attempts, at least so long.
+    /// A part of it is to be retried: wait according to the attempts of that part, at least this long.
     PartOfBatch(Duration),
 }
 
 enum JudgedOutcome {
     Taken,
-    /// Too large, or refused as a whole: the cause of the dead letter that a single push becomes.
+    /// Too large, or rejected as a whole: the cause with which a single push is dropped.
     Halved(&'static str),
     Partial {
         rejected: HashSet<usize>,
@@ -56,19 +56,20 @@ enum JudgedOutcome {
     Faulted(Fault),
 }
 
-/// The outcome of one batch, ready to judge what was in it.
+/// The outcome of one batch, ready to judge its entries.
 pub(super) struct BatchJudge<'a> {
     pub(super) config: &'a SlotConfig,
     pub(super) generation: u64,
     pub(super) now: Instant,
-    /// The batch was leased to a candidate on trial: what it gives up is not lost but offered to the serving generation.
+    /// The batch was leased to a candidate on trial: what it does not accept is not lost but offered to the serving
+    /// generation.
     trial: bool,
     outcome: JudgedOutcome,
     pushes: usize,
     notices: usize,
-    /// What the two halves of the batch are called, should it be halved.
+    /// The numbers of the two halves of the batch, if it is halved.
     halves: [u64; 2],
-    /// When the receiver last took a push of this slot, before this batch.
+    /// When the receiver last accepted a push of this slot, before this batch.
     pub(super) delivered_at: Option<Instant>,
 }
 
@@ -88,7 +89,7 @@ impl<'a> BatchJudge<'a> {
 
     pub(super) fn slowdown(&self) -> Slowdown {
         match &self.outcome {
-            // A candidate's failure says nothing of the sink, and must not slow the serving generation down.
+            // A candidate's failure says nothing about the sink, and must not slow the serving generation down.
             _ if self.trial => Slowdown::Unchanged,
             JudgedOutcome::Partial { retry, retry_after, .. } if !retry.is_empty() => {
                 Slowdown::PartOfBatch(*retry_after)
@@ -106,8 +107,8 @@ impl<'a> BatchJudge<'a> {
         self.spare_on_trial(verdict, entry)
     }
 
-    /// Only the serving generation gives up: what a candidate did not take starts anew there. A candidate halves a
-    /// batch by itself, since one push at fault must not count against it as a whole batch.
+    /// Only the serving generation drops pushes: what a candidate did not accept starts afresh there. A candidate does
+    /// halve batches, because one push at fault must not count against it as a whole batch.
     fn spare_on_trial<T>(&self, verdict: PushVerdict, entry: &mut LaneEntry<T>) -> PushVerdict {
         match verdict {
             PushVerdict::Drop(_) | PushVerdict::Return if self.trial => {
@@ -129,7 +130,8 @@ impl<'a> BatchJudge<'a> {
         }
     }
 
-    /// Judges a notice: it is heard whenever any of the batch was, and never given up for the sake of a push beside it.
+    /// Judges a notice: it is delivered whenever any part of the batch was, and never dropped because of a push next to
+    /// it.
     pub(super) fn notice<T>(&self, entry: &mut LaneEntry<T>) -> PushVerdict {
         entry.history.attempts += 1;
         let verdict = match &self.outcome {
@@ -156,8 +158,8 @@ impl<'a> BatchJudge<'a> {
         let verdict = match self.outcome {
             JudgedOutcome::Faulted(fault) => {
                 let faults = entry.history.record_fault(self.generation);
-                // Only one that was alone has itself to blame, and only the second time: the instance may have been
-                // about to break anyway.
+                // Only an entry that was alone is at fault, and only the second time: the instance may have been about
+                // to fail anyway.
                 let to_blame = faults >= 2 && self.pushes + self.notices == 1;
                 if to_blame { PushVerdict::Drop(fault.name()) } else { PushVerdict::Return }
             }
@@ -178,10 +180,11 @@ impl<'a> BatchJudge<'a> {
         if history.unexplained_failures < self.config.max_unexplained_failures {
             PushVerdict::Return
         } else if cause != cause::OTHER {
-            // The host's own failure: smaller batches would fail alike.
+            // The host itself failed: smaller batches would fail the same way.
             PushVerdict::Drop(cause)
         } else if self.pushes <= 1 && self.delivered_at.is_none_or(|taken| taken < since) {
-            // Nothing was taken since: the sink or the receiver fails altogether, and the push need not be at fault.
+            // Nothing was accepted since: the sink or the receiver fails for every push, so this one need not be at
+            // fault.
             PushVerdict::Return
         } else {
             self.halve(index, history, cause)
@@ -199,7 +202,7 @@ impl JudgedOutcome {
             Outcome::Partial { rejected, retry, retry_after } => {
                 let rejected: HashSet<usize> = rejected.iter().map(|(index, _)| *index as usize).collect();
                 let retry: HashSet<usize> = retry.iter().map(|index| *index as usize).collect();
-                // A receiver that cannot count is believed in nothing: what it says it took may be anything.
+                // A receiver with a wrong index is not trusted at all: the pushes it reports as accepted may be any.
                 if rejected.iter().chain(&retry).any(|index| *index >= pushes) {
                     return Self::Unexplained(cause::OTHER);
                 }
@@ -208,7 +211,7 @@ impl JudgedOutcome {
             }
             Outcome::Rejected(_) => Self::Halved(cause::REJECTED),
             Outcome::Other(_) => Self::Unexplained(cause::OTHER),
-            // Not the push's doing and not the guest's: no reason to offer it alone.
+            // The failure is neither the push's nor the guest's, so there is no reason to offer it alone.
             Outcome::Faulted(Fault::Host, _) => Self::Unexplained(Fault::Host.name()),
             Outcome::Faulted(fault, _) => Self::Faulted(*fault),
         }

@@ -5,7 +5,8 @@ use regex::Regex;
 use crate::messages;
 use crate::push::{Client, Ingress, address};
 
-/// A list of (fact, pattern); empty is everything. A fact that the door does not know matches no pattern.
+/// Pairs of fact and pattern; an empty list matches everything. A fact that the ingress does not know matches no
+/// pattern.
 #[derive(Clone, Debug, Default)]
 pub struct Wants(Vec<(WantFact, Regex)>);
 
@@ -27,11 +28,11 @@ const FACTS: [(&str, WantFact); 7] = [
     ("client_software_version", WantFact::SoftwareVersion),
     ("client_source_address", WantFact::SourceAddress),
     ("principal", WantFact::Principal),
-    ("way_in", WantFact::Ingress),
+    ("ingress", WantFact::Ingress),
 ];
 
 impl Wants {
-    /// From what was written. A pattern matches the whole value, as in KIP-714 subscriptions.
+    /// From the configured pairs. A pattern matches the whole value, as in KIP-714 subscriptions.
     pub fn new(patterns: Vec<(String, String)>) -> Result<Self, String> {
         patterns
             .iter()
@@ -40,13 +41,13 @@ impl Wants {
             .map(Self)
     }
 
-    /// The names of the facts that a pattern may be about.
+    /// The names of the facts that a pattern can match.
     #[cfg(test)]
     pub(crate) fn facts() -> impl Iterator<Item = &'static str> {
         FACTS.iter().map(|(name, _)| *name)
     }
 
-    /// Whether all patterns match. An address fits in either spelling: see [`address`].
+    /// Whether all patterns match. An address matches in either spelling: see [`address`].
     pub fn matches(&self, client: &Client, ingress: Ingress) -> bool {
         self.0.iter().all(|(fact, pattern)| match fact {
             WantFact::Ingress => pattern.is_match(ingress.as_str()),
@@ -64,14 +65,14 @@ fn parse_fact(name: &str) -> Result<WantFact, String> {
     if let Some((_, fact)) = FACTS.iter().find(|(known, _)| *known == name) {
         return Ok(*fact);
     }
-    Err(format!("no push has a fact `{name}`; {}", messages::suggest(name, &FACTS.map(|(known, _)| known))))
+    Err(format!("unknown fact `{name}`; {}", messages::suggest(name, &FACTS.map(|(known, _)| known))))
 }
 
 fn anchored(name: &str, pattern: &str) -> Result<Regex, String> {
-    // Compiled bare first, so that a pattern such as `a)(b` cannot close the anchoring group.
+    // Compiled without anchors first, so that a pattern such as `a)(b` cannot close the anchoring group.
     Regex::new(pattern)
         .and_then(|_| Regex::new(&format!("^(?:{pattern})$")))
-        .map_err(|error| format!("the pattern for `{name}`, `{pattern}`, is not a regular expression: {error}"))
+        .map_err(|error| format!("the pattern `{pattern}` for `{name}` is not a regular expression: {error}"))
 }
 
 #[cfg(test)]
@@ -91,10 +92,10 @@ mod tests {
             ..Client::default()
         };
         let kafka = Ingress::Kafka;
-        assert!(Wants::default().matches(&client, kafka), "empty is everything");
-        assert!(wants(&[("client_id", "orders-.*"), ("way_in", "kafka")]).unwrap().matches(&client, kafka));
-        assert!(!wants(&[("client_id", "orders")]).unwrap().matches(&client, kafka), "a prefix is not the whole");
-        assert!(!wants(&[("client_id", "orders-7|x"), ("way_in", "otlp-http")]).unwrap().matches(&client, kafka));
+        assert!(Wants::default().matches(&client, kafka), "an empty list matches everything");
+        assert!(wants(&[("client_id", "orders-.*"), ("ingress", "kafka")]).unwrap().matches(&client, kafka));
+        assert!(!wants(&[("client_id", "orders")]).unwrap().matches(&client, kafka), "a prefix is not the whole value");
+        assert!(!wants(&[("client_id", "orders-7|x"), ("ingress", "otlp-http")]).unwrap().matches(&client, kafka));
         for spelling in ["::1", "0:0:0:0:0:0:0:1"] {
             assert!(wants(&[("client_source_address", spelling)]).unwrap().matches(&client, kafka), "{spelling}");
         }
@@ -102,22 +103,22 @@ mod tests {
 
     #[test]
     fn an_unknown_fact_matches_no_pattern() {
-        let nobody = Client::default();
+        let unknown = Client::default();
         for name in ["client_instance_id", "client_id", "client_software_name", "principal", "client_source_address"] {
-            assert!(!wants(&[(name, ".*")]).unwrap().matches(&nobody, Ingress::Kafka), "{name}");
+            assert!(!wants(&[(name, ".*")]).unwrap().matches(&unknown, Ingress::Kafka), "{name}");
         }
-        let somebody = Client { instance_id: Some(InstanceId::ONE), ..Client::default() };
-        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&somebody, Ingress::Kafka));
+        let known = Client { instance_id: Some(InstanceId::ONE), ..Client::default() };
+        assert!(wants(&[("client_instance_id", "A+Q")]).unwrap().matches(&known, Ingress::Kafka));
     }
 
     #[test]
     fn an_unknown_fact_or_an_invalid_pattern_is_refused() {
         assert_eq!(
             wants(&[("clientid", "x")]).unwrap_err(),
-            "no push has a fact `clientid`; did you mean `client_id`? Known are `client_instance_id`, `client_id`, \
-             `client_software_name`, `client_software_version`, `client_source_address`, `principal`, `way_in`"
+            "unknown fact `clientid`; did you mean `client_id`? Known are `client_instance_id`, `client_id`, \
+             `client_software_name`, `client_software_version`, `client_source_address`, `principal`, `ingress`"
         );
-        assert!(wants(&[("colour", "x")]).unwrap_err().starts_with("no push has a fact `colour`; known are `client_"));
+        assert!(wants(&[("colour", "x")]).unwrap_err().starts_with("unknown fact `colour`; known are `client_"));
         assert!(wants(&[("client_id", "a)(b")]).unwrap_err().contains("`a)(b`"));
     }
 }

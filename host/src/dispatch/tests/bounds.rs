@@ -1,4 +1,4 @@
-//! What happens at the limits of a slot.
+//! Behaviour at the limits of a slot.
 
 use super::support::*;
 use crate::dispatch::{Outcome, PushTally, SlotConfig};
@@ -52,7 +52,11 @@ async fn what_is_in_flight_counts_and_is_never_shed() {
     let batch = lease_now(&slot, &holder).await.expect("one");
     dispatch.dispatch(payload(0, 1, 150));
     dispatch.dispatch(payload(0, 2, 300));
-    assert_eq!(slot.ledger().shed["queue-full"].bytes, 300, "no room even without the queue: the newcomer goes");
+    assert_eq!(
+        slot.ledger().shed["queue-full"].bytes,
+        300,
+        "it would not fit even into an empty queue: the new push is shed"
+    );
     dispatch.dispatch(payload(0, 3, 200));
     let ledger = slot.ledger();
     assert_eq!((ledger.shed["queue-full"].pushes, ledger.held().bytes), (2, 1_000));
@@ -71,7 +75,11 @@ async fn returned_work_never_overflows_the_slot() {
     dispatch.dispatch(payload(1, 5, 100));
     assert_eq!((slot.ledger().held().pushes, shed(&slot)), (4, 2));
     assert_eq!(lease_now(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "client 0 waits");
-    assert_eq!(lease_soon(&slot, &holder).await.map(|batch| tags(&batch)), Some(vec![5]), "abandoned, so first again");
+    assert_eq!(
+        lease_soon(&slot, &holder).await.map(|batch| tags(&batch)),
+        Some(vec![5]),
+        "abandoned, so it is first again"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! Many workers and many doors at once, on real threads.
+//! Many workers and many listeners at the same time, on real threads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ const CLIENTS: u64 = 10;
 
 type DeliveredTags = Arc<Mutex<BTreeMap<u64, Vec<u64>>>>;
 
-/// Takes batches until the slot is closed, with a temper.
+/// Leases batches until the slot is closed, with random outcomes.
 async fn work(slot: Slot, generation: u64, sink: DeliveredTags) {
     let holder = slot.holder(generation, 3);
     let mut dice = SeededRng(generation);
@@ -29,7 +29,7 @@ async fn work(slot: Slot, generation: u64, sink: DeliveredTags) {
             _ => {
                 tokio::task::yield_now().await;
                 let taken = tags(&batch);
-                // Written down before it is settled: then the lane is still this worker's.
+                // Recorded before it is settled, while the lane still belongs to this worker.
                 let mut sink = sink.lock().unwrap();
                 taken.iter().for_each(|tag| sink.entry(tag % (LISTENERS * CLIENTS)).or_default().push(*tag));
                 batch.settle(Outcome::Taken);
@@ -56,7 +56,7 @@ async fn many_workers_and_listeners_keep_order_and_lose_nothing() {
             let dispatch = dispatch.clone();
             tokio::task::spawn_blocking(move || {
                 for i in 0..PUSHES {
-                    // Each client has one door, and its tags count up.
+                    // Each client has one listener, and its tags ascend.
                     let n = i % CLIENTS * LISTENERS + door;
                     dispatch.dispatch(payload(n as u8, i / CLIENTS * LISTENERS * CLIENTS + n, 100));
                 }

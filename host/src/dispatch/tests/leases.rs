@@ -1,4 +1,4 @@
-//! When a batch is ready, what is in it, who gets it.
+//! When a batch is ready, what it contains, and which worker gets it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -35,23 +35,23 @@ async fn a_waiting_worker_wakes_for_the_first_push_and_for_a_full_batch() {
         }
     });
     tokio::task::yield_now().await;
-    // One client: only the first push comes into an empty lane.
+    // There is one client, so only the first push is put into an empty lane.
     for tag in 0..3 {
         send(&dispatch, 0, tag, 100);
         tokio::task::yield_now().await;
     }
     let (first, second) = worker.await.unwrap();
-    assert_eq!(first, Some((vec![0, 1, 2], Duration::ZERO)), "full, so it need not linger");
+    assert_eq!(first, Some((vec![0, 1, 2], Duration::ZERO)), "full, so it does not linger");
     assert_eq!(second, Some(vec![0, 1, 2]), "it was dropped unsettled");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_wakes_for_a_lane_whose_waiting_work_was_shed() {
+async fn a_worker_wakes_for_a_lane_whose_waiting_push_was_shed() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 1, ..without_linger() });
     send(&dispatch, 0, 0, 100);
     lease_now(&slot, &holder).await.expect("one").settle(unavailable());
     send(&dispatch, 1, 1, 100);
-    lease_now(&slot, &holder).await.expect("what shed the first").settle(Outcome::Taken);
+    lease_now(&slot, &holder).await.expect("the push that displaced the first").settle(Outcome::Taken);
     let (batch, ()) = tokio::join!(lease_soon(&slot, &holder), async { send(&dispatch, 0, 2, 100) });
     let batch = batch.expect("the lane's wait ends");
     assert_eq!((tags(&batch), batch.queue_wait()), (vec![2], 200 * MS));
@@ -73,13 +73,13 @@ async fn a_batch_is_full_by_bytes_and_a_larger_push_goes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_has_one_batch_out_and_other_lanes_are_free() {
+async fn a_lane_has_one_leased_batch_and_other_lanes_are_free() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
     let first = lease_now(&slot, &holder).await.expect("a push is there");
     dispatch.dispatch(payload(0, 1, 100));
     dispatch.dispatch(payload(1, 2, 100));
-    let second = lease_now(&slot, &holder).await.expect("another client's push");
+    let second = lease_now(&slot, &holder).await.expect("the push of another client");
     assert_eq!(tags(&second), [2]);
     assert!(lease_now(&slot, &holder).await.is_none(), "client 0 is out");
     first.settle(Outcome::Taken);
@@ -126,7 +126,7 @@ async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
     drop(new);
     candidate.stop();
     assert!(lease_soon(&slot, &candidate).await.is_none());
-    assert!(lease_now(&slot, &serving).await.is_none(), "lane 1 is not the old one's yet");
+    assert!(lease_now(&slot, &serving).await.is_none(), "lane 1 does not belong to the old generation yet");
     serving.set_lanes(LaneSet::All);
     let again = lease_now(&slot, &serving).await.expect("the candidate's work");
     assert_eq!(tags(&again), in_hand);
@@ -135,21 +135,21 @@ async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_swap_hands_over_what_the_old_generation_leaves() {
+async fn a_swap_hands_over_the_pushes_of_the_old_generation() {
     let (dispatch, slot, old) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
-    let held = lease_now(&slot, &old).await.expect("a push is there");
+    let leased = lease_now(&slot, &old).await.expect("a push is there");
     let waiting = tokio::spawn({
         let (slot, old) = (slot.clone(), old.clone());
         async move { lease_soon(&slot, &old).await.is_none() }
     });
     tokio::task::yield_now().await;
     old.stop();
-    assert!(waiting.await.unwrap(), "a waiting worker of the old generation is let go");
+    assert!(waiting.await.unwrap(), "a waiting worker of the old generation gets no batch");
     let new = slot.holder(2, 1);
     dispatch.dispatch(payload(0, 1, 100));
-    assert!(lease_now(&slot, &new).await.is_none(), "the old one has not settled");
-    held.settle(Outcome::Taken);
+    assert!(lease_now(&slot, &new).await.is_none(), "the old generation has not settled");
+    leased.settle(Outcome::Taken);
     assert_eq!(lease_now(&slot, &new).await.map(|batch| tags(&batch)), Some(vec![1]));
 }
 
@@ -168,7 +168,7 @@ async fn an_abandoned_batch_goes_back_to_the_front() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_worker_wakes_for_what_another_abandons() {
+async fn a_waiting_worker_wakes_for_a_batch_that_another_abandons() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     send(&dispatch, 0, 0, 100);
     let batch = lease_now(&slot, &holder).await.expect("a push is there");
@@ -177,7 +177,7 @@ async fn a_waiting_worker_wakes_for_what_another_abandons() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_offered_before_does_not_linger_again() {
+async fn a_push_that_was_offered_before_does_not_linger_again() {
     let day = 86_400_000 * MS;
     let (dispatch, slot, holder) = one_slot(SlotConfig { batch_pushes: 4, linger: day, ..SlotConfig::default() });
     (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
@@ -187,7 +187,7 @@ async fn what_was_offered_before_does_not_linger_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_nobody_waits_for_any_more_takes_nothing() {
+async fn a_cancelled_lease_takes_nothing() {
     let (dispatch, slot, holder) = one_slot(SlotConfig::default());
     dispatch.dispatch(payload(0, 0, 100));
     assert!(timeout(99 * MS, slot.lease(&holder)).await.is_err());
@@ -210,5 +210,5 @@ async fn a_drain_does_not_linger_and_ends_when_all_is_settled() {
     assert!(drained && Instant::now() < deadline);
     dispatch.dispatch(payload(0, 1, 100));
     assert!(lease_now(&slot, &holder).await.is_none(), "it lingers again");
-    assert!(!slot.drain(Instant::now() + MS).await, "nobody serves");
+    assert!(!slot.drain(Instant::now() + MS).await, "no worker is serving");
 }

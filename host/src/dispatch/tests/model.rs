@@ -1,5 +1,5 @@
-//! A slot against a model of it, through random lives: whatever workers, sinks, generations and clocks do, each
-//! client's pushes and notices are offered in order, no lane is out twice, and the ledger says where everything is.
+//! A slot compared with a model of it over random histories: whatever workers, sinks, generations and clocks do, each
+//! client's pushes and notices are offered in order, no lane is leased twice, and the ledger accounts for every push.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -31,7 +31,7 @@ struct SlotModel {
     out: Vec<LeasedBatch>,
     /// Pushes that a candidate declined, and whether they were offered since.
     declined: BTreeMap<u64, bool>,
-    /// What each client has sent that is at no end yet, in order.
+    /// What each client has sent that has not reached an end yet, in order.
     pending: BTreeMap<u8, VecDeque<PendingItem>>,
     sent: u64,
     shed: u64,
@@ -101,7 +101,7 @@ impl SlotModel {
         let mut fate = Some(n);
         if held >= self.max_pushes {
             self.shed += 1;
-            // Tags count up, so the least is the oldest.
+            // Tags ascend, so the lowest is the oldest.
             let oldest = self.pushes().filter(|(_, tag)| !in_flight.contains(tag)).min_by_key(|(_, tag)| *tag);
             match oldest {
                 Some((owner, oldest)) => self.forget(owner, PendingItem::Push(oldest)),
@@ -128,7 +128,7 @@ impl SlotModel {
         }
     }
 
-    /// A batch may only hold what comes next of clients that no other batch has.
+    /// A batch may only contain the next items of clients that no other batch has.
     fn assert_next_in_order(&self, batch: &LeasedBatch) {
         let seed = self.seed;
         let lane = |client: &Client| lane_of(ordering_hash(client, Ingress::Kafka), LANES);
@@ -138,7 +138,7 @@ impl SlotModel {
         };
         assert!(
             self.out.iter().all(|other| lanes(other).is_disjoint(&lanes(batch))),
-            "seed {seed}: a lane is out twice"
+            "seed {seed}: a lane is leased twice"
         );
         for (n, pending) in &self.pending {
             let pushes = batch.deliveries().iter().filter(|d| number(d.payload.client()) == *n);
@@ -153,8 +153,8 @@ impl SlotModel {
     fn declined_are_the_serving_generations(&mut self, batch: &LeasedBatch) {
         for delivery in batch.deliveries() {
             let Some(offered) = self.declined.get_mut(&tag(&delivery.payload)) else { continue };
-            assert!(!batch.on_trial(), "seed {}: a candidate is offered what one declined", self.seed);
-            // One that was lent and dropped may be offered a first time again.
+            assert!(!batch.on_trial(), "seed {}: a candidate is offered a push that one declined", self.seed);
+            // A push that was leased and dropped may be offered for the first time again.
             assert!(*offered || delivery.attempt == 1, "seed {}: an attempt of a candidate counts", self.seed);
             *offered = true;
         }
@@ -206,7 +206,7 @@ impl SlotModel {
                     let rejected = rejected.iter().any(|(known, _)| *known == index);
                     (!rejected && !retry.contains(&index), rejected)
                 }
-                // Whether it is the second time that it broke an instance by itself, the slot knows.
+                // Only the slot knows whether this is the second time that it made an instance fail alone.
                 Outcome::Faulted(..) => (false, alone && settled.dropped == 1),
                 _ => (false, false),
             };
@@ -261,7 +261,7 @@ impl SlotModel {
     }
 
     fn pending_of(&mut self, n: u8) -> &mut VecDeque<PendingItem> {
-        self.pending.get_mut(&n).expect("every client is there from the start")
+        self.pending.get_mut(&n).expect("every client exists from the start")
     }
 
     fn forget(&mut self, n: u8, thing: PendingItem) {
@@ -293,7 +293,7 @@ impl SlotModel {
         assert!(ledger.held().pushes <= self.max_pushes as u64, "seed {seed}");
     }
 
-    /// A sound receiver at the end takes all that is left.
+    /// At the end a working receiver accepts everything that is left.
     async fn deliver_the_rest(&mut self) {
         while let Some(batch) = self.pick_out() {
             drop(batch);
@@ -325,5 +325,5 @@ async fn random_histories_keep_order_and_lose_nothing() {
         world.deliver_the_rest().await;
         (delivered, dead, shed) = (delivered + world.delivered, dead + world.dead, shed + world.shed);
     }
-    assert!(delivered > 0 && dead > 0 && shed > 0, "the lives were dull: {delivered} {dead} {shed}");
+    assert!(delivered > 0 && dead > 0 && shed > 0, "the histories cover too little: {delivered} {dead} {shed}");
 }

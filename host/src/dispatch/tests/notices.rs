@@ -27,7 +27,7 @@ async fn a_notice_comes_with_or_after_the_last_push() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_may_hold_a_notice_alone_which_lingers_and_wakes() {
+async fn a_batch_may_contain_only_a_notice_which_lingers_and_wakes() {
     let (dispatch, slot, holder) = one_slot(SlotConfig::default());
     let (batch, ()) = tokio::join!(lease_soon(&slot, &holder), async { dispatch.notify_gone(departed(0)) });
     let batch = batch.expect("a notice");
@@ -44,10 +44,10 @@ async fn a_client_that_comes_back_is_not_gone_after_its_new_push() {
     dispatch.dispatch(payload(0, 0, 100));
     dispatch.notify_gone(departed(0));
     dispatch.dispatch(payload(0, 1, 100));
-    let first = lease_now(&slot, &holder).await.expect("the first life");
+    let first = lease_now(&slot, &holder).await.expect("the client's first life");
     assert_eq!((tags(&first), gone_clients(&first)), (vec![0], names_of(0)));
     first.settle(Outcome::Taken);
-    let second = lease_now(&slot, &holder).await.expect("the second life");
+    let second = lease_now(&slot, &holder).await.expect("the client's second life");
     assert_eq!((tags(&second), gone_clients(&second)), (vec![1], vec![]));
 }
 
@@ -89,7 +89,7 @@ async fn a_notice_stays_behind_the_pushes_that_are_retried() {
     let retry = tags(&batch).iter().position(|tag| *tag == 0).map(|index| index as u32).into_iter().collect();
     batch.settle(Outcome::Partial { rejected: vec![], retry, retry_after: None });
     let batch = lease_soon(&slot, &holder).await.expect("what is left");
-    assert_eq!((tags(&batch), gone_clients(&batch)), (vec![0], names_of(0)), "client 1's was heard");
+    assert_eq!((tags(&batch), gone_clients(&batch)), (vec![0], names_of(0)), "the notice of client 1 was delivered");
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,14 +115,14 @@ async fn too_many_notices_drop_the_oldest() {
     assert_eq!(slot.ledger().notices_dropped, 0);
     dispatch.notify_gone(departed(2));
     assert_eq!((slot.ledger().notices_dropped, slot.snapshot().notices), (1, MAX_NOTICES));
-    let (mut batches, mut heard) = (0, Vec::new());
+    let (mut batches, mut received) = (0, Vec::new());
     while let Some(batch) = lease_now(&slot, &holder).await {
         batches += 1;
-        heard.extend(gone_clients(&batch));
+        received.extend(gone_clients(&batch));
         batch.settle(Outcome::Taken);
     }
-    assert_eq!((batches, heard.len()), (MAX_NOTICES / 1_024, MAX_NOTICES), "each batch is bounded too");
-    assert!(!heard.contains(&Some("client-0".into())) && heard.contains(&Some("client-2".into())));
+    assert_eq!((batches, received.len()), (MAX_NOTICES / 1_024, MAX_NOTICES), "each batch is bounded as well");
+    assert!(!received.contains(&Some("client-0".into())) && received.contains(&Some("client-2".into())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,5 +145,5 @@ async fn a_slot_that_never_had_a_receiver_keeps_no_notices() {
     dispatch.dispatch(payload(0, 1, 100));
     slot.set_serving(false);
     dispatch.notify_gone(departed(0));
-    assert_eq!(slot.snapshot().notices, 1, "a receiver may have heard of this one");
+    assert_eq!(slot.snapshot().notices, 1, "a receiver may have seen this client");
 }

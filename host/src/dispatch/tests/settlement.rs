@@ -17,7 +17,7 @@ async fn unavailable_offers_the_same_again_after_the_backoff() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
     let settled = lease_now(&slot, &holder).await.expect("three").settle(unavailable());
-    assert_eq!((settled.returned, settled.wait), (3, 200 * MS), "the first wait is the least");
+    assert_eq!((settled.returned, settled.wait), (3, 200 * MS), "the first wait is the shortest");
     assert!(lease_now(&slot, &holder).await.is_none());
     assert_eq!(slot.snapshot().waiting_lanes, 1);
     let batch = lease_soon(&slot, &holder).await.expect("after the wait");
@@ -40,7 +40,7 @@ async fn waits_grow_with_failures_in_a_row_and_are_capped() {
     lease_soon(&slot, &holder).await.expect("again").settle(Outcome::Taken);
     dispatch.dispatch(payload(0, 1, 100));
     let wait = lease_soon(&slot, &holder).await.expect("the next").settle(unavailable()).wait;
-    assert_eq!(wait, least, "a success forgets the failures");
+    assert_eq!(wait, least, "a success resets the failures");
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn batches_that_fail_together_are_one_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_sinks_own_wait_counts_up_to_five_minutes() {
+async fn the_sinks_retry_after_applies_up_to_five_minutes() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
     for (asked, waited) in [(90, 90), (86_400, 300)] {
@@ -68,7 +68,7 @@ async fn the_sinks_own_wait_counts_up_to_five_minutes() {
         assert_eq!(batch.settle(Outcome::Unavailable { retry_after, reason: String::new() }).wait.as_secs(), waited);
     }
     slot.retry_now();
-    assert!(lease_now(&slot, &holder).await.is_some(), "a new generation need not sit it out");
+    assert!(lease_now(&slot, &holder).await.is_some(), "a new generation need not wait");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_push_that_fails_past_its_age_limit_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_too_large_is_halved_until_one_push_is_to_blame() {
+async fn a_batch_that_is_too_large_is_halved_until_one_push_is_at_fault() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..8).for_each(|tag| send(&dispatch, 0, tag, if tag == 5 { 9_000 } else { 100 }));
     let (mut offers, mut taken) = (Vec::new(), Vec::new());
@@ -100,7 +100,7 @@ async fn a_batch_too_large_is_halved_until_one_push_is_to_blame() {
         assert_consistent(&slot);
     }
     assert_eq!(offers, [8, 4, 4, 2, 1, 1, 2]);
-    assert_eq!(taken, [0, 1, 2, 3, 4, 6, 7], "in order, none twice");
+    assert_eq!(taken, [0, 1, 2, 3, 4, 6, 7], "in order, and none twice");
     let ledger = slot.ledger();
     assert_eq!(ledger.dropped["too-large"], PushTally { pushes: 1, bytes: 9_000 });
     assert_eq!((ledger.delivered.pushes, ledger.held().pushes), (7, 0));
@@ -110,7 +110,7 @@ async fn a_batch_too_large_is_halved_until_one_push_is_to_blame() {
 async fn a_rejected_batch_is_halved_until_the_push_at_fault_is_alone() {
     for poison in [0, 31, 63] {
         let (dispatch, slot, holder) = one_slot(without_linger());
-        // Of as many clients, so in many lanes.
+        // One push per client, so in many lanes.
         (0..64).for_each(|n| send(&dispatch, n, n.into(), 100));
         let (mut calls, mut dead) = (0, Vec::new());
         while let Some(batch) = lease_now(&slot, &holder).await {
@@ -131,7 +131,7 @@ async fn a_rejected_batch_is_halved_until_the_push_at_fault_is_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_of_nothing_but_poison_costs_two_calls_a_push_at_most() {
+async fn a_batch_of_only_poison_pushes_costs_at_most_two_calls_a_push() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..64).for_each(|n| send(&dispatch, n, n.into(), 100));
     let mut calls = 0;
@@ -193,9 +193,9 @@ async fn partial_divides_the_batch() {
     dispatch.dispatch(payload(0, 6, 100));
     let settled = batch.settle(partial(&[1, 4], &[4, 2, 5, 2]));
     assert_eq!(settled, Settlement { delivered: 2, dropped: 2, returned: 2, halved: 0, shed: 0, wait: 200 * MS });
-    assert_eq!(slot.ledger().dropped["rejected"].pushes, 2, "one in both lists is rejected");
+    assert_eq!(slot.ledger().dropped["rejected"].pushes, 2, "a push in both lists is rejected");
     let batch = lease_soon(&slot, &holder).await.expect("the rest");
-    assert_eq!(tags(&batch), [2, 5, 6], "in front of what came since");
+    assert_eq!(tags(&batch), [2, 5, 6], "in front of the pushes that arrived since");
     assert_eq!(batch.deliveries().iter().map(|d| d.attempt).collect::<Vec<_>>(), [2, 2, 1]);
 }
 
@@ -243,9 +243,9 @@ async fn unexplained_failures_end_in_a_drop() {
         for _ in 0..4 {
             assert_eq!(lease_soon(&slot, &holder).await.expect("again").settle(outcome.clone()).returned, 1, "{cause}");
         }
-        // Since the receiver takes others, the push is at fault.
+        // Because the receiver accepts others, the push is at fault.
         send(&dispatch, 1, 1, 100);
-        let other = lease_now(&slot, &holder).await.expect("the other client's");
+        let other = lease_now(&slot, &holder).await.expect("the push of the other client");
         assert_eq!(tags(&other), [1]);
         other.settle(Outcome::Taken);
         assert_eq!(lease_soon(&slot, &holder).await.expect("the fifth").settle(outcome.clone()).dropped, 1);
@@ -261,7 +261,7 @@ async fn a_batch_that_broke_an_instance_is_retried_once_whole() {
     assert_eq!(
         settled,
         Settlement { returned: 3, ..Settlement::default() },
-        "at once: the fresh instance decides when"
+        "without a wait: the fresh instance decides when"
     );
     let batch = lease_now(&slot, &holder).await.expect("three");
     assert_eq!(tags(&batch), [0, 1, 2]);
@@ -285,7 +285,7 @@ async fn a_poison_push_drops_no_other_push() {
         }
         assert_consistent(&slot);
     }
-    assert_eq!(broken, 3, "whole, whole again, alone");
+    assert_eq!(broken, 3, "in the whole batch, in the whole batch again, and alone");
     for n in 0..7 {
         let of_client: Vec<u64> = taken.iter().copied().filter(|tag| tag % 7 == n).collect();
         assert!(of_client.is_sorted() && of_client.len() == (0..30).filter(|t| t % 7 == n && *t != poison).count());
@@ -322,7 +322,7 @@ async fn a_lone_push_is_given_a_second_chance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_generation_judges_suspects_afresh() {
+async fn another_generation_judges_suspected_pushes_afresh() {
     let (dispatch, slot, old) = one_slot(without_linger());
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
     for _ in 0..2 {

@@ -22,7 +22,7 @@ async fn a_name_is_open_once() {
 #[tokio::test(start_paused = true)]
 async fn each_slot_gets_what_it_wants_in_shared_memory() {
     let dispatch = Dispatch::new(Events::new());
-    assert_eq!(dispatch.dispatch(payload(0, 0, 100)), Receipt::Unwanted, "there is no slot");
+    assert_eq!(dispatch.dispatch(payload(0, 0, 100)), Receipt::Unwanted, "no slot is open");
     let only = |pattern: &str| SlotConfig {
         wants: Wants::new(vec![("client_id".into(), pattern.into())]).unwrap(),
         ..without_linger()
@@ -36,12 +36,12 @@ async fn each_slot_gets_what_it_wants_in_shared_memory() {
     assert_eq!((tags(&in_a), tags(&in_b)), (vec![1, 2], vec![2]));
     assert!(Arc::ptr_eq(&in_a.deliveries()[1].payload, &in_b.deliveries()[0].payload));
     in_a.settle(trapped());
-    assert_eq!(b.ledger().in_flight.pushes, 1, "one slot's trouble is not another's");
+    assert_eq!(b.ledger().in_flight.pushes, 1, "a failure in one slot does not affect another");
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_sheds_what_is_queued_and_lets_the_rest_be_settled() {
-    // So many lanes that each client has its own.
+    // Enough lanes that each client has its own.
     let (dispatch, slot, holder) = one_slot(SlotConfig { lanes: 251, ..without_linger() });
     (0..2).for_each(|n| send(&dispatch, n, n.into(), 100));
     let taken = lease_now(&slot, &holder).await.expect("two");
@@ -88,7 +88,7 @@ async fn events_report_every_move_of_the_ledger() {
             None => ledger.accepted.add(count),
             Some(LedgerTerm::Queued) => ledger.queued = minus(ledger.queued, count),
             Some(LedgerTerm::InFlight) => ledger.in_flight = minus(ledger.in_flight, count),
-            Some(end) => panic!("{end:?} is an end"),
+            Some(end) => panic!("{end:?} is final"),
         }
         match to {
             LedgerTerm::Queued => ledger.queued.add(count),

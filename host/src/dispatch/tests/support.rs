@@ -19,7 +19,7 @@ pub(super) fn client(n: u8) -> Arc<Client> {
     Arc::new(Client { instance_id, client_id: Some(format!("client-{n}").into()), ..Client::default() })
 }
 
-/// A push of `size` bytes (at least 60), told apart by `tag`.
+/// A push of `size` bytes (at least 60), identified by `tag`.
 pub(super) fn payload(n: u8, tag: u64, size: usize) -> Payload {
     payload_of(client(n), tag, size)
 }
@@ -28,7 +28,7 @@ pub(super) fn payload_of(client: Arc<Client>, tag: u64, size: usize) -> Payload 
     received(client, tag, size, SystemTime::UNIX_EPOCH)
 }
 
-/// A push of some software, received then.
+/// A push of the given software, received at this time.
 pub(in crate::dispatch) fn push_at(software: &str, at: SystemTime) -> Payload {
     received(Arc::new(Client { software_name: Some(software.into()), ..Client::default() }), 0, 100, at)
 }
@@ -54,7 +54,7 @@ fn received(client: Arc<Client>, tag: u64, size: usize, received_at: SystemTime)
     }
 }
 
-/// One gauge with one point, filled up to `size` with a field that OTLP does not know.
+/// One gauge with one point, padded to `size` with a field that OTLP does not define.
 pub(super) fn otlp(size: usize) -> Bytes {
     let field = |number: u8, body: &[u8]| [&[number << 3 | 2, body.len() as u8], body].concat();
     let time = [&[3 << 3 | 1], &1_700_000_000_000_000_000_u64.to_le_bytes()[..]].concat();
@@ -62,7 +62,7 @@ pub(super) fn otlp(size: usize) -> Bytes {
     let gauge = field(5, &field(1, &[time, value].concat()));
     let metric = field(2, &[field(1, b"m"), gauge].concat());
     let mut message = field(1, &field(2, &metric));
-    // The length takes five bytes whatever it is, so that every size can be had.
+    // The length is encoded in five bytes whatever its value, so that every size is possible.
     let filling = size.checked_sub(message.len() + 6).expect("at least 60 bytes");
     message.push(15 << 3 | 2);
     message.extend((0..5).map(|i| (filling >> (7 * i) & 0x7f) as u8 | if i < 4 { 0x80 } else { 0 }));
@@ -86,7 +86,7 @@ pub(super) fn one_slot(config: SlotConfig) -> (Dispatch, Slot, LeaseHolder) {
     (dispatch, slot, holder)
 }
 
-/// Without linger: what is there is ready.
+/// Without linger: a queued push is ready.
 pub(super) fn without_linger() -> SlotConfig {
     SlotConfig { linger: Duration::ZERO, ..SlotConfig::default() }
 }
@@ -100,12 +100,12 @@ pub(super) async fn lease_now(slot: &Slot, holder: &LeaseHolder) -> Option<Lease
     }
 }
 
-/// What a worker gets that waits; one that would wait for ever fails the test.
+/// The batch that a waiting worker gets; a wait without end fails the test.
 pub(super) async fn lease_soon(slot: &Slot, holder: &LeaseHolder) -> Option<LeasedBatch> {
     let hour = Duration::from_secs(3_600);
     tokio::time::timeout(hour, slot.lease(holder))
         .await
-        .unwrap_or_else(|_| panic!("nobody woke: {:?}", slot.snapshot()))
+        .unwrap_or_else(|_| panic!("no worker woke: {:?}", slot.snapshot()))
 }
 
 pub(super) fn tags(batch: &LeasedBatch) -> Vec<u64> {
@@ -124,7 +124,7 @@ pub(super) fn trapped() -> Outcome {
     Outcome::Faulted(Fault::Trap, "unreachable".into())
 }
 
-/// Whether the ledger says what the lanes hold, and balances.
+/// Asserts that the ledger matches the lanes, and balances.
 pub(super) fn assert_consistent(slot: &Slot) {
     slot.inspect(|queue| {
         assert!(queue.ledger.is_balanced(), "{:?}", queue.ledger);
@@ -143,7 +143,7 @@ pub(super) fn assert_consistent(slot: &Slot) {
     });
 }
 
-/// Random numbers that a seed repeats (splitmix64).
+/// Random numbers that a seed reproduces (splitmix64).
 pub(super) struct SeededRng(pub(super) u64);
 
 impl SeededRng {

@@ -1,4 +1,4 @@
-//! A candidate on trial: whatever it does with its batches, only the serving generation gives a push up.
+//! A candidate on trial: whatever it does with its batches, only the serving generation drops a push.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::support::*;
 use crate::dispatch::{Dispatch, LaneSet, LeaseHolder, Outcome, Slot};
 
-/// A slot in which a candidate has every lane but that of client 1, and the serving generation has that one.
+/// A slot in which a candidate has every lane except that of client 1, which the serving generation has.
 fn canary() -> (Dispatch, Slot, LeaseHolder, LeaseHolder) {
     let (dispatch, slot, serving) = one_slot(without_linger());
     let lane = crate::dispatch::key::lane_of(
@@ -38,13 +38,13 @@ fn failures() -> [Outcome; 7] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attempt_counted() {
+async fn a_push_that_a_candidate_declines_goes_to_the_serving_generation_without_a_counted_attempt() {
     for outcome in failures() {
         let (dispatch, slot, serving, candidate) = canary();
         send(&dispatch, 0, 0, 100);
         let settled = lease_now(&slot, &candidate).await.expect("its lane").settle(outcome.clone());
         assert_eq!((settled.dropped, settled.returned, settled.wait), (0, 1, Duration::ZERO), "{outcome:?}");
-        assert!(lease_now(&slot, &candidate).await.is_none(), "it had its chance: {outcome:?}");
+        assert!(lease_now(&slot, &candidate).await.is_none(), "it is not offered again to the candidate: {outcome:?}");
         let batch = lease_now(&slot, &serving).await.unwrap_or_else(|| panic!("lost after {outcome:?}"));
         assert_eq!(batch.deliveries().iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), [1], "{outcome:?}");
         batch.settle(Outcome::Taken);
@@ -54,18 +54,18 @@ async fn what_a_candidate_does_not_take_is_the_serving_generations_with_no_attem
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_serving_generation_takes_only_what_was_declined_of_a_candidates_lane() {
+async fn the_serving_generation_leases_only_declined_pushes_of_a_candidates_lane() {
     let (dispatch, slot, serving, candidate) = canary();
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
     let batch = lease_now(&slot, &candidate).await.expect("its lane");
     assert_eq!(tags(&batch), [0, 1, 2]);
     (3..5).for_each(|tag| send(&dispatch, 0, tag, 100));
     batch.settle(Outcome::Partial { rejected: vec![(1, "no".into())], retry: vec![], retry_after: None });
-    assert!(lease_now(&slot, &candidate).await.is_none(), "the order of a client's pushes holds over both");
+    assert!(lease_now(&slot, &candidate).await.is_none(), "a client's pushes stay in order across both generations");
     let declined = lease_now(&slot, &serving).await.expect("what was declined");
     assert_eq!(tags(&declined), [1]);
     declined.settle(Outcome::Rejected("no".into()));
-    assert_eq!(slot.ledger().dropped["rejected"].pushes, 1, "by the serving generation");
+    assert_eq!(slot.ledger().dropped["rejected"].pushes, 1, "dropped by the serving generation");
     assert_eq!(lease_now(&slot, &candidate).await.map(|batch| tags(&batch)), Some(vec![3, 4]), "its lane again");
 }
 
@@ -89,7 +89,7 @@ async fn a_candidate_finds_the_push_at_fault_and_hands_over_that_one_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_paused_generation_takes_nothing_that_was_declined() {
+async fn a_paused_generation_leases_no_declined_push() {
     let (dispatch, slot, serving, candidate) = canary();
     send(&dispatch, 0, 0, 100);
     lease_now(&slot, &candidate).await.expect("its lane").settle(trapped());
