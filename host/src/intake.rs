@@ -1,6 +1,6 @@
-//! What every door talks to: admission, decode and dispatch behind one face, so that a door knows neither.
+//! The interface of all listeners to admission, decode and dispatch, so that a listener knows none of them.
 //!
-//! [`Intake`] is the seam. [`Reception`] is the real one; tests of doors bring their own.
+//! [`Intake`] is the interface. [`IntakePipeline`] implements it; tests of listeners bring their own implementation.
 
 mod ingress_ledger;
 mod large;
@@ -16,52 +16,52 @@ pub(crate) use large::DecodePermits;
 pub use large::{LargePush, StartedPush};
 pub use pipeline::IntakePipeline;
 
-/// What became of a push that was not refused.
+/// The result of a push that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// It held no metrics.
+    /// It contained no metrics.
     Empty,
     /// No receiver wants it.
     Unwanted,
-    /// So many receivers' queues hold it now (or have counted it as shed).
+    /// The number of receivers whose queue now holds it (or counted it as shed).
     Accepted(usize),
 }
 
-/// The way in, as doors see it. None of these waits. [`push`](Self::push) and [`deliver`](Self::deliver) decode on the
+/// The operations of a listener. None of them waits. [`push`](Self::push) and [`deliver`](Self::deliver) decode on the
 /// calling thread, which takes long for a push of many MiB: async code starts a push or a delivery, and
-/// [finishes](Large::finish) one that is large.
+/// [finishes](LargePush::finish) one that is large.
 pub trait Intake: Send + Sync + 'static {
-    /// Whether a receiver is configured, whatever its health: only then are keys 71 and 72 offered.
+    /// Whether a receiver is configured, whatever its health: only then are API keys 71 and 72 offered.
     fn offers_telemetry(&self) -> bool;
 
-    /// Whether keys 71 and 72 are offered to this client: some are hurt by telemetry. What it asks all the same is
-    /// answered by the rules.
+    /// Whether API keys 71 and 72 are offered to this client; telemetry harms some clients. Requests that it sends
+    /// nevertheless are answered according to the rules.
     fn offers_telemetry_to(&self, client: &Client) -> bool {
         let _ = client;
         self.offers_telemetry()
     }
 
-    /// Answers what this client shall push. `client.instance_id` is `None` for a client that has none yet.
+    /// Returns what this client is to push. `client.instance_id` is `None` for a client that has none yet.
     fn subscribe(&self, client: &Arc<Client>, connection: ConnectionId) -> Result<ClientSubscription, Refusal>;
 
-    /// Takes a push from a subscribed client: admission, decode, dispatch.
+    /// Processes a push of a subscribed client: admission, decode, dispatch.
     fn push(&self, push: Push, connection: ConnectionId) -> Result<Receipt, Refusal>;
 
-    /// Takes a push that its door has admitted itself (doors without subscriptions): decode, dispatch.
+    /// Processes a push that its listener has admitted itself (protocols without subscriptions): decode, dispatch.
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal>;
 
-    /// Takes a push from a subscribed client as far as that is done quickly: all the way, except for one that is large.
+    /// Processes a push of a subscribed client as far as that is quick: completely, unless it is large.
     fn start_push(self: Arc<Self>, push: Push, connection: ConnectionId) -> StartedPush {
         StartedPush::Done(self.push(push, connection))
     }
 
-    /// Likewise for a push that its door has admitted itself.
+    /// As [`Intake::start_push`], for a push that its listener has admitted itself.
     fn start_delivery(self: Arc<Self>, push: Push) -> StartedPush {
         StartedPush::Done(self.deliver(push))
     }
 
-    /// Counts a push that its door had to refuse unread, as far as it knows of whom. It costs its sender what one that
-    /// was read does.
+    /// Records a push that its listener had to refuse without reading it, as far as its sender is known. It costs the
+    /// sender the same quota as a push that was read.
     fn record_refused(
         &self,
         way_in: Ingress,
@@ -71,6 +71,6 @@ pub trait Intake: Send + Sync + 'static {
         refusal: Refusal,
     );
 
-    /// The connection is closed.
+    /// The connection was closed.
     fn disconnected(&self, connection: ConnectionId);
 }

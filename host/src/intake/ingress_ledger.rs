@@ -1,7 +1,6 @@
-//! The ledger at the door: `received = refused + empty + unwanted + accepted`, exact at any moment.
+//! The ledger of all pushes received: `received = refused + empty + unwanted + accepted`, exact at any moment.
 //!
-//! A push is counted as received in the same stroke as what became of it; one that is still being looked at is in no
-//! term yet.
+//! A push is counted as received together with its result; while it is being processed it is in no term.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use super::Receipt;
 use crate::admission::Refusal;
 
-/// All pushes so far, each in exactly one term. Questions for a subscription are not pushes and not in it.
+/// All pushes so far, each in exactly one term. GetTelemetrySubscriptions requests are not pushes and not included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct IngressLedger {
-    /// All of them.
+    /// The sum of all terms.
     pub received: u64,
     /// Answered with an error, by [`Refusal::code`].
     pub refused: BTreeMap<&'static str, u64>,
@@ -31,7 +30,7 @@ impl IngressLedger {
     }
 }
 
-/// The book that the ledger is read from.
+/// The counters of the ledger.
 #[derive(Debug, Default)]
 pub(super) struct IngressAccounting(Mutex<IngressLedger>);
 

@@ -1,9 +1,9 @@
-//! Pushes that take too long for a door's threads, on which other connections wait.
+//! Pushes that take too long for a listener's threads, where other connections wait.
 //!
-//! In: what is left to do with a push. Out: what became of it. Bounded: so many of them at a time as there are
-//! processors, over all doors, each with the memory that decode's caps allow; those that wait hold the bytes they came
-//! with, and what else their doors give them to keep. One that was begun is done, whoever still waits for it: admission
-//! has counted it.
+//! In: the remaining work for a push. Out: its result. Bounded: at most as many at a time as there are processors, over
+//! all listeners, each with the memory that decode's limits allow; a waiting push holds the bytes it came with, and
+//! what its listener attaches to it. A push that was started is completed even if its caller stops waiting, because
+//! admission has counted it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::Receipt;
 use crate::admission::Refusal;
 
-/// What became of a push so far.
+/// The state of a push that was started.
 #[derive(Debug)]
 pub enum StartedPush {
-    /// All of it.
+    /// It is complete.
     Done(Result<Receipt, Refusal>),
-    /// It was admitted, and is too large to be decoded here.
+    /// It was admitted, and is too large to be decoded on this thread.
     Large(LargePush),
 }
 
-/// The rest of a large push: decode and dispatch.
+/// The remaining work for a large push: decode and dispatch.
 pub struct LargePush {
     permits: DecodePermits,
     rest: Box<dyn FnOnce() -> Result<Receipt, Refusal> + Send>,
@@ -38,12 +38,12 @@ impl LargePush {
         Self { permits: permits.clone(), rest: Box::new(rest) }
     }
 
-    /// Does the rest on a thread for blocking work, when it is its turn. Keeps `kept` until then, for example a part of
-    /// a budget. An error is a panic in there, or the end of the runtime.
+    /// Completes the push on a thread for blocking work, once it has a permit. Holds `guard` until then, for example a
+    /// share of a budget. An error means a panic, or the end of the runtime.
     pub async fn finish(self, guard: impl Send + 'static) -> Result<Result<Receipt, Refusal>, JoinError> {
         let Self { permits, rest } = self;
         let work = async move {
-            // It is never closed.
+            // The semaphore is never closed.
             let permit = permits.0.acquire_owned().await;
             let done = spawn_blocking(move || {
                 let done = rest();
@@ -64,7 +64,7 @@ impl fmt::Debug for LargePush {
     }
 }
 
-/// How many large pushes are decoded at a time.
+/// The number of large pushes that are decoded at the same time.
 #[derive(Clone, Debug)]
 pub(crate) struct DecodePermits(Arc<Semaphore>);
 
@@ -111,7 +111,7 @@ mod tests {
         while begun.load(Ordering::SeqCst) < 2 {
             tokio::task::yield_now().await;
         }
-        // All five have asked for a turn by now, and those without one wait.
+        // All five have requested a permit by now, and three of them wait.
         for _ in 0..100 {
             tokio::task::yield_now().await;
         }
@@ -139,7 +139,7 @@ mod tests {
         }
         waiting.abort();
         assert!(waiting.await.unwrap_err().is_cancelled());
-        assert_eq!(Arc::strong_count(&kept), 2, "its bytes are still there, so they are still counted");
+        assert_eq!(Arc::strong_count(&kept), 2, "its bytes are still in memory, so they are still accounted for");
         release.send(()).unwrap();
         is_done.await.unwrap();
         while Arc::strong_count(&kept) > 1 {
@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_releases_its_permit() {
         let permits = DecodePermits::new(1);
-        let large = LargePush::new(&permits, || std::panic::panic_any("a fault of the host, as this test wants it"));
+        let large = LargePush::new(&permits, || std::panic::panic_any("an intended panic"));
         assert!(large.finish(()).await.unwrap_err().is_panic());
         assert_eq!(permits.0.available_permits(), 1);
     }

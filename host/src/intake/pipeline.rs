@@ -1,8 +1,9 @@
-//! The real intake: admission, decode and dispatch in a row, on the thread of the door that calls; the last two of a
-//! large push on a thread for blocking work.
+//! Runs admission, decode and dispatch in sequence, on the thread of the calling listener; the last two of a large push
+//! on a thread for blocking work.
 //!
-//! In: pushes and questions of doors. Out: answers by the rules, and the events that go with them. Holds no push beyond
-//! the call but one that is given back as [`Large`], waits for nothing. With no slot open it still answers by the rules: a client never learns of our troubles.
+//! In: pushes and requests of listeners. Out: results according to the rules, and the events that go with them. Never:
+//! holds a push beyond the call, except one that is returned as [`LargePush`], or waits. Without an open slot it still
+//! answers according to the rules: a client never notices problems of the host.
 
 mod clients;
 
@@ -18,7 +19,7 @@ use crate::dispatch::Dispatch;
 use crate::event::{EventData, Events, Topic};
 use crate::push::{Client, ConnectionId, DepartedClient, DepartureReason, Ingress, Push};
 
-/// Where every door's pushes come together. Shared by all doors of the host.
+/// The pipeline that the pushes of all listeners go through.
 pub struct IntakePipeline {
     admission: Arc<Admission>,
     decoder: Decoder,
@@ -27,12 +28,12 @@ pub struct IntakePipeline {
     accounting: IngressAccounting,
     identity: IdentityRule,
     catalogue: Catalogue,
-    /// For large pushes of all doors.
+    /// For large pushes of all listeners.
     permits: DecodePermits,
 }
 
 impl IntakePipeline {
-    /// Joins the three rooms.
+    /// Connects the three stages.
     pub fn new(admission: Arc<Admission>, decoder: Decoder, dispatch: Dispatch, events: Events) -> Self {
         let (accounting, identity) = (IngressAccounting::default(), IdentityRule::default());
         let catalogue = Catalogue::new(admission::AdmissionConfig::default().capacity);
@@ -48,17 +49,17 @@ impl IntakePipeline {
         }
     }
 
-    /// Says how many clients' metrics are remembered; best as many as admission knows.
+    /// Sets for how many clients metrics are remembered; best the capacity of admission.
     pub fn with_catalogue(self, catalogue: Catalogue) -> Self {
         Self { catalogue, ..self }
     }
 
-    /// Says which resource attributes name the client of an OTLP push.
+    /// Sets which resource attributes identify the client of an OTLP push.
     pub fn with_identity(self, identity: IdentityRule) -> Self {
         Self { identity, ..self }
     }
 
-    /// Forgets clients that were not heard of for too long, and tells the slots. The application calls it every second.
+    /// Expires clients without recent requests, and notifies the slots. The application calls it every second.
     pub fn expire_clients(&self, now: Instant) {
         self.report_gone(self.admission.expire(now, SystemTime::now()));
         self.events.emit(Topic::ClientsCounted, || {
@@ -67,18 +68,18 @@ impl IntakePipeline {
         });
     }
 
-    /// The ledger at the door, at this moment.
+    /// The ledger of all pushes received, at this moment.
     pub fn ledger(&self) -> IngressLedger {
         self.accounting.snapshot()
     }
 
-    /// How many client instances are known, and how many were forgotten for want of room.
+    /// How many client instances are known, and how many were evicted.
     pub fn counts(&self) -> ClientCounts {
         self.admission.counts()
     }
 
-    /// One push on its way in; `admit` is what its door asks of admission, and `departed` what it tells when a
-    /// terminating one passed that, taken in or refused by a later room.
+    /// Processes one push. `admit` is its listener's admission; `departed` returns the departure of a terminating push
+    /// that was admitted, whether a later stage accepted it or not.
     fn process(
         &self,
         push: Push,
@@ -92,7 +93,7 @@ impl IntakePipeline {
         }
     }
 
-    /// Likewise, as far as it is done quickly.
+    /// As `process`, as far as that is quick.
     fn start(
         self: Arc<Self>,
         push: Push,
@@ -126,7 +127,7 @@ impl IntakePipeline {
         }
     }
 
-    /// Dispatches what was admitted and decoded, and tells what became of it.
+    /// Dispatches a push that was admitted and decoded, and emits its result.
     fn finish_admitted(
         &self,
         decoded: Result<Decoded, Refusal>,
@@ -138,7 +139,7 @@ impl IntakePipeline {
             self.record_refusal(&context.client, refusal);
         }
         let result = self.finish(result, context);
-        // After the push itself, and also if its bytes were no good: the client means to go in either case.
+        // After the push itself, and also if its bytes are invalid: the client is leaving in either case.
         if context.terminating {
             self.report_gone(departed(self, &context.client, result.is_ok()));
         }
@@ -151,7 +152,7 @@ impl IntakePipeline {
         result
     }
 
-    /// For whoever asks why a client is silent.
+    /// So that an operator can find out why a client is silent.
     fn record_refusal(&self, client: &Client, refusal: &Refusal) {
         if let Some(id) = client.instance_id {
             self.admission.record_refusal(id, refusal);
@@ -187,7 +188,7 @@ impl IntakePipeline {
         match result {
             Ok(Receipt::Empty) => self.events.emit(Topic::PushEmpty, || EventData::PushEmpty),
             Ok(Receipt::Unwanted) => self.events.emit(Topic::PushUnwanted, || EventData::PushUnwanted),
-            // Told where the facts were known.
+            // Emitted where the facts were known.
             Ok(Receipt::Accepted(_)) => {}
             Err(refusal) => self.emit_refusal(refusal, context.ingress, &context.client, false),
         }
@@ -207,7 +208,7 @@ impl IntakePipeline {
         for departed in departed {
             let (client, reason) = (departed.client.clone(), departed.reason);
             if let (Some(id), DepartureReason::Expired) = (client.instance_id, reason) {
-                // One that ended by itself stays in admission's table for a while, and is listed with what it was.
+                // A client that ended by itself stays in admission's table for a while, and is listed with its metrics.
                 self.catalogue.remove(id);
             }
             self.dispatch.notify_gone(departed);
@@ -216,7 +217,7 @@ impl IntakePipeline {
     }
 }
 
-/// What the events of one push say of it.
+/// What the events of one push need to know about it.
 struct PushContext {
     ingress: Ingress,
     client: Arc<Client>,
@@ -225,7 +226,7 @@ struct PushContext {
     began: Instant,
 }
 
-/// Who is gone with a terminating push, and whether that was taken.
+/// Returns the departure of a terminating push, given whether it was accepted.
 trait Departure: FnOnce(&IntakePipeline, &Arc<Client>, bool) -> Option<DepartedClient> + Send + 'static {}
 
 impl<T: FnOnce(&IntakePipeline, &Arc<Client>, bool) -> Option<DepartedClient> + Send + 'static> Departure for T {}
@@ -233,7 +234,7 @@ impl<T: FnOnce(&IntakePipeline, &Arc<Client>, bool) -> Option<DepartedClient> + 
 fn depart_subscribed(connection: ConnectionId) -> impl Departure {
     move |reception: &IntakePipeline, client: &Arc<Client>, accepted: bool| {
         let (id, now) = (client.instance_id?, SystemTime::now());
-        // Only what was taken is the last: a push that was refused may be mended (KAFKA-20898).
+        // Only an accepted push is the last: a client may correct one that was refused (KAFKA-20898).
         if accepted {
             reception.admission.terminated(id, connection, now)
         } else {
@@ -263,7 +264,7 @@ impl Intake for IntakePipeline {
                 self.catalogue.record_subscription(subscription.instance_id, subscription.id);
                 self.events.emit(Topic::SubscriptionAnswered, || answered_event(client, subscription));
             }
-            // The one door with subscriptions.
+            // Only the Kafka listener has subscriptions.
             Err(refusal) => self.emit_refusal(refusal, Ingress::Kafka, client, true),
         }
         answer
@@ -306,12 +307,12 @@ impl Intake for IntakePipeline {
     }
 }
 
-/// Tokio's, which tests can stop.
+/// Tokio's clock, which tests can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// With the id that the client has from now on, where it had none.
+/// With the new id of the client, if it had none.
 fn answered_event(client: &Arc<Client>, subscription: &ClientSubscription) -> EventData {
     let client = match client.instance_id {
         Some(_) => client.clone(),

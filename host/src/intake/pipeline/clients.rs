@@ -1,4 +1,4 @@
-//! What admission and the catalogue know of clients, together.
+//! What admission and the catalogue know of clients, combined.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use crate::decode::Payload;
 use crate::push::InstanceId;
 
 impl IntakePipeline {
-    /// The clients that are meant, those heard of last first.
+    /// The matching clients, the most recently active first.
     pub fn clients(&self, filter: &ClientFilter) -> ClientList {
         clients::list(&self.admission, &self.catalogue, filter, SystemTime::now())
     }

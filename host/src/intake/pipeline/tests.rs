@@ -1,4 +1,4 @@
-//! Pushes through the three rooms, and what the door's ledger says of them.
+//! Pushes through the three stages, and the ledger of all pushes received.
 
 use std::sync::Mutex;
 
@@ -21,8 +21,8 @@ struct IntakeFixture {
 fn fixture() -> IntakeFixture {
     let events = Events::new();
     let kinds = Arc::new(Mutex::new(Vec::new()));
-    let heard = kinds.clone();
-    let _listening = events.listen(Topic::ALL, move |event| heard.lock().unwrap().push(event.kind()));
+    let recorded = kinds.clone();
+    let _listening = events.listen(Topic::ALL, move |event| recorded.lock().unwrap().push(event.kind()));
     let dispatch = Dispatch::new(events.clone());
     let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     let decoder = Decoder::new(decode::DecodeConfig::default());
@@ -37,13 +37,13 @@ fn fixture() -> IntakeFixture {
 impl IntakeFixture {
     fn take_kinds(&self) -> Vec<&'static str> {
         let mut kinds = std::mem::take(&mut *self.kinds.lock().unwrap());
-        // Said with every sweep.
+        // Emitted with every expiry.
         kinds.retain(|kind| *kind != "clients.counted");
         kinds
     }
 }
 
-/// A gauge of one point, which holds only its time.
+/// A gauge with one point, which contains only its time.
 fn metrics() -> Bytes {
     metrics_named("m")
 }
@@ -77,23 +77,23 @@ fn notices(slot: &Slot) -> usize {
 
 #[test]
 fn every_push_is_in_one_term_of_the_ingress_ledger() {
-    let house = fixture();
+    let fixture = fixture();
     let anyone = Arc::new(Client { client_id: Some("a".into()), ..Client::default() });
-    let deliver = |push: Push| house.reception.deliver(push);
-    assert!(!house.reception.offers_telemetry());
+    let deliver = |push: Push| fixture.reception.deliver(push);
+    assert!(!fixture.reception.offers_telemetry());
     assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Unwanted), "no slot is open");
-    assert_eq!(house.take_kinds(), ["push.received", "push.unwanted"]);
+    assert_eq!(fixture.take_kinds(), ["push.received", "push.unwanted"]);
     let wants = Wants::new(vec![("client_id".into(), "a".into())]).unwrap();
-    house.dispatch.open("sink", SlotConfig { wants, ..SlotConfig::default() }).unwrap();
-    assert!(house.reception.offers_telemetry());
+    fixture.dispatch.open("sink", SlotConfig { wants, ..SlotConfig::default() }).unwrap();
+    assert!(fixture.reception.offers_telemetry());
     assert_eq!(deliver(push(&anyone, metrics())), Ok(Receipt::Accepted(1)));
-    assert_eq!(house.take_kinds(), ["push.received", "ledger.moved", "push.accepted"]);
+    assert_eq!(fixture.take_kinds(), ["push.received", "ledger.moved", "push.accepted"]);
     assert_eq!(deliver(push(&anyone, Bytes::new())), Ok(Receipt::Empty));
-    assert_eq!(house.take_kinds(), ["push.received", "push.empty"]);
+    assert_eq!(fixture.take_kinds(), ["push.received", "push.empty"]);
     assert_eq!(deliver(push(&Arc::default(), metrics())), Ok(Receipt::Unwanted));
     assert!(deliver(Push { codec: 9, ..push(&anyone, metrics()) }).is_err());
     assert!(deliver(push(&anyone, Bytes::from_static(&[0xff; 3]))).is_err());
-    let ledger = house.reception.ledger();
+    let ledger = fixture.reception.ledger();
     assert!(ledger.is_balanced());
     assert_eq!((ledger.received, ledger.accepted, ledger.empty, ledger.unwanted), (6, 1, 1, 2));
     assert_eq!(ledger.refused.into_iter().collect::<Vec<_>>(), [("invalid_record", 1), ("unsupported_compression", 1)]);
@@ -101,34 +101,34 @@ fn every_push_is_in_one_term_of_the_ingress_ledger() {
 
 #[test]
 fn a_terminating_push_is_followed_by_its_notice() {
-    let house = fixture();
-    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let fixture = fixture();
+    let slot = fixture.dispatch.open("sink", SlotConfig::default()).unwrap();
     let client = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
     let last = |wire| Push { terminating: true, ..push(&client, wire) };
-    house.reception.deliver(last(metrics())).unwrap();
-    assert_eq!(house.take_kinds(), ["push.received", "ledger.moved", "push.accepted", "client.gone"]);
-    house.reception.deliver(last(Bytes::from_static(&[0xff; 3]))).unwrap_err();
-    assert_eq!(notices(&slot), 2, "also where the last push was no good");
-    house.reception.deliver(Push { codec: 9, ..last(metrics()) }).unwrap_err();
-    assert_eq!(notices(&slot), 2, "what was not admitted says nothing");
-    house.reception.deliver(Push { client: Arc::default(), ..last(metrics()) }).unwrap();
-    assert_eq!(notices(&slot), 2, "nobody knows who that was");
+    fixture.reception.deliver(last(metrics())).unwrap();
+    assert_eq!(fixture.take_kinds(), ["push.received", "ledger.moved", "push.accepted", "client.gone"]);
+    fixture.reception.deliver(last(Bytes::from_static(&[0xff; 3]))).unwrap_err();
+    assert_eq!(notices(&slot), 2, "also if the terminating push was invalid");
+    fixture.reception.deliver(Push { codec: 9, ..last(metrics()) }).unwrap_err();
+    assert_eq!(notices(&slot), 2, "a push that was not admitted reports nothing");
+    fixture.reception.deliver(Push { client: Arc::default(), ..last(metrics()) }).unwrap();
+    assert_eq!(notices(&slot), 2, "the client is unknown");
 }
 
 #[test]
 fn a_subscribed_client_pushes_and_leaves() {
-    let house = fixture();
-    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let fixture = fixture();
+    let slot = fixture.dispatch.open("sink", SlotConfig::default()).unwrap();
     let connection = ConnectionId(1);
     let unknown = Arc::new(Client::default());
-    let subscription = house.reception.subscribe(&unknown, connection).unwrap();
+    let subscription = fixture.reception.subscribe(&unknown, connection).unwrap();
     let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
     let push = |id| Push { ingress: Ingress::Kafka, subscription_id: Some(id), ..push(&client, metrics()) };
-    assert!(house.reception.push(push(subscription.id.wrapping_add(1)), connection).is_err());
+    assert!(fixture.reception.push(push(subscription.id.wrapping_add(1)), connection).is_err());
     let last = Push { terminating: true, ..push(subscription.id) };
-    assert_eq!(house.reception.push(last, connection), Ok(Receipt::Accepted(1)));
+    assert_eq!(fixture.reception.push(last, connection), Ok(Receipt::Accepted(1)));
     assert_eq!(
-        house.take_kinds(),
+        fixture.take_kinds(),
         [
             "subscription.answered",
             "push.received",
@@ -139,95 +139,103 @@ fn a_subscribed_client_pushes_and_leaves() {
             "client.gone"
         ]
     );
-    house.reception.disconnected(connection);
-    house.reception.expire_clients(Instant::now());
-    assert_eq!((house.take_kinds(), notices(&slot)), (vec![], 1), "it is gone once");
-    assert_eq!(house.reception.ledger().received, 2, "a question for a subscription is not a push");
+    fixture.reception.disconnected(connection);
+    fixture.reception.expire_clients(Instant::now());
+    assert_eq!((fixture.take_kinds(), notices(&slot)), (vec![], 1), "it is reported once");
+    assert_eq!(fixture.reception.ledger().received, 2, "GetTelemetrySubscriptions is not a push");
 }
 
 #[test]
 fn a_client_whose_connection_ends_is_gone() {
-    let house = fixture();
-    let slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
-    house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
-    house.reception.disconnected(ConnectionId(2));
+    let fixture = fixture();
+    let slot = fixture.dispatch.open("sink", SlotConfig::default()).unwrap();
+    fixture.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
+    fixture.reception.disconnected(ConnectionId(2));
     assert_eq!(notices(&slot), 0);
-    house.reception.disconnected(ConnectionId(1));
+    fixture.reception.disconnected(ConnectionId(1));
     assert_eq!(notices(&slot), 1);
-    assert_eq!(house.take_kinds(), ["subscription.answered", "client.gone"]);
+    assert_eq!(fixture.take_kinds(), ["subscription.answered", "client.gone"]);
 }
 
 #[test]
 fn a_client_that_would_abort_is_offered_nothing_and_answered_by_the_rules() {
-    let house = fixture();
+    let fixture = fixture();
     let named = |version: &str| {
         let client = Client { software_name: Some("librdkafka".into()), ..Client::default() };
         Arc::new(Client { software_version: Some(version.into()), ..client })
     };
-    assert!(!house.reception.offers_telemetry_to(&named("2.5.3")), "no slot is open");
-    let _slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
-    assert!(house.reception.offers_telemetry_to(&named("2.5.3")));
-    assert!(!house.reception.offers_telemetry_to(&named("2.5.0")));
-    assert!(house.reception.subscribe(&named("2.5.0"), ConnectionId(1)).is_ok());
+    assert!(!fixture.reception.offers_telemetry_to(&named("2.5.3")), "no slot is open");
+    let _slot = fixture.dispatch.open("sink", SlotConfig::default()).unwrap();
+    assert!(fixture.reception.offers_telemetry_to(&named("2.5.3")));
+    assert!(!fixture.reception.offers_telemetry_to(&named("2.5.0")));
+    assert!(fixture.reception.subscribe(&named("2.5.0"), ConnectionId(1)).is_ok());
 }
 
 #[test]
 fn a_refusal_by_a_later_stage_is_recorded_for_the_client() {
-    let house = fixture();
-    let _slot = house.dispatch.open("sink", SlotConfig::default()).unwrap();
-    let subscription = house.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
+    let fixture = fixture();
+    let _slot = fixture.dispatch.open("sink", SlotConfig::default()).unwrap();
+    let subscription = fixture.reception.subscribe(&Arc::default(), ConnectionId(1)).unwrap();
     let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
     let bad = Push { subscription_id: Some(subscription.id), ..push(&client, Bytes::from_static(b"\xff\xff")) };
-    let refusal = house.reception.push(bad, ConnectionId(1)).unwrap_err();
-    let known = house.reception.admission.client(subscription.instance_id).unwrap();
+    let refusal = fixture.reception.push(bad, ConnectionId(1)).unwrap_err();
+    let known = fixture.reception.admission.client(subscription.instance_id).unwrap();
     assert_eq!((known.refused, known.last_refusal.map(|(code, _)| code)), (1, Some(refusal.code())));
 }
 
 #[test]
 fn the_metrics_of_a_subscribed_client_outlive_its_departure() {
-    let house = fixture();
+    let fixture = fixture();
     let connection = ConnectionId(1);
-    let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
+    let subscription = fixture.reception.subscribe(&Arc::default(), connection).unwrap();
     let id = subscription.instance_id;
     let client = Arc::new(Client { instance_id: Some(id), ..Client::default() });
-    let of = |wire| Push { ingress: Ingress::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
-    let metrics_of = || house.reception.client(id).unwrap().metrics;
+    let subscribed_push =
+        |wire| Push { ingress: Ingress::Kafka, subscription_id: Some(subscription.id), ..push(&client, wire) };
+    let metrics_of = || fixture.reception.client(id).unwrap().metrics;
     assert_eq!(metrics_of(), None);
     let name = "org.apache.kafka.producer.of.a.later.release";
-    house.reception.push(of(metrics_named(name)), connection).unwrap();
+    fixture.reception.push(subscribed_push(metrics_named(name)), connection).unwrap();
     assert_eq!(metrics_of().unwrap().unknown, [name]);
-    house.reception.push(Push { terminating: true, ..of(Bytes::from_static(&[0xff; 3])) }, connection).unwrap_err();
-    let described = house.reception.client(id).unwrap();
+    fixture
+        .reception
+        .push(Push { terminating: true, ..subscribed_push(Bytes::from_static(&[0xff; 3])) }, connection)
+        .unwrap_err();
+    let described = fixture.reception.client(id).unwrap();
     assert_eq!(
         (described.summary.role, described.summary.gone),
         (Some(ClientRole::Producer), true),
-        "it stays what it was"
+        "it keeps its role"
     );
     assert_eq!(described.metrics.unwrap().unknown, [name]);
-    assert_eq!(described.last_refusal.map(|refusal| refusal.code), Some("invalid_record"), "decode's count, too");
-
-    let stranger = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
-    house.reception.deliver(push(&stranger, metrics())).unwrap();
     assert_eq!(
-        house.reception.catalogue.sent_metrics(InstanceId::from_bytes([7; 16])),
+        described.last_refusal.map(|refusal| refusal.code),
+        Some("invalid_record"),
+        "refusals by decode count as well"
+    );
+
+    let unsubscribed = Arc::new(Client { instance_id: Some(InstanceId::from_bytes([7; 16])), ..Client::default() });
+    fixture.reception.deliver(push(&unsubscribed, metrics())).unwrap();
+    assert_eq!(
+        fixture.reception.catalogue.sent_metrics(InstanceId::from_bytes([7; 16])),
         None,
-        "no subscription, no entry"
+        "no entry without a subscription"
     );
     let too_large = Refusal::TooLarge(String::new());
-    house.reception.record_refused(Ingress::Kafka, 9, &client, connection, too_large);
-    assert_eq!(house.reception.client(id).unwrap().summary.refused, 2, "the door's count, too");
+    fixture.reception.record_refused(Ingress::Kafka, 9, &client, connection, too_large);
+    assert_eq!(fixture.reception.client(id).unwrap().summary.refused, 2, "refusals by the listener count as well");
 }
 
 #[test]
 fn only_an_accepted_terminating_push_locks_its_client_out() {
-    let house = fixture();
+    let fixture = fixture();
     let connection = ConnectionId(1);
-    let subscription = house.reception.subscribe(&Arc::default(), connection).unwrap();
+    let subscription = fixture.reception.subscribe(&Arc::default(), connection).unwrap();
     let client = Arc::new(Client { instance_id: Some(subscription.instance_id), ..Client::default() });
     let last = |wire| Push { terminating: true, subscription_id: Some(subscription.id), ..push(&client, wire) };
-    let refused = house.reception.push(last(Bytes::from_static(&[0xff; 3])), connection).unwrap_err();
-    assert_eq!((refused.code(), house.take_kinds().last()), ("invalid_record", Some(&"client.gone")));
-    assert!(house.reception.push(last(metrics()), connection).is_ok(), "a better one is taken");
-    let after = house.reception.push(last(metrics()), connection).unwrap_err();
+    let refused = fixture.reception.push(last(Bytes::from_static(&[0xff; 3])), connection).unwrap_err();
+    assert_eq!((refused.code(), fixture.take_kinds().last()), ("invalid_record", Some(&"client.gone")));
+    assert!(fixture.reception.push(last(metrics()), connection).is_ok(), "a corrected push is accepted");
+    let after = fixture.reception.push(last(metrics()), connection).unwrap_err();
     assert_eq!(after.code(), "invalid_request");
 }
