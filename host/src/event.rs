@@ -1,7 +1,7 @@
-//! The one internal event type: {id, type, time, payload}, built only where somebody listens.
+//! The internal event type: {id, type, time, data}, built only if there is a listener for it.
 //!
-//! Rooms emit, and never learn who listens. Names and payloads follow KafkaJS' instrumentation events. Listeners are
-//! called in place, on the emitting thread: they count, copy or write, and never wait.
+//! Emitters do not know the listeners. Names and data follow KafkaJS' instrumentation events. Listeners are called in
+//! place, on the emitting thread: they count, copy or write, and never wait.
 
 mod data;
 pub mod log;
@@ -16,11 +16,11 @@ pub use data::{EventData, LedgerTerm, Topic};
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// Counts up by one per event built; a gap in what a listener kept shows that it dropped some.
+    /// Ascends by one per event built; a gap in the ids that a listener stored shows that it dropped some.
     pub id: u64,
-    /// When.
+    /// When it happened.
     pub time: SystemTime,
-    /// What, with its facts.
+    /// What happened, with its facts.
     pub data: EventData,
 }
 
@@ -45,7 +45,7 @@ struct EventBus {
     listeners: RwLock<Vec<Arc<EventListener>>>,
 }
 
-/// Handle on the bus: emit and listen. Cheap to clone.
+/// Handle to the event bus: emit and listen. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Events(Arc<EventBus>);
 
@@ -55,7 +55,7 @@ impl Events {
         Self::default()
     }
 
-    /// Tells whoever listens to `topic`. `build` runs only then; its payload must be of that topic.
+    /// Calls the listeners of `topic`. `build` runs only if there is one; its data must be of that topic.
     pub fn emit(&self, topic: Topic, build: impl FnOnce() -> EventData) {
         if self.0.interest.load(Ordering::Relaxed) & topic.bit() == 0 {
             return;
@@ -69,7 +69,7 @@ impl Events {
         }
     }
 
-    /// Calls `call` for every event of these topics until the returned value is dropped.
+    /// Calls `call` for every event of these topics until the returned guard is dropped.
     pub fn listen(&self, topics: &[Topic], call: impl Fn(&Event) + Send + Sync + 'static) -> ListenerGuard {
         let mask = topics.iter().fold(0, |mask, topic| mask | topic.bit());
         let listener = Arc::new(EventListener { mask, call: Box::new(call) });
@@ -86,7 +86,7 @@ impl EventBus {
     }
 }
 
-/// A listener's place on the bus; dropping it ends the listening.
+/// The registration of a listener; dropping it removes the listener.
 pub struct ListenerGuard {
     bus: Weak<EventBus>,
     listener: Arc<EventListener>,
@@ -109,16 +109,16 @@ mod tests {
     #[test]
     fn no_event_is_built_without_a_listener() {
         let events = Events::new();
-        let heard = Arc::new(AtomicUsize::new(0));
-        let counter = heard.clone();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = calls.clone();
         let listening = events.listen(&[Topic::PushEmpty], move |event| {
             assert_eq!(event.kind(), "push.empty");
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        events.emit(Topic::PushUnwanted, || unreachable!("nobody asked"));
+        events.emit(Topic::PushUnwanted, || unreachable!("there is no listener"));
         events.emit(Topic::PushEmpty, || EventData::PushEmpty);
         drop(listening);
-        events.emit(Topic::PushEmpty, || unreachable!("the listener has left"));
-        assert_eq!(heard.load(Ordering::Relaxed), 1);
+        events.emit(Topic::PushEmpty, || unreachable!("the listener was removed"));
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
     }
 }

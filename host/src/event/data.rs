@@ -1,4 +1,4 @@
-//! What can happen, and the facts that go with it.
+//! The topics of events, and the data that each carries.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::push::{Client, DepartureReason, Ingress};
 
 macro_rules! topics {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
-        /// The type of an event, without its facts.
+        /// The topic of an event, without its data.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u32)]
         pub enum Topic { $($(#[$doc])* $name,)* }
 
         impl Topic {
-            /// Every type there is.
+            /// Every topic.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The name that logs and streams use.
@@ -27,49 +27,49 @@ macro_rules! topics {
 }
 
 topics! {
-    /// A connection was taken.
+    /// A connection was accepted.
     ListenerConnect = "listener.connect",
     /// A connection ended.
     ListenerDisconnect = "listener.disconnect",
     /// A request was answered.
     ListenerRequest = "listener.request",
-    /// A client was told what to push.
+    /// A client got its subscription.
     SubscriptionAnswered = "subscription.answered",
-    /// A push came in.
+    /// A push was received.
     PushReceived = "push.received",
-    /// A push, or a question for a subscription, was answered with an error.
+    /// A push, or a GetTelemetrySubscriptions request, was answered with an error.
     PushRefused = "push.refused",
-    /// A push held no metrics.
+    /// A push contained no metrics.
     PushEmpty = "push.empty",
-    /// A push that no receiver wants.
+    /// No receiver wants a push.
     PushUnwanted = "push.unwanted",
     /// A push is in the queues.
     PushAccepted = "push.accepted",
     /// A client is gone.
     ClientGone = "client.gone",
-    /// How many clients are known, told every second or so.
+    /// The number of known clients, emitted about every second.
     ClientsCounted = "clients.counted",
-    /// Pushes went from one term of a slot's ledger to another.
+    /// Pushes moved between terms of a slot's ledger.
     LedgerMoved = "ledger.moved",
     /// A receiver is called with a batch.
     BatchStart = "batch.start",
-    /// The call is over.
+    /// The call has ended.
     BatchEnd = "batch.end",
-    /// A generation entered another phase of its life.
+    /// A generation entered another phase of its lifecycle.
     PluginPhase = "plugin.phase",
-    /// A swap passed a stage.
+    /// A swap completed a stage.
     PluginStage = "plugin.stage",
-    /// An instance broke.
+    /// An instance failed.
     PluginCrash = "plugin.crash",
-    /// An instance that kept too many handles over a call was replaced.
+    /// An instance that held too many handles after a call was replaced.
     PluginReplaced = "plugin.replaced",
-    /// A receiver says it is set up wrongly.
+    /// A receiver reports that it is misconfigured.
     PluginMisconfigured = "plugin.misconfigured",
-    /// A sink took a batch but not all of its points.
+    /// A sink accepted a batch but discarded some of its points.
     PluginRejectedPoints = "plugin.rejected_points",
     /// A receiver's outgoing request ended.
     EgressRequest = "egress.request",
-    /// A receiver's outgoing request found no place among those under way.
+    /// A receiver's outgoing request exceeded the limit of concurrent requests.
     EgressBusy = "egress.busy",
 }
 
@@ -86,15 +86,15 @@ pub enum LedgerTerm {
     Queued,
     /// In a batch that is not settled.
     InFlight,
-    /// A receiver took it.
+    /// Accepted by a receiver.
     Delivered,
-    /// Given up, with the cause.
+    /// Dropped, with the cause.
     Dropped(&'static str),
-    /// Let go for want of room or of a receiver, with the cause.
+    /// Shed for lack of space or of a receiver, with the cause.
     Shed(&'static str),
 }
 
-/// What happened, with its facts. Durations are of wall time unless the name says cpu; sizes are bytes.
+/// The data of an event. Durations are of wall time unless the name says cpu; sizes are bytes.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the fields are their own names; the topic says what happened")]
 pub enum EventData {
@@ -152,7 +152,7 @@ pub enum EventData {
         instances: usize,
         evicted: Evictions,
     },
-    /// `from` is `None` for pushes that just arrived. `reason` is what the receiver said of their batch.
+    /// `from` is `None` for pushes that just arrived. `reason` is the receiver's reason for their batch.
     LedgerMoved {
         slot: Arc<str>,
         from: Option<LedgerTerm>,
@@ -218,7 +218,7 @@ pub enum EventData {
         size: usize,
         duration: Duration,
     },
-    /// Of the requests under way, `unread` were answered and are not read to their end.
+    /// Of the requests in progress, `unread` have a response that was not read to its end.
     EgressBusy {
         slot: Arc<str>,
         cap: usize,
@@ -227,7 +227,7 @@ pub enum EventData {
 }
 
 impl EventData {
-    /// The type of this payload.
+    /// The topic of this data.
     pub fn topic(&self) -> Topic {
         match self {
             Self::ListenerConnect { .. } => Topic::ListenerConnect,

@@ -1,9 +1,9 @@
-//! Events as lines for people.
+//! Writes events to the log.
 //!
-//! In: events, on the thread that emits them. Out: lines of `tracing`. Bounded: of each kind of trouble (by code, by
-//! receiver and cause) at most one line a second, with how many were held back since the line before; text that
-//! strangers or guests wrote is cut and cannot break a line. It decides nothing and counts nothing: the metrics are
-//! complete, the log is readable. Connections are not here, since the doors know which endings are worth a line.
+//! In: events, on the thread that emits them. Out: `tracing` lines. Bounded: for each kind of problem (by code, by
+//! receiver and cause) at most one line a second, with the number suppressed since the previous line; text from clients
+//! or guests is truncated and cannot break a line. Never: decides or counts anything; the metrics are complete, the log
+//! is readable. Connections are not logged here, because the listeners know which of their ends deserve a line.
 
 mod display;
 mod reported;
@@ -33,7 +33,7 @@ const TOPICS: &[Topic] = &[
     Topic::EgressBusy,
 ];
 
-/// Writes until the returned value is dropped.
+/// Writes log lines until the returned guard is dropped.
 pub fn listen(events: &Events) -> ListenerGuard {
     let log = EventLog::default();
     events.listen(TOPICS, move |event| log.write(event))
@@ -50,7 +50,7 @@ impl EventLog {
         match &event.data {
             EventData::SubscriptionAnswered { client, id, prefixes, interval } => {
                 tracing::debug!(
-                    "told {} to push every {interval:?}: {prefixes} prefixes, subscription {id}",
+                    "{} subscribed: {prefixes} metric prefixes, push interval {interval:?}, subscription id {id}",
                     ClientLabel(client)
                 );
             }
@@ -67,8 +67,8 @@ impl EventLog {
         }
     }
 
-    fn write_receiver(&self, payload: &EventData) {
-        match payload {
+    fn write_receiver(&self, data: &EventData) {
+        match data {
             EventData::BatchEnd { slot, pushes, outcome, reason, .. } => {
                 self.log_failed_batch(slot, *pushes, outcome, reason.as_deref());
             }
@@ -83,23 +83,28 @@ impl EventLog {
             }
             EventData::PluginCrash { slot, generation, cause, message, will_restart } => {
                 let Some(suppressed) = self.admit(Topic::PluginCrash, Some(slot), cause, 1) else { return };
-                let then = if *will_restart { "a fresh one takes its place" } else { "it is not started again" };
+                let then =
+                    if *will_restart { "it will be replaced by a fresh instance" } else { "it will not be restarted" };
                 let message = OneLine(message);
-                tracing::error!(plugin = %slot, generation, suppressed, "an instance broke ({cause}): {message}; {then}");
+                tracing::error!(
+                    plugin = %slot, generation, suppressed,
+                    "an instance failed ({cause}): {message}; {then}"
+                );
             }
             EventData::PluginReplaced { slot, generation, handles } => {
                 let Some(suppressed) = self.admit_lasting(Topic::PluginReplaced, slot) else { return };
                 tracing::warn!(
                     plugin = %slot, generation, suppressed,
-                    "an instance kept {handles} handles after its call and a fresh one takes its place; at most \
-                     {HANDLES_KEPT} may be kept: let the receiver drop answers, bodies, streams and pollables that it \
-                     does not need any more"
+                    "an instance held {handles} handles after its call and is replaced by a fresh one; at most \
+                     {HANDLES_KEPT} are allowed: make the receiver drop responses, bodies, streams and pollables \
+                     that it no longer needs"
                 );
             }
             EventData::EgressBusy { slot, cap, unread } => self.log_egress_busy(slot, *cap, *unread),
             EventData::PluginMisconfigured { slot, reason } => {
                 let Some(suppressed) = self.admit(Topic::PluginMisconfigured, Some(slot), "", 1) else { return };
-                tracing::warn!(plugin = %slot, suppressed, "the receiver says that it is set up wrongly: {}", OneLine(reason));
+                let reason = OneLine(reason);
+                tracing::warn!(plugin = %slot, suppressed, "the receiver reports that it is misconfigured: {reason}");
             }
             EventData::PluginRejectedPoints { slot, points, reason } => {
                 let Some(suppressed) = self.admit(Topic::PluginRejectedPoints, Some(slot), "", *points) else {
@@ -111,25 +116,25 @@ impl EventLog {
         }
     }
 
-    fn log_refused(&self, payload: &EventData) {
-        let EventData::PushRefused { ingress, client, code, reason, subscribing } = payload else { return };
+    fn log_refused(&self, data: &EventData) {
+        let EventData::PushRefused { ingress, client, code, reason, subscribing } = data else { return };
         if *code == "too_large" {
-            return self.log_too_large(payload);
+            return self.log_too_large(data);
         }
         let Some(suppressed) = self.admit(Topic::PushRefused, None, code, 1) else { return };
-        let (ingress, who, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
-        let what = if *subscribing { "question for a subscription" } else { "push" };
-        // Part of every healthy client's life: the subscription changed, or it came early.
+        let (ingress, client, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
+        let what = if *subscribing { "subscription request" } else { "push" };
+        // A healthy client runs into these: its subscription changed, or it sent a request early.
         if matches!(*code, "unknown_subscription" | "throttled") {
-            tracing::debug!(ingress, code, suppressed, "{what} of {who} refused: {reason}");
+            tracing::debug!(ingress, code, suppressed, "{what} of {client} refused: {reason}");
         } else {
-            tracing::warn!(ingress, code, suppressed, "{what} of {who} refused: {reason}");
+            tracing::warn!(ingress, code, suppressed, "{what} of {client} refused: {reason}");
         }
     }
 
-    /// Once for each client instance: it does not get smaller by itself, and many clients push on.
-    fn log_too_large(&self, payload: &EventData) {
-        let EventData::PushRefused { ingress, client, code, reason, .. } = payload else { return };
+    /// Once for each client instance: its pushes do not get smaller by themselves, and many clients keep sending them.
+    fn log_too_large(&self, data: &EventData) {
+        let EventData::PushRefused { ingress, client, code, reason, .. } = data else { return };
         if client.instance_id.is_some_and(|id| self.reported_too_large.contains(id)) {
             return;
         }
@@ -137,20 +142,20 @@ impl EventLog {
         if let Some(id) = client.instance_id {
             self.reported_too_large.insert(id);
         }
-        let (ingress, who, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
+        let (ingress, client, reason) = (ingress.as_str(), ClientLabel(client), OneLine(reason));
         tracing::warn!(
             ingress,
             code,
             suppressed,
-            "push of {who} refused: {reason}; ask it for fewer metrics by a narrower subscription, or raise \
+            "push of {client} refused: {reason}; request fewer metrics by a narrower subscription, or raise \
              `limits.push-bytes` or `limits.decompressed-bytes`"
         );
     }
 
     fn log_lost(&self, slot: &Arc<str>, to: LedgerTerm, pushes: usize, reason: Option<&str>) {
         let (what, cause) = match to {
-            LedgerTerm::Dropped(cause) => ("given up as dead letters", cause),
-            LedgerTerm::Shed(cause) => ("let go", cause),
+            LedgerTerm::Dropped(cause) => ("dropped", cause),
+            LedgerTerm::Shed(cause) => ("shed", cause),
             LedgerTerm::Queued | LedgerTerm::InFlight | LedgerTerm::Delivered => return,
         };
         let Some(suppressed) = self.admit(Topic::LedgerMoved, Some(slot), cause, pushes as u64) else { return };
@@ -161,29 +166,29 @@ impl EventLog {
     fn log_egress_busy(&self, slot: &Arc<str>, cap: usize, unread: usize) {
         let Some(suppressed) = self.admit_lasting(Topic::EgressBusy, slot) else { return };
         let (why, remedy) = match unread {
-            0 => ("their destinations do not answer".to_owned(), "see to the destinations"),
+            0 => ("their destinations do not respond".to_owned(), "check the destinations"),
             unread => (
-                format!("the receiver does not finish {unread} of them, which are answered"),
-                "let it read each answer to its end, or drop it",
+                format!("{unread} of them have a response that the receiver does not read to its end"),
+                "make it read each response to its end, or drop it",
             ),
         };
         tracing::warn!(
             plugin = %slot, suppressed,
-            "{cap} requests are under way, as many as `limits.requests` allows, and another one was refused: {why}; \
+            "{cap} requests are in progress, as many as `limits.requests` allows, and another one was refused: {why}; \
              {remedy}, or raise `limits.requests` in the plugin's manifest"
         );
     }
 
-    /// Halving and partial answers are ordinary work, and a broken instance is told by its crash.
+    /// Halving and partial results are normal operation, and a failed instance is logged by its crash.
     fn log_failed_batch(&self, slot: &Arc<str>, pushes: usize, outcome: &'static str, reason: Option<&str>) {
         if !matches!(outcome, "unavailable" | "other") {
             return;
         }
         let Some(suppressed) = self.admit(Topic::BatchEnd, Some(slot), outcome, 1) else { return };
-        let why = OneLine(reason.unwrap_or("it gave no reason"));
+        let why = OneLine(reason.unwrap_or("no reason given"));
         tracing::warn!(
             plugin = %slot, outcome, pushes, suppressed,
-            "a batch was not taken and will be offered again: {why}"
+            "a batch failed and will be retried: {why}"
         );
     }
 
@@ -191,7 +196,7 @@ impl EventLog {
         self.sampler.admit((topic, slot.cloned(), cause), weight, Instant::now(), INTERVAL)
     }
 
-    /// Of what goes on until somebody changes something.
+    /// For conditions that last until an operator changes something.
     fn admit_lasting(&self, topic: Topic, slot: &Arc<str>) -> Option<u64> {
         self.sampler.admit((topic, Some(slot.clone()), ""), 1, Instant::now(), LASTING_INTERVAL)
     }

@@ -1,9 +1,9 @@
-//! Numbers for operators, made of events and of nothing else.
+//! Metrics for operators, derived from events alone.
 //!
-//! In: every event, on the thread that emits it. Out: one page of text for a scrape. Bounded because every label is the
-//! name of a receiver or listener that the operator configured, or a word of a closed list: clients, addresses and free
-//! text never become labels, unless the operator asks for series of single clients, which are as many as he says. It never waits for anything but its own short locks, and never looks into a room: a number
-//! that no event carries is not here.
+//! In: every event, on the thread that emits it. Out: one page of text for a scrape. Bounded: every label value is the
+//! name of a receiver or listener that the operator configured, or a word of a closed list. Clients, addresses and free
+//! text never become labels, unless the operator enables series of single clients, with a limit on their number. Never:
+//! waits for anything but its own short locks, or queries another module; what no event carries is not in the metrics.
 
 mod age;
 mod broker;
@@ -28,7 +28,7 @@ use ingress::IngressMetrics;
 use ledger::Ledgers;
 use receivers::ReceiverMetrics;
 
-/// All numbers, and the page that shows them.
+/// All metrics, and the page that shows them.
 #[derive(Debug)]
 pub struct HostMetrics {
     registry: Registry,
@@ -42,12 +42,12 @@ pub struct HostMetrics {
 }
 
 impl HostMetrics {
-    /// Everything at zero.
+    /// All metrics at zero.
     pub fn new() -> Self {
         Self::with_clients(0)
     }
 
-    /// Likewise, with series of single client instances, at most so many.
+    /// As [`HostMetrics::new`], with series of at most `most` single client instances.
     pub fn with_clients(most: usize) -> Self {
         let mut page = Registry::default();
         let kafkas = page.sub_registry_with_prefix("kafka_server_client_metrics");
@@ -57,7 +57,7 @@ impl HostMetrics {
         let registry = page.sub_registry_with_prefix("barnabas");
         let build = Family::<[(&'static str, &'static str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        registry.register("build_info", "1, with the version of this host as its label", build);
+        registry.register("build_info", "Always 1, with the version of this host as a label", build);
         let ingress = IngressMetrics::new(registry);
         let receivers = ReceiverMetrics::new(registry);
         let ledgers = Arc::new(Ledgers::default());
@@ -67,7 +67,7 @@ impl HostMetrics {
         Self { registry: page, age, broker, clients, ingress, receivers, ledgers }
     }
 
-    /// Counts what happens until the returned value is dropped.
+    /// Records events until the returned guard is dropped.
     pub fn listen(self: &Arc<Self>, events: &Events) -> ListenerGuard {
         let metrics = self.clone();
         events.listen(Topic::ALL, move |event| metrics.record(event))
@@ -82,10 +82,10 @@ impl HostMetrics {
         self.ledgers.record(&event.data);
     }
 
-    /// The page, in the OpenMetrics text format.
+    /// The page in the OpenMetrics text format.
     pub fn encode(&self) -> String {
         let mut page = String::new();
-        text::encode(&mut page, &self.registry).expect("a String takes whatever is written to it");
+        text::encode(&mut page, &self.registry).expect("writing to a String does not fail");
         page
     }
 }
@@ -99,7 +99,7 @@ impl Default for HostMetrics {
 /// A family of histograms.
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
-/// From 10 µs, which a small push takes, to nearly three minutes, which a batch may wait for a sink that is away.
+/// From 10 µs, which a small push takes, to nearly three minutes, which a batch may wait for an unavailable sink.
 fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(1e-5, 4.0, 13))
 }

@@ -1,14 +1,14 @@
-//! What strangers and guests call themselves and say, made fit for one line.
+//! Makes text from clients and guests safe for one log line.
 
 use std::fmt;
 
 use crate::push::Client;
 use crate::text;
 
-/// Most characters of one text.
+/// The most characters of one text.
 const LONGEST: usize = 1000;
 
-/// A text of a stranger or a guest: no line breaks, no terminal escapes, no flood.
+/// A text from a client or a guest: without line breaks and terminal escapes, and truncated.
 pub(super) struct OneLine<'a>(pub(super) &'a str);
 
 impl fmt::Display for OneLine<'_> {
@@ -17,7 +17,7 @@ impl fmt::Display for OneLine<'_> {
     }
 }
 
-/// A client, by whatever is known of it.
+/// A client, described by its known facts.
 pub(super) struct ClientLabel<'a>(pub(super) &'a Client);
 
 impl fmt::Display for ClientLabel<'_> {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_forge_a_line_or_flood_it() {
+    fn a_text_cannot_forge_a_line_and_is_truncated() {
         assert_eq!(OneLine("a\nERROR b\u{1b}[31m").to_string(), r"a\nERROR b\u{1b}[31m");
         assert_eq!(OneLine("grün").to_string(), "grün");
         let long = OneLine(&"x".repeat(LONGEST + 1)).to_string();

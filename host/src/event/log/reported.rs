@@ -1,4 +1,4 @@
-//! Of whom something was said already.
+//! Remembers for which clients something was logged already.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use lru::LruCache;
 
 use crate::push::InstanceId;
 
-/// Client instances remembered; of one that is forgotten it may be said again.
+/// The most client instances that are remembered; for one that was evicted a line may be repeated.
 const MAX_REMEMBERED: NonZeroUsize = NonZeroUsize::new(1_024).expect("it is not zero");
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Keeps the log readable while something goes wrong very often.
+//! Keeps the log readable while an error repeats very often.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::event::Topic;
 
-/// Between two lines of most kinds.
+/// The time between two lines of most kinds.
 pub(super) const INTERVAL: Duration = Duration::from_secs(1);
-/// Between two lines of what lasts until somebody does something.
+/// The time between two lines about a condition that lasts until an operator acts.
 pub(super) const LASTING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A kind of trouble: what, of which receiver, from which closed list of causes. So there are only as many as an
-/// operator has receivers, times a constant.
+/// A kind of problem: topic, receiver, and a cause from a closed list. So the number of kinds is bounded by the number
+/// of receivers that an operator has, times a constant.
 pub(super) type LogKind = (Topic, Option<Arc<str>>, &'static str);
 
-/// Lets a line of each kind through every so often, and counts what it holds back.
+/// Allows a line of each kind once per interval, and counts what it suppresses.
 #[derive(Debug, Default)]
 pub(super) struct Sampler(Mutex<HashMap<LogKind, SampledKind>>);
 
@@ -26,8 +26,8 @@ struct SampledKind {
 }
 
 impl Sampler {
-    /// `Some` when a line may be written, with how much was held back since the last. `weight` is how much this one
-    /// stands for.
+    /// Returns `Some` if a line may be written, with the number suppressed since the previous one. `weight` is what
+    /// this event adds to that number.
     pub(super) fn admit(&self, kind: LogKind, weight: u64, now: Instant, every: Duration) -> Option<u64> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(state) = kinds.get_mut(&kind) else {

@@ -1,4 +1,4 @@
-//! How long ago anybody pushed: the number that says that a whole fleet fell silent.
+//! The time since the last push of any client, which shows when a whole fleet falls silent.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,12 +11,12 @@ use prometheus_client::registry::Unit;
 
 use crate::event::{Event, EventData};
 
-/// When the last push came; before the first, when the host started: a restart may be what silenced everybody.
+/// The time of the last push; before the first, of the start of the host: a restart may be what silenced the clients.
 #[derive(Debug)]
 pub(super) struct PushAge(Mutex<SystemTime>);
 
 impl PushAge {
-    /// Begins now.
+    /// Starts now.
     pub(super) fn new() -> Self {
         Self(Mutex::new(SystemTime::now()))
     }
@@ -32,7 +32,7 @@ impl Collector for PushAge {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let age = SystemTime::now().duration_since(last).unwrap_or_default().as_secs_f64();
-        let help = "Time since the last push came in, refused or not; before the first, since the host started.";
+        let help = "Time since the last push was received, refused or not; before the first, since the host started.";
         let metric = encoder.encode_descriptor("push_age", help, Some(&Unit::Seconds), MetricType::Gauge)?;
         ConstGauge::new(age).encode(metric)
     }

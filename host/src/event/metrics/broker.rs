@@ -1,8 +1,8 @@
-//! Metrics about telemetry under the names of Kafka's own broker (KIP-714, group `client-metrics`), as sums over all
-//! clients. Kafka's rates are for the reader to reckon: `rate(…_count_total[5m])`.
+//! Metrics about telemetry with the names of Kafka's own broker (KIP-714, group `client-metrics`), as sums over all
+//! clients. Kafka's rates are left to the query: `rate(…_count_total[5m])`.
 //!
-//! Where Kafka's broker calls its plugin once for each push, a receiver here is called with a batch: counts are of pushes,
-//! times are of calls, in milliseconds as there.
+//! Where Kafka's broker calls its plugin once per push, a receiver here is called with a batch: counts are of pushes,
+//! times are of calls, in milliseconds as in Kafka.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use crate::event::{Event, EventData};
 
-/// Kafka's sample window, of which it looks at two.
+/// Kafka's sample window, of which it evaluates two.
 const WINDOW: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -40,14 +40,14 @@ impl KafkaBrokerMetrics {
             errors: Counter::default(),
             times: Arc::default(),
         };
-        registry.register("instance_count", "Client instances known", broker.instances.clone());
+        registry.register("instance_count", "Known client instances", broker.instances.clone());
         let help = "Pushes with a subscription id that is not the current one";
         registry.register("unknown_subscription_request_count", help, broker.unknown_subscriptions.clone());
-        let help = "Questions for a subscription and pushes that came too soon or were over a quota";
+        let help = "GetTelemetrySubscriptions and PushTelemetry requests that were too early or over a quota";
         registry.register("throttle_count", help, broker.throttled.clone());
-        let help = "Pushes that a receiver took, again for each receiver";
+        let help = "Pushes that a receiver accepted, counted for each receiver";
         registry.register("plugin_export_count", help, broker.exported.clone());
-        let help = "Pushes of calls in which a receiver failed, again when offered again";
+        let help = "Pushes of calls in which a receiver failed, counted again on retries";
         registry.register("plugin_error_count", help, broker.errors.clone());
         registry.register_collector(Box::new(broker.times.clone()));
         broker
@@ -68,7 +68,7 @@ impl KafkaBrokerMetrics {
                 self.times.add(event.time, *duration);
                 match *outcome {
                     "taken" | "partial" => self.exported.inc_by(*pushes as u64),
-                    // Half of it is offered next: nothing has failed yet.
+                    // Half of the batch is offered next, so nothing has failed yet.
                     "too-large" | "rejected" if *pushes > 1 => 0,
                     _ => self.errors.inc_by(*pushes as u64),
                 };
@@ -78,7 +78,7 @@ impl KafkaBrokerMetrics {
     }
 }
 
-/// Calls of the last half to whole minute.
+/// The calls of the last half to one minute.
 #[derive(Debug, Default)]
 struct CallTimes(Mutex<Windows>);
 
@@ -116,7 +116,7 @@ impl CallTimes {
         (now.calls, now.sum, now.max) = (now.calls + 1, now.sum + took, now.max.max(took));
     }
 
-    /// Average and maximum in milliseconds; Kafka shows NaN where there was no call.
+    /// Average and maximum in milliseconds; like Kafka, NaN if there was no call.
     fn average_and_max(&self, at: SystemTime) -> (f64, f64) {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         windows.rotate(at);

@@ -1,7 +1,8 @@
-//! Series of single client instances, where the operator wants them.
+//! Series of single client instances, if the operator enables them.
 //!
-//! Bounded: as many instances as the table of admission holds, the ones heard of last. Only a push that was accepted
-//! begins series: whoever is refused under invented ids takes nobody's. A client that is gone leaves none behind.
+//! Bounded: by the capacity of admission's table; the most recently active instances are kept. Only an accepted push
+//! creates series, so requests under invented ids that are refused displace none. The series of a client end when it is
+//! gone.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +16,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use crate::event::EventData;
 use crate::push::{Client, InstanceId};
 
-/// By instance; `None` where nobody asked for series.
+/// By instance; `None` if series are not enabled.
 #[derive(Debug)]
 pub(super) struct PerClientMetrics(Option<Mutex<LruCache<InstanceId, PerClientCounts>>>);
 
@@ -31,8 +32,8 @@ impl PerClientMetrics {
         Self(NonZeroUsize::new(most).map(|most| Mutex::new(LruCache::sparse(most))))
     }
 
-    pub(super) fn record(&self, payload: &EventData) {
-        match payload {
+    pub(super) fn record(&self, data: &EventData) {
+        match data {
             EventData::PushAccepted { client, .. } => {
                 self.start_series(client);
                 self.count(client, |counts| &mut counts.exported);
@@ -40,7 +41,7 @@ impl PerClientMetrics {
             EventData::PushRefused { client, code: "throttled" | "over_quota", .. } => {
                 self.count(client, |counts| &mut counts.throttled);
             }
-            // As Kafka's broker counts what could not be decompressed or read.
+            // Kafka's broker also counts pushes that could not be decompressed or parsed as errors.
             EventData::PushRefused { client, code: "invalid_record", .. } => {
                 self.count(client, |counts| &mut counts.errors);
             }
@@ -72,19 +73,19 @@ impl PerClientMetrics {
     }
 }
 
-/// A family: its name, what it is, and where its value stands.
+/// A family: its name, its help text, and its value.
 type PerClientFamily = (&'static str, &'static str, fn(&PerClientCounts) -> u64);
 
 const FAMILIES: [PerClientFamily; 3] = [
-    ("per_client_throttle_count", "Requests of a client that came too soon or were over a quota.", |c| c.throttled),
+    ("per_client_throttle_count", "Requests of a client that were too early or over a quota.", |c| c.throttled),
     ("per_client_plugin_export_count", "Pushes of a client handed to receivers.", |c| c.exported),
-    ("per_client_plugin_error_count", "Pushes of a client that nobody could read.", |c| c.errors),
+    ("per_client_plugin_error_count", "Pushes of a client that could not be decoded.", |c| c.errors),
 ];
 
 impl Collector for PerClientMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         let clients = self.snapshot();
-        // A family without samples is no valid exposition to every reader.
+        // Not every parser accepts a family without samples.
         if clients.is_empty() {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! What happens where bytes come in. At rest, and over all ways in:
+//! Metrics of what is received. At rest, summed over all ingresses:
 //! `push_received = push_refused + push_empty + push_unwanted + push_accepted`.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ struct ListenerLabels {
     listener: Arc<str>,
 }
 
-/// Without the version: a stranger may claim any.
+/// Without the version, because a client may send any.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabels {
     api: &'static str,
@@ -108,39 +108,42 @@ impl IngressMetrics {
 
     fn register_connections(&self, registry: &mut Registry) {
         registry.register("connections", "Open connections", self.connections.clone());
-        registry.register("connections_opened", "Connections taken", self.connected.clone());
+        registry.register("connections_opened", "Connections accepted", self.connected.clone());
         registry.register("requests", "Requests answered", self.requests.clone());
         let help = "Size of the requests answered";
         registry.register_with_unit("request", help, Unit::Bytes, self.request_bytes.clone());
-        let help = "From the last byte of a request to the last byte of its answer";
+        let help = "From the last byte of a request to the last byte of its response";
         registry.register_with_unit("request", help, Unit::Seconds, self.request_time.clone());
-        registry.register("subscription_answered", "Clients told what to push", self.subscriptions.clone());
-        let help = "Questions for a subscription answered with an error";
+        registry.register(
+            "subscription_answered",
+            "GetTelemetrySubscriptions requests answered",
+            self.subscriptions.clone(),
+        );
+        let help = "GetTelemetrySubscriptions requests answered with an error";
         registry.register("subscription_refused", help, self.subscriptions_refused.clone());
-        registry.register("client_gone", "Client instances that went away", self.gone.clone());
-        let help = "Client instances forgotten to make room, by why that one";
+        registry.register("client_gone", "Client instances that are gone, by reason", self.gone.clone());
+        let help = "Client instances evicted from the full table, by the reason for the choice";
         registry.register("client_evicted", help, self.evicted.clone());
     }
 
     fn register_pushes(&self, registry: &mut Registry) {
-        let help = "Pushes that came in: refused, empty, unwanted or accepted";
+        let help = "Pushes received: refused, empty, unwanted or accepted";
         registry.register("push_received", help, self.received.clone());
-        let help = "Size of the pushes that came in, as sent";
+        let help = "Size of the received pushes on the wire";
         registry.register_with_unit("push_wire", help, Unit::Bytes, self.wire_bytes.clone());
         registry.register("push_refused", "Pushes answered with an error", self.refused.clone());
-        let help =
-            "Pushes refused as too large, by the software of their client; `other` is any that is not well known";
+        let help = "Pushes refused as too large, by client software; `other` is any that is not well known";
         registry.register("push_too_large", help, self.too_large.clone());
-        registry.register("push_empty", "Pushes that held no metrics", self.empty.clone());
+        registry.register("push_empty", "Pushes without metrics", self.empty.clone());
         registry.register("push_unwanted", "Pushes that no receiver wants", self.unwanted.clone());
-        let help = "Pushes that are in the hands of at least one receiver's ledger";
+        let help = "Pushes that are in the ledger of at least one receiver";
         registry.register("push_accepted", help, self.accepted.clone());
         registry.register("push_points", "Data points of accepted pushes", self.points.clone());
         let help = "Size of accepted pushes, decompressed";
         registry.register_with_unit("push_decompressed", help, Unit::Bytes, self.decompressed_bytes.clone());
         let help = "Strings of accepted pushes that were not UTF-8 and were repaired";
         registry.register("push_repaired_strings", help, self.repaired.clone());
-        let help = "From a push that was read to its place in the queues";
+        let help = "From the last byte of a push to its place in the queues";
         registry.register_with_unit("push_intake", help, Unit::Seconds, self.intake_time.clone());
     }
 
@@ -157,8 +160,8 @@ impl IngressMetrics {
         }
     }
 
-    pub(super) fn record(&self, payload: &EventData) {
-        match payload {
+    pub(super) fn record(&self, data: &EventData) {
+        match data {
             EventData::ListenerConnect { listener, .. } => {
                 let labels = ListenerLabels { listener: listener.clone() };
                 self.connected.get_or_create(&labels).inc();
@@ -180,7 +183,7 @@ impl IngressMetrics {
                 self.gone.get_or_create(&ReasonLabels { reason: reason_label(*reason) }).inc();
             }
             EventData::ClientsCounted { evicted, .. } => self.record_evicted(evicted),
-            _ => self.record_push(payload),
+            _ => self.record_push(data),
         }
     }
 
@@ -192,8 +195,8 @@ impl IngressMetrics {
         }
     }
 
-    fn record_push(&self, payload: &EventData) {
-        match payload {
+    fn record_push(&self, data: &EventData) {
+        match data {
             EventData::PushReceived { ingress, wire } => {
                 self.received.get_or_create(&IngressLabels::new(*ingress)).inc();
                 self.wire_bytes.get_or_create(&IngressLabels::new(*ingress)).inc_by(*wire as u64);
@@ -225,7 +228,7 @@ impl IngressMetrics {
     }
 }
 
-/// A closed list: strangers choose the name.
+/// A closed list, because clients choose their name.
 fn software(name: Option<&str>) -> &'static str {
     const KNOWN: [&str; 6] = [
         "apache-kafka-java",

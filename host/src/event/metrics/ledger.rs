@@ -1,9 +1,9 @@
-//! Every slot's ledger, as a scrape sees it:
-//! `ledger_accepted_pushes = sum(ledger_settled_pushes) + sum(ledger_held_pushes)`, in each single scrape.
+//! Every slot's ledger at each scrape:
+//! `ledger_accepted_pushes = sum(ledger_settled_pushes) + sum(ledger_held_pushes)` in every single scrape.
 //!
-//! In: moves between terms. They are told after the slot's lock is released, so two of them may come here in the wrong
-//! order and a term may be short for a moment; since a move is applied whole and a scrape copies under the same lock,
-//! the sum is right nevertheless.
+//! In: moves between terms. They are emitted after the slot's lock is released, so two of them may arrive in the wrong
+//! order and a term may be too low for a moment. But a move is applied as a whole and a scrape copies under the same
+//! lock, so the sum is always right.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,8 +39,8 @@ struct HeldAmount {
 }
 
 impl Ledgers {
-    pub(super) fn record(&self, payload: &EventData) {
-        let EventData::LedgerMoved { slot, from, to, pushes, size, .. } = payload else { return };
+    pub(super) fn record(&self, data: &EventData) {
+        let EventData::LedgerMoved { slot, from, to, pushes, size, .. } = data else { return };
         let mut ledgers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !ledgers.contains_key(slot) {
             ledgers.insert(slot.clone(), SlotLedger::default());
@@ -56,7 +56,7 @@ impl Ledgers {
 }
 
 impl SlotLedger {
-    /// Delivered, dead-lettered and shed are the ends of a push's way: nothing comes from there.
+    /// Delivered, dropped and shed are final: nothing moves out of them.
     fn apply(&mut self, from: Option<LedgerTerm>, to: LedgerTerm, pushes: usize, size: usize) {
         let (count, bytes) = (signed(pushes), signed(size));
         match from {
@@ -69,7 +69,7 @@ impl SlotLedger {
             LedgerTerm::Queued => return self.queued.add(count, bytes),
             LedgerTerm::InFlight => return self.in_flight.add(count, bytes),
             LedgerTerm::Delivered => ("delivered", ""),
-            LedgerTerm::Dropped(cause) => ("dead_lettered", cause),
+            LedgerTerm::Dropped(cause) => ("dropped", cause),
             LedgerTerm::Shed(cause) => ("shed", cause),
         };
         *self.settled.entry(end).or_default() += pushes as u64;
@@ -96,7 +96,7 @@ type SlotLedgers = BTreeMap<Arc<str>, SlotLedger>;
 impl Collector for Ledgers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let slots = self.snapshot();
-        // A family without samples is no valid exposition to every reader.
+        // Not every parser accepts a family without samples.
         if slots.is_empty() {
             return Ok(());
         }
@@ -108,7 +108,7 @@ impl Collector for Ledgers {
 }
 
 fn accepted(slots: &SlotLedgers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Pushes handed to a receiver's slot: the sum of those settled and held.";
+    let help = "Pushes accepted by a receiver's slot: the sum of those settled and held.";
     let mut family = encoder.encode_descriptor("ledger_accepted_pushes", help, None, MetricType::Counter)?;
     for (plugin, ledger) in slots {
         let labels = [("plugin", &**plugin)];
@@ -118,7 +118,7 @@ fn accepted(slots: &SlotLedgers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Re
 }
 
 fn settled(slots: &SlotLedgers, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "Pushes whose way is over: delivered, or dead-lettered or shed with the cause.";
+    let help = "Pushes with a final result: delivered, or dropped or shed with the cause.";
     let mut family = encoder.encode_descriptor("ledger_settled_pushes", help, None, MetricType::Counter)?;
     for (plugin, ledger) in slots {
         for ((term, cause), pushes) in &ledger.settled {
@@ -136,7 +136,7 @@ fn held(
     unit: Option<&Unit>,
     pick: fn(HeldAmount) -> i64,
 ) -> fmt::Result {
-    let help = "What a slot holds in memory: queued, or in a batch that is not settled.";
+    let help = "Pushes that a slot holds in memory: queued, or in a batch that is not settled.";
     let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
     for (plugin, ledger) in slots {
         for (term, amount) in ledger.held() {

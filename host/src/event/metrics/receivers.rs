@@ -1,4 +1,4 @@
-//! What happens behind the queues: batches, lives of receivers, their requests to the outside.
+//! Metrics of what happens behind the queues: batches, lifecycles of receivers, their outgoing requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,12 +106,12 @@ impl ReceiverMetrics {
 
     fn register_batches(&self, registry: &mut Registry) {
         registry.register("batch_starts", "Batches that a receiver was called with", self.starts.clone());
-        registry.register("batch_ends", "Calls that are over, by what came of them", self.ends.clone());
-        registry.register("batch_pushes", "Pushes of a batch", self.pushes.clone());
-        registry.register("batch_points", "Data points offered, again when offered again", self.points.clone());
-        let help = "Size of the pushes offered, again when offered again";
+        registry.register("batch_ends", "Completed calls, by outcome", self.ends.clone());
+        registry.register("batch_pushes", "Pushes per batch", self.pushes.clone());
+        registry.register("batch_points", "Data points offered, counted again on retries", self.points.clone());
+        let help = "Size of the pushes offered, counted again on retries";
         registry.register_with_unit("batch", help, Unit::Bytes, self.bytes.clone());
-        let help = "How long the oldest push of a batch had waited";
+        let help = "Queueing time of the oldest push of a batch";
         registry.register_with_unit("batch_queue_wait", help, Unit::Seconds, self.queue_wait.clone());
         let help = "Wall time of a call, waiting for the sink included";
         registry.register_with_unit("batch_call", help, Unit::Seconds, self.duration.clone());
@@ -121,38 +121,38 @@ impl ReceiverMetrics {
 
     fn register_lives(&self, registry: &mut Registry) {
         registry.register("plugin_phases", "Phases that generations of a receiver entered", self.phases.clone());
-        let help = "How long the stages of swaps took that were passed";
+        let help = "Duration of the completed stages of swaps";
         registry.register_with_unit("plugin_stage", help, Unit::Seconds, self.stages.clone());
-        registry.register("plugin_crashes", "Instances that broke", self.crashes.clone());
-        let help = "Instances that were replaced since they kept too many handles";
+        registry.register("plugin_crashes", "Instances that failed", self.crashes.clone());
+        let help = "Instances that were replaced because they held too many handles";
         registry.register("plugin_replaced_instances", help, self.replaced.clone());
-        let help = "Points that a sink discarded out of batches that it took";
+        let help = "Points that a sink discarded from batches that it accepted";
         registry.register("plugin_rejected_points", help, self.rejected_points.clone());
-        let help = "1 while the receiver says that it is set up wrongly";
+        let help = "1 while the receiver reports that it is misconfigured";
         registry.register("plugin_misconfigured", help, self.misconfigured.gauge.clone());
-        let help = "Outgoing requests that ended, by class of status or by what went wrong";
+        let help = "Completed outgoing requests, by class of status or by error";
         registry.register("egress_requests", help, self.requests.clone());
-        let help = "Outgoing requests that were refused while as many as may be were under way";
+        let help = "Outgoing requests that were refused because the limit of concurrent requests was reached";
         registry.register("egress_over_limit", help, self.over_limit.clone());
-        let help = "Size of what outgoing requests sent";
+        let help = "Size of the bodies of outgoing requests";
         registry.register_with_unit("egress_sent", help, Unit::Bytes, self.request_bytes.clone());
         let help = "Wall time of outgoing requests";
         registry.register_with_unit("egress_request", help, Unit::Seconds, self.request_time.clone());
     }
 
-    pub(super) fn record(&self, payload: &EventData) {
-        match payload {
+    pub(super) fn record(&self, data: &EventData) {
+        match data {
             EventData::BatchStart { slot, generation, .. } => {
                 self.misconfigured.generation_started(slot, *generation);
                 self.starts.get_or_create(&PluginLabels::new(slot)).inc();
             }
-            EventData::BatchEnd { .. } => self.record_end(payload),
+            EventData::BatchEnd { .. } => self.record_end(data),
             EventData::PluginStage { slot, stage, took } => {
                 let labels = StageLabels { plugin: slot.clone(), stage };
                 self.stages.get_or_create(&labels).observe(took.as_secs_f64());
             }
             EventData::PluginPhase { slot, generation, phase, .. } => {
-                // A generation that is only being loaded says nothing about the one that serves.
+                // A generation that is only being loaded says nothing about the serving one.
                 if *phase == "serving" {
                     self.misconfigured.generation_started(slot, *generation);
                 }
@@ -177,8 +177,8 @@ impl ReceiverMetrics {
         }
     }
 
-    fn record_end(&self, payload: &EventData) {
-        let EventData::BatchEnd { slot, pushes, points, size, queue_wait, duration, cpu, outcome, .. } = payload else {
+    fn record_end(&self, data: &EventData) {
+        let EventData::BatchEnd { slot, pushes, points, size, queue_wait, duration, cpu, outcome, .. } = data else {
             return;
         };
         let labels = PluginLabels::new(slot);
@@ -195,12 +195,12 @@ impl ReceiverMetrics {
     }
 }
 
-/// Pushes of a batch.
+/// Pushes per batch.
 fn counts() -> Histogram {
     Histogram::new(exponential_buckets(1.0, 2.0, 11))
 }
 
-/// The class of a status code; what is not one is already a word of the egress guard's closed list.
+/// The class of a status code; anything else is already a word of the egress guard's closed list.
 fn class(status: &str) -> String {
     match status.as_bytes() {
         [class @ b'1'..=b'9', _, _] => format!("{}xx", char::from(*class)),
@@ -208,8 +208,8 @@ fn class(status: &str) -> String {
     }
 }
 
-/// A receiver says when it is set up wrongly, and nobody says when it no longer is: a batch that was taken does, and
-/// so does a new generation, until it complains itself.
+/// A receiver reports that it is misconfigured, but not when that ends: a batch that is accepted ends it, and so does a
+/// new generation, until that reports it again.
 #[derive(Debug, Default)]
 struct MisconfiguredGauge {
     gauge: Family<PluginLabels, Gauge>,

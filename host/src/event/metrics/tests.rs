@@ -6,7 +6,7 @@ use crate::event::{EventData, LedgerTerm};
 use crate::push::ConnectionId;
 use crate::push::{Client, DepartureReason, Ingress};
 
-/// The one number that changes without events.
+/// The only metric that changes without events.
 const AGE: &str = "barnabas_push_age_seconds ";
 
 fn slot() -> Arc<str> {
@@ -37,8 +37,8 @@ fn ended(outcome: &'static str) -> EventData {
 }
 
 fn refused(subscribing: bool) -> EventData {
-    let (way_in, client, reason) = (Ingress::Kafka, Arc::new(Client::default()), String::new());
-    EventData::PushRefused { ingress: way_in, client, code: "too_large", reason, subscribing }
+    let (ingress, client, reason) = (Ingress::Kafka, Arc::new(Client::default()), String::new());
+    EventData::PushRefused { ingress, client, code: "too_large", reason, subscribing }
 }
 
 fn counted() -> EventData {
@@ -63,7 +63,7 @@ fn accepted(client: &Arc<Client>) -> EventData {
     }
 }
 
-/// One of each type.
+/// One of each topic.
 fn samples() -> Vec<EventData> {
     let (listener, connection, client) = (Arc::from("kafka"), ConnectionId(1), Arc::new(Client::default()));
     let (ingress, generation, reason) = (Ingress::Kafka, 1, String::new());
@@ -94,7 +94,7 @@ fn samples() -> Vec<EventData> {
     ]
 }
 
-/// The page after these.
+/// The page after these events.
 fn after(payloads: impl IntoIterator<Item = EventData>) -> String {
     let (events, metrics) = (Events::new(), Arc::new(HostMetrics::new()));
     let _listening = metrics.listen(&events);
@@ -115,7 +115,7 @@ fn shows(page: &str, lines: &[&str]) {
 fn every_topic_changes_a_metric() {
     let samples = samples();
     assert!(Topic::ALL.iter().all(|topic| samples.iter().any(|sample| sample.topic() == *topic)));
-    // The clock goes on without events.
+    // The age changes without events.
     let lasting =
         |page: String| page.lines().filter(|line| !line.starts_with(AGE)).map(str::to_owned).collect::<Vec<_>>();
     let untouched = lasting(after([]));
@@ -134,7 +134,7 @@ fn the_page_is_well_formed() {
     names.sort_unstable();
     let families = names.len();
     names.dedup();
-    assert_eq!(names.len(), families, "no family is there twice");
+    assert_eq!(names.len(), families, "no family is duplicated");
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let name = line.split(['{', ' ']).next().unwrap();
         let of_a_family = |family: &&str| name.strip_prefix(*family).is_some_and(is_a_suffix);
@@ -219,7 +219,7 @@ fn a_ledger_shows_each_push_in_one_term() {
             "barnabas_ledger_held_bytes{plugin=\"console\",term=\"queued\"} 500",
             "barnabas_ledger_held_bytes{plugin=\"console\",term=\"in_flight\"} 100",
             "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"delivered\",cause=\"\"} 3",
-            "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"dead_lettered\",cause=\"rejected\"} 1",
+            "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"dropped\",cause=\"rejected\"} 1",
             "barnabas_ledger_settled_pushes_total{plugin=\"console\",term=\"shed\",cause=\"no-receiver\"} 2",
         ],
     );
@@ -233,7 +233,7 @@ fn a_ledger_adds_up_in_any_order_of_its_moves() {
     assert_eq!(sum(&page, "barnabas_ledger_held_pushes"), 5);
 }
 
-/// Over all label sets.
+/// The sum over all label sets.
 fn sum(page: &str, name: &str) -> i64 {
     let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum()
@@ -241,19 +241,23 @@ fn sum(page: &str, name: &str) -> i64 {
 
 #[test]
 fn misconfigured_holds_until_a_batch_is_taken_or_a_generation_is_new() {
-    let said = || EventData::PluginMisconfigured { slot: slot(), reason: "401".into() };
+    let misconfigured = || EventData::PluginMisconfigured { slot: slot(), reason: "401".into() };
     let phase =
         |generation| EventData::PluginPhase { slot: slot(), generation, phase: "serving", reason: String::new() };
     let gauge = |history: Vec<EventData>| sum(&after(history), "barnabas_plugin_misconfigured");
     assert_eq!(gauge(vec![phase(1)]), 0);
-    assert_eq!(gauge(vec![phase(1), said(), ended("unavailable"), phase(1)]), 1);
-    assert_eq!(gauge(vec![phase(1), said(), ended("taken")]), 0);
-    assert_eq!(gauge(vec![phase(1), said(), phase(2)]), 0);
-    assert_eq!(gauge(vec![phase(1), phase(2), said(), phase(1)]), 1, "an old one's end says nothing about the new one");
+    assert_eq!(gauge(vec![phase(1), misconfigured(), ended("unavailable"), phase(1)]), 1);
+    assert_eq!(gauge(vec![phase(1), misconfigured(), ended("taken")]), 0);
+    assert_eq!(gauge(vec![phase(1), misconfigured(), phase(2)]), 0);
+    assert_eq!(
+        gauge(vec![phase(1), phase(2), misconfigured(), phase(1)]),
+        1,
+        "a phase of the old generation says nothing about the new one"
+    );
 }
 
 #[test]
-fn no_label_tells_a_client_apart() {
+fn no_label_identifies_a_client() {
     let client = Client { client_id: Some("secret-client".into()), ..Client::default() };
     let client = Arc::new(client);
     let interval = milliseconds(1);
@@ -273,8 +277,8 @@ fn no_label_tells_a_client_apart() {
 }
 
 fn refused_as(code: &'static str, client: &Arc<Client>) -> EventData {
-    let (way_in, client, reason) = (Ingress::Kafka, client.clone(), String::new());
-    EventData::PushRefused { ingress: way_in, client, code, reason, subscribing: false }
+    let (ingress, client, reason) = (Ingress::Kafka, client.clone(), String::new());
+    EventData::PushRefused { ingress, client, code, reason, subscribing: false }
 }
 
 #[test]
@@ -311,8 +315,8 @@ fn the_brokers_own_metrics_have_kafkas_names() {
 fn a_push_that_is_too_large_is_counted_by_well_known_software() {
     let named = |name: &str| Arc::new(Client { software_name: Some(name.into()), ..Client::default() });
     let page = after([refused_as("too_large", &named("librdkafka")), refused_as("too_large", &named("secret"))]);
-    let of = |software| format!("barnabas_push_too_large_total{{software=\"{software}\"}} 1");
-    shows(&page, &[&of("librdkafka"), &of("other")]);
+    let line = |software| format!("barnabas_push_too_large_total{{software=\"{software}\"}} 1");
+    shows(&page, &[&line("librdkafka"), &line("other")]);
     assert!(!page.contains("secret"));
 }
 
@@ -327,8 +331,9 @@ fn series_of_clients_are_bounded_and_go_with_them() {
         let _listening = metrics.listen(&events);
         payloads.into_iter().for_each(|payload| events.emit(payload.topic(), || payload));
         let page = metrics.encode();
-        let of = |line: &&str| line.starts_with("kafka_server_client_metrics_per_client_throttle_count_total{");
-        page.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+        let is_throttle_count =
+            |line: &&str| line.starts_with("kafka_server_client_metrics_per_client_throttle_count_total{");
+        page.lines().filter(is_throttle_count).map(str::to_owned).collect::<Vec<_>>()
     };
     let throttled = |n| refused_as("throttled", &client(n));
     let pushed = |n| accepted(&client(n));
@@ -338,8 +343,8 @@ fn series_of_clients_are_bounded_and_go_with_them() {
     assert_eq!(series(2, honest.clone()), [one]);
     assert_eq!(series(2, vec![pushed(1), pushed(2), pushed(3)]).len(), 2);
     let flood = (2..99).flat_map(|n| [throttled(n), refused_as("invalid_record", &client(n))]);
-    assert_eq!(series(2, honest.into_iter().chain(flood).collect()), [one], "refused, and begins nothing");
-    assert_eq!(series(0, vec![pushed(1)]).len(), 0, "unless asked for");
+    assert_eq!(series(2, honest.into_iter().chain(flood).collect()), [one], "refused requests create no series");
+    assert_eq!(series(0, vec![pushed(1)]).len(), 0, "off by default");
     let gone = EventData::ClientGone { client: client(1), reason: DepartureReason::Expired };
     assert_eq!(series(2, vec![pushed(1), pushed(2), gone]).len(), 1);
 }
