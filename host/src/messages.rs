@@ -1,4 +1,4 @@
-//! Messages for people: errors of TOML files with file, place, key and cause, the name that was probably meant, and
+//! Error messages and phrases: errors of TOML files with file, line, key and cause, suggestions for mistyped names, and
 //! counts with their noun.
 
 use std::fmt::{Display, Write as _};
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-/// How similar two names must be (Jaro-Winkler, 0 to 1) for one to be guessed for the other: `artefact` and `artifact`
-/// are, `foo` and `want` are not.
+/// How similar two names must be (Jaro-Winkler, 0 to 1) for one to be suggested for the other: `artefact` and
+/// `artifact` are, `foo` and `want` are not.
 const SIMILAR: f64 = 0.8;
 
-/// Reads a TOML text; the error is one sentence that names the file, the line and what to write instead.
+/// Parses a TOML text; the error is one sentence with the file, the line, the cause and a suggestion.
 pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> anyhow::Result<T> {
     toml::from_str(text).map_err(|error| anyhow::anyhow!(explain(path, text, &error)))
 }
 
-/// `file:line: cause`, with the nearest known key where one was mistyped.
+/// `file:line: cause`, with the nearest known key if one was mistyped.
 fn explain(path: &Path, text: &str, error: &toml::de::Error) -> String {
     let mut message = path.display().to_string();
     if let Some(span) = error.span() {
@@ -38,7 +38,7 @@ pub(crate) fn suggestion_for(message: &str) -> Option<&str> {
     closest_name(names.next()?, names)
 }
 
-/// The known name that was probably meant; `None` where none is similar enough to be worth a guess.
+/// The known name that was probably intended; `None` if none is similar enough.
 pub fn closest_name<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known.into_iter().map(|known| (strsim::jaro_winkler(unknown, known), known));
     let (score, best) = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -54,7 +54,7 @@ pub fn suggest(unknown: &str, known: &[&str]) -> String {
     }
 }
 
-/// A number and its noun, which is given in the singular: `1 request`, `2 requests`, `0 batches`, `3 entries`.
+/// A number with its noun, which is given in the singular: `1 request`, `2 requests`, `0 batches`, `3 entries`.
 pub fn count_noun(number: impl Display, noun: &str) -> String {
     let number = number.to_string();
     if number == "1" {
@@ -86,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_similar_name_is_guessed() {
+    fn only_a_similar_name_is_suggested() {
         let known = ["artifact", "digest", "paused", "settings", "want", "client_id", "node-id"];
-        for (unknown, meant) in [
+        for (unknown, expected) in [
             ("artefact", Some("artifact")),
             ("setting", Some("settings")),
             ("pause", Some("paused")),
@@ -99,7 +99,7 @@ mod tests {
             ("log-level", None),
             ("", None),
         ] {
-            assert_eq!(closest_name(unknown, known), meant, "{unknown}");
+            assert_eq!(closest_name(unknown, known), expected, "{unknown}");
         }
         assert_eq!(closest_name("foo", []), None);
         assert_eq!(suggest("wants", &["want", "queue"]), "did you mean `want`? Known are `want`, `queue`");
@@ -107,8 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn a_count_has_its_noun_in_the_right_number() {
-        for (number, noun, words) in [
+    fn a_count_has_its_noun_in_singular_or_plural() {
+        for (number, noun, expected) in [
             (1, "request", "1 request"),
             (0, "request", "0 requests"),
             (2, "push", "2 pushes"),
@@ -118,12 +118,12 @@ mod tests {
             (3, "day", "3 days"),
             (2, "recorded push", "2 recorded pushes"),
         ] {
-            assert_eq!(count_noun(number, noun), words);
+            assert_eq!(count_noun(number, noun), expected);
         }
     }
 
     #[test]
-    fn a_wrong_type_names_the_place() {
+    fn a_wrong_type_is_reported_with_its_line() {
         let error = parse_toml::<TomlExample>(Path::new("b.toml"), "max-push-bytes = \"x\"").unwrap_err().to_string();
         assert!(error.starts_with("b.toml:1: invalid type"), "{error}");
     }

@@ -1,26 +1,25 @@
-//! Texts that guests, sinks and other strangers wrote, made fit to be shown: the one place where they are cut and
-//! cleaned.
+//! Makes text from guests, sinks and clients safe to show: the one place where it is truncated and cleaned.
 //!
-//! In: any text. Out: one line in which nothing acts on a terminal or reorders what stands around it. Control characters
-//! (and with them escape sequences), line and paragraph separators, and the controls of bidirectional text (Unicode
-//! UAX #9) are shown as escapes such as `\u{1b}`. Never fails.
+//! In: any text. Out: one line in which nothing controls a terminal or reorders the surrounding text. Control
+//! characters (and with them escape sequences), line and paragraph separators, and the controls of bidirectional text
+//! (Unicode UAX #9) are shown as escapes such as `\u{1b}`. Never: fails.
 
-/// Most characters of a reason that a receiver gave for an outcome. A sink's answer may stand in it.
+/// The most characters of a receiver's reason for an outcome. It may contain a sink's response.
 pub const MAX_REASON_CHARS: usize = 300;
-/// Most characters of any other sentence of a guest: what is wrong with its settings, what it says when it breaks.
+/// The most characters of any other message of a guest: errors in its settings, its message when it fails.
 pub const MAX_SENTENCE_CHARS: usize = 1_000;
 
-/// Why a batch, or a push, was not taken: one line of at most [`REASON`] characters.
+/// Why a batch, or a push, was not accepted: one line of at most [`MAX_REASON_CHARS`] characters.
 pub fn reason(text: &str) -> String {
     one_line(text, MAX_REASON_CHARS)
 }
 
-/// Any other sentence: one line of at most [`SENTENCE`] characters.
+/// Any other message: one line of at most [`MAX_SENTENCE_CHARS`] characters.
 pub fn sentence(text: &str) -> String {
     one_line(text, MAX_SENTENCE_CHARS)
 }
 
-/// White space, also of several lines, becomes one space; an ellipsis stands for what was cut.
+/// White space, line breaks included, becomes one space; an ellipsis replaces what is truncated.
 fn one_line(text: &str, most: usize) -> String {
     let (mut line, mut length, mut gap) = (String::new(), 0, false);
     for char in text.chars() {
@@ -49,7 +48,7 @@ pub fn escape(text: &str) -> String {
     })
 }
 
-/// Likewise, of a limited number of characters of the text; an ellipsis stands for what was cut.
+/// As [`escape`], of a limited number of characters of the text; an ellipsis replaces what is truncated.
 pub fn truncate(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => escape(text.get(..end).unwrap_or(text)) + "…",
@@ -57,7 +56,7 @@ pub fn truncate(text: &str, most: usize) -> String {
     }
 }
 
-/// A line of a guest's log: tabs stay, since they are its layout.
+/// A line of a guest's log: tabs are kept because they are part of its layout.
 pub fn log_line(text: String) -> String {
     if !text.contains(|char| needs_escape(char) && char != '\t') {
         return text;
@@ -80,7 +79,7 @@ fn push(line: &mut String, char: char) {
     }
 }
 
-/// Whether a character does something rather than being shown.
+/// Whether a character controls the output instead of being shown.
 fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -114,10 +113,14 @@ mod tests {
         let escapes = reason(&"\u{1b}".repeat(MAX_REASON_CHARS));
         assert!(
             escapes.chars().count() <= MAX_REASON_CHARS + 1 && escapes.ends_with("}…"),
-            "no escape is cut: {escapes}"
+            "no escape is split: {escapes}"
         );
         let huge = reason(&"x".repeat(1 << 20));
-        assert!(huge.capacity() < 4 * MAX_REASON_CHARS, "no room is kept for what was cut: {}", huge.capacity());
+        assert!(
+            huge.capacity() < 4 * MAX_REASON_CHARS,
+            "no memory is reserved for the truncated part: {}",
+            huge.capacity()
+        );
         assert_eq!(sentence(&"x".repeat(MAX_SENTENCE_CHARS + 1)).chars().count(), MAX_SENTENCE_CHARS + 1);
     }
 

@@ -1,5 +1,5 @@
-//! Sizes, durations and percentages as people write them: `"64MiB"`, `"100ms"`, `"5%"`. Text has its unit: whether
-//! `"5"` is seconds or milliseconds, 5% or all of it, nobody can see.
+//! Sizes, durations and percentages as people write them: `"64MiB"`, `"100ms"`, `"5%"`. A text needs a unit, because
+//! `"5"` could be seconds or milliseconds, 5% or all of it.
 
 pub(crate) mod cidr;
 
@@ -21,15 +21,15 @@ const SIZES: [(&str, u64); 8] = [
 /// In milliseconds.
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// A number of bytes: an integer is bytes, text has a unit.
+/// A number of bytes: an integer is in bytes, a text needs a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub usize);
 
-/// A duration of whole milliseconds: text with a unit.
+/// A duration of whole milliseconds: a text with a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HumanDuration(pub Duration);
 
-/// A share above 0% and up to 100%, as a number of percent: text with the sign.
+/// A share above 0% and up to 100%: a text with the percent sign.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percent(f64);
 
@@ -39,7 +39,7 @@ impl Percent {
         if percent > 0.0 && percent <= 100.0 {
             return Ok(Self(percent));
         }
-        Err(format!("a share of {percent}% is not above 0% and at most 100%"))
+        Err(format!("{percent}% is out of range; use more than 0% and at most 100%"))
     }
 
     /// The number of percent: 5 for `"5%"`.
@@ -47,13 +47,13 @@ impl Percent {
         self.0
     }
 
-    /// The share itself: 0.05 for `"5%"`.
+    /// The fraction: 0.05 for `"5%"`.
     pub fn share(self) -> f64 {
         self.0 / 100.0
     }
 }
 
-/// Number and factor of `text`.
+/// The number in `text` multiplied by its unit.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
@@ -73,9 +73,9 @@ impl std::str::FromStr for ByteSize {
         let bytes = scaled(text, &SIZES).and_then(|n| usize::try_from(n).ok());
         bytes.map(Self).ok_or_else(|| match bare_number(text) {
             Some(number) => {
-                format!("`{number}` has no unit: write for example \"{number}KiB\", \"{number}MiB\" or \"{number}B\"")
+                format!("`{number}` has no unit; use for example \"{number}KiB\", \"{number}MiB\" or \"{number}B\"")
             }
-            None => format!("`{text}` is not a size: write bytes as a number, or for example \"64MiB\""),
+            None => format!("`{text}` is not a size; use a number of bytes, or for example \"64MiB\""),
         })
     }
 }
@@ -86,8 +86,8 @@ impl std::str::FromStr for HumanDuration {
     fn from_str(text: &str) -> Result<Self, String> {
         let millis = scaled(text, &TIMES);
         millis.map(|ms| Self(Duration::from_millis(ms))).ok_or_else(|| match bare_number(text) {
-            Some(number) => format!("`{number}` has no unit: write for example \"{number}s\" or \"{number}ms\""),
-            None => format!("`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\""),
+            Some(number) => format!("`{number}` has no unit; use for example \"{number}s\" or \"{number}ms\""),
+            None => format!("`{text}` is not a duration; use for example \"100ms\", \"30s\" or \"10m\""),
         })
     }
 }
@@ -97,20 +97,20 @@ impl std::str::FromStr for Percent {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || match bare_number(text) {
-            // Somebody may have meant a fraction.
+            // A fraction may have been intended.
             Some(number) if number.parse::<f64>().is_ok_and(|number| number < 1.0) => {
                 let percent = (number.parse::<f64>().unwrap_or_default() * 1e6).round() / 1e4;
-                format!("`{number}` has no `%`: did you mean \"{percent}%\", or \"{number}%\"?")
+                format!("`{number}` has no `%`; did you mean \"{percent}%\" or \"{number}%\"?")
             }
-            Some(number) => format!("`{number}` has no `%`: did you mean \"{number}%\"?"),
-            None => format!("`{text}` is not a share: write for example \"5%\""),
+            Some(number) => format!("`{number}` has no `%`; did you mean \"{number}%\"?"),
+            None => format!("`{text}` is not a percentage; use for example \"5%\""),
         };
         let number = text.trim().strip_suffix('%').map(str::trim_end).and_then(bare_number);
         Self::new(number.and_then(|number| number.parse().ok()).ok_or_else(wrong)?)
     }
 }
 
-/// `text` where it is a number and nothing else.
+/// `text` if it is only a number.
 fn bare_number(text: &str) -> Option<&str> {
     let text = text.trim();
     let digits = |c: char| c.is_ascii_digit() || c == '.';
@@ -161,9 +161,9 @@ enum RawByteSize {
     Text(String),
 }
 
-/// What has its unit in its text. A number is taken up for the sake of its message.
+/// A text with its unit. A number is parsed only for the sake of its error message.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
+#[serde(untagged, expecting = "a string with its unit, such as \"30s\"")]
 enum TextWithUnit {
     Number(serde_json::Number),
     Text(String),
@@ -200,12 +200,12 @@ impl<'de> Deserialize<'de> for Percent {
     }
 }
 
-/// For `serialize_with`: a duration as seconds.
+/// For `serialize_with`: a duration in seconds.
 pub fn seconds<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(span.as_secs_f64())
 }
 
-/// For `with`: a duration as seconds, both ways.
+/// For `with`: a duration in seconds, in both directions.
 pub mod seconds_number {
     use super::{Deserialize as _, Deserializer, Duration, Serializer};
 
@@ -214,23 +214,23 @@ pub mod seconds_number {
         super::seconds(span, serializer)
     }
 
-    /// Seconds that are no duration are refused.
+    /// Seconds that are not a valid duration are refused.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
-/// For `serialize_with`: likewise, where there may be none.
+/// For `serialize_with`: an optional duration in seconds.
 pub fn optional_seconds<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     span.map(|span| span.as_secs_f64()).serialize(serializer)
 }
 
-/// For `serialize_with`: a moment as seconds since the Unix epoch.
+/// For `serialize_with`: a time in seconds since the Unix epoch.
 pub fn unix_seconds<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64())
 }
 
-/// For `serialize_with`: such a moment, or null.
+/// For `serialize_with`: an optional time in seconds since the Unix epoch.
 pub fn optional_unix_seconds<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     match at {
         Some(at) => unix_seconds(at, serializer),
@@ -257,12 +257,12 @@ mod tests {
 
     #[test]
     fn a_value_without_a_unit_is_refused_with_a_suggestion() {
-        assert_eq!(bytes("64").unwrap_err(), "`64` has no unit: write for example \"64KiB\", \"64MiB\" or \"64B\"");
-        assert_eq!(time(" 5").unwrap_err(), "`5` has no unit: write for example \"5s\" or \"5ms\"");
+        assert_eq!(bytes("64").unwrap_err(), "`64` has no unit; use for example \"64KiB\", \"64MiB\" or \"64B\"");
+        assert_eq!(time(" 5").unwrap_err(), "`5` has no unit; use for example \"5s\" or \"5ms\"");
         let percent = |text: &str| text.parse::<Percent>().map(Percent::percent);
-        assert_eq!(percent("5").unwrap_err(), "`5` has no `%`: did you mean \"5%\"?");
-        assert_eq!(percent("0.25").unwrap_err(), "`0.25` has no `%`: did you mean \"25%\", or \"0.25%\"?");
-        assert!(percent("some").unwrap_err().contains("write for example \"5%\""));
+        assert_eq!(percent("5").unwrap_err(), "`5` has no `%`; did you mean \"5%\"?");
+        assert_eq!(percent("0.25").unwrap_err(), "`0.25` has no `%`; did you mean \"25%\" or \"0.25%\"?");
+        assert!(percent("some").unwrap_err().contains("use for example \"5%\""));
         for bad in ["%", "-1%", "0%", "100.1%", "1e1%", "inf%", "5%%", "5 %x"] {
             assert!(percent(bad).is_err(), "{bad}");
         }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_in_a_file_is_bytes_and_nothing_else() {
+    fn a_number_in_a_file_is_only_valid_as_bytes() {
         #[derive(Debug, Deserialize)]
         struct UnitsExample {
             size: Option<ByteSize>,
@@ -284,14 +284,14 @@ mod tests {
         assert!(read("span = 5").unwrap_err().contains("\"5s\" or \"5ms\""));
         assert!(read("share = 5").unwrap_err().contains("did you mean \"5%\"?"));
         assert!(read("size = true").unwrap_err().contains("65536 (bytes) or \"64MiB\""));
-        assert!(read("span = true").unwrap_err().contains("text with its unit"));
+        assert!(read("span = true").unwrap_err().contains("a string with its unit"));
     }
 
     #[test]
     fn an_invalid_value_is_refused_with_an_example() {
         assert!("64 elephants".parse::<ByteSize>().unwrap_err().contains("64MiB"));
         assert!("soon".parse::<HumanDuration>().unwrap_err().contains("100ms"));
-        assert!("18446744073709551615GiB".parse::<ByteSize>().is_err(), "an overflow is no size");
+        assert!("18446744073709551615GiB".parse::<ByteSize>().is_err(), "an overflow is not a size");
     }
 
     fn bytes(text: &str) -> Result<usize, String> {

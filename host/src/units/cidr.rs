@@ -1,10 +1,10 @@
-//! Networks as people write them: `10.0.0.0/8`.
+//! Networks in CIDR notation: `10.0.0.0/8`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// `network/bits`; a lone address is a network of itself.
+/// `network/bits`; a single address is a network of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cidr {
     network: IpAddr,
@@ -12,7 +12,7 @@ pub(crate) struct Cidr {
 }
 
 impl Cidr {
-    /// The first address of it.
+    /// The first address of the network.
     pub(crate) fn network(&self) -> IpAddr {
         self.network
     }
@@ -30,7 +30,7 @@ impl Cidr {
     }
 }
 
-/// The first `bits` of a number of `width` bits; the rest zero.
+/// The first `bits` of a number of `width` bits, shifted to the right.
 fn masked(number: u128, width: u32, bits: u8) -> u128 {
     let rest = width.saturating_sub(bits.into());
     number.checked_shr(rest).unwrap_or(0)
@@ -50,9 +50,9 @@ impl FromStr for Cidr {
             return Err(wrong());
         }
         let first = cidr.first_address();
-        // `10.1.2.3/8` is more often a slip of the pen than meant as `10.0.0.0/8`.
+        // `10.1.2.3/8` is more often a typing error than intended as `10.0.0.0/8`.
         if first != network {
-            return Err(format!("`{text}` has bits behind its prefix: write `{first}/{bits}`, or `{network}` alone"));
+            return Err(format!("`{text}` has bits set after its prefix; use `{first}/{bits}`, or `{network}` alone"));
         }
         Ok(cidr)
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_contain_what_their_prefix_says() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         let ten: Cidr = "10.0.0.0/8".parse().unwrap();
         assert!(ten.contains("10.255.0.1".parse().unwrap()) && !ten.contains("11.0.0.1".parse().unwrap()));
         assert!("0.0.0.0/0".parse::<Cidr>().unwrap().contains("203.0.113.1".parse().unwrap()));
