@@ -1,10 +1,11 @@
-//! What it costs to give a batch to a guest: nanoseconds a push, beside a bare copy of the same bytes in the same run.
+//! The cost of passing a batch to a guest: nanoseconds a push, compared with a plain copy of the same bytes in the same
+//! run.
 //!
-//! The bare copy goes to one reused buffer, the best a host without a boundary could do. Both walk over more distinct
-//! batches than the inner caches hold, since a push that waited in a queue is not in them either.
+//! The plain copy goes to one reused buffer, the best that a host without a boundary could do. Both iterate over more
+//! distinct batches than the inner caches hold, because a push that waited in a queue is not cached either.
 //!
-//! Run with `cargo bench -p barnabas-host --bench boundary`. The guest is `bench` of `tests/guests`, built by
-//! `cargo xtask guests`; `BARNABAS_GUESTS` names another directory that holds `bench.wasm`.
+//! Run with `cargo bench -p barnabas-host --bench boundary`. The guest is `bench` of `tests/guests`, built by `cargo
+//! xtask guests`; `BARNABAS_GUESTS` names another directory that contains `bench.wasm`.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use prost::Message as _;
 
 const BATCHES: [usize; 3] = [1, 16, 64];
 const SIZES: [usize; 3] = [256, 4 << 10, 64 << 10];
-/// What the guest asks for, and the heading.
+/// The mode of the guest, and the heading.
 const MODES: [(&str, &str); 5] = [
     ("none", "length only"),
     ("request", "one request"),
@@ -38,15 +39,15 @@ const MODES: [(&str, &str); 5] = [
     ("bytes", "push by push"),
     ("view", "typed view"),
 ];
-/// Bytes of distinct batches walked over, and the most batches.
+/// Bytes of distinct batches to iterate over, and the most batches.
 const WORKING_SET: usize = 16 << 20;
 const MOST_BATCHES: usize = 4_096;
-/// Rounds of one figure: as many as fit, within bounds that make a median.
+/// The number of rounds of one figure: as many as fit, within bounds that make a median meaningful.
 const TIME: Duration = Duration::from_millis(400);
 const ROUNDS: std::ops::RangeInclusive<usize> = 11..=2_000;
 
 fn main() -> ExitCode {
-    // `cargo test --benches` runs this too, in a profile whose figures mean nothing.
+    // `cargo test --benches` runs this as well, in a profile whose figures mean nothing.
     if std::env::args().any(|arg| arg == "--test") {
         return ExitCode::SUCCESS;
     }
@@ -63,9 +64,9 @@ fn run() -> Result<(), String> {
     let guest = guest()?;
     let artifact = Artifact::from_bytes(&Engines::new().map_err(|e| e.to_string())?, &guest)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    println!("ns a push, medians; in brackets the ratio to a bare copy\n");
+    println!("ns a push, medians; in brackets the ratio to a plain copy\n");
     let headings: String = MODES.iter().map(|(_, heading)| format!("{heading:>22}")).collect();
-    println!("{:>6} {:>8} {:>10}{headings}", "batch", "bytes", "bare copy");
+    println!("{:>6} {:>8} {:>10}{headings}", "batch", "bytes", "plain copy");
     for size in SIZES {
         for pushes in BATCHES {
             let batches = batches(pushes, size);
@@ -86,7 +87,7 @@ fn guest() -> Result<Vec<u8>, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "../target".into(), PathBuf::from);
     let built = std::env::var_os("BARNABAS_GUESTS").map_or_else(|| target.join("guests/wasip2"), PathBuf::from);
     artifact::read(&built.join("bench.wasm")).map_err(|problem| {
-        format!("{problem}\nbuild it with `cargo xtask guests`, or say in BARNABAS_GUESTS where it is")
+        format!("{problem}\nbuild it with `cargo xtask guests`, or set BARNABAS_GUESTS to its directory")
     })
 }
 
@@ -160,7 +161,7 @@ fn copies(batches: &[LentBatch]) -> Vec<Duration> {
     let mut out = Vec::with_capacity(pushes_of(batches) * 2 * 65_536);
     let mut turn = batches.iter().cycle();
     rounds(|| {
-        let batch = turn.next().expect("a cycle of some never ends");
+        let batch = turn.next().expect("a cycle over at least one batch never ends");
         out.clear();
         batch.deliveries.iter().for_each(|d| out.extend_from_slice(black_box(d.payload.bytes())));
         black_box(&out);

@@ -1,6 +1,6 @@
-//! Decode beside bare decompression: recorded pushes through the room (decompress, check, copy out) and through a
-//! reused zstd context into a reused buffer, turn by turn in one run. Prints medians and their ratio; goal: within 2.
-//! Beside them the check alone, and what it costs to normalise the push for receivers that want that, check included.
+//! Decode compared with plain decompression: recorded pushes through decode (decompress, check, copy out) and through a
+//! reused zstd context into a reused buffer, alternately in one run. Prints medians and their ratio; the goal is below
+//! 2. Also prints the check alone, and the cost of normalising the push for receivers that enable it, check included.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use zstd::zstd_safe::DCtx;
 
 const ROUNDS: usize = 400;
-/// Calls timed together, so that the clock costs nothing.
+/// Calls timed together, so that reading the clock does not matter.
 const CALLS: u32 = 50;
 
 fn main() {
@@ -49,7 +49,7 @@ fn measure(name: &str, wire: &[u8]) {
     let (mut bare, mut checked, mut whole) = (Vec::new(), Vec::new(), Vec::new());
     let (mut check, mut normalised) = (Vec::new(), Vec::new());
     let rules = NormaliseConfig::default();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than this thread");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs only this thread");
     for _ in 0..ROUNDS {
         bare.push(time(|| {
             context.decompress(&mut buffer, black_box(wire)).expect("it is a recorded push");
@@ -61,7 +61,7 @@ fn measure(name: &str, wire: &[u8]) {
         }));
         whole.push(time(|| payload(&decoder, black_box(&push)).points()));
         check.push(time(|| barnabas_otlp::walk::check(black_box(&buffer)).expect("it is a recorded push").points));
-        // Each is rewritten once, so each call wants another.
+        // Each payload is normalised only once, so each call needs another.
         let mut fresh: Vec<_> = (0..CALLS).map(|_| Arc::new(payload(&decoder, &push))).collect();
         normalised.push(time(|| {
             let one = fresh.pop().expect("there are as many as calls");

@@ -1,8 +1,8 @@
-//! What a client instance costs in memory, all told: counts the bytes that the allocator gives while 100,000 clients of
-//! Java's shape ask for their subscription, each with its own id, client id, address and connection. Prints bytes an
-//! instance; fails above the cap. With `cargo bench` one source then invents a million ids more.
+//! The memory cost of a client instance: counts the bytes that the allocator provides while 100,000 clients like Java's
+//! request their subscription, each with its own id, client id, address and connection. Prints bytes per instance and
+//! fails above the limit. With `cargo bench` one source then invents a million more ids.
 
-#![allow(unsafe_code, reason = "an allocator that counts can be had in no other way; it passes everything on")]
+#![allow(unsafe_code, reason = "a counting allocator needs it; every call is passed on unchanged")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,24 +15,24 @@ use barnabas::push::{Client, ConnectionId, InstanceId};
 
 const CLIENTS: u32 = 100_000;
 const FLOOD: u64 = 1_000_000;
-/// Most bytes of one; the goal is 256.
+/// The most bytes of one instance; the goal is 256.
 const CAP: usize = 320;
 
 struct CountingAllocator;
 
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every call goes to the system's allocator unchanged.
+// SAFETY: every call is passed to the system's allocator unchanged.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: likewise.
+        // SAFETY: as above.
         unsafe { System.dealloc(at, layout) }
     }
 }
@@ -50,7 +50,7 @@ fn main() {
         let each = ALLOCATED.load(Ordering::Relaxed).saturating_sub(before) / CLIENTS as usize;
         assert_eq!(admission.counts().instances, CLIENTS as usize);
         println!("{each:>5} bytes an instance, of {CLIENTS}, {connections} connections each, principal {principal:?}");
-        assert!(connections > 1 || each <= CAP, "{each} bytes an instance; the cap is {CAP}");
+        assert!(connections > 1 || each <= CAP, "{each} bytes an instance; the limit is {CAP}");
     }
     if std::env::args().any(|argument| argument == "--bench") {
         flood();
@@ -71,7 +71,7 @@ fn flood() {
 }
 
 fn new_admission(capacity: usize) -> Admission {
-    let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).expect("a sound rule");
+    let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).expect("a valid rule");
     let all = Rates { new_clients: u32::MAX, pushes: u32::MAX, push_bytes: None };
     let quotas = Quotas { connection: all, source: all, ..Quotas::default() };
     Admission::new(AdmissionConfig { subscriptions: vec![rule], quotas, capacity, ..AdmissionConfig::default() })
@@ -83,7 +83,7 @@ fn id(n: u32) -> InstanceId {
     InstanceId::from_bytes(bytes)
 }
 
-/// As a session would have it: every text an allocation of its own.
+/// As a session creates it: every text is a separate allocation.
 fn java(n: u32, principal: Option<&str>) -> Arc<Client> {
     Arc::new(Client {
         instance_id: Some(id(n)),
@@ -97,6 +97,6 @@ fn java(n: u32, principal: Option<&str>) -> Arc<Client> {
 }
 
 fn subscribe(admission: &Admission, client: &Arc<Client>, connection: u64) {
-    // A second question comes too soon, and still links the connection.
+    // A second request comes too early, and still links the connection.
     let _ = admission.subscribe(client, ConnectionId(connection), Instant::now(), SystemTime::now());
 }
