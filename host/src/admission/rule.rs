@@ -112,16 +112,16 @@ fn compile_anchored(pattern: &str) -> Result<(Regex, usize), String> {
         return Err("an empty pattern matches nothing; omit the key to match every client".into());
     }
     let compile = |text: &str, limit| RegexBuilder::new(text).size_limit(limit).build();
-    let wrong = |error| format!("`{pattern}` is not a valid pattern: {error}");
+    let invalid = |error| format!("`{pattern}` is not a valid pattern: {error}");
     // First as given, so that the error shows the operator's text; with a size limit of 0 it is parsed but not
     // compiled.
     if let Err(error @ regex::Error::Syntax(_)) = compile(pattern, 0) {
-        return Err(wrong(error));
+        return Err(invalid(error));
     }
     let text = format!("^(?:{pattern})$");
     let mut compiled = SIZE_LIMITS.into_iter().map(|limit| compile(&text, limit).map(|regex| (regex, limit)));
     let first = compiled.find(|compiled| !matches!(compiled, Err(regex::Error::CompiledTooBig(_))));
-    first.unwrap_or(Err(regex::Error::CompiledTooBig(1 << 20))).map_err(wrong)
+    first.unwrap_or(Err(regex::Error::CompiledTooBig(1 << 20))).map_err(invalid)
 }
 
 impl MatchKey {
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn all_keys_must_match_and_each_in_full() {
+    fn all_patterns_must_match_the_whole_fact() {
         assert!(rule(&[]).expect("a valid rule").matches(&client()));
         let yes: &[&[(&str, &str)]] = &[
             &[("client_id", "billing-.*"), ("client_source_port", "47..")],

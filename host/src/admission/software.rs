@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_would_abort_are_known_by_name_and_version() {
+    fn clients_that_abort_on_telemetry_are_recognised_by_name_and_version() {
         for (name, version) in [
             ("librdkafka", "2.5.0"),
             ("confluent-kafka-python", "2.5.0-rdkafka-2.5.0"),

@@ -35,7 +35,7 @@ pub struct RecentStore(Arc<RecentInner>);
 #[derive(Debug, Default)]
 struct RecentInner {
     config: RecentConfig,
-    kept: Mutex<RecentRing>,
+    ring: Mutex<RecentRing>,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl RecentStore {
 
     /// Empty.
     pub fn new(config: RecentConfig) -> Self {
-        Self(Arc::new(RecentInner { config, kept: Mutex::default() }))
+        Self(Arc::new(RecentInner { config, ring: Mutex::default() }))
     }
 
     /// Records a push, unless one of the same software was recorded just before.
@@ -60,32 +60,32 @@ impl RecentStore {
         if self.0.config.max_pushes == 0 || payload.bytes().len() > Self::MAX_BYTES {
             return;
         }
-        let Ok(mut kept) = self.0.kept.try_lock() else { return };
+        let Ok(mut ring) = self.0.ring.try_lock() else { return };
         let software = &payload.client().software_name;
         let too_close = |known: &&Arc<Payload>| {
             known.client().software_name == *software && age(known, payload.received_at()) < MIN_SPACING
         };
-        if kept.pushes.iter().rev().find(too_close).is_none() {
-            kept.push(payload.clone(), self.0.config);
+        if ring.pushes.iter().rev().find(too_close).is_none() {
+            ring.push(payload.clone(), self.0.config);
         }
     }
 
     /// The newest first, without those that are too old.
     pub fn newest(&self) -> Vec<Arc<Payload>> {
-        let mut kept = self.lock();
-        kept.expire(self.0.config.max_age, SystemTime::now());
-        kept.pushes.iter().rev().cloned().collect()
+        let mut ring = self.lock();
+        ring.expire(self.0.config.max_age, SystemTime::now());
+        ring.pushes.iter().rev().cloned().collect()
     }
 
     /// How many were recorded since the start, and how many are not too old: if neither number changed, neither did the
     /// pushes.
     pub fn counts(&self) -> (u64, usize) {
-        let kept = self.newest().len();
-        (self.lock().recorded, kept)
+        let current = self.newest().len();
+        (self.lock().recorded, current)
     }
 
     fn lock(&self) -> MutexGuard<'_, RecentRing> {
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn bounded_in_pushes_and_in_age() {
+    fn it_is_bounded_in_pushes_and_in_age() {
         let recent = recent(2);
         for at in [90, 50, 40, 30] {
             note(&recent, "java", seconds_ago(at));

@@ -40,14 +40,14 @@ impl FromStr for Cidr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a network such as `10.0.0.0/8` or `fd00::/8`");
+        let invalid = || format!("`{text}` is not a network such as `10.0.0.0/8` or `fd00::/8`");
         let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let network: IpAddr = address.trim().parse().map_err(|_| wrong())?;
+        let network: IpAddr = address.trim().parse().map_err(|_| invalid())?;
         let width = if network.is_ipv4() { 32 } else { 128 };
-        let bits = bits.map_or(Ok(width), |b| b.trim().parse().map_err(|_| wrong()))?;
+        let bits = bits.map_or(Ok(width), |b| b.trim().parse().map_err(|_| invalid()))?;
         let cidr = Self { network, bits };
         if bits > width {
-            return Err(wrong());
+            return Err(invalid());
         }
         let first = cidr.first_address();
         // `10.1.2.3/8` is more often a typing error than intended as `10.0.0.0/8`.
@@ -92,8 +92,8 @@ mod tests {
         let unique: Cidr = "fd00::/8".parse().unwrap();
         assert!(unique.contains("fdff::1".parse().unwrap()) && !unique.contains("fc00::1".parse().unwrap()));
         assert!("127.0.0.1".parse::<Cidr>().unwrap().contains("127.0.0.1".parse().unwrap()));
-        for wrong in ["10.0.0.0/33", "10.0.0.1/8", "fd00::1/8", "ten", "10.0.0.0/", "", "::/129"] {
-            assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
+        for invalid in ["10.0.0.0/33", "10.0.0.1/8", "fd00::1/8", "ten", "10.0.0.0/", "", "::/129"] {
+            assert!(invalid.parse::<Cidr>().is_err(), "{invalid}");
         }
     }
 }

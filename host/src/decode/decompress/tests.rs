@@ -133,7 +133,7 @@ fn bombs_are_stopped_in_bounded_memory() {
 
 /// More than a thousand bytes of output for each byte on the wire.
 #[test]
-fn steep_bombs_are_stopped() {
+fn bombs_with_a_high_ratio_are_stopped() {
     let zeros = vec![0; 64 << 20];
     let gzip_in_gzip = gzip(&zeros);
     assert!(zeros.len() / gzip_in_gzip.len() >= 1_000);
@@ -184,7 +184,7 @@ fn windowed(log: u32) -> Vec<u8> {
 }
 
 #[test]
-fn other_bytes_are_refused() {
+fn bytes_of_no_codec_are_refused() {
     for codec in Codec::OFFERED {
         for bytes in [b"\x0a\x00".as_slice(), b"{}", b"\xff\xff\xff\xff\xff\xff", &[0; 64]] {
             let out = decompress(codec, bytes, LIMIT);

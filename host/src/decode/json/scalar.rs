@@ -82,28 +82,28 @@ impl Visitor<'_> for Scalar<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        let wrong = |visitor: &Self| E::invalid_value(Unexpected::Str(text), visitor);
+        let invalid = |visitor: &Self| E::invalid_value(Unexpected::Str(text), visitor);
         match self.field_type {
             FieldType::Text => self.writer.delimited(text.as_bytes()),
             FieldType::Bytes => {
-                let bytes = BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).map_err(|_| wrong(&self))?;
+                let bytes = BASE64.decode(text).or_else(|_| BASE64_URL.decode(text)).map_err(|_| invalid(&self))?;
                 self.writer.delimited(&bytes);
             }
             FieldType::Id => {
-                let bytes = hexadecimal(text).ok_or_else(|| wrong(&self))?;
+                let bytes = hexadecimal(text).ok_or_else(|| invalid(&self))?;
                 self.writer.delimited(&bytes);
             }
             FieldType::Double => {
-                let number = double(text).ok_or_else(|| wrong(&self))?;
+                let number = double(text).ok_or_else(|| invalid(&self))?;
                 self.double(number);
             }
             FieldType::Temporality => {
-                let value = TEMPORALITIES.iter().position(|name| *name == text).ok_or_else(|| wrong(&self))?;
+                let value = TEMPORALITIES.iter().position(|name| *name == text).ok_or_else(|| invalid(&self))?;
                 self.writer.varint(value as u64);
             }
             FieldType::Bool | FieldType::Message(_) => return Err(E::invalid_type(Unexpected::Str(text), &self)),
             _ => {
-                let integer = integer(text).ok_or_else(|| wrong(&self))?;
+                let integer = integer(text).ok_or_else(|| invalid(&self))?;
                 return self.number(integer, 0.0, Unexpected::Str(text));
             }
         }

@@ -36,7 +36,7 @@ async fn pushes_obeyed_and_violated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_push_larger_than_the_slot_is_shed_and_nothing_for_it() {
+async fn a_push_larger_than_the_slot_is_shed_without_displacing_another() {
     let (dispatch, slot, _) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     dispatch.dispatch(payload(0, 0, 900));
     dispatch.dispatch(payload(0, 1, 1_001));
@@ -46,7 +46,7 @@ async fn a_push_larger_than_the_slot_is_shed_and_nothing_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_counts_and_is_never_shed() {
+async fn pushes_in_flight_count_towards_the_bounds_and_are_never_shed() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { max_bytes: 1_000, ..without_linger() });
     dispatch.dispatch(payload(0, 0, 800));
     let batch = lease_now(&slot, &holder).await.expect("one");
@@ -65,7 +65,7 @@ async fn what_is_in_flight_counts_and_is_never_shed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn returned_work_never_overflows_the_slot() {
+async fn returned_pushes_never_overflow_the_slot() {
     let (dispatch, slot, holder) = one_slot(SlotConfig { max_pushes: 4, ..without_linger() });
     (0..4).for_each(|tag| send(&dispatch, 0, tag, 100));
     let batch = lease_now(&slot, &holder).await.expect("four");
@@ -83,7 +83,7 @@ async fn returned_work_never_overflows_the_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_bound_is_met_by_what_comes_next() {
+async fn a_smaller_bound_takes_effect_with_the_next_push() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..10).for_each(|tag| send(&dispatch, 0, tag, 100));
     slot.reconfigure(SlotConfig { max_pushes: 3, ..without_linger() });

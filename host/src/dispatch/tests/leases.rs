@@ -112,7 +112,7 @@ async fn the_oldest_lane_comes_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lanes_are_shared_out_between_two_generations_and_taken_back() {
+async fn lanes_are_divided_between_two_generations_and_returned() {
     let (dispatch, slot, serving) = one_slot(SlotConfig { lanes: 2, ..without_linger() });
     let candidate = slot.holder(2, 1);
     let canary = BTreeSet::from([1]);

@@ -13,7 +13,7 @@ fn partial(rejected: &[u32], retry: &[u32]) -> Outcome {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unavailable_offers_the_same_again_after_the_backoff() {
+async fn an_unavailable_batch_is_offered_again_after_the_backoff() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
     let settled = lease_now(&slot, &holder).await.expect("three").settle(unavailable());
@@ -176,7 +176,7 @@ async fn a_sink_that_fails_for_every_push_drops_none_before_its_age_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn halves_stay_halves_across_lanes_while_new_pushes_join() {
+async fn halves_are_kept_apart_across_lanes_from_new_pushes() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..10).for_each(|n| send(&dispatch, n, n.into(), 100));
     lease_now(&slot, &holder).await.expect("ten").settle(Outcome::TooLarge);
@@ -186,7 +186,7 @@ async fn halves_stay_halves_across_lanes_while_new_pushes_join() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn partial_divides_the_batch() {
+async fn a_partial_outcome_divides_the_batch() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..6).for_each(|tag| send(&dispatch, 0, tag, 100));
     let batch = lease_now(&slot, &holder).await.expect("six");
@@ -200,7 +200,7 @@ async fn partial_divides_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn partial_without_retry_does_not_slow_the_lane() {
+async fn a_partial_outcome_without_retries_does_not_delay_the_lane() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..2).for_each(|tag| send(&dispatch, 0, tag, 100));
     let settled = lease_now(&slot, &holder).await.expect("two").settle(partial(&[0], &[]));
@@ -210,7 +210,7 @@ async fn partial_without_retry_does_not_slow_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_lane_of_what_is_retried_waits() {
+async fn only_the_lanes_of_retried_pushes_wait() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..2).for_each(|n| send(&dispatch, n, n.into(), 100));
     let batch = lease_now(&slot, &holder).await.expect("two clients");
@@ -254,7 +254,7 @@ async fn unexplained_failures_end_in_a_drop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_broke_an_instance_is_retried_once_whole() {
+async fn a_batch_that_made_an_instance_fail_is_retried_once_as_a_whole() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     (0..3).for_each(|tag| send(&dispatch, 0, tag, 100));
     let settled = lease_now(&slot, &holder).await.expect("three").settle(trapped());
@@ -295,7 +295,7 @@ async fn a_poison_push_drops_no_other_push() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspect_joins_no_batch_that_has_begun() {
+async fn a_suspected_push_is_added_to_no_started_batch() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     send(&dispatch, 0, 0, 100);
     let older = lease_now(&slot, &holder).await.expect("client 0");
@@ -312,7 +312,7 @@ async fn a_suspect_joins_no_batch_that_has_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_push_is_given_a_second_chance() {
+async fn a_push_that_failed_alone_is_retried_once() {
     let (dispatch, slot, holder) = one_slot(without_linger());
     dispatch.dispatch(payload(0, 0, 100));
     assert_eq!(lease_now(&slot, &holder).await.expect("one").settle(trapped()).returned, 1);

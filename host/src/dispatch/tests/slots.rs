@@ -8,7 +8,7 @@ use crate::event::{EventData, Events, LedgerTerm, Topic};
 use crate::intake::Receipt;
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_open_once() {
+async fn a_name_can_be_opened_only_once() {
     let dispatch = Dispatch::new(Events::new());
     assert!(!dispatch.has_slots());
     dispatch.open("a", without_linger()).unwrap();
@@ -40,7 +40,7 @@ async fn each_slot_gets_what_it_wants_in_shared_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_sheds_what_is_queued_and_lets_the_rest_be_settled() {
+async fn closing_sheds_queued_pushes_and_lets_batches_in_flight_settle() {
     // Enough lanes that each client has its own.
     let (dispatch, slot, holder) = one_slot(SlotConfig { lanes: 251, ..without_linger() });
     (0..2).for_each(|n| send(&dispatch, n, n.into(), 100));

@@ -100,7 +100,7 @@ async fn a_paused_generation_leases_no_declined_push() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_candidate_that_was_published_serves_what_it_declined() {
+async fn a_published_candidate_is_offered_the_pushes_that_it_declined() {
     let (dispatch, slot, serving, candidate) = canary();
     send(&dispatch, 0, 0, 100);
     lease_now(&slot, &candidate).await.expect("its lane").settle(unavailable());

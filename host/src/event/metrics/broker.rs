@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_of_two_windows() {
+    fn times_cover_two_windows() {
         let times = CallTimes::default();
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         times.add(at(29), Duration::from_millis(30));

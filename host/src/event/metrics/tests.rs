@@ -240,7 +240,7 @@ fn sum(page: &str, name: &str) -> i64 {
 }
 
 #[test]
-fn misconfigured_holds_until_a_batch_is_taken_or_a_generation_is_new() {
+fn misconfigured_is_cleared_by_an_accepted_batch_or_a_new_generation() {
     let misconfigured = || EventData::PluginMisconfigured { slot: slot(), reason: "401".into() };
     let phase =
         |generation| EventData::PluginPhase { slot: slot(), generation, phase: "serving", reason: String::new() };
@@ -321,7 +321,7 @@ fn a_push_that_is_too_large_is_counted_by_well_known_software() {
 }
 
 #[test]
-fn series_of_clients_are_bounded_and_go_with_them() {
+fn series_of_clients_are_bounded_and_end_with_them() {
     let client = |n: u8| {
         let instance_id = Some(crate::push::InstanceId::from_bytes([n; 16]));
         Arc::new(Client { instance_id, ..Client::default() })
@@ -350,7 +350,7 @@ fn series_of_clients_are_bounded_and_go_with_them() {
 }
 
 #[test]
-fn how_long_ago_a_push_came_is_shown_also_before_the_first_one() {
+fn the_push_age_is_shown_before_the_first_push_as_well() {
     for payloads in [vec![], vec![EventData::PushReceived { ingress: Ingress::Kafka, wire: 1 }]] {
         let page = after(payloads);
         assert!(page.lines().any(|line| line.starts_with(AGE)), "{page}");
