@@ -8,7 +8,7 @@
 //!
 //! The result is computed once for all receivers that have the push leased at the same time, and only their batches
 //! keep it alive: a queue holds the push as sent, and a push that is leased again is normalised again. Bounded: by
-//! [`tidy::MAX_PARTS`] and by the maximum size of a push. Never: runs while a request is handled, for a push that no
+//! [`normalise::MAX_PARTS`] and by the maximum size of a push. Never: runs while a request is handled, for a push that no
 //! receiver wants normalised, or blocks a thread while waiting.
 
 use std::sync::{Arc, LazyLock, OnceLock, Weak};
