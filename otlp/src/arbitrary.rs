@@ -1,4 +1,4 @@
-//! Full messages of every kind for tests, drawn by proptest.
+//! Proptest strategies for complete OTLP messages.
 
 use proptest::collection::vec;
 use proptest::option::of;
@@ -190,7 +190,7 @@ fn resource() -> impl Strategy<Value = Resource> {
     ]
 }
 
-/// A push with everything in it. Some of its resources are equal.
+/// A push with all kinds of metrics. Some of its resources are equal.
 pub(crate) fn metrics_data() -> impl Strategy<Value = MetricsData> {
     let block = (0..4usize, vec(scope_metrics(), 0..3), prop_oneof![Just(String::new()), Just("url".to_owned())]);
     (vec(resource(), 3), vec(block, 0..6)).prop_map(|(resources, blocks)| {
@@ -203,7 +203,7 @@ pub(crate) fn metrics_data() -> impl Strategy<Value = MetricsData> {
     })
 }
 
-/// Damage that keeps most of a message readable.
+/// Damage that leaves most of a message readable.
 #[derive(Clone, Debug)]
 pub(crate) enum Damage {
     Set(usize, u8),

@@ -1,7 +1,7 @@
-//! OpenTelemetry metrics v1 on the wire: messages as prost structs, a check that builds none of them, and the
-//! concatenation of pushes into one request with labels added.
+//! OpenTelemetry metrics v1 on the wire: messages as prost structs, validation without building structs, normalisation,
+//! and merging pushes into one request with added labels.
 //!
-//! Host and guests share it. It knows nothing of Kafka, does no I/O and starts no thread.
+//! The host and the receivers share this crate. It does not depend on Kafka, does no I/O and starts no threads.
 
 pub mod merge;
 pub mod message;

@@ -1,10 +1,10 @@
-//! Many pushes as one `ExportMetricsServiceRequest`, labels added on the way.
+//! Merges pushes into one `ExportMetricsServiceRequest`, and adds labels.
 //!
-//! In: `MetricsData` messages that [`check`](crate::walk::check) accepted. Out: their concatenation, which is one
-//! request, since `MetricsData` and the request have the same only field. Without labels a plain copy. With labels the
-//! `ResourceMetrics` of one push whose resource and schema are the same bytes become one (Java sends one for each
-//! point), so that labels are written once. Everything else is copied as it stands, unknown fields too. Bounded by
-//! [`append_within`]'s limit and by `WINDOW`; never decodes, never panics, also on bytes that nobody checked.
+//! In: `MetricsData` messages that [`check`](crate::walk::check) accepted. Out: their concatenation, which is one request,
+//! since both messages have the same single field. Without labels, the bytes are copied. With labels, the
+//! `ResourceMetrics` of a push with byte-identical resource and schema URL are merged (Java sends one per data point), so
+//! that labels are written only once. Everything else is copied unchanged, including unknown fields. Bounded by the limit
+//! of [`append_within`] and by `WINDOW`. Never decodes, and never panics, even on bytes that were not checked.
 
 mod group;
 mod resource;
@@ -17,44 +17,44 @@ use std::fmt;
 use crate::wire::{WireField, WireFields};
 use group::Groups;
 
-/// `ResourceMetrics` blocks looked at together: equal ones further apart stay apart. It bounds what is remembered of a
-/// push made of millions of tiny blocks.
+/// Number of `ResourceMetrics` that are grouped together. Equal ones further apart are not merged. Bounds the memory for a
+/// push with millions of tiny `ResourceMetrics`.
 const WINDOW: usize = 4096;
 
-/// A resource attribute to be added.
+/// A resource attribute to add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceLabel<'a> {
     /// The attribute's key.
     pub attribute: &'a str,
     /// Its value.
     pub value: &'a str,
-    /// Keep what the client sent under this key. Otherwise the label replaces it.
+    /// Whether an attribute of the client with this key has precedence. Otherwise the label replaces it.
     pub when_absent: bool,
 }
 
-/// The labels of a hostile push would have taken more room than allowed; nothing was appended.
+/// The request would have exceeded the limit. Nothing was appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oversize {
-    /// The most bytes that `out` may have had.
+    /// The maximum length of `out`.
     pub limit: usize,
 }
 
 impl fmt::Display for Oversize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the request with its labels exceeds {} bytes: ask for fewer labels or smaller batches", self.limit)
+        write!(f, "the request with its labels exceeds {} bytes; use fewer labels or smaller batches", self.limit)
     }
 }
 
 impl std::error::Error for Oversize {}
 
-/// Appends one push to a request. Where labels have the same attribute, one that replaces beats those before it, and
-/// one for when the attribute is absent yields to those before it.
+/// Appends one push to a request. Of several labels with the same attribute, a replacing label overrides the earlier
+/// ones, and a label with `when_absent` yields to them.
 pub fn append(out: &mut Vec<u8>, metrics_data: &[u8], labels: &[ResourceLabel<'_>]) {
     append_within(out, metrics_data, labels, usize::MAX).expect("no vector is longer than usize::MAX");
 }
 
-/// As [`append`], refusing to let `out` grow beyond `limit` bytes: each distinct resource of a push gets all labels, so
-/// a push of many tiny resources can grow by a large factor.
+/// Like [`append`], but fails if `out` would exceed `limit` bytes. Each distinct resource of a push gets all labels, so a
+/// push with many tiny resources can grow by a large factor.
 pub fn append_within(
     out: &mut Vec<u8>,
     metrics_data: &[u8],

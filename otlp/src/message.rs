@@ -1,8 +1,8 @@
 //! OTLP metrics v1 as prost structs, all five kinds of metric.
 //!
-//! Names and numbers are those of OpenTelemetry's schema, whose documentation says what each field means. Written by
-//! hand because generated crates drag more than messages into a guest. They nest deeply: [`MetricsData::points`] gives
-//! every data point with what stands around it.
+//! Names and numbers are those of OpenTelemetry's schema, which documents each field. Written by hand because generated
+//! crates would pull more than messages into a receiver. The messages are deeply nested: [`MetricsData::points`] iterates
+//! over all data points with their context.
 
 #![allow(missing_docs, reason = "each field is documented in OpenTelemetry's schema under the same name")]
 
@@ -24,7 +24,7 @@ pub use point::{
 };
 pub use service::{ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse, Status};
 
-/// What Kafka clients push: the same bytes as an [`ExportMetricsServiceRequest`].
+/// The message that Kafka clients push. It has the same encoding as an [`ExportMetricsServiceRequest`].
 #[derive(Clone, PartialEq, Message)]
 pub struct MetricsData {
     #[prost(message, repeated, tag = "1")]
@@ -53,7 +53,7 @@ pub struct ScopeMetrics {
     pub schema_url: String,
 }
 
-/// One metric with its points.
+/// One metric with its data points.
 #[derive(Clone, PartialEq, Message)]
 pub struct Metric {
     #[prost(string, tag = "1")]
@@ -88,7 +88,7 @@ pub mod metric {
     }
 }
 
-/// Values as they are.
+/// Current values.
 #[derive(Clone, PartialEq, Message)]
 pub struct Gauge {
     #[prost(message, repeated, tag = "1")]
@@ -131,7 +131,7 @@ pub struct Summary {
     pub data_points: Vec<SummaryDataPoint>,
 }
 
-/// How the points of a sum or histogram relate to time.
+/// The temporality of a sum or histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Enumeration)]
 #[repr(i32)]
 pub enum AggregationTemporality {

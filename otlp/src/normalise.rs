@@ -1,12 +1,13 @@
-//! The same metrics in one spelling and said once.
+//! Normalises metrics: merges equal parts, removes NaN gauges, and renames metrics and labels.
 //!
-//! In: a `MetricsData` that [`check`](crate::walk::check) accepted, and [`Rules`]. Out: another, in which equal
-//! resources, scopes and metrics stand once with all their points, gauge points without a number (NaN) are gone, and
-//! names, descriptions and units are as the rules want them. What is equal is decided by bytes; everything else is copied as it stands, unknown
-//! fields too. Points of one metric keep their order; groups stand in the order of their first member, so the result
-//! depends on nothing but the input, and doing it twice is doing it once. Bounded by [`MAX_PARTS`] and by a limit on
-//! the result. Its cost grows with the bytes and no faster, whatever they are: equals are found by their hash, and each
-//! message is read a fixed number of times. Never builds a message, never panics, also on bytes that nobody checked.
+//! In: a `MetricsData` that [`check`](crate::walk::check) accepted, and [`NormaliseRules`]. Out: a `MetricsData` in which
+//! equal resources, scopes and metrics are merged with all their data points, gauge points with the value NaN are removed,
+//! and names, descriptions and units follow the rules. Parts are equal if their bytes are equal; everything else is copied
+//! unchanged, including unknown fields. The points of a metric stay in order, and groups are in the order of their first
+//! member, so the result is deterministic, and normalising it again changes nothing. Bounded by [`MAX_PARTS`] and by a
+//! limit on the result. The cost is linear in the number of bytes for any input: equal parts are found by hashing, and
+//! each message is read a fixed number of times. Never builds a message, and never panics, even on bytes that were not
+//! checked.
 
 mod parse;
 mod rename;
@@ -17,39 +18,39 @@ mod tests;
 
 use std::fmt;
 
-/// Most resources, scopes, metrics and points of a push that are looked at: each takes up to some 150 bytes meanwhile.
-/// Also the most attributes that are renamed. A real push of 16 MiB has fewer of either.
+/// Maximum number of resources, scopes, metrics and data points of a push; each needs up to about 150 bytes of memory. Also
+/// the maximum number of renamed attributes. A real push of 16 MiB has fewer of both.
 pub const MAX_PARTS: usize = 1 << 17;
 
-/// A point label with an integer value that becomes text.
+/// A point label with an integer value that is converted to text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NumberedLabel<'a> {
-    /// Its key as sent.
+    /// The key as sent.
     pub from: &'a str,
-    /// Its key from now on. A point that has this one too is left as it is.
+    /// The new key. A point that already has this key is not changed.
     pub to: &'a str,
-    /// What stands before the number.
+    /// The text before the number.
     pub prefix: &'a str,
 }
 
-/// How names shall be spelt. Of several that fit, the first counts.
+/// Rules for names. The first matching rule of a list applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NormaliseRules<'a> {
-    /// Keys of resource attributes, and what they become. A resource that has the other key too is left as it is.
+    /// Keys of resource attributes and their new keys. A resource that already has the new key is not changed.
     pub resource_keys: &'a [(&'a str, &'a str)],
-    /// Labels of points.
+    /// Labels of data points.
     pub labels: &'a [NumberedLabel<'a>],
-    /// Beginnings of metric names, and what they become.
+    /// Prefixes of metric names and their new prefixes.
     pub prefixes: &'a [(&'a str, &'a str)],
-    /// What is said of the metrics, sorted by name. A metric that is not listed loses its description and unit, since two
-    /// clients may say different things of it. `None` leaves descriptions and units as they were sent.
+    /// Descriptions and units of metrics, sorted by name. The description and unit of other metrics are removed, since
+    /// clients may send different ones. `None` leaves descriptions and units unchanged.
     pub described: Option<&'a [MetricDescription<'a>]>,
 }
 
-/// What is said of a metric.
+/// Description and unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricDescription<'a> {
-    /// In full, as it is after the rules for prefixes.
+    /// The full name, after the rules for prefixes.
     pub name: &'a str,
     /// May be empty.
     pub description: &'a str,
@@ -57,14 +58,14 @@ pub struct MetricDescription<'a> {
     pub unit: &'a str,
 }
 
-/// Why a push stays as it is.
+/// Why a push cannot be normalised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormaliseError {
-    /// It has more than [`MAX_PARTS`] resources, scopes, metrics and points, or attributes to rename.
+    /// It has more than [`MAX_PARTS`] resources, scopes, metrics and data points, or attributes to rename.
     TooManyParts,
-    /// A metric has its data in two pieces. Protobuf says what that means; no encoder writes it.
+    /// The `data` of a metric occurs twice. Protobuf defines how to merge that, but no encoder produces it.
     SplitData,
-    /// The result would have more bytes than this.
+    /// The result would exceed this number of bytes.
     TooLong(usize),
 }
 
@@ -72,17 +73,20 @@ impl fmt::Display for NormaliseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooManyParts => {
-                write!(f, "it has more than {MAX_PARTS} resources, scopes, metrics and points, or names to change")
+                write!(
+                    f,
+                    "the push has more than {MAX_PARTS} resources, scopes, metrics and data points, or names to change"
+                )
             }
-            Self::SplitData => f.write_str("a metric of it has its data in two pieces"),
-            Self::TooLong(limit) => write!(f, "it would have more than {limit} bytes"),
+            Self::SplitData => f.write_str("the `data` field of a metric occurs twice"),
+            Self::TooLong(limit) => write!(f, "the normalised push would exceed {limit} bytes"),
         }
     }
 }
 
 impl std::error::Error for NormaliseError {}
 
-/// Rewrites `metrics_data` into at most `limit` bytes.
+/// Normalises `metrics_data` into at most `limit` bytes.
 pub fn normalise(metrics_data: &[u8], rules: &NormaliseRules<'_>, limit: usize) -> Result<Vec<u8>, NormaliseError> {
     parse::tree(metrics_data, rules)?.write(limit)
 }

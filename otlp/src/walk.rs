@@ -1,8 +1,8 @@
-//! A check of OTLP bytes that allocates nothing.
+//! Validates OTLP bytes without allocating.
 //!
-//! In: bytes that claim to be a `MetricsData`. Out: what they hold, or where and why they are none. Accepts exactly
-//! what prost accepts, unknown fields included, but that ill-formed UTF-8 is counted instead of refused;
-//! [`repair`] mends it in place. Bounded by the bytes and by a nesting of 100. Never builds a struct.
+//! In: bytes that should be a `MetricsData`. Out: a summary of the message, or the position and the reason of the error.
+//! Accepts exactly what prost accepts, including unknown fields, except that ill-formed UTF-8 is counted instead of
+//! refused; [`repair`] replaces it in place. Bounded by the bytes and by a nesting depth of 100. Never builds a struct.
 //!
 //! Each message is a table of its fields, which `message!` turns into a loop over keys of one byte.
 
@@ -20,59 +20,59 @@ pub use crate::wire::Reason;
 use crate::wire::{self, WireError};
 use schema::Walk;
 
-/// How the sums and histograms of a push relate to time, as its points say.
+/// The temporality of the sums and histograms of a push.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PushTemporality {
     /// No sum or histogram.
     #[default]
     None,
-    /// Running totals.
+    /// All are cumulative.
     Cumulative,
-    /// Changes since the push before.
+    /// All have changes since the previous push.
     Delta,
-    /// Both kinds.
+    /// Some are cumulative, others delta.
     Mixed,
 }
 
-/// What a checked message holds.
+/// The summary of a valid message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PushSummary {
-    /// Data points of all kinds.
+    /// Number of data points of all kinds.
     pub points: u32,
-    /// Of its sums and histograms.
+    /// Temporality of the sums and histograms.
     pub temporality: PushTemporality,
-    /// `ResourceMetrics` blocks.
+    /// Number of `ResourceMetrics`.
     pub resources: u32,
-    /// Strings that are not UTF-8, which [`repair`] mends.
+    /// Number of strings that are not UTF-8, which [`repair`] replaces.
     pub bad_strings: u32,
 }
 
 /// Why bytes are not a `MetricsData`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckError {
-    /// Where in the bytes reading stopped.
+    /// Offset at which reading stopped.
     pub offset: usize,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
 }
 
 impl fmt::Display for CheckError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self.reason {
-            Reason::Truncated => "a field ends behind the message that it is in",
-            Reason::Varint => "a varint of more than 64 bits",
-            Reason::Key => "a field key that no message can have",
-            Reason::WireType => "a wire type that the schema does not have for this field",
-            Reason::Group => "a group without its beginning or end",
-            Reason::TooDeep => "more than 100 messages within each other",
+            Reason::Truncated => "a field exceeds its message",
+            Reason::Varint => "a varint exceeds 64 bits",
+            Reason::Key => "a field key is invalid",
+            Reason::WireType => "a field has a wrong wire type",
+            Reason::Group => "a group has no start or no end",
+            Reason::TooDeep => "messages are nested more than 100 levels deep",
         };
-        write!(f, "not OTLP metrics: at byte {} {reason}", self.offset)
+        write!(f, "not OTLP metrics: at byte {}, {reason}", self.offset)
     }
 }
 
 impl std::error::Error for CheckError {}
 
-/// Checks that `bytes` is a `MetricsData`.
+/// Checks that `bytes` is a valid `MetricsData`.
 pub fn check(bytes: &[u8]) -> Result<PushSummary, CheckError> {
     let mut bad_strings = 0;
     let mut walk = Walk::new(|_: &[u8]| bad_strings += 1);
@@ -84,10 +84,10 @@ pub fn check(bytes: &[u8]) -> Result<PushSummary, CheckError> {
     }
 }
 
-/// Replaces each byte of an ill-formed sequence in a string by `?`, so that every offset stays, and says how many
-/// strings it mended. Afterwards prost accepts whatever [`check`] accepts.
+/// Replaces each byte of an ill-formed UTF-8 sequence in a string by `?`, so that offsets do not change, and returns the
+/// number of repaired strings. Afterwards prost accepts every message that [`check`] accepts.
 pub fn repair(bytes: &mut [u8]) -> u32 {
-    // A copy to walk over while the original is written to: one allocation, in a case that is rare.
+    // Walks over a copy while writing to the original: one allocation, in a rare case.
     let original = bytes.to_vec();
     let base = original.as_ptr().addr();
     let mut mended = 0;
@@ -98,7 +98,7 @@ pub fn repair(bytes: &mut [u8]) -> u32 {
             mended += 1;
         }
     });
-    // An error here was an error of `check`: what was read until then is mended nevertheless.
+    // An error here is an error of `check`, too. The strings before the error are repaired nevertheless.
     let _ = walk.metrics_data(&original, wire::DEPTH);
     mended
 }

@@ -1,29 +1,30 @@
-//! Protobuf's wire format, read out of a slice: never past its end, never with an allocation.
+//! Reads protobuf's wire format from a slice.
 //!
-//! In: the rest of a message. Out: one token and the rest behind it, else where and why reading stopped. What is
-//! refused is what prost refuses.
+//! In: the rest of a message. Out: one token and the rest after it, or the position and the reason of an error. Refuses
+//! exactly what prost refuses. Bounded by the slice and by the nesting depth. Never allocates, and never reads past the
+//! end.
 
-/// Messages and groups within each other, prost's own limit.
+/// Maximum nesting depth of messages and groups; the same as in prost.
 pub(crate) const DEPTH: u32 = 100;
 
 /// Why bytes are not OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// A field ends behind the message that it is in.
+    /// A field exceeds its message.
     Truncated,
-    /// A varint of more than 64 bits.
+    /// A varint exceeds 64 bits.
     Varint,
-    /// A field key that no message can have.
+    /// A field key is invalid.
     Key,
-    /// The schema has another wire type for this field.
+    /// A field has a wrong wire type.
     WireType,
-    /// A group that is ended without having begun, or begun without being ended.
+    /// A group has no start or no end.
     Group,
-    /// More than 100 messages within each other.
+    /// Messages are nested more than 100 levels deep.
     TooDeep,
 }
 
-/// Where (an address inside the slice) and why reading stopped.
+/// The position (an address inside the slice) and the reason of an error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WireError {
     pub(crate) address: usize,
@@ -32,13 +33,13 @@ pub(crate) struct WireError {
 
 pub(crate) type WireResult<T> = Result<T, WireError>;
 
-/// A fault at the beginning of `rest`.
+/// An error at the beginning of `rest`.
 #[cold]
 fn fault<T>(rest: &[u8], reason: Reason) -> WireResult<T> {
     Err(WireError { address: rest.as_ptr().addr(), reason })
 }
 
-/// One varint.
+/// Reads a varint.
 #[inline(always)]
 pub(crate) fn varint(buf: &mut &[u8]) -> WireResult<u64> {
     match buf.split_first() {
@@ -68,8 +69,8 @@ fn long_varint(buf: &mut &[u8]) -> WireResult<u64> {
     fault(buf, Reason::Varint)
 }
 
-/// The key of a field: its number above three bits of wire type. Checked by [`skip`] and [`unknown`] only, since a key
-/// that a message knows is sound.
+/// Reads the key of a field: its number and three bits of wire type. Only [`skip`] and [`unknown`] validate it, since a key
+/// that a message defines is valid.
 #[inline(always)]
 pub(crate) fn key(buf: &mut &[u8]) -> WireResult<u32> {
     let start = *buf;
@@ -79,7 +80,7 @@ pub(crate) fn key(buf: &mut &[u8]) -> WireResult<u32> {
     }
 }
 
-/// The next `N` bytes.
+/// Skips `N` bytes.
 #[inline(always)]
 pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> WireResult<()> {
     match buf.split_first_chunk::<N>() {
@@ -91,7 +92,7 @@ pub(crate) fn fixed<const N: usize>(buf: &mut &[u8]) -> WireResult<()> {
     }
 }
 
-/// What a length and as many bytes hold.
+/// Reads a length and that number of bytes.
 #[inline(always)]
 pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> WireResult<&'a [u8]> {
     let len = varint(buf)?;
@@ -104,7 +105,7 @@ pub(crate) fn delimited<'a>(buf: &mut &'a [u8]) -> WireResult<&'a [u8]> {
     }
 }
 
-/// The body of a message inside one that `depth` more may be nested in.
+/// Reads the body of a nested message; `depth` is the number of remaining levels.
 #[inline(always)]
 pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> WireResult<&'a [u8]> {
     if depth == 0 {
@@ -113,8 +114,8 @@ pub(crate) fn message<'a>(buf: &mut &'a [u8], depth: u32) -> WireResult<&'a [u8]
     delimited(buf)
 }
 
-/// The rest of a field whose key is not one of the message's: skipped if its number is none of `known` (a bit each),
-/// else refused, for then its wire type is wrong.
+/// Skips the rest of a field whose key the message does not define. If its number is in the bit set `known`, its wire type
+/// is wrong, and it is refused.
 #[cold]
 pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> WireResult<()> {
     let number = key >> 3;
@@ -124,7 +125,7 @@ pub(crate) fn unknown(key: u32, known: u32, buf: &mut &[u8], depth: u32) -> Wire
     skip(key, buf, depth)
 }
 
-/// The rest of a field, whatever it is.
+/// Skips the rest of a field of any type.
 pub(crate) fn skip(field: u32, buf: &mut &[u8], depth: u32) -> WireResult<()> {
     if depth == 0 {
         return fault(buf, Reason::TooDeep);
@@ -163,7 +164,7 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// How many bytes [`put_varint`] writes.
+/// The number of bytes that [`put_varint`] writes.
 pub(crate) fn varint_len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
@@ -175,17 +176,17 @@ pub(crate) fn put_delimited(out: &mut Vec<u8>, number: u32, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// A field as it stands, for copying.
+/// A field with its raw bytes, for copying.
 #[derive(Clone, Copy)]
 pub(crate) struct WireField<'a> {
     pub(crate) key: u32,
-    /// Key and value.
+    /// The bytes of key and value.
     pub(crate) raw: &'a [u8],
-    /// The value alone; of a length-delimited field without its length.
+    /// The bytes of the value; for a length-delimited field without the length.
     pub(crate) body: &'a [u8],
 }
 
-/// The fields of a message that was checked. Ends early, without a panic, on one that was not.
+/// The fields of a checked message. On a message that was not checked it may end early, but does not panic.
 pub(crate) struct WireFields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Iterator for WireFields<'a> {

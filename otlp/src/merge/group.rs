@@ -1,4 +1,4 @@
-//! `ResourceMetrics` blocks of one push, grouped by resource and schema.
+//! Groups the `ResourceMetrics` of one push by resource and schema URL.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,23 +9,23 @@ use crate::wire::{WireFields, put_delimited, put_varint, varint_len};
 const RESOURCE: u32 = 1 << 3 | 2;
 const SCOPE_METRICS: u32 = 2 << 3 | 2;
 const SCHEMA_URL: u32 = 3 << 3 | 2;
-/// Ends a group's chain of pieces.
+/// Terminates the linked list of a group's pieces.
 const NONE: u32 = u32::MAX;
 
-/// The groups in the order of their first block.
+/// The groups in the order of their first `ResourceMetrics`.
 #[derive(Default)]
 pub(super) struct Groups<'a> {
     groups: Vec<MergeGroup<'a>>,
     pieces: Vec<Piece<'a>>,
     index: HashMap<MergeKey<'a>, u32>,
-    /// The group of the block before: most blocks go there.
+    /// The group of the previous `ResourceMetrics`, which is usually the same.
     last: Option<u32>,
 }
 
-/// What blocks must share to become one.
+/// The key by which `ResourceMetrics` are merged.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 struct MergeKey<'a> {
-    /// Body of the `Resource`, its occurrences joined (which is how protobuf merges them). `None` where there is none.
+    /// Body of the `Resource`; several occurrences are concatenated, as protobuf merges them. `None` without a resource.
     resource: Option<Cow<'a, [u8]>>,
     schema_url: &'a [u8],
 }
@@ -34,21 +34,21 @@ struct MergeGroup<'a> {
     identity: MergeKey<'a>,
     first: u32,
     last: u32,
-    /// Sum of the pieces' lengths.
+    /// Total length of the pieces.
     len: usize,
 }
 
-/// Some neighbouring fields of a block, copied as they stand.
+/// Adjacent fields, copied unchanged.
 struct Piece<'a> {
     bytes: &'a [u8],
     next: u32,
 }
 
-/// A block taken apart.
+/// A parsed `ResourceMetrics`.
 #[derive(Default)]
 struct ParsedBlock<'a> {
     identity: MergeKey<'a>,
-    /// It has fields that this version does not know, and of which it cannot say how they merge.
+    /// Whether it has unknown fields, so that it must not be merged.
     has_unknown_fields: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Pushes the block's pieces, not yet chained to a group.
+    /// Parses a `ResourceMetrics` and appends its pieces, which do not belong to a group yet.
     fn parse(&mut self, body: &'a [u8]) -> ParsedBlock<'a> {
         let mut block = ParsedBlock::default();
         let mut rest = body;
@@ -86,7 +86,7 @@ impl<'a> Groups<'a> {
         block
     }
 
-    /// Makes a piece of the first `len` bytes and steps over `skip` more.
+    /// Appends a piece with the first `len` bytes, and skips `skip` more.
     fn push_piece(&mut self, bytes: &'a [u8], len: usize, skip: usize) -> &'a [u8] {
         let (piece, rest) = bytes.split_at_checked(len).unwrap_or_default();
         if !piece.is_empty() {
@@ -177,7 +177,7 @@ impl<'a> MergeKey<'a> {
     }
 }
 
-/// Length of a field numbered below 16.
+/// Length of a delimited field with a number below 16.
 fn delimited_len(body: &[u8]) -> usize {
     1 + varint_len(body.len() as u64) + body.len()
 }

@@ -1,4 +1,4 @@
-//! A resource with labels among its attributes.
+//! Adds labels to a resource.
 
 use super::ResourceLabel;
 use crate::wire::{WireField, WireFields, put_delimited, put_varint, varint_len};
@@ -6,7 +6,7 @@ use crate::wire::{WireField, WireFields, put_delimited, put_varint, varint_len};
 const ATTRIBUTES: u32 = 1 << 3 | 2;
 const KEY: u32 = 1 << 3 | 2;
 
-/// The labels without those that others of the same attribute overrule.
+/// The labels without those that are overridden by others with the same attribute.
 pub(super) fn effective<'a>(labels: &[ResourceLabel<'a>]) -> Vec<ResourceLabel<'a>> {
     let overruled = |at: usize, label: &ResourceLabel<'_>| {
         let same = |other: &&ResourceLabel<'_>| other.attribute == label.attribute;
@@ -17,8 +17,8 @@ pub(super) fn effective<'a>(labels: &[ResourceLabel<'a>]) -> Vec<ResourceLabel<'
     labels.iter().enumerate().filter(|(at, label)| !overruled(*at, label)).map(|(_, label)| *label).collect()
 }
 
-/// Appends the body of a `Resource`: what `resource` holds, less the attributes that labels replace, and the labels,
-/// less those that yield to an attribute.
+/// Appends the body of a `Resource`: the fields of `resource` without the attributes that labels replace, and the labels
+/// without those that yield to an attribute.
 pub(super) fn put(out: &mut Vec<u8>, resource: &[u8], labels: &[ResourceLabel<'_>]) {
     for WireField { key, raw, body } in WireFields(resource) {
         let replaced = key == ATTRIBUTES && {
@@ -38,7 +38,7 @@ fn has(resource: &[u8], attribute: &str) -> bool {
     WireFields(resource).any(|field| field.key == ATTRIBUTES && attribute_key(field.body) == attribute.as_bytes())
 }
 
-/// The last occurrence counts; none is the empty key.
+/// The key of an attribute. The last occurrence counts; a missing key is empty.
 fn attribute_key(key_value: &[u8]) -> &[u8] {
     WireFields(key_value).filter(|field| field.key == KEY).last().map_or(&[], |field| field.body)
 }

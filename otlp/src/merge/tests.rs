@@ -21,7 +21,7 @@ fn text(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.into(), value, key_strindex: 0 }
 }
 
-/// What `append` shall do, said with structs: order of resources by first occurrence.
+/// A reference implementation of `append` with structs: resources are in the order of their first occurrence.
 fn model(data: &MetricsData, labels: &[ResourceLabel<'_>]) -> ExportMetricsServiceRequest {
     let mut merged: Vec<ResourceMetrics> = Vec::new();
     for block in &data.resource_metrics {
@@ -55,7 +55,7 @@ fn labels() -> impl Strategy<Value = Vec<(String, String, bool)>> {
 
 proptest! {
     #[test]
-    fn the_reference_reads_what_the_model_says(
+    fn the_reference_decoder_agrees_with_the_model(
         pushes in proptest::collection::vec(arbitrary::metrics_data(), 1..3),
         labels in labels(),
     ) {
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_walk_accepts_becomes_a_sound_request(
+    fn every_message_that_passes_the_check_becomes_a_valid_request(
         data in arbitrary::metrics_data(),
         damage in arbitrary::damage(),
     ) {
@@ -93,7 +93,7 @@ proptest! {
     }
 }
 
-/// Attributes of resources in one order: where a label stands among them is nobody's business.
+/// Sorts the attributes of resources: the position of a label among them is unspecified.
 fn normal(bytes: Vec<u8>) -> Vec<u8> {
     let mut request = ExportMetricsServiceRequest::decode(bytes.as_slice()).unwrap();
     for block in &mut request.resource_metrics {
@@ -139,7 +139,7 @@ fn labels_replace_or_yield() {
 }
 
 #[test]
-fn a_resource_in_two_occurrences_is_merged_as_protobuf_says() {
+fn two_occurrences_of_a_resource_are_merged_like_protobuf() {
     // ResourceMetrics { resource { a }, scope_metrics {}, resource { b, dropped 5 } }
     let one = Resource { attributes: vec![text("a", "1")], dropped_attributes_count: 3, ..Resource::default() };
     let two = Resource { attributes: vec![text("b", "2")], dropped_attributes_count: 5, ..Resource::default() };
@@ -161,8 +161,8 @@ fn a_resource_in_two_occurrences_is_merged_as_protobuf_says() {
 }
 
 #[test]
-fn unknown_fields_are_kept_and_keep_blocks_apart() {
-    // Twice ResourceMetrics { 15: "u" }, then field 15 of the push itself.
+fn unknown_fields_are_preserved_and_prevent_merging() {
+    // Two ResourceMetrics { 15: "u" }, then field 15 of the push itself.
     let push = b"\x0a\x03\x7a\x01u\x0a\x03\x7a\x01u\x7a\x01t";
     let mut out = Vec::new();
     append(&mut out, push, &[label("k", "v")]);
@@ -172,7 +172,7 @@ fn unknown_fields_are_kept_and_keep_blocks_apart() {
 }
 
 #[test]
-fn more_blocks_than_a_window_are_all_there() {
+fn more_resources_than_a_window_are_preserved() {
     let push = b"\x0a\x02\x12\x00".repeat(WINDOW + 1);
     let mut out = Vec::new();
     append(&mut out, &push, &[label("k", "v")]);
@@ -181,7 +181,7 @@ fn more_blocks_than_a_window_are_all_there() {
     assert_eq!(scopes, [WINDOW, 1]);
 }
 
-/// Resources of their own, four bytes of body each, so that every one of them gets the label.
+/// Distinct resources of four bytes each, so that each of them gets the label.
 fn distinct(blocks: u8) -> Vec<u8> {
     (0..blocks).flat_map(|n| [0x0a, 0x04, 0x0a, 0x02, 0x10, n & 0x7f]).collect()
 }

@@ -1,8 +1,8 @@
-//! Attributes, and what carries them.
+//! Attributes, resources and instrumentation scopes.
 
 use prost::{Message, Oneof};
 
-/// Where metrics come from.
+/// The source of metrics.
 #[derive(Clone, PartialEq, Message)]
 pub struct Resource {
     #[prost(message, repeated, tag = "1")]
@@ -26,7 +26,7 @@ pub struct EntityRef {
     pub description_keys: Vec<String>,
 }
 
-/// The library that measured.
+/// The instrumentation library.
 #[derive(Clone, PartialEq, Message)]
 pub struct InstrumentationScope {
     #[prost(string, tag = "1")]
@@ -61,7 +61,7 @@ pub struct AnyValue {
 pub mod any_value {
     use super::*;
 
-    /// What it may be.
+    /// The alternatives.
     #[derive(Clone, PartialEq, Oneof)]
     pub enum Value {
         #[prost(string, tag = "1")]

@@ -1,4 +1,4 @@
-//! Metrics as a flat list of points: messages in, each point with all that stands around it out. Copies nothing.
+//! Iterates over all data points of a message with their context. Copies nothing.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -8,31 +8,31 @@ use super::{
     KeyValue, Metric, MetricsData, NumberDataPoint, SummaryDataPoint, any_value, metric, number_data_point,
 };
 
-/// A data point, and what the messages around it say of it.
+/// A data point with its resource, scope and metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Point<'a> {
     /// Attributes of the resource.
     pub resource: &'a [KeyValue],
-    /// The library that measured.
+    /// The instrumentation scope.
     pub scope: Option<&'a InstrumentationScope>,
-    /// Its metric: name, unit, [kind](Metric::kind), [temporality](Metric::temporality).
+    /// The metric: name, unit, [kind](Metric::kind), [temporality](Metric::temporality).
     pub metric: &'a Metric,
-    /// Attributes of the point itself.
+    /// Attributes of the data point itself.
     pub attributes: &'a [KeyValue],
-    /// Since when it counts, in nanoseconds since the Unix epoch; 0 where nobody said.
+    /// Start time in nanoseconds since the Unix epoch; 0 if unknown.
     pub start_time_unix_nano: u64,
-    /// When it was measured, in nanoseconds since the Unix epoch.
+    /// Time of the measurement in nanoseconds since the Unix epoch.
     pub time_unix_nano: u64,
-    /// What was measured.
+    /// The measured value.
     pub value: PointValue<'a>,
 }
 
-/// What a data point says.
+/// The value of a data point.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum PointValue<'a> {
-    /// OTLP's unset value.
+    /// A number data point without a value.
     Empty,
     /// Of a gauge or a sum.
     Integer(i64),
@@ -46,11 +46,11 @@ pub enum PointValue<'a> {
     Summary(&'a SummaryDataPoint),
 }
 
-/// What OTLP calls the kind of a metric. Prints as `gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`.
+/// The kind of a metric. Displayed as `gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum MetricKind {
-    /// Values as they are.
+    /// Current values.
     Gauge,
     /// Values that add up.
     Sum,
@@ -63,7 +63,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// As it prints.
+    /// The name, as displayed.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gauge => "gauge",
@@ -93,7 +93,7 @@ impl AggregationTemporality {
 }
 
 impl MetricsData {
-    /// All points, in their order.
+    /// All data points, in order.
     pub fn points(&self) -> impl Iterator<Item = Point<'_>> {
         self.resource_metrics.iter().flat_map(|resource| {
             let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
@@ -106,7 +106,7 @@ impl MetricsData {
 }
 
 impl Metric {
-    /// Its kind; `None` for a metric without data.
+    /// The kind; `None` for a metric without data.
     pub fn kind(&self) -> Option<MetricKind> {
         Some(match self.data.as_ref()? {
             metric::Data::Gauge(_) => MetricKind::Gauge,
@@ -117,7 +117,7 @@ impl Metric {
         })
     }
 
-    /// How its points relate to time; `None` where its kind has no such thing.
+    /// The temporality; `None` for kinds without one.
     pub fn temporality(&self) -> Option<AggregationTemporality> {
         let said = match self.data.as_ref()? {
             metric::Data::Sum(sum) => sum.aggregation_temporality,
@@ -128,7 +128,7 @@ impl Metric {
         Some(AggregationTemporality::try_from(said).unwrap_or(AggregationTemporality::Unspecified))
     }
 
-    /// Its points, without resource and scope.
+    /// The data points, without resource and scope.
     fn points(&self) -> impl Iterator<Item = Point<'_>> {
         let (numbers, histograms, exponential, summaries): (&[_], &[_], &[_], &[_]) = match &self.data {
             Some(metric::Data::Gauge(gauge)) => (&gauge.data_points, &[], &[], &[]),
@@ -168,7 +168,7 @@ impl Metric {
 }
 
 impl KeyValue {
-    /// The value as text: a string as it is, bytes in hexadecimal, an array or a map as JSON, nothing as nothing.
+    /// The value as text: strings unchanged, bytes in hexadecimal, arrays and maps as JSON, a missing value as empty text.
     pub fn text(&self) -> Cow<'_, str> {
         match self.value.as_ref().and_then(|value| value.value.as_ref()) {
             None => Cow::Borrowed(""),
@@ -176,7 +176,7 @@ impl KeyValue {
             Some(value) => {
                 let mut text = String::new();
                 write_value(&mut text, value);
-                // A lone value is text and not JSON: bytes stand without their quotes.
+                // A single value is text and not JSON, so bytes have no quotes.
                 match value {
                     any_value::Value::BytesValue(_) => Cow::Owned(text.trim_matches('"').to_owned()),
                     _ => Cow::Owned(text),
@@ -186,7 +186,7 @@ impl KeyValue {
     }
 }
 
-/// As JSON. As deep as the message nests, which its decoder bounds.
+/// Writes JSON. Recursion is bounded by the nesting limit of the decoder.
 fn write_value(out: &mut String, value: &any_value::Value) {
     match value {
         any_value::Value::StringValue(text) => write_string(out, text),
@@ -207,7 +207,7 @@ fn write_value(out: &mut String, value: &any_value::Value) {
                 None => out.push_str("null"),
             }
         }),
-        // An index into a table that only profiles have.
+        // An index into a string table, which exists only in profiles.
         any_value::Value::StringValueStrindex(_) => out.push_str("null"),
     }
 }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn every_point_comes_with_what_stands_around_it() {
+    fn every_point_has_its_resource_scope_and_metric() {
         let gauge =
             Gauge { data_points: vec![number(1, Some(number_data_point::Value::AsDouble(1.5))), number(2, None)] };
         let sum = Sum {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_tells_its_kind_and_temporality() {
+    fn a_metric_has_a_kind_and_a_temporality() {
         let sum = |aggregation_temporality| {
             metric("s", Some(metric::Data::Sum(Sum { aggregation_temporality, ..Default::default() })))
         };
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_is_text_whatever_it_holds() {
+    fn every_kind_of_attribute_is_converted_to_text() {
         let array = ArrayValue {
             values: vec![
                 AnyValue { value: Some(any_value::Value::StringValue("a \"b\"\n".to_owned())) },

@@ -99,7 +99,7 @@ pub struct ExponentialHistogramDataPoint {
 pub mod exponential_histogram_data_point {
     use super::*;
 
-    /// Neighbouring buckets.
+    /// Adjacent buckets.
     #[derive(Clone, PartialEq, Message)]
     pub struct Buckets {
         #[prost(sint32, tag = "1")]
@@ -142,7 +142,7 @@ pub mod summary_data_point {
     }
 }
 
-/// A measurement that stands for others.
+/// A sample measurement.
 #[derive(Clone, PartialEq, Message)]
 pub struct Exemplar {
     #[prost(message, repeated, tag = "7")]

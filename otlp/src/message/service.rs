@@ -1,4 +1,4 @@
-//! The export call and its answers.
+//! The export request and its responses.
 
 use prost::Message;
 
@@ -11,14 +11,14 @@ pub struct ExportMetricsServiceRequest {
     pub resource_metrics: Vec<ResourceMetrics>,
 }
 
-/// The answer to it.
+/// The response to it.
 #[derive(Clone, PartialEq, Message)]
 pub struct ExportMetricsServiceResponse {
     #[prost(message, optional, tag = "1")]
     pub partial_success: Option<ExportMetricsPartialSuccess>,
 }
 
-/// What was not taken.
+/// Data points that were not accepted.
 #[derive(Clone, PartialEq, Message)]
 pub struct ExportMetricsPartialSuccess {
     #[prost(int64, tag = "1")]
@@ -27,7 +27,7 @@ pub struct ExportMetricsPartialSuccess {
     pub error_message: String,
 }
 
-/// `google.rpc.Status`, the body of an error answer. Its details are skipped.
+/// `google.rpc.Status`, the body of an error response. Its details are skipped.
 #[derive(Clone, PartialEq, Message)]
 pub struct Status {
     #[prost(int32, tag = "1")]

@@ -7,7 +7,7 @@ use super::*;
 use crate::arbitrary;
 
 #[test]
-fn a_recorded_push_keeps_every_byte() {
+fn a_recorded_push_is_reencoded_byte_for_byte() {
     let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
     let ours = MetricsData::decode(recorded.as_slice()).unwrap();
     assert_eq!(ours.resource_metrics.len(), 89);
@@ -17,7 +17,7 @@ fn a_recorded_push_keeps_every_byte() {
 }
 
 #[test]
-fn answers_are_the_reference_s() {
+fn responses_agree_with_the_reference() {
     let ours = ExportMetricsServiceResponse {
         partial_success: Some(ExportMetricsPartialSuccess {
             rejected_data_points: -7,
@@ -30,7 +30,7 @@ fn answers_are_the_reference_s() {
 }
 
 #[test]
-fn a_status_skips_its_details() {
+fn the_details_of_a_status_are_skipped() {
     // code 3, message "bad", details [Any { type_url "t" }]
     let wire = b"\x08\x03\x12\x03bad\x1a\x03\x0a\x01t";
     assert_eq!(Status::decode(wire.as_slice()).unwrap(), Status { code: 3, message: "bad".into() });
@@ -38,12 +38,12 @@ fn a_status_skips_its_details() {
 
 proptest! {
     #[test]
-    fn the_reference_reads_what_we_write_and_writes_the_same(ours in arbitrary::metrics_data()) {
+    fn the_reference_decodes_our_messages_and_encodes_the_same_bytes(ours in arbitrary::metrics_data()) {
         let bytes = ours.encode_to_vec();
         let theirs = reference::MetricsData::decode(bytes.as_slice()).unwrap();
         prop_assert_eq!(&theirs.encode_to_vec(), &bytes);
-        // Field by field too: a field that both skip would not show in bytes. As text, since NaN differs from itself;
-        // ours read again, since neither writes a negative zero.
+        // Also compares the fields: a field that both skip would not change the bytes. As text, since NaN is not equal to
+        // itself; ours is decoded again, since neither encodes a negative zero.
         let ours = MetricsData::decode(bytes.as_slice()).unwrap();
         prop_assert_eq!(format!("{theirs:?}"), format!("{ours:?}"));
         prop_assert_eq!(ours.encode_to_vec(), bytes);

@@ -1,4 +1,4 @@
-//! Takes a push apart: which fields are children, which say what a group is.
+//! Parses a push into a tree: separates child messages from the fields that identify a node.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ const CHILDREN: u32 = message(2);
 const SCHEMA_URL: u32 = message(3);
 const DATA_POINTS: u32 = message(1);
 
-/// The push as a tree, its names spelt by the rules.
+/// Parses a push into a tree, and applies the rules for names.
 pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &NormaliseRules<'_>) -> Result<Tree<'a>, NormaliseError> {
     let mut parts = Parts { tree: Tree::new(), spelling: NameRewriter::new(rules), before: None };
     for WireField { key, raw, body } in WireFields(metrics_data) {
@@ -33,11 +33,11 @@ pub(super) fn tree<'a>(metrics_data: &'a [u8], rules: &NormaliseRules<'_>) -> Re
 struct Parts<'a, 'r> {
     tree: Tree<'a>,
     spelling: NameRewriter<'r>,
-    /// The resource of the block before, as sent, and its group: Java sends the same with every point.
+    /// The previous resource, as sent, and its node: Java repeats the same resource for every data point.
     before: Option<(Cow<'a, [u8]>, u32)>,
 }
 
-/// The fields of a message that are no children, as sent.
+/// The fields of a message except child messages, as sent.
 #[derive(Default)]
 struct OwnFields<'a> {
     bytes: Cow<'a, [u8]>,
@@ -55,7 +55,7 @@ impl<'a> OwnFields<'a> {
     }
 }
 
-/// Borrows as long as there is one piece.
+/// Appends bytes. Borrows a single piece instead of copying it.
 fn join<'a>(bytes: &mut Cow<'a, [u8]>, more: &'a [u8]) {
     match bytes {
         Cow::Borrowed([]) => *bytes = Cow::Borrowed(more),
@@ -120,7 +120,7 @@ impl<'a> Parts<'a, '_> {
         kind: DataKind,
         data: &'a [u8],
     ) -> Result<(), NormaliseError> {
-        // Temporality and monotonicity.
+        // The temporality and `is_monotonic`.
         let tail = OwnFields::collect(data, DATA_POINTS, |key| matches!(key >> 3, 2 | 3));
         let identity = NodeKey { head, data: kind.number(), tail: tail.bytes };
         let group = self.tree.group(scope, 2, identity, strange || tail.has_unknown_fields)?;
@@ -136,7 +136,7 @@ impl<'a> Parts<'a, '_> {
     }
 }
 
-/// What a metric's data is.
+/// The kind of a metric's `data`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DataKind {
     Gauge,
@@ -153,7 +153,7 @@ impl DataKind {
         KINDS.into_iter().find(|kind| message(kind.number()) == key)
     }
 
-    /// Its field of the metric.
+    /// The field number in `Metric`.
     fn number(self) -> u32 {
         match self {
             Self::Gauge => 5,
@@ -164,7 +164,7 @@ impl DataKind {
         }
     }
 
-    /// The field of its points that has their labels.
+    /// The field number of the attributes in its data points.
     fn attributes(self) -> u32 {
         match self {
             Self::Gauge | Self::Sum | Self::Summary => 7,

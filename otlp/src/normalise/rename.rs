@@ -1,7 +1,7 @@
-//! Names as the rules want them. What no rule is for is lent on as it stands.
+//! Applies the rules for names. Everything else is borrowed unchanged.
 //!
-//! Each message is read a fixed number of times, however many of its attributes a rule is for: which of the new keys it
-//! has already is found out once. What is rewritten is counted.
+//! Each message is read a fixed number of times, however many of its attributes match a rule: the lookup for existing new
+//! keys happens once per message. The number of renamed attributes is limited.
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
@@ -22,11 +22,11 @@ const INT: u32 = 3 << 3;
 const AS_DOUBLE: u32 = 4 << 3 | 1;
 const AS_INT: u32 = 6 << 3 | 1;
 
-/// Rewrites those fields that `change` has something to say of; all others stay where they are.
+/// Rewrites the fields for which `change` returns true; all others are copied in place.
 fn fields<'a>(bytes: Cow<'a, [u8]>, change: impl Fn(&WireField<'_>, &mut Vec<u8>) -> bool) -> Cow<'a, [u8]> {
     let mut out = Vec::new();
     let mut changed = false;
-    // Until something changes nothing is written: most blocks stay as they are.
+    // Nothing is copied before the first change: most messages do not change.
     let mut same = 0;
     for field in WireFields(&bytes) {
         let before = out.len();
@@ -44,13 +44,13 @@ fn fields<'a>(bytes: Cow<'a, [u8]>, change: impl Fn(&WireField<'_>, &mut Vec<u8>
     if changed { Cow::Owned(out) } else { bytes }
 }
 
-/// The last occurrence counts; none is the empty text.
+/// The key of an attribute. The last occurrence counts; a missing key is empty.
 fn key(key_value: &[u8]) -> &[u8] {
     WireFields(key_value).filter(|field| field.key == FIRST).last().map_or(&[], |field| field.body)
 }
 
-/// Which keys a message's attributes have of those that its rules, in this order, would give out. Found out when it is
-/// first asked, and for all rules at once: there are few of them, and may be a million attributes.
+/// Which of the rules' new keys the attributes of a message already have. Computed lazily, and for all rules together:
+/// there are few rules, but possibly a million attributes.
 struct ExistingKeys<'m> {
     message: &'m [u8],
     attributes: u32,
@@ -76,7 +76,7 @@ impl<'m> ExistingKeys<'m> {
     }
 }
 
-/// The rules, and how many attributes of the push they renamed.
+/// The rules, and the number of renamed attributes of the push.
 pub(super) struct NameRewriter<'r> {
     rules: &'r NormaliseRules<'r>,
     renamed: Cell<usize>,
@@ -87,7 +87,7 @@ impl<'r> NameRewriter<'r> {
         Self { rules, renamed: Cell::new(0) }
     }
 
-    /// Counts one more; beyond the limit nothing more is rewritten, and the push stays as it is.
+    /// Counts a renamed attribute. Beyond the limit nothing is rewritten, and the push is not normalised.
     fn count_rename(&self) -> bool {
         let renamed = self.renamed.get();
         self.renamed.set(renamed.saturating_add(1));
@@ -98,7 +98,7 @@ impl<'r> NameRewriter<'r> {
         if self.renamed.get() <= MAX_PARTS { Ok(spelt) } else { Err(NormaliseError::TooManyParts) }
     }
 
-    /// The fields of a block, of which those numbered `resource` are its resource.
+    /// Renames the attributes of a `ResourceMetrics`, whose resource has the key `resource`.
     pub(super) fn resource<'a>(&self, block: Cow<'a, [u8]>, resource: u32) -> Result<Cow<'a, [u8]>, NormaliseError> {
         if self.rules.resource_keys.is_empty() {
             return Ok(block);
@@ -137,7 +137,7 @@ impl<'r> NameRewriter<'r> {
         true
     }
 
-    /// A point whose labels are in field `attributes`.
+    /// Renames the labels of a data point, which are in the field `attributes`.
     pub(super) fn point<'a>(&self, point: &'a [u8], attributes: u32) -> Result<Cow<'a, [u8]>, NormaliseError> {
         let taken = ExistingKeys::new(point, attributes << 3 | 2);
         self.check_count(fields(Cow::Borrowed(point), |field, out| {
@@ -157,7 +157,7 @@ impl<'r> NameRewriter<'r> {
         true
     }
 
-    /// The fields of a metric without its data.
+    /// Renames a metric and replaces its description and unit; `head` is the metric without its data.
     pub(super) fn metric<'a>(&self, head: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
         let renamed = renamed(head, self.rules.prefixes);
         match self.rules.described {
@@ -204,7 +204,7 @@ fn described<'a>(head: Cow<'a, [u8]>, all: &[MetricDescription<'_>]) -> Cow<'a, 
     Cow::Owned(out)
 }
 
-/// The value of an attribute that is a key and an integer and nothing else.
+/// The value of an attribute that consists of exactly a key and an integer.
 fn integer(key_value: &[u8]) -> Option<i64> {
     let mut fields = WireFields(key_value);
     let (key, value) = (fields.next()?, fields.next()?);
@@ -215,7 +215,7 @@ fn integer(key_value: &[u8]) -> Option<i64> {
     parts.next().is_none().then(|| wire::varint(&mut bytes).ok().map(|number| number as i64))?
 }
 
-/// `KeyValue { key, value: AnyValue { string_value } }` in a field of that number.
+/// Appends `KeyValue { key, value: AnyValue { string_value } }` as a field with this number.
 fn put_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     let (mut value, mut attribute) = (Vec::new(), Vec::new());
     put_delimited(&mut value, 1, text.as_bytes());
@@ -224,7 +224,7 @@ fn put_text(out: &mut Vec<u8>, number: u32, key: &str, text: &str) {
     put_delimited(out, number, &attribute);
 }
 
-/// Whether a number point's value is no number. Of several values the last counts.
+/// Whether the value of a number data point is NaN. The last occurrence counts.
 pub(super) fn is_nan(point: &[u8]) -> bool {
     let value = WireFields(point).filter(|field| matches!(field.key, AS_DOUBLE | AS_INT)).last();
     let double = value.filter(|field| field.key == AS_DOUBLE).and_then(|field| field.body.first_chunk::<8>());

@@ -45,7 +45,7 @@ fn normalised(resource_metrics: Vec<ResourceMetrics>) -> Vec<ResourceMetrics> {
 }
 
 #[test]
-fn equal_blocks_become_one_and_points_keep_their_order() {
+fn equal_parts_are_merged_and_points_stay_in_order() {
     let one = |name, value| block(vec![text("a", "1")], vec![gauge(name, vec![point(value, vec![])])]);
     let other = block(vec![text("a", "2")], vec![gauge("m", vec![point(9.0, vec![])])]);
     let sent = vec![one("m", 1.0), one("n", 2.0), other.clone(), one("m", 3.0)];
@@ -55,7 +55,7 @@ fn equal_blocks_become_one_and_points_keep_their_order() {
 }
 
 #[test]
-fn metrics_that_differ_in_anything_stay_apart() {
+fn metrics_that_differ_are_not_merged() {
     let sum = |temporality, monotonic| Metric {
         name: "m".into(),
         data: Some(metric::Data::Sum(Sum {
@@ -72,7 +72,7 @@ fn metrics_that_differ_in_anything_stay_apart() {
 }
 
 #[test]
-fn gauges_without_a_number_go_with_all_that_they_leave_empty() {
+fn nan_gauges_are_removed_with_their_empty_parents() {
     let nan = || vec![point(f64::NAN, vec![])];
     let sent = vec![
         block(vec![text("a", "1")], vec![gauge("m", nan())]),
@@ -84,7 +84,7 @@ fn gauges_without_a_number_go_with_all_that_they_leave_empty() {
 }
 
 #[test]
-fn a_sum_without_a_number_stays() {
+fn a_nan_sum_stays() {
     let sum = Sum { data_points: vec![point(f64::NAN, vec![])], ..Sum::default() };
     let metric = Metric { data: Some(metric::Data::Sum(sum)), ..Metric::default() };
     let bytes = MetricsData { resource_metrics: vec![block(vec![], vec![metric])] }.encode_to_vec();
@@ -92,7 +92,7 @@ fn a_sum_without_a_number_stays() {
 }
 
 #[test]
-fn conformance_13_names_are_spelt_by_the_rules() {
+fn conformance_13_names_follow_the_rules() {
     let labels = vec![text("x", "y"), number("node.id", -1), number("z", 3)];
     let sent = vec![block(
         vec![text("a", "1"), text("member_id", "m"), text("b", "2")],
@@ -135,12 +135,12 @@ fn conformance_13_a_metric_has_one_description_and_one_unit() {
     let metrics = &data.resource_metrics[0].scope_metrics[0].metrics;
     let all: Vec<_> = metrics.iter().map(|m| (m.name.as_str(), m.description.as_str(), m.unit.as_str())).collect();
     assert_eq!(all, [("b.c.x", "What x is.", "ms"), ("count", "How many.", ""), ("unknown", "", "")]);
-    assert_eq!(walk::check(&once).unwrap().points, 6, "joined, and none is lost");
+    assert_eq!(walk::check(&once).unwrap().points, 6, "merged, and no point is lost");
     assert_eq!(normalise(&once, &rules, usize::MAX).unwrap(), once);
 }
 
 #[test]
-fn names_that_are_taken_or_mean_something_else_stay() {
+fn names_stay_if_the_new_key_exists_or_the_value_has_another_type() {
     let resource = vec![text("member_id", "m"), text("group_member_id", "g")];
     let points = vec![
         point(1.0, vec![number("node.id", 1), text("node_id", "mine")]),
@@ -151,14 +151,14 @@ fn names_that_are_taken_or_mean_something_else_stay() {
 }
 
 #[test]
-fn unknown_fields_are_kept_and_keep_blocks_apart() {
-    // Twice ResourceMetrics { 15: "u" }, then field 15 of the push itself.
+fn unknown_fields_are_preserved_and_prevent_merging() {
+    // Two ResourceMetrics { 15: "u" }, then field 15 of the push itself.
     let push = b"\x0a\x03\x7a\x01u\x0a\x03\x7a\x01u\x7a\x01t";
     assert_eq!(normalise(push, &RULES, usize::MAX).unwrap(), push);
 }
 
 #[test]
-fn data_in_two_pieces_is_left_alone() {
+fn split_data_is_refused() {
     // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
     let push = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
     assert_eq!(normalise(push, &RULES, usize::MAX), Err(NormaliseError::SplitData));
@@ -179,7 +179,7 @@ fn parts_cap_violated() {
     assert_eq!(normalise(&data.encode_to_vec(), &RULES, usize::MAX), Err(NormaliseError::TooManyParts));
 }
 
-/// All that is known of them is that this ends: looked up one by one they would take 10^10 steps and more.
+/// The test ends in time only if lookups happen once: looking up each attribute would take more than 10^10 steps.
 #[test]
 fn many_equal_labels_and_attributes_are_looked_up_once() {
     let keys = |key: &str, taken: &str| {
@@ -197,7 +197,7 @@ fn renamed_cap_obeyed() {
     let members = (0..MAX_PARTS / 2).map(|_| text("member_id", "m")).collect();
     let sent = block(members, vec![gauge("m", vec![point(1.0, labels(MAX_PARTS / 2))])]);
     let out = normalised(vec![sent]);
-    let Some(metric::Data::Gauge(gauge)) = &out[0].scope_metrics[0].metrics[0].data else { panic!("it was a gauge") };
+    let Some(metric::Data::Gauge(gauge)) = &out[0].scope_metrics[0].metrics[0].data else { panic!("not a gauge") };
     assert!(gauge.data_points[0].attributes.iter().all(|label| *label == text("node_id", "node-1")));
     let members = &out[0].resource.as_ref().unwrap().attributes;
     assert!(members.iter().all(|attribute| *attribute == text("group_member_id", "m")));
@@ -222,7 +222,7 @@ fn length_limit_obeyed_and_violated() {
     assert_eq!(normalise(&bytes, &RULES, bytes.len() - 1), Err(NormaliseError::TooLong(bytes.len() - 1)));
 }
 
-/// Every gauge point without a number.
+/// Number of gauge points with the value NaN.
 fn nans(data: &MetricsData) -> u32 {
     let is_nan = |point: &&NumberDataPoint| matches!(point.value, Some(number_data_point::Value::AsDouble(value)) if value.is_nan());
     let metrics = data.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
@@ -233,7 +233,7 @@ fn nans(data: &MetricsData) -> u32 {
     metrics.map(count).sum()
 }
 
-/// All points with the names of their metrics, in one order.
+/// All sum points with the names of their metrics, sorted.
 fn sums(data: &MetricsData) -> Vec<(String, Vec<u8>)> {
     let metrics = data.resource_metrics.iter().flat_map(|r| &r.scope_metrics).flat_map(|s| &s.metrics);
     let mut all: Vec<_> = metrics
@@ -247,7 +247,7 @@ fn sums(data: &MetricsData) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// No number where the flags are odd, since none is drawn.
+/// Sets points with odd flags to NaN, which the strategy never generates.
 fn without_some_numbers(mut data: MetricsData) -> MetricsData {
     let scopes = data.resource_metrics.iter_mut().flat_map(|r| &mut r.scope_metrics);
     for metric in scopes.flat_map(|s| &mut s.metrics) {
@@ -265,9 +265,9 @@ fn without_some_numbers(mut data: MetricsData) -> MetricsData {
 
 proptest! {
     #[test]
-    fn points_are_conserved_and_twice_is_once(data in arbitrary::metrics_data()) {
-        // Any name may be drawn, and those of sums are compared below.
-        let described = [MetricDescription { name: "m", description: "Its words.", unit: "1" }];
+    fn points_are_preserved_and_normalising_is_idempotent(data in arbitrary::metrics_data()) {
+        // Without prefix rules, since names are random and those of sums are compared below.
+        let described = [MetricDescription { name: "m", description: "A description.", unit: "1" }];
         let rules = NormaliseRules { prefixes: &[], described: Some(&described), ..RULES };
         let data = without_some_numbers(data);
         let bytes = data.encode_to_vec();
@@ -282,11 +282,11 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_walk_accepts_stays_sound(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
+    fn every_message_that_passes_the_check_stays_valid(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
         let mut bytes = data.encode_to_vec();
         damage.iter().for_each(|damage| damage.inflict(&mut bytes));
         let sound = walk::check(&bytes).is_ok();
-        // Nobody checked these: it may say what it likes, and must come back.
+        // On unchecked bytes any result is fine, but it must return.
         let out = normalise(&bytes, &RULES, usize::MAX);
         if let (true, Ok(out)) = (sound, out) {
             prop_assert!(walk::check(&out).is_ok());

@@ -1,6 +1,6 @@
-//! Resources, scopes, metrics and points, equal ones joined.
+//! A tree of resources, scopes, metrics and data points, with equal nodes merged.
 //!
-//! A group's children always come after it in the list, so that one walk from the end knows all lengths.
+//! The children of a node always come after it in the list, so that one backward pass computes all lengths.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,33 +8,33 @@ use std::collections::HashMap;
 use super::{MAX_PARTS, NormaliseError};
 use crate::wire::{put_varint, varint_len};
 
-/// Ends a chain; also the parent of resources.
+/// Terminates a linked list; also the parent of resources.
 pub(super) const NONE: u32 = u32::MAX;
-/// The field of its parent in which points stand, of whatever kind.
+/// The field number of data points, the same in all kinds of metrics.
 const POINTS: u32 = 1;
 
-/// What groups must share to become one.
+/// The key by which nodes are merged.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct NodeKey<'a> {
-    /// All fields but the children.
+    /// All fields except the children.
     pub(super) head: Cow<'a, [u8]>,
-    /// Of a metric: the field of its data, 0 where it has none.
+    /// For a metric, the field number of its data; 0 without data.
     pub(super) data: u32,
-    /// Of that data: all fields but the points.
+    /// For a metric, all fields of its data except the points.
     pub(super) tail: Cow<'a, [u8]>,
 }
 
 struct TreeNode<'a> {
     identity: NodeKey<'a>,
-    /// The field of the parent in which it stands.
+    /// The field number in the parent.
     number: u32,
     parent: u32,
     next: u32,
     first: u32,
     last: u32,
-    /// Bytes of the children that stay, their keys and lengths included.
+    /// Bytes of the remaining children, including their keys and lengths.
     children: usize,
-    /// Something in it was left out, so that it goes too if nothing remains.
+    /// Whether a descendant was removed, so that the node is removed as well if it is empty.
     dropped_points: bool,
 }
 
@@ -43,9 +43,9 @@ struct PointNode<'a> {
     next: u32,
 }
 
-/// One push, taken apart.
+/// One push.
 pub(super) struct Tree<'a> {
-    /// Fields of the push itself that nobody knows.
+    /// Unknown fields of the push itself.
     pub(super) unknown: Cow<'a, [u8]>,
     groups: Vec<TreeNode<'a>>,
     points: Vec<PointNode<'a>>,
@@ -60,7 +60,7 @@ impl<'a> Tree<'a> {
         Self { unknown, groups, points, index: HashMap::new(), first: NONE, last: NONE }
     }
 
-    /// The group of this identity below `parent`. One that is `strange` holds what nobody can say how to join.
+    /// The child of `parent` with this key. A node with unknown fields is never merged.
     pub(super) fn group(
         &mut self,
         parent: u32,
@@ -94,7 +94,7 @@ impl<'a> Tree<'a> {
         Ok(at)
     }
 
-    /// Both lists are shorter than [`MAX_PARTS`], so their indices fit.
+    /// Returns the next index. Both lists are shorter than [`MAX_PARTS`], so their indices fit.
     fn check_capacity(&self) -> Result<u32, NormaliseError> {
         let parts = self.groups.len() + self.points.len();
         if parts < MAX_PARTS { Ok(self.groups.len() as u32) } else { Err(NormaliseError::TooManyParts) }
@@ -113,7 +113,7 @@ impl<'a> Tree<'a> {
         Ok(())
     }
 
-    /// A point of the group is left out.
+    /// Records that a data point of the node was removed.
     pub(super) fn drop_point(&mut self, group: u32) {
         if let Some(group) = self.groups.get_mut(group as usize) {
             group.dropped_points = true;
@@ -131,7 +131,7 @@ impl<'a> Tree<'a> {
         Ok(out)
     }
 
-    /// Fills in lengths and losses from the leaves up; the length of all resources.
+    /// Computes lengths and removals bottom-up. Returns the total length of all resources.
     fn measure(&mut self) -> usize {
         let mut whole = 0;
         for at in (0..self.groups.len()).rev() {
@@ -149,7 +149,7 @@ impl<'a> Tree<'a> {
         whole
     }
 
-    /// Not deeper than resource, scope, metric.
+    /// Recursion is at most three levels deep: resource, scope, metric.
     fn write_groups(&self, first: u32, out: &mut Vec<u8>) {
         let mut next = first;
         while let Some(group) = self.groups.get(next as usize) {
@@ -198,7 +198,7 @@ impl TreeNode<'_> {
     }
 }
 
-/// Appends to a chain; what was its last until now.
+/// Appends to a linked list, and returns the previous last element.
 fn chain(first: &mut u32, last: &mut u32, at: u32) -> u32 {
     if *first == NONE {
         *first = at;
@@ -211,7 +211,7 @@ fn put_head(out: &mut Vec<u8>, number: u32, len: usize) {
     put_varint(out, len as u64);
 }
 
-/// Length of a delimited field numbered below 16.
+/// Length of a delimited field with a number below 16.
 fn field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }

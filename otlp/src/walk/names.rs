@@ -1,7 +1,7 @@
-//! The names of metrics, read from the bytes.
+//! Reads the names of metrics from the bytes.
 //!
-//! In: a `MetricsData` that [`check`](super::check) accepts. Out: the name of each metric, in order, once for each time
-//! that it is there. Bounded by the bytes. Never allocates; on bytes that were not checked it may end early.
+//! In: a `MetricsData` that [`check`](super::check) accepts. Out: the name of each metric, in order and with duplicates.
+//! Bounded by the bytes. Never allocates; on bytes that were not checked it may end early.
 
 use crate::wire::WireFields;
 
@@ -11,13 +11,13 @@ const SCOPE_METRICS: u32 = 2 << 3 | 2;
 const METRIC: u32 = 2 << 3 | 2;
 const NAME: u32 = 1 << 3 | 2;
 
-/// The names in `bytes`, as prost would read them: of a name that is there twice the last counts, and a metric without
-/// one is called "". A name that is not UTF-8, which [`repair`](super::repair) would have mended, is left out.
+/// The names in `bytes`, as prost would decode them: of two `name` fields the last one counts, and a missing name is empty.
+/// Names that are not UTF-8, which [`repair`](super::repair) would have replaced, are skipped.
 pub fn names(bytes: &[u8]) -> impl Iterator<Item = &str> {
     Names { data: WireFields(bytes), block: WireFields(&[]), scope: WireFields(&[]) }
 }
 
-/// How far each level has been read.
+/// The unread rest of each level.
 struct Names<'a> {
     data: WireFields<'a>,
     block: WireFields<'a>,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{arbitrary, walk};
 
-    /// As the reference decoder reads them.
+    /// The names according to the reference decoder.
     fn expected(bytes: &[u8]) -> Vec<String> {
         let data = reference::MetricsData::decode(bytes).unwrap();
         let scopes = data.resource_metrics.into_iter().flat_map(|block| block.scope_metrics);
@@ -75,19 +75,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn they_are_those_of_the_reference_decoder(data in arbitrary::metrics_data()) {
+        fn names_agree_with_the_reference_decoder(data in arbitrary::metrics_data()) {
             let bytes = data.encode_to_vec();
             prop_assert_eq!(read(&bytes), expected(&bytes));
         }
 
         #[test]
-        fn damage_that_the_check_tolerates_is_read_as_prost_reads_it(
+        fn names_of_damaged_messages_agree_with_prost(
             data in arbitrary::metrics_data(),
             damage in arbitrary::damage(),
         ) {
             let mut bytes = data.encode_to_vec();
             damage.iter().for_each(|damage| damage.inflict(&mut bytes));
-            // Whatever it is, this ends and does not panic.
+            // Any bytes: it returns and does not panic.
             let _ = read(&bytes);
             if walk::check(&bytes).is_ok() {
                 walk::repair(&mut bytes);
@@ -103,17 +103,17 @@ mod tests {
     }
 
     #[test]
-    fn odd_forms_are_read_as_prost_reads_them() {
+    fn unusual_encodings_agree_with_prost() {
         let nest = |body: &[u8]| {
             let wrap = |tag: u8, body: &[u8]| [&[tag, body.len() as u8], body].concat();
             wrap(0x0a, &wrap(0x12, &wrap(0x12, body)))
         };
-        // Twice; none; a key that is longer than it need be; behind a field that nobody knows.
+        // Two names; none; an overlong key; after an unknown field.
         for metric in [&b"\x0a\x01a\x0a\x01b"[..], b"\x12\x01d", b"\x8a\x00\x01a", b"\xf8\x01\x05\x0a\x01a", b""] {
             let bytes = nest(metric);
             assert!(walk::check(&bytes).is_ok(), "{metric:02x?}");
             assert_eq!(read(&bytes), expected(&bytes), "{metric:02x?}");
         }
-        assert_eq!(read(&nest(b"\x0a\x01\xff")), [""; 0], "not mended, so left out");
+        assert_eq!(read(&nest(b"\x0a\x01\xff")), [""; 0], "not repaired, so skipped");
     }
 }

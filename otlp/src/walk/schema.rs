@@ -1,23 +1,23 @@
-//! The messages of OTLP metrics v1 as the walk sees them: field numbers and wire forms.
+//! The messages of OTLP metrics v1: field numbers and wire types.
 
 use super::PushTemporality;
 use crate::wire::{self, WireResult};
 
-/// One walk: what it has counted, and the blocks it need not look at again.
+/// One walk: its counters, and the messages that need not be checked again.
 pub(super) struct Walk<'a, F> {
     pub(super) points: u32,
     pub(super) resources: u32,
     delta: bool,
     cumulative: bool,
-    /// Told of each string that is not UTF-8.
+    /// Called with each string that is not UTF-8.
     bad_string: F,
     bad: bool,
-    /// The last resource and scope that were found sound. Java sends the same ones with every point.
+    /// The last valid resource and scope. Java repeats the same ones for every data point.
     resource: &'a [u8],
     scope: &'a [u8],
 }
 
-/// Reads one field of a form: `$key` matches or not.
+/// Matches a key against a field (`@is`), or reads the field (`@read`).
 macro_rules! field {
     (@is varint $key:ident $number:literal) => {
         $key == $number << 3
@@ -65,12 +65,12 @@ macro_rules! field {
     };
 }
 
-/// One message as a method: `number: form`, the form being a scalar's or the method of another message.
+/// Defines a method for a message: `number: form`, where the form is a scalar or the method of another message.
 macro_rules! message {
     ($name:ident { $($number:literal: $form:ident),* $(,)? }) => {
         pub(super) fn $name(&mut self, mut buf: &'a [u8], depth: u32) -> WireResult<()> {
             const KNOWN: u32 = 0 $(| 1 << $number)*;
-            #[allow(unused_variables, reason = "a message of numbers alone has nothing to tell it")]
+            #[allow(unused_variables, reason = "unused in messages with only numbers")]
             let walk = self;
             while !buf.is_empty() {
                 let key = wire::key(&mut buf)?;
@@ -221,7 +221,7 @@ impl<'a, F: FnMut(&'a [u8])> Walk<'a, F> {
     }
 
     fn note_temporality(&mut self, value: u64) {
-        // As prost: the low 32 bits.
+        // Like prost: only the low 32 bits count.
         match value as i32 {
             1 => self.delta = true,
             2 => self.cumulative = true,
@@ -250,7 +250,7 @@ fn packed(buf: &mut &[u8], one: impl Fn(&mut &[u8]) -> WireResult<()>) -> WireRe
     Ok(())
 }
 
-/// Eight bytes at a time, the last eight overlapping: most strings here are keys and names of 8 to 40 bytes.
+/// Checks eight bytes at a time, the last eight overlapping: most strings are keys and names of 8 to 40 bytes.
 #[inline(always)]
 fn is_ascii(text: &[u8]) -> bool {
     const HIGH: u64 = 0x8080_8080_8080_8080;

@@ -10,7 +10,7 @@ fn prost_accepts(bytes: &[u8]) -> bool {
     reference::MetricsData::decode(bytes).is_ok()
 }
 
-/// The whole claim: without bad strings the walk and prost agree, and after repair they agree always.
+/// Checks that the walk and prost agree on messages without ill-formed strings, and after a repair on all messages.
 fn agrees_with_prost(bytes: &[u8]) {
     let checked = check(bytes);
     let sound = matches!(checked, Ok(summary) if summary.bad_strings == 0);
@@ -41,7 +41,7 @@ fn points(data: &MetricsData) -> usize {
 
 proptest! {
     #[test]
-    fn every_sound_message_is_accepted_and_counted(data in arbitrary::metrics_data()) {
+    fn every_valid_message_is_accepted_and_counted(data in arbitrary::metrics_data()) {
         let summary = check(&data.encode_to_vec()).unwrap();
         prop_assert_eq!(summary.points as usize, points(&data));
         prop_assert_eq!(summary.resources as usize, data.resource_metrics.len());
@@ -49,20 +49,20 @@ proptest! {
     }
 
     #[test]
-    fn damage_is_judged_as_prost_judges_it(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
+    fn damaged_messages_agree_with_prost(data in arbitrary::metrics_data(), damage in arbitrary::damage()) {
         let mut bytes = data.encode_to_vec();
         damage.iter().for_each(|damage| damage.inflict(&mut bytes));
         agrees_with_prost(&bytes);
     }
 
     #[test]
-    fn any_bytes_are_judged_as_prost_judges_them(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+    fn arbitrary_bytes_agree_with_prost(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
         agrees_with_prost(&bytes);
     }
 
     /// Bytes that look like protobuf: random keys and short lengths reach further than random bytes.
     #[test]
-    fn likely_bytes_are_judged_as_prost_judges_them(
+    fn protobuf_like_bytes_agree_with_prost(
         bytes in proptest::collection::vec(prop_oneof![0..0x80u8, Just(0x0a), Just(0x12), Just(0x02), any::<u8>()], 0..60),
     ) {
         agrees_with_prost(&bytes);
@@ -70,7 +70,7 @@ proptest! {
 }
 
 #[test]
-fn recorded_pushes_are_accepted_and_each_prefix_is_judged_as_prost_judges_it() {
+fn recorded_pushes_are_accepted_and_their_prefixes_agree_with_prost() {
     let recorded = include_bytes!("../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
     let summary = check(recorded).unwrap();
     assert_eq!(
@@ -93,7 +93,7 @@ fn sums(temporalities: &[i32]) -> Vec<u8> {
 }
 
 #[test]
-fn temporality_is_told() {
+fn temporality_is_detected() {
     let of = |temporalities: &[i32]| check(&sums(temporalities)).unwrap().temporality;
     assert_eq!(of(&[]), PushTemporality::None);
     assert_eq!(of(&[0]), PushTemporality::None);
@@ -102,7 +102,7 @@ fn temporality_is_told() {
     assert_eq!(of(&[2, 1]), PushTemporality::Mixed);
 }
 
-/// `AnyValue` arrays within each other, in an attribute of a resource.
+/// Nested `AnyValue` arrays in an attribute of a resource.
 fn nested(levels: usize) -> Vec<u8> {
     let mut value = Vec::new();
     let wrap = |tag: u8, body: &[u8]| {
@@ -132,16 +132,16 @@ fn nesting_limit_violated() {
 }
 
 #[test]
-fn corners_are_judged_as_prost_judges_them() {
+fn corner_cases_agree_with_prost() {
     let corners: &[&[u8]] = &[
         b"",
-        // Unknown fields of each wire type, a group with a field and a group in it.
+        // Unknown fields of each wire type, and a group that contains a field and a group.
         b"\xf8\x01\x05\xf9\x01AAAAAAAA\xfa\x01\x02ab\xfd\x01AAAA\xfb\x01\x08\x01\x0b\x0c\xfc\x01",
-        // Groups: ended by another number, not ended, ended without beginning.
+        // Groups: ended with another number, not ended, ended without a start.
         b"\xfb\x01\xf4\x01",
         b"\xfb\x01",
         b"\xfc\x01",
-        // A known field as each wrong wire type, and wire types that do not exist.
+        // A known field with each wrong wire type, and with invalid wire types.
         b"\x08\x00",
         b"\x09AAAAAAAA",
         b"\x0b\x0c",
@@ -150,7 +150,7 @@ fn corners_are_judged_as_prost_judges_them() {
         b"\x0e",
         b"\x0f",
         b"\xfe\x01",
-        // Field number 0; a key longer than it need be; a key of more than 32 bits.
+        // Field number 0; an overlong key; a key of more than 32 bits.
         b"\x02\x00",
         b"\x8a\x00\x00",
         b"\xff\xff\xff\xff\x7f",
@@ -166,7 +166,7 @@ fn corners_are_judged_as_prost_judges_them() {
 }
 
 #[test]
-fn packed_and_unpacked_lists_pass() {
+fn packed_and_unpacked_lists_are_accepted() {
     // Histogram point: bucket_counts (6) packed, then unpacked; a packed one of 9 bytes is refused.
     let point = |fields: &[u8]| {
         let mut out = fields.to_vec();
@@ -183,8 +183,8 @@ fn packed_and_unpacked_lists_pass() {
 }
 
 #[test]
-fn bad_utf8_is_counted_and_mended_in_place() {
-    // Two equal resources with a bad key, so that neither is taken for one that was found sound.
+fn ill_formed_utf8_is_counted_and_repaired_in_place() {
+    // Two equal resources with an ill-formed key: neither must be skipped as already checked.
     let block = b"\x0a\x0a\x0a\x08\x0a\x06\x0a\x04a\xff\xc3b".as_slice();
     let mut bytes = [block, block].concat();
     assert_eq!(check(&bytes).unwrap().bad_strings, 2);
