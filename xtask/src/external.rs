@@ -1,5 +1,5 @@
-//! Tests with parts that not every machine has: Kafka's own Java programs, Python's packages of librdkafka, the tools
-//! that build receivers in other languages, a Prometheus.
+//! Test suites that need additional software: Kafka's Java clients and commands, Python's packages of librdkafka, the
+//! toolchains of receivers in other languages, Prometheus.
 
 use std::process::{Command, ExitCode, Stdio};
 
@@ -10,18 +10,18 @@ use crate::project::Project;
 use crate::step;
 use crate::wasm_target::FetchPolicy;
 
-/// One kind of them.
+/// One suite.
 #[derive(Clone, Copy)]
 pub(crate) struct ExternalSuite {
-    /// What one says after `cargo xtask test`; the module of the tests has the same name, with `_` for `-`.
+    /// The argument of `cargo xtask test`. The module of the tests has the same name, with `_` instead of `-`.
     pub(crate) name: &'static str,
-    /// Commands that must succeed.
+    /// Commands that must succeed if the software is installed.
     programs: &'static [&'static [&'static str]],
-    /// In words.
+    /// The required software, for messages.
     needs: &'static str,
 }
 
-/// All kinds.
+/// All suites.
 pub(crate) const ALL: [ExternalSuite; 5] = [
     ExternalSuite {
         name: "java",
@@ -53,7 +53,7 @@ impl ExternalSuite {
         ALL.into_iter().find(|part| part.name == name)
     }
 
-    /// Runs its tests; plainly fails where something is missing.
+    /// Runs the tests. Fails if software is missing.
     pub(crate) fn test(self, project: &Project, words: &[String]) -> Result<ExitCode> {
         if let Some(missing) = self.programs.iter().find(|program| !succeeds(program)) {
             bail!("`{}` fails: `cargo xtask test {}` needs {}", missing.join(" "), self.name, self.needs);
@@ -65,33 +65,33 @@ impl ExternalSuite {
         self.refuse_missing(project)?;
         for built in built.iter().take(1) {
             let mut test = project.cargo();
-            // What a test found out is printed, also when it passed.
+            // Prints the output of passed tests, too.
             test.args(["test", "--workspace", "--test=system", &self.module(), "--", "--ignored", "--show-output"]);
             test.args(words).env("BARNABAS_GUESTS", &built.folder);
-            step::run(&format!("tests with real {} parts", self.name), &mut test)?;
+            step::run(&format!("run the tests of the suite {}", self.name), &mut test)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// A module that was renamed must not pass for one whose tests all passed.
+    /// Fails if the module does not exist: cargo would run no test, and succeed.
     fn refuse_missing(self, project: &Project) -> Result<()> {
         let mut list = project.cargo();
         let module = self.module();
         list.args(["test", "--quiet", "--workspace", "--test=system", &module, "--", "--list"]);
         if !step::output(&mut list)?.lines().any(|line| line.starts_with(&module)) {
-            bail!("the system tests have no module {module}; name the right one in xtask/src/real_parts.rs");
+            bail!("the system tests have no module {module}; update its name in xtask/src/external.rs");
         }
         Ok(())
     }
 
-    /// How the names of its tests begin.
+    /// The prefix of the names of its tests.
     fn module(self) -> String {
         format!("{}::", self.name.replace('-', "_"))
     }
 
-    /// One line for those who ran the other tests.
+    /// The message that the suite was skipped.
     pub(crate) fn skipped(self) -> String {
-        format!("not run: `cargo xtask test {}`, which needs {}", self.name, self.needs)
+        format!("skipped: `cargo xtask test {}` needs {}", self.name, self.needs)
     }
 }
 

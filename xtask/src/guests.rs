@@ -1,5 +1,5 @@
-//! Builds receivers from source: the plugins, and the guests of the tests. In go the Wasm targets that are present, out
-//! come folders of `.wasm` files named after their packages and examples.
+//! Builds receivers from source: the plugins, and the guests of the tests. For each installed Wasm target, the result is a
+//! directory of `.wasm` files, named after their packages and examples.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,16 +10,16 @@ use crate::project::Project;
 use crate::step;
 use crate::wasm_target::{self, FetchPolicy, Toolchain, WasmTarget};
 
-/// Which receivers.
+/// A selection of receivers.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum GuestSet {
-    /// Those under `plugins/`.
+    /// The receivers under `plugins/`.
     Plugins,
-    /// Those, and the guests of the tests.
+    /// The plugins and the guests of the tests.
     All,
 }
 
-/// Receivers, built for one target.
+/// Receivers built for one target.
 pub(crate) struct Built {
     pub(crate) target: WasmTarget,
     pub(crate) folder: PathBuf,
@@ -27,7 +27,7 @@ pub(crate) struct Built {
 }
 
 impl Built {
-    /// Prints each with its size.
+    /// Prints the receivers with their sizes.
     pub(crate) fn print(&self) -> Result<()> {
         println!("{} in {}", self.target.triple(), self.folder.display());
         for name in &self.names {
@@ -38,12 +38,12 @@ impl Built {
     }
 }
 
-/// The targets, in words.
+/// The names of the targets.
 pub(crate) fn names(built: &[Built]) -> String {
     built.iter().map(|built| built.target.triple()).collect::<Vec<_>>().join(" and ")
 }
 
-/// Builds for every target that is present.
+/// Builds for every available target.
 pub(crate) fn build(project: &Project, which: GuestSet, reach: FetchPolicy) -> Result<Vec<Built>> {
     let targets = wasm_target::available(project, reach)?;
     targets.into_iter().map(|(target, toolchain)| build_for(project, which, target, &toolchain)).collect()
@@ -51,7 +51,7 @@ pub(crate) fn build(project: &Project, which: GuestSet, reach: FetchPolicy) -> R
 
 fn build_for(project: &Project, which: GuestSet, target: WasmTarget, toolchain: &Toolchain) -> Result<Built> {
     let base = project.target.join("guests");
-    // A folder for each toolchain: they would throw each other's work away.
+    // A directory per toolchain: in a shared one they would invalidate each other's artifacts.
     let build_dir = base.join("build").join(target.folder());
     let plugins = names_in(&project.root.join("plugins"), is_crate)?;
     let examples = match which {
@@ -77,22 +77,23 @@ fn build_for(project: &Project, which: GuestSet, target: WasmTarget, toolchain: 
     Ok(Built { target, folder, names })
 }
 
-/// By rename, so that a test which runs meanwhile never reads half a file.
+/// Copies and renames, so that a concurrent test never reads a partial file.
 fn publish(from: &Path, folder: &Path, name: &str) -> Result<()> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let fresh = folder.join(format!(".{name}.{}", std::process::id()));
     std::fs::copy(from, &fresh).with_context(|| format!("cannot copy {}", from.display()))?;
-    std::fs::rename(&fresh, folder.join(format!("{name}.wasm"))).context("cannot put a receiver in its place")
+    std::fs::rename(&fresh, folder.join(format!("{name}.wasm")))
+        .with_context(|| format!("cannot rename {}", fresh.display()))
 }
 
-/// Cargo as it would be run by hand: what an outer cargo has set for the host's target is not for guests.
+/// Cargo without the environment of an outer cargo, which is meant for the host's target.
 fn cargo(project: &Project, target: WasmTarget, toolchain: &Toolchain) -> Command {
     let mut cargo = match toolchain {
         Toolchain::Own => project.cargo(),
         Toolchain::Debian { linker } => {
-            println!("{} by Debian's compiler, which builds the standard library too", target.triple());
+            println!("building for {} with Debian's compiler, including the standard library", target.triple());
             let mut cargo = crate::command("/usr/bin/cargo", project);
-            // Debian's compiler is a release, and only a nightly admits to building the standard library.
+            // Debian's compiler is a stable release, and building the standard library is a nightly feature.
             cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
             cargo
         }
@@ -114,7 +115,7 @@ fn cargo(project: &Project, target: WasmTarget, toolchain: &Toolchain) -> Comman
     cargo
 }
 
-/// What a folder holds, by name, in order.
+/// The names of the entries of a directory, sorted.
 fn names_in(folder: &Path, name_of: fn(&Path) -> Option<String>) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut names: Vec<_> = entries.flatten().filter_map(|entry| name_of(&entry.path())).collect();

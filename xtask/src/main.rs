@@ -1,5 +1,5 @@
-//! The project's own commands. Each builds what it needs, says what it does and how long it took, and ends with the
-//! status of the last thing it ran.
+//! The commands of `cargo xtask`. Each builds what it needs, prints its steps with their durations, and exits with the
+//! status of the last program that it ran.
 
 mod external;
 mod guests;
@@ -20,19 +20,19 @@ use wasm_target::FetchPolicy;
 const HELP: &str = "\
 cargo xtask <command>
 
-  demo [--for 20s] [...]        builds host and receivers, starts them with a real librdkafka producer and consumer and
-                                an OTLP sink, and shows what arrives; further words go to the demo itself
-  test [--both-targets] [...]   builds the receivers from source and runs every test of the workspace; further words go
-                                to `cargo test`
-  test <part>                   runs the tests that need a part which not every machine has: `java` (Kafka's own Java
-                                programs), `python` (its packages of librdkafka), `guests-py` and `guests-js` (receivers
-                                in Python and JavaScript), `prometheus` (a real one, as a sink)
-  prove <name> [--rounds n]     runs one proof in full; without a name lists the proofs and their rounds
-  guests [--both-targets]       builds the plugins and the tests' guests for each Wasm target that is present
-  plugins [--both-targets]      builds the plugins alone
+  demo [--for 20s] [...]        build host and receivers, run them with a real librdkafka producer and consumer and an
+                                OTLP sink, and print what arrives; further arguments are passed to the demo
+  test [--both-targets] [...]   build the receivers from source and run all tests of the workspace; further arguments are
+                                passed to `cargo test`
+  test <suite>                  run the tests that need additional software: `java` (Kafka's Java clients and commands),
+                                `python` (Python's packages of librdkafka), `guests-py` and `guests-js` (receivers in
+                                Python and JavaScript), `prometheus` (a real Prometheus as a sink)
+  prove <name> [--rounds n]     run one proof in full; without a name, list the proofs and their rounds
+  guests [--both-targets]       build the plugins and the test guests for each installed Wasm target
+  plugins [--both-targets]      build only the plugins
 
-Built guests stand in <target>/guests/wasip2 and <target>/guests/unknown. With --both-targets a Wasm target that is
-missing is fetched: by rustup, else from Debian's packages where we may install them.
+Built guests are in <target>/guests/wasip2 and <target>/guests/unknown. --both-targets installs missing Wasm targets with
+rustup, or from Debian's packages if it can install them.
 ";
 
 fn main() -> ExitCode {
@@ -58,11 +58,11 @@ fn run(mut words: Vec<String>) -> Result<ExitCode> {
         "prove" => proof::prove(&project, words),
         "guests" => build_only(&project, GuestSet::All, words),
         "plugins" => build_only(&project, GuestSet::Plugins, words),
-        other => bail!("there is no command `{other}`; run `cargo xtask --help`"),
+        other => bail!("unknown command `{other}`; run `cargo xtask --help`"),
     }
 }
 
-/// Whether a word stands among the others, taken out.
+/// Removes a flag, and returns whether it was present.
 fn take_flag(words: &mut Vec<String>, flag: &str) -> bool {
     let before = words.len();
     words.retain(|word| word != flag);
@@ -76,7 +76,7 @@ fn reach(words: &mut Vec<String>) -> FetchPolicy {
 fn build_only(project: &Project, which: GuestSet, mut words: Vec<String>) -> Result<ExitCode> {
     let reach = reach(&mut words);
     if let Some(word) = words.first() {
-        bail!("`{word}` is not understood here; run `cargo xtask --help`");
+        bail!("unexpected argument `{word}`; run `cargo xtask --help`");
     }
     for built in guests::build(project, which, reach)? {
         built.print()?;
@@ -86,13 +86,13 @@ fn build_only(project: &Project, which: GuestSet, mut words: Vec<String>) -> Res
 
 fn demo(project: &Project, words: &[String]) -> Result<ExitCode> {
     let built = guests::build(project, GuestSet::Plugins, FetchPolicy::InstalledOnly)?;
-    let guests = &built.first().context("at least one Wasm target was built for")?.folder;
+    let guests = &built.first().context("no receivers were built")?.folder;
     let mut build = project.cargo();
-    // The whole workspace at once, so that its packages agree on features and nothing is compiled twice.
+    // The whole workspace, so that features are unified and nothing is compiled twice.
     step::run("build the host and the demo", build.args(["build", "--workspace", "--bins"]))?;
     let mut demo = command(project.target.join("debug/demo"), project);
     demo.args(words).env("BARNABAS_GUESTS", guests);
-    // The demo takes our place, so that Ctrl-C reaches it and its exit status is ours.
+    // Replaces this process, so that the demo gets Ctrl-C and returns its exit status.
     step::exec(demo)
 }
 
@@ -103,23 +103,23 @@ fn test(project: &Project, mut words: Vec<String>) -> Result<ExitCode> {
     let reach = reach(&mut words);
     let built = guests::build(project, GuestSet::All, reach)?;
     let mut build = project.cargo();
-    // Commands and tests together: the tests run the command, with the same features.
+    // Builds commands and tests together, with the same features, since the tests run the command.
     build.args(["build", "--workspace", "--lib", "--bins", "--tests"]);
     step::run("build host, commands and tests", &mut build)?;
     let mut first = true;
     for built in &built {
         let mut test = project.cargo();
-        // What does not load guests need not run again for the second target. Always the whole workspace, so that the
-        // features agree and nothing is compiled again.
+        // For the second target, only the tests that load guests run. Always for the whole workspace, so that features are
+        // unified and nothing is compiled again.
         let which: &[&str] = if first { &["--workspace"] } else { &["--workspace", "--test=system"] };
         test.arg("test").args(which).args(&words).env("BARNABAS_GUESTS", &built.folder);
-        step::run(&format!("cargo test {}, guests of {}", which.join(" "), built.target.triple()), &mut test)?;
+        step::run(&format!("cargo test {}, with guests for {}", which.join(" "), built.target.triple()), &mut test)?;
         first = false;
     }
     for part in external::ALL {
         println!("{}", part.skipped());
     }
-    println!("all tests passed, with guests of {}", guests::names(&built));
+    println!("all tests passed, with guests for {}", guests::names(&built));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,7 +132,7 @@ fn take_value(words: &mut Vec<String>, flag: &str) -> Result<Option<String>> {
     Ok(Some(words.remove(at)))
 }
 
-/// A command in the project's folder.
+/// A command that runs in the root of the workspace.
 fn command(program: impl AsRef<std::ffi::OsStr>, project: &Project) -> Command {
     let mut command = Command::new(program);
     command.current_dir(&project.root);

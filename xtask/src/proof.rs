@@ -1,5 +1,5 @@
-//! Proofs: tests that need many rounds. The plain test run takes few of them, `cargo xtask prove` as many as asked, by the
-//! same code: a proof reads its count from `BARNABAS_ROUNDS` and prints the seed of a round that failed.
+//! Proofs: tests with many rounds. The normal test run has only a few; `cargo xtask prove` runs the requested number with
+//! the same code: a proof reads it from `BARNABAS_ROUNDS`, and prints the seed of a failed round.
 
 use std::process::{Command, ExitCode};
 
@@ -12,23 +12,23 @@ use crate::wasm_target::FetchPolicy;
 
 struct Proof {
     name: &'static str,
-    /// What it shows.
+    /// The property that it verifies.
     shows: &'static str,
     package: &'static str,
-    /// The test's whole path.
+    /// The full path of the test.
     test: &'static str,
-    /// The full run.
+    /// Number of rounds of the full run.
     rounds: u64,
-    /// Whether it runs receivers, and so the command that compiles them.
+    /// Whether it runs receivers, and thus needs the command that compiles them.
     guests: bool,
-    /// Whether it claims a speed, and so runs as what is released does.
+    /// Whether it measures performance, and thus needs an optimised build.
     optimised: bool,
 }
 
 const PROOFS: [Proof; 6] = [
     Proof {
         name: "dispatch",
-        shows: "random lives of a slot keep the order of each client and lose nothing",
+        shows: "random operations on a slot preserve the order of each client's pushes and lose none",
         package: "barnabas-host",
         test: "dispatch::tests::model::random_lives_keep_order_and_lose_nothing",
         rounds: 100_000,
@@ -37,7 +37,7 @@ const PROOFS: [Proof; 6] = [
     },
     Proof {
         name: "swap",
-        shows: "swaps under load lose nothing, keep the order of each client, and make no push wait",
+        shows: "swaps under load lose no push, preserve the order of each client's pushes, and delay none",
         package: "barnabas-tests",
         test: "swap_proof::swaps_lose_nothing",
         rounds: 1_000,
@@ -46,7 +46,7 @@ const PROOFS: [Proof; 6] = [
     },
     Proof {
         name: "swap-failures",
-        shows: "candidates that fail, in every way there is, make no push wait, and it is said why they failed",
+        shows: "candidates that fail, in every way, delay no push, and the reason of the failure is reported",
         package: "barnabas-tests",
         test: "swap_proof::failing_candidates_disturb_nobody",
         rounds: 100,
@@ -55,7 +55,7 @@ const PROOFS: [Proof; 6] = [
     },
     Proof {
         name: "swap-kill",
-        shows: "a host that is killed in the middle of a swap serves the old generation or the new one",
+        shows: "a host that is killed during a swap serves the old or the new generation after a restart",
         package: "barnabas-tests",
         test: "kill_proof::a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new",
         rounds: 100,
@@ -64,7 +64,7 @@ const PROOFS: [Proof; 6] = [
     },
     Proof {
         name: "rollout",
-        shows: "candidates of every kind lose nothing, and what was refused serves only by somebody's own word",
+        shows: "candidates of every kind lose no push, and a refused one serves only after an explicit request",
         package: "barnabas-host",
         test: "plugin::registry::tests::proof::a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word",
         rounds: 2_000,
@@ -73,7 +73,7 @@ const PROOFS: [Proof; 6] = [
     },
     Proof {
         name: "fleet",
-        shows: "one host serves a fleet, of which none falls silent; a round is a client instance",
+        shows: "a host serves a fleet, and no client stops pushing for good; a round is a client instance",
         package: "barnabas-tests",
         test: "fleet_proof::a_fleet_is_served_and_none_falls_silent",
         rounds: 100_000,
@@ -89,7 +89,7 @@ pub(crate) fn prove(project: &Project, mut words: Vec<String>) -> Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     };
     let Some(proof) = PROOFS.iter().find(|proof| proof.name == name) else {
-        bail!("no proof is called `{name}`; `cargo xtask prove` lists them");
+        bail!("unknown proof `{name}`; `cargo xtask prove` lists the proofs");
     };
     let rounds = match rounds {
         None => proof.rounds,
@@ -102,7 +102,7 @@ fn run(project: &Project, proof: &Proof, rounds: u64) -> Result<ExitCode> {
     refuse_missing(project, proof)?;
     if proof.guests {
         let mut build = cargo(project, proof, "build");
-        // Beside the tests, so that both agree on features and the command fits them.
+        // Together with the tests, so that both have the same features.
         build.args(["--package=barnabas-host", "--package=barnabas-tests", "--bin=barnabas"]);
         step::run("build the command", &mut build)?;
     }
@@ -117,20 +117,20 @@ fn run(project: &Project, proof: &Proof, rounds: u64) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// By the profile of what is released where speed is claimed, less the link time.
+/// If performance is measured, uses the bench profile: optimised like a release, but with a shorter link time.
 fn cargo(project: &Project, proof: &Proof, verb: &str) -> Command {
     let mut cargo = project.cargo();
     cargo.arg(verb).args(if proof.optimised { &["--profile=bench"][..] } else { &[] });
     cargo
 }
 
-/// A test that was renamed would match nothing, and pass.
+/// Fails if the test does not exist: cargo would run no test, and succeed.
 fn refuse_missing(project: &Project, proof: &Proof) -> Result<()> {
     let mut list = cargo(project, proof, "test");
     list.args(["--quiet", "--package", proof.package, proof.test, "--", "--exact", "--list"]);
     let wanted = format!("{}: test", proof.test);
     if !step::output(&mut list)?.lines().any(|line| line == wanted) {
-        bail!("{} has no test {}; name the right one in xtask/src/proof.rs", proof.package, proof.test);
+        bail!("{} has no test {}; update its name in xtask/src/proof.rs", proof.package, proof.test);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Running other programs: one line before, one line after with the time it took, and an error that repeats the command.
+//! Runs programs, and prints a line before and a line after with the duration. Errors include the command.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Runs it with our own input and output.
+/// Runs a program with inherited input and output.
 pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
     println!("── {what}");
     let begin = Instant::now();
@@ -18,17 +18,17 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What it prints.
+/// Runs a program and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot run {}", line(command)))?;
     if !output.status.success() {
         bail!("failed ({}): {}", output.status, line(command));
     }
-    String::from_utf8(output.stdout).with_context(|| format!("not text: the output of {}", line(command)))
+    String::from_utf8(output.stdout).with_context(|| format!("the output of {} is not UTF-8", line(command)))
 }
 
-/// Runs it for at most so long, and says whether it ended well in time. For what waits for a network that may not be
-/// there.
+/// Runs a program for at most `limit`, and returns whether it succeeded in time. For programs that wait for a network that
+/// may be unavailable.
 pub(crate) fn run_at_most(limit: Duration, command: &mut Command) -> Result<bool> {
     let begin = Instant::now();
     let mut child = command.spawn().with_context(|| format!("cannot run {}", line(command)))?;
@@ -43,7 +43,7 @@ pub(crate) fn run_at_most(limit: Duration, command: &mut Command) -> Result<bool
     Ok(false)
 }
 
-/// Runs it in our place.
+/// Replaces this process by a program.
 pub(crate) fn exec(mut command: Command) -> Result<ExitCode> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot run {}", line(&command)))
