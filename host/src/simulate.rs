@@ -1,9 +1,10 @@
-//! Clients that are not there: what real clients do, for trying a host against a fleet of them.
+//! Simulates a fleet of clients against any broker.
 //!
-//! In: a broker's address and how many clients of which kinds. Out: a [`Report`]. Each client is a [`model::Model`]
-//! whose payloads are recorded ones of a real client, filtered to what it was asked for, with fresh times and with sums
-//! that grow. Bounded by the run's length, by one task for each connection and [`BYTES_PER_CLIENT`] for each client
-//! beside its connection; payloads live only while they are sent. Never judges a broker by anything but its answers.
+//! In: the address of a broker, and the number and kinds of clients. Out: a [`SimulationReport`]. Each client is a
+//! [`model::Model`] with recorded payloads of a real client, filtered by its subscription, with current timestamps and
+//! growing sums. Bounded: a run has a fixed duration, one task per connection, and [`BYTES_PER_CLIENT`] per client in
+//! addition to its connection; a payload exists only while it is sent. Never assesses a broker by anything but its
+//! responses.
 
 pub mod model;
 
@@ -43,22 +44,22 @@ pub use report::{KindReport, Latency, SimulationReport};
 pub use rogue::Misbehaviour;
 pub use sources::SourceAddresses;
 
-/// How long clients may take to leave beyond the ramp over which they do and their patience with what they asked last.
+/// Time for clients to stop, in addition to the ramp and the timeout of their last request.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What all connections of a run share.
+/// Shared by all connections of a run.
 struct RunContext {
     options: SimulationOptions,
     payloads: Payloads,
     tally: RunCounters,
 }
 
-/// Plays the clients until the run's time is over or `stop` ends; then they leave as they came, over the ramp, those that
-/// do so with a terminating push. `progress` hears once a second how it goes.
+/// Runs the clients until the configured time has passed or `stop` resolves. Then they stop over the duration of the ramp,
+/// those whose kind does so with a terminating push. Calls `progress` once a second.
 ///
 /// # Errors
 ///
-/// One sentence where the options make no sense, the system allows too few files or ports, or no broker answers.
+/// One sentence if the options are invalid, the system allows too few open files or ports, or no broker responds.
 pub async fn run(
     options: SimulationOptions,
     stop: impl Future<Output = ()>,
@@ -68,7 +69,7 @@ pub async fn run(
     limits::check(&options)?;
     let probe = ClientOptions { security: options.security.clone(), ..ClientOptions::default() };
     let first = KafkaClient::connect(&options.bootstrap, &probe).await;
-    drop(first.context("nobody to push to")?);
+    drop(first.context("cannot reach a broker")?);
     let began = Instant::now();
     let shared = Arc::new(RunContext { payloads: Payloads::recorded()?, tally: RunCounters::new(&options), options });
     let (leave, leaving) = watch::channel(false);
@@ -85,7 +86,7 @@ pub async fn run(
         tokio::select! {
             () = stop => {}
             () = tokio::time::sleep_until(over) => {}
-            // None ends by itself; should all have, there is nothing to wait for.
+            // No connection ends by itself before the run is over. If all have ended (panicked), there is nothing to wait for.
             () = all => {}
             () = async { loop { seconds.tick().await; tell() } } => {}
         }
@@ -101,7 +102,7 @@ pub async fn run(
     Ok(SimulationReport::new(&shared.options, &shared.tally, played, unfinished))
 }
 
-/// Until all connections have ended. One that panicked is no end that anybody meant.
+/// Waits until all connections have ended, and counts panics.
 async fn join_all(tasks: &mut JoinSet<()>, tally: &RunCounters) {
     while let Some(end) = tasks.join_next().await {
         if end.is_err_and(|error| error.is_panic()) {

@@ -1,4 +1,4 @@
-//! One client: its model, and what its pushes are made from.
+//! One simulated client: its model, and the state of its payloads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,16 @@ use super::template::{FillValues, Template};
 use crate::kafka::client::TelemetrySubscription;
 use crate::push::Codec;
 
-/// Most bytes that a client takes beside its connection and what the broker told it.
+/// Maximum memory of a client in bytes, in addition to its connection and its subscription.
 pub const BYTES_PER_CLIENT: usize = 512;
 
-/// What a client waited for in vain.
+/// What a client should have got from the broker, but did not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UnmetExpectation {
-    /// It asked, and was refused each time.
+    /// A subscription: every request for one was refused.
     Subscription,
-    /// It was told of metrics, and no push of it was taken, an interval after the first was due.
+    /// An accepted push: the client has a subscription with metrics, but no push was accepted within an interval after
+    /// the first one was due.
     AcceptedPush,
 }
 
@@ -33,18 +34,18 @@ pub(super) struct SimulatedClient {
     pub(super) model: Model,
     kind: ClientKind,
     number: usize,
-    /// Of the subscription it was told last.
+    /// For the current subscription.
     template: Option<Arc<Template>>,
-    /// Nanoseconds since 1970: since when its sums count.
+    /// Start of its cumulative sums, in nanoseconds since the Unix epoch.
     created_nanos: u64,
     last_push: u64,
     pub(super) pushes: u32,
-    /// A Get was refused, and one was answered.
+    /// Whether a Get was refused, and whether one succeeded.
     refused: bool,
     subscribed: bool,
-    /// By when a push must have been taken.
+    /// Deadline for an accepted push.
     overdue: Option<Duration>,
-    /// That it fell silent was counted.
+    /// Whether its silence has been counted already.
     pub(super) counted: bool,
 }
 
@@ -67,12 +68,12 @@ impl SimulatedClient {
         }
     }
 
-    /// Its `client.id`.
+    /// The `client.id`.
     pub(super) fn client_id(&self) -> String {
         format!("simulated-{}-{}", self.kind, self.number)
     }
 
-    /// What it was told, as its model takes it. Its next push is made accordingly.
+    /// Converts a subscription for the model. The next push uses a new template.
     fn to_model_subscription(&mut self, subscription: TelemetrySubscription) -> ModelSubscription {
         self.template = None;
         ModelSubscription {
@@ -85,7 +86,7 @@ impl SimulatedClient {
         }
     }
 
-    /// A Get was answered.
+    /// Handles the response to a Get.
     pub(super) fn answered_get(&mut self, now: Duration, answer: Result<TelemetrySubscription, i16>) {
         let answer = answer.map(|subscription| self.to_model_subscription(subscription));
         let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
@@ -93,7 +94,7 @@ impl SimulatedClient {
         let told = answer.is_ok();
         self.model.answered_get(now, answer);
         match (wanted, self.model.next()) {
-            // Since the first of several subscriptions, unless none was wanted in between.
+            // Counts from the first of several subscriptions, unless one without metrics was in between.
             (Some(interval), Some((due, TelemetryRequest::Push { .. }))) => {
                 _ = self.overdue.get_or_insert(due + interval)
             }
@@ -102,7 +103,7 @@ impl SimulatedClient {
         }
     }
 
-    /// What it waits for in vain. One that is silent waits for nothing.
+    /// What the client is missing. A silent client expects nothing.
     pub(super) fn unmet(&self, now: Duration) -> Option<UnmetExpectation> {
         let overdue = self.pushes == 0 && self.overdue.is_some_and(|by| now > by);
         match self.model.silent() {
@@ -112,7 +113,7 @@ impl SimulatedClient {
         }
     }
 
-    /// The codec and the bytes of its next push.
+    /// The codec and the bytes of the next push.
     pub(super) fn payload(&mut self, options: &SimulationOptions, payloads: &Payloads) -> Result<(Codec, Vec<u8>)> {
         let family = family(self.kind);
         let Some(told) = self.model.subscription() else { return Ok((Codec::None, Vec::new())) };
@@ -122,12 +123,12 @@ impl SimulatedClient {
         let start = if told.delta { self.last_push } else { self.created_nanos };
         let bytes = template.fill(&FillValues { start, now, grown: self.pushes });
         self.last_push = now;
-        // There is nothing to compress, and librdkafka sends nothing for it.
+        // An empty payload is not compressed, like in librdkafka.
         let codec = if bytes.is_empty() { Codec::None } else { choose_codec(self.kind, told, &options.codecs) };
         Ok((codec, compress(family, codec, &bytes)?))
     }
 
-    /// Half of each kind are producers.
+    /// Half of the clients of each kind are producers.
     fn role(&self, options: &SimulationOptions) -> PayloadRole {
         let turn = self.number.checked_div(options.kinds.len()).unwrap_or_default();
         if turn.is_multiple_of(2) { PayloadRole::Producer } else { PayloadRole::Consumer }
@@ -138,14 +139,14 @@ fn family(kind: ClientKind) -> ClientFamily {
     if kind == ClientKind::Librdkafka { ClientFamily::Librdkafka } else { ClientFamily::Java }
 }
 
-/// The first that is offered and built in. Java 3.7 compresses nothing, whatever is offered.
+/// The first codec that the broker accepts and the client supports. Java 3.7 never compresses.
 fn choose_codec(kind: ClientKind, told: &ModelSubscription, built_in: &[Codec]) -> Codec {
     let offered = told.codecs.iter().filter_map(|id| Codec::from_id(*id));
     let mut usable = offered.filter(|codec| built_in.contains(codec) && kind != ClientKind::Java37);
     usable.next().unwrap_or(Codec::None)
 }
 
-/// Name and version of the software of a kind, as it tells them (KIP-511).
+/// Software name and version of a kind (KIP-511).
 pub(super) fn software(kind: ClientKind) -> (String, String) {
     let (name, version) = match kind {
         ClientKind::Java37 => ("apache-kafka-java", "3.7.2"),
@@ -162,7 +163,7 @@ mod tests {
     use crate::push::InstanceId;
 
     #[test]
-    fn a_client_takes_no_more_than_is_said() {
+    fn memory_per_client_obeyed() {
         let heap = ModelSubscription::clone(&told(vec![4; 4])).codecs.capacity();
         let spent = size_of::<SimulatedClient>() + heap;
         assert!(spent <= BYTES_PER_CLIENT, "{spent} bytes");
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_codec_that_is_offered_and_built_in_is_taken() {
+    fn the_first_accepted_and_supported_codec_is_used() {
         let offered = told(vec![99, 4, 3, 1, 2]);
         for (kind, built_in, expected) in [
             (ClientKind::Java39, &Codec::OFFERED[..], Codec::Zstd),

@@ -1,5 +1,5 @@
-//! Compression, as each family of clients does it: Java's snappy is a xerial stream and librdkafka's one raw block;
-//! librdkafka's gzip stores only (level 0).
+//! Compression like each family of clients: Java sends Snappy as a xerial stream, librdkafka as one raw block;
+//! librdkafka's gzip does not compress (level 0).
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -8,24 +8,24 @@ use anyhow::{Context as _, Result};
 
 use crate::push::Codec;
 
-/// Who compresses.
+/// A family of clients with the same compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ClientFamily {
     Java,
     Librdkafka,
 }
 
-/// What stands before the blocks of a xerial stream: its name, version 1, compatible with version 1.
+/// The header of a xerial stream: its name, version 1, compatible with version 1.
 const XERIAL: &[u8; 16] = b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01";
-/// Longest block of one, before it is compressed.
+/// Maximum uncompressed size of a block.
 const XERIAL_BLOCK: usize = 32 << 10;
 
 thread_local! {
-    /// A context is far dearer than a push.
+    /// Reused, because creating a context costs far more than compressing a push.
     static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// The bytes as they go over the wire.
+/// Returns the bytes as they are sent.
 pub(super) fn compress(family: ClientFamily, codec: Codec, bytes: &[u8]) -> Result<Vec<u8>> {
     let compressed = match (codec, family) {
         (Codec::None, _) => Ok(bytes.to_vec()),

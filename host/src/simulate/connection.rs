@@ -1,8 +1,8 @@
-//! One connection and the clients that speak over it, one after the other: most often one.
+//! One connection and its clients: usually one, else several that take turns.
 //!
-//! In: what the clients' models plan. Out: requests, and answers for the models and the [`Tally`](super::tally::Tally).
-//! A connection that is lost is made again, at first soon and then ever later, as clients do. Ends when the run does, or
-//! never.
+//! In: the requests that the clients' models plan. Out: these requests, sent to the broker, and their responses for the
+//! models and the [`RunCounters`](super::counters::RunCounters). Bounded by the duration of the run. A lost connection is
+//! reestablished with an exponential backoff, like real clients do. Never ends before the run does.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -18,33 +18,33 @@ use super::model::{ClientKind, TelemetryRequest};
 use super::{RunContext, rogue};
 use crate::kafka::client::{KafkaClient, KafkaClientOptions, TelemetryPush};
 
-/// Before the first attempt to connect again, and the longest before any (Java: `reconnect.backoff.max.ms`).
+/// Initial and maximum backoff before reconnecting (Java: `reconnect.backoff.max.ms`).
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// When there is nothing to do, how long until it is looked again.
+/// How long to sleep if no client plans a request.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// The run is over: resolves when clients are to leave.
+/// Resolves when the run is over and clients are to stop.
 pub(super) async fn run_over(leaving: &mut watch::Receiver<bool>) {
-    // The sender lives for as long as the run does; without it there is nothing to play for either.
+    // An error means that the sender is dropped, so the run is over as well.
     let _ = leaving.wait_for(|leaving| *leaving).await;
 }
 
-/// A connection to be.
+/// A simulated connection, connected or not.
 pub(super) struct SimulatedConnection {
     shared: Arc<RunContext>,
     number: usize,
     kind: ClientKind,
     clients: Vec<SimulatedClient>,
-    /// When whose model plans something, soonest first.
+    /// Due times and indices of the clients that plan a request, earliest first.
     schedule: BinaryHeap<Reverse<(Duration, usize)>>,
-    /// What models count time from.
+    /// Start of the models' time.
     began: Instant,
     connected: bool,
-    /// That telemetry was not offered was counted, and what clients had come to in the end.
+    /// Whether missing telemetry support, and the final outcomes of the clients, have been counted already.
     unoffered_counted: bool,
     outcomes_recorded: bool,
-    /// Bytes of this connection that were counted.
+    /// Bytes sent on this connection that have been counted already.
     counted: u64,
 }
 
@@ -68,7 +68,7 @@ impl SimulatedConnection {
         }
     }
 
-    /// Until the run is over and the clients have left.
+    /// Runs until the run is over and the clients have stopped.
     pub(super) async fn run(mut self, mut leaving: watch::Receiver<bool>) {
         let options = &self.shared.options;
         tokio::select! {
@@ -106,18 +106,18 @@ impl SimulatedConnection {
         }
     }
 
-    /// Whoever has no connection when the run is over loses patience in the end.
+    /// Connects. If the run is over, gives up after the request timeout.
     async fn connect(&self, leaving: &mut watch::Receiver<bool>) -> Result<KafkaClient> {
         let (patience, client_id) = (self.shared.options.request_timeout, self.client_id());
         tokio::select! {
             made = connect(&self.shared, self.number, &client_id) => made,
             () = async { run_over(leaving).await; sleep(patience).await } => {
-                bail!("{client_id} had no connection {patience:?} after the run was over")
+                bail!("{client_id} could not connect within {patience:?} after the end of the run")
             }
         }
     }
 
-    /// What clients have come to, before anybody says last words.
+    /// Counts the outcomes of the clients, before they send terminating pushes.
     fn record_outcomes(&mut self) {
         if !std::mem::replace(&mut self.outcomes_recorded, true) {
             let now = self.now();
@@ -188,7 +188,7 @@ impl SimulatedConnection {
         }
     }
 
-    /// Puts what a client plans on the agenda.
+    /// Schedules the next request of a client.
     fn plan(&mut self, index: usize) {
         if let Some((due, _)) = self.clients.get(index).and_then(|player| player.model.next()) {
             self.schedule.push(Reverse((due, index)));
@@ -205,7 +205,7 @@ impl SimulatedConnection {
         }
     }
 
-    /// What this client plans, and what comes of it.
+    /// Sends the request that this client plans, and schedules its next one.
     async fn send_due(&mut self, client: &mut KafkaClient, index: usize) -> Result<()> {
         let now = self.now();
         let Some(player) = self.clients.get_mut(index) else { return Ok(()) };
@@ -220,7 +220,7 @@ impl SimulatedConnection {
         Ok(())
     }
 
-    /// Each client's last words, where it has some.
+    /// Closes each client, and sends the terminating pushes.
     async fn leave(&mut self, client: &mut KafkaClient) -> Result<()> {
         self.record_outcomes();
         sleep(self.shared.options.delay_of(self.number)).await;
@@ -230,7 +230,7 @@ impl SimulatedConnection {
                 continue;
             };
             player.model.close(now);
-            // It may find out only now what its node does not offer.
+            // A client may notice only now that its node does not offer telemetry.
             self.note_silence(index);
             let Some(player) = self.clients.get_mut(index) else { continue };
             let Some((_, ask)) = player.model.next() else { continue };
@@ -250,7 +250,7 @@ impl SimulatedConnection {
     }
 }
 
-/// Sends one request and tells its answer to the model.
+/// Sends one request and passes the response to the model.
 async fn send(
     shared: &RunContext,
     kind: ClientKind,
@@ -292,8 +292,8 @@ async fn send(
     Ok(())
 }
 
-/// Connects as this kind does: ApiVersions, then Metadata. The brokers that it names are not followed: all is sent to
-/// the address that was given.
+/// Connects like this kind of client: ApiVersions, then Metadata. Ignores the brokers in the response: all requests are
+/// sent to the bootstrap address.
 pub(super) async fn connect(shared: &RunContext, number: usize, client_id: &str) -> Result<KafkaClient> {
     let options = &shared.options;
     let options = KafkaClientOptions {

@@ -1,7 +1,7 @@
-//! What happened in a run, counted by all connections at once.
+//! Counters of a run, shared by all connections.
 //!
-//! In: one call an event. Out: numbers for a [`Progress`] and for the report. Bounded: what it keeps by name is of closed
-//! lists, but for error codes, of which a broker may make up 65,536.
+//! In: one call per event. Out: numbers for a [`FleetProgress`] and for the report. Bounded: keys come from fixed lists,
+//! except for error codes, of which a broker can send 65,536.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,24 +16,24 @@ use super::options::SimulationOptions;
 use super::rogue::Misbehaviour;
 use crate::kafka::api::Api;
 
-/// How a run goes.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetProgress {
-    /// Since it began.
+    /// Time since the beginning.
     pub elapsed: Duration,
-    /// Clients that well-behaved connections are for, and of these, those that had a connection.
+    /// Clients of well-behaved connections.
     pub clients: u64,
-    /// Likewise.
+    /// Clients of well-behaved connections that had a connection.
     pub connected: u64,
-    /// Connections that are open.
+    /// Open connections.
     pub open: u64,
-    /// Gets that were answered with a subscription.
+    /// Gets that returned a subscription.
     pub gets: u64,
-    /// Pushes that were taken.
+    /// Accepted pushes.
     pub pushes: u64,
-    /// Requests of well-behaved clients that were answered with an error.
+    /// Error responses to well-behaved clients.
     pub errors: u64,
-    /// Clients that fell silent.
+    /// Clients that stopped pushing for good.
     pub silent: u64,
 }
 
@@ -47,7 +47,7 @@ pub(super) struct KindCounters {
     pub(super) silent: AtomicU64,
 }
 
-/// The counts.
+/// Counters of the whole run.
 #[derive(Debug, Default)]
 pub(super) struct RunCounters {
     /// In the order of [`Kind::ALL`].
@@ -84,17 +84,17 @@ impl RunCounters {
         tally
     }
 
-    /// The counts of a kind.
+    /// The counters of a kind.
     pub(super) fn kind(&self, kind: ClientKind) -> &KindCounters {
         let at = ClientKind::ALL.iter().position(|one| *one == kind);
-        at.and_then(|at| self.kinds.get(at)).expect("there are counts for every kind")
+        at.and_then(|at| self.kinds.get(at)).expect("every kind has counters")
     }
 
     pub(super) fn begun(&self, kind: ClientKind, clients: usize) {
         self.kind(kind).begun.fetch_add(clients as u64, Relaxed);
     }
 
-    /// For the first time.
+    /// Counts the first connection of these clients.
     pub(super) fn connected(&self, kind: ClientKind, clients: usize) {
         self.kind(kind).connected.fetch_add(clients as u64, Relaxed);
     }
@@ -103,19 +103,19 @@ impl RunCounters {
         self.never_connected.fetch_add(clients as u64, Relaxed);
     }
 
-    /// By their node, the first time that it was so.
+    /// Counts clients whose node does not offer telemetry, once per client.
     pub(super) fn not_offered(&self, clients: usize) {
         self.not_offered.fetch_add(clients as u64, Relaxed);
     }
 
-    /// A request came to nothing. Counted here if that was for want of an answer within the client's patience.
+    /// Counts a failed request if the reason is a timeout.
     pub(super) fn unanswered(&self, why: &anyhow::Error) {
         let mut causes = why.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
         let late = causes.any(|cause| cause.kind() == io::ErrorKind::TimedOut);
         self.unanswered.fetch_add(late.into(), Relaxed);
     }
 
-    /// What a client had come to when the run was over.
+    /// Counts the outcome of a client at the end of the run.
     pub(super) fn run_ended(&self, want: Option<UnmetExpectation>) {
         match want {
             None => {}
@@ -141,7 +141,7 @@ impl RunCounters {
         *lock(&self.last_error) = Some(format!("{why:#}"));
     }
 
-    /// By the broker, or by its silence.
+    /// Counts a connection that the broker closed, or that timed out.
     pub(super) fn lost(&self, why: &anyhow::Error) {
         self.lost.fetch_add(1, Relaxed);
         *lock(&self.last_error) = Some(format!("{why:#}"));
@@ -196,7 +196,7 @@ impl RunCounters {
         lock(&self.misbehaviour).clone()
     }
 
-    /// Why a connection was not made or lost, last.
+    /// The last error of a connection.
     pub(super) fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
     }

@@ -1,14 +1,14 @@
-//! How latencies are spread, in a fixed amount of memory.
+//! A histogram of latencies with a fixed size.
 //!
-//! In: durations, from any task. Out: percentiles, at most a thirty-second above the truth. Each power of two of
-//! microseconds is divided into 32 equal steps; what is longer than a day counts as the last step.
+//! In: durations, from any task. Out: percentiles, at most 1/32 too high. Bounded: each power of two of microseconds has
+//! 32 equal buckets, and values beyond the last bucket (38 hours) are counted in it. Never blocks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Steps within a power of two, as a power of two.
+/// Binary logarithm of the number of buckets per power of two.
 const FINE: u32 = 5;
-/// Powers of two that are told apart: 2^37 microseconds are 38 hours.
+/// Number of distinguished powers of two: 2^37 microseconds are 38 hours.
 const COARSE: u32 = 37;
 const STEPS: usize = ((COARSE - FINE + 1) << FINE) as usize;
 
@@ -43,7 +43,7 @@ impl LatencyHistogram {
         Duration::from_micros(self.longest.load(Relaxed))
     }
 
-    /// The duration that so many of a thousand did not exceed; nothing for none.
+    /// The duration that this fraction, in permille, did not exceed; zero without values.
     pub(super) fn permille(&self, permille: u64) -> Duration {
         let wanted = (self.count() * permille).div_ceil(1000);
         let mut seen = 0;
@@ -55,14 +55,14 @@ impl LatencyHistogram {
     }
 }
 
-/// Which step a number of microseconds belongs to.
+/// The bucket of a number of microseconds.
 fn step(micros: u64) -> usize {
     let micros = micros.min((1 << COARSE) - 1);
     let shift = micros.max(1 << FINE).ilog2() - FINE;
     ((u64::from(shift) << FINE) + (micros >> shift)) as usize
 }
 
-/// The longest that belongs to a step, in microseconds.
+/// The largest value of a bucket, in microseconds.
 fn end(step: usize) -> u64 {
     let step = step as u64;
     let shift = (step >> FINE).saturating_sub(1);
@@ -74,21 +74,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_is_in_a_step_that_ends_at_most_a_thirty_second_later() {
+    fn the_end_of_a_bucket_is_at_most_a_thirty_second_too_high() {
         let mut before = 0;
         for micros in (0..10_000).chain((0..37).map(|n| (1 << n) + n)).chain([(1 << COARSE) - 1]) {
             let last = end(step(micros));
-            assert!(last >= micros && last <= micros + micros / 32, "{micros} is in the step that ends at {last}");
+            assert!(last >= micros && last <= micros + micros / 32, "{micros} is in the bucket that ends at {last}");
         }
         for step in 0..STEPS {
-            assert!(step == 0 || end(step) > before, "steps are in order");
+            assert!(step == 0 || end(step) > before, "buckets are in order");
             before = end(step);
         }
         assert_eq!((step(u64::MAX), before), (STEPS - 1, (1 << COARSE) - 1));
     }
 
     #[test]
-    fn percentiles_are_those_of_what_was_added() {
+    fn percentiles_are_those_of_the_added_values() {
         let spread = LatencyHistogram::default();
         assert_eq!((spread.permille(500), spread.max()), (Duration::ZERO, Duration::ZERO));
         (1..=1000).for_each(|ms| spread.add(Duration::from_millis(ms)));

@@ -1,18 +1,19 @@
-//! What the system allows, in words before anything is tried.
+//! Checks the limits of the system before a run.
 
 use anyhow::{Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::SimulationOptions;
+use crate::messages::count_noun;
 
-/// Files that a process has open beside its connections.
+/// Open files of the process in addition to its connections.
 const OTHER_FILES: u64 = 64;
 
-/// Raises this process's limit of open files as far as the system lets it, and gives what it is then. Programs started
-/// later inherit it.
+/// Raises the limit of open files of this process as far as allowed, and returns the new limit. Child processes that are
+/// started later inherit it.
 pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
-    // Where it cannot be raised it stays, and what is too little is said by the check of a run.
+    // On failure the limit stays, and `check` reports it if it is too low.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     open_files()
 }
@@ -21,7 +22,7 @@ fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Whether so many connections can be had.
+/// Checks that the system allows the number of connections.
 pub(super) fn check(options: &SimulationOptions) -> Result<()> {
     let connections = options.connections as u64;
     enough_files(connections, open_files())?;
@@ -31,8 +32,8 @@ pub(super) fn check(options: &SimulationOptions) -> Result<()> {
 fn enough_files(connections: u64, files: u64) -> Result<()> {
     if connections.saturating_add(OTHER_FILES) > files {
         bail!(
-            "{connections} connections need {} open files and the system allows {files}; raise it with `ulimit -n`, or \
-             ask for fewer with `--connections`",
+            "{connections} connections need {} open files, but the system allows {files}; raise the limit with \
+             `ulimit -n`, or use fewer with `--connections`",
             connections + OTHER_FILES
         );
     }
@@ -43,15 +44,16 @@ fn enough_ports(connections: u64, sources: u64, ports: u64) -> Result<()> {
     let room = sources.saturating_mul(ports);
     if connections > room {
         bail!(
-            "{connections} connections do not fit {sources} source address(es) of {ports} ports each; name at least {} \
-             with `--sources`, or ask for fewer with `--connections`",
+            "{connections} connections need more than {} with {ports} ports each; use at least {} with `--sources`, or \
+             use fewer connections with `--connections`",
+            count_noun(sources, "source address"),
             connections.div_ceil(ports.max(1))
         );
     }
     Ok(())
 }
 
-/// How many ports the system gives out for one address; a customary number where it does not say.
+/// The number of ephemeral ports of one address; the default of Linux if the system does not report it.
 fn ports() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut range = text.split_whitespace().map(str::parse::<u64>);

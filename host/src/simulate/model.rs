@@ -1,11 +1,12 @@
-//! What real clients do with their telemetry, as state machines: when they ask, when they push, what silences them.
+//! State machines of the telemetry of real clients: when they request subscriptions, when they push, and which errors stop
+//! them for good ("silence" them).
 //!
-//! In: what happened to a client, and when. Out: what it sends next, and when. Bounded by one subscription each. Knows
-//! no socket and reads no clock: time is a [`Duration`] since the model's start, and jitter comes from a seed. Every
-//! kind was held against recordings of the real client (`tests/traces`); what they are known to do wrong is in here.
+//! In: events of a client with their times. Out: the next request and its time. Bounded by one subscription per model.
+//! Never uses a socket or a clock: time is a [`Duration`] since the start of the model, and jitter comes from a seed. Every
+//! kind is verified against recordings of the real client (`tests/traces`), including its known bugs.
 //!
-//! A driver asks [`Model::next`] what to do and when, sends it, says so with [`Model::sent`], and brings the answer. A
-//! model has one connection at a time: a real client that opens a second one behaves no differently.
+//! A driver gets the next request and its time from [`Model::next`], sends it, reports that with [`Model::sent`], and
+//! passes the response. A model has one connection at a time: a real client that opens a second one behaves the same.
 
 mod jitter;
 mod kind;
@@ -23,11 +24,11 @@ use reaction::Reaction;
 
 pub use kind::ClientKind;
 
-/// Why a client whose application closed it says no more.
+/// Reason of a client that was closed by its application.
 const CLOSED: &str = "its application closed it";
-/// Java cannot do without an id, and waits for ever once it was given none.
-const NO_ID: &str = "it was given the nil instance id";
-/// Java looks once since KAFKA-19747.
+/// Java does not handle the nil id, and waits forever after receiving it.
+const NO_ID: &str = "it received the nil client instance id";
+/// Since KAFKA-19747, Java checks only once whether the node offers telemetry.
 const NOT_OFFERED: &str = "its node did not offer telemetry";
 
 /// A request that a client wants to send.
@@ -35,34 +36,34 @@ const NOT_OFFERED: &str = "its node did not offer telemetry";
 pub enum TelemetryRequest {
     /// GetTelemetrySubscriptions.
     Get {
-        /// [`InstanceId::NIL`] until it was given one.
+        /// [`InstanceId::NIL`] until the client has received an id.
         instance: InstanceId,
     },
     /// PushTelemetry.
     Push {
-        /// The id it was given.
+        /// The id that the client received.
         instance: InstanceId,
-        /// Of the subscription that it was told last.
+        /// Of the current subscription.
         subscription_id: i32,
-        /// Its last words.
+        /// Whether this is the last push before the client closes.
         terminating: bool,
     },
 }
 
-/// A subscription, as a client was told it.
+/// A subscription as the client received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelSubscription {
     /// The client's id from now on.
     pub instance: InstanceId,
-    /// Goes into every push.
+    /// Sent in every push.
     pub subscription_id: i32,
-    /// Kafka's numbers of compression types, in order of preference.
+    /// Kafka's ids of compression types, in order of preference.
     pub codecs: Vec<i8>,
-    /// Between pushes.
+    /// Push interval.
     pub interval: Duration,
-    /// Prefixes of names.
+    /// Prefixes of metric names.
     pub metrics: Vec<String>,
-    /// Sums as changes since the push before.
+    /// Whether sums have delta temporality.
     pub delta: bool,
 }
 
@@ -73,10 +74,10 @@ pub struct Model {
     jitter: Jitter,
     subscription: Option<ModelSubscription>,
     link: Option<NodeConnection>,
-    /// What it means to send next, and not before when.
+    /// The next request, and its earliest time.
     step: PlannedRequest,
     due: Duration,
-    /// What was sent and has no answer yet.
+    /// The request in flight.
     flight: Option<PlannedRequest>,
     silent: Option<&'static str>,
 }
@@ -97,7 +98,7 @@ enum PlannedRequest {
 }
 
 impl Model {
-    /// A client that was just made and has no connection. The same seed gives the same jitter.
+    /// A new client without a connection. The same seed gives the same jitter.
     pub fn new(kind: ClientKind, seed: u64) -> Self {
         Self::with_jitter(kind, Jitter::new(seed))
     }
@@ -107,12 +108,13 @@ impl Model {
         Self { kind, jitter: dice, subscription: None, link: None, step, due, flight: None, silent: None }
     }
 
-    /// Which client it is.
+    /// The kind of client.
     pub fn kind(&self) -> ClientKind {
         self.kind
     }
 
-    /// A connection is up, and ApiVersions said whether keys 71 and 72 are there. One that was up before is gone.
+    /// The client has connected, and ApiVersions showed whether the node supports the API keys 71 and 72. Replaces an
+    /// earlier connection.
     pub fn connected(&mut self, now: Duration, offers_telemetry: bool) {
         if self.flight.is_some() {
             self.disconnected(now);
@@ -122,8 +124,8 @@ impl Model {
         self.catch_up(now);
     }
 
-    /// What it will send and the earliest moment for it. `None`: nothing is planned, since it is silent, or waits for an
-    /// answer, or has no connection on which it could.
+    /// The next request and its earliest time. `None` if the client is silent, waits for a response, or has no connection
+    /// to a node with telemetry support.
     pub fn next(&self) -> Option<(Duration, TelemetryRequest)> {
         let link = self.link.filter(|link| link.offers)?;
         if self.silent.is_some() || self.flight.is_some() {
@@ -132,7 +134,7 @@ impl Model {
         Some((self.due.max(link.since), self.request()?))
     }
 
-    /// What was planned went out.
+    /// The planned request was sent.
     pub fn sent(&mut self, _now: Duration) {
         if self.next().is_none() {
             return;
@@ -143,7 +145,7 @@ impl Model {
         }
     }
 
-    /// A GetTelemetrySubscriptions was answered, with a subscription or an error code.
+    /// The response to GetTelemetrySubscriptions: a subscription or an error code.
     pub fn answered_get(&mut self, now: Duration, answer: Result<ModelSubscription, i16>) {
         if self.flight != Some(PlannedRequest::Get) {
             return;
@@ -155,7 +157,7 @@ impl Model {
         }
     }
 
-    /// A PushTelemetry was answered, with an error code if it was refused.
+    /// The response to PushTelemetry: an error code if the push was refused.
     pub fn answered_push(&mut self, now: Duration, answer: Result<(), i16>) {
         if self.flight != Some(PlannedRequest::Push) {
             return;
@@ -164,7 +166,7 @@ impl Model {
         self.react(now, answer.map_or_else(|code| self.kind.after_push(code), |()| Reaction::PushLater));
     }
 
-    /// The connection is gone, perhaps with a request in flight.
+    /// The connection was lost, possibly with a request in flight.
     pub fn disconnected(&mut self, now: Duration) {
         self.catch_up(now);
         self.link = None;
@@ -175,12 +177,12 @@ impl Model {
         }
     }
 
-    /// The application closes its client. A terminating push may follow: Java does its best, but a producer is often
-    /// gone before it is sent (KAFKA-17731), so a driver may leave it out.
+    /// The application closes its client. A terminating push may follow. Java tries to send it, but a producer often exits
+    /// before (KAFKA-17731), so a driver may omit it.
     pub fn close(&mut self, now: Duration) {
         self.catch_up(now);
         let has_last_words = match self.kind {
-            // Anything but a Get that is due: also a push or a Get in flight, whose answer is ignored then.
+            // Unless a Get is planned. If a push or a Get is in flight, its response is then ignored.
             ClientKind::Java37 | ClientKind::Java39 | ClientKind::Java42 => {
                 self.step == PlannedRequest::Push || self.flight.is_some()
             }
@@ -193,35 +195,36 @@ impl Model {
         }
     }
 
-    /// What it was told last.
+    /// The current subscription.
     pub fn subscription(&self) -> Option<&ModelSubscription> {
         self.subscription.as_ref()
     }
 
-    /// Whether it would send a metric of this full name (`org.apache.kafka.` included).
+    /// Whether the client would send the metric with this full name (including `org.apache.kafka.`).
     pub fn selects(&self, metric: &str) -> bool {
         self.subscription.as_ref().is_some_and(|told| selector::is_selected(&told.metrics, metric))
     }
 
-    /// Kafka's number of the compression that its next push has. Java 3.7 compresses nothing; all others take the
-    /// first type offered that they know.
+    /// Kafka's id of the compression type of the next push. Java 3.7 does not compress; all others use the first accepted
+    /// type that they support.
     pub fn codec(&self) -> i8 {
         let offered =
             self.subscription.iter().filter(|_| self.kind != ClientKind::Java37).flat_map(|told| &told.codecs);
         let none = Codec::None.id();
-        // librdkafka walks on over "none", too.
+        // librdkafka skips "none" as well.
         let skips_none = self.kind == ClientKind::Librdkafka;
         let mut known = offered.copied().filter(|id| Codec::from_id(*id).is_some() && !(skips_none && *id == none));
         known.next().unwrap_or(none)
     }
 
-    /// Why it will never push again, if so. That its node offers no telemetry ends a newer Java client only when it has
-    /// something to send; the model then says so when it is told of the next connection, or of the end of this one.
+    /// The reason why the client will never push again, if any. A newer Java client stops because of a node without
+    /// telemetry only when it has something to send; the model reports it at the next connection, or at the end of this
+    /// one.
     pub fn silent(&self) -> Option<&'static str> {
         self.silent
     }
 
-    /// Why it will never push again though nobody closed it, if so.
+    /// The reason why the client will never push again although it was not closed, if any.
     pub fn fell_silent(&self) -> Option<&'static str> {
         self.silent.filter(|reason| *reason != CLOSED)
     }
@@ -274,7 +277,7 @@ impl Model {
         (self.step, self.due) = (step, due);
     }
 
-    /// As told, or what it takes instead.
+    /// The push interval of the subscription, or the fallback of the client.
     fn interval(&self) -> Duration {
         let fallback = self.kind.fallback_interval();
         match &self.subscription {
@@ -284,16 +287,16 @@ impl Model {
         }
     }
 
-    /// What it tried in vain until now, for want of a node that offers telemetry.
+    /// Applies the attempts that failed until now because no node offered telemetry.
     fn catch_up(&mut self, now: Duration) {
         let able = self.link.is_some_and(|link| link.offers);
         if able || self.due > now || self.flight.is_some() || self.step == PlannedRequest::TerminatingPush {
             return;
         }
         match (self.kind, self.link) {
-            // Asks whatever node comes next, as soon as it does.
+            // Sends a Get to the next node, as soon as it is connected.
             (ClientKind::Librdkafka, _) => self.plan(PlannedRequest::Get, now),
-            // Java looks at what the node offers when it has something to send, not before.
+            // Java checks whether the node offers telemetry only when it has something to send.
             (_, None) => {}
             (ClientKind::Java42, Some(_)) => self.silent = Some(NOT_OFFERED),
             (_, Some(link)) => {

@@ -1,4 +1,4 @@
-//! What a run is like, and which of it makes no sense.
+//! The options of a run, and their validation.
 
 use std::time::Duration;
 
@@ -10,40 +10,40 @@ use crate::admission::Quotas;
 use crate::kafka::client::ClientSecurity;
 use crate::push::Codec;
 
-/// More clients than any one machine plays.
+/// Maximum number of clients; more than one machine can simulate.
 const MAX_CLIENTS: usize = 10_000_000;
 
-/// A run of the simulator.
+/// Options of a run of the simulator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulationOptions {
     /// `host:port`; several, separated by commas, are tried in turn.
     pub bootstrap: String,
-    /// Client instances.
+    /// Number of client instances.
     pub clients: usize,
-    /// Connections that they share out evenly; as many as clients is as real clients have it.
+    /// Number of connections, shared evenly by the clients. Real clients have a connection each.
     pub connections: usize,
-    /// Kinds, dealt out to connections in turn.
+    /// Kinds of clients, assigned to connections round-robin.
     pub kinds: Vec<ClientKind>,
-    /// Codecs that clients have built in; of them the one that the broker names first is used, else none.
+    /// Codecs that clients support. They use the first one that the broker accepts, else none.
     pub codecs: Vec<Codec>,
     /// How long clients push.
     pub time: Duration,
-    /// Over how long their starts are spread, and then their leaving.
+    /// Duration over which the starts of the clients, and later their stops, are spread.
     pub ramp: Duration,
-    /// How long clients wait for a connection and for each answer (Java: `request.timeout.ms`).
+    /// Timeout for connecting and for each response (Java: `request.timeout.ms`).
     pub request_timeout: Duration,
-    /// TLS and who logs in, the same for all.
+    /// TLS and credentials, the same for all clients.
     pub security: ClientSecurity,
-    /// Where connections come from.
+    /// Source addresses of connections.
     pub sources: SourceAddresses,
     /// Share of connections that misbehave on purpose, 0 to 1. Above 0, at least one does.
     pub misbehave: f64,
-    /// The same seed gives the same jitter and the same mischief.
+    /// Seed of the jitter and the misbehaviour.
     pub seed: u64,
 }
 
 impl SimulationOptions {
-    /// So many clients with a connection each, of all kinds, with all codecs, for ten seconds.
+    /// This number of clients with a connection each, of all kinds, with all codecs, for ten seconds.
     pub fn new(bootstrap: impl Into<String>, clients: usize) -> Self {
         Self {
             bootstrap: bootstrap.into(),
@@ -61,8 +61,8 @@ impl SimulationOptions {
         }
     }
 
-    /// How many new client instances a Barnabas host lets in by one connection in a minute by its defaults, where some
-    /// connection of this run brings more.
+    /// If a connection of this run has more new client instances than a Barnabas host accepts per minute by default:
+    /// that default.
     pub fn exceeds_default_quota(&self) -> Option<u32> {
         let most = Quotas::default().connection.new_clients;
         let shared = self.clients.checked_div(self.connections).unwrap_or_default();
@@ -72,32 +72,32 @@ impl SimulationOptions {
 
     pub(super) fn check(&self) -> Result<()> {
         if !(1..=MAX_CLIENTS).contains(&self.clients) {
-            bail!("`--clients {}` cannot be played; ask for 1 to {MAX_CLIENTS}", self.clients);
+            bail!("`--clients {}` is out of range; use 1 to {MAX_CLIENTS}", self.clients);
         }
         if !(1..=self.clients).contains(&self.connections) {
             let (connections, clients) = (self.connections, self.clients);
-            bail!("`--connections {connections}` does not fit {clients} clients; ask for 1 to {clients}");
+            bail!("`--connections {connections}` is out of range; use 1 to {clients}, the number of clients");
         }
         if self.kinds.is_empty() {
-            bail!("`--kinds` names no kind of client; name at least one");
+            bail!("`--kinds` is empty; name at least one kind of client");
         }
         if self.time.is_zero() {
-            bail!("`--seconds 0` leaves no time for anything; ask for at least 1");
+            bail!("`--seconds` is 0; use at least 1");
         }
         if !(0.0..=1.0).contains(&self.misbehave) {
-            bail!("`--misbehave {}` is no share; write a number from 0 to 1", self.misbehave);
+            bail!("`--misbehave {}` is out of range; use a number from 0 to 1", self.misbehave);
         }
         Ok(())
     }
 
-    /// How many connections misbehave.
+    /// Number of misbehaving connections.
     pub(super) fn rogues(&self) -> usize {
-        #[allow(clippy::cast_precision_loss, reason = "a share of at most ten million")]
+        #[allow(clippy::cast_precision_loss, reason = "at most ten million")]
         let share = self.connections as f64 * self.misbehave;
         (share.ceil() as usize).min(self.connections)
     }
 
-    /// Whether the connection of this number misbehaves, and which of those that do it is. They are spread evenly.
+    /// If this connection misbehaves: its index among the misbehaving ones, which are spread evenly.
     pub(super) fn rogue(&self, number: usize) -> Option<usize> {
         let before = number * self.rogues() / self.connections;
         let with = (number + 1) * self.rogues() / self.connections;
@@ -109,13 +109,13 @@ impl SimulationOptions {
         (connection..self.clients).step_by(self.connections)
     }
 
-    /// What the clients of a connection are.
+    /// The kind of the clients of a connection.
     pub(super) fn kind_of(&self, connection: usize) -> ClientKind {
         let kind = connection.checked_rem(self.kinds.len()).and_then(|index| self.kinds.get(index));
-        kind.copied().expect("a run without kinds was refused")
+        kind.copied().expect("`check` refuses a run without kinds")
     }
 
-    /// How long after the beginning a connection starts, and after the end it leaves.
+    /// Delay of a connection after the beginning of the run, and of its stop after the end.
     pub(super) fn delay_of(&self, connection: usize) -> Duration {
         #[allow(clippy::cast_precision_loss, reason = "ten million are exact")]
         let share = connection as f64 / self.connections as f64;

@@ -1,6 +1,7 @@
-//! What clients push: recorded payloads, made ready for each combination of client and subscription once.
+//! Payloads of pushes: recorded ones, prepared once for each combination of client and subscription.
 //!
-//! In: who pushes, and what it was asked for. Out: a [`Template`], shared by all clients alike. Bounded in number.
+//! In: a client and its subscription. Out: a [`Template`], shared by all clients with the same combination. Bounded by the
+//! number of templates.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,12 +14,12 @@ use super::codec::ClientFamily;
 use super::model::{Model, ModelSubscription};
 use super::template::Template;
 
-/// Templates kept. A broker may tell every client something else, so there must be an end.
+/// Maximum number of cached templates. Bounded because a broker may send a different subscription to every client.
 const MAX_TEMPLATES: usize = 64;
-/// Recorded ones are far smaller.
+/// Maximum size of a decompressed recording. The actual ones are much smaller.
 const MAX_RECORDED_BYTES: usize = 1 << 20;
 
-/// What a client does for a living.
+/// The role of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum PayloadRole {
     Producer,
@@ -33,16 +34,16 @@ struct TemplateKey {
     metrics: Vec<String>,
 }
 
-/// All of them.
+/// All payloads.
 #[derive(Debug)]
 pub(super) struct Payloads {
-    /// Java's producer and consumer, librdkafka's producer and consumer.
+    /// Of Java's producer and consumer, and of librdkafka's producer and consumer.
     recorded: [MetricsData; 4],
     ready: Mutex<HashMap<TemplateKey, Arc<Template>>>,
 }
 
 impl Payloads {
-    /// Those that are part of this program: kafka-clients 4.0 and trunk, librdkafka 2.16.
+    /// The recordings that are compiled into this program: kafka-clients 4.0 and trunk, librdkafka 2.16.
     pub(super) fn recorded() -> Result<Self> {
         let recorded = [
             decompressed(include_bytes!("../../samples/java.zstd"))?,
@@ -53,7 +54,7 @@ impl Payloads {
         Ok(Self { recorded, ready: Mutex::default() })
     }
 
-    /// For a client that was told this.
+    /// The template for a client with this subscription.
     pub(super) fn template(
         &self,
         family: ClientFamily,

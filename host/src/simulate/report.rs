@@ -1,4 +1,4 @@
-//! What came of a run.
+//! The report of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::kafka::api;
 use crate::kafka::client::ErrorCode;
 use crate::messages::count_noun;
 
-/// Errors after which every client comes back (KIP-714, "Client behaviour").
+/// Errors after which every client pushes again (KIP-714, "Client behaviour").
 const SURVIVABLE: [i16; 4] = [
     api::UNKNOWN_SUBSCRIPTION_ID,
     api::UNSUPPORTED_COMPRESSION_TYPE,
@@ -23,98 +23,98 @@ const SURVIVABLE: [i16; 4] = [
     api::THROTTLING_QUOTA_EXCEEDED,
 ];
 
-/// All of it. Text form: a table for people, the fault last.
+/// The report of a run. As text, it is a table with the fault in the last line.
 #[derive(Clone, Debug, Serialize)]
 pub struct SimulationReport {
-    /// How long it ran before clients left, in seconds.
+    /// Duration of the run until clients stopped, in seconds.
     pub seconds: f64,
-    /// Client instances that behave well.
+    /// Well-behaved client instances.
     pub clients: u64,
-    /// Connections asked for, those that misbehave among them.
+    /// Requested connections, including misbehaving ones.
     pub connections: u64,
-    /// Connections that misbehave.
+    /// Misbehaving connections.
     pub misbehaving_connections: u64,
-    /// Connections made, made again included; those that misbehave are not in this and what follows.
+    /// Established connections, including reconnects. This and the following values exclude misbehaving connections.
     pub opened: u64,
-    /// Connections that the broker ended, or that were lost.
+    /// Connections that the broker closed, or that were lost.
     pub lost: u64,
-    /// Attempts to connect that failed.
+    /// Failed connection attempts.
     pub refused: u64,
-    /// Clients that tried and never had a connection.
+    /// Clients that never had a connection.
     pub never_connected: u64,
-    /// Clients whose node did not offer telemetry (requests 71 and 72), once or always.
+    /// Clients whose node did not offer telemetry (API keys 71 and 72) at least once.
     pub not_offered: u64,
-    /// Requests that were not answered within the client's patience.
+    /// Requests without a response within the timeout.
     pub unanswered: u64,
-    /// Clients that asked for a subscription and were refused each time.
-    pub never_told: u64,
-    /// Clients that were told of metrics, and of which no push was taken, an interval after the first was due.
-    pub never_taken: u64,
-    /// Connections whose task in this program panicked.
+    /// Clients whose requests for a subscription were all refused.
+    pub never_subscribed: u64,
+    /// Clients with a subscription, but without an accepted push within an interval after the first one was due.
+    pub never_accepted: u64,
+    /// Connections whose task panicked.
     pub panicked: u64,
-    /// Connections whose clients had not left when the time for it was over.
+    /// Connections whose clients did not stop in time.
     pub unfinished: u64,
-    /// By kind.
+    /// Clients by kind.
     pub kinds: BTreeMap<String, KindReport>,
-    /// Gets answered with a subscription.
+    /// Gets that returned a subscription.
     pub gets: u64,
-    /// Pushes taken, terminating ones among them.
+    /// Accepted pushes, including terminating ones.
     pub pushes: u64,
-    /// Terminating pushes taken.
+    /// Accepted terminating pushes.
     pub terminating: u64,
-    /// Pushes taken for each second of the run.
+    /// Accepted pushes per second of the run.
     pub pushes_per_second: f64,
-    /// Bytes sent, frames and all.
+    /// Bytes sent, including frame headers.
     pub bytes_sent: u64,
-    /// Requests answered with an error, by request and error.
+    /// Error responses by request and error.
     pub errors: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Of these, errors after which some clients never push again.
+    /// Error responses after which some clients never push again.
     pub silencing_errors: u64,
-    /// Clients that fell silent.
+    /// Clients that stopped pushing for good.
     pub silent: u64,
-    /// Why, by kind.
+    /// The reasons by kind.
     pub silent_because: BTreeMap<String, BTreeMap<String, u64>>,
-    /// From a Get's first byte sent to its answer's last byte read.
+    /// Of Gets, from the first byte sent to the last byte of the response.
     pub get_latency: Latency,
-    /// Likewise of pushes.
+    /// Of pushes, measured in the same way.
     pub push_latency: Latency,
-    /// What those that misbehave were answered, by what they did.
+    /// Responses to misbehaving connections, by misbehaviour.
     pub misbehaviour: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Why a connection was not made or lost, last.
-    pub trouble: Option<String>,
-    /// What should not have been, in one sentence; `None` when all went well.
+    /// The last error of a connection.
+    pub last_error: Option<String>,
+    /// The faults of the run in one sentence; `None` without faults.
     pub fault: Option<String>,
 }
 
 /// Clients of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KindReport {
-    /// All of them.
+    /// All clients.
     pub clients: u64,
-    /// Whose turn to start had come before the run was over.
+    /// Clients that started before the run was over.
     pub started: u64,
-    /// That had a connection.
+    /// Clients that had a connection.
     pub connected: u64,
-    /// Of which a push was taken.
+    /// Clients with an accepted push.
     pub pushed: u64,
-    /// That fell silent.
+    /// Clients that stopped pushing for good.
     pub silent: u64,
 }
 
-/// How latencies are spread, in milliseconds, at most a thirty-second above the truth.
+/// The distribution of latencies in milliseconds, at most 1/32 too high.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Latency {
-    /// Answers.
+    /// Number of responses.
     pub count: u64,
-    /// Half took no longer.
+    /// The median.
     pub p50_ms: f64,
-    /// 90 of 100 took no longer.
+    /// The 90th percentile.
     pub p90_ms: f64,
-    /// 99 of 100.
+    /// The 99th percentile.
     pub p99_ms: f64,
-    /// 999 of 1,000.
+    /// The 99.9th percentile.
     pub p999_ms: f64,
-    /// The longest, exact to a microsecond.
+    /// The maximum, with the precision of a microsecond.
     pub max_ms: f64,
 }
 
@@ -145,8 +145,8 @@ impl SimulationReport {
             never_connected: number(&tally.never_connected),
             not_offered: number(&tally.not_offered),
             unanswered: number(&tally.unanswered),
-            never_told: number(&tally.never_subscribed),
-            never_taken: number(&tally.never_accepted),
+            never_subscribed: number(&tally.never_subscribed),
+            never_accepted: number(&tally.never_accepted),
             panicked: number(&tally.panicked),
             unfinished: unfinished as u64,
             kinds: kinds(tally),
@@ -163,36 +163,41 @@ impl SimulationReport {
             get_latency: Latency::from_histogram(&tally.get_times),
             push_latency: Latency::from_histogram(&tally.push_times),
             misbehaviour: nested(misdeeds),
-            trouble: tally.last_error(),
+            last_error: tally.last_error(),
             fault: None,
         };
         report.fault = report.find_fault();
         report
     }
 
-    /// Whether several clients share a connection, which real ones never do.
+    /// Whether several clients share a connection, unlike real clients.
     pub fn is_multiplexed(&self) -> bool {
         self.clients > self.connections - self.misbehaving_connections
     }
 
     fn find_fault(&self) -> Option<String> {
         let counts = [
-            (self.silent, "client(s) fell silent"),
-            (self.silencing_errors, "answer(s) to well-behaved clients were errors that silence clients"),
-            (self.never_connected, "client(s) never had a connection"),
-            (self.not_offered, "client(s) were not offered telemetry"),
-            (self.unanswered, "request(s) were never answered"),
-            (self.never_told, "client(s) were refused whenever they asked for a subscription"),
-            (self.never_taken, "client(s) were told of metrics and no push of theirs was taken"),
-            (self.panicked, "connection(s) of this program panicked, which is a bug of it: report it"),
+            (self.silent, "client", "stopped pushing for good"),
+            (
+                self.silencing_errors,
+                "error response",
+                "to well-behaved clients, after which some clients stop for good",
+            ),
+            (self.never_connected, "client", "never had a connection"),
+            (self.not_offered, "client", "without an offer of telemetry from the broker"),
+            (self.unanswered, "request", "without a response"),
+            (self.never_subscribed, "client", "never got a subscription"),
+            (self.never_accepted, "client", "got a subscription, but never had a push accepted"),
+            (self.panicked, "connection task", "panicked, which is a bug in barnabas: please report it"),
         ];
-        let faults = counts.iter().filter(|(count, _)| *count > 0);
-        let words: Vec<_> = faults.map(|(count, words)| format!("{count} {words}")).collect();
-        if words.is_empty() {
+        let faults = counts.iter().filter(|(number, ..)| *number > 0);
+        let faults: Vec<_> =
+            faults.map(|(number, noun, text)| format!("{} {text}", count_noun(number, noun))).collect();
+        if faults.is_empty() {
             return None;
         }
-        let trouble = self.trouble.as_ref().map(|why| format!(" (last trouble with a connection: {why})"));
-        Some(format!("{}{}", words.join(", "), trouble.unwrap_or_default()))
+        let last_error = self.last_error.as_ref().map(|why| format!(" (last connection error: {why})"));
+        Some(format!("{}{}", faults.join(", "), last_error.unwrap_or_default()))
     }
 }
 
@@ -222,7 +227,7 @@ fn nested(entries: impl Iterator<Item = (String, String, u64)>) -> BTreeMap<Stri
 impl fmt::Display for SimulationReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (clients, connections) = (self.clients, self.connections - self.misbehaving_connections);
-        let shared = if self.is_multiplexed() { ", several clients to a connection" } else { "" };
+        let shared = if self.is_multiplexed() { ", several clients per connection" } else { "" };
         let (clients, connections) = (count_noun(clients, "client"), count_noun(connections, "connection"));
         writeln!(f, "{clients} on {connections}{shared}, {:.1} s", self.seconds)?;
         writeln!(f, "silent      {}", self.silent)?;
@@ -250,11 +255,15 @@ impl fmt::Display for SimulationReport {
             rows(f, &self.misbehaviour)?;
         }
         if self.unfinished > 0 {
-            writeln!(f, "unfinished  {} cut off while their clients left", count_noun(self.unfinished, "connection"))?;
+            writeln!(
+                f,
+                "unfinished  {} aborted while their clients stopped",
+                count_noun(self.unfinished, "connection")
+            )?;
         }
         match &self.fault {
             Some(fault) => writeln!(f, "FAULT: {fault}"),
-            None => writeln!(f, "nothing unexpected"),
+            None => writeln!(f, "no faults"),
         }
     }
 }

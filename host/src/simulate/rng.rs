@@ -1,11 +1,11 @@
-//! Numbers that are the same for the same seed (SplitMix64).
+//! Reproducible random numbers (SplitMix64).
 
-/// A stream of them.
+/// A generator with a seed.
 #[derive(Clone, Debug)]
 pub(super) struct SimulationRng(u64);
 
 impl SimulationRng {
-    /// The stream of one of many that share a seed.
+    /// The `number`th of many independent generators with one seed.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         let mut mixed = Self(seed ^ number.wrapping_mul(0xd1b5_4a32_d192_ed03));
         Self(mixed.next())

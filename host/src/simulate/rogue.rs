@@ -1,4 +1,4 @@
-//! Clients that misbehave on purpose. What they are answered is counted apart, and is no fault of the broker.
+//! Clients that misbehave on purpose. Their responses are counted separately, and are not faults of the broker.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -14,43 +14,43 @@ use super::rng::SimulationRng;
 use crate::kafka::client::{ErrorCode, KafkaClient, TelemetryPush, TelemetrySubscription};
 use crate::push::{Codec, InstanceId};
 
-/// Between two misdeeds of those that do not wait for an interval.
+/// Pause between two requests of clients that do not wait for the push interval.
 const PAUSE: Duration = Duration::from_millis(250);
-/// An interval is waited for at most so long.
+/// Maximum time to wait for a push interval.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
-/// What a bomb becomes: beyond what any broker takes, and small for this program.
+/// Decompressed size of a decompression bomb: more than any broker accepts, but small for this program.
 const BOMB: usize = 32 << 20;
-/// No codec has this number.
+/// No codec has this id.
 const NO_CODEC: i8 = 9;
 
-/// A field number of ten bytes, all of them said to go on: no reader of OTLP can make sense of it.
+/// A field key whose varint never ends, which is invalid protobuf.
 static GARBAGE: [u8; 64] = [0xff; 64];
 static BOMB_BYTES: LazyLock<Vec<u8>> =
     LazyLock::new(|| zstd::bulk::compress(&vec![0; BOMB], 1).expect("zeros can be compressed"));
 
-/// How a client misbehaves.
+/// A kind of misbehaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misbehaviour {
     /// A new instance id with each request.
     NewIds,
-    /// Pushes one after the other.
+    /// Pushes without waiting for the interval.
     TooSoon,
-    /// A payload that is no OTLP.
+    /// A payload that is not OTLP.
     Garbage,
-    /// A kilobyte that becomes 32 MiB.
+    /// A kilobyte that decompresses to 32 MiB.
     Bomb,
-    /// Pushes under a subscription id that it was not told.
+    /// Pushes with a wrong subscription id.
     WrongSubscription,
-    /// Half of a frame, then it closes.
+    /// Sends half of a frame, then closes the connection.
     HalfFrame,
     /// A compression type that does not exist.
     UnknownCodec,
-    /// A push after a terminating one.
+    /// Pushes after a terminating push.
     AfterTerminating,
 }
 
 impl Misbehaviour {
-    /// Every one, in the order in which they are dealt out to connections.
+    /// All kinds, in the order in which they are assigned to connections.
     pub const ALL: [Self; 8] = [
         Self::NewIds,
         Self::TooSoon,
@@ -62,7 +62,7 @@ impl Misbehaviour {
         Self::AfterTerminating,
     ];
 
-    /// Its name in reports.
+    /// The name in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NewIds => "new-ids",
@@ -83,16 +83,16 @@ impl fmt::Display for Misbehaviour {
     }
 }
 
-/// One connection's mischief, until the run is over.
+/// Runs one misbehaving connection until the run is over.
 pub(super) async fn run(shared: Arc<RunContext>, number: usize, ordinal: usize, mut leaving: watch::Receiver<bool>) {
     let mode =
-        Misbehaviour::ALL.into_iter().cycle().nth(ordinal % Misbehaviour::ALL.len()).expect("a cycle has no end");
+        Misbehaviour::ALL.into_iter().cycle().nth(ordinal % Misbehaviour::ALL.len()).expect("a cycle is infinite");
     let random = SimulationRng::new(!shared.options.seed, number as u64);
     let mut rogue = Rogue { shared, number, mode, random, subscription: None };
     let mischief = async {
         loop {
-            // However it ends, it is begun again.
-            let end = rogue.misbehave().await.map_or_else(|_| "the connection was closed", |()| "closed by the client");
+            // Reconnects, however the connection ended.
+            let end = rogue.misbehave().await.map_or_else(|_| "closed by the broker", |()| "closed by the client");
             rogue.shared.tally.count_misbehaviour(mode, end.into());
             sleep(PAUSE).await;
         }
@@ -124,7 +124,7 @@ impl Rogue {
         }
     }
 
-    /// What is refused for its content must not come so soon that it is refused for that.
+    /// A push that is to be refused because of its content must wait for the interval, or it is refused as too early.
     fn pause(&self) -> Duration {
         let paced = !matches!(self.mode, Misbehaviour::NewIds | Misbehaviour::TooSoon);
         let interval = self.subscription.as_ref().filter(|_| paced).map(TelemetrySubscription::push_interval);
@@ -147,11 +147,14 @@ impl Rogue {
     }
 
     async fn half_frame(&mut self, client: &mut KafkaClient) -> Result<()> {
-        // A push of 100 bytes of which 12 come.
-        client.write(&[0, 0, 0, 100, 0, 72, 0, 0, 0, 0, 0, 9, 0, 1, b'x', 0]).await.context("half a frame")
+        // A frame of 100 bytes, of which only 12 are sent.
+        client
+            .write(&[0, 0, 0, 100, 0, 72, 0, 0, 0, 0, 0, 9, 0, 1, b'x', 0])
+            .await
+            .context("cannot send half of a frame")
     }
 
-    /// Asks first where it has no id, or used its last one up.
+    /// Requests a subscription first, if there is none, or if the last one ended with a terminating push.
     async fn push_wrongly(&mut self, client: &mut KafkaClient) -> Result<()> {
         if self.subscription.is_none() || self.mode == Misbehaviour::AfterTerminating {
             match client.get_subscription(InstanceId::NIL).await? {

@@ -1,20 +1,20 @@
-//! Which local addresses connections come from.
+//! Local source addresses of connections.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-/// More would be a mistake.
+/// Maximum number of addresses, as a protection against mistakes.
 const MOST: u32 = 4096;
 
-/// Local addresses, used in turn; none leaves the choice to the system.
+/// Local addresses, used round-robin. Without any, the system chooses the address.
 ///
 /// Written as a list (`127.0.0.2,127.0.0.3`), as a block of IPv4 addresses without its first and last
-/// (`127.0.0.0/28`), or as a count of loopback addresses from 127.0.0.1 on (`4`).
+/// (`127.0.0.0/28`), or as a number of loopback addresses starting at 127.0.0.1 (`4`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceAddresses(pub Vec<IpAddr>);
 
 impl SourceAddresses {
-    /// The one that the connection of this number comes from.
+    /// The source address of a connection.
     pub(super) fn for_connection(&self, number: usize) -> Option<IpAddr> {
         self.0.get(number.checked_rem(self.0.len())?).copied()
     }
@@ -26,8 +26,8 @@ impl FromStr for SourceAddresses {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` are no source addresses: write them as 127.0.0.2,127.0.0.3 or 127.0.0.0/28, or how many \
-                 loopback addresses to use, up to {MOST}"
+                "`{text}` is not a list of source addresses; use 127.0.0.2,127.0.0.3 or 127.0.0.0/28, or a number of \
+                 loopback addresses, up to {MOST}"
             )
         };
         if let Ok(count) = text.parse::<u32>() {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_refused_in_words() {
+    fn invalid_sources_are_refused_with_a_remedy() {
         for text in ["", "0", "5000", "127.0.0.0/8", "127.0.0.0/31", "127.0.0.0/x", "localhost", "127.0.0.2;127.0.0.3"]
         {
             let said = text.parse::<SourceAddresses>().unwrap_err();

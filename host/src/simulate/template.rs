@@ -1,37 +1,38 @@
-//! A payload with gaps for what changes from push to push.
+//! A payload with placeholders for the values that change from push to push.
 //!
-//! In: a recorded payload and which of its metrics are wanted. Out: the same bytes with times and sums filled in. Every
-//! value that changes has eight bytes on the wire, so filling in changes no length and costs one copy.
+//! In: a recorded payload, and the selection of its metrics. Out: the same bytes with timestamps and sums filled in. Every
+//! placeholder has eight bytes on the wire, so filling it in changes no length and costs one copy. Bounded by the recorded
+//! payload.
 
 use barnabas_otlp::message::{
     AggregationTemporality, Metric, MetricsData, NumberDataPoint, metric, number_data_point::Value,
 };
 use prost::Message as _;
 
-/// In the upper half of every value that is to be found again in the encoded bytes. No recorded payload has it.
+/// The upper half of every placeholder value, by which it is found in the encoded bytes. No recorded payload contains it.
 const MARK: u64 = 0x3b1e_5af7 << 32;
 
-/// What belongs into a gap.
+/// The value that replaces a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Placeholder {
     Start,
     Time,
-    /// A sum, as recorded.
+    /// A sum with its recorded value.
     Double(f64),
     Int(i64),
 }
 
-/// What a push is filled with.
+/// The values of one push.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FillValues {
-    /// Nanoseconds since 1970: since when sums count, and now.
+    /// Start time of the sums and current time, in nanoseconds since the Unix epoch.
     pub(super) start: u64,
     pub(super) now: u64,
-    /// How much larger than recorded each sum is.
+    /// Increase of each sum over its recorded value.
     pub(super) grown: u32,
 }
 
-/// Encoded bytes and where their gaps are. Empty where no metric is wanted.
+/// Encoded bytes and the offsets of their placeholders. Empty if no metric is selected.
 #[derive(Debug)]
 pub(super) struct Template {
     bytes: Vec<u8>,
@@ -39,7 +40,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Of those metrics that `keep` names, with sums as changes or as running totals.
+    /// A template of the metrics that `keep` selects, with delta or cumulative sums.
     pub(super) fn new(mut data: MetricsData, delta: bool, keep: impl Fn(&str) -> bool) -> Self {
         let mut marks = Placeholders::default();
         for resource in &mut data.resource_metrics {
@@ -59,7 +60,7 @@ impl Template {
         Self { bytes, placeholders: gaps }
     }
 
-    /// The payload of this moment.
+    /// The payload with these values.
     pub(super) fn fill(&self, moment: &FillValues) -> Vec<u8> {
         let mut bytes = self.bytes.clone();
         for (at, gap) in &self.placeholders {
@@ -77,7 +78,7 @@ impl Template {
     }
 }
 
-/// Puts marks where values will be.
+/// Inserts placeholders into a metric.
 fn insert_placeholders(metric: &mut Metric, delta: bool, marks: &mut Placeholders) {
     match &mut metric.data {
         Some(metric::Data::Gauge(gauge)) => gauge.data_points.iter_mut().for_each(|point| marks.times(point)),
@@ -89,12 +90,12 @@ fn insert_placeholders(metric: &mut Metric, delta: bool, marks: &mut Placeholder
                 point.value = point.value.map(|value| marks.value(value));
             }
         }
-        // Clients send no others.
+        // Kafka clients send only gauges and sums.
         _ => {}
     }
 }
 
-/// The gaps so far, in the order of their marks.
+/// The placeholders so far; the index is part of the placeholder value.
 #[derive(Default)]
 struct Placeholders(Vec<Placeholder>);
 
@@ -106,7 +107,7 @@ impl Placeholders {
     }
 
     fn times(&mut self, point: &mut NumberDataPoint) {
-        // Java's gauges have no start.
+        // Java's gauges have no start time.
         if point.start_time_unix_nano != 0 {
             point.start_time_unix_nano = self.add(Placeholder::Start);
         }
@@ -120,7 +121,7 @@ impl Placeholders {
         }
     }
 
-    /// What this value marks, if it is a mark.
+    /// The placeholder with this value, if any.
     fn find(&self, value: u64) -> Option<Placeholder> {
         let marked = value & !0xffff_ffff == MARK;
         marked.then(|| self.0.get(value as u32 as usize).copied()).flatten()
@@ -153,7 +154,7 @@ mod tests {
     const MOMENT: FillValues = FillValues { start: 1_000, now: 2_000, grown: 7 };
 
     #[test]
-    fn times_are_fresh_and_sums_grow_and_nothing_else_changes() {
+    fn times_are_current_and_sums_grow_and_nothing_else_changes() {
         for data in recorded() {
             let filled = Template::new(data.clone(), false, |_| true).fill(&MOMENT);
             assert!(walk::check(&filled).is_ok());
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_wanted_is_in_it() {
+    fn only_selected_metrics_are_included() {
         for data in recorded() {
             let template = Template::new(data.clone(), true, |name| name.contains(".connection.creation."));
             let filled = MetricsData::decode(&template.fill(&MOMENT)[..]).unwrap();

@@ -1,4 +1,5 @@
-//! The simulator against our own door, with a notebook behind it, and with the real rooms for those that misbehave.
+//! Tests of the simulator against the Kafka listener, with an intake that records requests, or with the real intake for
+//! misbehaving clients.
 
 mod faults;
 mod misbehaviour;
@@ -24,15 +25,15 @@ use crate::listener::budget::ByteBudget;
 use crate::listener::kafka;
 use crate::push::{self, Codec, ConnectionId, Ingress, InstanceId, Push};
 
-/// Everything behind the door. It takes every push that can be decoded, as the rooms do.
+/// An intake that records requests. It accepts every push that can be decoded, like the real one.
 struct RecordedIntake {
     metrics: Vec<Arc<str>>,
     interval: Duration,
     codecs: Vec<Codec>,
     push_refusal: Option<Refusal>,
-    /// Pushes that are refused so; then all are taken.
+    /// Number of pushes to refuse; later ones are accepted.
     refused_pushes: u64,
-    /// Every Get is refused so.
+    /// The refusal of every Get.
     get_refusal: Option<Refusal>,
     offers: bool,
     decoder: Decoder,
@@ -47,7 +48,7 @@ struct RecordedRequests {
     terminating: u64,
     empty: u64,
     instances: u8,
-    /// How often, by codec.
+    /// Number of pushes by codec.
     codecs: BTreeMap<i8, u64>,
     clients: BTreeSet<String>,
     software: BTreeSet<String>,
@@ -119,7 +120,7 @@ impl Intake for RecordedIntake {
     }
 
     fn deliver(&self, _: Push) -> Result<Receipt, Refusal> {
-        unreachable!("this door has subscriptions")
+        unreachable!("the Kafka listener calls `push`")
     }
 
     fn record_refused(&self, _: Ingress, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
@@ -127,7 +128,7 @@ impl Intake for RecordedIntake {
     fn disconnected(&self, _: ConnectionId) {}
 }
 
-/// A door that can be shut.
+/// A listener that can be stopped.
 struct TestListener {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -148,11 +149,11 @@ async fn start_listener(intake: Arc<dyn Intake>, edit: impl FnOnce(&mut kafka::K
     TestListener { address, stop: shut, serving }
 }
 
-fn options(door: &TestListener, clients: usize) -> SimulationOptions {
+fn options(listener: &TestListener, clients: usize) -> SimulationOptions {
     SimulationOptions {
         time: Duration::from_millis(1500),
         ramp: Duration::from_millis(200),
-        ..SimulationOptions::new(door.address.to_string(), clients)
+        ..SimulationOptions::new(listener.address.to_string(), clients)
     }
 }
 
@@ -162,14 +163,15 @@ async fn play(options: SimulationOptions) -> SimulationReport {
 
 #[tokio::test]
 async fn the_counts_of_both_sides_agree() {
-    let notebook = Arc::new(RecordedIntake::new());
-    let door = start_listener(notebook.clone(), |_| ()).await;
+    let recorded = Arc::new(RecordedIntake::new());
+    let listener = start_listener(recorded.clone(), |_| ()).await;
     let sources: SourceAddresses = "127.0.0.2,127.0.0.3".parse().unwrap();
     let mut told = Vec::new();
-    let report = run(SimulationOptions { sources, ..options(&door, 24) }, pending(), |progress| told.push(*progress))
-        .await
-        .unwrap();
-    let seen = notebook.recorded.lock().unwrap();
+    let report =
+        run(SimulationOptions { sources, ..options(&listener, 24) }, pending(), |progress| told.push(*progress))
+            .await
+            .unwrap();
+    let seen = recorded.recorded.lock().unwrap();
     assert_eq!((report.gets, report.pushes, report.terminating), (seen.gets, seen.pushes, seen.terminating));
     assert_eq!((report.fault.as_deref(), report.silent, report.lost, report.refused), (None, 0, 0, 0), "{report}");
     assert_eq!((seen.clients.len(), seen.connections.len(), report.opened), (24, 24, 24));
@@ -179,26 +181,26 @@ async fn the_counts_of_both_sides_agree() {
     }
     assert_eq!(seen.sources.iter().map(ToString::to_string).collect::<Vec<_>>(), ["127.0.0.2", "127.0.0.3"]);
     assert_eq!(seen.software.len(), 4);
-    // The first that is offered, but by Java 3.7.
+    // The first accepted codec, except for Java 3.7, which never compresses.
     assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [Codec::None.id(), Codec::Zstd.id()]);
     assert_eq!((seen.empty, report.get_latency.count, report.push_latency.count), (0, seen.gets, seen.pushes));
     assert!(report.terminating > 0 && report.bytes_sent > 0);
     let last = told.last().unwrap();
     assert_eq!((last.pushes, last.clients, last.connected, last.silent), (report.pushes, 24, 24, 0));
     let said = report.to_string();
-    assert!(said.contains("24 clients on 24 connections,") && said.contains("nothing unexpected"), "{said}");
+    assert!(said.contains("24 clients on 24 connections,") && said.contains("no faults"), "{said}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["kinds"]["librdkafka"]["pushed"], 6);
 }
 
 #[tokio::test]
-async fn every_codec_is_read_at_the_other_end() {
+async fn every_codec_is_decoded_by_the_host() {
     for codec in Codec::OFFERED {
-        let notebook = Arc::new(RecordedIntake::new());
-        let door = start_listener(notebook.clone(), |_| ()).await;
+        let recorded = Arc::new(RecordedIntake::new());
+        let listener = start_listener(recorded.clone(), |_| ()).await;
         let kinds = vec![ClientKind::Java42, ClientKind::Librdkafka];
-        let report = play(SimulationOptions { codecs: vec![codec], kinds, ..options(&door, 8) }).await;
-        let seen = notebook.recorded.lock().unwrap();
+        let report = play(SimulationOptions { codecs: vec![codec], kinds, ..options(&listener, 8) }).await;
+        let seen = recorded.recorded.lock().unwrap();
         assert_eq!(report.fault, None, "{codec}: {report}");
         assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [codec.id()]);
         assert!(seen.pushes >= 8 && seen.empty == 0);
@@ -206,86 +208,86 @@ async fn every_codec_is_read_at_the_other_end() {
 }
 
 #[tokio::test]
-async fn what_was_not_asked_for_is_not_sent() {
-    let notebook = Arc::new(RecordedIntake { metrics: vec!["no.such.metric.".into()], ..RecordedIntake::new() });
-    let door = start_listener(notebook.clone(), |_| ()).await;
-    let report = play(options(&door, 4)).await;
-    let seen = notebook.recorded.lock().unwrap();
+async fn metrics_that_are_not_requested_are_not_sent() {
+    let recorded = Arc::new(RecordedIntake { metrics: vec!["no.such.metric.".into()], ..RecordedIntake::new() });
+    let listener = start_listener(recorded.clone(), |_| ()).await;
+    let report = play(options(&listener, 4)).await;
+    let seen = recorded.recorded.lock().unwrap();
     assert_eq!(report.fault, None, "{report}");
     assert!(seen.pushes > 0 && seen.empty == seen.pushes);
 }
 
 #[tokio::test]
 async fn several_clients_take_turns_on_a_connection() {
-    let notebook = Arc::new(RecordedIntake::new());
-    let door = start_listener(notebook.clone(), |_| ()).await;
-    let report = play(SimulationOptions { connections: 4, ..options(&door, 40) }).await;
-    let seen = notebook.recorded.lock().unwrap();
+    let recorded = Arc::new(RecordedIntake::new());
+    let listener = start_listener(recorded.clone(), |_| ()).await;
+    let report = play(SimulationOptions { connections: 4, ..options(&listener, 40) }).await;
+    let seen = recorded.recorded.lock().unwrap();
     assert_eq!((seen.connections.len(), seen.clients.len()), (4, 40));
     assert_eq!((report.fault.as_deref(), report.pushes), (None, seen.pushes), "{report}");
-    assert!(report.is_multiplexed() && report.to_string().contains("several clients to a connection"));
+    assert!(report.is_multiplexed() && report.to_string().contains("several clients per connection"));
 }
 
 #[tokio::test]
 async fn clients_that_are_silenced_are_counted_with_their_reasons() {
-    let notebook =
+    let recorded =
         Arc::new(RecordedIntake { push_refusal: Some(Refusal::InvalidRecord("no".into())), ..RecordedIntake::new() });
-    let door = start_listener(notebook.clone(), |_| ()).await;
-    let report = play(options(&door, 8)).await;
+    let listener = start_listener(recorded.clone(), |_| ()).await;
+    let report = play(options(&listener, 8)).await;
     assert_eq!((report.silent, report.silencing_errors, report.pushes), (8, 8, 0), "{report}");
     assert_eq!(report.errors["PushTelemetry"]["INVALID_RECORD (87)"], 8);
     assert_eq!(report.silent_because.values().flat_map(BTreeMap::values).sum::<u64>(), 8);
     let fault = report.fault.unwrap();
-    assert!(fault.contains("8 client(s) fell silent"), "{fault}");
+    assert!(fault.contains("8 clients stopped pushing for good"), "{fault}");
 }
 
 #[tokio::test]
-async fn errors_that_clients_survive_are_no_fault() {
+async fn errors_that_clients_recover_from_are_no_fault() {
     let push_refusal = Some(Refusal::TooLarge("so".into()));
-    let notebook = Arc::new(RecordedIntake { push_refusal, refused_pushes: 4, ..RecordedIntake::new() });
-    let door = start_listener(notebook.clone(), |_| ()).await;
-    let report = play(options(&door, 4)).await;
+    let recorded = Arc::new(RecordedIntake { push_refusal, refused_pushes: 4, ..RecordedIntake::new() });
+    let listener = start_listener(recorded.clone(), |_| ()).await;
+    let report = play(options(&listener, 4)).await;
     assert_eq!((report.fault.as_deref(), report.silent), (None, 0), "{report}");
     assert_eq!(report.errors["PushTelemetry"]["TELEMETRY_TOO_LARGE (118)"], 4);
 }
 
 #[tokio::test]
-async fn a_door_that_shuts_is_counted_and_silences_nobody() {
-    // Asked for nothing, clients have nothing in flight when it shuts.
+async fn a_listener_that_stops_is_counted_and_silences_no_client() {
+    // Without requested metrics, clients have no request in flight when the listener stops.
     let (metrics, interval) = (Vec::new(), Duration::from_secs(60));
-    let notebook = Arc::new(RecordedIntake { metrics, interval, ..RecordedIntake::new() });
-    let door = start_listener(notebook.clone(), |_| ()).await;
+    let recorded = Arc::new(RecordedIntake { metrics, interval, ..RecordedIntake::new() });
+    let listener = start_listener(recorded.clone(), |_| ()).await;
     let playing = tokio::spawn(play(SimulationOptions {
         ramp: Duration::ZERO,
         time: Duration::from_secs(3),
-        ..options(&door, 8)
+        ..options(&listener, 8)
     }));
-    while notebook.recorded.lock().unwrap().gets < 8 {
+    while recorded.recorded.lock().unwrap().gets < 8 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The answers have been read, too: nothing but that is waited for.
+    // Waits until the clients have read the responses, too.
     tokio::time::sleep(Duration::from_millis(200)).await;
-    door.stop.send(()).unwrap();
-    door.serving.await.unwrap();
+    listener.stop.send(()).unwrap();
+    listener.serving.await.unwrap();
     let report = playing.await.unwrap();
     assert_eq!((report.lost, report.silent, report.fault.as_deref()), (8, 0, None), "{report}");
-    assert!(report.refused >= 8 && report.trouble.unwrap().contains(&door.address.to_string()));
+    assert!(report.refused >= 8 && report.last_error.unwrap().contains(&listener.address.to_string()));
 }
 
-/// Stands before a door and closes each connection on its first push.
-async fn closing_proxy(door: SocketAddr) -> SocketAddr {
+/// A proxy that closes each connection at its first push.
+async fn closing_proxy(host: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(forward_until_push(client, door));
+            tokio::spawn(forward_until_push(client, host));
         }
     });
     address
 }
 
-async fn forward_until_push(mut client: TcpStream, door: SocketAddr) -> std::io::Result<()> {
-    let mut behind = TcpStream::connect(door).await?;
+async fn forward_until_push(mut client: TcpStream, host: SocketAddr) -> std::io::Result<()> {
+    let mut behind = TcpStream::connect(host).await?;
     loop {
         let request = frame(&mut client).await?;
         if request[4..6] == [0, 72] {
@@ -306,44 +308,44 @@ async fn frame(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_close_in_flight_silences_older_java_clients_and_no_others() {
-    let door = start_listener(Arc::new(RecordedIntake::new()), |_| ()).await;
-    let bootstrap = closing_proxy(door.address).await.to_string();
-    let report = play(SimulationOptions { bootstrap, ..options(&door, 8) }).await;
+    let listener = start_listener(Arc::new(RecordedIntake::new()), |_| ()).await;
+    let bootstrap = closing_proxy(listener.address).await.to_string();
+    let report = play(SimulationOptions { bootstrap, ..options(&listener, 8) }).await;
     let silent: Vec<u64> = ClientKind::ALL.iter().map(|kind| report.kinds[&kind.to_string()].silent).collect();
     assert_eq!((silent, report.pushes), (vec![2, 2, 0, 0], 0), "{report}");
-    assert!(report.lost >= 8 && report.fault.unwrap().contains("4 client(s) fell silent"));
+    assert!(report.lost >= 8 && report.fault.unwrap().contains("4 clients stopped pushing for good"));
 }
 
 #[tokio::test]
-async fn who_never_had_a_connection_is_a_fault() {
-    let door = start_listener(Arc::new(RecordedIntake::new()), |config| config.max_connections = 2).await;
-    let report = play(SimulationOptions { ramp: Duration::ZERO, ..options(&door, 6) }).await;
+async fn a_client_that_never_connects_is_a_fault() {
+    let listener = start_listener(Arc::new(RecordedIntake::new()), |config| config.max_connections = 2).await;
+    let report = play(SimulationOptions { ramp: Duration::ZERO, ..options(&listener, 6) }).await;
     assert!(report.never_connected >= 4, "{report}");
     assert!(report.fault.unwrap().contains("never had a connection"));
 }
 
 #[tokio::test]
-async fn it_ends_in_order_when_it_is_told_to() {
-    let notebook = Arc::new(RecordedIntake::new());
-    let door = start_listener(notebook.clone(), |_| ()).await;
-    let options = SimulationOptions { time: Duration::from_secs(3600), ..options(&door, 8) };
+async fn it_stops_in_an_orderly_way_on_request() {
+    let recorded = Arc::new(RecordedIntake::new());
+    let listener = start_listener(recorded.clone(), |_| ()).await;
+    let options = SimulationOptions { time: Duration::from_secs(3600), ..options(&listener, 8) };
     let stop = async {
-        while notebook.recorded.lock().unwrap().clients.len() < 8 {
+        while recorded.recorded.lock().unwrap().clients.len() < 8 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let report = run(options, stop, |_| ()).await.unwrap();
     assert_eq!((report.fault.as_deref(), report.unfinished), (None, 0), "{report}");
-    assert_eq!(report.terminating, notebook.recorded.lock().unwrap().terminating);
+    assert_eq!(report.terminating, recorded.recorded.lock().unwrap().terminating);
     assert!(report.terminating > 0);
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_in_words() {
+async fn invalid_options_are_refused_with_a_remedy() {
     let sound = SimulationOptions::new("127.0.0.1:1", 10);
     for (options, words) in [
         (SimulationOptions { clients: 0, ..sound.clone() }, "--clients 0"),
-        (SimulationOptions { clients: usize::MAX, ..sound.clone() }, "ask for 1 to"),
+        (SimulationOptions { clients: usize::MAX, ..sound.clone() }, "use 1 to"),
         (SimulationOptions { connections: 11, ..sound.clone() }, "--connections 11"),
         (SimulationOptions { connections: 0, ..sound.clone() }, "--connections 0"),
         (SimulationOptions { kinds: Vec::new(), ..sound.clone() }, "--kinds"),

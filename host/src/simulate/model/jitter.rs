@@ -1,10 +1,10 @@
-//! Jitter from a seed, the same in every run.
+//! Reproducible jitter.
 
-/// A generator (SplitMix64).
+/// A source of jitter: a generator (SplitMix64), or in tests a constant.
 #[derive(Clone, Debug)]
 pub(super) enum Jitter {
     Seeded(u64),
-    /// Always the same fraction: what is the earliest and what the latest that a client may do.
+    /// A constant fraction, for the earliest and the latest time at which a client may act.
     #[cfg(test)]
     Fixed(f64),
 }
@@ -21,7 +21,7 @@ impl Jitter {
 
     fn fraction(&mut self) -> f64 {
         match self {
-            // 53 bits: as many as a double has.
+            // 53 bits: the precision of a double.
             Self::Seeded(state) => (next(state) >> 11) as f64 / (1_u64 << 53) as f64,
             #[cfg(test)]
             Self::Fixed(fraction) => *fraction,

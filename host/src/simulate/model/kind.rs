@@ -1,27 +1,27 @@
-//! Which clients there are, by what they do differently.
+//! Kinds of clients with different behaviour.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A client, named by the first of the versions that do as it does.
+/// A kind of client, named after the first version with this behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientKind {
-    /// Java 3.7: sends nothing compressed, else as 3.9.
+    /// Java 3.7: does not compress, otherwise like 3.9.
     Java37,
-    /// Java 3.8 to 4.1.0: a connection lost with a request in flight ends its telemetry.
+    /// Java 3.8 to 4.1.0: losing a connection with a request in flight stops its telemetry for good.
     Java39,
-    /// Java 4.1.1 and later (KAFKA-19747): survives that, but a node without telemetry ends it.
+    /// Java 4.1.1 and later (KAFKA-19747): recovers from that, but a node without telemetry stops it for good.
     Java42,
     /// librdkafka 2.5.3 and later.
     Librdkafka,
 }
 
 impl ClientKind {
-    /// Every one.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Java37, Self::Java39, Self::Java42, Self::Librdkafka];
 
-    /// Its name: `java-3.7`, `java-3.9`, `java-4.2`, `librdkafka`.
+    /// The name: `java-3.7`, `java-3.9`, `java-4.2`, `librdkafka`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Java37 => "java-3.7",
@@ -35,12 +35,12 @@ impl ClientKind {
         self != Self::Librdkafka
     }
 
-    /// How much of an interval passes between a Get and the first push after it.
+    /// Range of the delay between a Get and the first push, as a fraction of the interval.
     pub(super) fn jitter(self) -> (f64, f64) {
         if self.is_java() { (0.5, 1.5) } else { (0.8, 1.2) }
     }
 
-    /// The interval of one that was never told a usable one.
+    /// The push interval until the client has received a valid one.
     pub(super) fn fallback_interval(self) -> Duration {
         Duration::from_secs(if self.is_java() { 300 } else { 30 })
     }
@@ -58,7 +58,7 @@ impl FromStr for ClientKind {
     fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
             let known = Self::ALL.map(Self::as_str).join(", ");
-            format!("`{text}` is no kind of client: name one of {known}")
+            format!("`{text}` is not a kind of client; use {known}")
         })
     }
 }

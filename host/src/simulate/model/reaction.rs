@@ -1,20 +1,20 @@
-//! What a client does about an error: the tables of Java's `ClientTelemetryUtils` and librdkafka's `rdkafka_telemetry.c`.
+//! The reaction of clients to errors: the tables of Java's `ClientTelemetryUtils` and librdkafka's `rdkafka_telemetry.c`.
 
 use std::time::Duration;
 
 use super::ClientKind;
 use crate::kafka::api;
 
-/// What comes next.
+/// The next action of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
-    /// A Get after so long.
+    /// A Get after this time.
     Get(Duration),
     /// A Get after the interval.
     GetLater,
     /// A push after the interval.
     PushLater,
-    /// Nothing any more, and why.
+    /// The client stops for good, for this reason.
     Never(&'static str),
 }
 
@@ -22,17 +22,17 @@ pub(super) enum Reaction {
 const IMMEDIATELY: Reaction = Reaction::Get(Duration::ZERO);
 
 impl ClientKind {
-    /// A Get was answered with an error.
+    /// After a Get that failed with this error.
     pub(super) fn after_get(self, code: i16) -> Reaction {
         if self.is_java() { java(code) } else { Reaction::GetLater }
     }
 
-    /// A push was answered with an error.
+    /// After a push that failed with this error.
     pub(super) fn after_push(self, code: i16) -> Reaction {
         if self.is_java() { java(code) } else { librdkafka(code) }
     }
 
-    /// The connection went while an answer was awaited.
+    /// After a connection that was lost with a request in flight.
     pub(super) fn after_loss(self) -> Reaction {
         match self {
             Self::Java37 | Self::Java39 => Reaction::Never("its connection was closed with a request in flight"),
@@ -46,10 +46,10 @@ fn java(code: i16) -> Reaction {
     match code {
         api::UNKNOWN_SUBSCRIPTION_ID | api::UNSUPPORTED_COMPRESSION_TYPE => IMMEDIATELY,
         api::TELEMETRY_TOO_LARGE | api::THROTTLING_QUOTA_EXCEEDED => Reaction::GetLater,
-        api::INVALID_REQUEST => Reaction::Never("it was answered INVALID_REQUEST"),
-        api::INVALID_RECORD => Reaction::Never("it was answered INVALID_RECORD"),
-        api::UNSUPPORTED_VERSION => Reaction::Never("it was answered UNSUPPORTED_VERSION"),
-        _ => Reaction::Never("it was answered an error that it has no rule for"),
+        api::INVALID_REQUEST => Reaction::Never("it received INVALID_REQUEST"),
+        api::INVALID_RECORD => Reaction::Never("it received INVALID_RECORD"),
+        api::UNSUPPORTED_VERSION => Reaction::Never("it received UNSUPPORTED_VERSION"),
+        _ => Reaction::Never("it received an error that it does not handle"),
     }
 }
 
@@ -57,8 +57,8 @@ fn librdkafka(code: i16) -> Reaction {
     match code {
         api::UNKNOWN_SUBSCRIPTION_ID => IMMEDIATELY,
         api::TELEMETRY_TOO_LARGE => Reaction::PushLater,
-        api::INVALID_REQUEST => Reaction::Never("it was answered INVALID_REQUEST"),
-        api::INVALID_RECORD => Reaction::Never("it was answered INVALID_RECORD"),
+        api::INVALID_REQUEST => Reaction::Never("it received INVALID_REQUEST"),
+        api::INVALID_RECORD => Reaction::Never("it received INVALID_RECORD"),
         _ => Reaction::GetLater,
     }
 }

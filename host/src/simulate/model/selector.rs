@@ -1,7 +1,7 @@
-//! Which metrics a client sends, of those that it has. Java and librdkafka agree.
+//! Selects the metrics that a client sends. Java and librdkafka behave the same.
 
-/// Whether `metric` is asked for. `*` means all only where it stands alone; beside others it is a prefix like any, which
-/// no name begins with. An empty prefix is a prefix of every name.
+/// Whether `metric` is requested. `*` selects all metrics only if it is the only element; otherwise it is an ordinary
+/// prefix, which no name has. The empty prefix selects all metrics.
 pub(super) fn is_selected(requested: &[String], metric: &str) -> bool {
     match requested {
         [only] if only == "*" => true,

@@ -1,4 +1,5 @@
-//! The models by themselves, against what was recorded of the real clients, and as a crowd against the real rooms.
+//! Tests of the models: their behaviour, their conformance to recordings of real clients, and many of them against the
+//! real host.
 
 mod behaviour;
 mod firewall;

@@ -1,4 +1,4 @@
-//! Each kind of misbehaviour is answered by the real rooms as it should be, and disturbs nobody else.
+//! The real intake responds correctly to each kind of misbehaviour, and other clients are not affected.
 
 use super::*;
 use crate::admission::{self, Admission, SubscriptionRule};
@@ -16,9 +16,9 @@ fn real_intake() -> Arc<IntakePipeline> {
 }
 
 #[tokio::test]
-async fn every_mode_provokes_what_it_should() {
-    let door = start_listener(real_intake(), |_| ()).await;
-    let options = SimulationOptions { misbehave: 0.5, time: Duration::from_secs(3), ..options(&door, 16) };
+async fn every_misbehaviour_gets_the_expected_response() {
+    let listener = start_listener(real_intake(), |_| ()).await;
+    let options = SimulationOptions { misbehave: 0.5, time: Duration::from_secs(3), ..options(&listener, 16) };
     let report = play(options).await;
     assert_eq!((report.misbehaving_connections, report.clients), (8, 8));
     for (mode, outcome) in [

@@ -1,4 +1,4 @@
-//! What each kind does, by the words of KIP-714's implementations.
+//! The behaviour of each kind, as in the source code of the clients.
 
 use super::support::*;
 use crate::push::InstanceId;
@@ -39,7 +39,7 @@ fn the_first_push_after_a_get_is_spread_and_the_others_are_not() {
 }
 
 #[test]
-fn jitter_is_the_seeds() {
+fn jitter_is_determined_by_the_seed() {
     let due = |seed| {
         let mut model = Model::new(ClientKind::Java39, seed);
         model.connected(seconds(0), true);
@@ -63,7 +63,7 @@ fn errors_of_a_push_java() {
             let (mut model, now) = pushing(kind);
             model.answered_push(now, Err(code));
             assert!(model.silent().is_some() && model.next().is_none(), "{kind} {code}");
-            // Nothing brings it back.
+            // A new connection does not bring it back.
             model.disconnected(now);
             model.connected(now, true);
             assert!(model.silent().is_some() && model.next().is_none(), "{kind} {code}");
@@ -139,14 +139,14 @@ fn a_connection_lost_with_a_request_in_flight() {
 }
 
 #[test]
-fn a_new_connection_in_the_place_of_one_with_a_request_in_flight_is_a_loss_too() {
+fn replacing_a_connection_with_a_request_in_flight_is_a_loss() {
     let (mut model, now) = pushing(ClientKind::Java39);
     model.connected(now, true);
     assert!(model.silent().is_some());
 }
 
 #[test]
-fn a_connection_lost_in_between_harms_nobody() {
+fn a_connection_lost_between_requests_silences_no_client() {
     for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
@@ -154,7 +154,7 @@ fn a_connection_lost_in_between_harms_nobody() {
         assert_eq!(model.next(), None);
         model.connected(now + seconds(2), true);
         assert_eq!(model.next(), Some((now + MINUTE, push(1))), "{kind}");
-        // One that is away when its push is due: Java sends it as soon as it can, librdkafka asks anew.
+        // The client is disconnected when its push is due: Java sends it after reconnecting, librdkafka sends a Get.
         model.disconnected(now + seconds(3));
         let back = now + seconds(90);
         model.connected(back, true);
@@ -173,7 +173,7 @@ fn a_node_without_telemetry_at_first() {
         model.disconnected(seconds(400));
         model.connected(seconds(402), true);
         let due = match kind {
-            // It tried at 1 s and at 301 s.
+            // The client tried at 1 s and at 301 s.
             ClientKind::Java37 | ClientKind::Java39 => Some(seconds(601)),
             ClientKind::Java42 => None,
             ClientKind::Librdkafka => Some(seconds(402)),
@@ -191,7 +191,7 @@ fn a_node_without_telemetry_later_is_noticed_when_something_is_due() {
         model.connected(now + seconds(1), false);
         model.disconnected(now + seconds(2));
         model.connected(now + seconds(2), true);
-        assert_eq!(model.next(), Some((now + MINUTE, push(1))), "{kind}: it did not look");
+        assert_eq!(model.next(), Some((now + MINUTE, push(1))), "{kind}: it has not checked yet");
         model.disconnected(now + seconds(3));
         model.connected(now + seconds(4), false);
         model.disconnected(now + seconds(70));
@@ -206,7 +206,7 @@ fn a_node_without_telemetry_later_is_noticed_when_something_is_due() {
 }
 
 #[test]
-fn no_metrics_are_asked_for_again_each_interval() {
+fn a_subscription_without_metrics_is_requested_again_each_interval() {
     for kind in ClientKind::ALL {
         let mut model = asking(kind);
         model.answered_get(seconds(1), Ok(ModelSubscription { metrics: vec![], ..subscription() }));
@@ -216,7 +216,7 @@ fn no_metrics_are_asked_for_again_each_interval() {
 }
 
 #[test]
-fn metrics_that_nobody_has_are_pushed_as_nothing() {
+fn a_subscription_without_matching_metrics_causes_empty_pushes() {
     for kind in ClientKind::ALL {
         let mut model = asking(kind);
         model.answered_get(seconds(1), Ok(ModelSubscription { metrics: vec!["no.such.".into()], ..subscription() }));
@@ -241,7 +241,7 @@ fn selectors_are_prefixes_and_a_star_alone() {
     {
         assert!(!selects(no, name), "{no:?}");
     }
-    assert!(!asking(ClientKind::Java42).selects(name), "nobody asked yet");
+    assert!(!asking(ClientKind::Java42).selects(name), "no subscription yet");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn codecs() {
 }
 
 #[test]
-fn java_takes_no_interval_for_five_minutes_and_no_id_for_an_end() {
+fn java_replaces_a_zero_interval_by_five_minutes_and_stops_at_the_nil_id() {
     for kind in JAVA {
         let mut model = asking(kind);
         let none = ModelSubscription { interval: seconds(0), metrics: vec![], ..subscription() };
@@ -275,9 +275,9 @@ fn java_takes_no_interval_for_five_minutes_and_no_id_for_an_end() {
 }
 
 #[test]
-fn last_words() {
+fn closing_a_client_sends_a_terminating_push() {
     for kind in ClientKind::ALL {
-        // Nothing to tell yet.
+        // There is no subscription yet.
         let mut model = asking(kind);
         model.close(seconds(1));
         assert!(model.silent().is_some() && model.next().is_none(), "{kind}");
@@ -290,11 +290,11 @@ fn last_words() {
         model.sent(now + seconds(1));
         model.answered_push(now + seconds(1), Err(89));
         assert!(model.silent().is_some() && model.next().is_none(), "{kind}");
-        // While it waits for an answer: Java tries, librdkafka does not.
+        // With a request in flight, Java sends a terminating push, librdkafka does not.
         let (mut model, now) = pushing(kind);
         model.close(now);
         assert_eq!(model.next().is_some(), kind != ClientKind::Librdkafka, "{kind}");
-        // Nobody is there to hear it.
+        // Without a connection.
         let (mut model, now) = pushing(kind);
         model.answered_push(now, Ok(()));
         model.disconnected(now);
@@ -304,7 +304,7 @@ fn last_words() {
 }
 
 #[test]
-fn answers_that_nobody_awaits_are_ignored() {
+fn unexpected_responses_are_ignored() {
     for kind in ClientKind::ALL {
         let (mut model, now) = pushing(kind);
         model.answered_get(now, Err(42));

@@ -1,7 +1,7 @@
-//! The firewall: whatever befalls receivers, queues, subscriptions and hosts, no client falls silent for it.
+//! The firewall: no failure of receivers, queues, subscriptions or hosts makes a client stop pushing for good.
 //!
-//! Clients of every kind live at once with the real rooms, under a stopped clock, while a random script breaks things.
-//! After each script nobody is silent, and once the trouble is over everybody's pushes are taken again.
+//! Clients of every kind run against the real modules of the host, under a paused clock, while a random script causes
+//! disturbances. After each script no client is silent, and after the disturbances all clients have pushes accepted again.
 
 mod crowd;
 mod host_fixture;
@@ -20,17 +20,17 @@ use crowd::{Crowd, Observations};
 use host_fixture::{HostFixture, WrapIntake};
 use script::{Disturbance, ScriptStep, scripts};
 
-/// The longest that a client may have been told to wait, with what jitter adds, twice: it may have to ask first.
+/// The longest interval that a client can have, with jitter, twice, because the client may need a new subscription first.
 const ENOUGH: Duration = Duration::from_secs(2 * 450 + 60);
-/// Errors that every client survives (and none, 0).
+/// Error codes after which every client pushes again, and 0 for success.
 const SURVIVABLE: [i16; 5] = [0, 117, 76, 118, 89];
 
-/// Scripts in a run; `PROPTEST_CASES` asks for more.
+/// Number of scripts in a run; `PROPTEST_CASES` overrides it.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
 
-/// Lives through a script with rooms of this build, then in calm. What happened, or what went wrong, in words.
+/// Runs a script and then a phase without disturbances. Returns the observations, or a description of the failure.
 fn play(script: &[ScriptStep], build: WrapIntake) -> Result<Observations, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -57,31 +57,32 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nobody_falls_silent(script in scripts()) {
+    fn no_client_falls_silent(script in scripts()) {
         play(&script, real).map_err(TestCaseError::fail)?;
     }
 }
 
 #[test]
-fn every_trouble_is_survived_alone() {
+fn clients_survive_every_single_disturbance() {
     let mut all = Observations::default();
-    for trouble in script::every_disturbance() {
-        let line = |trouble| ScriptStep { disturbance: trouble, then: Duration::from_secs(45) };
-        let seen = play(&[line(Disturbance::None), line(trouble)], real);
-        all.add(&seen.unwrap_or_else(|wrong| panic!("{trouble:?}: {wrong}")));
+    for disturbance in script::every_disturbance() {
+        let line = |disturbance| ScriptStep { disturbance, then: Duration::from_secs(45) };
+        let seen = play(&[line(Disturbance::None), line(disturbance)], real);
+        all.add(&seen.unwrap_or_else(|wrong| panic!("{disturbance:?}: {wrong}")));
     }
-    assert_eq!(Vec::from_iter(all.codes.clone()), [0, 89, 117, 118], "it was trouble");
+    assert_eq!(Vec::from_iter(all.codes.clone()), [0, 89, 117, 118], "the disturbances had an effect");
     assert!(all.shed && all.evicted && all.unwanted && all.dropped && all.over_quota, "{all:?}");
     for told in [&[][..], &["*"], &[""], &["no.such."]] {
-        assert!(all.metrics.iter().any(|metrics| metrics == told), "nobody was told {told:?}: {all:?}");
+        assert!(all.metrics.iter().any(|metrics| metrics == told), "no client received {told:?}: {all:?}");
     }
 }
 
-/// Rooms with a fault of their own in front.
+/// An intake with a deliberate bug, in front of the real one.
 struct FaultyIntake {
     inner: Arc<IntakePipeline>,
     dispatch: Dispatch,
-    /// Blames clients for what a receiver cannot take.
+    /// Whether it refuses pushes that a receiver cannot process; otherwise it offers no telemetry while receivers are
+    /// paused.
     blames_clients: bool,
 }
 
@@ -106,7 +107,7 @@ impl Intake for FaultyIntake {
         let before = self.shed();
         let receipt = self.inner.push(push, connection)?;
         if self.blames_clients && self.shed() > before {
-            return Err(Refusal::InvalidRecord("the receiver could not take it".into()));
+            return Err(Refusal::InvalidRecord("the receiver could not process it".into()));
         }
         Ok(receipt)
     }
@@ -131,15 +132,15 @@ impl Intake for FaultyIntake {
     }
 }
 
-/// Who connects anew and has nothing to send yet sees what the node lacks when it has.
+/// Clients that reconnect notice that the node does not offer telemetry only when they have something to send.
 fn paused_and_away() -> [ScriptStep; 4] {
     let away = Disturbance::Disconnect { every: 2, first: 1, away: Duration::from_secs(1) };
     [Disturbance::None, Disturbance::Pause, away, away]
-        .map(|trouble| ScriptStep { disturbance: trouble, then: Duration::from_secs(60) })
+        .map(|disturbance| ScriptStep { disturbance, then: Duration::from_secs(60) })
 }
 
 #[test]
-fn a_host_that_blames_clients_for_its_receiver_is_found_out() {
+fn a_host_that_refuses_pushes_because_of_its_receiver_is_detected() {
     let build: WrapIntake =
         |rooms, dispatch| Arc::new(FaultyIntake { inner: rooms, dispatch: dispatch.clone(), blames_clients: true });
     let wrong = play(&paused_and_away(), build).unwrap_err();
@@ -148,7 +149,7 @@ fn a_host_that_blames_clients_for_its_receiver_is_found_out() {
 }
 
 #[test]
-fn a_host_that_offers_nothing_while_its_receiver_is_paused_is_found_out() {
+fn a_host_that_offers_no_telemetry_while_its_receiver_is_paused_is_detected() {
     let build: WrapIntake =
         |rooms, dispatch| Arc::new(FaultyIntake { inner: rooms, dispatch: dispatch.clone(), blames_clients: false });
     let wrong = play(&paused_and_away(), build).unwrap_err();

@@ -1,8 +1,8 @@
-//! Every recording under `tests/traces`, given to the model of its kind: each request that the real client sent must be
-//! one that the model plans (the same question, the same ids, within the jitter), and none may be missing.
+//! Replays every recording under `tests/traces` to the model of its kind: each request of the real client must be planned
+//! by the model (same request, same ids, within the jitter), and no planned request may be missing.
 //!
-//! Two models live through each recording: one that always draws the least jitter, one that always draws the most. What
-//! the real client drew lies between them.
+//! Each recording is replayed to two models: one always has the minimum jitter, the other the maximum. The jitter of the
+//! real client is between them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use crate::push::InstanceId;
 use crate::simulate::model::jitter::Jitter;
 use crate::simulate::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
 
-/// The broker writes down when it read a request, and a client counts from when it read the answer: never earlier, but
-/// for a timer of its own.
+/// The broker records the time when it read a request; a client counts from the time when it read the response. So a
+/// request is early only by the granularity of the client's timer.
 const EARLY: Duration = Duration::from_millis(50);
-/// What a client on a busy machine may be late by. Less than the least interval recorded.
+/// Maximum delay of a client on a busy machine. Less than the shortest recorded interval.
 const LATE: Duration = Duration::from_millis(900);
 
 /// A line of a recording.
@@ -42,8 +42,8 @@ struct TraceLine {
 #[derive(Clone, Deserialize)]
 #[serde(untagged)]
 enum TraceAnswer {
-    /// None: the broker closed the connection.
-    Close(#[allow(dead_code, reason = "it says only `close`")] String),
+    /// No response: the broker closed the connection.
+    Close(#[allow(dead_code, reason = "the text is always `close`")] String),
     Subscription(TraceSubscription),
     Code {
         error: i16,
@@ -72,14 +72,14 @@ fn id(hex: &str) -> InstanceId {
     InstanceId::from_bytes(u128::from_str_radix(hex, 16).expect("an id").to_be_bytes())
 }
 
-/// The client that was recorded, as its models live through it.
+/// The replay of one recording.
 struct Replay {
     models: [Model; 2],
-    /// Those that count, and whether they offer telemetry.
+    /// Open connections of the model, and whether they offer telemetry.
     open: BTreeMap<u32, bool>,
     flight: Option<u32>,
     closing: bool,
-    /// Java often does not.
+    /// Whether this kind always sends a terminating push; Java often does not.
     always_terminates: bool,
     pushes: usize,
 }
@@ -102,11 +102,11 @@ impl Replay {
         self.models.iter_mut().for_each(happens);
     }
 
-    /// Nothing that was due is missing.
+    /// Checks that no request that was due is missing.
     fn nothing_missed(&self, now: Duration) {
         let latest = self.models.each_ref().map(Model::next).into_iter().collect::<Option<Vec<_>>>();
         let Some((due, ask)) = latest.into_iter().flatten().max_by_key(|(due, _)| *due) else { return };
-        assert!(self.closing || now <= due + LATE, "at {now:?} {ask:?} was due at {due:?} and has not come");
+        assert!(self.closing || now <= due + LATE, "at {now:?}: {ask:?}, due at {due:?}, is missing");
     }
 
     fn opened(&mut self, now: Duration, connection: u32, offers: bool) {
@@ -119,7 +119,7 @@ impl Replay {
     fn closed(&mut self, now: Duration, connection: u32) {
         let counted = self.open.remove(&connection).is_some();
         let last_words = self.closing && self.models.iter().all(|model| model.next().is_some());
-        assert!(!(counted && last_words && self.always_terminates), "it left without its terminating push");
+        assert!(!(counted && last_words && self.always_terminates), "the client closed without a terminating push");
         let lost = self.flight.take_if(|flight| *flight == connection).is_some();
         if lost || (counted && self.open.is_empty()) {
             self.each(|model| model.disconnected(now));
@@ -141,9 +141,9 @@ impl Replay {
         }
         let [(earliest, first), (latest, last)] =
             self.models.each_ref().map(|model| model.next().unwrap_or_else(|| panic!("{ask:?} was not planned")));
-        assert!(first == ask && last == ask, "{ask:?} came, planned was {first:?} or {last:?}");
+        assert!(first == ask && last == ask, "{ask:?} was sent, but {first:?} or {last:?} was planned");
         let window = earliest.min(latest).saturating_sub(EARLY)..=latest.max(earliest) + LATE;
-        assert!(window.contains(&now), "{ask:?} came at {now:?}, planned was {window:?}");
+        assert!(window.contains(&now), "{ask:?} was sent at {now:?}, but planned for {window:?}");
         self.each(|model| model.sent(now));
     }
 
@@ -158,7 +158,7 @@ impl Replay {
     }
 
     fn request(&mut self, now: Duration, line: TraceLine) {
-        let instance = id(line.instance.as_deref().expect("every request names one"));
+        let instance = id(line.instance.as_deref().expect("every request has an id"));
         let push = line.subscription_id;
         let ask = match push {
             None => TelemetryRequest::Get { instance },
@@ -170,7 +170,7 @@ impl Replay {
         if push.is_some() {
             self.pushed(&line);
         }
-        match line.answer.expect("every request has one") {
+        match line.answer.expect("every request has a response") {
             TraceAnswer::Close(_) => self.flight = line.connection,
             TraceAnswer::Subscription(subscription) => {
                 let told = subscription.into_model();
@@ -200,7 +200,7 @@ impl Replay {
     }
 }
 
-/// Connections that the client closed itself without a word of telemetry: librdkafka learns its brokers on one.
+/// Connections that the client closed itself without any telemetry request: librdkafka bootstraps on one.
 fn bootstrap_connections(lines: &[TraceLine]) -> Vec<u32> {
     let of = |line: &TraceLine| line.connection;
     let quiet = |connection: u32| {
@@ -213,12 +213,12 @@ fn bootstrap_connections(lines: &[TraceLine]) -> Vec<u32> {
     lines.iter().filter_map(of).filter(|connection| quiet(*connection)).collect()
 }
 
-/// How many pushes there were.
+/// Replays a recording and returns the number of pushes.
 fn replay(kind: ClientKind, path: &Path) -> usize {
     let text = fs::read_to_string(path).expect("a recording");
     let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{}: {error}: {line}", path.display()));
     let lines: Vec<TraceLine> = text.lines().map(read).collect();
-    assert_eq!(lines.last().and_then(|line| line.event.as_deref()), Some("end"), "{} is cut off", path.display());
+    assert_eq!(lines.last().and_then(|line| line.event.as_deref()), Some("end"), "{} is truncated", path.display());
     let passing = bootstrap_connections(&lines);
     let mut replay = Replay::new(kind);
     for line in lines {
@@ -227,7 +227,7 @@ fn replay(kind: ClientKind, path: &Path) -> usize {
     replay.pushes
 }
 
-/// By the name of the directory: `java-3.9.1`, `librdkafka-consumer-2.16.0`.
+/// The kind of client, from the name of the directory: `java-3.9.1`, `librdkafka-consumer-2.16.0`.
 fn kind_of(directory: &str) -> ClientKind {
     if directory.starts_with("librdkafka-") {
         return ClientKind::Librdkafka;
@@ -237,7 +237,7 @@ fn kind_of(directory: &str) -> ClientKind {
         ["3", "7", _] => ClientKind::Java37,
         ["3", "8" | "9", _] | ["4", "0", _] | ["4", "1", "0"] => ClientKind::Java39,
         ["4", ..] => ClientKind::Java42,
-        _ => panic!("{directory} is of no known kind"),
+        _ => panic!("{directory} is not a known kind of client"),
     }
 }
 
@@ -258,7 +258,7 @@ fn recordings() -> Vec<(ClientKind, PathBuf)> {
 }
 
 #[test]
-fn every_recording_is_what_its_model_would_do() {
+fn every_recording_conforms_to_its_model() {
     let mut pushes = BTreeMap::new();
     let mut wrong = Vec::new();
     for (kind, path) in recordings() {
@@ -274,7 +274,7 @@ fn every_recording_is_what_its_model_would_do() {
 }
 
 #[test]
-fn a_model_of_another_kind_does_not_fit() {
+fn a_recording_does_not_conform_to_the_model_of_another_kind() {
     let recordings = recordings();
     for (kind, wrong, scenario) in [
         (ClientKind::Java39, ClientKind::Librdkafka, "push-76.jsonl"),

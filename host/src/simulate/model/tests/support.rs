@@ -1,4 +1,4 @@
-//! A client's life in a few words.
+//! Fixtures for the tests of the models.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// Subscription 1, everything, each minute.
+/// Subscription 1: all metrics, every minute.
 pub(super) fn subscription() -> ModelSubscription {
     ModelSubscription {
         instance: ID,
@@ -32,7 +32,7 @@ pub(super) fn push(subscription_id: i32) -> TelemetryRequest {
     TelemetryRequest::Push { instance: ID, subscription_id, terminating: false }
 }
 
-/// One that is connected, and asks.
+/// A client with its first Get in flight.
 pub(super) fn asking(kind: ClientKind) -> Model {
     let mut model = Model::new(kind, 1);
     model.connected(Duration::ZERO, true);
@@ -41,13 +41,13 @@ pub(super) fn asking(kind: ClientKind) -> Model {
     model
 }
 
-/// One that has sent a push, and when.
+/// A client with a push in flight, and the time of that push.
 pub(super) fn pushing(kind: ClientKind) -> (Model, Duration) {
     let mut model = asking(kind);
     model.answered_get(Duration::ZERO, Ok(subscription()));
-    let (due, ask) = model.next().expect("it has a subscription");
+    let (due, ask) = model.next().expect("the client has a subscription");
     assert_eq!(ask, push(1));
     model.sent(due);
-    assert_eq!(model.next(), None, "it waits for the answer");
+    assert_eq!(model.next(), None, "the client waits for the response");
     (model, due)
 }

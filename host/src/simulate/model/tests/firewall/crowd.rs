@@ -1,4 +1,4 @@
-//! Clients of every kind with one host, moment by moment.
+//! Simulated clients of every kind with one host, event by event.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,28 +16,28 @@ use crate::listener::kafka::error_code;
 use crate::push::{Client, ConnectionId, Ingress, InstanceId, Push};
 use crate::simulate::model::{ClientKind, Model, ModelSubscription, TelemetryRequest};
 
-/// The most that a request or an answer is on its way.
+/// Maximum latency of a request or a response.
 const LATENCY_MS: u64 = 100;
 
-/// Where all clients come from.
+/// Source address of all clients.
 const SOURCE: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 1, 2, 3), 40_000);
 
 struct CrowdClient {
     model: Model,
     name: Arc<str>,
     connection: Option<ConnectionId>,
-    /// When it connects (again).
+    /// Time of the next connection attempt.
     back: Duration,
     stage: RequestStage,
-    /// A push of its own was taken since the calm began.
+    /// Whether a push was accepted since the end of the disturbances.
     pushed: bool,
 }
 
 enum RequestStage {
     Idle,
-    /// On the way to the host.
+    /// The request arrives at the host at this time.
     Out(Duration, TelemetryRequest),
-    /// On the way back.
+    /// The response arrives at the client at this time.
     Back(Duration, ClientAnswer),
 }
 
@@ -57,7 +57,7 @@ impl ClientAnswer {
     }
 }
 
-/// What befell a crowd.
+/// What the test observed.
 #[derive(Debug, Default)]
 pub(super) struct Observations {
     pub(super) codes: BTreeSet<i16>,
@@ -65,9 +65,9 @@ pub(super) struct Observations {
     pub(super) dropped: bool,
     pub(super) unwanted: bool,
     pub(super) evicted: bool,
-    /// A client asked more often than all of its address may.
+    /// Whether a client exceeded the quota of its source address.
     pub(super) over_quota: bool,
-    /// A client was told of no metrics, and one was told of all in either way.
+    /// All sets of metric prefixes that clients received.
     pub(super) metrics: BTreeSet<Vec<String>>,
 }
 
@@ -91,9 +91,9 @@ pub(super) struct Crowd {
     swept: Duration,
     made: u64,
     oversized: bool,
-    /// No connection is made before.
+    /// While no receiver is configured, clients do not connect.
     no_receivers: bool,
-    /// What was answered that not every client survives.
+    /// Descriptions of responses after which some clients stop pushing for good.
     fatal: Vec<String>,
 }
 
@@ -128,14 +128,14 @@ impl Crowd {
         }
     }
 
-    /// A little, and not the same each time.
+    /// A short latency that varies.
     fn latency(&mut self) -> Duration {
         let mixed = (self.now.as_micros() as u64 ^ (self.made << 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         Duration::from_millis(1 + mixed % LATENCY_MS)
     }
 
-    pub(super) fn disturb(&mut self, trouble: &Disturbance) {
-        match *trouble {
+    pub(super) fn disturb(&mut self, disturbance: &Disturbance) {
+        match *disturbance {
             Disturbance::None => {}
             Disturbance::TinyQueues(tiny) => self.host.resize(tiny),
             Disturbance::Pause => self.host.serve(false),
@@ -165,7 +165,7 @@ impl Crowd {
         }
     }
 
-    /// The trouble ends.
+    /// Ends all disturbances.
     pub(super) fn end_disturbance(&mut self) {
         self.host.resize(false);
         self.host.serve(true);
@@ -185,7 +185,7 @@ impl Crowd {
         self.no_receivers = false;
     }
 
-    /// Only while nothing is in flight: that is what a door promises.
+    /// Disconnects a client, but only without a request in flight: that is what a listener guarantees.
     fn disconnect(&mut self, at: usize, away: Duration) {
         let life = &mut self.clients[at];
         if !matches!(life.stage, RequestStage::Idle) {
@@ -199,7 +199,7 @@ impl Crowd {
 
     fn restart(&mut self, away: Duration) {
         for at in 0..self.clients.len() {
-            // What was read is answered, and the answer arrives, before the connection is closed.
+            // The host responds to every request that it has read before it closes the connection.
             while !matches!(self.clients[at].stage, RequestStage::Idle) {
                 self.step(at);
             }
@@ -212,8 +212,8 @@ impl Crowd {
         for life in &self.clients {
             let Some(told) = life.model.subscription() else { continue };
             let subscription_id = told.subscription_id.wrapping_add(i32::from(!knows_subscription));
-            let push = push(told.instance, "somebody", subscription_id, false, 0, 10);
-            // Whatever it is answered.
+            let push = push(told.instance, "attacker", subscription_id, false, 0, 10);
+            // Any response is fine.
             let _ = self.host.intake.push(push, ConnectionId(0));
         }
     }
@@ -223,18 +223,18 @@ impl Crowd {
             self.made += 1;
             let id = InstanceId::from_bytes(u128::from(self.made).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
             let stranger = client(&"stranger".into(), ClientKind::Java42, Some(id));
-            // Whatever it is answered.
+            // Any response is fine.
             let _ = self.host.intake.subscribe(&stranger, ConnectionId::next());
         }
     }
 
-    /// Remembers what happened so far.
+    /// Adds the observations so far.
     pub(super) fn observe(&mut self) {
         let seen = self.host.observations();
         self.seen.add(&seen);
     }
 
-    /// Lives on for so long.
+    /// Runs for this time.
     pub(super) async fn run(&mut self, span: Duration) {
         self.run_while(self.now + span, |_| true).await;
     }
@@ -266,12 +266,12 @@ impl Crowd {
         }
     }
 
-    /// When something happens to it next.
+    /// The time of the next event of a client.
     fn next_event(&self, life: &CrowdClient) -> Option<Duration> {
         match &life.stage {
             RequestStage::Out(at, _) | RequestStage::Back(at, _) => Some(*at),
             RequestStage::Idle if life.connection.is_none() => (!self.no_receivers).then_some(life.back),
-            // One that closed is followed by another at once.
+            // A closed client is replaced by a new one immediately.
             RequestStage::Idle => life.model.next().map(|(due, _)| due).or(self.has_closed(life).then_some(self.now)),
         }
     }
@@ -309,7 +309,7 @@ impl Crowd {
 
     fn answer(&mut self, at: usize, ask: TelemetryRequest) -> ClientAnswer {
         let life = &mut self.clients[at];
-        let connection = life.connection.expect("it asks over one");
+        let connection = life.connection.expect("a client sends requests only on a connection");
         let answer = match ask {
             TelemetryRequest::Get { instance } => {
                 let client = client(&life.name, life.model.kind(), (instance != InstanceId::NIL).then_some(instance));
@@ -332,7 +332,7 @@ impl Crowd {
         let code = answer.code();
         self.seen.codes.insert(code);
         if !SURVIVABLE.contains(&code) {
-            self.fatal.push(format!("{} was answered {code} to {ask:?}", self.describe(at)));
+            self.fatal.push(format!("{} received {code} for {ask:?}", self.describe(at)));
         }
         answer
     }
@@ -342,7 +342,7 @@ impl Crowd {
         format!("{} ({}) at {:?}", life.name, life.model.kind(), self.now)
     }
 
-    /// Nobody is silent but who closed, and nobody was told what could silence anybody.
+    /// Checks that no client is silent unless it was closed, and that no response could silence a client.
     pub(super) fn check(&self) -> Result<(), String> {
         self.host.check();
         let silent = (0..self.clients.len()).filter(|at| !self.has_closed(&self.clients[*at])).filter_map(|at| {
@@ -352,14 +352,14 @@ impl Crowd {
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
     }
 
-    /// Everybody pushes again, and means to go on.
+    /// Checks that every client has pushed again, and plans further requests.
     pub(super) fn check_calm(&self) -> Result<(), String> {
         for (at, life) in self.clients.iter().enumerate() {
             if !life.pushed {
-                return Err(format!("{} has not pushed since the calm", self.describe(at)));
+                return Err(format!("{} has not pushed since the end of the disturbances", self.describe(at)));
             }
             if self.next_event(life).is_none() {
-                return Err(format!("{} plans nothing", self.describe(at)));
+                return Err(format!("{} plans no request", self.describe(at)));
             }
         }
         Ok(())
@@ -384,10 +384,10 @@ fn model_subscription(subscription: crate::admission::ClientSubscription) -> Mod
     }
 }
 
-/// A push of one gauge, and so many bytes in a field that OTLP does not know.
+/// A push with one gauge, and `spare` bytes in a field that OTLP does not define.
 fn push(instance: InstanceId, name: &str, subscription_id: i32, terminating: bool, codec: i8, spare: usize) -> Push {
     let wire = metrics(spare);
-    let wire = if codec == 4 { zstd::bulk::compress(&wire, 1).expect("it compresses").into() } else { wire };
+    let wire = if codec == 4 { zstd::bulk::compress(&wire, 1).expect("compression works").into() } else { wire };
     Push {
         format: crate::push::Format::Protobuf,
         client: client(&name.into(), ClientKind::Java42, Some(instance)),

@@ -1,4 +1,4 @@
-//! A host without doors: admission, decode and dispatch, with two receivers.
+//! A host without listeners: admission, decode and dispatch, with two receivers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::dispatch::{Dispatch, Fault, LeaseHolder, Outcome, Slot, SlotConfig};
 use crate::event::Events;
 use crate::intake::{Intake, IntakePipeline};
 
-/// Decompressed bytes beyond which a push is refused.
+/// Maximum decompressed size of a push.
 pub(super) const MAX_DECODED: usize = 4 << 10;
 const NAMES: [&str; 2] = ["one", "two"];
 
-/// What doors are given to talk to.
+/// Wraps the intake that clients are connected to.
 pub(super) type WrapIntake = fn(Arc<IntakePipeline>, &Dispatch) -> Arc<dyn Intake>;
 
 pub(super) struct HostFixture {
@@ -53,7 +53,7 @@ impl HostFixture {
         rooms
     }
 
-    /// Another host in the place of this one, with the same settings.
+    /// Replaces the host by a new one with the same settings.
     pub(super) fn restart(&mut self) {
         self.check();
         self.dispatch.close_all();
@@ -103,17 +103,17 @@ impl HostFixture {
 
     fn remove(&mut self) {
         let Some((slot, _)) = self.receivers.pop() else { return };
-        let closed = self.dispatch.close(slot.name()).expect("it is open");
+        let closed = self.dispatch.close(slot.name()).expect("the slot is open");
         assert!(closed.ledger().is_balanced());
     }
 
-    /// Receivers do what they are in the mood for with what is there.
+    /// Receivers process the available batches according to their behaviour.
     pub(super) async fn process_batches(&self) {
         if self.behaviour == ReceiverBehaviour::Sleep {
             return;
         }
         for (slot, holder) in &self.receivers {
-            // Looks once and does not wait: a clock that is stopped would jump.
+            // Polls once and does not wait, because waiting would advance the paused clock.
             while let Some(batch) = tokio::select! {
                 biased;
                 batch = slot.lease(holder) => batch,
@@ -139,7 +139,7 @@ impl HostFixture {
         }
     }
 
-    /// Every push is in one term, at the door and in each slot.
+    /// Checks that every push is in exactly one term, at the ingress and in each slot.
     pub(super) fn check(&self) {
         assert!(self.reception.ledger().is_balanced());
         assert!(self.receivers.iter().all(|(slot, _)| slot.ledger().is_balanced()));
@@ -182,7 +182,7 @@ fn queue(tiny: bool) -> SlotConfig {
 fn outcome(mood: ReceiverBehaviour) -> Outcome {
     match mood {
         ReceiverBehaviour::Accept | ReceiverBehaviour::Sleep => Outcome::Taken,
-        ReceiverBehaviour::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is away".into() },
+        ReceiverBehaviour::Refuse => Outcome::Unavailable { retry_after: None, reason: "the sink is down".into() },
         ReceiverBehaviour::Trap | ReceiverBehaviour::Fail => Outcome::Faulted(Fault::Trap, "unreachable".into()),
     }
 }

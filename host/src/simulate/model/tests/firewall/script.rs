@@ -1,83 +1,83 @@
-//! What may go wrong, and scripts of it.
+//! Disturbances, and scripts of them.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-/// Names of software, as clients tell them.
+/// Software names of clients.
 pub(super) const JAVA: &str = "apache-kafka-java";
 pub(super) const LIBRDKAFKA: &str = "librdkafka";
 
-/// One misfortune.
+/// One disturbance.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Disturbance {
     None,
     /// Queues so small that most pushes are shed.
     TinyQueues(bool),
-    /// Receivers that are paused or have no instance: the slots do not serve.
+    /// The slots do not serve, like paused receivers or receivers without an instance.
     Pause,
     Resume,
     Receivers(ReceiverBehaviour),
-    /// One of the two slots is removed, or added.
+    /// One of the two slots is removed.
     RemoveOne,
-    /// Both slots: nobody is configured to receive. New connections are not told of telemetry then, by design, so none
-    /// are made meanwhile.
+    /// Both slots are removed. By design, telemetry is not offered on new connections then, so no client connects
+    /// meanwhile.
     RemoveAll,
     AddAll,
     Reconfigure(HostSettings),
-    /// Every so many clients lose their connection, none of them with a request in flight.
+    /// Every `every`th client loses its connection, without a request in flight.
     Disconnect {
         every: usize,
         first: usize,
         away: Duration,
     },
-    /// The host answers what it has read, ends, and comes back knowing nobody.
+    /// The host responds to the requests that it has read, exits, and restarts without any client state.
     Restart {
         away: Duration,
     },
-    /// Pushes beyond the limits: on the wire where they are not compressed, else decompressed.
+    /// Pushes exceed the limits: the wire size if they are not compressed, else the decompressed size.
     Oversized(bool),
-    /// Somebody else pushes under the ids of clients.
+    /// Another client pushes with the ids of clients.
     Spoof {
         knows_subscription: bool,
     },
-    /// So many clients nobody has heard of, from the address that all clients come from, each over its own connection.
+    /// Unknown clients from the source address of all clients, each on its own connection.
     Flood {
         ids: usize,
     },
-    /// Applications that close their client and make another.
+    /// Applications close their client and create another one.
     Close {
         every: usize,
     },
 }
 
-/// What receivers do with batches.
+/// How receivers handle batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiverBehaviour {
     Accept,
     Sleep,
     Refuse,
     Trap,
-    /// Traps, and is taken out of service for it, as a receiver is that cannot be started again.
+    /// Traps, and its slot stops serving, like a receiver that cannot be restarted.
     Fail,
 }
 
-/// What clients are to push.
+/// Settings of the host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostSettings {
     pub(super) interval_s: u64,
-    /// None at all, all, a prefix that matches or one that does not.
+    /// No metrics, all metrics, or a prefix that matches or does not.
     pub(super) metrics: Option<&'static str>,
     pub(super) delta: bool,
     pub(super) all_as_empty_prefix: bool,
-    /// Less than the clients there are: they push each other out.
+    /// If less than the number of clients, they evict each other.
     pub(super) capacity: usize,
     pub(super) max_wire: u32,
-    /// Software that the one subscription is for; all others match none.
+    /// The software that the subscription selects; other clients have no subscription.
     pub(super) only: Option<&'static str>,
-    /// Software, and how it is told of all metrics.
+    /// A software, and how "all metrics" is encoded for it.
     pub(super) wildcard: Option<(&'static str, &'static str)>,
-    /// Fewer new clients and pushes a minute than there are, for a connection and for their address.
+    /// Whether the quotas of connections and sources are lower than the number of clients and pushes.
     pub(super) tight: bool,
 }
 
@@ -99,7 +99,7 @@ impl Default for HostSettings {
     }
 }
 
-/// A misfortune, and how long until the next.
+/// A disturbance, and the time until the next one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ScriptStep {
     pub(super) disturbance: Disturbance,
@@ -157,16 +157,13 @@ fn disturbance() -> impl Strategy<Value = Disturbance> {
     ]
 }
 
-/// Scripts.
+/// Random scripts.
 pub(super) fn scripts() -> impl Strategy<Value = Vec<ScriptStep>> {
     let then = prop_oneof![4 => 0_u64..15_000, 1 => 60_000_u64..400_000].prop_map(Duration::from_millis);
-    prop::collection::vec(
-        (disturbance(), then).prop_map(|(trouble, then)| ScriptStep { disturbance: trouble, then }),
-        1..16,
-    )
+    prop::collection::vec((disturbance(), then).prop_map(|(disturbance, then)| ScriptStep { disturbance, then }), 1..16)
 }
 
-/// Every misfortune once, at its worst.
+/// Every disturbance once, in its worst form.
 pub(super) fn every_disturbance() -> Vec<Disturbance> {
     let (moment, long) = (Duration::from_millis(300), Duration::from_secs(700));
     let told = HostSettings::default();
