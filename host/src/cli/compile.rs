@@ -1,4 +1,4 @@
-//! The hidden `compile`: the process in which a host compiles one artifact.
+//! The hidden command `compile`: the child process in which a host compiles one artifact.
 
 use std::process::ExitCode;
 
@@ -8,15 +8,15 @@ use clap::Args;
 /// Flags of `compile`.
 #[derive(Args)]
 pub(crate) struct CompileArgs {
-    /// Most bytes of address space.
+    /// Maximum address space in bytes.
     #[arg(long = "compile-memory", value_name = "BYTES")]
     memory: u64,
-    /// Most seconds of CPU time.
+    /// Maximum CPU time in seconds.
     #[arg(long = "compile-cpu", value_name = "SECONDS")]
     cpu: u64,
 }
 
-/// Compiles what stands on standard input.
+/// Compiles the artifact on standard input.
 pub(crate) fn run(flags: &CompileArgs) -> ExitCode {
     child::main(flags.memory, flags.cpu)
 }

@@ -1,8 +1,8 @@
-//! Tables and numbers for people.
+//! Formats tables and numbers.
 
 pub(crate) use barnabas::text::escape;
 
-/// Bytes with a unit.
+/// A number of bytes with a binary unit.
 pub(crate) fn format_size(bytes: usize) -> String {
     #[allow(clippy::cast_precision_loss, reason = "for reading")]
     let number = bytes as f64;
@@ -14,7 +14,7 @@ pub(crate) fn format_size(bytes: usize) -> String {
     }
 }
 
-/// How long something took or lasted, in the two largest units that say something.
+/// A duration in its two largest units.
 pub(crate) fn format_seconds(seconds: f64) -> String {
     let whole = seconds as u64;
     let of = |large: u64, unit: &str, small: u64, lesser: &str| {
@@ -32,7 +32,7 @@ pub(crate) fn format_seconds(seconds: f64) -> String {
     }
 }
 
-/// Rows under their headings, columns aligned, two spaces between.
+/// A table with headings and aligned columns, separated by two spaces.
 pub(crate) fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let head = headings.iter().map(|heading| heading.to_uppercase()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_their_units() {
+    fn durations_have_units() {
         for (seconds, words) in [
             (0.0, "0 µs"),
             (0.000_042, "42 µs"),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_short() {
+    fn sizes_have_units() {
         assert_eq!(
             (format_size(12), format_size(2048), format_size(3 << 20)),
             ("12 B".into(), "2.0 KiB".into(), "3.0 MiB".into())

@@ -13,14 +13,14 @@ use super::receiver_file;
 /// Flags of `plugin check`.
 #[derive(Args)]
 pub(crate) struct PluginCheckArgs {
-    /// A component, or a core module built with the SDK.
+    /// Receiver file: a component, or a core module built with the SDK.
     file: PathBuf,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Succeeds only when nothing is wrong with the file.
+/// Succeeds only if the file has no problem.
 pub(crate) fn run(flags: &PluginCheckArgs) -> Result<ExitCode> {
     let bytes = receiver_file::read(&flags.file)?;
     let (inspection, _) = inspect(&bytes);

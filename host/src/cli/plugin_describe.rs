@@ -12,13 +12,13 @@ use super::{change, host, time};
 /// Flags of `plugin describe`.
 #[derive(Args)]
 pub(crate) struct PluginDescribeArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Prints what a person wants to know of it; `--json` has everything that the host tells.
+/// Prints a summary of the plugin. `--json` prints everything that the host reports.
 pub(crate) fn run(flags: &PluginDescribeArgs) -> Result<ExitCode> {
     let answer = flags.host.client()?.get(&change::plugin_path(&flags.name, "")?)?;
     if flags.host.json {

@@ -21,8 +21,8 @@ pub(crate) struct PluginListArgs {
     host: host::HostArgs,
 }
 
-/// What is wanted, from the files; what runs, from the host where one answers. Of a host that was named with `--admin`
-/// the files are not ours to see.
+/// Prints the desired state from the manifests, and the running state from the host if it responds. With `--admin`, the
+/// manifests are on another machine, so only the running state is shown.
 pub(crate) fn run(flags: &PluginListArgs) -> Result<ExitCode> {
     let (_, config) = Config::load(flags.host.config.config.as_deref())?;
     let mut plugins =
@@ -37,12 +37,12 @@ pub(crate) fn run(flags: &PluginListArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if plugins.is_empty() {
-        outln!("no plugins: put a <name>.toml into {}", config.plugins_dir.display());
+        outln!("no plugins: create a manifest <name>.toml in {}", config.plugins_dir.display());
     } else {
         out!("{}", table(&HEADINGS, plugins.iter().map(|(name, plugin)| row(name, plugin))));
     }
     match host {
-        Err(why) => outln!("\nnothing is known of what runs: {why:#}"),
+        Err(why) => outln!("\nthe running state is unknown: {why:#}"),
         Ok(status) if runs_nothing(&status) => outln!("\nwarning: {NOT_OFFERED}"),
         Ok(_) => {}
     }
@@ -53,7 +53,7 @@ pub(crate) fn run(flags: &PluginListArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// By name: what the manifest says, or why it says nothing.
+/// The manifests by plugin name, or the problem that prevents reading one.
 fn read_manifests(dir: &Path) -> Result<BTreeMap<String, Value>> {
     let mut plugins = BTreeMap::new();
     let files = match manifest::files(dir) {
@@ -97,7 +97,7 @@ const HEADINGS: [&str; 13] = [
     "instances",
     "queued",
     "delivered",
-    "given up",
+    "dropped",
     "cpu",
     "memory",
 ];
@@ -109,7 +109,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
     let number_of = |path: &str| at(path).and_then(Value::as_f64);
     let count = |path: &str| number(path).map_or_else(|| "-".into(), |n| n.to_string());
     let digest = |path: &str| text(path).trim_start_matches("sha256:").chars().take(12).collect::<String>();
-    let given_up = ["/running/queue/ledger/dead_lettered", "/running/queue/ledger/shed"];
+    let given_up = ["/running/queue/ledger/dropped", "/running/queue/ledger/shed"];
     vec![
         name.to_owned(),
         state(plugin),
@@ -128,7 +128,7 @@ fn row(name: &str, plugin: &Value) -> Vec<String> {
     ]
 }
 
-/// Pushes of all causes together.
+/// The number of pushes of all causes.
 fn sum(causes: Option<&Value>) -> u64 {
     let causes = causes.and_then(Value::as_object).into_iter().flatten();
     causes.filter_map(|(_, tally)| tally.get("pushes")?.as_u64()).sum()
@@ -140,7 +140,7 @@ fn state(plugin: &Value) -> String {
     if paused && state != "paused" { format!("{state}, paused") } else { state.to_owned() }
 }
 
-/// The swap that is under way, as generation and stage.
+/// The swap in progress, as generation and stage.
 fn rollout(plugin: &Value) -> String {
     let Some(rollout) = plugin.pointer("/running/rollout").and_then(Value::as_object) else { return "-".into() };
     let generation = rollout.get("generation").and_then(Value::as_u64).map(|n| n.to_string());
@@ -148,13 +148,13 @@ fn rollout(plugin: &Value) -> String {
     [generation, stage].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-/// The one sentence that an operator should read first.
+/// The most important problem, in one sentence.
 fn problem(plugin: &Value, now: f64) -> Option<String> {
     let text = |place: &str| plugin.pointer(place)?.as_str();
     if let Some(why) = text("/running/desired/problem").or_else(|| text("/running/failure")) {
         let short = |place: &str| text(place).map(|digest| digest.get(..19).unwrap_or(digest).to_owned());
-        let desired = short("/running/desired/digest").unwrap_or_else(|| "what cannot be told".into());
-        let running = short("/running/serving/digest").unwrap_or_else(|| "nothing".into());
+        let desired = short("/running/desired/digest").unwrap_or_else(|| "unknown".into());
+        let running = short("/running/serving/digest").unwrap_or_else(|| "none".into());
         let other = if desired == running { " with other settings" } else { "" };
         return Some(format!("desired {desired}{other}, running {running}, because {why}"));
     }
@@ -164,7 +164,7 @@ fn problem(plugin: &Value, now: f64) -> Option<String> {
     let moment = |key: &str| plugin.pointer(&format!("/running/serving/last_error/{key}")).and_then(Value::as_f64);
     let at = moment("at_unix_seconds").map_or_else(String::new, |at| format!(" ({})", format_time_ago(at, now)));
     if let Some(reason) = text("/running/serving/misconfigured") {
-        return Some(format!("set up wrongly, as the receiver said{at}: {reason}"));
+        return Some(format!("misconfigured according to the receiver{at}: {reason}"));
     }
     let error = text("/running/serving/last_error/text")?;
     Some(match moment("recovered_at_unix_seconds") {
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_tells_desired_and_running_and_what_is_under_way() {
+    fn a_row_has_desired_and_running_state_and_the_rollout() {
         let running = json!({
             "name": "sink", "state": "serving", "paused": true,
             "desired": { "digest": "sha256:bbbbbbbbbbbbbbbb", "problem": "its canary failed" },
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_was_rolled_back_is_told_as_desired() {
+    fn a_candidate_that_was_rolled_back_is_shown_as_desired() {
         let running = json!({
             "desired": { "digest": "sha256:bbbbbbbbbbbbbbbb" }, "failure": "its canary failed",
             "serving": { "digest": "sha256:aaaaaaaaaaaaaaaa", "last_error": { "text": "503" } },
@@ -209,27 +209,24 @@ mod tests {
             "desired sha256:bbbbbbbbbbbb, running sha256:aaaaaaaaaaaa, because its canary failed"
         );
         let unreadable = json!({ "running": { "desired": { "problem": "no `artifact`" } } });
-        assert_eq!(
-            problem(&unreadable, 100.0).unwrap(),
-            "desired what cannot be told, running nothing, because no `artifact`"
-        );
+        assert_eq!(problem(&unreadable, 100.0).unwrap(), "desired unknown, running none, because no `artifact`");
     }
 
     #[test]
-    fn an_error_stands_with_its_time_and_as_past_once_batches_were_taken() {
+    fn an_error_has_its_time_and_is_recovered_after_an_accepted_batch() {
         let serving = |serving: Value| problem(&json!({ "running": { "serving": serving } }), 13.0).unwrap();
         let error = json!({ "at_unix_seconds": 1.0, "text": "422" });
         let at = "(1970-01-01T00:00:01Z, 12.0 s ago)";
         assert_eq!(serving(json!({ "last_error": error })), format!("last error {at}: 422"));
         let said = serving(json!({ "last_error": error, "misconfigured": "check the token" }));
-        assert_eq!(said, format!("set up wrongly, as the receiver said {at}: check the token"));
+        assert_eq!(said, format!("misconfigured according to the receiver {at}: check the token"));
         let error = json!({ "at_unix_seconds": 1.0, "text": "422", "recovered_at_unix_seconds": 3.0 });
         let said = serving(json!({ "last_error": error }));
         assert_eq!(said, format!("recovered (1970-01-01T00:00:03Z, 10.0 s ago); last error {at}: 422"));
     }
 
     #[test]
-    fn what_does_not_run_says_so_and_why() {
+    fn a_plugin_that_does_not_run_has_its_problem() {
         let plugin = json!({ "wanted": { "problem": "no `artifact`" } });
         assert_eq!(row("sink", &plugin)[..4], ["sink", "not running", "-", "-"]);
         assert_eq!(problem(&plugin, 100.0).unwrap(), "no `artifact`");

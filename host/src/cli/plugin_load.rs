@@ -13,9 +13,9 @@ use super::{change, host};
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginLoadArgs {
-    /// The plugin.
+    /// Name of the new plugin.
     name: String,
-    /// The receiver: a component, or a core module built with the SDK.
+    /// Receiver file: a component, or a core module built with the SDK.
     file: PathBuf,
     #[command(flatten)]
     wanted: change::ManifestArgs,
@@ -25,7 +25,7 @@ pub(crate) struct PluginLoadArgs {
     host: host::HostArgs,
 }
 
-/// Hands the artifact over, asks for a new plugin of it, and waits for the outcome.
+/// Uploads the artifact, requests a new plugin and waits for the outcome.
 pub(crate) fn run(flags: &PluginLoadArgs) -> Result<ExitCode> {
     let client = flags.host.client()?;
     let wanted = flags.wanted.to_overrides(Some(change::upload(&client, &flags.file)?))?;

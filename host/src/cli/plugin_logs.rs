@@ -12,22 +12,22 @@ use serde_json::Value;
 use super::format::escape;
 use super::{change, host, time};
 
-/// How often `--follow` asks.
+/// Polling interval of `--follow`.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Flags of `plugin logs`.
 #[derive(Args)]
 pub(crate) struct PluginLogsArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
-    /// Go on with what is written from now on, until Ctrl-C.
+    /// Follow the log until Ctrl-C.
     #[arg(long)]
     follow: bool,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Prints the lines that its receiver wrote and that the host still keeps.
+/// Prints the log lines of the receiver that the host retains.
 pub(crate) fn run(flags: &PluginLogsArgs) -> Result<ExitCode> {
     let (client, path) = (flags.host.client()?, change::plugin_path(&flags.name, "/logs")?);
     let mut last = None;
@@ -49,7 +49,7 @@ fn lines(client: &AdminClient, path: &str) -> Result<Vec<Value>> {
     Ok(answer.get_mut("lines").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
 }
 
-/// Those behind the last one that was shown; all of them where it is not kept any more.
+/// The lines after the last printed one, or all lines if the host no longer retains that one.
 fn lines_after<'a>(lines: &'a [Value], last: Option<&Value>) -> &'a [Value] {
     let shown = last.and_then(|last| lines.iter().rposition(|line| line == last));
     lines.get(shown.map_or(0, |at| at + 1)..).unwrap_or_default()
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_new_lines_are_shown_again() {
+    fn only_new_lines_are_printed() {
         let lines: Vec<_> = (0..4).map(|n| json!({ "at_unix_seconds": n, "text": "same" })).collect();
         assert_eq!(lines_after(&lines, None).len(), 4);
         assert_eq!(lines_after(&lines, lines.get(1)), lines.get(2..).unwrap());

@@ -12,16 +12,16 @@ use super::{change, host};
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginRemoveArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
-    /// Remove what the receiver kept, too.
+    /// Also delete the state of the receiver.
     #[arg(long)]
     forget_state: bool,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Asks and waits for the outcome.
+/// Requests the removal and waits for the outcome.
 pub(crate) fn run(flags: &PluginRemoveArgs) -> Result<ExitCode> {
     let body = json!({ "forget_state": flags.forget_state });
     change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "remove", &body)

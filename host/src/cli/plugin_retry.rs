@@ -12,7 +12,7 @@ use super::{change, host};
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginRetryArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
     #[command(flatten)]
     plan: change::RolloutArgs,
@@ -20,7 +20,7 @@ pub(crate) struct PluginRetryArgs {
     host: host::HostArgs,
 }
 
-/// Asks and waits for the outcome.
+/// Requests the retry and waits for the outcome.
 pub(crate) fn run(flags: &PluginRetryArgs) -> Result<ExitCode> {
     let body = json!({ "plan": flags.plan.to_rollout() });
     change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "retry", &body)

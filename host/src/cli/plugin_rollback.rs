@@ -12,20 +12,20 @@ use super::{change, host};
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginRollbackArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
-    /// The generation to go back to. Without one it is the one that served before what the manifest wants: where that
-    /// is a version that was refused, nothing is swapped and the manifest is made to want what serves.
+    /// Generation to roll back to. Default: the one that served before the desired generation. If the desired generation
+    /// was refused, nothing is swapped: the serving generation becomes the desired one in the manifest.
     #[arg(long, value_name = "GENERATION")]
     to: Option<u64>,
-    /// Go back to it although it was refused since.
+    /// Roll back even if the generation was refused later.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Asks and waits for the outcome.
+/// Requests the rollback and waits for the outcome.
 pub(crate) fn run(flags: &PluginRollbackArgs) -> Result<ExitCode> {
     let body = json!({ "to": flags.to, "force": flags.force });
     change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, "rollback", &body)

@@ -28,47 +28,47 @@ use super::{change, receiver_file, settings};
 use print::{BatchResult, Printer, SinkAnswer};
 use secrets::SecretMask;
 
-/// More than an operator would grant, since it is gone with the trial.
+/// More than an operator would grant, since the state is discarded after the trial.
 const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
-/// Stands for a manifest where there is no file.
+/// The name of the manifest in errors if no file is given.
 const NO_FILE: &str = "plugin-run.toml";
 
 /// Flags of `plugin run`.
 #[derive(Args)]
 #[command(after_help = print::EXIT_STATUS_HELP)]
 pub(crate) struct PluginRunArgs {
-    /// A component, or a core module built with the SDK.
+    /// Receiver file: a component, or a core module built with the SDK.
     file: PathBuf,
     #[command(flatten)]
     pushes: pushes::PushArgs,
-    /// So many pushes in a batch, as `[batch] pushes` of a manifest; without it all are one batch.
+    /// Maximum number of pushes in a batch, like `[batch] pushes` in a manifest. Default: all pushes in one batch.
     #[arg(long, value_name = "NUMBER")]
     pushes_per_batch: Option<NonZero<usize>>,
-    /// Offer the batches so often. One instance takes them all, one after the other; one that breaks is replaced.
+    /// How many times to run the batches. One instance gets them one after the other; an instance that traps is replaced.
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     repeat: NonZero<u32>,
     #[command(flatten)]
     wanted: change::ManifestArgs,
-    /// What becomes of the receiver's requests: printed and answered, or really sent and printed with what came back.
+    /// Handling of outgoing requests: `print` them and answer with `--reply`, or `send` them and print the responses.
     #[arg(long, value_enum, default_value_t = EgressChoice::Print)]
     egress: EgressChoice,
-    /// How a printed request is answered: a status and headers, such as `429,retry-after=3`; at the end may stand
-    /// `body=TEXT` or `body=@FILE`. Given several times, they are answers one after the other, and the last one stays.
-    /// Without it as the manifest's `[self-test] reply`, else an empty 200.
+    /// Response to a printed request: a status and headers, such as `429,retry-after=3`, optionally followed by
+    /// `body=TEXT` or `body=@FILE`. Several replies are used in order, and the last one is repeated. Default: the
+    /// manifest's `[self-test] reply`, else an empty 200.
     #[arg(long = "reply", value_name = "STATUS[,NAME=VALUE]...")]
     replies: Vec<String>,
-    /// Show the bodies of requests, OTLP point by point; at most so many lines of each.
+    /// Print the bodies of requests, OTLP as one line per data point; at most this many lines of each.
     #[arg(long, value_name = "LINES", num_args = 0..=1, require_equals = true, default_missing_value = "100")]
     show_body: Option<usize>,
-    /// Show credentials in the headers and URLs of requests.
+    /// Print credentials in the headers and URLs of requests.
     #[arg(long)]
     show_secrets: bool,
-    /// Lend the pushes as `normalise = true` of a manifest does: one spelling of labels, no gauge that is NaN, equal
-    /// resources, scopes and metrics once.
+    /// Normalise the pushes like `normalise = true` in a manifest: uniform label names, no NaN gauges, and equal
+    /// resources, scopes and metrics merged.
     #[arg(long)]
     normalise: bool,
-    /// The same, and a producer's metrics of this client id are an admin client's: a regular expression, as in
-    /// `normalise.admin-clients`. The client of a sample is called `sample`.
+    /// Normalise, and treat the producer metrics of matching client ids as those of an admin client: a regular
+    /// expression, like `normalise.admin-clients`. The client id of a sample is `sample`.
     #[arg(long, value_name = "REGEX")]
     admin_client: Vec<String>,
 }
@@ -79,7 +79,7 @@ enum EgressChoice {
     Send,
 }
 
-/// Succeeds only when the receiver took every batch; the exit status says what else happened.
+/// Succeeds only if the receiver accepts every batch. The exit status reports the outcome.
 pub(crate) fn run(flags: &PluginRunArgs) -> Result<ExitCode> {
     let artifact = receiver_file::read(&flags.file)?;
     let manifest = manifest(flags, &artifact)?;
@@ -103,7 +103,7 @@ pub(crate) fn run(flags: &PluginRunArgs) -> Result<ExitCode> {
     TrialRunner::new()?.run(flags, trial, &batches, &seeing)
 }
 
-/// What production would give, as far as it was said.
+/// The manifest as in production, from the file and the flags.
 fn manifest(flags: &PluginRunArgs, artifact: &[u8]) -> Result<Manifest> {
     let wanted = flags.wanted.to_overrides(Some(Digest::of(artifact)))?;
     let file = flags.wanted.manifest_path().unwrap_or(Path::new(NO_FILE));
@@ -128,11 +128,11 @@ fn normalise(flags: &PluginRunArgs, manifest: &Manifest) -> Result<Option<Arc<No
     Ok(Some(Arc::new(rules)))
 }
 
-/// Where the requests of a trial are seen.
+/// Records the requests of a trial.
 enum RequestViewer {
-    /// They go nowhere.
+    /// Requests are not sent.
     Captured(Arc<RequestCapture>),
-    /// They are sent.
+    /// Requests are sent.
     Tapped(Arc<Tap>),
 }
 
@@ -141,8 +141,7 @@ impl RequestViewer {
         if flags.egress == EgressChoice::Send {
             ensure!(
                 flags.replies.is_empty(),
-                "`--reply` answers requests that are printed; with `--egress send` the \
-                     destination answers"
+                "`--reply` applies to `--egress print` only; with `--egress send` the destination responds"
             );
             return Ok(Self::Tapped(Arc::default()));
         }
@@ -170,7 +169,8 @@ impl RequestViewer {
         }
     }
 
-    /// Each request with the answer of its destination, where it was sent; and how many more there were.
+    /// The recorded requests, with the response of the destination if they were sent, and the number of requests beyond
+    /// the limit of the record.
     fn take(&self) -> (Vec<(CapturedRequest, Option<SinkAnswer>)>, usize) {
         match self {
             Self::Captured(captured) => {
@@ -185,7 +185,7 @@ impl RequestViewer {
     }
 }
 
-/// Everything that a receiver runs on.
+/// The engines and runtimes that run a receiver.
 struct TrialRunner {
     engines: Engines,
     guests: GuestRuntime,
@@ -194,13 +194,13 @@ struct TrialRunner {
 
 impl TrialRunner {
     fn new() -> Result<Self> {
-        let engines = Engines::new().map_err(|error| anyhow!("the WebAssembly engine does not start: {error:#}"))?;
-        let guests = GuestRuntime::new(1).context("the guest's thread does not start")?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build().context("the runtime does not start")?;
+        let engines = Engines::new().map_err(|error| anyhow!("cannot start the WebAssembly engine: {error:#}"))?;
+        let guests = GuestRuntime::new(1).context("cannot start the thread of the receiver")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start the runtime")?;
         Ok(Self { engines, guests, runtime })
     }
 
-    /// Offers the batches and prints each.
+    /// Runs the batches and prints the result of each.
     fn run(
         &self,
         flags: &PluginRunArgs,
@@ -241,6 +241,8 @@ impl TrialRunner {
     }
 
     fn run_guest<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
-        self.runtime.block_on(self.guests.handle().spawn(work)).context("the host broke while it ran this")
+        self.runtime
+            .block_on(self.guests.handle().spawn(work))
+            .context("the task of the receiver panicked, which is a bug in barnabas")
     }
 }

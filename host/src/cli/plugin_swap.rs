@@ -13,9 +13,9 @@ use super::{change, host};
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginSwapArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
-    /// The new receiver; without one, what serves is started again with other settings, grants or manifest.
+    /// New receiver file. Without it, the serving artifact is started with the changed settings, grants or manifest.
     file: Option<PathBuf>,
     #[command(flatten)]
     wanted: change::ManifestArgs,
@@ -25,7 +25,7 @@ pub(crate) struct PluginSwapArgs {
     host: host::HostArgs,
 }
 
-/// Hands the artifact over where there is one, asks for a swap, and waits for the outcome.
+/// Uploads the artifact if one is given, requests a swap and waits for the outcome.
 pub(crate) fn run(flags: &PluginSwapArgs) -> Result<ExitCode> {
     let client = flags.host.client()?;
     let digest = flags.file.as_ref().map(|file| change::upload(&client, file)).transpose()?;

@@ -1,4 +1,4 @@
-//! `barnabas plugin abort`, `keep`, `pause` and `resume`: verbs that say no more than which plugin.
+//! `barnabas plugin abort`, `keep`, `pause` and `resume`: commands whose only argument is a plugin.
 
 use std::process::ExitCode;
 
@@ -8,17 +8,17 @@ use serde_json::json;
 
 use super::{change, host};
 
-/// Flags of each of them.
+/// Flags of these commands.
 #[derive(Args)]
 #[command(after_help = change::EXIT_STATUS_HELP)]
 pub(crate) struct PluginVerbArgs {
-    /// The plugin.
+    /// Name of the plugin.
     name: String,
     #[command(flatten)]
     host: host::HostArgs,
 }
 
-/// Asks and waits for the outcome.
+/// Requests the change and waits for the outcome.
 pub(crate) fn run(flags: &PluginVerbArgs, verb: &str) -> Result<ExitCode> {
     change::change_plugin(&flags.host, &flags.host.client()?, &flags.name, verb, &json!({}))
 }

@@ -1,4 +1,4 @@
-//! A properties file as Kafka's own commands take it with `--command-config`: who asks, and how to know the broker.
+//! Reads the properties file of `--command-config` like Kafka's own commands: credentials and trusted certificates.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use barnabas::auth::hash::ScramHash;
 use barnabas::kafka::client::{ClientSecurity, ClientTls, SaslLogin};
 use clap::Args;
 
-/// What of a properties file is about security; the rest is for Java and passed over.
+/// The supported security properties. All other properties are for Java and ignored.
 const KNOWN: [&str; 9] = [
     "security.protocol",
     "sasl.mechanism",
@@ -24,20 +24,20 @@ const KNOWN: [&str; 9] = [
 /// The flag of every command that connects to a broker.
 #[derive(Args)]
 pub(crate) struct CommandConfigArgs {
-    /// How to prove who asks: a properties file as Kafka's commands take it (security.protocol, sasl.mechanism,
+    /// Properties file with the client's security settings, as for Kafka's commands (security.protocol, sasl.mechanism,
     /// sasl.jaas.config; ssl.truststore.location and ssl.keystore.location in PEM).
     #[arg(long, value_name = "FILE")]
     command_config: Option<PathBuf>,
 }
 
 impl CommandConfigArgs {
-    /// What the file says, if one is named.
+    /// The security settings of the file, if one is given.
     pub(crate) fn security(&self) -> Result<Option<ClientSecurity>> {
         self.command_config.as_deref().map(security).transpose()
     }
 }
 
-/// Reads the file. Unknown settings of security are refused: one that is believed to protect must not be without effect.
+/// Reads the file. Unknown security settings are refused: a setting that is meant to protect must not be ignored silently.
 fn security(file: &Path) -> Result<ClientSecurity> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     parse(&text).with_context(|| file.display().to_string())
@@ -51,11 +51,12 @@ fn parse(text: &str) -> Result<ClientSecurity> {
         "SSL" => (true, false),
         "SASL_PLAINTEXT" => (false, true),
         "SASL_SSL" => (true, true),
-        other => bail!("security.protocol is `{other}`; write PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+        other => bail!("security.protocol is `{other}`; use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
     };
     if let Some("") = get("ssl.endpoint.identification.algorithm") {
         bail!(
-            "ssl.endpoint.identification.algorithm is empty: this command always checks the broker's name; remove it"
+            "ssl.endpoint.identification.algorithm is empty, but this command always verifies the broker's host name; \
+             remove the property"
         );
     }
     let tls = encrypted.then(|| {
@@ -75,19 +76,20 @@ fn settings(text: &str) -> Result<BTreeMap<String, String>> {
         let (key, value) = line.split_once(['=', ':']).unwrap_or((line, ""));
         let (key, value) = (key.trim(), value.trim());
         let ours = ["security.", "sasl.", "ssl."].iter().any(|begin| key.starts_with(begin));
-        ensure!(!ours || KNOWN.contains(&key), "`{key}` is not understood here; known are {}", KNOWN.join(", "));
+        ensure!(!ours || KNOWN.contains(&key), "`{key}` is not supported; supported are {}", KNOWN.join(", "));
         settings.insert(key.to_owned(), value.to_owned());
     }
     Ok(settings)
 }
 
-/// The store of this kind, which must be PEM.
+/// The key store or trust store, which must be in PEM.
 fn pem(settings: &BTreeMap<String, String>, kind: &str) -> Result<Option<PathBuf>> {
     let Some(location) = settings.get(&format!("ssl.{kind}.location")) else { return Ok(None) };
     let form = settings.get(&format!("ssl.{kind}.type")).map_or("JKS", String::as_str);
     ensure!(
         form.eq_ignore_ascii_case("PEM"),
-        "ssl.{kind}.type is {form}: only PEM is read; convert it with keytool and openssl, and say ssl.{kind}.type=PEM"
+        "ssl.{kind}.type is {form}, but only PEM is supported; convert the store with keytool and openssl, and set \
+         ssl.{kind}.type=PEM"
     );
     Ok(Some(location.into()))
 }
@@ -103,13 +105,13 @@ fn login(mechanism: &str, settings: &BTreeMap<String, String>) -> Result<SaslLog
         "PLAIN" => return Ok(SaslLogin::Plain { user: named("username")?, password: named("password")? }),
         "OAUTHBEARER" => {
             let token = settings.get("sasl.oauthbearer.token").cloned();
-            let token = token.context("OAUTHBEARER needs sasl.oauthbearer.token, a token that is good now")?;
+            let token = token.context("OAUTHBEARER needs a valid token in sasl.oauthbearer.token")?;
             return Ok(SaslLogin::Bearer { token });
         }
         "SCRAM-SHA-256" => ScramHash::Sha256,
         "SCRAM-SHA-512" => ScramHash::Sha512,
         other => {
-            bail!("sasl.mechanism is {other}; this command knows PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER")
+            bail!("sasl.mechanism is {other}; use PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
         }
     };
     Ok(SaslLogin::Scram { hash, user: named("username")?, password: named("password")? })
@@ -123,7 +125,7 @@ mod tests {
                         username=\"alice\" password=\"a=b:c\";";
 
     #[test]
-    fn kafkas_own_files_are_understood() {
+    fn properties_files_of_kafka_are_read() {
         assert_eq!(parse("# nothing\nretries=5\n").unwrap(), ClientSecurity::default());
         let text = format!(
             "security.protocol=SASL_SSL\nsasl.mechanism=SCRAM-SHA-512\n{JAAS}\nssl.truststore.type=PEM\nssl.truststore.location=/ca.pem"
@@ -137,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn what_would_have_no_effect_is_refused() {
+    fn unsupported_security_properties_are_refused() {
         for (text, word) in [
             ("security.protocol=KERBEROS", "SASL_SSL"),
             ("ssl.cipher.suites=x", "ssl.cipher.suites"),
             ("security.protocol=SSL\nssl.truststore.location=/a.jks", "PEM"),
             ("security.protocol=SASL_SSL", "GSSAPI"),
             ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN", "username"),
-            ("ssl.endpoint.identification.algorithm=", "always checks"),
+            ("ssl.endpoint.identification.algorithm=", "always verifies"),
         ] {
             let error = format!("{:#}", parse(text).unwrap_err());
             assert!(error.contains(word), "{text}: {error}");

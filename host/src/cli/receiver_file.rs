@@ -1,19 +1,19 @@
-//! The file of a receiver, for every command that is given one.
+//! Reads the file of a receiver, for every command that takes one.
 
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use barnabas::plugin::artifact;
 
-/// How one comes to be, for an author whose build made none.
+/// How to build a receiver, for authors whose build produced no file.
 const BUILD: &str = "build it with `rustup target add wasm32-wasip2` and `cargo build --release --target wasm32-wasip2`, \
-                     with crate-type = [\"cdylib\"] under [lib] in its Cargo.toml; cargo leaves it in \
+                     with crate-type = [\"cdylib\"] under [lib] in Cargo.toml; cargo writes it to \
                      target/wasm32-wasip2/release";
 
-/// All of its bytes. The error is one sentence.
+/// Returns the content of the file. The error is one sentence.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     artifact::read(file).map_err(|problem| {
-        // A name that is misspelt, or a build that made a library alone: the two look the same from here.
+        // The name may be wrong, or the build may have produced only a library: both look the same here.
         if file.exists() { anyhow!(problem) } else { anyhow!("{problem}; {BUILD}") }
     })
 }
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_not_there_says_how_it_is_built() {
+    fn a_missing_file_is_reported_with_build_instructions() {
         let said = read(Path::new("/nowhere/tally.wasm")).unwrap_err().to_string();
         assert!(said.starts_with("cannot read /nowhere/tally.wasm: No such file"), "{said}");
         for word in ["rustup target add wasm32-wasip2", "crate-type = [\"cdylib\"]", "target/wasm32-wasip2/release"] {

@@ -15,7 +15,7 @@ pub(crate) struct ReconcileArgs {
     host: host::HostArgs,
 }
 
-/// Asks and waits for the outcome.
+/// Requests a reconciliation and waits for the outcome.
 pub(crate) fn run(flags: &ReconcileArgs) -> Result<ExitCode> {
     change::reconcile(&flags.host, &flags.host.client()?)
 }

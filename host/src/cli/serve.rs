@@ -18,13 +18,13 @@ use super::{ConfigArgs, logging};
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Keep nothing on disk, as `ephemeral = true` in the configuration does: what serves, the state of receivers,
-    /// altered subscriptions and the audit log are in memory and lost when the host ends.
+    /// Store nothing on disk, like `ephemeral = true` in the configuration: serving generations, the state of receivers,
+    /// altered subscriptions and the audit log are in memory and lost when the host exits.
     #[arg(long)]
     ephemeral: bool,
 }
 
-/// Serves until SIGINT or SIGTERM; SIGHUP has it do what the manifests want.
+/// Serves until SIGINT or SIGTERM. SIGHUP makes the host apply the manifests.
 pub(crate) fn run(flags: &ServeArgs) -> Result<ExitCode> {
     let (_, mut config) = Config::load(flags.config.config.as_deref())?;
     if flags.ephemeral {
@@ -32,7 +32,7 @@ pub(crate) fn run(flags: &ServeArgs) -> Result<ExitCode> {
     }
     config.plugins.compiler = Compiler::Child(Child::this_program());
     logging::start(&config.log)?;
-    // Doors only: receivers run on threads of their own, of lower priority.
+    // For the listeners only: receivers run on their own threads, with lower priority.
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("listener").enable_all().build()?;
     runtime.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
@@ -71,10 +71,10 @@ async fn serve(config: Config) -> Result<()> {
     .await
 }
 
-/// At each SIGHUP, for ever. Signals that come while one is answered count as one.
+/// Reconciles at each SIGHUP, forever. Signals that arrive during a reconciliation cause only one more.
 async fn reconcile(host: HostHandle, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        tracing::info!("SIGHUP: doing what the manifests want");
+        tracing::info!("SIGHUP: applying the manifests");
         match host.change(Actor::Signal, Change::Reconcile) {
             Err(refused) => tracing::error!("SIGHUP: {refused}"),
             Ok(mut steps) => {

@@ -1,22 +1,21 @@
-//! Flags such as `--set key=value` as one JSON object.
+//! Parses flags such as `--set key=value` into one JSON object.
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
-/// The object of the pairs that were given with `flag`; dots in keys make objects within.
+/// Parses the pairs that were given with `flag`. Dots in keys create nested objects.
 pub(crate) fn parse_pairs(flag: &str, pairs: &[String]) -> Result<Map<String, Value>> {
     let mut object = Map::new();
     for pair in pairs {
-        let (key, value) =
-            pair.split_once('=').with_context(|| format!("`{flag} {pair}`: write `{flag} key=value`"))?;
+        let (key, value) = pair.split_once('=').with_context(|| format!("`{flag} {pair}`: use `{flag} key=value`"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
         insert(&mut object, key, value).with_context(|| format!("`{flag} {pair}`"))?;
     }
     Ok(object)
 }
 
-/// What to write instead, one sentence for each value that was read as a number or a truth, where `problem` says that a
-/// value had the wrong type. `settings` is what [`object`] gave.
+/// If `problem` says that a value has the wrong type: one hint for each value that was parsed as a number or a boolean.
+/// `settings` is the result of [`parse_pairs`].
 pub(crate) fn type_hints(settings: &Value, problem: &str) -> Vec<String> {
     let mut hints = Vec::new();
     if problem.contains("invalid type") {
@@ -32,10 +31,10 @@ fn scalars(value: &Value, path: &str, hints: &mut Vec<String>) {
             return members.iter().for_each(|(name, value)| scalars(value, &path(name), hints));
         }
         Value::Number(_) => "a number",
-        Value::Bool(_) => "a truth value",
+        Value::Bool(_) => "a boolean",
         _ => return,
     };
-    hints.push(format!("`--set {path}={value}` was read as {kind}; for text write --set '{path}=\"{value}\"'"));
+    hints.push(format!("`--set {path}={value}` was parsed as {kind}; for text use --set '{path}=\"{value}\"'"));
 }
 
 fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()> {
@@ -45,7 +44,7 @@ fn insert(object: &mut Map<String, Value>, key: &str, value: Value) -> Result<()
     };
     match object.entry(outer).or_insert_with(|| Value::Object(Map::new())) {
         Value::Object(within) => insert(within, inner, value),
-        _ => bail!("`{outer}` was set to something else before"),
+        _ => bail!("`{outer}` is already set to a value that is not an object"),
     }
 }
 
@@ -58,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_json_where_they_are_json() {
+    fn values_are_parsed_as_json_if_possible() {
         let value = of(&["endpoint=http://a/b=c", "n=3", "labels=[\"x\"]", "headers.a=b", "headers.c=d"]).unwrap();
         let expected = serde_json::json!({
             "endpoint": "http://a/b=c", "n": 3, "labels": ["x"], "headers": { "a": "b", "c": "d" }
@@ -67,14 +66,14 @@ mod tests {
     }
 
     #[test]
-    fn text_that_was_read_as_a_number_is_named_with_what_to_write() {
+    fn text_that_was_parsed_as_a_number_gets_a_hint() {
         let settings = of(&["token=12345", "sink.tls=true", "name=a", "labels=[1]"]).unwrap();
         let hints = type_hints(&settings, "settings: token: invalid type: integer `12345`, expected a string");
         assert_eq!(
             hints,
             [
-                "`--set sink.tls=true` was read as a truth value; for text write --set 'sink.tls=\"true\"'",
-                "`--set token=12345` was read as a number; for text write --set 'token=\"12345\"'",
+                "`--set sink.tls=true` was parsed as a boolean; for text use --set 'sink.tls=\"true\"'",
+                "`--set token=12345` was parsed as a number; for text use --set 'token=\"12345\"'",
             ]
         );
         assert_eq!(type_hints(&settings, "503"), [""; 0]);
@@ -82,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_pairs_are_refused() {
         assert!(of(&["endpoint"]).unwrap_err().to_string().contains("key=value"));
-        assert!(format!("{:#}", of(&["a=1", "a.b=2"]).unwrap_err()).contains("`a` was set"));
+        assert!(format!("{:#}", of(&["a=1", "a.b=2"]).unwrap_err()).contains("`a` is already set"));
     }
 }

@@ -17,46 +17,47 @@ use tokio::sync::oneshot;
 
 use super::properties::CommandConfigArgs;
 
-/// Where progress goes to a file, seconds between two lines.
+/// Seconds between two lines of progress if standard error is not a terminal.
 const PROGRESS_INTERVAL: u64 = 5;
 
-/// What a shell expects of a command that ended at SIGINT.
+/// Exit status of a command that SIGINT ended, by the convention of shells.
 const INTERRUPTED: u8 = 130;
 
 /// Flags of `simulate`.
 #[derive(Args)]
 pub(crate) struct SimulateArgs {
-    /// Client instances to play.
+    /// Number of client instances to simulate.
     #[arg(long)]
     clients: usize,
-    /// How long they push; then they leave as they came, over the ramp.
+    /// How long the clients push. Then they stop over the duration of the ramp.
     #[arg(long)]
     seconds: u64,
-    /// `host:port` of any broker; of several, separated by commas, the first that answers.
+    /// `host:port` of any broker. Several can be separated by commas; the first that responds is used.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9092")]
     bootstrap_server: String,
     #[command(flatten)]
     command: CommandConfigArgs,
-    /// Kinds of clients, dealt out in turn: java-3.7, java-3.9, java-4.2, librdkafka. Default: all.
+    /// Kinds of clients, assigned round-robin: java-3.7, java-3.9, java-4.2, librdkafka. Default: all.
     #[arg(long, value_delimiter = ',')]
     kinds: Vec<ClientKind>,
-    /// Codecs that they have built in: zstd, lz4, gzip, snappy. The one that the broker names first is used.
+    /// Codecs that the clients support: zstd, lz4, gzip, snappy. They use the first one that the broker accepts.
     /// Default: all. Java 3.7 never compresses.
     #[arg(long, value_delimiter = ',', value_parser = codec)]
     codecs: Vec<Codec>,
-    /// Local addresses to connect from, in turn: `127.0.0.2,127.0.0.3`, `127.0.0.0/28`, or how many loopback addresses.
+    /// Local addresses to connect from, round-robin: `127.0.0.2,127.0.0.3`, `127.0.0.0/28`, or a number of loopback
+    /// addresses.
     #[arg(long)]
     sources: Option<SourceAddresses>,
-    /// Connections, when fewer than clients: several clients then take turns on each, which real ones never do.
+    /// Number of connections, if fewer than clients: several clients then share each connection, unlike real clients.
     #[arg(long)]
     connections: Option<usize>,
-    /// Over how long the starts are spread, such as `5s`.
+    /// Duration over which the starts are spread, such as `5s`.
     #[arg(long, default_value = "5s")]
     ramp: HumanDuration,
-    /// Share of connections that misbehave on purpose, 0 to 1. What they are answered is counted apart.
+    /// Share of connections that misbehave on purpose, 0 to 1. Their responses are counted separately.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
     misbehave: f64,
-    /// The same seed gives the same jitter and the same mischief.
+    /// Seed of the jitter and the misbehaviour.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Print the report as one JSON document.
@@ -64,8 +65,8 @@ pub(crate) struct SimulateArgs {
     json: bool,
 }
 
-/// Fails when a client that behaves well fell silent or could not push, for whatever reason. Ctrl-C has the clients
-/// leave; a second one ends the command at once.
+/// Fails if a well-behaved client stopped pushing for good or could not push. Ctrl-C stops the clients in an orderly way;
+/// a second one ends the command immediately.
 pub(crate) fn run(flags: &SimulateArgs) -> Result<ExitCode> {
     simulate::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -79,7 +80,7 @@ pub(crate) fn run(flags: &SimulateArgs) -> Result<ExitCode> {
     meter.end();
     let Some(report) = report.transpose()? else { return Ok(INTERRUPTED.into()) };
     if flags.json {
-        outln!("{}", serde_json::to_string_pretty(&report).context("the report cannot be written as JSON")?);
+        outln!("{}", serde_json::to_string_pretty(&report).context("cannot serialize the report as JSON")?);
     } else {
         out!("{report}");
     }
@@ -88,19 +89,20 @@ pub(crate) fn run(flags: &SimulateArgs) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// One Ctrl-C. Where none can be had the run still ends by itself.
+/// Waits for a Ctrl-C. If the signal handler cannot be installed, waits forever; the run still ends on time.
 async fn interrupt() {
     if ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Runs `work`, whose argument resolves at the first press. At the second it is dropped, and gives nothing.
+/// Runs `work`, whose argument resolves at the first press. At the second press `work` is dropped, and the result is
+/// `None`.
 async fn run_until_second_interrupt<T>(press: impl AsyncFn(), work: impl AsyncFnOnce(StopSignal) -> T) -> Option<T> {
     let (first, stop) = oneshot::channel::<()>();
     let twice = async {
         press().await;
-        // Nobody listens where the run is ending already.
+        // The receiver is gone if the run is already ending.
         let _ = first.send(());
         press().await;
     };
@@ -111,12 +113,12 @@ async fn run_until_second_interrupt<T>(press: impl AsyncFn(), work: impl AsyncFn
     }
 }
 
-/// What `--connections` leads to with a host of ours.
+/// Warns if `--connections` exceeds the default limits of a Barnabas host.
 fn warning(options: &SimulationOptions) -> Option<String> {
     let most = options.exceeds_default_quota()?;
     Some(format!(
-        "many clients share one connection: a Barnabas host lets {most} new client instances a minute in by one \
-         connection unless limits.connection.new-clients says more"
+        "many clients share a connection: by default, a Barnabas host accepts {most} new client instances per minute on \
+         one connection; raise limits.connection.new-clients"
     ))
 }
 
@@ -139,13 +141,13 @@ fn options(flags: &SimulateArgs) -> Result<SimulationOptions> {
 
 fn codec(text: &str) -> Result<Codec, String> {
     let known = Codec::OFFERED.into_iter().find(|codec| codec.to_string() == text);
-    known.ok_or_else(|| format!("`{text}` is no codec of Kafka: name one of zstd, lz4, gzip, snappy"))
+    known.ok_or_else(|| format!("`{text}` is not a codec of Kafka; use zstd, lz4, gzip or snappy"))
 }
 
-/// Resolves once.
+/// Resolves when the run is to stop.
 type StopSignal = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Tells how it goes: one line rewritten on a terminal, else a line now and then.
+/// Prints the progress: one line that is overwritten on a terminal, else a new line every few seconds.
 struct ProgressLine {
     live: bool,
     last_printed: Option<u64>,
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_arrives_in_the_options() {
+    fn every_flag_sets_its_option() {
         let read = read(
             "--clients 100 --seconds 7 --bootstrap-server a:1,b:2 --kinds java-4.2,librdkafka --codecs gzip \
              --sources 127.0.0.0/30 --connections 10 --ramp 2s --misbehave 0.25 --seed 9",
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn who_logs_in_is_read_of_the_file() {
+    fn credentials_are_read_from_the_command_config() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let text =
             "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=x username=\"a\" password=\"b\";";
@@ -227,19 +229,19 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_on_a_connection_are_warned_of() {
+    fn many_clients_on_a_connection_cause_a_warning() {
         let of = |flags: &str| warning(&read(&format!("--seconds 1 {flags}")).unwrap());
         assert_eq!(of("--clients 100"), None);
         assert_eq!(of("--clients 16 --connections 2"), None);
         let said = of("--clients 17 --connections 2").unwrap();
         assert!(
-            said.contains("lets 8 new client instances") && said.contains("limits.connection.new-clients"),
+            said.contains("accepts 8 new client instances") && said.contains("limits.connection.new-clients"),
             "{said}"
         );
     }
 
     #[tokio::test]
-    async fn a_second_ctrl_c_waits_for_nobody() {
+    async fn a_second_ctrl_c_ends_the_run_immediately() {
         let presses = std::cell::Cell::new(0);
         let press = async || match presses.replace(presses.get() + 1) {
             0 | 1 => {}
@@ -259,15 +261,15 @@ mod tests {
         assert_eq!(
             run_until_second_interrupt(press, async |stop| stop.await).await,
             Some(()),
-            "the first lets it end by itself"
+            "the first press stops the run in an orderly way"
         );
     }
 
     #[test]
-    fn flags_that_make_no_sense_are_refused_in_words() {
+    fn invalid_flags_are_refused_with_a_remedy() {
         for (flag, words) in [
-            ("--kinds java-9", "name one of java-3.7"),
-            ("--codecs brotli", "name one of zstd"),
+            ("--kinds java-9", "use java-3.7"),
+            ("--codecs brotli", "use zstd"),
             ("--sources everywhere", "127.0.0.0/28"),
             ("--ramp soon", "soon"),
             ("--command-config no/such.properties", "cannot read no/such.properties"),

@@ -1,5 +1,5 @@
-//! `barnabas subscription`: which clients push what and how often, on any broker that keeps client metrics
-//! subscriptions. It speaks Kafka's own admin protocol (KIP-714), as Kafka's commands do.
+//! `barnabas subscription`: manages the client metrics subscriptions of any broker. It uses Kafka's admin protocol
+//! (KIP-714), like Kafka's commands.
 
 mod alter;
 mod broker;
@@ -13,21 +13,21 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// What can be asked about subscriptions.
+/// Commands for subscriptions.
 #[derive(Subcommand)]
 pub(crate) enum SubscriptionCommand {
-    /// All subscriptions, with what they ask of whom.
+    /// List all subscriptions.
     List(list::SubscriptionListArgs),
-    /// One subscription, key by key, with where each value comes from.
+    /// Describe a subscription key by key, with the source of each value.
     Describe(list::SubscriptionDescribeArgs),
-    /// Make a subscription or change it; effective at once. Says how many connected clients learn of it, and by when.
+    /// Create or change a subscription, effective immediately. Prints how many connected clients it affects, and when.
     #[command(visible_alias = "add")]
     Alter(alter::SubscriptionAlterArgs),
-    /// Take back what was altered. What a broker's own file says stays.
+    /// Delete the overrides of a subscription. Values from the broker's configuration file remain.
     Delete(delete::SubscriptionDeleteArgs),
 }
 
-/// Runs one of them.
+/// Runs a command.
 pub(crate) fn run(subscription: &SubscriptionCommand) -> Result<ExitCode> {
     match subscription {
         SubscriptionCommand::List(flags) => list::run(flags),

@@ -15,10 +15,10 @@ pub(crate) struct UserListArgs {
     file: UsersFileArgs,
 }
 
-/// Prints names and what they can log in with.
+/// Prints the users and their credentials.
 pub(crate) fn run(flags: &UserListArgs) -> Result<ExitCode> {
     let file = &flags.file.file;
-    ensure!(file.exists(), "there is no users file {}; make it with `barnabas user set NAME`", file.display());
+    ensure!(file.exists(), "the users file {} does not exist; create it with `barnabas user set NAME`", file.display());
     let users = parse_users(file, &flags.file.text()?)?;
     let rows = users.iter().map(|(name, credentials)| {
         let each = credentials.iter().map(|has| format!("{} ({})", has.hash().key(), has.iterations()));

@@ -11,13 +11,13 @@ use super::user::UsersFileArgs;
 /// Flags of `user remove`.
 #[derive(Args)]
 pub(crate) struct UserRemoveArgs {
-    /// The user, without `User:`.
+    /// Name of the user, without `User:`.
     name: String,
     #[command(flatten)]
     file: UsersFileArgs,
 }
 
-/// Takes the user out of the file.
+/// Removes the user from the file.
 pub(crate) fn run(flags: &UserRemoveArgs) -> Result<ExitCode> {
     flags.file.change(|text| edit::remove(text, &flags.name))?;
     Ok(ExitCode::SUCCESS)

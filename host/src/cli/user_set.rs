@@ -16,17 +16,17 @@ use super::user::UsersFileArgs;
 /// Flags of `user set`.
 #[derive(Args)]
 pub(crate) struct UserSetArgs {
-    /// The user, without `User:`.
+    /// Name of the user, without `User:`.
     name: String,
     #[command(flatten)]
     file: UsersFileArgs,
-    /// What the user can log in with, besides PLAIN; more than one may be named. Default: both. The others are removed.
+    /// SCRAM mechanism of the user, in addition to PLAIN. Can be repeated. Default: both. Other credentials are removed.
     #[arg(long, value_enum, ignore_case = true)]
     mechanism: Vec<ScramMechanism>,
-    /// How often the password is hashed.
+    /// Iterations of the password hash.
     #[arg(long, default_value_t = DEFAULT_ITERATIONS, value_parser = iterations())]
     iterations: u32,
-    /// The first line of this file is the password; `-` is standard input. Default: it is asked for.
+    /// Read the password from the first line of this file; `-` is standard input. Default: prompt for it.
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
@@ -53,10 +53,10 @@ fn iterations() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(i64::from(*ITERATIONS.start())..=i64::from(*ITERATIONS.end()))
 }
 
-/// Writes the user's credentials; the password itself is kept nowhere.
+/// Writes the user's credentials. The password itself is not stored.
 pub(crate) fn run(flags: &UserSetArgs) -> Result<ExitCode> {
     check_name(&flags.name).map_err(anyhow::Error::msg)?;
-    // Somebody is asked only if there is a use for the answer.
+    // Fails before the prompt for a password if the file cannot be read.
     flags.file.text()?;
     let password = password::read(flags.password_file.as_deref())?;
     let wanted =

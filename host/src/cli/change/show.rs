@@ -1,4 +1,4 @@
-//! Steps as lines for people.
+//! Formats the steps of a change as lines.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,7 +7,8 @@ use barnabas::plugin::change::Step;
 
 use crate::cli::format::escape;
 
-/// One aligned line; the last step is its sentence and the difference of grants. `named` says of which plugin it is.
+/// Formats a step as one aligned line; the last step is its message and the changes of grants. With `named`, the line
+/// starts with the name of the plugin.
 pub(super) fn format_step(step: &Step, named: bool) -> String {
     let of = |plugin: &str| if named { format!("{:<16}", escape(plugin)) } else { String::new() };
     match step {
@@ -39,7 +40,7 @@ pub(super) fn format_step(step: &Step, named: bool) -> String {
     }
 }
 
-/// Milliseconds where there is less than a second.
+/// In milliseconds if it is less than a second.
 fn format_duration(took: Duration) -> String {
     let seconds = took.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.1} s") }

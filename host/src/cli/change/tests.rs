@@ -36,14 +36,14 @@ fn ending(verdict: ChangeOutcome) -> Step {
     })
 }
 
-/// What `wait` makes of a host that answers with these bytes.
+/// Runs `wait_for_outcome` against a host that sends this response.
 fn wait_for_response(answer: String) -> Result<ExitCode> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = AdminClient::new(vec![AdminAddress::for_bound(listener.local_addr().unwrap(), None)]);
     let host = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut heard = Vec::new();
-        // The body is `{}`: what is not read when a connection is closed takes the answer with it.
+        // Reads the whole request, whose body is `{}`: closing a connection with unread data discards the response.
         while !heard.ends_with(b"{}") {
             let mut piece = [0; 4096];
             let read = stream.read(&mut piece).unwrap();
@@ -81,10 +81,10 @@ fn each_verdict_has_its_exit_status() {
 }
 
 #[test]
-fn an_answer_without_an_end_and_a_refusal_are_errors() {
+fn a_response_without_an_outcome_and_a_refusal_are_errors() {
     let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20".into() };
     let error = wait_for_response(response_of(&[ending(ChangeOutcome::Done), news])).unwrap_err().to_string();
-    assert!(error.contains("did not tell the outcome"), "{error}");
+    assert!(error.contains("did not report the outcome"), "{error}");
     let body = json!({ "error": { "code": "unknown-plugin", "message": "there is no plugin `sink`" } }).to_string();
     let error =
         wait_for_response(format!("HTTP/1.1 404 no\r\ncontent-length: {}\r\n\r\n{body}", body.len())).unwrap_err();
@@ -92,7 +92,7 @@ fn an_answer_without_an_end_and_a_refusal_are_errors() {
 }
 
 #[test]
-fn steps_are_aligned_lines_and_end_in_a_sentence() {
+fn steps_are_formatted_as_aligned_lines_and_a_final_message() {
     let took = Duration::from_millis(1_234);
     let passed = |note: Option<&str>| Step::Passed {
         plugin: "sink".into(),
@@ -110,7 +110,7 @@ fn steps_are_aligned_lines_and_end_in_a_sentence() {
 }
 
 #[test]
-fn flags_say_what_is_wanted_and_how_carefully() {
+fn flags_become_overrides_of_manifest_and_rollout() {
     let flags = ["--set", "a.b=1", "--set", "c=null", "--grant-http", "localhost:4318"];
     let plan = ["--shadow", "60s", "--canary", "5%", "--no-self-test"];
     let line = parse(&[flags.as_slice(), &plan].concat()).unwrap();
@@ -121,7 +121,7 @@ fn flags_say_what_is_wanted_and_how_carefully() {
     assert_eq!(line.plan.to_rollout(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
 }
 
-/// A value for each key of `[grants]`, where it has one. One that is new here wants a flag of its own.
+/// A sample value for each key of `[grants]` that has a value. A new key needs a flag of its own.
 fn sample_grant(key: &str) -> Option<&'static str> {
     match key {
         "http" => Some("localhost:4318"),
@@ -175,7 +175,7 @@ fn every_limit_can_be_set() {
 }
 
 #[test]
-fn what_was_not_said_is_not_sent() {
+fn flags_that_are_not_given_are_not_sent() {
     let line = parse(&[]).unwrap();
     assert_eq!(line.wanted.to_overrides(None).unwrap(), Wanted::default());
     assert_eq!(line.plan.to_rollout(), Plan::default());
@@ -185,7 +185,7 @@ fn what_was_not_said_is_not_sent() {
 }
 
 #[test]
-fn a_name_is_no_more_than_one_part_of_a_path() {
+fn a_plugin_name_is_exactly_one_segment_of_a_path() {
     assert_eq!(plugin_path("sink-2", "/load").unwrap(), "/v1/plugins/sink-2/load");
     for name in ["", "a/b", "..", "a?b", "A", "a b"] {
         assert!(plugin_path(name, "").is_err(), "{name}");

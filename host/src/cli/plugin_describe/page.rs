@@ -1,7 +1,7 @@
-//! One plugin as a page for people: what serves and how it fares, then the terms under which it runs.
+//! Formats the description of a plugin: its status and health first, then its settings, grants and limits.
 //!
-//! In: what the host tells, as JSON, and the time. Out: aligned lines. What the host does not tell is left out, so that
-//! an older or a later host can be asked as well.
+//! In: the JSON response of the host, and the time. Out: aligned lines. Values that the response does not have are left
+//! out, so that the command also works with older and newer hosts.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use serde_json::Value;
 use crate::cli::format::{escape, format_seconds, format_size};
 use crate::cli::time::{format_time, format_time_ago};
 
-/// A label, and what stands beside it.
+/// A label and its value.
 type PageLine = (String, String);
 
-/// The page. `now` is in seconds since the Unix epoch.
+/// Formats the whole page. `now` is in seconds since the Unix epoch.
 pub(super) fn render(plugin: &Value, now: f64) -> String {
     let plugin = PluginPage { plugin, now };
     let mut page = String::new();
@@ -25,7 +25,7 @@ pub(super) fn render(plugin: &Value, now: f64) -> String {
     page
 }
 
-/// Aligned lines under a title; nothing where there is no line.
+/// Appends aligned lines under a title. Without lines, appends nothing.
 fn section(page: &mut String, title: &str, lines: &[PageLine]) {
     let indent = if title.is_empty() { "" } else { "  " };
     let width = lines.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
@@ -70,15 +70,15 @@ impl PluginPage<'_> {
             ("plugin", self.text("/name")),
             ("state", Some(self.state())),
             ("health", Some(self.health())),
-            ("wanted", self.desired()),
+            ("desired", self.desired()),
             ("rollout", self.rollout()),
             ("backlog", self.backlog()),
             ("delivered", self.delivered()),
-            ("given up", self.dropped()),
+            ("dropped", self.dropped()),
             ("last error", self.last_error()),
             ("cost", self.cost()),
             ("instances", self.instances()),
-            ("state kept", self.state_kept()),
+            ("stored state", self.state_kept()),
             ("log", self.log()),
             ("contract", self.text("/serving/contract")),
             ("digest", self.text("/serving/digest")),
@@ -98,37 +98,37 @@ impl PluginPage<'_> {
         format!("{state}{paused}: generation {generation}{}", since.unwrap_or_default())
     }
 
-    /// `healthy`, or the first thing that is not.
+    /// `healthy`, or the most important problem.
     fn health(&self) -> String {
         if self.plugin.pointer("/serving").is_none_or(Value::is_null) {
             let why = self.text("/failure").or_else(|| self.text("/desired/problem"));
-            return why.map_or_else(|| "nothing serves yet".into(), |why| format!("nothing serves: {why}"));
+            return why.map_or_else(|| "no generation serves yet".into(), |why| format!("no generation serves: {why}"));
         }
         if self.flag("/paused") {
-            return "paused: it is given no batches, and pushes wait in its queue".into();
+            return "paused: the receiver gets no batches, and pushes wait in the queue".into();
         }
         if let Some(why) = self.text("/serving/misconfigured") {
             return format!("misconfigured: {why}");
         }
         if self.number("/serving/live") == Some(0) {
-            return "no instance runs; one is started anew after a wait, see the last error".into();
+            return "no instance is running; one is restarted after a backoff, see the last error".into();
         }
         match self.number("/queue/waiting_lanes").unwrap_or_default() {
             0 => "healthy".into(),
             lanes => {
                 let retry = self
                     .seconds("/queue/next_retry_seconds")
-                    .map(|wait| format!(", first in {}", format_seconds(wait)));
+                    .map(|wait| format!("; next retry in {}", format_seconds(wait)));
                 format!(
-                    "its last batches were not taken: {} offered again after a wait{}",
-                    if lanes == 1 { "1 lane is".into() } else { format!("{lanes} lanes are") },
+                    "retrying: the last batches of {} were not accepted{}",
+                    count_noun(lanes, "lane"),
                     retry.unwrap_or_default()
                 )
             }
         }
     }
 
-    /// Only where that is not what serves.
+    /// The desired generation, only if it is not the serving one.
     fn desired(&self) -> Option<String> {
         if self.flag("/desired/runs") || self.plugin.pointer("/desired").is_none() {
             return None;
@@ -138,20 +138,20 @@ impl PluginPage<'_> {
         let what = match digest {
             Some(_) if same => "the same artifact with other settings".into(),
             Some(digest) => digest,
-            None => "what cannot be read".into(),
+            None => "a manifest that cannot be read".into(),
         };
         let stage = self.text("/failed/stage").map(|stage| format!(" at {stage}")).unwrap_or_default();
         let at = self.time_ago("/failed/at_unix_seconds").map(|at| format!(" ({at})")).unwrap_or_default();
         let why = self.text("/desired/problem").or_else(|| self.text("/failure"));
         Some(match why {
-            Some(why) => format!("{what}, which does not run; it ended{stage}{at}: {why}"),
-            None => format!("{what}, which does not run yet"),
+            Some(why) => format!("{what} (not serving; failed{stage}{at}: {why})"),
+            None => format!("{what} (not serving yet)"),
         })
     }
 
     fn rollout(&self) -> Option<String> {
         let generation = self.number("/rollout/generation")?;
-        let stage = self.text("/rollout/stage").map(|stage| format!(" is at {stage}")).unwrap_or_default();
+        let stage = self.text("/rollout/stage").map(|stage| format!(" at stage {stage}")).unwrap_or_default();
         let news = self.text("/rollout/news").map(|news| format!(": {news}")).unwrap_or_default();
         Some(format!("generation {generation}{stage}{news}"))
     }
@@ -169,9 +169,9 @@ impl PluginPage<'_> {
             self.seconds("/queue/oldest_seconds").map(|age| format!(", the oldest for {}", format_seconds(age)));
         let under_way = self.pushes_and_bytes("/queue/ledger/in_flight")?;
         let notices = self.number("/queue/notices").filter(|notices| *notices > 0);
-        let notices = notices.map(|notices| format!("; {} of clients that are gone", count_noun(notices, "notice")));
+        let notices = notices.map(|notices| format!("; {} queued", count_noun(notices, "termination notice")));
         Some(format!(
-            "{queued} queued{}; {under_way} with the receiver{}",
+            "{queued} queued{}; {under_way} in flight{}",
             oldest.unwrap_or_default(),
             notices.unwrap_or_default()
         ))
@@ -180,24 +180,24 @@ impl PluginPage<'_> {
     fn delivered(&self) -> Option<String> {
         let delivered = self.pushes_and_bytes("/queue/ledger/delivered")?;
         let again = self.number("/queue/ledger/redelivered/pushes").filter(|pushes| *pushes > 0);
-        let again = again.map(|pushes| format!("; {} offered more than once", count_noun(pushes, "push")));
+        let again = again.map(|pushes| format!("; {} redelivered", count_noun(pushes, "push")));
         let points = self.number("/serving/rejected_points").filter(|points| *points > 0);
-        let points = points.map(|points| format!("; the sink discarded {} of them", count_noun(points, "point")));
+        let points = points.map(|points| format!("; the sink discarded {}", count_noun(points, "data point")));
         Some(format!("{delivered}{}{}", again.unwrap_or_default(), points.unwrap_or_default()))
     }
 
-    /// By cause, those of dead letters first.
+    /// Lost pushes by cause: first those that were dropped, then those that were shed.
     fn dropped(&self) -> Option<String> {
         let causes = |term: &str| {
             let causes = self.plugin.pointer(&format!("/queue/ledger/{term}"))?.as_object()?;
             Some(causes.iter().filter_map(|(cause, tally)| Some((escape(cause), tally.get("pushes")?.as_u64()?))))
         };
-        let (dead, shed) = (causes("dead_lettered")?, causes("shed")?);
-        let dead = dead.map(|(cause, pushes)| (format!("{cause} (dead letter)"), pushes));
+        let (dead, shed) = (causes("dropped")?, causes("shed")?);
+        let dead = dead.map(|(cause, pushes)| (format!("{cause} (dropped)"), pushes));
         let shed = shed.map(|(cause, pushes)| (format!("{cause} (shed)"), pushes));
         let all: Vec<_> = dead.chain(shed).filter(|(_, pushes)| *pushes > 0).collect();
         if all.is_empty() {
-            return Some("nothing".into());
+            return Some("none".into());
         }
         let sum: u64 = all.iter().map(|(_, pushes)| pushes).sum();
         let causes: Vec<_> = all.iter().map(|(cause, pushes)| format!("{pushes} {cause}")).collect();
@@ -207,7 +207,7 @@ impl PluginPage<'_> {
     fn last_error(&self) -> Option<String> {
         let text = self.text("/serving/last_error/text")?;
         let recovered = self.time_ago("/serving/last_error/recovered_at_unix_seconds");
-        let recovered = recovered.map(|at| format!("; recovered: a batch was taken {at}")).unwrap_or_default();
+        let recovered = recovered.map(|at| format!("; recovered: a batch was accepted {at}")).unwrap_or_default();
         Some(format!("{}: {text}{recovered}", self.time_ago("/serving/last_error/at_unix_seconds")?))
     }
 
@@ -215,11 +215,11 @@ impl PluginPage<'_> {
         let (cpu, batches) = (self.seconds("/serving/cpu_seconds")?, self.number("/serving/batches").unwrap_or(0));
         #[allow(clippy::cast_precision_loss, reason = "for reading")]
         let each =
-            if batches > 0 { format!(" ({} a batch)", format_seconds(cpu / batches as f64)) } else { String::new() };
-        let limit = self.text("/terms/limits/memory").map(|limit| format!(" ({limit} allowed)")).unwrap_or_default();
+            if batches > 0 { format!(" ({} per batch)", format_seconds(cpu / batches as f64)) } else { String::new() };
+        let limit = self.text("/terms/limits/memory").map(|limit| format!(" (limit {limit})")).unwrap_or_default();
         // Nothing was measured before the first batch.
         let memory = self.number("/serving/memory_peak").filter(|bytes| *bytes > 0);
-        let memory = memory.map(|bytes| format!("; at most {} of memory in one instance{limit}", format_bytes(bytes)));
+        let memory = memory.map(|bytes| format!("; peak memory of an instance {}{limit}", format_bytes(bytes)));
         Some(format!(
             "{} of CPU for {}{each}{}",
             format_seconds(cpu),
@@ -231,10 +231,10 @@ impl PluginPage<'_> {
     fn instances(&self) -> Option<String> {
         let (live, wanted) = (self.number("/serving/live")?, self.number("/serving/instances")?);
         let crashes = self.number("/serving/crashes").unwrap_or_default();
-        let crashes = if crashes == 0 { String::new() } else { format!("; {} so far", count_noun(crashes, "crash")) };
+        let crashes = if crashes == 0 { String::new() } else { format!("; {}", count_noun(crashes, "crash")) };
         let replaced = self.number("/serving/replaced").filter(|replaced| *replaced > 0);
-        let replaced = replaced.map(|number| format!("; {number} replaced so far, since it kept too many handles"));
-        Some(format!("{live} of {wanted} run{crashes}{}", replaced.unwrap_or_default()))
+        let replaced = replaced.map(|number| format!("; {number} replaced because of too many open handles"));
+        Some(format!("{live} of {wanted} running{crashes}{}", replaced.unwrap_or_default()))
     }
 
     fn state_kept(&self) -> Option<String> {
@@ -242,13 +242,13 @@ impl PluginPage<'_> {
         Some(format!("{}, {}", count_noun(keys, "key"), format_bytes(bytes)))
     }
 
-    /// Only what was lost of it.
+    /// Lost log lines, if any.
     fn log(&self) -> Option<String> {
         let lost = |at: usize| self.number(&format!("/serving/log_losses/{at}")).unwrap_or_default();
         match (lost(0), lost(1)) {
             (0, 0) => None,
             (cut, dropped) => {
-                Some(format!("{} cut, {dropped} dropped: it writes more than is kept", count_noun(cut, "line")))
+                Some(format!("{} truncated, {dropped} dropped because of the log limits", count_noun(cut, "line")))
             }
         }
     }
@@ -258,7 +258,7 @@ impl PluginPage<'_> {
         let line = |release: &Value| {
             let (number, digest) = (release.get("generation")?.as_u64()?, release.get("digest")?.as_str()?);
             let since = release.get("since_unix_seconds").and_then(Value::as_f64).map(format_time).unwrap_or_default();
-            Some(("kept".to_owned(), format!("generation {number}, {}, which served from {since}", escape(digest))))
+            Some(("retained".to_owned(), format!("generation {number}, {}, serving since {since}", escape(digest))))
         };
         kept.filter_map(line).collect()
     }
@@ -267,10 +267,10 @@ impl PluginPage<'_> {
         let (digest, reason) = (self.text("/refused/digest")?, self.text("/refused/reason")?);
         let stage = self.text("/refused/stage").unwrap_or_default();
         let at = self.time_ago("/refused/at_unix_seconds").unwrap_or_default();
-        Some(("refused".into(), format!("{digest} at {stage} ({at}): {reason}")))
+        Some(("refused".into(), format!("{digest} at stage {stage} ({at}): {reason}")))
     }
 
-    /// The tables of the manifest that serves, with every default.
+    /// The tables of the serving generation's manifest, including defaults.
     fn terms(&self) -> Vec<(&'static str, Vec<PageLine>)> {
         let Some(terms) = self.plugin.get("terms") else { return Vec::new() };
         let table = |key: &str| {
@@ -292,12 +292,12 @@ impl PluginPage<'_> {
             ("limits", table("limits")),
             ("batches", table("batch")),
             ("queue", table("queue")),
-            ("wants", none(table("want"), "every push")),
+            ("want", none(table("want"), "all pushes")),
         ]
     }
 }
 
-/// Every value with the path that leads to it: `headers.x-tenant`.
+/// Appends every value with its path, such as `headers.x-tenant`.
 fn flatten(lines: &mut Vec<PageLine>, path: &str, value: &Value) {
     match value {
         Value::Null => {}

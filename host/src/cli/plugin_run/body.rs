@@ -1,4 +1,5 @@
-//! A body as lines for people: OTLP in protobuf point by point, JSON indented, text as it is, anything else in hexadecimal.
+//! Formats a body as lines: OTLP in protobuf as one line per data point, JSON indented, text as it is, and everything else
+//! as a hex dump.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -12,13 +13,13 @@ use serde_json::Value;
 
 use crate::cli::format::escape;
 
-/// Most bytes of a body that are unpacked to be shown.
+/// Maximum decompressed size of a body that is printed.
 const MAX_DECOMPRESSED: u64 = 16 << 20;
-/// Bytes of a line in hexadecimal.
+/// Bytes per line of a hex dump.
 const HEX: usize = 16;
 
-/// At most `most` lines, and one more that says how many were left out. `whole` is how long the body was, of which
-/// `body` may be the beginning.
+/// At most `most` lines, and one more with the number of omitted lines. `whole` is the full length of the body, of which
+/// `body` may be a prefix.
 pub(super) fn lines(headers: &HeaderMap, body: &[u8], whole: usize, most: usize) -> Vec<String> {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let unpacked = decompress(header(CONTENT_ENCODING), body);
@@ -27,15 +28,15 @@ pub(super) fn lines(headers: &HeaderMap, body: &[u8], whole: usize, most: usize)
     let more = lines.len().saturating_sub(most);
     lines.truncate(most);
     if more > 0 {
-        lines.push(format!("… and {more} more lines; --show-body={} shows them", most + more));
+        lines.push(format!("… {more} more lines; print them with --show-body={}", most + more));
     }
     if body.len() < whole {
-        lines.push(format!("… of {whole} bytes, the first {} were kept", body.len()));
+        lines.push(format!("… the body has {whole} bytes; only the first {} were recorded", body.len()));
     }
     lines
 }
 
-/// `None` where it is not packed, or cannot be unpacked.
+/// `None` if the body is not compressed, or cannot be decompressed.
 fn decompress(encoding: &str, body: &[u8]) -> Option<Vec<u8>> {
     let mut unpacked = Vec::new();
     match encoding {
@@ -63,7 +64,7 @@ fn render(kind: &str, body: &[u8]) -> Vec<String> {
     }
 }
 
-/// A line for each resource, scope and point.
+/// One line per resource, scope and data point.
 fn points(metrics: &MetricsData) -> Vec<String> {
     let (mut lines, mut resource, mut scope) = (Vec::new(), None, None);
     for point in metrics.points() {
@@ -109,7 +110,7 @@ fn value(value: &PointValue<'_>) -> String {
             let quantiles = point.quantile_values.iter().map(|at| format!("{}: {}", at.quantile, at.value));
             format!("count {} sum {} quantiles {}", point.count, point.sum, quantiles.collect::<Vec<_>>().join(", "))
         }
-        _ => "nothing".into(),
+        _ => "no value".into(),
     }
 }
 
@@ -135,7 +136,7 @@ mod tests {
     const VECTOR: &[u8] = include_bytes!("../../../../tests/vectors/java-3.7-producer-cumulative.none-0.bin");
 
     #[test]
-    fn otlp_is_shown_point_by_point_packed_or_not() {
+    fn otlp_is_formatted_by_data_point_compressed_or_not() {
         let plain = shown(&[("content-type", "application/x-protobuf")], VECTOR, 1_000);
         assert!(plain.iter().any(|line| line.starts_with("resource {")), "{plain:?}");
         let line = plain.iter().find(|line| line.contains("org.apache.kafka.producer.")).unwrap();
@@ -146,18 +147,18 @@ mod tests {
         assert_eq!(shown(&headers, &packed.finish().unwrap(), 1_000), plain);
         let few = shown(&[("content-type", "application/x-protobuf")], VECTOR, 2);
         assert_eq!(few.len(), 3);
-        assert!(few[2].ends_with(&format!("more lines; --show-body={} shows them", plain.len())), "{few:?}");
+        assert!(few[2].ends_with(&format!("--show-body={}", plain.len())), "{few:?}");
     }
 
     #[test]
-    fn json_text_and_anything_else() {
+    fn json_is_indented_and_binary_is_a_hex_dump() {
         assert_eq!(shown(&[], b"{\"a\":1}", 9), ["{", "  \"a\": 1", "}"]);
         assert_eq!(shown(&[], b"cpu value=1\nmem\x1b[2J", 9), ["cpu value=1", "mem\\u{1b}[2J"]);
         let dump = shown(&[], &[0xff, b'a', 0], 9);
         assert_eq!(dump.len(), 1);
         assert!(dump[0].starts_with("00000000  ff 61 00 ") && dump[0].ends_with(" .a."), "{dump:?}");
         let odd = shown(&[("content-type", "application/x-protobuf")], &[0xff; 17], 9);
-        assert_eq!(odd.len(), 2, "what is no OTLP is shown as it is");
-        assert!(lines(&HeaderMap::new(), b"abc", 7, 9)[1].contains("of 7 bytes, the first 3"));
+        assert_eq!(odd.len(), 2, "invalid OTLP is a hex dump");
+        assert!(lines(&HeaderMap::new(), b"abc", 7, 9)[1].contains("has 7 bytes; only the first 3"));
     }
 }

@@ -1,4 +1,4 @@
-//! What was seen, for the author.
+//! Prints the results of a trial for the author of the receiver.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -16,43 +16,43 @@ use super::body;
 use super::secrets::SecretMask;
 use crate::cli::format::{escape, format_size};
 
-/// What `--help` says of the exit status.
-pub(super) const EXIT_STATUS_HELP: &str = "Exit status, by the first batch that was not taken: 0 every batch was taken, 1 nothing \
-could be run, 3 unavailable, 4 too large, 5 partial, 6 rejected, 7 other, 8 it broke.";
+/// The exit status, for `--help`.
+pub(super) const EXIT_STATUS_HELP: &str = "Exit status: 0 every batch was taken, 1 the receiver could not run; else the result of \
+the first batch that was not taken: 3 unavailable, 4 too large, 5 partial, 6 rejected, 7 other, 8 trap or limit.";
 
-/// So many batches are shown in full; of those behind them only the ones that end otherwise than the one before.
+/// This many batches are printed in full. Of the following ones, only those whose outcome differs from the previous one.
 const SHOWN_IN_FULL: u64 = 20;
 
 /// Prints batch by batch.
 pub(super) struct Printer {
-    /// How many batches there will be.
+    /// Total number of batches.
     pub(super) batches: u64,
-    /// Most lines of a body; `None` shows none.
+    /// Maximum number of lines of a body; `None` prints no bodies.
     pub(super) body: Option<usize>,
-    /// Of requests.
+    /// Applied to the headers and URLs of requests.
     pub(super) secrets: SecretMask,
-    /// Batches by outcome.
+    /// Number of batches by outcome.
     seen: BTreeMap<&'static str, u64>,
     last: Option<&'static str>,
     omitted: u64,
-    /// Number, sentence and exit status of the first that was not taken.
+    /// Number, message and exit status of the first batch that was not taken.
     first: Option<(u64, String, u8)>,
     start: Option<Used>,
-    /// In all, and the most in one.
+    /// Total of all exports, and the maximum of one.
     export: Used,
     longest: Used,
     memory_peak: usize,
 }
 
-/// Of a destination to which a request was sent, or why there is none.
+/// The response of a destination, or why there is none.
 pub(super) type SinkAnswer = Result<RecordedResponse, String>;
 
-/// One batch and what came with it.
+/// The result of one batch, with its log lines and requests.
 pub(super) struct BatchResult {
     pub(super) tried: Tried,
     pub(super) lines: Vec<GuestLogLine>,
     pub(super) requests: Vec<(CapturedRequest, Option<SinkAnswer>)>,
-    /// Requests that were not kept.
+    /// Number of requests that were not recorded.
     pub(super) more: usize,
 }
 
@@ -73,7 +73,7 @@ impl Printer {
         }
     }
 
-    /// Prints one batch, or counts it where it is like the many before it.
+    /// Prints one batch, or only counts it if many batches before it had the same outcome.
     pub(super) fn batch(&mut self, number: u64, seen: &BatchResult) {
         let Tried { outcome, start, export, memory_peak, .. } = &seen.tried;
         let (name, sentence, status) = match outcome {
@@ -100,7 +100,7 @@ impl Printer {
         let title = if self.batches > 1 { format!("batch {number}:") } else { "outcome:".into() };
         outln!("{title:<8} {sentence}");
         if number > 1 && start.is_some() {
-            outln!("host:    another instance was started, since the one before broke");
+            outln!("host:    started a new instance, because the previous one broke");
         }
         self.details(seen);
     }
@@ -108,8 +108,8 @@ impl Printer {
     fn print_omitted(&mut self) {
         match std::mem::take(&mut self.omitted) {
             0 => {}
-            1 => outln!("         and one more that ended so"),
-            many => outln!("         and {many} more that ended so"),
+            1 => outln!("         and 1 more batch with this outcome"),
+            many => outln!("         and {many} more batches with this outcome"),
         }
     }
 
@@ -120,8 +120,8 @@ impl Printer {
         print_report(&seen.tried.said);
         match seen.tried.not_normalised {
             0 => {}
-            1 => outln!("host:    a push cannot be normalised, and was lent as it is"),
-            many => outln!("host:    {many} pushes cannot be normalised, and were lent as they are"),
+            1 => outln!("host:    1 push could not be normalised and was passed unchanged"),
+            many => outln!("host:    {many} pushes could not be normalised and were passed unchanged"),
         }
         for (request, answer) in &seen.requests {
             self.request(request);
@@ -156,7 +156,7 @@ impl Printer {
         body::lines(headers, body, whole, most).iter().for_each(|line| outln!("           | {line}"));
     }
 
-    /// Prints what is to be said of all of them. The exit status tells the outcome.
+    /// Prints the summary of all batches. The exit status reports the outcome.
     pub(super) fn end(mut self, lines: &[GuestLogLine], stop_failure: Option<&str>) -> ExitCode {
         self.print_omitted();
         for line in lines {
@@ -175,8 +175,8 @@ impl Printer {
         if let Some(start) = &self.start {
             outln!("start:   {}", format_used(start));
             let most =
-                if self.batches > 1 { format!("; the longest {}", format_used(&self.longest)) } else { String::new() };
-            outln!("export:  {}{most}, memory at most {}", format_used(&self.export), format_size(self.memory_peak));
+                if self.batches > 1 { format!("; maximum {}", format_used(&self.longest)) } else { String::new() };
+            outln!("export:  {}{most}, peak memory {}", format_used(&self.export), format_size(self.memory_peak));
         }
         ExitCode::from(self.first.map_or(0, |(_, _, status)| status))
     }
@@ -190,7 +190,11 @@ fn print_report(said: &GuestReport) {
         outln!("report:  misconfigured: {why}");
     }
     if said.rejected_points > 0 {
-        outln!("report:  the sink rejected {}: {}", count_noun(said.rejected_points, "point"), said.rejected_reason);
+        outln!(
+            "report:  the sink rejected {}: {}",
+            count_noun(said.rejected_points, "data point"),
+            said.rejected_reason
+        );
     }
 }
 
@@ -210,23 +214,23 @@ fn status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// The outcome, and what a host would do.
+/// The outcome, and how a host would handle it.
 fn describe_outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Taken => "taken".into(),
         Outcome::Unavailable { retry_after, reason } => match retry_after {
-            Some(wait) => format!("unavailable: {reason} (a host would offer it again after {wait:?})"),
-            None => format!("unavailable: {reason} (a host would offer it again)"),
+            Some(wait) => format!("unavailable: {reason} (a host would retry after {wait:?})"),
+            None => format!("unavailable: {reason} (a host would retry)"),
         },
-        Outcome::TooLarge => "too large (a host would offer it in halves)".into(),
+        Outcome::TooLarge => "too large (a host would retry the batch in halves)".into(),
         Outcome::Partial { rejected, retry, .. } => {
             let reasons: String = rejected.iter().map(|(index, why)| format!("; push {index}: {why}")).collect();
-            format!("partial: {} rejected, {} to be offered again{reasons}", rejected.len(), retry.len())
+            format!("partial: {} rejected, {} to retry{reasons}", rejected.len(), retry.len())
         }
         Outcome::Rejected(reason) => {
-            format!("rejected: {reason} (a host would offer it in halves, to find the push at fault)")
+            format!("rejected: {reason} (a host would retry the batch in halves, to isolate the offending push)")
         }
-        Outcome::Other(reason) => format!("other: {reason} (a host would try a few times)"),
+        Outcome::Other(reason) => format!("other: {reason} (a host would retry a few times)"),
         Outcome::Faulted(fault, why) => format!("broke ({}): {why}", fault.name()),
     }
 }
@@ -236,10 +240,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partial_outcome_is_a_sentence() {
+    fn a_partial_outcome_is_described_with_its_reasons() {
         let rejected = vec![(0, "too old".to_owned()), (2, "no name".to_owned())];
         let outcome = Outcome::Partial { rejected, retry: vec![1], retry_after: None };
-        let said = "partial: 2 rejected, 1 to be offered again; push 0: too old; push 2: no name";
+        let said = "partial: 2 rejected, 1 to retry; push 0: too old; push 2: no name";
         assert_eq!(describe_outcome(&outcome), said);
     }
 }

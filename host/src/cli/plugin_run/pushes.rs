@@ -1,4 +1,4 @@
-//! What a receiver is tried on: files, recorded pushes of a host, samples.
+//! The pushes of a trial: files, pushes recorded by a host, samples.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use barnabas::push::{Codec, Format, Push};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 
-/// How files begin that are packed so. A raw block of Snappy, as librdkafka makes it, begins like anything else.
+/// Magic bytes of compressed files. A raw Snappy block, which librdkafka sends, has none.
 const MAGIC: [(&[u8], Codec); 4] = [
     (&[0x28, 0xb5, 0x2f, 0xfd], Codec::Zstd),
     (&[0x1f, 0x8b], Codec::Gzip),
@@ -20,21 +20,21 @@ const MAGIC: [(&[u8], Codec); 4] = [
     (b"\x82SNAPPY\0", Codec::Snappy),
 ];
 
-/// Which pushes.
+/// Flags that select the pushes.
 #[derive(Args)]
 pub(super) struct PushArgs {
-    /// A push: an OTLP `MetricsData` or `ExportMetricsServiceRequest` in protobuf, packed or not, or in JSON. Once for each
-    /// push.
+    /// File with a push: an OTLP `MetricsData` or `ExportMetricsServiceRequest` in protobuf, compressed or not, or in JSON.
+    /// Can be repeated.
     #[arg(long = "push", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How the files of `--push` are packed, where their first bytes do not tell.
+    /// Compression of the files of `--push`. Default: detected from their first bytes.
     #[arg(long, value_enum)]
     codec: Option<CodecName>,
-    /// Pushes that a host recorded: `recent-pushes.jsonl` of its data directory, which it writes with
+    /// File with pushes recorded by a host: `recent-pushes.jsonl` in its data directory, which it writes with
     /// `[recent-pushes] on-disk = true`.
     #[arg(long, value_name = "FILE.jsonl")]
     recent: Vec<PathBuf>,
-    /// A recorded push of a real client. Without any push that of Java.
+    /// A recorded push of a real client. Default without any push: `java`.
     #[arg(long, value_enum)]
     sample: Vec<SampleName>,
 }
@@ -55,7 +55,7 @@ enum CodecName {
 }
 
 impl PushArgs {
-    /// All of them: those of `--push` first, then those of `--recent`, then samples.
+    /// All pushes: first those of `--push`, then those of `--recent`, then the samples.
     pub(super) fn payloads(&self) -> Result<Vec<Arc<Payload>>> {
         let mut payloads = Vec::new();
         for file in &self.files {
@@ -64,7 +64,7 @@ impl PushArgs {
         for file in &self.recent {
             let shown = file.display();
             let pushes = read(file).with_context(|| format!("cannot read the recorded pushes of {shown}"))?;
-            ensure!(!pushes.is_empty(), "{shown} holds no push that can be used");
+            ensure!(!pushes.is_empty(), "{shown} contains no usable push");
             payloads.extend(pushes);
         }
         let java = (payloads.is_empty() && self.sample.is_empty()).then_some(SampleName::Java);
@@ -90,7 +90,8 @@ impl PushArgs {
             None => {
                 let plain = decoded(of(Codec::None));
                 let done = if plain.is_err() { decoded(of(Codec::Snappy)).or(plain) } else { plain };
-                payload(done, &name).map_err(|error| anyhow!("{error}; if it is packed, say how with `--codec`"))
+                payload(done, &name)
+                    .map_err(|error| anyhow!("{error}; if the file is compressed, name the codec with `--codec`"))
             }
         }
     }
@@ -112,7 +113,7 @@ fn detect_codec(bytes: &[u8]) -> Option<Codec> {
     MAGIC.iter().find(|(magic, _)| bytes.starts_with(magic)).map(|(_, codec)| *codec)
 }
 
-/// The same way in as every push.
+/// Validates and decodes a push like a listener does.
 fn decoded(push: Push) -> Result<Decoded, Refusal> {
     Admitted::declared(push).and_then(|admitted| Decoder::new(decode::DecodeConfig::default()).decode(admitted))
 }
@@ -120,7 +121,7 @@ fn decoded(push: Push) -> Result<Decoded, Refusal> {
 fn payload(decoded: Result<Decoded, Refusal>, name: &str) -> Result<Payload> {
     match decoded.map_err(|refusal| anyhow!("{name} cannot be used: {refusal}"))? {
         Decoded::Payload(payload) => Ok(payload),
-        Decoded::Empty => Err(anyhow!("{name} holds no metrics")),
+        Decoded::Empty => Err(anyhow!("{name} contains no metrics")),
     }
 }
 
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn every_vector_is_recognised_however_it_is_packed() {
+    fn the_codec_of_every_vector_is_detected() {
         let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
         let files = std::fs::read_dir(vectors).unwrap().map(|entry| entry.unwrap().path());
         let files: Vec<_> = files.filter(|file| file.extension().is_some_and(|kind| kind == "bin")).collect();
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_and_samples_are_beside_files() {
+    fn json_files_can_be_combined_with_samples() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("push.json");
         let json = " {\"resourceMetrics\":[{\"scopeMetrics\":[{\"metrics\":[{\"name\":\"m\",\"gauge\":{\"dataPoints\":\
@@ -159,17 +160,17 @@ mod tests {
         std::fs::write(&file, json).unwrap();
         let read = payloads(&["--sample", "librdkafka", "--push", file.to_str().unwrap()]).unwrap();
         assert_eq!(read.iter().map(|payload| payload.points()).collect::<Vec<_>>(), [1, 15]);
-        assert_eq!(payloads(&[]).unwrap()[0].points(), 86, "Java's, where nothing is said");
+        assert_eq!(payloads(&[]).unwrap()[0].points(), 86, "the default is the sample of Java");
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_in_one_sentence() {
+    fn an_unusable_push_is_named_in_one_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("nonsense");
         std::fs::write(&file, "nonsense").unwrap();
         let name = file.to_str().unwrap();
         for (flags, words) in [
-            (["--push", name].as_slice(), "say how with `--codec`"),
+            (["--push", name].as_slice(), "`--codec`"),
             (&["--push", name, "--codec", "zstd"], "cannot be used"),
             (&["--push", "/nowhere"], "cannot read the push /nowhere"),
             (&["--recent", name], "cannot read the recorded pushes"),

@@ -1,4 +1,4 @@
-//! `--reply 429,retry-after=3`.
+//! Parses `--reply 429,retry-after=3`.
 
 use std::path::Path;
 
@@ -6,8 +6,8 @@ use barnabas::capability::egress::RecordedResponse;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-/// A status, then `name=value` for each header; `body=TEXT` or `body=@FILE` comes last and may hold commas. A piece that
-/// does not begin like a header belongs to the value before it, as in a date.
+/// A status, then `name=value` for each header; `body=TEXT` or `body=@FILE` comes last and may contain commas. A part that
+/// does not start like a header belongs to the previous value, as in a date.
 pub(super) fn parse(text: &str) -> Result<RecordedResponse, String> {
     let (text, body) = match text.split_once(",body=") {
         Some((text, body)) => (text, read(body)?),
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<RecordedResponse, String> {
     let status = status.parse::<u16>().ok().filter(|status| (200..600).contains(status));
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.ok_or_else(|| {
-        "begin with a status from 200 to 599, then headers, for example `429,retry-after=3`".to_owned()
+        "start with a status from 200 to 599, then headers, for example `429,retry-after=3`".to_owned()
     })?;
     Ok(RecordedResponse { status, headers: headers(pieces)?, body })
 }
@@ -30,12 +30,12 @@ fn headers<'a>(pieces: impl Iterator<Item = &'a str>) -> Result<HeaderMap, Strin
         match (header, written.last_mut()) {
             (Some((name, value)), _) => written.push((name, value.to_owned())),
             (None, Some((_, value))) => *value += &format!(",{piece}"),
-            (None, None) => return Err(format!("`{piece}` is not a header; write `name=value`")),
+            (None, None) => return Err(format!("`{piece}` is not a header; use `name=value`")),
         }
     }
     let parsed = written.into_iter().map(|(name, value)| {
         let parsed = HeaderValue::from_str(value.trim());
-        parsed.map(|parsed| (name, parsed)).map_err(|_| format!("`{value}` cannot be the value of a header"))
+        parsed.map(|parsed| (name, parsed)).map_err(|_| format!("`{value}` is not a valid header value"))
     });
     parsed.collect()
 }
@@ -67,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused_in_words() {
+    fn invalid_replies_are_refused_with_a_remedy() {
         for (text, words) in [
-            ("", "begin with a status"),
-            ("soon", "begin with a status"),
-            ("100", "begin with a status"),
+            ("", "start with a status"),
+            ("soon", "start with a status"),
+            ("100", "start with a status"),
             ("200,x", "`x` is not a header"),
-            ("200,a=b\u{1}", "cannot be the value"),
+            ("200,a=b\u{1}", "not a valid header value"),
             ("200,body=@/nowhere", "cannot read /nowhere"),
         ] {
             assert!(parse(text).unwrap_err().contains(words), "{text}");

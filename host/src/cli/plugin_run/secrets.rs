@@ -1,21 +1,21 @@
-//! What is not printed of a request unless somebody asks for it: an author pastes what he sees into an issue.
+//! Hides credentials in printed requests unless they are asked for, since authors paste the output into issues.
 
 use http::{HeaderName, HeaderValue, Uri};
 
-/// What names hold that stand for a credential.
+/// Parts of header and parameter names that indicate a credential.
 const SECRET: [&str; 10] =
     ["auth", "cookie", "token", "secret", "passw", "credential", "api-key", "api_key", "apikey", "signature"];
 
-const HIDDEN: &str = "(hidden; --show-secrets shows it)";
+const HIDDEN: &str = "(hidden; use --show-secrets)";
 
-/// Whether they are shown.
+/// Hides credentials, or shows them.
 #[derive(Clone, Copy)]
 pub(super) struct SecretMask {
     pub(super) shown: bool,
 }
 
 impl SecretMask {
-    /// The value of a header. Its first word stays, which is the scheme of a credential.
+    /// The value of a header. The first word of a credential, its scheme, is not hidden.
     pub(super) fn header(self, name: &HeaderName, value: &HeaderValue) -> String {
         let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
         if self.shown || !is_secret(name.as_str()) {
@@ -27,7 +27,7 @@ impl SecretMask {
         }
     }
 
-    /// A URI, without the values of such parameters in its query.
+    /// A URI, without the values of secret query parameters.
     pub(super) fn uri(self, uri: &Uri) -> String {
         let text = uri.to_string();
         let Some((rest, query)) = text.split_once('?').filter(|_| !self.shown) else { return text };
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_hidden_unless_they_are_asked_for() {
+    fn credentials_are_hidden_unless_requested() {
         let header = |shown: bool, name: &str, value: &str| {
             SecretMask { shown }.header(&name.parse().unwrap(), &HeaderValue::from_str(value).unwrap())
         };

@@ -14,47 +14,48 @@ use super::super::host::AdminArgs;
 use super::broker::{BrokerArgs, require_success};
 use super::{selector, watch};
 
-/// Kafka's keys of a subscription.
+/// The configuration keys of a subscription in Kafka.
 pub(super) const KEYS: [&str; 3] = ["metrics", "interval.ms", "match"];
 
 /// Flags of `subscription alter`.
 #[derive(Args)]
 #[command(after_help = "\
-An empty value (--interval '') takes a key back to what is beneath it: the broker's file, or the default.
-The early draft's `--add --id rdkafka --metric org.apache.kafka. --interval-ms 60000` is understood as well.")]
+An empty value (--interval '') resets a key to the broker's configuration file or the default.
+The syntax of KIP-714's early draft is accepted as well: `--id rdkafka --metric org.apache.kafka. --interval-ms 60000`.")]
 pub(crate) struct SubscriptionAlterArgs {
-    /// The subscription; made if there is none of that name.
+    /// Name of the subscription. It is created if it does not exist.
     #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
     named: Option<String>,
-    /// The subscription; made if there is none of that name.
+    /// Name of the subscription. It is created if it does not exist.
     name: Option<String>,
-    /// Make a new one with a name of its own.
+    /// Create a subscription with a generated name.
     #[arg(long, conflicts_with_all = ["name", "named"])]
     generate_name: bool,
-    /// Prefixes of metric names, separated by commas; `*` is everything, none is nothing.
+    /// Prefixes of metric names, separated by commas. `*` selects all metrics.
     #[arg(long, value_name = "PREFIXES", visible_alias = "metric")]
     metrics: Option<String>,
-    /// Add these prefixes to those that it has.
+    /// Add these prefixes to the current ones.
     #[arg(long, value_name = "PREFIXES", conflicts_with = "metrics")]
     add_metrics: Option<String>,
-    /// Take these prefixes out.
+    /// Remove these prefixes from the current ones.
     #[arg(long, value_name = "PREFIXES", conflicts_with_all = ["metrics", "add_metrics"])]
     remove_metrics: Option<String>,
-    /// How often to push: `30s`, `5m`, or a number of milliseconds as Kafka's command takes it.
+    /// Push interval: `30s`, `5m`, or a number of milliseconds as in Kafka's command.
     #[arg(long, value_name = "TIME", visible_alias = "interval-ms")]
     interval: Option<String>,
-    /// Which clients: key=pattern, separated by commas, all must match in full. Keys: client_instance_id, client_id,
-    /// client_software_name, client_software_version, client_source_address, client_source_port.
+    /// Client selectors: key=pattern, separated by commas, all of which must match completely. Keys:
+    /// client_instance_id, client_id, client_software_name, client_software_version, client_source_address,
+    /// client_source_port.
     #[arg(long = "match", value_name = "SELECTORS", conflicts_with = "id")]
     matches: Option<String>,
-    /// Which clients, as the draft had it: one instance id (base64url, base64, hex or UUID), or the beginning of the
-    /// software's name.
+    /// Client selector of the early draft: a client instance id (base64url, base64, hex or UUID), or a prefix of the
+    /// software name.
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// Only ask whether it could be done, and what it would do to whom.
+    /// Only validate the change, and print how many clients it would affect.
     #[arg(long)]
     validate_only: bool,
-    /// Then show which clients match, as they come, until Ctrl-C. Asks the admin endpoint of a Barnabas host.
+    /// Then list matching clients as they connect, until Ctrl-C. Requires the admin endpoint of a Barnabas host.
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -63,7 +64,7 @@ pub(crate) struct SubscriptionAlterArgs {
     admin: AdminArgs,
 }
 
-/// Alters, says what comes of it, and watches if that is wanted.
+/// Alters the subscription, prints the outcome, and watches the clients if requested.
 pub(crate) fn run(flags: &SubscriptionAlterArgs) -> Result<ExitCode> {
     let name = flags.name()?;
     let changes = flags.changes()?;
@@ -74,7 +75,7 @@ pub(crate) fn run(flags: &SubscriptionAlterArgs) -> Result<ExitCode> {
     let message = flags.broker.run_with_client(async |client| {
         require_success(&name, client.alter_subscription(&name, &changes, flags.validate_only).await?)
     })?;
-    let done = if flags.validate_only { "could be altered; nothing was changed" } else { "altered" };
+    let done = if flags.validate_only { "valid; nothing was changed" } else { "altered" };
     print_outcome(flags.broker.json, &name, done, message.as_deref())?;
     if flags.watch {
         return watch::run(&flags.admin.client(&flags.broker.config)?, &name);
@@ -82,7 +83,7 @@ pub(crate) fn run(flags: &SubscriptionAlterArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was done, and what the broker said about it.
+/// Prints the outcome, and the message of the broker if it sent one.
 pub(super) fn print_outcome(json: bool, name: &str, done: &str, message: Option<&str>) -> Result<()> {
     if json {
         outln!("{}", serde_json::to_string(&json!({ "name": name, "outcome": done, "message": message }))?);
@@ -91,9 +92,11 @@ pub(super) fn print_outcome(json: bool, name: &str, done: &str, message: Option<
     outln!("{}: {done}", escape(name));
     match message {
         Some(message) => outln!("{}", escape(message)),
-        // What Apache's broker does, which tells nothing beside its codes.
+        // Apache's broker sends no message on success.
         None => {
-            outln!("the broker does not say whom it reaches: connected clients learn of it at their next request")
+            outln!(
+                "the broker does not report the affected clients; they get the new subscription at their next request"
+            )
         }
     }
     Ok(())
@@ -105,7 +108,7 @@ impl SubscriptionAlterArgs {
             return Ok(generated());
         }
         let name = self.named.as_ref().or(self.name.as_ref());
-        name.cloned().context("which subscription? give its name, or --generate-name")
+        name.cloned().context("the name of the subscription is missing; pass it, or use --generate-name")
     }
 
     fn changes(&self) -> Result<Vec<SettingChange>> {
@@ -125,18 +128,18 @@ impl SubscriptionAlterArgs {
                 value: Some(value.clone()),
             }));
         }
-        ensure!(!changes.is_empty(), "nothing is to be changed; give --metrics, --interval or --match");
+        ensure!(!changes.is_empty(), "no change requested; use --metrics, --interval or --match");
         Ok(changes)
     }
 }
 
-/// As Kafka's command: an empty value deletes.
+/// Like Kafka's command: an empty value deletes the key.
 fn replace(key: &str, value: &str) -> SettingChange {
     let value = (!value.is_empty()).then(|| value.to_owned());
     SettingChange { key: key.into(), op: if value.is_some() { SettingOp::Set } else { SettingOp::Delete }, value }
 }
 
-/// Milliseconds as text; empty stays empty.
+/// The interval in milliseconds, as text. An empty text stays empty.
 fn milliseconds(text: &str) -> Result<String> {
     if text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
@@ -147,11 +150,11 @@ fn milliseconds(text: &str) -> Result<String> {
     }
 }
 
-/// A random name, as Kafka's command draws one.
+/// A random name, like Kafka's command generates.
 fn generated() -> String {
     loop {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
         if let Some(id) = InstanceId::from_random(bytes) {
             return id.to_string();
         }
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn kafkas_own_words_are_understood() {
+    fn the_flags_of_kafkas_command_are_accepted() {
         let words = "--name basic --metrics a.,b. --interval 60000 --match client_id=x,client_software_name=y";
         let expected = vec![
             change("metrics", SettingOp::Set, Some("a.,b.")),
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_drafts_words_are_translated() {
+    fn the_flags_of_the_draft_are_translated() {
         let (_, changes) = parsed("basic --id rdkafka --metric org.apache.kafka. --interval-ms 15000").unwrap();
         assert_eq!(
             changes,
@@ -206,20 +209,20 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn intervals_have_units() {
         let (_, changes) = parsed("basic --interval 2m").unwrap();
         assert_eq!(changes, [change("interval.ms", SettingOp::Set, Some("120000"))]);
         assert!(parsed("basic --interval soon").unwrap_err().to_string().contains("--interval"));
     }
 
     #[test]
-    fn lists_can_grow_and_shrink() {
+    fn prefixes_can_be_added_and_removed() {
         assert_eq!(parsed("b --add-metrics x.").unwrap().1, [change("metrics", SettingOp::Append, Some("x."))]);
         assert_eq!(parsed("b --remove-metrics x.").unwrap().1, [change("metrics", SettingOp::Subtract, Some("x."))]);
     }
 
     #[test]
-    fn nothing_to_do_and_nobody_to_do_it_to_are_refused() {
+    fn a_command_without_a_change_or_a_name_is_refused() {
         assert!(parsed("basic").unwrap_err().to_string().contains("--metrics"));
         assert!(parsed("--metrics x").unwrap_err().to_string().contains("--generate-name"));
         let (name, _) = parsed("--generate-name --metrics x").unwrap();

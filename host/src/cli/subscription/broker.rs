@@ -1,4 +1,4 @@
-//! Which broker is asked.
+//! Flags that select the broker, and the connection to it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use clap::Args;
 use super::super::ConfigArgs;
 use super::super::properties::CommandConfigArgs;
 
-/// Flags of every command that asks a broker.
+/// Flags of every command that connects to a broker.
 #[derive(Args)]
 pub(super) struct BrokerArgs {
-    /// The broker: host:port, several separated by commas. Default: of the configuration's Kafka listeners the first
-    /// that wants what --command-config has; without that, the first that wants neither TLS nor SASL.
+    /// Broker as host:port, several separated by commas. Default: the first configured Kafka listener that fits
+    /// --command-config or, without that, the first one with neither TLS nor SASL.
     #[arg(long, value_name = "HOST:PORT", visible_alias = "broker-list")]
     bootstrap_server: Option<String>,
     #[command(flatten)]
@@ -28,13 +28,13 @@ pub(super) struct BrokerArgs {
     pub(super) json: bool,
 }
 
-/// Which subscription is meant: by its place, or as Kafka's command has it.
+/// The name of a subscription: a positional argument, or a flag as in Kafka's command.
 #[derive(Args)]
 pub(super) struct SubscriptionNameArgs {
-    /// The subscription.
+    /// Name of the subscription.
     #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
     named: Option<String>,
-    /// The subscription.
+    /// Name of the subscription.
     #[arg(required_unless_present = "named")]
     name: Option<String>,
 }
@@ -49,7 +49,7 @@ impl BrokerArgs {
     /// Runs `work` with a connection.
     pub(super) fn run_with_client<T>(&self, work: impl AsyncFnOnce(&mut KafkaClient) -> Result<T>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.context("no thread can be set up for the connection")?;
+        let runtime = runtime.context("cannot start a runtime for the connection")?;
         runtime.block_on(async {
             let mut options = KafkaClientOptions::default();
             options.timeout = Duration::from_secs(30);
@@ -70,26 +70,27 @@ impl BrokerArgs {
     }
 }
 
-/// The first listener that wants what we have, TLS and SASL each. Where a file was named and fits none, the first.
+/// The first listener that requires TLS and SASL exactly if `security` has them. If `security` is given and fits no
+/// listener, the first listener.
 fn choose_listener<'l>(
     listeners: &'l [kafka::KafkaListenerConfig],
     security: Option<&ClientSecurity>,
 ) -> Result<&'l kafka::KafkaListenerConfig> {
     let first = listeners.first();
-    let first = first.context("the configuration has no Kafka listener; name a broker with --bootstrap-server")?;
+    let first = first.context("the configuration has no Kafka listener; specify a broker with --bootstrap-server")?;
     let ours = security.map_or((false, false), |ours| (ours.tls.is_some(), ours.login.is_some()));
     let fitting = listeners.iter().find(|one| (one.tls.is_some(), one.auth.is_some()) == ours);
     match (fitting, security) {
         (Some(fitting), _) => Ok(fitting),
         (None, Some(_)) => Ok(first),
         (None, None) => bail!(
-            "every Kafka listener of the configuration wants TLS or SASL; say how to prove who asks with --command-config, \
-             or name a broker with --bootstrap-server"
+            "every configured Kafka listener requires TLS or SASL; pass the security settings with --command-config, or \
+             specify a broker with --bootstrap-server"
         ),
     }
 }
 
-/// Where this machine reaches a listener of its own.
+/// The address at which a local listener can be reached from this machine.
 fn reachable(bind: SocketAddr) -> SocketAddr {
     let loopback = match bind.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -99,12 +100,12 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
     SocketAddr::new(loopback, bind.port())
 }
 
-/// What was said beside the answer, or the refusal as an error.
+/// The message of a successful response, or the error of the broker.
 pub(super) fn require_success(what: &str, answer: ResourceAnswer) -> Result<Option<String>> {
     match (answer.error, answer.message) {
         (None, message) => Ok(message),
         (Some(code), Some(message)) => bail!("{what}: {message} ({code})"),
-        (Some(code), None) => bail!("{what}: the broker answered {code}"),
+        (Some(code), None) => bail!("{what}: the broker returned {code}"),
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_listener_on_every_address_is_asked_on_loopback() {
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
         let reach = |text: &str| reachable(text.parse().unwrap()).to_string();
         assert_eq!(reach("0.0.0.0:9092"), "127.0.0.1:9092");
         assert_eq!(reach("[::]:9092"), "[::1]:9092");
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_listener_that_wants_what_we_have_is_asked() {
+    fn the_listener_that_fits_the_security_settings_is_chosen() {
         let users = tempfile::NamedTempFile::new().unwrap();
         let settings = AuthSettings {
             mechanisms: vec![SaslMechanism::Plain],
@@ -150,13 +151,13 @@ mod tests {
         assert_eq!(name(&both, Some(&nothing)).unwrap(), "plain");
         assert_eq!(name(&both, Some(&named)).unwrap(), "sasl");
         assert_eq!(name(&[plain, sasl.clone()], Some(&named)).unwrap(), "sasl");
-        assert_eq!(name(&both, Some(&encrypted)).unwrap(), "sasl", "the first, which may stand behind another's TLS");
+        assert_eq!(name(&both, Some(&encrypted)).unwrap(), "sasl", "the first, which may be behind a TLS proxy");
         assert!(name(&[sasl], None).unwrap_err().to_string().contains("--command-config"));
         assert!(name(&[], None).unwrap_err().to_string().contains("no Kafka listener"));
     }
 
     #[test]
-    fn a_refusal_is_told_in_the_brokers_words() {
+    fn a_refusal_has_the_message_and_the_code_of_the_broker() {
         let code = barnabas::kafka::client::ErrorCode(40);
         let refused = ResourceAnswer { error: Some(code), message: Some("bad match".into()) };
         assert_eq!(

@@ -24,13 +24,13 @@ pub(crate) fn run(flags: &SubscriptionDeleteArgs) -> Result<ExitCode> {
     let name = flags.subscription.name();
     let (message, left) = flags.broker.run_with_client(async |client| {
         if !list_names(client).await?.contains(&name) {
-            bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
+            bail!("there is no subscription `{name}`; see `barnabas subscription list`");
         }
         let changes = KEYS.map(|key| SettingChange { key: key.into(), op: SettingOp::Delete, value: None });
         let message = require_success(&name, client.alter_subscription(&name, &changes, false).await?)?;
         Ok((message, list_names(client).await?.contains(&name)))
     })?;
-    let done = if left { "what was altered is taken back; the broker's own file still has it" } else { "deleted" };
+    let done = if left { "overrides deleted; the broker's configuration file still defines it" } else { "deleted" };
     print_outcome(flags.broker.json, &name, done, message.as_deref())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub(crate) struct SubscriptionDescribeArgs {
     broker: BrokerArgs,
 }
 
-/// Prints every subscription as a row.
+/// Prints all subscriptions as a table.
 pub(crate) fn run(flags: &SubscriptionListArgs) -> Result<ExitCode> {
     let all = flags.broker.run_with_client(async |client| {
         let names = list_names(client).await?;
@@ -36,10 +36,10 @@ pub(crate) fn run(flags: &SubscriptionListArgs) -> Result<ExitCode> {
         outln!("{}", serde_json::to_string_pretty(&all.iter().map(document).collect::<Vec<_>>())?);
     } else if all.is_empty() {
         outln!(
-            "no subscriptions: clients push nothing; make one with `barnabas subscription alter NAME --metrics '*'`"
+            "no subscriptions, so clients push nothing; create one with `barnabas subscription alter NAME --metrics '*'`"
         );
     } else {
-        out!("{}", table(&["name", "metrics", "interval", "match", "from"], all.iter().map(row)));
+        out!("{}", table(&["name", "metrics", "interval", "match", "source"], all.iter().map(row)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -52,7 +52,7 @@ pub(crate) fn describe(flags: &SubscriptionDescribeArgs) -> Result<ExitCode> {
         Ok((known, descriptions(client, std::slice::from_ref(&name)).await?))
     })?;
     let Some(found) = found.first().filter(|_| known) else {
-        bail!("there is no subscription `{name}`; `barnabas subscription list` shows those that there are");
+        bail!("there is no subscription `{name}`; see `barnabas subscription list`");
     };
     if flags.broker.json {
         outln!("{}", serde_json::to_string_pretty(&document(found))?);
@@ -63,26 +63,26 @@ pub(crate) fn describe(flags: &SubscriptionDescribeArgs) -> Result<ExitCode> {
         let documentation = entry.documentation.as_deref().unwrap_or("-");
         vec![entry.key.clone(), format_value(entry), source_name(entry.source).into(), escape(documentation)]
     });
-    out!("{}", table(&["key", "value", "from", "what it is"], rows));
+    out!("{}", table(&["key", "value", "source", "description"], rows));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names that there are, in order.
+/// The names of all subscriptions, sorted.
 pub(super) async fn list_names(client: &mut KafkaClient) -> Result<Vec<String>> {
     match client.list_subscriptions().await? {
         Ok(mut names) => {
             names.sort();
             Ok(names)
         }
-        Err(code) => bail!("{} does not list its subscriptions: {code}", client.address()),
+        Err(code) => bail!("{} refused to list its subscriptions: {code}", client.address()),
     }
 }
 
 async fn descriptions(client: &mut KafkaClient, names: &[String]) -> Result<Vec<SubscriptionDescription>> {
-    /// One answer has an end.
-    const AT_ONCE: usize = 200;
+    /// A broker limits the size of one response.
+    const PER_REQUEST: usize = 200;
     let mut all = Vec::new();
-    for names in names.chunks(AT_ONCE) {
+    for names in names.chunks(PER_REQUEST) {
         for (described, answer) in client.describe_subscriptions(names).await? {
             require_success(&described.name, answer)?;
             all.push(described);
@@ -91,7 +91,7 @@ async fn descriptions(client: &mut KafkaClient, names: &[String]) -> Result<Vec<
     Ok(all)
 }
 
-/// Where a value comes from (DescribeConfigs' sources).
+/// The source of a value (`config_source` of DescribeConfigs).
 fn source_name(source: i8) -> &'static str {
     match source {
         4 => "file",
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_what_is_asked_and_who_said_so() {
+    fn a_row_has_the_values_and_their_sources() {
         assert_eq!(row(&described()), ["basic", "org.apache.kafka.producer.", "60000 ms", "-", "altered, file"]);
     }
 

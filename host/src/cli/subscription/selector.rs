@@ -1,13 +1,13 @@
-//! Which clients: a `--match` as Kafka's command takes it, or an `--id` as the early draft of KIP-714 did.
+//! Client selectors: `--match` as in Kafka's command, or `--id` as in the early draft of KIP-714.
 
 use anyhow::{Result, ensure};
 use barnabas::push::InstanceId;
 
-/// The draft's `--id` in today's words: an instance id in any of its spellings matches that client instance; anything
-/// else was the beginning of the software's name in the draft's ids, so it matches software whose name begins so.
+/// Translates the draft's `--id` to a `--match`: a client instance id in any encoding selects that client instance. Any
+/// other text was a prefix of the draft's ids, which began with the software name, so it selects by that prefix.
 pub(super) fn from_id(text: &str) -> Result<String> {
-    ensure!(!text.is_empty(), "--id is empty; leave it out to match every client");
-    // The draft's own were a name, a dash and a UUID.
+    ensure!(!text.is_empty(), "--id is empty; omit it to select all clients");
+    // The ids of the draft were a name, a dash and a UUID.
     let uuid = text.len().checked_sub(36).and_then(|at| text.get(at..)).filter(|_| text.contains('-'));
     if let Some(id) = [Some(text), uuid].into_iter().flatten().find_map(|text| InstanceId::parse_any(text).ok()) {
         return Ok(format!("client_instance_id={id}"));
@@ -15,16 +15,16 @@ pub(super) fn from_id(text: &str) -> Result<String> {
     let known = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     ensure!(
         known,
-        "--id `{text}` is neither a client instance id (22 characters of base64url, padded base64, hex or a UUID) nor \
-         the beginning of a software's name; use --match for patterns"
+        "--id `{text}` is neither a client instance id (22 characters of base64url, padded base64, hex or a UUID) nor a \
+         prefix of a software name; use --match for patterns"
     );
     let begins = text.replace('.', "\\.");
-    // The draft's example: librdkafka called itself rdkafka.
+    // The example of the draft: librdkafka was called rdkafka.
     let begins = if "rdkafka".starts_with(text) { format!("(lib)?{begins}") } else { begins };
     Ok(format!("client_software_name={begins}.*"))
 }
 
-/// The id in the spellings under which people meet it: Java's, librdkafka's, and hexadecimal.
+/// The id in the encodings of logs: Java's, librdkafka's, and hexadecimal.
 pub(super) fn spellings(selector: &str) -> Option<String> {
     let id: InstanceId = selector.strip_prefix("client_instance_id=")?.parse().ok()?;
     Some(format!("client instance {id} (base64url), {} (base64), {} (hex)", id.to_base64(), id.to_hex()))
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_drafts_prefix_is_the_softwares_name_today() {
+    fn a_prefix_of_the_draft_selects_the_software_name() {
         assert_eq!(from_id("rdkafka").unwrap(), "client_software_name=(lib)?rdkafka.*");
         assert_eq!(from_id("apache-kafka-java").unwrap(), "client_software_name=apache-kafka-java.*");
         assert!(from_id("").is_err());
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_id_is_taken_in_every_spelling() {
+    fn an_instance_id_is_accepted_in_every_encoding() {
         for text in [
             "cBrordIqXpq0qkqcvYahPA",
             "cBrordIqXpq0qkqcvYahPA==",

@@ -1,4 +1,4 @@
-//! `--watch`: which clients match, as they come.
+//! `--watch`: lists matching clients as they connect.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::super::format::escape;
 
-/// How often the host is asked.
+/// How often the host is polled.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// Most clients that are told one by one.
+/// Maximum number of clients that are listed.
 const LIMIT: u32 = 10_000;
 
-/// Prints a line for each client that matches, and again when it has pushed under this subscription, until Ctrl-C.
+/// Prints a line for each client that matches, and another one when it has pushed under this subscription, until Ctrl-C.
 pub(super) fn run(host: &AdminClient, name: &str) -> Result<ExitCode> {
-    errln!("clients that match `{name}`, until Ctrl-C:");
+    errln!("watching clients that match `{name}`; stop with Ctrl-C");
     let mut told = BTreeMap::new();
     loop {
         for line in changes(&clients(host, name)?, &mut told) {
@@ -30,12 +30,13 @@ pub(super) fn run(host: &AdminClient, name: &str) -> Result<ExitCode> {
 
 fn clients(host: &AdminClient, name: &str) -> Result<Vec<Value>> {
     let path = format!("/v1/clients?limit={LIMIT}&subscription={}", percent_encode(name));
-    let answer = host.get(&path).context("only a Barnabas host says which clients match (--admin names one)")?;
+    let answer =
+        host.get(&path).context("--watch needs the admin endpoint of a Barnabas host; specify it with --admin")?;
     let mut answer: Value = serde_json::from_str(&answer)?;
     Ok(answer.get_mut("clients").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
 }
 
-/// What was not told yet: a client that is new, and one that pushes now under this subscription and did not before.
+/// Lines for clients that are new, and for clients that have started to push under this subscription.
 fn changes(clients: &[Value], told: &mut BTreeMap<String, bool>) -> Vec<String> {
     let text = |client: &Value, key: &str| client.get(key).and_then(Value::as_str).map_or_else(|| "-".into(), escape);
     let mut lines = Vec::new();
@@ -51,7 +52,7 @@ fn changes(clients: &[Value], told: &mut BTreeMap<String, bool>) -> Vec<String> 
     lines
 }
 
-/// For the query of a path.
+/// Percent-encodes a value of the query.
 fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut path, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_client_is_told_when_it_matches_and_when_it_pushes() {
+    fn a_client_is_listed_when_it_matches_and_when_it_pushes() {
         let mut told = BTreeMap::new();
         let client = |pushes: u64| json!({ "id": "a", "client_id": "orders", "pushes": pushes + 5, "pushes_of_subscription": pushes });
         assert_eq!(changes(&[client(0)], &mut told), ["a  matches  -  orders  -"]);
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn names_survive_the_way_into_a_path() {
+    fn names_are_percent_encoded() {
         assert_eq!(percent_encode("a b&c=ä"), "a%20b%26c%3D%C3%A4");
     }
 }

@@ -1,4 +1,4 @@
-//! A password that is typed or piped in: never an argument, which every user of the machine could see.
+//! Reads a password from a terminal, a pipe or a file. It is never an argument, which every user of the machine could see.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read};
@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Most bytes of a password.
+/// Maximum length of a password in bytes.
 const MAX_LENGTH: usize = 1024;
 
-/// From the first line of a file, of standard input, or asked for twice at a terminal.
+/// Reads the first line of a file or of standard input, or prompts twice on a terminal.
 pub(crate) fn read(file: Option<&Path>) -> Result<String> {
     match file.filter(|file| *file != Path::new("-")) {
         Some(file) => {
@@ -26,7 +26,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<String> {
 fn ask() -> Result<String> {
     let _silence = EchoOff::begin()?;
     let password = prompt("password: ")?;
-    ensure!(prompt("once more: ")? == password, "these were two different passwords; try again");
+    ensure!(prompt("repeat password: ")? == password, "the passwords do not match; try again");
     Ok(password)
 }
 
@@ -37,12 +37,16 @@ fn prompt(words: &str) -> Result<String> {
     password
 }
 
-/// What is typed is not shown. An interrupt, too, is only a character then: it must not leave the terminal so.
+/// Turns off the echo of the terminal. Also turns off its signals, because an interrupt would leave the terminal without
+/// echo.
 struct EchoOff;
 
 impl EchoOff {
     fn begin() -> Result<Self> {
-        ensure!(stty(&["-echo", "-isig"]), "the terminal cannot hide a password; pipe it in by `--password-file -`");
+        ensure!(
+            stty(&["-echo", "-isig"]),
+            "the terminal cannot turn off its echo; pipe the password with `--password-file -`"
+        );
         Ok(Self)
     }
 }
@@ -57,14 +61,14 @@ fn stty(modes: &[&str]) -> bool {
     Command::new("stty").args(modes).stdin(Stdio::inherit()).status().is_ok_and(|status| status.success())
 }
 
-/// Byte by byte at a terminal and as much as there is elsewhere: the second question is answered by a second line.
+/// Reads one line without reading ahead, so that the second prompt reads the second line.
 fn line(from: impl Read) -> Result<String> {
     let mut line = String::new();
     let most = u64::try_from(MAX_LENGTH + 2).unwrap_or(u64::MAX);
     BufReader::with_capacity(1, from.take(most)).read_line(&mut line).context("cannot read the password")?;
     let password = line.strip_suffix('\n').map_or(line.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     if password.is_empty() || password.len() > MAX_LENGTH || password.contains(char::is_control) {
-        bail!("a password has 1 to {MAX_LENGTH} bytes and no control characters");
+        bail!("a password must have 1 to {MAX_LENGTH} bytes and no control characters");
     }
     Ok(password.to_owned())
 }
@@ -81,12 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_obeyed() {
+    fn length_limit_obeyed() {
         assert_eq!(line(format!("{}\n", "x".repeat(MAX_LENGTH)).as_bytes()).unwrap().len(), MAX_LENGTH);
     }
 
     #[test]
-    fn the_length_is_violated() {
+    fn length_limit_violated() {
         for bad in ["", "\n", "a\x03\n", "a\0b"] {
             assert!(line(bad.as_bytes()).unwrap_err().to_string().contains("1 to 1024 bytes"), "{bad:?}");
         }
