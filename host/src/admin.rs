@@ -1,11 +1,11 @@
-//! The admin endpoint: what operators and their machines look at, and where they ask for changes.
+//! The admin endpoint: status pages, metrics, and an API to request changes.
 //!
-//! In: HTTP requests, each on a connection of its own, by a Unix socket or by TCP. Out: `/metrics`, `/healthz` and
-//! `/readyz` for everybody; what is under `/v1/` for the user of the host, by the socket, and for those who have the
-//! token. Bounded by a cap on visitors at a time (more wait in the kernel), a time for each visit or for each of its
-//! reads and writes, and a cap on bodies. It looks at rooms through [`StatusSource`] and [`Metrics`] and acts through
-//! [`Office`]; it decides nothing itself. By TCP it answers only to host names that it knows, so that a web page cannot
-//! ask it through its visitor's browser.
+//! In: HTTP requests, one per connection, over a Unix socket or TCP. Out: `/metrics`, `/healthz` and `/readyz` for
+//! everyone; the paths below `/v1/` for the user that runs the host, over the socket, and for callers with the token.
+//! Bounded: a limit of concurrent connections (more wait in the kernel), a timeout for each request or for each of its
+//! reads and writes, and a limit for bodies. It reads through [`StatusSource`] and [`Metrics`], and acts through
+//! [`AdminOps`]; it contains no decisions of its own. Never serves TCP requests for unknown host names, so that a web
+//! page cannot reach it through the browser of its visitor.
 
 mod artifacts;
 mod body;
@@ -46,78 +46,80 @@ use token::AdminToken;
 
 pub use ops::{AdminOps, StoringArtifact};
 
-/// How long visitors may take to leave at shutdown.
+/// Time for open requests to complete at shutdown.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Where to answer, and to whom.
+/// The addresses of the endpoint and its access rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminConfig {
-    /// Where to listen.
+    /// The TCP address to listen on.
     pub bind: SocketAddr,
-    /// Host names under which it is known, besides IP addresses and `localhost`.
+    /// Accepted host names, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// The Unix socket, where there is to be one.
+    /// The Unix socket, if there is one.
     pub socket: Option<PathBuf>,
-    /// Where the token for TCP is kept; without one nothing under `/v1/` answers there.
+    /// The file with the token for TCP; without it, `/v1/` is not served over TCP.
     pub token_file: Option<PathBuf>,
 }
 
 impl AdminConfig {
-    /// Known by IP addresses and `localhost` only, without socket and token.
+    /// Accepts IP addresses and `localhost` only; no socket and no token.
     pub fn new(bind: SocketAddr) -> Self {
         Self { bind, hosts: Vec::new(), socket: None, token_file: None }
     }
 }
 
-/// What the pages show, read at each visit.
+/// The data behind the pages, read for each request.
 pub trait StatusSource: Send + Sync + 'static {
-    /// An array with one object for each configured slot.
+    /// An array with one object per configured slot.
     fn plugins(&self) -> serde_json::Value;
 
-    /// The door's ledger.
+    /// The ledger of the ingress.
     fn ingress(&self) -> serde_json::Value;
 
-    /// The clients that are meant, those heard of last first. Looks at all of them: call it where that does no harm.
+    /// The clients that match the filter, most recently active first. Scans all clients, so do not call it on an async
+    /// thread.
     fn clients(&self, filter: &clients::ClientFilter) -> clients::ClientList;
 
-    /// Everything about one client; `None` if it is not known.
+    /// Details of a client; `None` if it is unknown.
     fn client(&self, id: InstanceId) -> Option<clients::ClientDescription>;
 
-    /// Whether every configured receiver has been tried; if not, what it is waiting for, in words.
+    /// Whether every configured receiver has been tried; otherwise, what the host waits for.
     fn ready(&self) -> Result<(), String>;
 }
 
-/// Binds both ways in, and does not serve yet: connections wait in the kernel. Makes the token where there is none.
+/// Binds the TCP listener and the socket without serving them yet: connections wait in the kernel. Creates the token if
+/// there is none.
 pub async fn bind(config: AdminConfig) -> Result<BoundAdmin> {
     let bind = config.bind;
     let listener = TcpListener::bind(bind).await.with_context(|| {
-        format!("the admin endpoint cannot bind {bind}; stop what holds it or choose another address in `admin.bind`")
+        format!("the admin endpoint cannot bind {bind}; stop the process that uses it, or change `admin.bind`")
     })?;
-    let local = listener.local_addr().context("the admin endpoint has no address")?;
+    let local = listener.local_addr().context("the admin endpoint has no local address")?;
     let socket = config.socket.as_deref().map(AdminSocket::bind).transpose()?;
     let token = Arc::new(token(config.token_file.as_deref())?);
     let guard = AccessGuard { hosts: AllowedHosts::new(config.hosts), token };
     Ok(BoundAdmin { listener, local, socket, guard, times: AdminTimeouts::default() })
 }
 
-/// The token; or in words why there is none. A file that cannot be made, read or trusted ends the start: an operator
-/// believes that it protects something, and that it leads in.
+/// The token, or the reason that there is none. A file that cannot be created or read, or that others can read, aborts
+/// startup: the operator relies on it both for protection and for access.
 fn token(file: Option<&Path>) -> Result<Result<AdminToken, String>> {
     let Some(file) = file else {
-        return Ok(Err("no file for one is configured, as on an ephemeral host".into()));
+        return Ok(Err("no token file is configured (an ephemeral host has none)".into()));
     };
     let token = AdminToken::open(file).map_err(|error| match error.kind() {
-        // It names the file and the remedy.
+        // The error names the file and the remedy.
         io::ErrorKind::InvalidData => error.into(),
         _ => anyhow::anyhow!(
-            "{}: {error}; make it a file that only this user can read, or remove it, and a new one is made",
+            "{}: {error}; make the file readable only by its owner, or remove it so that a new one is created",
             file.display()
         ),
     });
     token.map(Ok).context("the admin endpoint's token cannot be used")
 }
 
-/// An admin endpoint that has its addresses.
+/// An admin endpoint that is bound to its addresses.
 #[derive(Debug)]
 pub struct BoundAdmin {
     listener: TcpListener,
@@ -128,17 +130,17 @@ pub struct BoundAdmin {
 }
 
 impl BoundAdmin {
-    /// Where it listens: with the real port, where port 0 was asked for.
+    /// The TCP address, with the real port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// The Unix socket, where there is one.
+    /// The Unix socket, if there is one.
     pub fn socket(&self) -> Option<&Path> {
         self.socket.as_ref().map(AdminSocket::path)
     }
 
-    /// Serves until `shutdown`, then lets visitors leave. No task and no socket is left when it returns.
+    /// Serves until `shutdown`, then waits for open requests. No task and no socket is left when it returns.
     pub async fn serve(
         self,
         source: Arc<dyn StatusSource>,
@@ -166,7 +168,7 @@ impl BoundAdmin {
         };
         if timeout(DRAIN, left).await.is_err() {
             let visitors = by_tcp.len() + by_socket.len();
-            tracing::debug!(visitors, "the admin endpoint closes on visitors that did not leave");
+            tracing::debug!(visitors, "admin endpoint closed connections that were still open at shutdown");
             by_tcp.shutdown().await;
             by_socket.shutdown().await;
         }

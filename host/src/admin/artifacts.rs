@@ -1,4 +1,4 @@
-//! Artifacts that are handed over for a later change.
+//! Uploads of artifacts for a later change.
 
 use axum::Extension;
 use axum::body::Body;
@@ -14,23 +14,23 @@ use super::response::{ApiError, json_response};
 use crate::plugin::artifact::MAX_BYTES;
 use crate::plugin::change::{Refused, RefusedCode};
 
-/// Takes the bytes, and answers with their digest when they are on the disk.
+/// Stores the body, and responds with its digest once it is on disk.
 pub(super) async fn upload(
-    State(rooms): State<AdminContext>,
+    State(context): State<AdminContext>,
     Extension(stay): Extension<LongRequest>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _one_at_a_time = rooms
+    let _one_at_a_time = context
         .uploads
         .try_acquire()
-        .map_err(|_| ApiError::busy("another artifact is being handed over; try again when it is through"))?;
+        .map_err(|_| ApiError::busy("another artifact is being uploaded; retry when that upload has finished"))?;
     stay.allow();
     let artifact = body::read_body(&headers, body, MAX_BYTES, &stay).await?;
     if artifact.is_empty() {
-        return Err(ApiError::bad_request("the body is empty; send the bytes of the artifact"));
+        return Err(ApiError::bad_request("the body is empty; send the artifact as the request body"));
     }
-    let digest = rooms.ops.store_artifact(artifact).await;
+    let digest = context.ops.store_artifact(artifact).await;
     let digest = digest.map_err(|message| Refused { code: RefusedCode::Disk, message })?;
     Ok(json_response(StatusCode::OK, &json!({ "digest": digest })))
 }

@@ -1,7 +1,7 @@
-//! Bodies of requests, read under a cap.
+//! Request bodies with a size limit.
 //!
-//! In: a body. Out: all of its bytes, or why not. Bounded in bytes, and each of its reads in time. Nothing is allocated
-//! because a length was declared.
+//! In: a body. Out: its bytes, or an error. Bounded in bytes, and each read in time. Never allocates memory for a
+//! declared length.
 
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
@@ -15,17 +15,17 @@ use super::connections::LongRequest;
 use super::response::ApiError;
 use crate::messages;
 
-/// Most bytes of a JSON body.
+/// Maximum size of a JSON body.
 pub(super) const JSON_BYTES: usize = 1 << 20;
 
-/// All of it.
+/// Reads the complete body.
 pub(super) async fn read_body(
     headers: &HeaderMap,
     mut body: Body,
     most: usize,
     stay: &LongRequest,
 ) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::too_large(format!("the body is larger than the {most} bytes it may have"));
+    let too_large = || ApiError::too_large(format!("the body is larger than the limit of {most} bytes"));
     let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if told.is_some_and(|told| told > most as u64) {
         return Err(too_large());
@@ -33,9 +33,10 @@ pub(super) async fn read_body(
     let mut bytes = BytesMut::new();
     loop {
         let frame = timeout(stay.idle, body.frame()).await;
-        let frame = frame.map_err(|_| ApiError::timeout(format!("nothing of the body came within {:?}", stay.idle)))?;
+        let frame =
+            frame.map_err(|_| ApiError::timeout(format!("no data of the body arrived within {:?}", stay.idle)))?;
         let Some(frame) = frame else { return Ok(bytes.freeze()) };
-        let frame = frame.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
+        let frame = frame.map_err(|error| ApiError::bad_request(format!("the body is incomplete: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most {
             return Err(too_large());
@@ -44,7 +45,7 @@ pub(super) async fn read_body(
     }
 }
 
-/// As JSON; an empty one is `{}`. `uri` is for the words only.
+/// Parses a JSON body; an empty one is `{}`. `uri` is used for error messages.
 pub(super) async fn read_json<T: DeserializeOwned>(
     uri: &Uri,
     headers: &HeaderMap,

@@ -1,4 +1,4 @@
-//! Changes: what is asked, and the steps in which it is answered.
+//! Handlers that request changes and stream their steps.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -99,9 +99,9 @@ pub(super) async fn reconcile(asked: ChangeRequest, request: Request) -> Result<
     asked.start(Change::Reconcile)
 }
 
-/// Who asks, and what it takes to answer.
+/// The actor of a change, and the handles to perform it.
 pub(super) struct ChangeRequest {
-    rooms: AdminContext,
+    context: AdminContext,
     who: Actor,
     stay: LongRequest,
 }
@@ -109,17 +109,17 @@ pub(super) struct ChangeRequest {
 impl FromRequestParts<AdminContext> for ChangeRequest {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, rooms: &AdminContext) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, context: &AdminContext) -> Result<Self, ApiError> {
         let (who, stay) = (parts.extensions.get::<Actor>(), parts.extensions.get::<LongRequest>());
         let (Some(who), Some(stay)) = (who.cloned(), stay.cloned()) else {
-            return Err(ApiError::internal("the host does not know who asks, so it does nothing"));
+            return Err(ApiError::internal("the request has no actor, so it was not performed"));
         };
-        Ok(Self { rooms: rooms.clone(), who, stay })
+        Ok(Self { context: context.clone(), who, stay })
     }
 }
 
 impl ChangeRequest {
-    /// The plugin's name from the path, and what the body says of it.
+    /// The plugin name in the path, and the parsed body.
     async fn read_named<T: DeserializeOwned>(&self, name: Name, request: Request) -> Result<(Arc<str>, T), ApiError> {
         Ok((validate_name(&name.0)?, self.read(request).await?))
     }
@@ -130,18 +130,18 @@ impl ChangeRequest {
     }
 
     fn start(self, change: Change) -> Result<Response, ApiError> {
-        let steps = self.rooms.ops.change(self.who, change)?;
+        let steps = self.context.ops.change(self.who, change)?;
         self.stay.allow();
         Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::new(StepStream::new(steps))).into_response())
     }
 }
 
-/// A name that a file of the directory can have: it goes into paths.
+/// Validates a plugin name, because it becomes part of paths.
 fn validate_name(name: &str) -> Result<Arc<str>, ApiError> {
     match manifest::name(Path::new(&format!("{name}.toml"))) {
         Ok(found) if *found == *name => Ok(found),
         _ => Err(invalid(format!(
-            "`{name}` cannot be a plugin's name: it is lower-case letters, digits and dashes, beginning with a letter \
+            "`{name}` is not a valid plugin name: use lower-case letters, digits and dashes, beginning with a letter \
              or digit"
         ))),
     }
@@ -150,7 +150,7 @@ fn validate_name(name: &str) -> Result<Arc<str>, ApiError> {
 fn validate_rollout(plan: Plan) -> Result<Plan, ApiError> {
     match plan.canary {
         Some(share) if !(0.0..=100.0).contains(&share) => {
-            Err(invalid(format!("`canary` is {share}: it is a share of the lanes, from 0 to 100 percent")))
+            Err(invalid(format!("`canary` is {share}: it must be a percentage from 0 to 100")))
         }
         _ => Ok(plan),
     }

@@ -9,16 +9,16 @@ use super::response::{ApiError, json_response};
 use crate::clients::{ClientFilter, DEFAULT_AND_MAX_LIMIT};
 use crate::push::InstanceId;
 
-pub(super) async fn list(State(rooms): State<AdminContext>, uri: Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(State(context): State<AdminContext>, uri: Uri) -> Result<Response, ApiError> {
     let filter = filter(uri.query().unwrap_or_default())?;
-    let looked = tokio::task::spawn_blocking(move || rooms.source.clients(&filter)).await;
-    let list = looked.map_err(|_| ApiError::internal("the host broke while it looked at its clients"))?;
+    let looked = tokio::task::spawn_blocking(move || context.source.clients(&filter)).await;
+    let list = looked.map_err(|_| ApiError::internal("the host failed while it listed its clients"))?;
     Ok(json_response(StatusCode::OK, &list))
 }
 
-pub(super) async fn describe(State(rooms): State<AdminContext>, Name(text): Name) -> Result<Response, ApiError> {
+pub(super) async fn describe(State(context): State<AdminContext>, Name(text): Name) -> Result<Response, ApiError> {
     let id = InstanceId::parse_any(&text).map_err(ApiError::bad_request)?;
-    let client = rooms.source.client(id).ok_or_else(|| {
+    let client = context.source.client(id).ok_or_else(|| {
         ApiError::not_found(format!(
             "no client instance {id} is known here: it has not asked this host, or was silent for three intervals; \
              `barnabas client list` shows those that are"
@@ -27,7 +27,7 @@ pub(super) async fn describe(State(rooms): State<AdminContext>, Name(text): Name
     Ok(json_response(StatusCode::OK, &client))
 }
 
-/// What the query says, each key once at most.
+/// Parses the query; each key may occur once.
 fn filter(query: &str) -> Result<ClientFilter, ApiError> {
     let (mut filter, mut limit) = (ClientFilter::default(), None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -41,7 +41,7 @@ fn filter(query: &str) -> Result<ClientFilter, ApiError> {
             _ => return Err(bad_query(pair)),
         };
         if place.replace(value).is_some() {
-            return Err(ApiError::bad_request(format!("`{key}` is there twice: say it once")));
+            return Err(ApiError::bad_request(format!("`{key}` occurs twice; give it once")));
         }
     }
     if let Some(text) = limit {
@@ -53,14 +53,14 @@ fn filter(query: &str) -> Result<ClientFilter, ApiError> {
 
 fn bad_query(pair: &str) -> ApiError {
     ApiError::bad_request(format!(
-        "`{pair}` is no query of this page; write `limit=` and 1 to {}, `software=`, `client-id=` or `subscription=` \
+        "`{pair}` is not a valid query parameter; use `limit=` with 1 to {}, `software=`, `client-id=` or `subscription=` \
          and some text",
         DEFAULT_AND_MAX_LIMIT.1
     ))
 }
 
-/// Percent-encoding undone, and `+` for a space (WHATWG URL, application/x-www-form-urlencoded). `None` where it is not
-/// text.
+/// Decodes percent-encoding, and `+` to a space (WHATWG URL, application/x-www-form-urlencoded). `None` if the result
+/// is not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut plain = Vec::with_capacity(text.len());
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_says_which_clients_are_meant() {
+    fn a_query_filters_clients() {
         assert_eq!(filter("").unwrap(), ClientFilter::default());
         let all = filter("limit=7&software=java%204.0&client-id=a+b%2Bc&subscription=%C3%A9").unwrap();
         let text = |text: &str| Some(text.to_owned());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn other_queries_are_refused() {
+    fn invalid_queries_are_rejected() {
         let queries =
             ["last=3", "software", "software=", "software=%f", "software=%zz", "software=%ff", "limit=1&limit=1"];
         for query in queries {

@@ -1,9 +1,9 @@
-//! Visitors of one way in, each on a connection of its own.
+//! Connections of one listener, with one request each.
 //!
-//! In: connections. Out: their requests, with a [`Visitor`] and a [`Stay`] beside them. Bounded by a cap on visitors at a
-//! time (more wait in the kernel; each way in has its own, so that strangers cannot keep the operator out), a time for
-//! each visit, and a time without progress for those that may stay longer. Never keeps a connection for a second
-//! request.
+//! In: connections. Out: their requests, with an [`AdminPeer`] and a [`LongRequest`] as extensions. Bounded: a limit of
+//! concurrent connections (more wait in the kernel; the socket and the TCP listener have separate limits, so that TCP
+//! clients cannot block the operator), a timeout for each request, and an idle timeout for requests that may take
+//! longer. Never keeps a connection open for a second request.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,19 +30,19 @@ use tower_service::Service as _;
 use crate::listener::log_limiter::LogLimiter;
 use crate::listener::protocol::{ListenerKind, SniffedStream};
 
-/// Most visitors at a time.
+/// Maximum number of concurrent connections.
 pub(super) const MAX_CONNECTIONS: usize = 64;
-/// How long to wait when no connection can be taken, most often for want of file descriptors.
+/// Delay after an accept error, which is usually a lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long what may take.
+/// Timeouts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AdminTimeouts {
-    /// A visit, from its connection to its last byte, unless it may [`Stay`].
+    /// A request, from its connection to the last byte of the response, unless it is allowed to be a [`LongRequest`].
     pub(super) request: Duration,
-    /// The head of its request.
+    /// The head of a request.
     pub(super) head: Duration,
-    /// A write or a read of one that may stay.
+    /// A read or write of a long request.
     pub(super) idle: Duration,
 }
 
@@ -53,31 +53,31 @@ impl Default for AdminTimeouts {
     }
 }
 
-/// Who asks, as the connection tells it.
+/// The peer according to its connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AdminPeer {
-    /// By the Unix socket: only the host's own user gets here.
+    /// Over the Unix socket: always the user that runs the host.
     Socket { uid: u32, pid: Option<i32> },
-    /// By TCP: anybody.
+    /// Over TCP: any client.
     Tcp(SocketAddr),
 }
 
-/// Lets a visit take longer than others; each of its reads and writes is then timed instead.
+/// Lets a request take longer than the timeout; each of its reads and writes is then timed instead.
 #[derive(Clone, Debug)]
 pub(super) struct LongRequest {
     allowed: Arc<AtomicBool>,
-    /// For each read of a body.
+    /// Timeout for each read of the body.
     pub(super) idle: Duration,
 }
 
 impl LongRequest {
-    /// From now on.
+    /// Allows it from now on.
     pub(super) fn allow(&self) {
         self.allowed.store(true, Ordering::Relaxed);
     }
 }
 
-/// Takes visitors by TCP for ever.
+/// Accepts TCP connections forever.
 pub(super) async fn accept_tcp(
     listener: &TcpListener,
     router: &Router,
@@ -107,7 +107,7 @@ pub(super) async fn accept_tcp(
     }
 }
 
-/// Takes visitors by the socket for ever.
+/// Accepts connections on the socket forever.
 pub(super) async fn accept_unix(
     listener: &UnixListener,
     router: &Router,
@@ -135,11 +135,11 @@ async fn wait_for_capacity(visits: &mut JoinSet<()>) {
 }
 
 async fn accept_failed(error: &io::Error) {
-    tracing::warn!(%error, "the admin endpoint cannot take a connection");
+    tracing::warn!(%error, "admin endpoint cannot accept a connection");
     sleep(PAUSE).await;
 }
 
-/// One request, one answer: nobody stays, so nobody has to be sent away.
+/// Serves one request; there is no keep-alive, so shutdown does not have to close idle connections.
 async fn serve_connection<S>(stream: S, visitor: AdminPeer, router: Router, times: AdminTimeouts)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -159,8 +159,8 @@ where
     };
     match done {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a visit of the admin endpoint failed"),
-        Err(_) => tracing::debug!("a visit of the admin endpoint took longer than {:?}", times.request),
+        Ok(Err(error)) => tracing::debug!(%error, "admin request failed"),
+        Err(_) => tracing::debug!("admin request timed out after {:?}", times.request),
     }
 }
 
@@ -175,7 +175,7 @@ async fn respond(
     router.call(request).await
 }
 
-/// A stream on which a write that makes no progress for some time is an error: its reader has gone without saying so.
+/// A stream with a timeout for writes that make no progress, in case the peer has disappeared.
 struct StallTimeout<S> {
     stream: S,
     idle: Duration,

@@ -1,8 +1,8 @@
-//! Whether a visitor may ask.
+//! Access control.
 //!
-//! In: a request and its [`Visitor`]. Out: the request with the [`Actor`] it comes from, or a refusal. Those who come by
-//! the socket are the host's own user. Those who come by TCP must call the endpoint by a name that it knows; what is
-//! under `/v1/` they get only with the token, and not from a page of some other site. Never shows the token.
+//! In: a request and its [`AdminPeer`]. Out: the request with its [`Actor`], or an error response. Callers on the
+//! socket are the user that runs the host. Callers on TCP must use a known host name; the paths below `/v1/` also
+//! require the token, and a request from a page of another site is rejected. Never reveals the token.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use super::response::ApiError;
 use super::token::AdminToken;
 use crate::plugin::change::Actor;
 
-/// What visitors are held against.
+/// The access rules.
 #[derive(Clone, Debug)]
 pub(super) struct AccessGuard {
     pub(super) hosts: AllowedHosts,
-    /// Without one, only the socket leads to `/v1/`; then in words why there is none.
+    /// If it is absent (with the reason), `/v1/` is available only on the socket.
     pub(super) token: Arc<Result<AdminToken, String>>,
 }
 
-/// Before anything else: whether the visitor may ask. After: nothing is kept or guessed at.
+/// Runs before every handler. Responses forbid caching and content sniffing.
 pub(super) async fn check_access(
     State(guard): State<AccessGuard>,
     Extension(visitor): Extension<AdminPeer>,
@@ -47,7 +47,7 @@ pub(super) async fn check_access(
 }
 
 impl AccessGuard {
-    /// Whoever may look only is nobody who could act.
+    /// The actor of the request; `None` for public paths, which cannot change anything.
     fn authorize(&self, visitor: AdminPeer, request: &Request) -> Result<Option<Actor>, ApiError> {
         let peer = match visitor {
             AdminPeer::Socket { uid, pid } => return Ok(Some(Actor::Socket { uid, pid })),
@@ -65,8 +65,8 @@ impl AccessGuard {
     fn check_token(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let token = self.token.as_ref().as_ref().map_err(|why| {
             ApiError::unauthorized(format!(
-                "this host takes no token by TCP, because {why}; ask by its admin socket, for which `admin.socket` in \
-                 its configuration names a place"
+                "this host accepts no token over TCP, because {why}; use its admin socket, whose path is `admin.socket` in \
+                 its configuration"
             ))
         })?;
         let mut given = headers.get_all(AUTHORIZATION).iter();
@@ -74,12 +74,12 @@ impl AccessGuard {
             (Some(given), None) => token.matches(given),
             _ => false,
         };
-        let words = format!("give `Authorization: Bearer` with the token in {}", token.file().display());
+        let words = format!("send the header `Authorization: Bearer` with the token from {}", token.file().display());
         if right { Ok(()) } else { Err(ApiError::unauthorized(words)) }
     }
 }
 
-/// Paths are matched as they are written, so no other spelling leads there.
+/// Paths are matched literally, so no other notation of a path avoids this check.
 fn is_v1(path: &str) -> bool {
     path == "/v1" || path.starts_with("/v1/")
 }

@@ -1,8 +1,8 @@
-//! By which names the admin endpoint may be called.
+//! The host names that requests to the admin endpoint may use.
 //!
-//! A page of some other site can have its own name resolve to this host, and its visitor's browser then takes the
-//! endpoint for a part of that site (DNS rebinding). The browser still says the name, so a name that is not ours is
-//! refused. An IP address is never such a name.
+//! A page of another site can resolve its own name to this host, and the browser of its visitor then treats the
+//! endpoint as a part of that site (DNS rebinding). The browser still sends the name, so an unknown name is rejected.
+//! An IP address is never such a name.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
 
-/// The names.
+/// The accepted names.
 #[derive(Clone, Debug)]
 pub(super) struct AllowedHosts(Vec<String>);
 
@@ -19,19 +19,19 @@ impl AllowedHosts {
         Self(names)
     }
 
-    /// Checks the name that a request gives; if it will not do, says why.
+    /// Checks the host name of a request; the error is the reason.
     pub(super) fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), String> {
         let mut given = headers.get_all(HOST).iter();
         let (Some(host), None) = (given.next(), given.next()) else {
-            return Err("give exactly one `Host` header".into());
+            return Err("send exactly one `Host` header".into());
         };
         let host = host.to_str().ok().and_then(|text| text.parse::<Authority>().ok());
         let host = host.ok_or("the `Host` header is not a host name with an optional port")?;
         [Some(&host), uri.authority()].into_iter().flatten().try_for_each(|authority| self.check_name(authority.host()))
     }
 
-    /// Checks the site whose page sends a request, where a browser names one. An address is no name of ours: any site
-    /// may have one. It will do where the request itself was sent there.
+    /// Checks the `Origin` of a request, if a browser sends one. An IP address is not accepted as our own name, because
+    /// any site may have one, except if the request itself was sent to that address.
     pub(super) fn check_origin(&self, headers: &HeaderMap) -> Result<(), String> {
         let asked = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
         headers.get_all(ORIGIN).iter().try_for_each(|origin| {
@@ -41,7 +41,13 @@ impl AllowedHosts {
                 let is = |name: &str| name.eq_ignore_ascii_case(site.host());
                 asked.as_ref().is_some_and(|asked| is(asked.host())) || self.0.iter().any(|known| is(known))
             });
-            if ours { Ok(()) } else { Err(format!("a page of `{origin}` may not ask: it is no name of this endpoint")) }
+            if ours {
+                Ok(())
+            } else {
+                Err(format!(
+                    "requests from pages of `{origin}` are not allowed: it is not a host name of this endpoint"
+                ))
+            }
         })
     }
 
@@ -53,7 +59,7 @@ impl AllowedHosts {
             return Ok(());
         }
         Err(format!(
-            "`{name}` is no name of this endpoint: call it by its IP address, or list the name in `admin.hosts`"
+            "`{name}` is not a host name of this endpoint: use its IP address, or add the name to `admin.hosts`"
         ))
     }
 }
@@ -69,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_own_names_pass() {
+    fn addresses_and_own_names_are_accepted() {
         for host in ["127.0.0.1:9464", "[::1]:9464", "10.1.2.3", "localhost:9464", "LOCALHOST.", "Telemetry.example:80"]
         {
             assert_eq!(check(&[host]), Ok(()), "{host}");
@@ -85,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_own_pages_may_ask() {
+    fn only_pages_of_own_names_are_accepted() {
         let ours = AllowedHosts::new(vec!["telemetry.example".into()]);
         let check = |host: &str, origin: &str| {
             ours.check_origin(&[(HOST, host.parse().unwrap()), (ORIGIN, origin.parse().unwrap())].into_iter().collect())
@@ -95,15 +101,22 @@ mod tests {
         for origin in ["http://evil.example", "http://192.0.2.6", "http://localhost", "null", "", "http://telemetry"] {
             assert!(check("127.0.0.1:9464", origin).is_err(), "{origin}");
         }
-        assert_eq!(ours.check_origin(&HeaderMap::new()), Ok(()), "no browser says nothing");
+        assert_eq!(
+            ours.check_origin(&HeaderMap::new()),
+            Ok(()),
+            "without an Origin header it is not a cross-site request"
+        );
     }
 
     #[test]
-    fn a_request_names_one_host() {
+    fn a_request_needs_exactly_one_host_name() {
         assert!(check(&[]).is_err());
         assert!(check(&["localhost", "localhost"]).is_err());
         let headers = [(HOST, "localhost".parse().unwrap())].into_iter().collect();
         let uri = Uri::from_static("http://evil.example/metrics");
-        assert!(AllowedHosts::new(Vec::new()).check(&uri, &headers).is_err(), "the one in the target counts too");
+        assert!(
+            AllowedHosts::new(Vec::new()).check(&uri, &headers).is_err(),
+            "a name in the request target is checked as well"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The seam between the admin endpoint and whoever acts on what is asked there.
+//! The interface between the admin endpoint and the code that performs its requests.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,24 +12,25 @@ use crate::capability::log::GuestLogLine;
 use crate::plugin::change::{Actor, Change, Refused, Step};
 use crate::plugin::digest::Digest;
 
-/// The digest of what was kept, or one sentence why it was not.
+/// The digest of the stored artifact, or a one-line error.
 pub type StoringArtifact<'a> = Pin<Box<dyn Future<Output = Result<Digest, String>> + Send + 'a>>;
 
-/// Acts on what is asked, and tells what can be seen of a plugin.
+/// Performs requested changes, and provides details about plugins.
 pub trait AdminOps: Send + Sync + 'static {
-    /// Begins a change. The steps come through the channel, the last is [`Step::Ended`]; dropping the receiver does not
-    /// end the change.
+    /// Starts a change. Its steps arrive on the channel, the last one is [`Step::Ended`]; dropping the receiver does
+    /// not cancel the change.
     fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused>;
 
-    /// Keeps an artifact for a later change, and answers when it is on the disk.
+    /// Stores an artifact for a later change; completes once it is on disk.
     fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_>;
 
-    /// Everything about one plugin, as an object; `None` if there is none of that name.
+    /// Details about a plugin as an object; `None` if there is no plugin of that name.
     fn describe(&self, name: &str) -> Option<Value>;
 
-    /// The lines that its receiver wrote and that are still kept, oldest first; `None` if nothing of that name serves.
+    /// The stored log lines of its receiver, oldest first; `None` if no plugin of that name serves.
     fn logs(&self, name: &str) -> Option<Vec<GuestLogLine>>;
 
-    /// The last entries of the audit log, oldest first. Reads the disk: call it where blocking does no harm.
+    /// The last `last` entries of the audit log, oldest first. Blocks on disk reads, so do not call it on an async
+    /// thread.
     fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String>;
 }

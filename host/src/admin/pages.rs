@@ -1,4 +1,4 @@
-//! What can be asked: one table of paths, and the pages that only show something.
+//! The routing table, and the handlers that only read.
 
 use std::sync::Arc;
 
@@ -22,20 +22,20 @@ use crate::plugin::NOT_OFFERED;
 use crate::units::unix_seconds;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The same page also reads as the format before OpenMetrics, and browsers show it.
+/// The same text is also valid in the format that preceded OpenMetrics, and browsers display it.
 const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// The description of all of it, for machines.
+/// The OpenAPI description of all paths.
 pub(super) const OPEN_API: &str = include_str!("openapi.json");
-/// How many entries of the audit log are shown to those who name no number, and at most.
+/// Number of audit log entries without a query parameter, and the maximum.
 const AUDIT: (usize, usize) = (100, 10_000);
 
-/// What the pages look at and act on.
+/// Handles for the handlers.
 #[derive(Clone)]
 pub(super) struct AdminContext {
     pub(super) source: Arc<dyn StatusSource>,
     pub(super) ops: Arc<dyn AdminOps>,
     pub(super) metrics: Arc<HostMetrics>,
-    /// One artifact is taken at a time, since each is held in memory until it is whole.
+    /// Allows one upload at a time, because an artifact is buffered in memory until it is complete.
     pub(super) uploads: Arc<Semaphore>,
 }
 
@@ -45,7 +45,7 @@ impl AdminContext {
     }
 }
 
-/// A plugin's name, from the path.
+/// The plugin name in the path.
 pub(super) struct Name(pub(super) String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
@@ -57,7 +57,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
     }
 }
 
-/// Method, path and handler of everything that there is.
+/// Method, path and handler of every route.
 pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<AdminContext>)> {
     vec![
         ("get", "/metrics", get(metrics)),
@@ -85,29 +85,30 @@ pub(super) fn table() -> Vec<(&'static str, &'static str, MethodRouter<AdminCont
     ]
 }
 
-pub(super) fn router(rooms: AdminContext, guarded: AccessGuard) -> Router {
+pub(super) fn router(context: AdminContext, guarded: AccessGuard) -> Router {
     let router = table().into_iter().fold(Router::new(), |router, (_, path, page)| router.route(path, page));
     router
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(guarded, check_access))
-        .with_state(rooms)
+        .with_state(context)
 }
 
-async fn metrics(State(rooms): State<AdminContext>, headers: HeaderMap) -> Response {
+async fn metrics(State(context): State<AdminContext>, headers: HeaderMap) -> Response {
     let mut accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let open = accepted.any(|value| value.contains("application/openmetrics-text"));
     let format = if open { OPEN_METRICS } else { PLAIN_METRICS };
-    ([(CONTENT_TYPE, format)], rooms.metrics.encode()).into_response()
+    ([(CONTENT_TYPE, format)], context.metrics.encode()).into_response()
 }
 
-async fn readiness(State(rooms): State<AdminContext>) -> Response {
-    // Names and states alone: whoever wants to know more says who he is.
-    let all = rooms.source.plugins();
+async fn readiness(State(context): State<AdminContext>) -> Response {
+    // This path is public, so it shows only names and states.
+    let all = context.source.plugins();
     let short = |plugin: &Value| json!({ "name": plugin.get("name"), "state": plugin.get("state") });
     let plugins: Vec<Value> = all.as_array().into_iter().flatten().map(short).collect();
-    match rooms.source.ready() {
-        // Ready all the same: a balancer that waited for a receiver would leave clients without a broker to look at.
+    match context.source.ready() {
+        // Reports ready also without receivers: a load balancer that waited for one would leave clients without a
+        // broker.
         Ok(()) if plugins.is_empty() => {
             json_response(StatusCode::OK, &json!({ "ready": true, "warning": NOT_OFFERED, "plugins": plugins }))
         }
@@ -119,25 +120,26 @@ async fn readiness(State(rooms): State<AdminContext>) -> Response {
     }
 }
 
-async fn status(State(rooms): State<AdminContext>) -> Response {
-    let (plugins, door) = (rooms.source.plugins(), rooms.source.ingress());
-    json_response(StatusCode::OK, &json!({ "version": env!("CARGO_PKG_VERSION"), "plugins": plugins, "door": door }))
+async fn status(State(context): State<AdminContext>) -> Response {
+    let (plugins, ingress) = (context.source.plugins(), context.source.ingress());
+    json_response(
+        StatusCode::OK,
+        &json!({ "version": env!("CARGO_PKG_VERSION"), "plugins": plugins, "ingress": ingress }),
+    )
 }
 
-async fn plugins(State(rooms): State<AdminContext>) -> Response {
-    json_response(StatusCode::OK, &rooms.source.plugins())
+async fn plugins(State(context): State<AdminContext>) -> Response {
+    json_response(StatusCode::OK, &context.source.plugins())
 }
 
-async fn plugin(State(rooms): State<AdminContext>, Name(name): Name) -> Result<Response, ApiError> {
-    let plugin = rooms.ops.describe(&name).ok_or_else(|| unknown(&name))?;
+async fn plugin(State(context): State<AdminContext>, Name(name): Name) -> Result<Response, ApiError> {
+    let plugin = context.ops.describe(&name).ok_or_else(|| unknown(&name))?;
     Ok(json_response(StatusCode::OK, &plugin))
 }
 
-async fn logs(State(rooms): State<AdminContext>, Name(name): Name) -> Result<Response, ApiError> {
-    let lines = rooms.ops.logs(&name).ok_or_else(|| {
-        ApiError::not_found(format!(
-            "no plugin `{name}` serves, so there are no lines of it; see GET /v1/plugins/{name}"
-        ))
+async fn logs(State(context): State<AdminContext>, Name(name): Name) -> Result<Response, ApiError> {
+    let lines = context.ops.logs(&name).ok_or_else(|| {
+        ApiError::not_found(format!("no plugin `{name}` serves, so it has no log lines; see GET /v1/plugins/{name}"))
     })?;
     let lines: Vec<_> = lines.iter().map(line).collect();
     Ok(json_response(StatusCode::OK, &json!({ "lines": lines })))
@@ -148,37 +150,37 @@ fn line(line: &GuestLogLine) -> Value {
     json!({ "at_unix_seconds": at, "generation": line.generation, "level": line.level, "text": line.text })
 }
 
-async fn audit(State(rooms): State<AdminContext>, uri: Uri) -> Result<Response, ApiError> {
+async fn audit(State(context): State<AdminContext>, uri: Uri) -> Result<Response, ApiError> {
     let last = last(uri.query().unwrap_or_default())?;
-    let read = tokio::task::spawn_blocking(move || rooms.ops.audit(last)).await;
-    let entries = read.map_err(|_| ApiError::internal("the host broke while it read the audit log"))?;
+    let read = tokio::task::spawn_blocking(move || context.ops.audit(last)).await;
+    let entries = read.map_err(|_| ApiError::internal("the host failed while it read the audit log"))?;
     let entries = entries.map_err(ApiError::internal)?;
     Ok(json_response(StatusCode::OK, &json!({ "entries": entries })))
 }
 
-/// The one thing that a query may say.
+/// Parses the only query parameter.
 fn last(query: &str) -> Result<usize, ApiError> {
     let mut last = AUDIT.0;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let number =
             pair.strip_prefix("last=").and_then(|text| text.parse().ok()).filter(|n| (1..=AUDIT.1).contains(n));
         last = number.ok_or_else(|| {
-            ApiError::bad_request(format!("`{pair}` is no query of this page; write `last=` and 1 to {}", AUDIT.1))
+            ApiError::bad_request(format!("`{pair}` is not a valid query parameter; use `last=` with 1 to {}", AUDIT.1))
         })?;
     }
     Ok(last)
 }
 
 fn unknown(name: &str) -> ApiError {
-    ApiError::not_found(format!("there is no plugin `{name}`; `barnabas plugin list` shows all of them"))
+    ApiError::not_found(format!("there is no plugin `{name}`; `barnabas plugin list` shows all plugins"))
 }
 
 async fn not_found() -> ApiError {
-    ApiError::not_found("nothing here; there are /metrics, /healthz, /readyz, and what /v1/openapi.json describes")
+    ApiError::not_found("no such path; the paths are /metrics, /healthz, /readyz, and those in /v1/openapi.json")
 }
 
 async fn wrong_method(uri: Uri) -> ApiError {
-    ApiError::method_not_allowed(format!("{} does not know this method; see /v1/openapi.json", uri.path()))
+    ApiError::method_not_allowed(format!("{} does not support this method; see /v1/openapi.json", uri.path()))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Answers as JSON, and errors in their one form: `{"error":{"code":"…","message":"…"}}`.
+//! JSON responses, and the error format `{"error":{"code":"…","message":"…"}}`.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
@@ -12,11 +12,13 @@ use crate::plugin::change::{Refused, RefusedCode};
 pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_string(body) {
         Ok(text) => (status, [(CONTENT_TYPE, "application/json")], text).into_response(),
-        Err(error) => ApiError::internal(format!("the host cannot write its answer as JSON: {error}")).into_response(),
+        Err(error) => {
+            ApiError::internal(format!("the host cannot encode its response as JSON: {error}")).into_response()
+        }
     }
 }
 
-/// Why a request is not answered.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -53,19 +55,19 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", message)
     }
 
-    /// Somebody else is at it; to be tried again.
+    /// A temporary conflict with another request; the client should retry.
     pub(super) fn busy(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
     }
 
-    /// It took too long to come.
+    /// The request arrived too slowly.
     pub(super) fn timeout(message: impl Into<String>) -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
     }
 
-    /// Our own fault.
+    /// An error of the host itself.
     pub(super) fn internal(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", message)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", message)
     }
 }
 

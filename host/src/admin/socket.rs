@@ -1,9 +1,9 @@
-//! The way in for those on this machine: a Unix socket that only the host's own user can open.
+//! A Unix socket that only the user that runs the host can open.
 //!
-//! In: a path. Out: a listening socket there, until it is dropped. The socket is made in a directory that is closed to
-//! others, given its mode, and only then moved to its place: it is never there with another mode, whatever the umask
-//! is. A lock beside it, which the system takes back when a process dies, tells a living host's socket from one that
-//! was left behind. Never takes the place of a file that is not a socket.
+//! In: a path. Out: a listening socket at that path until it is dropped. The socket is created in a private directory,
+//! gets its mode there, and is then renamed: it never exists at its path with another mode, whatever the umask is. A
+//! lock file next to it, whose lock the system releases when the process dies, distinguishes the socket of a running
+//! host from a stale one. Never replaces a file that is not a socket.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -15,15 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::net::UnixListener;
 
-/// The longest path that every system can bind, less what the temporary name may need more.
+/// The longest path that every supported system can bind, minus the extra length of the temporary name.
 const MAX_PATH: usize = 96;
 
-/// A socket in its place. Removed when it is dropped.
+/// A socket at its path. Removed on drop.
 #[derive(Debug)]
 pub(super) struct AdminSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
-    /// Held as long as the socket is ours.
+    /// Held as long as the socket exists.
     _lock: File,
 }
 
@@ -33,11 +33,12 @@ impl AdminSocket {
         let place = path.display();
         ensure!(
             path.as_os_str().len() <= MAX_PATH,
-            "the admin socket {place} has a path of more than {MAX_PATH} bytes, which sockets cannot have; \
+            "the admin socket {place} has a path of more than {MAX_PATH} bytes, the maximum for a socket; \
              write a shorter one in `admin.socket`"
         );
-        let cannot =
-            || format!("cannot make the admin socket {place}; correct `admin.socket`, or leave it \"\" for none");
+        let cannot = || {
+            format!("cannot create the admin socket {place}; correct `admin.socket`, or set it to \"\" to disable it")
+        };
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(dir).with_context(cannot)?;
         let lock = lock(path)?;
@@ -46,7 +47,7 @@ impl AdminSocket {
         Ok(Self { listener, path: path.to_owned(), _lock: lock })
     }
 
-    /// Where it is.
+    /// Its path.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -58,7 +59,7 @@ impl Drop for AdminSocket {
     }
 }
 
-/// The lock stays on the disk: removing it would let two hosts lock two files of one name.
+/// The lock file stays on disk: removing it could let two hosts lock two files with the same name.
 fn lock(path: &Path) -> Result<File> {
     let mut name = path.to_owned().into_os_string();
     name.push(".lock");
@@ -74,33 +75,31 @@ fn lock(path: &Path) -> Result<File> {
 
 fn already_in_use(path: &Path) -> String {
     format!(
-        "another host answers on the admin socket {}; stop it, or give this one a `data-dir` or `admin.socket` of its own",
+        "another host uses the admin socket {}; stop it, or configure a different `data-dir` or `admin.socket` for this host",
         path.display()
     )
 }
 
-/// Whether the place may be taken: nothing is there, or a socket at which nobody listens.
+/// Checks that the path is free, or is a stale socket on which no process listens.
 fn ensure_available(path: &Path) -> Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.with_context(|| format!("cannot look at {}", path.display()))?.file_type(),
+        found => found.with_context(|| format!("cannot read the metadata of {}", path.display()))?.file_type(),
     };
-    ensure!(
-        kind.is_socket(),
-        "{} is there and is no socket; move it away, or choose another place in `admin.socket`",
-        path.display()
-    );
+    ensure!(kind.is_socket(), "{} exists and is not a socket; move it away, or change `admin.socket`", path.display());
     match UnixStream::connect(path) {
         Ok(_) => bail!(already_in_use(path)),
         Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot tell whether a host answers on {}", path.display())),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot determine whether a host listens on {}", path.display()))
+        }
     }
 }
 
 fn bind_in_private_dir(dir: &Path, path: &Path) -> io::Result<UnixListener> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let closed = dir.join(format!(".{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
-    // Of a dead process that had our number.
+    // Left by a dead process that had the same process id.
     let _ = fs::remove_dir_all(&closed);
     DirBuilder::new().mode(0o700).create(&closed)?;
     let listener = bind_and_rename(&closed.join("s"), path);
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_the_owners_alone_and_goes_with_its_host() {
+    async fn it_is_private_to_its_owner_and_removed_with_its_host() {
         let (_dir, path) = socket_path();
         let socket = AdminSocket::bind(&path).unwrap();
         let found = fs::symlink_metadata(&path).unwrap();
@@ -149,34 +148,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_was_left_behind_is_replaced() {
+    async fn a_stale_socket_is_replaced() {
         let (_dir, path) = socket_path();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         drop(Plain::bind(&path).unwrap());
-        assert!(UnixStream::connect(&path).is_err(), "nobody listens");
+        assert!(UnixStream::connect(&path).is_err(), "no process listens");
         let _socket = AdminSocket::bind(&path).unwrap();
         UnixStream::connect(&path).unwrap();
     }
 
     #[tokio::test]
-    async fn a_living_hosts_is_left_alone() {
+    async fn the_socket_of_a_running_host_is_not_replaced() {
         let (_dir, path) = socket_path();
         let first = AdminSocket::bind(&path).unwrap();
         let error = AdminSocket::bind(&path).unwrap_err().to_string();
-        assert!(error.contains("another host answers") && error.contains("admin.sock"), "{error}");
+        assert!(error.contains("another host uses") && error.contains("admin.sock"), "{error}");
         UnixStream::connect(&path).unwrap();
         drop(first);
         let _stranger = Plain::bind(&path).unwrap();
         let error = AdminSocket::bind(&path).unwrap_err().to_string();
-        assert!(error.contains("another host answers"), "also one without a lock: {error}");
+        assert!(error.contains("another host uses"), "also one without a lock: {error}");
     }
 
     #[tokio::test]
-    async fn other_files_and_long_paths_are_refused() {
+    async fn other_files_and_long_paths_are_rejected() {
         let (dir, path) = socket_path();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "precious").unwrap();
-        assert!(AdminSocket::bind(&path).unwrap_err().to_string().contains("no socket"));
+        assert!(AdminSocket::bind(&path).unwrap_err().to_string().contains("not a socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
         let long = dir.path().join("x".repeat(MAX_PATH)).join("admin.sock");
         assert!(AdminSocket::bind(&long).unwrap_err().to_string().contains("`admin.socket`"));

@@ -1,9 +1,8 @@
-//! The steps of a change as a body: one JSON line each, as they happen.
+//! The steps of a change as a response body: one JSON line per step, as they happen.
 //!
-//! In: steps. Out: `application/x-ndjson`, with an empty line whenever nothing has happened for ten seconds, so that
-//! both sides see that the other is there. Ends after the last step; a change that went without one breaks the body
-//! off, since nothing true could be said. Never holds a step back, and never holds the change up: it goes on when the
-//! body is dropped.
+//! In: steps. Out: `application/x-ndjson`, with an empty line as a heartbeat after ten seconds without a step, so that
+//! both sides notice a broken connection. Ends after the last step; if the change ends without an outcome, the body is
+//! aborted instead of completed. Never delays a step or the change, which continues when the body is dropped.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +16,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::plugin::change::Step;
 
-/// How long nothing may be heard.
+/// Interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(super) struct StepStream {
@@ -52,7 +51,7 @@ impl Body for StepStream {
         }
         match self.steps.poll_recv(cx) {
             Poll::Ready(Some(step)) => Poll::Ready(Some(self.line(&step))),
-            Poll::Ready(None) => Poll::Ready(Some(Err(io::Error::other("the change went without an outcome")))),
+            Poll::Ready(None) => Poll::Ready(Some(Err(io::Error::other("the change ended without an outcome")))),
             Poll::Pending => self.heartbeat.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"\n"))))),
         }
     }
@@ -78,23 +77,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn steps_are_lines_and_silence_is_broken() {
+    async fn steps_are_lines_with_heartbeats() {
         let (sender, receiver) = mpsc::channel(4);
         let mut steps = StepStream::new(receiver);
         let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20\nlanes".into() };
         sender.send(news.clone()).await.unwrap();
         let line = next(&mut steps).await.unwrap();
         assert_eq!((line.matches('\n').count(), serde_json::from_str::<Step>(&line).unwrap()), (1, news));
-        // Nothing is sent, so the stopped clock runs on to the next thing that happens.
+        // No step is sent, so the paused clock advances to the next timer.
         assert_eq!(next(&mut steps).await.unwrap(), "\n");
         assert_eq!(next(&mut steps).await.unwrap(), "\n");
         sender.send(ended()).await.unwrap();
         assert!(next(&mut steps).await.unwrap().contains("\"done\""));
-        assert_eq!(next(&mut steps).await, None, "although the sender is still there");
+        assert_eq!(next(&mut steps).await, None, "although the sender still exists");
     }
 
     #[tokio::test]
-    async fn a_change_without_an_outcome_breaks_off() {
+    async fn a_change_without_an_outcome_aborts_the_body() {
         let (sender, receiver) = mpsc::channel(4);
         drop(sender);
         assert!(StepStream::new(receiver).frame().await.unwrap().is_err());

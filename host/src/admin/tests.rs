@@ -23,7 +23,7 @@ use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Refused, Refus
 use crate::plugin::digest::Digest;
 use crate::push::InstanceId;
 
-/// What is looked at.
+/// The data that the pages show.
 pub(super) struct FakeStatus(Mutex<Result<(), String>>);
 
 impl StatusSource for FakeStatus {
@@ -48,15 +48,15 @@ impl StatusSource for FakeStatus {
     }
 }
 
-/// Writes down what is asked, and lets a test say what comes of it.
+/// Records requested changes, and lets a test decide their outcome.
 #[derive(Default)]
 pub(super) struct FakeOps {
     asked: Mutex<Vec<(Actor, Change)>>,
     kept: Mutex<Vec<Bytes>>,
     refusal: Mutex<Option<Refused>>,
-    /// The other ends of the changes that were begun.
+    /// The senders of the steps of started changes.
     steps: Mutex<Vec<mpsc::Sender<Step>>>,
-    /// Whether changes wait for the test instead of being done at once.
+    /// Whether changes wait for the test instead of completing immediately.
     slow: Mutex<bool>,
 }
 
@@ -90,7 +90,7 @@ impl AdminOps for FakeOps {
     }
 
     fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {
-        Err(format!("{last} were wanted, and the disk is gone"))
+        Err(format!("cannot read {last} entries: the disk failed"))
     }
 }
 
@@ -99,7 +99,7 @@ impl FakeOps {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The change begun last.
+    /// The newest change.
     fn sender(&self) -> mpsc::Sender<Step> {
         self.steps.lock().unwrap().last().unwrap().clone()
     }
@@ -110,7 +110,7 @@ pub(super) fn ended(verdict: ChangeOutcome) -> Step {
     Step::Ended(Ending { plugin, verdict, serving: Some(2), stage: None, message, grants: Vec::new() })
 }
 
-/// A running endpoint with both ways in.
+/// A running endpoint with a TCP listener and a socket.
 pub(super) struct TestEndpoint {
     at: SocketAddr,
     socket: PathBuf,
@@ -136,21 +136,21 @@ impl TestEndpoint {
         let mut bound = bind(config).await.unwrap();
         bound.times = times;
         let (at, token) = (bound.local_addr(), token::read(&token_file).unwrap());
-        let (rooms, metrics) = (Arc::new(FakeStatus(Mutex::new(Ok(())))), Arc::new(HostMetrics::new()));
+        let (context, metrics) = (Arc::new(FakeStatus(Mutex::new(Ok(())))), Arc::new(HostMetrics::new()));
         let office = Arc::<FakeOps>::default();
         let (stop, stopped) = oneshot::channel::<()>();
-        let served = tokio::spawn(bound.serve(rooms.clone(), office.clone(), metrics.clone(), async {
+        let served = tokio::spawn(bound.serve(context.clone(), office.clone(), metrics.clone(), async {
             let _ = stopped.await;
         }));
-        Self { at, socket, token, status: rooms, ops: office, metrics, stop, served, _dir: dir }
+        Self { at, socket, token, status: context, ops: office, metrics, stop, served, _dir: dir }
     }
 
-    /// Lines of a request that may pass everything but what a test is about.
+    /// The lines of a request that passes every check except the one under test.
     fn lines(&self, request: &str) -> String {
         format!("{request} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}", self.at, self.token)
     }
 
-    /// The raw answer to these lines.
+    /// The raw response to these lines.
     async fn exchange(&self, lines: &str) -> String {
         let mut stream = self.send(lines, "").await;
         let mut answer = String::new();
@@ -158,14 +158,14 @@ impl TestEndpoint {
         answer
     }
 
-    /// Sends these lines and a body, and reads nothing.
+    /// Sends these lines and a body, and reads no response.
     async fn send(&self, lines: &str, body: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.at).await.unwrap();
         stream.write_all(format!("{lines}\r\n\r\n{body}").as_bytes()).await.unwrap();
         stream
     }
 
-    /// A change with this body; the status line and the JSON of the answer's last line.
+    /// Requests a change with this body; returns the status line and the JSON of the last response line.
     async fn post(&self, path: &str, body: &str) -> (String, Value) {
         let lines = format!("{}\r\ncontent-length: {}", self.lines(&format!("POST {path}")), body.len());
         let mut answer = String::new();
@@ -191,6 +191,6 @@ impl TestEndpoint {
     async fn end(self) {
         self.stop.send(()).unwrap();
         self.served.await.unwrap();
-        assert!(!self.socket.exists(), "the socket goes with its host");
+        assert!(!self.socket.exists(), "the socket is removed with its host");
     }
 }

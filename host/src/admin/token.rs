@@ -1,8 +1,8 @@
-//! The token that makes a visitor by TCP an operator.
+//! The token that gives a TCP caller the rights of an operator.
 //!
-//! In: a file, made at first with 32 random bytes, and what visitors give. Out: whether it is the same. Bounded: a file
-//! of 4 KiB. It is compared in constant time, and never logged or shown. A file that others can read is refused, since
-//! then it proves nothing.
+//! In: a file, created with 32 random bytes if it does not exist, and the tokens of requests. Out: whether they are
+//! equal. Bounded: a file of at most 4 KiB. The comparison takes constant time. Never logs or shows the token. A file
+//! that others can read is rejected, because its token may be known to them.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -16,22 +16,22 @@ use sha2::Sha256;
 
 use crate::plugin::files::{private, temporary};
 
-/// Most bytes of the file.
+/// Maximum size of the file.
 const MAX_BYTES: u64 = 4 << 10;
-/// Fewest characters of a token that an operator chose.
+/// Minimum length of a token chosen by an operator.
 const MIN_LENGTH: usize = 32;
 
-/// A token that visitors are checked against.
+/// The expected token.
 #[derive(Clone)]
 pub(super) struct AdminToken {
     file: PathBuf,
-    /// HMAC under a key that nobody else has: comparing two of them tells nothing about how much of them was right.
+    /// HMAC with a random key: the time to compare two MACs reveals nothing about the number of equal characters.
     key: [u8; 32],
     tag: Vec<u8>,
 }
 
 impl AdminToken {
-    /// Reads the token of this file; makes the file where there is none.
+    /// Reads the token from this file; creates the file if it does not exist.
     pub(super) fn open(file: &Path) -> io::Result<Self> {
         let token = match read(file) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -45,12 +45,12 @@ impl AdminToken {
         Ok(Self { file: file.to_owned(), key, tag: mac(&key, &token).finalize().into_bytes().to_vec() })
     }
 
-    /// Where it is kept.
+    /// Path of its file.
     pub(super) fn file(&self) -> &Path {
         &self.file
     }
 
-    /// Whether `given` is it.
+    /// Whether `given` is the token.
     pub(super) fn matches(&self, given: &str) -> bool {
         mac(&self.key, given).verify_slice(&self.tag).is_ok()
     }
@@ -68,19 +68,19 @@ fn mac(key: &[u8; 32], text: &str) -> Hmac<Sha256> {
     mac
 }
 
-/// The token in a file that nobody else can read; also for the command, which gives it.
+/// Reads a token from a file that only its owner can read; the command uses it as well.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let file = File::open(path)?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
-        let words = format!("{} can be read by others, so its token proves nothing", path.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it, and a new one is made"));
+        let words = format!("{} can be read by others, so its token is not secret", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it so that a new one is created"));
     }
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text)?;
     let token = text.trim();
     if token.len() < MIN_LENGTH || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let words = format!("{} holds no token: {MIN_LENGTH} printable characters or more", path.display());
-        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it, and a new one is made"));
+        let words = format!("{} contains no token of at least {MIN_LENGTH} printable characters", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, words + "; remove it so that a new one is created"));
     }
     Ok(token.to_owned())
 }
@@ -92,7 +92,7 @@ fn create(path: &Path) -> io::Result<()> {
     let linked = private(&temporary).and_then(|mut file| {
         writeln!(file, "{}", URL_SAFE_NO_PAD.encode(secret))?;
         file.sync_all()?;
-        // A link fails where a rename would replace: of two hosts that start at once, one token wins for both.
+        // A link fails where a rename would replace: if two hosts start at the same time, both use the same token.
         fs::hard_link(&temporary, path)
     });
     let _ = fs::remove_file(&temporary);
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_made_once_for_the_owner_only() {
+    fn it_is_created_once_for_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("admin.token");
         let made = AdminToken::open(&file).unwrap();
@@ -116,11 +116,11 @@ mod tests {
             assert!(!token.matches("") && !token.matches(&text) && !token.matches(&text.trim()[1..]));
             assert!(!format!("{token:?}").contains(text.trim()));
         }
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing else is left");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
-    fn one_that_others_can_read_or_that_is_short_is_refused() {
+    fn a_file_that_others_can_read_or_that_is_short_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("admin.token");
         fs::write(&file, "x".repeat(MIN_LENGTH)).unwrap();
@@ -132,6 +132,6 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(AdminToken::open(&file).unwrap().matches(&"x".repeat(MIN_LENGTH)));
         fs::write(&file, "x".repeat(MIN_LENGTH - 1)).unwrap();
-        assert!(AdminToken::open(&file).unwrap_err().to_string().contains("no token"));
+        assert!(AdminToken::open(&file).unwrap_err().to_string().contains("contains no token"));
     }
 }

@@ -1,4 +1,4 @@
-//! Where a host is asked, and with what right.
+//! Addresses of an admin endpoint, with the token if there is one.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -11,26 +11,26 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::admin::token;
 
-/// One way to a host.
+/// An address of a host.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AdminAddress {
     /// Its Unix socket.
     Socket(PathBuf),
-    /// By TCP.
+    /// TCP.
     Tcp {
         /// `host:port`.
         authority: String,
-        /// What makes us an operator there.
+        /// The token for `/v1/`.
         token: Option<String>,
     },
 }
 
 impl AdminAddress {
-    /// From what an operator writes: `http://host:port`, `host:port` or the path of a socket.
+    /// Parses `http://host:port`, `host:port` or the path of a socket.
     pub fn parse(text: &str, token: Option<String>) -> Result<Self> {
         if text.starts_with("https://") {
             bail!(
-                "`{text}`: the admin endpoint speaks no TLS; reach it through a tunnel, for example of ssh, and name its end"
+                "`{text}`: the admin endpoint does not support TLS; use a tunnel, for example with ssh, and give the address of its local end"
             );
         }
         let authority = text.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
@@ -39,18 +39,18 @@ impl AdminAddress {
         };
         match authority {
             Some(authority) if is_authority(authority) => Ok(Self::Tcp { authority: authority.to_owned(), token }),
-            Some(_) => bail!("`{text}` is no address of an admin endpoint: write http://host:port"),
+            Some(_) => bail!("`{text}` is not an address of an admin endpoint: use http://host:port"),
             None if is_authority(text) => Ok(Self::Tcp { authority: text.to_owned(), token }),
             None => Ok(Self::Socket(text.into())),
         }
     }
 
-    /// At an address it was configured to bind. One that means "every interface" is asked at loopback.
+    /// For a configured bind address. An unspecified address is replaced by the loopback address.
     pub fn for_bound(address: SocketAddr, token: Option<String>) -> Self {
         Self::Tcp { authority: reachable(address).to_string(), token }
     }
 
-    /// The token in a file, which only its owner may be able to read.
+    /// Reads the token from a file that only its owner can read.
     pub fn read_token(file: &Path) -> Result<String> {
         token::read(file).with_context(|| format!("cannot read the token {}", file.display()))
     }
@@ -64,7 +64,7 @@ impl AdminAddress {
         Ok(stream)
     }
 
-    /// Fields that every request has.
+    /// Headers of every request.
     pub(super) fn headers(&self) -> String {
         match self {
             Self::Socket(_) => "host: localhost\r\n".into(),
@@ -86,7 +86,7 @@ impl fmt::Display for AdminAddress {
 }
 
 impl fmt::Debug for AdminAddress {
-    /// Without the token.
+    /// Omits the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -102,7 +102,7 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn dial(authority: &str, patience: Duration) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in authority.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Ok(stream),
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_a_socket_or_an_address() {
+    fn an_address_is_a_socket_or_tcp() {
         let tcp = |authority: &str| AdminAddress::Tcp { authority: authority.into(), token: None };
         for (text, place) in [
             ("/run/barnabas/admin.sock", AdminAddress::Socket("/run/barnabas/admin.sock".into())),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn every_interface_is_asked_at_loopback() {
+    fn an_unspecified_address_becomes_loopback() {
         assert_eq!(reachable(([0, 0, 0, 0], 1).into()), ([127, 0, 0, 1], 1).into());
         assert_eq!(reachable("[::]:1".parse().unwrap()), "[::1]:1".parse().unwrap());
         assert_eq!(reachable(([10, 0, 0, 1], 1).into()), ([10, 0, 0, 1], 1).into());

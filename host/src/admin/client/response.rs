@@ -1,65 +1,67 @@
-//! HTTP/1.1 answers, read as they come.
+//! A parser for HTTP/1.1 responses.
 //!
-//! In: bytes. Out: a status, and a body that ends where the host said. A body that was cut short is an error. Bounded: a
-//! head of 64 KiB; bodies by their reader.
+//! In: bytes. Out: a status, and a body that ends as the header says. A truncated body is an error. Bounded: 64 KiB for
+//! the head; bodies are bounded by their reader.
 
 use std::io::{self, BufRead, Read};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Most bytes of a head, and of the line before each chunk.
+/// Maximum size of the head, and of the line before each chunk.
 const HEAD: u64 = 64 << 10;
 
-/// What comes before the body.
+/// The status of a response and its body length.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ResponseHead {
     pub(super) status: u16,
 }
 
-/// How much is still to come.
+/// What remains of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RemainingBody {
-    /// So many bytes.
+    /// This number of bytes.
     Bytes(u64),
-    /// So many of this chunk, then further chunks.
+    /// This number of bytes of the current chunk, then further chunks.
     Chunk(u64),
-    /// Nothing.
+    /// No bytes.
     None,
 }
 
-/// The bytes of a body.
+/// Reads the bytes of a body.
 #[derive(Debug)]
 pub(super) struct AdminResponseBody<R> {
     from: R,
     remaining: RemainingBody,
-    /// Whether a chunk was read before, so that its end of line comes first.
+    /// Whether a chunk was read before, whose end of line comes first.
     begun: bool,
 }
 
 impl ResponseHead {
     pub(super) fn read<R: BufRead>(mut from: R) -> Result<(Self, AdminResponseBody<R>)> {
-        let first = line(&mut from).context("it ended before its head was whole")?;
+        let first = line(&mut from).context("the response ended within its head")?;
         let mut words = first.splitn(3, ' ');
-        let (Some("HTTP/1.1"), Some(status)) = (words.next(), words.next()) else { bail!("it does not speak HTTP") };
-        let status = status.parse().context("it does not speak HTTP")?;
+        let (Some("HTTP/1.1"), Some(status)) = (words.next(), words.next()) else {
+            bail!("the response is not HTTP/1.1")
+        };
+        let status = status.parse().context("the response is not HTTP/1.1")?;
         let mut left = None;
         loop {
-            let field = line(&mut from).context("it ended before its head was whole")?;
+            let field = line(&mut from).context("the response ended within its head")?;
             let Some((name, value)) = field.split_once(':') else { break };
             let value = value.trim();
             if name.eq_ignore_ascii_case("content-length") {
-                left = Some(RemainingBody::Bytes(value.parse().context("it tells a length that is no number")?));
+                left = Some(RemainingBody::Bytes(value.parse().context("the content-length is not a number")?));
             } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
                 left = Some(RemainingBody::Chunk(0));
             }
         }
-        // Our endpoint always tells, so an answer that was cut short is seen.
-        let left = left.context("it tells no length")?;
+        // The endpoint always declares a length, so a truncated response is detected.
+        let left = left.context("the response declares no length")?;
         Ok((Self { status }, AdminResponseBody { from, remaining: left, begun: false }))
     }
 }
 
-/// Without its end.
+/// Reads a line without its end.
 fn line(from: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     from.take(HEAD).read_line(&mut line)?;
@@ -72,7 +74,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 impl<R: BufRead> AdminResponseBody<R> {
     fn next_chunk(&mut self) -> io::Result<()> {
         if self.begun && !line(&mut self.from)?.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than it says"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than declared"));
         }
         self.begun = true;
         let size = line(&mut self.from)?;
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_ends_where_it_was_said() {
+    fn a_body_ends_at_its_declared_length() {
         let told = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\nmore";
         assert_eq!(read(told).unwrap(), (200, "ok\n".into()));
         let chunked =
@@ -128,20 +130,20 @@ mod tests {
     }
 
     #[test]
-    fn other_answers_are_told_in_words() {
+    fn other_responses_are_errors() {
         let cases: [(&[u8], &str); 8] = [
             (b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", "end of file"),
             (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\ncut", "end of file"),
             (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncut\r\n", "end of file"),
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncutter\r\n", "longer than it says"),
-            (b"HTTP/1.1 200 OK\r\n\r\nok", "no length"),
-            (b"HTTP/1.1 200 OK\r\ncontent-le", "before its head"),
+            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\ncutter\r\n", "longer than declared"),
+            (b"HTTP/1.1 200 OK\r\n\r\nok", "declares no length"),
+            (b"HTTP/1.1 200 OK\r\ncontent-le", "within its head"),
             (b"SSH-2.0-x\r\n\r\n", "HTTP"),
             (b"\xff\xff\r\n\r\n", "head"),
         ];
         for (answer, words) in cases {
             let error = format!("{:#}", read(answer).unwrap_err());
-            assert!(error.contains(words), "`{error}` should say `{words}`");
+            assert!(error.contains(words), "`{error}` should contain `{words}`");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 
 use super::*;
 
-/// Answers one visitor with these bytes; gives back what it said.
+/// Responds to one request with these bytes; returns the request.
 fn host(answer: &'static str) -> (AdminClient, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = AdminAddress::for_bound(listener.local_addr().unwrap(), Some("secret".into()));
@@ -23,7 +23,7 @@ fn host(answer: &'static str) -> (AdminClient, JoinHandle<String>) {
 }
 
 #[test]
-fn a_question_carries_the_token_and_the_lines_come_without_the_empty_ones() {
+fn a_request_has_the_token_and_empty_lines_are_skipped() {
     let (client, heard) = host(
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n6\r\n:1}\n\n\n\r\n3\r\n{}\n\r\n0\r\n\r\n",
     );
@@ -35,7 +35,7 @@ fn a_question_carries_the_token_and_the_lines_come_without_the_empty_ones() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_an_error() {
+fn a_truncated_response_is_an_error() {
     let (client, heard) = host("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{}\n\r\n");
     let mut lines = client.post_for_lines("/v1/reconcile", b"{}").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "{}");
@@ -45,32 +45,32 @@ fn an_answer_that_breaks_off_is_an_error() {
 }
 
 #[test]
-fn a_refusal_is_its_sentence() {
+fn an_error_response_is_reduced_to_its_message() {
     let body = r#"{"error":{"code":"x","message":"there is no plugin `a`"}}"#;
     assert_eq!(error_message(404, body), "there is no plugin `a`");
     assert_eq!(error_message(502, "bad gateway\n"), "502: bad gateway");
 }
 
 #[test]
-fn a_path_cannot_carry_a_second_request() {
+fn a_path_cannot_smuggle_a_second_request() {
     let client = AdminClient::new(vec![AdminAddress::Socket(PathBuf::from("/nowhere"))]);
     let error = client.get("/x HTTP/1.1\r\n\r\nGET /").unwrap_err();
-    assert!(error.to_string().contains("not a path"));
+    assert!(error.to_string().contains("not a valid path"));
 }
 
 #[test]
-fn nobody_there_is_told_with_the_remedy_and_every_place() {
+fn a_missing_host_is_reported_with_the_remedy_and_every_address() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client =
         AdminClient::new(vec![AdminAddress::Socket("/nowhere.sock".into()), AdminAddress::for_bound(gone, None)]);
     let error = client.get("/v1/status").unwrap_err().to_string();
-    for words in ["is `barnabas serve` running", "/nowhere.sock", &gone.to_string()] {
+    for words in ["start `barnabas serve`", "/nowhere.sock", &gone.to_string()] {
         assert!(error.contains(words), "{error}");
     }
 }
 
 #[test]
-fn the_next_place_is_asked_where_nobody_is_at_the_first() {
+fn the_next_address_is_used_if_the_first_refuses_connections() {
     let (mut client, heard) = host("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     client.addresses.insert(0, AdminAddress::Socket("/nowhere.sock".into()));
     assert_eq!(client.get("/healthz").unwrap(), "ok");

@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access control.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,14 +6,14 @@ use super::*;
 
 const PUBLIC: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
-/// Every path under `/v1/` with its method.
+/// Every path below `/v1/` with its method.
 fn guarded() -> impl Iterator<Item = String> {
     let guarded = pages::table().into_iter().filter(|(_, path, _)| path.starts_with("/v1/"));
     guarded.map(|(method, path, _)| format!("{} {}", method.to_uppercase(), path.replace("{name}", "sink")))
 }
 
 #[tokio::test]
-async fn what_is_free_needs_no_token_and_nothing_else_does_without() {
+async fn public_paths_need_no_token_and_all_others_do() {
     let endpoint = TestEndpoint::start().await;
     let host = format!("host: {}", endpoint.at);
     for path in PUBLIC {
@@ -30,12 +30,12 @@ async fn what_is_free_needs_no_token_and_nothing_else_does_without() {
             assert!(answer.contains(r#""code":"unauthorized""#) && !answer.contains(&endpoint.token), "{answer}");
         }
     }
-    assert_eq!(endpoint.ops.asked(), [], "nothing was begun");
+    assert_eq!(endpoint.ops.asked(), [], "no change was started");
     endpoint.end().await;
 }
 
 #[tokio::test]
-async fn the_right_token_once_opens() {
+async fn exactly_one_correct_token_is_accepted() {
     let endpoint = TestEndpoint::start().await;
     let (host, token) = (endpoint.at, endpoint.token.clone());
     let right = format!("GET /v1/status HTTP/1.1\r\nhost: {host}\r\nauthorization: bearer {token}");
@@ -50,20 +50,20 @@ async fn the_right_token_once_opens() {
 }
 
 #[tokio::test]
-async fn without_a_token_file_only_the_socket_leads_in() {
+async fn without_a_token_file_only_the_socket_gives_access() {
     let bound = bind(AdminConfig::new(([127, 0, 0, 1], 0).into())).await.unwrap();
     let error = bound.guard.token.as_ref().as_ref().unwrap_err();
-    assert!(error.contains("no file"), "{error}");
+    assert!(error.contains("no token file"), "{error}");
     let dir = tempfile::tempdir().unwrap();
     let lost =
         AdminConfig { token_file: Some(dir.path().join("gone/admin.token")), ..AdminConfig::new(bound.local_addr()) };
     drop(bound);
     let error = format!("{:#}", bind(lost).await.unwrap_err());
-    assert!(error.contains("gone/admin.token: ") && error.contains("make it a file"), "{error}");
+    assert!(error.contains("gone/admin.token: ") && error.contains("make the file readable"), "{error}");
 }
 
 #[tokio::test]
-async fn a_token_that_others_can_read_ends_the_start() {
+async fn a_token_that_others_can_read_aborts_startup() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("admin.token");
     std::fs::write(&file, "x".repeat(43)).unwrap();
@@ -74,21 +74,21 @@ async fn a_token_that_others_can_read_ends_the_start() {
 }
 
 #[tokio::test]
-async fn a_foreign_host_name_reads_nothing() {
+async fn an_unknown_host_name_is_rejected() {
     let endpoint = TestEndpoint::start().await;
     for path in ["/metrics", "/v1/status", "/nowhere"] {
         let token = &endpoint.token;
         let lines = format!("GET {path} HTTP/1.1\r\nhost: evil.example\r\nauthorization: Bearer {token}");
         let answer = endpoint.exchange(&lines).await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
-        assert!(answer.contains("`evil.example` is no name of this endpoint"), "{answer}");
+        assert!(answer.contains("`evil.example` is not a host name of this endpoint"), "{answer}");
         assert!(!answer.contains("barnabas_"), "{answer}");
     }
     endpoint.end().await;
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_nothing_even_with_the_token() {
+async fn a_page_of_another_site_is_rejected_even_with_the_token() {
     let endpoint = TestEndpoint::start().await;
     for (origin, status) in [
         ("http://evil.example".to_owned(), "403"),
@@ -105,7 +105,7 @@ async fn a_page_of_another_site_changes_nothing_even_with_the_token() {
 }
 
 #[tokio::test]
-async fn the_socket_needs_no_token_and_tells_who_asks() {
+async fn the_socket_needs_no_token_and_identifies_its_peer() {
     let endpoint = TestEndpoint::start().await;
     let mode = std::fs::metadata(&endpoint.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);

@@ -1,4 +1,4 @@
-//! What can be asked for, and how it is answered.
+//! Requests for changes, and their responses.
 
 use super::*;
 use crate::plugin::artifact::MAX_BYTES;
@@ -8,7 +8,7 @@ use crate::units::{ByteSize, HumanDuration};
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 #[tokio::test]
-async fn every_change_arrives_as_it_was_asked() {
+async fn every_change_arrives_as_requested() {
     let endpoint = TestEndpoint::start().await;
     let wanted = Wanted {
         digest: Some(DIGEST.parse().unwrap()),
@@ -53,24 +53,24 @@ async fn every_change_arrives_as_it_was_asked() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_meant_is_refused_in_words_before_anything_is_begun() {
+async fn invalid_requests_are_rejected_before_a_change_is_started() {
     let endpoint = TestEndpoint::start().await;
     for (path, body, code, words) in [
         ("/v1/plugins/sink/swap", "{\"wantd\":{}}", "bad-request", "did you mean `wanted`"),
         ("/v1/plugins/sink/swap", "{\"plan\":{\"self_test\":true}}", "bad-request", "did you mean `self-test`"),
         ("/v1/plugins/sink/swap", "{\"plan\":{\"shadow\":\"soon\"}}", "bad-request", "30s"),
-        ("/v1/plugins/sink/swap", "{\"plan\":{\"canary\":101}}", "invalid", "0 to 100 percent"),
-        ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":-1}}", "invalid", "0 to 100 percent"),
+        ("/v1/plugins/sink/swap", "{\"plan\":{\"canary\":101}}", "invalid", "percentage from 0 to 100"),
+        ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":-1}}", "invalid", "percentage from 0 to 100"),
         ("/v1/plugins/sink/pause", "{\"now\":true}", "bad-request", "unknown field `now`"),
         ("/v1/plugins/sink/pause", "nonsense", "bad-request", "/v1/plugins/sink/pause"),
-        ("/v1/plugins/..%2fsink/load", "", "invalid", "cannot be a plugin's name"),
-        ("/v1/plugins/Sink/load", "", "invalid", "cannot be a plugin's name"),
-        ("/v1/plugins/a.b/pause", "", "invalid", "cannot be a plugin's name"),
+        ("/v1/plugins/..%2fsink/load", "", "invalid", "not a valid plugin name"),
+        ("/v1/plugins/Sink/load", "", "invalid", "not a valid plugin name"),
+        ("/v1/plugins/a.b/pause", "", "invalid", "not a valid plugin name"),
     ] {
         let (status, answer) = endpoint.post(path, body).await;
         assert!(status.contains("400"), "{path} {body}: {status}");
         assert_eq!(answer["error"]["code"], json!(code), "{answer}");
-        assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer} should say {words}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains(words), "{answer} should contain {words}");
     }
     assert_eq!(endpoint.ops.asked(), []);
     endpoint.end().await;
@@ -99,7 +99,7 @@ async fn refusals_have_their_status_and_code() {
 }
 
 #[tokio::test]
-async fn an_artifact_is_kept_under_its_digest() {
+async fn an_artifact_is_stored_under_its_digest() {
     let endpoint = TestEndpoint::start().await;
     let (status, answer) = endpoint.post("/v1/artifacts", "abc").await;
     assert!(status.contains("200"), "{status}");
@@ -127,7 +127,7 @@ async fn body_cap_violated() {
         let answer = endpoint.exchange(&format!("{lines}\r\ncontent-length: {}", most + 1)).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
     }
-    // One that does not say how much it is.
+    // A chunked body, which does not declare its length.
     let lines = endpoint.lines("POST /v1/plugins/sink/pause");
     let chunk = format!("{:x}\r\n{}\r\n", body::JSON_BYTES + 1, " ".repeat(body::JSON_BYTES + 1));
     let mut stream = endpoint.send(&format!("{lines}\r\ntransfer-encoding: chunked"), &chunk).await;
@@ -142,7 +142,7 @@ async fn body_cap_violated() {
 async fn one_artifact_at_a_time() {
     let endpoint = TestEndpoint::start().await;
     let lines = endpoint.lines("POST /v1/artifacts");
-    // The host says that it reads on, so the first is surely under way.
+    // The host asks for the rest of the body, so the first upload has certainly started.
     let lines = format!("{lines}\r\ncontent-length: 3\r\nexpect: 100-continue");
     let mut first = endpoint.send(&lines, "").await;
     let mut going_on = [0; 12];
@@ -156,12 +156,12 @@ async fn one_artifact_at_a_time() {
     first.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains(DIGEST), "{answer}");
     let (status, _) = endpoint.post("/v1/artifacts", "def").await;
-    assert!(status.contains("200"), "there is room again: {status}");
+    assert!(status.contains("200"), "the next upload is accepted: {status}");
     endpoint.end().await;
 }
 
 #[tokio::test]
-async fn steps_come_as_they_happen_and_the_change_outlives_its_reader() {
+async fn steps_are_streamed_and_the_change_survives_its_reader() {
     let endpoint = TestEndpoint::start().await;
     *endpoint.ops.slow.lock().unwrap() = true;
     let client = endpoint.client();
@@ -174,15 +174,15 @@ async fn steps_come_as_they_happen_and_the_change_outlives_its_reader() {
     let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
     sender.send(news.clone()).await.unwrap();
     let line = heard.recv().await.unwrap();
-    assert_eq!(serde_json::from_str::<Step>(&line).unwrap(), news, "although the change is not over");
+    assert_eq!(serde_json::from_str::<Step>(&line).unwrap(), news, "although the change is still in progress");
     reading.await.unwrap();
-    // The reader has gone. Its connection ends, and with it the receiver; the other end is still the office's.
+    // The reader has closed its connection, which drops the receiver; the other end still belongs to the change.
     sender.closed().await;
     assert!(endpoint.get("/healthz").await.is_ok());
     endpoint.end().await;
 }
 
-/// Waits for the change that somebody asks for.
+/// Waits until a change is requested.
 pub(super) async fn started_change(endpoint: &TestEndpoint) -> mpsc::Sender<Step> {
     while endpoint.ops.steps.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;

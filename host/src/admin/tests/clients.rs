@@ -1,4 +1,4 @@
-//! Clients, as the pages show them.
+//! Client pages.
 
 use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
@@ -11,7 +11,7 @@ use crate::decode::{Decoded, Decoder};
 use crate::push::sample::SampleClient;
 use crate::push::{self, ConnectionId, InstanceId, Push};
 
-/// A house with one client: Java's recorded producer.
+/// A fixture with one client: a recorded Java producer.
 fn fixture() -> (Admission, Catalogue, InstanceId) {
     let rule = SubscriptionRule::new("all", vec!["*".into()], Some(60_000), &[]).unwrap();
     let config = admission::AdmissionConfig { subscriptions: vec![rule], ..admission::AdmissionConfig::default() };
@@ -20,7 +20,7 @@ fn fixture() -> (Admission, Catalogue, InstanceId) {
     let subscribed = admission.subscribe(&sample.client, ConnectionId(1), Instant::now(), SystemTime::now()).unwrap();
     let push = Push { subscription_id: Some(subscribed.id), ingress: push::Ingress::Kafka, ..sample };
     let admitted = admission.admit(push, ConnectionId(1), Instant::now()).unwrap();
-    let Decoded::Payload(payload) = Decoder::default().decode(admitted).unwrap() else { panic!("it is not empty") };
+    let Decoded::Payload(payload) = Decoder::default().decode(admitted).unwrap() else { panic!("the push is empty") };
     catalogue.record_push(subscribed.instance_id, subscribed.id, payload.bytes(), payload.received_at());
     (admission, catalogue, subscribed.instance_id)
 }
@@ -36,7 +36,7 @@ pub(super) fn one(id: InstanceId) -> Option<ClientDescription> {
 }
 
 #[tokio::test]
-async fn clients_are_listed_and_sought() {
+async fn clients_are_listed_and_filtered() {
     let endpoint = TestEndpoint::start().await;
     let all = endpoint.json("/v1/clients").await;
     assert_eq!((&all["known"], &all["matching"]), (&json!(1), &json!(1)));
@@ -61,7 +61,7 @@ async fn clients_are_listed_and_sought() {
 }
 
 #[tokio::test]
-async fn a_client_is_found_by_every_spelling_of_its_id() {
+async fn a_client_is_found_by_every_notation_of_its_id() {
     let endpoint = TestEndpoint::start().await;
     for spelling in [
         "cBrordIqXpq0qkqcvYahPA",
@@ -83,7 +83,7 @@ async fn a_client_is_found_by_every_spelling_of_its_id() {
     endpoint.end().await;
 }
 
-/// The keys of a page, nothing hidden and nothing invented.
+/// The OpenAPI description has exactly the keys of a page.
 #[test]
 fn the_description_of_clients_names_the_fields_of_the_code() {
     let document: Value = serde_json::from_str(pages::OPEN_API).unwrap();

@@ -1,4 +1,4 @@
-//! The description is what the code does.
+//! The OpenAPI description matches the code.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ fn document() -> Value {
     serde_json::from_str(pages::OPEN_API).unwrap()
 }
 
-/// Method and path of everything that is described.
+/// Method and path of every described operation.
 fn described() -> BTreeSet<(String, String)> {
     let document = document();
     let paths = document["paths"].as_object().unwrap().iter();
@@ -23,7 +23,7 @@ fn names(schema: &str) -> Vec<String> {
     serde_json::from_value(document()["components"]["schemas"][schema]["enum"].clone()).unwrap()
 }
 
-/// Each of these names is read by the code, and the last one before the end of the `match` below is the last there is.
+/// Each of these codes is used by the code; the last one is the last of the `match` below.
 fn all_of<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &str, count: usize) {
     let names = names(schema);
     assert_eq!(names.len(), count, "{schema}");
@@ -33,14 +33,14 @@ fn all_of<T: serde::de::DeserializeOwned + serde::Serialize>(schema: &str, count
     }
 }
 
-/// How many values an enum has, as serde says when it meets an unknown one.
+/// The number of values of an enum, from serde's error for an unknown one.
 fn count<T: serde::de::DeserializeOwned + std::fmt::Debug>() -> usize {
     let error = serde_json::from_value::<T>(json!("no such name")).unwrap_err().to_string();
     error.matches('`').count() / 2 - 1
 }
 
 #[tokio::test]
-async fn it_is_served_as_it_is_written() {
+async fn it_is_served_unchanged() {
     let endpoint = TestEndpoint::start().await;
     assert_eq!(endpoint.json("/v1/openapi.json").await, document());
     endpoint.end().await;
@@ -53,7 +53,7 @@ fn every_route_is_described_and_every_description_is_a_route() {
 }
 
 #[tokio::test]
-async fn every_route_of_the_table_knows_its_method() {
+async fn every_route_of_the_table_supports_its_method() {
     let endpoint = TestEndpoint::start().await;
     for (method, path) in described() {
         let request = format!("{} {}", method.to_uppercase(), path.replace("{name}", "sink"));
@@ -64,7 +64,7 @@ async fn every_route_of_the_table_knows_its_method() {
 }
 
 #[test]
-fn its_words_are_those_of_the_code() {
+fn its_enums_are_those_of_the_code() {
     all_of::<Stage>("Stage", count::<Stage>());
     all_of::<ChangeOutcome>("ChangeOutcome", count::<ChangeOutcome>());
     all_of::<RefusedCode>("RefusedCode", count::<RefusedCode>());
@@ -87,7 +87,7 @@ fn its_bodies_have_the_fields_of_the_code() {
 }
 
 #[test]
-fn its_references_lead_somewhere() {
+fn its_references_resolve() {
     let (document, text) = (document(), pages::OPEN_API);
     let references: BTreeSet<_> = text.split("\"#/").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(references.len() > 20);
@@ -97,7 +97,7 @@ fn its_references_lead_somewhere() {
 }
 
 #[test]
-fn its_examples_of_changes_are_read() {
+fn its_examples_of_changes_parse() {
     let document = document();
     for (path, item) in document["paths"].as_object().unwrap() {
         let example = &item["post"]["requestBody"]["content"]["application/json"]["example"];

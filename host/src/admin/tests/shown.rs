@@ -1,23 +1,23 @@
-//! What is shown.
+//! Pages that only read.
 
 use super::*;
 use crate::event::{EventData, Events, Topic};
 
 #[tokio::test]
-async fn it_is_alive_and_tells_its_status() {
+async fn it_is_alive_and_shows_its_status() {
     let endpoint = TestEndpoint::start().await;
     assert_eq!(endpoint.get("/healthz").await.unwrap(), "ok\n");
     let status = endpoint.json("/v1/status").await;
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         status,
-        json!({ "version": version, "plugins": [{ "name": "console", "state": "serving", "file": "secret" }], "door": { "received": 7 } })
+        json!({ "version": version, "plugins": [{ "name": "console", "state": "serving", "file": "secret" }], "ingress": { "received": 7 } })
     );
     endpoint.end().await;
 }
 
 #[tokio::test]
-async fn readiness_says_what_it_waits_for() {
+async fn readiness_shows_what_it_waits_for() {
     let endpoint = TestEndpoint::start().await;
     *endpoint.status.0.lock().unwrap() = Err("plugin `a` is being compiled".into());
     let answer = endpoint.exchange("GET /readyz HTTP/1.1\r\nhost: localhost").await;
@@ -49,7 +49,7 @@ async fn metrics_show_what_was_emitted() {
 }
 
 #[tokio::test]
-async fn metrics_come_as_the_reader_wants_them() {
+async fn metrics_are_encoded_as_requested() {
     let endpoint = TestEndpoint::start().await;
     let plain = endpoint.exchange("GET /metrics HTTP/1.1\r\nhost: localhost").await;
     assert!(plain.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{plain}");
@@ -61,7 +61,7 @@ async fn metrics_come_as_the_reader_wants_them() {
 }
 
 #[tokio::test]
-async fn a_plugin_is_shown_with_its_lines() {
+async fn a_plugin_is_shown_with_its_log() {
     let endpoint = TestEndpoint::start().await;
     assert_eq!(
         endpoint.json("/v1/plugins").await,
@@ -78,10 +78,10 @@ async fn a_plugin_is_shown_with_its_lines() {
 }
 
 #[tokio::test]
-async fn the_audit_log_is_asked_for_so_many_entries() {
+async fn the_audit_log_is_limited_to_the_requested_number() {
     let endpoint = TestEndpoint::start().await;
     let error = endpoint.get("/v1/audit?last=7").await.unwrap_err().to_string();
-    assert_eq!(error, "7 were wanted, and the disk is gone");
+    assert_eq!(error, "cannot read 7 entries: the disk failed");
     let error = endpoint.get("/v1/audit?first=7").await.unwrap_err().to_string();
     assert!(error.contains("`last=`"), "{error}");
     endpoint.end().await;
