@@ -1,9 +1,9 @@
-//! What a swap takes, stage by stage, and what clients notice of it: how long acknowledgements take while swaps happen
-//! and while none do, in windows that alternate in the same run.
+//! Measures the stages of a swap and its effect on clients: how long acknowledgements take with and without swaps, in
+//! windows that alternate within one run.
 //!
-//! Run with `cargo bench -p barnabas-tests --bench swap`; it takes three minutes. The receiver is `plugins/otlp-http` as
-//! shipped, under the pushes of 200 recorded clients; each artifact is that with another custom section. This program
-//! is also the child that compiles.
+//! Run with `cargo bench -p barnabas-tests --bench swap`; it takes three minutes. The receiver is `plugins/otlp-http`
+//! with its default settings, under the load of 200 recorded clients; each artifact is that receiver with another
+//! custom section. This program is also the child process that compiles.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,12 +22,12 @@ use barnabas_tests::swapping::{self, ChangeResult, StageTimes, median, milliseco
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 
 const RATE: Rate = Rate { clients: 200, per_second: 500 };
-/// Swaps of each kind.
+/// Swaps per kind.
 const SWAPS: usize = 40;
-/// Windows with swaps, and as many without.
+/// Windows with swaps; there are as many without.
 const WINDOWS: usize = 8;
 const WINDOW: Duration = Duration::from_secs(4);
-/// Between two swaps in a window, of artifacts that were compiled before and of others.
+/// Time between two swaps in a window, for artifacts that were compiled before and for new ones.
 const EVERY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 
 fn main() -> ExitCode {
@@ -51,7 +51,7 @@ struct BenchHost {
     host: RunningHost,
     load: Load,
     _sink: Counter,
-    /// Artifacts made until now.
+    /// Number of artifacts created so far.
     made: usize,
 }
 
@@ -63,11 +63,11 @@ impl BenchHost {
         let host = setup.start().await;
         let load = Load::start(host.kafka(), RATE).await;
         sleep(Duration::from_secs(2)).await;
-        println!("{} clients, {} pushes/s, otlp-http as shipped", RATE.clients, RATE.per_second);
+        println!("{} clients, {} pushes/s, otlp-http with default settings", RATE.clients, RATE.per_second);
         Self { host, load, _sink: sink, made: 0 }
     }
 
-    /// An artifact that nobody has compiled yet.
+    /// An artifact that has not been compiled yet.
     async fn fresh(&mut self) -> Digest {
         self.made += 1;
         let artifact = swapping::version("otlp-http", &self.made.to_string());
@@ -94,11 +94,11 @@ impl BenchHost {
         for round in 0..SWAPS {
             cached.add(&assert_compile_note(self.swap(known[round % 2]).await, "found compiled"));
         }
-        println!("\nswap, the artifact compiled before ({SWAPS})\n{cached}");
-        println!("swap, the artifact compiled now ({SWAPS})\n{uncached}");
+        println!("\nswap, artifact already compiled ({SWAPS})\n{cached}");
+        println!("swap, artifact compiled during the swap ({SWAPS})\n{uncached}");
     }
 
-    /// To each kept generation in turn, the oldest too.
+    /// Rolls back to each retained generation in turn, including the oldest.
     async fn rollbacks(&mut self) {
         let (mut publish, mut start, mut kept) = (Vec::new(), Vec::new(), 0);
         for _ in 0..4 {
@@ -115,7 +115,7 @@ impl BenchHost {
             start.push(started);
         }
         let most = |times: &[Duration]| milliseconds(*times.iter().max().unwrap());
-        println!("rollback by hand to each of {kept} kept generations ({SWAPS})");
+        println!("manual rollback to each of {kept} retained generations ({SWAPS})");
         println!("{:<30} {:>10} {:>10}", "ms", "median", "max");
         let row = |name, times: &[Duration]| {
             println!("{name:<30} {:>10.2} {:>10.2}", milliseconds(median(times.to_vec())), most(times));
@@ -137,11 +137,11 @@ impl BenchHost {
         println!("goal: at most 1.10");
     }
 
-    /// `pair`: artifacts to swap between; without it each is a new one.
+    /// `pair`: artifacts to swap between; without it each swap uses a new artifact.
     async fn compare(&mut self, name: &str, pair: Option<[Digest; 2]>) {
         let (mut with, mut without) = (Vec::new(), Vec::new());
         for window in 0..WINDOWS * 2 {
-            // With, without, without, with, …: whatever drifts meanwhile meets both alike.
+            // Alternates which comes first, so that a drift over time affects both equally.
             let swaps = matches!(window % 4, 0 | 3);
             let p99 = self.window(swaps, pair).await;
             if swaps { with.push(p99) } else { without.push(p99) }
@@ -180,7 +180,7 @@ impl BenchHost {
     }
 }
 
-/// Refuses to count one kind of swap among the other.
+/// Asserts that a swap is of the expected kind.
 fn assert_compile_note(swapped: ChangeResult, how: &str) -> ChangeResult {
     assert_eq!(swapped.note(Stage::Compile), Some(how), "{swapped:?}");
     swapped

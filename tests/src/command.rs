@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-/// The command that `cargo xtask` built beside this program.
+/// The command that `cargo xtask` built in the same folder as this program.
 pub fn path() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let folder = here.ancestors().skip(1).find(|folder| folder.join("barnabas").is_file());
@@ -12,12 +12,12 @@ pub fn path() -> PathBuf {
         .join("barnabas")
 }
 
-/// Runs it to its end.
+/// Runs the command until it exits.
 pub fn run(arguments: &[&str]) -> Output {
     Command::new(path()).args(arguments).output().unwrap()
 }
 
-/// Runs it; gives standard output if it succeeded.
+/// Runs the command, asserts that it succeeds, and returns its standard output.
 pub fn stdout(arguments: &[&str]) -> String {
     let output = run(arguments);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -25,7 +25,7 @@ pub fn stdout(arguments: &[&str]) -> String {
     out.into_owned()
 }
 
-/// Runs it; gives standard error if it failed.
+/// Runs the command, asserts that it fails, and returns its standard error.
 pub fn stderr(arguments: &[&str]) -> String {
     let output = run(arguments);
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,31 +1,31 @@
-//! Pages of the documentation that tell a reader what to type, run as a reader would: from an empty folder, in order.
+//! Documentation pages with instructions, run like a reader would run them: in an empty folder, in order.
 //!
-//! Of the fenced blocks of a page, those marked `sh` are typed into one shell, and a block whose first line is a comment
-//! that names a file (`# app.py`, `// world.wit`) becomes that file. Every other block shows what is printed.
+//! Of the fenced blocks of a page, those marked `sh` are run in one shell, and a block whose first line is a comment
+//! with a file name (`# app.py`, `// world.wit`) is written to that file. All other blocks show output.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The folder of the repository.
+/// The root folder of the repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand in the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests are in the repository").to_owned()
 }
 
-/// A page to be run.
+/// A page to run.
 pub struct DocPage {
     steps: Vec<PageStep>,
-    /// Text of the page, and what stands in its place when it is run: addresses that may be taken on this machine.
+    /// Texts of the page and their replacements for the run: addresses that may be in use on this machine.
     replaced: Vec<(String, String)>,
-    /// Text that is added to a file of the page.
+    /// Text to append to a file of the page.
     appended: Vec<(String, String)>,
 }
 
-/// What a reader does with one block.
+/// What a reader does with a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum PageStep {
-    /// Types it into a shell.
+    /// Runs it in a shell.
     Type(String),
-    /// Writes it to the file of this name.
+    /// Writes it to this file.
     Write(String, String),
 }
 
@@ -34,30 +34,30 @@ impl DocPage {
     pub fn read(name: &str) -> Self {
         let text = std::fs::read_to_string(repository().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
         let steps = steps(&text);
-        assert!(!steps.is_empty(), "{name} has no block that a reader could type or write");
+        assert!(!steps.is_empty(), "{name} has no block to run or to write");
         Self { steps, replaced: Vec::new(), appended: Vec::new() }
     }
 
-    /// Has every `from` of the page read `to`; the page must say `from`.
+    /// Replaces each `from` with `to`; panics if the page does not contain `from`.
     pub fn with(mut self, from: &str, to: &str) -> Self {
         let says = |step: &PageStep| match step {
             PageStep::Type(text) | PageStep::Write(_, text) => text.contains(from),
         };
-        assert!(self.steps.iter().any(says), "the page never says {from}");
+        assert!(self.steps.iter().any(says), "the page does not contain {from}");
         self.replaced.push((from.to_owned(), to.to_owned()));
         self
     }
 
-    /// Adds lines to the end of a file that the page has its reader write.
+    /// Appends lines to a file that the page creates.
     pub fn append(mut self, file: &str, text: &str) -> Self {
         let writes = |step: &PageStep| matches!(step, PageStep::Write(name, _) if name == file);
-        assert!(self.steps.iter().any(writes), "the page writes no file {file}");
+        assert!(self.steps.iter().any(writes), "the page creates no file {file}");
         self.appended.push((file.to_owned(), text.to_owned()));
         self
     }
 
-    /// Does all of it in `folder`, which must be empty, with the command that cargo built as `barnabas`, and gives what
-    /// was printed. Panics where a command fails, with all that was printed until then.
+    /// Runs all steps in `folder`, which must be empty, with the command that cargo built as `barnabas`, and returns
+    /// the output. Panics with the output so far if a command fails.
     pub fn run(&self, folder: &Path) -> String {
         let command = crate::command::path();
         let programs = command.parent().unwrap().display().to_string();
@@ -65,14 +65,15 @@ impl DocPage {
         let mut shell = Command::new("bash");
         shell.current_dir(folder).args(["-c", &self.script()]).stdin(Stdio::null());
         shell.env("PATH", format!("{programs}:{path}")).env("BARNABAS", repository());
-        // One stream, so that what fails stands behind what was typed.
-        let output = shell.output().unwrap_or_else(|error| panic!("bash does not run: {error}"));
+        // One stream, so that an error follows the command that caused it.
+        let output = shell.output().unwrap_or_else(|error| panic!("cannot run bash: {error}"));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}: {said}", output.status);
         said
     }
 
-    /// A shell ends at the first command that fails, prints each before it runs it, and ends what it left running.
+    /// A script that exits at the first command that fails, echoes each command before it runs, and stops background
+    /// jobs on exit.
     fn script(&self) -> String {
         let mut script =
             String::from("exec 2>&1\nset -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n");
@@ -98,16 +99,16 @@ impl DocPage {
     }
 }
 
-/// The file of this name as a page of the repository has it.
+/// The content of this file according to a page of the repository.
 pub fn file(page: &str, name: &str) -> String {
     let written = DocPage::read(page).steps.into_iter().find_map(|step| match step {
         PageStep::Write(file, text) if file == name => Some(text),
         _ => None,
     });
-    written.unwrap_or_else(|| panic!("{page} shows no file {name}"))
+    written.unwrap_or_else(|| panic!("{page} contains no file {name}"))
 }
 
-/// What the blocks of a page have its reader do.
+/// The steps of a page.
 fn steps(page: &str) -> Vec<PageStep> {
     let mut steps = Vec::new();
     let mut lines = page.lines();
@@ -123,7 +124,7 @@ fn steps(page: &str) -> Vec<PageStep> {
     steps
 }
 
-/// The file that the first line of a block names.
+/// The file name in the first line of a block.
 fn file_of(block: &str) -> Option<String> {
     let first = block.lines().next()?;
     let name = first.strip_prefix("# ").or_else(|| first.strip_prefix("// "))?;
@@ -155,12 +156,12 @@ one
 ```
 
 ```js
-// no file, only a remark
+// only a comment, no file name
 ```
 ";
 
     #[test]
-    fn blocks_are_typed_or_written_or_left_alone() {
+    fn blocks_are_run_written_or_ignored() {
         let written = PageStep::Write("app.py".into(), "# app.py\nprint(1)\n".into());
         assert_eq!(steps(PAGE), [PageStep::Type("echo one\n".into()), written]);
     }
@@ -170,15 +171,15 @@ one
     }
 
     #[test]
-    fn text_is_replaced_and_files_are_longer_where_a_test_says_so() {
+    fn text_is_replaced_and_files_are_extended() {
         let recipe = recipe(PAGE).with("one", "two").append("app.py", "print(2)\n");
         let script = recipe.script();
         assert!(script.contains("echo two\n") && script.contains("print(1)\nprint(2)\nEND OF FILE"), "{script}");
     }
 
     #[test]
-    #[should_panic(expected = "the page never says three")]
-    fn what_a_page_does_not_say_cannot_be_replaced() {
+    #[should_panic(expected = "the page does not contain three")]
+    fn replacing_absent_text_panics() {
         drop(recipe(PAGE).with("three", "two"));
     }
 }

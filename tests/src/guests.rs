@@ -1,19 +1,19 @@
-//! Receivers built from source: `cargo xtask guests` makes them, this finds them.
+//! Locates the receivers that `cargo xtask guests` builds from source.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Names the folder of built receivers; xtask sets it, once for each Wasm target.
+/// Environment variable with the folder of built receivers; xtask sets it, once per Wasm target.
 pub const FOLDER_VARIABLE: &str = "BARNABAS_GUESTS";
 
-/// The folder of built receivers: as the environment says, else built now.
+/// The folder of built receivers: from the environment, otherwise built now.
 pub fn folder() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| std::env::var_os(FOLDER_VARIABLE).map_or_else(build, PathBuf::from)).clone()
 }
 
-/// For a test that is run by itself, without xtask.
+/// For a test that is run directly, without xtask.
 fn build() -> PathBuf {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     let output = Command::new("cargo").args(["xtask", "guests"]).current_dir(root).output().unwrap();
@@ -23,12 +23,12 @@ fn build() -> PathBuf {
         .lines()
         .filter(|line| line.starts_with("wasm32-"))
         .find_map(|line| line.split_once(" in ").map(|(_, folder)| PathBuf::from(folder)));
-    named.filter(|folder| folder.is_dir()).unwrap_or_else(|| panic!("cargo xtask guests names no folder: {text}"))
+    named.filter(|folder| folder.is_dir()).unwrap_or_else(|| panic!("cargo xtask guests printed no folder: {text}"))
 }
 
 /// Path of a built receiver.
 pub fn path(name: &str) -> PathBuf {
     let path = folder().join(format!("{name}.wasm"));
-    assert!(path.is_file(), "{} is not there: run `cargo xtask guests`", path.display());
+    assert!(path.is_file(), "{} does not exist: run `cargo xtask guests`", path.display());
     path
 }

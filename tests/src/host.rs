@@ -1,4 +1,5 @@
-//! A host in its own folder: in this process for tests that look inside, as a process for those that kill it.
+//! A host in a folder of its own: in this process for tests that inspect its state, as a child process for tests that
+//! kill it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,20 +16,20 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// A host to be: its folder, its configuration, its receivers.
+/// A host that is not started yet: its folder, configuration and receivers.
 pub struct Setup {
     folder: TempDir,
-    /// What is written; ports are 0 and the interval 100 ms unless a test says otherwise.
+    /// The configuration; unless a test changes it, ports are 0 and the push interval is 100 ms.
     pub config: RawConfig,
-    /// Who compiles; the command where no program is named.
+    /// The compiler process; the `barnabas` command if `program` is empty.
     pub compiler: Child,
 }
 
 /// A host that runs in this process.
 pub struct RunningHost {
-    /// Where it can be reached.
+    /// The addresses of its listeners.
     pub addresses: HostAddresses,
-    /// Its rooms.
+    /// Handles to its modules.
     pub host: HostHandle,
     folder: Option<TempDir>,
     config: RawConfig,
@@ -44,7 +45,7 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// Loopback listeners on free ports; everything is asked for, ten times a second.
+    /// Loopback listeners on free ports; the subscription requests all metrics every 100 ms.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let mut written = RawConfig {
@@ -64,25 +65,25 @@ impl Setup {
         Self { folder, config: written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }
     }
 
-    /// Changes what is written.
+    /// Edits the configuration.
     pub fn with(mut self, edit: impl FnOnce(&mut RawConfig)) -> Self {
         edit(&mut self.config);
         self
     }
 
-    /// Adds a manifest as it is.
+    /// Adds a manifest with this exact text.
     pub fn manifest(self, name: &str, text: &str) -> Self {
         std::fs::write(self.config.plugins_dir.join(format!("{name}.toml")), text).unwrap();
         self
     }
 
-    /// Adds a receiver built from source; `rest` are further lines of its manifest.
+    /// Adds a receiver built from source; `rest` is appended to its manifest.
     pub fn receiver(self, name: &str, guest: &str, rest: &str) -> Self {
         let artifact = crate::guests::path(guest);
         self.manifest(name, &format!("artifact = {:?}\n{rest}", artifact.display().to_string()))
     }
 
-    /// Adds `plugins/otlp-http` posting to `url`, with every push's id as a label so that a sink can count pushes.
+    /// Adds `plugins/otlp-http` that posts to `url`, with `push_id` among its labels so that a sink can count pushes.
     pub fn forwarding(self, name: &str, url: &str) -> Self {
         let authority = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
         let labels = r#"["client_instance_id", "client_id", "client_software_name", "client_software_version", "node_id", "push_id"]"#;
@@ -92,35 +93,35 @@ impl Setup {
         self.receiver(name, "otlp-http", &rest)
     }
 
-    /// Adds `plugins/otlp-http` posting to `url`, with all else as an operator finds it: queue, batches, linger, labels.
+    /// Adds `plugins/otlp-http` that posts to `url`, with the default queue, batches, linger and labels.
     pub fn forwarding_as_shipped(self, name: &str, url: &str) -> Self {
         self.receiver(name, "otlp-http", &Self::destination(url))
     }
 
-    /// The settings and grants of `plugins/otlp-http` that posts to `url`.
+    /// Settings and grants for `plugins/otlp-http` that posts to `url`.
     pub fn destination(url: &str) -> String {
         let authority = url.trim_start_matches("http://").split('/').next().unwrap();
         format!("[settings]\nendpoint = {url:?}\n[grants]\nhttp = [{authority:?}]\n")
     }
 
-    /// Where the first listener of a protocol is to listen.
+    /// The configured address of the first listener with this protocol.
     pub fn address(&self, protocol: ListenerProtocol) -> SocketAddr {
         self.config.listeners.iter().find(|listener| listener.protocol == protocol).unwrap().bind
     }
 
-    /// Where the host's files are.
+    /// The folder with the host's files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Leaves the folder where it is, for somebody to look at.
+    /// Keeps the folder on disk, for inspection after the run.
     pub fn into_folder(self) -> PathBuf {
         self.folder.keep()
     }
 
-    /// Starts it in this process.
+    /// Starts the host in this process.
     pub async fn start(self) -> RunningHost {
-        // Receivers ask whether a level is kept before they write a line; here `info` is, and goes nowhere.
+        // Receivers check whether a level is enabled before they log; this enables `info` and discards the output.
         let _ = tracing_subscriber::fmt().with_env_filter("info").with_writer(std::io::sink).try_init();
         let mut config = Config::resolve(&self.config).unwrap();
         let mut compiler = self.compiler.clone();
@@ -147,12 +148,12 @@ impl Setup {
 }
 
 fn to_toml(written: &RawConfig) -> String {
-    // `barnabas config` prints this and reads it back: one piece of code for both.
+    // `barnabas config` prints with the same code and parses its own output.
     barnabas::config::print(written).unwrap()
 }
 
 impl RunningHost {
-    /// The first Kafka listener.
+    /// Address of the first Kafka listener.
     pub fn kafka(&self) -> SocketAddr {
         self.addresses.kafka[0]
     }
@@ -162,28 +163,28 @@ impl RunningHost {
         self.kafka().to_string()
     }
 
-    /// The first OTLP/HTTP listener.
+    /// Address of the first OTLP/HTTP listener.
     pub fn otlp(&self) -> SocketAddr {
         self.addresses.otlp[0]
     }
 
-    /// The admin endpoint.
+    /// Address of the admin endpoint.
     pub fn admin(&self) -> SocketAddr {
         self.addresses.admin.unwrap()
     }
 
-    /// Where its files are.
+    /// The folder with its files.
     pub fn folder(&self) -> &Path {
-        self.folder.as_ref().expect("only its end takes it away").path()
+        self.folder.as_ref().expect("the folder is present until the host stops").path()
     }
 
-    /// A slot's ledger, which must balance whenever it is looked at.
+    /// The ledger of a slot; panics if it does not balance.
     pub fn ledger(&self, slot: &str) -> LedgerView {
         let slot = self.host.dispatch.slot(slot).unwrap_or_else(|| panic!("no slot {slot}"));
         LedgerView::new(slot.ledger())
     }
 
-    /// What the host says of a plugin.
+    /// The status of a plugin.
     pub fn status(&self, name: &str) -> Status {
         let all = self.host.plugins.status();
         all.into_iter().find(|status| status.name == name).unwrap_or_else(|| panic!("no plugin {name}"))
@@ -195,18 +196,19 @@ impl RunningHost {
         lines.into_iter().map(|line| line.text).collect()
     }
 
-    /// Ends it on purpose and waits for it.
+    /// Stops the host gracefully and waits for it.
     pub async fn stop(self) {
         self.stop_into_setup().await;
     }
 
-    /// Likewise, and gives what it was made from, its files as they are, to look at them or to start it again.
+    /// Stops the host gracefully and returns its setup with all files in place, to inspect them or to start the host
+    /// again.
     pub async fn stop_into_setup(mut self) -> Setup {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         (&mut self.task).await.unwrap().unwrap();
-        let folder = self.folder.take().expect("only this takes it away");
+        let folder = self.folder.take().expect("the folder is taken only here");
         Setup { folder, config: self.config.clone(), compiler: self.compiler.clone() }
     }
 }

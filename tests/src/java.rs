@@ -1,4 +1,4 @@
-//! Kafka's own Java parts, as Maven fetches them: stock clients and stock commands.
+//! Kafka's Java clients and command-line tools, unmodified, fetched by Maven.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,15 +6,15 @@ use std::sync::Mutex;
 
 use crate::process::ClientProcess;
 
-/// Where the sources and the list of what they need are.
+/// The folder with the Java sources and their `pom.xml`.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("java")
 }
 
-/// Asked once at a time: Maven's local repository is not made for more.
+/// Serialises Maven runs: its local repository does not support concurrent writers.
 static MAVEN: Mutex<()> = Mutex::new(());
 
-/// Where Java finds what this version of the clients needs, and of Kafka's commands if `tools`.
+/// The class path for this version of the clients, including Kafka's command-line tools if `tools`.
 fn class_path(version: &str, tools: bool) -> String {
     let _alone = MAVEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let out = tempfile::NamedTempFile::new().unwrap();
@@ -24,14 +24,14 @@ fn class_path(version: &str, tools: bool) -> String {
     if tools {
         maven.arg("-Dtools");
     }
-    let output = maven.output().unwrap_or_else(|error| panic!("Maven does not run: {error}; install a JDK and Maven"));
+    let output = maven.output().unwrap_or_else(|error| panic!("cannot run Maven: {error}; install a JDK and Maven"));
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "Maven cannot fetch Kafka {version}:\n{said}");
     std::fs::read_to_string(out.path()).unwrap()
 }
 
-/// A client that is there until it is closed; `kind` is `producer`, `consumer`, `group` or `admin`. `settings` are
-/// further ones, by name.
+/// A client that runs until its standard input is closed; `kind` is `producer`, `consumer`, `group` or `admin`.
+/// `settings` are additional client settings.
 pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str, settings: &[(&str, &str)]) -> ClientProcess {
     let mut java = Command::new("java");
     java.args(["-Xmx192m", "-cp", &class_path(version, false)]).arg(folder().join("Push.java"));
@@ -39,7 +39,7 @@ pub fn client(version: &str, kind: &str, bootstrap: &str, client_id: &str, setti
     ClientProcess::start(java.args([kind, bootstrap, client_id]).args(settings))
 }
 
-/// Runs one of Kafka's commands to its end.
+/// Runs one of Kafka's command-line tools until it exits.
 pub fn command(version: &str, class: &str, words: &[&str]) -> Output {
     let mut java = Command::new("java");
     java.args(["-Xmx192m", "-cp", &class_path(version, true), class]).args(words);

@@ -1,5 +1,5 @@
-//! Receivers in other languages than Rust, built by the tools of those languages. The tools are fetched once, by pip and
-//! npm, and kept beside the programs that cargo built.
+//! Receivers in languages other than Rust, built with the tools of those languages. The tools are installed once, with
+//! pip and npm, and cached in cargo's target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,25 +7,25 @@ use std::sync::OnceLock;
 
 use crate::doc_page::repository;
 
-/// The sources of the guests of the tests, by language.
+/// The sources of the test guests, by language.
 fn sources(language: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("guests").join(language)
 }
 
-/// Where the tools of a language are kept, and what they build.
+/// The folder for the tools of a language and their output.
 fn build_folder(language: &str) -> PathBuf {
     let folder = crate::command::path().with_file_name("languages").join(language);
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// The release of `componentize-py` that the project is tested with, as pip writes it.
+/// The tested release of `componentize-py`, as a pip requirement.
 pub fn componentize_py() -> String {
     let text = std::fs::read_to_string(sources("python").join("requirements.txt")).unwrap();
     text.trim().to_owned()
 }
 
-/// The releases of `componentize-js` and of what it needs that the project is tested with, as npm writes them.
+/// The tested releases of `componentize-js` and its dependencies, as npm specifiers.
 pub fn componentize_js() -> String {
     let text = std::fs::read_to_string(sources("javascript").join("package.json")).unwrap();
     let package: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -34,7 +34,7 @@ pub fn componentize_js() -> String {
     written.join(" ")
 }
 
-/// The component of `tests/guests/python/answers.py`, built once in a run of the tests.
+/// The component of `tests/guests/python/answers.py`, built once per test run.
 pub fn python() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -44,7 +44,7 @@ pub fn python() -> &'static Path {
         let mut pip = Command::new(tools.join("bin/pip"));
         pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(sources.join("requirements.txt"));
         run(&mut pip, "pip, and its registry");
-        // Beside the tools: what is built leaves compiled modules behind.
+        // Built from a copy, because the build leaves compiled modules next to the source.
         std::fs::copy(sources.join("answers.py"), kept.join("answers.py")).unwrap();
         let mut build = Command::new(tools.join("bin/componentize-py"));
         build.current_dir(&kept).arg("-d").arg(repository().join("wit")).args(["-w", "receiver"]);
@@ -53,7 +53,7 @@ pub fn python() -> &'static Path {
     })
 }
 
-/// The component of `tests/guests/javascript/answers.js`, built once in a run of the tests.
+/// The component of `tests/guests/javascript/answers.js`, built once per test run.
 pub fn javascript() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -72,7 +72,7 @@ pub fn javascript() -> &'static Path {
     })
 }
 
-/// Runs a tool to its end; `needs` is what a machine lacks that cannot run it.
+/// Runs a tool until it exits; `needs` names the prerequisite that is missing on a machine where it cannot run.
 fn run(command: &mut Command, needs: &str) {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; this test needs {needs}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,56 +1,56 @@
-//! A slot's ledger, as tests ask for it: in pushes.
+//! The ledger of a slot, reduced to push counts for tests.
 
 use std::fmt;
 
 use barnabas::dispatch::Ledger;
 
-/// A ledger that balanced when it was read.
+/// A ledger that was balanced when it was read.
 #[derive(Clone, Debug)]
 pub struct LedgerView(Ledger);
 
 impl LedgerView {
-    /// Refuses one that does not balance.
+    /// Panics if the ledger is not balanced.
     pub fn new(ledger: Ledger) -> Self {
-        assert!(ledger.is_balanced(), "each push is in exactly one term: {ledger}");
+        assert!(ledger.is_balanced(), "the ledger does not balance: {ledger}");
         Self(ledger)
     }
 
-    /// All that came.
+    /// Pushes accepted.
     pub fn accepted(&self) -> u64 {
         self.0.accepted.pushes
     }
 
-    /// Taken by the receiver.
+    /// Pushes settled by the receiver.
     pub fn delivered(&self) -> u64 {
         self.0.delivered.pushes
     }
 
-    /// Waiting or out in a batch.
+    /// Pushes queued or in flight.
     pub fn held(&self) -> u64 {
         self.0.held().pushes
     }
 
-    /// Offered more than once.
+    /// Pushes delivered more than once.
     pub fn redelivered(&self) -> u64 {
         self.0.redelivered.pushes
     }
 
-    /// Given up for this cause.
+    /// Pushes dropped with this cause.
     pub fn dropped(&self, cause: &str) -> u64 {
         self.0.dropped.get(cause).map_or(0, |tally| tally.pushes)
     }
 
-    /// Given up.
+    /// Pushes dropped.
     pub fn dropped_total(&self) -> u64 {
         self.0.dropped.values().map(|tally| tally.pushes).sum()
     }
 
-    /// Let go for this cause.
+    /// Pushes shed with this cause.
     pub fn shed(&self, cause: &str) -> u64 {
         self.0.shed.get(cause).map_or(0, |tally| tally.pushes)
     }
 
-    /// Let go.
+    /// Pushes shed.
     pub fn shed_total(&self) -> u64 {
         self.0.shed.values().map(|tally| tally.pushes).sum()
     }

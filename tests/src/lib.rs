@@ -1,5 +1,5 @@
-//! The harness of the system tests and of the demo: real clients, a real sink, and a host that is started and ended
-//! on purpose.
+//! The harness of the system tests and of the demo: real clients, a real sink, and a host that tests start, stop and
+//! kill.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -30,7 +30,7 @@ pub mod waits;
 
 use std::time::Duration;
 
-/// Waits until `ready` gives something, at most `patience`; else says what was waited for.
+/// Polls until `ready` returns `Some`, at most for `patience`; otherwise panics with `what`.
 pub async fn eventually<T>(what: &str, patience: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = tokio::time::Instant::now() + patience;
     loop {

@@ -1,4 +1,4 @@
-//! Real librdkafka clients that know nothing of us, and what they say of their own telemetry in their logs.
+//! Unmodified librdkafka clients, and what their logs report about their telemetry.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,22 +12,22 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 /// What a client logged about its telemetry.
 #[derive(Clone, Debug, Default)]
 pub struct TelemetryLog {
-    /// Client instance id in Java's spelling (base64url without padding).
+    /// Client instance id in Java's notation (base64url without padding).
     pub instance_id: Option<String>,
-    /// Pushes that were answered with NONE, by the client's own word.
+    /// Pushes that the client logged as acknowledged without an error.
     pub acknowledged: usize,
-    /// Pushes that were answered with an error, in its words.
+    /// Error texts of the pushes that the client logged as failed.
     pub refused: Vec<String>,
-    /// Every line.
+    /// All log lines.
     pub lines: Vec<String>,
 }
 
-/// Listens to a client's log.
+/// Collects the log of a client.
 #[derive(Clone, Default)]
 pub struct LogListener(Arc<Mutex<TelemetryLog>>);
 
 impl LogListener {
-    /// What was heard so far.
+    /// A summary of the log so far.
     pub fn snapshot(&self) -> TelemetryLog {
         self.0.lock().unwrap().clone()
     }
@@ -63,7 +63,7 @@ impl ProducerContext for LogListener {
     fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
 }
 
-/// Same 16 bytes, other alphabet.
+/// The same 16 bytes in the other alphabet.
 fn java_spelling(base64: &str) -> String {
     base64.trim().trim_end_matches(['=', '.']).replace('+', "-").replace('/', "_")
 }
@@ -71,18 +71,19 @@ fn java_spelling(base64: &str) -> String {
 fn config(bootstrap: &str, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("client.id", client_id);
-    // What a client says of its telemetry is in its debug log; nothing else is set: telemetry is on by default.
+    // A client logs about its telemetry at debug level. Nothing else is set: telemetry is enabled by default.
     config.set("debug", "telemetry").set_log_level(RDKafkaLogLevel::Debug);
     config
 }
 
-/// A stock producer. Poll it, else its log callbacks wait.
+/// An unmodified producer. It must be polled, otherwise its log callbacks do not run.
 pub fn producer(bootstrap: &str, client_id: &str) -> (BaseProducer<LogListener>, LogListener) {
     let ear = LogListener::default();
     (config(bootstrap, client_id).create_with_context(ear.clone()).unwrap(), ear)
 }
 
-/// A stock producer that proves who it is by PLAIN, the one mechanism that this build of librdkafka has without OpenSSL.
+/// An unmodified producer that authenticates with PLAIN, the only SASL mechanism in this build of librdkafka without
+/// OpenSSL.
 pub fn producer_as(
     bootstrap: &str,
     client_id: &str,
@@ -96,7 +97,7 @@ pub fn producer_as(
     (config.create_with_context(ear.clone()).unwrap(), ear)
 }
 
-/// A stock group consumer.
+/// An unmodified group consumer.
 pub fn consumer(bootstrap: &str, client_id: &str) -> (BaseConsumer<LogListener>, LogListener) {
     let ear = LogListener::default();
     let mut config = config(bootstrap, client_id);
@@ -104,7 +105,7 @@ pub fn consumer(bootstrap: &str, client_id: &str) -> (BaseConsumer<LogListener>,
     (config.create_with_context(ear.clone()).unwrap(), ear)
 }
 
-/// A stock admin client.
+/// An unmodified admin client.
 pub fn admin(bootstrap: &str, client_id: &str) -> AdminClient<DefaultClientContext> {
     config(bootstrap, client_id).create().unwrap()
 }

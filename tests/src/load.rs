@@ -25,19 +25,20 @@ use tokio::task::JoinSet;
 use crate::raw::RawClient;
 use crate::{sink, vectors};
 
-/// The resource attribute that numbers a client's pushes, from 1.
+/// The resource attribute with the sequence number of a push, from 1 for each client.
 const SEQUENCE: &str = "load_sequence";
 
-/// How much.
+/// The load to generate.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// Client instances, each with a connection of its own; half of them push as Java does, half as librdkafka.
+    /// Number of client instances, with one connection each; half of them push like the Java client, half like
+    /// librdkafka.
     pub clients: usize,
-    /// Pushes of all of them together.
+    /// Pushes per second of all clients together.
     pub per_second: usize,
 }
 
-/// Clients that push until they are told to stop.
+/// Clients that push until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     shared: Arc<LoadShared>,
@@ -48,21 +49,21 @@ pub struct Load {
 struct LoadShared {
     acknowledged: AtomicU64,
     refused: Mutex<BTreeMap<i16, u64>>,
-    /// When each was acknowledged, and how long that took.
+    /// When each push was acknowledged, and how long that took.
     latencies: Mutex<Vec<(Instant, Duration)>>,
 }
 
-/// What the clients saw.
+/// Totals over all clients.
 #[derive(Clone, Debug)]
 pub struct LoadResult {
-    /// Answered with no error.
+    /// Pushes acknowledged without an error.
     pub acknowledged: u64,
-    /// Answered with one, by code.
+    /// Pushes that were answered with an error, by code.
     pub refused: BTreeMap<i16, u64>,
 }
 
 impl Load {
-    /// Connects every client, then begins.
+    /// Connects all clients, then starts pushing.
     pub async fn start(address: SocketAddr, rate: Rate) -> Self {
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(LoadShared::default()));
         let pace = Duration::from_secs_f64(rate.clients as f64 / rate.per_second as f64);
@@ -75,24 +76,24 @@ impl Load {
             let (software, shape) = shapes[number % shapes.len()].clone();
             let mut client = RawClient::connect(address, &format!("load-{number}")).await;
             client.api_versions(software).await;
-            // Spread over the pace, so that they do not push all at once.
+            // Spread over the interval, so that the clients do not push simultaneously.
             let first = pace.mul_f64(number as f64 / rate.clients as f64);
             clients.spawn(push(client, shape, (first, pace), stop.clone(), shared.clone()));
         }
         Self { stop, shared, clients }
     }
 
-    /// Acknowledged until now.
+    /// Pushes acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// What was waited for answers since this was last asked: when it came, how long it took.
+    /// The latencies since the last call: when each acknowledgement arrived, and how long it took.
     pub fn drain_latencies(&self) -> Vec<(Instant, Duration)> {
         std::mem::take(&mut self.shared.latencies.lock().unwrap())
     }
 
-    /// Ends every client after the answer it waits for.
+    /// Stops all clients once their outstanding requests are answered.
     pub async fn stop(mut self) -> LoadResult {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(ended) = self.clients.join_next().await {
@@ -112,14 +113,14 @@ async fn push(
 ) {
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + first, pace);
-    // One that is late must not push twice at once: the host would have to throttle it.
+    // A client that is late must not send two pushes back to back: the host would have to throttle it.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut sequence = 1;
     while !stop.load(Ordering::Relaxed) {
         ticks.tick().await;
         let wire = zstd::bulk::compress(&[&shape[..], &sequence_resource(sequence)].concat(), 1).unwrap();
         let asked = Instant::now();
-        let code = client.push(&subscribed, Codec::Zstd, &wire, false).await.expect("no connection is closed");
+        let code = client.push(&subscribed, Codec::Zstd, &wire, false).await.expect("the connection stays open");
         if code == 0 {
             shared.acknowledged.fetch_add(1, Ordering::Relaxed);
             shared.latencies.lock().unwrap().push((Instant::now(), asked.elapsed()));
@@ -136,11 +137,11 @@ fn plain(name: &str) -> Arc<[u8]> {
     let push = barnabas::push::Push { codec: vector.codec.id(), ..sample::from_bytes(vector.wire.into()) };
     match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => payload.bytes()[..].into(),
-        Decoded::Empty => panic!("{name} holds no metrics"),
+        Decoded::Empty => panic!("{name} contains no metrics"),
     }
 }
 
-/// One more resource, which tells the push from all others: as a whole message, since messages concatenate.
+/// One additional resource that makes the push unique: a complete message, since Protobuf messages concatenate.
 fn sequence_resource(sequence: u64) -> Vec<u8> {
     let value = Some(AnyValue { value: Some(Value::StringValue(sequence.to_string())) });
     let attribute = KeyValue { key: SEQUENCE.into(), value, ..KeyValue::default() };
@@ -152,7 +153,8 @@ fn sequence_resource(sequence: u64) -> Vec<u8> {
     MetricsData { resource_metrics: vec![resource] }.encode_to_vec()
 }
 
-/// An OTLP/HTTP endpoint that keeps nothing but counts: a client's pushes must come in order, each at least once.
+/// An OTLP/HTTP endpoint that stores only counters. It checks that the pushes of each client arrive in order and at
+/// least once.
 pub struct Counter {
     address: SocketAddr,
     state: Arc<CounterState>,
@@ -162,7 +164,7 @@ pub struct Counter {
 #[derive(Default)]
 struct CounterState {
     clients: Mutex<BTreeMap<String, ClientSequence>>,
-    /// What is answered instead of 200; 0 is none.
+    /// The status to answer with instead of 200; 0 means 200.
     status: std::sync::atomic::AtomicU16,
     requests: AtomicU64,
 }
@@ -177,13 +179,13 @@ struct ClientSequence {
 /// What arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arrived {
-    /// Different clients.
+    /// Distinct clients.
     pub clients: usize,
-    /// Different pushes.
+    /// Distinct pushes.
     pub pushes: u64,
-    /// Pushes that came again.
+    /// Pushes that arrived again.
     pub repeated: u64,
-    /// Pushes that came before one of the same client that is older: out of order, or that one never came.
+    /// Pushes that arrived before an older push of the same client: out of order, or the older one is missing.
     pub missing: u64,
 }
 
@@ -198,22 +200,22 @@ impl Counter {
         Self { address, state: books, task }
     }
 
-    /// What receivers should post to.
+    /// The URL for receivers to post to.
     pub fn url(&self) -> String {
         format!("http://{}/v1/metrics", self.address)
     }
 
-    /// From now on every request is answered like this; `None` is 200.
+    /// Answers all further requests with this status; `None` is 200.
     pub fn always(&self, status: Option<u16>) {
         self.state.status.store(status.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Requests until now.
+    /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::Relaxed)
     }
 
-    /// Until now.
+    /// What arrived so far.
     pub fn arrived(&self) -> Arrived {
         let clients = self.state.clients.lock().unwrap();
         let start = Arrived { clients: clients.len(), ..Arrived::default() };
@@ -246,7 +248,7 @@ async fn count(State(books): State<Arc<CounterState>>, headers: HeaderMap, body:
     let request = ExportMetricsServiceRequest::decode(&plain[..]).unwrap();
     let mut clients = books.clients.lock().unwrap();
     for resource in &request.resource_metrics {
-        // Most resources have no number, and a push has many of them.
+        // Most resources have no sequence number, and a push has many resources.
         if !has_sequence(resource) {
             continue;
         }
@@ -267,7 +269,7 @@ fn has_sequence(resource: &ResourceMetrics) -> bool {
     resource.resource.iter().flat_map(|resource| &resource.attributes).any(|attribute| attribute.key == SEQUENCE)
 }
 
-/// The value below which so many percent are.
+/// The smallest value that `percent` of the values do not exceed.
 pub fn percentile(waits: &mut [Duration], percent: f64) -> Duration {
     waits.sort_unstable();
     let at = ((waits.len() as f64 * percent / 100.0) as usize).min(waits.len().saturating_sub(1));

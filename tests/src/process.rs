@@ -1,30 +1,30 @@
-//! Clients in processes of their own: they run until told to close.
+//! Clients as child processes that run until they are asked to close.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// One that closes when its standard input ends. Killed if it is dropped before.
+/// A client process that closes when its standard input ends. It is killed on drop.
 pub struct ClientProcess {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
 }
 
-/// What it said and how it ended.
+/// The output and the exit status of a client.
 #[derive(Debug)]
 pub struct ClientExit {
     /// Standard output.
     pub lines: Vec<String>,
     /// Standard error.
     pub errors: String,
-    /// How it ended.
+    /// Exit status.
     pub status: ExitStatus,
 }
 
 impl ClientProcess {
-    /// Starts it.
+    /// Starts the process.
     pub fn start(command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = piped.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -38,17 +38,17 @@ impl ClientProcess {
         Self { child, lines, reader: Some(reader) }
     }
 
-    /// What it said so far.
+    /// The standard output so far.
     pub fn lines(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
-    /// Whether it still runs.
+    /// Whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Tells it to close and waits until it has.
+    /// Closes its standard input and waits until it has exited.
     pub fn close(mut self) -> ClientExit {
         drop(self.child.stdin.take());
         let status = self.child.wait().unwrap();

@@ -1,5 +1,5 @@
-//! A real Prometheus 3 with its OTLP endpoint, as Go's tools build it; what it answers, for a sink that takes its place;
-//! and pushes that it refuses.
+//! A real Prometheus 3 with its OTLP endpoint, built with Go; the responses of Prometheus, for a sink that stands in
+//! for it; and pushes that Prometheus rejects.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -17,28 +17,28 @@ use tempfile::TempDir;
 
 use crate::sink::CannedResponse;
 
-/// Prometheus 3.16, as a Go module is called.
+/// Prometheus 3.16 as a Go module.
 const MODULE: &str = "github.com/prometheus/prometheus/cmd/prometheus@v0.316.0";
-/// How long it may take until it answers.
+/// Startup timeout.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server that is ended when this is dropped.
+/// A server process that is killed on drop.
 pub struct Prometheus {
     server: Child,
     address: SocketAddr,
     folder: TempDir,
 }
 
-/// The program, built once and kept beside the programs that cargo built.
+/// The program, built once and cached in cargo's target folder.
 fn program() -> PathBuf {
     let version = MODULE.rsplit('@').next().unwrap();
     let folder = crate::command::path().with_file_name("prometheus").join(version);
     let program = folder.join("prometheus");
     if !program.is_file() {
         let mut go = Command::new("go");
-        // Without the service discoveries of the clouds it is a quarter of the work.
+        // Without the cloud service discoveries the build takes a quarter of the time.
         go.args(["install", "-tags", "remove_all_sd", MODULE]).env("GOBIN", &folder);
-        let output = go.output().unwrap_or_else(|error| panic!("Go does not run: {error}; install Go"));
+        let output = go.output().unwrap_or_else(|error| panic!("cannot run Go: {error}; install Go"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "Go cannot build {MODULE}:\n{said}");
     }
@@ -46,13 +46,13 @@ fn program() -> PathBuf {
 }
 
 impl Prometheus {
-    /// Starts it on a free loopback port, with the flag and the configuration of docs/sinks.md and these further flags, and
-    /// waits until it answers. Blocks the thread: it may have to be built.
+    /// Starts it on a free loopback port, with the flag and the configuration of docs/sinks.md and these additional
+    /// flags, and waits until it answers. Blocks the thread: it may have to build the program.
     pub fn start(flags: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let configuration = crate::doc_page::file("docs/sinks.md", "prometheus.yml");
         std::fs::write(folder.path().join("prometheus.yml"), configuration).unwrap();
-        // Free a moment ago: Prometheus does not say which port it was given.
+        // The port was free a moment ago: Prometheus does not report the port that it would choose itself.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut server = Command::new(program());
         server.current_dir(&folder).args(["--config.file=prometheus.yml", "--web.enable-otlp-receiver"]);
@@ -62,29 +62,29 @@ impl Prometheus {
         let prometheus = Self { server, address, folder };
         let deadline = Instant::now() + PATIENCE;
         while prometheus.get("/-/ready").is_none_or(|(status, _)| status != 200) {
-            assert!(Instant::now() < deadline, "Prometheus does not answer: {}", prometheus.log());
+            assert!(Instant::now() < deadline, "Prometheus did not start: {}", prometheus.log());
             std::thread::sleep(Duration::from_millis(50));
         }
         prometheus
     }
 
-    /// What receivers should post to.
+    /// The URL for receivers to post to.
     pub fn url(&self) -> String {
         format!("http://{}/api/v1/otlp/v1/metrics", self.address)
     }
 
-    /// The newest values of a series or of a sum over series, by the labels that are left.
+    /// The newest values of a PromQL expression (a series or a sum over series), by the remaining labels.
     pub fn query(&self, expression: &str) -> serde_json::Value {
         let escaped: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
-        let (status, body) = self.get(&format!("/api/v1/query?query={escaped}")).expect("it answers");
+        let (status, body) = self.get(&format!("/api/v1/query?query={escaped}")).expect("Prometheus answers");
         assert_eq!(status, 200, "{body}");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
         answer["data"]["result"].clone()
     }
 
-    /// How many requests its OTLP endpoint has answered, by status code, as it counts them itself.
+    /// Number of requests to its OTLP endpoint by status code, from its own metrics.
     pub fn otlp_requests(&self) -> Vec<(u16, u64)> {
-        let (_, body) = self.get("/metrics").expect("it answers");
+        let (_, body) = self.get("/metrics").expect("Prometheus answers");
         let counts = body.lines().filter_map(|line| {
             let line = line.strip_prefix("prometheus_http_requests_total{code=\"")?;
             let (code, rest) = line.split_once("\",handler=\"/api/v1/otlp/v1/metrics\"} ")?;
@@ -93,12 +93,12 @@ impl Prometheus {
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// What it wrote about itself.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    /// `None` while nobody answers.
+    /// `None` while the server does not answer.
     fn get(&self, path: &str) -> Option<(u16, String)> {
         let head = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address);
         let answer = exchange(&self.address.to_string(), &head, &[])?;
@@ -106,26 +106,26 @@ impl Prometheus {
     }
 }
 
-/// An answer without what differs from server to server: its date, and what says how long the connection stays.
+/// A response without the parts that differ between servers: its date, and the connection headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkResponse {
-    /// Of the first line.
+    /// Status code.
     pub status: u16,
-    /// Those of an error that are about its body, in the order of their names.
+    /// Headers of an error response that describe its body, sorted by name.
     pub headers: Vec<String>,
-    /// As text.
+    /// The body as text.
     pub body: String,
 }
 
 impl SinkResponse {
-    /// What the OTLP endpoint at `url` answers to this push. Blocks the thread.
+    /// The response of the OTLP endpoint at `url` to this push. Blocks the thread.
     pub fn post(url: &str, push: &[u8]) -> Self {
         let (address, path) = url.trim_start_matches("http://").split_once('/').unwrap();
         let head = format!(
             "POST /{path} HTTP/1.0\r\nhost: {address}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
             push.len()
         );
-        exchange(address, &head, push).unwrap_or_else(|| panic!("{url} does not answer"))
+        exchange(address, &head, push).unwrap_or_else(|| panic!("no response from {url}"))
     }
 }
 
@@ -152,17 +152,18 @@ impl Drop for Prometheus {
     }
 }
 
-/// What Prometheus 3.16 answers to a request when it has no feature flags and keeps no sample yet, in the words of its
-/// OTLP endpoint; `None` is 200. Whatever it finds wrong with one metric, it takes nothing of the whole request. `cargo
-/// xtask test prometheus` compares it with the real one. (Where a resource has attributes, the real one says once more of
-/// `target_info` what it says of a sample.)
+/// The response of the OTLP endpoint of Prometheus 3.16 to a request, for a server without feature flags and without
+/// stored samples; `None` is 200. An error in one metric makes it reject the whole request. `cargo xtask test
+/// prometheus` compares this function with the real server. (Where a resource has attributes, the real server repeats
+/// the message about a sample for `target_info`.)
 pub fn respond_like_prometheus(request: &ExportMetricsServiceRequest) -> Option<CannedResponse> {
     let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
     let faults: Vec<PrometheusError> = metrics.flat_map(|scope| &scope.metrics).filter_map(check_metric).collect();
     if faults.is_empty() {
         return None;
     }
-    // A sample that cannot be stored is the client's fault (400); what cannot be translated passes for its own (500).
+    // A sample that cannot be stored is a client error (400); a metric that cannot be translated is reported as a
+    // server error (500).
     let status = if faults.iter().any(|fault| matches!(fault, PrometheusError::Sample(_))) { 400 } else { 500 };
     let lines = faults.iter().map(|fault| match fault {
         PrometheusError::Sample(line) | PrometheusError::Translation(line) => format!("{line}\n"),
@@ -205,11 +206,11 @@ fn nanos_of(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap()
 }
 
-/// Pushes, as `MetricsData`, of what sinks take and what Prometheus refuses.
+/// Pushes, as `MetricsData`, that sinks accept or that Prometheus rejects.
 pub mod pushes {
     use super::*;
 
-    /// Whose number of series says how many pushes were stored.
+    /// A series whose sample count is the number of stored pushes.
     pub const SOUND: &str = "barnabas.test.sound";
 
     fn point(time: SystemTime) -> NumberDataPoint {
@@ -227,22 +228,22 @@ pub mod pushes {
         MetricsData { resource_metrics: vec![resource] }.encode_to_vec()
     }
 
-    /// One gauge, now.
+    /// One gauge with the current time.
     pub fn sound() -> Vec<u8> {
         push(vec![gauge(SOUND, SystemTime::now())])
     }
 
-    /// A gauge whose name is empty, beside a sound one: no series of it can have a name.
+    /// A gauge with an empty name next to a valid one: no series can be named after it.
     pub fn nameless() -> Vec<u8> {
         push(vec![gauge(SOUND, SystemTime::now()), gauge("", SystemTime::now())])
     }
 
-    /// A gauge of tomorrow: a client whose clock is wrong.
+    /// A gauge with tomorrow's timestamp: a client whose clock is wrong.
     pub fn with_future_timestamp() -> Vec<u8> {
         push(vec![gauge(SOUND, SystemTime::now() + Duration::from_hours(24))])
     }
 
-    /// A sum that says what was added since the last push.
+    /// A sum with delta temporality.
     pub fn delta() -> Vec<u8> {
         let start = NumberDataPoint { start_time_unix_nano: nanos(SystemTime::now()) - 1, ..point(SystemTime::now()) };
         let temporality = AggregationTemporality::Delta.into();

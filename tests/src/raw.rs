@@ -1,6 +1,7 @@
-//! A Kafka client made of bytes: speaks whatever a test wants it to, also what no client should.
+//! A Kafka client at the level of bytes: sends any request that a test needs, including malformed ones.
 //!
-//! Honest requests are written, and answers read, by the `kafka-protocol` crate: an independent implementation.
+//! Well-formed requests are encoded, and responses decoded, by the `kafka-protocol` crate, an independent
+//! implementation.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// How long an answer may take before a test gives up.
+/// Response timeout.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One connection.
@@ -25,31 +26,31 @@ pub struct RawClient {
     client_id: String,
 }
 
-/// A subscription as a client sees it.
+/// A subscription from the client's point of view.
 #[derive(Clone, Debug)]
 pub struct Subscribed {
-    /// Given or echoed.
+    /// Assigned by the host, or sent by the client and echoed.
     pub instance: InstanceId,
     /// Subscription id.
     pub id: i32,
-    /// The whole answer.
+    /// The complete response.
     pub answer: GetTelemetrySubscriptionsResponse,
 }
 
 impl RawClient {
-    /// Dials.
+    /// Connects.
     pub async fn connect(address: SocketAddr, client_id: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, correlation: 0, client_id: client_id.to_owned() }
     }
 
-    /// Sends bytes as they are.
+    /// Sends raw bytes.
     pub async fn send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         self.stream.write_all(bytes).await
     }
 
-    /// The next frame without its length; `None` when the host has closed.
+    /// The next frame without its length; `None` if the host has closed the connection.
     pub async fn receive(&mut self) -> Option<Bytes> {
         let read = async {
             let length = self.stream.read_i32().await.ok()?;
@@ -57,10 +58,10 @@ impl RawClient {
             self.stream.read_exact(&mut frame).await.ok()?;
             Some(Bytes::from(frame))
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("an answer or an end of the connection")
+        tokio::time::timeout(PATIENCE, read).await.expect("a response or a closed connection")
     }
 
-    /// A whole request frame, length and all.
+    /// A complete request frame, including its length.
     pub fn frame<R: Encodable + HeaderVersion>(&mut self, key: ApiKey, version: i16, request: &R) -> Bytes {
         self.correlation += 1;
         let header = RequestHeader::default()
@@ -77,7 +78,7 @@ impl RawClient {
         frame.freeze()
     }
 
-    /// Asks and reads the answer; `None` when the host has closed.
+    /// Sends a request and reads the response; `None` if the host has closed the connection.
     pub async fn ask<R, A>(&mut self, key: ApiKey, version: i16, request: &R) -> Option<A>
     where
         R: Encodable + HeaderVersion,
@@ -88,17 +89,17 @@ impl RawClient {
         self.answer(version).await
     }
 
-    /// The answer to the newest request.
+    /// The response to the newest request.
     async fn answer<A: Decodable + HeaderVersion>(&mut self, version: i16) -> Option<A> {
         let mut answer = self.receive().await?;
         let header = ResponseHeader::decode(&mut answer, A::header_version(version)).unwrap();
-        assert_eq!(header.correlation_id, self.correlation, "answers come in order");
+        assert_eq!(header.correlation_id, self.correlation, "responses are in order");
         let decoded = A::decode(&mut answer, version).unwrap();
-        assert!(!answer.has_remaining(), "no bytes after the answer");
+        assert!(!answer.has_remaining(), "no bytes after the response");
         Some(decoded)
     }
 
-    /// ApiVersions v3 as a client called `software` sends it.
+    /// ApiVersions v3 from a client named `software`.
     pub async fn api_versions(&mut self, software: &str) -> ApiVersionsResponse {
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_string(software.to_owned()))
@@ -106,7 +107,7 @@ impl RawClient {
         self.ask(ApiKey::ApiVersions, 3, &request).await.unwrap()
     }
 
-    /// GetTelemetrySubscriptions; the error code when it is refused.
+    /// GetTelemetrySubscriptions; the error code if it is rejected.
     pub async fn subscribe(&mut self, instance: InstanceId) -> Result<Subscribed, i16> {
         let request = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(uuid(instance));
         let answer: GetTelemetrySubscriptionsResponse =
@@ -118,14 +119,14 @@ impl RawClient {
         Ok(Subscribed { instance, id: answer.subscription_id, answer })
     }
 
-    /// PushTelemetry; gives the error code, or `None` when the host has closed.
+    /// PushTelemetry; returns the error code, or `None` if the host has closed the connection.
     pub async fn push(&mut self, to: &Subscribed, codec: Codec, metrics: &[u8], terminating: bool) -> Option<i16> {
         let frame = self.push_frame(to, codec, metrics, terminating);
         self.send(&frame).await.ok()?;
         self.push_answer().await
     }
 
-    /// The frame of a push, to be sent when the test likes.
+    /// The frame of a push, for a test that sends it later.
     pub fn push_frame(&mut self, to: &Subscribed, codec: Codec, metrics: &[u8], terminating: bool) -> Bytes {
         let request = PushTelemetryRequest::default()
             .with_client_instance_id(uuid(to.instance))
@@ -136,13 +137,13 @@ impl RawClient {
         self.frame(ApiKey::PushTelemetry, 0, &request)
     }
 
-    /// The error code of a push that was sent.
+    /// The error code of a push that was sent before.
     pub async fn push_answer(&mut self) -> Option<i16> {
         Some(self.answer::<PushTelemetryResponse>(0).await?.error_code)
     }
 }
 
-/// The protocol crate's type for an id, without naming the crate it comes from.
+/// Converts an id to the type that the protocol crate uses, which is from a crate that is no direct dependency.
 fn uuid<U: std::str::FromStr>(id: InstanceId) -> U {
     let hex: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     hex.parse().unwrap_or_else(|_| panic!("32 hex digits are a UUID"))

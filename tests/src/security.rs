@@ -1,4 +1,4 @@
-//! A listener that asks for proof: certificates, users, and what clients need to come in.
+//! Listeners that require authentication: certificates, users, and the matching client settings.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 use barnabas::config::raw::{ListenerProtocol, RawClientAuth, RawConfig, RawTls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// Certificates of one authority, users in a file, all in one folder.
+/// Certificates of one authority and a users file, all in one folder.
 pub struct Realm {
     folder: PathBuf,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Realm {
-    /// With the authority's and the listener's certificates.
+    /// Creates the certificates of the authority and of the listener.
     pub fn new(folder: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -26,12 +26,12 @@ impl Realm {
         realm
     }
 
-    /// The authority's certificate.
+    /// The certificate of the authority.
     pub fn authorities(&self) -> PathBuf {
         self.folder.join("authority.pem")
     }
 
-    /// A certificate for 127.0.0.1 with this common name; gives the files of certificate and key, and one of both.
+    /// A certificate for 127.0.0.1 with this common name; returns the files with the certificate, the key, and both.
     pub fn issue(&self, name: &str) -> [PathBuf; 3] {
         let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -45,7 +45,7 @@ impl Realm {
         files
     }
 
-    /// Adds a user whose password is the name and `-secret`.
+    /// Adds a user whose password is `{name}-secret`.
     pub fn user(&self, name: &str) {
         let mut set = Command::new(crate::command::path());
         set.args(["user", "set", name, "--password-file", "-", "--file"]).arg(self.folder.join("users.toml"));
@@ -54,7 +54,7 @@ impl Realm {
         assert!(set.wait().unwrap().success());
     }
 
-    /// The first listener takes SASL over TLS.
+    /// Makes the first listener require SASL over TLS.
     pub fn sasl_over_tls(&self, written: &mut RawConfig) {
         let sasl = serde_json::json!({
             "mechanisms": ["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"], "users": self.folder.join("users.toml"),
@@ -65,7 +65,7 @@ impl Realm {
         listener.tls = Some(self.tls(RawClientAuth::None));
     }
 
-    /// The first listener takes TLS with a client's certificate.
+    /// Makes the first listener require TLS client certificates.
     pub fn mutual_tls(&self, written: &mut RawConfig) {
         let listener = &mut written.listeners[0];
         listener.protocol = ListenerProtocol::KafkaTls;
@@ -78,7 +78,7 @@ impl Realm {
         RawTls { certificate, key, client_ca, client_auth: Some(client_auth) }
     }
 
-    /// Kafka's client settings for a user and a mechanism.
+    /// Kafka client settings for a user and a mechanism.
     pub fn settings(&self, name: &str, mechanism: &str) -> Vec<(&'static str, String)> {
         let module = if mechanism == "PLAIN" { "plain.PlainLoginModule" } else { "scram.ScramLoginModule" };
         let jaas = format!(
@@ -89,7 +89,7 @@ impl Realm {
         settings
     }
 
-    /// Kafka's client settings for a certificate of this name.
+    /// Kafka client settings for a certificate with this name.
     pub fn certified(&self, name: &str) -> Vec<(&'static str, String)> {
         let [.., both] = self.issue(name);
         let mut settings = self.trusting("SSL");
@@ -105,7 +105,7 @@ impl Realm {
         ]
     }
 
-    /// The same as a properties file.
+    /// The same settings as a properties file.
     pub fn properties(&self, name: &str, mechanism: &str) -> PathBuf {
         let lines = self.settings(name, mechanism).into_iter().map(|(key, value)| format!("{key}={value}\n"));
         let file = self.folder.join(format!("{name}-{mechanism}.properties"));

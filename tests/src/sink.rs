@@ -1,4 +1,4 @@
-//! An OTLP/HTTP endpoint that decodes what arrives with the reference schema, and answers as it is told.
+//! An OTLP/HTTP endpoint that decodes requests with the reference schema and answers as a test requires.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read as _;
@@ -15,10 +15,10 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, metric::D
 use prost::Message as _;
 use tokio::task::JoinHandle;
 
-/// One request that was decoded.
+/// One decoded request.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// As sent.
+    /// Request headers.
     pub headers: HeaderMap,
     /// Bytes on the wire.
     pub size: usize,
@@ -26,12 +26,12 @@ pub struct Received {
     pub request: ExportMetricsServiceRequest,
 }
 
-/// What the sink answers next; without one, 200 and an empty body.
+/// A response for the sink to send; by default it sends 200 and an empty body.
 #[derive(Clone, Debug)]
 pub struct CannedResponse {
     /// Status code.
     pub status: u16,
-    /// Further headers.
+    /// Additional headers.
     pub headers: Vec<(&'static str, String)>,
     /// Body.
     pub body: Vec<u8>,
@@ -46,20 +46,20 @@ struct SinkState {
     refused: usize,
 }
 
-/// Decides by what a request says; `None` is 200.
+/// Chooses a response by the content of a request; `None` is 200.
 pub type SinkResponder = fn(&ExportMetricsServiceRequest) -> Option<CannedResponse>;
 
-/// A running sink; dropping it ends it.
+/// A running sink; it stops on drop.
 pub struct OtlpSink {
     address: SocketAddr,
     inner: Arc<Mutex<SinkState>>,
     task: JoinHandle<()>,
 }
 
-/// What one client instance's points look like at the sink.
+/// The data points of one client instance at the sink.
 #[derive(Clone, Debug, Default)]
 pub struct ClientTally {
-    /// Different pushes (by the `push_id` label, where the receiver was told to send it).
+    /// Distinct pushes (by the `push_id` label, if the receiver is configured to send it).
     pub pushes: BTreeSet<String>,
     /// Data points.
     pub points: usize,
@@ -80,43 +80,43 @@ impl OtlpSink {
         Self { address, inner, task }
     }
 
-    /// Where it listens.
+    /// The address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What receivers should post to.
+    /// The URL for receivers to post to.
     pub fn url(&self) -> String {
         format!("http://{}/v1/metrics", self.address)
     }
 
-    /// Queues an answer.
+    /// Queues a response.
     pub fn answer(&self, status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8>) {
         self.inner.lock().unwrap().answers.push_back(CannedResponse { status, headers, body });
     }
 
-    /// What is answered whenever none is queued; `None` is 200.
+    /// Sets the response for when none is queued; `None` is 200.
     pub fn always(&self, status: Option<u16>) {
         self.inner.lock().unwrap().always =
             status.map(|status| CannedResponse { status, headers: vec![], body: vec![] });
     }
 
-    /// Answers by what a request says, whenever no answer is queued or set.
+    /// Sets a function that chooses the response when none is queued or set.
     pub fn respond_with(&self, judge: SinkResponder) {
         self.inner.lock().unwrap().responder = Some(judge);
     }
 
-    /// Everything that was taken with 200.
+    /// All requests that were answered with 200.
     pub fn received(&self) -> Vec<Received> {
         self.inner.lock().unwrap().received.clone()
     }
 
-    /// How many requests were answered with something else.
+    /// Number of requests that were answered with another status.
     pub fn refused(&self) -> usize {
         self.inner.lock().unwrap().refused
     }
 
-    /// Points by client instance id.
+    /// Data points by client instance id.
     pub fn tally(&self) -> BTreeMap<String, ClientTally> {
         let mut tallies: BTreeMap<String, ClientTally> = BTreeMap::new();
         for resource in self.received().iter().flat_map(|r| &r.request.resource_metrics) {

@@ -1,4 +1,4 @@
-//! Swaps as one who measures them sees them: versions to swap between, and what every stage took.
+//! Measuring swaps from outside: versions to swap between, and how long each stage took.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,46 +9,46 @@ use barnabas::plugin::change::{Actor, Change, Ending, Plan, Stage, Step, Wanted}
 use barnabas::plugin::digest::Digest;
 use bytes::Bytes;
 
-/// A built receiver with a custom section that says `tag`, of at most 100 bytes: the same code under another digest,
-/// which no cache knows.
+/// A built receiver with a custom section that contains `tag`, of at most 100 bytes: the same code with another digest,
+/// which no cache contains.
 pub fn version(guest: &str, tag: &str) -> Bytes {
     const NAME: &[u8] = b"version";
     let mut bytes = std::fs::read(crate::guests::path(guest)).unwrap();
     let section = [&[NAME.len() as u8], NAME, tag.as_bytes()].concat();
-    assert!(section.len() < 128, "its length is one byte");
+    assert!(section.len() < 128, "the length must fit in one byte");
     bytes.extend([0, section.len() as u8]);
     bytes.extend(section);
     bytes.into()
 }
 
-/// The change that swaps to an artifact that was kept, as carefully as the manifest says.
+/// The change that swaps to a stored artifact, with the rollout policy of the manifest.
 pub fn swap_to(name: &str, digest: Digest) -> Change {
     let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
     Change::Swap(name.into(), wanted, Plan::default())
 }
 
-/// A change that is over.
+/// A completed change.
 #[derive(Clone, Debug)]
 pub struct ChangeResult {
-    /// What came of it.
+    /// Its result.
     pub ending: Ending,
-    /// From the question to the moment at which the candidate served, on the clock of who asked; `None` if it never
+    /// Time from the request to the moment at which the candidate served, by the caller's clock; `None` if it never
     /// did.
     pub published: Option<Duration>,
-    /// From the question to the last word.
+    /// Time from the request to the result.
     pub took: Duration,
-    /// What each stage took, and what was said of it.
+    /// How long each stage took, and its note.
     pub stages: BTreeMap<Stage, (Duration, Option<String>)>,
 }
 
 impl ChangeResult {
-    /// What a stage said of itself.
+    /// The note of a stage.
     pub fn note(&self, stage: Stage) -> Option<&str> {
         self.stages.get(&stage)?.1.as_deref()
     }
 }
 
-/// Asks for a change and waits for its end.
+/// Requests a change and waits for its result.
 pub async fn run_change(plugins: &Plugins, change: Change) -> ChangeResult {
     let (asked, mut published, mut stages) = (Instant::now(), None, BTreeMap::new());
     let mut steps = plugins.change(Actor::Embedder, change).unwrap();
@@ -64,21 +64,21 @@ pub async fn run_change(plugins: &Plugins, change: Change) -> ChangeResult {
             Step::Ended(ending) => return ChangeResult { ending, published, took: asked.elapsed(), stages },
         }
     }
-    panic!("a change ends with words")
+    panic!("a change always ends with a result")
 }
 
-/// What the stages of many changes took, by name; as text a table of medians and maxima, in milliseconds.
+/// Durations of the stages of many changes, by name; displayed as a table of medians and maxima, in milliseconds.
 #[derive(Clone, Debug, Default)]
 pub struct StageTimes(BTreeMap<(u8, String), Vec<Duration>>);
 
 impl StageTimes {
-    /// Those of one change that was published.
+    /// Adds the stages of one change that was published.
     pub fn add(&mut self, swapped: &ChangeResult) {
         for (stage, (took, _)) in &swapped.stages {
             self.put(*stage as u8, stage.as_str(), *took);
         }
         let start = swapped.stages.get(&Stage::Start).map(|(took, _)| *took).unwrap_or_default();
-        let published = swapped.published.expect("it was published");
+        let published = swapped.published.expect("the change was published");
         self.put(u8::MAX - 1, "until it served, less start", published - start);
         self.put(u8::MAX, "until all was done", swapped.took);
     }
@@ -99,9 +99,9 @@ impl fmt::Display for StageTimes {
     }
 }
 
-/// The middle one; of an even number the greater of the two.
+/// The median; of an even number of values the greater of the two in the middle.
 pub fn median<T: PartialOrd + Copy + Default>(mut values: Vec<T>) -> T {
-    values.sort_by(|a, b| a.partial_cmp(b).expect("no measure is without order"));
+    values.sort_by(|a, b| a.partial_cmp(b).expect("measurements are comparable"));
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 

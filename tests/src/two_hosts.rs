@@ -1,16 +1,16 @@
-//! Hosts behind one address: each told of all.
+//! Two hosts behind one address, each configured with both.
 
 use std::net::SocketAddr;
 
 use barnabas::config::raw::{ListenerProtocol, RawConfig, RawNode};
 
-/// Ports that were free a moment ago: each host must know the other's before that one is there.
+/// Ports that were free a moment ago: each host must be configured with the other's port before the other has started.
 pub fn free_ports() -> [SocketAddr; 2] {
     let held = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap())
 }
 
-/// Host `id` (1 or 2) of the two at these addresses.
+/// Configures host `id` (1 or 2) of the two at these addresses.
 pub fn configure(written: &mut RawConfig, id: i32, at: [SocketAddr; 2]) {
     written.node_id = id;
     written.cluster_id = "shared".into();

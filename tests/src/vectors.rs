@@ -9,13 +9,13 @@ use barnabas::push::Codec;
 pub struct Vector {
     /// File name.
     pub name: String,
-    /// As its name says.
+    /// Taken from the file name.
     pub codec: Codec,
     /// The `Metrics` bytes as they were on the wire.
     pub wire: Vec<u8>,
 }
 
-/// All of them, by name.
+/// All recorded pushes, sorted by name.
 pub fn all() -> Vec<Vector> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/vectors"));
     let mut vectors: Vec<_> = std::fs::read_dir(&folder)
@@ -31,7 +31,7 @@ pub fn all() -> Vec<Vector> {
     vectors
 }
 
-/// The first whose name starts like this.
+/// The first recorded push whose name starts with `prefix`.
 pub fn one(prefix: &str) -> Vector {
     all().into_iter().find(|v| v.name.starts_with(prefix)).unwrap_or_else(|| panic!("no recorded push {prefix}*"))
 }

@@ -1,4 +1,4 @@
-//! How long pushes wait for their receiver, and how much memory this process has.
+//! Measures how long pushes wait in the queue, and the memory of this process.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,25 +8,25 @@ use barnabas::event::{EventData, Events, ListenerGuard, Topic};
 
 use crate::swapping::milliseconds;
 
-/// What is told apart.
+/// Resolution.
 const STEP: Duration = Duration::from_micros(100);
-/// All that is longer counts as this many steps; the longest is known all the same.
+/// Longer waits count as this number of steps; the maximum is exact nevertheless.
 const STEPS: usize = 20_000;
 
-/// Listens to how long the oldest push of each batch had waited when it was leased: no other push of it waited longer.
-/// Takes the same memory however long it listens.
+/// Records how long the oldest push of each batch had waited when it was leased: no other push of the batch waited
+/// longer. Its memory does not grow with time.
 pub struct QueueWaits {
     heard: Arc<Mutex<WaitDistribution>>,
     _listening: ListenerGuard,
 }
 
-/// How waits are spread.
+/// A distribution of waits.
 #[derive(Clone)]
 pub struct WaitDistribution {
     counts: Vec<u32>,
-    /// Batches.
+    /// Number of batches.
     pub batches: u64,
-    /// The longest.
+    /// The longest wait.
     pub max: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Default for WaitDistribution {
 }
 
 impl QueueWaits {
-    /// From now on, of all slots.
+    /// Records all slots from now on.
     pub fn start(events: &Events) -> Self {
         let heard = Arc::<Mutex<WaitDistribution>>::default();
         let spread = heard.clone();
@@ -49,7 +49,7 @@ impl QueueWaits {
         Self { heard, _listening: listening }
     }
 
-    /// What was heard since this was last asked.
+    /// Returns what was recorded since the last call.
     pub fn drain(&self) -> WaitDistribution {
         std::mem::take(&mut self.heard.lock().unwrap())
     }
@@ -63,7 +63,7 @@ impl WaitDistribution {
         self.max = self.max.max(wait);
     }
 
-    /// The wait that so many percent of the batches did not exceed, rounded up to a step.
+    /// The wait that `percent` of the batches did not exceed, rounded up to a step.
     pub fn percentile(&self, percent: f64) -> Duration {
         let wanted = (self.batches as f64 * percent / 100.0).ceil() as u64;
         let mut seen = 0;
@@ -86,7 +86,7 @@ impl fmt::Display for WaitDistribution {
     }
 }
 
-/// Bytes of this process in memory, as the system counts them.
+/// Resident memory of this process in bytes.
 pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that prove who they are, against a file that the command wrote.
+//! Client authentication against a users file that the command wrote.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use barnabas_tests::librdkafka;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// `barnabas user set`, with the password through a pipe.
+/// Runs `barnabas user set` and pipes the password to it.
 fn set(file: &Path, name: &str, password: &str, more: &[&str]) {
     let mut command = Command::new(path());
     command.args(["user", "set", name, "--password-file", "-", "--file"]).arg(file).args(more);
@@ -25,7 +25,7 @@ fn set(file: &Path, name: &str, password: &str, more: &[&str]) {
 }
 
 #[test]
-fn users_come_change_and_go() {
+fn users_are_added_changed_and_removed() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users.toml");
@@ -48,7 +48,7 @@ fn users_come_change_and_go() {
 }
 
 #[test]
-fn users_that_are_set_at_once_all_stay() {
+fn concurrent_user_set_commands_lose_no_user() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users.toml");
     let asked = |n: usize| {
@@ -56,7 +56,7 @@ fn users_that_are_set_at_once_all_stay() {
         command.args(["user", "set", &format!("user-{n}"), "--password-file", "-", "--iterations", "4096", "--file"]);
         command.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
     };
-    // All of them wait for their passwords before the first has one.
+    // All commands wait for their passwords before the first password is written.
     let mut children: Vec<_> = (0..8).map(asked).collect();
     children.iter_mut().for_each(|child| child.stdin.take().unwrap().write_all(b"secret\n").unwrap());
     let written =
@@ -71,7 +71,7 @@ fn users_that_are_set_at_once_all_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn librdkafka_pushes_under_the_name_that_it_proved() {
+async fn librdkafka_pushes_as_its_authenticated_principal() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users.toml");
     set(&users, "alice", "secret", &[]);
@@ -102,7 +102,7 @@ async fn librdkafka_pushes_under_the_name_that_it_proved() {
     })
     .await;
     assert!(lines.iter().all(|line| !line.contains("\"bad\"")), "{lines:?}");
-    let said = barnabas_tests::eventually("its refusal", PATIENCE, || {
+    let said = barnabas_tests::eventually("the rejected authentication", PATIENCE, || {
         mallory.poll(Duration::ZERO);
         Some(refused.snapshot()).filter(|said| said.lines.iter().any(|line| line.contains("authentication failed")))
     })

@@ -1,5 +1,5 @@
-//! Bytes that no client should send, through the whole host. The rooms' own tests go deeper; these show that the
-//! answer reaches the client and that nobody else notices.
+//! Malformed input through the whole host. The unit tests of the modules cover more cases; these show that the response
+//! reaches the client and that other clients are unaffected.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn host_with_taker() -> RunningHost {
     Setup::new().receiver("taker", "taker", "").start().await
 }
 
-/// A well-behaved client still gets its push through.
+/// Asserts that the push of a well-behaved client is still accepted.
 async fn other_clients_still_push(host: &RunningHost) {
     let vector = vectors::one("java-4.0-producer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "other").await;
@@ -20,14 +20,14 @@ async fn other_clients_still_push(host: &RunningHost) {
     assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
 }
 
-/// Pushes this as a fresh client; gives the error code.
+/// Pushes these bytes on a new connection; returns the error code.
 async fn pushed(host: &RunningHost, codec: Codec, wire: &[u8]) -> Option<i16> {
     let mut client = RawClient::connect(host.kafka(), "bad").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     client.push(&subscribed, codec, wire, false).await
 }
 
-/// 64 MiB of zeros under each codec.
+/// 64 MiB of zeros with each codec.
 fn bombs() -> Vec<(Codec, Vec<u8>)> {
     use std::io::Write as _;
     let zeros = vec![0; 64 << 20];
@@ -37,7 +37,7 @@ fn bombs() -> Vec<(Codec, Vec<u8>)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bombs_are_too_large_and_never_invalid() {
+async fn decompression_bombs_are_too_large_and_never_invalid() {
     let host = host_with_taker().await;
     for (codec, bomb) in bombs() {
         assert!(bomb.len() * 500 < 64 << 20, "{codec}: {} bytes", bomb.len());
@@ -54,15 +54,15 @@ async fn only_bytes_that_no_reader_could_parse_are_invalid_records() {
         let half = &vector.wire[..vector.wire.len() / 2];
         assert_eq!(pushed(&host, vector.codec, half).await, Some(87), "half of {}", vector.name);
     }
-    assert_eq!(pushed(&host, Codec::None, b"\x0a\xff\xff\xff").await, Some(87), "no protobuf");
-    assert_eq!(pushed(&host, Codec::None, b"\xfa\x3e\x03abc").await, Some(0), "an unknown field passes");
-    assert_eq!(pushed(&host, Codec::None, b"").await, Some(0), "an empty push is fine");
+    assert_eq!(pushed(&host, Codec::None, b"\x0a\xff\xff\xff").await, Some(87), "not Protobuf");
+    assert_eq!(pushed(&host, Codec::None, b"\xfa\x3e\x03abc").await, Some(0), "an unknown field is accepted");
+    assert_eq!(pushed(&host, Codec::None, b"").await, Some(0), "an empty push is accepted");
     other_clients_still_push(&host).await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invalid_utf8_is_repaired_and_counted_and_passes() {
+async fn invalid_utf8_is_repaired_counted_and_accepted() {
     let host = host_with_taker().await;
     // ResourceMetrics { resource: { attributes: [{ key: 0xff 0xfe }] } }
     assert_eq!(pushed(&host, Codec::None, b"\x0a\x08\x0a\x06\x0a\x04\x0a\x02\xff\xfe").await, Some(0));
@@ -84,26 +84,26 @@ async fn metrics(host: &RunningHost) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn frames_that_lie_cost_their_own_connection_only() {
+async fn malformed_frames_close_only_their_own_connection() {
     let host = host_with_taker().await;
     let lies: [&[u8]; 5] = [
         b"\xff\xff\xff\xff",                                             // a negative length
         b"\x7f\xff\xff\xff",                                             // two gigabytes
-        b"\x00\x00\x00\x04\x00\x48\x00\x00",                             // a header that ends early
+        b"\x00\x00\x00\x04\x00\x48\x00\x00",                             // a truncated header
         b"\x00\x00\x00\x0c\x7f\x00\x00\x00\x00\x00\x00\x01\xff\xff\0\0", // an unknown key
         b"GET / HTTP/1.1\r\n\r\n",                                       // another protocol
     ];
     for lie in lies {
         let mut client = RawClient::connect(host.kafka(), "liar").await;
         let _ = client.send(lie).await;
-        assert_eq!(client.receive().await, None, "{lie:?} ends its connection");
+        assert_eq!(client.receive().await, None, "{lie:?} closes its connection");
         other_clients_still_push(&host).await;
     }
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_half_open_request_is_ended_and_an_idle_connection_is_not() {
+async fn an_incomplete_request_times_out_and_an_idle_connection_does_not() {
     let host = Setup::new()
         .with(|written| written.limits.slow_request = "300ms".parse().unwrap())
         .receiver("taker", "taker", "")
@@ -113,14 +113,14 @@ async fn a_half_open_request_is_ended_and_an_idle_connection_is_not() {
     idle.api_versions("librdkafka").await;
     let mut slow = RawClient::connect(host.kafka(), "slow").await;
     slow.send(b"\x00\x0f\xff\xff\x00").await.unwrap();
-    assert_eq!(slow.receive().await, None, "it never sent the rest");
+    assert_eq!(slow.receive().await, None, "the request stayed incomplete");
     tokio::time::sleep(Duration::from_millis(300)).await;
     idle.api_versions("librdkafka").await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_above_the_frame_cap_is_in_the_doors_ledger() {
+async fn a_push_above_the_frame_limit_is_counted_for_its_ingress() {
     let host = host_with_taker().await;
     assert_eq!(pushed(&host, Codec::None, &vec![0; 3 << 20]).await, Some(118));
     let ledger = host.host.reception.ledger();

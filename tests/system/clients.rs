@@ -1,4 +1,4 @@
-//! What an operator is told of stock clients.
+//! The client pages of the admin API and of the CLI, for unmodified clients.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Two clients that were acknowledged, and the ids in their own words.
+/// Two clients with acknowledged pushes, and their instance ids according to their own logs.
 struct ClientPair {
     producer: BaseProducer<LogListener>,
     consumer: BaseConsumer<LogListener>,
@@ -28,7 +28,7 @@ impl ClientPair {
             let _ = consumer.poll(Duration::ZERO);
             let said = [producer_ear.snapshot(), consumer_ear.snapshot()];
             let enough = said.iter().all(|said| said.acknowledged >= 2);
-            enough.then(|| said.map(|said| said.instance_id.expect("the client logs the id it was given")))
+            enough.then(|| said.map(|said| said.instance_id.expect("the client logs its assigned id")))
         })
         .await;
         Self { producer, consumer, ids }
@@ -39,7 +39,7 @@ impl ClientPair {
     }
 }
 
-/// What the command prints, asked where the host's socket is.
+/// The output of the command, which connects to the host's admin socket.
 async fn command_output(host: &RunningHost, arguments: &[&str]) -> String {
     let socket = host.folder().join("data/admin.sock").display().to_string();
     let arguments: Vec<String> = arguments.iter().map(ToString::to_string).chain(["--admin".into(), socket]).collect();
@@ -57,7 +57,7 @@ fn len(value: &Value) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stock_clients_are_listed_and_described() {
+async fn unmodified_clients_are_listed_and_described() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let pair = ClientPair::connect(&host).await;
 
@@ -76,7 +76,7 @@ async fn stock_clients_are_listed_and_described() {
     assert_eq!((&sought["matching"], &sought["clients"][0]["id"]), (&Value::from(1), &pair.ids[0].clone().into()));
 
     for (id, standard) in [(&pair.ids[0], 5), (&pair.ids[1], 10)] {
-        // A metric that has no value yet is in a later push, and of those not every one is looked at.
+        // A metric without a value yet arrives in a later push, and the host does not inspect every push.
         let described = barnabas_tests::eventually("its metrics", PATIENCE, || {
             pair.producer.poll(Duration::ZERO);
             let _ = pair.consumer.poll(Duration::ZERO);
@@ -96,7 +96,7 @@ async fn stock_clients_are_listed_and_described() {
         assert!(page.contains(&**id) && page.contains("required, present: 3"), "{page}");
     }
     let page = command_output(&host, &["client", "list", "--limit", "1"]).await;
-    assert!(page.contains("1 of 2 that are as asked for, of 2 in all"), "{page}");
+    assert!(page.contains("showing 1 of 2 matching clients"), "{page}");
     pair.leave().await;
     host.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Every command ends quietly where nobody reads what it prints: `barnabas config | head -1`.
+//! Every command ends quietly if the reader of its output closes the pipe: `barnabas config | head -1`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,10 +12,10 @@ use barnabas_tests::eventually;
 use barnabas_tests::guests;
 use barnabas_tests::host::{RunningHost, Setup};
 
-/// What a shell reports of a command that SIGPIPE ended.
+/// The exit status that a shell reports for a command that died of SIGPIPE.
 const CLOSED: i32 = 141;
 
-/// A pipe that nobody reads.
+/// A pipe whose reading end is closed.
 fn unread() -> PipeWriter {
     pipe().unwrap().1
 }
@@ -26,16 +26,16 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command whose output nobody reads, and sees to it that it ends as other tools do then.
+/// Runs a command whose output is closed, and asserts that it ends like other tools then do.
 fn ends_quietly(arguments: &[&str]) {
     let Output { status, stderr, .. } = command(arguments).stdout(unread()).output().unwrap();
     let said = String::from_utf8_lossy(&stderr);
     assert_eq!(status.code(), Some(CLOSED), "barnabas {arguments:?}: {said}");
-    // The progress of `simulate` stands here, and nothing about this end.
+    // The progress of `simulate` is written to standard error, but no message about the closed output.
     assert!(!said.contains("panicked") && !said.contains("barnabas:"), "barnabas {arguments:?}: {said}");
 }
 
-/// The names of all commands, those under `plugin` and so on with it, as `--help` lists them.
+/// The names of all commands according to `--help`, including those of command groups like `plugin`.
 fn commands(under: &[&str]) -> BTreeSet<String> {
     let help = stdout(&[under, &["--help"]].concat());
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
@@ -43,7 +43,7 @@ fn commands(under: &[&str]) -> BTreeSet<String> {
     if help.contains("\nCommands:\n") {
         for line in lines {
             let name = line.split_whitespace().next().unwrap();
-            // What is indented further goes on with the description of the line above.
+            // A more deeply indented line continues the description above it.
             if name != "help" && line.starts_with("  ") && !line.starts_with("   ") {
                 names.extend(commands(&[under, &[name]].concat()));
             }
@@ -54,19 +54,19 @@ fn commands(under: &[&str]) -> BTreeSet<String> {
     names
 }
 
-/// Runs commands with an output that nobody reads, and remembers which.
+/// Runs commands with a closed output and records their names.
 #[derive(Default)]
 struct CheckedCommands(BTreeSet<String>);
 
 impl CheckedCommands {
-    /// `verb` is one word, or two for the commands of a group.
+    /// `verb` is the name of the command: one word, or two for a command of a group.
     fn check(&mut self, verb: &str, rest: &[&str]) {
         let words: Vec<_> = verb.split(' ').chain(rest.iter().copied()).collect();
         ends_quietly(&words);
         self.0.insert(verb.to_owned());
     }
 
-    /// The same as a task beside the host of the test, whose threads must not wait for it.
+    /// Like `quiet`, on a thread of its own, because the threads of the test run the host.
     async fn check_with_host(&mut self, verb: &'static str, rest: &[&str]) {
         let rest: Vec<String> = rest.iter().map(ToString::to_string).collect();
         let words = move || ends_quietly(&verb.split(' ').chain(rest.iter().map(String::as_str)).collect::<Vec<_>>());
@@ -90,7 +90,7 @@ fn without_a_host(tried: &mut CheckedCommands) {
 }
 
 async fn serves(host: &RunningHost, generation: u64) {
-    eventually("the generation that serves", Duration::from_secs(60), || {
+    eventually("the serving generation", Duration::from_secs(60), || {
         let serving = host.host.plugins.describe("console")?.serving?;
         (serving.generation >= generation).then_some(())
     })
@@ -150,17 +150,17 @@ async fn with_a_host(tried: &mut CheckedCommands) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_ends_quietly_where_nobody_reads_its_output() {
+async fn every_command_ends_quietly_when_its_output_is_closed() {
     let mut tried = CheckedCommands::default();
     without_a_host(&mut tried);
     with_a_host(&mut tried).await;
-    // It prints nothing: what it says goes to its log, see below.
+    // `serve` prints nothing on standard output; its log is tested below.
     let expected: BTreeSet<_> = commands(&[]).into_iter().filter(|name| name != "serve").collect();
-    assert_eq!(tried.0, expected, "a command that is new belongs into this test");
+    assert_eq!(tried.0, expected, "add new commands to this test");
 }
 
 #[test]
-fn an_output_that_takes_nothing_is_an_error() {
+fn an_output_without_space_is_an_error() {
     let full = File::options().write(true).open("/dev/full").unwrap();
     let output = command(&["config"]).stdout(full).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -169,18 +169,18 @@ fn an_output_that_takes_nothing_is_an_error() {
 }
 
 #[test]
-fn an_error_that_nobody_reads_is_still_a_failure() {
+fn an_error_with_closed_standard_error_is_still_a_failure() {
     let status = command(&["config", "--config", "/nowhere.toml"]).stderr(unread()).status().unwrap();
     assert_eq!(status.code(), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_outlives_the_reader_of_its_log() {
+async fn a_host_survives_the_reader_of_its_log() {
     let setup = Setup::new();
     let config = setup.write().display().to_string();
     let mut host = command(&["serve", "--config", &config]).stderr(unread()).spawn().unwrap();
     eventually("the host", Duration::from_secs(60), || {
-        assert_eq!(host.try_wait().unwrap(), None, "it ended");
+        assert_eq!(host.try_wait().unwrap(), None, "the host exited");
         let listed = run(&["plugin", "list", "--config", &config]);
         (!String::from_utf8_lossy(&listed.stdout).contains("no host answers")).then_some(())
     })

@@ -1,4 +1,4 @@
-//! The command line, as an operator and an author use it.
+//! The command line, as operators and receiver authors use it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ fn guest(name: &str) -> String {
 }
 
 #[test]
-fn the_effective_configuration_reads_back_as_itself() {
+fn the_effective_configuration_parses_to_itself() {
     let printed = stdout(&["config"]);
     assert!(printed.contains("clients are told 127.0.0.1:9092"), "{printed}");
     let folder = tempfile::tempdir().unwrap();
@@ -26,7 +26,7 @@ fn the_effective_configuration_reads_back_as_itself() {
 }
 
 #[test]
-fn wrong_settings_are_refused_with_place_and_remedy() {
+fn wrong_settings_are_rejected_with_place_and_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("b.toml");
     for (text, words) in [
@@ -47,17 +47,17 @@ fn wrong_settings_are_refused_with_place_and_remedy() {
         std::fs::write(&file, text).unwrap();
         let said = stderr(&["config", "--config", file.to_str().unwrap()]);
         for word in words {
-            assert!(said.contains(word), "`{said}` should say `{word}`");
+            assert!(said.contains(word), "`{said}` should contain `{word}`");
         }
     }
     assert!(stderr(&["config", "--config", "/nowhere.toml"]).contains("/nowhere.toml"));
 }
 
 #[test]
-fn check_says_what_a_receiver_imports_and_what_is_wrong() {
+fn check_prints_imports_and_errors() {
     let said = stdout(&["plugin", "check", &guest("otlp-http")]);
     for word in ["kafka-telemetry:receiver@0.1.0", "granted", "wasi:http/outgoing-handler", "sha256:"] {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
     let said = stdout(&["plugin", "check", &guest("remembers")]);
     let import = said.lines().find(|line| line.contains("kafka-telemetry:receiver/state@0.1.0")).unwrap_or_default();
@@ -74,12 +74,12 @@ fn check_says_what_a_receiver_imports_and_what_is_wrong() {
 fn run_shows_outcome_logs_requests_cpu_and_memory() {
     let said = stdout(&["plugin", "run", &guest("console"), "--sample", "librdkafka"]);
     for word in ["outcome: taken", "org.apache.kafka.", "cpu", "memory"] {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
     let endpoint = "endpoint=http://collector.example:4318/v1/metrics";
     let said = stdout(&["plugin", "run", &guest("otlp-http"), "--sample", "java", "--set", endpoint]);
     for word in ["outcome: taken", "POST http://collector.example:4318/v1/metrics"] {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
     let output = run(&["plugin", "run", &guest("traps")]);
     assert!(!output.status.success());
@@ -87,7 +87,7 @@ fn run_shows_outcome_logs_requests_cpu_and_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn run_sends_when_told_to() {
+async fn run_sends_requests_on_demand() {
     let sink = OtlpSink::start().await;
     let endpoint = format!("endpoint={}", sink.url());
     let said = tokio::task::spawn_blocking(move || {
@@ -97,11 +97,14 @@ async fn run_sends_when_told_to() {
     .unwrap();
     assert!(said.contains("outcome: taken"), "{said}");
     assert_eq!(sink.received().len(), 1);
-    assert!(said.contains("request: POST ") && said.contains("answer:  200 OK"), "it is shown, too: {said}");
+    assert!(
+        said.contains("request: POST ") && said.contains("answer:  200 OK"),
+        "the request is printed as well: {said}"
+    );
 }
 
 #[test]
-fn run_lends_the_push_normalised_when_told_to() {
+fn run_normalises_the_push_on_demand() {
     let points = |more: &[&str]| {
         let guest = guest("facts");
         let said = stdout(&[&["plugin", "run", &guest, "--sample", "java"], more].concat());
@@ -115,7 +118,7 @@ fn run_lends_the_push_normalised_when_told_to() {
 }
 
 #[test]
-fn run_takes_a_recorded_push_from_a_file() {
+fn run_reads_a_recorded_push_from_a_file() {
     let push = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/java-3.7-producer-cumulative.none-0.bin");
     let said = stdout(&["plugin", "run", &guest("taker"), "--push", push]);
     assert!(said.contains("7670 bytes"), "{said}");
@@ -131,15 +134,15 @@ fn run_shows_bodies_and_hides_credentials() {
     for word in
         ["| resource {", "org.apache.kafka.producer.", "authorization: Bearer (hidden; --show-secrets", "more lines"]
     {
-        assert!(hidden.contains(word), "`{hidden}` should say `{word}`");
+        assert!(hidden.contains(word), "`{hidden}` should contain `{word}`");
     }
     assert!(!hidden.contains("s3cret"), "{hidden}");
     assert!(said(&["--show-secrets"]).contains("authorization: Bearer s3cret"));
-    assert!(!said(&[]).contains("| resource"), "bodies are shown to those who ask");
+    assert!(!said(&[]).contains("| resource"), "bodies are printed only on demand");
 }
 
 #[test]
-fn run_answers_as_it_is_told_and_its_status_tells_the_outcome() {
+fn run_sends_the_configured_response_and_exits_by_the_outcome() {
     let guest = guest("otlp-http");
     let endpoint = "endpoint=http://collector.example:4318/v1/metrics";
     let run = |more: &[&str]| {
@@ -160,21 +163,19 @@ fn run_answers_as_it_is_told_and_its_status_tells_the_outcome() {
 }
 
 #[test]
-fn run_repeats_with_one_instance_and_replaces_one_that_broke() {
+fn run_repeats_with_one_instance_and_replaces_it_after_a_trap() {
     let guest = guest("falters");
     let output = run(&["plugin", "run", &guest, "--set", "percent=34", "--set", "trap=true", "--repeat", "100"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(8), "{said}");
-    for word in
-        ["batch 2: taken", "batch 3: broke (trap): ", "another instance was started", "outcome: 67 taken, 33 trap"]
-    {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+    for word in ["batch 2: taken", "batch 3: broke (trap): ", "started a new instance", "outcome: 67 taken, 33 trap"] {
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
     assert!(said.contains("first:   batch 3: broke (trap): "), "{said}");
 }
 
 #[test]
-fn run_gives_what_a_manifest_gives() {
+fn run_applies_a_manifest() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sink.toml");
     let endpoint = "http://collector.example:4318/v1/metrics";
@@ -187,21 +188,18 @@ fn run_gives_what_a_manifest_gives() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (status, said) = run(&[]);
-    assert!(
-        status == Some(3) && said.contains("grant") && !said.contains("request: POST"),
-        "nothing is granted: {said}"
-    );
+    assert!(status == Some(3) && said.contains("grant") && !said.contains("request: POST"), "no grants: {said}");
     let (status, said) = run(&["--grant-http", "collector.example:4318"]);
     assert!(status == Some(3) && said.contains("503") && said.contains("request: POST"), "{said}");
     let (status, said) = run(&["--grant-http", "collector.example:4318", "--reply", "200", "--limit", "memory=64KiB"]);
     assert!(status == Some(1) && said.contains("never got the batch"), "{said}");
-    assert!(!said.contains("start:") && !said.contains("export:"), "nothing was measured: {said}");
+    assert!(!said.contains("start:") && !said.contains("export:"), "no measurements: {said}");
     let wrong = stderr(&["plugin", "run", &guest, "--limit", "memory=1"]);
     assert!(wrong.contains("`limits.memory` is 1; it must be at least 65536") && !wrong.contains(".toml"), "{wrong}");
 }
 
 #[test]
-fn run_takes_several_pushes_packed_or_recorded() {
+fn run_reads_several_pushes_as_json_or_recorded() {
     let vector = |name: &str| format!("{}/vectors/{name}.bin", env!("CARGO_MANIFEST_DIR"));
     let (zstd, snappy) =
         (vector("java-4.0-producer-cumulative.zstd-0"), vector("librdkafka-2.16-producer-cumulative.snappy-0"));
@@ -214,18 +212,18 @@ fn run_takes_several_pushes_packed_or_recorded() {
 }
 
 #[test]
-fn run_tells_what_a_guest_wrote_before_it_trapped() {
+fn run_prints_the_output_of_a_guest_that_trapped() {
     let output = run(&["plugin", "run", &guest("writes_why")]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(8), "{said}");
-    // The other target has no standard error.
+    // A guest for `wasm32-unknown-unknown` has no standard error.
     if barnabas_tests::guests::path("writes_why").display().to_string().contains("wasip2") {
         assert!(said.contains("broke (trap): KeyError: 'x' (wasm `unreachable` instruction executed"), "{said}");
     }
 }
 
 #[test]
-fn a_file_that_is_no_receiver_says_how_one_is_built() {
+fn a_missing_artifact_error_explains_how_to_build_one() {
     for verb in ["check", "run"] {
         let said = stderr(&["plugin", verb, "/nowhere/tally.wasm"]);
         assert!(said.contains("/nowhere/tally.wasm") && said.contains("rustup target add wasm32-wasip2"), "{said}");
@@ -233,17 +231,17 @@ fn a_file_that_is_no_receiver_says_how_one_is_built() {
 }
 
 #[test]
-fn list_shows_what_is_wanted_and_that_no_host_runs() {
+fn list_shows_manifests_while_no_host_runs() {
     let setup = Setup::new().receiver("taker", "taker", "").manifest("broken", "artefact = \"x\"");
     let config = setup.write();
     let said = stdout(&["plugin", "list", "--config", config.to_str().unwrap()]);
     for word in ["taker", "broken", "did you mean `artifact`"] {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn serve_starts_answers_and_ends_at_a_signal() {
+async fn serve_starts_responds_and_stops_on_a_signal() {
     let setup = Setup::new().receiver("taker", "taker", "").with(|written| {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         written.admin.bind = free;
@@ -269,7 +267,7 @@ async fn serve_starts_answers_and_ends_at_a_signal() {
     assert!(status.1.contains("Kafka clients: bootstrap.servers="), "{}", status.1);
 }
 
-/// Whether `/readyz` answers 200.
+/// Waits for a 200 from `/readyz`.
 fn ready(admin: std::net::SocketAddr) -> Option<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(admin).ok()?;

@@ -1,4 +1,4 @@
-//! Strangers' code is decoded and compiled in a process of its own, and whatever becomes of that, the host goes on.
+//! Untrusted artifacts are decoded and compiled in a child process, and the host survives any failure of it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A foundry in its own folder.
+/// An artifact pipeline in a folder of its own.
 struct PipelineFixture {
     folder: TempDir,
     engines: Engines,
@@ -61,8 +61,8 @@ fn section(id: u8, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
-/// A receiver beside a function of `depth` loops, each in the one before and with a local of its own. Every loop has
-/// every local to look after, so that a few kilobytes take as much time and memory as one likes.
+/// A component with a receiver and a function of `depth` nested loops, each with a local variable of its own. Every
+/// loop has every local live, so that a few kilobytes take any amount of compile time and memory.
 fn nested(depth: usize) -> Vec<u8> {
     let mut body = vec![1];
     number(depth, &mut body);
@@ -89,7 +89,7 @@ fn nested(depth: usize) -> Vec<u8> {
     beside_a_receiver(&module)
 }
 
-/// A receiver with this core module in it, which it does not use.
+/// A component with a receiver that also contains this core module, without using it.
 fn beside_a_receiver(module: &[u8]) -> Vec<u8> {
     let taker = guest("taker");
     let mut component = inspect(&taker).1.unwrap().into_owned();
@@ -97,17 +97,17 @@ fn beside_a_receiver(module: &[u8]) -> Vec<u8> {
     component
 }
 
-/// Takes minutes.
+/// An artifact that takes minutes to compile.
 pub(crate) fn endless() -> Vec<u8> {
     nested(3_000)
 }
 
-/// The CPU limit makes each test's child known among those of others.
+/// A distinct CPU limit identifies the child process of each test.
 fn limits(cpu: u64) -> Limits {
     Limits { cpu: Duration::from_secs(cpu), ..Limits::default() }
 }
 
-/// Examined, then compiled.
+/// Inspects and then compiles an artifact.
 async fn compiled(foundry: &Foundry, digest: Digest) -> Result<Compiled, Flaw> {
     foundry.compiled(foundry.examined(digest).await?).await
 }
@@ -116,13 +116,13 @@ async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
     let room = PipelineFixture::new();
     let foundry = room.child(limits);
     let digest = foundry.keep(artifact).unwrap();
-    let flaw = compiled(&foundry, digest).await.err().expect("it is not compiled");
-    assert!(!flaw.reason.contains('\n'), "one sentence: {flaw}");
-    assert!(room.entry().is_none(), "nothing is kept of it");
+    let flaw = compiled(&foundry, digest).await.err().expect("the compilation fails");
+    assert!(!flaw.reason.contains('\n'), "a single line: {flaw}");
+    assert!(room.entry().is_none(), "the cache has no entry for it");
     flaw
 }
 
-/// The process that compiles with this CPU limit.
+/// The child process that compiles with this CPU limit.
 fn compiling_process(cpu: u64) -> Option<u32> {
     let wanted = format!("\0--compile-cpu\0{cpu}\0");
     std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
@@ -137,7 +137,7 @@ fn kill(id: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
+async fn a_child_compiles_like_this_process_and_the_cache_returns_its_code() {
     let (room, own) = (PipelineFixture::new(), PipelineFixture::new());
     let by_child = room.child(Limits::default());
     let by_us = own.open(Compiler::ThisProcess);
@@ -146,7 +146,7 @@ async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
         by_us.keep(&guest(name)).unwrap();
         let fresh = compiled(&by_child, digest).await.unwrap();
         let here = compiled(&by_us, digest).await.unwrap();
-        // It has no compiler: what it has, it found.
+        // This pipeline has no compiler, so its code must come from the cache.
         let nobody = Child { program: "/nowhere".into(), limits: Limits::default() };
         let cached = compiled(&room.open(Compiler::Child(nobody)), digest).await.unwrap();
         assert_eq!([fresh.cached, here.cached, cached.cached], [false, false, true]);
@@ -159,7 +159,7 @@ async fn a_child_makes_what_this_process_makes_and_the_cache_gives_it_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn flaws_come_from_the_child_with_their_stage() {
+async fn errors_of_the_child_keep_their_stage() {
     for (artifact, stage, words) in [
         (b"#!/bin/sh".as_slice(), FlawStage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
         (b"\0asm\x01\0\0\0", FlawStage::Contract, "barnabas-sdk"),
@@ -171,8 +171,8 @@ async fn flaws_come_from_the_child_with_their_stage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_wasmtime_does_not_take_is_said_in_its_words() {
-    // Sound WebAssembly, of a proposal that the engine does not have switched on: a module with a GC type.
+async fn wasmtime_errors_are_passed_on() {
+    // Valid WebAssembly that uses a disabled proposal: a module with a GC type.
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x5f, 0], &mut module);
     let flaw = flaw(Limits::default(), &beside_a_receiver(&module)).await;
@@ -201,14 +201,14 @@ async fn cpu_violated() {
 async fn wall_time_violated() {
     let said = flaw(Limits { wall: Duration::from_millis(300), ..limits(102) }, &endless()).await.reason;
     assert!(said.starts_with("it takes longer than 300ms to be compiled"), "{said}");
-    eventually("the child to be gone", PATIENCE, || compiling_process(102).is_none().then_some(())).await;
+    eventually("the child to exit", PATIENCE, || compiling_process(102).is_none().then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
+async fn a_killed_child_is_reported_and_the_next_one_works() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(103));
-    // The child that reads it is gone when the one that compiles it is looked for.
+    // The child that inspects the artifact has exited when the one that compiles is searched for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
@@ -222,10 +222,10 @@ async fn a_child_that_somebody_kills_is_said_and_the_next_one_serves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn() {
+async fn a_compile_without_a_waiter_is_stopped_and_the_next_one_starts() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(104));
-    // The child that reads it is gone when the one that compiles it is looked for.
+    // The child that inspects the artifact has exited when the one that compiles is searched for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
@@ -236,19 +236,19 @@ async fn a_compile_that_nobody_waits_for_is_ended_and_the_next_one_has_its_turn(
     assert!(waits.await.unwrap_err().is_cancelled());
     let digest = foundry.keep(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
-    assert_eq!(compiling_process(104), None, "one at a time: the other was gone before this one began");
+    assert_eq!(compiling_process(104), None, "one at a time: the first child exited before the second started");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_confines_itself() {
+async fn a_child_limits_its_own_resources() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(105));
-    // The child that reads it is gone when the one that compiles it is looked for.
+    // The child that inspects the artifact has exited when the one that compiles is searched for.
     let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn(async move { foundry.compiled(endless).await.map(|_| ()) });
     let child = eventually("the child", PATIENCE, || compiling_process(105)).await;
     let read = |file: &str| std::fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
-    // It reads nothing before all of this is so, and priority is the last of it.
+    // The child sets all limits before it reads the artifact, and sets the priority last.
     eventually("its limits", PATIENCE, || {
         let stat = String::from_utf8(read("stat")).unwrap();
         let nice: i32 = stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().unwrap();
@@ -273,13 +273,13 @@ async fn a_child_confines_itself() {
 }
 
 #[test]
-fn the_command_is_hidden_and_wants_its_limits() {
+fn the_compile_command_is_hidden_and_requires_its_limits() {
     assert!(!stdout(&["--help"]).contains("compile"));
     assert!(stderr(&["compile"]).contains("--compile-memory"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_child_dies_with_its_host() {
+async fn a_child_is_killed_with_its_host() {
     let setup = Setup::new();
     let artifact = setup.folder().join("endless.wasm");
     std::fs::write(&artifact, endless()).unwrap();
@@ -289,7 +289,7 @@ async fn a_child_dies_with_its_host() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    // One that has spent so much has read everything: it would not end because its standard input does.
+    // With this much CPU time used, the child has read its input: end of file on standard input would not stop it.
     let busy = |id: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
         let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(11)?.parse().ok()?;
@@ -305,8 +305,8 @@ async fn a_child_dies_with_its_host() {
     let child = eventually("the child", PATIENCE, of_host).await;
     kill(host.id());
     host.wait().unwrap();
-    // By itself it would go on for a minute.
-    eventually("the child to be gone", Duration::from_secs(15), || {
+    // On its own the child would run for another minute.
+    eventually("the child to exit", Duration::from_secs(15), || {
         let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
         stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
     })
@@ -314,9 +314,9 @@ async fn a_child_dies_with_its_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_keeps_the_artifact_and_its_code() {
+async fn a_host_stores_the_artifact_and_its_code() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
-    let serving = host.status("taker").serving.expect("a child compiled it");
+    let serving = host.status("taker").serving.expect("the plugin serves");
     let kept = host.folder().join("data/artifacts").join(format!("{}.wasm", serving.digest.hex()));
     assert_eq!(std::fs::read(kept).unwrap(), guest("taker"));
     assert_eq!(std::fs::read_dir(host.folder().join("data/code")).unwrap().count(), 1);

@@ -1,11 +1,12 @@
-//! The SDK's doubles against the host: what a test of a receiver passes natively has to pass there.
+//! Compares the SDK's test doubles with the host: a receiver that passes its native tests must behave the same in the
+//! host.
 
 use barnabas_sdk::testing;
 use barnabas_test_guests::requests::cases;
 use barnabas_tests::sink::OtlpSink;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_refused_natively_as_in_a_host() {
+async fn a_request_is_rejected_natively_as_in_a_host() {
     let sink = OtlpSink::start().await;
     sink.always(Some(200));
     let url = sink.url();
@@ -24,10 +25,10 @@ async fn a_request_is_refused_natively_as_in_a_host() {
     for (number, (hosted, (name, native))) in hosted.iter().zip(&native).enumerate() {
         assert_eq!(*hosted, format!("case {number}: {native}"), "{name:?}: in the host, and natively");
     }
-    // Neither side says the same to everything.
+    // The results differ between the cases, so the comparison is not vacuous.
     let refused = native.iter().filter(|(_, outcome)| outcome.starts_with("Err")).count();
     assert!(refused > 30 && refused < native.len() - 15, "{refused} of {}", native.len());
-    assert_eq!(sink_saw(&sink), testing::http::requests().len(), "a refused request is not sent");
+    assert_eq!(sink_saw(&sink), testing::http::requests().len(), "a rejected request is not sent");
 }
 
 fn sink_saw(sink: &OtlpSink) -> usize {

@@ -1,5 +1,5 @@
-//! Outgoing requests of receivers: what a receiver leaves open ends with its call, and nothing of it comes back to the
-//! host by its own doors.
+//! Outgoing requests of receivers: their resources are freed when the call that opened them returns, and receivers
+//! cannot push to their own host.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,13 +29,13 @@ use barnabas_tests::vectors;
 use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than there are places, many times over.
+/// Many times the limit of concurrent requests.
 const CALLS: usize = 2_000;
 const EACH_ALONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself-test = false\n";
 
 static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
 
-/// Answers every request alike, whether it was read or not, and counts.
+/// Answers every request with the same response, without waiting for its body, and counts the requests.
 struct FixedResponseServer {
     address: SocketAddr,
     answered: Arc<AtomicUsize>,
@@ -62,7 +62,7 @@ impl Drop for FixedResponseServer {
     }
 }
 
-/// `leaks` with these settings beside its URL, and the way out that it has.
+/// The receiver `leaks` with these settings in addition to the URL, and with egress to that URL.
 fn leaks_blueprint(to: SocketAddr, settings: &str) -> Blueprint {
     let artifact = std::fs::read(barnabas_tests::guests::path("leaks")).unwrap();
     let grants = Arc::new(Grants::parse(&[to.to_string()], &[]).unwrap());
@@ -77,7 +77,8 @@ fn leaks_blueprint(to: SocketAddr, settings: &str) -> Blueprint {
     }
 }
 
-/// So many calls, each taken; a fresh instance where one keeps too many handles, as a worker would.
+/// Makes this number of calls and asserts that each is delivered; replaces the instance when it holds too many handles,
+/// like a worker would.
 async fn call_repeatedly(blueprint: &Blueprint, calls: usize) {
     let mut at_hand = None;
     for call in 0..calls {
@@ -93,7 +94,7 @@ async fn call_repeatedly(blueprint: &Blueprint, calls: usize) {
 }
 
 #[tokio::test]
-async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() {
+async fn responses_that_a_receiver_never_drops_are_freed_after_their_call() {
     for (status, body, read) in [(204, "", false), (204, "", true), (200, "ok", false), (200, "ok", true)] {
         let sink = FixedResponseServer::start(status, body).await;
         let blueprint = leaks_blueprint(sink.address, &format!(r#", "read": {read}"#));
@@ -104,24 +105,24 @@ async fn answers_that_a_receiver_never_lets_go_take_no_place_after_their_call() 
 }
 
 #[tokio::test]
-async fn requests_that_a_receiver_never_finishes_or_waits_for_end_with_their_call() {
+async fn requests_that_a_receiver_never_finishes_or_awaits_end_with_their_call() {
     let sink = FixedResponseServer::start(200, "ok").await;
     for settings in [r#", "finish": false"#, r#", "wait": false"#, r#", "finish": false, "wait": false"#] {
         let blueprint = leaks_blueprint(sink.address, settings);
         call_repeatedly(&blueprint, 200).await;
-        // What nobody waits for is given up on by its own task.
-        eventually("every place is free", PATIENCE, || (blueprint.egress.in_flight() == 0).then_some(())).await;
+        // A request that the receiver does not await is cancelled by its own task.
+        eventually("all requests to end", PATIENCE, || (blueprint.egress.in_flight() == 0).then_some(())).await;
     }
 }
 
 #[tokio::test]
-async fn answers_without_a_body_take_no_place_within_a_call() {
+async fn responses_without_a_body_are_freed_within_a_call() {
     let sink = FixedResponseServer::start(204, "").await;
     call_repeatedly(&leaks_blueprint(sink.address, r#", "requests": 100"#), 1).await;
     assert_eq!(sink.answered.load(Ordering::SeqCst), 100);
 }
 
-/// This many clients push once each.
+/// Pushes once from each of this number of clients.
 async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {
@@ -132,7 +133,8 @@ async fn push(host: &RunningHost, clients: usize) {
     }
 }
 
-/// What the instance of `leaks` did with so many batches, keeping the handles of so many requests in each.
+/// Statistics of `leaks` after this number of batches, in each of which it keeps the handles of this number of
+/// requests.
 async fn run_leaks(batches: usize, requests: usize) -> Reading {
     let sink = FixedResponseServer::start(204, "").await;
     let rest = format!(
@@ -143,23 +145,23 @@ async fn run_leaks(batches: usize, requests: usize) -> Reading {
     let host = Setup::new().receiver("leaky", "leaks", &rest).start().await;
     push(&host, batches).await;
     let all = || (host.ledger("leaky").delivered() >= batches as u64).then_some(());
-    eventually("every push is delivered", PATIENCE, all).await;
-    let vitals = host.status("leaky").serving.expect("it serves").vitals;
+    eventually("all pushes to be delivered", PATIENCE, all).await;
+    let vitals = host.status("leaky").serving.expect("the plugin serves").vitals;
     host.stop().await;
     vitals
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn handles_kept_obeyed() {
+async fn leaked_handles_obeyed() {
     let vitals = run_leaks(8, 10).await;
     assert_eq!((vitals.replaced, vitals.crashes), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn handles_kept_violated() {
+async fn leaked_handles_violated() {
     let vitals = run_leaks(20, 60).await;
     assert!(vitals.replaced >= 3, "replaced {} times", vitals.replaced);
-    assert_eq!(vitals.crashes, 0, "it is replaced before it breaks");
+    assert_eq!(vitals.crashes, 0, "the instance is replaced before it fails");
     assert_eq!(vitals.live, 1);
 }
 
@@ -179,30 +181,30 @@ async fn host_forwarding_to_itself(grants: &str) -> RunningHost {
 async fn a_receiver_does_not_send_to_its_own_host() {
     let host = host_forwarding_to_itself("").await;
     push(&host, 1).await;
-    let error = eventually("why it failed", PATIENCE, || {
+    let error = eventually("an error in the log", PATIENCE, || {
         host.status("mirror").serving.and_then(|serving| serving.vitals.words.last_error)
     })
     .await;
     assert!(error.text.contains("is a listener of this host"), "{}", error.text);
     assert!(error.text.contains("`own-listeners = true`"), "{}", error.text);
-    assert_eq!(host.ledger("mirror").accepted(), 1, "nothing came back");
+    assert_eq!(host.ledger("mirror").accepted(), 1, "no push came back");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_sends_to_its_own_host_where_that_is_granted() {
+async fn a_receiver_sends_to_its_own_host_if_that_is_granted() {
     let host = host_forwarding_to_itself("own-listeners = true\n").await;
     push(&host, 1).await;
-    eventually("it comes back", PATIENCE, || (host.ledger("mirror").accepted() >= 3).then_some(())).await;
+    eventually("pushes to come back", PATIENCE, || (host.ledger("mirror").accepted() >= 3).then_some(())).await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_destination_is_named_when_the_receiver_is_loaded() {
+async fn a_rejected_destination_is_named_when_the_receiver_is_loaded() {
     let (granted, asked) = (OtlpSink::start().await, OtlpSink::start().await);
     let rest = format!("[settings]\nendpoint = {:?}\n[grants]\nhttp = [\"{}\"]\n", asked.url(), granted.address());
     let host = Setup::new().receiver("lost", "otlp-http", &rest).start().await;
-    let failure = host.status("lost").failure.expect("its self-test fails");
+    let failure = host.status("lost").failure.expect("the self-test fails");
     let named = format!("it asked for {}; granted are {}", asked.address(), granted.address());
     assert!(failure.contains(&named), "{failure}");
     assert!(!failure.contains("although every request was answered well"), "{failure}");

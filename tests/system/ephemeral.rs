@@ -1,4 +1,4 @@
-//! A data directory that cannot be used ends the start; a host without one is asked for by name.
+//! An unusable data directory aborts startup; a host without one must be requested explicitly.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use barnabas_tests::command::{path, run, stderr};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 
-/// A host whose data directory nobody can make, root included.
+/// A host whose data directory cannot be created, not even by root.
 fn without_a_disk() -> Setup {
     let setup = Setup::new().receiver("taker", "taker", "").with(|written| {
         written.admin.bind = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -21,30 +21,30 @@ fn without_a_disk() -> Setup {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_ends_the_start_in_words() {
+fn an_unusable_data_directory_aborts_startup_with_an_explanation() {
     let setup = without_a_disk();
     let said = stderr(&["serve", "--config", setup.write().to_str().unwrap()]);
     let lines: Vec<_> = said.lines().collect();
     assert_eq!(lines.len(), 1, "{said}");
     for word in ["barnabas: ", "file/data/barnabas.redb: the store cannot be opened", "`data-dir`", "--ephemeral"] {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ephemeral_host_serves_from_memory_and_says_so() {
+async fn an_ephemeral_host_serves_from_memory_and_logs_it() {
     let setup = without_a_disk();
     let config = setup.write().display().to_string();
     let mut command = Command::new(path());
     let mut host = command.args(["serve", "--ephemeral", "--config", &config]).stderr(Stdio::piped()).spawn().unwrap();
-    eventually("the receiver", Duration::from_secs(60), || {
-        assert_eq!(host.try_wait().unwrap(), None, "it ended");
+    eventually("the receiver to serve", Duration::from_secs(60), || {
+        assert_eq!(host.try_wait().unwrap(), None, "the host exited");
         let listed = run(&["plugin", "list", "--config", &config]);
         String::from_utf8_lossy(&listed.stdout).contains("serving").then_some(())
     })
     .await;
     let paused = run(&["plugin", "pause", "taker", "--config", &config]);
-    assert!(paused.status.success(), "the named socket leads in: {paused:?}");
+    assert!(paused.status.success(), "the socket in the log accepts commands: {paused:?}");
     assert!(Command::new("kill").arg(host.id().to_string()).status().unwrap().success());
     assert!(host.wait().unwrap().success());
     let said = std::io::read_to_string(host.stderr.take().unwrap()).unwrap();

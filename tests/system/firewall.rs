@@ -1,5 +1,5 @@
-//! What becomes of a receiver is no matter of its clients: stock librdkafka producers whose pushes go to one receiver
-//! only, and that one in every kind of trouble.
+//! A failing receiver does not affect clients: unmodified librdkafka producers whose pushes go to a single receiver
+//! that fails in every possible way.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PROMPT: &str = "[batch]\nlinger = \"10ms\"\n[rollout]\nself-test = false\n";
-/// UNKNOWN_SUBSCRIPTION_ID and THROTTLING_QUOTA_EXCEEDED as librdkafka spells them: after these it goes on.
+/// UNKNOWN_SUBSCRIPTION_ID and THROTTLING_QUOTA_EXCEEDED in librdkafka's wording: the client continues after these.
 const SURVIVABLE: [&str; 2] = ["outdated subscription ID", THROTTLED];
 const THROTTLED: &str = "Throttling quota";
 
-/// A stock producer, and what it says.
+/// An unmodified producer and its log.
 struct WatchedProducer {
     producer: BaseProducer<LogListener>,
     log: LogListener,
@@ -28,7 +28,7 @@ impl WatchedProducer {
         Self { producer, log: ear }
     }
 
-    /// Serves its callbacks until there is what is waited for.
+    /// Polls the producer until `ready` returns `Some`.
     async fn until<T>(&self, what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
         eventually(what, PATIENCE, || {
             self.producer.poll(Duration::ZERO);
@@ -37,13 +37,13 @@ impl WatchedProducer {
         .await
     }
 
-    /// Until so many more of its pushes were acknowledged, by its own word.
+    /// Waits until `more` further pushes were acknowledged according to the client's log.
     async fn keeps_pushing(&self, what: &str, more: usize) {
         let wanted = self.log.snapshot().acknowledged + more;
         self.until(what, || (self.log.snapshot().acknowledged >= wanted).then_some(())).await;
     }
 
-    /// No answer was one that silences it, and so it is ended.
+    /// Asserts that no response disabled the client's telemetry, then closes it.
     async fn close_without_fatal_errors(self) {
         let said = self.log.snapshot();
         let survivable = |line: &String| SURVIVABLE.iter().any(|why| line.contains(why));
@@ -64,10 +64,10 @@ async fn pushes_are_acknowledged_while_the_only_receiver_traps_on_every_batch() 
     let host = Setup::new().receiver("bad", "traps", PROMPT).start().await;
     let producer = WatchedProducer::new(&host, "orders");
     producer.keeps_pushing("the first pushes", 3).await;
-    producer.until("pushes given up", || (host.ledger("bad").dropped("trap") >= 2).then_some(())).await;
-    producer.keeps_pushing("pushes after some were given up", 5).await;
+    producer.until("dropped pushes", || (host.ledger("bad").dropped("trap") >= 2).then_some(())).await;
+    producer.keeps_pushing("pushes after some were dropped", 5).await;
     let late = WatchedProducer::new(&host, "late");
-    late.keeps_pushing("a client that comes only now", 2).await;
+    late.keeps_pushing("a client that connects later", 2).await;
     assert_eq!(host.ledger("bad").delivered(), 0);
     for client in [producer, late] {
         client.close_without_fatal_errors().await;
@@ -86,12 +86,12 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
     producer.until("three pushes while it is paused", three).await;
     producer.keeps_pushing("acknowledgements while it is paused", 3).await;
     let late = WatchedProducer::new(&host, "late");
-    late.keeps_pushing("a client that comes while it is paused", 3).await;
+    late.keeps_pushing("a client that connects while it is paused", 3).await;
     let waiting = host.ledger("sink");
     assert!(waiting.held() >= 6 && waiting.shed_total() == 0, "{waiting}");
     change(&host, Change::Resume("sink".into())).await;
     let all = || (host.ledger("sink").delivered() >= waiting.accepted()).then_some(());
-    producer.until("what waited is delivered", all).await;
+    producer.until("the queued pushes to be delivered", all).await;
     for client in [producer, late] {
         client.close_without_fatal_errors().await;
     }
@@ -99,14 +99,16 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_producer_beyond_the_cap_of_its_connection_is_throttled_and_comes_back() {
+async fn a_producer_above_the_limit_of_its_connection_is_throttled_and_recovers() {
     let setup = Setup::new().with(|written| written.limits.connection.pushes = 60);
     let host = setup.receiver("sink", "taker", PROMPT).start().await;
     let producer = WatchedProducer::new(&host, "orders");
     let throttled = |why: &String| why.contains(THROTTLED);
     let over_quota = || host.host.reception.ledger().refused.contains_key("over_quota").then_some(());
-    producer.until("the cap", over_quota).await;
-    producer.until("its word of it", || producer.log.snapshot().refused.iter().any(throttled).then_some(())).await;
+    producer.until("the limit", over_quota).await;
+    producer
+        .until("the throttling in its log", || producer.log.snapshot().refused.iter().any(throttled).then_some(()))
+        .await;
     producer.keeps_pushing("pushes after it was throttled", 3).await;
     producer.close_without_fatal_errors().await;
     host.stop().await;

@@ -1,8 +1,10 @@
-//! A fleet at one host: simulated clients, a tenth of them with a connection each, the others several to a connection.
+//! A fleet of simulated clients against one host: a tenth of them with a connection each, the others with several
+//! clients per connection.
 //!
-//! The plain test run plays few. `cargo xtask prove fleet` plays 100,000, of which 10,000 have a connection each over
-//! several loopback addresses; `--rounds` says how many. The host is this process and the clients are others, so that
-//! its memory is told apart from theirs. It prints what a connection and an instance cost.
+//! The plain test run simulates a few clients. `cargo xtask prove fleet` simulates 100,000, of which 10,000 have a
+//! connection each over several loopback addresses; `--rounds` sets the number. The host runs in this process and the
+//! clients in others, so that their memory is measured separately. Prints the memory cost per connection and per
+//! instance.
 
 use std::collections::{BTreeMap, HashSet};
 use std::process::{Child, Command, Stdio};
@@ -18,16 +20,16 @@ use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::waits::resident;
 use serde_json::Value;
 
-/// From so many clients on it is a proof.
+/// From this number of clients on, the run is a proof.
 const PROOF: usize = 10_000;
-/// Of each instance's share of the table, and of a connection, in bytes.
+/// Memory goals in bytes: per instance in the table, and per connection.
 const GOALS: [u64; 2] = [256, 10 << 10];
-/// Clients that take turns on a connection.
+/// Clients per shared connection.
 const SHARED: usize = 90;
-/// Play before it begins, so that buffers and pools are there.
+/// Clients of the warm-up, which fills buffers and pools.
 const WARM: usize = 40;
 
-/// How much of it.
+/// Size of the fleet.
 struct FleetScale {
     alone: usize,
     sharing: usize,
@@ -50,7 +52,7 @@ impl FleetScale {
     }
 
     fn ramp(&self, clients: usize) -> String {
-        // As many a second as a host of two small cores answers beside the pushes.
+        // The number of clients per second that a host with two small cores can answer in addition to the pushes.
         format!("{}s", clients.div_ceil(1_000))
     }
 
@@ -59,7 +61,8 @@ impl FleetScale {
         let setup = Setup::new().with(|written| {
             written.limits.clients = self.alone + self.sharing + 2 * WARM;
             written.limits.connections = room;
-            // Many clients to a connection is what the caps are against; the sources are a few for all of them.
+            // The admission limits exist to prevent many clients per connection; here all clients share a few source
+            // addresses.
             written.limits.connection.new_clients = 2 * SHARED as u32;
             written.limits.connection.pushes = 60 * 2 * SHARED as u32;
             written.limits.source.new_clients *= 4;
@@ -70,7 +73,7 @@ impl FleetScale {
     }
 }
 
-/// `barnabas simulate` as a process. Ends when it is told to.
+/// `barnabas simulate` as a child process, which stops on SIGINT.
 struct Fleet(Option<Child>);
 
 impl Fleet {
@@ -84,13 +87,13 @@ impl Fleet {
         Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()))
     }
 
-    /// As Ctrl-C does.
+    /// Sends SIGINT, like Ctrl-C.
     fn interrupt(&self) {
         let id = self.0.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
     }
 
-    /// Its report, once its clients have left. A fleet of which one fell silent fails.
+    /// The report, after its clients have stopped. Fails if any client fell silent.
     async fn report(mut self) -> Value {
         let child = self.0.take().unwrap();
         let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
@@ -113,7 +116,7 @@ fn instances(host: &RunningHost) -> usize {
     host.host.reception.counts().instances
 }
 
-/// The host's memory, once there are so many instances: the least of many looks, since buffers come and go.
+/// The memory of the host with `known` instances: the minimum of many samples, because buffers come and go.
 async fn memory_with(host: &RunningHost, known: usize, patience: Duration) -> u64 {
     let what = format!("{known} instances");
     eventually(&what, patience, || (instances(host) >= known).then_some(())).await;
@@ -125,7 +128,7 @@ async fn memory_with(host: &RunningHost, known: usize, patience: Duration) -> u6
     least
 }
 
-/// Who has pushed, from now on.
+/// Waits until every client has pushed since the call.
 async fn until_all_have_pushed(host: &RunningHost, clients: usize, patience: Duration) {
     let pushed = Arc::<Mutex<HashSet<InstanceId>>>::default();
     let seen = pushed.clone();
@@ -152,9 +155,9 @@ fn errors(reports: &[Value; 2]) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fleet_is_served_and_none_falls_silent() {
+async fn a_fleet_is_served_and_no_client_falls_silent() {
     let scale = FleetScale::from_env();
-    // The host's own limit; its clients raise theirs.
+    // Raises the file limit of the host; its clients raise theirs.
     barnabas::simulate::raise_open_files();
     let host = scale.host().await;
     let warm = Fleet::start(&host, WARM, WARM, "1s", 1);
@@ -189,7 +192,7 @@ async fn a_fleet_is_served_and_none_falls_silent() {
     println!("memory:      {} kB, {} kB with connections, {} kB with all", kb(before), kb(connected), kb(full));
     println!("an instance: {per_instance} B (goal {})", GOALS[0]);
     println!("a connection with its instance: {per_connection} B (goal {})", GOALS[1]);
-    println!("pushes:      {rate:.0}/s at an interval of {:?}; {} taken", scale.interval, sum(&reports, "/pushes"));
+    println!("pushes:      {rate:.0}/s at an interval of {:?}; {} accepted", scale.interval, sum(&reports, "/pushes"));
     println!("errors:      {:?}", errors(&reports));
     println!("instances:   {}, {:?}", counts.instances, counts.evicted);
     for report in &reports {

@@ -1,4 +1,4 @@
-//! `plugins/otlp-http` against a sink that answers as sinks do.
+//! `plugins/otlp-http` against a sink with the responses of real sinks.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn start(sink: &OtlpSink) -> RunningHost {
     Setup::new().forwarding("otlp", &sink.url()).start().await
 }
 
-/// This many clients push once each.
+/// Pushes once from each of this number of clients.
 async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("java-4.0-producer-cumulative.lz4");
     for _ in 0..clients {
@@ -35,11 +35,11 @@ async fn settled(host: &RunningHost, enough: impl Fn(&LedgerView) -> bool) -> Le
 }
 
 fn vitals(host: &RunningHost) -> barnabas::plugin::vitals::Reading {
-    host.status("otlp").serving.expect("it serves").vitals
+    host.status("otlp").serving.expect("the plugin serves").vitals
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_busy_is_tried_again() {
+async fn a_busy_sink_is_retried() {
     let sink = OtlpSink::start().await;
     sink.answer(429, vec![("retry-after", "1".into())], vec![]);
     sink.answer(503, vec![], vec![]);
@@ -52,15 +52,15 @@ async fn a_sink_that_is_busy_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_refuses_the_credentials_shows_on_the_slot_until_it_takes_them() {
+async fn rejected_credentials_mark_the_slot_misconfigured_until_they_are_accepted() {
     let sink = OtlpSink::start().await;
     sink.always(Some(401));
     let host = start(&sink).await;
     push(&host, 1).await;
-    barnabas_tests::eventually("misconfigured on the slot", PATIENCE, || vitals(&host).words.misconfigured).await;
+    barnabas_tests::eventually("the slot to be misconfigured", PATIENCE, || vitals(&host).words.misconfigured).await;
     sink.always(None);
     settled(&host, |ledger| ledger.delivered() == 1).await;
-    barnabas_tests::eventually("it is well again", PATIENCE, || {
+    barnabas_tests::eventually("the slot to recover", PATIENCE, || {
         vitals(&host).words.misconfigured.is_none().then_some(())
     })
     .await;
@@ -79,7 +79,7 @@ async fn a_request_that_is_too_large_is_halved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_single_push_that_is_too_large_is_a_dead_letter() {
+async fn a_single_push_that_is_too_large_is_dropped() {
     let sink = OtlpSink::start().await;
     sink.always(Some(413));
     let host = start(&sink).await;
@@ -90,7 +90,7 @@ async fn a_single_push_that_is_too_large_is_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_sink_rejects_for_good_is_not_tried_again() {
+async fn a_permanent_rejection_is_not_retried() {
     let sink = OtlpSink::start().await;
     sink.always(Some(400));
     let host = start(&sink).await;
@@ -100,8 +100,8 @@ async fn what_a_sink_rejects_for_good_is_not_tried_again() {
     host.stop().await;
 }
 
-/// A push that Prometheus refuses, with the request that it is part of, among 63 of other clients: so many requests at
-/// most until it alone is a dead letter, with the words of Prometheus.
+/// One push that Prometheus rejects together with its whole request, among 63 pushes of other clients: the receiver
+/// needs at most `most` requests until only that push is dropped, with the error message of Prometheus.
 async fn one_push_harms_only_itself(poison: Vec<u8>, words: &str, most: usize) {
     let sink = OtlpSink::start().await;
     sink.respond_with(prometheus::respond_like_prometheus);
@@ -118,7 +118,7 @@ async fn one_push_harms_only_itself(poison: Vec<u8>, words: &str, most: usize) {
     host.stop().await;
 }
 
-/// To find one of 64: 2 × log2(64) + 1.
+/// Requests to find one of 64: 2 × log2(64) + 1.
 const SEARCH: usize = 13;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,8 +130,8 @@ async fn a_push_that_a_sink_cannot_store_harms_only_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_makes_a_sink_fail_harms_only_itself() {
     let words = "answered 500: normalization for metric \"\" resulted in empty name";
-    // What passes for the sink's own fault is tried again first, four times, and once more where nothing else was taken
-    // before the push was alone.
+    // A server error is first retried four times, and once more if no other push was accepted before the failing push
+    // was alone.
     one_push_harms_only_itself(pushes::nameless(), words, 5 + SEARCH).await;
 }
 
@@ -149,7 +149,7 @@ async fn partial_success_is_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
+async fn labels_identify_the_client_without_private_data_and_equal_resources_are_merged() {
     let sink = OtlpSink::start().await;
     let host = start(&sink).await;
     push(&host, 1).await;
@@ -158,7 +158,7 @@ async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
     assert_eq!(received[0].headers["content-encoding"], "gzip");
     assert_eq!(received[0].headers["content-type"], "application/x-protobuf");
     assert_eq!(received[0].headers["host"], sink.address().to_string());
-    assert_eq!(received[0].request.resource_metrics.len(), 1, "86 equal resources are one");
+    assert_eq!(received[0].request.resource_metrics.len(), 1, "86 equal resources are merged");
     let labels = barnabas_tests::sink::labels(&received[0].request.resource_metrics[0]);
     assert_eq!(labels["client_id"], "forwarded");
     assert_eq!(labels["client_software_name"], "apache-kafka-java");
@@ -171,7 +171,7 @@ async fn labels_say_who_and_nothing_private_and_equal_resources_are_merged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_down_costs_time_and_nothing_else() {
+async fn an_unreachable_sink_only_delays_delivery() {
     let sink = OtlpSink::start().await;
     let address = sink.address();
     let host = start(&sink).await;

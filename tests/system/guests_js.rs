@@ -1,5 +1,5 @@
-//! A receiver in JavaScript, and the page that tells how to write one. They need Node.js with npm, so `cargo xtask test
-//! guests-js` runs them, and the plain tests say that they were skipped.
+//! A receiver in JavaScript, and the documentation page on writing one. Both need Node.js with npm, so `cargo xtask
+//! test guests-js` runs these tests, and the plain test run reports them as skipped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ async fn component() -> &'static std::path::Path {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js with npm: cargo xtask test guests-js"]
-async fn every_outcome_is_typed_and_an_exception_is_told() {
+async fn every_outcome_is_typed_and_an_exception_is_reported() {
     let stack = ["Error: broken on purpose", "fail@"];
     any::every_outcome_is_typed_and_an_exception_is_told(component().await, &stack).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js with npm: cargo xtask test guests-js"]
-async fn settings_that_it_refuses_end_its_start() {
+async fn rejected_settings_abort_its_start() {
     any::settings_that_it_refuses_end_its_start(component().await).await;
 }
 
@@ -42,11 +42,11 @@ async fn simulated_clients_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js with npm: cargo xtask test guests-js"]
-async fn the_page_leads_to_receivers_that_serve() {
+async fn the_page_produces_working_receivers() {
     any::the_page_leads_to_receivers_that_serve("docs/javascript.md", &languages::componentize_js()).await;
 }
 
-/// How a receiver fetches: where to, and whether it reads the body of the answer.
+/// How a receiver fetches: the URL, and whether it reads the body of the response.
 const FETCH_CASES: [(&str, &str, bool); 4] = [
     ("204-unread", "/204", false),
     ("204-read", "/204", true),
@@ -54,15 +54,15 @@ const FETCH_CASES: [(&str, &str, bool); 4] = [
     ("200-read", "/200", true),
 ];
 const PUSHES: u64 = 10_000;
-/// Pushes that may wait for their receivers while more are brought in.
+/// Limit of queued pushes while more are sent.
 const WAITING: u64 = 200;
-/// Pushes that may be offered again: about once in some thousand calls StarlingMonkey aborts with `event loop error, but no
-/// exception is pending`, and the host offers the batch to a fresh instance.
+/// Limit of redelivered pushes: about once in a thousand calls StarlingMonkey aborts with `event loop error, but no
+/// exception is pending`, and the host redelivers the batch to a new instance.
 const ABORTED: u64 = PUSHES / 100;
-/// A memory of WebAssembly grows by pages of 64 KiB, and JavaScript collects its garbage when it likes.
+/// Wasm memory grows in pages of 64 KiB, and JavaScript collects garbage at unpredictable times.
 const SETTLED_GROWTH: usize = 4 << 20;
 
-/// An endpoint that answers 204 on one path and 200 with a body on another.
+/// An endpoint that answers 204 on one path and 200 with a body on the other.
 async fn endpoint() -> (SocketAddr, Arc<AtomicU64>) {
     let requests = Arc::<AtomicU64>::default();
     let count = |status: StatusCode, body: &'static str| {
@@ -85,7 +85,7 @@ fn held(host: &RunningHost) -> u64 {
     FETCH_CASES.iter().map(|(name, ..)| host.ledger(name).held()).max().unwrap_or_default()
 }
 
-/// The most memory that an instance of each receiver had.
+/// The peak memory of an instance of each receiver.
 fn peaks(host: &RunningHost) -> Vec<usize> {
     FETCH_CASES.iter().map(|(name, ..)| host.status(name).serving.unwrap().vitals.memory_peak).collect()
 }
@@ -93,24 +93,24 @@ fn peaks(host: &RunningHost) -> Vec<usize> {
 async fn push_range(host: &RunningHost, pushes: std::ops::Range<u64>) {
     for number in pushes {
         let mut push = SampleClient::Librdkafka.push();
-        // Of many clients, so that they fall into many lanes.
+        // From many clients, so that the pushes are spread over many lanes.
         let mut client = (*push.client).clone();
         client.instance_id = Some(InstanceId::from_bytes(u128::from(number % 64 + 1).to_be_bytes()));
         push.client = Arc::new(client);
         host.host.reception.deliver(push).unwrap();
         if number.is_multiple_of(WAITING / 2) {
-            let what = format!("the receivers to take push {number}");
+            let what = format!("push {number} to be accepted");
             barnabas_tests::eventually(&what, any::PATIENCE, || (held(host) <= WAITING / 2).then_some(())).await;
         }
     }
     barnabas_tests::eventually("empty queues", any::PATIENCE, || (held(host) == 0).then_some(())).await;
 }
 
-/// StarlingMonkey keeps the handles of an answer until it collects its garbage, and never reads a body that is empty: a
-/// place for a request must be free all the same.
+/// StarlingMonkey keeps the handles of a response until it collects garbage, and never reads an empty body: neither may
+/// exhaust the limit of concurrent requests.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Node.js with npm: cargo xtask test guests-js"]
-async fn fetch_works_for_ever_whatever_is_answered_and_read() {
+async fn fetch_does_not_leak_requests_for_any_response() {
     let component = component().await;
     let (address, requests) = endpoint().await;
     let plugin = |(name, path, read): &(&'static str, &str, bool)| {
@@ -126,7 +126,7 @@ async fn fetch_works_for_ever_whatever_is_answered_and_read() {
     println!("memory of the host {memory} B, then {} B", resident());
     for ((name, ..), (half, whole)) in FETCH_CASES.iter().zip(half.iter().zip(peaks(&host))) {
         let ledger = host.ledger(name);
-        println!("{name}: {ledger}; {} offered again; {}", ledger.redelivered(), any::last_error(&host, name));
+        println!("{name}: {ledger}; {} redelivered; {}", ledger.redelivered(), any::last_error(&host, name));
         assert_eq!(
             (ledger.delivered(), ledger.dropped_total(), ledger.shed_total()),
             (PUSHES, 0, 0),

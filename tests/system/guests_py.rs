@@ -1,5 +1,5 @@
-//! A receiver in Python, and the page that tells how to write one. They need Python with pip, so `cargo xtask test
-//! guests-py` runs them, and the plain tests say that they were skipped.
+//! A receiver in Python, and the documentation page on writing one. Both need Python with pip, so `cargo xtask test
+//! guests-py` runs these tests, and the plain test run reports them as skipped.
 
 use barnabas_tests::languages;
 
@@ -11,14 +11,14 @@ async fn component() -> &'static std::path::Path {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test guests-py"]
-async fn every_outcome_is_typed_and_an_exception_is_told() {
+async fn every_outcome_is_typed_and_an_exception_is_reported() {
     let traceback = ["Traceback (most recent call last):", "in fail", "ValueError: broken on purpose"];
     any::every_outcome_is_typed_and_an_exception_is_told(component().await, &traceback).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test guests-py"]
-async fn settings_that_it_refuses_end_its_start() {
+async fn rejected_settings_abort_its_start() {
     any::settings_that_it_refuses_end_its_start(component().await).await;
 }
 
@@ -30,6 +30,6 @@ async fn simulated_clients_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test guests-py"]
-async fn the_page_leads_to_receivers_that_serve() {
+async fn the_page_produces_working_receivers() {
     any::the_page_leads_to_receivers_that_serve("docs/python.md", &languages::componentize_py()).await;
 }

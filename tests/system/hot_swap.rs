@@ -1,4 +1,4 @@
-//! One generation in the place of another, under load: by file, by call and by command.
+//! Replacing one generation with another under load: by file, by API call and by command.
 
 mod by_command;
 mod by_file;
@@ -22,12 +22,12 @@ use barnabas_tests::load::Rate;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const RATE: Rate = Rate { clients: 24, per_second: 120 };
-/// One step, judged by few batches.
+/// A canary with one step that needs few batches.
 const CANARY: &str = "[rollout]\ncanary = \"25%\"\nstep = \"30s\"\nbatches = 10\n";
-/// One that nothing but an abort ends.
+/// A rollout that ends only by an abort.
 const ENDLESS: &str = "[rollout]\ncanary = \"25%\"\nstep = \"1h\"\nbatches = 100000\n";
 
-/// A manifest of a guest; `rest` are its tables.
+/// A manifest for a guest; `rest` is appended to it.
 fn manifest(guest: &str, rest: &str) -> String {
     of_file(&barnabas_tests::guests::path(guest), rest)
 }
@@ -36,12 +36,12 @@ fn of_file(artifact: &std::path::Path, rest: &str) -> String {
     format!("artifact = {:?}\n[batch]\nlinger = \"10ms\"\n{rest}", artifact.display().to_string())
 }
 
-/// A manifest of `taker` that tells itself from others by a name.
+/// A manifest for `taker` that logs a name, so that generations can be told apart.
 fn taker(name: &str, rest: &str) -> String {
     manifest("taker", &format!("[settings]\nname = {name:?}\n{rest}"))
 }
 
-/// A manifest of `otlp-http`; `settings` are further ones.
+/// A manifest for `otlp-http` with additional settings.
 fn forwarding(url: &str, settings: &str, rest: &str) -> String {
     let authority = url.trim_start_matches("http://").split('/').next().unwrap();
     let labels = r#"["client_instance_id", "push_id"]"#;
@@ -51,7 +51,7 @@ fn forwarding(url: &str, settings: &str, rest: &str) -> String {
     manifest("otlp-http", &rest)
 }
 
-/// The bytes of a guest, and a section that says nothing: it does the same under another digest.
+/// The bytes of a guest with an additional custom section: the same behaviour under another digest.
 fn variant(guest: &str, words: &str) -> Vec<u8> {
     let mut bytes = fs::read(barnabas_tests::guests::path(guest)).unwrap();
     let name = u8::try_from(words.len()).unwrap();
@@ -60,7 +60,7 @@ fn variant(guest: &str, words: &str) -> Vec<u8> {
     bytes
 }
 
-/// Puts a file of the host's folder in its place by rename.
+/// Writes a file into the host's folder atomically, by rename.
 fn put(host: &RunningHost, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let fresh = host.folder().join(".fresh");
     fs::write(&fresh, content).unwrap();
@@ -69,17 +69,17 @@ fn put(host: &RunningHost, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// Puts a manifest in its place.
+/// Writes a manifest.
 fn write_manifest(host: &RunningHost, name: &str, text: &str) -> PathBuf {
     put(host, &format!("plugins.d/{name}.toml"), text)
 }
 
-/// Waits until the host says so of a plugin.
+/// Waits until the status of a plugin satisfies `so`.
 async fn until(host: &RunningHost, name: &str, what: &str, so: impl Fn(&Status) -> bool) -> Status {
     eventually(what, PATIENCE, || host.host.plugins.describe(name).filter(|status| so(status))).await
 }
 
-/// Waits until this generation serves, is what is wanted, and nothing is under way.
+/// Waits until this generation serves, matches its manifest, and no rollout is in progress.
 async fn until_serves(host: &RunningHost, name: &str, number: u64) -> Status {
     until(host, name, &format!("generation {number} of {name}"), |status| {
         generation(status) == Some(number) && status.desired.runs && status.rollout.is_none()
@@ -100,10 +100,10 @@ async fn change(host: &RunningHost, change: Change) -> Ending {
 }
 
 fn refusal(host: &RunningHost, change: Change) -> Refused {
-    host.host.plugins.change(Actor::Embedder, change).expect_err("it is refused")
+    host.host.plugins.change(Actor::Embedder, change).expect_err("the change is rejected")
 }
 
-/// Begins one that lasts, and waits until it is at this stage.
+/// Starts a rollout that does not end by itself, and waits until it reaches this stage.
 async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: Stage) {
     write_manifest(host, name, text);
     until(host, name, &format!("the {stage}"), |status| {
@@ -112,12 +112,12 @@ async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: Stage)
     .await;
 }
 
-/// A swap to a whole manifest.
+/// A swap to a complete manifest.
 fn swap(name: &str, text: &str, plan: Plan) -> Change {
     Change::Swap(name.into(), Wanted { manifest: Some(text.into()), ..Wanted::default() }, plan)
 }
 
-/// Its steps to the end.
+/// Its steps, and its result.
 async fn steps(host: &RunningHost, change: Change) -> (Vec<Step>, Ending) {
     let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
     let mut steps = Vec::new();
@@ -127,10 +127,10 @@ async fn steps(host: &RunningHost, change: Change) -> (Vec<Step>, Ending) {
         }
         steps.push(step);
     }
-    panic!("it ends: {steps:?}");
+    panic!("no result: {steps:?}");
 }
 
-/// What was said of a stage.
+/// The note of a stage.
 fn note(steps: &[Step], wanted: Stage) -> String {
     let found = steps.iter().find_map(|step| match step {
         Step::Passed { stage, note, .. } if *stage == wanted => note.clone(),
@@ -153,14 +153,15 @@ fn audited_actions(host: &RunningHost, plugin: &str) -> Vec<String> {
     audit(host, plugin).into_iter().map(words).collect()
 }
 
-/// Waits until just that was done: what serves is seen before the old generation is gone and all is written down.
+/// Waits until the audit log has exactly these entries: a new generation serves before the old one has stopped and the
+/// entry is written.
 async fn until_done(host: &RunningHost, plugin: &str, wanted: &[&str]) {
     eventually(&format!("{wanted:?}"), PATIENCE, || (audited_actions(host, plugin) == wanted).then_some(())).await;
 }
 
-/// Waits until everything that was accepted is delivered.
+/// Waits until all accepted pushes are delivered.
 async fn until_delivered(host: &RunningHost, name: &str) {
-    eventually("all to be delivered", PATIENCE, || {
+    eventually("all pushes to be delivered", PATIENCE, || {
         let ledger = host.ledger(name);
         (ledger.accepted() > 0 && ledger.delivered() == ledger.accepted()).then_some(())
     })

@@ -1,4 +1,4 @@
-//! Receivers that misbehave: what they break is theirs.
+//! Receivers that fail affect only their own pushes.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use barnabas_tests::vectors;
 const PATIENCE: Duration = Duration::from_secs(60);
 const TIGHT: &str = "[limits]\ncpu = \"200ms\"\ndeadline = \"600ms\"\nmemory = \"32MiB\"\ninstances = 1\n[batch]\nlinger = \"10ms\"\n[rollout]\nself-test = false\n";
 
-/// Pushes of so many clients, each acknowledged.
+/// Pushes once from each of this number of clients; each push must be acknowledged.
 async fn push(host: &RunningHost, clients: usize) {
     let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
     for _ in 0..clients {
         let mut client = RawClient::connect(host.kafka(), "neighbour").await;
         let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
         let code = client.push(&subscribed, vector.codec, &vector.wire, false).await;
-        assert_eq!(code, Some(0), "no fault of a receiver reaches a client");
+        assert_eq!(code, Some(0), "a failing receiver does not affect clients");
     }
 }
 
-/// The neighbour has everything, and the bad one's ledger has given everything up for this cause.
+/// The other plugin delivers everything, and the failing one drops everything with this cause.
 async fn check_contained(guest: &str, settings: &str, cause: &str) {
     check_contained_with(TIGHT, guest, settings, cause).await;
 }
@@ -30,11 +30,11 @@ async fn check_contained_with(limits: &str, guest: &str, settings: &str, cause: 
     let host =
         Setup::new().receiver("bad", guest, &format!("{settings}{limits}")).receiver("good", "taker", "").start().await;
     push(&host, 5).await;
-    barnabas_tests::eventually("the neighbour's five", PATIENCE, || {
+    barnabas_tests::eventually("five deliveries of the other plugin", PATIENCE, || {
         (host.ledger("good").delivered() == 5).then_some(())
     })
     .await;
-    let bad = barnabas_tests::eventually("the bad one's two", PATIENCE, || {
+    let bad = barnabas_tests::eventually("two drops of the failing plugin", PATIENCE, || {
         Some(host.ledger("bad")).filter(|ledger| ledger.dropped_total() == 2)
     })
     .await;
@@ -43,13 +43,13 @@ async fn check_contained_with(limits: &str, guest: &str, settings: &str, cause: 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_traps_costs_its_own_pushes() {
+async fn a_receiver_that_traps_loses_only_its_own_pushes() {
     check_contained("traps", "", "trap").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_that_spins_is_stopped_by_its_cpu_limit() {
-    // However busy the machine is, it is the CPU limit that stops it.
+    // With a long deadline, so that the CPU limit stops it even on a busy machine.
     check_contained_with(&TIGHT.replace("600ms", "10m"), "spins", "", "cpu-limit").await;
 }
 
@@ -59,19 +59,19 @@ async fn a_receiver_that_sleeps_is_stopped_by_its_deadline_and_not_by_its_cpu_li
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_that_hoards_memory_is_stopped_by_its_memory_limit() {
+async fn a_receiver_that_allocates_without_bound_is_stopped_by_its_memory_limit() {
     check_contained("hoards", "", "memory-limit").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traps_at_first_offers_lose_nothing() {
+async fn traps_on_first_delivery_lose_nothing() {
     let host = Setup::new().receiver("flaky", "traps", &format!("[settings]\nattempts = 1\n{TIGHT}")).start().await;
     push(&host, 8).await;
-    let ledger = barnabas_tests::eventually("eight delivered", PATIENCE, || {
+    let ledger = barnabas_tests::eventually("eight deliveries", PATIENCE, || {
         Some(host.ledger("flaky")).filter(|ledger| ledger.delivered() == 8)
     })
     .await;
-    assert!(ledger.redelivered() > 0, "some were offered twice: {ledger}");
+    assert!(ledger.redelivered() > 0, "some pushes were redelivered: {ledger}");
     assert_eq!(ledger.dropped_total() + ledger.shed_total(), 0, "{ledger}");
     host.stop().await;
 }
@@ -80,15 +80,16 @@ async fn traps_at_first_offers_lose_nothing() {
 async fn a_flood_of_log_lines_is_cut_and_counted() {
     let host = Setup::new().receiver("loud", "floods_log", TIGHT).start().await;
     push(&host, 1).await;
-    barnabas_tests::eventually("it settled", PATIENCE, || (host.ledger("loud").held() == 0).then_some(())).await;
+    barnabas_tests::eventually("the queue to be empty", PATIENCE, || (host.ledger("loud").held() == 0).then_some(()))
+        .await;
     let lines = host.log_lines("loud");
-    assert!(lines.len() <= 1_000, "{} lines are kept", lines.len());
+    assert!(lines.len() <= 1_000, "{} lines are stored", lines.len());
     assert!(lines.iter().all(|line| line.len() <= 10_000));
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_are_asked_even_while_the_only_receiver_cannot_start() {
+async fn telemetry_is_requested_even_while_the_only_receiver_cannot_start() {
     let host = Setup::new().receiver("refuses", "refuses_start", "").start().await;
     push(&host, 3).await;
     let ledger = host.ledger("refuses");

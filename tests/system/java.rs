@@ -1,5 +1,5 @@
-//! Kafka's own Java clients and commands, of several releases. They need a JDK and Maven, so `cargo xtask test java`
-//! runs them, and the plain tests say that they were skipped.
+//! Kafka's own Java clients and command-line tools, of several releases. They need a JDK and Maven, so `cargo xtask
+//! test java` runs these tests, and the plain test run reports them as skipped.
 
 use std::process::Output;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use barnabas_tests::sink::{ClientTally, OtlpSink};
 use barnabas_tests::swapping;
 use barnabas_tests::two_hosts;
 
-/// A JVM starts slowly on a machine that does other things.
+/// A JVM starts slowly on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The first with KIP-714, the last of the 3 line, one that looks for telemetry once, and the newest.
+/// The first release with KIP-714, the last 3.x release, one that requests a subscription only once, and the newest.
 const CLIENTS: [&str; 4] = ["3.7.2", "3.9.1", "4.2.0", "4.4.0"];
 const COMMANDS: [&str; 3] = ["3.9.1", "4.2.0", "4.4.0"];
 
-/// Kafka 4.4.0 has its configuration command in another package than every release before.
+/// In Kafka 4.4.0 the class of `kafka-configs` is in another package than in all earlier releases.
 fn configs_command(version: &str) -> &'static str {
     if version == "4.4.0" { "org.apache.kafka.tools.ConfigCommand" } else { "kafka.admin.ConfigCommand" }
 }
 
-/// What arrived of the client with this id, once `enough` holds.
+/// The points of the client with this id, once `enough` holds.
 async fn arrived(sink: &OtlpSink, client_id: &str, enough: impl Fn(&ClientTally) -> bool) -> ClientTally {
     barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
         sink.tally().into_values().find(|tally| tally.labels["client_id"] == client_id && enough(tally))
@@ -33,13 +33,13 @@ async fn arrived(sink: &OtlpSink, client_id: &str, enough: impl Fn(&ClientTally)
     .await
 }
 
-/// Closes a client on a thread that may wait, and sees to it that it ended as its author meant.
+/// Closes a client on a blocking thread, and asserts that it exited successfully.
 async fn close(peer: ClientProcess) {
     let end = tokio::task::spawn_blocking(|| peer.close()).await.unwrap();
     assert!(end.status.success() && end.lines.last().is_some_and(|line| line == "closed"), "{end:?}");
 }
 
-/// What a client metrics command printed; it must have succeeded.
+/// The output of a client metrics command, which must succeed.
 async fn metrics_command(host: &RunningHost, version: &'static str, words: &[&str]) -> String {
     let output = command(host, version, "org.apache.kafka.tools.ClientMetricsCommand", words).await;
     let out = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -64,7 +64,7 @@ async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
     let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     for version in CLIENTS {
-        // The admin client of the 3 line never pushes by itself.
+        // The 3.x admin client never pushes by itself.
         let kinds: &[&str] = if version.starts_with('3') {
             &["producer", "consumer", "group"]
         } else {
@@ -107,7 +107,7 @@ async fn kafkas_client_metrics_command_works_unchanged() {
         }
         run(&["--alter", "--name", "basic", "--interval", ""]).await;
         let said = run(&["--describe", "--name", "basic"]).await;
-        assert!(said.contains("interval.ms=300000"), "back to the default: {said}");
+        assert!(said.contains("interval.ms=300000"), "the default is restored: {said}");
         let said = run(&["--delete", "--name", "basic"]).await;
         assert!(said.contains("Deleted client metrics config for basic."), "{said}");
         assert_eq!(run(&["--list"]).await.trim(), "");
@@ -162,7 +162,7 @@ async fn a_running_client_learns_of_a_changed_subscription() {
     let narrow = ["--alter", "--name", "standard", "--metrics", "org.apache.kafka.producer.connection.creation"];
     metrics_command(&host, "4.4.0", &narrow).await;
     for version in CLIENTS {
-        barnabas_tests::eventually("pushes of what is asked for now", PATIENCE, || {
+        barnabas_tests::eventually("pushes with the new metrics", PATIENCE, || {
             let newest = sink.received().into_iter().rev().map(|received| received.request.resource_metrics);
             let names: Vec<Vec<String>> = newest.take(5).map(|resources| names_of(&resources, version)).collect();
             let now: Vec<&String> = names.iter().flatten().collect();
@@ -185,7 +185,7 @@ fn names_of(resources: &[opentelemetry_proto::tonic::metrics::v1::ResourceMetric
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
-async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_away() {
+async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_paused() {
     let sink = OtlpSink::start().await;
     let setup = Setup::new().forwarding("otlp", &sink.url());
     let host = setup.start().await;
@@ -194,16 +194,16 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
     for version in CLIENTS {
         arrived(&sink, version, |tally| tally.pushes.len() >= 2).await;
     }
-    // In order: every request that was read is answered before its connection closes.
+    // A graceful stop: every request that was read is answered before its connection closes.
     let mut setup = host.stop_into_setup().await;
     setup.config.listeners[0].bind = address;
     let host = setup.start().await;
     more(&sink, "after a restart").await;
     swapping::run_change(&host.host.plugins, Change::Pause("otlp".into())).await;
-    // Connects while nobody takes anything, and looks once whether telemetry is offered.
+    // Connects while no receiver accepts pushes, and requests a subscription only once.
     let late = java::client("4.2.0", "producer", &host.bootstrap(), "late", &[]);
     let received = host.host.reception.ledger().received;
-    barnabas_tests::eventually("pushes in the pause, and the late client", PATIENCE, || {
+    barnabas_tests::eventually("pushes during the pause, and from the late client", PATIENCE, || {
         let pushing = host.host.reception.clients(&ClientFilter::default()).clients;
         let late = pushing.iter().any(|client| client.client_id.as_deref() == Some("late") && client.pushes > 0);
         (late && host.host.reception.ledger().received >= received + 20).then_some(())
@@ -219,7 +219,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
     host.stop().await;
 }
 
-/// Every client pushes on.
+/// Waits until every client has pushed again.
 async fn more(sink: &OtlpSink, when: &str) {
     let before: Vec<usize> = CLIENTS.iter().map(|version| count(sink, version)).collect();
     for (version, before) in CLIENTS.iter().zip(before) {
@@ -235,7 +235,7 @@ fn count(sink: &OtlpSink, client_id: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
-async fn a_client_proves_who_it_is_and_its_receivers_are_told() {
+async fn an_authenticated_principal_reaches_the_receiver() {
     let setup = Setup::new();
     let realm = Realm::new(setup.folder());
     realm.user("alice");
@@ -254,7 +254,7 @@ async fn a_client_proves_who_it_is_and_its_receivers_are_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
-async fn a_certificate_is_proof_enough() {
+async fn a_client_certificate_authenticates() {
     let setup = Setup::new();
     let realm = Realm::new(setup.folder());
     let host = setup.with(|written| realm.mutual_tls(written)).receiver("facts", "facts", "").start().await;
@@ -266,7 +266,7 @@ async fn a_certificate_is_proof_enough() {
     host.stop().await;
 }
 
-/// The client has pushed, under this principal.
+/// Asserts that the client pushes as this principal.
 async fn pushes_as(host: &RunningHost, client_id: &str, principal: &str) {
     barnabas_tests::eventually(&format!("pushes of {client_id}"), PATIENCE, || {
         let list = host.host.reception.clients(&ClientFilter::default()).clients;
@@ -279,7 +279,7 @@ async fn pushes_as(host: &RunningHost, client_id: &str, principal: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a JDK and Maven: cargo xtask test java"]
-async fn a_rolling_restart_of_two_hosts_silences_nobody() {
+async fn a_rolling_restart_of_two_hosts_silences_no_client() {
     let sink = OtlpSink::start().await;
     let at = two_hosts::free_ports();
     let start = |id| Setup::new().with(|w| two_hosts::configure(w, id, at)).forwarding("otlp", &sink.url()).start();
@@ -292,7 +292,7 @@ async fn a_rolling_restart_of_two_hosts_silences_nobody() {
     for round in 0..2 {
         for (id, host) in (1..).zip(&mut hosts) {
             let setup = host.take().unwrap().stop_into_setup().await;
-            more(&sink, &format!("while host {id} is away in round {round}")).await;
+            more(&sink, &format!("while host {id} is stopped in round {round}")).await;
             *host = Some(setup.start().await);
             more(&sink, &format!("when host {id} is back in round {round}")).await;
         }

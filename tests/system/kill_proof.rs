@@ -1,6 +1,6 @@
-//! A host that is killed in the middle of swaps: what serves after each restart is the old generation or the new one.
+//! A host that is killed during swaps: after each restart either the old or the new generation serves.
 //!
-//! `BARNABAS_ROUNDS` kills, 3 unless it is said; `BARNABAS_SEED` for the same moments again.
+//! `BARNABAS_ROUNDS` sets the number of kills, 3 by default; `BARNABAS_SEED` repeats the random sequence of a run.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -22,14 +22,14 @@ use barnabas_tests::vectors;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two pushes of the light load.
+/// Interval of the light background load.
 const PACE: Duration = Duration::from_millis(20);
 
 fn env_or<T: FromStr>(variable: &str, otherwise: T) -> T {
-    std::env::var(variable).map_or(otherwise, |text| text.parse().ok().expect("it is a number"))
+    std::env::var(variable).map_or(otherwise, |text| text.parse().ok().expect("a number"))
 }
 
-/// The same numbers for the same seed (SplitMix64).
+/// A random sequence that is determined by the seed (SplitMix64).
 struct KillRng(u64);
 
 impl KillRng {
@@ -41,15 +41,15 @@ impl KillRng {
     }
 }
 
-/// How long a swap takes.
+/// Durations of a swap.
 struct SwapDurations {
     by_command: Duration,
     by_file: Duration,
-    /// What compiling adds.
+    /// Additional time for compilation.
     compile: Duration,
 }
 
-/// `barnabas serve` in a folder, as often as it is killed.
+/// `barnabas serve` in a folder, restarted after each kill.
 struct KilledHost {
     setup: Setup,
     config: PathBuf,
@@ -76,7 +76,7 @@ impl KilledHost {
         victim
     }
 
-    /// Until it is ready.
+    /// Starts the host and waits until it is ready.
     async fn serve(&mut self) {
         let log = fs::File::create(self.setup.folder().join("log")).unwrap();
         let mut command = Command::new(path());
@@ -85,13 +85,13 @@ impl KilledHost {
         let (admin, log) = (self.setup.config.admin.bind, self.setup.folder().join("log"));
         eventually("readiness", PATIENCE, || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-            assert!(ended.is_none(), "it ended by itself: {}", fs::read_to_string(&log).unwrap());
+            assert!(ended.is_none(), "the host exited by itself: {}", fs::read_to_string(&log).unwrap());
             ready(admin)
         })
         .await;
     }
 
-    /// At once, by the id of the process.
+    /// Sends SIGKILL to the host process.
     fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -99,7 +99,7 @@ impl KilledHost {
         }
     }
 
-    /// The receiver as its `n`th release: other bytes that do the same.
+    /// The `n`th version of the receiver: the same code with another digest.
     fn artifact(&self, n: usize) -> PathBuf {
         let path = self.setup.folder().join(format!("{n}.wasm"));
         if !path.exists() {
@@ -121,14 +121,14 @@ impl KilledHost {
         self.setup.config.plugins_dir.join("sink.toml")
     }
 
-    /// By the file.
+    /// Swaps by editing the manifest.
     fn swap_by_manifest(&self, n: usize) {
         let fresh = self.setup.folder().join("fresh");
         fs::write(&fresh, format!("artifact = {:?}\n[batch]\nlinger = \"10ms\"\n", self.artifact(n))).unwrap();
         fs::rename(fresh, self.manifest()).unwrap();
     }
 
-    /// By the command, which does not outlive the host.
+    /// Swaps with the command, which is killed with the host.
     fn swap_by_command(&self, n: usize) -> Child {
         let (artifact, config) = (self.artifact(n), &self.config);
         let mut command = Command::new(path());
@@ -145,7 +145,7 @@ impl KilledHost {
         self.described().pointer("/serving/digest")?.as_str().map(str::to_owned)
     }
 
-    /// How long it takes when nobody kills anything. Ends as it began.
+    /// Measures an undisturbed swap; the first version serves before and after.
     async fn times(&self) -> SwapDurations {
         let by_command = || {
             let begun = Instant::now();
@@ -166,7 +166,7 @@ impl KilledHost {
         begun.elapsed()
     }
 
-    /// What the file wants, whoever wrote it last.
+    /// The digest in the manifest, no matter who wrote it last.
     fn wanted(&self) -> String {
         let wanted = Manifest::read(&self.manifest()).unwrap();
         let of_file = |path: &Path| Digest::of(&fs::read(path).unwrap());
@@ -174,7 +174,7 @@ impl KilledHost {
     }
 
     async fn until_serves(&self, digest: &str) {
-        eventually("what is wanted", PATIENCE, || {
+        eventually("the wanted generation to serve", PATIENCE, || {
             let described = self.described();
             let serves = described.pointer("/serving/digest")?.as_str()? == digest;
             (serves && described.get("rollout").is_none_or(Value::is_null)).then_some(())
@@ -182,7 +182,7 @@ impl KilledHost {
         .await;
     }
 
-    /// Everything that a restart must find whole.
+    /// Asserts that all persistent state is intact after a restart.
     fn check_consistent(&self) {
         for file in manifest::files(&self.setup.config.plugins_dir).unwrap() {
             Manifest::read(&file).unwrap();
@@ -208,7 +208,7 @@ fn ready(admin: SocketAddr) -> Option<()> {
     text.starts_with("HTTP/1.1 200").then_some(())
 }
 
-/// Pushes by HTTP, to whoever listens, until it is dropped.
+/// Sends OTLP/HTTP pushes to the host's listener until it is dropped.
 struct BackgroundPushes {
     stop: Arc<AtomicBool>,
     taken: JoinHandle<u64>,
@@ -232,14 +232,14 @@ impl BackgroundPushes {
         Self { stop, taken }
     }
 
-    /// How many were taken.
+    /// Number of accepted pushes.
     fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.taken.join().unwrap()
     }
 }
 
-/// Whether it was taken; an error where nobody listens, or nobody does any more.
+/// Whether the push was accepted; an error if no host listens or the connection breaks.
 fn push(door: SocketAddr, body: &[u8]) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(door)?;
     let length = body.len();
@@ -255,7 +255,7 @@ fn push(door: SocketAddr, body: &[u8]) -> std::io::Result<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
+async fn a_host_that_is_killed_during_a_swap_serves_the_old_or_the_new_generation() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let (rounds, seed) = (env_or("BARNABAS_ROUNDS", 3), env_or("BARNABAS_SEED", now.as_nanos() as u64));
     println!("BARNABAS_SEED={seed}");
@@ -266,7 +266,7 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
 
     let (mut serving, mut interrupted, mut fresh) = (0, 0, 1);
     for round in 0..rounds {
-        // To and fro, with an artifact that was never compiled every now and then.
+        // Alternates between two versions, with a version that was never compiled from time to time.
         let next = if serving == 0 { 1 + round / 4 } else { 0 };
         let (old, new) = (victim.digest(serving), victim.digest(next));
         let asked = (round % 2 == 0).then(|| victim.swap_by_command(next));
@@ -283,7 +283,7 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
         victim.serve().await;
         let (first, wanted) = (victim.serving(), victim.wanted());
         assert!(first.as_ref() == Some(&old) || first.as_ref() == Some(&new), "round {round}: {first:?} serves");
-        assert!(wanted == old || wanted == new, "round {round}: {wanted} is wanted");
+        assert!(wanted == old || wanted == new, "round {round}: the manifest has {wanted}");
         victim.check_consistent();
         victim.until_serves(&wanted).await;
         interrupted += u32::from(first.as_ref() == Some(&old));
@@ -293,7 +293,7 @@ async fn a_host_that_is_killed_in_a_swap_serves_the_old_or_the_new() {
     }
     let taken = pushes.stop();
     println!("{rounds} kills; after {interrupted} the old generation served, after the others the new one");
-    println!("{taken} pushes were taken");
+    println!("{taken} pushes were accepted");
     assert!(taken > 0);
     let config = victim.config.to_str().unwrap();
     assert!(run(&["plugin", "remove", "sink", "--config", config]).status.success());

@@ -1,4 +1,4 @@
-//! What must hold for a receiver in any language, and for the page that tells how to write one. `component` is the guest
+//! Requirements for a receiver in any language, and for the documentation page on writing one. `component` is the guest
 //! `answers` in that language.
 
 use std::path::Path;
@@ -13,20 +13,20 @@ use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::{command, swapping, two_hosts, vectors};
 
-/// The component is compiled first, on a machine that does other things.
+/// The component must be compiled first, possibly on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Points of the two recorded pushes that [`push`] sends.
+/// Data points of the two recorded pushes that [`push`] sends.
 const POINTS: u32 = 101;
 
-/// A host that serves the receiver as plugins of these names, each of one instance and with these lines of a manifest.
+/// A host that serves the receiver as plugins with these names, each with one instance and these manifest lines.
 pub(crate) async fn host(component: &Path, plugins: &[(&str, String)]) -> RunningHost {
     let artifact = component.display().to_string();
     let manifest = |rest: &str| format!("artifact = {artifact:?}\n{rest}\n[limits]\ninstances = 1\n");
-    let ((first, rest), others) = plugins.split_first().expect("a host without receivers shows nothing");
+    let ((first, rest), others) = plugins.split_first().expect("at least one plugin");
     let host = Setup::new().manifest(first, &manifest(rest)).start().await;
     serves(&host, first).await;
-    // The others find it compiled.
+    // The others use the cached compilation.
     for (name, rest) in others {
         let file = host.folder().join("plugins.d").join(format!("{name}.toml"));
         std::fs::write(file, manifest(rest)).unwrap();
@@ -46,7 +46,7 @@ async fn serves(host: &RunningHost, name: &str) {
     .await;
 }
 
-/// One outcome of a receiver for two pushes, and what must become of them.
+/// One outcome of a receiver for two pushes, and the expected effects.
 struct OutcomeCase {
     name: &'static str,
     answers: &'static str,
@@ -108,7 +108,7 @@ const CASES: [OutcomeCase; 7] = [
     },
 ];
 
-/// Two clients push what was recorded of a Java producer and of librdkafka.
+/// Sends the recorded pushes of a Java producer and of librdkafka.
 async fn push(host: &RunningHost) {
     for name in ["java-4.0-producer-cumulative.zstd", "librdkafka-2.16-consumer-cumulative.zstd"] {
         let (vector, mut client) = (vectors::one(name), RawClient::connect(host.kafka(), name).await);
@@ -118,15 +118,16 @@ async fn push(host: &RunningHost) {
     }
 }
 
-/// The newest reason for which the receiver did not take pushes.
+/// The newest reason for which the receiver did not accept pushes.
 pub(crate) fn last_error(host: &RunningHost, name: &str) -> String {
     let serving = host.status(name).serving;
     serving.and_then(|serving| serving.vitals.words.last_error).map(|error| error.text).unwrap_or_default()
 }
 
-/// Each outcome says what becomes of the pushes, an exception costs the instance, and its lines are in the log.
+/// Each outcome has the specified effect on the pushes, an exception terminates the instance, and its message is
+/// logged.
 pub(crate) async fn every_outcome_is_typed_and_an_exception_is_told(component: &Path, exception: &[&str]) {
-    // The first answers are for the pushes, not for a trial before it serves.
+    // The first settings are for the pushes, because there is no self-test here.
     let plugin = |case: &OutcomeCase| {
         (case.name, format!("[settings]\nanswers = [{}]\n[rollout]\nself-test = false", case.answers))
     };
@@ -156,7 +157,7 @@ pub(crate) async fn every_outcome_is_typed_and_an_exception_is_told(component: &
     host.stop().await;
 }
 
-/// A setting that the receiver refuses ends its start, with the receiver's own sentence.
+/// A setting that the receiver rejects aborts its start, with the receiver's own message.
 pub(crate) async fn settings_that_it_refuses_end_its_start(component: &Path) {
     let misspelt = format!("artifact = {:?}\n[settings]\nanwsers = []\n", component.display().to_string());
     let host = Setup::new().manifest("misspelt", &misspelt).start().await;
@@ -165,7 +166,7 @@ pub(crate) async fn settings_that_it_refuses_end_its_start(component: &Path) {
     host.stop().await;
 }
 
-/// Every push of a simulated fleet is taken.
+/// Asserts that every push of a simulated fleet is delivered.
 pub(crate) async fn simulated_clients_lose_nothing(component: &Path) {
     let host = host(component, &[("taker", String::new())]).await;
     let bootstrap = host.bootstrap();
@@ -190,8 +191,8 @@ pub(crate) async fn simulated_clients_lose_nothing(component: &Path) {
     host.stop().await;
 }
 
-/// The page brings its reader from an empty folder to receivers that serve simulated clients, one of them by HTTP. It
-/// names the release of the tool that these tests use.
+/// Following the page from an empty folder produces receivers that serve simulated clients, one of them over HTTP. The
+/// page must name the release of the tool that these tests use.
 pub(crate) async fn the_page_leads_to_receivers_that_serve(page: &'static str, tool: &str) {
     let sink = OtlpSink::start().await;
     let [kafka, _] = two_hosts::free_ports();
@@ -204,14 +205,14 @@ pub(crate) async fn the_page_leads_to_receivers_that_serve(page: &'static str, t
         .with("127.0.0.1:4319", &sink.address().to_string())
         .append("barnabas.toml", &ports);
     let folder = tempfile::tempdir().unwrap();
-    // npm calls a package like its folder.
+    // npm names a package after its folder.
     let (at, start) = (folder.path().join("receiver"), Instant::now());
     std::fs::create_dir(&at).unwrap();
     let said = tokio::task::spawn_blocking(move || recipe.run(&at)).await.unwrap();
     println!("{said}\n{page} took {:.0?}", start.elapsed());
-    assert_eq!(said.matches("outcome: taken").count(), 2, "two receivers are tried");
-    assert_eq!(said.matches("generation 1 serves").count(), 2, "and two serve");
-    assert!(said.contains("metrics of "), "the first one writes lines");
-    assert!(!sink.received().is_empty(), "the second one posts");
+    assert_eq!(said.matches("outcome: taken").count(), 2, "two trial runs");
+    assert_eq!(said.matches("generation 1 serves").count(), 2, "and two receivers that serve");
+    assert!(said.contains("metrics of "), "the first receiver logs lines");
+    assert!(!sink.received().is_empty(), "the second receiver posts");
     assert_eq!(sink.refused(), 0);
 }

@@ -1,13 +1,13 @@
-//! Receivers that cannot be loaded: one sentence each, and the rest keep serving.
+//! Receivers that cannot be loaded: the status has a one-line reason, and the other receivers keep serving.
 
 use barnabas_tests::host::{RunningHost, Setup};
 
-/// What the host says is wrong with a receiver.
+/// The failure in the status of a plugin.
 fn failure(host: &RunningHost, name: &str) -> String {
     host.status(name).failure.unwrap_or_default()
 }
 
-/// Starts a host with this artifact beside a sound receiver, and checks what is said of it.
+/// Starts a host with this artifact and a valid receiver, and checks the reason in the status.
 async fn refused(artifact: Option<&[u8]>, rest: &str, words: &[&str]) {
     let setup = Setup::new().receiver("sound", "taker", "");
     let path = setup.folder().join("bad.wasm");
@@ -18,10 +18,10 @@ async fn refused(artifact: Option<&[u8]>, rest: &str, words: &[&str]) {
     let host = setup.start().await;
     let said = failure(&host, "bad");
     for word in words {
-        assert!(said.contains(word), "`{said}` should say `{word}`");
+        assert!(said.contains(word), "`{said}` should contain `{word}`");
     }
-    assert!(!said.trim().contains('\n'), "one sentence: {said}");
-    assert_eq!(failure(&host, "sound"), "", "the rest keep serving");
+    assert!(!said.trim().contains('\n'), "a single line: {said}");
+    assert_eq!(failure(&host, "sound"), "", "the other plugin keeps serving");
     host.stop().await;
 }
 
@@ -41,7 +41,7 @@ async fn a_wrong_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_that_are_no_webassembly() {
+async fn bytes_that_are_not_webassembly() {
     refused(Some(b"\x7fELF not wasm"), "", &["bad.wasm", "WebAssembly"]).await;
 }
 
@@ -62,7 +62,7 @@ async fn a_destination_that_was_not_granted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_that_the_receiver_refuses() {
+async fn settings_that_the_receiver_rejects() {
     let rest = "[settings]\nendpont = \"http://127.0.0.1:1/\"\n[grants]\nhttp = [\"127.0.0.1:1\"]\n";
     refused(Some(&guest("otlp-http")), rest, &["endpont", "endpoint"]).await;
 }
@@ -84,7 +84,7 @@ async fn an_unknown_key_in_a_manifest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_with_an_impossible_name_still_keeps_telemetry_on_offer() {
+async fn a_manifest_with_an_invalid_name_does_not_disable_telemetry() {
     let host = Setup::new().manifest("My_Receiver", "artifact = \"x.wasm\"").start().await;
     let said = failure(&host, "misnamed-my-receiver");
     assert!(said.contains("`My_Receiver` cannot be a plugin's name"), "{said}");

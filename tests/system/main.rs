@@ -1,4 +1,4 @@
-//! System tests: the whole host, real peers. One binary, so that the host is linked once.
+//! System tests: the complete host with real peers. One binary, so that the host is linked only once.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

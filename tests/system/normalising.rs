@@ -1,4 +1,4 @@
-//! Clients of two kinds, two receivers: one is lent what they sent, the other one spelling of it.
+//! Two kinds of clients and two receivers: one receives the pushes as sent, the other in normalised form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The id under which it arrives.
+/// Pushes once, and returns the client instance id.
 async fn push(host: &RunningHost, client_id: &str, vector: &Vector) -> String {
     let mut client = RawClient::connect(host.kafka(), client_id).await;
     client.api_versions("some-client").await;
@@ -22,7 +22,7 @@ async fn push(host: &RunningHost, client_id: &str, vector: &Vector) -> String {
     subscribed.instance.to_string()
 }
 
-/// What a sink has of one client.
+/// What a sink received from one client.
 #[derive(Debug, Default)]
 struct SinkView {
     points: usize,
@@ -41,7 +41,7 @@ fn seen(sink: &OtlpSink) -> BTreeMap<String, SinkView> {
             let points = match metric.data.as_ref().unwrap() {
                 Data::Gauge(gauge) => &gauge.data_points,
                 Data::Sum(sum) => &sum.data_points,
-                other => panic!("no client sends {other:?}"),
+                other => panic!("unexpected {other:?}"),
             };
             seen.points += points.len();
             seen.nans += points.iter().filter(|p| matches!(p.value, Some(Value::AsDouble(v)) if v.is_nan())).count();
@@ -59,7 +59,7 @@ async fn arrived(sink: &OtlpSink, clients: usize) -> BTreeMap<String, SinkView> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_receiver_sees_one_spelling_and_the_other_what_was_sent() {
+async fn one_receiver_gets_normalised_pushes_and_the_other_the_original() {
     let (plain, one_spelling) = (OtlpSink::start().await, OtlpSink::start().await);
     let setup = Setup::new().forwarding("plain", &plain.url()).forwarding("spelt", &one_spelling.url());
     let file = setup.folder().join("plugins.d/spelt.toml");

@@ -1,4 +1,5 @@
-//! A host without a receiver says what that costs, and what becomes of clients when the first comes and the last goes.
+//! A host without a receiver logs the consequences for clients, also when the first receiver is added and the last is
+//! removed.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +14,7 @@ use barnabas_tests::host::Setup;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// `barnabas serve` and what it has logged.
+/// `barnabas serve` and its log so far.
 struct LoggedHost {
     child: Child,
     setup: Setup,
@@ -44,7 +45,7 @@ impl LoggedHost {
         served
     }
 
-    /// Waits for the line of the log that has these words.
+    /// Waits for a log line that contains this text.
     async fn logs(&self, words: &str) -> String {
         let line = || self.lines.lock().unwrap().iter().find(|line| line.contains(words)).cloned();
         eventually(words, PATIENCE, line).await
@@ -71,7 +72,7 @@ impl LoggedHost {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_without_a_receiver_says_what_that_costs_until_one_comes() {
+async fn a_host_without_a_receiver_warns_until_one_is_loaded() {
     let served = LoggedHost::start(Setup::new()).await;
     assert!(served.logs(NOT_OFFERED).await.contains("WARN"));
     let ready = served.readiness();
@@ -82,14 +83,14 @@ async fn a_host_without_a_receiver_says_what_that_costs_until_one_comes() {
     served.plugin(&["load", "first", &taker]);
     let line = served.logs("this is the first receiver").await;
     for word in ["plugin=\"first\"", "Java from 4.2 on", "franz-go and Dekaf", "librdkafka", "five minutes"] {
-        assert!(line.contains(word), "`{line}` should say `{word}`");
+        assert!(line.contains(word), "`{line}` should contain `{word}`");
     }
     assert!(!served.readiness().contains("warning"));
     assert!(!served.plugin(&["list"]).contains("no receiver is configured"));
 
     served.plugin(&["load", "second", &taker]);
     served.plugin(&["remove", "first"]);
-    assert!(served.never_logged("this was the last receiver"), "another is there");
+    assert!(served.never_logged("this was the last receiver"), "another receiver remains");
     served.plugin(&["remove", "second"]);
     let line = served.logs("this was the last receiver").await;
     assert!(line.contains("plugin=\"second\"") && line.contains("fall silent"), "{line}");
@@ -98,7 +99,7 @@ async fn a_host_without_a_receiver_says_what_that_costs_until_one_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_starts_with_a_receiver_warns_of_nothing() {
+async fn a_host_that_starts_with_a_receiver_logs_no_warning() {
     let served = LoggedHost::start(Setup::new().receiver("taker", "taker", "")).await;
     assert!(!served.readiness().contains("warning"));
     for words in ["no receiver is configured", "this is the first receiver", "WARN"] {

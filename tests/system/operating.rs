@@ -1,4 +1,4 @@
-//! A running host from an operator's side: socket, token, signals, and what the command makes of the answers.
+//! Operating a running host: admin socket, token, signals, and how the command presents the responses.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,7 +41,7 @@ impl ServedHost {
 
     async fn ready(&mut self) {
         let list = ["plugin", "list", "--config", self.config()];
-        eventually("the host", Duration::from_secs(60), || {
+        eventually("the host to be ready", Duration::from_secs(60), || {
             let output = run(&list);
             assert!(output.status.success(), "{output:?}");
             (!String::from_utf8_lossy(&output.stdout).contains("no host answers")).then_some(())
@@ -61,7 +61,7 @@ impl ServedHost {
         signal(self.child.id(), name);
     }
 
-    /// The status line of an answer by TCP.
+    /// The status line of a response over TCP.
     fn says(&self, lines: &str) -> String {
         let mut stream = TcpStream::connect(self.setup.config.admin.bind).unwrap();
         write!(stream, "{lines}\r\nhost: localhost\r\n\r\n").unwrap();
@@ -85,7 +85,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_is_asked_by_its_socket_and_by_tcp_with_its_token() {
+async fn the_admin_api_is_served_on_the_socket_and_on_tcp_with_a_token() {
     let served = ServedHost::start().await;
     let (socket, file) = (served.data("admin.sock"), served.data("admin.token"));
     assert_eq!((mode(&socket), mode(&file)), (0o600, 0o600));
@@ -107,17 +107,17 @@ async fn a_host_is_asked_by_its_socket_and_by_tcp_with_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_outlives_sighup_takes_its_socket_away_and_replaces_one_left_behind() {
+async fn a_host_survives_sighup_removes_its_socket_and_replaces_a_stale_one() {
     let mut served = ServedHost::start().await;
     served.signal("-HUP");
     assert!(served.says("GET /healthz HTTP/1.1").contains("200"));
 
     let second = Command::new(path()).args(["serve", "--config", served.config()]).output().unwrap();
-    assert!(!second.status.success(), "there is one already");
+    assert!(!second.status.success(), "a host is already running");
 
     served.signal("-KILL");
     served.child.wait().unwrap();
-    assert!(served.data("admin.sock").exists(), "nobody took it away");
+    assert!(served.data("admin.sock").exists(), "a killed host leaves its socket behind");
     served.child = serve(&served.config);
     served.ready().await;
 
@@ -126,7 +126,7 @@ async fn a_host_outlives_sighup_takes_its_socket_away_and_replaces_one_left_behi
     assert!(!served.data("admin.sock").exists());
 }
 
-/// Whether a request has all of its body.
+/// Whether a request has its complete body.
 fn whole(request: &[u8]) -> bool {
     let text = String::from_utf8_lossy(request);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
@@ -134,7 +134,7 @@ fn whole(request: &[u8]) -> bool {
     body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }
 
-/// Answers one visitor with these lines; then holds the connection open if told to.
+/// Answers one request with these lines, and then keeps the connection open if `stays`.
 fn fake_host(lines: &'static [&'static str], stays: bool) -> (SocketAddr, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
@@ -165,13 +165,13 @@ fn fake_host(lines: &'static [&'static str], stays: bool) -> (SocketAddr, thread
 fn run_against_fake(arguments: &[&str], lines: &'static [&'static str]) -> (Output, String) {
     let (at, host) = fake_host(lines, false);
     let output = run(&[arguments, &["--admin", &at.to_string()]].concat());
-    // So that the host ends although the command never came.
+    // Unblocks the server if the command never connected.
     let _ = TcpStream::connect(at);
     (output, host.join().unwrap())
 }
 
 #[test]
-fn a_change_is_shown_and_its_outcome_is_the_exit_status() {
+fn a_change_is_printed_and_its_outcome_is_the_exit_status() {
     let news = r#"{"step":"news","plugin":"sink","stage":"canary","text":"7 batches"}"#;
     let lines: &'static [&'static str] = Box::leak(Box::new([news, "", ENDED]));
     let swap = ["plugin", "swap", "sink", "--set", "n=1", "--canary", "5%"];
@@ -184,11 +184,15 @@ fn a_change_is_shown_and_its_outcome_is_the_exit_status() {
 
     let (output, _) = run_against_fake(&["plugin", "rollback", "sink", "--to", "1", "--json"], lines);
     assert_eq!(output.status.code(), Some(3));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{news}\n{ENDED}\n"), "as the host said it");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("{news}\n{ENDED}\n"),
+        "the lines of the host, unchanged"
+    );
 }
 
 #[test]
-fn an_interrupted_command_says_that_the_change_goes_on() {
+fn an_interrupted_command_reports_that_the_change_continues() {
     let news = r#"{"step":"news","plugin":"sink","stage":"canary","text":"7 batches"}"#;
     let (at, _host) = fake_host(Box::leak(Box::new([news])), true);
     let mut command = Command::new(path());
@@ -201,5 +205,5 @@ fn an_interrupted_command_says_that_the_change_goes_on() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("goes on") && said.contains("barnabas plugin abort sink"), "{said}");
+    assert!(said.contains("continues on the host") && said.contains("barnabas plugin abort sink"), "{said}");
 }

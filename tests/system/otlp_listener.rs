@@ -1,4 +1,4 @@
-//! `POST /v1/metrics`, as any OpenTelemetry exporter would use it.
+//! `POST /v1/metrics` as OpenTelemetry exporters use it.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn post(host: &RunningHost, headers: &[(&str, &str)], body: &[u8]) -> (u16
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
-/// A recorded push as an exporter would send it, with who sent it among the resource attributes.
+/// A recorded push in an exporter's format, with the client id among the resource attributes.
 fn request(client_id: &str) -> Vec<u8> {
     let vector = vectors::one("java-3.7-producer-cumulative.none");
     let mut request = ExportMetricsServiceRequest::decode(&vector.wire[..]).unwrap();
@@ -45,7 +45,7 @@ fn request(client_id: &str) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn protobuf_plain_gzip_and_zstd_are_taken_and_name_their_client() {
+async fn protobuf_plain_gzip_and_zstd_are_accepted_with_their_client_id() {
     let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let plain = request("from-an-exporter");
@@ -72,7 +72,7 @@ async fn protobuf_plain_gzip_and_zstd_are_taken_and_name_their_client() {
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Five points, one of each kind, and who sent them.
+/// Five points, one of each kind, with the client id among the resource attributes.
 const IN_JSON: &str = r#"{"resourceMetrics": [{
     "resource": {"attributes": [{"key": "client_id", "value": {"stringValue": "in-json"}}]},
     "scopeMetrics": [{"scope": {"name": "s"}, "metrics": [
@@ -111,11 +111,11 @@ async fn json_arrives_at_a_sink_with_all_its_points() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_it_cannot_take_is_answered_as_otlp_says() {
+async fn rejected_requests_get_the_status_codes_of_the_otlp_specification() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let (status, _, body) = post(&host, &[PROTOBUF], b"\x0a\xff\xff").await;
     assert_eq!(status, 400);
-    assert!(!body.is_empty(), "a google.rpc.Status says why");
+    assert!(!body.is_empty(), "the body is a google.rpc.Status");
     let (status, ..) = post(&host, &[("content-type", "text/plain")], b"{}").await;
     assert_eq!(status, 415);
     let (status, ..) = post(&host, &[PROTOBUF, ("content-encoding", "br")], b"x").await;
@@ -124,24 +124,24 @@ async fn what_it_cannot_take_is_answered_as_otlp_says() {
     assert_eq!(status, 413);
     let bomb = zstd::encode_all(&vec![0; 64 << 20][..], 3).unwrap();
     let (status, ..) = post(&host, &[PROTOBUF, ("content-encoding", "zstd")], &bomb).await;
-    assert_eq!(status, 413, "a bomb of {} bytes", bomb.len());
+    assert_eq!(status, 413, "a decompression bomb of {} bytes", bomb.len());
     let (status, ..) = post(&host, &[PROTOBUF], &request("still-served")).await;
-    assert_eq!(status, 200, "others do not notice");
+    assert_eq!(status, 200, "other clients are unaffected");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn facts_that_the_door_cannot_know_are_absent_and_the_trace_parent_is_kept() {
+async fn facts_that_otlp_does_not_provide_are_absent_and_the_trace_parent_is_passed_on() {
     let host = Setup::new().receiver("facts", "facts", "").start().await;
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let (status, ..) = post(&host, &[PROTOBUF, ("traceparent", parent)], &request("traced")).await;
     assert_eq!(status, 200);
-    let line = barnabas_tests::eventually("its facts", Duration::from_secs(20), || {
+    let line = barnabas_tests::eventually("a line with its facts", Duration::from_secs(20), || {
         host.log_lines("facts").into_iter().find(|line| line.contains("traced"))
     })
     .await;
     assert!(line.contains(parent), "{line}");
     assert!(line.contains("otlp-http"), "{line}");
-    assert!(!line.contains("apache-kafka-java"), "nobody said what software it is: {line}");
+    assert!(!line.contains("apache-kafka-java"), "the client software is unknown: {line}");
     host.stop().await;
 }

@@ -1,5 +1,6 @@
-//! `plugins/otlp-http` in front of a real Prometheus 3. It is built by Go, so `cargo xtask test prometheus` runs these
-//! tests, and the plain tests say that they were skipped; those of `forwarding` use a sink that answers like it.
+//! `plugins/otlp-http` in front of a real Prometheus 3, which is built with Go; so `cargo xtask test prometheus` runs
+//! these tests, and the plain test run reports them as skipped. The tests in `forwarding` use a sink with the same
+//! responses.
 
 use std::time::Duration;
 
@@ -22,14 +23,14 @@ async fn settled(host: &RunningHost, pushes: u64) -> LedgerView {
     .await
 }
 
-/// The newest reason for which pushes were not taken.
+/// The newest reason for which pushes were not accepted.
 fn last_error(host: &RunningHost) -> String {
     host.status("otlp").serving.unwrap().vitals.words.last_error.map(|error| error.text).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Go: cargo xtask test prometheus"]
-async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
+async fn the_sink_of_the_plain_tests_gives_identical_responses() {
     let (sink, prometheus) = (OtlpSink::start().await, start(&[]).await);
     sink.respond_with(prometheus::respond_like_prometheus);
     for (what, push) in [
@@ -37,7 +38,7 @@ async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
         ("nameless", pushes::nameless()),
         ("delta", pushes::delta()),
         ("of tomorrow", pushes::with_future_timestamp()),
-        // Messages of protobuf that stand one behind the other are one.
+        // Concatenated Protobuf messages are one message.
         ("two nameless ones", [pushes::nameless(), pushes::sound(), pushes::nameless()].concat()),
         ("both kinds", [pushes::nameless(), pushes::with_future_timestamp()].concat()),
         ("no metrics", Vec::new()),
@@ -50,7 +51,7 @@ async fn the_sink_of_the_plain_tests_answers_word_for_word_the_same() {
     }
 }
 
-/// What became of 63 sound pushes of other clients and one that Prometheus refuses with these words.
+/// The effects of 63 valid pushes of other clients and one that Prometheus rejects with this message.
 async fn one_among_sound_ones(poison: Vec<u8>, words: &str, most: u64) {
     let prometheus = start(&[]).await;
     let host = single_batch::host(&prometheus.url()).await;
@@ -77,8 +78,8 @@ async fn one_among_sound_ones(poison: Vec<u8>, words: &str, most: u64) {
 #[ignore = "needs Go: cargo xtask test prometheus"]
 async fn one_push_without_a_name_harms_only_itself() {
     let words = "answered 500: normalization for metric \"\" resulted in empty name";
-    // What passes for the sink's own fault is tried again first, four times, and once more where nothing else was taken
-    // before the push was alone.
+    // A server error is first retried four times, and once more if no other push was accepted before the failing push
+    // was alone.
     one_among_sound_ones(pushes::nameless(), words, 5 + SEARCH).await;
 }
 
@@ -89,17 +90,18 @@ async fn one_push_of_tomorrow_harms_only_itself() {
     one_among_sound_ones(pushes::with_future_timestamp(), words, SEARCH).await;
 }
 
-/// Requests that it takes to find one of 64: 2 × log2(64) + 1.
+/// Requests to find one of 64: 2 × log2(64) + 1.
 const SEARCH: u64 = 13;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Go: cargo xtask test prometheus"]
-async fn changes_instead_of_totals_need_a_flag() {
+async fn delta_temporality_needs_a_flag() {
     let prometheus = start(&[]).await;
     let host = single_batch::host(&prometheus.url()).await;
     single_batch::push_together(&host, &vec![pushes::delta(); 8]).await;
     let words = "invalid temporality and type combination for metric \"barnabas.test.delta\"";
-    // Prometheus takes nothing at all, so the pushes wait for somebody to set the flag, and the reason is shown.
+    // Prometheus accepts none of the pushes, so they stay queued until an operator sets the flag, and the status has
+    // the reason.
     barnabas_tests::eventually("the reason", PATIENCE, || last_error(&host).contains(words).then_some(())).await;
     let ledger = host.ledger("otlp");
     println!("{ledger}; {}", last_error(&host));

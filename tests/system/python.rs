@@ -1,5 +1,5 @@
-//! librdkafka as Python's packages bring it, in releases with faults of their own. They need Python with pip, so
-//! `cargo xtask test python` runs them, and the plain tests say that they were skipped.
+//! The librdkafka of Python's `confluent-kafka` packages, in releases with known bugs. They need Python with pip, so
+//! `cargo xtask test python` runs these tests, and the plain test run reports them as skipped.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use barnabas_tests::python;
 use barnabas_tests::sink::OtlpSink;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Null where nothing matches; from the learned broker only; a late one.
+/// A release that pushes null if no metric matches; one that uses only the learned broker; a recent one.
 const RELEASES: [&str; 3] = ["2.5.3", "2.10.0", "2.12.2"];
 
 async fn close(peer: ClientProcess) -> ClientExit {
@@ -41,7 +41,7 @@ async fn every_kind_of_client_of_every_release_pushes_until_it_closes() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test python"]
-async fn metrics_that_are_null_are_empty_and_cost_no_connection() {
+async fn null_metrics_are_an_empty_push_and_the_connection_stays_open() {
     let setup = Setup::new().with(|written| written.subscriptions[0].metrics = vec!["no.such.metric".into()]);
     let host = setup.receiver("taker", "taker", "").start().await;
     let peer = python::client("2.5.3", "producer", &host.bootstrap(), "null");
@@ -55,7 +55,7 @@ async fn metrics_that_are_null_are_empty_and_cost_no_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs Python with pip: cargo xtask test python"]
-async fn a_release_that_would_abort_its_process_is_not_asked() {
+async fn a_release_that_would_abort_its_process_is_not_subscribed() {
     let setup = Setup::new().with(|written| written.subscriptions[0].metrics = vec!["no.such.metric".into()]);
     let host = setup.receiver("taker", "taker", "").start().await;
     let mut peer = python::client("2.5.0", "producer", &host.bootstrap(), "fragile");

@@ -1,4 +1,4 @@
-//! Stock librdkafka clients that know nothing of us.
+//! Unmodified librdkafka clients.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Serves a client's callbacks until it says what was waited for.
+/// Polls a client until its log satisfies `enough`.
 async fn until(ear: &LogListener, mut poll: impl FnMut(), enough: impl Fn(&TelemetryLog) -> bool) -> TelemetryLog {
     barnabas_tests::eventually("the client's own log", PATIENCE, || {
         poll();
@@ -33,7 +33,7 @@ fn poll_consumer(consumer: &BaseConsumer<LogListener>) -> impl FnMut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_producer_and_a_consumer_say_was_acknowledged_arrives_at_the_sink() {
+async fn acknowledged_pushes_of_a_producer_and_a_consumer_arrive_at_the_sink() {
     let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).receiver("console", "console", "").start().await;
     let (producer, producer_ear) = librdkafka::producer(&host.bootstrap(), "orders-producer");
@@ -42,7 +42,7 @@ async fn what_a_producer_and_a_consumer_say_was_acknowledged_arrives_at_the_sink
     let first = until(&producer_ear, poll_producer(&producer), |said| said.acknowledged >= 3).await;
     let second = until(&consumer_ear, poll_consumer(&consumer), |said| said.acknowledged >= 3).await;
     for said in [first, second] {
-        let id = said.instance_id.expect("the client logs the id it was given");
+        let id = said.instance_id.expect("the client logs its assigned id");
         let tally = barnabas_tests::eventually("its pushes at the sink", PATIENCE, || {
             sink.tally().get(&id).filter(|tally| tally.pushes.len() >= said.acknowledged).cloned()
         })
@@ -60,13 +60,13 @@ async fn what_a_producer_and_a_consumer_say_was_acknowledged_arrives_at_the_sink
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closing_producer_says_so_and_its_receiver_is_told() {
+async fn a_closing_producer_sends_a_terminating_push_that_its_receiver_sees() {
     let host = Setup::new().receiver("facts", "facts", "").start().await;
     let (producer, ear) = librdkafka::producer(&host.bootstrap(), "short-lived");
     let said = until(&ear, poll_producer(&producer), |said| said.acknowledged >= 1).await;
     tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
     let id = said.instance_id.unwrap();
-    let gone = barnabas_tests::eventually("a line that says it is gone", PATIENCE, || {
+    let gone = barnabas_tests::eventually("a terminating push in the log", PATIENCE, || {
         let lines = host.log_lines("facts");
         lines.into_iter().find(|line| line.contains("\"gone\"") && line.contains(&id))
     })
@@ -90,7 +90,7 @@ async fn an_admin_client_pushes_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_receiver_clients_are_not_asked() {
+async fn without_a_receiver_telemetry_is_not_requested() {
     let host = Setup::new().start().await;
     let (producer, ear) = librdkafka::producer(&host.bootstrap(), "unasked");
     let metadata = producer.client().fetch_metadata(None, Duration::from_secs(10));

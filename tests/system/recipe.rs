@@ -1,10 +1,10 @@
-//! The recipes of the README and of the SDK's tutorial, followed word for word from an empty folder outside of the
+//! The instructions of the README and of the SDK's tutorial, followed literally in an empty folder outside of the
 //! workspace: their `Cargo.toml`, their `src/lib.rs`, their commands.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where the recipes find this repository: the one thing that differs on each machine.
+/// The path of this repository in the instructions: the only part that differs between machines.
 const REPOSITORY: &str = "../barnabas";
 
 /// A code block: its language and its lines.
@@ -24,7 +24,7 @@ impl PageSection {
             match (&mut open, line.strip_prefix("```")) {
                 (None, Some(language)) => open = Some((language.to_owned(), String::new())),
                 (Some(_), Some(_)) => blocks.extend(open.take()),
-                // Rustdoc hides these lines, and whoever copies the block does not get them.
+                // Rustdoc hides these lines, so they are not part of a copied block.
                 (Some((language, _)), None) if language == "rust" && line.starts_with("# ") => {}
                 (Some((_, body)), None) => *body += &format!("{line}\n"),
                 (None, None) if line.starts_with(&level) => break,
@@ -40,7 +40,7 @@ impl PageSection {
         &found.unwrap_or_else(|| panic!("no block of `{language}`")).1
     }
 
-    /// Writes the files into an empty folder and runs the commands there; gives what each printed.
+    /// Writes the files into an empty folder and runs the commands there; returns their output.
     fn run_steps(&self, folder: &Path) -> Vec<String> {
         std::fs::create_dir(folder.join("src")).unwrap();
         let manifest = self.block("toml");
@@ -48,12 +48,13 @@ impl PageSection {
         let manifest = manifest.replace(REPOSITORY, root().to_str().unwrap());
         std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
         std::fs::write(folder.join("src/lib.rs"), self.block("rust")).unwrap();
-        // The versions that are on this machine already, and a folder that outlives the test: it is built once.
+        // Uses the dependency versions of the workspace's lock file, and a target folder that outlives the test, so
+        // that dependencies are built once.
         std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         let built = barnabas_tests::command::path().parent().unwrap().join("recipe");
         std::fs::create_dir_all(&built).unwrap();
         std::os::unix::fs::symlink(built, folder.join("target")).unwrap();
-        // `rustup target add` reaches the network; rust-toolchain.toml has seen to the target.
+        // Skips `rustup target add`, which needs the network; rust-toolchain.toml installs the target.
         let commands = self.block("sh").lines().filter(|line| !line.starts_with("rustup "));
         commands.map(|line| run(line, folder)).collect()
     }
@@ -63,7 +64,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// As somebody would type it, without the network, with this workspace's toolchain and command.
+/// Runs a command line offline, with this workspace's toolchain and `barnabas` command.
 fn run(line: &str, folder: &Path) -> String {
     let command = barnabas_tests::command::path();
     let path = format!("{}:{}", command.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -79,7 +80,7 @@ fn run(line: &str, folder: &Path) -> String {
     out.into_owned()
 }
 
-/// Follows the recipe; gives what `plugin check` and `plugin run` printed, and the size of what was built.
+/// Follows the instructions; returns the output of `plugin check` and `plugin run`, and the size of the artifact.
 fn build_and_run(recipe: &PageSection) -> (String, String, u64) {
     let folder = tempfile::tempdir().unwrap();
     let printed = recipe.run_steps(folder.path());
@@ -88,16 +89,16 @@ fn build_and_run(recipe: &PageSection) -> (String, String, u64) {
     (check.clone(), run.clone(), std::fs::metadata(built).unwrap().len())
 }
 
-/// The two share a target folder, so one after the other.
+/// Both use the same target folder, so they run one after the other.
 #[test]
-fn the_recipes_make_a_receiver_that_runs() {
+fn the_instructions_produce_a_working_receiver() {
     let readme = PageSection::read("README.md", "\n## Write a receiver\n");
     let (check, run, size) = build_and_run(&readme);
     assert!(check.contains("kafka-telemetry:receiver@0.1.0") && check.contains("no problem found"), "{check}");
     for line in readme.block("text").lines() {
         assert!(run.lines().any(|printed| printed == line), "the README shows `{line}`: {run}");
     }
-    assert!(size < 110_000, "the profile makes it small: {size} bytes");
+    assert!(size < 110_000, "the release profile keeps it small: {size} bytes");
 
     let tutorial = PageSection::read("guest-sdk/TUTORIAL.md", "\n# A receiver\n");
     let (check, again, size) = build_and_run(&tutorial);
@@ -105,10 +106,10 @@ fn the_recipes_make_a_receiver_that_runs() {
     for line in readme.block("text").lines() {
         assert!(again.lines().any(|printed| printed == line), "the same receiver as the README's: {again}");
     }
-    assert!(size < 110_000, "the profile makes it small: {size} bytes");
+    assert!(size < 110_000, "the release profile keeps it small: {size} bytes");
 }
 
-/// What is published holds the contract, a page and no path outside of itself. Needs no network.
+/// The package contains the WIT files and the README, and refers to no path outside of itself. Needs no network.
 #[test]
 fn the_sdk_can_be_packaged() {
     let listed = run("cargo package -p barnabas-sdk --no-verify --list --allow-dirty", &root());
@@ -126,5 +127,5 @@ fn the_sdk_can_be_packaged() {
         files.sort();
         files
     };
-    assert_eq!(contract("guest-sdk/wit"), contract("wit"), "one contract");
+    assert_eq!(contract("guest-sdk/wit"), contract("wit"), "identical WIT files");
 }

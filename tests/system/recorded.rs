@@ -1,4 +1,4 @@
-//! Every recorded push of a real client, through the Kafka door to the sink.
+//! Sends every recorded push of a real client through the Kafka listener to the sink.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::OtlpSink;
 use barnabas_tests::vectors;
 
-/// Points of a recorded push, by the reference decoder's count when it was recorded.
+/// Data points of a recorded push, as counted by the reference decoder when it was recorded.
 fn points(name: &str) -> usize {
     match name {
         name if name.starts_with("java-3.7-producer") => 89,
@@ -18,7 +18,7 @@ fn points(name: &str) -> usize {
         name if name.starts_with("java-trunk-consumer") => 115,
         name if name.starts_with("librdkafka-2.16-consumer") => 15,
         name if name.starts_with("librdkafka-2.16-producer") => 10,
-        name => panic!("{name} is in no table"),
+        name => panic!("{name} is not in the table"),
     }
 }
 
@@ -46,13 +46,17 @@ async fn every_recorded_push_arrives_with_all_its_points() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_terminating_push_ends_an_instance_and_only_that() {
+async fn a_terminating_push_ends_only_its_own_instance() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "ends").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, true).await, Some(0));
-    assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(42), "it said it was going");
+    assert_eq!(
+        client.push(&subscribed, vector.codec, &vector.wire, false).await,
+        Some(42),
+        "pushed after its terminating push"
+    );
     let again = client.subscribe(InstanceId::NIL).await.unwrap();
     assert_ne!(again.instance, subscribed.instance);
     assert_eq!(client.push(&again, vector.codec, &vector.wire, false).await, Some(0));
@@ -60,7 +64,7 @@ async fn a_terminating_push_ends_an_instance_and_only_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_embedder_hands_pushes_over_by_a_call() {
+async fn an_embedder_pushes_by_a_function_call() {
     let sink = OtlpSink::start().await;
     let host = Setup::new().forwarding("otlp", &sink.url()).start().await;
     let push = Push { ingress: Ingress::Embedder, ..SampleClient::Librdkafka.push() };

@@ -1,4 +1,5 @@
-//! Two hosts that are told of each other: a client that loses one goes on with the other, and back.
+//! Two hosts that are configured with each other: a client that loses one host continues with the other, and vice
+//! versa.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,17 +24,17 @@ async fn two(sinks: [&OtlpSink; 2]) -> [RunningHost; 2] {
     [setup(1).start().await, setup(2).start().await]
 }
 
-/// Different pushes of a client at a sink.
+/// Distinct pushes of a client at a sink.
 fn pushes(sink: &OtlpSink, id: &str) -> BTreeSet<String> {
     sink.tally().remove(id).unwrap_or_default().pushes
 }
 
-/// How often the client asked for its subscription, by its own word.
+/// Number of GetTelemetrySubscriptions requests according to the client's log.
 fn gets(ear: &LogListener) -> usize {
     ear.snapshot().lines.iter().filter(|line| line.contains("Sending GetTelemetryRequest")).count()
 }
 
-/// Serves the client's callbacks until the sink has got so many pushes more.
+/// Polls the client until the sink has received `count` further pushes.
 async fn more(what: &str, producer: &BaseProducer<LogListener>, sink: &OtlpSink, id: &str, count: usize) {
     let before = pushes(sink, id).len();
     barnabas_tests::eventually(what, PATIENCE, || {
@@ -43,7 +44,7 @@ async fn more(what: &str, producer: &BaseProducer<LogListener>, sink: &OtlpSink,
     .await;
 }
 
-/// Which host, 0 or 1, the client pushes to.
+/// The index of the host, 0 or 1, that the client pushes to.
 async fn current_host(
     producer: &BaseProducer<LogListener>,
     ear: &LogListener,
@@ -58,12 +59,13 @@ async fn current_host(
 }
 
 fn nothing_was_refused(ear: &LogListener) {
-    // A request that was under way when its connection ended is sent again; no answer was an error of ours.
+    // A request that was in flight when its connection closed is sent again; the host answered none with an error.
     let refused = ear.snapshot().refused;
     assert!(refused.iter().all(|why| why.contains("Local")), "{refused:?}");
 }
 
-/// A client whose push is under way: its connection must not end before the answer, or older Java clients fall silent.
+/// A client with a push in flight: it must be answered before its connection closes, otherwise older Java clients fall
+/// silent.
 async fn pushing(host: &RunningHost) -> RawClient {
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "late").await;
@@ -75,7 +77,7 @@ async fn pushing(host: &RunningHost) -> RawClient {
 
 async fn was_answered(mut client: RawClient, when: &str) {
     assert_eq!(client.push_answer().await, Some(0), "{when}");
-    assert_eq!(client.receive().await, None, "{when}: then its connection ends");
+    assert_eq!(client.receive().await, None, "{when}: then its connection closes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +107,7 @@ async fn each_names_both_and_the_same_controller() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
+async fn a_client_whose_host_stops_gracefully_pushes_to_the_other() {
     let (one, other) = (OtlpSink::start().await, OtlpSink::start().await);
     let sinks = [&one, &other];
     let hosts = two(sinks).await;
@@ -117,17 +119,17 @@ async fn a_client_whose_host_goes_away_in_order_pushes_to_the_other() {
     let asked = gets(&ear);
     let late = pushing(&leaving).await;
     leaving.stop().await;
-    was_answered(late, "when its host went away").await;
+    was_answered(late, "when its host stopped").await;
     more("pushes at the other host", &producer, sinks[1 - at], &id, 5).await;
     assert_eq!(ear.snapshot().instance_id.as_deref(), Some(id.as_str()), "it is the same client");
-    assert!(gets(&ear) <= asked + 1, "one question more at most: {} after {asked}", gets(&ear));
+    assert!(gets(&ear) <= asked + 1, "at most one more request: {} after {asked}", gets(&ear));
     nothing_was_refused(&ear);
     tokio::task::spawn_blocking(move || drop(producer)).await.unwrap();
     staying.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolling_restart_silences_nobody() {
+async fn a_rolling_restart_silences_no_client() {
     let (one, other) = (OtlpSink::start().await, OtlpSink::start().await);
     let sinks = [&one, &other];
     let [first, second] = two(sinks).await;
@@ -135,7 +137,7 @@ async fn a_rolling_restart_silences_nobody() {
     let (producer, ear) = librdkafka::producer(&bootstrap, "orders-producer");
     let (at, id) = current_host(&producer, &ear, sinks).await;
     let [mut up, mut next] = if at == 0 { [first, second] } else { [second, first] };
-    // Twice each: the one that the client pushes to, then the one that it went to.
+    // Twice per host: first the one that the client pushes to, then the one that it moved to.
     for round in 0..4 {
         let taking = sinks[(at + round + 1) % 2];
         let late = pushing(&up).await;
@@ -143,7 +145,7 @@ async fn a_rolling_restart_silences_nobody() {
         was_answered(late, &format!("in round {round}")).await;
         more(&format!("pushes at the other host in round {round}"), &producer, taking, &id, 3).await;
         let back = setup.start().await;
-        // It is there again before the other goes.
+        // The stopped host is back before the other one stops.
         RawClient::connect(back.kafka(), "looker").await.api_versions("looker").await;
         (up, next) = (next, back);
     }

@@ -1,4 +1,4 @@
-//! Ending on purpose, and by force.
+//! Graceful shutdown and forced shutdown.
 
 use barnabas::push::InstanceId;
 use barnabas_tests::host::Setup;
@@ -19,14 +19,14 @@ async fn every_push_that_was_acknowledged_before_shutdown_is_delivered_by_it() {
         clients.push((client, subscribed));
     }
     host.stop().await;
-    assert_eq!(sink.tally().len(), 20, "the linger is cut short, the queues are drained");
+    assert_eq!(sink.tally().len(), 20, "the linger is skipped and the queues are drained");
     for (mut client, _) in clients {
-        assert_eq!(client.receive().await, None, "connections end");
+        assert_eq!(client.receive().await, None, "connections are closed");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_was_read_is_answered_before_its_connection_ends() {
+async fn a_request_that_was_read_is_answered_before_its_connection_closes() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "late").await;

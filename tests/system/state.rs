@@ -1,4 +1,4 @@
-//! What a receiver keeps in its slot: it outlives what made it, and stays within what was granted.
+//! The state that a receiver stores in its slot: it survives instances and generations, and is limited by its grant.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRANTED: &str = "[grants]\nstate = \"1KiB\"\nstate-keys = 2\n";
 const ONE_BY_ONE: &str = "[batch]\npushes = 1\nlinger = \"0ms\"\n[rollout]\nself-test = false\n";
 
-/// So many clients at once push so often.
+/// Pushes `times` times from each of `clients` concurrent clients.
 async fn push(host: &RunningHost, clients: usize, times: usize) {
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..clients {
@@ -32,19 +32,19 @@ async fn push_from_one(kafka: SocketAddr, times: usize) {
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     for _ in 0..times {
         assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
-        // The host asked for no more than ten a second.
+        // The host accepts at most ten pushes per second from a client.
         tokio::time::sleep(Duration::from_millis(110)).await;
     }
 }
 
 async fn delivered(host: &RunningHost, pushes: u64) {
-    barnabas_tests::eventually("what was pushed to be delivered", PATIENCE, || {
+    barnabas_tests::eventually("the pushes to be delivered", PATIENCE, || {
         (host.ledger("counts").delivered() == pushes).then_some(())
     })
     .await;
 }
 
-/// Ends the host, and reads in its file what the slot keeps.
+/// Stops the host, and reads the state of the slot from its store.
 async fn kept(host: RunningHost) -> (Setup, Usage) {
     let setup = host.stop_into_setup().await;
     let store = Store::open(&setup.config.data_dir).unwrap();
@@ -58,19 +58,23 @@ fn totals(host: &RunningHost) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_outlives_a_trap() {
+async fn state_survives_a_trap() {
     let rest = format!("{GRANTED}[settings]\ntrap_once = true\n[limits]\ninstances = 1\n{ONE_BY_ONE}");
     let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
     push(&host, 2, 1).await;
     delivered(&host, 2).await;
     let ledger = host.ledger("counts");
-    assert_eq!((ledger.redelivered(), ledger.dropped_total()), (1, 0), "once, since the fresh instance knew: {ledger}");
-    assert_eq!(totals(&host), [1, 2, 3], "and went on counting where the broken one was");
+    assert_eq!(
+        (ledger.redelivered(), ledger.dropped_total()),
+        (1, 0),
+        "retried once, because the state survived: {ledger}"
+    );
+    assert_eq!(totals(&host), [1, 2, 3], "the new instance continued the count");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_outlives_the_host() {
+async fn state_survives_a_restart() {
     let rest = format!("{GRANTED}{ONE_BY_ONE}");
     let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
     push(&host, 3, 1).await;
@@ -84,9 +88,9 @@ async fn state_outlives_the_host() {
     host.stop().await;
 }
 
-/// What the receiver has logged is on the disk, whatever happens to the host then.
+/// State is on disk by the time the receiver logs that it stored it, so it survives a kill of the host.
 #[tokio::test(flavor = "multi_thread")]
-async fn state_outlives_a_kill() {
+async fn state_survives_a_kill() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let setup = Setup::new().receiver("counts", "remembers", &format!("{GRANTED}{ONE_BY_ONE}"));
     let setup = setup.with(|written| {
@@ -97,7 +101,7 @@ async fn state_outlives_a_kill() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut heard = move |words: &str| {
         let mut lines = lines.by_ref().map(Result::unwrap);
-        tokio::task::block_in_place(|| assert!(lines.any(|line| line.contains(words)), "it says `{words}`"));
+        tokio::task::block_in_place(|| assert!(lines.any(|line| line.contains(words)), "no log line `{words}`"));
     };
     heard("bootstrap.servers");
     push_from_one(port, 2).await;
@@ -117,19 +121,19 @@ fn serve(setup: &Setup) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_instances_that_count_at_once_none_loses_a_push() {
+async fn concurrent_instances_lose_no_update() {
     let rest = format!("{GRANTED}[limits]\ninstances = 8\n{ONE_BY_ONE}");
     let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
     push(&host, 16, 5).await;
     delivered(&host, 80).await;
     let mut totals = totals(&host);
     totals.sort_unstable();
-    assert_eq!(totals, (1..=80).collect::<Vec<_>>(), "each count is told once");
+    assert_eq!(totals, (1..=80).collect::<Vec<_>>(), "each count is logged once");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_beyond_the_grant_is_answered_as_full() {
+async fn exceeding_the_grant_returns_full() {
     let rest = format!("{GRANTED}[settings]\nvalue_bytes = 1019\n{ONE_BY_ONE}");
     let host = Setup::new().receiver("counts", "remembers", &rest).start().await;
     push(&host, 1, 1).await;
@@ -141,19 +145,19 @@ async fn what_is_beyond_the_grant_is_answered_as_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_that_was_not_granted_is_answered_as_unavailable() {
+async fn state_without_a_grant_returns_unavailable() {
     let host = Setup::new().receiver("counts", "remembers", ONE_BY_ONE).start().await;
-    assert_eq!(host.status("counts").failure, None, "a language's runtime may import it and never use it");
+    assert_eq!(host.status("counts").failure, None, "a language runtime may import state without using it");
     push(&host, 1, 2).await;
     delivered(&host, 2).await;
     let said = "refused: unavailable: the state cannot be used: state is not granted: add `state = \"1MiB\"` to [grants] \
                 in the plugin's manifest";
     assert_eq!(host.log_lines("counts"), [said, said]);
-    assert_eq!(kept(host).await.1, Usage::default(), "nothing is kept of it");
+    assert_eq!(kept(host).await.1, Usage::default(), "nothing is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_data_directory_serves_one_host() {
+async fn a_data_directory_can_be_used_by_only_one_host() {
     let first = Setup::new().start().await;
     let data_dir = first.folder().join("data");
     let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
@@ -164,7 +168,7 @@ async fn one_data_directory_serves_one_host() {
 }
 
 #[test]
-fn a_trial_gives_state_and_forgets_it() {
+fn a_trial_run_provides_temporary_state() {
     let guest = barnabas_tests::guests::path("remembers").display().to_string();
     for _ in 0..2 {
         let said = barnabas_tests::command::stdout(&["plugin", "run", &guest]);

@@ -1,4 +1,4 @@
-//! Subscriptions from an administrator's side: the command, against a running host.
+//! Administration of subscriptions with the command, on a running host.
 
 use barnabas::config::raw::RawConfig;
 use barnabas::push::InstanceId;
@@ -8,7 +8,7 @@ use barnabas_tests::raw::RawClient;
 use barnabas_tests::security::Realm;
 use barnabas_tests::vectors;
 
-/// Runs the command beside the host, which is in this process.
+/// Runs the command on a blocking thread, because the host runs in this process.
 async fn says(words: Vec<String>) -> String {
     tokio::task::spawn_blocking(move || stdout(&words.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap()
 }
@@ -17,7 +17,7 @@ async fn refuses(words: Vec<String>) -> String {
     tokio::task::spawn_blocking(move || stderr(&words.iter().map(String::as_str).collect::<Vec<_>>())).await.unwrap()
 }
 
-/// `barnabas subscription …` of this host.
+/// `barnabas subscription …` for this host.
 fn subscription(host: &RunningHost, words: &str) -> Vec<String> {
     let words = format!("subscription {words}");
     let mut words: Vec<String> = words.split(' ').map(str::to_owned).collect();
@@ -26,7 +26,7 @@ fn subscription(host: &RunningHost, words: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_alters_what_a_connected_client_is_asked_for() {
+async fn the_command_alters_the_subscription_of_a_connected_client() {
     let host = Setup::new().receiver("taker", "taker", "").start().await;
     let vector = vectors::one("librdkafka-2.16-consumer-cumulative.zstd");
     let mut client = RawClient::connect(host.kafka(), "orders").await;
@@ -40,7 +40,7 @@ async fn the_command_alters_what_a_connected_client_is_asked_for() {
     assert_eq!(
         client.push(&before, vector.codec, &vector.wire, false).await,
         Some(117),
-        "it learns with its next push"
+        "the client learns it with its next push"
     );
     let after = client.subscribe(before.instance).await.unwrap();
     assert_eq!(
@@ -64,13 +64,13 @@ async fn the_command_alters_what_a_connected_client_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_drafts_words_select_the_same_clients_today() {
+async fn the_syntax_of_the_kip_draft_selects_the_same_clients() {
     let host = Setup::new().with(|written| written.subscriptions.clear()).receiver("taker", "taker", "").start().await;
     let mut client = RawClient::connect(host.kafka(), "orders").await;
     client.api_versions("librdkafka").await;
     let idle = client.subscribe(InstanceId::NIL).await.unwrap();
     assert_eq!(idle.answer.requested_metrics.len(), 0);
-    assert_eq!(idle.answer.push_interval_ms, 60_000, "it asks again in a minute, not in five");
+    assert_eq!(idle.answer.push_interval_ms, 60_000, "the client asks again after one minute instead of five");
     let added = says(subscription(&host, "add late --id rdkafka --metric org.apache.kafka. --interval-ms 60000")).await;
     assert!(added.contains("1 of 1 connected client matches"), "{added}");
     let id = idle.instance;
@@ -82,7 +82,7 @@ async fn the_drafts_words_select_the_same_clients_today() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_those_who_are_listed_and_prove_it_may_look_and_alter() {
+async fn only_authenticated_listed_principals_may_describe_and_alter() {
     let setup = Setup::new();
     let realm = Realm::new(setup.folder());
     ["alice", "bob"].iter().for_each(|name| realm.user(name));

@@ -1,7 +1,7 @@
-//! Swaps under load, those that succeed and those that fail: nothing is lost, nobody's order changes, nobody waits.
+//! Swaps under load, successful ones and failing ones: no push is lost or reordered, and no client has to wait.
 //!
-//! The plain test run takes few rounds with few clients. `cargo xtask prove swap` and `cargo xtask prove swap-failures`
-//! take as many as the claim says, and assert times and memory too: that is what they prove.
+//! The plain test run makes few rounds with few clients. `cargo xtask prove swap` and `cargo xtask prove swap-failures`
+//! make the full number of rounds, and also check times and memory.
 
 mod candidates;
 
@@ -19,16 +19,16 @@ use barnabas_tests::waits::{QueueWaits, resident};
 use candidates::FailingCandidate;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// By how much a push may wait longer than it may linger, whatever is swapped meanwhile.
+/// Maximum queue wait of a push beyond its linger, during any swap.
 const BOUND: Duration = Duration::from_millis(100);
-/// From so many rounds on it is a proof.
+/// From this number of rounds on, the run is a proof.
 const PROOF: usize = 100;
-/// Looks at the memory, four seconds each, until it has settled; then it is taken as it is.
+/// Number of memory samples, four seconds each, before the memory is used as it is.
 const SETTLING: usize = 10;
-/// Pushes a second that a proof must have seen; a little more are asked for.
+/// Pushes per second that a proof must reach; the load is slightly higher.
 const PER_SECOND: usize = 2_000;
 
-/// How much of it.
+/// Size of the run.
 struct SwapScale {
     rounds: usize,
     rate: Rate,
@@ -48,7 +48,7 @@ impl SwapScale {
     }
 }
 
-/// A host that forwards to a sink that counts, and clients that push.
+/// A host that forwards to a counting sink, and clients that push.
 struct SwapScene {
     host: RunningHost,
     sink: Counter,
@@ -71,25 +71,24 @@ impl SwapScene {
         Self { host, sink, load, waits, begun }
     }
 
-    /// What is measured is measured from now on.
+    /// Resets all measurements.
     fn reset_measurements(&mut self) {
         self.begun = (Instant::now(), self.load.acknowledged());
         self.waits.drain();
     }
 
-    /// Acknowledged pushes a second since it began.
+    /// Acknowledged pushes per second so far.
     fn rate(&self) -> f64 {
         let (since, before) = self.begun;
         (self.load.acknowledged() - before) as f64 / since.elapsed().as_secs_f64()
     }
 
     fn serving(&self) -> (u64, String) {
-        let serving = self.host.status("sink").serving.expect("one of them serves");
+        let serving = self.host.status("sink").serving.expect("a generation serves");
         (serving.generation, serving.digest.to_string())
     }
 
-    /// What memory is taken while nothing is swapped, once it has settled: a load that is young takes more from one
-    /// second to the next, with swaps and without.
+    /// Resident memory without swaps, once it is stable: under a new load it grows for a while, with and without swaps.
     async fn settled(&self) -> u64 {
         let mut before = self.resident().await;
         for _ in 0..SETTLING {
@@ -102,12 +101,12 @@ impl SwapScene {
         before
     }
 
-    /// Settled where it is to be compared.
+    /// Waits for stable memory only if it will be compared.
     async fn memory(&self, scale: &SwapScale) -> u64 {
         if scale.proves { self.settled().await } else { resident() }
     }
 
-    /// Buffers of the load come and go, so the least of many looks.
+    /// The minimum of many samples, because the buffers of the load come and go.
     async fn resident(&self) -> u64 {
         let mut least = u64::MAX;
         for _ in 0..40 {
@@ -118,23 +117,20 @@ impl SwapScene {
         least
     }
 
-    /// Ends the load and checks that every push that was acknowledged arrived, in order, and none was let go.
+    /// Stops the load and checks that every acknowledged push arrived in order, and that none was dropped or shed.
     async fn check_and_stop(self) {
         let clients = self.sink.arrived().clients;
         let pushed = self.load.stop().await;
-        assert!(pushed.refused.is_empty(), "every push was taken: {pushed:?}");
-        eventually("an empty queue", PATIENCE, || (self.host.ledger("sink").held() == 0).then_some(())).await;
+        assert!(pushed.refused.is_empty(), "every push was acknowledged: {pushed:?}");
+        eventually("the queue to be empty", PATIENCE, || (self.host.ledger("sink").held() == 0).then_some(())).await;
         let (books, arrived) = (self.host.ledger("sink"), self.sink.arrived());
         println!("ledger: {books}");
         println!("sink:   {arrived:?}");
-        assert_eq!(books.accepted(), pushed.acknowledged, "all that was acknowledged is accounted for");
-        assert_eq!(books.delivered(), books.accepted(), "and delivered: {books}");
+        assert_eq!(books.accepted(), pushed.acknowledged, "the ledger has every acknowledged push");
+        assert_eq!(books.delivered(), books.accepted(), "every push was delivered: {books}");
         assert_eq!((books.shed_total(), books.dropped_total()), (0, 0), "{books}");
-        assert_eq!((arrived.pushes, arrived.missing), (books.accepted(), 0), "at the sink too, each client's in order");
-        assert!(
-            arrived.repeated <= books.redelivered(),
-            "none came twice that was not sent twice: {arrived:?} {books}"
-        );
+        assert_eq!((arrived.pushes, arrived.missing), (books.accepted(), 0), "every push arrived at the sink in order");
+        assert!(arrived.repeated <= books.redelivered(), "only redelivered pushes arrived twice: {arrived:?} {books}");
         assert_eq!(arrived.clients, clients);
         self.host.stop().await;
     }
@@ -154,10 +150,10 @@ async fn swaps_lose_nothing() {
         let wanted = if round % 2 == 1 { other } else { first };
         let swapped = run_change(plugins, swapping::swap_to("sink", wanted)).await;
         assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "swap {round}: {:?}", swapped.ending);
-        assert_eq!(scene.serving(), (round as u64 + 1, wanted.to_string()), "nobody else swaps");
+        assert_eq!(scene.serving(), (round as u64 + 1, wanted.to_string()), "no other swap happened");
         times.add(&swapped);
         scene.load.drain_latencies();
-        // At once, or after a batch or more: swaps meet the load in all of its phases.
+        // Immediately, or after one or more batches, so that swaps happen in all phases of the load.
         tokio::time::sleep(Duration::from_millis(round as u64 * 37 % 100)).await;
         if round == PROOF {
             early = scene.memory(&scale).await;
@@ -180,16 +176,16 @@ async fn swaps_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_candidates_disturb_nobody() {
+async fn failing_candidates_do_not_affect_delivery() {
     let scale = SwapScale::from_env(1);
     let scene = SwapScene::begin(scale.rate, candidates::COMPILE).await;
     let before = scene.serving();
     let all = candidates::all(&Setup::destination(&scene.sink.url()));
-    // A proof asks for so many candidates; the plain run for each of them once.
+    // A proof uses as many candidates as requested; the plain run uses each kind once.
     let many = if scale.proves { scale.rounds.div_ceil(all.len()) } else { 1 };
     for candidate in all.iter().cycle().take(all.len() * many) {
         refused(&scene, candidate).await;
-        // Until what came meanwhile is leased.
+        // Waits until the pushes that arrived meanwhile are leased.
         let (waits, linger) = (&scene.waits, SlotConfig::default().linger);
         tokio::time::sleep(2 * (linger + BOUND)).await;
         assert_eq!(scene.serving(), before, "{}: the old generation serves", candidate.name);
@@ -206,7 +202,7 @@ async fn failing_candidates_disturb_nobody() {
     scene.check_and_stop().await;
 }
 
-/// Asks for it, and gets one sentence with stage and cause.
+/// Requests the swap, and checks stage and cause in its one-line error.
 async fn refused(scene: &SwapScene, candidate: &FailingCandidate) {
     let plugins = &scene.host.host.plugins;
     let mut wanted = candidate.wanted.clone();
@@ -217,19 +213,19 @@ async fn refused(scene: &SwapScene, candidate: &FailingCandidate) {
     let name = candidate.name;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(candidate.stage)), "{name}: {ending:?}");
     for words in candidate.words {
-        assert!(ending.message.contains(words), "{name}: `{}` should say `{words}`", ending.message);
+        assert!(ending.message.contains(words), "{name}: `{}` should contain `{words}`", ending.message);
     }
     assert!(ending.message.contains("sink.toml: ") && !ending.message.contains('\n'), "{name}: {}", ending.message);
     assert_eq!(ending.serving, Some(scene.serving().0), "{name}");
     assert_eq!(scene.host.status("sink").failed.unwrap().reason, ending.message, "{name}");
 }
 
-/// Somebody who edits the file and names an artifact that is not there finds out from the status.
+/// A manifest that names a missing artifact is reported in the status.
 async fn an_edited_manifest(scene: &SwapScene) {
     let file = scene.host.status("sink").file;
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, "artifact = \"nowhere.wasm\"\n").unwrap();
-    let failed = eventually("word of it", PATIENCE, || {
+    let failed = eventually("the failure in the status", PATIENCE, || {
         scene.host.status("sink").failed.filter(|failed| failed.reason.contains("nowhere.wasm"))
     })
     .await;
@@ -237,5 +233,6 @@ async fn an_edited_manifest(scene: &SwapScene) {
     let retried = run_change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
     assert_eq!((retried.verdict, retried.serving), (ChangeOutcome::Failed, Some(scene.serving().0)), "{retried:?}");
     std::fs::write(&file, good).unwrap();
-    eventually("word that all is well", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(())).await;
+    eventually("the failure to be cleared", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(()))
+        .await;
 }

@@ -1,9 +1,9 @@
-//! The main job on real input: a host with two receivers, a stock librdkafka producer and consumer that know nothing
-//! of it, and an OpenTelemetry endpoint that decodes what arrives.
+//! The product in use: a host with two receivers, an unmodified librdkafka producer and consumer, and an OpenTelemetry
+//! endpoint that decodes what arrives.
 //!
-//! `cargo xtask demo` builds the parts and runs this. Exit status 0 only if the endpoint decoded points of each
-//! client's instance id, and as many pushes of it as the client says were acknowledged: the host's word counts for
-//! nothing here.
+//! `cargo xtask demo` builds the parts and runs this. Exit status 0 only if the endpoint decoded data points of each
+//! client instance, and as many pushes of it as the client's log says were acknowledged: the host's own counters are
+//! not consulted.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for people, built from the test harness")]
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use barnabas_tests::sink::{ClientTally, OtlpSink};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::producer::Producer as _;
 
-/// How often clients push here; 60 s is the default outside of demos.
+/// Push interval of the demo; the default of the host is 60 s.
 const INTERVAL: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -31,9 +31,9 @@ async fn main() -> ExitCode {
     let admin = setup.config.admin.bind;
     let mut host = start_host(&setup);
     println!("host:      barnabas serve, Kafka clients on {}, OTLP/HTTP on {}, admin on http://{admin}", kafka, otlp);
-    println!("receivers: console (one JSON line a point, into {}),", log_path(&setup).display());
+    println!("receivers: console (one JSON line per data point, into {}),", log_path(&setup).display());
     println!("           otlp-http (forwards to this program's own endpoint, {})", sink.url());
-    println!("clients:   a librdkafka producer and a consumer, told nothing but bootstrap.servers={}", kafka);
+    println!("clients:   a librdkafka producer and a consumer, configured only with bootstrap.servers={}", kafka);
     println!();
     if !wait_until_ready(kafka, &mut host).await {
         println!("the host did not start; its log: {}", log_path(&setup).display());
@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
     let verdict = verdict(&heard, &sink.tally());
     let sample = console_line(&setup);
     println!();
-    println!("One of the console receiver's lines:\n  {sample}\n");
+    println!("A line of the console receiver:\n  {sample}\n");
     let code = if verdict { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if !verdict {
         println!("the host's log: {}", setup.into_folder().join("host.log").display());
@@ -61,7 +61,7 @@ fn length_from(mut arguments: impl Iterator<Item = String>) -> Option<Duration> 
             Ok(span) => Some(span.0),
             Err(why) => usage(&format!("--for: {why}")),
         },
-        (Some(other), _) => usage(&format!("`{other}` is not understood")),
+        (Some(other), _) => usage(&format!("unknown argument `{other}`")),
     }
 }
 
@@ -70,7 +70,7 @@ fn usage(why: &str) -> ! {
     std::process::exit(2)
 }
 
-/// Embedded defaults but for the ports (whatever is free) and the interval (two seconds).
+/// Built-in defaults except for the ports (free ones) and the push interval (two seconds).
 fn setup(sink: &OtlpSink) -> Setup {
     Setup::new()
         .with(|written| {
@@ -96,7 +96,7 @@ fn log_path(setup: &Setup) -> std::path::PathBuf {
     setup.folder().join("host.log")
 }
 
-/// The real command, as an operator would start it.
+/// The `barnabas` command, started like an operator would start it.
 fn start_host(setup: &Setup) -> Child {
     let command = barnabas_tests::command::path();
     let log = std::fs::File::create(log_path(setup)).unwrap();
@@ -107,7 +107,9 @@ fn start_host(setup: &Setup) -> Child {
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
-        .unwrap_or_else(|error| usage(&format!("cannot start barnabas ({error}); run this by `cargo xtask demo`")))
+        .unwrap_or_else(|error| {
+            usage(&format!("cannot start barnabas ({error}); run the demo with `cargo xtask demo`"))
+        })
 }
 
 async fn wait_until_ready(address: std::net::SocketAddr, host: &mut Child) -> bool {
@@ -121,7 +123,7 @@ async fn wait_until_ready(address: std::net::SocketAddr, host: &mut Child) -> bo
     false
 }
 
-/// Lets the clients live for a while, shows what arrives, and ends them: librdkafka sends a last push then.
+/// Runs the clients for a while, prints what arrives, and closes them; librdkafka then sends a last push.
 async fn run_clients(
     bootstrap: &str,
     sink: &OtlpSink,
@@ -138,7 +140,7 @@ async fn run_clients(
             _ = &mut end => break,
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
-        // Each poll serves some of what the clients have to say of themselves.
+        // Each poll runs some of the client's log callbacks.
         for _ in 0..50 {
             producer.poll(Duration::ZERO);
             let _ = consumer.poll(Duration::ZERO);
@@ -151,13 +153,13 @@ async fn run_clients(
             break;
         }
     }
-    // Dropped on threads of their own: librdkafka blocks until its last push is answered.
+    // Dropped on separate threads, because librdkafka blocks until its last push is answered.
     let _ = producer.client().fatal_error();
     tokio::task::spawn_blocking(move || drop((producer, consumer))).await.unwrap();
     ears.into_iter().map(|(name, ear)| (name, ear.snapshot())).collect()
 }
 
-/// One line a client.
+/// Prints one line per client.
 fn show(elapsed: Duration, ears: &BTreeMap<&'static str, LogListener>, tally: &BTreeMap<String, ClientTally>) {
     for (name, ear) in ears {
         let said = ear.snapshot();
@@ -175,15 +177,15 @@ fn show(elapsed: Duration, ears: &BTreeMap<&'static str, LogListener>, tally: &B
     let _ = std::io::stdout().flush();
 }
 
-/// SIGTERM, then patience: the host answers what it has read, drains its queues and stops its receivers.
+/// Sends SIGTERM and waits: the host answers the requests it has read, drains its queues and stops its receivers.
 async fn stop(mut host: Child) {
     let _ = Command::new("kill").arg(host.id().to_string()).status();
     let waited = tokio::task::spawn_blocking(move || host.wait()).await.unwrap();
-    println!("host ended: {}", waited.map_or_else(|e| e.to_string(), |status| status.to_string()));
+    println!("host exited: {}", waited.map_or_else(|e| e.to_string(), |status| status.to_string()));
 }
 
-/// Every client's acknowledged pushes, by its own log, must have arrived, by the endpoint's own decoding. A last push
-/// may arrive without the client having stayed to hear its answer.
+/// Checks that the pushes that each client logged as acknowledged have arrived, as decoded by the endpoint. A last push
+/// may arrive without the client having waited for its acknowledgement.
 fn verdict(heard: &BTreeMap<&'static str, TelemetryLog>, tally: &BTreeMap<String, ClientTally>) -> bool {
     println!();
     let mut all = true;
@@ -215,5 +217,5 @@ fn next_steps() {
         "  cargo run -p barnabas-host -- plugin run --help        a receiver on a recorded push, without any client"
     );
     println!("  cargo run -p barnabas-host -- config                   every setting with its default");
-    println!("  cargo run -p barnabas-host -- serve                    the host, with what is in ./plugins.d");
+    println!("  cargo run -p barnabas-host -- serve                    the host, with receivers from ./plugins.d");
 }

@@ -1,4 +1,4 @@
-//! The same by the `barnabas` command, which tells the outcome by its exit status.
+//! Rollouts with the `barnabas` command, whose exit status is the outcome.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use barnabas_tests::load::Load;
 
 use super::{PATIENCE, RATE, audit, audited_actions, put, start_rollout, taker, until, variant, write_manifest};
 
-/// The command against a host in this process: exit status, and all it says.
+/// Runs the command against a host in this process; returns its exit status and output.
 struct HostCommand(PathBuf);
 
 impl HostCommand {
@@ -21,18 +21,18 @@ impl HostCommand {
 
     fn run(&self, words: &[&str]) -> (i32, String) {
         let words = [words, &["--admin", self.0.to_str().unwrap()]].concat();
-        // The host is served by this runtime.
+        // Blocks without stopping this runtime, which runs the host.
         let output = tokio::task::block_in_place(|| run(&words));
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8(said).unwrap())
     }
 
-    /// It ends like this, and says all of that.
+    /// Asserts the exit status and the parts of the output.
     fn expect_output(&self, words: &[&str], status: i32, all: &[&str]) {
         let (code, said) = self.run(words);
         assert_eq!(code, status, "{words:?}: {said}");
         for part in all {
-            assert!(said.contains(part), "{words:?}: `{said}` should say `{part}`");
+            assert!(said.contains(part), "{words:?}: `{said}` should contain `{part}`");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The directory is what is wanted, however its files come and go.
+//! Rollouts by manifest: the plugins follow the directory, however its files are changed.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ use super::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_manifest_is_done_and_a_pause_in_it_too() {
+async fn an_edited_manifest_is_applied_including_a_pause() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     write_manifest(&host, "sink", &taker("b", ""));
     until_serves(&host, "sink", 2).await;
@@ -23,8 +23,8 @@ async fn an_edited_manifest_is_done_and_a_pause_in_it_too() {
     write_manifest(&host, "sink", &format!("# by night\npaused = true\n{}", taker("b", "")));
     until(&host, "sink", "the pause", |status| status.paused).await;
     write_manifest(&host, "sink", &taker("b", ""));
-    let status = until(&host, "sink", "the end of the pause", |status| !status.paused).await;
-    assert_eq!(generation(&status), Some(2), "that needs no other generation");
+    let status = until(&host, "sink", "the plugin to be resumed", |status| !status.paused).await;
+    assert_eq!(generation(&status), Some(2), "a pause needs no new generation");
     write_manifest(&host, "new", &taker("c", ""));
     until_serves(&host, "new", 1).await;
     until_done(&host, "sink", &["load Done", "swap Done", "pause Done", "resume Done"]).await;
@@ -33,7 +33,7 @@ async fn an_edited_manifest_is_done_and_a_pause_in_it_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_artifact_that_is_replaced_is_another_generation() {
+async fn a_replaced_artifact_is_a_new_generation() {
     let setup = Setup::new();
     let file = setup.folder().join("sink.wasm");
     fs::write(&file, variant("taker", "a")).unwrap();
@@ -45,7 +45,7 @@ async fn an_artifact_that_is_replaced_is_another_generation() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_that_is_swapped_is_another_manifest() {
+async fn a_retargeted_symlink_is_a_changed_manifest() {
     let setup = Setup::new();
     let plugins = setup.config.plugins_dir.clone();
     let versions = setup.folder().join("versions");
@@ -59,16 +59,17 @@ async fn a_link_that_is_swapped_is_another_manifest() {
     symlink(versions.join("b"), plugins.join(".fresh")).unwrap();
     fs::rename(plugins.join(".fresh"), plugins.join("sink.toml")).unwrap();
     until_serves(&host, "sink", 2).await;
-    // And one that is written where the link points to.
+    // Also if the target of the link is written.
     fs::write(versions.join("b"), taker("c", "")).unwrap();
     until_serves(&host, "sink", 3).await;
     assert!(host.log_lines("sink").contains(&"c started".into()));
     host.stop().await;
 }
 
-/// As Kubernetes mounts a config map: links to a link to a folder, and that link is renamed over.
+/// The layout of a mounted Kubernetes ConfigMap: links to files through a link to a folder, which is atomically
+/// replaced.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_farm_of_links_is_swapped_as_one() {
+async fn a_config_map_is_replaced_atomically() {
     let setup = Setup::new();
     let plugins = setup.config.plugins_dir.clone();
     for (folder, name) in [("..1", "a"), ("..2", "b")] {
@@ -92,7 +93,7 @@ async fn a_farm_of_links_is_swapped_as_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_is_away_wants_nothing() {
+async fn a_missing_directory_changes_nothing() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let (here, away) = (host.folder().join("plugins.d"), host.folder().join("away.d"));
     fs::rename(&here, &away).unwrap();
@@ -109,9 +110,9 @@ async fn a_directory_that_is_away_wants_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_that_is_removed_takes_its_plugin_away_when_all_is_delivered() {
+async fn a_removed_manifest_removes_its_plugin_once_all_pushes_are_delivered() {
     let sink = Counter::start().await;
-    // What is pushed waits, until somebody wants the queue to be empty.
+    // The pushes wait for the long linger until the queue is drained.
     let waits = forwarding(&sink.url(), "", "").replace("10ms", "1h");
     let host = Setup::new().manifest("sink", &waits).manifest("other", &taker("a", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
@@ -119,7 +120,8 @@ async fn a_manifest_that_is_removed_takes_its_plugin_away_when_all_is_delivered(
     let pushed = load.stop().await;
     assert!(host.ledger("sink").held() > 0);
     fs::remove_file(host.folder().join("plugins.d/sink.toml")).unwrap();
-    eventually("the end of it", PATIENCE, || host.host.plugins.describe("sink").is_none().then_some(())).await;
+    eventually("the plugin to be removed", PATIENCE, || host.host.plugins.describe("sink").is_none().then_some(()))
+        .await;
     let arrived = eventually("all pushes", PATIENCE, || {
         Some(sink.arrived()).filter(|arrived| arrived.pushes == pushed.acknowledged)
     })
@@ -131,7 +133,7 @@ async fn a_manifest_that_is_removed_takes_its_plugin_away_when_all_is_delivered(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_typo_leaves_the_old_serving_and_is_shown() {
+async fn a_typo_leaves_the_old_generation_serving_and_is_reported() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     write_manifest(&host, "sink", &taker("b", "[limit]\ncpu = \"1s\"\n"));
     let status = until(&host, "sink", "the problem", |status| status.desired.problem.is_some()).await;

@@ -1,4 +1,4 @@
-//! What an operator asks for: the files follow, and the audit log tells of it.
+//! Changes that an operator requests: the files follow, and the audit log records them.
 
 use std::fs;
 use std::time::Duration;
@@ -44,20 +44,20 @@ async fn an_earlier_generation_can_serve_again() {
     }
     let none = refusal(&host, back(Some(99)));
     assert!(none.code == RefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
-    // What the directory wants is what serves: nothing is undone.
+    // The directory and the serving generation agree, so nothing is rolled back.
     assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
     let host = host.stop_into_setup().await.start().await;
     assert_eq!(generation(&host.status("sink")), Some(6));
     assert_eq!(
         change(&host, back(Some(5))).await.serving,
         Some(7),
-        "kept over a restart, and its number is not given twice"
+        "the generation survives a restart, and its number is not reused"
     );
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
+async fn a_paused_plugin_queues_its_pushes_until_it_is_resumed() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     assert!(
@@ -66,13 +66,13 @@ async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
         written(&host)
     );
     let load = Load::start(host.kafka(), RATE).await;
-    eventually("pushes that wait", PATIENCE, || (host.ledger("sink").held() > 50).then_some(())).await;
+    eventually("queued pushes", PATIENCE, || (host.ledger("sink").held() > 50).then_some(())).await;
     let host = {
         let pushed = load.stop().await;
         assert_eq!((host.ledger("sink").delivered(), host.ledger("sink").held()), (0, pushed.acknowledged));
         host
     };
-    // Another generation changes nothing of that.
+    // A new generation stays paused.
     let ending = change(&host, Change::Swap("sink".into(), set("name", "b".into()), Plan::default())).await;
     assert_eq!((ending.verdict, host.ledger("sink").delivered()), (ChangeOutcome::Done, 0), "{}", ending.message);
     assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
@@ -83,12 +83,12 @@ async fn a_paused_plugin_keeps_its_pushes_until_it_is_resumed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn grants_that_differ_are_told_and_what_is_not_granted_is_refused() {
+async fn changed_grants_are_reported_and_missing_grants_are_refused() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let url = "http://collector.example:4318/v1/metrics";
     let bare = forwarding(url, "", "").split("[grants]").next().unwrap().to_owned();
     let ending = change(&host, swap("sink", &bare, Plan::default())).await;
-    // Its import alone is no reason: the self-test finds that it needs the grant.
+    // The import alone is accepted: the self-test finds that the grant is missing.
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(Stage::SelfTest)));
     assert!(ending.message.contains("grant"), "{}", ending.message);
     assert_eq!(written(&host), taker("a", ""));
@@ -106,7 +106,7 @@ async fn grants_that_differ_are_told_and_what_is_not_granted_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn state_is_the_slots_and_outlives_its_generations() {
+async fn state_belongs_to_the_slot_and_survives_its_generations() {
     let text = |rest: &str| manifest("remembers", &format!("[grants]\nstate = \"1KiB\"\n{rest}"));
     let host = Setup::new().manifest("sink", &text("")).start().await;
     let vector = vectors::one("librdkafka-2.16-producer-cumulative.zstd");
@@ -120,7 +120,7 @@ async fn state_is_the_slots_and_outlives_its_generations() {
             let ending = change(&host, wanted).await;
             assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
         }
-        // The host asked for no more than ten a second.
+        // The host accepts at most ten pushes per second from a client.
         tokio::time::sleep(Duration::from_millis(110)).await;
         assert_eq!(client.push(&subscribed, vector.codec, &vector.wire, false).await, Some(0));
         let words = format!("counted {count}");
@@ -130,7 +130,7 @@ async fn state_is_the_slots_and_outlives_its_generations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_done_is_written_down_with_who_and_what() {
+async fn the_audit_log_records_actor_and_change() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let first = digest(&host.status("sink")).unwrap();
     change(&host, Change::Swap("sink".into(), set("nome", 1.into()), Plan::default())).await;

@@ -25,12 +25,12 @@ async fn a_sound_candidate_is_promoted_and_no_push_is_lost() {
         Some(sink.arrived()).filter(|arrived| arrived.pushes == pushed.acknowledged)
     })
     .await;
-    assert_eq!((arrived.missing, arrived.repeated), (0, 0), "each once, and in order");
+    assert_eq!((arrived.missing, arrived.repeated), (0, 0), "each push once and in order");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_that_is_rolled_back_has_lost_nothing_whatever_it_answered() {
+async fn a_rolled_back_candidate_loses_no_push_whatever_its_outcomes() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
     let answers = |answer: &str| format!("[settings]\nrepeat = true\nanswers = [{{ {answer} }}]\n{CANARY}");
@@ -62,12 +62,12 @@ async fn a_candidate_that_is_rolled_back_has_lost_nothing_whatever_it_answered()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
+async fn a_sink_that_is_down_for_both_generations_causes_no_rollback() {
     let sink = Counter::start().await;
     sink.always(Some(503));
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
-    eventually("a refusal", PATIENCE, || (sink.requests() > 0).then_some(())).await;
+    eventually("a rejected request", PATIENCE, || (sink.requests() > 0).then_some(())).await;
     let short = CANARY.replace("30s", "2s");
     let text = forwarding(&sink.url(), "compression = \"none\"", &short);
     let ending = change(&host, swap("sink", &text, Plan::default())).await;
@@ -79,7 +79,7 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
     );
     let status = host.status("sink");
     let given_up = status.refused.as_ref().map(|refused| refused.verdict);
-    assert_eq!(given_up, Some(ChangeOutcome::Inconclusive), "a restart does not try it without care");
+    assert_eq!(given_up, Some(ChangeOutcome::Inconclusive), "a restart does not skip the canary");
     assert!(!status.desired.runs && generation(&status) == Some(1), "{status:?}");
 
     let mut again = host.host.plugins.change(Actor::Embedder, Change::Retry("sink".into(), Plan::default())).unwrap();
@@ -94,7 +94,7 @@ async fn a_sink_that_is_down_for_both_rolls_nothing_back() {
             verdict = Some(ending.verdict);
         }
     }
-    assert_ne!(verdict, Some(ChangeOutcome::RolledBack), "it was never the candidate");
+    assert_ne!(verdict, Some(ChangeOutcome::RolledBack), "the candidate was not the cause");
     load.stop().await;
     host.stop().await;
 }
@@ -108,9 +108,9 @@ async fn a_canary_can_be_aborted() {
     let status = host.status("sink");
     assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
     assert!(status.failure.unwrap().contains("aborted by embedder"));
-    assert_eq!(status.refused.unwrap().verdict, ChangeOutcome::Aborted, "nothing is known against it but that");
+    assert_eq!(status.refused.unwrap().verdict, ChangeOutcome::Aborted, "the abort is the only reason");
     change(&host, Change::Reconcile).await;
-    assert_eq!(generation(&host.status("sink")), Some(1), "somebody did not want it");
+    assert_eq!(generation(&host.status("sink")), Some(1), "the aborted candidate must not serve");
     assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
     let mut deeds = audited_actions(&host, "sink");
     deeds.sort();
@@ -123,7 +123,7 @@ async fn a_canary_can_be_aborted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_mind_ends_the_canary_before_it() {
+async fn a_new_manifest_ends_the_previous_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
     write_manifest(&host, "sink", &taker("c", ""));
@@ -131,7 +131,7 @@ async fn a_change_of_mind_ends_the_canary_before_it() {
     assert!(host.log_lines("sink").contains(&"c started".into()));
     until_done(&host, "sink", &["load Done", "swap Aborted", "swap Done"]).await;
     start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
-    // And back to what serves.
+    // Back to the serving generation.
     write_manifest(&host, "sink", &taker("c", ""));
     let status = until_serves(&host, "sink", 3).await;
     assert_eq!(status.failure, None);
@@ -154,18 +154,18 @@ async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plugins_are_swapped_beside_each_other() {
+async fn plugins_are_swapped_independently() {
     let host = Setup::new().manifest("one", &taker("a", "")).manifest("two", &taker("a", "")).start().await;
     start_rollout(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
     write_manifest(&host, "two", &taker("b", ""));
     until_serves(&host, "two", 2).await;
     assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, ChangeOutcome::Done);
-    assert!(host.status("one").rollout.is_some(), "it goes on");
+    assert!(host.status("one").rollout.is_some(), "the other rollout continues");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_host_ends_a_canary() {
+async fn shutdown_ends_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let change = swap("sink", &taker("b", ENDLESS), Plan::default());
     let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
@@ -180,10 +180,10 @@ async fn the_end_of_the_host_ends_a_canary() {
             ending = Some(end);
         }
     }
-    let ending = ending.expect("it is told");
+    let ending = ending.expect("the command gets a result");
     assert_eq!(ending.verdict, ChangeOutcome::Aborted);
     assert!(ending.message.ends_with("the host ends"), "{}", ending.message);
-    // The manifest still wants it.
+    // The manifest still has the candidate.
     let host = setup.start().await;
     start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
     assert_eq!(generation(&host.status("sink")), Some(1));

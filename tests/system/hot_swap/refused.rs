@@ -1,4 +1,4 @@
-//! A candidate that fails its canary is rolled back by the host, and remembered.
+//! A candidate that fails its canary is rolled back and remembered by the host.
 
 use std::fs;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{
     variant, write_manifest,
 };
 
-/// Fails this share of its batches.
+/// Fails this percentage of its batches.
 fn percent(percent: u32, rest: &str) -> String {
     format!("[settings]\npercent = {percent}\n{rest}")
 }
@@ -25,7 +25,7 @@ fn listed(host: &RunningHost) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so() {
+async fn it_is_rolled_back_automatically_and_retried_only_on_request() {
     let host = Setup::new().manifest("sink", &manifest("falters", &percent(0, ""))).start().await;
     let a = digest(&host.status("sink")).unwrap();
     let (file, b) = (put(&host, "b.wasm", variant("falters", "b")), Digest::of(&variant("falters", "b")));
@@ -40,11 +40,11 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     for words in ["the generation that serves 0 of ", "; its last error: it falters"] {
         assert!(refused.reason.contains(words), "{}", refused.reason);
     }
-    assert_eq!(fs::read_to_string(&written).unwrap(), text, "the manifest is the operator's");
+    assert_eq!(fs::read_to_string(&written).unwrap(), text, "the host does not change the manifest");
     load.stop().await;
 
     let host = host.stop_into_setup().await.start().await;
-    let status = until(&host, "sink", "what is known of it", |status| status.failure.is_some()).await;
+    let status = until(&host, "sink", "the recorded failure", |status| status.failure.is_some()).await;
     let failure = status.failure.unwrap();
     assert!(failure.contains("it was refused at canary: "), "{failure}");
     let ending = change(&host, Change::Reconcile).await;
@@ -53,38 +53,34 @@ async fn it_is_rolled_back_by_itself_and_not_tried_again_until_somebody_says_so(
     let short = |digest: Digest| digest.to_string()[..19].to_owned();
     let words = format!("desired {}, running {}, because ", short(b), short(a));
     assert!(said.contains(&words) && said.contains("`retry` tries it again"), "{said}");
-    assert_eq!(
-        audited_actions(&host, "sink"),
-        ["load Done", "swap RolledBack", "restore Done"],
-        "it was not tried again"
-    );
+    assert_eq!(audited_actions(&host, "sink"), ["load Done", "swap RolledBack", "restore Done"], "no further attempt");
 
     let load = Load::start(host.kafka(), RATE).await;
     let ending = change(&host, Change::Retry("sink".into(), Plan::default())).await;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Canary)), "{}", ending.message);
     let numbers = audit(&host, "sink").into_iter().map(|entry| entry.to.unwrap().generation);
-    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 1, 3], "no number is given twice");
+    assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 1, 3], "no generation number is reused");
     write_manifest(&host, "sink", &of_file(&file, &percent(0, CANARY)));
-    let status = until(&host, "sink", "the edited one", |status| digest(status) == Some(b)).await;
+    let status = until(&host, "sink", "the edited candidate", |status| digest(status) == Some(b)).await;
     assert!(status.refused.is_none() && status.failure.is_none(), "{status:?}");
     load.stop().await;
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_traps_is_rolled_back_and_what_it_had_is_delivered() {
+async fn a_candidate_that_traps_is_rolled_back_and_its_pushes_are_delivered() {
     let host = Setup::new().manifest("sink", &manifest("falters", &percent(0, ""))).start().await;
     let load = Load::start(host.kafka(), RATE).await;
     let text = manifest("falters", &format!("[settings]\npercent = 30\ntrap = true\n{CANARY}"));
     let ending = change(&host, super::swap("sink", &text, Plan::default())).await;
     assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::RolledBack, Some(1)), "{}", ending.message);
     load.stop().await;
-    let ledger = barnabas_tests::eventually("an empty queue", Duration::from_secs(60), || {
+    let ledger = barnabas_tests::eventually("the queue to be empty", Duration::from_secs(60), || {
         Some(host.ledger("sink")).filter(|ledger| ledger.held() == 0)
     })
     .await;
     assert_eq!(ledger.delivered() + ledger.dropped_total(), ledger.accepted(), "{ledger}");
-    // The manifest wants it still, and a rollback by hand to what serves makes both the same.
+    // The manifest still has the candidate; a manual rollback to the serving generation updates the manifest.
     let back = change(&host, super::swap("sink", &manifest("falters", &percent(0, "")), Plan::default())).await;
     assert_eq!(back.verdict, ChangeOutcome::Unchanged);
     until_serves(&host, "sink", 1).await;

@@ -1,4 +1,4 @@
-//! What a candidate is tried on before it serves, and how its requests are answered.
+//! The pushes that a candidate is tested with, and the responses to its requests.
 
 use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
 use barnabas::push::InstanceId;
@@ -18,7 +18,7 @@ async fn push_once(host: &RunningHost) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_given_recent_pushes_where_they_are_kept_and_recorded_ones_else() {
+async fn it_gets_recent_pushes_if_they_are_retained_and_recorded_ones_otherwise() {
     let setup = Setup::new().manifest("sink", &taker("a", ""));
     let host = setup.with(|written| written.recent_pushes.keep = 8).start().await;
     let (told, _) = steps(&host, swap("sink", &taker("b", ""), Plan::default())).await;
@@ -38,7 +38,7 @@ fn fetches(url: &str, rest: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifest_says() {
+async fn its_requests_get_the_last_response_of_the_destination_or_that_of_the_manifest() {
     let sink = OtlpSink::start().await;
     sink.answer(202, vec![("x-kept", "yes".into())], b"noted".to_vec());
     let host = Setup::new().manifest("sink", &fetches(&sink.url(), "")).start().await;
@@ -62,12 +62,12 @@ async fn its_requests_are_answered_as_the_destination_answered_or_as_the_manifes
     let (_, ending) = steps(&host, swap("sink", &elsewhere, Plan::default())).await;
     assert_eq!(ending.serving, Some(3), "{}", ending.message);
     heard("self-test: status 201, 6 bytes: as set").await;
-    assert_eq!(sink.received().len() + sink.refused(), 1, "only the real push left the host");
+    assert_eq!(sink.received().len() + sink.refused(), 1, "only the real push was sent");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_failed_candidate_said_is_among_the_lines_of_the_plugin() {
+async fn the_log_of_a_failed_candidate_is_in_the_log_of_the_plugin() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let fails = manifest("answers", "[settings]\nanswers = [{ outcome = \"other\", reason = \"no idea\" }]\n");
     let ending = change(&host, swap("sink", &fails, Plan::default())).await;
@@ -77,6 +77,6 @@ async fn what_a_failed_candidate_said_is_among_the_lines_of_the_plugin() {
     assert!(lines.iter().any(|line| line.ends_with(" for 2")) && lines.contains(&"a started".into()), "{lines:?}");
     assert_eq!(generation(&host.status("sink")), Some(1));
     let written = std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap();
-    assert_eq!(written, taker("a", ""), "a command writes what has passed its self-test");
+    assert_eq!(written, taker("a", ""), "a command writes the manifest only after the self-test has passed");
     host.stop().await;
 }

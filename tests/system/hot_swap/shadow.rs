@@ -1,4 +1,4 @@
-//! A candidate in the shadow of what serves.
+//! Shadowing: a candidate that gets copies of the pushes of the serving generation.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use super::{PATIENCE, RATE, change, forwarding, generation, manifest, note, step
 const SHADOW: Plan = Plan { self_test: None, shadow: Some(HumanDuration(Duration::from_secs(2))), canary: None };
 const FEW: &str = "[rollout]\nbatches = 5\n";
 
-/// The number before a word, in the part of each side.
+/// The number before a word, for each of the two generations.
 fn counts(words: &str, what: &str) -> [u64; 2] {
     let (live, candidate) = words.split_once("; candidate: ").unwrap();
     [live, candidate].map(|side| {
-        let before = side.split_once(what).unwrap_or_else(|| panic!("`{side}` has no {what}")).0;
+        let before = side.split_once(what).unwrap_or_else(|| panic!("no {what} in `{side}`")).0;
         before.rsplit(' ').find(|word| !word.is_empty()).unwrap().parse().unwrap()
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sound_one_is_compared_and_promoted() {
+async fn a_working_candidate_is_compared_and_promoted() {
     let sink = Counter::start().await;
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
@@ -34,7 +34,7 @@ async fn a_sound_one_is_compared_and_promoted() {
     let [live, candidate] = counts(&words, " requests");
     assert!(live == candidate && live > 0, "{words}");
     let [live, candidate] = counts(&words, " bytes");
-    assert!(live > 0 && live < candidate, "one compresses and one does not: {words}");
+    assert!(live > 0 && live < candidate, "only one of them compresses: {words}");
     let [live, candidate] = counts(&words, " points");
     assert!(live == candidate && live > 0, "{words}");
     let pushed = load.stop().await;
@@ -42,12 +42,12 @@ async fn a_sound_one_is_compared_and_promoted() {
         Some(sink.arrived()).filter(|arrived| arrived.pushes == pushed.acknowledged)
     })
     .await;
-    assert_eq!(arrived.repeated, 0, "what was done in the shadow stayed there");
+    assert_eq!(arrived.repeated, 0, "the shadow's requests did not reach the sink");
     host.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_falters_is_refused_and_delivery_knows_nothing_of_it() {
+async fn a_failing_candidate_is_rejected_without_an_effect_on_delivery() {
     let sink = Counter::start().await;
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;

@@ -1,4 +1,4 @@
-//! Candidates that come to nothing, each in its own way.
+//! Candidates that fail, each in a different way.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use bytes::Bytes;
 
 use crate::compiling::{endless, guest};
 
-/// Enough for every guest, and soon used up by one that wants more.
+/// Enough to compile every guest, and quickly exceeded by one that needs more.
 pub(super) const COMPILE: Limits =
     Limits { memory: 4 << 30, cpu: Duration::from_secs(3), wall: Duration::from_secs(180) };
 
 /// One of them.
 pub(super) struct FailingCandidate {
     pub(super) name: &'static str,
-    /// Handed over first.
+    /// Submitted first.
     pub(super) artifact: Option<Bytes>,
     pub(super) wanted: Wanted,
-    /// Where it fails.
+    /// The stage at which it fails.
     pub(super) stage: Stage,
-    /// What is said of it.
+    /// Required parts of the error message.
     pub(super) words: &'static [&'static str],
 }
 
-/// All of them; `destination` is what the manifest of the serving generation says of settings and grants.
+/// All candidates; `destination` has the settings and grants of the serving generation's manifest.
 pub(super) fn all(destination: &str) -> Vec<FailingCandidate> {
     [found_on_the_way(destination), found_by_looking(destination), found_by_starting(destination), found_by_trying()]
         .into_iter()
@@ -121,7 +121,7 @@ fn found_by_trying() -> Vec<FailingCandidate> {
     ]
 }
 
-/// A built guest with one name in it written otherwise, everywhere; of the same length, so that it stays as it is.
+/// A built guest in which a name is replaced everywhere by another of the same length, so that the binary stays valid.
 fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let (mut bytes, mut found) = (guest(name), 0);
@@ -131,6 +131,6 @@ fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
             found += 1;
         }
     }
-    assert!(found > 0, "{name} does not say `{from}`");
+    assert!(found > 0, "{name} does not contain `{from}`");
     bytes
 }
