@@ -179,21 +179,21 @@ fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
     let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
     for words in [
         format!("hashed into {} lanes", slot.lanes),
-        format!("after {} such answers", slot.max_unexplained_failures),
+        format!("after {} such results", slot.max_unexplained_failures),
         format!("A push that is {} old", span(slot.max_age)),
-        format!("a wait of {} that doubles up to {}", span(slot.backoff.min), span(slot.backoff.max)),
+        format!("a backoff of {} that doubles up to {}", span(slot.backoff.min), span(slot.backoff.max)),
         format!("| An artifact | {} |", mib(artifact::MAX_BYTES)),
         format!("| A manifest | {} |", mib(usize::try_from(super::super::MAX_BYTES).unwrap())),
         format!("| {}; ", kib(log::LINE_BYTES)),
         format!("in one call | {} |", mib(limits::HOST_CALL_BYTES)),
         format!("streams, …) | {} |", limits::HANDLES),
-        format!("an answer | {} |", kib(limits::HEADER_BYTES)),
-        format!("The body of an answer | {} |", mib(egress.response_bytes)),
-        format!("{} for a connection", span(egress.timeouts.connect.unwrap())),
-        format!("{} for the head", span(egress.timeouts.first_byte.unwrap())),
-        format!("{} between two pieces", span(egress.timeouts.between_bytes.unwrap())),
-        format!("body; {} at most", span(egress.max_timeout)),
+        format!("a response | {} |", kib(limits::HEADER_BYTES)),
+        format!("The body of a response | {} |", mib(egress.response_bytes)),
+        format!("{} to connect", span(egress.timeouts.connect.unwrap())),
+        format!("{} to the first byte", span(egress.timeouts.first_byte.unwrap())),
+        format!("{} between two chunks", span(egress.timeouts.between_bytes.unwrap())),
+        format!("body; at most {}", span(egress.max_timeout)),
     ] {
-        assert!(PAGE.contains(&words), "docs/manifest.md should say `{words}`");
+        assert!(PAGE.contains(&words), "docs/manifest.md should contain `{words}`");
     }
 }
