@@ -1,5 +1,5 @@
-//! Whatever the bytes, no codec gives out more than the limit, and gzip gives what another reader gives. The first
-//! input byte chooses codec and limit.
+//! For arbitrary bytes, no codec returns more than the limit, and gzip returns the same as an independent reader. The
+//! first input byte selects the codec and the limit.
 #![no_main]
 
 use std::io::Read as _;
@@ -13,7 +13,7 @@ mod host {
     pub mod decode {
         mod decompress;
 
-        /// The room's own function, whose result is lent.
+        /// The function of the module, with the borrowed result copied.
         pub fn decompress(codec: super::push::Codec, wire: &[u8], limit: usize) -> Result<Vec<u8>, String> {
             decompress::with_scratch(codec, wire, limit, |out| {
                 out.map(|bytes| bytes.to_vec()).map_err(|stop| format!("{stop:?}"))
@@ -21,7 +21,7 @@ mod host {
         }
     }
 }
-// The modules name each other from the root of their crate.
+// The modules use paths from the root of their crate.
 pub(crate) use host::push;
 
 use host::decode::decompress;
@@ -37,7 +37,7 @@ fuzz_target!(|input: &[u8]| {
     if let Ok(bytes) = &out {
         assert!(bytes.len() <= limit);
     }
-    // The context is as good as new, whatever the input did to it.
+    // A decompression context works like a new one, whatever the previous input was.
     assert_eq!(decompress(codec, wire, limit), out);
     if codec == Codec::Gzip {
         let mut expected = Vec::new();

@@ -1,5 +1,5 @@
-//! A byte stream, cut anyhow, comes out as exactly the frames that went in, and no frame ever holds more memory than
-//! what has arrived allows. The first input byte says how the stream is cut.
+//! A byte stream that arrives in arbitrary pieces yields exactly the frames that were sent, and a frame never uses more
+//! memory than the bytes that have arrived justify. The first input byte selects the pieces.
 #![no_main]
 
 use bytes::BufMut as _;
@@ -14,7 +14,7 @@ mod host {
         }
     }
 }
-use host::listener::kafka::frame::{Filling, length};
+use host::listener::kafka::frame::{FrameBuffer, length};
 
 const CAP: usize = 1 << 20;
 
@@ -30,24 +30,24 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Feeds at most `step` bytes at a time; `None` when the stream ends first.
+/// Feeds at most `step` bytes at a time; `None` if the stream ends early.
 fn fill(len: usize, mut bytes: &[u8], step: usize) -> Option<bytes::Bytes> {
-    let mut filling = Filling::new(len);
-    let (mut arrived, mut held) = (0, 0);
-    while !filling.is_full() {
-        let wants = filling.wants();
-        filling.grow(wants);
-        held += wants;
-        assert!(held <= (2 * arrived).max(16 << 10).min(len), "{held} bytes held for {arrived} of {len}");
-        let mut room = filling.room();
-        assert!(room.remaining_mut() > 0 && room.remaining_mut() <= held - arrived);
-        let now = room.remaining_mut().min(step).min(bytes.len());
+    let mut buffer = FrameBuffer::new(len);
+    let (mut arrived, mut capacity) = (0, 0);
+    while !buffer.is_full() {
+        let reserved = buffer.bytes_to_reserve();
+        buffer.reserve(reserved);
+        capacity += reserved;
+        assert!(capacity <= (2 * arrived).max(16 << 10).min(len), "{capacity} bytes capacity for {arrived} of {len}");
+        let mut spare = buffer.spare();
+        assert!(spare.remaining_mut() > 0 && spare.remaining_mut() <= capacity - arrived);
+        let now = spare.remaining_mut().min(step).min(bytes.len());
         if now == 0 {
             return None;
         }
         let (chunk, after) = bytes.split_at(now);
-        room.put_slice(chunk);
+        spare.put_slice(chunk);
         (arrived, bytes) = (arrived + now, after);
     }
-    Some(filling.finish())
+    Some(buffer.finish())
 }

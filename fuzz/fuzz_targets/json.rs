@@ -1,5 +1,5 @@
-//! Whatever the text, no more comes of it than the limit, what comes is sound but for its depth, and the limit alone
-//! decides whether it comes. The first input byte chooses the limit.
+//! For arbitrary text, the output does not exceed the limit and is valid except for its nesting depth, and only the
+//! limit decides whether there is output. The first input byte selects the limit.
 #![no_main]
 
 use barnabas_otlp::message::MetricsData;
@@ -13,11 +13,11 @@ mod host {
     pub mod decode {
         mod json;
 
-        /// The room's own function. The error is why, or that there was too much.
+        /// The function of the module. The error is the reason, or `None` if the output would exceed the limit.
         pub fn to_protobuf(text: &[u8], limit: usize) -> Result<Vec<u8>, Option<String>> {
             json::to_protobuf(text, limit).map_err(|why| match why {
-                json::NotJson::TooLong => None,
-                json::NotJson::Wrong(why) => Some(why),
+                json::JsonError::TooLarge => None,
+                json::JsonError::Invalid(why) => Some(why),
             })
         }
     }
@@ -37,14 +37,14 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(bounded, whole);
         }
         (Err(None), Ok(bytes)) => assert!(bytes.len() > limit),
-        // It was wrong, or would have been later on.
-        (Err(_), Err(why)) => assert!(why.is_some(), "nothing is too long for no limit"),
-        (Err(why), Ok(_)) => panic!("wrong within a limit only: {why:?}"),
+        // The text is invalid, possibly behind the place where the limit was reached.
+        (Err(_), Err(why)) => assert!(why.is_some(), "without a limit nothing is too large"),
+        (Err(why), Ok(_)) => panic!("an error only with a limit: {why:?}"),
     }
     let Ok(bytes) = &whole else { return };
     let checked = check(bytes);
     assert_eq!(checked.is_ok(), MetricsData::decode(bytes.as_slice()).is_ok(), "{checked:?}");
     if let Ok(summary) = checked {
-        assert_eq!(summary.bad_strings, 0, "JSON is text");
+        assert_eq!(summary.bad_strings, 0, "JSON strings are valid UTF-8");
     }
 });

@@ -1,5 +1,5 @@
-//! However the first bytes of a connection are cut, the same is said of the client, never a byte behind the header is
-//! read, and no more is held than a header may have. The first input byte says how they are cut.
+//! However the first bytes of a connection are split into reads, the detected client address is the same, no byte after
+//! the header is consumed, and the buffer never exceeds the maximum header. The first input byte selects the pieces.
 #![no_main]
 
 use bytes::BufMut as _;
@@ -17,42 +17,42 @@ mod host {
         pub mod cidr;
     }
 }
-// The modules name each other from the root of their crate.
-use host::listener::kafka::proxy::{FIRST, Flaw, Header, Route, begins};
+// The modules use paths from the root of their crate.
+use host::listener::kafka::proxy::{MIN_HEADER, ProxiedAddresses, ProxyHeader, ProxyHeaderError, looks_like_header};
 pub(crate) use host::units;
 
-/// The most that a header may have: version 2's first 16 bytes and what it may announce.
-const LONGEST: usize = 16 + (2 << 10);
+/// The maximum size of a header: the first 16 bytes of version 2 and the length that they may declare.
+const MAX_HEADER: usize = 16 + (2 << 10);
 
 fuzz_target!(|input: &[u8]| {
     let Some((&cut, stream)) = input.split_first() else { return };
-    let at_once = read(stream, LONGEST);
-    assert_eq!(read(stream, usize::from(cut) + 1), at_once);
-    assert_eq!(read(stream, 1), at_once);
-    if let Some(Ok((_, taken))) = at_once {
-        assert!(begins(&stream[..FIRST]));
-        // What follows changes nothing.
-        assert_eq!(read(&stream[..taken], LONGEST), at_once);
+    let whole = read(stream, MAX_HEADER);
+    assert_eq!(read(stream, usize::from(cut) + 1), whole);
+    assert_eq!(read(stream, 1), whole);
+    if let Some(Ok((_, taken))) = whole {
+        assert!(looks_like_header(&stream[..MIN_HEADER]));
+        // Bytes after the header make no difference.
+        assert_eq!(read(&stream[..taken], MAX_HEADER), whole);
     }
 });
 
-/// What is said of the client and by how many bytes; `None` when the stream ends first.
-fn read(stream: &[u8], part: usize) -> Option<Result<(Option<Route>, usize), Flaw>> {
-    let (mut header, mut taken) = (Header::default(), 0);
+/// The detected route and the header length; `None` if the stream ends early.
+fn read(stream: &[u8], part: usize) -> Option<Result<(Option<ProxiedAddresses>, usize), ProxyHeaderError>> {
+    let (mut header, mut taken) = (ProxyHeader::default(), 0);
     loop {
-        let wanted = match header.wants() {
-            Ok(0) => return Some(header.said().map(|route| (route, taken))),
+        let wanted = match header.bytes_needed() {
+            Ok(0) => return Some(header.addresses().map(|route| (route, taken))),
             Ok(wanted) => wanted,
             Err(flaw) => return Some(Err(flaw)),
         };
-        assert!(taken + wanted <= LONGEST, "{wanted} more are wanted behind {taken}");
+        assert!(taken + wanted <= MAX_HEADER, "{wanted} more bytes are requested after {taken}");
         let now = wanted.min(part).min(stream.len() - taken);
         if now == 0 {
             return None;
         }
-        let mut room = header.room(wanted);
-        assert_eq!(room.remaining_mut(), wanted);
-        room.put_slice(&stream[taken..taken + now]);
+        let mut buffer = header.buffer(wanted);
+        assert_eq!(buffer.remaining_mut(), wanted);
+        buffer.put_slice(&stream[taken..taken + now]);
         taken += now;
     }
 }
