@@ -23,8 +23,8 @@ use barnabas::dispatch::{Delivery, Outcome};
 use barnabas::event::Events;
 use barnabas::plugin::artifact::{self, Artifact};
 use barnabas::plugin::engine::Engines;
-use barnabas::plugin::instance::{Blueprint, Instance};
-use barnabas::plugin::limits::Limits;
+use barnabas::plugin::instance::{Blueprint, ReceiverInstance};
+use barnabas::plugin::limits::InstanceLimits;
 use barnabas::push::{Client, Ingress, InstanceId, Push};
 use barnabas_otlp::message as otlp;
 use prost::Message as _;
@@ -187,13 +187,13 @@ async fn calls(artifact: &Artifact, mode: &str, batches: &[LentBatch]) -> Result
     let blueprint = Blueprint {
         artifact: artifact.clone(),
         settings: format!(r#"{{"mode": "{mode}"}}"#).into(),
-        limits: Limits { memory: 1 << 30, cpu: Duration::from_secs(60), ..Limits::default() },
+        limits: InstanceLimits { memory: 1 << 30, cpu: Duration::from_secs(60), ..InstanceLimits::default() },
         normalise: None,
         egress: Egress::new("bench".into(), grants, EgressMode::Send, Events::new()),
         state: SlotState::not_granted(),
         log: Arc::new(LogSink::new("bench".into(), 0, GuestLogMode::AllLevels)),
     };
-    let (mut instance, _) = Instance::start(&blueprint).await.map_err(|error| error.to_string())?;
+    let (mut instance, _) = ReceiverInstance::start(&blueprint).await.map_err(|error| error.to_string())?;
     let (began, mut times) = (Instant::now(), Vec::new());
     for batch in batches.iter().cycle() {
         if times.len() >= *ROUNDS.start() && (times.len() >= *ROUNDS.end() || began.elapsed() >= TIME) {

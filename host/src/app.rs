@@ -28,7 +28,7 @@ use crate::intake::{Intake, IntakePipeline, Receipt, StartedPush};
 use crate::listener::budget::ByteBudget;
 use crate::listener::{kafka, otlp_http};
 use crate::plugin::change::ChangeOutcome;
-use crate::plugin::{self, Plugins, State};
+use crate::plugin::{self, PluginState, Plugins};
 use crate::push::{InstanceId, Push};
 use crate::subscription::{self, Subscriptions};
 use storage::Storage;
@@ -135,7 +135,7 @@ impl App {
         // What receivers may not reach is known before there are any.
         let kafka_at = kafka.iter().map(kafka::BoundKafkaListener::local_addr);
         let listeners = kafka_at.chain(otlp.iter().map(otlp_http::BoundOtlpListener::local_addr)).collect();
-        let plugins = plugin::Config { admin: vec![admin.local_addr()], listeners, ..config.plugins };
+        let plugins = plugin::PluginsConfig { admin: vec![admin.local_addr()], listeners, ..config.plugins };
         let plugins = Plugins::new(&plugins, store.clone(), audit.clone(), dispatch.clone(), events.clone());
         let plugins = plugins.map_err(anyhow::Error::msg)?;
         let opening =
@@ -315,7 +315,7 @@ impl StatusSource for HostHandle {
         if self.plugins.is_started() {
             return Ok(());
         }
-        match self.plugins.status().iter().find(|plugin| plugin.state == State::Loading) {
+        match self.plugins.status().iter().find(|plugin| plugin.state == PluginState::Loading) {
             Some(plugin) => Err(format!("plugin `{}` is being loaded", plugin.name)),
             None => Err("the plugins are being loaded".into()),
         }

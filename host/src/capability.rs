@@ -17,7 +17,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::contract::wit::kafka_telemetry::receiver as contract;
-use crate::plugin::limits::{HANDLES, HEADER_BYTES, Limiter};
+use crate::plugin::limits::{MAX_HANDLES, MAX_HEADER_BYTES, MemoryLimiter};
 use crate::text;
 
 use egress::{Egress, SentRequest};
@@ -31,7 +31,7 @@ pub struct HostState {
     /// Everything the guest holds handles of.
     pub table: ResourceTable,
     /// Memory and tables.
-    pub limiter: Limiter,
+    pub limiter: MemoryLimiter,
     report: ReportCollector,
     log: GuestLog,
     last_line: LastStderrLine,
@@ -43,11 +43,11 @@ pub struct HostState {
 
 impl HostState {
     /// For a new instance.
-    pub fn new(limiter: Limiter, log: GuestLog, egress: Egress, shelf: SlotState) -> Self {
+    pub fn new(limiter: MemoryLimiter, log: GuestLog, egress: Egress, shelf: SlotState) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
+        table.set_max_capacity(MAX_HANDLES);
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(HEADER_BYTES);
+        http.set_field_size_limit(MAX_HEADER_BYTES);
         let (wasi, last_line) = wasi_context::empty_context(&log);
         Self {
             table,
@@ -81,7 +81,7 @@ impl HostState {
     /// How many handles the guest holds.
     pub fn handle_count(&mut self) -> usize {
         // The table does not count. Its keys are dense and it has no more of them than this.
-        (0..HANDLES as u32).filter(|key| self.table.get_any_mut(*key).is_ok()).count()
+        (0..MAX_HANDLES as u32).filter(|key| self.table.get_any_mut(*key).is_ok()).count()
     }
 
     /// The instance's requests since this was last asked, where somebody compares.

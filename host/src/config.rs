@@ -48,7 +48,7 @@ pub struct Config {
     /// Directory of manifests.
     pub plugins_dir: PathBuf,
     /// Where receivers run.
-    pub plugins: plugin::Config,
+    pub plugins: plugin::PluginsConfig,
     /// Pushes kept for trials.
     pub recent: RecentPushesConfig,
     /// How long shutdown may take.
@@ -120,10 +120,10 @@ impl Config {
             },
             admin: resolve_admin(written),
             plugins_dir: written.plugins_dir.clone(),
-            plugins: plugin::Config {
+            plugins: plugin::PluginsConfig {
                 dir: written.plugins_dir.clone(),
                 data_dir: Some(written.data_dir.clone()),
-                ..plugin::Config::default()
+                ..plugin::PluginsConfig::default()
             },
             recent: recent(written)?,
             drain,

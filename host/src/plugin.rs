@@ -6,29 +6,29 @@
 //! cheap one is thrown away on any doubt.
 
 pub mod artifact;
-pub mod cache;
+pub mod artifact_pipeline;
+pub mod artifact_store;
+pub mod batch_mirror;
 pub mod change;
-pub mod code;
+pub mod code_cache;
+pub mod compiled_code;
 pub mod compiler;
-pub mod depot;
 pub mod digest;
+pub mod effective_manifest;
 pub mod engine;
-pub(crate) mod files;
-pub mod foundry;
 pub mod generation;
+pub mod generation_stats;
 pub mod instance;
 pub mod limits;
 pub mod manifest;
 pub mod meter;
-pub mod mirror;
 mod offering;
+pub(crate) mod private_files;
 pub mod registry;
 pub mod rollout;
 pub mod runtime;
 pub mod status;
-pub mod terms;
 pub mod trial;
-pub mod vitals;
 mod worker;
 
 #[cfg(test)]
@@ -36,5 +36,5 @@ pub(crate) mod testing;
 
 pub use manifest::Manifest;
 pub use offering::NOT_OFFERED;
-pub use registry::{Config, Plugins};
-pub use status::{Serving, State, Status};
+pub use registry::{Plugins, PluginsConfig};
+pub use status::{PluginState, PluginStatus, ServingGeneration};

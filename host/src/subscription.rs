@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::admission::{self, Admission};
-use crate::audit::Audit;
+use crate::audit::AuditLog;
 use crate::store::Store;
 use alter_request::AlterRequest;
 use effective::EffectiveSubscription;
@@ -52,7 +52,7 @@ pub struct Subscriptions(Arc<SubscriptionsInner>);
 
 struct SubscriptionsInner {
     store: Store,
-    audit: Audit,
+    audit: AuditLog,
     admission: Arc<Admission>,
     /// All of admission but the rules, which are the book's.
     settings: admission::AdmissionConfig,

@@ -13,8 +13,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use barnabas::plugin::change::{Change, ChangeOutcome, Stage};
-use barnabas::plugin::compiler::{Child, child};
+use barnabas::plugin::change::{ChangeOutcome, PluginChange, SwapStage};
+use barnabas::plugin::compiler::{CompileChild, child};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate, percentile};
@@ -59,7 +59,7 @@ impl BenchHost {
     async fn new() -> Self {
         let sink = Counter::start().await;
         let mut setup = Setup::new().forwarding_as_shipped("sink", &sink.url());
-        setup.compiler = Child::this_program();
+        setup.compiler = CompileChild::this_program();
         let host = setup.start().await;
         let load = Load::start(host.kafka(), RATE).await;
         sleep(Duration::from_secs(2)).await;
@@ -71,10 +71,10 @@ impl BenchHost {
     async fn fresh(&mut self) -> Digest {
         self.made += 1;
         let artifact = swapping::version("otlp-http", &self.made.to_string());
-        self.host.host.plugins.keep(artifact).await.unwrap()
+        self.host.host.plugins.store_artifact(artifact).await.unwrap()
     }
 
-    async fn change(&self, wanted: Change) -> ChangeResult {
+    async fn change(&self, wanted: PluginChange) -> ChangeResult {
         let swapped = run_change(&self.host.host.plugins, wanted).await;
         assert_eq!(swapped.ending.verdict, ChangeOutcome::Done, "{:?}", swapped.ending);
         swapped
@@ -108,9 +108,9 @@ impl BenchHost {
         for round in 0..SWAPS {
             let generations: Vec<_> = self.host.status("sink").kept.iter().map(|kept| kept.generation).collect();
             kept = generations.len();
-            let back = Change::Rollback("sink".into(), Some(generations[round % kept]), false);
+            let back = PluginChange::Rollback("sink".into(), Some(generations[round % kept]), false);
             let swapped = assert_compile_note(self.change(back).await, "found compiled");
-            let started = swapped.stages[&Stage::Start].0;
+            let started = swapped.stages[&SwapStage::Start].0;
             publish.push(swapped.published.unwrap() - started);
             start.push(started);
         }
@@ -182,6 +182,6 @@ impl BenchHost {
 
 /// Asserts that a swap is of the expected kind.
 fn assert_compile_note(swapped: ChangeResult, how: &str) -> ChangeResult {
-    assert_eq!(swapped.note(Stage::Compile), Some(how), "{swapped:?}");
+    assert_eq!(swapped.note(SwapStage::Compile), Some(how), "{swapped:?}");
     swapped
 }

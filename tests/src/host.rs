@@ -9,8 +9,8 @@ use crate::ledger::LedgerView;
 use barnabas::app::{App, HostAddresses, HostHandle};
 use barnabas::config::Config;
 use barnabas::config::raw::{ListenerProtocol, RawConfig};
-use barnabas::plugin::Status;
-use barnabas::plugin::compiler::{Child, Compiler, Limits};
+use barnabas::plugin::PluginStatus;
+use barnabas::plugin::compiler::{CompileChild, CompileLimits, Compiler};
 use barnabas::units::HumanDuration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ pub struct Setup {
     /// The configuration; unless a test changes it, ports are 0 and the push interval is 100 ms.
     pub config: RawConfig,
     /// The compiler process; the `barnabas` command if `program` is empty.
-    pub compiler: Child,
+    pub compiler: CompileChild,
 }
 
 /// A host that runs in this process.
@@ -33,7 +33,7 @@ pub struct RunningHost {
     pub host: HostHandle,
     folder: Option<TempDir>,
     config: RawConfig,
-    compiler: Child,
+    compiler: CompileChild,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -62,7 +62,11 @@ impl Setup {
             subscription.interval = HumanDuration(Duration::from_millis(100));
         }
         std::fs::create_dir_all(&written.plugins_dir).unwrap();
-        Self { folder, config: written, compiler: Child { program: PathBuf::new(), limits: Limits::default() } }
+        Self {
+            folder,
+            config: written,
+            compiler: CompileChild { program: PathBuf::new(), limits: CompileLimits::default() },
+        }
     }
 
     /// Edits the configuration.
@@ -185,7 +189,7 @@ impl RunningHost {
     }
 
     /// The status of a plugin.
-    pub fn status(&self, name: &str) -> Status {
+    pub fn status(&self, name: &str) -> PluginStatus {
         let all = self.host.plugins.status();
         all.into_iter().find(|status| status.name == name).unwrap_or_else(|| panic!("no plugin {name}"))
     }

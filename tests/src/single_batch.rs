@@ -1,6 +1,6 @@
 //! Clients that push once each, with all the pushes leased in one batch.
 
-use barnabas::plugin::change::Change;
+use barnabas::plugin::change::PluginChange;
 use barnabas::push::{Codec, InstanceId};
 
 use crate::host::{RunningHost, Setup};
@@ -16,12 +16,12 @@ pub async fn host(url: &str) -> RunningHost {
 /// Pushes each payload from a separate client through the Kafka listener while the receiver is paused, so that the next
 /// lease contains all of them.
 pub async fn push_together(host: &RunningHost, pushes: &[Vec<u8>]) {
-    swapping::run_change(&host.host.plugins, Change::Pause("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, PluginChange::Pause("otlp".into())).await;
     for (number, push) in pushes.iter().enumerate() {
         let mut client = RawClient::connect(host.kafka(), &format!("client-{number}")).await;
         client.api_versions("apache-kafka-java").await;
         let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
         assert_eq!(client.push(&subscribed, Codec::None, push, false).await, Some(0));
     }
-    swapping::run_change(&host.host.plugins, Change::Resume("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, PluginChange::Resume("otlp".into())).await;
 }

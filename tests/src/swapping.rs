@@ -5,7 +5,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use barnabas::plugin::Plugins;
-use barnabas::plugin::change::{Actor, Change, Ending, Plan, Stage, Step, Wanted};
+use barnabas::plugin::change::{
+    Actor, ChangeStep, ManifestPatch, PluginChange, PluginChangeResult, RolloutOverride, SwapStage,
+};
 use barnabas::plugin::digest::Digest;
 use bytes::Bytes;
 
@@ -22,46 +24,46 @@ pub fn version(guest: &str, tag: &str) -> Bytes {
 }
 
 /// The change that swaps to a stored artifact, with the rollout policy of the manifest.
-pub fn swap_to(name: &str, digest: Digest) -> Change {
-    let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
-    Change::Swap(name.into(), wanted, Plan::default())
+pub fn swap_to(name: &str, digest: Digest) -> PluginChange {
+    let wanted = ManifestPatch { digest: Some(digest), ..ManifestPatch::default() };
+    PluginChange::Swap(name.into(), wanted, RolloutOverride::default())
 }
 
 /// A completed change.
 #[derive(Clone, Debug)]
 pub struct ChangeResult {
     /// Its result.
-    pub ending: Ending,
+    pub ending: PluginChangeResult,
     /// Time from the request to the moment at which the candidate served, by the caller's clock; `None` if it never
     /// did.
     pub published: Option<Duration>,
     /// Time from the request to the result.
     pub took: Duration,
     /// How long each stage took, and its note.
-    pub stages: BTreeMap<Stage, (Duration, Option<String>)>,
+    pub stages: BTreeMap<SwapStage, (Duration, Option<String>)>,
 }
 
 impl ChangeResult {
     /// The note of a stage.
-    pub fn note(&self, stage: Stage) -> Option<&str> {
+    pub fn note(&self, stage: SwapStage) -> Option<&str> {
         self.stages.get(&stage)?.1.as_deref()
     }
 }
 
 /// Requests a change and waits for its result.
-pub async fn run_change(plugins: &Plugins, change: Change) -> ChangeResult {
+pub async fn run_change(plugins: &Plugins, change: PluginChange) -> ChangeResult {
     let (asked, mut published, mut stages) = (Instant::now(), None, BTreeMap::new());
-    let mut steps = plugins.change(Actor::Embedder, change).unwrap();
+    let mut steps = plugins.begin_change(Actor::Embedder, change).unwrap();
     while let Some(step) = steps.recv().await {
         match step {
-            Step::Passed { stage, took, note, .. } => {
-                if stage == Stage::Publish {
+            ChangeStep::Passed { stage, took, note, .. } => {
+                if stage == SwapStage::Publish {
                     published = Some(asked.elapsed());
                 }
                 stages.insert(stage, (took, note));
             }
-            Step::News { .. } => {}
-            Step::Ended(ending) => return ChangeResult { ending, published, took: asked.elapsed(), stages },
+            ChangeStep::News { .. } => {}
+            ChangeStep::Ended(ending) => return ChangeResult { ending, published, took: asked.elapsed(), stages },
         }
     }
     panic!("a change always ends with a result")
@@ -77,7 +79,7 @@ impl StageTimes {
         for (stage, (took, _)) in &swapped.stages {
             self.put(*stage as u8, stage.as_str(), *took);
         }
-        let start = swapped.stages.get(&Stage::Start).map(|(took, _)| *took).unwrap_or_default();
+        let start = swapped.stages.get(&SwapStage::Start).map(|(took, _)| *took).unwrap_or_default();
         let published = swapped.published.expect("the change was published");
         self.put(u8::MAX - 1, "until it served, less start", published - start);
         self.put(u8::MAX, "until all was done", swapped.took);

@@ -6,7 +6,7 @@ use std::io::{PipeWriter, pipe};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use barnabas::plugin::change::Stage;
+use barnabas::plugin::change::SwapStage;
 use barnabas_tests::command::{path, run, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::guests;
@@ -139,7 +139,7 @@ async fn with_a_host(tried: &mut CheckedCommands) {
     tried.check_with_host("plugin swap", &shadow).await;
     eventually("the shadow", Duration::from_secs(60), || {
         let stage = host.host.plugins.describe("console")?.rollout?.stage;
-        (stage == Some(Stage::Shadow)).then_some(())
+        (stage == Some(SwapStage::Shadow)).then_some(())
     })
     .await;
     tried.check_with_host("plugin abort", &named).await;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use barnabas::plugin::artifact::FlawStage;
+use barnabas::plugin::artifact::ArtifactStage;
 use barnabas::plugin::artifact::inspect;
-use barnabas::plugin::compiler::{Child, Compiler, Limits};
+use barnabas::plugin::artifact_pipeline::{ArtifactError, ArtifactPipeline, CompiledArtifact};
+use barnabas::plugin::compiler::{CompileChild, CompileLimits, Compiler};
 use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
-use barnabas::plugin::foundry::{Compiled, Flaw, Foundry};
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -29,12 +29,12 @@ impl PipelineFixture {
         Self { folder: TempDir::new().unwrap(), engines: Engines::new().unwrap() }
     }
 
-    fn open(&self, compiler: Compiler) -> Foundry {
-        Foundry::open(Some(self.folder.path()), compiler, self.engines.clone(), Handle::current()).unwrap()
+    fn open(&self, compiler: Compiler) -> ArtifactPipeline {
+        ArtifactPipeline::open(Some(self.folder.path()), compiler, self.engines.clone(), Handle::current()).unwrap()
     }
 
-    fn child(&self, limits: Limits) -> Foundry {
-        self.open(Compiler::Child(Child { program: path(), limits }))
+    fn child(&self, limits: CompileLimits) -> ArtifactPipeline {
+        self.open(Compiler::Child(CompileChild { program: path(), limits }))
     }
 
     fn entry(&self) -> Option<PathBuf> {
@@ -103,19 +103,19 @@ pub(crate) fn endless() -> Vec<u8> {
 }
 
 /// A distinct CPU limit identifies the child process of each test.
-fn limits(cpu: u64) -> Limits {
-    Limits { cpu: Duration::from_secs(cpu), ..Limits::default() }
+fn limits(cpu: u64) -> CompileLimits {
+    CompileLimits { cpu: Duration::from_secs(cpu), ..CompileLimits::default() }
 }
 
 /// Inspects and then compiles an artifact.
-async fn compiled(foundry: &Foundry, digest: Digest) -> Result<Compiled, Flaw> {
-    foundry.compiled(foundry.examined(digest).await?).await
+async fn compiled(foundry: &ArtifactPipeline, digest: Digest) -> Result<CompiledArtifact, ArtifactError> {
+    foundry.compile(foundry.examine(digest).await?).await
 }
 
-async fn flaw(limits: Limits, artifact: &[u8]) -> Flaw {
+async fn flaw(limits: CompileLimits, artifact: &[u8]) -> ArtifactError {
     let room = PipelineFixture::new();
     let foundry = room.child(limits);
-    let digest = foundry.keep(artifact).unwrap();
+    let digest = foundry.store(artifact).unwrap();
     let flaw = compiled(&foundry, digest).await.err().expect("the compilation fails");
     assert!(!flaw.reason.contains('\n'), "a single line: {flaw}");
     assert!(room.entry().is_none(), "the cache has no entry for it");
@@ -139,15 +139,15 @@ fn kill(id: u32) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_compiles_like_this_process_and_the_cache_returns_its_code() {
     let (room, own) = (PipelineFixture::new(), PipelineFixture::new());
-    let by_child = room.child(Limits::default());
-    let by_us = own.open(Compiler::ThisProcess);
+    let by_child = room.child(CompileLimits::default());
+    let by_us = own.open(Compiler::InProcess);
     for name in ["taker", "otlp-http"] {
-        let digest = by_child.keep(&guest(name)).unwrap();
-        by_us.keep(&guest(name)).unwrap();
+        let digest = by_child.store(&guest(name)).unwrap();
+        by_us.store(&guest(name)).unwrap();
         let fresh = compiled(&by_child, digest).await.unwrap();
         let here = compiled(&by_us, digest).await.unwrap();
         // This pipeline has no compiler, so its code must come from the cache.
-        let nobody = Child { program: "/nowhere".into(), limits: Limits::default() };
+        let nobody = CompileChild { program: "/nowhere".into(), limits: CompileLimits::default() };
         let cached = compiled(&room.open(Compiler::Child(nobody)), digest).await.unwrap();
         assert_eq!([fresh.cached, here.cached, cached.cached], [false, false, true]);
         assert_eq!(fresh.inspection, here.inspection);
@@ -161,11 +161,11 @@ async fn a_child_compiles_like_this_process_and_the_cache_returns_its_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_the_child_keep_their_stage() {
     for (artifact, stage, words) in [
-        (b"#!/bin/sh".as_slice(), FlawStage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
-        (b"\0asm\x01\0\0\0", FlawStage::Contract, "barnabas-sdk"),
-        (b"\0asm\x0d\0\x01\0", FlawStage::Contract, "kafka-telemetry:receiver"),
+        (b"#!/bin/sh".as_slice(), ArtifactStage::Contract, "it is not WebAssembly (it begins with `#!/b`)"),
+        (b"\0asm\x01\0\0\0", ArtifactStage::Contract, "barnabas-sdk"),
+        (b"\0asm\x0d\0\x01\0", ArtifactStage::Contract, "kafka-telemetry:receiver"),
     ] {
-        let flaw = flaw(Limits::default(), artifact).await;
+        let flaw = flaw(CompileLimits::default(), artifact).await;
         assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
     }
 }
@@ -175,17 +175,17 @@ async fn wasmtime_errors_are_passed_on() {
     // Valid WebAssembly that uses a disabled proposal: a module with a GC type.
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     section(1, &[1, 0x5f, 0], &mut module);
-    let flaw = flaw(Limits::default(), &beside_a_receiver(&module)).await;
-    assert_eq!(flaw.stage, FlawStage::Compile);
+    let flaw = flaw(CompileLimits::default(), &beside_a_receiver(&module)).await;
+    assert_eq!(flaw.stage, ArtifactStage::Compile);
     assert!(flaw.reason.starts_with("it does not compile: ") && flaw.reason.contains("gc"), "{flaw}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_obeyed_and_violated() {
-    let small = Limits { memory: 512 << 20, ..limits(101) };
+    let small = CompileLimits { memory: 512 << 20, ..limits(101) };
     let room = PipelineFixture::new();
     let foundry = room.child(small);
-    let digest = foundry.keep(&guest("taker")).unwrap();
+    let digest = foundry.store(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
     let said = flaw(small, &nested(5_000)).await.reason;
     assert!(said.starts_with("it needs more than 512MiB of memory to be compiled"), "{said}");
@@ -199,7 +199,7 @@ async fn cpu_violated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wall_time_violated() {
-    let said = flaw(Limits { wall: Duration::from_millis(300), ..limits(102) }, &endless()).await.reason;
+    let said = flaw(CompileLimits { wall: Duration::from_millis(300), ..limits(102) }, &endless()).await.reason;
     assert!(said.starts_with("it takes longer than 300ms to be compiled"), "{said}");
     eventually("the child to exit", PATIENCE, || compiling_process(102).is_none().then_some(())).await;
 }
@@ -209,15 +209,15 @@ async fn a_killed_child_is_reported_and_the_next_one_works() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(103));
     // The child that inspects the artifact has exited when the one that compiles is searched for.
-    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
+    let endless = foundry.examine(foundry.store(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
-        async move { foundry.compiled(endless).await.err().unwrap().reason }
+        async move { foundry.compile(endless).await.err().unwrap().reason }
     });
     kill(eventually("the child", PATIENCE, || compiling_process(103)).await);
     let said = waits.await.unwrap();
     assert!(said.starts_with("the process that compiled it was killed"), "{said}");
-    let digest = foundry.keep(&guest("taker")).unwrap();
+    let digest = foundry.store(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
 }
 
@@ -226,15 +226,15 @@ async fn a_compile_without_a_waiter_is_stopped_and_the_next_one_starts() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(104));
     // The child that inspects the artifact has exited when the one that compiles is searched for.
-    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
+    let endless = foundry.examine(foundry.store(&endless()).unwrap()).await.unwrap();
     let waits = tokio::spawn({
         let foundry = foundry.clone();
-        async move { foundry.compiled(endless).await.map(|_| ()) }
+        async move { foundry.compile(endless).await.map(|_| ()) }
     });
     eventually("the child", PATIENCE, || compiling_process(104)).await;
     waits.abort();
     assert!(waits.await.unwrap_err().is_cancelled());
-    let digest = foundry.keep(&guest("taker")).unwrap();
+    let digest = foundry.store(&guest("taker")).unwrap();
     compiled(&foundry, digest).await.unwrap();
     assert_eq!(compiling_process(104), None, "one at a time: the first child exited before the second started");
 }
@@ -244,8 +244,8 @@ async fn a_child_limits_its_own_resources() {
     let room = PipelineFixture::new();
     let foundry = room.child(limits(105));
     // The child that inspects the artifact has exited when the one that compiles is searched for.
-    let endless = foundry.examined(foundry.keep(&endless()).unwrap()).await.unwrap();
-    let waits = tokio::spawn(async move { foundry.compiled(endless).await.map(|_| ()) });
+    let endless = foundry.examine(foundry.store(&endless()).unwrap()).await.unwrap();
+    let waits = tokio::spawn(async move { foundry.compile(endless).await.map(|_| ()) });
     let child = eventually("the child", PATIENCE, || compiling_process(105)).await;
     let read = |file: &str| std::fs::read(format!("/proc/{child}/{file}")).unwrap_or_default();
     // The child sets all limits before it reads the artifact, and sets the priority last.

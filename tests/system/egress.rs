@@ -17,9 +17,9 @@ use barnabas::dispatch::Outcome;
 use barnabas::event::Events;
 use barnabas::plugin::artifact::Artifact;
 use barnabas::plugin::engine::Engines;
-use barnabas::plugin::instance::{Blueprint, Instance};
-use barnabas::plugin::limits::{HANDLES_KEPT, Limits};
-use barnabas::plugin::vitals::Reading;
+use barnabas::plugin::generation_stats::StatsSnapshot;
+use barnabas::plugin::instance::{Blueprint, ReceiverInstance};
+use barnabas::plugin::limits::{InstanceLimits, MAX_RETAINED_HANDLES};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
@@ -69,7 +69,7 @@ fn leaks_blueprint(to: SocketAddr, settings: &str) -> Blueprint {
     Blueprint {
         artifact: Artifact::from_bytes(&ENGINES, &artifact).unwrap(),
         settings: format!(r#"{{"url": "http://{to}/"{settings}}}"#).into(),
-        limits: Limits { cpu: PATIENCE, ..Limits::default() },
+        limits: InstanceLimits { cpu: PATIENCE, ..InstanceLimits::default() },
         normalise: None,
         egress: Egress::new("leaks".into(), grants, EgressMode::Send, Events::new()),
         state: SlotState::not_granted(),
@@ -82,14 +82,14 @@ fn leaks_blueprint(to: SocketAddr, settings: &str) -> Blueprint {
 async fn call_repeatedly(blueprint: &Blueprint, calls: usize) {
     let mut at_hand = None;
     for call in 0..calls {
-        let instance: Instance = match at_hand.take() {
+        let instance: ReceiverInstance = match at_hand.take() {
             Some(instance) => instance,
-            None => Instance::start(blueprint).await.unwrap_or_else(|error| panic!("{error}")).0,
+            None => ReceiverInstance::start(blueprint).await.unwrap_or_else(|error| panic!("{error}")).0,
         };
         let batch = LentBatch { deliveries: Arc::default(), gone: Arc::default() };
         let answer = instance.export(batch).await;
         assert_eq!(answer.outcome, Outcome::Taken, "call {call}");
-        at_hand = answer.instance.filter(|_| answer.handles <= HANDLES_KEPT);
+        at_hand = answer.instance.filter(|_| answer.handles <= MAX_RETAINED_HANDLES);
     }
 }
 
@@ -135,7 +135,7 @@ async fn push(host: &RunningHost, clients: usize) {
 
 /// Statistics of `leaks` after this number of batches, in each of which it keeps the handles of this number of
 /// requests.
-async fn run_leaks(batches: usize, requests: usize) -> Reading {
+async fn run_leaks(batches: usize, requests: usize) -> StatsSnapshot {
     let sink = FixedResponseServer::start(204, "").await;
     let rest = format!(
         "[settings]\nurl = \"http://{0}/\"\nrequests = {requests}\n[grants]\nhttp = [\"{0}\"]\n[limits]\ninstances = 1\n\
@@ -146,7 +146,7 @@ async fn run_leaks(batches: usize, requests: usize) -> Reading {
     push(&host, batches).await;
     let all = || (host.ledger("leaky").delivered() >= batches as u64).then_some(());
     eventually("all pushes to be delivered", PATIENCE, all).await;
-    let vitals = host.status("leaky").serving.expect("the plugin serves").vitals;
+    let vitals = host.status("leaky").serving.expect("the plugin serves").stats;
     host.stop().await;
     vitals
 }
@@ -182,7 +182,7 @@ async fn a_receiver_does_not_send_to_its_own_host() {
     let host = host_forwarding_to_itself("").await;
     push(&host, 1).await;
     let error = eventually("an error in the log", PATIENCE, || {
-        host.status("mirror").serving.and_then(|serving| serving.vitals.words.last_error)
+        host.status("mirror").serving.and_then(|serving| serving.stats.messages.last_error)
     })
     .await;
     assert!(error.text.contains("is a listener of this host"), "{}", error.text);

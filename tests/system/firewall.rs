@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{Actor, Change, ChangeOutcome, Plan, Wanted};
+use barnabas::plugin::change::{Actor, ChangeOutcome, ManifestPatch, PluginChange, RolloutOverride};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::librdkafka::{self, LogListener};
@@ -54,8 +54,8 @@ impl WatchedProducer {
     }
 }
 
-async fn change(host: &RunningHost, change: Change) {
-    let ending = host.host.plugins.changed(Actor::Embedder, change).await.unwrap();
+async fn change(host: &RunningHost, change: PluginChange) {
+    let ending = host.host.plugins.change_and_wait(Actor::Embedder, change).await.unwrap();
     assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
 }
 
@@ -80,7 +80,7 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
     let host = Setup::new().receiver("sink", "taker", PROMPT).start().await;
     let producer = WatchedProducer::new(&host, "orders");
     producer.keeps_pushing("the first pushes", 2).await;
-    change(&host, Change::Pause("sink".into())).await;
+    change(&host, PluginChange::Pause("sink".into())).await;
     let at_pause = host.ledger("sink").accepted();
     let three = || (host.ledger("sink").accepted() >= at_pause + 3).then_some(());
     producer.until("three pushes while it is paused", three).await;
@@ -89,7 +89,7 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_paused() {
     late.keeps_pushing("a client that connects while it is paused", 3).await;
     let waiting = host.ledger("sink");
     assert!(waiting.held() >= 6 && waiting.shed_total() == 0, "{waiting}");
-    change(&host, Change::Resume("sink".into())).await;
+    change(&host, PluginChange::Resume("sink".into())).await;
     let all = || (host.ledger("sink").delivered() >= waiting.accepted()).then_some(());
     producer.until("the queued pushes to be delivered", all).await;
     for client in [producer, late] {
@@ -122,8 +122,8 @@ async fn pushes_are_acknowledged_while_the_only_receiver_is_swapped() {
     producer.keeps_pushing("the first pushes", 2).await;
     for name in ["b", "c"] {
         let settings = json!({ "name": name }).as_object().unwrap().clone();
-        let wanted = Wanted { settings, ..Wanted::default() };
-        let swap = change(&host, Change::Swap("sink".into(), wanted, Plan::default()));
+        let wanted = ManifestPatch { settings, ..ManifestPatch::default() };
+        let swap = change(&host, PluginChange::Swap("sink".into(), wanted, RolloutOverride::default()));
         tokio::join!(swap, producer.keeps_pushing("pushes during and after a swap", 5));
     }
     let serving = host.status("sink").serving.unwrap();

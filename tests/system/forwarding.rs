@@ -34,8 +34,8 @@ async fn settled(host: &RunningHost, enough: impl Fn(&LedgerView) -> bool) -> Le
     barnabas_tests::eventually("the ledger to settle", PATIENCE, || Some(host.ledger("otlp")).filter(&enough)).await
 }
 
-fn vitals(host: &RunningHost) -> barnabas::plugin::vitals::Reading {
-    host.status("otlp").serving.expect("the plugin serves").vitals
+fn vitals(host: &RunningHost) -> barnabas::plugin::generation_stats::StatsSnapshot {
+    host.status("otlp").serving.expect("the plugin serves").stats
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,11 +57,11 @@ async fn rejected_credentials_mark_the_slot_misconfigured_until_they_are_accepte
     sink.always(Some(401));
     let host = start(&sink).await;
     push(&host, 1).await;
-    barnabas_tests::eventually("the slot to be misconfigured", PATIENCE, || vitals(&host).words.misconfigured).await;
+    barnabas_tests::eventually("the slot to be misconfigured", PATIENCE, || vitals(&host).messages.misconfigured).await;
     sink.always(None);
     settled(&host, |ledger| ledger.delivered() == 1).await;
     barnabas_tests::eventually("the slot to recover", PATIENCE, || {
-        vitals(&host).words.misconfigured.is_none().then_some(())
+        vitals(&host).messages.misconfigured.is_none().then_some(())
     })
     .await;
     host.stop().await;
@@ -111,7 +111,7 @@ async fn one_push_harms_only_itself(poison: Vec<u8>, words: &str, most: usize) {
     single_batch::push_together(&host, &all).await;
     let ledger = settled(&host, |ledger| ledger.delivered() + ledger.dropped_total() == 64).await;
     assert_eq!((ledger.delivered(), ledger.dropped_total()), (63, 1), "{ledger}");
-    let said = vitals(&host).words.last_error.map(|error| error.text).unwrap_or_default();
+    let said = vitals(&host).messages.last_error.map(|error| error.text).unwrap_or_default();
     assert!(said.contains(words), "{said}");
     let requests = sink.received().len() + sink.refused();
     assert!(requests <= most, "{requests} requests for 64 pushes");

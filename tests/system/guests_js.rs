@@ -87,7 +87,7 @@ fn held(host: &RunningHost) -> u64 {
 
 /// The peak memory of an instance of each receiver.
 fn peaks(host: &RunningHost) -> Vec<usize> {
-    FETCH_CASES.iter().map(|(name, ..)| host.status(name).serving.unwrap().vitals.memory_peak).collect()
+    FETCH_CASES.iter().map(|(name, ..)| host.status(name).serving.unwrap().stats.memory_peak).collect()
 }
 
 async fn push_range(host: &RunningHost, pushes: std::ops::Range<u64>) {

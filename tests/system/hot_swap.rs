@@ -12,9 +12,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barnabas::audit::Entry;
-use barnabas::plugin::Status;
-use barnabas::plugin::change::{Actor, Change, Ending, Plan, Refused, Stage, Step, Wanted};
+use barnabas::audit::AuditEntry;
+use barnabas::plugin::PluginStatus;
+use barnabas::plugin::change::{
+    Actor, ChangeRefused, ChangeStep, ManifestPatch, PluginChange, PluginChangeResult, RolloutOverride, SwapStage,
+};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::eventually;
 use barnabas_tests::host::RunningHost;
@@ -75,36 +77,36 @@ fn write_manifest(host: &RunningHost, name: &str, text: &str) -> PathBuf {
 }
 
 /// Waits until the status of a plugin satisfies `so`.
-async fn until(host: &RunningHost, name: &str, what: &str, so: impl Fn(&Status) -> bool) -> Status {
+async fn until(host: &RunningHost, name: &str, what: &str, so: impl Fn(&PluginStatus) -> bool) -> PluginStatus {
     eventually(what, PATIENCE, || host.host.plugins.describe(name).filter(|status| so(status))).await
 }
 
 /// Waits until this generation serves, matches its manifest, and no rollout is in progress.
-async fn until_serves(host: &RunningHost, name: &str, number: u64) -> Status {
+async fn until_serves(host: &RunningHost, name: &str, number: u64) -> PluginStatus {
     until(host, name, &format!("generation {number} of {name}"), |status| {
         generation(status) == Some(number) && status.desired.runs && status.rollout.is_none()
     })
     .await
 }
 
-fn generation(status: &Status) -> Option<u64> {
+fn generation(status: &PluginStatus) -> Option<u64> {
     status.serving.as_ref().map(|serving| serving.generation)
 }
 
-fn digest(status: &Status) -> Option<Digest> {
+fn digest(status: &PluginStatus) -> Option<Digest> {
     status.serving.as_ref().map(|serving| serving.digest)
 }
 
-async fn change(host: &RunningHost, change: Change) -> Ending {
-    host.host.plugins.changed(Actor::Embedder, change).await.unwrap()
+async fn change(host: &RunningHost, change: PluginChange) -> PluginChangeResult {
+    host.host.plugins.change_and_wait(Actor::Embedder, change).await.unwrap()
 }
 
-fn refusal(host: &RunningHost, change: Change) -> Refused {
-    host.host.plugins.change(Actor::Embedder, change).expect_err("the change is rejected")
+fn refusal(host: &RunningHost, change: PluginChange) -> ChangeRefused {
+    host.host.plugins.begin_change(Actor::Embedder, change).expect_err("the change is rejected")
 }
 
 /// Starts a rollout that does not end by itself, and waits until it reaches this stage.
-async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: Stage) {
+async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: SwapStage) {
     write_manifest(host, name, text);
     until(host, name, &format!("the {stage}"), |status| {
         status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(stage))
@@ -113,16 +115,16 @@ async fn start_rollout(host: &RunningHost, name: &str, text: &str, stage: Stage)
 }
 
 /// A swap to a complete manifest.
-fn swap(name: &str, text: &str, plan: Plan) -> Change {
-    Change::Swap(name.into(), Wanted { manifest: Some(text.into()), ..Wanted::default() }, plan)
+fn swap(name: &str, text: &str, plan: RolloutOverride) -> PluginChange {
+    PluginChange::Swap(name.into(), ManifestPatch { manifest: Some(text.into()), ..ManifestPatch::default() }, plan)
 }
 
 /// Its steps, and its result.
-async fn steps(host: &RunningHost, change: Change) -> (Vec<Step>, Ending) {
-    let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
+async fn steps(host: &RunningHost, change: PluginChange) -> (Vec<ChangeStep>, PluginChangeResult) {
+    let mut told = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
     let mut steps = Vec::new();
     while let Some(step) = told.recv().await {
-        if let Step::Ended(ending) = step {
+        if let ChangeStep::Ended(ending) = step {
             return (steps, ending);
         }
         steps.push(step);
@@ -131,22 +133,22 @@ async fn steps(host: &RunningHost, change: Change) -> (Vec<Step>, Ending) {
 }
 
 /// The note of a stage.
-fn note(steps: &[Step], wanted: Stage) -> String {
+fn note(steps: &[ChangeStep], wanted: SwapStage) -> String {
     let found = steps.iter().find_map(|step| match step {
-        Step::Passed { stage, note, .. } if *stage == wanted => note.clone(),
+        ChangeStep::Passed { stage, note, .. } if *stage == wanted => note.clone(),
         _ => None,
     });
     found.unwrap_or_else(|| panic!("no {wanted} in {steps:?}"))
 }
 
-fn audit(host: &RunningHost, plugin: &str) -> Vec<Entry> {
+fn audit(host: &RunningHost, plugin: &str) -> Vec<AuditEntry> {
     let entries = host.host.plugins.audit().read(1_000).unwrap();
     entries.into_iter().filter(|entry| entry.plugin == plugin).collect()
 }
 
 /// Actions and outcomes, oldest first.
 fn audited_actions(host: &RunningHost, plugin: &str) -> Vec<String> {
-    let words = |entry: Entry| {
+    let words = |entry: AuditEntry| {
         let outcome = entry.outcome.map(|verdict| format!("{verdict:?}")).unwrap_or_default();
         format!("{} {outcome}", entry.action.as_str())
     };

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use barnabas::clients::ClientFilter;
-use barnabas::plugin::change::Change;
+use barnabas::plugin::change::PluginChange;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::java;
 use barnabas_tests::process::ClientProcess;
@@ -199,7 +199,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
     setup.config.listeners[0].bind = address;
     let host = setup.start().await;
     more(&sink, "after a restart").await;
-    swapping::run_change(&host.host.plugins, Change::Pause("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, PluginChange::Pause("otlp".into())).await;
     // Connects while no receiver accepts pushes, and requests a subscription only once.
     let late = java::client("4.2.0", "producer", &host.bootstrap(), "late", &[]);
     let received = host.host.reception.ledger().received;
@@ -209,7 +209,7 @@ async fn no_client_falls_silent_while_its_host_restarts_or_its_only_receiver_is_
         (late && host.host.reception.ledger().received >= received + 20).then_some(())
     })
     .await;
-    swapping::run_change(&host.host.plugins, Change::Resume("otlp".into())).await;
+    swapping::run_change(&host.host.plugins, PluginChange::Resume("otlp".into())).await;
     more(&sink, "after a pause").await;
     arrived(&sink, "late", |tally| tally.pushes.len() >= 2).await;
     close(late).await;

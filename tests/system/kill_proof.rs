@@ -114,7 +114,7 @@ impl KilledHost {
     }
 
     fn digest(&self, n: usize) -> String {
-        Digest::of(&fs::read(self.artifact(n)).unwrap()).to_string()
+        Digest::compute(&fs::read(self.artifact(n)).unwrap()).to_string()
     }
 
     fn manifest(&self) -> PathBuf {
@@ -169,7 +169,7 @@ impl KilledHost {
     /// The digest in the manifest, no matter who wrote it last.
     fn wanted(&self) -> String {
         let wanted = Manifest::read(&self.manifest()).unwrap();
-        let of_file = |path: &Path| Digest::of(&fs::read(path).unwrap());
+        let of_file = |path: &Path| Digest::compute(&fs::read(path).unwrap());
         wanted.digest.unwrap_or_else(|| of_file(wanted.artifact.as_deref().unwrap())).to_string()
     }
 
@@ -184,7 +184,7 @@ impl KilledHost {
 
     /// Asserts that all persistent state is intact after a restart.
     fn check_consistent(&self) {
-        for file in manifest::files(&self.setup.config.plugins_dir).unwrap() {
+        for file in manifest::list_files(&self.setup.config.plugins_dir).unwrap() {
             Manifest::read(&file).unwrap();
         }
         let config = self.config.to_str().unwrap();

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use barnabas::plugin::change::Change;
+use barnabas::plugin::change::PluginChange;
 use barnabas::push::InstanceId;
 use barnabas_tests::doc_page::DocPage;
 use barnabas_tests::host::{RunningHost, Setup};
@@ -121,7 +121,7 @@ async fn push(host: &RunningHost) {
 /// The newest reason for which the receiver did not accept pushes.
 pub(crate) fn last_error(host: &RunningHost, name: &str) -> String {
     let serving = host.status(name).serving;
-    serving.and_then(|serving| serving.vitals.words.last_error).map(|error| error.text).unwrap_or_default()
+    serving.and_then(|serving| serving.stats.messages.last_error).map(|error| error.text).unwrap_or_default()
 }
 
 /// Each outcome has the specified effect on the pushes, an exception terminates the instance, and its message is
@@ -133,11 +133,11 @@ pub(crate) async fn every_outcome_is_typed_and_an_exception_is_told(component: &
     };
     let host = host(component, &CASES.iter().map(plugin).collect::<Vec<_>>()).await;
     for case in &CASES {
-        swapping::run_change(&host.host.plugins, Change::Pause(case.name.into())).await;
+        swapping::run_change(&host.host.plugins, PluginChange::Pause(case.name.into())).await;
     }
     push(&host).await;
     for case in &CASES {
-        swapping::run_change(&host.host.plugins, Change::Resume(case.name.into())).await;
+        swapping::run_change(&host.host.plugins, PluginChange::Resume(case.name.into())).await;
     }
     for case in &CASES {
         let over = |ledger: &LedgerView| ledger.delivered() + ledger.dropped_total() == 2;

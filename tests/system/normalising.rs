@@ -84,7 +84,7 @@ async fn one_receiver_gets_normalised_pushes_and_the_other_the_original() {
     assert!(all(&sent[&admin].names, "org.apache.kafka.producer."), "{:?}", sent[&admin]);
     for (name, normalised) in [("plain", false), ("spelt", true)] {
         let serving = host.status(name).serving.unwrap();
-        assert_eq!((serving.normalised, serving.vitals.not_normalised), (normalised, 0));
+        assert_eq!((serving.normalised, serving.stats.not_normalised), (normalised, 0));
     }
     host.stop().await;
 }

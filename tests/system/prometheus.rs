@@ -25,7 +25,7 @@ async fn settled(host: &RunningHost, pushes: u64) -> LedgerView {
 
 /// The newest reason for which pushes were not accepted.
 fn last_error(host: &RunningHost) -> String {
-    host.status("otlp").serving.unwrap().vitals.words.last_error.map(|error| error.text).unwrap_or_default()
+    host.status("otlp").serving.unwrap().stats.messages.last_error.map(|error| error.text).unwrap_or_default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

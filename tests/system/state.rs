@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use barnabas::capability::state::{Caps, SlotState, Usage};
+use barnabas::capability::state::{SlotState, StateQuota, StateUsage};
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::push::InstanceId;
 use barnabas::store::Store;
@@ -45,10 +45,10 @@ async fn delivered(host: &RunningHost, pushes: u64) {
 }
 
 /// Stops the host, and reads the state of the slot from its store.
-async fn kept(host: RunningHost) -> (Setup, Usage) {
+async fn kept(host: RunningHost) -> (Setup, StateUsage) {
     let setup = host.stop_into_setup().await;
     let store = Store::open(&setup.config.data_dir).unwrap();
-    let usage = SlotState::for_slot(&store, "counts", Caps { bytes: 0, keys: 0 }).usage();
+    let usage = SlotState::for_slot(&store, "counts", StateQuota { bytes: 0, keys: 0 }).usage();
     (setup, usage)
 }
 
@@ -80,7 +80,7 @@ async fn state_survives_a_restart() {
     push(&host, 3, 1).await;
     delivered(&host, 3).await;
     let (setup, usage) = kept(host).await;
-    assert_eq!(usage, Usage { bytes: "pushes".len() + 1, keys: 1 });
+    assert_eq!(usage, StateUsage { bytes: "pushes".len() + 1, keys: 1 });
     let host = setup.start().await;
     push(&host, 1, 1).await;
     delivered(&host, 1).await;
@@ -141,7 +141,7 @@ async fn exceeding_the_grant_returns_full() {
     let lines = host.log_lines("counts");
     let wanted = "refused: full: the state is full: 1025 bytes of keys and values are wanted; the cap is 1024";
     assert_eq!(lines, [wanted]);
-    assert_eq!(kept(host).await.1, Usage::default());
+    assert_eq!(kept(host).await.1, StateUsage::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,7 +153,7 @@ async fn state_without_a_grant_returns_unavailable() {
     let said = "refused: unavailable: the state cannot be used: state is not granted: add `state = \"1MiB\"` to [grants] \
                 in the plugin's manifest";
     assert_eq!(host.log_lines("counts"), [said, said]);
-    assert_eq!(kept(host).await.1, Usage::default(), "nothing is stored");
+    assert_eq!(kept(host).await.1, StateUsage::default(), "nothing is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,8 @@ mod candidates;
 use std::time::{Duration, Instant};
 
 use barnabas::dispatch::SlotConfig;
-use barnabas::plugin::change::{Change, ChangeOutcome, Plan};
-use barnabas::plugin::compiler::Limits;
+use barnabas::plugin::change::{ChangeOutcome, PluginChange, RolloutOverride};
+use barnabas::plugin::compiler::CompileLimits;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate};
@@ -58,7 +58,7 @@ struct SwapScene {
 }
 
 impl SwapScene {
-    async fn begin(rate: Rate, compile: Limits) -> Self {
+    async fn begin(rate: Rate, compile: CompileLimits) -> Self {
         let sink = Counter::start().await;
         let mut setup = Setup::new().forwarding_as_shipped("sink", &sink.url());
         setup.compiler.limits = compile;
@@ -139,12 +139,12 @@ impl SwapScene {
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_lose_nothing() {
     let scale = SwapScale::from_env(8);
-    let mut scene = SwapScene::begin(scale.rate, Limits::default()).await;
+    let mut scene = SwapScene::begin(scale.rate, CompileLimits::default()).await;
     let idle = scene.memory(&scale).await;
     scene.reset_measurements();
     let plugins = &scene.host.host.plugins;
     let first = scene.host.status("sink").serving.unwrap().digest;
-    let other = plugins.keep(swapping::version("otlp-http", "other")).await.unwrap();
+    let other = plugins.store_artifact(swapping::version("otlp-http", "other")).await.unwrap();
     let (mut times, mut early) = (StageTimes::default(), 0);
     for round in 1..=scale.rounds {
         let wanted = if round % 2 == 1 { other } else { first };
@@ -207,9 +207,10 @@ async fn refused(scene: &SwapScene, candidate: &FailingCandidate) {
     let plugins = &scene.host.host.plugins;
     let mut wanted = candidate.wanted.clone();
     if let Some(artifact) = &candidate.artifact {
-        wanted.digest = Some(plugins.keep(artifact.clone()).await.unwrap());
+        wanted.digest = Some(plugins.store_artifact(artifact.clone()).await.unwrap());
     }
-    let ending = run_change(plugins, Change::Swap("sink".into(), wanted, Plan::default())).await.ending;
+    let ending =
+        run_change(plugins, PluginChange::Swap("sink".into(), wanted, RolloutOverride::default())).await.ending;
     let name = candidate.name;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(candidate.stage)), "{name}: {ending:?}");
     for words in candidate.words {
@@ -229,8 +230,10 @@ async fn an_edited_manifest(scene: &SwapScene) {
         scene.host.status("sink").failed.filter(|failed| failed.reason.contains("nowhere.wasm"))
     })
     .await;
-    assert_eq!(failed.stage, barnabas::plugin::change::Stage::Fetch);
-    let retried = run_change(&scene.host.host.plugins, Change::Retry("sink".into(), Plan::default())).await.ending;
+    assert_eq!(failed.stage, barnabas::plugin::change::SwapStage::Fetch);
+    let retried = run_change(&scene.host.host.plugins, PluginChange::Retry("sink".into(), RolloutOverride::default()))
+        .await
+        .ending;
     assert_eq!((retried.verdict, retried.serving), (ChangeOutcome::Failed, Some(scene.serving().0)), "{retried:?}");
     std::fs::write(&file, good).unwrap();
     eventually("the failure to be cleared", PATIENCE, || scene.host.status("sink").failed.is_none().then_some(()))

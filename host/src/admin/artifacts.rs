@@ -11,8 +11,8 @@ use super::body;
 use super::connections::LongRequest;
 use super::pages::AdminContext;
 use super::response::{ApiError, json_response};
-use crate::plugin::artifact::MAX_BYTES;
-use crate::plugin::change::{Refused, RefusedCode};
+use crate::plugin::artifact::MAX_ARTIFACT_BYTES;
+use crate::plugin::change::{ChangeRefused, ChangeRefusedCode};
 
 /// Stores the body, and responds with its digest once it is on disk.
 pub(super) async fn upload(
@@ -26,11 +26,11 @@ pub(super) async fn upload(
         .try_acquire()
         .map_err(|_| ApiError::busy("another artifact is being uploaded; retry when that upload has finished"))?;
     stay.allow();
-    let artifact = body::read_body(&headers, body, MAX_BYTES, &stay).await?;
+    let artifact = body::read_body(&headers, body, MAX_ARTIFACT_BYTES, &stay).await?;
     if artifact.is_empty() {
         return Err(ApiError::bad_request("the body is empty; send the artifact as the request body"));
     }
     let digest = context.ops.store_artifact(artifact).await;
-    let digest = digest.map_err(|message| Refused { code: RefusedCode::Disk, message })?;
+    let digest = digest.map_err(|message| ChangeRefused { code: ChangeRefusedCode::Disk, message })?;
     Ok(json_response(StatusCode::OK, &json!({ "digest": digest })))
 }

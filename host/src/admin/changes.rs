@@ -16,14 +16,14 @@ use super::connections::LongRequest;
 use super::pages::{AdminContext, Name};
 use super::response::ApiError;
 use super::steps::StepStream;
-use crate::plugin::change::{Actor, Change, Plan, Refused, RefusedCode, Wanted};
+use crate::plugin::change::{Actor, ChangeRefused, ChangeRefusedCode, ManifestPatch, PluginChange, RolloutOverride};
 use crate::plugin::manifest;
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct CandidateBody {
-    wanted: Wanted,
-    plan: Plan,
+    wanted: ManifestPatch,
+    plan: RolloutOverride,
 }
 
 #[derive(Default, Deserialize)]
@@ -36,7 +36,7 @@ struct RollbackBody {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RetryBody {
-    plan: Plan,
+    plan: RolloutOverride,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,52 +51,52 @@ struct EmptyBody {}
 
 pub(super) async fn load(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, CandidateBody { wanted, plan }) = asked.read_named(name, request).await?;
-    asked.start(Change::Load(name, wanted, validate_rollout(plan)?))
+    asked.start(PluginChange::Load(name, wanted, validate_rollout(plan)?))
 }
 
 pub(super) async fn swap(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, CandidateBody { wanted, plan }) = asked.read_named(name, request).await?;
-    asked.start(Change::Swap(name, wanted, validate_rollout(plan)?))
+    asked.start(PluginChange::Swap(name, wanted, validate_rollout(plan)?))
 }
 
 pub(super) async fn rollback(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, RollbackBody { to, force }) = asked.read_named(name, request).await?;
-    asked.start(Change::Rollback(name, to, force))
+    asked.start(PluginChange::Rollback(name, to, force))
 }
 
 pub(super) async fn keep(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, EmptyBody {}) = asked.read_named(name, request).await?;
-    asked.start(Change::Keep(name))
+    asked.start(PluginChange::Keep(name))
 }
 
 pub(super) async fn retry(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, RetryBody { plan }) = asked.read_named(name, request).await?;
-    asked.start(Change::Retry(name, validate_rollout(plan)?))
+    asked.start(PluginChange::Retry(name, validate_rollout(plan)?))
 }
 
 pub(super) async fn pause(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, EmptyBody {}) = asked.read_named(name, request).await?;
-    asked.start(Change::Pause(name))
+    asked.start(PluginChange::Pause(name))
 }
 
 pub(super) async fn resume(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, EmptyBody {}) = asked.read_named(name, request).await?;
-    asked.start(Change::Resume(name))
+    asked.start(PluginChange::Resume(name))
 }
 
 pub(super) async fn remove(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, RemoveBody { forget_state }) = asked.read_named(name, request).await?;
-    asked.start(Change::Remove(name, forget_state))
+    asked.start(PluginChange::Remove(name, forget_state))
 }
 
 pub(super) async fn abort(asked: ChangeRequest, name: Name, request: Request) -> Result<Response, ApiError> {
     let (name, EmptyBody {}) = asked.read_named(name, request).await?;
-    asked.start(Change::Abort(name))
+    asked.start(PluginChange::Abort(name))
 }
 
 pub(super) async fn reconcile(asked: ChangeRequest, request: Request) -> Result<Response, ApiError> {
     let EmptyBody {} = asked.read(request).await?;
-    asked.start(Change::Reconcile)
+    asked.start(PluginChange::Reconcile)
 }
 
 /// The actor of a change, and the handles to perform it.
@@ -129,7 +129,7 @@ impl ChangeRequest {
         body::read_json(&parts.uri, &parts.headers, body, &self.stay).await
     }
 
-    fn start(self, change: Change) -> Result<Response, ApiError> {
+    fn start(self, change: PluginChange) -> Result<Response, ApiError> {
         let steps = self.context.ops.change(self.who, change)?;
         self.stay.allow();
         Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::new(StepStream::new(steps))).into_response())
@@ -138,7 +138,7 @@ impl ChangeRequest {
 
 /// Validates a plugin name, because it becomes part of paths.
 fn validate_name(name: &str) -> Result<Arc<str>, ApiError> {
-    match manifest::name(Path::new(&format!("{name}.toml"))) {
+    match manifest::plugin_name(Path::new(&format!("{name}.toml"))) {
         Ok(found) if *found == *name => Ok(found),
         _ => Err(invalid(format!(
             "`{name}` is not a valid plugin name: use lower-case letters, digits and dashes, beginning with a letter \
@@ -147,7 +147,7 @@ fn validate_name(name: &str) -> Result<Arc<str>, ApiError> {
     }
 }
 
-fn validate_rollout(plan: Plan) -> Result<Plan, ApiError> {
+fn validate_rollout(plan: RolloutOverride) -> Result<RolloutOverride, ApiError> {
     match plan.canary {
         Some(share) if !(0.0..=100.0).contains(&share) => {
             Err(invalid(format!("`canary` is {share}: it must be a percentage from 0 to 100")))
@@ -157,5 +157,5 @@ fn validate_rollout(plan: Plan) -> Result<Plan, ApiError> {
 }
 
 fn invalid(message: String) -> ApiError {
-    Refused { code: RefusedCode::Invalid, message }.into()
+    ChangeRefused { code: ChangeRefusedCode::Invalid, message }.into()
 }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::audit;
 use crate::capability::log::GuestLogLine;
-use crate::plugin::change::{Actor, Change, Refused, Step};
+use crate::plugin::change::{Actor, ChangeRefused, ChangeStep, PluginChange};
 use crate::plugin::digest::Digest;
 
 /// The digest of the stored artifact, or a one-line error.
@@ -19,7 +19,7 @@ pub type StoringArtifact<'a> = Pin<Box<dyn Future<Output = Result<Digest, String
 pub trait AdminOps: Send + Sync + 'static {
     /// Starts a change. Its steps arrive on the channel, the last one is [`Step::Ended`]; dropping the receiver does
     /// not cancel the change.
-    fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused>;
+    fn change(&self, who: Actor, change: PluginChange) -> Result<Receiver<ChangeStep>, ChangeRefused>;
 
     /// Stores an artifact for a later change; completes once it is on disk.
     fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_>;
@@ -32,5 +32,5 @@ pub trait AdminOps: Send + Sync + 'static {
 
     /// The last `last` entries of the audit log, oldest first. Blocks on disk reads, so do not call it on an async
     /// thread.
-    fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String>;
+    fn audit(&self, last: usize) -> Result<Vec<audit::AuditEntry>, String>;
 }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::plugin::change::{Refused, RefusedCode};
+use crate::plugin::change::{ChangeRefused, ChangeRefusedCode};
 
 /// A JSON document.
 pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
@@ -71,23 +71,23 @@ impl ApiError {
     }
 }
 
-impl From<Refused> for ApiError {
-    fn from(refused: Refused) -> Self {
+impl From<ChangeRefused> for ApiError {
+    fn from(refused: ChangeRefused) -> Self {
         let code = serde_json::to_value(refused.code).unwrap_or_default();
         Self { status: status(refused.code), code, message: refused.message }
     }
 }
 
-fn status(code: RefusedCode) -> StatusCode {
+fn status(code: ChangeRefusedCode) -> StatusCode {
     match code {
-        RefusedCode::UnknownPlugin | RefusedCode::UnknownGeneration => StatusCode::NOT_FOUND,
-        RefusedCode::PluginExists
-        | RefusedCode::NothingUnderWay
-        | RefusedCode::RefusedGeneration
-        | RefusedCode::NothingServes => StatusCode::CONFLICT,
-        RefusedCode::Invalid => StatusCode::BAD_REQUEST,
-        RefusedCode::Disk => StatusCode::INSUFFICIENT_STORAGE,
-        RefusedCode::Ending => StatusCode::SERVICE_UNAVAILABLE,
+        ChangeRefusedCode::UnknownPlugin | ChangeRefusedCode::UnknownGeneration => StatusCode::NOT_FOUND,
+        ChangeRefusedCode::PluginExists
+        | ChangeRefusedCode::NothingUnderWay
+        | ChangeRefusedCode::RefusedGeneration
+        | ChangeRefusedCode::NothingServes => StatusCode::CONFLICT,
+        ChangeRefusedCode::Invalid => StatusCode::BAD_REQUEST,
+        ChangeRefusedCode::Disk => StatusCode::INSUFFICIENT_STORAGE,
+        ChangeRefusedCode::Ending => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

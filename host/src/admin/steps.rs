@@ -14,26 +14,26 @@ use http_body::{Body, Frame};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::plugin::change::Step;
+use crate::plugin::change::ChangeStep;
 
 /// Interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 pub(super) struct StepStream {
-    steps: Receiver<Step>,
+    steps: Receiver<ChangeStep>,
     heartbeat: Interval,
     ended: bool,
 }
 
 impl StepStream {
-    pub(super) fn new(steps: Receiver<Step>) -> Self {
+    pub(super) fn new(steps: Receiver<ChangeStep>) -> Self {
         let mut silence = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         silence.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { steps, heartbeat: silence, ended: false }
     }
 
-    fn line(&mut self, step: &Step) -> io::Result<Frame<Bytes>> {
-        self.ended = matches!(step, Step::Ended(_));
+    fn line(&mut self, step: &ChangeStep) -> io::Result<Frame<Bytes>> {
+        self.ended = matches!(step, ChangeStep::Ended(_));
         self.heartbeat.reset();
         let mut line = serde_json::to_vec(step)?;
         line.push(b'\n');
@@ -63,12 +63,12 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::plugin::change::{ChangeOutcome, Ending, Stage};
+    use crate::plugin::change::{ChangeOutcome, PluginChangeResult, SwapStage};
 
-    fn ended() -> Step {
+    fn ended() -> ChangeStep {
         let (plugin, message) = ("sink".into(), "it serves".into());
         let (verdict, serving, stage, grants) = (ChangeOutcome::Done, Some(2), None, Vec::new());
-        Step::Ended(Ending { plugin, verdict, serving, stage, message, grants })
+        ChangeStep::Ended(PluginChangeResult { plugin, verdict, serving, stage, message, grants })
     }
 
     async fn next(steps: &mut StepStream) -> Option<String> {
@@ -80,10 +80,10 @@ mod tests {
     async fn steps_are_lines_with_heartbeats() {
         let (sender, receiver) = mpsc::channel(4);
         let mut steps = StepStream::new(receiver);
-        let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20\nlanes".into() };
+        let news = ChangeStep::News { plugin: "sink".into(), stage: SwapStage::Canary, text: "5 of 20\nlanes".into() };
         sender.send(news.clone()).await.unwrap();
         let line = next(&mut steps).await.unwrap();
-        assert_eq!((line.matches('\n').count(), serde_json::from_str::<Step>(&line).unwrap()), (1, news));
+        assert_eq!((line.matches('\n').count(), serde_json::from_str::<ChangeStep>(&line).unwrap()), (1, news));
         // No step is sent, so the paused clock advances to the next timer.
         assert_eq!(next(&mut steps).await.unwrap(), "\n");
         assert_eq!(next(&mut steps).await.unwrap(), "\n");

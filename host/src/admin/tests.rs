@@ -19,7 +19,9 @@ use super::client::{AdminAddress, AdminClient};
 use super::*;
 use crate::audit;
 use crate::capability::log::GuestLogLine;
-use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Refused, RefusedCode, Step};
+use crate::plugin::change::{
+    Actor, ChangeOutcome, ChangeRefused, ChangeRefusedCode, ChangeStep, PluginChange, PluginChangeResult,
+};
 use crate::plugin::digest::Digest;
 use crate::push::InstanceId;
 
@@ -51,17 +53,17 @@ impl StatusSource for FakeStatus {
 /// Records requested changes, and lets a test decide their outcome.
 #[derive(Default)]
 pub(super) struct FakeOps {
-    asked: Mutex<Vec<(Actor, Change)>>,
+    asked: Mutex<Vec<(Actor, PluginChange)>>,
     kept: Mutex<Vec<Bytes>>,
-    refusal: Mutex<Option<Refused>>,
+    refusal: Mutex<Option<ChangeRefused>>,
     /// The senders of the steps of started changes.
-    steps: Mutex<Vec<mpsc::Sender<Step>>>,
+    steps: Mutex<Vec<mpsc::Sender<ChangeStep>>>,
     /// Whether changes wait for the test instead of completing immediately.
     slow: Mutex<bool>,
 }
 
 impl AdminOps for FakeOps {
-    fn change(&self, who: Actor, change: Change) -> Result<mpsc::Receiver<Step>, Refused> {
+    fn change(&self, who: Actor, change: PluginChange) -> Result<mpsc::Receiver<ChangeStep>, ChangeRefused> {
         self.asked.lock().unwrap().push((who, change));
         if let Some(refused) = self.refusal.lock().unwrap().clone() {
             return Err(refused);
@@ -75,7 +77,7 @@ impl AdminOps for FakeOps {
     }
 
     fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_> {
-        let digest = Digest::of(&artifact);
+        let digest = Digest::compute(&artifact);
         self.kept.lock().unwrap().push(artifact);
         Box::pin(async move { Ok(digest) })
     }
@@ -89,25 +91,32 @@ impl AdminOps for FakeOps {
         (name == "sink").then(|| vec![GuestLogLine { at, generation: 2, level: "warn", text: "words".into() }])
     }
 
-    fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {
+    fn audit(&self, last: usize) -> Result<Vec<audit::AuditEntry>, String> {
         Err(format!("cannot read {last} entries: the disk failed"))
     }
 }
 
 impl FakeOps {
-    fn asked(&self) -> Vec<(Actor, Change)> {
+    fn asked(&self) -> Vec<(Actor, PluginChange)> {
         self.asked.lock().unwrap().clone()
     }
 
     /// The newest change.
-    fn sender(&self) -> mpsc::Sender<Step> {
+    fn sender(&self) -> mpsc::Sender<ChangeStep> {
         self.steps.lock().unwrap().last().unwrap().clone()
     }
 }
 
-pub(super) fn ended(verdict: ChangeOutcome) -> Step {
+pub(super) fn ended(verdict: ChangeOutcome) -> ChangeStep {
     let (plugin, message) = ("sink".into(), "it serves".into());
-    Step::Ended(Ending { plugin, verdict, serving: Some(2), stage: None, message, grants: Vec::new() })
+    ChangeStep::Ended(PluginChangeResult {
+        plugin,
+        verdict,
+        serving: Some(2),
+        stage: None,
+        message,
+        grants: Vec::new(),
+    })
 }
 
 /// A running endpoint with a TCP listener and a socket.

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::plugin::files::{private, temporary};
+use crate::plugin::private_files::{create_private_file, temporary_path};
 
 /// Maximum size of the file.
 const MAX_BYTES: u64 = 4 << 10;
@@ -88,8 +88,8 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 fn create(path: &Path) -> io::Result<()> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(io::Error::other)?;
-    let temporary = temporary(path);
-    let linked = private(&temporary).and_then(|mut file| {
+    let temporary = temporary_path(path);
+    let linked = create_private_file(&temporary).and_then(|mut file| {
         writeln!(file, "{}", URL_SAFE_NO_PAD.encode(secret))?;
         file.sync_all()?;
         // A link fails where a rename would replace: if two hosts start at the same time, both use the same token.

@@ -8,15 +8,15 @@ use super::HostHandle;
 use crate::admin::{AdminOps, StoringArtifact};
 use crate::audit;
 use crate::capability::log::GuestLogLine;
-use crate::plugin::change::{Actor, Change, Refused, Step};
+use crate::plugin::change::{Actor, ChangeRefused, ChangeStep, PluginChange};
 
 impl AdminOps for HostHandle {
-    fn change(&self, who: Actor, change: Change) -> Result<Receiver<Step>, Refused> {
-        self.plugins.change(who, change)
+    fn change(&self, who: Actor, change: PluginChange) -> Result<Receiver<ChangeStep>, ChangeRefused> {
+        self.plugins.begin_change(who, change)
     }
 
     fn store_artifact(&self, artifact: Bytes) -> StoringArtifact<'_> {
-        Box::pin(self.plugins.keep(artifact))
+        Box::pin(self.plugins.store_artifact(artifact))
     }
 
     fn describe(&self, name: &str) -> Option<Value> {
@@ -27,7 +27,7 @@ impl AdminOps for HostHandle {
         self.plugins.log(name)
     }
 
-    fn audit(&self, last: usize) -> Result<Vec<audit::Entry>, String> {
+    fn audit(&self, last: usize) -> Result<Vec<audit::AuditEntry>, String> {
         self.plugins.audit().read(last).map_err(|error| format!("the audit log cannot be read: {error}"))
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::audit::Audit;
+use crate::audit::AuditLog;
 use crate::store::Store;
 
 /// The audit log, in the data directory.
@@ -17,7 +17,7 @@ const AUDIT: &str = "audit.log";
 /// Both of them.
 pub(super) struct Storage {
     pub(super) store: Store,
-    pub(super) audit: Audit,
+    pub(super) audit: AuditLog,
 }
 
 impl Storage {
@@ -28,11 +28,11 @@ impl Storage {
                 "this host is ephemeral: its store, the artifacts of receivers and compiled code are in memory and lost \
                  when it ends; there is no audit log, and no token for changes by TCP"
             );
-            return Ok(Self { store: Store::in_memory(), audit: Audit::nowhere() });
+            return Ok(Self { store: Store::in_memory(), audit: AuditLog::disabled() });
         };
         let store = Store::open(data_dir)?;
         let path = data_dir.join(AUDIT);
-        let audit = Audit::open(&path).with_context(|| {
+        let audit = AuditLog::open(&path).with_context(|| {
             format!("{}: the audit log cannot be opened; correct its permissions, or move it away", path.display())
         })?;
         Ok(Self { store, audit })

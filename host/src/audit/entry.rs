@@ -9,15 +9,15 @@ use super::rfc3339;
 use crate::plugin::digest::Digest;
 
 /// Form of the lines that are written. Lines of a later form are shown, and not understood.
-const VERSION: u64 = 1;
+const FORMAT_VERSION: u64 = 1;
 /// Most characters of one text, and most lines of a difference.
-const TEXT: usize = 4_096;
-const LINES: usize = 256;
+const MAX_TEXT_CHARS: usize = 4_096;
+const MAX_GRANT_LINES: usize = 256;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Action {
+pub enum AuditAction {
     /// A new plugin.
     Load,
     /// Another generation.
@@ -44,7 +44,7 @@ pub enum Action {
     Unreadable,
 }
 
-impl Action {
+impl AuditAction {
     /// Stable name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,7 +84,7 @@ pub enum ChangeOutcome {
 
 /// Which generation of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Generation {
+pub struct GenerationRef {
     /// Its number in the slot.
     pub generation: u64,
     /// Of its artifact.
@@ -93,20 +93,20 @@ pub struct Generation {
 
 /// One change that is over.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Entry {
+pub struct AuditEntry {
     /// When it was over; whole seconds are kept.
     #[serde(rename = "unix_seconds", with = "whole_seconds")]
     pub at: SystemTime,
     /// An [`Actor`](crate::plugin::change::Actor) as text.
     pub who: String,
     /// What was done.
-    pub action: Action,
+    pub action: AuditAction,
     /// To which plugin.
     pub plugin: String,
     /// What served before.
-    pub from: Option<Generation>,
+    pub from: Option<GenerationRef>,
     /// What was wanted to serve.
-    pub to: Option<Generation>,
+    pub to: Option<GenerationRef>,
     /// What the new one is granted and asks for, other than the one before it: `+ …`, `- …`.
     pub grants: Vec<String>,
     /// How it ended; none where nothing was begun.
@@ -116,50 +116,52 @@ pub struct Entry {
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct AuditLine<'a> {
     v: u64,
     time: String,
     #[serde(flatten)]
-    entry: &'a Entry,
+    entry: &'a AuditEntry,
 }
 
-impl Entry {
+impl AuditEntry {
     /// Its line, without the end of line. Overlong texts are cut.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn to_line(&self) -> String {
         let mut entry = self.clone();
         for text in [&mut entry.who, &mut entry.plugin, &mut entry.message].into_iter().chain(&mut entry.grants) {
-            cut(text);
+            truncate(text);
         }
-        let spare = entry.grants.len().saturating_sub(LINES);
-        if spare > 0 {
-            entry.grants.truncate(LINES);
-            entry.grants.push(format!("… and {spare} more"));
+        let omitted = entry.grants.len().saturating_sub(MAX_GRANT_LINES);
+        if omitted > 0 {
+            entry.grants.truncate(MAX_GRANT_LINES);
+            entry.grants.push(format!("… and {omitted} more"));
         }
-        let written = Written { v: VERSION, time: rfc3339(entry.at), entry: &entry };
+        let written = AuditLine { v: FORMAT_VERSION, time: rfc3339(entry.at), entry: &entry };
         serde_json::to_string(&written).expect("texts and numbers are JSON")
     }
 
     /// `None` for an empty line and one that was torn.
-    pub(super) fn read(line: &[u8]) -> Option<Self> {
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(line).ok()?;
         let version = value.get("v").and_then(Value::as_u64);
-        let entry = Self::deserialize(&value).ok().filter(|_| version == Some(VERSION));
+        let entry = Self::deserialize(&value).ok().filter(|_| version == Some(FORMAT_VERSION));
         Some(entry.unwrap_or_else(|| Self::unreadable(version, &value)))
     }
 
     fn unreadable(version: Option<u64>, line: &Value) -> Self {
-        let why = match version {
-            Some(version) if version > VERSION => format!("written by a later version of the host (form {version})"),
+        let reason = match version {
+            Some(version) if version > FORMAT_VERSION => {
+                format!("written by a later version of the host (form {version})")
+            }
             _ => "not a line of this log".into(),
         };
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let seconds = line.get("unix_seconds").and_then(Value::as_u64).unwrap_or_default();
-        let mut message = format!("{why}: {line}");
-        cut(&mut message);
+        let mut message = format!("{reason}: {line}");
+        truncate(&mut message);
         Self {
-            at: whole_seconds::moment(seconds),
+            at: whole_seconds::from_unix_seconds(seconds),
             who: text("who"),
-            action: Action::Unreadable,
+            action: AuditAction::Unreadable,
             plugin: text("plugin"),
             from: None,
             to: None,
@@ -170,8 +172,8 @@ impl Entry {
     }
 }
 
-fn cut(text: &mut String) {
-    if let Some((end, _)) = text.char_indices().nth(TEXT) {
+fn truncate(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT_CHARS) {
         text.truncate(end);
         text.push('…');
     }
@@ -186,11 +188,11 @@ mod whole_seconds {
     }
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
-        u64::deserialize(deserializer).map(moment)
+        u64::deserialize(deserializer).map(from_unix_seconds)
     }
 
     /// Numbers that no clock shows become the epoch.
-    pub(super) fn moment(seconds: u64) -> SystemTime {
+    pub(super) fn from_unix_seconds(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }

@@ -7,40 +7,40 @@ use tempfile::TempDir;
 use super::*;
 use crate::plugin::digest::Digest;
 
-struct Room {
+struct AuditFixture {
     _dir: TempDir,
     path: PathBuf,
-    audit: Audit,
+    audit: AuditLog,
 }
 
-impl Room {
+impl AuditFixture {
     fn rotating(rotate: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.log");
-        Self { audit: Audit::rotating(path.clone(), rotate), _dir: dir, path }
+        Self { audit: AuditLog::with_max_bytes(path.clone(), rotate), _dir: dir, path }
     }
 
     fn new() -> Self {
-        Self::rotating(ROTATE)
+        Self::rotating(MAX_FILE_BYTES)
     }
 
     fn messages(&self, last: usize) -> Vec<String> {
         self.audit.read(last).unwrap().into_iter().map(|entry| entry.message).collect()
     }
 
-    fn add(&self, bytes: &[u8]) {
+    fn append_raw(&self, bytes: &[u8]) {
         OpenOptions::new().append(true).open(&self.path).unwrap().write_all(bytes).unwrap();
     }
 }
 
-fn entry(message: &str) -> Entry {
-    Entry {
+fn entry(message: &str) -> AuditEntry {
+    AuditEntry {
         at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_333_500),
         who: "uid 1000 (pid 7)".into(),
-        action: Action::Swap,
+        action: AuditAction::Swap,
         plugin: "sink".into(),
-        from: Some(Generation { generation: 1, digest: Digest::of(b"a") }),
-        to: Some(Generation { generation: 2, digest: Digest::of(b"b") }),
+        from: Some(GenerationRef { generation: 1, digest: Digest::compute(b"a") }),
+        to: Some(GenerationRef { generation: 2, digest: Digest::compute(b"b") }),
         grants: vec!["+ http localhost:4318".into()],
         outcome: Some(ChangeOutcome::RolledBack),
         message: message.into(),
@@ -49,7 +49,7 @@ fn entry(message: &str) -> Entry {
 
 #[test]
 fn an_entry_is_one_line_and_reads_again() {
-    let room = Room::new();
+    let room = AuditFixture::new();
     room.audit.append(entry("one\nline"));
     let text = fs::read_to_string(&room.path).unwrap();
     assert_eq!(text.matches('\n').count(), 1, "{text}");
@@ -64,8 +64,8 @@ fn an_entry_is_one_line_and_reads_again() {
 }
 
 #[test]
-fn the_last_ones_come_oldest_first() {
-    let room = Room::new();
+fn the_last_entries_are_read_oldest_first() {
+    let room = AuditFixture::new();
     assert_eq!(room.messages(3), [""; 0]);
     for n in 0..5 {
         room.audit.append(entry(&n.to_string()));
@@ -77,9 +77,9 @@ fn the_last_ones_come_oldest_first() {
 
 #[test]
 fn a_torn_line_is_skipped_and_does_not_spoil_the_next() {
-    let room = Room::new();
+    let room = AuditFixture::new();
     room.audit.append(entry("before"));
-    room.add(b"{\"v\":1,\"time\":\"2026-");
+    room.append_raw(b"{\"v\":1,\"time\":\"2026-");
     assert_eq!(room.messages(9), ["before"]);
     room.audit.append(entry("after"));
     room.audit.append(entry("last"));
@@ -88,20 +88,20 @@ fn a_torn_line_is_skipped_and_does_not_spoil_the_next() {
 
 #[test]
 fn lines_of_a_later_form_are_shown_as_unreadable() {
-    let room = Room::new();
+    let room = AuditFixture::new();
     room.audit.append(entry("ours"));
-    room.add(b"{\"v\":2,\"unix_seconds\":5,\"plugin\":\"sink\",\"approved_by\":\"two\"}\n{\"v\":1,\"who\":3}\n");
+    room.append_raw(b"{\"v\":2,\"unix_seconds\":5,\"plugin\":\"sink\",\"approved_by\":\"two\"}\n{\"v\":1,\"who\":3}\n");
     let entries = room.audit.read(9).unwrap();
     assert_eq!(entries.len(), 3);
-    assert_eq!((entries[1].action, entries[1].plugin.as_str()), (Action::Unreadable, "sink"));
+    assert_eq!((entries[1].action, entries[1].plugin.as_str()), (AuditAction::Unreadable, "sink"));
     assert_eq!(entries[1].at, SystemTime::UNIX_EPOCH + Duration::from_secs(5));
     assert!(entries[1].message.contains("later version") && entries[1].message.contains("approved_by"));
-    assert!(entries[2].action == Action::Unreadable && !entries[2].message.contains("later version"));
+    assert!(entries[2].action == AuditAction::Unreadable && !entries[2].message.contains("later version"));
 }
 
 #[test]
 fn rotation_obeyed() {
-    let room = Room::rotating(64 << 10);
+    let room = AuditFixture::rotating(64 << 10);
     room.audit.append(entry("a"));
     room.audit.append(entry("b"));
     assert!(!room.path.with_extension("log.1").exists());
@@ -109,8 +109,8 @@ fn rotation_obeyed() {
 
 #[test]
 fn rotation_violated() {
-    let line = entry("0").line().len() as u64 + 1;
-    let room = Room::rotating(2 * line);
+    let line = entry("0").to_line().len() as u64 + 1;
+    let room = AuditFixture::rotating(2 * line);
     for n in 0..6 {
         room.audit.append(entry(&n.to_string()));
     }
@@ -122,7 +122,7 @@ fn rotation_violated() {
 
 #[test]
 fn a_line_is_bounded() {
-    let room = Room::new();
+    let room = AuditFixture::new();
     let mut long = entry(&"ü".repeat(100_000));
     long.grants = vec!["+ x".repeat(10_000); 10_000];
     room.audit.append(long);
@@ -132,11 +132,11 @@ fn a_line_is_bounded() {
 }
 
 #[test]
-fn what_cannot_be_written_fails_nobody() {
-    let room = Room::new();
+fn an_unwritable_log_does_not_fail_the_change() {
+    let room = AuditFixture::new();
     fs::create_dir(&room.path).unwrap();
     room.audit.append(entry("lost"));
     assert!(room.audit.read(1).is_err());
-    Audit::nowhere().append(entry("lost"));
-    assert_eq!(Audit::nowhere().read(1).unwrap(), []);
+    AuditLog::disabled().append(entry("lost"));
+    assert_eq!(AuditLog::disabled().read(1).unwrap(), []);
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::HostState;
 use crate::contract::wit::kafka_telemetry::receiver::state as wit;
-use crate::store::{Entry, Expected, KEYS_LISTED, Refusal, Store};
+use crate::store::{MAX_KEYS_PER_LIST, Precondition, StateEntry, StateStoreError, Store};
 
-pub use crate::store::{Caps, Usage};
+pub use crate::store::{StateQuota, StateUsage};
 use trial_overlay::TrialOverlay;
 
 /// A slot's state as one receiver sees it. Cheap to clone; clones see the same. Its questions block.
@@ -26,7 +26,7 @@ enum StateBackend {
     Slot {
         store: Store,
         slot: Arc<str>,
-        caps: Caps,
+        caps: StateQuota,
     },
     Overlay(Arc<TrialOverlay>),
 }
@@ -38,7 +38,7 @@ impl SlotState {
     }
 
     /// What the slot of this name keeps, under these caps.
-    pub fn for_slot(store: &Store, slot: &str, caps: Caps) -> Self {
+    pub fn for_slot(store: &Store, slot: &str, caps: StateQuota) -> Self {
         Self(StateBackend::Slot { store: store.clone(), slot: slot.into(), caps })
     }
 
@@ -58,7 +58,7 @@ impl SlotState {
     }
 
     /// Under which caps; `None` where it is not granted.
-    pub fn caps(&self) -> Option<Caps> {
+    pub fn caps(&self) -> Option<StateQuota> {
         match &self.0 {
             StateBackend::NotGranted => None,
             StateBackend::Slot { caps, .. } => Some(*caps),
@@ -67,9 +67,9 @@ impl SlotState {
     }
 
     /// What is used of the caps now, for status pages. Does not touch the disk.
-    pub fn usage(&self) -> Usage {
+    pub fn usage(&self) -> StateUsage {
         match &self.0 {
-            StateBackend::NotGranted => Usage::default(),
+            StateBackend::NotGranted => StateUsage::default(),
             StateBackend::Slot { store, slot, .. } => store.state_usage(slot),
             StateBackend::Overlay(scratch) => scratch.usage(),
         }
@@ -83,27 +83,27 @@ impl SlotState {
         }
     }
 
-    fn get(&self, key: &str) -> Result<Option<Entry>, Refusal> {
+    fn get(&self, key: &str) -> Result<Option<StateEntry>, StateStoreError> {
         match &self.0 {
             StateBackend::NotGranted => Err(not_granted_error()),
-            StateBackend::Slot { store, slot, .. } => store.state(slot, key),
+            StateBackend::Slot { store, slot, .. } => store.get_state(slot, key),
             StateBackend::Overlay(scratch) => scratch.get(key),
         }
     }
 
     /// Puts a value, or deletes the key where there is none, and gives the new version.
-    fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Expected) -> Result<u64, Refusal> {
+    fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Precondition) -> Result<u64, StateStoreError> {
         match &self.0 {
             StateBackend::NotGranted => Err(not_granted_error()),
-            StateBackend::Slot { store, slot, caps } => store.change_state((slot, *caps), key, value, expected),
+            StateBackend::Slot { store, slot, caps } => store.write_state((slot, *caps), key, value, expected),
             StateBackend::Overlay(scratch) => scratch.change(key, value, expected),
         }
     }
 
-    fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Refusal> {
+    fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StateStoreError> {
         match &self.0 {
             StateBackend::NotGranted => Err(not_granted_error()),
-            StateBackend::Slot { store, slot, .. } => store.state_keys(slot, prefix, after, limit),
+            StateBackend::Slot { store, slot, .. } => store.list_state_keys(slot, prefix, after, limit),
             StateBackend::Overlay(scratch) => scratch.keys(prefix, after, limit),
         }
     }
@@ -112,8 +112,8 @@ impl SlotState {
 /// What a receiver is answered that was granted no state.
 const NOT_GRANTED_MESSAGE: &str = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
 
-fn not_granted_error() -> Refusal {
-    Refusal::Unavailable(NOT_GRANTED_MESSAGE.into())
+fn not_granted_error() -> StateStoreError {
+    StateStoreError::Unavailable(NOT_GRANTED_MESSAGE.into())
 }
 
 impl wit::Host for HostState {
@@ -122,7 +122,7 @@ impl wit::Host for HostState {
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<u64, wit::StateError>> {
-        Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, Some(value), Expected::Any)).await)
+        Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, Some(value), Precondition::Any)).await)
     }
 
     async fn compare_and_set(
@@ -131,12 +131,12 @@ impl wit::Host for HostState {
         value: Vec<u8>,
         expected: Option<u64>,
     ) -> wasmtime::Result<Result<u64, wit::StateError>> {
-        let expected = expected.map_or(Expected::Absent, Expected::Version);
+        let expected = expected.map_or(Precondition::Absent, Precondition::Version);
         Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, Some(value), expected)).await)
     }
 
     async fn delete(&mut self, key: String, expected: Option<u64>) -> wasmtime::Result<Result<(), wit::StateError>> {
-        let expected = expected.map_or(Expected::Any, Expected::Version);
+        let expected = expected.map_or(Precondition::Any, Precondition::Version);
         Ok(run_blocking(&self.slot_state, move |shelf| shelf.change(&key, None, expected).map(|_| ())).await)
     }
 
@@ -146,7 +146,7 @@ impl wit::Host for HostState {
         after: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<String>, wit::StateError>> {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(KEYS_LISTED);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_KEYS_PER_LIST);
         Ok(run_blocking(&self.slot_state, move |shelf| shelf.keys(&prefix, after.as_deref(), limit)).await)
     }
 }
@@ -154,30 +154,30 @@ impl wit::Host for HostState {
 /// Asks where blocking does no harm. A guest that is given up meanwhile does not take its change back.
 async fn run_blocking<T: Send + 'static>(
     state: &SlotState,
-    operation: impl FnOnce(&SlotState) -> Result<T, Refusal> + Send + 'static,
+    operation: impl FnOnce(&SlotState) -> Result<T, StateStoreError> + Send + 'static,
 ) -> Result<T, wit::StateError> {
     if !state.is_granted() {
         return Err(wit::StateError::Unavailable(NOT_GRANTED_MESSAGE.into()));
     }
     let state = state.clone();
     let answer = tokio::task::spawn_blocking(move || operation(&state)).await;
-    answer.unwrap_or_else(|_| Err(Refusal::Unavailable(String::new()))).map_err(Into::into)
+    answer.unwrap_or_else(|_| Err(StateStoreError::Unavailable(String::new()))).map_err(Into::into)
 }
 
-impl From<Entry> for wit::Entry {
-    fn from(Entry { value, version }: Entry) -> Self {
+impl From<StateEntry> for wit::Entry {
+    fn from(StateEntry { value, version }: StateEntry) -> Self {
         Self { value, version }
     }
 }
 
-impl From<Refusal> for wit::StateError {
-    fn from(refusal: Refusal) -> Self {
+impl From<StateStoreError> for wit::StateError {
+    fn from(refusal: StateStoreError) -> Self {
         match refusal {
-            Refusal::Conflict(there) => Self::Conflict(there.map(Into::into)),
-            Refusal::Full(words) => Self::Full(words),
-            Refusal::InvalidKey(words) => Self::InvalidKey(words),
+            StateStoreError::Conflict(there) => Self::Conflict(there.map(Into::into)),
+            StateStoreError::QuotaExceeded(words) => Self::Full(words),
+            StateStoreError::InvalidKey(words) => Self::InvalidKey(words),
             // The store's own words name the host's files, which are no guest's business; the host's log has them.
-            Refusal::Unavailable(_) => {
+            StateStoreError::Unavailable(_) => {
                 Self::Unavailable("the host's store cannot be used now; its log says why".into())
             }
         }

@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, async_trait};
 
 use super::log::{GuestLog, LINE_BYTES};
-use crate::plugin::limits::RANDOM_BYTES;
+use crate::plugin::limits::MAX_RANDOM_BYTES;
 
 /// What one write may hold.
 const WRITE_BYTES: usize = 64 * 1024;
@@ -38,7 +38,7 @@ pub fn empty_context(log: &GuestLog) -> (WasiCtx, LastStderrLine) {
     let context = WasiCtx::builder()
         .stdout(LineSplitter::new(log, Level::INFO))
         .stderr(stderr)
-        .max_random_size(RANDOM_BYTES)
+        .max_random_size(MAX_RANDOM_BYTES)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)

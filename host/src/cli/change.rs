@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use barnabas::admin::client::AdminClient;
-use barnabas::plugin::change::{ChangeOutcome, Plan, Step, Wanted};
+use barnabas::plugin::change::{ChangeOutcome, ChangeStep, ManifestPatch, RolloutOverride};
 use barnabas::plugin::digest::Digest;
 use barnabas::units::{ByteSize, HumanDuration, Percent};
 use clap::Args;
@@ -68,12 +68,12 @@ pub(crate) struct RolloutArgs {
 }
 
 impl ManifestArgs {
-    pub(crate) fn to_overrides(&self, digest: Option<Digest>) -> Result<Wanted> {
+    pub(crate) fn to_overrides(&self, digest: Option<Digest>) -> Result<ManifestPatch> {
         let read = |file: &PathBuf| {
             std::fs::read_to_string(file).with_context(|| format!("cannot read the manifest {}", file.display()))
         };
         let manifest = self.manifest.as_ref().map(read).transpose()?;
-        Ok(Wanted {
+        Ok(ManifestPatch {
             digest,
             manifest,
             settings: settings::parse_pairs("--set", &self.settings)?,
@@ -105,9 +105,9 @@ impl ManifestArgs {
 }
 
 impl RolloutArgs {
-    pub(crate) fn to_rollout(&self) -> Plan {
+    pub(crate) fn to_rollout(&self) -> RolloutOverride {
         let canary = self.canary.map(Percent::percent);
-        Plan { self_test: self.no_self_test.then_some(false), shadow: self.shadow, canary }
+        RolloutOverride { self_test: self.no_self_test.then_some(false), shadow: self.shadow, canary }
     }
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn upload(client: &AdminClient, file: &Path) -> Result<Digest> {
     let answer: Value = serde_json::from_str(&client.post("/v1/artifacts", &bytes)?)?;
     let stored = answer.get("digest").and_then(Value::as_str).context("the response of the host has no digest")?;
     ensure!(
-        stored == Digest::of(&bytes).to_string(),
+        stored == Digest::compute(&bytes).to_string(),
         "the host stored the artifact with another digest ({stored}); repeat the upload"
     );
     stored.parse().map_err(anyhow::Error::msg)
@@ -161,7 +161,7 @@ fn wait_for_outcome(flags: &host::HostArgs, client: &AdminClient, path: &str, bo
     for line in client.post_for_lines(path, body.to_string().as_bytes())? {
         let line = line?;
         // A later host may send steps that this command does not know. Only the last step matters.
-        let step = serde_json::from_str::<Step>(&line).ok();
+        let step = serde_json::from_str::<ChangeStep>(&line).ok();
         match (&step, flags.json) {
             (_, true) => outln!("{line}"),
             (Some(step), false) => out!("{}", show::format_step(step, path == "/v1/reconcile")),
@@ -170,7 +170,7 @@ fn wait_for_outcome(flags: &host::HostArgs, client: &AdminClient, path: &str, bo
         last = step.or(last);
     }
     match last {
-        Some(Step::Ended(ending)) => {
+        Some(ChangeStep::Ended(ending)) => {
             if let (ChangeOutcome::Failed, Some(settings)) = (ending.verdict, body.pointer("/wanted/settings")) {
                 settings::type_hints(settings, &ending.message).iter().for_each(|hint| errln!("{hint}"));
             }

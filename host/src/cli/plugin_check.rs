@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use barnabas::plugin::artifact::{Class, Inspection, Kind, inspect};
+use barnabas::plugin::artifact::{ArtifactKind, ImportClass, Inspection, inspect};
 use clap::Args;
 
 use super::format::{format_size, table};
@@ -37,12 +37,14 @@ fn print(flags: &PluginCheckArgs, inspection: &Inspection) {
     outln!("file      {}", flags.file.display());
     outln!("size      {}", format_size(inspection.size));
     outln!("digest    {}", inspection.digest);
-    outln!("kind      {}", inspection.kind.map_or("not WebAssembly", Kind::as_str));
+    outln!("kind      {}", inspection.kind.map_or("not WebAssembly", ArtifactKind::as_str));
     outln!("contract  {}", contract.as_deref().unwrap_or("none"));
-    let rows = [Class::Contract, Class::Always, Class::Inert, Class::Granted, Class::Unknown].into_iter();
+    let rows =
+        [ImportClass::Contract, ImportClass::Always, ImportClass::Inert, ImportClass::Granted, ImportClass::Unknown]
+            .into_iter();
     let rows = rows.flat_map(|class| {
         let imports = inspection.imports.iter().filter(move |import| import.class == class);
-        imports.map(move |import| vec![import.name.clone(), class.as_str().to_owned(), class.meaning().to_owned()])
+        imports.map(move |import| vec![import.name.clone(), class.as_str().to_owned(), class.describe().to_owned()])
     });
     outln!("\n{}", table(&["import", "class", "meaning"], rows));
     match inspection.problems.as_slice() {

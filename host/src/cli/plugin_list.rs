@@ -56,7 +56,7 @@ pub(crate) fn run(flags: &PluginListArgs) -> Result<ExitCode> {
 /// The manifests by plugin name, or the problem that prevents reading one.
 fn read_manifests(dir: &Path) -> Result<BTreeMap<String, Value>> {
     let mut plugins = BTreeMap::new();
-    let files = match manifest::files(dir) {
+    let files = match manifest::list_files(dir) {
         Ok(files) => files,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", dir.display())),

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use barnabas::capability::egress::{CapturedRequest, EgressMode, Grants, RecordedResponse, RequestCapture, Tap};
-use barnabas::capability::state::{Caps, SlotState};
+use barnabas::capability::state::{SlotState, StateQuota};
 use barnabas::decode::{NormaliseConfig, Payload};
 use barnabas::plugin::Manifest;
 use barnabas::plugin::digest::Digest;
 use barnabas::plugin::engine::Engines;
 use barnabas::plugin::runtime::GuestRuntime;
-use barnabas::plugin::trial::{Session, Trial, Tried};
+use barnabas::plugin::trial::{Trial, TrialResult, TrialSession};
 use barnabas::store::Store;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
@@ -29,7 +29,7 @@ use print::{BatchResult, Printer, SinkAnswer};
 use secrets::SecretMask;
 
 /// More than an operator would grant, since the state is discarded after the trial.
-const STATE: Caps = Caps { bytes: 64 << 20, keys: 100_000 };
+const STATE: StateQuota = StateQuota { bytes: 64 << 20, keys: 100_000 };
 /// The name of the manifest in errors if no file is given.
 const NO_FILE: &str = "plugin-run.toml";
 
@@ -86,7 +86,7 @@ pub(crate) fn run(flags: &PluginRunArgs) -> Result<ExitCode> {
     let batches = batches(flags, &manifest)?;
     let seeing = RequestViewer::new(flags, &manifest)?;
     let granted = flags.wanted.sets_grants();
-    let state = if granted { manifest.state } else { Some(STATE) };
+    let state = if granted { manifest.state_quota } else { Some(STATE) };
     let trial = Trial {
         name: flags.file.file_stem().unwrap_or_default().to_string_lossy().into(),
         artifact,
@@ -105,9 +105,9 @@ pub(crate) fn run(flags: &PluginRunArgs) -> Result<ExitCode> {
 
 /// The manifest as in production, from the file and the flags.
 fn manifest(flags: &PluginRunArgs, artifact: &[u8]) -> Result<Manifest> {
-    let wanted = flags.wanted.to_overrides(Some(Digest::of(artifact)))?;
+    let wanted = flags.wanted.to_overrides(Some(Digest::compute(artifact)))?;
     let file = flags.wanted.manifest_path().unwrap_or(Path::new(NO_FILE));
-    Manifest::wanted(file, "", &wanted).map_err(|problem| {
+    Manifest::with_patch(file, "", &wanted).map_err(|problem| {
         let without_name = problem.strip_prefix(NO_FILE).and_then(|rest| rest.strip_prefix(": "));
         anyhow!(without_name.map_or(problem.clone(), str::to_owned))
     })
@@ -150,7 +150,7 @@ impl RequestViewer {
             .iter()
             .map(|text| reply::parse(text).map_err(|problem| anyhow!("`--reply {text}`: {problem}")));
         let mut replies: Vec<RecordedResponse> = parsed.collect::<Result<_>>()?;
-        let last = replies.pop().unwrap_or_else(|| manifest.care.reply.clone());
+        let last = replies.pop().unwrap_or_else(|| manifest.rollout.reply.clone());
         let captured = RequestCapture::replaying(Arc::default(), last).with_scripted_responses(replies);
         Ok(Self::Captured(Arc::new(if flags.wanted.sets_grants() { captured.enforcing_grants() } else { captured })))
     }
@@ -219,7 +219,7 @@ impl TrialRunner {
             (session, tried) = self.offer(session, batch.clone())?;
             let failure = tried.outcome.as_ref().err().cloned();
             let (requests, more) = seeing.take();
-            printer.batch(number, &BatchResult { tried, lines: session.lines(), requests, more });
+            printer.batch(number, &BatchResult { tried, lines: session.take_lines(), requests, more });
             if let Some(why) = failure {
                 let given = Value::Object(flags.wanted.to_overrides(None)?.settings);
                 settings::type_hints(&given, &why).iter().for_each(|hint| errln!("{hint}"));
@@ -230,10 +230,10 @@ impl TrialRunner {
             let failure = session.stop().await;
             (session, failure)
         })?;
-        Ok(printer.end(&session.lines(), stop_failure.as_deref()))
+        Ok(printer.end(&session.take_lines(), stop_failure.as_deref()))
     }
 
-    fn offer(&self, mut session: Session, batch: Arc<[Arc<Payload>]>) -> Result<(Session, Tried)> {
+    fn offer(&self, mut session: TrialSession, batch: Arc<[Arc<Payload>]>) -> Result<(TrialSession, TrialResult)> {
         self.run_guest(async move {
             let tried = session.offer(&batch).await;
             (session, tried)

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use barnabas::admin::AdminOps as _;
 use barnabas::app::{App, HostHandle};
 use barnabas::config::{Config, advertised_addresses};
-use barnabas::plugin::change::{Actor, Change, Step};
-use barnabas::plugin::compiler::{Child, Compiler};
+use barnabas::plugin::change::{Actor, ChangeStep, PluginChange};
+use barnabas::plugin::compiler::{CompileChild, Compiler};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &ServeArgs) -> Result<ExitCode> {
     if flags.ephemeral {
         config.make_ephemeral();
     }
-    config.plugins.compiler = Compiler::Child(Child::this_program());
+    config.plugins.compiler = Compiler::Child(CompileChild::this_program());
     logging::start(&config.log)?;
     // For the listeners only: receivers run on their own threads, with lower priority.
     let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("listener").enable_all().build()?;
@@ -75,11 +75,11 @@ async fn serve(config: Config) -> Result<()> {
 async fn reconcile(host: HostHandle, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
         tracing::info!("SIGHUP: applying the manifests");
-        match host.change(Actor::Signal, Change::Reconcile) {
+        match host.change(Actor::Signal, PluginChange::Reconcile) {
             Err(refused) => tracing::error!("SIGHUP: {refused}"),
             Ok(mut steps) => {
                 while let Some(step) = steps.recv().await {
-                    if let Step::Ended(ending) = step {
+                    if let ChangeStep::Ended(ending) = step {
                         tracing::info!("SIGHUP: {}", ending.message);
                     }
                 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Event, EventData, Events, LedgerTerm, ListenerGuard, Topic};
-use crate::plugin::limits::HANDLES_KEPT;
+use crate::plugin::limits::MAX_RETAINED_HANDLES;
 use display::{ClientLabel, OneLine};
 use reported::ReportedClients;
 use sample::{INTERVAL, LASTING_INTERVAL, Sampler};
@@ -96,7 +96,7 @@ impl EventLog {
                 tracing::warn!(
                     plugin = %slot, generation, suppressed,
                     "an instance held {handles} handles after its call and is replaced by a fresh one; at most \
-                     {HANDLES_KEPT} are allowed: make the receiver drop responses, bodies, streams and pollables \
+                     {MAX_RETAINED_HANDLES} are allowed: make the receiver drop responses, bodies, streams and pollables \
                      that it no longer needs"
                 );
             }

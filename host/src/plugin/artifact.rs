@@ -4,11 +4,11 @@
 //! in words what is wrong; and where nothing is, an [`Artifact`] whose instances start in microseconds. Bounded by
 //! [`MAX_BYTES`]. Runs no guest code.
 
-mod component;
 mod contract;
-mod flaw;
+mod error;
 mod imports;
 mod inspect;
+mod wrapping;
 
 use std::borrow::Cow;
 use std::io::Read as _;
@@ -17,18 +17,18 @@ use std::path::Path;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use super::code::Code;
+use super::compiled_code::CompiledCode;
 use super::engine::Engines;
 use crate::capability::{self, HostState};
 use crate::contract::wit::ReceiverPre;
 
-pub use component::Kind;
-pub use flaw::{Flaw, FlawStage};
-pub use imports::Class;
-pub use inspect::{Import, Inspection, inspect};
+pub use error::{ArtifactError, ArtifactStage};
+pub use imports::ImportClass;
+pub use inspect::{ArtifactImport, Inspection, inspect};
+pub use wrapping::ArtifactKind;
 
 /// Most bytes of an artifact. An interpreter with its libraries has about 40 MiB.
-pub const MAX_BYTES: usize = 128 << 20;
+pub const MAX_ARTIFACT_BYTES: usize = 128 << 20;
 
 /// Compiled and linked; instances are made from it. Cheap to clone.
 #[derive(Clone)]
@@ -44,13 +44,13 @@ impl Artifact {
     /// Checks, compiles and links in this process, which nothing bounds: for a command that its user can end, and for
     /// tests. A host goes by way of its [`Foundry`](super::foundry::Foundry).
     pub fn from_bytes(engines: &Engines, bytes: &[u8]) -> Result<Self, String> {
-        let (inspection, code) = make(&engines.on_demand, bytes);
+        let (inspection, code) = examine_and_compile(&engines.on_demand, bytes);
         let linked = code.and_then(|code| Self::link(engines, inspection, &code));
         linked.map_err(|flaw| flaw.reason)
     }
 
     /// Links what is compiled. Takes milliseconds.
-    pub(super) fn link(engines: &Engines, inspection: Inspection, code: &Code) -> Result<Self, Flaw> {
+    pub(super) fn link(engines: &Engines, inspection: Inspection, code: &CompiledCode) -> Result<Self, ArtifactError> {
         let on_demand = prelink(&engines.on_demand, code)?;
         let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, code) {
             Ok(pre) => Some(pre),
@@ -64,19 +64,19 @@ impl Artifact {
 }
 
 /// Reads it and judges it by the contract, without compiling it. The component is given only where it is sound.
-pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, Flaw>) {
+pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, ArtifactError>) {
     let (inspection, component) = inspect(bytes);
     let sound = component.filter(|_| inspection.problems.is_empty());
-    let sound = sound.ok_or_else(|| Flaw::new(FlawStage::Contract, inspection.problems.join("; ")));
+    let sound = sound.ok_or_else(|| ArtifactError::new(ArtifactStage::Contract, inspection.problems.join("; ")));
     (inspection, sound)
 }
 
 /// Examines and compiles, on this thread and helpers of its own. Takes long and much CPU.
-pub(super) fn make(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<Code, Flaw>) {
+pub(super) fn examine_and_compile(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<CompiledCode, ArtifactError>) {
     let (inspection, component) = examine(bytes);
     let code = component.and_then(|component| {
-        Code::compile(engine, &component)
-            .map_err(|error| Flaw::new(FlawStage::Compile, format!("it does not compile: {error:#}")))
+        CompiledCode::compile(engine, &component)
+            .map_err(|error| ArtifactError::new(ArtifactStage::Compile, format!("it does not compile: {error:#}")))
     });
     (inspection, code)
 }
@@ -90,22 +90,25 @@ pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     // It may grow while it is read.
-    std::fs::File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)).map_err(fail)?;
-    if bytes.len() > MAX_BYTES {
-        return Err(format!("{} has {} bytes; an artifact may have {MAX_BYTES}", path.display(), meta.len()));
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_ARTIFACT_BYTES as u64 + 1).read_to_end(&mut bytes))
+        .map_err(fail)?;
+    if bytes.len() > MAX_ARTIFACT_BYTES {
+        return Err(format!("{} has {} bytes; an artifact may have {MAX_ARTIFACT_BYTES}", path.display(), meta.len()));
     }
     Ok(bytes)
 }
 
-fn prelink(engine: &Engine, code: &Code) -> Result<ReceiverPre<HostState>, Flaw> {
+fn prelink(engine: &Engine, code: &CompiledCode) -> Result<ReceiverPre<HostState>, ArtifactError> {
     let mut linker = Linker::new(engine);
     let linked = capability::link(&mut linker);
-    let unusable = |error| Flaw::new(FlawStage::Compile, format!("its compiled code does not load: {error:#}"));
+    let unusable =
+        |error| ArtifactError::new(ArtifactStage::Compile, format!("its compiled code does not load: {error:#}"));
     let component = code.load(engine).map_err(unusable)?;
     linked
         .and_then(|()| linker.instantiate_pre(&component))
         .and_then(ReceiverPre::new)
-        .map_err(|error| Flaw::new(FlawStage::Contract, format!("it does not fit this host: {error:#}")))
+        .map_err(|error| ArtifactError::new(ArtifactStage::Contract, format!("it does not fit this host: {error:#}")))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::artifact::FlawStage;
+use super::artifact::ArtifactStage;
 use super::digest::Digest;
 use crate::units::{ByteSize, HumanDuration};
 
@@ -59,11 +59,11 @@ impl fmt::Display for Actor {
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub enum PluginChange {
     /// A plugin of a name that is not taken.
-    Load(Arc<str>, Wanted, Plan),
+    Load(Arc<str>, ManifestPatch, RolloutOverride),
     /// Another generation of a plugin.
-    Swap(Arc<str>, Wanted, Plan),
+    Swap(Arc<str>, ManifestPatch, RolloutOverride),
     /// A kept generation again. Where none is named it is the one that served before what is wanted now: where a
     /// version that was refused is wanted, that is what serves. With `true` also one that was refused.
     Rollback(Arc<str>, Option<u64>, bool),
@@ -71,7 +71,7 @@ pub enum Change {
     Keep(Arc<str>),
     /// What the manifest wants once more, although it failed or was refused; under the rollout that it had then, but for
     /// what the plan says.
-    Retry(Arc<str>, Plan),
+    Retry(Arc<str>, RolloutOverride),
     /// No more batches; pushes wait in the queue.
     Pause(Arc<str>),
     /// Batches again.
@@ -87,7 +87,7 @@ pub enum Change {
 /// What a plugin is to be. What is not said stays as the manifest has it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Wanted {
+pub struct ManifestPatch {
     /// An artifact that was handed over before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
@@ -120,7 +120,7 @@ pub struct Wanted {
 /// How carefully. What is not said is as the manifest's `[rollout]` has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Plan {
+pub struct RolloutOverride {
     /// Whether the candidate is tried on a few pushes before anything else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_test: Option<bool>,
@@ -132,7 +132,7 @@ pub struct Plan {
     pub canary: Option<f64>,
 }
 
-impl Plan {
+impl RolloutOverride {
     /// What this says, and for the rest what the other says.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
@@ -147,7 +147,7 @@ impl Plan {
 /// The stages of a swap, in their order. Before `Publish` the old generation serves, untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Stage {
+pub enum SwapStage {
     /// The manifest is read, the artifact found and copied.
     Fetch,
     /// It is the one that is wanted.
@@ -174,7 +174,7 @@ pub enum Stage {
     Retire,
 }
 
-impl Stage {
+impl SwapStage {
     /// Stable name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -194,17 +194,17 @@ impl Stage {
     }
 }
 
-impl From<FlawStage> for Stage {
-    fn from(stage: FlawStage) -> Self {
+impl From<ArtifactStage> for SwapStage {
+    fn from(stage: ArtifactStage) -> Self {
         match stage {
-            FlawStage::Fetch => Self::Fetch,
-            FlawStage::Contract => Self::Contract,
-            FlawStage::Compile => Self::Compile,
+            ArtifactStage::Fetch => Self::Fetch,
+            ArtifactStage::Contract => Self::Contract,
+            ArtifactStage::Compile => Self::Compile,
         }
     }
 }
 
-impl fmt::Display for Stage {
+impl fmt::Display for SwapStage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -213,7 +213,7 @@ impl fmt::Display for Stage {
 /// One line of the answer. The last is [`Step::Ended`].
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
-pub enum Step {
+pub enum ChangeStep {
     /// A stage is passed.
     Passed {
         /// Of which plugin.
@@ -221,7 +221,7 @@ pub enum Step {
         /// Of which generation.
         generation: u64,
         /// Which.
-        stage: Stage,
+        stage: SwapStage,
         /// How long it took.
         #[serde(rename = "took_seconds", with = "crate::units::seconds_number")]
         took: Duration,
@@ -234,17 +234,17 @@ pub enum Step {
         /// Of which plugin.
         plugin: String,
         /// Which.
-        stage: Stage,
+        stage: SwapStage,
         /// In words.
         text: String,
     },
     /// It is over.
-    Ended(Ending),
+    Ended(PluginChangeResult),
 }
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub struct Ending {
+pub struct PluginChangeResult {
     /// Which plugin; empty for all of them.
     pub plugin: String,
     /// In one word.
@@ -252,7 +252,7 @@ pub struct Ending {
     /// The generation that serves now.
     pub serving: Option<u64>,
     /// Where it ended, unless all stages were passed.
-    pub stage: Option<Stage>,
+    pub stage: Option<SwapStage>,
     /// One or two sentences: what came of it; after a failure the cause and the remedy.
     pub message: String,
     /// What the candidate is granted and asks for, other than the generation before it: `+ …`, `- …`.
@@ -262,9 +262,9 @@ pub struct Ending {
 /// Why nothing was begun.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct Refused {
+pub struct ChangeRefused {
     /// In one word, for machines.
-    pub code: RefusedCode,
+    pub code: ChangeRefusedCode,
     /// One sentence: what, where, and the remedy.
     pub message: String,
 }
@@ -272,7 +272,7 @@ pub struct Refused {
 /// See [`Refused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum RefusedCode {
+pub enum ChangeRefusedCode {
     /// No plugin of that name.
     UnknownPlugin,
     /// There is one of that name.
@@ -298,27 +298,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_read_as_they_are_written() {
+    fn steps_survive_a_json_round_trip() {
         let steps = [
-            Step::Passed {
+            ChangeStep::Passed {
                 plugin: "sink".into(),
                 generation: 3,
-                stage: Stage::SelfTest,
+                stage: SwapStage::SelfTest,
                 took: Duration::from_millis(1_500),
                 note: None,
             },
-            Step::Ended(Ending {
+            ChangeStep::Ended(PluginChangeResult {
                 plugin: "sink".into(),
                 verdict: ChangeOutcome::RolledBack,
                 serving: Some(2),
-                stage: Some(Stage::Canary),
+                stage: Some(SwapStage::Canary),
                 message: "it failed".into(),
                 grants: vec!["+ http localhost:4318".into()],
             }),
         ];
         for step in steps {
             let text = serde_json::to_string(&step).unwrap();
-            assert_eq!(serde_json::from_str::<Step>(&text).unwrap(), step, "{text}");
+            assert_eq!(serde_json::from_str::<ChangeStep>(&text).unwrap(), step, "{text}");
         }
     }
 }

@@ -20,11 +20,11 @@
 //! returns. It must be of the same release and features as the host: the host refuses code for another engine. The
 //! command `barnabas` is such a program; a host that is one itself names [`Child::this_program`].
 
-mod answer;
 pub mod child;
-mod conversation;
-mod ending;
-mod leash;
+mod child_exit;
+mod child_guard;
+mod parent;
+mod response;
 
 use std::num::NonZero;
 use std::os::unix::process::CommandExt as _;
@@ -33,15 +33,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::artifact::FlawStage;
-use super::artifact::{Flaw, Inspection, examine, make};
-use super::code::Code;
+use super::artifact::ArtifactStage;
+use super::artifact::{ArtifactError, Inspection, examine, examine_and_compile};
+use super::compiled_code::CompiledCode;
 use super::engine::Engines;
 
-pub(super) use leash::{Cut, Leash};
+pub(super) use child_guard::{ChildGuard, KillReason};
 
 /// Most threads a child compiles with. Each has a stack and an arena of the child's address space.
-const THREADS: usize = 4;
+const MAX_THREADS: usize = 4;
 
 /// Who compiles.
 #[derive(Clone, Debug, Default)]
@@ -49,40 +49,40 @@ pub enum Compiler {
     /// This process. Nothing bounds a compile in it, and nothing ends one: an artifact that takes all memory takes the
     /// host with it.
     #[default]
-    ThisProcess,
+    InProcess,
     /// A process of its own for each.
-    Child(Child),
+    Child(CompileChild),
 }
 
 /// A program that compiles; the module's documentation says what it must do.
 #[derive(Clone, Debug)]
-pub struct Child {
+pub struct CompileChild {
     /// The program.
     pub program: PathBuf,
     /// What it may take, for each of its tasks.
-    pub limits: Limits,
+    pub limits: CompileLimits,
 }
 
 /// What a child does with the bytes. One byte on its standard input, before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Task {
+enum CompilerTask {
     /// Reads them, and judges them by the contract.
     Examine = b'e',
     /// That, and compiles them.
     Compile = b'c',
 }
 
-impl Task {
+impl CompilerTask {
     fn from_byte(byte: u8) -> Option<Self> {
         [Self::Examine, Self::Compile].into_iter().find(|task| *task as u8 == byte)
     }
 
     /// The stage in which it fails.
-    fn stage(self) -> FlawStage {
+    fn stage(self) -> ArtifactStage {
         match self {
-            Self::Examine => FlawStage::Contract,
-            Self::Compile => FlawStage::Compile,
+            Self::Examine => ArtifactStage::Contract,
+            Self::Compile => ArtifactStage::Compile,
         }
     }
 
@@ -95,7 +95,7 @@ impl Task {
     }
 
     /// What is done, likewise.
-    fn done(self) -> &'static str {
+    fn participle(self) -> &'static str {
         match self {
             Self::Examine => "read",
             Self::Compile => "compiled",
@@ -105,7 +105,7 @@ impl Task {
 
 /// What one child may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct CompileLimits {
     /// Address space of the child, in bytes.
     pub memory: u64,
     /// CPU time of all its threads together, in whole seconds (a part of one counts as one).
@@ -114,27 +114,27 @@ pub struct Limits {
     pub wall: Duration,
 }
 
-impl Default for Limits {
+impl Default for CompileLimits {
     fn default() -> Self {
         Self { memory: 4 << 30, cpu: Duration::from_secs(120), wall: Duration::from_secs(180) }
     }
 }
 
-impl Limits {
+impl CompileLimits {
     fn cpu_seconds(&self) -> u64 {
         self.cpu.as_secs() + u64::from(self.cpu.subsec_nanos() > 0)
     }
 }
 
-impl Child {
+impl CompileChild {
     /// The program that runs now, also when its file was replaced since, with the default limits.
     pub fn this_program() -> Self {
-        Self { program: "/proc/self/exe".into(), limits: Limits::default() }
+        Self { program: "/proc/self/exe".into(), limits: CompileLimits::default() }
     }
 
     fn command(&self) -> Command {
         // Half of them: what receives pushes shall not have to wait for a core.
-        let threads = (thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, THREADS);
+        let threads = (thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, MAX_THREADS);
         let mut command = Command::new(&self.program);
         command
             .arg0("barnabas-compile")
@@ -155,14 +155,20 @@ impl Child {
 
 impl Compiler {
     /// Reads and judges by the contract; blocks as [`Self::compile`] does, for as long as reading takes.
-    pub(super) fn examine(&self, engines: &Engines, bytes: &[u8], leash: &Leash) -> Result<Inspection, Flaw> {
+    pub(super) fn examine(
+        &self,
+        engines: &Engines,
+        bytes: &[u8],
+        leash: &ChildGuard,
+    ) -> Result<Inspection, ArtifactError> {
         match self {
-            Self::ThisProcess => {
+            Self::InProcess => {
                 let (inspection, sound) = examine(bytes);
                 sound.map(|_| inspection)
             }
             Self::Child(child) => {
-                let (inspection, _) = conversation::hold(child, Task::Examine, engines.fingerprint(), bytes, leash)?;
+                let (inspection, _) =
+                    parent::run_child(child, CompilerTask::Examine, engines.fingerprint(), bytes, leash)?;
                 Ok(inspection)
             }
         }
@@ -170,15 +176,21 @@ impl Compiler {
 
     /// Checks and compiles; blocks until that is done or `leash` is cut, which only a child obeys. The thread of this
     /// call must not end before the call does: the child dies with it.
-    pub(super) fn compile(&self, engines: &Engines, bytes: &[u8], leash: &Leash) -> Result<(Inspection, Code), Flaw> {
+    pub(super) fn compile(
+        &self,
+        engines: &Engines,
+        bytes: &[u8],
+        leash: &ChildGuard,
+    ) -> Result<(Inspection, CompiledCode), ArtifactError> {
         match self {
-            Self::ThisProcess => {
-                let (inspection, code) = make(&engines.on_demand, bytes);
+            Self::InProcess => {
+                let (inspection, code) = examine_and_compile(&engines.on_demand, bytes);
                 code.map(|code| (inspection, code))
             }
             Self::Child(child) => {
-                let (inspection, code) = conversation::hold(child, Task::Compile, engines.fingerprint(), bytes, leash)?;
-                let none = || Flaw::new(FlawStage::Compile, "its compiler gave no code");
+                let (inspection, code) =
+                    parent::run_child(child, CompilerTask::Compile, engines.fingerprint(), bytes, leash)?;
+                let none = || ArtifactError::new(ArtifactStage::Compile, "its compiler gave no code");
                 code.map(|code| (inspection, code)).ok_or_else(none)
             }
         }

@@ -14,11 +14,11 @@ use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAl
 /// How often a running guest is looked at: CPU and wall limits are kept to within this.
 pub const TICK: Duration = Duration::from_millis(10);
 /// Stack of a guest call, the same for all receivers since it is part of the engine. Recursion beyond it is a trap.
-pub const WASM_STACK: usize = 1 << 20;
+pub const WASM_STACK_BYTES: usize = 1 << 20;
 /// The fiber a call runs on: the guest's stack and as much again for host functions beneath it.
-const FIBER_STACK: usize = 2 << 20;
+const FIBER_STACK_BYTES: usize = 2 << 20;
 /// Instances that may live in the pool at once; one beyond goes to the on-demand engine.
-const POOL: u32 = 256;
+const POOL_INSTANCES: u32 = 256;
 /// Core instances, memories and tables per component that the pool is sized for (a component made by `wit-component`
 /// has three or four core instances, one memory and two tables).
 const PER_COMPONENT: u32 = 4;
@@ -38,7 +38,7 @@ impl Engines {
     /// Makes both and starts their ticker. Only the on-demand engine is indispensable.
     pub fn new() -> wasmtime::Result<Self> {
         let on_demand = Engine::new(&tunables())?;
-        let pooling = match Engine::new(tunables().allocation_strategy(pool())) {
+        let pooling = match Engine::new(tunables().allocation_strategy(pooling_strategy())) {
             Ok(engine) => Some(engine),
             Err(error) => {
                 tracing::warn!(
@@ -48,7 +48,7 @@ impl Engines {
                 None
             }
         };
-        tick(pooling.iter().chain([&on_demand]).map(Engine::weak).collect())?;
+        spawn_ticker(pooling.iter().chain([&on_demand]).map(Engine::weak).collect())?;
         Ok(Self { pooling, on_demand })
     }
 
@@ -60,7 +60,7 @@ impl Engines {
 
     /// Stands for everything that compiled code depends on beside the component itself.
     pub fn fingerprint(&self) -> [u8; 32] {
-        let mut hasher = Fingerprint(Sha256::new());
+        let mut hasher = FingerprintHasher(Sha256::new());
         self.on_demand.precompile_compatibility_hash().hash(&mut hasher);
         hasher.0.finalize().into()
     }
@@ -72,26 +72,26 @@ fn tunables() -> Config {
     config
         .wasm_component_model(true)
         .epoch_interruption(true)
-        .max_wasm_stack(WASM_STACK)
-        .async_stack_size(FIBER_STACK)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
         .memory_init_cow(true);
     config
 }
 
-fn pool() -> InstanceAllocationStrategy {
+fn pooling_strategy() -> InstanceAllocationStrategy {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(POOL)
-        .total_stacks(POOL)
-        .total_memories(POOL)
-        .total_core_instances(POOL * PER_COMPONENT)
-        .total_tables(POOL * PER_COMPONENT)
+    pool.total_component_instances(POOL_INSTANCES)
+        .total_stacks(POOL_INSTANCES)
+        .total_memories(POOL_INSTANCES)
+        .total_core_instances(POOL_INSTANCES * PER_COMPONENT)
+        .total_tables(POOL_INSTANCES * PER_COMPONENT)
         .max_tables_per_module(PER_COMPONENT)
         .table_elements(TABLE_ELEMENTS);
     InstanceAllocationStrategy::Pooling(pool)
 }
 
 /// Advances the epoch of these engines until the last of them is gone.
-fn tick(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
+fn spawn_ticker(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
     let beat = move || {
         loop {
             thread::sleep(TICK);
@@ -110,9 +110,9 @@ fn tick(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
 }
 
 /// `std`'s hashers give 64 bits and no promise over releases; a cache key deserves both.
-struct Fingerprint(Sha256);
+struct FingerprintHasher(Sha256);
 
-impl Hasher for Fingerprint {
+impl Hasher for FingerprintHasher {
     fn write(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ticker_holds_no_engine() {
+    fn the_ticker_does_not_keep_an_engine_alive() {
         let engines = Engines::new().unwrap();
         let weak = engines.on_demand.weak();
         drop(engines);

@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::instance::{Blueprint, Instance};
-use super::mirror::Mirror;
-use super::vitals::Vitals;
+use super::batch_mirror::BatchMirror;
+use super::generation_stats::GenerationStats;
+use super::instance::{Blueprint, ReceiverInstance};
 use super::worker::Worker;
 use crate::dispatch::{LaneSet, LeaseHolder, Slot};
 use crate::event::Events;
@@ -30,13 +30,13 @@ pub struct Generation {
     /// What it was made from.
     pub blueprint: Arc<Blueprint>,
     /// What it used and said.
-    pub vitals: Arc<Vitals>,
+    pub stats: Arc<GenerationStats>,
     /// Where its batches can be watched.
-    pub mirror: Mirror,
+    pub mirror: BatchMirror,
     holder: LeaseHolder,
-    end: watch::Sender<bool>,
+    stop_signal: watch::Sender<bool>,
     /// Closed once no worker leases any more.
-    busy: mpsc::Receiver<()>,
+    leasing: mpsc::Receiver<()>,
     workers: JoinSet<()>,
 }
 
@@ -47,28 +47,28 @@ pub struct Candidate {
     /// What it is made from.
     pub blueprint: Arc<Blueprint>,
     /// Its first instance.
-    pub first: Instance,
+    pub first: ReceiverInstance,
     /// What that used.
-    pub vitals: Arc<Vitals>,
+    pub stats: Arc<GenerationStats>,
 }
 
 impl Candidate {
     /// Begins to serve these lanes: the first worker has the first instance, the others start instances of their own.
     pub fn serve(self, slot: &Slot, lanes: LaneSet, instances: usize, events: Events, guests: &Handle) -> Generation {
-        let Self { number, blueprint, first, vitals } = self;
+        let Self { number, blueprint, first, stats: vitals } = self;
         let holder = slot.holder(number, instances);
         holder.set_lanes(lanes);
         let (end, ending) = watch::channel(false);
         let (busy, leasing) = mpsc::channel(1);
-        let mirror = Mirror::default();
+        let mirror = BatchMirror::default();
         let worker = Worker {
             slot: slot.clone(),
             holder: holder.clone(),
             blueprint: blueprint.clone(),
-            vitals: vitals.clone(),
+            stats: vitals.clone(),
             events,
             ending,
-            busy: Some(busy),
+            leasing: Some(busy),
             mirror: mirror.clone(),
         };
         let mut workers = JoinSet::new();
@@ -77,14 +77,25 @@ impl Candidate {
         }
         workers.spawn_on(worker.run(Some(first)), guests);
         let since = SystemTime::now();
-        Generation { number, since, instances, blueprint, vitals, mirror, holder, end, busy: leasing, workers }
+        Generation {
+            number,
+            since,
+            instances,
+            blueprint,
+            stats: vitals,
+            mirror,
+            holder,
+            stop_signal: end,
+            leasing,
+            workers,
+        }
     }
 }
 
 impl Generation {
     /// What its artifact asks for beside what every receiver has.
-    pub fn asks(&self) -> Vec<String> {
-        self.blueprint.artifact.inspection.asks()
+    pub fn grantable_imports(&self) -> Vec<String> {
+        self.blueprint.artifact.inspection.grantable_imports()
     }
 
     /// Changes which lanes it leases from now on.
@@ -98,21 +109,21 @@ impl Generation {
     }
 
     /// Leases nothing more, from now on.
-    pub fn cease(&self) {
+    pub fn stop_leasing(&self) {
         self.holder.stop();
-        self.end.send_replace(true);
+        self.stop_signal.send_replace(true);
     }
 
     /// Leases nothing more and finishes what it holds. False if `deadline` came first.
     pub async fn drain(&mut self, deadline: Duration) -> bool {
-        self.cease();
+        self.stop_leasing();
         // Nothing is ever sent: the channel closes when the last worker is done.
-        timeout(deadline, self.busy.recv()).await.is_ok()
+        timeout(deadline, self.leasing.recv()).await.is_ok()
     }
 
     /// Says goodbye to every instance and frees it; what is still held goes back. False if `deadline` came first.
     pub async fn retire(mut self, deadline: Duration) -> bool {
-        self.cease();
+        self.stop_leasing();
         let done = async { while self.workers.join_next().await.is_some() {} };
         let in_time = timeout(deadline, done).await.is_ok();
         // Aborting drops a worker's batch, which returns it, and its instance, which cancels what it waits for.

@@ -4,7 +4,7 @@
 //! over the whole Store. By type, an instance that broke is gone: a call takes the instance and gives it back only
 //! when it can be called again. Never retries, never waits for work.
 
-mod fault;
+mod failure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use wasmtime::component::Resource;
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 
 use super::artifact::Artifact;
-use super::limits::{HANDLES, HOST_CALL_BYTES, Limiter, Limits};
-use super::meter::{Halt, Meter, Usage, Verdict};
+use super::limits::{InstanceLimits, MAX_HANDLES, MAX_HOST_CALL_BYTES, MemoryLimiter};
+use super::meter::{CallMeter, CallUsage, GuestCallError, LimitCheck};
 use crate::capability::HostState;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::{Egress, SentRequest};
@@ -28,7 +28,7 @@ use crate::decode::NormaliseConfig;
 use crate::dispatch::Outcome;
 use crate::text;
 
-pub use fault::Broken;
+pub use failure::InstanceFailure;
 
 /// What all instances of a generation are made from.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ pub struct Blueprint {
     /// For `start`: the text of one JSON object.
     pub settings: Arc<str>,
     /// Of each instance.
-    pub limits: Limits,
+    pub limits: InstanceLimits,
     /// What is rewritten of the pushes before they are lent.
     pub normalise: Option<Arc<NormaliseConfig>>,
     /// The way out, shared so that instances share its connections.
@@ -50,22 +50,22 @@ pub struct Blueprint {
 }
 
 /// A receiver that has started.
-pub struct Instance {
+pub struct ReceiverInstance {
     store: Store<HostState>,
     guest: Receiver,
-    meter: Arc<Meter>,
-    limits: Limits,
+    meter: Arc<CallMeter>,
+    limits: InstanceLimits,
     normalise: Option<Arc<NormaliseConfig>>,
 }
 
 /// What came of a batch.
-pub struct Answer {
+pub struct ExportResult {
     /// For dispatch.
     pub outcome: Outcome,
     /// CPU and wall time of the call.
-    pub usage: Usage,
+    pub usage: CallUsage,
     /// What the guest reported meanwhile.
-    pub said: GuestReport,
+    pub reported: GuestReport,
     /// The most bytes of memory the instance ever had.
     pub memory_peak: usize,
     /// What it sent meanwhile, where somebody compares.
@@ -73,83 +73,88 @@ pub struct Answer {
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
     /// The last destination that was refused to it in the call, in a sentence. It stands in the outcome, too.
-    pub denied: Option<String>,
+    pub denied_destination: Option<String>,
     /// How many handles the guest holds after the call.
     pub handles: usize,
     /// To be called again; `None` when it broke.
-    pub instance: Option<Instance>,
+    pub instance: Option<ReceiverInstance>,
 }
 
 /// Why there is no instance.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum InstanceStartError {
     /// The guest said no.
     #[error("the receiver refused to start: {0}")]
     Refused(String),
     /// It could not be given anything.
-    #[error("the receiver accepts {} and this host delivers `{CONTENT_TYPE}`", listed(.0))]
-    ContentTypes(Vec<String>),
+    #[error("the receiver accepts {} and this host delivers `{CONTENT_TYPE}`", quoted_list(.0))]
+    UnsupportedContentTypes(Vec<String>),
     /// The guest broke, or we did.
     #[error("the receiver broke when it was started: {0}")]
-    Broke(Broken),
+    Failed(InstanceFailure),
 }
 
-fn listed(types: &[String]) -> String {
+fn quoted_list(types: &[String]) -> String {
     if types.is_empty() { "no content type".into() } else { format!("`{}`", types.join("`, `")) }
 }
 
-impl Instance {
+impl ReceiverInstance {
     /// Instantiates and starts. What the start used comes with it.
-    pub async fn start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
+    pub async fn start(blueprint: &Blueprint) -> Result<(Self, CallUsage), InstanceStartError> {
         let started = Self::try_start(blueprint).await;
         started.inspect_err(|error| blueprint.log.add_host_line(error.to_string()))
     }
 
-    async fn try_start(blueprint: &Blueprint) -> Result<(Self, Usage), StartError> {
-        let (mut instance, instantiated) = Self::instantiate(blueprint).await.map_err(StartError::Broke)?;
+    async fn try_start(blueprint: &Blueprint) -> Result<(Self, CallUsage), InstanceStartError> {
+        let (mut instance, instantiated) = Self::instantiate(blueprint).await.map_err(InstanceStartError::Failed)?;
         let allowance = instance.limits.start.saturating_sub(instantiated.wall);
         let lifecycle = instance.guest.kafka_telemetry_receiver_lifecycle();
         let start = lifecycle.call_start(&mut instance.store, &blueprint.settings);
         let (result, started) = instance.meter.run(allowance, allowance, start).await;
-        let result = result.map_err(|halt| StartError::Broke(instance.broken(halt)))?;
+        let result = result.map_err(|halt| InstanceStartError::Failed(instance.failure(halt)))?;
         if let Err(reason) = result {
             let denied = instance.store.data().end_call();
-            return Err(StartError::Refused(with(text::sentence(&reason), denied.as_deref())));
+            return Err(InstanceStartError::Refused(with_denied_destination(
+                text::sentence(&reason),
+                denied.as_deref(),
+            )));
         }
-        let asked = instance.accepts(allowance.saturating_sub(started.wall)).await?;
+        let asked = instance.check_content_types(allowance.saturating_sub(started.wall)).await?;
         instance.store.data_mut().take_report();
         instance.store.data().end_call();
         Ok((instance, sum([instantiated, started, asked])))
     }
 
-    async fn accepts(&mut self, allowance: Duration) -> Result<Usage, StartError> {
+    async fn check_content_types(&mut self, allowance: Duration) -> Result<CallUsage, InstanceStartError> {
         let export = self.guest.kafka_telemetry_receiver_export_metrics();
         let ask = export.call_accepted_content_types(&mut self.store);
         let (types, usage) = self.meter.run(allowance, allowance, ask).await;
-        let types = types.map_err(|halt| StartError::Broke(self.broken(halt)))?;
+        let types = types.map_err(|halt| InstanceStartError::Failed(self.failure(halt)))?;
         if types.iter().any(|accepted| accepted == CONTENT_TYPE) {
             return Ok(usage);
         }
-        Err(StartError::ContentTypes(types.into_iter().take(8).map(|name| text::sentence(&name)).collect()))
+        Err(InstanceStartError::UnsupportedContentTypes(
+            types.into_iter().take(8).map(|name| text::sentence(&name)).collect(),
+        ))
     }
 
     /// From the pool; where that is exhausted or absent, on demand.
-    async fn instantiate(blueprint: &Blueprint) -> Result<(Self, Usage), Broken> {
+    async fn instantiate(blueprint: &Blueprint) -> Result<(Self, CallUsage), InstanceFailure> {
         if let Some(pooled) = &blueprint.artifact.pooled {
             match Self::instantiate_from(pooled, blueprint).await {
-                Err((Halt::Error(error), _)) if error.is::<PoolConcurrencyLimitError>() => {}
-                Err((halt, state)) => return Err(broken_start(halt, state, blueprint)),
+                Err((GuestCallError::Error(error), _)) if error.is::<PoolConcurrencyLimitError>() => {}
+                Err((halt, state)) => return Err(start_failure(halt, state, blueprint)),
                 Ok(made) => return Ok(made),
             }
         }
         let made = Self::instantiate_from(&blueprint.artifact.on_demand, blueprint).await;
-        made.map_err(|(halt, state)| broken_start(halt, state, blueprint))
+        made.map_err(|(halt, state)| start_failure(halt, state, blueprint))
     }
 
     async fn instantiate_from(
         pre: &ReceiverPre<HostState>,
         blueprint: &Blueprint,
-    ) -> Result<(Self, Usage), (Halt, Box<HostState>)> {
+    ) -> Result<(Self, CallUsage), (GuestCallError, Box<HostState>)> {
         let limits = blueprint.limits.clone();
         let (mut store, meter) = store(pre, blueprint);
         let (guest, usage) = meter.run(limits.start, limits.start, pre.instantiate_async(&mut store)).await;
@@ -160,17 +165,17 @@ impl Instance {
     }
 
     /// Offers a batch, rewritten where that is wanted: from there on every way to read it shows the same.
-    pub async fn export(mut self, batch: LentBatch) -> Answer {
+    pub async fn export(mut self, batch: LentBatch) -> ExportResult {
         let (batch, not_normalised) = match &self.normalise {
             None => (batch, 0),
             Some(rules) => batch.normalised(rules).await,
         };
         let result = match self.store.data_mut().table.push(batch) {
-            Err(error) => Err((Halt::Error(error.into()), Usage::default())),
+            Err(error) => Err((GuestCallError::Error(error.into()), CallUsage::default())),
             Ok(owned) => {
                 let (result, usage) = self.call_export(owned.rep()).await;
                 // A table that lost the entry is of no further use, so its loss breaks the instance.
-                let deleted = self.store.data_mut().table.delete(owned).map_err(|e| Halt::Error(e.into()));
+                let deleted = self.store.data_mut().table.delete(owned).map_err(|e| GuestCallError::Error(e.into()));
                 result.and_then(|answer| deleted.map(|_| answer)).map(|answer| (answer, usage)).map_err(|h| (h, usage))
             }
         };
@@ -181,46 +186,57 @@ impl Instance {
         match result {
             Ok((answer, usage)) => {
                 let mut said = self.store.data_mut().take_report();
-                said.misconfigured = said.misconfigured.map(|reason| with(reason, denied.as_deref()));
+                said.misconfigured =
+                    said.misconfigured.map(|reason| with_denied_destination(reason, denied.as_deref()));
                 self.store.data_mut().limiter.take_denied();
-                Answer {
-                    outcome: outcome(answer, denied.as_deref()),
+                ExportResult {
+                    outcome: to_outcome(answer, denied.as_deref()),
                     usage,
-                    said,
+                    reported: said,
                     memory_peak,
                     sent,
                     not_normalised,
-                    denied,
+                    denied_destination: denied,
                     handles,
                     instance: Some(self),
                 }
             }
             Err((halt, usage)) => {
-                let Broken { fault, message, said } = self.broken(halt);
-                let outcome = Outcome::Faulted(fault, with(message, denied.as_deref()));
-                Answer { outcome, usage, said, memory_peak, sent, not_normalised, denied, handles, instance: None }
+                let InstanceFailure { fault, message, reported: said } = self.failure(halt);
+                let outcome = Outcome::Faulted(fault, with_denied_destination(message, denied.as_deref()));
+                ExportResult {
+                    outcome,
+                    usage,
+                    reported: said,
+                    memory_peak,
+                    sent,
+                    not_normalised,
+                    denied_destination: denied,
+                    handles,
+                    instance: None,
+                }
             }
         }
     }
 
-    async fn call_export(&mut self, rep: u32) -> (Result<Result<(), ExportError>, Halt>, Usage) {
+    async fn call_export(&mut self, rep: u32) -> (Result<Result<(), ExportError>, GuestCallError>, CallUsage) {
         let export = self.guest.kafka_telemetry_receiver_export_metrics();
         let call = export.call_export_metrics(&mut self.store, Resource::new_borrow(rep));
         self.meter.run(self.limits.cpu, self.limits.deadline, call).await
     }
 
     /// Says goodbye.
-    pub async fn stop(mut self) -> Result<(), Broken> {
+    pub async fn stop(mut self) -> Result<(), InstanceFailure> {
         let allowance = self.limits.stop;
         let stop = self.guest.kafka_telemetry_receiver_lifecycle().call_stop(&mut self.store);
         let (result, _) = self.meter.run(allowance, allowance, stop).await;
-        result.map_err(|halt| self.broken(halt))
+        result.map_err(|halt| self.failure(halt))
     }
 
-    fn broken(&mut self, halt: Halt) -> Broken {
+    fn failure(&mut self, halt: GuestCallError) -> InstanceFailure {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
-        let broken = fault::of_call(halt, denied, &self.limits, state.take_report());
+        let broken = failure::call_failure(halt, denied, &self.limits, state.take_report());
         // For the reader of its lines: they lead up to this.
         state.add_host_line(format!("broke ({}): {broken}", broken.fault.name()));
         broken
@@ -228,24 +244,24 @@ impl Instance {
 }
 
 /// Of an instance that was not made.
-fn broken_start(halt: Halt, mut state: Box<HostState>, blueprint: &Blueprint) -> Broken {
+fn start_failure(halt: GuestCallError, mut state: Box<HostState>, blueprint: &Blueprint) -> InstanceFailure {
     let denied = state.limiter.take_denied();
-    fault::of_call(halt, denied, &blueprint.limits, state.take_report())
+    failure::call_failure(halt, denied, &blueprint.limits, state.take_report())
 }
 
 /// A Store with every limit set, and the meter that its epoch callback asks.
-fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostState>, Arc<Meter>) {
-    let limiter = Limiter::new(blueprint.limits.memory);
+fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostState>, Arc<CallMeter>) {
+    let limiter = MemoryLimiter::new(blueprint.limits.memory);
     let log = GuestLog::new(blueprint.log.clone());
     let state = HostState::new(limiter, log, blueprint.egress.for_instance(), blueprint.state.clone());
     let mut store = Store::new(pre.engine(), state);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(HOST_CALL_BYTES);
-    store.set_max_component_handles(HANDLES);
-    let meter = Arc::new(Meter::default());
+    store.set_hostcall_fuel(MAX_HOST_CALL_BYTES);
+    store.set_max_component_handles(MAX_HANDLES);
+    let meter = Arc::new(CallMeter::default());
     let asked = meter.clone();
-    store.epoch_deadline_callback(move |_| match asked.verdict() {
-        Verdict::Go => Ok(UpdateDeadline::Yield(1)),
+    store.epoch_deadline_callback(move |_| match asked.check() {
+        LimitCheck::WithinLimits => Ok(UpdateDeadline::Yield(1)),
         over => Err(over.into()),
     });
     store.set_epoch_deadline(1);
@@ -253,7 +269,7 @@ fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostStat
 }
 
 /// A reason, and the destination that was refused meanwhile: a guest learns only that one was.
-fn with(reason: String, denied: Option<&str>) -> String {
+fn with_denied_destination(reason: String, denied: Option<&str>) -> String {
     match denied {
         None => reason,
         Some(denied) if reason.is_empty() => denied.to_owned(),
@@ -261,8 +277,8 @@ fn with(reason: String, denied: Option<&str>) -> String {
     }
 }
 
-fn outcome(answer: Result<(), ExportError>, denied: Option<&str>) -> Outcome {
-    let reason = |said: String| with(text::reason(&said), denied);
+fn to_outcome(answer: Result<(), ExportError>, denied: Option<&str>) -> Outcome {
+    let reason = |said: String| with_denied_destination(text::reason(&said), denied);
     let millis = |after: Option<u64>| after.map(Duration::from_millis);
     match answer {
         Ok(()) => Outcome::Taken,
@@ -280,8 +296,8 @@ fn outcome(answer: Result<(), ExportError>, denied: Option<&str>) -> Outcome {
     }
 }
 
-fn sum(usages: [Usage; 3]) -> Usage {
-    usages.into_iter().fold(Usage::default(), |a, b| Usage { cpu: a.cpu + b.cpu, wall: a.wall + b.wall })
+fn sum(usages: [CallUsage; 3]) -> CallUsage {
+    usages.into_iter().fold(CallUsage::default(), |a, b| CallUsage { cpu: a.cpu + b.cpu, wall: a.wall + b.wall })
 }
 
 #[cfg(test)]

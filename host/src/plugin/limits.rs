@@ -6,22 +6,22 @@ use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
 /// Most bytes a guest may hand to one host call; the host allocates them.
-pub const HOST_CALL_BYTES: usize = 16 << 20;
+pub const MAX_HOST_CALL_BYTES: usize = 16 << 20;
 /// Most handles (requests, streams, pollables, …) a guest may hold at once.
-pub const HANDLES: usize = 1_024;
+pub const MAX_HANDLES: usize = 1_024;
 /// Most handles that an instance may keep from one call to the next. One that keeps more forgets them, and would break in
 /// a later call that needs some; it is replaced before.
-pub const HANDLES_KEPT: usize = HANDLES / 2;
+pub const MAX_RETAINED_HANDLES: usize = MAX_HANDLES / 2;
 /// Most bytes of random a guest may ask for in one call.
-pub const RANDOM_BYTES: u64 = 64 * 1024;
+pub const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 /// Most bytes of one set of HTTP headers, as kept in memory.
-pub const HEADER_BYTES: usize = 128 * 1024;
+pub const MAX_HEADER_BYTES: usize = 128 * 1024;
 /// Core instances, memories and tables of one component.
-const CORE_ITEMS: usize = 64;
+const MAX_CORE_ITEMS: usize = 64;
 
 /// Limits of one instance. The same for all instances of a receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Limits {
+pub struct InstanceLimits {
     /// Bytes of all its memories and tables together.
     pub memory: usize,
     /// CPU time of one `export-metrics`; waiting is free.
@@ -34,7 +34,7 @@ pub struct Limits {
     pub stop: Duration,
 }
 
-impl Default for Limits {
+impl Default for InstanceLimits {
     fn default() -> Self {
         Self {
             memory: 64 << 20,
@@ -48,19 +48,19 @@ impl Default for Limits {
 
 /// Counts every memory and table of a Store together (`StoreLimits` of wasmtime looks at each alone).
 #[derive(Clone, Debug)]
-pub struct Limiter {
+pub struct MemoryLimiter {
     limit: usize,
-    now: usize,
+    current: usize,
     peak: usize,
     /// What the last permitted growth added, to be taken back should it fail.
-    last: usize,
+    last_growth: usize,
     denied: bool,
 }
 
-impl Limiter {
+impl MemoryLimiter {
     /// With nothing used yet.
     pub fn new(limit: usize) -> Self {
-        Self { limit, now: 0, peak: 0, last: 0, denied: false }
+        Self { limit, current: 0, peak: 0, last_growth: 0, denied: false }
     }
 
     /// The most bytes there ever were.
@@ -74,24 +74,24 @@ impl Limiter {
     }
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let more = desired.saturating_sub(current);
-        let then = self.now.saturating_add(more);
-        if then > self.limit {
+        let growth = desired.saturating_sub(current);
+        let total = self.current.saturating_add(growth);
+        if total > self.limit {
             self.denied = true;
             return false;
         }
-        (self.now, self.last) = (then, more);
-        self.peak = self.peak.max(then);
+        (self.current, self.last_growth) = (total, growth);
+        self.peak = self.peak.max(total);
         true
     }
 
     fn undo(&mut self) {
-        self.now = self.now.saturating_sub(std::mem::take(&mut self.last));
+        self.current = self.current.saturating_sub(std::mem::take(&mut self.last_growth));
         self.denied = true;
     }
 }
 
-impl ResourceLimiter for Limiter {
+impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         Ok(self.grow(current, desired))
     }
@@ -112,13 +112,13 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        CORE_ITEMS
+        MAX_CORE_ITEMS
     }
     fn memories(&self) -> usize {
-        CORE_ITEMS
+        MAX_CORE_ITEMS
     }
     fn tables(&self) -> usize {
-        CORE_ITEMS
+        MAX_CORE_ITEMS
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn memory_limit_obeyed() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = MemoryLimiter::new(100);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 24, None).unwrap());
         assert!(limiter.table_growing(0, 2, None).unwrap(), "16 bytes make it full");
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn memory_limit_violated() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = MemoryLimiter::new(100);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(!limiter.memory_growing(0, 60, None).unwrap(), "a second memory counts with the first");
         assert!(!limiter.table_growing(0, 6, None).unwrap(), "and so does a table");
@@ -146,8 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_failed_is_given_back() {
-        let mut limiter = Limiter::new(100);
+    fn failed_growth_is_not_counted() {
+        let mut limiter = MemoryLimiter::new(100);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(60, 100, None).unwrap());
         limiter.memory_grow_failed(wasmtime::Error::msg("the system has none")).unwrap();

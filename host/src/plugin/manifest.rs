@@ -4,26 +4,26 @@
 //! plugin's name is the file's. Reads this one file and follows nothing it names.
 
 pub(crate) mod edit;
-mod file;
+mod raw;
 
-pub use file::keys;
+pub use raw::keys;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::change::Wanted;
+use super::change::ManifestPatch;
 use super::digest::Digest;
-use super::limits::Limits;
-use super::rollout::Care;
+use super::limits::InstanceLimits;
+use super::rollout::RolloutPolicy;
 use crate::capability::egress::Grants;
-use crate::capability::state::Caps;
+use crate::capability::state::StateQuota;
 use crate::decode::NormaliseConfig;
 use crate::dispatch::SlotConfig;
 
 /// Most bytes of a manifest.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 /// Longest name.
-const NAME_CHARS: usize = 63;
+const MAX_NAME_CHARS: usize = 63;
 
 /// What is meant.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Manifest {
     pub text: Arc<str>,
     /// Of all that makes a generation beside its artifact: two manifests of one meaning differ in nothing that a
     /// running receiver would notice.
-    pub meaning: Digest,
+    pub fingerprint: Digest,
     /// Component or core module, relative paths taken from the manifest's directory. Without it, `digest` names one
     /// that the host has.
     pub artifact: Option<PathBuf>,
@@ -45,17 +45,17 @@ pub struct Manifest {
     /// Whether it is given no batches.
     pub paused: bool,
     /// How carefully another generation is let in.
-    pub care: Care,
+    pub rollout: RolloutPolicy,
     /// For the receiver: the text of one JSON object.
     pub settings: Arc<str>,
     /// Destinations and addresses it may reach.
     pub grants: Arc<Grants>,
     /// What its slot keeps for it; `None` where that is not granted.
-    pub state: Option<Caps>,
+    pub state_quota: Option<StateQuota>,
     /// The grants as they were written, one a line: `http localhost:4318`.
-    pub granted: Vec<String>,
+    pub grant_lines: Vec<String>,
     /// Of each instance.
-    pub limits: Limits,
+    pub limits: InstanceLimits,
     /// How many instances serve at once.
     pub instances: usize,
     /// How many outgoing requests of all of them may be under way at once.
@@ -73,16 +73,20 @@ impl Manifest {
         if !meta.is_file() {
             return Err(format!("{}: is no file; a manifest is one", path.display()));
         }
-        if meta.len() > MAX_BYTES {
-            return Err(format!("{}: has {} bytes; a manifest may have {MAX_BYTES}", path.display(), meta.len()));
+        if meta.len() > MAX_MANIFEST_BYTES {
+            return Err(format!(
+                "{}: has {} bytes; a manifest may have {MAX_MANIFEST_BYTES}",
+                path.display(),
+                meta.len()
+            ));
         }
         Self::parse(path, &std::fs::read_to_string(path).map_err(fail)?)
     }
 
     /// From the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
-        let meant = name(path).and_then(|name| file::meant(name, path, text));
-        meant.map_err(|problem| {
+        let parsed = plugin_name(path).and_then(|name| raw::parse(name, path, text));
+        parsed.map_err(|problem| {
             // Errors of parsers beneath (regular expressions, TOML) draw pictures over several lines.
             let sentence: Vec<_> = problem.split_whitespace().collect();
             format!("{}: {}", path.display(), sentence.join(" "))
@@ -90,8 +94,8 @@ impl Manifest {
     }
 
     /// From the text of `path` and what somebody wants on top of it, as a load or a swap makes it.
-    pub fn wanted(path: &Path, text: &str, wanted: &Wanted) -> Result<Self, String> {
-        let text = edit::wanted(text, wanted).map_err(|problem| format!("{}: {problem}", path.display()))?;
+    pub fn with_patch(path: &Path, text: &str, wanted: &ManifestPatch) -> Result<Self, String> {
+        let text = edit::apply_patch(text, wanted).map_err(|problem| format!("{}: {problem}", path.display()))?;
         Self::parse(path, &text)
     }
 
@@ -102,7 +106,7 @@ impl Manifest {
 }
 
 /// Every manifest of a directory, by name. A directory that does not exist holds none.
-pub fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+pub fn list_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
@@ -117,25 +121,25 @@ pub fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// The plugin's name: `[a-z0-9][a-z0-9-]{0,62}`, since it stands in metrics, paths and commands.
-pub fn name(path: &Path) -> Result<Arc<str>, String> {
+pub fn plugin_name(path: &Path) -> Result<Arc<str>, String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let good = stem.starts_with(plain) && stem.chars().all(|c| plain(c) || c == '-') && stem.len() <= NAME_CHARS;
+    let good = stem.starts_with(plain) && stem.chars().all(|c| plain(c) || c == '-') && stem.len() <= MAX_NAME_CHARS;
     if good {
         return Ok(stem.into());
     }
     Err(format!(
         "`{stem}` cannot be a plugin's name; rename the file to lower-case letters, digits and dashes, at most \
-         {NAME_CHARS}, beginning with a letter or digit"
+         {MAX_NAME_CHARS}, beginning with a letter or digit"
     ))
 }
 
 /// What a file with an impossible name is called: it is a plugin that was meant, so its slot must stand, or clients
 /// would not be asked for telemetry and those that look once would fall silent.
-pub fn stand_in(path: &Path) -> Arc<str> {
+pub fn placeholder_name(path: &Path) -> Arc<str> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };
-    format!("misnamed-{}", stem.chars().map(plain).take(NAME_CHARS - 9).collect::<String>()).into()
+    format!("misnamed-{}", stem.chars().map(plain).take(MAX_NAME_CHARS - 9).collect::<String>()).into()
 }
 
 #[cfg(test)]

@@ -15,23 +15,23 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Shared by the future of a call and the epoch callback of its Store. Only one call runs at a time.
 #[derive(Debug)]
-pub struct Meter {
-    born: Instant,
+pub struct CallMeter {
+    created_at: Instant,
     /// CPU time of the polls that are over.
-    spent: AtomicU64,
+    cpu_spent: AtomicU64,
     /// The thread's CPU clock when the current poll began.
     poll_began: AtomicU64,
     cpu_limit: AtomicU64,
     /// In nanoseconds since `born`.
-    due: AtomicU64,
+    deadline: AtomicU64,
 }
 
 /// What the epoch callback should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Verdict {
+pub enum LimitCheck {
     /// Let others run, then go on.
     #[error("within its limits")]
-    Go,
+    WithinLimits,
     /// More CPU time than allowed.
     #[error("used more CPU time than its limit")]
     CpuLimit,
@@ -42,7 +42,7 @@ pub enum Verdict {
 
 /// Why a call has no result.
 #[derive(Debug)]
-pub enum Halt {
+pub enum GuestCallError {
     /// The wall deadline passed while it waited.
     Deadline,
     /// wasmtime says.
@@ -53,84 +53,84 @@ pub enum Halt {
 
 /// What a call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct CallUsage {
     /// On the CPU.
     pub cpu: Duration,
     /// On the wall.
     pub wall: Duration,
 }
 
-impl Default for Meter {
+impl Default for CallMeter {
     /// Nothing is running.
     fn default() -> Self {
         Self {
-            born: Instant::now(),
-            spent: AtomicU64::new(0),
+            created_at: Instant::now(),
+            cpu_spent: AtomicU64::new(0),
             poll_began: AtomicU64::new(0),
             cpu_limit: AtomicU64::new(u64::MAX),
-            due: AtomicU64::new(u64::MAX),
+            deadline: AtomicU64::new(u64::MAX),
         }
     }
 }
 
-impl Meter {
+impl CallMeter {
     /// Runs one call within `cpu` and `wall`. After an `Err` the Store it ran in must be dropped.
     pub async fn run<T>(
         &self,
         cpu: Duration,
         wall: Duration,
         call: impl Future<Output = wasmtime::Result<T>>,
-    ) -> (Result<T, Halt>, Usage) {
+    ) -> (Result<T, GuestCallError>, CallUsage) {
         let began = Instant::now();
-        self.spent.store(0, Ordering::Relaxed);
+        self.cpu_spent.store(0, Ordering::Relaxed);
         self.cpu_limit.store(nanos(cpu), Ordering::Relaxed);
-        self.due.store(nanos(began.duration_since(self.born).saturating_add(wall)), Ordering::Relaxed);
-        let metered = Metered { meter: self, call: pin!(call) };
+        self.deadline.store(nanos(began.duration_since(self.created_at).saturating_add(wall)), Ordering::Relaxed);
+        let metered = MeteredCall { meter: self, call: pin!(call) };
         let result = match tokio::time::timeout(wall, metered).await {
             Ok(result) => result,
-            Err(_) => Err(Halt::Deadline),
+            Err(_) => Err(GuestCallError::Deadline),
         };
-        let cpu = Duration::from_nanos(self.spent.load(Ordering::Relaxed));
-        (result, Usage { cpu, wall: began.elapsed() })
+        let cpu = Duration::from_nanos(self.cpu_spent.load(Ordering::Relaxed));
+        (result, CallUsage { cpu, wall: began.elapsed() })
     }
 
     /// Asked from inside a poll.
-    pub fn verdict(&self) -> Verdict {
+    pub fn check(&self) -> LimitCheck {
         let in_this_poll = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
-        let used = self.spent.load(Ordering::Relaxed).saturating_add(in_this_poll);
+        let used = self.cpu_spent.load(Ordering::Relaxed).saturating_add(in_this_poll);
         if used > self.cpu_limit.load(Ordering::Relaxed) {
-            Verdict::CpuLimit
-        } else if nanos(self.born.elapsed()) > self.due.load(Ordering::Relaxed) {
-            Verdict::Deadline
+            LimitCheck::CpuLimit
+        } else if nanos(self.created_at.elapsed()) > self.deadline.load(Ordering::Relaxed) {
+            LimitCheck::Deadline
         } else {
-            Verdict::Go
+            LimitCheck::WithinLimits
         }
     }
 }
 
-struct Metered<'a, F> {
-    meter: &'a Meter,
+struct MeteredCall<'a, F> {
+    meter: &'a CallMeter,
     call: Pin<&'a mut F>,
 }
 
-impl<T, F: Future<Output = wasmtime::Result<T>>> Future for Metered<'_, F> {
-    type Output = Result<T, Halt>;
+impl<T, F: Future<Output = wasmtime::Result<T>>> Future for MeteredCall<'_, F> {
+    type Output = Result<T, GuestCallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let meter = self.meter;
         let began = thread_cpu();
         meter.poll_began.store(began, Ordering::Relaxed);
         let polled = catch_unwind(AssertUnwindSafe(|| self.call.as_mut().poll(cx)));
-        meter.spent.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
+        meter.cpu_spent.fetch_add(thread_cpu().saturating_sub(began), Ordering::Relaxed);
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(Halt::Error)),
-            Err(panic) => Poll::Ready(Err(Halt::Panic(words(panic.as_ref())))),
+            Ok(Poll::Ready(result)) => Poll::Ready(result.map_err(GuestCallError::Error)),
+            Err(panic) => Poll::Ready(Err(GuestCallError::Panic(panic_message(panic.as_ref())))),
         }
     }
 }
 
-fn words(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
 }
@@ -152,37 +152,37 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_costs_no_cpu_but_has_a_deadline() {
-        let meter = Meter::default();
+        let meter = CallMeter::default();
         let nap = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            Ok(meter.verdict())
+            Ok(meter.check())
         };
         let (result, _) = meter.run(Duration::from_millis(100), LONG, nap).await;
-        assert_eq!(result.unwrap(), Verdict::Go);
+        assert_eq!(result.unwrap(), LimitCheck::WithinLimits);
         let forever = std::future::pending::<wasmtime::Result<()>>();
         let (result, _) = meter.run(LONG, Duration::from_millis(1), forever).await;
-        assert!(matches!(result, Err(Halt::Deadline)));
+        assert!(matches!(result, Err(GuestCallError::Deadline)));
     }
 
     #[tokio::test]
-    async fn cpu_of_all_polls_counts() {
-        let meter = Meter::default();
+    async fn cpu_time_of_all_polls_is_summed() {
+        let meter = CallMeter::default();
         let limit = Duration::from_millis(5);
         let spin = async {
-            while meter.verdict() == Verdict::Go {
+            while meter.check() == LimitCheck::WithinLimits {
                 tokio::task::yield_now().await;
             }
-            Ok(meter.verdict())
+            Ok(meter.check())
         };
         let (result, usage) = meter.run(limit, LONG, spin).await;
-        assert_eq!(result.unwrap(), Verdict::CpuLimit);
+        assert_eq!(result.unwrap(), LimitCheck::CpuLimit);
         assert!(usage.cpu >= limit);
     }
 
     #[tokio::test]
     async fn a_panic_below_ends_the_call_only() {
         let boom = async { if true { panic!("boom") } else { Ok(()) } };
-        let (result, _) = Meter::default().run(LONG, LONG, boom).await;
-        assert!(matches!(result, Err(Halt::Panic(words)) if words == "boom"));
+        let (result, _) = CallMeter::default().run(LONG, LONG, boom).await;
+        assert!(matches!(result, Err(GuestCallError::Panic(words)) if words == "boom"));
     }
 }

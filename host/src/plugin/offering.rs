@@ -15,7 +15,7 @@ asks within five minutes. Java from 4.2 on (likewise the last releases of 4.0 an
 once and stay silent until their applications are restarted";
 
 /// When the last receiver is gone.
-pub(super) const CEASED: &str = "this was the last receiver, so telemetry is not offered any more to clients that connect \
+pub(super) const NO_LONGER_OFFERED: &str = "this was the last receiver, so telemetry is not offered any more to clients that connect \
 from now on. Clients that are connected push on, and nobody takes their pushes. At their next connection Java from 4.2 \
 on (likewise the last releases of 4.0 and 4.1), franz-go and Dekaf fall silent until their applications are restarted; \
 librdkafka and Java up to 4.1 go on once there is a receiver again. Load another one soon, or `pause` a plugin instead";

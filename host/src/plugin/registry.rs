@@ -5,13 +5,13 @@
 //! loaded: clients must go on being asked for telemetry, or they would fall silent for good. Whatever fails before a
 //! candidate is published leaves the old generation serving.
 
-mod back;
 mod change;
 mod directory;
 mod entry;
 mod reconcile;
 mod record;
 mod removal;
+mod rollback;
 mod stages;
 mod start;
 mod swap;
@@ -28,26 +28,26 @@ use std::time::Duration;
 use tokio::sync::{RwLock, mpsc};
 use tokio::time::{Instant, timeout_at};
 
-use super::change::{Actor, Change, Ending, Refused, Step};
+use super::artifact_pipeline::ArtifactPipeline;
+use super::change::{Actor, ChangeRefused, ChangeStep, PluginChange, PluginChangeResult};
 use super::compiler::Compiler;
 use super::digest::Digest;
 use super::engine::Engines;
-use super::foundry::Foundry;
 use super::generation::Generation;
-use super::rollout::progress::{STEPS, Teller};
+use super::rollout::progress::{STEP_QUEUE, StepSender};
 use super::runtime::GuestRuntime;
-use super::status::{State, Status};
-use crate::audit::Audit;
+use super::status::{PluginState, PluginStatus};
+use crate::audit::AuditLog;
 use crate::capability::egress::SelfAddresses;
 use crate::capability::log::GuestLogLine;
 use crate::dispatch::{Dispatch, Slot};
 use crate::event::{EventData, Events, Topic};
 use crate::store::Store;
-use entry::Entry;
+use entry::PluginEntry;
 
 /// What the room is told.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct PluginsConfig {
     /// The manifests, which are the desired state.
     pub dir: PathBuf,
     /// Where artifacts, compiled code and the host's key are kept; `None` keeps the artifacts in memory and compiles at
@@ -64,7 +64,7 @@ pub struct Config {
     pub listeners: Vec<SocketAddr>,
 }
 
-impl Default for Config {
+impl Default for PluginsConfig {
     fn default() -> Self {
         Self {
             dir: "plugins.d".into(),
@@ -79,27 +79,27 @@ impl Default for Config {
 
 /// Handle on all plugins. Cheap to clone.
 #[derive(Clone)]
-pub struct Plugins(Arc<Inner>);
+pub struct Plugins(Arc<PluginsInner>);
 
-struct Inner {
+struct PluginsInner {
     dir: PathBuf,
-    foundry: Foundry,
+    pipeline: ArtifactPipeline,
     guests: GuestRuntime,
     store: Store,
-    audit: Audit,
+    audit: AuditLog,
     dispatch: Dispatch,
     events: Events,
     own: SelfAddresses,
-    entries: Mutex<BTreeMap<Arc<str>, Entry>>,
+    entries: Mutex<BTreeMap<Arc<str>, PluginEntry>>,
     /// Digests of artifacts on disk, as long as the files do not change.
-    seen: directory::Seen,
+    digests: directory::DigestCache,
     /// Held shared over every change: the end of the host waits for them.
     changes: Arc<RwLock<()>>,
     ending: AtomicBool,
     /// Every manifest was tried once.
     started: AtomicBool,
     /// Whether all that the store remembers could be read.
-    recalled: AtomicBool,
+    records_read: AtomicBool,
 }
 
 impl Plugins {
@@ -107,20 +107,24 @@ impl Plugins {
     /// this host goes into `store`, and who changed what into `audit`. The error is one sentence: the artifacts cannot
     /// be kept, or were written by a newer release.
     pub fn new(
-        config: &Config,
+        config: &PluginsConfig,
         store: Store,
-        audit: Audit,
+        audit: AuditLog,
         dispatch: Dispatch,
         events: Events,
     ) -> Result<Self, String> {
         let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("the guests' threads do not start: {error}"))?;
-        let foundry =
-            Foundry::open(config.data_dir.as_deref(), config.compiler.clone(), engines, guests.handle().clone())?;
-        Ok(Self(Arc::new(Inner {
+        let foundry = ArtifactPipeline::open(
+            config.data_dir.as_deref(),
+            config.compiler.clone(),
+            engines,
+            guests.handle().clone(),
+        )?;
+        Ok(Self(Arc::new(PluginsInner {
             dir: config.dir.clone(),
-            foundry,
+            pipeline: foundry,
             guests,
             store,
             audit,
@@ -128,43 +132,43 @@ impl Plugins {
             events,
             own: SelfAddresses::new(&config.admin, &config.listeners),
             entries: Mutex::default(),
-            seen: directory::Seen::default(),
+            digests: directory::DigestCache::default(),
             changes: Arc::default(),
             ending: AtomicBool::new(false),
             started: AtomicBool::new(false),
-            recalled: AtomicBool::new(false),
+            records_read: AtomicBool::new(false),
         })))
     }
 
     /// Opens a slot for each manifest, brings back what served before the host ended, and loads what never did. What
     /// serves and is not what is wanted is swapped after this returns. One ending for each manifest and each failure.
-    pub async fn start(&self) -> Vec<Ending> {
+    pub async fn start(&self) -> Vec<PluginChangeResult> {
         self.0.start().await
     }
 
     /// Begins a change. Its steps come through the channel, the last is [`Step::Ended`]; dropping the channel does not
     /// end the change.
-    pub fn change(&self, who: Actor, change: Change) -> Result<mpsc::Receiver<Step>, Refused> {
-        let (steps, told) = mpsc::channel(STEPS);
-        self.0.begin(who, change, Teller::new(steps))?;
+    pub fn begin_change(&self, who: Actor, change: PluginChange) -> Result<mpsc::Receiver<ChangeStep>, ChangeRefused> {
+        let (steps, told) = mpsc::channel(STEP_QUEUE);
+        self.0.begin(who, change, StepSender::new(steps))?;
         Ok(told)
     }
 
     /// The same, to its end.
-    pub async fn changed(&self, who: Actor, change: Change) -> Result<Ending, Refused> {
-        let mut steps = self.change(who, change)?;
+    pub async fn change_and_wait(&self, who: Actor, change: PluginChange) -> Result<PluginChangeResult, ChangeRefused> {
+        let mut steps = self.begin_change(who, change)?;
         while let Some(step) = steps.recv().await {
-            if let Step::Ended(ending) = step {
+            if let ChangeStep::Ended(ending) = step {
                 return Ok(ending);
             }
         }
-        Err(ended())
+        Err(host_is_ending())
     }
 
     /// Keeps an artifact, so that a change can name it.
-    pub async fn keep(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
-        let foundry = self.0.foundry.clone();
-        self.0.blocking(move || foundry.keep(&artifact)).await?
+    pub async fn store_artifact(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
+        let foundry = self.0.pipeline.clone();
+        self.0.run_blocking(move || foundry.store(&artifact)).await?
     }
 
     /// Whether every manifest of the start was tried once.
@@ -173,23 +177,23 @@ impl Plugins {
     }
 
     /// Every plugin, by name.
-    pub fn status(&self) -> Vec<Status> {
+    pub fn status(&self) -> Vec<PluginStatus> {
         self.0.entries(|entries| entries.iter().map(|(name, entry)| entry.status(name)).collect())
     }
 
     /// One of them, with the terms under which it runs.
-    pub fn describe(&self, name: &str) -> Option<Status> {
-        self.0.entry(name, |entry| Status { terms: entry.terms(), ..entry.status(name) })
+    pub fn describe(&self, name: &str) -> Option<PluginStatus> {
+        self.0.entry(name, |entry| PluginStatus { terms: entry.terms(), ..entry.status(name) })
     }
 
     /// The log lines of a plugin that are still kept, oldest first: of what serves, of what served before, and of the last
     /// candidate that did not come to it; and how their instances broke.
     pub fn log(&self, name: &str) -> Option<Vec<GuestLogLine>> {
-        self.0.entries(|entries| entries.get(name).map(Entry::lines))
+        self.0.entries(|entries| entries.get(name).map(PluginEntry::lines))
     }
 
     /// Who changed what.
-    pub fn audit(&self) -> &Audit {
+    pub fn audit(&self) -> &AuditLog {
         &self.0.audit
     }
 
@@ -206,7 +210,7 @@ impl Plugins {
         // A swap in its last stages may take its time; the queues of others do not wait for it.
         let changes = self.0.changes.clone();
         let mut ends = tokio::task::JoinSet::new();
-        for (slot, generation) in self.0.take_all() {
+        for (slot, generation) in self.0.take_serving() {
             ends.spawn(async move {
                 // Half of the time belongs to what is queued, so that instances are left some to finish and stop.
                 let drained = slot.drain(begun + patience / 2).await;
@@ -221,18 +225,18 @@ impl Plugins {
     }
 }
 
-impl Inner {
-    fn entries<T>(&self, look: impl FnOnce(&mut BTreeMap<Arc<str>, Entry>) -> T) -> T {
+impl PluginsInner {
+    fn entries<T>(&self, look: impl FnOnce(&mut BTreeMap<Arc<str>, PluginEntry>) -> T) -> T {
         look(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at one of them. `None` where it is gone.
-    fn entry<T>(&self, name: &str, look: impl FnOnce(&mut Entry) -> T) -> Option<T> {
+    fn entry<T>(&self, name: &str, look: impl FnOnce(&mut PluginEntry) -> T) -> Option<T> {
         self.entries(|entries| entries.get_mut(name).map(look))
     }
 
     /// On a guest thread that may block.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    async fn run_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let done = self.guests.handle().spawn_blocking(work).await;
         done.map_err(|_| "the host broke at this; see its log".to_owned())
     }
@@ -251,10 +255,10 @@ impl Inner {
         self.ending.load(Ordering::SeqCst)
     }
 
-    fn take_all(&self) -> Vec<(Slot, Generation)> {
+    fn take_serving(&self) -> Vec<(Slot, Generation)> {
         self.entries(|entries| {
-            let stop = |entry: &mut Entry| {
-                entry.state = State::Stopped;
+            let stop = |entry: &mut PluginEntry| {
+                entry.state = PluginState::Stopped;
                 Some((entry.slot.clone(), entry.serving.take()?))
             };
             entries.values_mut().filter_map(stop).collect()
@@ -262,27 +266,27 @@ impl Inner {
     }
 
     /// Throws away artifacts that nobody could want any more. Not before everything that is remembered is known.
-    async fn tidy(&self) {
-        if !self.started.load(Ordering::SeqCst) || !self.recalled.load(Ordering::SeqCst) {
+    async fn prune_artifacts(&self) {
+        if !self.started.load(Ordering::SeqCst) || !self.records_read.load(Ordering::SeqCst) {
             return;
         }
         let wanted: BTreeSet<Digest> = self.entries(|entries| {
-            let of = |entry: &Entry| entry.record.artifacts().chain(entry.desired.digest).collect::<Vec<_>>();
+            let of = |entry: &PluginEntry| entry.record.artifacts().chain(entry.desired.digest).collect::<Vec<_>>();
             entries.values().flat_map(of).collect()
         });
-        let foundry = self.foundry.clone();
-        let _ = self.blocking(move || foundry.prune(&wanted)).await;
+        let foundry = self.pipeline.clone();
+        let _ = self.run_blocking(move || foundry.prune(&wanted)).await;
     }
 
-    fn phase(&self, name: &Arc<str>, generation: u64, phase: &'static str, reason: String) {
+    fn emit_phase(&self, name: &Arc<str>, generation: u64, phase: &'static str, reason: String) {
         let slot = name.clone();
         self.events.emit(Topic::PluginPhase, || EventData::PluginPhase { slot, generation, phase, reason });
     }
 }
 
-fn ended() -> Refused {
+fn host_is_ending() -> ChangeRefused {
     let message = "the host is ending; ask the next one".into();
-    Refused { code: super::change::RefusedCode::Ending, message }
+    ChangeRefused { code: super::change::ChangeRefusedCode::Ending, message }
 }
 
 #[cfg(test)]

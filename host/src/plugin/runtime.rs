@@ -11,16 +11,16 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// Under the default of 0, above batch work: guests give way to the request path and to nothing else.
 const NICENESS: i32 = 5;
 /// The least priority that there is.
-const LOWEST: i32 = 19;
+const LOWEST_PRIORITY: i32 = 19;
 /// Polls between two looks at timers and sockets. Tokio's own 61 would let busy guests, each polled for up to one tick
 /// at a time, hold every timer of this runtime for more than half a second.
 const POLLS_PER_DRIVER_TURN: u32 = 3;
 
 /// A handle on the runtime. Cheap to clone.
 #[derive(Clone)]
-pub struct GuestRuntime(Arc<Owned>);
+pub struct GuestRuntime(Arc<OwnedRuntime>);
 
-struct Owned {
+struct OwnedRuntime {
     handle: Handle,
     runtime: Mutex<Option<Runtime>>,
 }
@@ -36,7 +36,7 @@ impl GuestRuntime {
             .on_thread_start(renice)
             .enable_all()
             .build()?;
-        Ok(Self(Arc::new(Owned { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })))
+        Ok(Self(Arc::new(OwnedRuntime { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })))
     }
 
     /// For spawning.
@@ -51,7 +51,7 @@ impl GuestRuntime {
     }
 }
 
-impl Owned {
+impl OwnedRuntime {
     /// Dropping a runtime waits for its threads and panics where it may not wait.
     fn end(&self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -59,21 +59,21 @@ impl Owned {
     }
 }
 
-impl Drop for Owned {
+impl Drop for OwnedRuntime {
     fn drop(&mut self) {
         self.end();
     }
 }
 
 /// Below whatever priority the host itself was given.
-fn lower(own: i32) -> i32 {
-    own.saturating_add(NICENESS).min(LOWEST)
+fn lowered_priority(own: i32) -> i32 {
+    own.saturating_add(NICENESS).min(LOWEST_PRIORITY)
 }
 
 fn renice() {
     // On Linux, process 0 with PRIO_PROCESS is the calling thread.
     let own = rustix::process::getpriority_process(None).unwrap_or(0);
-    if let Err(error) = rustix::process::setpriority_process(None, lower(own)) {
+    if let Err(error) = rustix::process::setpriority_process(None, lowered_priority(own)) {
         tracing::debug!("guest threads keep their priority: {error}");
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let own = rustix::process::getpriority_process(None).unwrap();
         let theirs = runtime.handle().spawn(async { rustix::process::getpriority_process(None).unwrap() });
         let theirs = runtime.handle().block_on(theirs).unwrap();
-        assert_eq!(theirs, lower(own));
+        assert_eq!(theirs, lowered_priority(own));
         assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 }

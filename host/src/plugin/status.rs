@@ -5,18 +5,18 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::change::{ChangeOutcome, Stage};
+use super::change::{ChangeOutcome, SwapStage};
 use super::digest::Digest;
-use super::rollout::Shown;
-use super::terms::Terms;
-use super::vitals::Reading;
-use crate::capability::state::Usage;
+use super::effective_manifest::EffectiveManifest;
+use super::generation_stats::StatsSnapshot;
+use super::rollout::RolloutStatus;
+use crate::capability::state::StateUsage;
 use crate::dispatch::SlotSnapshot;
 
 /// In which part of its life a plugin is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum PluginState {
     /// Being loaded for the first time.
     Loading,
     /// A generation serves.
@@ -33,41 +33,41 @@ pub enum State {
 
 /// One plugin at one moment.
 #[derive(Clone, Debug, Serialize)]
-pub struct Status {
+pub struct PluginStatus {
     /// Its name.
     pub name: String,
     /// Its manifest.
     pub file: PathBuf,
     /// Where it stands.
-    pub state: State,
+    pub state: PluginState,
     /// Whether the manifest wants that no batches are handed out.
     pub paused: bool,
     /// What the manifest wants.
-    pub desired: Desired,
+    pub desired: DesiredState,
     /// Why that does not run, in a sentence.
     pub failure: Option<String>,
     /// The same in its parts.
-    pub failed: Option<Failure>,
+    pub failed: Option<PluginFailure>,
     /// What serves.
-    pub serving: Option<Serving>,
+    pub serving: Option<ServingGeneration>,
     /// What served before and can be rolled back to, the newest first.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<RetainedGeneration>,
     /// What was refused last and is not tried again by itself, unless something else came to serve since.
-    pub refused: Option<Refused>,
+    pub refused: Option<RefusedGeneration>,
     /// A swap under way.
-    pub rollout: Option<Shown>,
+    pub rollout: Option<RolloutStatus>,
     /// What its slot keeps for it, where that is granted.
-    pub state_usage: Option<Usage>,
+    pub state_usage: Option<StateUsage>,
     /// Its queue and ledger.
     pub queue: SlotSnapshot,
     /// Under which terms the generation that serves runs. Only where one plugin is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub terms: Option<Terms>,
+    pub terms: Option<EffectiveManifest>,
 }
 
 /// What a manifest wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Desired {
+pub struct DesiredState {
     /// Of the artifact, where it could be found.
     pub digest: Option<Digest>,
     /// Why the manifest, or what it names, cannot be read.
@@ -78,9 +78,9 @@ pub struct Desired {
 
 /// Why what is wanted does not run.
 #[derive(Clone, Debug, Serialize)]
-pub struct Failure {
+pub struct PluginFailure {
     /// Where it ended.
-    pub stage: Stage,
+    pub stage: SwapStage,
     /// In words.
     pub reason: String,
     /// When.
@@ -90,7 +90,7 @@ pub struct Failure {
 
 /// A generation that is kept.
 #[derive(Clone, Debug, Serialize)]
-pub struct Kept {
+pub struct RetainedGeneration {
     /// Its number.
     pub generation: u64,
     /// Of its artifact.
@@ -105,13 +105,13 @@ pub struct Kept {
 
 /// A candidate that was refused.
 #[derive(Clone, Debug, Serialize)]
-pub struct Refused {
+pub struct RefusedGeneration {
     /// Of its artifact.
     pub digest: Digest,
     /// As what.
     pub verdict: ChangeOutcome,
     /// Where.
-    pub stage: Stage,
+    pub stage: SwapStage,
     /// Why.
     pub reason: String,
     /// When.
@@ -121,7 +121,7 @@ pub struct Refused {
 
 /// A generation that serves.
 #[derive(Clone, Debug, Serialize)]
-pub struct Serving {
+pub struct ServingGeneration {
     /// Its number in the slot.
     pub generation: u64,
     /// Of the artifact.
@@ -137,7 +137,7 @@ pub struct Serving {
     pub normalised: bool,
     /// What they used and said.
     #[serde(flatten)]
-    pub vitals: Reading,
+    pub stats: StatsSnapshot,
     /// Outgoing requests of all instances that are under way; `[limits] requests` says how many may be.
     pub requests_under_way: usize,
     /// Log lines cut, and dropped.

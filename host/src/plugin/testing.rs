@@ -11,7 +11,7 @@ use wit_parser::Resolve;
 use super::artifact::Artifact;
 use super::engine::Engines;
 use super::instance::Blueprint;
-use super::limits::Limits;
+use super::limits::InstanceLimits;
 use crate::admission::Admitted;
 use crate::capability::egress::{Egress, EgressMode, Grants};
 use crate::capability::log::{GuestLogMode, LogSink};
@@ -24,7 +24,7 @@ use crate::push::{Client, Ingress, Push};
 pub(crate) static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
 
 /// What a receiver does; `Default` takes everything.
-pub(crate) struct Guest {
+pub(crate) struct TestGuest {
     /// Body of `start`, which leaves the address of a `result<_, string>`.
     pub(crate) start: &'static str,
     /// Body of `export-metrics` before it gives back `$batch`; may end with `br $done` and the address of an answer.
@@ -34,18 +34,18 @@ pub(crate) struct Guest {
     /// Its content type, of four letters.
     pub(crate) content_type: &'static str,
     /// Whether the batch is given back.
-    pub(crate) gives_back: bool,
+    pub(crate) drops_batch: bool,
 }
 
-impl Default for Guest {
+impl Default for TestGuest {
     fn default() -> Self {
-        Self { start: START_OK, export: TAKEN, stop: "", content_type: "OTLP", gives_back: true }
+        Self { start: START_OK, export: ACCEPTS, stop: "", content_type: "OTLP", drops_batch: true }
     }
 }
 
 pub(crate) const START_OK: &str = "(i32.const 128)";
 pub(crate) const START_REFUSED: &str = "(i32.const 144)";
-pub(crate) const TAKEN: &str = "(local.set $answer (i32.const 192))";
+pub(crate) const ACCEPTS: &str = "(local.set $answer (i32.const 192))";
 pub(crate) const OTHER: &str = "(local.set $answer (i32.const 256))";
 pub(crate) const TOO_LARGE: &str = "(local.set $answer (i32.const 320))";
 pub(crate) const UNAVAILABLE: &str = "(local.set $answer (i32.const 448))";
@@ -62,12 +62,12 @@ pub(crate) const TRAP: &str = "(unreachable)";
 /// Asks for 64 pages more, and traps when it does not get them.
 pub(crate) const GROW: &str = "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then (unreachable)))";
 /// What the guest says where it says something.
-pub(crate) const WORDS: &str = "words of a guest!!";
+pub(crate) const MESSAGE: &str = "words of a guest!!";
 
-impl Guest {
+impl TestGuest {
     /// A core module with its metadata, as `wasm32-unknown-unknown` makes it.
     pub(crate) fn module(&self) -> Vec<u8> {
-        let Self { start, export, stop, content_type, gives_back } = self;
+        let Self { start, export, stop, content_type, drops_batch: gives_back } = self;
         let give_back = if *gives_back { "(call $drop (local.get $batch))" } else { "" };
         let text = format!(
             r#"(module
@@ -81,7 +81,7 @@ impl Guest {
   (memory (export "memory") 1)
   (global $heap (mut i32) (i32.const 4096))
   (data (i32.const 16) "{content_type}")
-  (data (i32.const 32) "{WORDS}")
+  (data (i32.const 32) "{MESSAGE}")
   ;; A list of one string, and the list's address and length.
   (data (i32.const 64) "\10\00\00\00\04\00\00\00\40\00\00\00\01\00\00\00")
   ;; start: err(words).
@@ -117,7 +117,7 @@ impl Guest {
     }
 
     /// Ready to be started.
-    pub(crate) fn blueprint(&self, limits: Limits) -> Blueprint {
+    pub(crate) fn blueprint(&self, limits: InstanceLimits) -> Blueprint {
         let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
         Blueprint {
             artifact: Artifact::from_bytes(&ENGINES, &self.module()).unwrap(),

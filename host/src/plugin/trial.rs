@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::artifact::Artifact;
 use super::engine::Engines;
-use super::instance::{Blueprint, Instance};
-use super::limits::Limits;
-use super::meter::Usage;
+use super::instance::{Blueprint, ReceiverInstance};
+use super::limits::InstanceLimits;
+use super::meter::CallUsage;
 use super::runtime::GuestRuntime;
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::{Egress, EgressMode, EgressOptions, Grants, Tap};
@@ -40,47 +40,47 @@ pub struct Trial {
     /// What it may keep. Give a [`Shelf::scratch`], and nothing of it stays.
     pub state: SlotState,
     /// Of each instance.
-    pub limits: Limits,
+    pub limits: InstanceLimits,
     /// What is rewritten of the pushes before they are lent.
     pub normalise: Option<Arc<NormaliseConfig>>,
 }
 
 /// A receiver that takes batches.
-pub struct Session {
+pub struct TrialSession {
     blueprint: Blueprint,
-    instance: Option<Instance>,
+    instance: Option<ReceiverInstance>,
 }
 
 /// What was seen of one batch.
 #[derive(Debug)]
-pub struct Tried {
+pub struct TrialResult {
     /// What the receiver answered. An `Err` says why it never got the batch: no instance could be started.
     pub outcome: Result<Outcome, String>,
     /// Of instantiating and starting, where an instance was started for this batch.
-    pub start: Option<Used>,
+    pub start: Option<TimeUsed>,
     /// Of the batch.
-    pub export: Used,
+    pub export: TimeUsed,
     /// The most bytes of memory that the instance ever had.
     pub memory_peak: usize,
     /// What it reported.
-    pub said: GuestReport,
+    pub reported: GuestReport,
     /// Pushes that could not be normalised, and were lent as they are.
     pub not_normalised: usize,
     /// The last destination that was refused to it, in a sentence.
-    pub denied: Option<String>,
+    pub denied_destination: Option<String>,
 }
 
 /// Time used.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Used {
+pub struct TimeUsed {
     /// On the CPU, in microseconds.
     pub cpu_us: u64,
     /// On the wall, in microseconds.
     pub wall_us: u64,
 }
 
-impl From<Usage> for Used {
-    fn from(usage: Usage) -> Self {
+impl From<CallUsage> for TimeUsed {
+    fn from(usage: CallUsage) -> Self {
         let us = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
         Self { cpu_us: us(usage.cpu), wall_us: us(usage.wall) }
     }
@@ -88,13 +88,13 @@ impl From<Usage> for Used {
 
 impl Trial {
     /// Compiles and links. An `Err` says why the artifact cannot be loaded.
-    pub async fn load(self, engines: &Engines, guests: &GuestRuntime) -> Result<Session, String> {
+    pub async fn load(self, engines: &Engines, guests: &GuestRuntime) -> Result<TrialSession, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
         let load = move || Artifact::from_bytes(&engines, &bytes);
         let artifact =
             guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
         let options = EgressOptions { tap: self.tap, ..EgressOptions::default() };
-        Ok(Session::new(Blueprint {
+        Ok(TrialSession::new(Blueprint {
             artifact,
             settings: self.settings,
             limits: self.limits,
@@ -106,48 +106,48 @@ impl Trial {
     }
 }
 
-impl Session {
+impl TrialSession {
     pub(super) fn new(blueprint: Blueprint) -> Self {
         Self { blueprint, instance: None }
     }
 
     /// Offers a batch to the instance at hand, else to a new one. On the guests' runtime.
-    pub async fn offer(&mut self, pushes: &[Arc<Payload>]) -> Tried {
-        let mut tried = Tried {
+    pub async fn offer(&mut self, pushes: &[Arc<Payload>]) -> TrialResult {
+        let mut tried = TrialResult {
             outcome: Err(String::new()),
             start: None,
-            export: Used::default(),
+            export: TimeUsed::default(),
             memory_peak: 0,
-            said: GuestReport::default(),
+            reported: GuestReport::default(),
             not_normalised: 0,
-            denied: None,
+            denied_destination: None,
         };
         let instance = match self.instance.take() {
             Some(instance) => instance,
-            None => match Instance::start(&self.blueprint).await {
+            None => match ReceiverInstance::start(&self.blueprint).await {
                 Ok((instance, usage)) => {
                     tried.start = Some(usage.into());
                     instance
                 }
-                Err(error) => return Tried { outcome: Err(error.to_string()), ..tried },
+                Err(error) => return TrialResult { outcome: Err(error.to_string()), ..tried },
             },
         };
         let deliveries = pushes.iter().map(|payload| Delivery { payload: payload.clone(), attempt: 1 }).collect();
         let answer = instance.export(LentBatch { deliveries, gone: Arc::default() }).await;
         self.instance = answer.instance;
-        Tried {
+        TrialResult {
             outcome: Ok(answer.outcome),
             export: answer.usage.into(),
             memory_peak: answer.memory_peak,
-            said: answer.said,
+            reported: answer.reported,
             not_normalised: answer.not_normalised,
-            denied: answer.denied,
+            denied_destination: answer.denied_destination,
             ..tried
         }
     }
 
     /// The lines that the receiver wrote since this was last asked.
-    pub fn lines(&self) -> Vec<GuestLogLine> {
+    pub fn take_lines(&self) -> Vec<GuestLogLine> {
         self.blueprint.log.drain()
     }
 

@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
-use super::instance::{Answer, Blueprint, Instance};
-use super::limits::HANDLES_KEPT;
-use super::mirror::{Copied, Mirror};
-use super::vitals::{Live, Vitals};
+use super::batch_mirror::{BatchMirror, MirroredBatch};
+use super::generation_stats::{GenerationStats, LiveInstanceGuard};
+use super::instance::{Blueprint, ExportResult, ReceiverInstance};
+use super::limits::MAX_RETAINED_HANDLES;
 use crate::capability::batch::LentBatch;
 use crate::capability::report::GuestReport;
 use crate::dispatch::{LeaseHolder, LeasedBatch, Outcome, Settlement, Slot};
 use crate::event::{EventData, Events, Topic};
 
 /// The wait before the first replacement, and the longest.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// What the workers of a generation share.
 #[derive(Clone)]
@@ -27,75 +27,75 @@ pub(super) struct Worker {
     pub(super) slot: Slot,
     pub(super) holder: LeaseHolder,
     pub(super) blueprint: Arc<Blueprint>,
-    pub(super) vitals: Arc<Vitals>,
+    pub(super) stats: Arc<GenerationStats>,
     pub(super) events: Events,
     /// True once the generation is to end.
     pub(super) ending: watch::Receiver<bool>,
     /// Dropped once it leases no more.
-    pub(super) busy: Option<mpsc::Sender<()>>,
+    pub(super) leasing: Option<mpsc::Sender<()>>,
     /// Where copies of its batches go, while somebody compares.
-    pub(super) mirror: Mirror,
+    pub(super) mirror: BatchMirror,
 }
 
 /// An instance that is counted.
-type Counted = (Instance, Live);
+type CountedInstance = (ReceiverInstance, LiveInstanceGuard);
 
 /// What is left of an instance after a batch.
-enum Left {
+enum AfterBatch {
     /// It can be called again.
-    Ready(Counted),
+    Reusable(CountedInstance),
     /// The instance with the number of handles that it keeps, which is too high.
-    Spent(Counted, usize),
+    TooManyHandles(CountedInstance, usize),
     Broken,
 }
 
 impl Worker {
     /// Until the holder is told to stop, or the slot is closed.
-    pub(super) async fn run(mut self, started: Option<Instance>) {
+    pub(super) async fn run(mut self, started: Option<ReceiverInstance>) {
         let mut instance = started.map(|instance| self.counted(instance));
         let mut broken = 0;
         loop {
-            let Some(serving) = self.ready(instance.take(), &mut broken).await else { return };
-            let Some(batch) = self.slot.lease(&self.holder).await else { return self.goodbye(serving).await };
-            (instance, broken) = match self.serve(serving, batch).await {
-                Left::Ready(serving) => (Some(serving), 0),
-                Left::Spent(spent, handles) => {
-                    self.replace(spent, handles).await;
+            let Some(serving) = self.next_instance(instance.take(), &mut broken).await else { return };
+            let Some(batch) = self.slot.lease(&self.holder).await else { return self.shut_down(serving).await };
+            (instance, broken) = match self.run_batch(serving, batch).await {
+                AfterBatch::Reusable(serving) => (Some(serving), 0),
+                AfterBatch::TooManyHandles(spent, handles) => {
+                    self.replace_instance(spent, handles).await;
                     (None, 0)
                 }
-                Left::Broken => (None, broken + 1),
+                AfterBatch::Broken => (None, broken + 1),
             };
         }
     }
 
-    fn counted(&self, instance: Instance) -> Counted {
-        (instance, Live::new(&self.vitals))
+    fn counted(&self, instance: ReceiverInstance) -> CountedInstance {
+        (instance, LiveInstanceGuard::new(&self.stats))
     }
 
     /// The instance at hand, else a new one; `None` when the generation ends meanwhile.
-    async fn ready(&mut self, at_hand: Option<Counted>, broken: &mut u32) -> Option<Counted> {
+    async fn next_instance(&mut self, at_hand: Option<CountedInstance>, broken: &mut u32) -> Option<CountedInstance> {
         if at_hand.is_some() {
             return at_hand;
         }
         loop {
-            self.wait(*broken).await?;
+            self.back_off(*broken).await?;
             let started = tokio::select! {
-                started = Instance::start(&self.blueprint) => started,
+                started = ReceiverInstance::start(&self.blueprint) => started,
                 _ = self.ending.wait_for(|ending| *ending) => return None,
             };
             match started {
                 Ok((instance, usage)) => {
-                    self.vitals.used(usage.cpu, 0);
+                    self.stats.record_usage(usage.cpu, 0);
                     return Some(self.counted(instance));
                 }
-                Err(error) => self.crashed("start", &error.to_string()),
+                Err(error) => self.record_crash("start", &error.to_string()),
             }
             *broken += 1;
         }
     }
 
     /// The first instance of a worker need not wait; one after a fault does.
-    async fn wait(&mut self, broken: u32) -> Option<()> {
+    async fn back_off(&mut self, broken: u32) -> Option<()> {
         if self.holder.stopped() {
             return None;
         }
@@ -103,7 +103,7 @@ impl Worker {
             return Some(());
         }
         let doubled = 2_u32.saturating_pow(broken - 1);
-        let wait = PATIENCE.0.saturating_mul(doubled).min(PATIENCE.1);
+        let wait = RESTART_BACKOFF.0.saturating_mul(doubled).min(RESTART_BACKOFF.1);
         tokio::select! {
             () = tokio::time::sleep(wait) => Some(()),
             // Also when the sender is gone: nobody is left who could end this.
@@ -111,24 +111,24 @@ impl Worker {
         }
     }
 
-    async fn serve(&self, (instance, live): Counted, batch: LeasedBatch) -> Left {
+    async fn run_batch(&self, (instance, live): CountedInstance, batch: LeasedBatch) -> AfterBatch {
         let (deliveries, gone) = batch.shared();
-        self.began(&batch);
-        let (start, facts) = (Instant::now(), Facts::of(&batch));
-        let copied = self.mirror.wants().then(|| (deliveries.clone(), gone.clone()));
+        self.record_start(&batch);
+        let (start, facts) = (Instant::now(), BatchFacts::from_batch(&batch));
+        let copied = self.mirror.is_attached().then(|| (deliveries.clone(), gone.clone()));
         let answer = instance.export(LentBatch { deliveries, gone }).await;
-        self.note(&answer);
-        let Answer { outcome, usage, sent, handles, instance, .. } = answer;
+        self.record_result(&answer);
+        let ExportResult { outcome, usage, sent, handles, instance, .. } = answer;
         let (name, reason) = (outcome.name(), outcome.reason().map(str::to_owned));
         if outcome == Outcome::Taken && facts.pushes > 0 {
-            self.vitals.taken();
+            self.stats.record_success();
         }
         let settled = batch.settle(outcome);
-        if !batch_was_empty(&settled) {
-            self.vitals.settled(&settled);
+        if !was_notices_only(&settled) {
+            self.stats.record_settled(&settled);
         }
         if let Some((deliveries, gone)) = copied {
-            self.mirror.offer(Copied { deliveries, gone, settled, cpu: usage.cpu, sent });
+            self.mirror.offer(MirroredBatch { deliveries, departed: gone, settled, cpu: usage.cpu, sent });
         }
         self.events.emit(Topic::BatchEnd, || EventData::BatchEnd {
             slot: self.slot.name().clone(),
@@ -143,25 +143,25 @@ impl Worker {
             reason,
         });
         match instance {
-            None => Left::Broken,
-            Some(instance) if handles > HANDLES_KEPT => Left::Spent((instance, live), handles),
-            Some(instance) => Left::Ready((instance, live)),
+            None => AfterBatch::Broken,
+            Some(instance) if handles > MAX_RETAINED_HANDLES => AfterBatch::TooManyHandles((instance, live), handles),
+            Some(instance) => AfterBatch::Reusable((instance, live)),
         }
     }
 
     /// Takes leave of an instance that keeps handles over its calls: it would break when it has no more.
-    async fn replace(&self, (instance, _live): Counted, handles: usize) {
-        self.vitals.replaced();
+    async fn replace_instance(&self, (instance, _live): CountedInstance, handles: usize) {
+        self.stats.record_replacement();
         self.events.emit(Topic::PluginReplaced, || EventData::PluginReplaced {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
             handles,
         });
-        self.stop(instance).await;
+        self.stop_instance(instance).await;
     }
 
-    fn began(&self, batch: &LeasedBatch) {
-        self.vitals.offered();
+    fn record_start(&self, batch: &LeasedBatch) {
+        self.stats.record_batch();
         self.events.emit(Topic::BatchStart, || EventData::BatchStart {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
@@ -170,22 +170,22 @@ impl Worker {
         });
     }
 
-    fn note(&self, answer: &Answer) {
-        self.vitals.used(answer.usage.cpu, answer.memory_peak);
-        self.vitals.not_normalised(answer.not_normalised);
-        match (&answer.outcome, answer.outcome.reason(), &answer.denied) {
-            (Outcome::Faulted(fault, message), ..) => self.crashed(fault.name(), message),
-            (_, Some(reason), _) => self.vitals.failed(reason),
+    fn record_result(&self, answer: &ExportResult) {
+        self.stats.record_usage(answer.usage.cpu, answer.memory_peak);
+        self.stats.record_not_normalised(answer.not_normalised);
+        match (&answer.outcome, answer.outcome.reason(), &answer.denied_destination) {
+            (Outcome::Faulted(fault, message), ..) => self.record_crash(fault.name(), message),
+            (_, Some(reason), _) => self.stats.record_error(reason),
             // It asks for pushes again and cannot say why.
-            (Outcome::Partial { .. }, None, Some(denied)) => self.vitals.failed(denied),
+            (Outcome::Partial { .. }, None, Some(denied)) => self.stats.record_error(denied),
             _ => {}
         }
-        self.said(&answer.said, answer.outcome == Outcome::Taken);
+        self.record_reports(&answer.reported, answer.outcome == Outcome::Taken);
     }
 
-    fn said(&self, said: &GuestReport, taken: bool) {
+    fn record_reports(&self, said: &GuestReport, taken: bool) {
         if said.misconfigured.is_some() || taken {
-            let news = self.vitals.misconfigured(said.misconfigured.as_deref());
+            let news = self.stats.set_misconfigured(said.misconfigured.as_deref());
             if let Some(reason) = said.misconfigured.as_ref().filter(|_| news) {
                 self.events.emit(Topic::PluginMisconfigured, || EventData::PluginMisconfigured {
                     slot: self.slot.name().clone(),
@@ -194,7 +194,7 @@ impl Worker {
             }
         }
         if said.rejected_points > 0 {
-            self.vitals.rejected(said.rejected_points);
+            self.stats.record_rejected_points(said.rejected_points);
             self.events.emit(Topic::PluginRejectedPoints, || EventData::PluginRejectedPoints {
                 slot: self.slot.name().clone(),
                 points: said.rejected_points,
@@ -203,9 +203,9 @@ impl Worker {
         }
     }
 
-    fn crashed(&self, cause: &'static str, message: &str) {
-        self.vitals.crashed();
-        self.vitals.failed(message);
+    fn record_crash(&self, cause: &'static str, message: &str) {
+        self.stats.record_crash();
+        self.stats.record_error(message);
         self.events.emit(Topic::PluginCrash, || EventData::PluginCrash {
             slot: self.slot.name().clone(),
             generation: self.holder.generation(),
@@ -215,14 +215,14 @@ impl Worker {
         });
     }
 
-    async fn goodbye(mut self, (instance, _live): Counted) {
-        drop(self.busy.take());
-        self.stop(instance).await;
+    async fn shut_down(mut self, (instance, _live): CountedInstance) {
+        drop(self.leasing.take());
+        self.stop_instance(instance).await;
     }
 
-    async fn stop(&self, instance: Instance) {
+    async fn stop_instance(&self, instance: ReceiverInstance) {
         if let Err(broken) = instance.stop().await {
-            self.vitals.failed(&broken.message);
+            self.stats.record_error(&broken.message);
             tracing::warn!(
                 plugin = &**self.slot.name(),
                 generation = self.holder.generation(),
@@ -233,20 +233,20 @@ impl Worker {
 }
 
 /// A batch of notices alone says nothing of a receiver.
-fn batch_was_empty(settled: &Settlement) -> bool {
+fn was_notices_only(settled: &Settlement) -> bool {
     settled.delivered + settled.dropped + settled.returned + settled.shed == 0
 }
 
 /// What is told about a batch after it was settled.
-struct Facts {
+struct BatchFacts {
     pushes: usize,
     points: u64,
     size: usize,
     queue_wait: Duration,
 }
 
-impl Facts {
-    fn of(batch: &LeasedBatch) -> Self {
+impl BatchFacts {
+    fn from_batch(batch: &LeasedBatch) -> Self {
         Self { pushes: batch.len(), points: batch.points(), size: batch.bytes(), queue_wait: batch.queue_wait() }
     }
 }

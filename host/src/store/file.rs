@@ -9,25 +9,25 @@ use std::path::{Path, PathBuf};
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
 
-use super::base::{Base, Source};
+use super::database::{DatabaseOpener, ReopeningDatabase};
 use super::{RECORDS, state};
 
 /// In the data directory.
-const NAME: &str = "barnabas.redb";
+const FILE_NAME: &str = "barnabas.redb";
 /// `version` → the format of everything else in the file.
 pub(super) const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
 /// The format that this release writes, and the newest that it reads.
-pub(super) const KNOWN: u64 = 1;
+pub(super) const SUPPORTED_FORMAT: u64 = 1;
 /// Bytes of pages kept in memory; the engine's own default is a gigabyte. What is kept is small, the system keeps files'
 /// pages itself, and each commit touches some: the rest would fill with what nobody asks for again.
 const CACHE_BYTES: usize = 2 << 20;
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum StoreOpenError {
     /// A newer release wrote it. It was not touched.
     #[error(
-        "{}: was written by a newer release (format {found}, this one knows up to {known}); start that release, or \
+        "{}: was written by a newer release (format {found}, this one knows up to {supported}); start that release, or \
          name another data directory", .path.display()
     )]
     Newer {
@@ -36,7 +36,7 @@ pub enum OpenError {
         /// Its format.
         found: u64,
         /// Ours.
-        known: u64,
+        supported: u64,
     },
     /// Another host has it open.
     #[error("{path}: another host uses this data directory; end it, or give each host a directory of its own", path = .0.display())]
@@ -57,17 +57,17 @@ pub enum OpenError {
 }
 
 /// Opens the file in this directory.
-pub(super) fn open(data_dir: &Path) -> Result<Base, OpenError> {
-    let path = data_dir.join(NAME);
-    let fail = |error| OpenError::Io(path.clone(), error);
+pub(super) fn open(data_dir: &Path) -> Result<ReopeningDatabase, StoreOpenError> {
+    let path = data_dir.join(FILE_NAME);
+    let fail = |error| StoreOpenError::Io(path.clone(), error);
     fs::create_dir_all(data_dir).map_err(|error| fail(not_a_directory(data_dir).unwrap_or(error)))?;
-    let there = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
-    if there {
-        peek(&path)?;
+    let exists = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+    if exists {
+        check_format(&path)?;
     }
     let file = path.clone();
-    let base = from(&path, Box::new(move || database(&file)))?;
-    if !there {
+    let base = open_with(&path, Box::new(move || open_file(&file)))?;
+    if !exists {
         // So that a loss of power does not take the file's name away again.
         File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
     }
@@ -77,40 +77,40 @@ pub(super) fn open(data_dir: &Path) -> Result<Base, OpenError> {
 /// In words, where something else is there: the system says only that it exists.
 fn not_a_directory(path: &Path) -> Option<io::Error> {
     let found = fs::metadata(path).ok().filter(|found| !found.is_dir())?;
-    let words = format!("{} is not a directory, but {}", path.display(), kind(&found));
-    Some(io::Error::new(io::ErrorKind::NotADirectory, words))
+    let message = format!("{} is not a directory, but {}", path.display(), describe_file_type(&found));
+    Some(io::Error::new(io::ErrorKind::NotADirectory, message))
 }
 
-fn kind(found: &fs::Metadata) -> &'static str {
+fn describe_file_type(found: &fs::Metadata) -> &'static str {
     if found.is_file() { "a file" } else { "a device, a pipe or a socket" }
 }
 
 /// Opens whatever `source` makes, for the first time.
-pub(super) fn from(path: &Path, source: Source) -> Result<Base, OpenError> {
+pub(super) fn open_with(path: &Path, source: DatabaseOpener) -> Result<ReopeningDatabase, StoreOpenError> {
     let mut found = None;
-    guarded(path, || {
+    catch_damage(path, || {
         let mut database = source()?;
         // Reads every page: a file that was altered is refused here and not trusted later.
         database.check_integrity().map_err(redb::Error::from)?;
         if is_new(&database)? {
-            make(&database)?;
+            initialise(&database)?;
         }
-        found = Some((state::all_books(&database)?, database));
+        found = Some((state::read_all_counters(&database)?, database));
         Ok(())
     })?;
-    Ok(Base::new(path.to_owned(), source, found))
+    Ok(ReopeningDatabase::new(path.to_owned(), source, found))
 }
 
 /// One that nobody sees. It is made at the first question.
-pub(super) fn in_memory() -> Base {
+pub(super) fn in_memory() -> ReopeningDatabase {
     let source = || {
         let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(InMemoryBackend::new())?;
-        make(&database).map(|()| database)
+        initialise(&database).map(|()| database)
     };
-    Base::new("memory".into(), Box::new(source), None)
+    ReopeningDatabase::new("memory".into(), Box::new(source), None)
 }
 
-fn database(path: &Path) -> Result<Database, redb::Error> {
+fn open_file(path: &Path) -> Result<Database, redb::Error> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if file.metadata()?.permissions().mode() & 0o777 != 0o600 {
         file.set_permissions(Permissions::from_mode(0o600))?;
@@ -119,13 +119,13 @@ fn database(path: &Path) -> Result<Database, redb::Error> {
 }
 
 #[derive(Debug)]
-enum Trouble {
+enum InspectError {
     Engine(redb::Error),
     Newer(u64),
     Foreign(&'static str),
 }
 
-impl From<redb::Error> for Trouble {
+impl From<redb::Error> for InspectError {
     fn from(error: redb::Error) -> Self {
         Self::Engine(error)
     }
@@ -133,8 +133,8 @@ impl From<redb::Error> for Trouble {
 
 /// Reads the format without writing a byte. A file that was not closed cannot be read so; it is mended by being opened,
 /// and its format read then.
-fn peek(path: &Path) -> Result<(), OpenError> {
-    guarded(path, || match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(path) {
+fn check_format(path: &Path) -> Result<(), StoreOpenError> {
+    catch_damage(path, || match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(path) {
         Err(DatabaseError::RepairAborted) => Ok(()),
         Err(error) => Err(redb::Error::from(error).into()),
         Ok(database) => is_new(&database).map(|_| ()),
@@ -142,19 +142,19 @@ fn peek(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Whether a database is empty; else it is of a format that can be read.
-fn is_new(database: &impl ReadableDatabase) -> Result<bool, Trouble> {
-    let (tables, version) = format(database)?;
+fn is_new(database: &impl ReadableDatabase) -> Result<bool, InspectError> {
+    let (tables, version) = read_format(database)?;
     match version {
         None if tables == 0 => Ok(true),
         // Here, from the second format on, stands how the one before is read.
-        Some(KNOWN) => Ok(false),
-        Some(newer) if newer > KNOWN => Err(Trouble::Newer(newer)),
-        _ => Err(Trouble::Foreign("it names no format of ours")),
+        Some(SUPPORTED_FORMAT) => Ok(false),
+        Some(newer) if newer > SUPPORTED_FORMAT => Err(InspectError::Newer(newer)),
+        _ => Err(InspectError::Foreign("it names no format of ours")),
     }
 }
 
 /// How many tables there are, and the format they name.
-fn format(database: &impl ReadableDatabase) -> Result<(usize, Option<u64>), redb::Error> {
+fn read_format(database: &impl ReadableDatabase) -> Result<(usize, Option<u64>), redb::Error> {
     let read = database.begin_read()?;
     let tables = read.list_tables()?.count();
     match read.open_table(FORMAT) {
@@ -163,9 +163,9 @@ fn format(database: &impl ReadableDatabase) -> Result<(usize, Option<u64>), redb
     }
 }
 
-fn make(database: &Database) -> Result<(), redb::Error> {
+fn initialise(database: &Database) -> Result<(), redb::Error> {
     let change = database.begin_write()?;
-    change.open_table(FORMAT)?.insert("version", KNOWN)?;
+    change.open_table(FORMAT)?.insert("version", SUPPORTED_FORMAT)?;
     change.open_table(RECORDS)?;
     state::make_tables(&change)?;
     change.commit()?;
@@ -173,25 +173,25 @@ fn make(database: &Database) -> Result<(), redb::Error> {
 }
 
 /// The engine panics over some kinds of damage; that is damage too.
-fn guarded(path: &Path, act: impl FnOnce() -> Result<(), Trouble>) -> Result<(), OpenError> {
+fn catch_damage(path: &Path, act: impl FnOnce() -> Result<(), InspectError>) -> Result<(), StoreOpenError> {
     match catch_unwind(AssertUnwindSafe(act)) {
-        Ok(result) => result.map_err(|trouble| refusal(path, trouble)),
-        Err(_) => Err(OpenError::Damaged(path.to_owned(), "its pages do not hang together".into())),
+        Ok(result) => result.map_err(|trouble| to_open_error(path, trouble)),
+        Err(_) => Err(StoreOpenError::Damaged(path.to_owned(), "its pages do not hang together".into())),
     }
 }
 
-fn refusal(path: &Path, trouble: Trouble) -> OpenError {
+fn to_open_error(path: &Path, trouble: InspectError) -> StoreOpenError {
     let path = path.to_owned();
     match trouble {
-        Trouble::Newer(found) => OpenError::Newer { path, found, known: KNOWN },
-        Trouble::Foreign(words) => OpenError::Damaged(path, words.into()),
-        Trouble::Engine(redb::Error::DatabaseAlreadyOpen) => OpenError::Locked(path),
-        Trouble::Engine(redb::Error::Io(error)) if !short(&error) => OpenError::Io(path, error),
-        Trouble::Engine(error) => OpenError::Damaged(path, error.to_string()),
+        InspectError::Newer(found) => StoreOpenError::Newer { path, found, supported: SUPPORTED_FORMAT },
+        InspectError::Foreign(words) => StoreOpenError::Damaged(path, words.into()),
+        InspectError::Engine(redb::Error::DatabaseAlreadyOpen) => StoreOpenError::Locked(path),
+        InspectError::Engine(redb::Error::Io(error)) if !is_truncated(&error) => StoreOpenError::Io(path, error),
+        InspectError::Engine(error) => StoreOpenError::Damaged(path, error.to_string()),
     }
 }
 
 /// A file that ends too early is damaged; its disk is well.
-fn short(error: &io::Error) -> bool {
+fn is_truncated(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
 }

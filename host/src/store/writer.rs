@@ -12,51 +12,51 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, anyhow};
 use redb::{Database, Durability, WriteTransaction};
 
-use super::base::Base;
+use super::database::ReopeningDatabase;
 
 /// Changes that wait; whoever brings one more waits too.
-const WAITING: usize = 64;
+const MAX_WAITING_WRITES: usize = 64;
 
-pub(super) struct Writer {
-    base: Arc<Base>,
-    thread: Mutex<Option<Thread>>,
+pub(super) struct StoreWriter {
+    base: Arc<ReopeningDatabase>,
+    thread: Mutex<Option<WriterThread>>,
 }
 
-struct Thread {
-    changes: SyncSender<Box<dyn Change>>,
+struct WriterThread {
+    changes: SyncSender<Box<dyn QueuedWrite>>,
     handle: JoinHandle<()>,
 }
 
 /// One change on its way.
-trait Change: Send {
+trait QueuedWrite: Send {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
-    fn answer(self: Box<Self>, committed: &anyhow::Result<()>);
+    fn respond(self: Box<Self>, committed: &anyhow::Result<()>);
 }
 
-struct Pending<T, F> {
+struct PendingWrite<T, F> {
     act: F,
     result: Option<T>,
-    asker: SyncSender<anyhow::Result<T>>,
+    reply_to: SyncSender<anyhow::Result<T>>,
 }
 
-impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send> Change for Pending<T, F> {
+impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send> QueuedWrite for PendingWrite<T, F> {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
         self.result = Some((self.act)(transaction)?);
         Ok(())
     }
 
-    fn answer(self: Box<Self>, committed: &anyhow::Result<()>) {
+    fn respond(self: Box<Self>, committed: &anyhow::Result<()>) {
         let answer = match (committed, self.result) {
             (Err(error), _) => Err(anyhow!("{error:#}")),
             (Ok(()), result) => result.context("the change was not made"),
         };
         // There is room for the one answer; an asker that is gone does not want it.
-        let _ = self.asker.try_send(answer);
+        let _ = self.reply_to.try_send(answer);
     }
 }
 
-impl Writer {
-    pub(super) fn new(base: Arc<Base>) -> Self {
+impl StoreWriter {
+    pub(super) fn new(base: Arc<ReopeningDatabase>) -> Self {
         Self { base, thread: Mutex::default() }
     }
 
@@ -68,7 +68,7 @@ impl Writer {
     {
         let (asker, answer) = sync_channel(1);
         let changes = self.changes().context("the store's thread does not start")?;
-        let sent = changes.send(Box::new(Pending { act, result: None, asker })).is_ok();
+        let sent = changes.send(Box::new(PendingWrite { act, result: None, reply_to: asker })).is_ok();
         drop(changes);
         let answer = if sent { answer.recv().ok() } else { None };
         answer.unwrap_or_else(|| {
@@ -77,24 +77,24 @@ impl Writer {
         })
     }
 
-    fn changes(&self) -> io::Result<SyncSender<Box<dyn Change>>> {
+    fn changes(&self) -> io::Result<SyncSender<Box<dyn QueuedWrite>>> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = &*thread {
             return Ok(running.changes.clone());
         }
-        let (changes, waiting) = sync_channel(WAITING);
+        let (changes, queue) = sync_channel(MAX_WAITING_WRITES);
         let base = self.base.clone();
         let named = std::thread::Builder::new().name("barnabas-store".into());
-        let handle = named.spawn(move || serve(&base, &waiting))?;
-        *thread = Some(Thread { changes: changes.clone(), handle });
+        let handle = named.spawn(move || run(&base, &queue))?;
+        *thread = Some(WriterThread { changes: changes.clone(), handle });
         Ok(changes)
     }
 }
 
-impl Drop for Writer {
+impl Drop for StoreWriter {
     fn drop(&mut self) {
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Thread { changes, handle }) = thread {
+        if let Some(WriterThread { changes, handle }) = thread {
             drop(changes);
             // Nobody waits for an answer any more, so the queue is empty and this is short.
             let _ = handle.join();
@@ -102,16 +102,16 @@ impl Drop for Writer {
     }
 }
 
-fn serve(base: &Base, waiting: &Receiver<Box<dyn Change>>) {
-    while let Ok(first) = waiting.recv() {
+fn run(base: &ReopeningDatabase, queue: &Receiver<Box<dyn QueuedWrite>>) {
+    while let Ok(first) = queue.recv() {
         let mut group = vec![first];
-        group.extend(waiting.try_iter().take(WAITING - 1));
+        group.extend(queue.try_iter().take(MAX_WAITING_WRITES - 1));
         let committed = base.run(|database| commit(database, &mut group));
-        group.into_iter().for_each(|change| change.answer(&committed));
+        group.into_iter().for_each(|change| change.respond(&committed));
     }
 }
 
-fn commit(database: &Database, group: &mut [Box<dyn Change>]) -> Result<(), redb::Error> {
+fn commit(database: &Database, group: &mut [Box<dyn QueuedWrite>]) -> Result<(), redb::Error> {
     let mut transaction = database.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     for change in group {

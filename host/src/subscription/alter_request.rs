@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::bounds::MAX_PATTERNS_BYTES;
 use super::effective::EffectiveSubscription;
 use super::{AlterError, AlterOutcome, SubscriptionChange, Subscriptions, TURN_TIMEOUT};
-use crate::audit::{Action, ChangeOutcome, Entry};
+use crate::audit::{AuditAction, AuditEntry, ChangeOutcome};
 
 /// Most changes of one request that are held against all clients: that is work for each client and each rule.
 pub(super) const MAX_FORECASTS: usize = 16;
@@ -95,10 +95,10 @@ impl Subscriptions {
         let altered = self.alter_in_request(&change.name, &change.ops, request)?;
         if altered.changed {
             tracing::info!(subscription = %change.name, %who, "altered: {}", altered.difference);
-            self.0.audit.append(Entry {
+            self.0.audit.append(AuditEntry {
                 at: SystemTime::now(),
                 who: who.to_owned(),
-                action: Action::AlterSubscription,
+                action: AuditAction::AlterSubscription,
                 plugin: change.name.clone(),
                 from: None,
                 to: None,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::effective::EffectiveSubscription;
 use super::{AlterError, Entries, KIND, SubscriptionKey, SubscriptionMap, Subscriptions, SubscriptionsInner};
 use crate::admission::{self, Admission};
-use crate::audit::Audit;
+use crate::audit::AuditLog;
 use crate::store::Store;
 
 /// Form of the documents that are written.
@@ -32,7 +32,7 @@ pub struct SubscriptionsSetup {
     /// Where alterations are kept.
     pub store: Store,
     /// Where they are told.
-    pub audit: Audit,
+    pub audit: AuditLog,
     /// Whose rules the book writes.
     pub admission: Arc<Admission>,
     /// All of its configuration but the rules.

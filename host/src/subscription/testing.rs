@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Entries, EntryOp, EntryOpKind, Subscriptions, SubscriptionsConfig, SubscriptionsSetup};
 use crate::admission::{self, Admission};
-use crate::audit::Audit;
+use crate::audit::AuditLog;
 use crate::store::Store;
 
 /// All that a book is made of, to be changed before it is opened.
@@ -13,7 +13,7 @@ pub(crate) fn setup(admission: &Arc<Admission>) -> SubscriptionsSetup {
     SubscriptionsSetup {
         config: SubscriptionsConfig::default(),
         store: Store::in_memory(),
-        audit: Audit::nowhere(),
+        audit: AuditLog::disabled(),
         admission: admission.clone(),
         settings: admission::AdmissionConfig::default(),
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::testing::{delete, file_config, set, setup, subscriptions};
 use super::*;
-use crate::audit::Action;
+use crate::audit::AuditAction;
 use crate::push::{Client, ConnectionId, InstanceId};
 
 /// Client `c`, whose first Get this is.
@@ -282,7 +282,7 @@ fn what_means_the_same_disturbs_nobody() {
 async fn many_are_altered_in_order_and_the_log_says_by_whom() {
     let (_, admission) = subscriptions();
     let folder = tempfile::tempdir().unwrap();
-    let audit = Audit::open(folder.path().join("audit.log")).unwrap();
+    let audit = AuditLog::open(folder.path().join("audit.log")).unwrap();
     let book = Subscriptions::open(SubscriptionsSetup { audit: audit.clone(), ..setup(&admission) }).unwrap();
     let change = |name: &str, op| SubscriptionChange { name: name.into(), ops: vec![op] };
     let changes =
@@ -295,5 +295,5 @@ async fn many_are_altered_in_order_and_the_log_says_by_whom() {
     assert!(done[2].as_ref().is_ok_and(|altered| !altered.changed));
     let [entry] = &audit.read(9).unwrap()[..] else { panic!("one change") };
     assert_eq!((&entry.who[..], &entry.plugin[..]), ("User:alice from 10.0.0.7:5", "a"));
-    assert_eq!((entry.action, &entry.message[..]), (Action::AlterSubscription, "metrics is `x.` (was nothing)"));
+    assert_eq!((entry.action, &entry.message[..]), (AuditAction::AlterSubscription, "metrics is `x.` (was nothing)"));
 }

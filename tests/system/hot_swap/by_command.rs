@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barnabas::plugin::change::Stage;
+use barnabas::plugin::change::SwapStage;
 use barnabas_tests::command::run;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
@@ -137,7 +137,7 @@ async fn each_outcome_of_a_canary_has_its_status() {
     );
     load.stop().await;
 
-    start_rollout(&host, "quiet", &taker("c", super::ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "quiet", &taker("c", super::ENDLESS), SwapStage::Canary).await;
     barnabas.expect_output(&["plugin", "describe", "quiet"], 0, &["rollout", "is at canary"]);
     barnabas.expect_output(&["plugin", "abort", "quiet"], 0, &["nothing is under way any more"]);
     let aborted = std::thread::spawn({
@@ -149,7 +149,7 @@ async fn each_outcome_of_a_canary_has_its_status() {
         }
     });
     until(&host, "quiet", "the canary", |status| {
-        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(SwapStage::Canary))
     })
     .await;
     barnabas.expect_output(&["plugin", "abort", "quiet"], 0, &[]);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use barnabas::plugin::change::{Change, ChangeOutcome};
+use barnabas::plugin::change::{ChangeOutcome, PluginChange};
 use barnabas::plugin::digest::Digest;
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -40,7 +40,7 @@ async fn a_replaced_artifact_is_a_new_generation() {
     let host = setup.manifest("sink", &super::of_file(&file, "")).start().await;
     put(&host, "sink.wasm", variant("taker", "b"));
     let status = until_serves(&host, "sink", 2).await;
-    assert_eq!(digest(&status), Some(Digest::of(&variant("taker", "b"))));
+    assert_eq!(digest(&status), Some(Digest::compute(&variant("taker", "b"))));
     host.stop().await;
 }
 
@@ -97,12 +97,12 @@ async fn a_missing_directory_changes_nothing() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let (here, away) = (host.folder().join("plugins.d"), host.folder().join("away.d"));
     fs::rename(&here, &away).unwrap();
-    let ending = change(&host, Change::Reconcile).await;
+    let ending = change(&host, PluginChange::Reconcile).await;
     assert_eq!(ending.verdict, ChangeOutcome::Failed);
     assert!(ending.message.contains("put it back in its place"), "{}", ending.message);
     assert_eq!(generation(&host.status("sink")), Some(1));
     fs::rename(&away, &here).unwrap();
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
+    assert_eq!(change(&host, PluginChange::Reconcile).await.verdict, ChangeOutcome::Done);
     assert_eq!(audited_actions(&host, "sink"), ["load Done"], "nothing was removed");
     write_manifest(&host, "sink", &taker("b", ""));
     until_serves(&host, "sink", 2).await;
@@ -140,7 +140,7 @@ async fn a_typo_leaves_the_old_generation_serving_and_is_reported() {
     let problem = status.desired.problem.clone().unwrap();
     assert!(problem.contains("sink.toml") && problem.contains("did you mean `limits`"), "{problem}");
     assert_eq!((generation(&status), status.desired.runs), (Some(1), false));
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Failed);
+    assert_eq!(change(&host, PluginChange::Reconcile).await.verdict, ChangeOutcome::Failed);
     write_manifest(&host, "sink", &taker("b", ""));
     let status = until_serves(&host, "sink", 2).await;
     assert_eq!((status.desired.problem, status.failure), (None, None));

@@ -3,8 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use barnabas::audit::Entry;
-use barnabas::plugin::change::{Change, ChangeOutcome, Plan, RefusedCode, Stage, Wanted};
+use barnabas::audit::AuditEntry;
+use barnabas::plugin::change::{
+    ChangeOutcome, ChangeRefusedCode, ManifestPatch, PluginChange, RolloutOverride, SwapStage,
+};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
@@ -18,8 +20,8 @@ use super::{
     until_done,
 };
 
-fn set(key: &str, value: serde_json::Value) -> Wanted {
-    Wanted { settings: json!({ key: value }).as_object().unwrap().clone(), ..Wanted::default() }
+fn set(key: &str, value: serde_json::Value) -> ManifestPatch {
+    ManifestPatch { settings: json!({ key: value }).as_object().unwrap().clone(), ..ManifestPatch::default() }
 }
 
 fn written(host: &RunningHost) -> String {
@@ -29,10 +31,12 @@ fn written(host: &RunningHost) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_generation_can_serve_again() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    let back = |number| Change::Rollback("sink".into(), number, false);
-    assert_eq!(refusal(&host, back(None)).code, RefusedCode::UnknownGeneration);
+    let back = |number| PluginChange::Rollback("sink".into(), number, false);
+    assert_eq!(refusal(&host, back(None)).code, ChangeRefusedCode::UnknownGeneration);
     for name in ["b", "c"] {
-        let ending = change(&host, Change::Swap("sink".into(), set("name", name.into()), Plan::default())).await;
+        let ending =
+            change(&host, PluginChange::Swap("sink".into(), set("name", name.into()), RolloutOverride::default()))
+                .await;
         assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
     }
     for (number, name, serves) in [(None, "b", 4), (Some(1), "a", 5), (None, "b", 6)] {
@@ -43,9 +47,9 @@ async fn an_earlier_generation_can_serve_again() {
         assert!(written(&host).contains(&digest(&host.status("sink")).unwrap().to_string()), "{}", written(&host));
     }
     let none = refusal(&host, back(Some(99)));
-    assert!(none.code == RefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
+    assert!(none.code == ChangeRefusedCode::UnknownGeneration && none.message.contains("generation 99"), "{none}");
     // The directory and the serving generation agree, so nothing is rolled back.
-    assert_eq!(change(&host, Change::Reconcile).await.verdict, ChangeOutcome::Done);
+    assert_eq!(change(&host, PluginChange::Reconcile).await.verdict, ChangeOutcome::Done);
     let host = host.stop_into_setup().await.start().await;
     assert_eq!(generation(&host.status("sink")), Some(6));
     assert_eq!(
@@ -59,7 +63,7 @@ async fn an_earlier_generation_can_serve_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_plugin_queues_its_pushes_until_it_is_resumed() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
+    assert_eq!(change(&host, PluginChange::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     assert!(
         written(&host).starts_with("paused = true") || written(&host).contains("\npaused = true"),
         "{}",
@@ -73,9 +77,10 @@ async fn a_paused_plugin_queues_its_pushes_until_it_is_resumed() {
         host
     };
     // A new generation stays paused.
-    let ending = change(&host, Change::Swap("sink".into(), set("name", "b".into()), Plan::default())).await;
+    let ending =
+        change(&host, PluginChange::Swap("sink".into(), set("name", "b".into()), RolloutOverride::default())).await;
     assert_eq!((ending.verdict, host.ledger("sink").delivered()), (ChangeOutcome::Done, 0), "{}", ending.message);
-    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
+    assert_eq!(change(&host, PluginChange::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
     until_delivered(&host, "sink").await;
     assert!(!written(&host).contains("paused"));
     until_done(&host, "sink", &["load Done", "pause Done", "swap Done", "resume Done"]).await;
@@ -87,20 +92,23 @@ async fn changed_grants_are_reported_and_missing_grants_are_refused() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let url = "http://collector.example:4318/v1/metrics";
     let bare = forwarding(url, "", "").split("[grants]").next().unwrap().to_owned();
-    let ending = change(&host, swap("sink", &bare, Plan::default())).await;
+    let ending = change(&host, swap("sink", &bare, RolloutOverride::default())).await;
     // The import alone is accepted: the self-test finds that the grant is missing.
-    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(Stage::SelfTest)));
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(SwapStage::SelfTest)));
     assert!(ending.message.contains("grant"), "{}", ending.message);
     assert_eq!(written(&host), taker("a", ""));
-    let granted =
-        Wanted { manifest: Some(bare), grant_http: vec!["collector.example:4318".into()], ..Wanted::default() };
-    let ending = change(&host, Change::Swap("sink".into(), granted, Plan::default())).await;
+    let granted = ManifestPatch {
+        manifest: Some(bare),
+        grant_http: vec!["collector.example:4318".into()],
+        ..ManifestPatch::default()
+    };
+    let ending = change(&host, PluginChange::Swap("sink".into(), granted, RolloutOverride::default())).await;
     assert_eq!(ending.verdict, ChangeOutcome::Done, "{}", ending.message);
     for line in ["+ http collector.example:4318", "+ imports wasi:http/outgoing-handler@0.2.12"] {
         assert!(ending.grants.contains(&line.into()), "{:?}", ending.grants);
     }
     assert_eq!(audit(&host, "sink").pop().unwrap().grants, ending.grants);
-    let ending = change(&host, Change::Rollback("sink".into(), None, false)).await;
+    let ending = change(&host, PluginChange::Rollback("sink".into(), None, false)).await;
     assert!(ending.grants.contains(&"- http collector.example:4318".into()), "{:?}", ending.grants);
     host.stop().await;
 }
@@ -113,8 +121,11 @@ async fn state_belongs_to_the_slot_and_survives_its_generations() {
     let mut client = RawClient::connect(host.kafka(), "one").await;
     let subscribed = client.subscribe(InstanceId::NIL).await.unwrap();
     let other = text("[settings]\nvalue_bytes = 9\n");
-    let changes =
-        [None, Some(swap("sink", &other, Plan::default())), Some(Change::Rollback("sink".into(), None, false))];
+    let changes = [
+        None,
+        Some(swap("sink", &other, RolloutOverride::default())),
+        Some(PluginChange::Rollback("sink".into(), None, false)),
+    ];
     for (wanted, count) in changes.into_iter().zip(1..) {
         if let Some(wanted) = wanted {
             let ending = change(&host, wanted).await;
@@ -133,14 +144,17 @@ async fn state_belongs_to_the_slot_and_survives_its_generations() {
 async fn the_audit_log_records_actor_and_change() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let first = digest(&host.status("sink")).unwrap();
-    change(&host, Change::Swap("sink".into(), set("nome", 1.into()), Plan::default())).await;
-    change(&host, Change::Remove("sink".into(), true)).await;
+    change(&host, PluginChange::Swap("sink".into(), set("nome", 1.into()), RolloutOverride::default())).await;
+    change(&host, PluginChange::Remove("sink".into(), true)).await;
     assert!(host.host.plugins.describe("sink").is_none() && !host.folder().join("plugins.d/sink.toml").exists());
-    let load =
-        Change::Load("sink".into(), Wanted { manifest: Some(taker("b", "")), ..Wanted::default() }, Plan::default());
+    let load = PluginChange::Load(
+        "sink".into(),
+        ManifestPatch { manifest: Some(taker("b", "")), ..ManifestPatch::default() },
+        RolloutOverride::default(),
+    );
     assert_eq!(change(&host, load.clone()).await.verdict, ChangeOutcome::Done);
-    assert_eq!(refusal(&host, load).code, RefusedCode::PluginExists);
-    let [start, failed, removed, loaded] = <[Entry; 4]>::try_from(audit(&host, "sink")).unwrap();
+    assert_eq!(refusal(&host, load).code, ChangeRefusedCode::PluginExists);
+    let [start, failed, removed, loaded] = <[AuditEntry; 4]>::try_from(audit(&host, "sink")).unwrap();
     assert_eq!((&*start.who, start.from, start.to.unwrap().digest), ("start", None, first));
     assert_eq!((&*failed.who, failed.outcome), ("embedder", Some(ChangeOutcome::Failed)));
     assert_eq!((failed.from.unwrap().generation, failed.to.unwrap().generation), (1, 2));

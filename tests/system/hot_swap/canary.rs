@@ -1,6 +1,6 @@
 //! A candidate with a share of the lanes: promoted, found worse, or neither.
 
-use barnabas::plugin::change::{Actor, Change, ChangeOutcome, Plan, Stage, Step};
+use barnabas::plugin::change::{Actor, ChangeOutcome, ChangeStep, PluginChange, RolloutOverride, SwapStage};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};
@@ -16,9 +16,9 @@ async fn a_sound_candidate_is_promoted_and_no_push_is_lost() {
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
     let text = forwarding(&sink.url(), "compression = \"none\"", CANARY);
-    let (steps, ending) = steps(&host, swap("sink", &text, Plan::default())).await;
+    let (steps, ending) = steps(&host, swap("sink", &text, RolloutOverride::default())).await;
     assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(2)), "{}", ending.message);
-    let words = note(&steps, Stage::Canary);
+    let words = note(&steps, SwapStage::Canary);
     assert!(words.starts_with("8 of 32 lanes: 0 of ") && words.contains(" pushes failed, live 0 of "), "{words}");
     let pushed = load.stop().await;
     let arrived = eventually("all pushes", PATIENCE, || {
@@ -44,11 +44,11 @@ async fn a_rolled_back_candidate_loses_no_push_whatever_its_outcomes() {
         ("cannot count", manifest("answers", &answers("outcome = \"partial\", retry = [999]"))),
     ];
     for (what, text) in candidates {
-        let without_self_test = Plan { self_test: Some(false), ..Plan::default() };
+        let without_self_test = RolloutOverride { self_test: Some(false), ..RolloutOverride::default() };
         let ending = change(&host, swap("sink", &text, without_self_test)).await;
         assert_eq!(
             (ending.verdict, ending.stage),
-            (ChangeOutcome::RolledBack, Some(Stage::Canary)),
+            (ChangeOutcome::RolledBack, Some(SwapStage::Canary)),
             "{what}: {ending:?}"
         );
         let ledger = host.ledger("sink");
@@ -70,10 +70,10 @@ async fn a_sink_that_is_down_for_both_generations_causes_no_rollback() {
     eventually("a rejected request", PATIENCE, || (sink.requests() > 0).then_some(())).await;
     let short = CANARY.replace("30s", "2s");
     let text = forwarding(&sink.url(), "compression = \"none\"", &short);
-    let ending = change(&host, swap("sink", &text, Plan::default())).await;
+    let ending = change(&host, swap("sink", &text, RolloutOverride::default())).await;
     assert_eq!(
         (ending.verdict, ending.stage),
-        (ChangeOutcome::Inconclusive, Some(Stage::Canary)),
+        (ChangeOutcome::Inconclusive, Some(SwapStage::Canary)),
         "{}",
         ending.message
     );
@@ -82,15 +82,19 @@ async fn a_sink_that_is_down_for_both_generations_causes_no_rollback() {
     assert_eq!(given_up, Some(ChangeOutcome::Inconclusive), "a restart does not skip the canary");
     assert!(!status.desired.runs && generation(&status) == Some(1), "{status:?}");
 
-    let mut again = host.host.plugins.change(Actor::Embedder, Change::Retry("sink".into(), Plan::default())).unwrap();
+    let mut again = host
+        .host
+        .plugins
+        .begin_change(Actor::Embedder, PluginChange::Retry("sink".into(), RolloutOverride::default()))
+        .unwrap();
     until(&host, "sink", "the canary", |status| {
-        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(SwapStage::Canary))
     })
     .await;
     sink.always(None);
     let mut verdict = None;
     while let Some(step) = again.recv().await {
-        if let Step::Ended(ending) = step {
+        if let ChangeStep::Ended(ending) = step {
             verdict = Some(ending.verdict);
         }
     }
@@ -103,13 +107,13 @@ async fn a_sink_that_is_down_for_both_generations_causes_no_rollback() {
 async fn a_canary_can_be_aborted() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let wanted = taker("b", ENDLESS);
-    start_rollout(&host, "sink", &wanted, Stage::Canary).await;
-    assert_eq!(change(&host, Change::Abort("sink".into())).await.verdict, ChangeOutcome::Done);
+    start_rollout(&host, "sink", &wanted, SwapStage::Canary).await;
+    assert_eq!(change(&host, PluginChange::Abort("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.desired.runs, status.rollout.is_none()), (Some(1), false, true));
     assert!(status.failure.unwrap().contains("aborted by embedder"));
     assert_eq!(status.refused.unwrap().verdict, ChangeOutcome::Aborted, "the abort is the only reason");
-    change(&host, Change::Reconcile).await;
+    change(&host, PluginChange::Reconcile).await;
     assert_eq!(generation(&host.status("sink")), Some(1), "the aborted candidate must not serve");
     assert_eq!(std::fs::read_to_string(host.folder().join("plugins.d/sink.toml")).unwrap(), wanted);
     let mut deeds = audited_actions(&host, "sink");
@@ -125,12 +129,12 @@ async fn a_canary_can_be_aborted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_manifest_ends_the_previous_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), SwapStage::Canary).await;
     write_manifest(&host, "sink", &taker("c", ""));
     until_serves(&host, "sink", 3).await;
     assert!(host.log_lines("sink").contains(&"c started".into()));
     until_done(&host, "sink", &["load Done", "swap Aborted", "swap Done"]).await;
-    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), SwapStage::Canary).await;
     // Back to the serving generation.
     write_manifest(&host, "sink", &taker("c", ""));
     let status = until_serves(&host, "sink", 3).await;
@@ -141,14 +145,14 @@ async fn a_new_manifest_ends_the_previous_canary() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
-    assert_eq!(change(&host, Change::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
+    start_rollout(&host, "sink", &taker("b", ENDLESS), SwapStage::Canary).await;
+    assert_eq!(change(&host, PluginChange::Pause("sink".into())).await.verdict, ChangeOutcome::Done);
     let status = host.status("sink");
     assert_eq!((generation(&status), status.paused, status.rollout.is_none()), (Some(1), true, true));
     assert!(status.failure.unwrap().contains("the plugin was paused; it is not tried again until"));
-    assert_eq!(change(&host, Change::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
-    let at_once = Plan { canary: Some(100.0), ..Plan::default() };
-    assert_eq!(change(&host, Change::Retry("sink".into(), at_once)).await.verdict, ChangeOutcome::Done);
+    assert_eq!(change(&host, PluginChange::Resume("sink".into())).await.verdict, ChangeOutcome::Done);
+    let at_once = RolloutOverride { canary: Some(100.0), ..RolloutOverride::default() };
+    assert_eq!(change(&host, PluginChange::Retry("sink".into(), at_once)).await.verdict, ChangeOutcome::Done);
     assert!(host.log_lines("sink").contains(&"b started".into()));
     host.stop().await;
 }
@@ -156,10 +160,13 @@ async fn a_pause_does_not_wait_for_the_end_of_a_canary() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_are_swapped_independently() {
     let host = Setup::new().manifest("one", &taker("a", "")).manifest("two", &taker("a", "")).start().await;
-    start_rollout(&host, "one", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "one", &taker("b", ENDLESS), SwapStage::Canary).await;
     write_manifest(&host, "two", &taker("b", ""));
     until_serves(&host, "two", 2).await;
-    assert_eq!(change(&host, swap("two", &taker("c", ""), Plan::default())).await.verdict, ChangeOutcome::Done);
+    assert_eq!(
+        change(&host, swap("two", &taker("c", ""), RolloutOverride::default())).await.verdict,
+        ChangeOutcome::Done
+    );
     assert!(host.status("one").rollout.is_some(), "the other rollout continues");
     host.stop().await;
 }
@@ -167,16 +174,16 @@ async fn plugins_are_swapped_independently() {
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_ends_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
-    let change = swap("sink", &taker("b", ENDLESS), Plan::default());
-    let mut told = host.host.plugins.change(Actor::Embedder, change).unwrap();
+    let change = swap("sink", &taker("b", ENDLESS), RolloutOverride::default());
+    let mut told = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
     until(&host, "sink", "the canary", |status| {
-        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(Stage::Canary))
+        status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(SwapStage::Canary))
     })
     .await;
     let setup = host.stop_into_setup().await;
     let mut ending = None;
     while let Some(step) = told.recv().await {
-        if let Step::Ended(end) = step {
+        if let ChangeStep::Ended(end) = step {
             ending = Some(end);
         }
     }
@@ -185,7 +192,7 @@ async fn shutdown_ends_a_canary() {
     assert!(ending.message.ends_with("the host ends"), "{}", ending.message);
     // The manifest still has the candidate.
     let host = setup.start().await;
-    start_rollout(&host, "sink", &taker("b", ENDLESS), Stage::Canary).await;
+    start_rollout(&host, "sink", &taker("b", ENDLESS), SwapStage::Canary).await;
     assert_eq!(generation(&host.status("sink")), Some(1));
     host.stop().await;
 }

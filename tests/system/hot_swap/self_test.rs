@@ -1,6 +1,6 @@
 //! The pushes that a candidate is tested with, and the responses to its requests.
 
-use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
+use barnabas::plugin::change::{ChangeOutcome, RolloutOverride, SwapStage};
 use barnabas::push::InstanceId;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
@@ -21,11 +21,11 @@ async fn push_once(host: &RunningHost) {
 async fn it_gets_recent_pushes_if_they_are_retained_and_recorded_ones_otherwise() {
     let setup = Setup::new().manifest("sink", &taker("a", ""));
     let host = setup.with(|written| written.recent_pushes.keep = 8).start().await;
-    let (told, _) = steps(&host, swap("sink", &taker("b", ""), Plan::default())).await;
-    assert!(note(&told, Stage::SelfTest).starts_with("took 2 recorded pushes, 0 requests captured"));
+    let (told, _) = steps(&host, swap("sink", &taker("b", ""), RolloutOverride::default())).await;
+    assert!(note(&told, SwapStage::SelfTest).starts_with("took 2 recorded pushes, 0 requests captured"));
     push_once(&host).await;
-    let (told, _) = steps(&host, swap("sink", &taker("c", ""), Plan::default())).await;
-    assert!(note(&told, Stage::SelfTest).starts_with("took 1 recent push, 0 requests captured"));
+    let (told, _) = steps(&host, swap("sink", &taker("c", ""), RolloutOverride::default())).await;
+    assert!(note(&told, SwapStage::SelfTest).starts_with("took 1 recent push, 0 requests captured"));
     host.stop().await;
 }
 
@@ -52,14 +52,15 @@ async fn its_requests_get_the_last_response_of_the_destination_or_that_of_the_ma
     };
     heard("status 202, 5 bytes: noted").await;
     let (told, ending) =
-        steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), Plan::default())).await;
+        steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), RolloutOverride::default()))
+            .await;
     assert_eq!(ending.serving, Some(2), "{}", ending.message);
-    assert!(note(&told, Stage::SelfTest).contains("1 request captured"));
+    assert!(note(&told, SwapStage::SelfTest).contains("1 request captured"));
     heard("self-test: status 202, 5 bytes: noted").await;
 
     let reply = "[self-test]\nreply = { status = 201, headers = { x-set = \"yes\" }, body = \"as set\" }\n";
     let elsewhere = fetches(&format!("{}/elsewhere", sink.url()), reply);
-    let (_, ending) = steps(&host, swap("sink", &elsewhere, Plan::default())).await;
+    let (_, ending) = steps(&host, swap("sink", &elsewhere, RolloutOverride::default())).await;
     assert_eq!(ending.serving, Some(3), "{}", ending.message);
     heard("self-test: status 201, 6 bytes: as set").await;
     assert_eq!(sink.received().len() + sink.refused(), 1, "only the real push was sent");
@@ -70,8 +71,8 @@ async fn its_requests_get_the_last_response_of_the_destination_or_that_of_the_ma
 async fn the_log_of_a_failed_candidate_is_in_the_log_of_the_plugin() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let fails = manifest("answers", "[settings]\nanswers = [{ outcome = \"other\", reason = \"no idea\" }]\n");
-    let ending = change(&host, swap("sink", &fails, Plan::default())).await;
-    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(Stage::SelfTest)));
+    let ending = change(&host, swap("sink", &fails, RolloutOverride::default())).await;
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(SwapStage::SelfTest)));
     assert!(ending.message.contains("every request was answered well: no idea"), "{}", ending.message);
     let lines = host.log_lines("sink");
     assert!(lines.iter().any(|line| line.ends_with(" for 2")) && lines.contains(&"a started".into()), "{lines:?}");

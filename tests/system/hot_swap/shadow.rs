@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{ChangeOutcome, Plan, Stage};
+use barnabas::plugin::change::{ChangeOutcome, RolloutOverride, SwapStage};
 use barnabas::units::HumanDuration;
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
@@ -10,7 +10,8 @@ use barnabas_tests::load::{Counter, Load};
 
 use super::{PATIENCE, RATE, change, forwarding, generation, manifest, note, steps, swap};
 
-const SHADOW: Plan = Plan { self_test: None, shadow: Some(HumanDuration(Duration::from_secs(2))), canary: None };
+const SHADOW: RolloutOverride =
+    RolloutOverride { self_test: None, shadow: Some(HumanDuration(Duration::from_secs(2))), canary: None };
 const FEW: &str = "[rollout]\nbatches = 5\n";
 
 /// The number before a word, for each of the two generations.
@@ -30,7 +31,7 @@ async fn a_working_candidate_is_compared_and_promoted() {
     let text = forwarding(&sink.url(), "compression = \"none\"", FEW);
     let (steps, ending) = steps(&host, swap("sink", &text, SHADOW)).await;
     assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(2)), "{}", ending.message);
-    let words = note(&steps, Stage::Shadow);
+    let words = note(&steps, SwapStage::Shadow);
     let [live, candidate] = counts(&words, " requests");
     assert!(live == candidate && live > 0, "{words}");
     let [live, candidate] = counts(&words, " bytes");
@@ -52,11 +53,17 @@ async fn a_failing_candidate_is_rejected_without_an_effect_on_delivery() {
     let host = Setup::new().manifest("sink", &forwarding(&sink.url(), "", "")).start().await;
     let load = Load::start(host.kafka(), RATE).await;
     let text = manifest("falters", &format!("[settings]\npercent = 30\n{FEW}"));
-    let ending = change(&host, swap("sink", &text, Plan { shadow: Some(HumanDuration(PATIENCE)), ..SHADOW })).await;
-    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Shadow)), "{}", ending.message);
+    let ending =
+        change(&host, swap("sink", &text, RolloutOverride { shadow: Some(HumanDuration(PATIENCE)), ..SHADOW })).await;
+    assert_eq!(
+        (ending.verdict, ending.stage),
+        (ChangeOutcome::RolledBack, Some(SwapStage::Shadow)),
+        "{}",
+        ending.message
+    );
     assert!(ending.message.contains("; candidate: "), "{}", ending.message);
     let status = host.status("sink");
-    assert_eq!((generation(&status), status.refused.map(|refused| refused.stage)), (Some(1), Some(Stage::Shadow)));
+    assert_eq!((generation(&status), status.refused.map(|refused| refused.stage)), (Some(1), Some(SwapStage::Shadow)));
     let pushed = load.stop().await;
     eventually("all pushes", PATIENCE, || (sink.arrived().pushes == pushed.acknowledged).then_some(())).await;
     assert_eq!((sink.arrived().repeated, sink.arrived().missing), (0, 0));

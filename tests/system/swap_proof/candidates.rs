@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{Stage, Wanted};
-use barnabas::plugin::compiler::Limits;
+use barnabas::plugin::change::{ManifestPatch, SwapStage};
+use barnabas::plugin::compiler::CompileLimits;
 use bytes::Bytes;
 
 use crate::compiling::{endless, guest};
 
 /// Enough to compile every guest, and quickly exceeded by one that needs more.
-pub(super) const COMPILE: Limits =
-    Limits { memory: 4 << 30, cpu: Duration::from_secs(3), wall: Duration::from_secs(180) };
+pub(super) const COMPILE: CompileLimits =
+    CompileLimits { memory: 4 << 30, cpu: Duration::from_secs(3), wall: Duration::from_secs(180) };
 
 /// One of them.
 pub(super) struct FailingCandidate {
     pub(super) name: &'static str,
     /// Submitted first.
     pub(super) artifact: Option<Bytes>,
-    pub(super) wanted: Wanted,
+    pub(super) wanted: ManifestPatch,
     /// The stage at which it fails.
-    pub(super) stage: Stage,
+    pub(super) stage: SwapStage,
     /// Required parts of the error message.
     pub(super) words: &'static [&'static str],
 }
@@ -36,10 +36,10 @@ fn candidate(
     name: &'static str,
     artifact: Option<Vec<u8>>,
     manifest: &str,
-    stage: Stage,
+    stage: SwapStage,
     words: &'static [&'static str],
 ) -> FailingCandidate {
-    let wanted = Wanted { manifest: Some(manifest.to_owned()), ..Wanted::default() };
+    let wanted = ManifestPatch { manifest: Some(manifest.to_owned()), ..ManifestPatch::default() };
     FailingCandidate { name, artifact: artifact.map(Bytes::from), wanted, stage, words }
 }
 
@@ -48,8 +48,8 @@ fn found_on_the_way(destination: &str) -> Vec<FailingCandidate> {
     let path = barnabas_tests::guests::path("otlp-http").display().to_string();
     let other = format!("artifact = {path:?}\ndigest = \"sha256:{}\"\n{destination}", "0".repeat(64));
     vec![
-        candidate("a missing file", None, &missing, Stage::Fetch, &["`artifact`", "nowhere.wasm", "No such file"]),
-        candidate("a wrong digest", None, &other, Stage::Digest, &["`digest`", "sha256:0000", "is wanted"]),
+        candidate("a missing file", None, &missing, SwapStage::Fetch, &["`artifact`", "nowhere.wasm", "No such file"]),
+        candidate("a wrong digest", None, &other, SwapStage::Digest, &["`digest`", "sha256:0000", "is wanted"]),
     ]
 }
 
@@ -59,34 +59,34 @@ fn found_by_looking(destination: &str) -> Vec<FailingCandidate> {
     let stranger = patched("taker", "kafka-telemetry:receiver/log@", "kafka-telemetry:strangers/up@");
     let (settings, _) = destination.split_once("[grants]").unwrap();
     vec![
-        of("garbage", b"\x7fELF, not Wasm".to_vec(), "", Stage::Contract, &["it is not WebAssembly"]),
+        of("garbage", b"\x7fELF, not Wasm".to_vec(), "", SwapStage::Contract, &["it is not WebAssembly"]),
         of(
             "a core module without metadata",
             b"\0asm\x01\0\0\0".to_vec(),
             "",
-            Stage::Contract,
+            SwapStage::Contract,
             &["a core module without WIT metadata"],
         ),
         of(
             "another contract version",
             version,
             "",
-            Stage::Contract,
+            SwapStage::Contract,
             &["built against kafka-telemetry:receiver 0.2.0", "this host speaks 0.1.0"],
         ),
         of(
             "an unknown import",
             stranger,
             "",
-            Stage::Contract,
+            SwapStage::Contract,
             &["kafka-telemetry:strangers/up", "which this host does not have"],
         ),
-        of("an ungranted destination", guest("otlp-http"), settings, Stage::SelfTest, &["grant"]),
+        of("an ungranted destination", guest("otlp-http"), settings, SwapStage::SelfTest, &["grant"]),
         of(
             "a compile beyond its limits",
             endless(),
             "",
-            Stage::Compile,
+            SwapStage::Compile,
             &["it needs more than 3 s of CPU time to be compiled"],
         ),
     ]
@@ -94,7 +94,7 @@ fn found_by_looking(destination: &str) -> Vec<FailingCandidate> {
 
 fn found_by_starting(destination: &str) -> Vec<FailingCandidate> {
     let of = |name, artifact: &str, manifest: &str, words| {
-        candidate(name, Some(guest(artifact)), manifest, Stage::Start, words)
+        candidate(name, Some(guest(artifact)), manifest, SwapStage::Start, words)
     };
     let misspelt = destination.replace("endpoint", "endpont");
     vec![
@@ -112,7 +112,7 @@ fn found_by_starting(destination: &str) -> Vec<FailingCandidate> {
 
 fn found_by_trying() -> Vec<FailingCandidate> {
     let of = |name, artifact: &str, manifest: &str, words| {
-        candidate(name, Some(guest(artifact)), manifest, Stage::SelfTest, words)
+        candidate(name, Some(guest(artifact)), manifest, SwapStage::SelfTest, words)
     };
     vec![
         of("a self-test that traps", "traps", "", &["it broke (trap)", "poisoned by a push"]),

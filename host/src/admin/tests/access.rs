@@ -115,7 +115,7 @@ async fn the_socket_needs_no_token_and_identifies_its_peer() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let (uid, pid) = (rustix::process::getuid().as_raw(), i32::try_from(std::process::id()).unwrap());
-    let asked = (Actor::Socket { uid, pid: Some(pid) }, Change::Pause("sink".into()));
+    let asked = (Actor::Socket { uid, pid: Some(pid) }, PluginChange::Pause("sink".into()));
     assert_eq!(endpoint.ops.asked(), [asked]);
     endpoint.end().await;
 }

@@ -1,8 +1,8 @@
 //! Requests for changes, and their responses.
 
 use super::*;
-use crate::plugin::artifact::MAX_BYTES;
-use crate::plugin::change::{Plan, Stage, Wanted};
+use crate::plugin::artifact::MAX_ARTIFACT_BYTES;
+use crate::plugin::change::{ManifestPatch, RolloutOverride, SwapStage};
 use crate::units::{ByteSize, HumanDuration};
 
 const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -10,7 +10,7 @@ const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb41
 #[tokio::test]
 async fn every_change_arrives_as_requested() {
     let endpoint = TestEndpoint::start().await;
-    let wanted = Wanted {
+    let wanted = ManifestPatch {
         digest: Some(DIGEST.parse().unwrap()),
         manifest: Some("artifact = \"x\"".into()),
         settings: json!({ "n": null }).as_object().unwrap().clone(),
@@ -21,25 +21,33 @@ async fn every_change_arrives_as_requested() {
         grant_state: Some(ByteSize(1024)),
         grant_state_keys: Some(5),
     };
-    let plan = Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::from_secs(60))), canary: Some(5.0) };
+    let plan = RolloutOverride {
+        self_test: Some(false),
+        shadow: Some(HumanDuration(Duration::from_secs(60))),
+        canary: Some(5.0),
+    };
     let candidate = json!({ "wanted": wanted, "plan": plan }).to_string();
     let cases = [
-        ("/v1/plugins/sink/load", candidate.as_str(), Change::Load("sink".into(), wanted.clone(), plan)),
-        ("/v1/plugins/sink/swap", candidate.as_str(), Change::Swap("sink".into(), wanted, plan)),
-        ("/v1/plugins/sink/swap", "", Change::Swap("sink".into(), Wanted::default(), Plan::default())),
-        ("/v1/plugins/sink/rollback", "{\"to\":3}", Change::Rollback("sink".into(), Some(3), false)),
-        ("/v1/plugins/sink/rollback", "{\"force\":true}", Change::Rollback("sink".into(), None, true)),
-        ("/v1/plugins/sink/rollback", "{}", Change::Rollback("sink".into(), None, false)),
-        ("/v1/plugins/sink/keep", "", Change::Keep("sink".into())),
+        ("/v1/plugins/sink/load", candidate.as_str(), PluginChange::Load("sink".into(), wanted.clone(), plan)),
+        ("/v1/plugins/sink/swap", candidate.as_str(), PluginChange::Swap("sink".into(), wanted, plan)),
+        (
+            "/v1/plugins/sink/swap",
+            "",
+            PluginChange::Swap("sink".into(), ManifestPatch::default(), RolloutOverride::default()),
+        ),
+        ("/v1/plugins/sink/rollback", "{\"to\":3}", PluginChange::Rollback("sink".into(), Some(3), false)),
+        ("/v1/plugins/sink/rollback", "{\"force\":true}", PluginChange::Rollback("sink".into(), None, true)),
+        ("/v1/plugins/sink/rollback", "{}", PluginChange::Rollback("sink".into(), None, false)),
+        ("/v1/plugins/sink/keep", "", PluginChange::Keep("sink".into())),
         ("/v1/plugins/sink/retry", "{\"plan\":{\"canary\":100}}", {
-            Change::Retry("sink".into(), Plan { canary: Some(100.0), ..Plan::default() })
+            PluginChange::Retry("sink".into(), RolloutOverride { canary: Some(100.0), ..RolloutOverride::default() })
         }),
-        ("/v1/plugins/sink/pause", "", Change::Pause("sink".into())),
-        ("/v1/plugins/sink/resume", "{}", Change::Resume("sink".into())),
-        ("/v1/plugins/sink/remove", "", Change::Remove("sink".into(), false)),
-        ("/v1/plugins/sink/remove", "{\"forget_state\":true}", Change::Remove("sink".into(), true)),
-        ("/v1/plugins/sink/abort", "", Change::Abort("sink".into())),
-        ("/v1/reconcile", "", Change::Reconcile),
+        ("/v1/plugins/sink/pause", "", PluginChange::Pause("sink".into())),
+        ("/v1/plugins/sink/resume", "{}", PluginChange::Resume("sink".into())),
+        ("/v1/plugins/sink/remove", "", PluginChange::Remove("sink".into(), false)),
+        ("/v1/plugins/sink/remove", "{\"forget_state\":true}", PluginChange::Remove("sink".into(), true)),
+        ("/v1/plugins/sink/abort", "", PluginChange::Abort("sink".into())),
+        ("/v1/reconcile", "", PluginChange::Reconcile),
     ];
     for (path, body, change) in cases {
         let (status, answer) = endpoint.post(path, body).await;
@@ -80,17 +88,17 @@ async fn invalid_requests_are_rejected_before_a_change_is_started() {
 async fn refusals_have_their_status_and_code() {
     let endpoint = TestEndpoint::start().await;
     for (code, status, name) in [
-        (RefusedCode::UnknownPlugin, "404", "unknown-plugin"),
-        (RefusedCode::UnknownGeneration, "404", "unknown-generation"),
-        (RefusedCode::PluginExists, "409", "plugin-exists"),
-        (RefusedCode::NothingUnderWay, "409", "nothing-under-way"),
-        (RefusedCode::RefusedGeneration, "409", "refused-generation"),
-        (RefusedCode::NothingServes, "409", "nothing-serves"),
-        (RefusedCode::Invalid, "400", "invalid"),
-        (RefusedCode::Disk, "507", "disk"),
-        (RefusedCode::Ending, "503", "ending"),
+        (ChangeRefusedCode::UnknownPlugin, "404", "unknown-plugin"),
+        (ChangeRefusedCode::UnknownGeneration, "404", "unknown-generation"),
+        (ChangeRefusedCode::PluginExists, "409", "plugin-exists"),
+        (ChangeRefusedCode::NothingUnderWay, "409", "nothing-under-way"),
+        (ChangeRefusedCode::RefusedGeneration, "409", "refused-generation"),
+        (ChangeRefusedCode::NothingServes, "409", "nothing-serves"),
+        (ChangeRefusedCode::Invalid, "400", "invalid"),
+        (ChangeRefusedCode::Disk, "507", "disk"),
+        (ChangeRefusedCode::Ending, "503", "ending"),
     ] {
-        *endpoint.ops.refusal.lock().unwrap() = Some(Refused { code, message: "because".into() });
+        *endpoint.ops.refusal.lock().unwrap() = Some(ChangeRefused { code, message: "because".into() });
         let (line, answer) = endpoint.post("/v1/plugins/sink/pause", "").await;
         assert!(line.contains(status), "{line}");
         assert_eq!(answer, json!({ "error": { "code": name, "message": "because" } }));
@@ -122,7 +130,7 @@ async fn body_cap_obeyed() {
 #[tokio::test]
 async fn body_cap_violated() {
     let endpoint = TestEndpoint::start().await;
-    for (path, most) in [("/v1/plugins/sink/pause", body::JSON_BYTES), ("/v1/artifacts", MAX_BYTES)] {
+    for (path, most) in [("/v1/plugins/sink/pause", body::JSON_BYTES), ("/v1/artifacts", MAX_ARTIFACT_BYTES)] {
         let lines = endpoint.lines(&format!("POST {path}"));
         let answer = endpoint.exchange(&format!("{lines}\r\ncontent-length: {}", most + 1)).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too-large"), "{answer}");
@@ -171,10 +179,10 @@ async fn steps_are_streamed_and_the_change_survives_its_reader() {
         lines.blocking_send(answer.next().unwrap().unwrap()).unwrap();
     });
     let sender = started_change(&endpoint).await;
-    let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
+    let news = ChangeStep::News { plugin: "sink".into(), stage: SwapStage::Shadow, text: "7 batches".into() };
     sender.send(news.clone()).await.unwrap();
     let line = heard.recv().await.unwrap();
-    assert_eq!(serde_json::from_str::<Step>(&line).unwrap(), news, "although the change is still in progress");
+    assert_eq!(serde_json::from_str::<ChangeStep>(&line).unwrap(), news, "although the change is still in progress");
     reading.await.unwrap();
     // The reader has closed its connection, which drops the receiver; the other end still belongs to the change.
     sender.closed().await;
@@ -183,7 +191,7 @@ async fn steps_are_streamed_and_the_change_survives_its_reader() {
 }
 
 /// Waits until a change is requested.
-pub(super) async fn started_change(endpoint: &TestEndpoint) -> mpsc::Sender<Step> {
+pub(super) async fn started_change(endpoint: &TestEndpoint) -> mpsc::Sender<ChangeStep> {
     while endpoint.ops.steps.lock().unwrap().is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

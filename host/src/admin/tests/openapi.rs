@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::audit::Action;
-use crate::plugin::change::{Plan, Stage, Wanted};
+use crate::audit::AuditAction;
+use crate::plugin::change::{ManifestPatch, RolloutOverride, SwapStage};
 
 fn document() -> Value {
     serde_json::from_str(pages::OPEN_API).unwrap()
@@ -65,11 +65,11 @@ async fn every_route_of_the_table_supports_its_method() {
 
 #[test]
 fn its_enums_are_those_of_the_code() {
-    all_of::<Stage>("Stage", count::<Stage>());
+    all_of::<SwapStage>("Stage", count::<SwapStage>());
     all_of::<ChangeOutcome>("ChangeOutcome", count::<ChangeOutcome>());
-    all_of::<RefusedCode>("RefusedCode", count::<RefusedCode>());
-    all_of::<Action>("Action", count::<Action>());
-    assert_eq!(names("Stage").last().unwrap(), Stage::Retire.as_str());
+    all_of::<ChangeRefusedCode>("RefusedCode", count::<ChangeRefusedCode>());
+    all_of::<AuditAction>("Action", count::<AuditAction>());
+    assert_eq!(names("Stage").last().unwrap(), SwapStage::Retire.as_str());
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn its_bodies_have_the_fields_of_the_code() {
     let known =
         |error: String| -> BTreeSet<String> { error.split('`').skip(3).step_by(2).map(ToOwned::to_owned).collect() };
     let nonsense = json!({ "no such field": 1 });
-    let wanted = serde_json::from_value::<Wanted>(nonsense.clone()).unwrap_err().to_string();
-    let plan = serde_json::from_value::<Plan>(nonsense).unwrap_err().to_string();
+    let wanted = serde_json::from_value::<ManifestPatch>(nonsense.clone()).unwrap_err().to_string();
+    let plan = serde_json::from_value::<RolloutOverride>(nonsense).unwrap_err().to_string();
     assert_eq!((properties("Wanted"), properties("Plan")), (known(wanted), known(plan)));
 }
 
@@ -102,14 +102,14 @@ fn its_examples_of_changes_parse() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let example = &item["post"]["requestBody"]["content"]["application/json"]["example"];
         if let Some(wanted) = example.get("wanted") {
-            serde_json::from_value::<Wanted>(wanted.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+            serde_json::from_value::<ManifestPatch>(wanted.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
         }
         if let Some(plan) = example.get("plan") {
-            serde_json::from_value::<Plan>(plan.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
+            serde_json::from_value::<RolloutOverride>(plan.clone()).unwrap_or_else(|error| panic!("{path}: {error}"));
         }
     }
     let steps = &document["paths"]["/v1/reconcile"]["post"]["responses"]["200"]["content"]["application/x-ndjson"];
     for line in steps["example"].as_str().unwrap().lines() {
-        serde_json::from_str::<Step>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        serde_json::from_str::<ChangeStep>(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }

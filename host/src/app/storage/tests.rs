@@ -148,7 +148,7 @@ async fn an_ephemeral_host_needs_no_data_directory_and_makes_none() {
     let app = room.start().await;
     assert_eq!(app.addresses().admin_socket, None);
     let host = app.host();
-    let digest = host.plugins.keep(b"artifact".as_slice().into()).await.unwrap();
+    let digest = host.plugins.store_artifact(b"artifact".as_slice().into()).await.unwrap();
     assert!(digest.to_string().starts_with("sha256:"));
     assert_eq!(host.plugins.audit().read(9).unwrap(), []);
     let names: Vec<_> = fs::read_dir(room.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -13,7 +13,7 @@ use toml_edit::{DocumentMut, Item, RawString, Table, TableLike, value};
 use super::check_name;
 use crate::auth::credential::ScramCredential;
 use crate::auth::hash::ScramHash;
-use crate::plugin::files::{private, temporary};
+use crate::plugin::private_files::{create_private_file, temporary_path};
 
 /// `text`, where this user has these credentials and no other: an old password must not live on under another hash.
 /// An error is one sentence.
@@ -113,8 +113,8 @@ pub fn lock(path: &Path) -> io::Result<File> {
 /// far as we may give them, without rights for others; a new file is for its owner alone. Blocks.
 pub fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
     let path = resolve_link(path)?;
-    let fresh = temporary(&path);
-    let written = private(&fresh).and_then(|mut file| {
+    let fresh = temporary_path(&path);
+    let written = create_private_file(&fresh).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         match fs::metadata(&path) {
             Ok(old) => preserve_ownership(&file, &old)?,

@@ -1,13 +1,13 @@
 use super::*;
 
-const CAPS: Caps = Caps { bytes: 100, keys: 3 };
+const CAPS: StateQuota = StateQuota { bytes: 100, keys: 3 };
 
 fn slot_state(store: &Store) -> SlotState {
     SlotState::for_slot(store, "slot", CAPS)
 }
 
-fn put(shelf: &SlotState, key: &str, value: &str) -> Result<u64, Refusal> {
-    shelf.change(key, Some(value.into()), Expected::Any)
+fn put(shelf: &SlotState, key: &str, value: &str) -> Result<u64, StateStoreError> {
+    shelf.change(key, Some(value.into()), Precondition::Any)
 }
 
 fn text(shelf: &SlotState, key: &str) -> Option<String> {
@@ -18,8 +18,8 @@ fn text(shelf: &SlotState, key: &str) -> Option<String> {
 fn state_that_is_not_granted_is_unavailable() {
     let none = SlotState::not_granted();
     assert!(!none.is_granted() && !none.trial_overlay().is_granted());
-    assert_eq!((none.caps(), none.usage()), (None, Usage::default()));
-    assert!(matches!(put(&none, "a", "b"), Err(Refusal::Unavailable(_))));
+    assert_eq!((none.caps(), none.usage()), (None, StateUsage::default()));
+    assert!(matches!(put(&none, "a", "b"), Err(StateStoreError::Unavailable(_))));
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn handles_of_one_slot_share_its_state_and_other_slots_do_not() {
     put(&slot_state(&store), "a", "one").unwrap();
     assert_eq!(text(&slot_state(&store), "a").as_deref(), Some("one"));
     assert_eq!(text(&SlotState::for_slot(&store, "other", CAPS), "a"), None);
-    assert_eq!(slot_state(&store).usage(), Usage { bytes: 4, keys: 1 });
+    assert_eq!(slot_state(&store).usage(), StateUsage { bytes: 4, keys: 1 });
 }
 
 #[test]
@@ -40,10 +40,13 @@ fn an_overlay_reads_the_slots_state_and_never_changes_it() {
     let scratch = real.trial_overlay();
     assert_eq!(text(&scratch, "a").as_deref(), Some("one"));
     let seen = scratch.get("a").unwrap().unwrap().version;
-    let first = scratch.change("a", Some("tried".into()), Expected::Version(seen)).unwrap();
-    assert!(matches!(scratch.change("a", None, Expected::Version(seen)), Err(Refusal::Conflict(Some(_)))));
-    assert!(matches!(scratch.change("a", Some("x".into()), Expected::Absent), Err(Refusal::Conflict(Some(_)))));
-    scratch.change("b", None, Expected::Any).unwrap();
+    let first = scratch.change("a", Some("tried".into()), Precondition::Version(seen)).unwrap();
+    assert!(matches!(scratch.change("a", None, Precondition::Version(seen)), Err(StateStoreError::Conflict(Some(_)))));
+    assert!(matches!(
+        scratch.change("a", Some("x".into()), Precondition::Absent),
+        Err(StateStoreError::Conflict(Some(_)))
+    ));
+    scratch.change("b", None, Precondition::Any).unwrap();
     put(&scratch, "c", "three").unwrap();
     assert_eq!((text(&scratch, "a").as_deref(), text(&scratch, "b")), (Some("tried"), None));
     assert_eq!(scratch.keys("", None, 10).unwrap(), ["a", "c"]);
@@ -51,15 +54,15 @@ fn an_overlay_reads_the_slots_state_and_never_changes_it() {
         (scratch.keys("", None, 1).unwrap(), scratch.keys("", Some("a"), 1).unwrap()),
         (vec!["a".into()], vec!["c".into()])
     );
-    assert_eq!(scratch.usage(), Usage { bytes: 12, keys: 2 });
-    let again = scratch.change("b", Some("new".into()), Expected::Absent).unwrap();
+    assert_eq!(scratch.usage(), StateUsage { bytes: 12, keys: 2 });
+    let again = scratch.change("b", Some("new".into()), Precondition::Absent).unwrap();
     assert!(again > first);
     let second = scratch.trial_overlay();
     assert!(put(&second, "a", "deeper").unwrap() > again);
     assert_eq!(text(&scratch, "a").as_deref(), Some("tried"));
     assert_eq!(real.keys("", None, 10).unwrap(), ["a", "b"]);
     assert_eq!((text(&real, "a").as_deref(), text(&real, "b").as_deref()), (Some("one"), Some("two")));
-    assert_eq!(real.usage(), Usage { bytes: 8, keys: 2 });
+    assert_eq!(real.usage(), StateUsage { bytes: 8, keys: 2 });
 }
 
 #[test]
@@ -68,15 +71,15 @@ fn overlay_caps_obeyed_and_violated() {
     put(&slot_state(&store), "a", "one").unwrap();
     let scratch = slot_state(&store).trial_overlay();
     put(&scratch, "b", &"x".repeat(95)).unwrap();
-    assert!(matches!(put(&scratch, "a", "four"), Err(Refusal::Full(_))), "{:?}", scratch.usage());
-    assert!(matches!(put(&scratch, "", "x"), Err(Refusal::InvalidKey(_))));
+    assert!(matches!(put(&scratch, "a", "four"), Err(StateStoreError::QuotaExceeded(_))), "{:?}", scratch.usage());
+    assert!(matches!(put(&scratch, "", "x"), Err(StateStoreError::InvalidKey(_))));
     put(&scratch, "b", "").unwrap();
     put(&scratch, "c", "").unwrap();
-    assert!(matches!(put(&scratch, "d", ""), Err(Refusal::Full(_))));
+    assert!(matches!(put(&scratch, "d", ""), Err(StateStoreError::QuotaExceeded(_))));
 }
 
 #[test]
 fn the_path_of_the_store_is_hidden_from_the_guest() {
-    let error = wit::StateError::from(Refusal::Unavailable("/data/barnabas.redb: broken".into()));
+    let error = wit::StateError::from(StateStoreError::Unavailable("/data/barnabas.redb: broken".into()));
     assert!(matches!(error, wit::StateError::Unavailable(words) if !words.contains("/data")));
 }

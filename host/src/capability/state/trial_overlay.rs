@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Caps, SlotState, Usage};
-use crate::store::{Entry, Expected, Refusal, check_key, judge};
+use super::{SlotState, StateQuota, StateUsage};
+use crate::store::{Precondition, StateEntry, StateStoreError, check_change, check_key};
 
 /// How far an overlay's versions stand above those beneath it, which count changes one by one and never come so far.
 const VERSION_OFFSET: u64 = 1 << 48;
 
 pub(super) struct TrialOverlay {
     base: SlotState,
-    caps: Caps,
+    caps: StateQuota,
     /// Versions of this overlay are greater.
     version_floor: u64,
     changes: Mutex<OverlayChanges>,
@@ -20,25 +20,25 @@ pub(super) struct TrialOverlay {
 #[derive(Default)]
 struct OverlayChanges {
     /// `None`: deleted.
-    keys: BTreeMap<String, Option<Entry>>,
+    keys: BTreeMap<String, Option<StateEntry>>,
     /// How many versions were given.
     versions_issued: u64,
-    usage: Usage,
+    usage: StateUsage,
 }
 
 impl TrialOverlay {
-    pub(super) fn new(base: SlotState, caps: Caps) -> Self {
+    pub(super) fn new(base: SlotState, caps: StateQuota) -> Self {
         let version_floor = base.version_floor() + VERSION_OFFSET;
         let changes = Mutex::new(OverlayChanges { usage: base.usage(), ..OverlayChanges::default() });
         Self { base, caps, version_floor, changes }
     }
 
-    pub(super) fn caps(&self) -> Caps {
+    pub(super) fn caps(&self) -> StateQuota {
         self.caps
     }
 
     /// As of the beginning, and what was changed here since.
-    pub(super) fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> StateUsage {
         self.lock().usage
     }
 
@@ -46,25 +46,30 @@ impl TrialOverlay {
         self.version_floor
     }
 
-    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Refusal> {
+    pub(super) fn get(&self, key: &str) -> Result<Option<StateEntry>, StateStoreError> {
         check_key(key)?;
         self.current(&self.lock(), key)
     }
 
-    pub(super) fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Expected) -> Result<u64, Refusal> {
+    pub(super) fn change(
+        &self,
+        key: &str,
+        value: Option<Vec<u8>>,
+        expected: Precondition,
+    ) -> Result<u64, StateStoreError> {
         check_key(key)?;
         // Held over the look beneath: of two changes at once, the second sees the first.
         let mut changes = self.lock();
         let current = self.current(&changes, key)?;
         let size = value.as_ref().map(Vec::len);
-        changes.usage = judge((self.caps, changes.usage), (key, current.as_ref()), size, expected)?;
+        changes.usage = check_change((self.caps, changes.usage), (key, current.as_ref()), size, expected)?;
         changes.versions_issued += 1;
         let version = self.version_floor + changes.versions_issued;
-        changes.keys.insert(key.to_owned(), value.map(|value| Entry { value, version }));
+        changes.keys.insert(key.to_owned(), value.map(|value| StateEntry { value, version }));
         Ok(version)
     }
 
-    pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, Refusal> {
+    pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StateStoreError> {
         let changes = self.lock();
         // Every change may hide one key beneath.
         let base = self.base.keys(prefix, after, limit.saturating_add(changes.keys.len()))?;
@@ -79,7 +84,7 @@ impl TrialOverlay {
         Ok(keys)
     }
 
-    fn current(&self, changes: &OverlayChanges, key: &str) -> Result<Option<Entry>, Refusal> {
+    fn current(&self, changes: &OverlayChanges, key: &str) -> Result<Option<StateEntry>, StateStoreError> {
         match changes.keys.get(key) {
             Some(changed) => Ok(changed.clone()),
             None => self.base.get(key),

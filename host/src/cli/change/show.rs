@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use barnabas::plugin::change::Step;
+use barnabas::plugin::change::ChangeStep;
 
 use crate::cli::format::escape;
 
 /// Formats a step as one aligned line; the last step is its message and the changes of grants. With `named`, the line
 /// starts with the name of the plugin.
-pub(super) fn format_step(step: &Step, named: bool) -> String {
+pub(super) fn format_step(step: &ChangeStep, named: bool) -> String {
     let of = |plugin: &str| if named { format!("{:<16}", escape(plugin)) } else { String::new() };
     match step {
-        Step::Passed { plugin, stage, took, note, .. } => {
+        ChangeStep::Passed { plugin, stage, took, note, .. } => {
             let took = format_duration(*took);
             let line = format!(
                 "{}{:<10}{took:>9}  {}",
@@ -22,10 +22,10 @@ pub(super) fn format_step(step: &Step, named: bool) -> String {
             );
             line.trim_end().to_owned() + "\n"
         }
-        Step::News { plugin, stage, text } => {
+        ChangeStep::News { plugin, stage, text } => {
             format!("{}{:<10}{:>9}  {}\n", of(plugin), stage.as_str(), "…", escape(text))
         }
-        Step::Ended(ending) => {
+        ChangeStep::Ended(ending) => {
             let plugin = if named && !ending.plugin.is_empty() {
                 format!("{}: ", escape(&ending.plugin))
             } else {

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use barnabas::admin::client::AdminAddress;
-use barnabas::plugin::change::{Ending, Stage};
+use barnabas::plugin::change::{PluginChangeResult, SwapStage};
 use barnabas::plugin::manifest::{self, Manifest};
 use clap::{CommandFactory as _, Parser as _};
 use serde_json::json;
@@ -25,12 +25,12 @@ fn parse(flags: &[&str]) -> Result<ChangeCli, clap::Error> {
     ChangeCli::try_parse_from(["x"].iter().chain(flags))
 }
 
-fn ending(verdict: ChangeOutcome) -> Step {
-    Step::Ended(Ending {
+fn ending(verdict: ChangeOutcome) -> ChangeStep {
+    ChangeStep::Ended(PluginChangeResult {
         plugin: "sink".into(),
         verdict,
         serving: Some(2),
-        stage: Some(Stage::Canary),
+        stage: Some(SwapStage::Canary),
         message: "more errors\u{1b}[2J than before".into(),
         grants: vec!["+ http localhost:4318".into()],
     })
@@ -56,7 +56,7 @@ fn wait_for_response(answer: String) -> Result<ExitCode> {
     code
 }
 
-fn response_of(steps: &[Step]) -> String {
+fn response_of(steps: &[ChangeStep]) -> String {
     let lines: String = steps.iter().map(|step| serde_json::to_string(step).unwrap() + "\n").collect();
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{lines}", lines.len())
 }
@@ -82,7 +82,7 @@ fn each_verdict_has_its_exit_status() {
 
 #[test]
 fn a_response_without_an_outcome_and_a_refusal_are_errors() {
-    let news = Step::News { plugin: "sink".into(), stage: Stage::Canary, text: "5 of 20".into() };
+    let news = ChangeStep::News { plugin: "sink".into(), stage: SwapStage::Canary, text: "5 of 20".into() };
     let error = wait_for_response(response_of(&[ending(ChangeOutcome::Done), news])).unwrap_err().to_string();
     assert!(error.contains("did not report the outcome"), "{error}");
     let body = json!({ "error": { "code": "unknown-plugin", "message": "there is no plugin `sink`" } }).to_string();
@@ -94,16 +94,16 @@ fn a_response_without_an_outcome_and_a_refusal_are_errors() {
 #[test]
 fn steps_are_formatted_as_aligned_lines_and_a_final_message() {
     let took = Duration::from_millis(1_234);
-    let passed = |note: Option<&str>| Step::Passed {
+    let passed = |note: Option<&str>| ChangeStep::Passed {
         plugin: "sink".into(),
         generation: 3,
-        stage: Stage::Compile,
+        stage: SwapStage::Compile,
         took,
         note: note.map(Into::into),
     };
     assert_eq!(show::format_step(&passed(Some("from the cache")), false), "compile       1.2 s  from the cache\n");
     assert_eq!(show::format_step(&passed(None), true), "sink            compile       1.2 s\n");
-    let news = Step::News { plugin: "sink".into(), stage: Stage::Shadow, text: "7 batches".into() };
+    let news = ChangeStep::News { plugin: "sink".into(), stage: SwapStage::Shadow, text: "7 batches".into() };
     assert_eq!(show::format_step(&news, false), "shadow            …  7 batches\n");
     let end = show::format_step(&ending(ChangeOutcome::RolledBack), true);
     assert_eq!(end, "sink: more errors\\u{1b}[2J than before\n  + http localhost:4318\n");
@@ -118,7 +118,7 @@ fn flags_become_overrides_of_manifest_and_rollout() {
     assert_eq!(Value::Object(wanted.settings), json!({ "a": { "b": 1 }, "c": null }));
     assert_eq!(wanted.grant_http, ["localhost:4318"]);
     let shadow = Some(HumanDuration(Duration::from_secs(60)));
-    assert_eq!(line.plan.to_rollout(), Plan { self_test: Some(false), shadow, canary: Some(5.0) });
+    assert_eq!(line.plan.to_rollout(), RolloutOverride { self_test: Some(false), shadow, canary: Some(5.0) });
 }
 
 /// A sample value for each key of `[grants]` that has a value. A new key needs a flag of its own.
@@ -140,10 +140,10 @@ fn every_grant_has_a_flag() {
     let flags: Vec<_> = keys.iter().copied().flat_map(flag).collect();
     let line = parse(&flags.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let wanted = line.wanted.to_overrides(None).unwrap();
-    let manifest = Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", &wanted).unwrap();
+    let manifest = Manifest::with_patch(Path::new("sink.toml"), "artifact = \"a.wasm\"", &wanted).unwrap();
     let line = |key: &&str| sample_grant(key).map_or_else(|| (*key).to_owned(), |value| format!("{key} {value}"));
     let expected: Vec<_> = keys.iter().map(line).collect();
-    assert_eq!(manifest.granted, expected);
+    assert_eq!(manifest.grant_lines, expected);
     for verb in ["load", "swap"] {
         let command = crate::cli::Cli::command();
         let command = command.find_subcommand("plugin").and_then(|plugin| plugin.find_subcommand(verb)).unwrap();
@@ -164,7 +164,7 @@ fn every_limit_can_be_set() {
     let flags: Vec<_> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
     assert_eq!(limits.map(|limit| limit.split_once('=').unwrap().0), manifest::keys("limits"));
     let wanted = parse(&flags).unwrap().wanted.to_overrides(None).unwrap();
-    let of = |wanted: &Wanted| Manifest::wanted(Path::new("sink.toml"), "artifact = \"a.wasm\"", wanted);
+    let of = |wanted: &ManifestPatch| Manifest::with_patch(Path::new("sink.toml"), "artifact = \"a.wasm\"", wanted);
     let manifest = of(&wanted).unwrap();
     assert_eq!((manifest.limits.memory, manifest.instances, manifest.requests), (32 << 20, 6, 7));
     let seconds = |limit: Duration| limit.as_secs();
@@ -177,8 +177,8 @@ fn every_limit_can_be_set() {
 #[test]
 fn flags_that_are_not_given_are_not_sent() {
     let line = parse(&[]).unwrap();
-    assert_eq!(line.wanted.to_overrides(None).unwrap(), Wanted::default());
-    assert_eq!(line.plan.to_rollout(), Plan::default());
+    assert_eq!(line.wanted.to_overrides(None).unwrap(), ManifestPatch::default());
+    assert_eq!(line.plan.to_rollout(), RolloutOverride::default());
     for wrong in [["--canary", "101%"], ["--canary", "5"], ["--canary", "some"], ["--shadow", "soon"]] {
         assert!(self::parse(&wrong).is_err(), "{wrong:?}");
     }

@@ -9,7 +9,7 @@ use barnabas::capability::log::GuestLogLine;
 use barnabas::capability::report::GuestReport;
 use barnabas::dispatch::Outcome;
 use barnabas::messages::count_noun;
-use barnabas::plugin::trial::{Tried, Used};
+use barnabas::plugin::trial::{TimeUsed, TrialResult};
 use http::HeaderMap;
 
 use super::body;
@@ -37,10 +37,10 @@ pub(super) struct Printer {
     omitted: u64,
     /// Number, message and exit status of the first batch that was not taken.
     first: Option<(u64, String, u8)>,
-    start: Option<Used>,
+    start: Option<TimeUsed>,
     /// Total of all exports, and the maximum of one.
-    export: Used,
-    longest: Used,
+    export: TimeUsed,
+    longest: TimeUsed,
     memory_peak: usize,
 }
 
@@ -49,7 +49,7 @@ pub(super) type SinkAnswer = Result<RecordedResponse, String>;
 
 /// The result of one batch, with its log lines and requests.
 pub(super) struct BatchResult {
-    pub(super) tried: Tried,
+    pub(super) tried: TrialResult,
     pub(super) lines: Vec<GuestLogLine>,
     pub(super) requests: Vec<(CapturedRequest, Option<SinkAnswer>)>,
     /// Number of requests that were not recorded.
@@ -67,22 +67,22 @@ impl Printer {
             omitted: 0,
             first: None,
             start: None,
-            export: Used::default(),
-            longest: Used::default(),
+            export: TimeUsed::default(),
+            longest: TimeUsed::default(),
             memory_peak: 0,
         }
     }
 
     /// Prints one batch, or only counts it if many batches before it had the same outcome.
     pub(super) fn batch(&mut self, number: u64, seen: &BatchResult) {
-        let Tried { outcome, start, export, memory_peak, .. } = &seen.tried;
+        let TrialResult { outcome, start, export, memory_peak, .. } = &seen.tried;
         let (name, sentence, status) = match outcome {
             Ok(outcome) => (outcome.name(), describe_outcome(outcome), status(outcome)),
             Err(why) => ("not started", format!("never got the batch: {why}"), 1),
         };
         *self.seen.entry(name).or_default() += 1;
         self.start = self.start.or(*start);
-        self.export = Used {
+        self.export = TimeUsed {
             cpu_us: self.export.cpu_us.saturating_add(export.cpu_us),
             wall_us: self.export.wall_us.saturating_add(export.wall_us),
         };
@@ -117,7 +117,7 @@ impl Printer {
         for line in &seen.lines {
             outln!("log:     {:<5} {}", line.level, line.text);
         }
-        print_report(&seen.tried.said);
+        print_report(&seen.tried.reported);
         match seen.tried.not_normalised {
             0 => {}
             1 => outln!("host:    1 push could not be normalised and was passed unchanged"),
@@ -198,7 +198,7 @@ fn print_report(said: &GuestReport) {
     }
 }
 
-fn format_used(used: &Used) -> String {
+fn format_used(used: &TimeUsed) -> String {
     format!("cpu {:?}, wall {:?}", Duration::from_micros(used.cpu_us), Duration::from_micros(used.wall_us))
 }
 

@@ -13,11 +13,11 @@ use wit_parser::{
 use crate::contract::{PACKAGE, VERSION};
 
 /// How many differences are named.
-const NAMED: usize = 3;
+const MAX_NAMED: usize = 3;
 /// Interfaces that make a component a receiver.
-const EXPORTS: [&str; 2] = ["lifecycle", "export-metrics"];
+const REQUIRED_EXPORTS: [&str; 2] = ["lifecycle", "export-metrics"];
 
-static OURS: LazyLock<Resolve> = LazyLock::new(|| {
+static HOST_CONTRACT: LazyLock<Resolve> = LazyLock::new(|| {
     let mut map = SourceMap::default();
     let files = [
         ("batches.wit", include_str!("../../../../wit/batches.wit")),
@@ -39,7 +39,7 @@ static OURS: LazyLock<Resolve> = LazyLock::new(|| {
 });
 
 /// What a comparison found.
-pub(super) struct Findings {
+pub(super) struct ContractFindings {
     /// Of the contract, where the component names it.
     pub(super) version: Option<String>,
     /// In words.
@@ -47,7 +47,7 @@ pub(super) struct Findings {
 }
 
 /// Full names of imports or exports.
-pub(super) fn names<'a>(
+pub(super) fn full_names<'a>(
     resolve: &'a Resolve,
     items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
 ) -> impl Iterator<Item = String> {
@@ -55,18 +55,18 @@ pub(super) fn names<'a>(
 }
 
 /// Compares a component's world to ours.
-pub(super) fn compare(resolve: &Resolve, world: &World) -> Findings {
+pub(super) fn compare(resolve: &Resolve, world: &World) -> ContractFindings {
     let exports: Vec<_> = contract_interfaces(resolve, &world.exports).collect();
     let imports: Vec<_> = contract_interfaces(resolve, &world.imports).collect();
     let exported = |wanted: &str| exports.iter().any(|(_, i)| i.name.as_deref() == Some(wanted));
-    if let Some(missing) = EXPORTS.into_iter().find(|wanted| !exported(wanted)) {
-        return Findings { version: None, problems: vec![not_a_receiver(resolve, world, missing)] };
+    if let Some(missing) = REQUIRED_EXPORTS.into_iter().find(|wanted| !exported(wanted)) {
+        return ContractFindings { version: None, problems: vec![not_a_receiver(resolve, world, missing)] };
     }
-    let foreign = exports.iter().chain(&imports).find(|(package, _)| !accepted(package));
+    let foreign = exports.iter().chain(&imports).find(|(package, _)| !is_supported_version(package));
     let version = foreign.or(exports.first()).and_then(|(package, _)| package.version.as_ref()).map(|v| v.to_string());
-    let drift: Vec<_> = exports.iter().chain(&imports).flat_map(|(_, theirs)| drift(resolve, theirs)).collect();
-    let problems = (foreign.is_some() || !drift.is_empty()).then(|| misfit(version.as_deref(), &drift));
-    Findings { version, problems: problems.into_iter().collect() }
+    let drift: Vec<_> = exports.iter().chain(&imports).flat_map(|(_, theirs)| differences(resolve, theirs)).collect();
+    let problems = (foreign.is_some() || !drift.is_empty()).then(|| describe_mismatch(version.as_deref(), &drift));
+    ContractFindings { version, problems: problems.into_iter().collect() }
 }
 
 fn contract_interfaces<'a>(
@@ -82,7 +82,7 @@ fn contract_interfaces<'a>(
 }
 
 /// `0.1.z` for any z up to our own.
-fn accepted(package: &PackageName) -> bool {
+fn is_supported_version(package: &PackageName) -> bool {
     let (major, minor, patch) = VERSION;
     package.version.as_ref().is_some_and(|v| {
         (v.major, v.minor) == (major, minor) && v.patch <= patch && v.pre.is_empty() && v.build.is_empty()
@@ -90,49 +90,49 @@ fn accepted(package: &PackageName) -> bool {
 }
 
 fn not_a_receiver(resolve: &Resolve, world: &World, missing: &str) -> String {
-    let exports: Vec<_> = names(resolve, &world.exports).take(NAMED).collect();
+    let exports: Vec<_> = full_names(resolve, &world.exports).take(MAX_NAMED).collect();
     let exports = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
     format!("it is not a receiver: it does not export `{PACKAGE}/{missing}` (it exports {exports})")
 }
 
-fn misfit(version: Option<&str>, drift: &[String]) -> String {
+fn describe_mismatch(version: Option<&str>, drift: &[String]) -> String {
     let (major, minor, patch) = VERSION;
-    let mut words = format!(
+    let mut message = format!(
         "built against {PACKAGE} {}; this host speaks {major}.{minor}.{patch}",
         version.unwrap_or("without a version")
     );
-    for difference in drift.iter().take(NAMED) {
-        let _ = write!(words, "; {difference}");
+    for difference in drift.iter().take(MAX_NAMED) {
+        let _ = write!(message, "; {difference}");
     }
-    if drift.len() > NAMED {
-        let _ = write!(words, "; and {} more", drift.len() - NAMED);
+    if drift.len() > MAX_NAMED {
+        let _ = write!(message, "; and {} more", drift.len() - MAX_NAMED);
     }
-    words.push_str("; build it with the SDK of this host's release");
-    words
+    message.push_str("; build it with the SDK of this host's release");
+    message
 }
 
 /// What of `theirs` is not as in our interface of the same name.
-fn drift(resolve: &Resolve, theirs: &Interface) -> Vec<String> {
+fn differences(resolve: &Resolve, theirs: &Interface) -> Vec<String> {
     let name = theirs.name.as_deref().unwrap_or_default();
-    let Some((_, ours)) = OURS.interfaces.iter().find(|(_, ours)| ours.name.as_deref() == Some(name)) else {
+    let Some((_, ours)) = HOST_CONTRACT.interfaces.iter().find(|(_, ours)| ours.name.as_deref() == Some(name)) else {
         return vec![format!("interface {name} is unknown")];
     };
     let differs = |function: &Function| {
-        let said = plain(&function.name);
+        let function_name = strip_function_kind(&function.name);
         match ours.functions.get(&function.name) {
-            None => Some(format!("function {name}.{said} is unknown")),
-            Some(own) if signature(&OURS, own) != signature(resolve, function) => {
-                Some(format!("function {name}.{said} differs"))
+            None => Some(format!("function {name}.{function_name} is unknown")),
+            Some(own) if signature(&HOST_CONTRACT, own) != signature(resolve, function) => {
+                Some(format!("function {name}.{function_name} differs"))
             }
             Some(_) => None,
         }
     };
-    theirs.functions.values().filter_map(differs).chain(missing(theirs, ours, name)).collect()
+    theirs.functions.values().filter_map(differs).chain(missing_functions(theirs, ours, name)).collect()
 }
 
 /// A component imports what it uses, but exports an interface whole.
-fn missing(theirs: &Interface, ours: &Interface, name: &str) -> Vec<String> {
-    if !EXPORTS.contains(&name) {
+fn missing_functions(theirs: &Interface, ours: &Interface, name: &str) -> Vec<String> {
+    if !REQUIRED_EXPORTS.contains(&name) {
         return Vec::new();
     }
     let absent = ours.functions.keys().filter(|function| !theirs.functions.contains_key(*function));
@@ -140,7 +140,7 @@ fn missing(theirs: &Interface, ours: &Interface, name: &str) -> Vec<String> {
 }
 
 /// `[method]batch.len` as `batch.len`.
-fn plain(name: &str) -> &str {
+fn strip_function_kind(name: &str) -> &str {
     name.rsplit_once(']').map_or(name, |(_, plain)| plain)
 }
 
@@ -209,7 +209,7 @@ fn write_defined(resolve: &Resolve, id: TypeId, out: &mut String) {
             write_optional(resolve, result.err.as_ref(), out);
         }
         TypeDefKind::Option(ty) | TypeDefKind::List(ty) => write_type(resolve, ty, out),
-        TypeDefKind::Handle(Handle::Own(to) | Handle::Borrow(to)) => out.push_str(&resource(resolve, *to)),
+        TypeDefKind::Handle(Handle::Own(to) | Handle::Borrow(to)) => out.push_str(&resource_name(resolve, *to)),
         TypeDefKind::Resource => out.push_str(def.name.as_deref().unwrap_or_default()),
         // The contract has none of these; two that are met here differ only by what they hold, so say it all.
         other => _ = write!(out, "{other:?}"),
@@ -218,7 +218,7 @@ fn write_defined(resolve: &Resolve, id: TypeId, out: &mut String) {
 }
 
 /// The name of a resource, through all aliases.
-fn resource(resolve: &Resolve, mut id: TypeId) -> String {
+fn resource_name(resolve: &Resolve, mut id: TypeId) -> String {
     while let Some(def) = resolve.types.get(id) {
         match def.kind {
             TypeDefKind::Type(Type::Id(next)) => id = next,

@@ -7,7 +7,7 @@ use crate::contract::PACKAGE;
 /// Why an import is linked, or is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Class {
+pub enum ImportClass {
     /// The contract itself, less what wants a grant.
     Contract,
     /// Always there: clocks, random, streams.
@@ -20,7 +20,7 @@ pub enum Class {
     Unknown,
 }
 
-const ALWAYS: [&str; 8] = [
+const ALWAYS_INTERFACES: [&str; 8] = [
     "wasi:clocks/wall-clock",
     "wasi:clocks/monotonic-clock",
     "wasi:random/random",
@@ -30,12 +30,12 @@ const ALWAYS: [&str; 8] = [
     "wasi:io/poll",
     "wasi:io/streams",
 ];
-const INERT: [&str; 3] = ["wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
+const INERT_PACKAGES: [&str; 3] = ["wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
 /// The one interface of the contract that wants a grant.
-const STATE: &str = "kafka-telemetry:receiver/state";
-const GRANTED: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
+const STATE_INTERFACE: &str = "kafka-telemetry:receiver/state";
+const HTTP_INTERFACES: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
 
-impl Class {
+impl ImportClass {
     /// Its name, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Class {
     }
 
     /// For a person: what a host does with such an import.
-    pub fn meaning(self) -> &'static str {
+    pub fn describe(self) -> &'static str {
         match self {
             Self::Contract => "the contract itself",
             Self::Always => "always there",
@@ -59,7 +59,7 @@ impl Class {
     }
 
     /// Of an import by its full name, for example `wasi:http/types@0.2.6`.
-    pub fn of(import: &str) -> Self {
+    pub fn classify(import: &str) -> Self {
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
         if is_state(name) {
             return Self::Granted;
@@ -70,11 +70,11 @@ impl Class {
         if !version.starts_with("0.2.") {
             return Self::Unknown;
         }
-        if ALWAYS.contains(&name) {
+        if ALWAYS_INTERFACES.contains(&name) {
             Self::Always
-        } else if GRANTED.contains(&name) {
+        } else if HTTP_INTERFACES.contains(&name) {
             Self::Granted
-        } else if INERT.iter().any(|package| name.starts_with(package)) {
+        } else if INERT_PACKAGES.iter().any(|package| name.starts_with(package)) {
             Self::Inert
         } else {
             Self::Unknown
@@ -84,12 +84,12 @@ impl Class {
 
 /// Whether an import, by its full name, is the state of the contract.
 pub(super) fn is_state(import: &str) -> bool {
-    import.split('@').next() == Some(STATE)
+    import.split('@').next() == Some(STATE_INTERFACE)
 }
 
 /// Whether an import, by its full name, is one of those that lead to outgoing requests.
 pub(super) fn is_http(import: &str) -> bool {
-    import.split('@').next().is_some_and(|name| GRANTED.contains(&name))
+    import.split('@').next().is_some_and(|name| HTTP_INTERFACES.contains(&name))
 }
 
 #[cfg(test)]
@@ -98,15 +98,15 @@ mod tests {
 
     #[test]
     fn classes() {
-        assert_eq!(Class::of("kafka-telemetry:receiver/log@0.1.0"), Class::Contract);
-        assert_eq!(Class::of("kafka-telemetry:receiver-spy/log@0.1.0"), Class::Unknown);
-        assert_eq!(Class::of("wasi:clocks/wall-clock@0.2.9"), Class::Always);
-        assert_eq!(Class::of("wasi:clocks/wall-clock@0.3.0"), Class::Unknown);
-        assert_eq!(Class::of("wasi:clocks/timezone@0.2.9"), Class::Unknown);
-        assert_eq!(Class::of("wasi:sockets/tcp@0.2.0"), Class::Inert);
-        assert_eq!(Class::of("wasi:http/outgoing-handler@0.2.4"), Class::Granted);
-        assert_eq!(Class::of("wasi:http/incoming-handler@0.2.4"), Class::Unknown);
-        assert_eq!(Class::of("kafka-telemetry:receiver/state@0.1.0"), Class::Granted);
-        assert_eq!(Class::of("env"), Class::Unknown);
+        assert_eq!(ImportClass::classify("kafka-telemetry:receiver/log@0.1.0"), ImportClass::Contract);
+        assert_eq!(ImportClass::classify("kafka-telemetry:receiver-spy/log@0.1.0"), ImportClass::Unknown);
+        assert_eq!(ImportClass::classify("wasi:clocks/wall-clock@0.2.9"), ImportClass::Always);
+        assert_eq!(ImportClass::classify("wasi:clocks/wall-clock@0.3.0"), ImportClass::Unknown);
+        assert_eq!(ImportClass::classify("wasi:clocks/timezone@0.2.9"), ImportClass::Unknown);
+        assert_eq!(ImportClass::classify("wasi:sockets/tcp@0.2.0"), ImportClass::Inert);
+        assert_eq!(ImportClass::classify("wasi:http/outgoing-handler@0.2.4"), ImportClass::Granted);
+        assert_eq!(ImportClass::classify("wasi:http/incoming-handler@0.2.4"), ImportClass::Unknown);
+        assert_eq!(ImportClass::classify("kafka-telemetry:receiver/state@0.1.0"), ImportClass::Granted);
+        assert_eq!(ImportClass::classify("env"), ImportClass::Unknown);
     }
 }

@@ -1,11 +1,11 @@
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
-use super::super::testing::{ENGINES, Guest};
+use super::super::testing::{ENGINES, TestGuest};
 use super::*;
 
 /// The contract's files as one text, to be changed by tests.
-fn wit() -> String {
+fn contract_text() -> String {
     let files = [
         include_str!("../../../../wit/batches.wit"),
         include_str!("../../../../wit/export-metrics.wit"),
@@ -22,7 +22,7 @@ fn wit() -> String {
 }
 
 /// A component that names all of a world and does nothing.
-fn dummy(wit: &str, world: &str) -> Vec<u8> {
+fn dummy_component(wit: &str, world: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let package = resolve.push_source("test.wit", wit).unwrap();
     let world = resolve.select_world(&[package], Some(world)).unwrap();
@@ -32,10 +32,10 @@ fn dummy(wit: &str, world: &str) -> Vec<u8> {
 }
 
 /// A world of our receiver and more, beside it in a text of several packages.
-fn with(more: &str, package: &str) -> Vec<u8> {
-    let text = wit();
+fn extended_receiver(more: &str, package: &str) -> Vec<u8> {
+    let text = contract_text();
     let world = format!("world extended {{ include receiver; {more} }}");
-    dummy(&format!("{text}\n{world}\n{package}"), "extended")
+    dummy_component(&format!("{text}\n{world}\n{package}"), "extended")
 }
 
 fn problem(bytes: &[u8]) -> String {
@@ -48,13 +48,13 @@ fn problem(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn our_own_contract_is_accepted_whole() {
-    let component = dummy(&wit(), "receiver");
+fn a_component_of_our_own_contract_is_accepted() {
+    let component = dummy_component(&contract_text(), "receiver");
     let artifact = Artifact::from_bytes(&ENGINES, &component).unwrap();
     assert_eq!(artifact.inspection.contract.as_deref(), Some("0.1.0"));
-    assert_eq!(artifact.inspection.kind, Some(Kind::Component));
+    assert_eq!(artifact.inspection.kind, Some(ArtifactKind::Component));
     assert!(artifact.inspection.imports.iter().all(|import| {
-        let wanted = if import.name.contains("/state@") { Class::Granted } else { Class::Contract };
+        let wanted = if import.name.contains("/state@") { ImportClass::Granted } else { ImportClass::Contract };
         import.class == wanted
     }));
     assert!(artifact.pooled.is_some());
@@ -62,14 +62,14 @@ fn our_own_contract_is_accepted_whole() {
 
 #[test]
 fn a_core_module_with_metadata_is_wrapped() {
-    let module = Guest::default().module();
+    let module = TestGuest::default().module();
     let artifact = Artifact::from_bytes(&ENGINES, &module).unwrap();
-    assert_eq!(artifact.inspection.kind, Some(Kind::CoreModule));
+    assert_eq!(artifact.inspection.kind, Some(ArtifactKind::CoreModule));
     assert_eq!((artifact.inspection.size, artifact.inspection.contract.as_deref()), (module.len(), Some("0.1.0")));
 }
 
 #[test]
-fn what_is_no_receiver_is_refused_in_words() {
+fn what_is_not_a_receiver_is_refused_with_a_remedy() {
     assert_eq!(problem(b"#!/bin/sh"), "it is not WebAssembly (it begins with `#!/b`)");
     let library = problem(b"!<arch>\nlib.rmeta");
     assert!(library.contains("it is a Rust library: write crate-type = [\"cdylib\"] under [lib]"), "{library}");
@@ -80,13 +80,14 @@ fn what_is_no_receiver_is_refused_in_words() {
     assert!(problem(b"\0asm\x0d\0\x01\0\xff").contains("not a valid component"));
     let empty = problem(b"\0asm\x0d\0\x01\0");
     assert!(empty.contains("does not export `kafka-telemetry:receiver/lifecycle` (it exports nothing)"), "{empty}");
-    let command = dummy("package a:b@1.0.0; interface run { run: func(); } world command { export run; }", "command");
+    let command =
+        dummy_component("package a:b@1.0.0; interface run { run: func(); } world command { export run; }", "command");
     assert!(problem(&command).contains("it exports a:b/run@1.0.0"), "{}", problem(&command));
 }
 
 #[test]
 fn other_versions_are_refused_by_name() {
-    let of = |version: &str| problem(&dummy(&wit().replace("@0.1.0", version), "receiver"));
+    let of = |version: &str| problem(&dummy_component(&contract_text().replace("@0.1.0", version), "receiver"));
     for version in ["0.2.0", "0.1.1", "1.1.0"] {
         let said = of(&format!("@{version}"));
         let wanted = format!("built against kafka-telemetry:receiver {version}; this host speaks 0.1.0");
@@ -96,43 +97,46 @@ fn other_versions_are_refused_by_name() {
 }
 
 #[test]
-fn drift_is_named_by_function() {
-    let drifted = wit().replace("points: func(push: u32) -> u32;", "points: func(push: u32) -> u64;");
-    let said = problem(&dummy(&drifted, "receiver"));
+fn contract_differences_are_named_by_function() {
+    let drifted = contract_text().replace("points: func(push: u32) -> u32;", "points: func(push: u32) -> u64;");
+    let said = problem(&dummy_component(&drifted, "receiver"));
     assert!(said.contains("this host speaks 0.1.0; function batches.batch.points differs"), "{said}");
-    let drifted = wit().replace("too-large,", "too-large, too-hot,").replace("@0.1.0", "@0.2.0");
-    let said = problem(&dummy(&drifted, "receiver"));
+    let drifted = contract_text().replace("too-large,", "too-large, too-hot,").replace("@0.1.0", "@0.2.0");
+    let said = problem(&dummy_component(&drifted, "receiver"));
     assert!(said.contains("0.2.0; this host speaks 0.1.0; function export-metrics.export-metrics differs"), "{said}");
-    let grown = wit().replace("interface log {", "interface log { shout: func(message: string);");
-    assert!(problem(&dummy(&grown, "receiver")).contains("function log.shout is unknown"));
-    let shrunk = wit().replace("stop: func();", "");
-    assert!(problem(&dummy(&shrunk, "receiver")).contains("function lifecycle.stop is missing"));
+    let grown = contract_text().replace("interface log {", "interface log { shout: func(message: string);");
+    assert!(problem(&dummy_component(&grown, "receiver")).contains("function log.shout is unknown"));
+    let shrunk = contract_text().replace("stop: func();", "");
+    assert!(problem(&dummy_component(&shrunk, "receiver")).contains("function lifecycle.stop is missing"));
 }
 
 #[test]
 fn unknown_imports_are_refused_by_name() {
-    let foreign = with("import acme:disk/wipe@1.0.0;", "package acme:disk@1.0.0 { interface wipe { all: func(); } }");
+    let foreign = extended_receiver(
+        "import acme:disk/wipe@1.0.0;",
+        "package acme:disk@1.0.0 { interface wipe { all: func(); } }",
+    );
     assert!(problem(&foreign).contains("it imports `acme:disk/wipe@1.0.0`, which this host does not have"));
-    let bare = with("import shell: func(command: string);", "");
+    let bare = extended_receiver("import shell: func(command: string);", "");
     assert!(problem(&bare).contains("it imports `shell`, which this host does not have"), "{}", problem(&bare));
 }
 
 #[test]
-fn what_is_imported_without_a_grant_is_said_and_is_no_fault() {
+fn imports_without_a_grant_are_reported_and_are_not_problems() {
     let package = "package wasi:http@0.2.3 { interface types {} interface outgoing-handler { go: func(); } }";
-    let component = with("import wasi:http/outgoing-handler@0.2.3;", package);
+    let component = extended_receiver("import wasi:http/outgoing-handler@0.2.3;", package);
     let (inspection, _) = inspect(&component);
     assert!(inspection.problems.is_empty(), "asking is no fault: {:?}", inspection.problems);
-    let import = Import { name: "wasi:http/outgoing-handler@0.2.3".into(), class: Class::Granted };
+    let import = ArtifactImport { name: "wasi:http/outgoing-handler@0.2.3".into(), class: ImportClass::Granted };
     assert!(inspection.imports.contains(&import));
     let http = "it imports `wasi:http`, and no destination is granted: each request is denied";
     let state = "it imports `state`, which is not granted: its calls answer `unavailable`";
-    assert_eq!(inspection.ungranted(false, false), [http, state]);
-    assert_eq!(inspection.ungranted(true, false), [state]);
-    assert_eq!(inspection.ungranted(false, true), [http]);
-    assert_eq!(inspection.ungranted(true, true), [""; 0]);
-    let (inspection, _) = inspect(&Guest::default().module());
-    assert_eq!(inspection.ungranted(false, false), [""; 0], "it imports neither");
+    assert_eq!(inspection.missing_grants(false, false), [http, state]);
+    assert_eq!(inspection.missing_grants(true, false), [state]);
+    assert_eq!(inspection.missing_grants(false, true), [http]);
+    assert_eq!(inspection.missing_grants(true, true), [""; 0]);
+    let (inspection, _) = inspect(&TestGuest::default().module());
+    assert_eq!(inspection.missing_grants(false, false), [""; 0], "it imports neither");
     // This one's `outgoing-handler` is not WASI's, so it does not fit.
     let unfit = Artifact::from_bytes(&ENGINES, &component).err().unwrap();
     assert!(unfit.starts_with("it does not fit this host: "), "{unfit}");

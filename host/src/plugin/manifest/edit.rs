@@ -10,21 +10,21 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, Value, value};
 
-use crate::plugin::change::Wanted;
+use crate::plugin::change::ManifestPatch;
 use crate::plugin::digest::Digest;
-use crate::plugin::files;
+use crate::plugin::private_files;
 
 /// `text`, wanting this artifact. The store has it, so the file that `artifact` names is not looked at.
-pub(crate) fn pinned(text: &str, digest: Digest) -> Result<String, String> {
-    edited(text, |document| {
+pub(crate) fn with_digest(text: &str, digest: Digest) -> Result<String, String> {
+    edit_document(text, |document| {
         document.insert("digest", value(digest.to_string()));
         Ok(())
     })
 }
 
 /// `text`, paused or not.
-pub(crate) fn paused(text: &str, paused: bool) -> Result<String, String> {
-    edited(text, |document| {
+pub(crate) fn with_paused(text: &str, paused: bool) -> Result<String, String> {
+    edit_document(text, |document| {
         if paused {
             document.insert("paused", value(true));
         } else {
@@ -35,9 +35,9 @@ pub(crate) fn paused(text: &str, paused: bool) -> Result<String, String> {
 }
 
 /// `text`, of which other versions are let in as carefully as `now` says.
-pub(crate) fn careful(text: &str, now: &str) -> Result<String, String> {
+pub(crate) fn with_rollout_of(text: &str, now: &str) -> Result<String, String> {
     let Ok(now) = now.parse::<DocumentMut>() else { return Ok(text.to_owned()) };
-    edited(text, |document| {
+    edit_document(text, |document| {
         for key in ["rollout", "self-test"] {
             match now.get(key) {
                 Some(item) => document.insert(key, item.clone()),
@@ -49,15 +49,15 @@ pub(crate) fn careful(text: &str, now: &str) -> Result<String, String> {
 }
 
 /// What somebody wants, on top of `text` or of a manifest of their own.
-pub(crate) fn wanted(text: &str, wanted: &Wanted) -> Result<String, String> {
-    edited(wanted.manifest.as_deref().unwrap_or(text), |document| {
+pub(crate) fn apply_patch(text: &str, wanted: &ManifestPatch) -> Result<String, String> {
+    edit_document(wanted.manifest.as_deref().unwrap_or(text), |document| {
         if let Some(digest) = wanted.digest {
             document.remove("artifact");
             document.insert("digest", value(digest.to_string()));
         }
         merge(document, "settings", &wanted.settings)?;
         merge(document, "limits", &wanted.limits)?;
-        grant(document, wanted)
+        add_grants(document, wanted)
     })
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn wanted(text: &str, wanted: &Wanted) -> Result<String, String> {
 fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>) -> Result<(), String> {
     for (key, json) in members {
         let table = table(document, section)?;
-        match toml(json).map_err(|problem| format!("`{section}.{key}`: {problem}"))? {
+        match to_toml(json).map_err(|problem| format!("`{section}.{key}`: {problem}"))? {
             Some(new) => drop(table.insert(key, Item::Value(new))),
             None => drop(table.remove(key)),
         }
@@ -74,9 +74,9 @@ fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>)
 }
 
 /// Grants beside those that stand there; a number takes the place of the old one.
-fn grant(document: &mut DocumentMut, wanted: &Wanted) -> Result<(), String> {
-    extend(document, ("http", "host:port"), &wanted.grant_http)?;
-    extend(document, ("addresses", "10.0.0.0/8"), &wanted.grant_addresses)?;
+fn add_grants(document: &mut DocumentMut, wanted: &ManifestPatch) -> Result<(), String> {
+    add_to_list(document, ("http", "host:port"), &wanted.grant_http)?;
+    add_to_list(document, ("addresses", "10.0.0.0/8"), &wanted.grant_addresses)?;
     if let Some(own) = wanted.grant_own_listeners {
         table(document, "grants")?.insert("own-listeners", value(own));
     }
@@ -90,7 +90,7 @@ fn grant(document: &mut DocumentMut, wanted: &Wanted) -> Result<(), String> {
     Ok(())
 }
 
-fn extend(document: &mut DocumentMut, (key, example): (&str, &str), more: &[String]) -> Result<(), String> {
+fn add_to_list(document: &mut DocumentMut, (key, example): (&str, &str), more: &[String]) -> Result<(), String> {
     if more.is_empty() {
         return Ok(());
     }
@@ -110,7 +110,7 @@ fn table<'a>(document: &'a mut DocumentMut, key: &str) -> Result<&'a mut dyn tom
     item.as_table_like_mut().ok_or_else(|| format!("`{key}` is not a table; write it as [{key}]"))
 }
 
-fn edited(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), String>) -> Result<String, String> {
+fn edit_document(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), String>) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         format!("the manifest cannot be changed, since it cannot be read: {}", error.message())
     })?;
@@ -119,7 +119,7 @@ fn edited(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), String>)
 }
 
 /// `None` is JSON's null, which TOML has not.
-fn toml(json: &Json) -> Result<Option<Value>, String> {
+fn to_toml(json: &Json) -> Result<Option<Value>, String> {
     Ok(Some(match json {
         Json::Null => return Ok(None),
         Json::Bool(truth) => (*truth).into(),
@@ -130,11 +130,11 @@ fn toml(json: &Json) -> Result<Option<Value>, String> {
             _ => return Err(format!("{number} is larger than TOML's integers")),
         },
         Json::Array(items) => {
-            let items: Result<Vec<_>, _> = items.iter().map(|item| toml(item)?.ok_or(NO_NULL.to_owned())).collect();
+            let items: Result<Vec<_>, _> = items.iter().map(|item| to_toml(item)?.ok_or(NO_NULL.to_owned())).collect();
             Value::Array(items?.into_iter().collect())
         }
         Json::Object(members) => {
-            let member = |(name, json): (&String, &Json)| Ok((name.clone(), toml(json)?.ok_or(NO_NULL.to_owned())?));
+            let member = |(name, json): (&String, &Json)| Ok((name.clone(), to_toml(json)?.ok_or(NO_NULL.to_owned())?));
             Value::InlineTable(members.iter().map(member).collect::<Result<InlineTable, String>>()?)
         }
     }))
@@ -155,33 +155,33 @@ pub(crate) fn replace(path: &Path, before: &str, text: &str) -> Result<(), Strin
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read.map_err(|error| error.to_string())?,
     };
-    let unpaused = |text: &str| paused(text, false).unwrap_or_else(|_| text.to_owned());
+    let unpaused = |text: &str| with_paused(text, false).unwrap_or_else(|_| text.to_owned());
     if unpaused(&now) != unpaused(before) {
         return Err("somebody changed it meanwhile; look at what it says now, then ask again".into());
     }
     let pausing = is_paused(&now) || (now.is_empty() && is_paused(text));
-    let text = paused(text, pausing)?;
+    let text = with_paused(text, pausing)?;
     write(path, &text).map_err(|error| error.to_string())
 }
 
 /// Puts `text` into the place of `path`, or of what that links to. One that is new is ours alone to read, since settings
 /// can hold credentials. Blocks.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let path = target(path)?;
+    let path = resolve_link(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     // A name that is not looked at as a manifest.
-    let fresh = files::temporary(&path);
-    let written = files::private(&fresh).and_then(|mut file| {
+    let temporary = private_files::temporary_path(&path);
+    let written = private_files::create_private_file(&temporary).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
         if let Ok(old) = fs::metadata(&path) {
             file.set_permissions(old.permissions())?;
         }
         file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        sync(folder)
+        fs::rename(&temporary, &path)?;
+        sync_dir(folder)
     });
     if written.is_err() {
-        let _ = fs::remove_file(&fresh);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
@@ -189,15 +189,15 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 /// Takes a manifest away. Blocks.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
-    sync(path.parent().unwrap_or(Path::new(".")))
+    sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-fn sync(folder: &Path) -> io::Result<()> {
+fn sync_dir(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
-fn target(path: &Path) -> io::Result<PathBuf> {
+fn resolve_link(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
         known => known,
@@ -216,27 +216,27 @@ mod tests {
         "# ours\nartifact = \"sink.wasm\" # built on Monday\n[settings]\n# where to\nendpoint = \"http://a\"\n";
 
     fn change(text: &str, json: serde_json::Value) -> Result<String, String> {
-        wanted(text, &serde_json::from_value(json).unwrap())
+        apply_patch(text, &serde_json::from_value(json).unwrap())
     }
 
     #[test]
-    fn comments_stay() {
-        let digest = Digest::of(b"x");
-        let text = pinned(TEXT, digest).unwrap();
+    fn comments_are_preserved() {
+        let digest = Digest::compute(b"x");
+        let text = with_digest(TEXT, digest).unwrap();
         assert!(text.contains("# ours") && text.contains("# built on Monday") && text.contains("# where to"), "{text}");
         assert!(text.contains(&format!("digest = \"{digest}\"")), "{text}");
-        let text = paused(TEXT, true).unwrap();
+        let text = with_paused(TEXT, true).unwrap();
         assert!(text.contains("paused = true"), "{text}");
-        assert_eq!(paused(&text, false).unwrap(), TEXT);
+        assert_eq!(with_paused(&text, false).unwrap(), TEXT);
     }
 
     #[test]
-    fn how_careful_is_taken_from_what_stands_there_now() {
+    fn the_rollout_tables_come_from_the_current_text() {
         let now = "digest = \"x\"\n[rollout]\ncanary = \"5%\" # since June\n[settings]\nn = 1\n";
-        let text = careful(&format!("{TEXT}[self-test]\nreply = {{ status = 201 }}\n"), now).unwrap();
+        let text = with_rollout_of(&format!("{TEXT}[self-test]\nreply = {{ status = 201 }}\n"), now).unwrap();
         assert_eq!(text, format!("{TEXT}[rollout]\ncanary = \"5%\" # since June\n"));
-        assert_eq!(careful(&text, TEXT).unwrap(), TEXT);
-        assert_eq!(careful(TEXT, "= what").unwrap(), TEXT, "nobody knows what that says");
+        assert_eq!(with_rollout_of(&text, TEXT).unwrap(), TEXT);
+        assert_eq!(with_rollout_of(TEXT, "= what").unwrap(), TEXT, "nobody knows what that says");
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn state_and_limits_take_the_place_of_what_was_there() {
+    fn state_and_limits_replace_earlier_values() {
         let asked = json!({
             "grant-state": "1KiB", "grant-state-keys": 5, "grant-addresses": ["10.0.0.0/8", "10.0.0.0/8"],
             "limits": {"memory": "32MiB", "instances": 4}
@@ -268,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn an_uploaded_artifact_takes_the_place_of_a_file() {
-        let digest = Digest::of(b"x").to_string();
+    fn an_uploaded_artifact_replaces_a_file() {
+        let digest = Digest::compute(b"x").to_string();
         let text = change(TEXT, json!({"digest": digest})).unwrap();
         let table: toml::Table = text.parse().unwrap();
         assert_eq!((table.get("artifact"), table["digest"].as_str()), (None, Some(digest.as_str())));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused_in_words() {
+    fn invalid_patches_are_refused_with_the_key() {
         assert!(change(TEXT, json!({"settings": {"a": [null]}})).unwrap_err().contains("`settings.a`"));
         assert!(change("settings = 1", json!({"settings": {"a": 1}})).unwrap_err().contains("[settings]"));
         assert!(change("[grants]\nhttp = 1", json!({"grant-http": ["a:1"]})).unwrap_err().contains("grants.http"));
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_replaced_whole_and_links_are_followed() {
+    fn files_are_replaced_atomically_and_links_are_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real.toml"), dir.path().join("link.toml"));
         write(&real, "a = 1").unwrap();
@@ -304,10 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_outlives_another_manifest() {
+    fn a_pause_survives_a_new_manifest() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sink.toml");
-        write(&path, &paused(TEXT, true).unwrap()).unwrap();
+        write(&path, &with_paused(TEXT, true).unwrap()).unwrap();
         replace(&path, TEXT, "digest = \"x\"\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert!(is_paused(&text) && text.contains("digest"), "{text}");

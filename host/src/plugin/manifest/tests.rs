@@ -8,7 +8,7 @@ fn parse(text: &str) -> Result<Manifest, String> {
     Manifest::parse(Path::new("plugins.d/sink.toml"), text)
 }
 
-fn refused(text: &str) -> String {
+fn parse_error(text: &str) -> String {
     let error = parse(text).unwrap_err();
     assert!(error.starts_with("plugins.d/sink.toml: "), "{error}");
     assert!(!error.contains('\n'), "one sentence: {error}");
@@ -16,18 +16,18 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn the_smallest_manifest_names_an_artifact() {
+fn an_artifact_is_the_only_required_key() {
     let manifest = parse("artifact = \"sink.wasm\"").unwrap();
     assert_eq!(&*manifest.name, "sink");
     assert_eq!(manifest.artifact.as_deref(), Some(Path::new("plugins.d/sink.wasm")));
     assert_eq!((&*manifest.settings, manifest.grants.is_empty(), manifest.instances), ("{}", true, 2));
     assert_eq!(manifest.requests, 16);
-    assert_eq!(manifest.limits, Limits::default());
-    assert!(refused("").contains("`artifact` is missing"));
+    assert_eq!(manifest.limits, InstanceLimits::default());
+    assert!(parse_error("").contains("`artifact` is missing"));
 }
 
 #[test]
-fn everything_can_be_written() {
+fn every_table_is_read() {
     let manifest = parse(
         r#"
         artifact = "/opt/sink.wasm"
@@ -69,7 +69,7 @@ fn everything_can_be_written() {
     assert_eq!((manifest.limits.memory, manifest.limits.cpu), (32 << 20, Duration::from_millis(500)));
     assert!(!manifest.grants.is_empty());
     assert_eq!((manifest.instances, manifest.requests), (4, 40));
-    assert_eq!(manifest.state, Some(Caps { bytes: 1 << 20, keys: 10 }));
+    assert_eq!(manifest.state_quota, Some(StateQuota { bytes: 1 << 20, keys: 10 }));
     let slot = manifest.slot_config();
     assert_eq!((slot.batch_pushes, slot.batch_bytes, slot.linger), (10, 65_536, Duration::ZERO));
     assert_eq!((slot.max_bytes, slot.max_pushes), (1 << 20, 100));
@@ -77,9 +77,10 @@ fn everything_can_be_written() {
 
 #[test]
 fn state_is_granted_in_bytes() {
-    let state = |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}")).map(|found| found.state);
+    let state =
+        |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}")).map(|found| found.state_quota);
     assert_eq!(state(""), Ok(None));
-    assert_eq!(state("state = 4096"), Ok(Some(Caps { bytes: 4096, keys: 1_000 })));
+    assert_eq!(state("state = 4096"), Ok(Some(StateQuota { bytes: 4096, keys: 1_000 })));
     assert!(state("state-keys = 1").unwrap_err().contains("`grants.state-keys` stands alone; say with it how much"));
     assert!(state("state = 0").unwrap_err().contains("`grants.state` is 0; it must be at least 1"));
     assert!(state("state = \"2GiB\"").unwrap_err().contains("it may be at most 1073741824"));
@@ -88,12 +89,12 @@ fn state_is_granted_in_bytes() {
 }
 
 #[test]
-fn the_hosts_own_listeners_are_granted_by_a_word_of_their_own() {
+fn the_hosts_own_listeners_need_their_own_grant() {
     let grants = |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}"));
     assert!(!grants("http = [\"sink:80\"]").unwrap().grants.own_listeners());
     let granted = grants("http = [\"sink:80\"]\nown-listeners = true").unwrap();
     assert!(granted.grants.own_listeners());
-    assert_eq!(granted.granted, ["http sink:80", "own-listeners"], "what a change of grants shows");
+    assert_eq!(granted.grant_lines, ["http sink:80", "own-listeners"], "what a change of grants shows");
     assert!(!grants("own-listeners = false").unwrap().grants.own_listeners());
     let alone = grants("own-listeners = true").unwrap_err();
     assert!(alone.contains("`grants.own-listeners` stands alone; name in `http` which of them"), "{alone}");
@@ -101,8 +102,8 @@ fn the_hosts_own_listeners_are_granted_by_a_word_of_their_own() {
 }
 
 #[test]
-fn refusals_name_the_key_and_the_remedy() {
-    let with = |text: &str| refused(&format!("artifact = \"a.wasm\"\n{text}"));
+fn errors_name_the_key_and_the_remedy() {
+    let with = |text: &str| parse_error(&format!("artifact = \"a.wasm\"\n{text}"));
     assert!(with("artefact = 1").contains("`artefact` is not a key; did you mean `artifact`?"));
     assert!(with("[limits]\nmemry = 1").contains("`memry` is not a key in [limits]; did you mean `memory`?"));
     assert!(with("[limits]\nmemory = \"lots\"").contains("`limits.memory`: `lots` is not a size"));
@@ -129,7 +130,7 @@ fn refusals_name_the_key_and_the_remedy() {
 
 #[test]
 fn a_key_is_guessed_only_where_it_is_similar_and_the_known_ones_are_listed() {
-    let with = |text: &str| refused(&format!("artifact = \"a.wasm\"\n{text}"));
+    let with = |text: &str| parse_error(&format!("artifact = \"a.wasm\"\n{text}"));
     let said = with("foo = 5");
     assert!(
         said.contains("`foo` is not a key; known are `artifact`, `digest`, ") && !said.contains("did you"),
@@ -144,9 +145,9 @@ fn a_key_is_guessed_only_where_it_is_similar_and_the_known_ones_are_listed() {
 }
 
 #[test]
-fn a_share_has_its_sign() {
+fn a_percentage_needs_its_sign() {
     let canary =
-        |line: &str| parse(&format!("artifact = \"a.wasm\"\n[rollout]\n{line}")).map(|found| found.care.canary);
+        |line: &str| parse(&format!("artifact = \"a.wasm\"\n[rollout]\n{line}")).map(|found| found.rollout.canary);
     assert_eq!(canary("canary = \"5%\""), Ok(0.05));
     for line in ["canary = \"5\"", "canary = 5", "canary = 5.0"] {
         let said = canary(line).unwrap_err();
@@ -159,10 +160,10 @@ fn a_share_has_its_sign() {
 #[test]
 fn names_are_plain() {
     for good in ["a", "0", "otlp-http", "a-"] {
-        assert_eq!(&*name(&Path::new("d").join(format!("{good}.toml"))).unwrap(), good);
+        assert_eq!(&*plugin_name(&Path::new("d").join(format!("{good}.toml"))).unwrap(), good);
     }
     for bad in ["", "-a", "A", "a_b", "a b", "ä", &"a".repeat(64)] {
-        assert!(name(&Path::new("d").join(format!("{bad}.toml"))).is_err(), "{bad}");
+        assert!(plugin_name(&Path::new("d").join(format!("{bad}.toml"))).is_err(), "{bad}");
     }
 }
 
@@ -174,7 +175,7 @@ fn normalising_is_a_switch_or_a_table() {
     assert!(wanted("normalise = true") && wanted("normalise = {}"));
     assert!(wanted("normalise = { admin-clients = [\"tool-.*\"] }"));
     assert!(wanted("[normalise]\nadmin-clients = []"));
-    let refused = |line: &str| refused(&format!("artifact = \"a.wasm\"\n{line}"));
+    let refused = |line: &str| parse_error(&format!("artifact = \"a.wasm\"\n{line}"));
     assert!(refused("normalize = true").contains("did you mean `normalise`?"));
     assert!(refused("[normalise]\nadmin-client = []").contains("in [normalise]; did you mean `admin-clients`?"));
     assert!(refused("normalise = 1").contains("true, false or a table"));
@@ -182,8 +183,8 @@ fn normalising_is_a_switch_or_a_table() {
 }
 
 #[test]
-fn another_spelling_is_another_generation() {
-    let meaning = |line: &str| parse(&format!("artifact = \"a.wasm\"\n{line}")).unwrap().meaning;
+fn normalising_changes_the_fingerprint_and_comments_do_not() {
+    let meaning = |line: &str| parse(&format!("artifact = \"a.wasm\"\n{line}")).unwrap().fingerprint;
     assert_ne!(meaning(""), meaning("normalise = true"));
     assert_eq!(meaning("normalise = true"), meaning("normalise = true # a comment"));
 }

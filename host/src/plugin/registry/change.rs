@@ -4,27 +4,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::swap::{Order, Turn};
-use super::{Inner, ended};
-use crate::audit::{self, Action};
-use crate::plugin::change::{Actor, Change, ChangeOutcome, Ending, Plan, Refused, RefusedCode, Stage, Step, Wanted};
+use super::swap::{ChangeGuard, SwapOrder};
+use super::{PluginsInner, host_is_ending};
+use crate::audit::{self, AuditAction};
+use crate::plugin::change::{
+    Actor, ChangeOutcome, ChangeRefused, ChangeRefusedCode, ChangeStep, ManifestPatch, PluginChange,
+    PluginChangeResult, RolloutOverride, SwapStage,
+};
 use crate::plugin::manifest::{self, Manifest, edit};
-use crate::plugin::rollout::progress::Teller;
+use crate::plugin::rollout::progress::StepSender;
 use crate::units::Percent;
 
 /// Who asks, and where the answer goes.
 #[derive(Clone)]
-pub(super) struct Caller {
+pub(super) struct ChangeCaller {
     pub(super) who: Actor,
-    pub(super) teller: Teller,
+    pub(super) steps: StepSender,
 }
 
-impl Inner {
+impl PluginsInner {
     /// Refuses at once what cannot be begun; does the rest in a task that outlives whoever asked.
-    pub(super) fn begin(self: &Arc<Self>, who: Actor, change: Change, teller: Teller) -> Result<(), Refused> {
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        who: Actor,
+        change: PluginChange,
+        teller: StepSender,
+    ) -> Result<(), ChangeRefused> {
         self.admissible(&change)?;
-        let under_way = self.changes.clone().try_read_owned().map_err(|_| ended())?;
-        let (inner, caller) = (self.clone(), Caller { who, teller });
+        let under_way = self.changes.clone().try_read_owned().map_err(|_| host_is_ending())?;
+        let (inner, caller) = (self.clone(), ChangeCaller { who, steps: teller });
         self.guests.handle().spawn(async move {
             inner.perform(caller, change).await;
             // Whoever waits for the end of changes may want the store next.
@@ -34,95 +42,116 @@ impl Inner {
         Ok(())
     }
 
-    fn admissible(&self, change: &Change) -> Result<(), Refused> {
+    fn admissible(&self, change: &PluginChange) -> Result<(), ChangeRefused> {
         if self.is_ending() {
-            return Err(ended());
+            return Err(host_is_ending());
         }
         match change {
-            Change::Load(name, _, plan) => {
+            PluginChange::Load(name, _, plan) => {
                 let file = self.file(name);
-                manifest::name(&file).map_err(|problem| refused(RefusedCode::Invalid, problem))?;
+                manifest::plugin_name(&file).map_err(|problem| refused(ChangeRefusedCode::Invalid, problem))?;
                 if self.entry(name, |_| ()).is_some() || file.exists() {
                     let words = format!("there is a plugin `{name}`; `swap` replaces it, `remove` takes it away");
-                    return Err(refused(RefusedCode::PluginExists, words));
+                    return Err(refused(ChangeRefusedCode::PluginExists, words));
                 }
-                sane(*plan)
+                validate_override(*plan)
             }
-            Change::Swap(name, _, plan) | Change::Retry(name, plan) => self.known(name).and_then(|()| sane(*plan)),
-            Change::Rollback(name, number, force) => {
-                self.known(name).and_then(|()| self.can_roll_back(name, *number, *force))
+            PluginChange::Swap(name, _, plan) | PluginChange::Retry(name, plan) => {
+                self.check_plugin_exists(name).and_then(|()| validate_override(*plan))
             }
-            Change::Keep(name) => self.known(name).and_then(|()| self.can_keep(name)),
-            Change::Pause(name) | Change::Resume(name) | Change::Remove(name, _) => self.known(name),
-            Change::Abort(name) => self.known(name).and_then(|()| self.something_under_way(name)),
-            Change::Reconcile => Ok(()),
+            PluginChange::Rollback(name, number, force) => {
+                self.check_plugin_exists(name).and_then(|()| self.can_roll_back(name, *number, *force))
+            }
+            PluginChange::Keep(name) => self.check_plugin_exists(name).and_then(|()| self.can_keep(name)),
+            PluginChange::Pause(name) | PluginChange::Resume(name) | PluginChange::Remove(name, _) => {
+                self.check_plugin_exists(name)
+            }
+            PluginChange::Abort(name) => self.check_plugin_exists(name).and_then(|()| self.something_under_way(name)),
+            PluginChange::Reconcile => Ok(()),
         }
     }
 
-    fn known(&self, name: &str) -> Result<(), Refused> {
+    fn check_plugin_exists(&self, name: &str) -> Result<(), ChangeRefused> {
         let words = || {
             let names: Vec<_> = self.entries(|entries| entries.keys().map(|name| format!("`{name}`")).collect());
             let there =
                 if names.is_empty() { "there is none".into() } else { format!("there is {}", names.join(", ")) };
-            refused(RefusedCode::UnknownPlugin, format!("no plugin is called `{name}`; {there}"))
+            refused(ChangeRefusedCode::UnknownPlugin, format!("no plugin is called `{name}`; {there}"))
         };
         self.entry(name, |_| ()).ok_or_else(words)
     }
 
-    fn something_under_way(&self, name: &str) -> Result<(), Refused> {
+    fn something_under_way(&self, name: &str) -> Result<(), ChangeRefused> {
         let under_way = self.entry(name, |entry| entry.under_way.is_some()).unwrap_or(false);
-        let words = || refused(RefusedCode::NothingUnderWay, format!("no swap of `{name}` is under way"));
+        let words = || refused(ChangeRefusedCode::NothingUnderWay, format!("no swap of `{name}` is under way"));
         under_way.then_some(()).ok_or_else(words)
     }
 
-    async fn perform(self: &Arc<Self>, caller: Caller, change: Change) {
+    async fn perform(self: &Arc<Self>, caller: ChangeCaller, change: PluginChange) {
         match change {
-            Change::Load(name, wanted, plan) => self.load(&caller, name, &wanted, plan).await,
-            Change::Swap(name, wanted, plan) => self.replace(&caller, name, &wanted, plan).await,
-            Change::Rollback(name, number, force) => self.roll_back(&caller, name, number, force).await,
-            Change::Keep(name) => self.keep(&caller, name).await,
-            Change::Retry(name, plan) => self.retry(&caller, name, plan).await,
-            Change::Pause(name) => self.set_paused(&caller, name, true).await,
-            Change::Resume(name) => self.set_paused(&caller, name, false).await,
-            Change::Remove(name, forget) => self.remove(&caller, name, forget).await,
-            Change::Abort(name) => self.abort(&caller, name).await,
-            Change::Reconcile => self.reconcile_told(&caller).await,
+            PluginChange::Load(name, wanted, plan) => self.load(&caller, name, &wanted, plan).await,
+            PluginChange::Swap(name, wanted, plan) => self.replace(&caller, name, &wanted, plan).await,
+            PluginChange::Rollback(name, number, force) => self.roll_back(&caller, name, number, force).await,
+            PluginChange::Keep(name) => self.keep(&caller, name).await,
+            PluginChange::Retry(name, plan) => self.retry(&caller, name, plan).await,
+            PluginChange::Pause(name) => self.set_paused(&caller, name, true).await,
+            PluginChange::Resume(name) => self.set_paused(&caller, name, false).await,
+            PluginChange::Remove(name, forget) => self.remove(&caller, name, forget).await,
+            PluginChange::Abort(name) => self.abort(&caller, name).await,
+            PluginChange::Reconcile => self.reconcile_and_report(&caller).await,
         }
     }
 
-    async fn load(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
+    async fn load(
+        self: &Arc<Self>,
+        caller: &ChangeCaller,
+        name: Arc<str>,
+        wanted: &ManifestPatch,
+        plan: RolloutOverride,
+    ) {
         let manifest = match self.edited(&name, "", wanted) {
             Ok(manifest) => manifest,
-            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
+            Err(problem) => return self.finish_failed(caller, &name, SwapStage::Fetch, problem),
         };
         self.open(&name, &manifest.file, manifest.slot_config());
         let turn = self.turn(&name).await;
-        let order = Order { commit: Some(String::new()), ..Order::new(manifest, plan, Action::Load) };
-        self.swap(&caller.who, order, &caller.teller, turn).await;
+        let order = SwapOrder { commit: Some(String::new()), ..SwapOrder::new(manifest, plan, AuditAction::Load) };
+        self.swap(&caller.who, order, &caller.steps, turn).await;
     }
 
-    async fn replace(self: &Arc<Self>, caller: &Caller, name: Arc<str>, wanted: &Wanted, plan: Plan) {
+    async fn replace(
+        self: &Arc<Self>,
+        caller: &ChangeCaller,
+        name: Arc<str>,
+        wanted: &ManifestPatch,
+        plan: RolloutOverride,
+    ) {
         let inner = self.clone();
         let edit = |text: &str| inner.edited(&name, text, wanted);
-        self.deliberate(caller, name.clone(), plan, Action::Swap, edit).await;
+        self.edit_and_swap(caller, name.clone(), plan, AuditAction::Swap, edit).await;
     }
 
-    async fn retry(self: &Arc<Self>, caller: &Caller, name: Arc<str>, plan: Plan) {
+    async fn retry(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>, plan: RolloutOverride) {
         self.supersede(&name, "it is tried again");
         let turn = self.turn(&name).await;
-        let Some(found) = self.look_at(&name).await else {
-            return self.failed(caller, &name, Stage::Fetch, format!("{} is gone", self.file(&name).display()));
+        let Some(found) = self.read_manifest(&name).await else {
+            return self.finish_failed(
+                caller,
+                &name,
+                SwapStage::Fetch,
+                format!("{} is gone", self.file(&name).display()),
+            );
         };
-        self.settle_in_turn(caller, found, plan, Action::Retry, turn).await;
+        self.settle_in_turn(caller, found, plan, AuditAction::Retry, turn).await;
     }
 
     /// A swap that was asked for, to what `edit` makes of the manifest: whatever else is under way gives way.
-    async fn deliberate(
+    async fn edit_and_swap(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: &ChangeCaller,
         name: Arc<str>,
-        plan: Plan,
-        action: Action,
+        plan: RolloutOverride,
+        action: AuditAction,
         edit: impl FnOnce(&str) -> Result<Manifest, String> + Send,
     ) {
         self.supersede(&name, "another change was asked for");
@@ -131,65 +160,72 @@ impl Inner {
         let edited = text.and_then(|before| edit(&before).map(|manifest| (before, manifest)));
         let (before, manifest) = match edited {
             Ok(edited) => edited,
-            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
+            Err(problem) => return self.finish_failed(caller, &name, SwapStage::Fetch, problem),
         };
-        self.ordered(caller, before, manifest, plan, action, turn).await;
+        self.swap_in_turn(caller, before, manifest, plan, action, turn).await;
     }
 
     /// The same in turn. `before` is what the manifest says now.
-    pub(super) async fn ordered(
+    pub(super) async fn swap_in_turn(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: &ChangeCaller,
         before: String,
         manifest: Manifest,
-        plan: Plan,
-        action: Action,
-        turn: Turn,
+        plan: RolloutOverride,
+        action: AuditAction,
+        turn: ChangeGuard,
     ) {
         let name = manifest.name.clone();
         let running = self.entry(&name, |entry| entry.running()).flatten();
         let wanted = self.identity(&manifest).await.ok();
         if running.is_some() && running == wanted {
-            return self.as_it_is(caller, &name, action, before, manifest).await;
+            return self.write_unchanged(caller, &name, action, before, manifest).await;
         }
         let artifact = wanted.map(|identity| identity.artifact);
-        let order = Order { commit: Some(before), artifact, ..Order::new(manifest, plan, action) };
-        self.swap(&caller.who, order, &caller.teller, turn).await;
+        let order = SwapOrder { commit: Some(before), artifact, ..SwapOrder::new(manifest, plan, action) };
+        self.swap(&caller.who, order, &caller.steps, turn).await;
     }
 
     /// The manifest is written, and what it wants serves already.
-    async fn as_it_is(&self, caller: &Caller, name: &str, action: Action, before: String, manifest: Manifest) {
+    async fn write_unchanged(
+        &self,
+        caller: &ChangeCaller,
+        name: &str,
+        action: AuditAction,
+        before: String,
+        manifest: Manifest,
+    ) {
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
-        let done = self.blocking(move || edit::replace(&file, &before, &text)).await;
+        let done = self.run_blocking(move || edit::replace(&file, &before, &text)).await;
         let (verdict, message) = match done.and_then(|done| done) {
             Ok(()) => (ChangeOutcome::Unchanged, "it is what serves already".into()),
             Err(problem) => {
                 (ChangeOutcome::Failed, format!("it cannot be written to {}: {problem}", manifest.file.display()))
             }
         };
-        self.noted(caller, name, action, verdict, message).await;
+        self.finish_without_swap(caller, name, action, verdict, message).await;
     }
 
-    async fn set_paused(self: &Arc<Self>, caller: &Caller, name: Arc<str>, paused: bool) {
+    async fn set_paused(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>, paused: bool) {
         if paused {
             // Somebody who pauses does not want to wait for the end of a canary.
             let why = "the plugin was paused";
-            self.entry(&name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.give_up(why)));
+            self.entry(&name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.abort_for_good(why)));
         }
         let _turn = self.turn(&name).await;
         let changed = match self.text(&name).await {
-            Ok(text) => edit::paused(&text, paused),
+            Ok(text) => edit::with_paused(&text, paused),
             Err(problem) => Err(problem),
         };
         let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
         let written = match changed {
-            Ok(text) => self.blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await,
+            Ok(text) => self.run_blocking(move || edit::write(&file, &text).map_err(|e| e.to_string())).await,
             Err(problem) => Ok(Err(problem)),
         };
-        let action = if paused { Action::Pause } else { Action::Resume };
+        let action = if paused { AuditAction::Pause } else { AuditAction::Resume };
         if let Err(problem) = written.and_then(|written| written) {
             let message = format!("its manifest cannot be changed: {problem}");
-            return self.noted(caller, &name, action, ChangeOutcome::Failed, message).await;
+            return self.finish_without_swap(caller, &name, action, ChangeOutcome::Failed, message).await;
         }
         self.entry(&name, |entry| entry.pause(paused));
         let message = if paused {
@@ -197,41 +233,41 @@ impl Inner {
         } else {
             "it is given batches"
         };
-        self.noted(caller, &name, action, ChangeOutcome::Done, message.into()).await;
+        self.finish_without_swap(caller, &name, action, ChangeOutcome::Done, message.into()).await;
     }
 
-    async fn remove(self: &Arc<Self>, caller: &Caller, name: Arc<str>, forget_state: bool) {
+    async fn remove(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>, forget_state: bool) {
         self.supersede(&name, "the plugin is removed");
         let _turn = self.turn(&name).await;
         let file = self.entry(&name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(&name));
         let shown = file.display().to_string();
-        let removed = self.blocking(move || match edit::remove(&file) {
+        let removed = self.run_blocking(move || match edit::remove(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
             _ => Ok(()),
         });
         if let Err(problem) = removed.await.and_then(|removed| removed) {
             let message = format!("{shown} cannot be removed: {problem}");
-            return self.noted(caller, &name, Action::Remove, ChangeOutcome::Failed, message).await;
+            return self.finish_without_swap(caller, &name, AuditAction::Remove, ChangeOutcome::Failed, message).await;
         }
         let before = self.runs(&name);
-        let mut message = self.vanish(&name).await;
+        let mut message = self.remove_plugin(&name).await;
         if forget_state {
             let (store, slot) = (self.store.clone(), name.clone());
-            let forgotten = self.blocking(move || store.forget_state(&slot).map_err(|e| format!("{e:#}"))).await;
+            let forgotten = self.run_blocking(move || store.delete_state(&slot).map_err(|e| format!("{e:#}"))).await;
             match forgotten.and_then(|forgotten| forgotten) {
                 Ok(()) => message += "; its state is forgotten",
                 Err(problem) => message += &format!("; its state could not be forgotten: {problem}"),
             }
         }
-        self.written(&caller.who, &name, Action::Remove, before, ChangeOutcome::Done, &message).await;
+        self.audit_change(&caller.who, &name, AuditAction::Remove, before, ChangeOutcome::Done, &message).await;
         caller.end(&name, None, ChangeOutcome::Done, &message);
     }
 
-    async fn abort(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
+    async fn abort(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>) {
         let why = format!("it was aborted by {}", caller.who);
         let number = self.entry(&name, |entry| {
             let swap = entry.under_way.as_ref()?;
-            swap.progress.give_up(&why);
+            swap.progress.abort_for_good(&why);
             Some(swap.progress.generation())
         });
         let _turn = self.turn(&name).await;
@@ -243,7 +279,7 @@ impl Inner {
             Some(serving) => format!("nothing is under way any more; generation {serving} serves"),
             None => "nothing is under way any more, and nothing serves".into(),
         };
-        self.noted(caller, &name, Action::Abort, ChangeOutcome::Done, message).await;
+        self.finish_without_swap(caller, &name, AuditAction::Abort, ChangeOutcome::Done, message).await;
     }
 
     /// Ends the swap that is under way, if it can still be ended.
@@ -252,7 +288,7 @@ impl Inner {
     }
 
     /// Waits for whoever changes this plugin now.
-    pub(super) async fn turn(&self, name: &str) -> Turn {
+    pub(super) async fn turn(&self, name: &str) -> ChangeGuard {
         let turn = self.entry(name, |entry| entry.turn.clone())?;
         Some(turn.lock_owned().await)
     }
@@ -262,10 +298,10 @@ impl Inner {
     }
 
     /// Nothing was begun; what served before serves.
-    pub(super) fn failed(&self, caller: &Caller, name: &str, stage: Stage, message: String) {
+    pub(super) fn finish_failed(&self, caller: &ChangeCaller, name: &str, stage: SwapStage, message: String) {
         let (plugin, verdict, serving) = (name.to_owned(), ChangeOutcome::Failed, self.serving(name));
-        let ending = Ending { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
-        caller.teller.tell(Step::Ended(ending));
+        let ending = PluginChangeResult { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
+        caller.steps.send(ChangeStep::Ended(ending));
     }
 
     pub(super) fn serving(&self, name: &str) -> Option<u64> {
@@ -275,53 +311,53 @@ impl Inner {
     /// What its manifest says now.
     pub(super) async fn text(&self, name: &str) -> Result<String, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
-        let read = self.blocking(move || {
+        let read = self.run_blocking(move || {
             std::fs::read_to_string(&file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
         });
         read.await.and_then(|read| read)
     }
 
-    fn edited(&self, name: &str, text: &str, wanted: &Wanted) -> Result<Manifest, String> {
+    fn edited(&self, name: &str, text: &str, wanted: &ManifestPatch) -> Result<Manifest, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
-        Manifest::wanted(&file, text, wanted)
+        Manifest::with_patch(&file, text, wanted)
     }
 
     /// Tells and audits what needed no swap.
-    pub(super) async fn noted(
+    pub(super) async fn finish_without_swap(
         &self,
-        caller: &Caller,
+        caller: &ChangeCaller,
         name: &str,
-        action: Action,
+        action: AuditAction,
         verdict: ChangeOutcome,
         message: String,
     ) {
-        self.written(&caller.who, name, action, self.runs(name), verdict, &message).await;
+        self.audit_change(&caller.who, name, action, self.runs(name), verdict, &message).await;
         caller.end(name, self.serving(name), verdict, &message);
     }
 
     /// What serves, as the audit log names it.
-    pub(super) fn runs(&self, name: &str) -> Option<audit::Generation> {
+    pub(super) fn runs(&self, name: &str) -> Option<audit::GenerationRef> {
         let digest = self.entry(name, |entry| entry.running().map(|running| running.artifact)).flatten();
-        self.serving(name).zip(digest).map(|(generation, digest)| audit::Generation { generation, digest })
+        self.serving(name).zip(digest).map(|(generation, digest)| audit::GenerationRef { generation, digest })
     }
 
     /// Into the audit log: what needed no swap. `before` served when it began.
-    pub(super) async fn written(
+    pub(super) async fn audit_change(
         &self,
         who: &Actor,
         name: &str,
-        action: Action,
-        before: Option<audit::Generation>,
+        action: AuditAction,
+        before: Option<audit::GenerationRef>,
         verdict: ChangeOutcome,
         message: &str,
     ) {
-        self.audited(audit::Entry {
+        self.append_to_audit_log(audit::AuditEntry {
             at: SystemTime::now(),
             who: who.to_string(),
             action,
             plugin: name.to_owned(),
             from: before,
-            to: before.filter(|_| action != Action::Remove || verdict != ChangeOutcome::Done),
+            to: before.filter(|_| action != AuditAction::Remove || verdict != ChangeOutcome::Done),
             grants: Vec::new(),
             outcome: Some(verdict),
             message: message.to_owned(),
@@ -330,18 +366,25 @@ impl Inner {
     }
 }
 
-impl Caller {
+impl ChangeCaller {
     pub(super) fn end(&self, name: &str, serving: Option<u64>, verdict: ChangeOutcome, message: &str) {
         let (plugin, message) = (name.to_owned(), message.to_owned());
-        self.teller.tell(Step::Ended(Ending { plugin, verdict, serving, stage: None, message, grants: Vec::new() }));
+        self.steps.send(ChangeStep::Ended(PluginChangeResult {
+            plugin,
+            verdict,
+            serving,
+            stage: None,
+            message,
+            grants: Vec::new(),
+        }));
     }
 }
 
-fn sane(plan: Plan) -> Result<(), Refused> {
+fn validate_override(plan: RolloutOverride) -> Result<(), ChangeRefused> {
     let share = plan.canary.map_or(Ok(100.0), |percent| Percent::new(percent).map(Percent::percent));
-    share.map(|_| ()).map_err(|problem| refused(RefusedCode::Invalid, format!("`canary`: {problem}")))
+    share.map(|_| ()).map_err(|problem| refused(ChangeRefusedCode::Invalid, format!("`canary`: {problem}")))
 }
 
-pub(super) fn refused(code: RefusedCode, message: impl Into<String>) -> Refused {
-    Refused { code, message: message.into() }
+pub(super) fn refused(code: ChangeRefusedCode, message: impl Into<String>) -> ChangeRefused {
+    ChangeRefused { code, message: message.into() }
 }

@@ -7,15 +7,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Inner;
-use super::record::Identity;
+use super::PluginsInner;
+use super::record::GenerationIdentity;
 use crate::plugin::artifact;
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::{self, Manifest};
 
 /// One file.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct FoundManifest {
     pub(super) name: Arc<str>,
     pub(super) file: PathBuf,
     /// What it says, or one sentence.
@@ -24,60 +24,60 @@ pub(super) struct Found {
 
 /// Digests of files that did not change since.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<BTreeMap<PathBuf, (Stamp, Digest)>>);
+pub(super) struct DigestCache(Mutex<BTreeMap<PathBuf, (ArtifactFileStamp, Digest)>>);
 
 /// What changes when a file does, be it in place or by rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct ArtifactFileStamp {
     device: u64,
     inode: u64,
     size: u64,
     changed: (i64, i64),
 }
 
-impl Stamp {
-    fn of(meta: &Metadata) -> Self {
+impl ArtifactFileStamp {
+    fn from_metadata(meta: &Metadata) -> Self {
         Self { device: meta.dev(), inode: meta.ino(), size: meta.size(), changed: (meta.ctime(), meta.ctime_nsec()) }
     }
 }
 
-impl Inner {
+impl PluginsInner {
     /// Every manifest, by name.
-    pub(super) async fn look(&self) -> Result<Vec<Found>, String> {
+    pub(super) async fn read_manifests(&self) -> Result<Vec<FoundManifest>, String> {
         let dir = self.dir.clone();
-        let found = self.blocking(move || read(&dir)).await?;
+        let found = self.run_blocking(move || read(&dir)).await?;
         found.map_err(|error| format!("{}: the plugins' directory cannot be read: {error}", self.dir.display()))
     }
 
     /// One of them. `None` where there is no such file.
-    pub(super) async fn look_at(&self, name: &Arc<str>) -> Option<Found> {
-        self.look().await.ok()?.into_iter().find(|found| found.name == *name)
+    pub(super) async fn read_manifest(&self, name: &Arc<str>) -> Option<FoundManifest> {
+        self.read_manifests().await.ok()?.into_iter().find(|found| found.name == *name)
     }
 
     /// What it would run.
-    pub(super) async fn identity(self: &Arc<Self>, manifest: &Manifest) -> Result<Identity, String> {
-        let meaning = manifest.meaning;
+    pub(super) async fn identity(self: &Arc<Self>, manifest: &Manifest) -> Result<GenerationIdentity, String> {
+        let meaning = manifest.fingerprint;
         if let Some(artifact) = manifest.digest {
-            return Ok(Identity { artifact, meaning });
+            return Ok(GenerationIdentity { artifact, meaning });
         }
         let Some(path) = manifest.artifact.clone() else {
             return Err("`artifact` is missing; name the receiver's file".into());
         };
         let inner = self.clone();
-        let artifact = self.blocking(move || inner.seen.digest(&path)).await.and_then(|digest| digest);
-        Ok(Identity { artifact: artifact.map_err(|problem| format!("`artifact`: {problem}"))?, meaning })
+        let artifact = self.run_blocking(move || inner.digests.digest(&path)).await.and_then(|digest| digest);
+        Ok(GenerationIdentity { artifact: artifact.map_err(|problem| format!("`artifact`: {problem}"))?, meaning })
     }
 }
 
-impl Seen {
+impl DigestCache {
     fn digest(&self, path: &Path) -> Result<Digest, String> {
-        let stamp = std::fs::metadata(path).map(|meta| Stamp::of(&meta));
+        let stamp = std::fs::metadata(path).map(|meta| ArtifactFileStamp::from_metadata(&meta));
         let stamp = stamp.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let known = self.with(|seen| seen.get(path).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest));
         if let Some(digest) = known {
             return Ok(digest);
         }
-        let digest = Digest::of(&artifact::read(path)?);
+        let digest = Digest::compute(&artifact::read(path)?);
         self.with(|seen| {
             // Artifacts come and go; their files are few.
             if seen.len() > 1_024 {
@@ -88,16 +88,16 @@ impl Seen {
         Ok(digest)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<PathBuf, (Stamp, Digest)>) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<PathBuf, (ArtifactFileStamp, Digest)>) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-fn read(dir: &Path) -> io::Result<Vec<Found>> {
-    let files = manifest::files(dir)?.into_iter();
+fn read(dir: &Path) -> io::Result<Vec<FoundManifest>> {
+    let files = manifest::list_files(dir)?.into_iter();
     Ok(files
-        .map(|file| Found {
-            name: manifest::name(&file).unwrap_or_else(|_| manifest::stand_in(&file)),
+        .map(|file| FoundManifest {
+            name: manifest::plugin_name(&file).unwrap_or_else(|_| manifest::placeholder_name(&file)),
             manifest: Manifest::read(&file),
             file,
         })

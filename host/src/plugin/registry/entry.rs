@@ -4,45 +4,47 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::record::{Identity, Record, Refusal};
+use super::record::{CandidateRefusal, GenerationIdentity, SlotRecord};
 use crate::capability::egress::ResponseCache;
 use crate::capability::log::{GuestLogLine, LogSink};
 use crate::dispatch::{LaneSet, Slot};
-use crate::plugin::change::Stage;
+use crate::plugin::change::SwapStage;
 use crate::plugin::digest::Digest;
+use crate::plugin::effective_manifest::EffectiveManifest;
 use crate::plugin::generation::Generation;
 use crate::plugin::manifest::Manifest;
-use crate::plugin::rollout::Care;
-use crate::plugin::rollout::progress::Progress;
-use crate::plugin::status::{Desired, Failure, Kept, Refused, Serving, State, Status};
-use crate::plugin::terms::Terms;
+use crate::plugin::rollout::RolloutPolicy;
+use crate::plugin::rollout::progress::SwapProgress;
+use crate::plugin::status::{
+    DesiredState, PluginFailure, PluginState, PluginStatus, RefusedGeneration, RetainedGeneration, ServingGeneration,
+};
 
 /// See the module.
-pub(super) struct Entry {
+pub(super) struct PluginEntry {
     pub(super) slot: Slot,
     pub(super) file: PathBuf,
-    pub(super) state: State,
+    pub(super) state: PluginState,
     /// What the manifest wants, as far as it could be read.
-    pub(super) desired: Desired,
+    pub(super) desired: DesiredState,
     /// Why that does not run.
-    pub(super) failure: Option<Failed>,
+    pub(super) failure: Option<LoadFailure>,
     pub(super) serving: Option<Generation>,
-    pub(super) record: Record,
+    pub(super) record: SlotRecord,
     pub(super) paused: bool,
     /// A swap.
-    pub(super) under_way: Option<UnderWay>,
+    pub(super) under_way: Option<SwapUnderWay>,
     /// Held by whoever changes this plugin: one at a time.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
-    pub(super) answers: Arc<ResponseCache>,
+    pub(super) recorded_answers: Arc<ResponseCache>,
     /// The lines of the generation that served before.
-    pub(super) lines_before: Option<Arc<LogSink>>,
+    pub(super) previous_log: Option<Arc<LogSink>>,
     /// What was said in the last self-test, and by a candidate that came to nothing.
-    pub(super) last_words: Vec<GuestLogLine>,
+    pub(super) candidate_lines: Vec<GuestLogLine>,
 }
 
 /// A swap, and which generation it is to bring.
-pub(super) struct UnderWay {
-    pub(super) progress: Arc<Progress>,
+pub(super) struct SwapUnderWay {
+    pub(super) progress: Arc<SwapProgress>,
     pub(super) meaning: Digest,
     /// Where it was known before the artifact was fetched.
     pub(super) artifact: Option<Digest>,
@@ -50,45 +52,45 @@ pub(super) struct UnderWay {
     pub(super) written: bool,
 }
 
-impl UnderWay {
+impl SwapUnderWay {
     /// Whether it brings this.
-    pub(super) fn brings(&self, wanted: Identity) -> bool {
-        let artifact = self.artifact.or_else(|| self.progress.shown().digest);
+    pub(super) fn brings(&self, wanted: GenerationIdentity) -> bool {
+        let artifact = self.artifact.or_else(|| self.progress.status().digest);
         self.meaning == wanted.meaning && artifact == Some(wanted.artifact)
     }
 }
 
 /// A failure, and whose.
 #[derive(Clone, Debug)]
-pub(super) struct Failed {
+pub(super) struct LoadFailure {
     /// `None` where it was not even known what was wanted.
-    pub(super) identity: Option<Identity>,
-    pub(super) stage: Stage,
+    pub(super) identity: Option<GenerationIdentity>,
+    pub(super) stage: SwapStage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
 }
 
-impl Entry {
+impl PluginEntry {
     pub(super) fn new(slot: Slot, file: PathBuf) -> Self {
         Self {
             slot,
             file,
-            state: State::Loading,
-            desired: Desired::default(),
+            state: PluginState::Loading,
+            desired: DesiredState::default(),
             failure: None,
             serving: None,
-            record: Record::default(),
+            record: SlotRecord::default(),
             paused: false,
             under_way: None,
             turn: Arc::default(),
-            answers: Arc::default(),
-            lines_before: None,
-            last_words: Vec::new(),
+            recorded_answers: Arc::default(),
+            previous_log: None,
+            candidate_lines: Vec::new(),
         }
     }
 
     /// What runs, by what makes it other than others.
-    pub(super) fn running(&self) -> Option<Identity> {
+    pub(super) fn running(&self) -> Option<GenerationIdentity> {
         self.serving.as_ref()?;
         self.record.serving.as_ref().map(|release| release.identity)
     }
@@ -103,38 +105,39 @@ impl Entry {
         self.paused = paused;
         if let Some(serving) = &self.serving {
             serving.set_lanes(self.lanes());
-            self.state = if paused { State::Paused } else { State::Serving };
+            self.state = if paused { PluginState::Paused } else { PluginState::Serving };
         }
     }
 
     /// Lines of what serves, of what served before, and of the candidate that did not come to it.
     pub(super) fn lines(&self) -> Vec<GuestLogLine> {
-        let mut lines = self.last_words.clone();
-        lines.extend(self.lines_before.iter().flat_map(|before| before.recent()));
+        let mut lines = self.candidate_lines.clone();
+        lines.extend(self.previous_log.iter().flat_map(|before| before.recent()));
         lines.extend(self.serving.iter().flat_map(|generation| generation.blueprint.log.recent()));
         lines.sort_by_key(|line| line.at);
         lines
     }
 
     /// What an operator may do about a candidate that was refused, where its manifest says `care`.
-    pub(super) fn way_out(&self, identity: Identity, care: &Care) -> String {
+    pub(super) fn remedy(&self, identity: GenerationIdentity, care: &RolloutPolicy) -> String {
         let had = self.record.refusal(identity).map(|refusal| refusal.rollout(care)).unwrap_or_default();
-        let mut words = format!("`retry` tries it again under the same rollout (`{}`)", care.with(had).words());
+        let mut words =
+            format!("`retry` tries it again under the same rollout (`{}`)", care.with_override(had).to_flags());
         if self.serving.is_some() {
             words += ", `keep` has the manifest want what serves";
         }
         words
     }
 
-    pub(super) fn status(&self, name: &str) -> Status {
-        Status {
+    pub(super) fn status(&self, name: &str) -> PluginStatus {
+        PluginStatus {
             name: name.to_owned(),
             file: self.file.clone(),
             state: self.state,
             paused: self.paused,
             desired: self.desired.clone(),
             failure: self.failure.as_ref().map(|failed| failed.reason.clone()),
-            failed: self.failure.as_ref().map(|failed| Failure {
+            failed: self.failure.as_ref().map(|failed| PluginFailure {
                 stage: failed.stage,
                 reason: failed.reason.clone(),
                 at: failed.at,
@@ -144,21 +147,21 @@ impl Entry {
                 .record
                 .kept
                 .iter()
-                .map(|release| Kept {
+                .map(|release| RetainedGeneration {
                     generation: release.number,
                     digest: release.identity.artifact,
                     since: release.since,
-                    refused: self.record.refusal(release.identity).map(Refusal::words),
+                    refused: self.record.refusal(release.identity).map(CandidateRefusal::describe),
                 })
                 .collect(),
-            refused: self.record.last_refusal().map(|refusal| Refused {
+            refused: self.record.last_refusal().map(|refusal| RefusedGeneration {
                 digest: refusal.identity.artifact,
                 verdict: refusal.verdict,
                 stage: refusal.stage,
                 reason: refusal.reason.clone(),
                 at: refusal.at,
             }),
-            rollout: self.under_way.as_ref().map(|swap| swap.progress.shown()),
+            rollout: self.under_way.as_ref().map(|swap| swap.progress.status()),
             state_usage: self.serving.as_ref().and_then(|serving| {
                 let shelf = &serving.blueprint.state;
                 shelf.is_granted().then(|| shelf.usage())
@@ -169,23 +172,23 @@ impl Entry {
     }
 
     /// The terms of what serves.
-    pub(super) fn terms(&self) -> Option<Terms> {
+    pub(super) fn terms(&self) -> Option<EffectiveManifest> {
         self.serving.as_ref()?;
         let release = self.record.serving.as_ref()?;
-        Manifest::parse(&self.file, &release.manifest).ok().map(|manifest| Terms::of(&manifest))
+        Manifest::parse(&self.file, &release.manifest).ok().map(|manifest| EffectiveManifest::from_manifest(&manifest))
     }
 }
 
-fn serving(generation: &Generation) -> Serving {
+fn serving(generation: &Generation) -> ServingGeneration {
     let inspection = &generation.blueprint.artifact.inspection;
-    Serving {
+    ServingGeneration {
         generation: generation.number,
         digest: inspection.digest,
         contract: inspection.contract.clone(),
         since: generation.since,
         instances: generation.instances,
         normalised: generation.blueprint.normalise.is_some(),
-        vitals: generation.vitals.read(),
+        stats: generation.stats.snapshot(),
         requests_under_way: generation.blueprint.egress.in_flight(),
         log_losses: generation.blueprint.log.losses(),
     }

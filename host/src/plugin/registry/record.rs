@@ -6,21 +6,21 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::plugin::change::{ChangeOutcome, Plan, Stage};
+use crate::plugin::change::{ChangeOutcome, RolloutOverride, SwapStage};
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::Manifest;
-use crate::plugin::rollout::Care;
+use crate::plugin::rollout::RolloutPolicy;
 
 /// The kind of document in the store.
-pub(super) const KIND: &str = "slot";
+pub(super) const SLOT_RECORD_KIND: &str = "slot";
 /// Generations that can be rolled back to.
-pub(super) const KEPT: usize = 3;
+pub(super) const MAX_RETAINED: usize = 3;
 /// Refusals that are remembered, the newest.
-const REFUSALS: usize = 16;
+const MAX_REFUSALS: usize = 16;
 
 /// What makes one generation other than another: two of one identity run the same code in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub(crate) struct Identity {
+pub(crate) struct GenerationIdentity {
     /// Of the bytes.
     pub(crate) artifact: Digest,
     /// Of the manifest: settings, grants, limits and the rest of what a receiver notices.
@@ -29,10 +29,10 @@ pub(crate) struct Identity {
 
 /// A generation that serves or served, and all that is needed to make it again.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Release {
+pub(super) struct GenerationRecord {
     pub(super) number: u64,
     #[serde(flatten)]
-    pub(super) identity: Identity,
+    pub(super) identity: GenerationIdentity,
     /// The manifest as it was written.
     pub(super) manifest: String,
     pub(super) since: SystemTime,
@@ -41,19 +41,19 @@ pub(super) struct Release {
 /// A candidate that was found worse under traffic, could not be judged, or was given up by somebody. It is not tried
 /// again until somebody says so, and then under the rollout that it had.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Refusal {
+pub(super) struct CandidateRefusal {
     #[serde(flatten)]
-    pub(super) identity: Identity,
+    pub(super) identity: GenerationIdentity,
     /// The number of the candidate.
     pub(super) number: u64,
     pub(super) verdict: ChangeOutcome,
-    pub(super) stage: Stage,
+    pub(super) stage: SwapStage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
     /// The whole rollout that it had, from the manifest and from the command.
-    pub(super) rollout: Plan,
+    pub(super) rollout: RolloutOverride,
     /// What the manifest's `[rollout]` said then.
-    pub(super) written: Plan,
+    pub(super) written: RolloutOverride,
     /// Whether the artifact is refused under other settings, too. It is not where the same artifact served at that time
     /// or has served since: then its settings were at fault.
     pub(super) any_settings: bool,
@@ -61,51 +61,51 @@ pub(super) struct Refusal {
 
 /// A candidate that stands in the manifest and does not serve yet, and the care that somebody asked for it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-pub(super) struct Pending {
+pub(super) struct PendingRollout {
     #[serde(flatten)]
-    pub(super) identity: Identity,
-    pub(super) plan: Plan,
+    pub(super) identity: GenerationIdentity,
+    pub(super) plan: RolloutOverride,
 }
 
 /// All of it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-pub(super) struct Record {
-    pub(super) serving: Option<Release>,
+pub(super) struct SlotRecord {
+    pub(super) serving: Option<GenerationRecord>,
     /// The newest first; none of the identity of another or of what serves.
     #[serde(default)]
-    pub(super) kept: Vec<Release>,
+    pub(super) kept: Vec<GenerationRecord>,
     /// The newest first, one of an identity.
     #[serde(default)]
-    pub(super) refusals: Vec<Refusal>,
+    pub(super) refusals: Vec<CandidateRefusal>,
     #[serde(default)]
-    pub(super) pending: Option<Pending>,
+    pub(super) pending: Option<PendingRollout>,
     /// The greatest number that was given to a candidate, whatever became of it.
     #[serde(default)]
     pub(super) number: u64,
 }
 
-impl Release {
-    pub(super) fn of(manifest: &Manifest, artifact: Digest, number: u64) -> Self {
-        let identity = Identity { artifact, meaning: manifest.meaning };
+impl GenerationRecord {
+    pub(super) fn from_manifest(manifest: &Manifest, artifact: Digest, number: u64) -> Self {
+        let identity = GenerationIdentity { artifact, meaning: manifest.fingerprint };
         Self { number, identity, manifest: manifest.text.to_string(), since: SystemTime::now() }
     }
 }
 
-impl Refusal {
+impl CandidateRefusal {
     /// `refused at canary: it failed 8 of 8 pushes`.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let what = if self.verdict == ChangeOutcome::RolledBack { "refused" } else { "given up" };
         format!("{what} at {}: {}", self.stage, self.reason)
     }
 
     /// The rollout of another attempt: the one that this one had, but where the manifest asks for another by now. A
     /// manifest that no longer asks for any does not take away the one that there was.
-    pub(super) fn rollout(&self, now: &Care) -> Plan {
+    pub(super) fn rollout(&self, now: &RolloutPolicy) -> RolloutOverride {
         let other = |a: Option<f64>, b: Option<f64>| a.zip(b).is_none_or(|(a, b)| (a - b).abs() > 1e-9);
-        let plan = now.plan();
+        let plan = now.to_override();
         let canary = plan.canary.filter(|_| now.canary < 1.0 && other(plan.canary, self.written.canary));
         let shadow = plan.shadow.filter(|_| !now.shadow.is_zero() && plan.shadow != self.written.shadow);
-        Plan {
+        RolloutOverride {
             self_test: self.rollout.self_test,
             shadow: shadow.or(self.rollout.shadow),
             canary: canary.or(self.rollout.canary),
@@ -113,43 +113,44 @@ impl Refusal {
     }
 }
 
-impl Record {
+impl SlotRecord {
     /// Why this was refused, if it was and has not served since.
-    pub(super) fn refusal(&self, identity: Identity) -> Option<&Refusal> {
+    pub(super) fn refusal(&self, identity: GenerationIdentity) -> Option<&CandidateRefusal> {
         let exact = self.refusals.iter().find(|refusal| refusal.identity == identity);
-        let artifact = |refusal: &&Refusal| refusal.any_settings && refusal.identity.artifact == identity.artifact;
+        let artifact =
+            |refusal: &&CandidateRefusal| refusal.any_settings && refusal.identity.artifact == identity.artifact;
         exact.or_else(|| self.refusals.iter().find(artifact))
     }
 
     /// The last refusal, if nothing else came to serve since.
-    pub(super) fn last_refusal(&self) -> Option<&Refusal> {
+    pub(super) fn last_refusal(&self) -> Option<&CandidateRefusal> {
         let serving = self.serving.as_ref().map_or(0, |release| release.number);
         self.refusals.first().filter(|refusal| refusal.number > serving)
     }
 
     /// Remembers it in place of an earlier refusal of the same. A stage that the earlier attempt had and this one had
     /// not, for example since it was aborted before it served all lanes at once, stays asked for.
-    pub(super) fn refuse(&mut self, mut refusal: Refusal) {
+    pub(super) fn refuse(&mut self, mut refusal: CandidateRefusal) {
         self.pending.take_if(|pending| pending.identity == refusal.identity);
         if let Some(at) = self.refusals.iter().position(|known| known.identity == refusal.identity) {
             let had = self.refusals.remove(at).rollout;
-            let Plan { shadow, canary, .. } = &mut refusal.rollout;
+            let RolloutOverride { shadow, canary, .. } = &mut refusal.rollout;
             *canary = canary.filter(|share| *share < 100.0).or(had.canary);
             *shadow = shadow.filter(|span| !span.0.is_zero()).or(had.shadow);
         }
         self.refusals.insert(0, refusal);
-        self.refusals.truncate(REFUSALS);
+        self.refusals.truncate(MAX_REFUSALS);
     }
 
     /// It was let in: nothing is held against it any more, nor against its artifact as such.
-    pub(super) fn absolve(&mut self, identity: Identity) {
+    pub(super) fn clear_refusals(&mut self, identity: GenerationIdentity) {
         self.refusals.retain(|refusal| refusal.identity != identity);
         let same = self.refusals.iter_mut().filter(|refusal| refusal.identity.artifact == identity.artifact);
         same.for_each(|refusal| refusal.any_settings = false);
     }
 
     /// Another serves now; what served before is kept.
-    pub(super) fn serve(&mut self, release: Release) {
+    pub(super) fn serve(&mut self, release: GenerationRecord) {
         self.kept.extend(self.serving.replace(release));
         let serving = self.serving.as_ref().map(|release| release.identity);
         self.kept.sort_by_key(|release| std::cmp::Reverse(release.number));
@@ -159,11 +160,11 @@ impl Record {
             known.push(release.identity);
             new
         });
-        self.kept.truncate(KEPT);
+        self.kept.truncate(MAX_RETAINED);
     }
 
     /// The kept generation of that number, else the one that served last before what serves.
-    pub(super) fn find(&self, number: Option<u64>) -> Option<&Release> {
+    pub(super) fn find(&self, number: Option<u64>) -> Option<&GenerationRecord> {
         match number {
             Some(number) => self.kept.iter().find(|release| release.number == number),
             None => self.kept.first(),
@@ -182,19 +183,19 @@ impl Record {
 mod tests {
     use super::*;
 
-    fn release(number: u64, content: &str) -> Release {
-        let digest = Digest::of(content.as_bytes());
-        let identity = Identity { artifact: digest, meaning: digest };
-        Release { number, identity, manifest: String::new(), since: SystemTime::UNIX_EPOCH }
+    fn release(number: u64, content: &str) -> GenerationRecord {
+        let digest = Digest::compute(content.as_bytes());
+        let identity = GenerationIdentity { artifact: digest, meaning: digest };
+        GenerationRecord { number, identity, manifest: String::new(), since: SystemTime::UNIX_EPOCH }
     }
 
-    fn numbers(record: &Record) -> Vec<u64> {
+    fn numbers(record: &SlotRecord) -> Vec<u64> {
         record.kept.iter().map(|release| release.number).collect()
     }
 
     #[test]
-    fn the_last_three_others_are_kept() {
-        let mut record = Record::default();
+    fn the_last_three_other_generations_are_retained() {
+        let mut record = SlotRecord::default();
         for (number, content) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")] {
             record.serve(release(number, content));
         }
@@ -205,28 +206,33 @@ mod tests {
     }
 
     #[test]
-    fn swapping_to_and_fro_keeps_each_once() {
-        let mut record = Record::default();
+    fn swapping_back_and_forth_retains_each_once() {
+        let mut record = SlotRecord::default();
         for number in 1..=20 {
             record.serve(release(number, if number % 2 == 0 { "even" } else { "odd" }));
         }
         assert_eq!(numbers(&record), [19]);
     }
 
-    fn identity(artifact: &str, settings: &str) -> Identity {
-        Identity { artifact: Digest::of(artifact.as_bytes()), meaning: Digest::of(settings.as_bytes()) }
+    fn identity(artifact: &str, settings: &str) -> GenerationIdentity {
+        GenerationIdentity {
+            artifact: Digest::compute(artifact.as_bytes()),
+            meaning: Digest::compute(settings.as_bytes()),
+        }
     }
 
-    fn refusal(number: u64, identity: Identity, canary: f64, written: &Care) -> Refusal {
-        Refusal {
+    fn refusal(number: u64, identity: GenerationIdentity, canary: f64, written: &RolloutPolicy) -> CandidateRefusal {
+        CandidateRefusal {
             identity,
             number,
             verdict: ChangeOutcome::RolledBack,
-            stage: Stage::Canary,
+            stage: SwapStage::Canary,
             reason: "it failed".into(),
             at: SystemTime::UNIX_EPOCH,
-            rollout: written.with(Plan { canary: Some(canary), ..Plan::default() }).plan(),
-            written: written.plan(),
+            rollout: written
+                .with_override(RolloutOverride { canary: Some(canary), ..RolloutOverride::default() })
+                .to_override(),
+            written: written.to_override(),
             any_settings: true,
         }
     }
@@ -234,76 +240,82 @@ mod tests {
     #[test]
     fn what_was_refused_is_remembered_until_it_serves() {
         let (bad, other, good) = (identity("bad", "a"), identity("bad", "b"), identity("good", "a"));
-        let mut record = Record::default();
-        record.serve(Release { identity: good, ..release(1, "") });
-        record.refuse(refusal(2, bad, 25.0, &Care::default()));
+        let mut record = SlotRecord::default();
+        record.serve(GenerationRecord { identity: good, ..release(1, "") });
+        record.refuse(refusal(2, bad, 25.0, &RolloutPolicy::default()));
         assert_eq!(record.refusal(bad).map(|refusal| refusal.number), Some(2));
         assert!(record.refusal(other).is_some(), "the artifact is refused under other settings, too");
         assert!(record.refusal(good).is_none());
         assert_eq!(record.last_refusal().map(|refusal| refusal.number), Some(2));
         // Whatever else serves meanwhile.
-        record.serve(Release { identity: identity("new", "a"), ..release(3, "") });
+        record.serve(GenerationRecord { identity: identity("new", "a"), ..release(3, "") });
         assert!(record.refusal(bad).is_some() && record.last_refusal().is_none());
-        record.absolve(other);
+        record.clear_refusals(other);
         assert!(record.refusal(other).is_none(), "it serves");
         assert!(record.refusal(bad).is_some(), "these settings were never let in");
-        record.absolve(bad);
+        record.clear_refusals(bad);
         assert!(record.refusal(bad).is_none());
     }
 
     #[test]
     fn refusal_cap_obeyed() {
-        let mut record = Record::default();
-        for number in 0..REFUSALS as u64 {
-            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+        let mut record = SlotRecord::default();
+        for number in 0..MAX_REFUSALS as u64 {
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &RolloutPolicy::default()));
             // Another attempt of the same is not another refusal.
-            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &RolloutPolicy::default()));
         }
-        assert!(record.refusal(identity("0", "")).is_some() && record.refusals.len() == REFUSALS);
+        assert!(record.refusal(identity("0", "")).is_some() && record.refusals.len() == MAX_REFUSALS);
     }
 
     #[test]
     fn refusal_cap_violated() {
-        let mut record = Record::default();
-        for number in 0..=REFUSALS as u64 {
-            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &Care::default()));
+        let mut record = SlotRecord::default();
+        for number in 0..=MAX_REFUSALS as u64 {
+            record.refuse(refusal(number, identity(&number.to_string(), ""), 5.0, &RolloutPolicy::default()));
         }
         assert!(record.refusal(identity("0", "")).is_none(), "the oldest makes room");
-        assert!(record.refusal(identity("1", "")).is_some() && record.refusals.len() == REFUSALS);
+        assert!(record.refusal(identity("1", "")).is_some() && record.refusals.len() == MAX_REFUSALS);
     }
 
     #[test]
     fn another_attempt_has_the_rollout_of_the_one_that_was_refused() {
-        let written = |canary: f64| Care { canary: canary / 100.0, ..Care::default() };
+        let written = |canary: f64| RolloutPolicy { canary: canary / 100.0, ..RolloutPolicy::default() };
         let again = |had: f64, then: f64, now: f64| {
             let refusal = refusal(2, identity("bad", "a"), had, &written(then));
             let text = serde_json::to_string(&refusal).unwrap();
-            let refusal: Refusal = serde_json::from_str(&text).unwrap();
-            let care = written(now).with(refusal.rollout(&written(now)));
+            let refusal: CandidateRefusal = serde_json::from_str(&text).unwrap();
+            let care = written(now).with_override(refusal.rollout(&written(now)));
             (care.canary * 100.0).round() as u64
         };
         assert_eq!(again(25.0, 100.0, 100.0), 25, "it was asked for on the command line");
         assert_eq!(again(5.0, 25.0, 25.0), 5, "on top of what the manifest has");
         assert_eq!(again(7.0, 7.0, 50.0), 50, "somebody edited the manifest since");
         assert_eq!(again(25.0, 25.0, 100.0), 25, "a canary that is taken out of the manifest is no word for all lanes");
-        let mut record = Record::default();
+        let mut record = SlotRecord::default();
         for had in [25.0, 100.0] {
-            record.refuse(refusal(2, identity("bad", "a"), had, &Care::default()));
+            record.refuse(refusal(2, identity("bad", "a"), had, &RolloutPolicy::default()));
         }
         let had = record.refusal(identity("bad", "a")).and_then(|refusal| refusal.rollout.canary);
         assert_eq!(had, Some(25.0), "all lanes at once was aborted before it came to be");
-        let shadow = Care { shadow: std::time::Duration::from_secs(6), ..Care::default() };
-        let refusal = Refusal { rollout: shadow.plan(), ..refusal(2, identity("bad", "a"), 100.0, &Care::default()) };
-        assert_eq!(Care::default().with(refusal.rollout(&Care::default())).shadow, shadow.shadow);
+        let shadow = RolloutPolicy { shadow: std::time::Duration::from_secs(6), ..RolloutPolicy::default() };
+        let refusal = CandidateRefusal {
+            rollout: shadow.to_override(),
+            ..refusal(2, identity("bad", "a"), 100.0, &RolloutPolicy::default())
+        };
+        assert_eq!(
+            RolloutPolicy::default().with_override(refusal.rollout(&RolloutPolicy::default())).shadow,
+            shadow.shadow
+        );
     }
 
     #[test]
-    fn it_reads_as_it_was_written() {
-        let mut record = Record::default();
+    fn a_record_survives_a_json_round_trip() {
+        let mut record = SlotRecord::default();
         record.serve(release(1, "a"));
         record.serve(release(2, "b"));
         let text = serde_json::to_string(&record).unwrap();
-        let again: Record = serde_json::from_str(&text).unwrap();
+        let again: SlotRecord = serde_json::from_str(&text).unwrap();
         assert_eq!(numbers(&again), [1]);
         assert_eq!(again.serving.unwrap().identity, record.serving.unwrap().identity);
     }

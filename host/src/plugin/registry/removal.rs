@@ -5,60 +5,64 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::change::Caller;
-use super::{Inner, State};
-use crate::audit::Action;
+use super::change::ChangeCaller;
+use super::{PluginState, PluginsInner};
+use crate::audit::AuditAction;
 use crate::dispatch::LaneSet;
-use crate::plugin::change::{ChangeOutcome, Ending};
-use crate::plugin::offering::CEASED;
+use crate::plugin::change::{ChangeOutcome, PluginChangeResult};
+use crate::plugin::offering::NO_LONGER_OFFERED;
 
 /// How long a manifest must have been away.
-const GONE: Duration = Duration::from_secs(1);
+const MANIFEST_GRACE: Duration = Duration::from_secs(1);
 /// How long a plugin may take to deliver what it has.
-const REMOVAL: Duration = Duration::from_secs(10);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Inner {
+impl PluginsInner {
     /// A plugin whose manifest is gone.
-    pub(super) async fn gone(self: &Arc<Self>, caller: &Caller, name: Arc<str>) -> Option<Ending> {
+    pub(super) async fn remove_if_gone(
+        self: &Arc<Self>,
+        caller: &ChangeCaller,
+        name: Arc<str>,
+    ) -> Option<PluginChangeResult> {
         let new = self.entry(&name, |entry| entry.under_way.is_some() && entry.serving.is_none());
         if new == Some(true) {
             // A command is loading it, and has not written its manifest yet.
             return None;
         }
         // Editors take the old file away before they put the new one in its place.
-        sleep(GONE).await;
-        if !self.is_gone(&name).await {
+        sleep(MANIFEST_GRACE).await;
+        if !self.manifest_is_gone(&name).await {
             return None;
         }
         self.supersede(&name, "its manifest is gone");
         let _turn = self.turn(&name).await;
-        if !self.is_gone(&name).await {
+        if !self.manifest_is_gone(&name).await {
             return None;
         }
         let before = self.runs(&name);
-        let message = self.vanish(&name).await;
+        let message = self.remove_plugin(&name).await;
         tracing::info!(plugin = &*name, who = %caller.who, "{message}");
-        self.written(&caller.who, &name, Action::Remove, before, ChangeOutcome::Done, &message).await;
+        self.audit_change(&caller.who, &name, AuditAction::Remove, before, ChangeOutcome::Done, &message).await;
         let (plugin, verdict) = (name.to_string(), ChangeOutcome::Done);
-        Some(Ending { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
+        Some(PluginChangeResult { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 
     /// Whether its manifest is, in a directory that is there. A disk that does not answer says nothing.
-    async fn is_gone(&self, name: &str) -> bool {
+    async fn manifest_is_gone(&self, name: &str) -> bool {
         let Some(file) = self.entry(name, |entry| entry.file.clone()) else { return false };
         let dir = self.dir.clone();
         let gone = move || {
             let absent = file.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
             absent && dir.is_dir()
         };
-        self.blocking(gone).await.unwrap_or(false)
+        self.run_blocking(gone).await.unwrap_or(false)
     }
 
     /// Takes a plugin away, with the turn held: what is queued is delivered for a while, then shed. What became of it.
     /// It keeps its name until all of it is gone.
-    pub(super) async fn vanish(&self, name: &Arc<str>) -> String {
+    pub(super) async fn remove_plugin(&self, name: &Arc<str>) -> String {
         let slot = self.entry(name, |entry| {
-            entry.state = State::Removing;
+            entry.state = PluginState::Removing;
             entry.slot.set_serving(false);
             // Paused or not, what it has is to be delivered.
             entry.serving.iter().for_each(|serving| serving.set_lanes(LaneSet::All));
@@ -66,18 +70,18 @@ impl Inner {
             (entry.slot.clone(), entry.serving.is_some())
         });
         let Some((slot, served)) = slot else { return "it was gone before".into() };
-        let patience = if served { REMOVAL } else { Duration::ZERO };
+        let patience = if served { DRAIN_TIMEOUT } else { Duration::ZERO };
         let drained = slot.drain(Instant::now() + patience).await;
         let serving = self.entry(name, |entry| entry.serving.take()).flatten();
         if let Some(mut generation) = serving {
             let (number, limits) = (generation.number, generation.blueprint.limits.clone());
-            generation.drain(limits.deadline.min(REMOVAL)).await;
+            generation.drain(limits.deadline.min(DRAIN_TIMEOUT)).await;
             generation.retire(limits.stop).await;
-            self.phase(name, number, "retired", "removed".into());
+            self.emit_phase(name, number, "retired", "removed".into());
         }
-        self.forget_record(name).await;
+        self.remove_record(name).await;
         self.forget(name);
-        self.tidy().await;
+        self.prune_artifacts().await;
         let ledger = slot.ledger();
         if drained {
             format!("it is gone: {ledger}")
@@ -94,7 +98,7 @@ impl Inner {
             closed && !self.dispatch.has_slots()
         });
         if last {
-            tracing::warn!(plugin = &**name, "{CEASED}");
+            tracing::warn!(plugin = &**name, "{NO_LONGER_OFFERED}");
         }
     }
 }

@@ -2,63 +2,63 @@
 
 use std::sync::Arc;
 
-use super::Inner;
+use super::PluginsInner;
 use crate::capability::egress::{Egress, EgressLimits, EgressMode, EgressOptions};
 use crate::capability::log::{GuestLogMode, LogSink};
 use crate::capability::state::SlotState;
 use crate::plugin::artifact::{self, Artifact, Inspection};
-use crate::plugin::change::Stage;
+use crate::plugin::artifact_pipeline::{ArtifactError, ExaminedArtifact};
+use crate::plugin::change::SwapStage;
 use crate::plugin::digest::Digest;
-use crate::plugin::foundry::{Examined, Flaw};
 use crate::plugin::generation::Candidate;
-use crate::plugin::instance::{Blueprint, Instance, StartError};
+use crate::plugin::generation_stats::GenerationStats;
+use crate::plugin::instance::{Blueprint, InstanceStartError, ReceiverInstance};
 use crate::plugin::manifest::Manifest;
-use crate::plugin::rollout::Stop;
-use crate::plugin::rollout::progress::Progress;
-use crate::plugin::vitals::Vitals;
+use crate::plugin::rollout::RolloutStopped;
+use crate::plugin::rollout::progress::SwapProgress;
 
-impl From<Flaw> for Stop {
-    fn from(flaw: Flaw) -> Self {
+impl From<ArtifactError> for RolloutStopped {
+    fn from(flaw: ArtifactError) -> Self {
         Self::failed(flaw.stage.into(), flaw.reason)
     }
 }
 
-impl Inner {
+impl PluginsInner {
     /// A candidate that has started, and the digest of its artifact.
     pub(super) async fn candidate(
         &self,
         manifest: &Manifest,
         number: u64,
-        progress: &Progress,
-    ) -> Result<(Candidate, Digest), Stop> {
-        let (digest, bytes) = progress.stage(Stage::Fetch, self.fetched(manifest)).await?;
-        progress.stage(Stage::Digest, self.deposited(manifest, digest, bytes)).await?;
-        progress.of(digest);
-        let examined = progress.stage(Stage::Contract, self.examined(digest, manifest)).await?;
-        progress.asking(examined.inspection.asks());
+        progress: &SwapProgress,
+    ) -> Result<(Candidate, Digest), RolloutStopped> {
+        let (digest, bytes) = progress.run_stage(SwapStage::Fetch, self.fetch(manifest)).await?;
+        progress.run_stage(SwapStage::Digest, self.store_artifact(manifest, digest, bytes)).await?;
+        progress.set_digest(digest);
+        let examined = progress.run_stage(SwapStage::Contract, self.examine(digest, manifest)).await?;
+        progress.set_grantable_imports(examined.inspection.grantable_imports());
         let ungranted = ungranted(manifest, &examined.inspection, number);
-        progress.stage(Stage::Grants, async { Ok(((), ungranted)) }).await?;
-        let artifact = progress.stage(Stage::Compile, self.compiled(examined, manifest)).await?;
+        progress.run_stage(SwapStage::Grants, async { Ok(((), ungranted)) }).await?;
+        let artifact = progress.run_stage(SwapStage::Compile, self.compile(examined, manifest)).await?;
         let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
-        let vitals = Arc::new(Vitals::default());
-        let first = progress.stage(Stage::Start, self.started(&blueprint, &vitals)).await;
-        let first = first.inspect_err(|_| self.keep_words(&manifest.name, blueprint.log.recent()))?;
-        Ok((Candidate { number, blueprint, first, vitals }, digest))
+        let vitals = Arc::new(GenerationStats::default());
+        let first = progress.run_stage(SwapStage::Start, self.start_instance(&blueprint, &vitals)).await;
+        let first = first.inspect_err(|_| self.keep_log_lines(&manifest.name, blueprint.log.recent()))?;
+        Ok((Candidate { number, blueprint, first, stats: vitals }, digest))
     }
 
     /// From the store where it has what is wanted, else from the file, whose bytes come with it.
-    async fn fetched(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), Stop> {
+    async fn fetch(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), RolloutStopped> {
         if let Some(digest) = manifest.digest {
-            let foundry = self.foundry.clone();
-            if self.blocking(move || foundry.has(&digest)).await.unwrap_or(false) {
+            let foundry = self.pipeline.clone();
+            if self.run_blocking(move || foundry.contains(&digest)).await.unwrap_or(false) {
                 return Ok(((digest, None), Some("from the store".into())));
             }
         }
         let path = manifest.artifact.clone().ok_or_else(|| {
             let digest = manifest.digest.map_or_else(String::new, |digest| digest.to_string());
             let name = &manifest.name;
-            Stop::failed(
-                Stage::Fetch,
+            RolloutStopped::failed(
+                SwapStage::Fetch,
                 format!(
                     "`digest`: {digest} is not in the store, and no `artifact` says where to find it; hand it over \
                      with `barnabas plugin swap {name} FILE`"
@@ -66,46 +66,54 @@ impl Inner {
             )
         })?;
         let shown = path.display().to_string();
-        let read = self.blocking(move || artifact::read(&path).map(|bytes| (Digest::of(&bytes), bytes))).await;
+        let read = self.run_blocking(move || artifact::read(&path).map(|bytes| (Digest::compute(&bytes), bytes))).await;
         let read = read.and_then(|read| read).map_err(|problem| format!("`artifact`: {problem}"));
-        let (digest, bytes) = read.map_err(|problem| Stop::failed(Stage::Fetch, problem))?;
+        let (digest, bytes) = read.map_err(|problem| RolloutStopped::failed(SwapStage::Fetch, problem))?;
         Ok(((digest, Some(bytes)), Some(shown)))
     }
 
     /// Where it is what is wanted, it is kept under its digest.
-    async fn deposited(
+    async fn store_artifact(
         &self,
         manifest: &Manifest,
         digest: Digest,
         bytes: Option<Vec<u8>>,
-    ) -> Result<((), Option<String>), Stop> {
-        expected(manifest.digest, digest)?;
+    ) -> Result<((), Option<String>), RolloutStopped> {
+        check_digest(manifest.digest, digest)?;
         if let Some(bytes) = bytes {
-            let foundry = self.foundry.clone();
-            let kept = self.blocking(move || foundry.keep(&bytes)).await.and_then(|kept| kept);
-            kept.map_err(|problem| Stop::failed(Stage::Fetch, problem))?;
+            let foundry = self.pipeline.clone();
+            let kept = self.run_blocking(move || foundry.store(&bytes)).await.and_then(|kept| kept);
+            kept.map_err(|problem| RolloutStopped::failed(SwapStage::Fetch, problem))?;
         }
         Ok(((), Some(digest.to_string())))
     }
 
-    async fn examined(&self, digest: Digest, manifest: &Manifest) -> Result<(Examined, Option<String>), Stop> {
-        let examined = self.foundry.examined(digest).await.map_err(|flaw| about(manifest, flaw))?;
+    async fn examine(
+        &self,
+        digest: Digest,
+        manifest: &Manifest,
+    ) -> Result<(ExaminedArtifact, Option<String>), RolloutStopped> {
+        let examined = self.pipeline.examine(digest).await.map_err(|flaw| artifact_error(manifest, flaw))?;
         let speaks = examined.inspection.contract.as_ref().map(|version| format!("contract {version}"));
         Ok((examined, speaks))
     }
 
-    async fn compiled(&self, examined: Examined, manifest: &Manifest) -> Result<(Artifact, Option<String>), Stop> {
-        let compiled = self.foundry.compiled(examined).await.map_err(|flaw| about(manifest, flaw))?;
+    async fn compile(
+        &self,
+        examined: ExaminedArtifact,
+        manifest: &Manifest,
+    ) -> Result<(Artifact, Option<String>), RolloutStopped> {
+        let compiled = self.pipeline.compile(examined).await.map_err(|flaw| artifact_error(manifest, flaw))?;
         let how = if compiled.cached { "found compiled" } else { "compiled" };
-        let foundry = self.foundry.clone();
-        let linked = self.blocking(move || foundry.link(&compiled)).await;
-        let linked = linked.map_err(|problem| Stop::failed(Stage::Compile, problem))?;
-        Ok((linked.map_err(|flaw| about(manifest, flaw))?, Some(how.into())))
+        let foundry = self.pipeline.clone();
+        let linked = self.run_blocking(move || foundry.link(&compiled)).await;
+        let linked = linked.map_err(|problem| RolloutStopped::failed(SwapStage::Compile, problem))?;
+        Ok((linked.map_err(|flaw| artifact_error(manifest, flaw))?, Some(how.into())))
     }
 
     fn blueprint(&self, manifest: &Manifest, artifact: Artifact, number: u64) -> Blueprint {
         let (name, grants) = (manifest.name.clone(), manifest.grants.clone());
-        let answers = self.entry(&name, |entry| entry.answers.clone()).unwrap_or_default();
+        let answers = self.entry(&name, |entry| entry.recorded_answers.clone()).unwrap_or_default();
         let limits = EgressLimits { requests: manifest.requests, ..EgressLimits::default() };
         let options =
             EgressOptions { limits, self_addresses: self.own.clone(), responses: answers, ..EgressOptions::default() };
@@ -117,28 +125,33 @@ impl Inner {
             egress: Egress::with_options(name.clone(), grants, EgressMode::Send, self.events.clone(), options),
             log: Arc::new(LogSink::new(name.clone(), number, GuestLogMode::HostLevels)),
             state: manifest
-                .state
+                .state_quota
                 .map_or_else(SlotState::not_granted, |caps| SlotState::for_slot(&self.store, &name, caps)),
         }
     }
 
-    async fn started(&self, blueprint: &Arc<Blueprint>, vitals: &Vitals) -> Result<(Instance, Option<String>), Stop> {
+    async fn start_instance(
+        &self,
+        blueprint: &Arc<Blueprint>,
+        vitals: &GenerationStats,
+    ) -> Result<(ReceiverInstance, Option<String>), RolloutStopped> {
         let blueprint = blueprint.clone();
-        let start = async move { Instance::start(&blueprint).await };
-        let started = self.guests.handle().spawn(start).await.map_err(|_| Stop::broke(Stage::Start))?;
+        let start = async move { ReceiverInstance::start(&blueprint).await };
+        let started =
+            self.guests.handle().spawn(start).await.map_err(|_| RolloutStopped::host_failure(SwapStage::Start))?;
         let (instance, usage) = started.map_err(|error| {
-            let key = if matches!(error, StartError::Refused(_)) { "settings" } else { "artifact" };
-            Stop::failed(Stage::Start, format!("`{key}`: {error}"))
+            let key = if matches!(error, InstanceStartError::Refused(_)) { "settings" } else { "artifact" };
+            RolloutStopped::failed(SwapStage::Start, format!("`{key}`: {error}"))
         })?;
-        vitals.used(usage.cpu, 0);
+        vitals.record_usage(usage.cpu, 0);
         Ok((instance, Some(format!("{} µs of CPU", usage.cpu.as_micros()))))
     }
 }
 
-fn expected(wanted: Option<Digest>, found: Digest) -> Result<(), Stop> {
+fn check_digest(wanted: Option<Digest>, found: Digest) -> Result<(), RolloutStopped> {
     match wanted {
-        Some(wanted) if wanted != found => Err(Stop::failed(
-            Stage::Digest,
+        Some(wanted) if wanted != found => Err(RolloutStopped::failed(
+            SwapStage::Digest,
             format!(
                 "`digest`: {wanted} is wanted, and the artifact is {found}; put the right one in place, or correct the \
                  digest"
@@ -151,13 +164,13 @@ fn expected(wanted: Option<Digest>, found: Digest) -> Result<(), Stop> {
 /// What the candidate imports without a grant, for who asked for it; nobody did at the start of a host, so the log has it
 /// too.
 fn ungranted(manifest: &Manifest, inspection: &Inspection, generation: u64) -> Option<String> {
-    let ungranted = inspection.ungranted(!manifest.grants.is_empty(), manifest.state.is_some());
+    let ungranted = inspection.missing_grants(!manifest.grants.is_empty(), manifest.state_quota.is_some());
     ungranted.iter().for_each(|words| tracing::info!(plugin = &*manifest.name, generation, "{words}"));
     (!ungranted.is_empty()).then(|| ungranted.join("; "))
 }
 
 /// Says of which file, where it was one.
-fn about(manifest: &Manifest, Flaw { stage, reason }: Flaw) -> Stop {
+fn artifact_error(manifest: &Manifest, ArtifactError { stage, reason }: ArtifactError) -> RolloutStopped {
     let whose = manifest.artifact.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
-    Stop::failed(stage.into(), format!("`artifact`{whose}: {reason}"))
+    RolloutStopped::failed(stage.into(), format!("`artifact`{whose}: {reason}"))
 }

@@ -3,83 +3,83 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Inner;
-use super::change::Caller;
-use super::directory::Found;
-use super::reconcile::failed;
-use super::record::{KIND, Record};
-use super::swap::Order;
-use crate::audit::Action;
-use crate::plugin::change::{Actor, ChangeOutcome, Ending, Plan};
+use super::PluginsInner;
+use super::change::ChangeCaller;
+use super::directory::FoundManifest;
+use super::reconcile::failed_result;
+use super::record::{SLOT_RECORD_KIND, SlotRecord};
+use super::swap::SwapOrder;
+use crate::audit::AuditAction;
+use crate::plugin::change::{Actor, ChangeOutcome, PluginChangeResult, RolloutOverride};
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::offering::NOT_OFFERED;
-use crate::plugin::rollout::progress::Teller;
+use crate::plugin::rollout::progress::StepSender;
 
-impl Inner {
+impl PluginsInner {
     /// See [`super::Plugins::start`].
-    pub(super) async fn start(self: &Arc<Self>) -> Vec<Ending> {
-        let found = match self.look().await {
+    pub(super) async fn start(self: &Arc<Self>) -> Vec<PluginChangeResult> {
+        let found = match self.read_manifests().await {
             Ok(found) => found,
-            Err(problem) => return vec![failed("", problem)],
+            Err(problem) => return vec![failed_result("", problem)],
         };
-        for Found { name, file, manifest } in &found {
+        for FoundManifest { name, file, manifest } in &found {
             self.open(name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
         }
         // All of them before the first is brought back: what is remembered of one is not thrown away for another.
-        if let Err(problem) = self.recall().await {
-            return vec![failed("", format!("what served before cannot be read: {problem}"))];
+        if let Err(problem) = self.read_records().await {
+            return vec![failed_result("", format!("what served before cannot be read: {problem}"))];
         }
-        let caller = Caller { who: Actor::Start, teller: Teller::default() };
+        let caller = ChangeCaller { who: Actor::Start, steps: StepSender::default() };
         let mut endings = Vec::new();
         for found in found {
             match self.restore(&found).await {
                 Some(ending) => {
                     endings.push(ending);
                     // What serves need not wait for what is wanted.
-                    self.later(caller.clone(), found);
+                    self.settle_later(caller.clone(), found);
                 }
-                None => endings.push(self.settle(&caller, found, Plan::default(), Action::Load).await),
+                None => endings.push(self.settle(&caller, found, RolloutOverride::default(), AuditAction::Load).await),
             }
         }
         self.started.store(true, Ordering::SeqCst);
         if !self.dispatch.has_slots() {
             tracing::warn!("{NOT_OFFERED}");
         }
-        self.tidy().await;
+        self.prune_artifacts().await;
         endings
     }
 
     /// What the store remembers of each plugin. Where that cannot be read nothing may be started: a version that was
     /// refused would serve again.
-    pub(super) async fn recall(&self) -> Result<(), String> {
+    pub(super) async fn read_records(&self) -> Result<(), String> {
         let store = self.store.clone();
-        let records = self.blocking(move || store.records::<Record>(KIND)).await?;
+        let records = self.run_blocking(move || store.records::<SlotRecord>(SLOT_RECORD_KIND)).await?;
         for (name, record) in records.map_err(|error| format!("{error:#}"))? {
             self.entry(&name, |entry| entry.record = record);
         }
-        self.recalled.store(true, Ordering::SeqCst);
+        self.records_read.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     /// Brings back what served before the host ended, be it killed. None where nothing did, or where that failed.
-    async fn restore(self: &Arc<Self>, found: &Found) -> Option<Ending> {
+    async fn restore(self: &Arc<Self>, found: &FoundManifest) -> Option<PluginChangeResult> {
         let release = self.entry(&found.name, |entry| entry.record.serving.clone()).flatten()?;
-        let text = edit::pinned(&release.manifest, release.identity.artifact).ok()?;
+        let text = edit::with_digest(&release.manifest, release.identity.artifact).ok()?;
         let mut manifest = Manifest::parse(&found.file, &text).ok()?;
         manifest.text = release.manifest.into();
         manifest.paused = found.manifest.as_ref().is_ok_and(|wanted| wanted.paused);
-        let order = Order::new(manifest, Plan::default(), Action::Restore);
-        let order = Order { number: Some(release.number), ..order };
+        let order = SwapOrder::new(manifest, RolloutOverride::default(), AuditAction::Restore);
+        let order = SwapOrder { number: Some(release.number), ..order };
         let turn = self.turn(&found.name).await;
-        let ending = self.swap(&Actor::Start, order, &Teller::default(), turn).await;
+        let ending = self.swap(&Actor::Start, order, &StepSender::default(), turn).await;
         (ending.verdict == ChangeOutcome::Done).then_some(ending)
     }
 
-    fn later(self: &Arc<Self>, caller: Caller, found: Found) {
+    fn settle_later(self: &Arc<Self>, caller: ChangeCaller, found: FoundManifest) {
         let Ok(under_way) = self.changes.clone().try_read_owned() else { return };
         let inner = self.clone();
         self.guests.handle().spawn(async move {
-            inner.settle(&caller, found, Plan::default(), Action::Swap).await;
+            inner.settle(&caller, found, RolloutOverride::default(), AuditAction::Swap).await;
             drop(inner);
             drop(under_way);
         });

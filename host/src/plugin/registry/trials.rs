@@ -5,61 +5,62 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Inner;
+use super::PluginsInner;
 use crate::capability::egress::{Egress, EgressMode, RequestCapture};
 use crate::capability::log::{GuestLogLine, GuestLogMode, LogSink};
 use crate::dispatch::LaneSet;
 use crate::event::Events;
-use crate::plugin::change::{ChangeOutcome, Stage};
+use crate::plugin::change::{ChangeOutcome, SwapStage};
 use crate::plugin::generation::{Candidate, Generation};
+use crate::plugin::generation_stats::GenerationStats;
 use crate::plugin::instance::Blueprint;
 use crate::plugin::manifest::Manifest;
-use crate::plugin::rollout::progress::Progress;
-use crate::plugin::rollout::{Care, Score, Stop, canary, self_test, shadow};
-use crate::plugin::vitals::Vitals;
+use crate::plugin::rollout::progress::SwapProgress;
+use crate::plugin::rollout::{RolloutPolicy, RolloutStopped, Score, canary, self_test, shadow};
 
-impl Inner {
+impl PluginsInner {
     /// What the generation that serves used and said, and whether it is paused.
-    pub(super) fn live(&self, name: &str) -> Option<(Arc<Vitals>, bool)> {
-        self.entry(name, |entry| Some((entry.serving.as_ref()?.vitals.clone(), entry.paused))).flatten()
+    pub(super) fn live(&self, name: &str) -> Option<(Arc<GenerationStats>, bool)> {
+        self.entry(name, |entry| Some((entry.serving.as_ref()?.stats.clone(), entry.paused))).flatten()
     }
 
     pub(super) async fn self_test(
         &self,
         name: &Arc<str>,
         blueprint: &Blueprint,
-        care: &Care,
-    ) -> Result<((), Option<String>), Stop> {
-        let captured = Arc::new(self.captured(name, care));
-        let blueprint = self.harmless(name, blueprint, captured.clone());
+        care: &RolloutPolicy,
+    ) -> Result<((), Option<String>), RolloutStopped> {
+        let captured = Arc::new(self.capture(name, care));
+        let blueprint = self.isolated(name, blueprint, captured.clone());
         let (slot, words) = (self.entry(name, |entry| entry.slot.clone()), blueprint.log.clone());
-        let slot = slot.ok_or_else(|| Stop::broke(Stage::SelfTest))?;
-        let pushes = self_test::pushes(&slot, self.dispatch.recent().newest());
+        let slot = slot.ok_or_else(|| RolloutStopped::host_failure(SwapStage::SelfTest))?;
+        let pushes = self_test::select_pushes(&slot, self.dispatch.recent().newest());
         let test = self.guests.handle().spawn(self_test::run(blueprint, captured, pushes));
-        let found = test.await.map_err(|_| Stop::broke(Stage::SelfTest))?;
+        let found = test.await.map_err(|_| RolloutStopped::host_failure(SwapStage::SelfTest))?;
         let told = |line: GuestLogLine| GuestLogLine { text: format!("self-test: {}", line.text), ..line };
-        self.keep_words(name, words.recent().into_iter().map(told).collect());
-        found.map(|note| ((), Some(note))).map_err(|reason| Stop::failed(Stage::SelfTest, reason))
+        self.keep_log_lines(name, words.recent().into_iter().map(told).collect());
+        found.map(|note| ((), Some(note))).map_err(|reason| RolloutStopped::failed(SwapStage::SelfTest, reason))
     }
 
     pub(super) async fn shadow(
         &self,
         name: &Arc<str>,
         blueprint: &Blueprint,
-        care: &Care,
-        progress: &Arc<Progress>,
-    ) -> Result<((), Option<String>), Stop> {
-        let captured = Arc::new(self.captured(name, care).without_capture());
-        let blueprint = Arc::new(self.harmless(name, blueprint, captured));
+        care: &RolloutPolicy,
+        progress: &Arc<SwapProgress>,
+    ) -> Result<((), Option<String>), RolloutStopped> {
+        let captured = Arc::new(self.capture(name, care).without_capture());
+        let blueprint = Arc::new(self.isolated(name, blueprint, captured));
         blueprint.egress.set_recording(true);
         let live = self.entry(name, |entry| {
             let live = entry.serving.as_ref()?;
-            Some((live.mirror.hang(), Watched::begin(&live.blueprint.egress)))
+            Some((live.mirror.attach(), EgressWatch::begin(&live.blueprint.egress)))
         });
-        let (copies, _watched) = live.flatten().ok_or_else(|| Stop::failed(Stage::Shadow, "nothing serves"))?;
+        let (copies, _watched) =
+            live.flatten().ok_or_else(|| RolloutStopped::failed(SwapStage::Shadow, "nothing serves"))?;
         let (news, care) = (progress.clone(), care.clone());
-        let compared = shadow::run(blueprint, copies, care, move |text| news.news(Stage::Shadow, text));
-        let task = Ended(self.guests.handle().spawn(compared));
+        let compared = shadow::run(blueprint, copies, care, move |text| news.report(SwapStage::Shadow, text));
+        let task = AbortOnDrop(self.guests.handle().spawn(compared));
         task.done().await.map(|note| ((), Some(note)))
     }
 
@@ -68,42 +69,45 @@ impl Inner {
         &self,
         manifest: &Manifest,
         candidate: Candidate,
-        live: Arc<Vitals>,
-        care: &Care,
-        progress: &Arc<Progress>,
-    ) -> Result<Generation, Stop> {
+        live: Arc<GenerationStats>,
+        care: &RolloutPolicy,
+        progress: &Arc<SwapProgress>,
+    ) -> Result<Generation, RolloutStopped> {
         let name = &manifest.name;
-        let slot = self.entry(name, |entry| entry.slot.clone()).ok_or_else(|| Stop::broke(Stage::Canary))?;
+        let slot = self
+            .entry(name, |entry| entry.slot.clone())
+            .ok_or_else(|| RolloutStopped::host_failure(SwapStage::Canary))?;
         let none = LaneSet::Only(BTreeSet::new());
         let generation = candidate.serve(&slot, none, manifest.instances, self.events.clone(), self.guests.handle());
         // It has no lanes yet, so nothing was lent to it before this.
         generation.set_on_trial(true);
-        let giving_back = GivingBack { inner: self, name };
-        let pair = Lanes { inner: self, name, live, candidate: &generation, progress };
-        let judged = progress
-            .stage(Stage::Canary, async { canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note))) });
+        let giving_back = ReturnLanesOnDrop { inner: self, name };
+        let pair = LaneSplit { inner: self, name, live, candidate: &generation, progress };
+        let judged = progress.run_stage(SwapStage::Canary, async {
+            canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note)))
+        });
         // Where it was sound, both may lease every lane until it is published: each batch goes to one of them.
         let Err(mut stop) = judged.await else { return Ok(generation) };
         if stop.verdict != ChangeOutcome::Aborted {
-            stop.reason.extend(last_words(&generation.vitals));
+            stop.reason.extend(last_error(&generation.stats));
         }
         // First of all nothing more goes to it, and everything to the other. What it holds is given back soon: its lanes
         // belong to the other too.
-        generation.cease();
+        generation.stop_leasing();
         drop(giving_back);
-        generation.retire(FAREWELL).await;
+        generation.retire(CANARY_STOP_TIMEOUT).await;
         slot.retry_now();
         Err(stop)
     }
 
     /// Answers captured requests as the live generation's were, else as the manifest says.
-    fn captured(&self, name: &str, care: &Care) -> RequestCapture {
-        let answers = self.entry(name, |entry| entry.answers.clone()).unwrap_or_default();
+    fn capture(&self, name: &str, care: &RolloutPolicy) -> RequestCapture {
+        let answers = self.entry(name, |entry| entry.recorded_answers.clone()).unwrap_or_default();
         RequestCapture::replaying(answers, care.reply.clone()).enforcing_grants()
     }
 
     /// The same receiver, of which nothing leaves the host and nothing stays.
-    fn harmless(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<RequestCapture>) -> Blueprint {
+    fn isolated(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<RequestCapture>) -> Blueprint {
         let (grants, mode) = (blueprint.egress.grants().clone(), EgressMode::Capture(captured));
         Blueprint {
             egress: Egress::new(name.clone(), grants, mode, Events::new()),
@@ -115,78 +119,78 @@ impl Inner {
 }
 
 /// How long a canary that came to nothing may still take for what it holds.
-const FAREWELL: Duration = Duration::from_secs(2);
+const CANARY_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When dropped, every lane is the live generation's again.
-struct GivingBack<'a> {
-    inner: &'a Inner,
+struct ReturnLanesOnDrop<'a> {
+    inner: &'a PluginsInner,
     name: &'a str,
 }
 
-impl Drop for GivingBack<'_> {
+impl Drop for ReturnLanesOnDrop<'_> {
     fn drop(&mut self) {
         self.inner.entry(self.name, |entry| entry.serving.iter().for_each(|serving| serving.set_lanes(entry.lanes())));
     }
 }
 
 /// Why the candidate failed, as far as it was said.
-fn last_words(vitals: &Vitals) -> Option<String> {
-    let words = vitals.read().words;
+fn last_error(vitals: &GenerationStats) -> Option<String> {
+    let words = vitals.snapshot().messages;
     let said = words.misconfigured.or(words.last_error.map(|error| error.text))?;
     Some(format!("; its last error: {said}"))
 }
 
 /// The live generation's requests are looked into for as long as this lives.
-struct Watched(Egress);
+struct EgressWatch(Egress);
 
-impl Watched {
+impl EgressWatch {
     fn begin(egress: &Egress) -> Self {
         egress.set_recording(true);
         Self(egress.clone())
     }
 }
 
-impl Drop for Watched {
+impl Drop for EgressWatch {
     fn drop(&mut self) {
         self.0.set_recording(false);
     }
 }
 
 /// A task that ends with whoever waits for it.
-struct Ended(tokio::task::JoinHandle<Result<String, Stop>>);
+struct AbortOnDrop(tokio::task::JoinHandle<Result<String, RolloutStopped>>);
 
-impl Ended {
-    async fn done(mut self) -> Result<String, Stop> {
-        (&mut self.0).await.unwrap_or_else(|_| Err(Stop::broke(Stage::Shadow)))
+impl AbortOnDrop {
+    async fn done(mut self) -> Result<String, RolloutStopped> {
+        (&mut self.0).await.unwrap_or_else(|_| Err(RolloutStopped::host_failure(SwapStage::Shadow)))
     }
 }
 
-impl Drop for Ended {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-struct Lanes<'a> {
-    inner: &'a Inner,
+struct LaneSplit<'a> {
+    inner: &'a PluginsInner,
     name: &'a str,
-    live: Arc<Vitals>,
+    live: Arc<GenerationStats>,
     candidate: &'a Generation,
-    progress: &'a Progress,
+    progress: &'a SwapProgress,
 }
 
-impl canary::Pair for Lanes<'_> {
+impl canary::CanaryPair for LaneSplit<'_> {
     fn scores(&self) -> (Score, Score) {
-        (self.live.score(), self.candidate.vitals.score())
+        (self.live.score(), self.candidate.stats.score())
     }
 
-    fn share(&self, candidates: BTreeSet<usize>) {
-        let (theirs, rest) = canary::halves(candidates);
+    fn set_candidate_lanes(&self, candidates: BTreeSet<usize>) {
+        let (theirs, rest) = canary::split(candidates);
         self.candidate.set_lanes(theirs);
         self.inner.entry(self.name, |entry| entry.serving.iter().for_each(|live| live.set_lanes(rest.clone())));
     }
 
-    fn news(&self, text: String) {
-        self.progress.news(Stage::Canary, text);
+    fn report(&self, text: String) {
+        self.progress.report(SwapStage::Canary, text);
     }
 }

@@ -14,40 +14,40 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::change::Caller;
-use super::{Inner, Plugins};
+use super::change::ChangeCaller;
+use super::{Plugins, PluginsInner};
 use crate::plugin::change::Actor;
 use crate::plugin::manifest::{self, Manifest};
-use crate::plugin::rollout::progress::Teller;
+use crate::plugin::rollout::progress::StepSender;
 
 /// How long nothing must have changed.
-const QUIET: Duration = Duration::from_millis(200);
+const QUIET_PERIOD: Duration = Duration::from_millis(200);
 /// A directory that never is quiet is looked at all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
 /// Between two looks that nobody asked for.
-const RESCAN: Duration = Duration::from_secs(30);
+const RESCAN_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Plugins {
     /// Reconciles at once, for what changed since the start, and then whenever files change, until `stop`.
     pub async fn watch(&self, stop: impl Future<Output = ()>) {
         let (changed, mut changes) = mpsc::channel(1);
-        let mut eyes = Eyes::new(changed);
+        let mut eyes = DirectoryWatcher::new(changed);
         let mut stop = pin!(stop);
         loop {
             // A disk that does not answer must not keep the host from ending.
             let watched = tokio::select! {
                 () = &mut stop => return,
-                watched = self.0.watched() => watched,
+                watched = self.0.folders_to_watch() => watched,
             };
-            eyes.look_at(watched);
-            let caller = Caller { who: Actor::File, teller: Teller::default() };
+            eyes.watch_only(watched);
+            let caller = ChangeCaller { who: Actor::File, steps: StepSender::default() };
             // After the eyes are open: what changed before would never be told. And apart, since a swap that takes its
             // time must not keep later changes from being seen.
-            self.0.reconcile_apart(caller);
+            self.0.spawn_reconcile(caller);
             let news = async {
                 tokio::select! {
-                    _ = changes.recv() => quiet(&mut changes).await,
-                    () = sleep(RESCAN) => {}
+                    _ = changes.recv() => wait_until_quiet(&mut changes).await,
+                    () = sleep(RESCAN_INTERVAL) => {}
                 }
             };
             tokio::select! {
@@ -59,18 +59,18 @@ impl Plugins {
 }
 
 /// Until nothing changes for a moment.
-async fn quiet(changes: &mut mpsc::Receiver<()>) {
-    let patience = Instant::now() + PATIENCE;
+async fn wait_until_quiet(changes: &mut mpsc::Receiver<()>) {
+    let patience = Instant::now() + MAX_QUIET_WAIT;
     loop {
-        let until = (Instant::now() + QUIET).min(patience);
+        let until = (Instant::now() + QUIET_PERIOD).min(patience);
         if !matches!(timeout_at(until, changes.recv()).await, Ok(Some(()))) || Instant::now() >= patience {
             return;
         }
     }
 }
 
-impl Inner {
-    fn reconcile_apart(self: &std::sync::Arc<Self>, caller: Caller) {
+impl PluginsInner {
+    fn spawn_reconcile(self: &std::sync::Arc<Self>, caller: ChangeCaller) {
         let Ok(under_way) = self.changes.clone().try_read_owned() else { return };
         let inner = self.clone();
         self.guests.handle().spawn(async move {
@@ -83,14 +83,14 @@ impl Inner {
     }
 
     /// Every directory in which something could change: of manifests and artifacts, and of what they link to.
-    async fn watched(&self) -> BTreeSet<PathBuf> {
+    async fn folders_to_watch(&self) -> BTreeSet<PathBuf> {
         let dir = self.dir.clone();
-        self.blocking(move || folders(&dir)).await.unwrap_or_default()
+        self.run_blocking(move || folders(&dir)).await.unwrap_or_default()
     }
 }
 
 fn folders(dir: &Path) -> BTreeSet<PathBuf> {
-    let manifests = manifest::files(dir).unwrap_or_default();
+    let manifests = manifest::list_files(dir).unwrap_or_default();
     let artifacts = manifests.iter().filter_map(|file| Manifest::read(file).ok()?.artifact);
     let files: Vec<_> = manifests.iter().cloned().chain(artifacts).chain([dir.to_owned()]).collect();
     let real = files.iter().filter_map(|file| file.canonicalize().ok());
@@ -100,13 +100,13 @@ fn folders(dir: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// The system's watcher, and what it watches.
-struct Eyes {
+struct DirectoryWatcher {
     /// None where the system has none to give.
     watcher: Option<RecommendedWatcher>,
-    on: BTreeSet<PathBuf>,
+    watched: BTreeSet<PathBuf>,
 }
 
-impl Eyes {
+impl DirectoryWatcher {
     fn new(changed: mpsc::Sender<()>) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // One that waits stands for all.
@@ -115,23 +115,23 @@ impl Eyes {
             }
         });
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!("changed manifests are seen only every {RESCAN:?}, or on SIGHUP: {error}");
+            tracing::warn!("changed manifests are seen only every {RESCAN_INTERVAL:?}, or on SIGHUP: {error}");
         });
-        Self { watcher: watcher.ok(), on: BTreeSet::new() }
+        Self { watcher: watcher.ok(), watched: BTreeSet::new() }
     }
 
-    fn look_at(&mut self, folders: BTreeSet<PathBuf>) {
+    fn watch_only(&mut self, folders: BTreeSet<PathBuf>) {
         let Some(watcher) = &mut self.watcher else { return };
-        for gone in self.on.difference(&folders) {
+        for gone in self.watched.difference(&folders) {
             let _ = watcher.unwatch(gone);
         }
         // Those it knows too: a folder that was replaced is another one under the old name.
         for folder in &folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::debug!("changes in {} are seen only every {RESCAN:?}: {error}", folder.display());
+                tracing::debug!("changes in {} are seen only every {RESCAN_INTERVAL:?}: {error}", folder.display());
             }
         }
-        self.on = folders;
+        self.watched = folders;
     }
 }
 

@@ -5,46 +5,50 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::judge::{Finding, Score, compare, unclear};
-use super::{Care, Stop};
+use super::judge::{RolloutFinding, Score, compare, describe_inconclusive};
+use super::{RolloutPolicy, RolloutStopped};
 use crate::dispatch::LaneSet;
 use crate::messages::count_noun;
-use crate::plugin::change::{ChangeOutcome, Stage};
+use crate::plugin::change::{ChangeOutcome, SwapStage};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two lines of news.
-const NEWS: Duration = Duration::from_secs(2);
+const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What the steps act on.
-pub(crate) trait Pair {
+pub(crate) trait CanaryPair {
     /// What the generation that serves did so far, and what the candidate did.
     fn scores(&self) -> (Score, Score);
     /// These lanes for the candidate, all others for the generation that serves.
-    fn share(&self, candidates: BTreeSet<usize>);
+    fn set_candidate_lanes(&self, candidates: BTreeSet<usize>);
     /// How it stands.
-    fn news(&self, text: String);
+    fn report(&self, text: String);
 }
 
 /// So many lanes of all, spread over them; at least one, and never all.
-pub(crate) fn lanes(share: f64, of: usize) -> BTreeSet<usize> {
+pub(crate) fn candidate_lanes(share: f64, of: usize) -> BTreeSet<usize> {
     let wanted = (of as f64 * share).ceil().max(1.0) as usize;
     let wanted = wanted.min(of.saturating_sub(1)).max(1);
     (0..wanted).map(|n| n * of / wanted).collect()
 }
 
 /// The candidate's lanes, and what is left.
-pub(crate) fn halves(candidates: BTreeSet<usize>) -> (LaneSet, LaneSet) {
+pub(crate) fn split(candidates: BTreeSet<usize>) -> (LaneSet, LaneSet) {
     (LaneSet::Only(candidates.clone()), LaneSet::Except(candidates))
 }
 
 /// All steps. Leaves the lanes as the last one had them: whoever calls gives them to one or the other.
-pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Result<String, Stop> {
+pub(crate) async fn run(
+    pair: &(impl CanaryPair + Sync),
+    lane_count: usize,
+    care: &RolloutPolicy,
+) -> Result<String, RolloutStopped> {
     let mut steps = Vec::new();
-    for share in care.shares() {
-        let lanes = lanes(share, of);
-        let name = format!("{} of {}", lanes.len(), count_noun(of, "lane"));
-        pair.share(lanes);
+    for share in care.canary_shares() {
+        let lanes = candidate_lanes(share, lane_count);
+        let name = format!("{} of {}", lanes.len(), count_noun(lane_count, "lane"));
+        pair.set_candidate_lanes(lanes);
         let (live, candidate) = step(pair, care, &name).await?;
         steps.push(format!(
             "{name}: {} of {} failed, live {} of {}",
@@ -57,40 +61,44 @@ pub(crate) async fn run(pair: &(impl Pair + Sync), of: usize, care: &Care) -> Re
     Ok(steps.join("; "))
 }
 
-async fn step(pair: &(impl Pair + Sync), care: &Care, name: &str) -> Result<(Score, Score), Stop> {
+async fn step(
+    pair: &(impl CanaryPair + Sync),
+    care: &RolloutPolicy,
+    name: &str,
+) -> Result<(Score, Score), RolloutStopped> {
     let (begun, first) = (Instant::now(), pair.scores());
-    let (mut told, mut last, mut before) = (begun, first, first);
+    let (mut reported_at, mut last, mut before) = (begun, first, first);
     loop {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         let now = pair.scores();
-        if only_failed(now.0.since(last.0)) {
+        if all_batches_failed(now.0.since(last.0)) {
             // Its sink is in trouble, and so is the candidate's: what was seen until now may be of that.
             before = now;
         }
         last = now;
         let (live, candidate) = (now.0.since(before.0), now.1.since(before.1));
         let (verdict, reason) = match compare(live, candidate, care, begun.elapsed() >= care.step) {
-            Finding::Sound => return Ok((live, candidate)),
-            Finding::Wait => {
-                if told.elapsed() >= NEWS {
-                    told = Instant::now();
+            RolloutFinding::Sound => return Ok((live, candidate)),
+            RolloutFinding::Wait => {
+                if reported_at.elapsed() >= REPORT_INTERVAL {
+                    reported_at = Instant::now();
                     let (done, failed) = (candidate.batches, candidate.failed);
                     let (wanted, failed) = (count_noun(care.batches, "batch"), count_noun(failed, "push"));
-                    pair.news(format!("{name}: {done} of {wanted}, {failed} failed"));
+                    pair.report(format!("{name}: {done} of {wanted}, {failed} failed"));
                 }
                 continue;
             }
-            Finding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
-            Finding::Unclear(_) => {
+            RolloutFinding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
+            RolloutFinding::Inconclusive(_) => {
                 // By all of it: what could not be used against the candidate says why nothing could be said.
-                (ChangeOutcome::Inconclusive, unclear(now.0.since(first.0), now.1.since(first.1), care))
+                (ChangeOutcome::Inconclusive, describe_inconclusive(now.0.since(first.0), now.1.since(first.1), care))
             }
         };
-        return Err(Stop { stage: Stage::Canary, verdict, reason: format!("with {name}, {reason}") });
+        return Err(RolloutStopped { stage: SwapStage::Canary, verdict, reason: format!("with {name}, {reason}") });
     }
 }
 
-fn only_failed(live: Score) -> bool {
+fn all_batches_failed(live: Score) -> bool {
     live.failed_batches > 0 && live.failed_batches == live.batches
 }
 
@@ -101,7 +109,7 @@ mod tests {
     use super::*;
 
     /// Scores grow with the time since the last step: both by ten batches a look, of which the candidate fails some.
-    struct Fake {
+    struct FakePair {
         shares: Mutex<Vec<usize>>,
         looks: Mutex<u64>,
         candidate_fails: u64,
@@ -109,17 +117,17 @@ mod tests {
         batches: u64,
     }
 
-    impl Fake {
+    impl FakePair {
         fn new(candidate_fails: u64, live_fails: u64, batches: u64) -> Self {
             Self { shares: Mutex::default(), looks: Mutex::default(), candidate_fails, live_fails, batches }
         }
 
-        async fn run(&self) -> Result<String, Stop> {
-            run(self, 32, &Care { canary: 0.05, ..Care::default() }).await
+        async fn run(&self) -> Result<String, RolloutStopped> {
+            run(self, 32, &RolloutPolicy { canary: 0.05, ..RolloutPolicy::default() }).await
         }
     }
 
-    impl Pair for Fake {
+    impl CanaryPair for FakePair {
         fn scores(&self) -> (Score, Score) {
             let mut looks = self.looks.lock().unwrap();
             let score = |fails: u64| Score {
@@ -132,40 +140,40 @@ mod tests {
             *looks += 1;
             scores
         }
-        fn share(&self, candidates: BTreeSet<usize>) {
+        fn set_candidate_lanes(&self, candidates: BTreeSet<usize>) {
             self.shares.lock().unwrap().push(candidates.len());
         }
-        fn news(&self, _: String) {}
+        fn report(&self, _: String) {}
     }
 
     #[test]
     fn lanes_are_at_least_one_and_never_all() {
-        let counts = [0.001, 0.05, 0.2, 0.8, 0.999].map(|share| lanes(share, 32).len());
+        let counts = [0.001, 0.05, 0.2, 0.8, 0.999].map(|share| candidate_lanes(share, 32).len());
         assert_eq!(counts, [1, 2, 7, 26, 31]);
-        assert!(lanes(0.5, 32).iter().all(|lane| *lane < 32));
-        assert_eq!(lanes(0.5, 1).len(), 1);
+        assert!(candidate_lanes(0.5, 32).iter().all(|lane| *lane < 32));
+        assert_eq!(candidate_lanes(0.5, 1).len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sound_candidate_is_raised_to_the_last_step() {
-        let fake = Fake::new(0, 0, 10);
+        let fake = FakePair::new(0, 0, 10);
         assert!(fake.run().await.is_ok());
         assert_eq!(*fake.shares.lock().unwrap(), [2, 7, 26]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_fails_is_stopped_in_the_first_step() {
-        let fake = Fake::new(3, 0, 10);
+        let fake = FakePair::new(3, 0, 10);
         let stop = fake.run().await.unwrap_err();
-        assert_eq!((stop.stage, stop.verdict), (Stage::Canary, ChangeOutcome::RolledBack));
+        assert_eq!((stop.stage, stop.verdict), (SwapStage::Canary, ChangeOutcome::RolledBack));
         assert_eq!(*fake.shares.lock().unwrap(), [2]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_is_down_or_traffic_that_is_missing_rolls_nothing_back() {
-        let down = Fake::new(10, 10, 10).run().await.unwrap_err();
+        let down = FakePair::new(10, 10, 10).run().await.unwrap_err();
         assert_eq!(down.verdict, ChangeOutcome::Inconclusive);
-        let silent = Fake::new(0, 0, 0).run().await.unwrap_err();
+        let silent = FakePair::new(0, 0, 0).run().await.unwrap_err();
         assert_eq!(silent.verdict, ChangeOutcome::Inconclusive);
     }
 }

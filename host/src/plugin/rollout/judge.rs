@@ -3,7 +3,7 @@
 //!
 //! What fails for both is not the candidate's doing: a sink that is down rolls nothing back.
 
-use super::care::Care;
+use super::policy::RolloutPolicy;
 use crate::messages::count_noun;
 
 /// What one generation did in the window.
@@ -21,7 +21,7 @@ pub struct Score {
 
 /// What the window shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum RolloutFinding {
     /// Look again later.
     Wait,
     /// No worse.
@@ -29,17 +29,17 @@ pub enum Finding {
     /// Worse, in words.
     Worse(String),
     /// The time is over, and there is too little to say; in words.
-    Unclear(String),
+    Inconclusive(String),
 }
 
 /// Fewer failed batches than this are bad luck.
-const LEAST: u64 = 3;
+const MIN_FAILED_BATCHES: u64 = 3;
 /// A candidate as sound as the other would do so badly once in so many looks: in the middle of a step, where there are
 /// many looks, and once there are enough batches.
-const EARLY: f64 = 1e-5;
-const KNOWN: f64 = 1e-2;
+const EARLY_SIGNIFICANCE: f64 = 1e-5;
+const FINAL_SIGNIFICANCE: f64 = 1e-2;
 /// Where both fail more than this, the sink is to blame, and there is nothing to learn.
-const HOPELESS: f64 = 0.5;
+const BOTH_FAILING_RATE: f64 = 0.5;
 
 impl Score {
     /// What was added since `before`.
@@ -63,38 +63,41 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Compares a candidate with the generation that serves. `over` says that the step may not take longer.
-pub fn compare(live: Score, candidate: Score, care: &Care, over: bool) -> Finding {
-    let known = candidate.batches >= care.batches && live.batches >= care.batches;
+pub fn compare(live: Score, candidate: Score, care: &RolloutPolicy, over: bool) -> RolloutFinding {
+    let enough_batches = candidate.batches >= care.batches && live.batches >= care.batches;
     let worse = candidate.rate() - live.rate() > care.budget;
-    let chance = if known { KNOWN } else { EARLY };
-    if worse && candidate.failed_batches >= LEAST && luck(live, candidate, care.budget) < chance {
-        return Finding::Worse(format!(
+    let chance = if enough_batches { FINAL_SIGNIFICANCE } else { EARLY_SIGNIFICANCE };
+    if worse
+        && candidate.failed_batches >= MIN_FAILED_BATCHES
+        && tail_probability(live, candidate, care.budget) < chance
+    {
+        return RolloutFinding::Worse(format!(
             "it failed {} of {} ({}), the generation that serves {} of {} ({}) in the same time; {} more are within the \
              budget",
             candidate.failed,
             count_noun(candidate.pushes, "push"),
-            words(candidate.rate()),
+            percent(candidate.rate()),
             live.failed,
             live.pushes,
-            words(live.rate()),
-            words(care.budget),
+            percent(live.rate()),
+            percent(care.budget),
         ));
     }
-    match (known && !worse && !hopeless(live, candidate), over) {
-        (true, _) => Finding::Sound,
-        (false, false) => Finding::Wait,
-        (false, true) => Finding::Unclear(unclear(live, candidate, care)),
+    match (enough_batches && !worse && !both_failing(live, candidate), over) {
+        (true, _) => RolloutFinding::Sound,
+        (false, false) => RolloutFinding::Wait,
+        (false, true) => RolloutFinding::Inconclusive(describe_inconclusive(live, candidate, care)),
     }
 }
 
 /// Why nothing can be said, in words.
-pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
-    if hopeless(live, candidate) {
+pub(super) fn describe_inconclusive(live: Score, candidate: Score, care: &RolloutPolicy) -> String {
+    if both_failing(live, candidate) {
         return format!(
             "both generations failed most of their pushes ({} and {}), so nothing can be said of the candidate; see \
              to the sink, then `retry`",
-            words(live.rate()),
-            words(candidate.rate())
+            percent(live.rate()),
+            percent(candidate.rate())
         );
     }
     if candidate.batches >= care.batches && live.batches >= care.batches {
@@ -117,13 +120,13 @@ pub(super) fn unclear(live: Score, candidate: Score, care: &Care) -> String {
     )
 }
 
-fn hopeless(live: Score, candidate: Score) -> bool {
-    candidate.rate() > HOPELESS && live.rate() > HOPELESS
+fn both_failing(live: Score, candidate: Score) -> bool {
+    candidate.rate() > BOTH_FAILING_RATE && live.rate() > BOTH_FAILING_RATE
 }
 
 /// How likely it is that a candidate which fails by no more than the budget above the other has so many failed batches
 /// or more: the tail of a binomial. By batches, since the pushes of one batch fail together.
-fn luck(live: Score, candidate: Score, budget: f64) -> f64 {
+fn tail_probability(live: Score, candidate: Score, budget: f64) -> f64 {
     // One failure and one success are added to what was seen, so that no rate is certain.
     let rate = (live.failed_batches as f64 + 1.0) / (live.batches as f64 + 2.0) + budget;
     let (rate, batches) = (rate.min(1.0), candidate.batches);
@@ -136,7 +139,7 @@ fn luck(live: Score, candidate: Score, budget: f64) -> f64 {
     if term.is_finite() { (1.0 - below).max(0.0) } else { 1.0 }
 }
 
-fn words(rate: f64) -> String {
+fn percent(rate: f64) -> String {
     format!("{:.1}%", rate * 100.0)
 }
 
@@ -148,43 +151,46 @@ mod tests {
         Score { batches, failed_batches, pushes: batches * 10, failed: failed_batches * 10 }
     }
 
-    fn care() -> Care {
-        Care { batches: 20, budget: 0.05, ..Care::default() }
+    fn care() -> RolloutPolicy {
+        RolloutPolicy { batches: 20, budget: 0.05, ..RolloutPolicy::default() }
     }
 
-    fn look(live: Score, candidate: Score) -> Finding {
+    fn look(live: Score, candidate: Score) -> RolloutFinding {
         compare(live, candidate, &care(), false)
     }
 
     #[test]
     fn a_sound_candidate_passes_once_there_is_enough_to_say_so() {
-        assert_eq!(look(score(19, 0), score(20, 0)), Finding::Wait);
-        assert_eq!(look(score(20, 0), score(19, 0)), Finding::Wait);
-        assert_eq!(look(score(20, 0), score(20, 0)), Finding::Sound);
-        assert_eq!(look(score(400, 4), score(40, 1)), Finding::Sound, "within the budget");
+        assert_eq!(look(score(19, 0), score(20, 0)), RolloutFinding::Wait);
+        assert_eq!(look(score(20, 0), score(19, 0)), RolloutFinding::Wait);
+        assert_eq!(look(score(20, 0), score(20, 0)), RolloutFinding::Sound);
+        assert_eq!(look(score(400, 4), score(40, 1)), RolloutFinding::Sound, "within the budget");
     }
 
     #[test]
-    fn one_that_fails_a_third_is_found_soon() {
-        assert_eq!(look(score(100, 0), score(4, 2)), Finding::Wait, "too few to say");
-        assert!(matches!(look(score(100, 0), score(6, 6)), Finding::Worse(_)));
+    fn a_candidate_that_fails_a_third_is_found_early() {
+        assert_eq!(look(score(100, 0), score(4, 2)), RolloutFinding::Wait, "too few to say");
+        assert!(matches!(look(score(100, 0), score(6, 6)), RolloutFinding::Worse(_)));
         let words = look(score(400, 4), score(20, 6));
-        let Finding::Worse(words) = words else { panic!("{words:?}") };
+        let RolloutFinding::Worse(words) = words else { panic!("{words:?}") };
         assert!(words.contains("60 of 200 pushes (30.0%)") && words.contains("40 of 4000 (1.0%)"), "{words}");
     }
 
     #[test]
-    fn bad_luck_is_no_verdict() {
-        assert_eq!(look(score(95, 0), score(5, 1)), Finding::Wait);
-        assert_eq!(look(score(361, 0), score(19, 2)), Finding::Wait);
-        assert_eq!(look(score(20, 0), score(20, 2)), Finding::Wait);
+    fn a_few_failures_decide_nothing() {
+        assert_eq!(look(score(95, 0), score(5, 1)), RolloutFinding::Wait);
+        assert_eq!(look(score(361, 0), score(19, 2)), RolloutFinding::Wait);
+        assert_eq!(look(score(20, 0), score(20, 2)), RolloutFinding::Wait);
         let over = compare(score(30, 0), score(20, 2), &care(), true);
-        assert!(matches!(&over, Finding::Unclear(words) if words.contains("too close to call")), "{over:?}");
+        assert!(
+            matches!(&over, RolloutFinding::Inconclusive(words) if words.contains("too close to call")),
+            "{over:?}"
+        );
     }
 
     /// Both fail alike, the live one has fifteen times the batches, and the candidate is looked at after each of its own.
     #[test]
-    fn of_many_sound_candidates_almost_none_is_found_worse() {
+    fn almost_no_sound_candidate_is_found_worse() {
         let mut dice = 1_u64;
         let mut fails = |rate: f64| {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -199,34 +205,37 @@ mod tests {
                 live = score(live.batches + 15, live.failed_batches + failed);
                 candidate = score(candidate.batches + 1, candidate.failed_batches + u64::from(fails(rate)));
                 match compare(live, candidate, &care(), candidate.batches >= 200) {
-                    Finding::Wait => {}
+                    RolloutFinding::Wait => {}
                     found => break found,
                 }
             };
-            wrongly += u64::from(matches!(found, Finding::Worse(_)));
+            wrongly += u64::from(matches!(found, RolloutFinding::Worse(_)));
         }
         assert!(wrongly <= 10, "{wrongly} of 2000 sound candidates were rolled back");
     }
 
     #[test]
     fn what_fails_for_both_rolls_nothing_back() {
-        assert_eq!(look(score(30, 30), score(30, 30)), Finding::Wait);
+        assert_eq!(look(score(30, 30), score(30, 30)), RolloutFinding::Wait);
         let over = compare(score(30, 30), score(30, 30), &care(), true);
-        assert!(matches!(&over, Finding::Unclear(words) if words.contains("both generations")), "{over:?}");
-        assert_eq!(look(score(50, 20), score(25, 10)), Finding::Sound, "a flaky sink is flaky for both");
-        assert_eq!(look(score(50, 50), score(25, 0)), Finding::Sound, "and one that is better passes");
+        assert!(matches!(&over, RolloutFinding::Inconclusive(words) if words.contains("both generations")), "{over:?}");
+        assert_eq!(look(score(50, 20), score(25, 10)), RolloutFinding::Sound, "a flaky sink is flaky for both");
+        assert_eq!(look(score(50, 50), score(25, 0)), RolloutFinding::Sound, "and one that is better passes");
     }
 
     #[test]
-    fn too_little_traffic_is_said() {
+    fn too_little_traffic_is_inconclusive() {
         let over = compare(score(3, 0), score(2, 0), &care(), true);
-        assert!(matches!(&over, Finding::Unclear(words) if words.contains("2 batches")), "{over:?}");
-        assert!(matches!(compare(score(100, 0), score(4, 4), &care(), true), Finding::Unclear(_)));
+        assert!(matches!(&over, RolloutFinding::Inconclusive(words) if words.contains("2 batches")), "{over:?}");
+        assert!(matches!(compare(score(100, 0), score(4, 4), &care(), true), RolloutFinding::Inconclusive(_)));
     }
 
     #[test]
     fn many_pushes_rejected_in_part_count_by_pushes() {
         let partly = Score { batches: 40, failed_batches: 40, pushes: 2_560, failed: 40 };
-        assert_eq!(look(Score { batches: 40, failed_batches: 0, pushes: 2_560, failed: 0 }, partly), Finding::Sound);
+        assert_eq!(
+            look(Score { batches: 40, failed_batches: 0, pushes: 2_560, failed: 0 }, partly),
+            RolloutFinding::Sound
+        );
     }
 }

@@ -9,29 +9,29 @@ use serde::Serialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Stop;
+use super::RolloutStopped;
 use crate::event::{EventData, Events, Topic};
-use crate::plugin::change::{ChangeOutcome, Stage, Step};
+use crate::plugin::change::{ChangeOutcome, ChangeStep, SwapStage};
 use crate::plugin::digest::Digest;
 
 /// Steps that may wait for a slow reader. Stages and the ending are few; news give way to them.
-pub(crate) const STEPS: usize = 64;
+pub(crate) const STEP_QUEUE: usize = 64;
 /// Room that news leave to the rest.
-const RESERVED: usize = 32;
+const RESERVED_FOR_STAGES: usize = 32;
 
 /// Where steps go; nowhere, if nobody asked.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Teller(Option<mpsc::Sender<Step>>);
+pub(crate) struct StepSender(Option<mpsc::Sender<ChangeStep>>);
 
-impl Teller {
-    pub(crate) fn new(steps: mpsc::Sender<Step>) -> Self {
+impl StepSender {
+    pub(crate) fn new(steps: mpsc::Sender<ChangeStep>) -> Self {
         Self(Some(steps))
     }
 
     /// Never waits: whoever reads too slowly misses news.
-    pub(crate) fn tell(&self, step: Step) {
+    pub(crate) fn send(&self, step: ChangeStep) {
         let Some(steps) = &self.0 else { return };
-        if !matches!(step, Step::News { .. }) || steps.capacity() > RESERVED {
+        if !matches!(step, ChangeStep::News { .. }) || steps.capacity() > RESERVED_FOR_STAGES {
             let _ = steps.try_send(step);
         }
     }
@@ -39,15 +39,15 @@ impl Teller {
 
 /// A swap under way, as it is shown.
 #[derive(Clone, Debug, Serialize)]
-pub struct Shown {
+pub struct RolloutStatus {
     /// The candidate's number.
     pub generation: u64,
     /// Of its artifact, once it is known.
     pub digest: Option<Digest>,
     /// What it is at.
-    pub stage: Option<Stage>,
+    pub stage: Option<SwapStage>,
     /// What it has passed.
-    pub stages: Vec<Passed>,
+    pub stages: Vec<PassedStage>,
     /// How a long stage stands.
     pub news: Option<String>,
     /// Since when.
@@ -57,9 +57,9 @@ pub struct Shown {
 
 /// A stage that was passed.
 #[derive(Clone, Debug, Serialize)]
-pub struct Passed {
+pub struct PassedStage {
     /// Which.
-    pub stage: Stage,
+    pub stage: SwapStage,
     /// How long it took.
     #[serde(rename = "took_seconds", serialize_with = "crate::units::seconds")]
     pub took: Duration,
@@ -68,31 +68,31 @@ pub struct Passed {
 }
 
 /// One swap. Shared by the task that does it and those who look.
-pub(crate) struct Progress {
+pub(crate) struct SwapProgress {
     plugin: Arc<str>,
     generation: u64,
-    teller: Teller,
+    teller: StepSender,
     events: Events,
-    shown: Mutex<Shown>,
+    status: Mutex<RolloutStatus>,
     abort: watch::Sender<Option<String>>,
-    given_up: AtomicBool,
+    for_good: AtomicBool,
     /// What the candidate's artifact asks for.
-    asks: Mutex<Vec<String>>,
+    grantable_imports: Mutex<Vec<String>>,
 }
 
-impl Progress {
-    pub(crate) fn new(plugin: Arc<str>, generation: u64, teller: Teller, events: Events) -> Self {
+impl SwapProgress {
+    pub(crate) fn new(plugin: Arc<str>, generation: u64, teller: StepSender, events: Events) -> Self {
         let since = SystemTime::now();
-        let shown = Shown { generation, digest: None, stage: None, stages: Vec::new(), news: None, since };
+        let shown = RolloutStatus { generation, digest: None, stage: None, stages: Vec::new(), news: None, since };
         Self {
             plugin,
             generation,
             teller,
             events,
-            shown: Mutex::new(shown),
+            status: Mutex::new(shown),
             abort: watch::Sender::new(None),
-            given_up: AtomicBool::new(false),
-            asks: Mutex::default(),
+            for_good: AtomicBool::new(false),
+            grantable_imports: Mutex::default(),
         }
     }
 
@@ -100,22 +100,22 @@ impl Progress {
         self.generation
     }
 
-    pub(crate) fn shown(&self) -> Shown {
-        self.look(|shown| shown.clone())
+    pub(crate) fn status(&self) -> RolloutStatus {
+        self.with_status(|shown| shown.clone())
     }
 
     /// Whose candidate it is.
-    pub(crate) fn of(&self, digest: Digest) {
-        self.look(|shown| shown.digest = Some(digest));
+    pub(crate) fn set_digest(&self, digest: Digest) {
+        self.with_status(|shown| shown.digest = Some(digest));
     }
 
     /// What it asks for, once that is known.
-    pub(crate) fn asking(&self, asks: Vec<String>) {
-        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = asks;
+    pub(crate) fn set_grantable_imports(&self, asks: Vec<String>) {
+        *self.grantable_imports.lock().unwrap_or_else(PoisonError::into_inner) = asks;
     }
 
-    pub(crate) fn asks(&self) -> Vec<String> {
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn grantable_imports(&self) -> Vec<String> {
+        self.grantable_imports.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends what can still be ended: everything before the candidate is published.
@@ -124,11 +124,11 @@ impl Progress {
     }
 
     /// Does one stage. Abandoned where somebody aborts meanwhile.
-    pub(crate) async fn stage<T>(
+    pub(crate) async fn run_stage<T>(
         &self,
-        stage: Stage,
-        work: impl Future<Output = Result<(T, Option<String>), Stop>>,
-    ) -> Result<T, Stop> {
+        stage: SwapStage,
+        work: impl Future<Output = Result<(T, Option<String>), RolloutStopped>>,
+    ) -> Result<T, RolloutStopped> {
         let mut aborted = self.abort.subscribe();
         self.begin(stage);
         let begun = Instant::now();
@@ -136,56 +136,60 @@ impl Progress {
             biased;
             why = aborted.wait_for(Option::is_some) => {
                 let reason = why.ok().and_then(|why| why.clone()).unwrap_or_default();
-                return Err(Stop { stage, verdict: ChangeOutcome::Aborted, reason });
+                return Err(RolloutStopped { stage, verdict: ChangeOutcome::Aborted, reason });
             }
             done = work => done,
         };
         let (value, note) = done?;
-        self.passed(stage, begun.elapsed(), note);
+        self.record_passed(stage, begun.elapsed(), note);
         Ok(value)
     }
 
     /// Does one stage that nobody can abort, since it is the new generation that serves now.
-    pub(crate) async fn finish<T>(&self, stage: Stage, work: impl Future<Output = (T, Option<String>)>) -> T {
+    pub(crate) async fn run_stage_to_end<T>(
+        &self,
+        stage: SwapStage,
+        work: impl Future<Output = (T, Option<String>)>,
+    ) -> T {
         self.begin(stage);
         let begun = Instant::now();
         let (value, note) = work.await;
-        self.passed(stage, begun.elapsed(), note);
+        self.record_passed(stage, begun.elapsed(), note);
         value
     }
 
-    pub(crate) fn news(&self, stage: Stage, text: String) {
-        self.look(|shown| shown.news = Some(text.clone()));
-        self.teller.tell(Step::News { plugin: self.plugin.to_string(), stage, text });
+    pub(crate) fn report(&self, stage: SwapStage, text: String) {
+        self.with_status(|shown| shown.news = Some(text.clone()));
+        self.teller.send(ChangeStep::News { plugin: self.plugin.to_string(), stage, text });
     }
 
     /// Ends it likewise, for good: somebody does not want this candidate.
-    pub(crate) fn give_up(&self, why: &str) {
-        self.given_up.store(true, Ordering::SeqCst);
+    pub(crate) fn abort_for_good(&self, why: &str) {
+        self.for_good.store(true, Ordering::SeqCst);
         self.abort(why);
     }
 
-    pub(crate) fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::SeqCst)
+    pub(crate) fn is_aborted_for_good(&self) -> bool {
+        self.for_good.load(Ordering::SeqCst)
     }
 
-    fn begin(&self, stage: Stage) {
-        self.look(|shown| (shown.stage, shown.news) = (Some(stage), None));
+    fn begin(&self, stage: SwapStage) {
+        self.with_status(|shown| (shown.stage, shown.news) = (Some(stage), None));
     }
 
-    fn passed(&self, stage: Stage, took: Duration, note: Option<String>) {
-        self.look(|shown| shown.stages.push(Passed { stage, took, note: note.clone() }));
+    fn record_passed(&self, stage: SwapStage, took: Duration, note: Option<String>) {
+        self.with_status(|shown| shown.stages.push(PassedStage { stage, took, note: note.clone() }));
         self.events.emit(Topic::PluginStage, || EventData::PluginStage {
             slot: self.plugin.clone(),
             stage: stage.as_str(),
             took,
         });
         let (plugin, generation) = (self.plugin.to_string(), self.generation);
-        self.teller.tell(Step::Passed { plugin, generation, stage, took, note });
+        self.teller.send(ChangeStep::Passed { plugin, generation, stage, took, note });
     }
 
-    fn look<T>(&self, look: impl FnOnce(&mut Shown) -> T) -> T {
-        look(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_status<T>(&self, look: impl FnOnce(&mut RolloutStatus) -> T) -> T {
+        look(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -193,20 +197,21 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn progress() -> (Progress, mpsc::Receiver<Step>) {
-        let (steps, told) = mpsc::channel(STEPS);
-        (Progress::new("sink".into(), 2, Teller::new(steps), Events::new()), told)
+    fn progress() -> (SwapProgress, mpsc::Receiver<ChangeStep>) {
+        let (steps, told) = mpsc::channel(STEP_QUEUE);
+        (SwapProgress::new("sink".into(), 2, StepSender::new(steps), Events::new()), told)
     }
 
     #[tokio::test]
-    async fn a_passed_stage_is_told_and_shown() {
+    async fn a_passed_stage_is_sent_and_shown() {
         let (progress, mut told) = progress();
-        let value = progress.stage(Stage::Fetch, async { Ok((7, Some("a file".into()))) }).await;
+        let value = progress.run_stage(SwapStage::Fetch, async { Ok((7, Some("a file".into()))) }).await;
         assert_eq!(value, Ok(7));
-        let Some(Step::Passed { stage: Stage::Fetch, generation: 2, note: Some(_), .. }) = told.recv().await else {
+        let Some(ChangeStep::Passed { stage: SwapStage::Fetch, generation: 2, note: Some(_), .. }) = told.recv().await
+        else {
             panic!("it is told")
         };
-        assert_eq!(progress.shown().stages.len(), 1);
+        assert_eq!(progress.status().stages.len(), 1);
     }
 
     #[tokio::test]
@@ -215,23 +220,23 @@ mod tests {
         let progress = Arc::new(progress);
         let waits = tokio::spawn({
             let progress = progress.clone();
-            async move { progress.stage::<()>(Stage::Canary, std::future::pending()).await }
+            async move { progress.run_stage::<()>(SwapStage::Canary, std::future::pending()).await }
         });
         tokio::task::yield_now().await;
         progress.abort("asked to");
         progress.abort("asked again");
         let stop = waits.await.unwrap().unwrap_err();
         assert_eq!((stop.verdict, &*stop.reason), (ChangeOutcome::Aborted, "asked to"));
-        assert!(progress.stage(Stage::Publish, async { Ok(((), None)) }).await.is_err());
+        assert!(progress.run_stage(SwapStage::Publish, async { Ok(((), None)) }).await.is_err());
     }
 
     #[tokio::test]
     async fn news_give_way_to_stages() {
         let (progress, mut told) = progress();
-        (0..200).for_each(|n| progress.news(Stage::Shadow, n.to_string()));
-        progress.stage(Stage::Publish, async { Ok(((), None)) }).await.unwrap();
+        (0..200).for_each(|n| progress.report(SwapStage::Shadow, n.to_string()));
+        progress.run_stage(SwapStage::Publish, async { Ok(((), None)) }).await.unwrap();
         let steps: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
         assert!(steps.len() < 64);
-        assert!(matches!(steps.last(), Some(Step::Passed { stage: Stage::Publish, .. })));
+        assert!(matches!(steps.last(), Some(ChangeStep::Passed { stage: SwapStage::Publish, .. })));
     }
 }

@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::judge::{Finding, Score, compare};
-use super::{Care, Stop};
+use super::judge::{RolloutFinding, Score, compare};
+use super::{RolloutPolicy, RolloutStopped};
 use crate::capability::batch::LentBatch;
 use crate::capability::egress::SentRequest;
 use crate::dispatch::Outcome;
 use crate::messages::count_noun;
-use crate::plugin::change::{ChangeOutcome, Stage};
-use crate::plugin::instance::{Blueprint, Instance};
-use crate::plugin::limits::HANDLES_KEPT;
-use crate::plugin::mirror::Copied;
+use crate::plugin::batch_mirror::MirroredBatch;
+use crate::plugin::change::{ChangeOutcome, SwapStage};
+use crate::plugin::instance::{Blueprint, ReceiverInstance};
+use crate::plugin::limits::MAX_RETAINED_HANDLES;
 
 /// What one side did.
 #[derive(Debug, Default)]
-struct Side {
+struct ShadowSide {
     score: Score,
     cpu: Duration,
     requests: u64,
@@ -32,9 +32,9 @@ struct Side {
 
 /// Both sides, over the same batches.
 #[derive(Debug, Default)]
-struct Comparison {
-    live: Side,
-    candidate: Side,
+struct ShadowComparison {
+    live: ShadowSide,
+    candidate: ShadowSide,
     /// Why the candidate did not take a batch, the last one.
     failure: Option<String>,
 }
@@ -42,46 +42,46 @@ struct Comparison {
 /// Compares until the time is over or the candidate is found worse. On the guests' runtime.
 pub(crate) async fn run(
     blueprint: Arc<Blueprint>,
-    mut copies: mpsc::Receiver<Copied>,
-    care: Care,
+    mut copies: mpsc::Receiver<MirroredBatch>,
+    care: RolloutPolicy,
     news: impl Fn(String) + Send,
-) -> Result<String, Stop> {
+) -> Result<String, RolloutStopped> {
     let until = Instant::now() + care.shadow;
-    let (mut comparison, mut instance) = (Comparison::default(), None);
-    let mut told = Instant::now();
+    let (mut comparison, mut instance) = (ShadowComparison::default(), None);
+    let mut reported_at = Instant::now();
     // A timeout looks at its clock only where the other is not ready, and a candidate that is slower than the pushes come
     // always finds another copy.
     while Instant::now() < until {
         let Ok(Some(copied)) = timeout_at(until, copies.recv()).await else { break };
-        instance = comparison.try_on(&blueprint, instance, copied).await?;
-        if let Some(stop) = comparison.stop(&care, false) {
+        instance = comparison.offer(&blueprint, instance, copied).await?;
+        if let Some(stop) = comparison.to_stop(&care, false) {
             return Err(stop);
         }
-        if told.elapsed() > Duration::from_secs(5) {
-            told = Instant::now();
-            news(comparison.words());
+        if reported_at.elapsed() > Duration::from_secs(5) {
+            reported_at = Instant::now();
+            news(comparison.summary());
         }
     }
-    match comparison.stop(&care, true) {
+    match comparison.to_stop(&care, true) {
         Some(stop) => Err(stop),
-        None => Ok(comparison.words()),
+        None => Ok(comparison.summary()),
     }
 }
 
-impl Comparison {
+impl ShadowComparison {
     /// One batch through the candidate. The instance, unless it broke.
-    async fn try_on(
+    async fn offer(
         &mut self,
         blueprint: &Blueprint,
-        instance: Option<Instance>,
-        copied: Copied,
-    ) -> Result<Option<Instance>, Stop> {
-        let Copied { deliveries, gone, settled, cpu, sent } = copied;
+        instance: Option<ReceiverInstance>,
+        copied: MirroredBatch,
+    ) -> Result<Option<ReceiverInstance>, RolloutStopped> {
+        let MirroredBatch { deliveries, departed: gone, settled, cpu, sent } = copied;
         let instance = match instance {
             Some(instance) => instance,
             None => {
-                let started = Instance::start(blueprint).await;
-                started.map_err(|error| Stop::failed(Stage::Shadow, error.to_string()))?.0
+                let started = ReceiverInstance::start(blueprint).await;
+                started.map_err(|error| RolloutStopped::failed(SwapStage::Shadow, error.to_string()))?.0
             }
         };
         let pushes = deliveries.len() as u64;
@@ -95,30 +95,34 @@ impl Comparison {
         // A batch of notices alone says something of a receiver only if it breaks on it.
         if !notices_only {
             self.live.add(pushes, live_failed, cpu, sent);
-            self.candidate.add(pushes, failed(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
+            self.candidate.add(pushes, undelivered(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
         } else if let Outcome::Faulted(fault, message) = &answer.outcome {
             let words = format!("it broke on a notice that a client is gone ({}): {message}", fault.name());
-            return Err(Stop::failed(Stage::Shadow, words));
+            return Err(RolloutStopped::failed(SwapStage::Shadow, words));
         }
-        Ok(answer.instance.filter(|_| answer.handles <= HANDLES_KEPT))
+        Ok(answer.instance.filter(|_| answer.handles <= MAX_RETAINED_HANDLES))
     }
 
-    fn stop(&self, care: &Care, over: bool) -> Option<Stop> {
+    fn to_stop(&self, care: &RolloutPolicy, over: bool) -> Option<RolloutStopped> {
         let (verdict, reason) = match compare(self.live.score, self.candidate.score, care, over) {
-            Finding::Wait | Finding::Sound => return None,
-            Finding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
-            Finding::Unclear(reason) => (ChangeOutcome::Inconclusive, reason),
+            RolloutFinding::Wait | RolloutFinding::Sound => return None,
+            RolloutFinding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
+            RolloutFinding::Inconclusive(reason) => (ChangeOutcome::Inconclusive, reason),
         };
         let failure = self.failure.as_ref().map(|failure| format!("; its last error: {failure}")).unwrap_or_default();
-        Some(Stop { stage: Stage::Shadow, verdict, reason: format!("{reason} ({}){failure}", self.words()) })
+        Some(RolloutStopped {
+            stage: SwapStage::Shadow,
+            verdict,
+            reason: format!("{reason} ({}){failure}", self.summary()),
+        })
     }
 
-    fn words(&self) -> String {
-        format!("live: {}; candidate: {}", self.live.words(), self.candidate.words())
+    fn summary(&self) -> String {
+        format!("live: {}; candidate: {}", self.live.summary(), self.candidate.summary())
     }
 }
 
-impl Side {
+impl ShadowSide {
     fn add(&mut self, pushes: u64, failed: u64, cpu: Duration, sent: Vec<SentRequest>) {
         self.score.batches += 1;
         self.score.failed_batches += u64::from(failed > 0);
@@ -133,7 +137,7 @@ impl Side {
         }
     }
 
-    fn words(&self) -> String {
+    fn summary(&self) -> String {
         let Score { batches, pushes, failed, .. } = self.score;
         let to: Vec<_> = self.destinations.iter().take(4).map(String::as_str).collect();
         let to = if to.is_empty() { String::new() } else { format!(" to {}", to.join(", ")) };
@@ -150,7 +154,7 @@ impl Side {
 }
 
 /// How many of the pushes would not have been delivered.
-fn failed(outcome: &Outcome, pushes: u64) -> u64 {
+fn undelivered(outcome: &Outcome, pushes: u64) -> u64 {
     match outcome {
         Outcome::Taken => 0,
         Outcome::Partial { rejected, retry, .. } => ((rejected.len() + retry.len()) as u64).min(pushes),
@@ -162,19 +166,19 @@ fn failed(outcome: &Outcome, pushes: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::dispatch::{Delivery, Settlement};
-    use crate::plugin::limits::Limits;
-    use crate::plugin::testing::{self, Guest};
+    use crate::plugin::limits::InstanceLimits;
+    use crate::plugin::testing::{self, TestGuest};
 
-    fn side(failed_batches: u64) -> Side {
+    fn side(failed_batches: u64) -> ShadowSide {
         let score = Score { batches: 20, failed_batches, pushes: 200, failed: failed_batches * 10 };
-        Side { score, ..Side::default() }
+        ShadowSide { score, ..ShadowSide::default() }
     }
 
     #[test]
-    fn a_candidate_that_is_worse_is_told_with_its_last_error() {
+    fn a_worse_candidate_is_reported_with_its_last_error() {
         let failure = Some("it broke (trap): panicked at src/lib.rs:9: no unit".to_owned());
-        let comparison = Comparison { live: side(0), candidate: side(20), failure };
-        let stop = comparison.stop(&Care::default(), false).expect("it is worse");
+        let comparison = ShadowComparison { live: side(0), candidate: side(20), failure };
+        let stop = comparison.to_stop(&RolloutPolicy::default(), false).expect("it is worse");
         assert_eq!(stop.verdict, ChangeOutcome::RolledBack);
         let said = "; its last error: it broke (trap): panicked at src/lib.rs:9: no unit";
         assert!(stop.reason.ends_with(said), "{}", stop.reason);
@@ -182,18 +186,18 @@ mod tests {
 
     /// Both fail all of it, so that nothing can be said and only the time ends it.
     #[tokio::test]
-    async fn it_ends_in_its_time_however_many_copies_wait() {
-        let guest = Guest { export: testing::OTHER, ..Guest::default() };
+    async fn it_ends_on_time_however_many_copies_wait() {
+        let guest = TestGuest { export: testing::OTHER, ..TestGuest::default() };
         let (to, copies) = mpsc::channel(200);
         for n in 0..200 {
             let payload = Arc::new(testing::payload(&format!("c{n}"), 1));
             let deliveries = Arc::new([Delivery { payload, attempt: 1 }]);
             let settled = Settlement { returned: 1, ..Settlement::default() };
-            let (gone, cpu, sent) = (Arc::default(), Duration::ZERO, Vec::new());
-            to.try_send(Copied { deliveries, gone, settled, cpu, sent }).unwrap();
+            let (departed, cpu, sent) = (Arc::default(), Duration::ZERO, Vec::new());
+            to.try_send(MirroredBatch { deliveries, departed, settled, cpu, sent }).unwrap();
         }
-        let care = Care { shadow: Duration::ZERO, ..Care::default() };
-        let stop = run(Arc::new(guest.blueprint(Limits::default())), copies, care, |_| {}).await.unwrap_err();
+        let care = RolloutPolicy { shadow: Duration::ZERO, ..RolloutPolicy::default() };
+        let stop = run(Arc::new(guest.blueprint(InstanceLimits::default())), copies, care, |_| {}).await.unwrap_err();
         assert_eq!(stop.verdict, ChangeOutcome::Inconclusive, "{}", stop.reason);
         assert!(
             stop.reason.contains("live: 0 batches"),

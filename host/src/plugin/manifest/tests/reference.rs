@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::file::KEYS;
+use super::super::raw::KEYS;
 use super::*;
 use crate::capability::{egress, log};
 use crate::dispatch::Wants;
@@ -12,7 +12,7 @@ const PAGE: &str = include_str!("../../../../../docs/manifest.md");
 
 /// One row of a table of keys.
 #[derive(Debug)]
-struct Row {
+struct KeyRow {
     /// `""` is the file itself.
     section: String,
     key: String,
@@ -21,7 +21,7 @@ struct Row {
     example: String,
 }
 
-impl Row {
+impl KeyRow {
     fn name(&self) -> String {
         if self.section.is_empty() { self.key.clone() } else { format!("{}.{}", self.section, self.key) }
     }
@@ -45,12 +45,12 @@ impl Row {
     }
 }
 
-fn code(cell: &str) -> Option<&str> {
+fn code_span(cell: &str) -> Option<&str> {
     cell.trim().strip_prefix('`')?.strip_suffix('`')
 }
 
 /// The rows of the tables under headings such as ``## `[grants]` ``.
-fn rows() -> Vec<Row> {
+fn rows() -> Vec<KeyRow> {
     let (mut rows, mut section) = (Vec::new(), None);
     for line in PAGE.lines() {
         if let Some(title) = line.strip_prefix("## ") {
@@ -61,20 +61,32 @@ fn rows() -> Vec<Row> {
         let Some(section) = section.filter(|_| line.starts_with("| `")) else { continue };
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
         let [key, _meaning, _kind, default, range, example] = cells[..] else { panic!("six cells: {line}") };
-        rows.push(Row {
+        rows.push(KeyRow {
             section: section.to_owned(),
-            key: code(key).unwrap().to_owned(),
+            key: code_span(key).unwrap().to_owned(),
             default: default.to_owned(),
             range: range.to_owned(),
-            example: code(example).unwrap_or_else(|| panic!("an example as code: {line}")).to_owned(),
+            example: code_span(example).unwrap_or_else(|| panic!("an example as code: {line}")).to_owned(),
         });
     }
     rows
 }
 
 /// What a manifest comes to, less its text.
-fn meant(manifest: &Manifest) -> String {
-    let Manifest { paused, care, settings, grants, state, limits, instances, requests, normalise, slot, .. } = manifest;
+fn resolved(manifest: &Manifest) -> String {
+    let Manifest {
+        paused,
+        rollout: care,
+        settings,
+        grants,
+        state_quota: state,
+        limits,
+        instances,
+        requests,
+        normalise,
+        slot,
+        ..
+    } = manifest;
     format!(
         "{paused} {care:?} {settings} {grants:?} {state:?} {limits:?} {instances} {requests} {normalise:?} {slot:?}"
     )
@@ -87,7 +99,7 @@ fn every_key_is_in_the_reference_and_every_row_of_it_is_a_key() {
         keys.iter().map(move |key| if section.is_empty() { (*key).to_owned() } else { format!("{section}.{key}") })
     });
     let known: BTreeSet<String> = keys.chain(facts).collect();
-    let shown: BTreeSet<String> = rows().iter().map(Row::name).collect();
+    let shown: BTreeSet<String> = rows().iter().map(KeyRow::name).collect();
     let missing: Vec<_> = known.difference(&shown).collect();
     assert!(
         missing.is_empty(),
@@ -106,27 +118,27 @@ fn every_example_is_accepted_and_makes_a_difference() {
         // What they say is not among what a manifest comes to, and one of the two must be there.
         if !matches!(row.name().as_str(), "artifact" | "digest") {
             let without = row.manifest("").unwrap();
-            assert_ne!(meant(&found), meant(&without), "`{}` is the default: show something else", row.example);
+            assert_ne!(resolved(&found), resolved(&without), "`{}` is the default: show something else", row.example);
         }
     }
 }
 
 #[test]
-fn every_default_is_what_counts_without_the_key() {
+fn every_default_is_what_applies_without_the_key() {
     for row in rows() {
-        let Some(default) = code(&row.default) else {
+        let Some(default) = code_span(&row.default) else {
             assert_eq!(row.default, "none", "{}: write the default as code, or `none`", row.name());
             continue;
         };
         let with = row.with(default).unwrap_or_else(|error| panic!("{}: {error}", row.name()));
         let without = row.manifest("").unwrap();
         // A `[normalise]` table switches it on by being there.
-        assert_eq!(meant(&with), meant(&without), "{}: the default is not {default}", row.name());
+        assert_eq!(resolved(&with), resolved(&without), "{}: the default is not {default}", row.name());
     }
 }
 
 /// The values just below and just above one of TOML; `None` where there is none.
-fn beside(value: &str) -> (Option<String>, Option<String>) {
+fn adjacent_values(value: &str) -> (Option<String>, Option<String>) {
     let around = |number: usize, unit: &str| {
         let quoted = |number: usize| if unit.is_empty() { number.to_string() } else { format!("\"{number}{unit}\"") };
         (number.checked_sub(1).map(quoted), Some(quoted(number + 1)))
@@ -152,48 +164,48 @@ fn every_range_is_obeyed_and_violated() {
         };
         tried += 1;
         if let Some((least, most)) = row.range.split_once(" to ") {
-            let (least, most) = (code(least).unwrap(), code(most).unwrap());
+            let (least, most) = (code_span(least).unwrap(), code_span(most).unwrap());
             [least, most].into_iter().for_each(accepted);
-            beside(least).0.iter().for_each(|below| refused(below));
-            beside(most).1.iter().for_each(|above| refused(above));
+            adjacent_values(least).0.iter().for_each(|below| refused(below));
+            adjacent_values(most).1.iter().for_each(|above| refused(above));
         } else if row.range == "above `\"0%\"`, at most `\"100%\"`" {
             ["\"0.1%\"", "\"100%\""].into_iter().for_each(accepted);
             ["\"0%\"", "\"100.1%\""].into_iter().for_each(refused);
         } else {
-            let other = row.range.strip_suffix(" or more").and_then(code);
+            let other = row.range.strip_suffix(" or more").and_then(code_span);
             let other = other.unwrap_or_else(|| panic!("{name}: no range that a test can try: {}", row.range));
             let least = rows().into_iter().find(|row| row.name() == other).unwrap().default;
-            let least = code(&least).unwrap();
+            let least = code_span(&least).unwrap();
             accepted(least);
-            refused(&beside(least).0.unwrap());
+            refused(&adjacent_values(least).0.unwrap());
         }
     }
     assert!(tried > 15, "the ranges were found");
 }
 
 #[test]
-fn the_words_about_delivery_and_fixed_limits_hold_the_numbers_of_the_code() {
+fn the_text_about_delivery_and_fixed_limits_has_the_numbers_of_the_code() {
     let span = |time: Duration| crate::units::HumanDuration(time).to_string();
     let slot = crate::dispatch::SlotConfig::default();
     let egress = egress::EgressLimits::default();
     let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
-    for words in [
+    for phrase in [
         format!("hashed into {} lanes", slot.lanes),
         format!("after {} such results", slot.max_unexplained_failures),
         format!("A push that is {} old", span(slot.max_age)),
         format!("a backoff of {} that doubles up to {}", span(slot.backoff.min), span(slot.backoff.max)),
-        format!("| An artifact | {} |", mib(artifact::MAX_BYTES)),
-        format!("| A manifest | {} |", mib(usize::try_from(super::super::MAX_BYTES).unwrap())),
+        format!("| An artifact | {} |", mib(artifact::MAX_ARTIFACT_BYTES)),
+        format!("| A manifest | {} |", mib(usize::try_from(super::super::MAX_MANIFEST_BYTES).unwrap())),
         format!("| {}; ", kib(log::LINE_BYTES)),
-        format!("in one call | {} |", mib(limits::HOST_CALL_BYTES)),
-        format!("streams, …) | {} |", limits::HANDLES),
-        format!("a response | {} |", kib(limits::HEADER_BYTES)),
+        format!("in one call | {} |", mib(limits::MAX_HOST_CALL_BYTES)),
+        format!("streams, …) | {} |", limits::MAX_HANDLES),
+        format!("a response | {} |", kib(limits::MAX_HEADER_BYTES)),
         format!("The body of a response | {} |", mib(egress.response_bytes)),
         format!("{} to connect", span(egress.timeouts.connect.unwrap())),
         format!("{} to the first byte", span(egress.timeouts.first_byte.unwrap())),
         format!("{} between two chunks", span(egress.timeouts.between_bytes.unwrap())),
         format!("body; at most {}", span(egress.max_timeout)),
     ] {
-        assert!(PAGE.contains(&words), "docs/manifest.md should contain `{words}`");
+        assert!(PAGE.contains(&phrase), "docs/manifest.md should contain `{phrase}`");
     }
 }

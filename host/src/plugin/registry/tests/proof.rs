@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::rollouts::{ALL, QUARTER, again, artifacts};
 use super::*;
-use crate::plugin::change::Plan;
+use crate::plugin::change::RolloutOverride;
 use crate::units::HumanDuration;
 
 /// Lives at the same time: most of each is spent on waiting.
@@ -18,9 +18,9 @@ const CHANGES: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The same numbers for the same seed (SplitMix64).
-struct Dice(u64);
+struct ProofRng(u64);
 
-impl Dice {
+impl ProofRng {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -28,14 +28,14 @@ impl Dice {
         ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 
-    fn plan(&mut self) -> Plan {
+    fn plan(&mut self) -> RolloutOverride {
         let shadow = Some(HumanDuration(Duration::from_millis(200)));
         match self.below(6) {
             0 => ALL,
-            1 => Plan { shadow, ..Plan::default() },
-            2 => Plan { shadow, ..QUARTER },
-            3 => Plan { self_test: Some(true), ..QUARTER },
-            4 => Plan::default(),
+            1 => RolloutOverride { shadow, ..RolloutOverride::default() },
+            2 => RolloutOverride { shadow, ..QUARTER },
+            3 => RolloutOverride { self_test: Some(true), ..QUARTER },
+            4 => RolloutOverride::default(),
             _ => QUARTER,
         }
     }
@@ -43,7 +43,7 @@ impl Dice {
 
 /// What was heard of the slot's generations.
 #[derive(Default)]
-struct Heard {
+struct ObservedPhases {
     /// Stages that the candidate passed which is under way.
     stages: Vec<&'static str>,
     /// What came to serve, with the stages that it passed.
@@ -51,25 +51,25 @@ struct Heard {
 }
 
 /// An artifact with the settings of its manifest, as far as they differ here.
-type Key = (Digest, usize);
+type ArtifactVariant = (Digest, usize);
 
-struct Life {
+struct ProofLife {
     seed: u64,
-    dice: Dice,
-    room: Room,
+    dice: ProofRng,
+    room: RegistryFixture,
     digests: Vec<Digest>,
     /// Those that take everything.
     sound: Vec<Digest>,
     /// What was refused and has not served since, and at which stage.
-    refused: BTreeMap<Key, &'static str>,
-    heard: Arc<Mutex<Heard>>,
+    refused: BTreeMap<ArtifactVariant, &'static str>,
+    heard: Arc<Mutex<ObservedPhases>>,
     _listening: ListenerGuard,
     log: Vec<String>,
 }
 
-impl Life {
+impl ProofLife {
     async fn begin(seed: u64) -> (Self, rollouts::Traffic) {
-        let (room, traffic) = Room::serving("100ms").await;
+        let (room, traffic) = RegistryFixture::serving("100ms").await;
         let (mut digests, mut sound) = (Vec::new(), vec![room.runs().1.unwrap()]);
         for (guest, takes) in artifacts() {
             let digest = room.kept(&guest).await;
@@ -78,7 +78,7 @@ impl Life {
                 sound.push(digest);
             }
         }
-        let heard = Arc::<Mutex<Heard>>::default();
+        let heard = Arc::<Mutex<ObservedPhases>>::default();
         let notes = heard.clone();
         let listening = room.events.listen(&[Topic::PluginPhase, Topic::PluginStage], move |event| {
             let mut heard = notes.lock().unwrap();
@@ -92,7 +92,7 @@ impl Life {
                 _ => {}
             }
         });
-        let (dice, refused, log) = (Dice(seed), BTreeMap::new(), Vec::new());
+        let (dice, refused, log) = (ProofRng(seed), BTreeMap::new(), Vec::new());
         (Self { seed, dice, room, digests, sound, refused, heard, _listening: listening, log }, traffic)
     }
 
@@ -101,24 +101,24 @@ impl Life {
     }
 
     /// What is asked next, and whether it is a word for what was refused.
-    fn change(&mut self) -> (Change, bool) {
+    fn change(&mut self) -> (PluginChange, bool) {
         let name: Arc<str> = "sink".into();
-        let of_all = |plan: Plan| plan.canary == Some(100.0);
+        let of_all = |plan: RolloutOverride| plan.canary == Some(100.0);
         match self.dice.below(12) {
             0..6 => {
                 let (digest, plan) = (self.digests[self.dice.below(self.digests.len())], self.dice.plan());
-                let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
-                (Change::Swap(name, wanted, plan), of_all(plan))
+                let wanted = ManifestPatch { digest: Some(digest), ..ManifestPatch::default() };
+                (PluginChange::Swap(name, wanted, plan), of_all(plan))
             }
             6 | 7 => {
-                let plan = if self.dice.below(8) == 0 { ALL } else { Plan::default() };
-                (Change::Retry(name, plan), of_all(plan))
+                let plan = if self.dice.below(8) == 0 { ALL } else { RolloutOverride::default() };
+                (PluginChange::Retry(name, plan), of_all(plan))
             }
             8 => {
                 let force = self.dice.below(4) == 0;
-                (Change::Rollback(name, None, force), force)
+                (PluginChange::Rollback(name, None, force), force)
             }
-            9 => (Change::Keep(name), false),
+            9 => (PluginChange::Keep(name), false),
             10 => {
                 // Somebody edits the file.
                 let (text, instances) = (self.room.written(), 1 + self.dice.below(3));
@@ -127,14 +127,14 @@ impl Life {
                 let _ = self
                     .room
                     .manifest("sink", &text.replace("[limits]", &format!("[limits]\ninstances = {instances}")));
-                (Change::Reconcile, false)
+                (PluginChange::Reconcile, false)
             }
-            _ => (Change::Reconcile, false),
+            _ => (PluginChange::Reconcile, false),
         }
     }
 
     async fn step(mut self) -> Self {
-        let before = (self.room.runs().1, self.dead());
+        let before = (self.room.runs().1, self.dropped());
         let refused_before = self.room.status("sink").refused.map(|refused| refused.at);
         self.heard.lock().unwrap().served.clear();
         let (change, word) = self.change();
@@ -143,7 +143,7 @@ impl Life {
         match how {
             // The host is killed meanwhile.
             0 => {
-                let told = self.room.plugins.change(Actor::Embedder, change);
+                let told = self.room.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
                 drop(told);
                 self.room.plugins.0.guests.kill();
@@ -152,14 +152,14 @@ impl Life {
             }
             // Somebody aborts it meanwhile.
             1 => {
-                let told = self.room.plugins.change(Actor::Embedder, change);
+                let told = self.room.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
-                let _ = self.room.plugins.changed(Actor::Embedder, Change::Abort("sink".into())).await;
+                let _ = self.room.plugins.change_and_wait(Actor::Embedder, PluginChange::Abort("sink".into())).await;
                 if let Ok(mut steps) = told {
                     while steps.recv().await.is_some() {}
                 }
             }
-            _ => drop(self.room.plugins.changed(Actor::Embedder, change).await),
+            _ => drop(self.room.plugins.change_and_wait(Actor::Embedder, change).await),
         }
         self.judge(before, refused_before, word);
         self
@@ -186,13 +186,13 @@ impl Life {
         }
         let sound = |digest: Option<Digest>| digest.is_some_and(|digest| self.sound.contains(&digest));
         if sound(before) && sound(Some(digest)) && served.len() <= 1 {
-            assert_eq!(self.dead(), dead, "{self}: only a candidate could have given a push up");
+            assert_eq!(self.dropped(), dead, "{self}: only a candidate could have given a push up");
         }
         let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
         assert!(ledger.is_balanced() && ledger.shed.is_empty(), "{self}: {ledger}");
     }
 
-    fn dead(&self) -> u64 {
+    fn dropped(&self) -> u64 {
         let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
         ledger.dropped.values().map(|tally| tally.pushes).sum()
     }
@@ -212,7 +212,7 @@ impl Life {
         let slot = self.room.dispatch.slot("sink").unwrap();
         slot.retry_now();
         assert!(slot.drain(Instant::now() + PATIENCE).await, "{self}: still held: {}", slot.ledger());
-        let (ledger, dead) = (slot.ledger(), self.dead());
+        let (ledger, dead) = (slot.ledger(), self.dropped());
         assert_eq!(ledger.delivered.pushes + dead, ledger.accepted.pushes, "{self}: {ledger}");
         let refused = self.refused.len();
         self.room.plugins.shutdown(Duration::from_secs(10)).await;
@@ -220,18 +220,18 @@ impl Life {
     }
 }
 
-impl std::fmt::Display for Life {
+impl std::fmt::Display for ProofLife {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BARNABAS_SEED={}: {:#?}", self.seed, self.log)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word() {
-    let told = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
-    let rounds = told("BARNABAS_ROUNDS").unwrap_or(6);
+async fn a_candidate_loses_nothing_and_a_refused_one_serves_only_on_explicit_request() {
+    let variable_value = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
+    let rounds = variable_value("BARNABAS_ROUNDS").unwrap_or(6);
     let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
-    let seed = told("BARNABAS_SEED").unwrap_or(now.as_nanos() as u64);
+    let seed = variable_value("BARNABAS_SEED").unwrap_or(now.as_nanos() as u64);
     println!("BARNABAS_SEED={seed}");
     let (mut lives, mut sums) = (tokio::task::JoinSet::new(), (0, 0, 0));
     let mut add = |(delivered, dead, refused): (u64, u64, usize)| {
@@ -242,7 +242,7 @@ async fn a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word() 
             add(lives.join_next().await.unwrap().unwrap());
         }
         lives.spawn(async move {
-            let (mut life, traffic) = Life::begin(seed.wrapping_add(round)).await;
+            let (mut life, traffic) = ProofLife::begin(seed.wrapping_add(round)).await;
             for _ in 0..CHANGES {
                 life = life.step().await;
             }

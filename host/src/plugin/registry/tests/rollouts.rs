@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::plugin::change::Plan;
+use crate::plugin::change::RolloutOverride;
 use crate::units::HumanDuration;
 
-pub(super) const QUARTER: Plan = Plan { self_test: None, shadow: None, canary: Some(25.0) };
-pub(super) const ALL: Plan = Plan { self_test: None, shadow: None, canary: Some(100.0) };
+pub(super) const QUARTER: RolloutOverride = RolloutOverride { self_test: None, shadow: None, canary: Some(25.0) };
+pub(super) const ALL: RolloutOverride = RolloutOverride { self_test: None, shadow: None, canary: Some(100.0) };
 
 /// Pushes of many clients, until it is dropped.
 pub(super) struct Traffic(tokio::task::JoinHandle<()>);
 
 impl Traffic {
-    fn to(room: &Room) -> Self {
+    fn to(room: &RegistryFixture) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let dispatch = room.dispatch.clone();
         Self(tokio::spawn(async move {
@@ -34,17 +34,17 @@ impl Drop for Traffic {
     }
 }
 
-fn bad() -> Guest {
-    Guest { export: testing::OTHER, ..Guest::default() }
+fn bad() -> TestGuest {
+    TestGuest { export: testing::OTHER, ..TestGuest::default() }
 }
 
 /// Takes everything, and is another artifact than the others of its kind.
-fn good(content_type_of: &'static str) -> Guest {
-    Guest { stop: content_type_of, ..Guest::default() }
+fn good(content_type_of: &'static str) -> TestGuest {
+    TestGuest { stop: content_type_of, ..TestGuest::default() }
 }
 
 /// Candidates that fail in every way there is, and some that take everything.
-pub(super) fn artifacts() -> Vec<(Guest, bool)> {
+pub(super) fn artifacts() -> Vec<(TestGuest, bool)> {
     let fails = [
         testing::OTHER,
         testing::TOO_LARGE,
@@ -56,15 +56,15 @@ pub(super) fn artifacts() -> Vec<(Guest, bool)> {
         testing::MISCOUNTS,
         testing::RETRIES_FIRST,
     ];
-    let fails = fails.into_iter().map(|export| (Guest { export, ..Guest::default() }, false));
+    let fails = fails.into_iter().map(|export| (TestGuest { export, ..TestGuest::default() }, false));
     fails.chain([(good("(drop (i32.const 2))"), true), (good("(drop (i32.const 3))"), true)]).collect()
 }
 
-impl Room {
+impl RegistryFixture {
     /// A host whose `sink` takes everything, and pushes for it.
     pub(super) async fn serving(step: &str) -> (Self, Traffic) {
         let room = Self::new();
-        fs::write(room.dir.path().join("sink.wasm"), Guest::default().module()).unwrap();
+        fs::write(room.dir.path().join("sink.wasm"), TestGuest::default().module()).unwrap();
         let rollout = format!("[rollout]\nself-test = false\nbatches = 5\nstep = {step:?}\n[limits]\ncpu = \"50ms\"\n");
         let _ = room.manifest("sink", &format!("artifact = \"sink.wasm\"\n[batch]\nlinger = \"0ms\"\n{rollout}"));
         room.load().await;
@@ -72,21 +72,21 @@ impl Room {
         (room, traffic)
     }
 
-    pub(super) async fn kept(&self, guest: &Guest) -> Digest {
-        self.plugins.keep(guest.module().into()).await.unwrap()
+    pub(super) async fn kept(&self, guest: &TestGuest) -> Digest {
+        self.plugins.store_artifact(guest.module().into()).await.unwrap()
     }
 
-    pub(super) async fn swap_to(&self, digest: Digest, plan: Plan) -> Ending {
-        let wanted = Wanted { digest: Some(digest), ..Wanted::default() };
-        self.change(Change::Swap("sink".into(), wanted, plan)).await
+    pub(super) async fn swap_to(&self, digest: Digest, plan: RolloutOverride) -> PluginChangeResult {
+        let wanted = ManifestPatch { digest: Some(digest), ..ManifestPatch::default() };
+        self.change(PluginChange::Swap("sink".into(), wanted, plan)).await
     }
 
-    async fn retry(&self, plan: Plan) -> Ending {
-        self.change(Change::Retry("sink".into(), plan)).await
+    async fn retry(&self, plan: RolloutOverride) -> PluginChangeResult {
+        self.change(PluginChange::Retry("sink".into(), plan)).await
     }
 
-    async fn back(&self, number: Option<u64>, force: bool) -> Result<Ending, Refused> {
-        self.plugins.changed(Actor::Embedder, Change::Rollback("sink".into(), number, force)).await
+    async fn back(&self, number: Option<u64>, force: bool) -> Result<PluginChangeResult, ChangeRefused> {
+        self.plugins.change_and_wait(Actor::Embedder, PluginChange::Rollback("sink".into(), number, force)).await
     }
 
     pub(super) fn runs(&self) -> (Option<u64>, Option<Digest>) {
@@ -115,53 +115,53 @@ impl Room {
 }
 
 /// Another host on the same directories; the queues of one that was killed stay, so that what becomes of them is seen.
-pub(super) async fn again(room: Room, anew: bool) -> Room {
-    let Room { dir, dispatch, events, plugins } = room;
+pub(super) async fn again(room: RegistryFixture, anew: bool) -> RegistryFixture {
+    let RegistryFixture { dir, dispatch, events, plugins } = room;
     drop(plugins);
     let data = dir.path().join("data");
     let store = loop {
         match Store::open(&data) {
             Ok(store) => break store,
-            Err(crate::store::OpenError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(crate::store::StoreOpenError::Locked(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
             Err(error) => panic!("{error}"),
         }
     };
-    let config = Config { dir: dir.path().to_owned(), data_dir: Some(data), ..Config::default() };
+    let config = PluginsConfig { dir: dir.path().to_owned(), data_dir: Some(data), ..PluginsConfig::default() };
     let dispatch = if anew { Dispatch::new(events.clone()) } else { dispatch };
-    let plugins = Plugins::new(&config, store, Audit::nowhere(), dispatch.clone(), events.clone()).unwrap();
-    let room = Room { dir, dispatch, events, plugins };
+    let plugins = Plugins::new(&config, store, AuditLog::disabled(), dispatch.clone(), events.clone()).unwrap();
+    let room = RegistryFixture { dir, dispatch, events, plugins };
     room.load().await;
     room
 }
 
-fn rolled_back(ending: &Ending) {
-    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(Stage::Canary)), "{ending:?}");
+fn rolled_back(ending: &PluginChangeResult) {
+    assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::RolledBack, Some(SwapStage::Canary)), "{ending:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_refused_has_its_canary_again_whoever_brings_it() {
-    let (room, traffic) = Room::serving("60s").await;
+async fn a_refused_candidate_gets_its_canary_again_however_it_returns() {
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let good = room.runs().1;
     let bad = room.kept(&bad()).await;
     let ending = room.swap_to(bad, QUARTER).await;
     rolled_back(&ending);
     assert!(ending.message.contains("`retry` tries it again under the same rollout (`--canary 25%`)"), "{ending:?}");
-    rolled_back(&room.retry(Plan::default()).await);
+    rolled_back(&room.retry(RolloutOverride::default()).await);
     drop(traffic);
 
     let room = room.again().await;
     let traffic = Traffic::to(&room);
-    let ending = room.change(Change::Reconcile).await;
+    let ending = room.change(PluginChange::Reconcile).await;
     assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Failed, good), "{ending:?}");
-    rolled_back(&room.retry(Plan::default()).await);
+    rolled_back(&room.retry(RolloutOverride::default()).await);
     // Its manifest is edited: that is another thing to be tried, of the same artifact.
     let edited = room.written().replace("[limits]", "[limits]\ninstances = 3");
     let _ = room.manifest("sink", &edited);
-    room.change(Change::Reconcile).await;
+    room.change(PluginChange::Reconcile).await;
     let refused = room.status("sink").refused.unwrap();
-    assert_eq!((refused.stage, refused.digest, room.runs().1), (Stage::Canary, bad, good), "{refused:?}");
+    assert_eq!((refused.stage, refused.digest, room.runs().1), (SwapStage::Canary, bad, good), "{refused:?}");
     // The file is handed over once more.
-    rolled_back(&room.swap_to(bad, Plan::default()).await);
+    rolled_back(&room.swap_to(bad, RolloutOverride::default()).await);
     let ending = room.swap_to(bad, ALL).await;
     assert_eq!((ending.verdict, room.runs().1), (ChangeOutcome::Done, Some(bad)), "{ending:?}");
     assert!(ending.message.contains("was refused at canary"), "{ending:?}");
@@ -170,20 +170,23 @@ async fn what_was_refused_has_its_canary_again_whoever_brings_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_plan_of_a_command_outlives_a_change_that_came_to_nothing_and_the_end_of_the_host() {
-    let (room, traffic) = Room::serving("60s").await;
+async fn the_override_of_a_command_survives_a_failed_change_and_a_restart() {
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let bad = room.kept(&bad()).await;
     drop(traffic);
-    let wanted = Wanted { digest: Some(bad), ..Wanted::default() };
-    let _steps = room.plugins.change(Actor::Embedder, Change::Swap("sink".into(), wanted, QUARTER)).unwrap();
-    let at_canary = |room: &Room| room.status("sink").rollout.is_some_and(|shown| shown.stage == Some(Stage::Canary));
+    let wanted = ManifestPatch { digest: Some(bad), ..ManifestPatch::default() };
+    let _steps =
+        room.plugins.begin_change(Actor::Embedder, PluginChange::Swap("sink".into(), wanted, QUARTER)).unwrap();
+    let at_canary = |room: &RegistryFixture| {
+        room.status("sink").rollout.is_some_and(|shown| shown.stage == Some(SwapStage::Canary))
+    };
     while !at_canary(&room) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Another swap ends it, and comes to nothing.
-    let refuses = room.kept(&Guest { start: testing::START_REFUSED, ..Guest::default() }).await;
-    assert_eq!(room.swap_to(refuses, Plan::default()).await.verdict, ChangeOutcome::Failed);
-    let _steps = room.plugins.change(Actor::File, Change::Reconcile).unwrap();
+    let refuses = room.kept(&TestGuest { start: testing::START_REFUSED, ..TestGuest::default() }).await;
+    assert_eq!(room.swap_to(refuses, RolloutOverride::default()).await.verdict, ChangeOutcome::Failed);
+    let _steps = room.plugins.begin_change(Actor::File, PluginChange::Reconcile).unwrap();
     while !at_canary(&room) {
         assert_eq!(room.runs().0, Some(1), "it is let in without the canary");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -193,16 +196,16 @@ async fn the_plan_of_a_command_outlives_a_change_that_came_to_nothing_and_the_en
         assert_eq!(room.runs().0, Some(1), "it is let in without the canary");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    room.change(Change::Abort("sink".into())).await;
+    room.change(PluginChange::Abort("sink".into())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_plugin_lets_nothing_in_that_was_to_be_tried() {
-    let (room, traffic) = Room::serving("60s").await;
+async fn a_paused_plugin_refuses_a_candidate_that_needs_a_trial() {
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let bad = room.kept(&bad()).await;
     rolled_back(&room.swap_to(bad, QUARTER).await);
-    room.change(Change::Pause("sink".into())).await;
-    for ending in [room.retry(Plan::default()).await, room.swap_to(bad, QUARTER).await] {
+    room.change(PluginChange::Pause("sink".into())).await;
+    for ending in [room.retry(RolloutOverride::default()).await, room.swap_to(bad, QUARTER).await] {
         assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Failed, Some(1)), "{ending:?}");
         assert!(ending.message.contains("the plugin is paused") && ending.message.contains("`--canary 100%`"));
     }
@@ -212,11 +215,11 @@ async fn a_paused_plugin_lets_nothing_in_that_was_to_be_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn back_is_what_served_before_what_is_wanted_now() {
-    let (room, traffic) = Room::serving("60s").await;
+async fn rollback_returns_to_what_served_before_the_desired_version() {
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let (first, text) = (room.runs().1, room.written());
     let second = room.kept(&good("(drop (i32.const 2))")).await;
-    assert_eq!(room.swap_to(second, Plan::default()).await.serving, Some(2));
+    assert_eq!(room.swap_to(second, RolloutOverride::default()).await.serving, Some(2));
     let before = room.written();
     let bad = room.kept(&bad()).await;
     rolled_back(&room.swap_to(bad, QUARTER).await);
@@ -227,7 +230,7 @@ async fn back_is_what_served_before_what_is_wanted_now() {
     assert_eq!((room.runs(), room.written()), ((Some(2), Some(second)), before), "nothing was swapped");
     let status = room.status("sink");
     assert!(status.desired.runs && status.failure.is_none() && status.desired.digest == Some(second), "{status:?}");
-    let ending = room.change(Change::Reconcile).await;
+    let ending = room.change(PluginChange::Reconcile).await;
     assert_eq!(ending.verdict, ChangeOutcome::Done, "nothing is tried again: {ending:?}");
     // What serves by its number, and then one further.
     assert_eq!(room.back(Some(2), false).await.unwrap().verdict, ChangeOutcome::Unchanged);
@@ -239,12 +242,13 @@ async fn back_is_what_served_before_what_is_wanted_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_ends_the_swap_that_is_under_way_and_goes_no_further() {
-    let (room, traffic) = Room::serving("60s").await;
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let second = room.kept(&good("(drop (i32.const 2))")).await;
-    room.swap_to(second, Plan::default()).await;
+    room.swap_to(second, RolloutOverride::default()).await;
     drop(traffic);
-    let wanted = Wanted { digest: Some(room.kept(&bad()).await), ..Wanted::default() };
-    let _steps = room.plugins.change(Actor::Embedder, Change::Swap("sink".into(), wanted, QUARTER)).unwrap();
+    let wanted = ManifestPatch { digest: Some(room.kept(&bad()).await), ..ManifestPatch::default() };
+    let _steps =
+        room.plugins.begin_change(Actor::Embedder, PluginChange::Swap("sink".into(), wanted, QUARTER)).unwrap();
     while room.status("sink").rollout.is_none() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -254,17 +258,17 @@ async fn a_rollback_ends_the_swap_that_is_under_way_and_goes_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_generation_that_was_refused_since_serves_again_only_by_force() {
-    let (room, traffic) = Room::serving("60s").await;
+async fn a_generation_that_was_refused_since_serves_again_only_with_force() {
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let (good, bad) = (room.runs().1.unwrap(), room.kept(&bad()).await);
     assert_eq!(room.swap_to(bad, ALL).await.serving, Some(2));
     assert_eq!(room.back(None, false).await.unwrap().serving, Some(3));
     rolled_back(&room.swap_to(bad, QUARTER).await);
-    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, ChangeOutcome::Done);
+    assert_eq!(room.change(PluginChange::Keep("sink".into())).await.verdict, ChangeOutcome::Done);
     assert!(room.status("sink").kept.iter().any(|kept| kept.generation == 2 && kept.refused.is_some()));
     for number in [None, Some(2)] {
         let refused = room.back(number, false).await.unwrap_err();
-        assert_eq!(refused.code, RefusedCode::RefusedGeneration);
+        assert_eq!(refused.code, ChangeRefusedCode::RefusedGeneration);
         assert!(refused.message.contains("refused at canary") && refused.message.contains("`--force`"), "{refused}");
     }
     assert_eq!(room.runs(), (Some(3), Some(good)));
@@ -275,26 +279,26 @@ async fn a_generation_that_was_refused_since_serves_again_only_by_force() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_serves_can_be_kept_and_the_canary_of_the_manifest_stays() {
-    let (room, traffic) = Room::serving("60s").await;
+    let (room, traffic) = RegistryFixture::serving("60s").await;
     let good = room.runs().1.unwrap();
-    assert_eq!(room.change(Change::Keep("sink".into())).await.verdict, ChangeOutcome::Unchanged);
+    assert_eq!(room.change(PluginChange::Keep("sink".into())).await.verdict, ChangeOutcome::Unchanged);
     // A file that is replaced in place, and a canary that comes with it.
     fs::write(room.dir.path().join("sink.wasm"), bad().module()).unwrap();
     let careful = room.written().replace("[rollout]", "[rollout]\ncanary = \"25%\"");
     let _ = room.manifest("sink", &careful);
-    room.change(Change::Reconcile).await;
-    assert_eq!(room.status("sink").refused.unwrap().stage, Stage::Canary);
-    let ending = room.change(Change::Keep("sink".into())).await;
+    room.change(PluginChange::Reconcile).await;
+    assert_eq!(room.status("sink").refused.unwrap().stage, SwapStage::Canary);
+    let ending = room.change(PluginChange::Keep("sink".into())).await;
     assert_eq!((ending.verdict, ending.serving), (ChangeOutcome::Done, Some(1)), "{ending:?}");
     assert!(ending.message.contains("names the artifact by `digest` now"), "{ending:?}");
     let written = room.written();
     assert!(written.contains(&good.to_string()) && written.contains("canary = \"25%\""), "{written}");
     drop(traffic);
-    let empty = Room::new();
-    let _ = empty.plugin("sink", &Guest { start: testing::TRAP, ..Guest::default() }, "");
+    let empty = RegistryFixture::new();
+    let _ = empty.plugin("sink", &TestGuest { start: testing::TRAP, ..TestGuest::default() }, "");
     empty.load().await;
-    let refused = empty.plugins.change(Actor::Embedder, Change::Keep("sink".into())).unwrap_err();
-    assert_eq!(refused.code, RefusedCode::NothingServes);
+    let refused = empty.plugins.begin_change(Actor::Embedder, PluginChange::Keep("sink".into())).unwrap_err();
+    assert_eq!(refused.code, ChangeRefusedCode::NothingServes);
 }
 
 /// Whatever a candidate does with copies, the slot's books know nothing of it.
@@ -312,19 +316,23 @@ async fn a_self_test_and_a_shadow_lose_nothing_and_count_nothing() {
         ("retries-first", testing::RETRIES_FIRST),
     ]);
     for (name, export) in answers {
-        let (room, traffic) = Room::serving("60s").await;
-        let bad = room.kept(&Guest { export, ..Guest::default() }).await;
+        let (room, traffic) = RegistryFixture::serving("60s").await;
+        let bad = room.kept(&TestGuest { export, ..TestGuest::default() }).await;
         for plan in [
-            Plan {
+            RolloutOverride {
                 self_test: Some(true),
                 shadow: Some(HumanDuration(Duration::from_millis(300))),
                 canary: Some(100.0),
             },
-            Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::from_secs(60))), canary: Some(100.0) },
+            RolloutOverride {
+                self_test: Some(false),
+                shadow: Some(HumanDuration(Duration::from_secs(60))),
+                canary: Some(100.0),
+            },
         ] {
             let ending = room.swap_to(bad, plan).await;
             assert_ne!(ending.verdict, ChangeOutcome::Done, "{name}: {ending:?}");
-            assert!(matches!(ending.stage, Some(Stage::SelfTest | Stage::Shadow)), "{name}: {ending:?}");
+            assert!(matches!(ending.stage, Some(SwapStage::SelfTest | SwapStage::Shadow)), "{name}: {ending:?}");
         }
         drop(traffic);
         let ledger = room.settled("sink").await.queue.ledger;

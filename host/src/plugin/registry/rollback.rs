@@ -5,104 +5,120 @@
 
 use std::sync::Arc;
 
-use super::Inner;
-use super::change::{Caller, refused};
-use super::entry::Entry;
-use super::record::{Identity, Release};
-use crate::audit::Action;
-use crate::plugin::change::{ChangeOutcome, Plan, Refused, RefusedCode, Stage};
+use super::PluginsInner;
+use super::change::{ChangeCaller, refused};
+use super::entry::PluginEntry;
+use super::record::{GenerationIdentity, GenerationRecord};
+use crate::audit::AuditAction;
+use crate::plugin::change::{ChangeOutcome, ChangeRefused, ChangeRefusedCode, RolloutOverride, SwapStage};
 use crate::plugin::manifest::{Manifest, edit};
-use crate::plugin::status::Desired;
+use crate::plugin::status::DesiredState;
 
 /// Where a rollback leads.
-enum Back {
+enum RollbackTarget {
     /// What serves is what is wanted from now on.
     Stay,
     /// This one serves again.
-    To(Release),
+    To(GenerationRecord),
 }
 
 /// What was so when a way back was asked for.
-struct Begun {
+struct SwapBefore {
     swap: bool,
     serving: Option<u64>,
 }
 
-impl Inner {
+impl PluginsInner {
     /// Whether a rollback could be begun now, as far as is known before its turn.
-    pub(super) fn can_roll_back(&self, name: &str, number: Option<u64>, force: bool) -> Result<(), Refused> {
+    pub(super) fn can_roll_back(&self, name: &str, number: Option<u64>, force: bool) -> Result<(), ChangeRefused> {
         let way = self.entry(name, |entry| {
             let other = entry.under_way.is_some() || !entry.desired.runs;
-            entry.way_back(name, number, force, other).map(|_| ())
+            entry.rollback_target(name, number, force, other).map(|_| ())
         });
         way.unwrap_or(Ok(()))
     }
 
-    pub(super) fn can_keep(&self, name: &str) -> Result<(), Refused> {
+    pub(super) fn can_keep(&self, name: &str) -> Result<(), ChangeRefused> {
         if self.serving(name).is_some() {
             return Ok(());
         }
         let words = format!("nothing of `{name}` serves that could be kept; `retry` tries what its manifest wants");
-        Err(refused(RefusedCode::NothingServes, words))
+        Err(refused(ChangeRefusedCode::NothingServes, words))
     }
 
     /// Back to what served before what is wanted now. It served before, so nothing has to be found out about it.
-    pub(super) async fn roll_back(self: &Arc<Self>, caller: &Caller, name: Arc<str>, number: Option<u64>, force: bool) {
+    pub(super) async fn roll_back(
+        self: &Arc<Self>,
+        caller: &ChangeCaller,
+        name: Arc<str>,
+        number: Option<u64>,
+        force: bool,
+    ) {
         let begun = self.begun(&name);
         self.supersede(&name, "it is rolled back");
         let turn = self.turn(&name).await;
         let before = match self.text(&name).await {
             Ok(text) => text,
-            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
+            Err(problem) => return self.finish_failed(caller, &name, SwapStage::Fetch, problem),
         };
         let (wanted, ended) = (self.wanted(&name, &before).await, self.ended(&name, &begun));
         let way = self.entry(&name, |entry| {
             let served = entry.record.serving.as_ref().map(|release| release.identity);
-            entry.way_back(&name, number, force, ended || served != wanted)
+            entry.rollback_target(&name, number, force, ended || served != wanted)
         });
         match way {
-            None => self.failed(caller, &name, Stage::Fetch, "the plugin was removed".into()),
-            Some(Err(refused)) => self.failed(caller, &name, Stage::Fetch, refused.message),
-            Some(Ok(Back::Stay)) => self.keep_in_turn(caller, &name, Action::Rollback, before, ended).await,
-            Some(Ok(Back::To(release))) => match self.manifest_of(&name, &release, &before, true) {
-                Err(problem) => self.failed(caller, &name, Stage::Fetch, problem),
+            None => self.finish_failed(caller, &name, SwapStage::Fetch, "the plugin was removed".into()),
+            Some(Err(refused)) => self.finish_failed(caller, &name, SwapStage::Fetch, refused.message),
+            Some(Ok(RollbackTarget::Stay)) => {
+                self.keep_in_turn(caller, &name, AuditAction::Rollback, before, ended).await
+            }
+            Some(Ok(RollbackTarget::To(release))) => match self.manifest_of(&name, &release, &before, true) {
+                Err(problem) => self.finish_failed(caller, &name, SwapStage::Fetch, problem),
                 Ok(manifest) => {
-                    self.ordered(caller, before, manifest, Plan::default(), Action::Rollback, turn).await;
+                    self.swap_in_turn(
+                        caller,
+                        before,
+                        manifest,
+                        RolloutOverride::default(),
+                        AuditAction::Rollback,
+                        turn,
+                    )
+                    .await;
                 }
             },
         }
     }
 
     /// What serves is wanted from now on; a swap that is under way ends.
-    pub(super) async fn keep(self: &Arc<Self>, caller: &Caller, name: Arc<str>) {
+    pub(super) async fn keep(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>) {
         let begun = self.begun(&name);
         self.supersede(&name, "what serves is kept");
         let _turn = self.turn(&name).await;
         let before = match self.text(&name).await {
             Ok(text) => text,
-            Err(problem) => return self.failed(caller, &name, Stage::Fetch, problem),
+            Err(problem) => return self.finish_failed(caller, &name, SwapStage::Fetch, problem),
         };
         let serving = self.serving(&name);
         if let Some(number) = serving.filter(|_| serving != begun.serving) {
             let message = format!("it came too late: generation {number} serves; `rollback` takes it back");
-            return self.noted(caller, &name, Action::Keep, ChangeOutcome::Unchanged, message).await;
+            return self.finish_without_swap(caller, &name, AuditAction::Keep, ChangeOutcome::Unchanged, message).await;
         }
         let ended = self.ended(&name, &begun);
-        self.keep_in_turn(caller, &name, Action::Keep, before, ended).await;
+        self.keep_in_turn(caller, &name, AuditAction::Keep, before, ended).await;
     }
 
     /// The manifest is made to want what serves. `before` is what it says now, `ended` whether a swap was ended for this.
     async fn keep_in_turn(
         self: &Arc<Self>,
-        caller: &Caller,
+        caller: &ChangeCaller,
         name: &Arc<str>,
-        action: Action,
+        action: AuditAction,
         before: String,
         ended: bool,
     ) {
         let release = self.entry(name, |entry| entry.record.serving.clone().filter(|_| entry.serving.is_some()));
         let Some(release) = release.flatten() else {
-            return self.failed(caller, name, Stage::Fetch, "nothing serves that could be kept".into());
+            return self.finish_failed(caller, name, SwapStage::Fetch, "nothing serves that could be kept".into());
         };
         let wanted = self.wanted(name, &before).await;
         let written = if wanted == Some(release.identity) {
@@ -112,11 +128,13 @@ impl Inner {
         };
         let pinned = match written {
             Ok(pinned) => pinned,
-            Err(problem) => return self.noted(caller, name, action, ChangeOutcome::Failed, problem).await,
+            Err(problem) => {
+                return self.finish_without_swap(caller, name, action, ChangeOutcome::Failed, problem).await;
+            }
         };
         let refusal = self.entry(name, |entry| {
             let digest = Some(release.identity.artifact);
-            entry.desired = Desired { digest, problem: None, runs: true };
+            entry.desired = DesiredState { digest, problem: None, runs: true };
             (entry.failure, entry.record.pending) = (None, None);
             wanted.and_then(|wanted| entry.record.refusal(wanted).cloned())
         });
@@ -127,7 +145,7 @@ impl Inner {
         match (pinned, wanted, refusal.flatten()) {
             (None, ..) => {}
             (Some(_), Some(wanted), Some(refusal)) => {
-                message += &format!("; it wanted {}, which was {}", wanted.artifact, refusal.words());
+                message += &format!("; it wanted {}, which was {}", wanted.artifact, refusal.describe());
             }
             (Some(_), Some(wanted), None) => message += &format!("; it wanted {}", wanted.artifact),
             (Some(_), None, _) => message += "; what it wanted could not be told",
@@ -135,18 +153,18 @@ impl Inner {
         if pinned == Some(true) {
             message += "; it names the artifact by `digest` now: take that line out to follow the file again";
         }
-        if let Err(problem) = self.remember(name).await {
+        if let Err(problem) = self.store_record(name).await {
             message += &format!("; a restart would not know it: {problem}");
         }
         let verdict = if pinned.is_some() || ended { ChangeOutcome::Done } else { ChangeOutcome::Unchanged };
-        self.noted(caller, name, action, verdict, message).await;
+        self.finish_without_swap(caller, name, action, verdict, message).await;
     }
 
     /// Has the manifest want this release. Whether the digest had to be given for that.
     async fn write_wanted(
         self: &Arc<Self>,
         name: &Arc<str>,
-        release: &Release,
+        release: &GenerationRecord,
         before: String,
     ) -> Result<bool, String> {
         let as_written = self.manifest_of(name, release, &before, false)?;
@@ -154,7 +172,7 @@ impl Inner {
         let pins = self.identity(&as_written).await.ok() != Some(release.identity);
         let manifest = if pins { self.manifest_of(name, release, &before, true)? } else { as_written };
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
-        let written = self.blocking(move || edit::replace(&file, &before, &text)).await;
+        let written = self.run_blocking(move || edit::replace(&file, &before, &text)).await;
         let written = written.and_then(|written| written);
         written.map_err(|problem| format!("it cannot be written to {}: {problem}", manifest.file.display()))?;
         Ok(pins)
@@ -162,41 +180,47 @@ impl Inner {
 
     /// The manifest that a release had. Whether it is paused, and how carefully versions are let in, is as `now` says:
     /// that is of the plugin and not of one of its versions.
-    fn manifest_of(&self, name: &str, release: &Release, now: &str, pinned: bool) -> Result<Manifest, String> {
+    fn manifest_of(&self, name: &str, release: &GenerationRecord, now: &str, pinned: bool) -> Result<Manifest, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
-        let mut text = edit::paused(&release.manifest, edit::is_paused(now))?;
+        let mut text = edit::with_paused(&release.manifest, edit::is_paused(now))?;
         if pinned {
-            text = edit::pinned(&text, release.identity.artifact)?;
+            text = edit::with_digest(&text, release.identity.artifact)?;
         }
         // What is written there now may be what is wrong with it.
-        let careful = edit::careful(&text, now).and_then(|careful| Manifest::parse(&file, &careful));
+        let careful = edit::with_rollout_of(&text, now).and_then(|careful| Manifest::parse(&file, &careful));
         careful.or_else(|_| Manifest::parse(&file, &text))
     }
 
     /// What a manifest of this text wants, where it can be told.
-    async fn wanted(self: &Arc<Self>, name: &str, text: &str) -> Option<Identity> {
+    async fn wanted(self: &Arc<Self>, name: &str, text: &str) -> Option<GenerationIdentity> {
         let file = self.entry(name, |entry| entry.file.clone())?;
         let manifest = Manifest::parse(&file, text).ok()?;
         self.identity(&manifest).await.ok()
     }
 
-    fn begun(&self, name: &str) -> Begun {
-        let begun = self.entry(name, |entry| Begun {
+    fn begun(&self, name: &str) -> SwapBefore {
+        let begun = self.entry(name, |entry| SwapBefore {
             swap: entry.under_way.is_some(),
             serving: entry.serving.as_ref().map(|generation| generation.number),
         });
-        begun.unwrap_or(Begun { swap: false, serving: None })
+        begun.unwrap_or(SwapBefore { swap: false, serving: None })
     }
 
     /// Whether a swap was under way then that did not come to serve.
-    fn ended(&self, name: &str, begun: &Begun) -> bool {
+    fn ended(&self, name: &str, begun: &SwapBefore) -> bool {
         begun.swap && self.serving(name) == begun.serving
     }
 }
 
-impl Entry {
+impl PluginEntry {
     /// Where a rollback to this generation leads; `other` is whether something else is wanted than what served last.
-    fn way_back(&self, name: &str, number: Option<u64>, force: bool, other: bool) -> Result<Back, Refused> {
+    fn rollback_target(
+        &self,
+        name: &str,
+        number: Option<u64>,
+        force: bool,
+        other: bool,
+    ) -> Result<RollbackTarget, ChangeRefused> {
         let (record, last) = (&self.record, self.record.serving.as_ref());
         let to = match number {
             Some(number) => last.filter(|last| last.number == number).or_else(|| record.find(Some(number))),
@@ -205,22 +229,22 @@ impl Entry {
         };
         let Some(release) = to else { return Err(self.unknown_generation(name, number)) };
         if self.serving.is_some() && last.is_some_and(|last| last.number == release.number) {
-            return Ok(Back::Stay);
+            return Ok(RollbackTarget::Stay);
         }
         match record.refusal(release.identity).filter(|_| !force) {
-            None => Ok(Back::To(release.clone())),
+            None => Ok(RollbackTarget::To(release.clone())),
             Some(refusal) => {
                 let words = format!(
                     "generation {} of `{name}` was {}; `--force` has it serve all the same, `--to` names another",
                     release.number,
-                    refusal.words()
+                    refusal.describe()
                 );
-                Err(refused(RefusedCode::RefusedGeneration, words))
+                Err(refused(ChangeRefusedCode::RefusedGeneration, words))
             }
         }
     }
 
-    fn unknown_generation(&self, name: &str, number: Option<u64>) -> Refused {
+    fn unknown_generation(&self, name: &str, number: Option<u64>) -> ChangeRefused {
         let numbers = self.record.kept.iter().map(|release| {
             let refused = self.record.refusal(release.identity).map_or("", |_| " (refused)");
             format!("{}{refused}", release.number)
@@ -228,6 +252,6 @@ impl Entry {
         let numbers = numbers.collect::<Vec<_>>().join(", ");
         let kept = if numbers.is_empty() { "no earlier one is kept".into() } else { format!("kept are {numbers}") };
         let which = number.map_or_else(|| "an earlier generation".into(), |number| format!("generation {number}"));
-        refused(RefusedCode::UnknownGeneration, format!("`{name}` cannot go back to {which}: {kept}"))
+        refused(ChangeRefusedCode::UnknownGeneration, format!("`{name}` cannot go back to {which}: {kept}"))
     }
 }

@@ -7,85 +7,88 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::ending::Ending;
-use super::leash::{Cut, Leash};
-use super::{Child, Task, answer};
-use crate::plugin::artifact::{Flaw, Inspection};
-use crate::plugin::code::Code;
+use super::child_exit::ChildExit;
+use super::child_guard::{ChildGuard, KillReason};
+use super::{CompileChild, CompilerTask, response};
+use crate::plugin::artifact::{ArtifactError, Inspection};
+use crate::plugin::compiled_code::CompiledCode;
 use crate::plugin::digest::Digest;
 
 /// Most bytes of what the child says about itself that are kept.
-const STDERR_BYTES: u64 = 64 << 10;
+const MAX_STDERR_BYTES: u64 = 64 << 10;
 
-type Answer = Result<Result<(Inspection, Option<Code>), Flaw>, String>;
+type ChildResponse = Result<Result<(Inspection, Option<CompiledCode>), ArtifactError>, String>;
 
 /// Starts the child, hands it its task and `bytes`, takes its answer, reaps it. Blocks.
-pub(super) fn hold(
-    child: &Child,
-    task: Task,
+pub(super) fn run_child(
+    child: &CompileChild,
+    task: CompilerTask,
     fingerprint: [u8; 32],
     bytes: &[u8],
-    leash: &Leash,
-) -> Result<(Inspection, Option<Code>), Flaw> {
-    let unable = |error: io::Error| {
+    leash: &ChildGuard,
+) -> Result<(Inspection, Option<CompiledCode>), ArtifactError> {
+    let run_error = |error: io::Error| {
         let (program, verb) = (child.program.display(), task.verb());
-        Flaw::new(task.stage(), format!("`{program}` cannot be run to {verb} it: {error}"))
+        ArtifactError::new(task.stage(), format!("`{program}` cannot be run to {verb} it: {error}"))
     };
-    let mut process = child.command().spawn().map_err(unable)?;
+    let mut process = child.command().spawn().map_err(run_error)?;
     let id = Pid::from_child(&process);
-    leash.hold(id);
+    leash.attach(id);
     let (answer, stderr, cut) = thread::scope(|scope| {
-        let stderr = helpers(scope, &mut process, child, leash);
+        let stderr = spawn_helpers(scope, &mut process, child, leash);
         if stderr.is_err() {
-            leash.cut(Cut::Cancelled);
+            leash.kill(KillReason::Cancelled);
         }
         let answer = exchange(&mut process, task, fingerprint, bytes);
-        await_end(id);
-        let cut = leash.over();
+        wait_for_exit(id);
+        let cut = leash.detach();
         (answer, stderr.map(|thread| thread.join().unwrap_or_default()), cut)
     });
-    let status = process.wait().map_err(unable)?;
-    let stderr = stderr.map_err(unable)?;
+    let status = process.wait().map_err(run_error)?;
+    let stderr = stderr.map_err(run_error)?;
     match answer {
         Ok(answer) if status.success() && cut.is_none() => answer,
-        answer => Err(Ending { task, cut, status, stderr: &stderr, nonsense: answer.err(), child }.flaw()),
+        answer => {
+            Err(ChildExit { task, kill_reason: cut, status, stderr: &stderr, response_error: answer.err(), child }
+                .to_error())
+        }
     }
 }
 
 /// A thread that looks at the clock, and one that listens to standard error; both end when the child does.
-fn helpers<'scope>(
+fn spawn_helpers<'scope>(
     scope: &'scope Scope<'scope, '_>,
     process: &mut process::Child,
-    child: &'scope Child,
-    leash: &'scope Leash,
+    child: &'scope CompileChild,
+    leash: &'scope ChildGuard,
 ) -> io::Result<ScopedJoinHandle<'scope, Vec<u8>>> {
     let named = || thread::Builder::new().name("barnabas-compile".into());
-    named().spawn_scoped(scope, || leash.watch(child.limits.wall))?;
+    named().spawn_scoped(scope, || leash.kill_after(child.limits.wall))?;
     let mut pipe = process.stderr.take();
     named().spawn_scoped(scope, move || {
-        let mut kept = Vec::new();
+        let mut stderr = Vec::new();
         if let Some(pipe) = &mut pipe {
-            let _ = pipe.take(STDERR_BYTES).read_to_end(&mut kept);
+            let _ = pipe.take(MAX_STDERR_BYTES).read_to_end(&mut stderr);
             // The rest is thrown away, lest the child should wait for somebody to read it.
             let _ = io::copy(pipe, &mut io::sink());
         }
-        kept
+        stderr
     })
 }
 
 /// A child reads all before it says a word, so the two do not wait for each other. One that does otherwise is ended by
 /// the clock.
-fn exchange(process: &mut process::Child, task: Task, fingerprint: [u8; 32], bytes: &[u8]) -> Answer {
+fn exchange(process: &mut process::Child, task: CompilerTask, fingerprint: [u8; 32], bytes: &[u8]) -> ChildResponse {
     if let Some(mut pipe) = process.stdin.take() {
         // One that reads no further has a reason, which its end will tell.
         let _ = pipe.write_all(&[task as u8]).and_then(|()| pipe.write_all(bytes));
     }
     let pipe = process.stdout.take().ok_or("it has no standard output")?;
-    answer::read(pipe, task, fingerprint, &Digest::of(bytes))
+    response::read(pipe, task, fingerprint, &Digest::compute(bytes))
 }
 
 /// Returns when the child has ended, and leaves it to be reaped.
-fn await_end(id: Pid) {
+fn wait_for_exit(id: Pid) {
     let ended = || waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while matches!(ended(), Err(Errno::INTR)) {}
 }

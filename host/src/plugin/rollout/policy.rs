@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use crate::capability::egress::RecordedResponse;
-use crate::plugin::change::Plan;
+use crate::plugin::change::RolloutOverride;
 use crate::units::HumanDuration;
 
 /// Meant by the manifest, or by its defaults.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Care {
+pub struct RolloutPolicy {
     /// Whether it is tried on a few pushes first.
     pub self_test: bool,
     /// How long it is given copies of real batches; zero is not at all.
@@ -26,7 +26,7 @@ pub struct Care {
     pub reply: RecordedResponse,
 }
 
-impl Default for Care {
+impl Default for RolloutPolicy {
     fn default() -> Self {
         Self {
             self_test: true,
@@ -40,9 +40,9 @@ impl Default for Care {
     }
 }
 
-impl Care {
+impl RolloutPolicy {
     /// As it is for this once.
-    pub fn with(&self, plan: Plan) -> Self {
+    pub fn with_override(&self, plan: RolloutOverride) -> Self {
         Self {
             self_test: plan.self_test.unwrap_or(self.self_test),
             shadow: plan.shadow.map_or(self.shadow, |span| span.0),
@@ -52,8 +52,8 @@ impl Care {
     }
 
     /// The same as a plan in which everything is said.
-    pub fn plan(&self) -> Plan {
-        Plan {
+    pub fn to_override(&self) -> RolloutOverride {
+        RolloutOverride {
             self_test: Some(self.self_test),
             shadow: Some(HumanDuration(self.shadow)),
             canary: Some(self.canary * 100.0),
@@ -66,7 +66,7 @@ impl Care {
     }
 
     /// As the flags of a command say it: `--shadow 6s --canary 25%`.
-    pub fn words(&self) -> String {
+    pub fn to_flags(&self) -> String {
         let shadow = (!self.shadow.is_zero()).then(|| format!("--shadow {}", HumanDuration(self.shadow)));
         // A share such as 0.07 has no exact form, and is not shown with its seventeen digits.
         let canary = format!("--canary {}%", (self.canary * 1e6).round() / 1e4);
@@ -74,7 +74,7 @@ impl Care {
     }
 
     /// The shares of a canary's steps, each four times the one before; none where it has all lanes at once.
-    pub fn shares(&self) -> Vec<f64> {
+    pub fn canary_shares(&self) -> Vec<f64> {
         std::iter::successors(Some(self.canary), |share| Some(share * 4.0)).take_while(|share| *share < 1.0).collect()
     }
 }
@@ -84,28 +84,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_what_a_command_would_say() {
-        let care = Care { canary: 0.07, shadow: Duration::from_secs(6), ..Care::default() };
-        assert_eq!(care.words(), "--shadow 6s --canary 7%");
-        assert_eq!((Care::default().words(), Care::default().has_trial()), ("--canary 100%".into(), false));
-        assert_eq!(Care::default().with(care.plan()).words(), care.words());
+    fn flags_are_those_of_the_command() {
+        let care = RolloutPolicy { canary: 0.07, shadow: Duration::from_secs(6), ..RolloutPolicy::default() };
+        assert_eq!(care.to_flags(), "--shadow 6s --canary 7%");
+        assert_eq!(
+            (RolloutPolicy::default().to_flags(), RolloutPolicy::default().has_trial()),
+            ("--canary 100%".into(), false)
+        );
+        assert_eq!(RolloutPolicy::default().with_override(care.to_override()).to_flags(), care.to_flags());
         assert!(care.has_trial());
     }
 
     #[test]
-    fn a_canary_is_raised_fourfold_and_never_to_all() {
-        let care = |canary| Care { canary, ..Care::default() };
-        assert_eq!(care(0.05).shares(), [0.05, 0.2, 0.8]);
-        assert_eq!(care(0.5).shares(), [0.5]);
-        assert_eq!(care(1.0).shares(), [0.0; 0]);
+    fn a_canary_quadruples_and_stays_below_all_lanes() {
+        let care = |canary| RolloutPolicy { canary, ..RolloutPolicy::default() };
+        assert_eq!(care(0.05).canary_shares(), [0.05, 0.2, 0.8]);
+        assert_eq!(care(0.5).canary_shares(), [0.5]);
+        assert_eq!(care(1.0).canary_shares(), [0.0; 0]);
     }
 
     #[test]
-    fn a_plan_counts_for_this_once_and_only_where_it_says_something() {
-        let written = Care { shadow: Duration::from_secs(5), ..Care::default() };
-        assert_eq!(written.with(Plan::default()), written);
-        let plan = Plan { self_test: Some(false), shadow: Some(HumanDuration(Duration::ZERO)), canary: Some(5.0) };
-        let care = written.with(plan);
+    fn an_override_applies_once_and_only_where_it_is_set() {
+        let written = RolloutPolicy { shadow: Duration::from_secs(5), ..RolloutPolicy::default() };
+        assert_eq!(written.with_override(RolloutOverride::default()), written);
+        let plan =
+            RolloutOverride { self_test: Some(false), shadow: Some(HumanDuration(Duration::ZERO)), canary: Some(5.0) };
+        let care = written.with_override(plan);
         assert_eq!((care.self_test, care.shadow, care.canary), (false, Duration::ZERO, 0.05));
     }
 }

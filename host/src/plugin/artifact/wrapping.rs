@@ -9,14 +9,14 @@ use wit_component::ComponentEncoder;
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum ArtifactKind {
     /// A component.
     Component,
     /// A core module that carries its WIT metadata; the host wraps it.
     CoreModule,
 }
 
-impl Kind {
+impl ArtifactKind {
     /// For a person.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,37 +27,37 @@ impl Kind {
 }
 
 /// The component in `bytes`, wrapped where need be.
-pub(super) fn component(bytes: &[u8]) -> Result<(Kind, Cow<'_, [u8]>), String> {
+pub(super) fn to_component(bytes: &[u8]) -> Result<(ArtifactKind, Cow<'_, [u8]>), String> {
     if Parser::is_component(bytes) {
-        return Ok((Kind::Component, bytes.into()));
+        return Ok((ArtifactKind::Component, bytes.into()));
     }
     if !Parser::is_core_wasm(bytes) {
-        return Err(format!("it is not WebAssembly ({}){}", beginning(bytes), remedy(bytes)));
+        return Err(format!("it is not WebAssembly ({}){}", describe_first_bytes(bytes), build_hint(bytes)));
     }
-    if !carries_metadata(bytes)? {
+    if !has_wit_metadata(bytes)? {
         return Err("it is a core module without WIT metadata; build it with the guest SDK (`barnabas-sdk`), or as a \
                     component for the target `wasm32-wasip2`"
             .into());
     }
-    wrap(bytes).map(|wrapped| (Kind::CoreModule, wrapped.into()))
+    wrap(bytes).map(|wrapped| (ArtifactKind::CoreModule, wrapped.into()))
 }
 
 fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
     let mut encoder = ComponentEncoder::default();
     let wrapped = encoder.validate(true).module(module).and_then(|encoder| encoder.encode());
     wrapped.map_err(|error| {
-        let words = format!("{error:#}").replace('\n', " ");
-        if words.contains("wasi_snapshot_preview1") {
+        let reason = format!("{error:#}").replace('\n', " ");
+        if reason.contains("wasi_snapshot_preview1") {
             return "it is a core module for `wasm32-wasip1`; build it for `wasm32-wasip2` or \
                     `wasm32-unknown-unknown`"
                 .into();
         }
-        format!("it is a core module that cannot be made a component: {words}")
+        format!("it is a core module that cannot be made a component: {reason}")
     })
 }
 
 /// `wit-bindgen` leaves the world in custom sections that `wit-component` reads.
-fn carries_metadata(module: &[u8]) -> Result<bool, String> {
+fn has_wit_metadata(module: &[u8]) -> Result<bool, String> {
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(|error| format!("it is not valid WebAssembly: {error}"))?;
         if let Payload::CustomSection(section) = payload
@@ -70,7 +70,7 @@ fn carries_metadata(module: &[u8]) -> Result<bool, String> {
 }
 
 /// What builds make beside a receiver, and how it is built.
-fn remedy(bytes: &[u8]) -> &'static str {
+fn build_hint(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"!<arch>") {
         "; it is a Rust library: write crate-type = [\"cdylib\"] under [lib] in its Cargo.toml, and build it for \
          `wasm32-wasip2`"
@@ -82,7 +82,7 @@ fn remedy(bytes: &[u8]) -> &'static str {
     }
 }
 
-fn beginning(bytes: &[u8]) -> String {
+fn describe_first_bytes(bytes: &[u8]) -> String {
     match bytes.get(..4) {
         Some(start) => format!("it begins with `{}`", start.escape_ascii()),
         None => format!("it has {} bytes", bytes.len()),

@@ -1,36 +1,36 @@
 use std::fs::Permissions;
 
-use super::super::artifact::make;
-use super::super::testing::{ENGINES, Guest};
+use super::super::artifact::examine_and_compile;
+use super::super::testing::{ENGINES, TestGuest};
 use super::*;
 
-struct Room {
+struct CacheFixture {
     dir: tempfile::TempDir,
     module: Vec<u8>,
 }
 
-impl Room {
+impl CacheFixture {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), module: Guest::default().module() }
+        Self { dir: tempfile::tempdir().unwrap(), module: TestGuest::default().module() }
     }
 
-    fn cache(&self) -> Cache {
-        Cache::open(self.dir.path(), ENGINES.fingerprint()).unwrap()
+    fn cache(&self) -> CodeCache {
+        CodeCache::open(self.dir.path(), ENGINES.fingerprint()).unwrap()
     }
 
     fn digest(&self) -> Digest {
-        Digest::of(&self.module)
+        Digest::compute(&self.module)
     }
 
     /// Compiles the guest and keeps it.
-    fn put(&self, cache: &Cache) -> (Inspection, Code) {
-        let (inspection, code) = make(&ENGINES.on_demand, &self.module);
+    fn put(&self, cache: &CodeCache) -> (Inspection, CompiledCode) {
+        let (inspection, code) = examine_and_compile(&ENGINES.on_demand, &self.module);
         let code = code.unwrap();
         cache.put(&inspection, &code);
         (inspection, code)
     }
 
-    fn entry(&self) -> PathBuf {
+    fn entry_path(&self) -> PathBuf {
         self.cache().path(&self.digest())
     }
 
@@ -40,21 +40,21 @@ impl Room {
 }
 
 /// Something that is kept under the digest of `name`.
-fn small(cache: &Cache, name: u8, code: usize) -> Digest {
+fn put_small(cache: &CodeCache, name: u8, code: usize) -> Digest {
     let (mut inspection, _) = crate::plugin::artifact::inspect(b"");
-    inspection.digest = Digest::of(&[name]);
-    cache.put(&inspection, &Code::vouched(vec![name; code]));
+    inspection.digest = Digest::compute(&[name]);
+    cache.put(&inspection, &CompiledCode::trusted(vec![name; code]));
     inspection.digest
 }
 
-fn age(cache: &Cache, digest: &Digest, seconds: u64) {
+fn set_age(cache: &CodeCache, digest: &Digest, seconds: u64) {
     let at = SystemTime::now() - std::time::Duration::from_secs(seconds);
     File::open(cache.path(digest)).unwrap().set_modified(at).unwrap();
 }
 
 #[test]
-fn the_next_host_finds_what_was_kept() {
-    let room = Room::new();
+fn entries_survive_a_restart() {
+    let room = CacheFixture::new();
     let cache = room.cache();
     assert!(cache.get(&room.digest()).is_none());
     let (inspection, code) = room.put(&cache);
@@ -67,14 +67,14 @@ fn the_next_host_finds_what_was_kept() {
 
 #[test]
 fn a_damaged_entry_is_removed() {
-    let room = Room::new();
+    let room = CacheFixture::new();
     let cache = room.cache();
     room.put(&cache);
-    let good = fs::read(room.entry()).unwrap();
+    let good = fs::read(room.entry_path()).unwrap();
     for at in [0, 11, 12, 43, 44, 47, 48, good.len() / 2, good.len() - 1] {
         let mut bad = good.clone();
         bad[at] ^= 1;
-        fs::write(room.entry(), bad).unwrap();
+        fs::write(room.entry_path(), bad).unwrap();
         assert!(cache.get(&room.digest()).is_none(), "byte {at} was changed and nobody noticed");
         assert_eq!(room.count(), 0, "it was removed");
     }
@@ -87,25 +87,25 @@ fn a_damaged_entry_is_removed() {
 }
 
 #[test]
-fn an_entry_of_another_host_name_or_engine_is_not_used() {
-    let (room, other) = (Room::new(), Room::new());
+fn an_entry_with_another_key_name_or_engine_is_not_used() {
+    let (room, other) = (CacheFixture::new(), CacheFixture::new());
     other.put(&other.cache());
     let cache = room.cache();
-    fs::copy(other.entry(), cache.path(&room.digest())).unwrap();
+    fs::copy(other.entry_path(), cache.path(&room.digest())).unwrap();
     assert!(cache.get(&room.digest()).is_none(), "signed with another key");
     room.put(&cache);
-    let elsewhere = Digest::of(b"another artifact");
-    fs::copy(room.entry(), cache.path(&elsewhere)).unwrap();
+    let elsewhere = Digest::compute(b"another artifact");
+    fs::copy(room.entry_path(), cache.path(&elsewhere)).unwrap();
     assert!(cache.get(&elsewhere).is_none(), "signed under another name");
-    let upgraded = Cache::open(room.dir.path(), [7; 32]).unwrap();
-    fs::copy(room.entry(), upgraded.path(&room.digest())).unwrap();
+    let upgraded = CodeCache::open(room.dir.path(), [7; 32]).unwrap();
+    fs::copy(room.entry_path(), upgraded.path(&room.digest())).unwrap();
     assert!(upgraded.get(&room.digest()).is_none(), "compiled by another engine");
     assert!(cache.get(&room.digest()).is_some());
 }
 
 #[test]
 fn other_formats_are_removed_when_it_is_opened() {
-    let room = Room::new();
+    let room = CacheFixture::new();
     let cache = room.cache();
     room.put(&cache);
     let dir = room.dir.path().join("code");
@@ -114,18 +114,18 @@ fn other_formats_are_removed_when_it_is_opened() {
     {
         fs::write(dir.join(name), bytes).unwrap();
     }
-    let left = files::temporary(&dir.join("d.code"));
+    let left = private_files::temporary_path(&dir.join("d.code"));
     fs::write(&left, b"half").unwrap();
     let cache = room.cache();
     assert_eq!(room.count(), 2, "the entry, and what may be being written");
-    sweep(&dir, SystemTime::now() + files::GRACE * 2).unwrap();
+    remove_foreign_files(&dir, SystemTime::now() + private_files::GRACE_PERIOD * 2).unwrap();
     assert!(!left.exists());
     assert!(cache.get(&room.digest()).is_some());
 }
 
 #[test]
-fn a_directory_that_takes_nothing_costs_only_time() {
-    let room = Room::new();
+fn an_unusable_directory_only_disables_caching() {
+    let room = CacheFixture::new();
     let cache = room.cache();
     fs::remove_dir_all(room.dir.path().join("code")).unwrap();
     room.put(&cache);
@@ -133,46 +133,49 @@ fn a_directory_that_takes_nothing_costs_only_time() {
 }
 
 #[test]
-fn the_key_and_the_entries_are_private_or_refused() {
-    let room = Room::new();
+fn the_key_and_the_entries_are_private() {
+    let room = CacheFixture::new();
     room.put(&room.cache());
     let key = room.dir.path().join("host.key");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&key), mode(&room.entry()), mode(room.entry().parent().unwrap())), (0o600, 0o600, 0o700));
+    assert_eq!(
+        (mode(&key), mode(&room.entry_path()), mode(room.entry_path().parent().unwrap())),
+        (0o600, 0o600, 0o700)
+    );
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    let error = Cache::open(room.dir.path(), [0; 32]).unwrap_err();
+    let error = CodeCache::open(room.dir.path(), [0; 32]).unwrap_err();
     assert!(error.to_string().contains("chmod 600"), "{error}");
     fs::remove_file(&key).unwrap();
-    files::private(&key).unwrap().write_all(b"short").unwrap();
-    assert!(Cache::open(room.dir.path(), [0; 32]).unwrap_err().to_string().contains("damaged"));
+    private_files::create_private_file(&key).unwrap().write_all(b"short").unwrap();
+    assert!(CodeCache::open(room.dir.path(), [0; 32]).unwrap_err().to_string().contains("damaged"));
 }
 
 #[test]
-fn entries_obeyed_and_violated() {
-    let room = Room::new();
-    let cache = Cache { bounds: Bounds { entries: 3, ..BOUNDS }, ..room.cache() };
-    let [a, b, c] = [1, 2, 3].map(|name| small(&cache, name, 1));
+fn max_entries_obeyed_and_violated() {
+    let room = CacheFixture::new();
+    let cache = CodeCache { bounds: CacheBounds { entries: 3, ..DEFAULT_BOUNDS }, ..room.cache() };
+    let [a, b, c] = [1, 2, 3].map(|name| put_small(&cache, name, 1));
     for (digest, seconds) in [(a, 30), (b, 20), (c, 10)] {
-        age(&cache, &digest, seconds);
+        set_age(&cache, &digest, seconds);
     }
     assert!(cache.get(&a).is_some(), "three fit; this one is now the last used");
-    let d = small(&cache, 4, 1);
+    let d = put_small(&cache, 4, 1);
     assert_eq!(room.count(), 3);
     assert!(cache.get(&b).is_none(), "it was not used for longest");
     assert!([a, c, d].iter().all(|digest| cache.get(digest).is_some()));
 }
 
 #[test]
-fn bytes_obeyed_and_violated() {
-    let room = Room::new();
-    let cache = Cache { bounds: Bounds { bytes: 10_000, ..BOUNDS }, ..room.cache() };
-    let [a, b] = [1, 2].map(|name| small(&cache, name, 4_000));
-    age(&cache, &a, 20);
-    age(&cache, &b, 10);
+fn max_bytes_obeyed_and_violated() {
+    let room = CacheFixture::new();
+    let cache = CodeCache { bounds: CacheBounds { bytes: 10_000, ..DEFAULT_BOUNDS }, ..room.cache() };
+    let [a, b] = [1, 2].map(|name| put_small(&cache, name, 4_000));
+    set_age(&cache, &a, 20);
+    set_age(&cache, &b, 10);
     assert_eq!(room.count(), 2, "both fit");
-    let c = small(&cache, 3, 4_000);
+    let c = put_small(&cache, 3, 4_000);
     assert!(cache.get(&a).is_none());
     assert!([b, c].iter().all(|digest| cache.get(digest).is_some()));
-    let large = small(&cache, 4, 10_000);
+    let large = put_small(&cache, 4, 10_000);
     assert!(cache.get(&large).is_none(), "what is larger than all of it is not kept");
 }

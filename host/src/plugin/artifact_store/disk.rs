@@ -7,32 +7,32 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use crate::plugin::artifact::MAX_BYTES;
+use crate::plugin::artifact::MAX_ARTIFACT_BYTES;
 use crate::plugin::digest::Digest;
-use crate::plugin::files;
+use crate::plugin::private_files;
 
 /// The form of the folder: file names and what is in them.
 const FORMAT: u32 = 1;
 /// Most bytes of the file that says so.
-const FORMAT_BYTES: u64 = 64;
+const MAX_FORMAT_BYTES: u64 = 64;
 const SUFFIX: &str = ".wasm";
 
 /// What form the folder has; it is made where there is none.
-pub(super) fn format(dir: &Path) -> io::Result<String> {
-    files::folder(dir).and_then(|()| written_format(dir))
+pub(super) fn prepare_dir(dir: &Path) -> io::Result<String> {
+    private_files::create_private_dir(dir).and_then(|()| read_or_write_format(dir))
 }
 
-pub(super) struct Disk {
+pub(super) struct DiskArtifacts {
     dir: PathBuf,
     /// So that what is kept again is not pruned between the two looks at its age.
-    turn: Mutex<()>,
+    lock: Mutex<()>,
 }
 
-impl Disk {
+impl DiskArtifacts {
     /// `format` is what [`format()`] found there.
     pub(super) fn open(dir: &Path, format: &str) -> Result<Self, String> {
         match format.trim().parse::<u32>() {
-            Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), turn: Mutex::default() }),
+            Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), lock: Mutex::default() }),
             Ok(newer) if newer > FORMAT => Err(format!(
                 "the artifacts in {} are of format {newer}, which a newer barnabas wrote; this one reads format \
                  {FORMAT}: run the newer one, or name another `data-dir`",
@@ -42,12 +42,12 @@ impl Disk {
         }
     }
 
-    pub(super) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
+    pub(super) fn put(&self, digest: Digest, bytes: &[u8]) -> Result<(), String> {
         let path = self.path(&digest);
-        if self.kept_again(&path, bytes.len() as u64) {
+        if self.refresh_age(&path, bytes.len() as u64) {
             return Ok(());
         }
-        files::put(&path, &[bytes], true).map_err(|error| {
+        private_files::write_atomically(&path, &[bytes], true).map_err(|error| {
             format!(
                 "an artifact of {} bytes cannot be kept in {}: {error}; make room there, or name another `data-dir`",
                 bytes.len(),
@@ -56,7 +56,7 @@ impl Disk {
         })
     }
 
-    pub(super) fn has(&self, digest: &Digest) -> bool {
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
         self.path(digest).is_file()
     }
 
@@ -67,7 +67,7 @@ impl Disk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(format!("the kept artifact {} cannot be read: {error}", path.display())),
         };
-        if Digest::of(&bytes) == *digest {
+        if Digest::compute(&bytes) == *digest {
             return Ok(Some(bytes));
         }
         tracing::warn!("{} is damaged: it is not of the digest in its name; it is removed", path.display());
@@ -81,12 +81,12 @@ impl Disk {
             Err(error) => return tracing::warn!("unwanted artifacts stay: {}: {error}", self.dir.display()),
         };
         for path in entries.flatten().map(|entry| entry.path()) {
-            let unwanted = digest_of(&path).is_some_and(|digest| !wanted.contains(&digest));
-            if !unwanted && !files::is_temporary(&path) {
+            let unwanted = digest_from_file_name(&path).is_some_and(|digest| !wanted.contains(&digest));
+            if !unwanted && !private_files::is_temporary(&path) {
                 continue;
             }
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            if files::is_old(&path, now) {
+            let _turn = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            if private_files::is_past_grace_period(&path, now) {
                 remove(&path);
             }
         }
@@ -97,8 +97,8 @@ impl Disk {
     }
 
     /// Whether a file of that size is there; its hour begins anew.
-    fn kept_again(&self, path: &Path, size: u64) -> bool {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    fn refresh_age(&self, path: &Path, size: u64) -> bool {
+        let _turn = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let touch = || {
             let file = File::open(path)?;
             file.set_modified(SystemTime::now())?;
@@ -109,14 +109,14 @@ impl Disk {
 }
 
 /// What the folder says of its form; a new one is told.
-fn written_format(dir: &Path) -> io::Result<String> {
+fn read_or_write_format(dir: &Path) -> io::Result<String> {
     let path = dir.join("format");
     let mut text = String::new();
     match File::open(&path) {
-        Ok(file) => _ = file.take(FORMAT_BYTES).read_to_string(&mut text)?,
+        Ok(file) => _ = file.take(MAX_FORMAT_BYTES).read_to_string(&mut text)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             text = format!("{FORMAT}\n");
-            files::put(&path, &[text.as_bytes()], true)?;
+            private_files::write_atomically(&path, &[text.as_bytes()], true)?;
         }
         Err(error) => return Err(error),
     }
@@ -126,11 +126,11 @@ fn written_format(dir: &Path) -> io::Result<String> {
 /// Not more than an artifact may have, whatever is there: the digest finds what was cut.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_ARTIFACT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-fn digest_of(path: &Path) -> Option<Digest> {
+fn digest_from_file_name(path: &Path) -> Option<Digest> {
     let digits = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
     format!("sha256:{digits}").parse().ok()
 }

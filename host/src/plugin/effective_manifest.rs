@@ -12,23 +12,23 @@ use super::manifest::Manifest;
 use crate::units::{ByteSize, HumanDuration};
 
 /// In place of a secret.
-const HIDDEN: &str = "(hidden)";
+const MASK: &str = "(hidden)";
 /// Parts of names that say that a secret stands there.
-const SECRETS: [&str; 7] = ["token", "password", "passwd", "secret", "authorization", "credential", "cookie"];
+const SECRET_NAME_PARTS: [&str; 7] = ["token", "password", "passwd", "secret", "authorization", "credential", "cookie"];
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Terms {
+pub struct EffectiveManifest {
     /// What the receiver is started with, secrets hidden.
     pub settings: Value,
     /// One a line, as `http localhost:4318`.
     pub grants: Vec<String>,
     /// Of each instance, how many there are, and the requests of all of them.
-    pub limits: BTreeMap<&'static str, Term>,
+    pub limits: BTreeMap<&'static str, SettingValue>,
     /// How pushes become batches.
-    pub batch: BTreeMap<&'static str, Term>,
+    pub batch: BTreeMap<&'static str, SettingValue>,
     /// How much may wait.
-    pub queue: BTreeMap<&'static str, Term>,
+    pub queue: BTreeMap<&'static str, SettingValue>,
     /// Which pushes it wants, fact by fact; none is all.
     pub want: BTreeMap<String, String>,
     /// Whether pushes are rewritten to one spelling first.
@@ -38,39 +38,41 @@ pub struct Terms {
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Term {
+pub enum SettingValue {
     /// So many.
     Count(usize),
     /// With its unit, as `64MiB` or `30s`.
     Text(String),
 }
 
-impl Terms {
+impl EffectiveManifest {
     /// Those of a manifest.
-    pub fn of(manifest: &Manifest) -> Self {
+    pub fn from_manifest(manifest: &Manifest) -> Self {
         let (limits, slot) = (&manifest.limits, &manifest.slot);
-        let (size, span) =
-            (|bytes| Term::Text(ByteSize(bytes).to_string()), |time| Term::Text(HumanDuration(time).to_string()));
+        let (size, span) = (
+            |bytes| SettingValue::Text(ByteSize(bytes).to_string()),
+            |time| SettingValue::Text(HumanDuration(time).to_string()),
+        );
         let written: toml::Table = manifest.text.parse().unwrap_or_default();
         let want = written.get("want").and_then(toml::Value::as_table).into_iter().flatten();
         Self {
-            settings: masked(serde_json::from_str(&manifest.settings).unwrap_or_default()),
-            grants: manifest.granted.clone(),
+            settings: mask_secrets(serde_json::from_str(&manifest.settings).unwrap_or_default()),
+            grants: manifest.grant_lines.clone(),
             limits: BTreeMap::from([
                 ("memory", size(limits.memory)),
                 ("cpu", span(limits.cpu)),
                 ("deadline", span(limits.deadline)),
                 ("start", span(limits.start)),
                 ("stop", span(limits.stop)),
-                ("instances", Term::Count(manifest.instances)),
-                ("requests", Term::Count(manifest.requests)),
+                ("instances", SettingValue::Count(manifest.instances)),
+                ("requests", SettingValue::Count(manifest.requests)),
             ]),
             batch: BTreeMap::from([
-                ("pushes", Term::Count(slot.batch_pushes)),
+                ("pushes", SettingValue::Count(slot.batch_pushes)),
                 ("bytes", size(slot.batch_bytes)),
                 ("linger", span(slot.linger)),
             ]),
-            queue: BTreeMap::from([("pushes", Term::Count(slot.max_pushes)), ("bytes", size(slot.max_bytes))]),
+            queue: BTreeMap::from([("pushes", SettingValue::Count(slot.max_pushes)), ("bytes", size(slot.max_bytes))]),
             want: want.filter_map(|(fact, pattern)| Some((fact.clone(), pattern.as_str()?.to_owned()))).collect(),
             normalise: manifest.normalise.is_some(),
         }
@@ -78,31 +80,31 @@ impl Terms {
 }
 
 /// Settings that can be shown.
-fn masked(settings: Value) -> Value {
+fn mask_secrets(settings: Value) -> Value {
     match settings {
-        Value::Object(members) => Value::Object(members.into_iter().map(member).collect::<Map<_, _>>()),
-        Value::Array(items) => items.into_iter().map(masked).collect(),
-        Value::String(text) => Value::String(without_user(&text)),
+        Value::Object(members) => Value::Object(members.into_iter().map(mask_member).collect::<Map<_, _>>()),
+        Value::Array(items) => items.into_iter().map(mask_secrets).collect(),
+        Value::String(text) => Value::String(mask_userinfo(&text)),
         other => other,
     }
 }
 
-fn member((name, value): (String, Value)) -> (String, Value) {
-    let value = if is_secret(&name) { Value::String(HIDDEN.into()) } else { masked(value) };
+fn mask_member((name, value): (String, Value)) -> (String, Value) {
+    let value = if is_secret(&name) { Value::String(MASK.into()) } else { mask_secrets(value) };
     (name, value)
 }
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    SECRETS.iter().any(|part| name.contains(part)) || name.ends_with("key") || name == "auth"
+    SECRET_NAME_PARTS.iter().any(|part| name.contains(part)) || name.ends_with("key") || name == "auth"
 }
 
 /// A URL without user and password.
-fn without_user(text: &str) -> String {
+fn mask_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     match rest.split_at_checked(end).and_then(|(authority, path)| Some((authority.rsplit_once('@')?.1, path))) {
-        Some((host, path)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
+        Some((host, path)) => format!("{scheme}://{MASK}@{host}{path}"),
         None => text.to_owned(),
     }
 }
@@ -119,7 +121,7 @@ mod tests {
     fn defaults_are_filled_in_and_spelled_as_a_manifest_spells_them() {
         let text = "artifact = \"a.wasm\"\n[grants]\nhttp = [\"a:1\"]\nstate = \"1MiB\"\n[limits]\ncpu = \"500ms\"\n\
                     [want]\nclient_id = \"orders-.*\"\n";
-        let terms = Terms::of(&Manifest::parse(Path::new("sink.toml"), text).unwrap());
+        let terms = EffectiveManifest::from_manifest(&Manifest::parse(Path::new("sink.toml"), text).unwrap());
         let shown = serde_json::to_value(&terms).unwrap();
         assert_eq!(
             shown,
@@ -137,19 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden_wherever_they_stand() {
+    fn secrets_are_masked_at_every_depth() {
         let settings = json!({
             "endpoint": "https://user:pass@collector:4318/v1?x=a@b", "plain": "http://a/b@c", "timeout": 5,
             "token": "t", "Api-Key": "k", "apikey": 7, "headers": { "Authorization": "Token s", "x-tenant": "a" },
             "sinks": [{ "client_secret": ["s"], "name": "one" }], "basic_password": null, "monkeys": 3,
         });
         assert_eq!(
-            masked(settings),
+            mask_secrets(settings),
             json!({
                 "endpoint": "https://(hidden)@collector:4318/v1?x=a@b", "plain": "http://a/b@c", "timeout": 5,
-                "token": HIDDEN, "Api-Key": HIDDEN, "apikey": HIDDEN,
-                "headers": { "Authorization": HIDDEN, "x-tenant": "a" },
-                "sinks": [{ "client_secret": HIDDEN, "name": "one" }], "basic_password": HIDDEN, "monkeys": 3,
+                "token": MASK, "Api-Key": MASK, "apikey": MASK,
+                "headers": { "Authorization": MASK, "x-tenant": "a" },
+                "sinks": [{ "client_secret": MASK, "name": "one" }], "basic_password": MASK, "monkeys": 3,
             })
         );
     }

@@ -6,23 +6,23 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::Task;
-use crate::plugin::artifact::{Flaw, Inspection};
-use crate::plugin::code::Code;
+use super::CompilerTask;
+use crate::plugin::artifact::{ArtifactError, Inspection};
+use crate::plugin::compiled_code::CompiledCode;
 use crate::plugin::digest::Digest;
 
 /// The last byte is the version.
 const MAGIC: [u8; 12] = *b"compiled\0\0\0\x02";
 /// Most bytes of the object. An import takes about a hundred.
-const JSON_BYTES: u64 = 1 << 20;
+const MAX_JSON_BYTES: u64 = 1 << 20;
 /// Most bytes of code. Code has about three times as many as its artifact.
-const CODE_BYTES: u64 = 1 << 30;
+const MAX_CODE_BYTES: u64 = 1 << 30;
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Object {
+struct ResponseHeader {
     inspection: Inspection,
-    flaw: Option<Flaw>,
+    flaw: Option<ArtifactError>,
 }
 
 /// By the child.
@@ -30,19 +30,19 @@ pub(super) fn write(
     out: &mut impl Write,
     fingerprint: [u8; 32],
     inspection: Inspection,
-    done: Result<Option<Code>, Flaw>,
+    done: Result<Option<CompiledCode>, ArtifactError>,
 ) -> Result<(), String> {
     let (code, flaw) = match done {
         Ok(code) => (code, None),
         Err(flaw) => (None, Some(flaw)),
     };
-    let json = serde_json::to_vec(&Object { inspection, flaw }).map_err(|error| error.to_string())?;
-    let code = code.as_ref().map_or(&[][..], Code::bytes);
-    if json.len() as u64 > JSON_BYTES {
-        return Err(format!("what it imports takes {} bytes to list; {JSON_BYTES} are allowed", json.len()));
+    let json = serde_json::to_vec(&ResponseHeader { inspection, flaw }).map_err(|error| error.to_string())?;
+    let code = code.as_ref().map_or(&[][..], CompiledCode::bytes);
+    if json.len() as u64 > MAX_JSON_BYTES {
+        return Err(format!("what it imports takes {} bytes to list; {MAX_JSON_BYTES} are allowed", json.len()));
     }
-    if code.len() as u64 > CODE_BYTES {
-        return Err(format!("its code has {} bytes; {CODE_BYTES} are allowed", code.len()));
+    if code.len() as u64 > MAX_CODE_BYTES {
+        return Err(format!("its code has {} bytes; {MAX_CODE_BYTES} are allowed", code.len()));
     }
     let lengths = ((json.len() as u32).to_le_bytes(), (code.len() as u64).to_le_bytes());
     let parts = [MAGIC.as_slice(), &fingerprint, &lengths.0, &json, &lengths.1, code];
@@ -55,52 +55,56 @@ pub(super) fn write(
 /// compile.
 pub(super) fn read(
     mut from: impl Read,
-    task: Task,
+    task: CompilerTask,
     fingerprint: [u8; 32],
     digest: &Digest,
-) -> Result<Result<(Inspection, Option<Code>), Flaw>, String> {
-    if array(&mut from)? != MAGIC {
+) -> Result<Result<(Inspection, Option<CompiledCode>), ArtifactError>, String> {
+    if read_array(&mut from)? != MAGIC {
         return Err("its answer is not that of a compiler".into());
     }
-    if array(&mut from)? != fingerprint {
+    if read_array(&mut from)? != fingerprint {
         return Err("it compiles for another engine; it must be of the same release as this host".into());
     }
-    let length = u32::from_le_bytes(array(&mut from)?);
-    let json = bytes(&mut from, length.into(), JSON_BYTES)?;
-    let length = u64::from_le_bytes(array(&mut from)?);
-    let code = bytes(&mut from, length, CODE_BYTES)?;
-    let Object { inspection, flaw } =
+    let length = u32::from_le_bytes(read_array(&mut from)?);
+    let json = read_bytes(&mut from, length.into(), MAX_JSON_BYTES)?;
+    let length = u64::from_le_bytes(read_array(&mut from)?);
+    let code = read_bytes(&mut from, length, MAX_CODE_BYTES)?;
+    let ResponseHeader { inspection, flaw } =
         serde_json::from_slice(&json).map_err(|error| format!("its answer cannot be read: {error}"))?;
     if inspection.digest != *digest {
         return Err("its answer is about another artifact".into());
     }
     match flaw {
         Some(flaw) => Ok(Err(flaw)),
-        None if code.is_empty() == (task == Task::Compile) || !inspection.problems.is_empty() => {
+        None if code.is_empty() == (task == CompilerTask::Compile) || !inspection.problems.is_empty() => {
             Err("its answer contradicts itself".into())
         }
         // Our own program made it of these bytes, and it came by a pipe of which only we hold this end.
-        None => Ok(Ok((inspection, (task == Task::Compile).then(|| Code::vouched(code))))),
+        None => Ok(Ok((inspection, (task == CompilerTask::Compile).then(|| CompiledCode::trusted(code))))),
     }
 }
 
-fn array<const N: usize>(from: &mut impl Read) -> Result<[u8; N], String> {
+fn read_array<const N: usize>(from: &mut impl Read) -> Result<[u8; N], String> {
     let mut array = [0; N];
-    from.read_exact(&mut array).map_err(|error| cut_short(&error))?;
+    from.read_exact(&mut array).map_err(|error| describe_read_error(&error))?;
     Ok(array)
 }
 
 /// Room is made as bytes come, not because a length was said.
-fn bytes(from: &mut impl Read, length: u64, most: u64) -> Result<Vec<u8>, String> {
-    if length > most {
-        return Err(format!("its answer announces {length} bytes where {most} are allowed"));
+fn read_bytes(from: &mut impl Read, length: u64, max: u64) -> Result<Vec<u8>, String> {
+    if length > max {
+        return Err(format!("its answer announces {length} bytes where {max} are allowed"));
     }
     let mut bytes = Vec::new();
-    from.take(length).read_to_end(&mut bytes).map_err(|error| cut_short(&error))?;
-    if bytes.len() as u64 == length { Ok(bytes) } else { Err(cut_short(&io::ErrorKind::UnexpectedEof.into())) }
+    from.take(length).read_to_end(&mut bytes).map_err(|error| describe_read_error(&error))?;
+    if bytes.len() as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(describe_read_error(&io::ErrorKind::UnexpectedEof.into()))
+    }
 }
 
-fn cut_short(error: &io::Error) -> String {
+fn describe_read_error(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "its answer is cut short".into(),
         _ => format!("its answer cannot be read: {error}"),
@@ -110,42 +114,42 @@ fn cut_short(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::artifact::make;
-    use crate::plugin::testing::{ENGINES, Guest};
+    use crate::plugin::artifact::examine_and_compile;
+    use crate::plugin::testing::{ENGINES, TestGuest};
 
     fn answer(bytes: &[u8]) -> Vec<u8> {
-        let (inspection, code) = make(&ENGINES.on_demand, bytes);
+        let (inspection, code) = examine_and_compile(&ENGINES.on_demand, bytes);
         let mut out = Vec::new();
         write(&mut out, ENGINES.fingerprint(), inspection, code.map(Some)).unwrap();
         out
     }
 
     fn problem(answer: &[u8], of: &[u8]) -> String {
-        read(answer, Task::Compile, ENGINES.fingerprint(), &Digest::of(of)).err().expect("it is refused")
+        read(answer, CompilerTask::Compile, ENGINES.fingerprint(), &Digest::compute(of)).err().expect("it is refused")
     }
 
     #[test]
-    fn an_answer_reads_as_it_was_written() {
-        let module = Guest::default().module();
-        let (inspection, code) = make(&ENGINES.on_demand, &module);
-        let read = |answer: &[u8], task, of: &[u8]| read(answer, task, ENGINES.fingerprint(), &Digest::of(of));
-        let told = read(&answer(&module), Task::Compile, &module).unwrap().ok().unwrap();
-        assert_eq!((&told.0, told.1.unwrap().bytes()), (&inspection, code.unwrap().bytes()));
+    fn a_response_survives_a_round_trip() {
+        let module = TestGuest::default().module();
+        let (inspection, code) = examine_and_compile(&ENGINES.on_demand, &module);
+        let read = |answer: &[u8], task, of: &[u8]| read(answer, task, ENGINES.fingerprint(), &Digest::compute(of));
+        let response = read(&answer(&module), CompilerTask::Compile, &module).unwrap().ok().unwrap();
+        assert_eq!((&response.0, response.1.unwrap().bytes()), (&inspection, code.unwrap().bytes()));
         let mut examined = Vec::new();
         write(&mut examined, ENGINES.fingerprint(), inspection.clone(), Ok(None)).unwrap();
-        let told = read(&examined, Task::Examine, &module).unwrap().ok().unwrap();
-        assert!(told.0 == inspection && told.1.is_none());
+        let response = read(&examined, CompilerTask::Examine, &module).unwrap().ok().unwrap();
+        assert!(response.0 == inspection && response.1.is_none());
         // Code that was not asked for is not trusted, and none is no code.
-        for (answer, task) in [(answer(&module), Task::Examine), (examined, Task::Compile)] {
+        for (answer, task) in [(answer(&module), CompilerTask::Examine), (examined, CompilerTask::Compile)] {
             assert_eq!(read(&answer, task, &module).err().unwrap(), "its answer contradicts itself");
         }
-        let flaw = read(&answer(b"nonsense"), Task::Compile, b"nonsense").unwrap().err();
+        let flaw = read(&answer(b"nonsense"), CompilerTask::Compile, b"nonsense").unwrap().err();
         assert_eq!(flaw.unwrap().reason, "it is not WebAssembly (it begins with `nons`)");
     }
 
     #[test]
-    fn what_no_compiler_of_ours_says_is_refused() {
-        let module = Guest::default().module();
+    fn malformed_responses_are_refused() {
+        let module = TestGuest::default().module();
         let good = answer(&module);
         let with = |at: usize, bytes: &[u8]| {
             let mut bad = good.clone();
@@ -167,13 +171,13 @@ mod tests {
 
     #[test]
     fn a_list_of_imports_that_is_too_long_is_not_written() {
-        let (mut inspection, _) = make(&ENGINES.on_demand, b"");
+        let (mut inspection, _) = examine_and_compile(&ENGINES.on_demand, b"");
         inspection.problems = vec!["p".repeat(2 << 20)];
         let said = write(
             &mut Vec::new(),
             [0; 32],
             inspection,
-            Err(Flaw::new(crate::plugin::artifact::FlawStage::Contract, "")),
+            Err(ArtifactError::new(crate::plugin::artifact::ArtifactStage::Contract, "")),
         );
         assert!(said.unwrap_err().contains("bytes to list; 1048576 are allowed"));
     }

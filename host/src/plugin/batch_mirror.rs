@@ -14,15 +14,15 @@ use crate::dispatch::{Delivery, Settlement};
 use crate::push::DepartedClient;
 
 /// Most copies that wait. Their pushes stay in memory meanwhile, beside what the slot may hold.
-const WAITING: usize = 4;
+const MAX_WAITING_COPIES: usize = 4;
 
 /// One batch, and what the live generation made of it.
 #[derive(Debug)]
-pub struct Copied {
+pub struct MirroredBatch {
     /// Its pushes.
     pub deliveries: Arc<[Delivery]>,
     /// Its notices.
-    pub gone: Arc<[DepartedClient]>,
+    pub departed: Arc<[DepartedClient]>,
     /// What became of it.
     pub settled: Settlement,
     /// CPU time of the call.
@@ -33,36 +33,36 @@ pub struct Copied {
 
 /// The place where a mirror can be hung. Shared by the workers of a generation.
 #[derive(Clone, Debug, Default)]
-pub struct Mirror(Arc<Inner>);
+pub struct BatchMirror(Arc<MirrorInner>);
 
 #[derive(Debug, Default)]
-struct Inner {
-    hung: AtomicBool,
-    to: Mutex<Option<mpsc::Sender<Copied>>>,
+struct MirrorInner {
+    attached: AtomicBool,
+    sender: Mutex<Option<mpsc::Sender<MirroredBatch>>>,
 }
 
-impl Mirror {
+impl BatchMirror {
     /// Copies go to the returned end until it is dropped.
-    pub fn hang(&self) -> mpsc::Receiver<Copied> {
-        let (to, copies) = mpsc::channel(WAITING);
-        *self.0.to.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
-        self.0.hung.store(true, Ordering::Relaxed);
+    pub fn attach(&self) -> mpsc::Receiver<MirroredBatch> {
+        let (to, copies) = mpsc::channel(MAX_WAITING_COPIES);
+        *self.0.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
+        self.0.attached.store(true, Ordering::Relaxed);
         copies
     }
 
     /// Whether a copy would be taken.
-    pub fn wants(&self) -> bool {
-        self.0.hung.load(Ordering::Relaxed)
+    pub fn is_attached(&self) -> bool {
+        self.0.attached.load(Ordering::Relaxed)
     }
 
     /// Makes a copy, where there is room for it.
-    pub(super) fn offer(&self, copied: Copied) {
-        let mut to = self.0.to.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn offer(&self, copied: MirroredBatch) {
+        let mut to = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let closed =
             to.as_ref().is_none_or(|to| matches!(to.try_send(copied), Err(mpsc::error::TrySendError::Closed(_))));
         if closed {
             *to = None;
-            self.0.hung.store(false, Ordering::Relaxed);
+            self.0.attached.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -71,25 +71,25 @@ impl Mirror {
 mod tests {
     use super::*;
 
-    fn copied() -> Copied {
+    fn copied() -> MirroredBatch {
         let (settled, cpu) = (Settlement::default(), Duration::ZERO);
-        Copied { deliveries: Arc::default(), gone: Arc::default(), settled, cpu, sent: Vec::new() }
+        MirroredBatch { deliveries: Arc::default(), departed: Arc::default(), settled, cpu, sent: Vec::new() }
     }
 
     #[test]
-    fn nothing_is_copied_unless_somebody_looks() {
-        let mirror = Mirror::default();
-        assert!(!mirror.wants());
-        let mut copies = mirror.hang();
-        assert!(mirror.wants());
-        for _ in 0..=WAITING {
+    fn nothing_is_copied_unless_a_receiver_is_attached() {
+        let mirror = BatchMirror::default();
+        assert!(!mirror.is_attached());
+        let mut copies = mirror.attach();
+        assert!(mirror.is_attached());
+        for _ in 0..=MAX_WAITING_COPIES {
             mirror.offer(copied());
         }
-        assert!(mirror.wants(), "a copy too many is not made, and that is all");
+        assert!(mirror.is_attached(), "a copy too many is not made, and that is all");
         let taken = std::iter::from_fn(|| copies.try_recv().ok()).count();
-        assert_eq!(taken, WAITING);
+        assert_eq!(taken, MAX_WAITING_COPIES);
         drop(copies);
         mirror.offer(copied());
-        assert!(!mirror.wants(), "nobody looks any more");
+        assert!(!mirror.is_attached(), "nobody looks any more");
     }
 }

@@ -11,7 +11,7 @@ use crate::dispatch::Settlement;
 
 /// Shared by the workers of one generation.
 #[derive(Debug, Default)]
-pub struct Vitals {
+pub struct GenerationStats {
     cpu: AtomicU64,
     memory_peak: AtomicUsize,
     live: AtomicUsize,
@@ -21,12 +21,12 @@ pub struct Vitals {
     rejected_points: AtomicU64,
     not_normalised: AtomicU64,
     settled: Mutex<Score>,
-    words: Mutex<Words>,
+    messages: Mutex<GenerationMessages>,
 }
 
 /// What a person should read.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Words {
+pub struct GenerationMessages {
     /// The latest thing that went wrong.
     pub last_error: Option<LastError>,
     /// What the receiver says that only a person can mend, until a batch is taken.
@@ -48,7 +48,7 @@ pub struct LastError {
 
 /// At one moment.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Reading {
+pub struct StatsSnapshot {
     /// CPU time of all calls.
     #[serde(rename = "cpu_seconds", serialize_with = "crate::units::seconds")]
     pub cpu: Duration,
@@ -70,13 +70,13 @@ pub struct Reading {
     pub settled: Score,
     /// For a person.
     #[serde(flatten)]
-    pub words: Words,
+    pub messages: GenerationMessages,
 }
 
-impl Vitals {
+impl GenerationStats {
     /// All of it.
-    pub fn read(&self) -> Reading {
-        Reading {
+    pub fn snapshot(&self) -> StatsSnapshot {
+        StatsSnapshot {
             cpu: Duration::from_nanos(self.cpu.load(Ordering::Relaxed)),
             memory_peak: self.memory_peak.load(Ordering::Relaxed),
             live: self.live.load(Ordering::Relaxed),
@@ -86,7 +86,7 @@ impl Vitals {
             rejected_points: self.rejected_points.load(Ordering::Relaxed),
             not_normalised: self.not_normalised.load(Ordering::Relaxed),
             settled: self.score(),
-            words: self.words(|words| words.clone()),
+            messages: self.with_messages(|words| words.clone()),
         }
     }
 
@@ -95,7 +95,7 @@ impl Vitals {
         *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn settled(&self, settled: &Settlement) {
+    pub(super) fn record_settled(&self, settled: &Settlement) {
         // Of pushes that are offered in smaller batches next, nothing is known yet.
         let failed = (settled.dropped + settled.returned).saturating_sub(settled.halved) as u64;
         if settled.delivered as u64 + failed == 0 {
@@ -108,39 +108,39 @@ impl Vitals {
         score.failed += failed;
     }
 
-    pub(super) fn used(&self, cpu: Duration, memory_peak: usize) {
+    pub(super) fn record_usage(&self, cpu: Duration, memory_peak: usize) {
         self.cpu.fetch_add(u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.memory_peak.fetch_max(memory_peak, Ordering::Relaxed);
     }
 
-    pub(super) fn offered(&self) {
+    pub(super) fn record_batch(&self) {
         self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn crashed(&self) {
+    pub(super) fn record_crash(&self) {
         self.crashes.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn replaced(&self) {
+    pub(super) fn record_replacement(&self) {
         self.replaced.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn rejected(&self, points: u64) {
+    pub(super) fn record_rejected_points(&self, points: u64) {
         self.rejected_points.fetch_add(points, Ordering::Relaxed);
     }
 
-    pub(super) fn not_normalised(&self, pushes: usize) {
+    pub(super) fn record_not_normalised(&self, pushes: usize) {
         self.not_normalised.fetch_add(pushes as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn failed(&self, text: &str) {
+    pub(super) fn record_error(&self, text: &str) {
         let error = LastError { at: SystemTime::now(), text: text.to_owned(), recovered: None };
-        self.words(|words| words.last_error = Some(error));
+        self.with_messages(|words| words.last_error = Some(error));
     }
 
     /// A batch was taken: an earlier error is past.
-    pub(super) fn taken(&self) {
-        self.words(|words| {
+    pub(super) fn record_success(&self) {
+        self.with_messages(|words| {
             if let Some(error) = &mut words.last_error {
                 error.recovered.get_or_insert_with(SystemTime::now);
             }
@@ -148,30 +148,30 @@ impl Vitals {
     }
 
     /// Tells whether that is news.
-    pub(super) fn misconfigured(&self, reason: Option<&str>) -> bool {
-        self.words(|words| {
+    pub(super) fn set_misconfigured(&self, reason: Option<&str>) -> bool {
+        self.with_messages(|words| {
             let news = words.misconfigured.as_deref() != reason;
             words.misconfigured = reason.map(str::to_owned);
             news
         })
     }
 
-    fn words<T>(&self, edit: impl FnOnce(&mut Words) -> T) -> T {
-        edit(&mut self.words.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_messages<T>(&self, edit: impl FnOnce(&mut GenerationMessages) -> T) -> T {
+        edit(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Counts one instance as live for as long as it is held.
-pub(super) struct Live(std::sync::Arc<Vitals>);
+pub(super) struct LiveInstanceGuard(std::sync::Arc<GenerationStats>);
 
-impl Live {
-    pub(super) fn new(vitals: &std::sync::Arc<Vitals>) -> Self {
+impl LiveInstanceGuard {
+    pub(super) fn new(vitals: &std::sync::Arc<GenerationStats>) -> Self {
         vitals.live.fetch_add(1, Ordering::Relaxed);
         Self(vitals.clone())
     }
 }
 
-impl Drop for Live {
+impl Drop for LiveInstanceGuard {
     fn drop(&mut self) {
         self.0.live.fetch_sub(1, Ordering::Relaxed);
     }
@@ -182,18 +182,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_past_once_a_batch_was_taken_and_until_the_next() {
-        let vitals = Vitals::default();
-        let recovered = || vitals.read().words.last_error.unwrap().recovered;
-        vitals.taken();
-        assert!(vitals.read().words.last_error.is_none());
-        vitals.failed("422");
+    fn an_error_is_recovered_once_a_batch_is_accepted() {
+        let vitals = GenerationStats::default();
+        let recovered = || vitals.snapshot().messages.last_error.unwrap().recovered;
+        vitals.record_success();
+        assert!(vitals.snapshot().messages.last_error.is_none());
+        vitals.record_error("422");
         assert_eq!(recovered(), None);
-        vitals.taken();
+        vitals.record_success();
         let first = recovered().expect("a batch was taken");
-        vitals.taken();
+        vitals.record_success();
         assert_eq!(recovered(), Some(first), "the first time counts");
-        vitals.failed("503");
+        vitals.record_error("503");
         assert_eq!(recovered(), None);
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::at;
+use super::in_key;
 use crate::decode::NormaliseConfig;
 
 /// A switch, or a table that is one by being there.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "true, false or a table such as { admin-clients = [\"admin-.*\"] }")]
-pub(super) enum Wish {
+pub(super) enum RawNormalise {
     Switch(bool),
     #[serde(rename_all = "kebab-case")]
     Table {
@@ -19,11 +19,11 @@ pub(super) enum Wish {
     },
 }
 
-pub(super) fn meant(wish: Option<Wish>) -> Result<Option<Arc<NormaliseConfig>>, String> {
+pub(super) fn resolve(wish: Option<RawNormalise>) -> Result<Option<Arc<NormaliseConfig>>, String> {
     let patterns = match wish {
-        None | Some(Wish::Switch(false)) => return Ok(None),
-        Some(Wish::Switch(true)) => Vec::new(),
-        Some(Wish::Table { admin_clients }) => admin_clients,
+        None | Some(RawNormalise::Switch(false)) => return Ok(None),
+        Some(RawNormalise::Switch(true)) => Vec::new(),
+        Some(RawNormalise::Table { admin_clients }) => admin_clients,
     };
-    NormaliseConfig::new(&patterns).map(|rules| Some(Arc::new(rules))).map_err(at("normalise.admin-clients"))
+    NormaliseConfig::new(&patterns).map(|rules| Some(Arc::new(rules))).map_err(in_key("normalise.admin-clients"))
 }

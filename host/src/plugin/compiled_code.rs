@@ -8,9 +8,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Machine code that this process made, that a child of ours made for us, or that this host made and signed.
-pub struct Code(Bytes);
+pub struct CompiledCode(Bytes);
 
-impl Code {
+impl CompiledCode {
     /// Compiles a component. Nothing bounds or cancels it, so untrusted ones belong in a process of their own: see
     /// [`Compiler`](super::compiler::Compiler).
     pub fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Self> {
@@ -18,7 +18,7 @@ impl Code {
     }
 
     /// Bytes that [`Code::compile`] made, here or in a child that runs our own program. Callers say how they know.
-    pub(super) fn vouched(bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn trusted(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }
 

@@ -17,9 +17,9 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::artifact::Inspection;
-use super::code::Code;
+use super::compiled_code::CompiledCode;
 use super::digest::{Digest, hex};
-use super::files;
+use super::private_files;
 
 /// First bytes of an entry: what it is and which form it has. Then the MAC, the length of the inspection as JSON (four
 /// bytes, little-endian), the JSON, and the code to the end.
@@ -27,39 +27,39 @@ const MAGIC: &[u8; 12] = b"barnabas\0\0\0\x02";
 /// So much at once is a mapping of its own for every allocator that we know, and goes back to the system when it is
 /// dropped; pages that nothing is read into cost nothing. Blocks of a megabyte stay in the heaps of glibc's threads: over
 /// a thousand swaps that was a tenth of a host's memory.
-const OWN_MAPPING: usize = 33 << 20;
+const MIN_READ_BUFFER: usize = 33 << 20;
 const MAC_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
 /// What the cache may take.
-const BOUNDS: Bounds = Bounds { entries: 64, bytes: 1 << 30 };
+const DEFAULT_BOUNDS: CacheBounds = CacheBounds { entries: 64, bytes: 1 << 30 };
 
 /// A directory of entries. All of it blocks.
 #[derive(Debug)]
-pub struct Cache {
+pub struct CodeCache {
     dir: PathBuf,
     key: [u8; 32],
     fingerprint: [u8; 32],
-    bounds: Bounds,
+    bounds: CacheBounds,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Bounds {
+struct CacheBounds {
     entries: usize,
     bytes: u64,
 }
 
-impl Cache {
+impl CodeCache {
     /// Opens `code/` in the data directory, with the key beside it; makes what is missing and removes what is not an
     /// entry of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
     pub fn open(data_dir: &Path, fingerprint: [u8; 32]) -> io::Result<Self> {
         let dir = data_dir.join("code");
-        files::folder(&dir)?;
-        sweep(&dir, SystemTime::now())?;
-        Ok(Self { dir, key: host_key(&data_dir.join("host.key"))?, fingerprint, bounds: BOUNDS })
+        private_files::create_private_dir(&dir)?;
+        remove_foreign_files(&dir, SystemTime::now())?;
+        Ok(Self { dir, key: host_key(&data_dir.join("host.key"))?, fingerprint, bounds: DEFAULT_BOUNDS })
     }
 
     /// What was kept of this artifact.
-    pub fn get(&self, artifact: &Digest) -> Option<(Inspection, Code)> {
+    pub fn get(&self, artifact: &Digest) -> Option<(Inspection, CompiledCode)> {
         let path = self.path(artifact);
         let bytes = match self.read(&path) {
             Ok(bytes) => bytes,
@@ -69,7 +69,7 @@ impl Cache {
                 return None;
             }
         };
-        let found = self.genuine(&path, &bytes).filter(|(inspection, _)| inspection.digest == *artifact);
+        let found = self.verify(&path, &bytes).filter(|(inspection, _)| inspection.digest == *artifact);
         if found.is_none() {
             tracing::warn!("{} was damaged or is not of this host; it is removed and compiled again", path.display());
             let _ = fs::remove_file(&path);
@@ -78,7 +78,7 @@ impl Cache {
     }
 
     /// Keeps the code of an artifact, where the disk allows.
-    pub fn put(&self, inspection: &Inspection, code: &Code) {
+    pub fn put(&self, inspection: &Inspection, code: &CompiledCode) {
         let path = self.path(&inspection.digest);
         if let Err(error) = self.write(&path, inspection, code).and_then(|()| self.prune()) {
             tracing::warn!("compiled code is not kept, so the next start compiles again: {}: {error}", path.display());
@@ -86,7 +86,7 @@ impl Cache {
     }
 
     /// Counts as used: it is among the last to go.
-    pub fn touch(&self, artifact: &Digest) {
+    pub fn mark_used(&self, artifact: &Digest) {
         if let Ok(file) = File::open(self.path(artifact)) {
             let _ = file.set_modified(SystemTime::now());
         }
@@ -97,7 +97,7 @@ impl Cache {
         self.dir.join(format!("{}-{engine}.code", artifact.hex()))
     }
 
-    fn mac(&self, path: &Path, body: &[&[u8]]) -> Hmac<Sha256> {
+    fn compute_mac(&self, path: &Path, body: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         // The name says what the code is of; signed with it, an entry cannot stand in for another.
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -113,30 +113,30 @@ impl Cache {
         let file = File::open(path)?;
         // In one piece, of which the code is a part: it is large, and is read at each swap.
         let size = file.metadata()?.len().min(self.bounds.bytes);
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1).max(OWN_MAPPING));
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1).max(MIN_READ_BUFFER));
         // A disk that cannot be written still serves; then the order of going is that of writing.
         let _ = file.set_modified(SystemTime::now());
         file.take(self.bounds.bytes).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }
 
-    fn genuine(&self, path: &Path, bytes: &Bytes) -> Option<(Inspection, Code)> {
+    fn verify(&self, path: &Path, bytes: &Bytes) -> Option<(Inspection, CompiledCode)> {
         let (mac, body) = bytes.strip_prefix(MAGIC.as_slice())?.split_first_chunk::<MAC_BYTES>()?;
-        self.mac(path, &[body]).verify_slice(mac).ok()?;
+        self.compute_mac(path, &[body]).verify_slice(mac).ok()?;
         let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
         let (json, code) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let inspection = serde_json::from_slice(json).ok()?;
         // The MAC says that this host wrote it, and this host keeps only what it compiled.
-        Some((inspection, Code::vouched(bytes.slice_ref(code))))
+        Some((inspection, CompiledCode::trusted(bytes.slice_ref(code))))
     }
 
-    fn write(&self, path: &Path, inspection: &Inspection, code: &Code) -> io::Result<()> {
+    fn write(&self, path: &Path, inspection: &Inspection, code: &CompiledCode) -> io::Result<()> {
         let json = serde_json::to_vec(inspection)?;
         let length = u32::try_from(json.len()).map_err(io::Error::other)?.to_le_bytes();
         let body = [length.as_slice(), &json, code.bytes()];
-        let mac = self.mac(path, &body).finalize().into_bytes();
+        let mac = self.compute_mac(path, &body).finalize().into_bytes();
         let [length, json, code] = body;
-        files::put(path, &[MAGIC, mac.as_slice(), length, json, code], false)
+        private_files::write_atomically(path, &[MAGIC, mac.as_slice(), length, json, code], false)
     }
 
     /// Keeps the last used, as many as the bounds allow.
@@ -161,10 +161,14 @@ impl Cache {
 }
 
 /// Removes what is not an entry of this format, and what writers left behind.
-fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
+fn remove_foreign_files(dir: &Path, now: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let stays = if files::is_temporary(&path) { !files::is_old(&path, now) } else { begins_as_entry(&path) };
+        let stays = if private_files::is_temporary(&path) {
+            !private_files::is_past_grace_period(&path, now)
+        } else {
+            has_magic(&path)
+        };
         if !stays && let Err(error) = fs::remove_file(&path) {
             tracing::debug!("{} is no entry of the code cache, and stays: {error}", path.display());
         }
@@ -172,7 +176,7 @@ fn sweep(dir: &Path, now: SystemTime) -> io::Result<()> {
     Ok(())
 }
 
-fn begins_as_entry(path: &Path) -> bool {
+fn has_magic(path: &Path) -> bool {
     let mut start = [0; MAGIC.len()];
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
 }
@@ -185,8 +189,8 @@ fn host_key(path: &Path) -> io::Result<[u8; 32]> {
     }
     let mut key = [0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let temporary = files::temporary(path);
-    let linked = files::private(&temporary).and_then(|mut file| {
+    let temporary = private_files::temporary_path(path);
+    let linked = private_files::create_private_file(&temporary).and_then(|mut file| {
         file.write_all(&key)?;
         file.sync_all()?;
         // A link fails where a rename would replace: of two hosts that start at once, one key wins for both.

@@ -10,80 +10,80 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Why it was ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::plugin) enum Cut {
+pub(in crate::plugin) enum KillReason {
     /// It took too long.
-    Wall,
+    Timeout,
     /// Nobody waits for it any more.
     Cancelled,
 }
 
 /// Holds at most one child, once.
 #[derive(Default)]
-pub(in crate::plugin) struct Leash {
-    state: Mutex<State>,
+pub(in crate::plugin) struct ChildGuard {
+    state: Mutex<GuardState>,
     changed: Condvar,
 }
 
 #[derive(Clone, Copy, Default)]
-enum State {
+enum GuardState {
     #[default]
     Empty,
-    Holds(Pid),
+    Attached(Pid),
     /// The child ended by itself.
-    Over,
-    Cut(Cut),
+    Exited,
+    Killed(KillReason),
 }
 
-impl Leash {
+impl ChildGuard {
     /// Kills the child that is held, or the one that will be.
-    pub(in crate::plugin) fn cut(&self, why: Cut) {
+    pub(in crate::plugin) fn kill(&self, why: KillReason) {
         let mut state = self.state();
         match *state {
-            State::Over | State::Cut(_) => return,
-            State::Holds(child) => kill(child),
-            State::Empty => {}
+            GuardState::Exited | GuardState::Killed(_) => return,
+            GuardState::Attached(child) => kill_group(child),
+            GuardState::Empty => {}
         }
-        *state = State::Cut(why);
+        *state = GuardState::Killed(why);
         self.changed.notify_all();
     }
 
     /// Takes a child that nobody has reaped.
-    pub(super) fn hold(&self, child: Pid) {
+    pub(super) fn attach(&self, child: Pid) {
         let mut state = self.state();
         match *state {
-            State::Empty => *state = State::Holds(child),
-            _ => kill(child),
+            GuardState::Empty => *state = GuardState::Attached(child),
+            _ => kill_group(child),
         }
     }
 
     /// Waits until the child is over, at most so long; then cuts.
-    pub(super) fn watch(&self, patience: Duration) {
-        let running = |state: &mut State| matches!(state, State::Holds(_));
-        drop(self.changed.wait_timeout_while(self.state(), patience, running));
-        self.cut(Cut::Wall);
+    pub(super) fn kill_after(&self, timeout: Duration) {
+        let running = |state: &mut GuardState| matches!(state, GuardState::Attached(_));
+        drop(self.changed.wait_timeout_while(self.state(), timeout, running));
+        self.kill(KillReason::Timeout);
     }
 
     /// To be called when the child has ended and before it is reaped; ends what it may have started. Why it was cut, if
     /// it was.
-    pub(super) fn over(&self) -> Option<Cut> {
+    pub(super) fn detach(&self) -> Option<KillReason> {
         let mut state = self.state();
         match *state {
-            State::Cut(why) => return Some(why),
-            State::Holds(child) => kill(child),
-            State::Empty | State::Over => {}
+            GuardState::Killed(why) => return Some(why),
+            GuardState::Attached(child) => kill_group(child),
+            GuardState::Empty | GuardState::Exited => {}
         }
-        *state = State::Over;
+        *state = GuardState::Exited;
         self.changed.notify_all();
         None
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, GuardState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// With all of its group, which it leads.
-fn kill(child: Pid) {
+fn kill_group(child: Pid) {
     if let Err(error) = kill_process_group(child, Signal::KILL) {
         tracing::debug!("the process {child:?} that compiles cannot be ended: {error}");
     }

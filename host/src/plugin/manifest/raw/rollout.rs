@@ -6,35 +6,35 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
-use super::{WithUnit, at, span, within};
+use super::{RawWithUnit, check_range, duration, in_key};
 use crate::capability::egress::RecordedResponse;
-use crate::plugin::rollout::Care;
+use crate::plugin::rollout::RolloutPolicy;
 use crate::units::Percent;
 
-const BATCHES: (u64, u64) = (5, 100_000);
+const BATCHES_RANGE: (u64, u64) = (5, 100_000);
 /// Most bytes of the reply's body.
-const REPLY_BYTES: usize = 64 << 10;
+const MAX_REPLY_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct RolloutTable {
+pub(super) struct RawRollout {
     self_test: Option<bool>,
-    shadow: Option<WithUnit>,
-    canary: Option<WithUnit>,
-    step: Option<WithUnit>,
+    shadow: Option<RawWithUnit>,
+    canary: Option<RawWithUnit>,
+    step: Option<RawWithUnit>,
     batches: Option<u64>,
-    budget: Option<WithUnit>,
+    budget: Option<RawWithUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct SelfTestTable {
-    reply: Option<ReplyTable>,
+pub(super) struct RawSelfTest {
+    reply: Option<RawReply>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReplyTable {
-    #[serde(default = "ok")]
+struct RawReply {
+    #[serde(default = "default_status")]
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -42,20 +42,20 @@ struct ReplyTable {
     body: String,
 }
 
-fn ok() -> u16 {
+fn default_status() -> u16 {
     200
 }
 
-pub(super) fn meant(rollout: RolloutTable, self_test: SelfTestTable) -> Result<Care, String> {
-    let default = Care::default();
-    let care = Care {
+pub(super) fn resolve(rollout: RawRollout, self_test: RawSelfTest) -> Result<RolloutPolicy, String> {
+    let default = RolloutPolicy::default();
+    let care = RolloutPolicy {
         self_test: rollout.self_test.unwrap_or(default.self_test),
-        shadow: span("rollout.shadow", rollout.shadow, default.shadow)?,
+        shadow: duration("rollout.shadow", rollout.shadow, default.shadow)?,
         canary: share("rollout.canary", rollout.canary, default.canary)?,
-        step: span("rollout.step", rollout.step, default.step)?,
-        batches: within("rollout.batches", rollout.batches.unwrap_or(default.batches), BATCHES)?,
+        step: duration("rollout.step", rollout.step, default.step)?,
+        batches: check_range("rollout.batches", rollout.batches.unwrap_or(default.batches), BATCHES_RANGE)?,
         budget: share("rollout.budget", rollout.budget, default.budget)?,
-        reply: self_test.reply.map_or(Ok(default.reply), reply).map_err(at("self-test.reply"))?,
+        reply: self_test.reply.map_or(Ok(default.reply), reply).map_err(in_key("self-test.reply"))?,
     };
     if care.step.is_zero() {
         return Err("`rollout.step` is 0; without any time nothing can be judged".into());
@@ -63,16 +63,16 @@ pub(super) fn meant(rollout: RolloutTable, self_test: SelfTestTable) -> Result<C
     Ok(care)
 }
 
-fn share(key: &'static str, written: Option<WithUnit>, default: f64) -> Result<f64, String> {
+fn share(key: &'static str, written: Option<RawWithUnit>, default: f64) -> Result<f64, String> {
     let Some(written) = written else { return Ok(default) };
-    written.text().parse::<Percent>().map(Percent::share).map_err(at(key))
+    written.text().parse::<Percent>().map(Percent::share).map_err(in_key(key))
 }
 
-fn reply(written: ReplyTable) -> Result<RecordedResponse, String> {
+fn reply(written: RawReply) -> Result<RecordedResponse, String> {
     let status = StatusCode::from_u16(written.status).ok().filter(|status| status.as_u16() >= 200);
     let status = status.ok_or_else(|| format!("{} is not the status of an answer", written.status))?;
-    if written.body.len() > REPLY_BYTES {
-        return Err(format!("its body has {} bytes; it may have {REPLY_BYTES}", written.body.len()));
+    if written.body.len() > MAX_REPLY_BYTES {
+        return Err(format!("its body has {} bytes; it may have {MAX_REPLY_BYTES}", written.body.len()));
     }
     let headers: Result<HeaderMap, String> = written.headers.into_iter().map(header).collect();
     Ok(RecordedResponse { status, headers: headers?, body: Bytes::from(written.body) })

@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 /// What is wrong with an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[error("{reason}")]
-pub struct Flaw {
+pub struct ArtifactError {
     /// Where it was found.
-    pub stage: FlawStage,
+    pub stage: ArtifactStage,
     /// One sentence, of which `it` is the artifact.
     pub reason: String,
 }
 
-impl Flaw {
-    pub(in crate::plugin) fn new(stage: FlawStage, reason: impl Into<String>) -> Self {
+impl ArtifactError {
+    pub(in crate::plugin) fn new(stage: ArtifactStage, reason: impl Into<String>) -> Self {
         Self { stage, reason: reason.into() }
     }
 }
@@ -21,7 +21,7 @@ impl Flaw {
 /// The step from bytes to linked code in which a [`Flaw`] was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FlawStage {
+pub enum ArtifactStage {
     /// The artifact is not in the host's store.
     Fetch,
     /// It is not WebAssembly, or does not fit this host.

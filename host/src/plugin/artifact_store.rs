@@ -12,59 +12,59 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::artifact::MAX_BYTES;
+use super::artifact::MAX_ARTIFACT_BYTES;
 use super::digest::Digest;
-use disk::Disk;
-use memory::Memory;
+use disk::DiskArtifacts;
+use memory::MemoryArtifacts;
 
 /// Kept artifacts. All of it blocks.
-pub struct Depot(Place);
+pub struct ArtifactStore(ArtifactBackend);
 
-enum Place {
-    Disk(Disk),
-    Memory(Memory),
+enum ArtifactBackend {
+    Disk(DiskArtifacts),
+    Memory(MemoryArtifacts),
 }
 
-impl Depot {
+impl ArtifactStore {
     /// Opens `artifacts/` in the data directory, one file `<64 digits>.wasm` an artifact; makes what is missing. One
     /// sentence where a newer release wrote it, where it is damaged, and where the disk says no: a restart would not
     /// find what serves.
     pub fn open(data_dir: &Path) -> Result<Self, String> {
         let dir = data_dir.join("artifacts");
-        let format = disk::format(&dir).map_err(|error| {
+        let format = disk::prepare_dir(&dir).map_err(|error| {
             format!(
                 "{}: artifacts cannot be kept there: {error}; make it a directory that this user can write to, or name \
                  another `data-dir`",
                 dir.display()
             )
         })?;
-        Disk::open(&dir, &format).map(|disk| Self(Place::Disk(disk)))
+        DiskArtifacts::open(&dir, &format).map(|disk| Self(ArtifactBackend::Disk(disk)))
     }
 
     /// For a host without a data directory: the newest artifacts, up to 512 MiB of them.
     pub fn in_memory() -> Self {
-        Self(Place::Memory(Memory::default()))
+        Self(ArtifactBackend::Memory(MemoryArtifacts::default()))
     }
 
     /// Keeps these bytes, for at least an hour from now. Those that are kept already cost only their digest. One
     /// sentence where there are too many of them or no room; then nothing is left behind.
-    pub fn keep(&self, bytes: &[u8]) -> Result<Digest, String> {
-        if bytes.len() > MAX_BYTES {
-            return Err(format!("it has {} bytes; an artifact may have {MAX_BYTES}", bytes.len()));
+    pub fn put(&self, bytes: &[u8]) -> Result<Digest, String> {
+        if bytes.len() > MAX_ARTIFACT_BYTES {
+            return Err(format!("it has {} bytes; an artifact may have {MAX_ARTIFACT_BYTES}", bytes.len()));
         }
-        let digest = Digest::of(bytes);
+        let digest = Digest::compute(bytes);
         match &self.0 {
-            Place::Disk(disk) => disk.keep(digest, bytes)?,
-            Place::Memory(memory) => memory.keep(digest, bytes, SystemTime::now()),
+            ArtifactBackend::Disk(disk) => disk.put(digest, bytes)?,
+            ArtifactBackend::Memory(memory) => memory.put(digest, bytes, SystemTime::now()),
         }
         Ok(digest)
     }
 
     /// Whether it is kept. What is damaged counts until somebody [gets](Self::get) it.
-    pub fn has(&self, digest: &Digest) -> bool {
+    pub fn contains(&self, digest: &Digest) -> bool {
         match &self.0 {
-            Place::Disk(disk) => disk.has(digest),
-            Place::Memory(memory) => memory.has(digest),
+            ArtifactBackend::Disk(disk) => disk.contains(digest),
+            ArtifactBackend::Memory(memory) => memory.contains(digest),
         }
     }
 
@@ -72,8 +72,8 @@ impl Depot {
     /// One sentence where the disk does not answer.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         match &self.0 {
-            Place::Disk(disk) => disk.get(digest),
-            Place::Memory(memory) => Ok(memory.get(digest)),
+            ArtifactBackend::Disk(disk) => disk.get(digest),
+            ArtifactBackend::Memory(memory) => Ok(memory.get(digest)),
         }
     }
 
@@ -84,8 +84,8 @@ impl Depot {
 
     fn prune_at(&self, wanted: &BTreeSet<Digest>, now: SystemTime) {
         match &self.0 {
-            Place::Disk(disk) => disk.prune(wanted, now),
-            Place::Memory(memory) => memory.prune(wanted, now),
+            ArtifactBackend::Disk(disk) => disk.prune(wanted, now),
+            ArtifactBackend::Memory(memory) => memory.prune(wanted, now),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What was written, and its one conversion to what is meant.
 
-mod care;
 mod normalise;
+mod rollout;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,12 +13,12 @@ use toml::{Table, Value};
 
 use super::Manifest;
 use crate::capability::egress::{self, Grants};
-use crate::capability::state::Caps;
+use crate::capability::state::StateQuota;
 use crate::dispatch::{SlotConfig, Wants};
 use crate::plugin::digest::Digest;
-use crate::plugin::limits::Limits;
+use crate::plugin::limits::InstanceLimits;
 use crate::{messages, units};
-use care::{RolloutTable, SelfTestTable};
+use rollout::{RawRollout, RawSelfTest};
 
 /// The keys of each table; `""` is the file itself. Those of `settings` are the receiver's, those of `want` are facts of
 /// a push. docs/manifest.md explains all of them, which a test sees to.
@@ -55,20 +55,20 @@ pub fn keys(table: &str) -> &'static [&'static str] {
 }
 
 /// What another generation is not needed for: where the artifact is, and how it is let in.
-const NO_MEANING: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
-const MEMORY: (usize, usize) = (64 << 10, 4 << 30);
-const INSTANCES: (usize, usize) = (1, 64);
-const REQUESTS: (usize, usize) = (1, 1_024);
-const BATCH_PUSHES: (usize, usize) = (1, 10_000);
-const BATCH_BYTES: (usize, usize) = (1, 64 << 20);
-const STATE_BYTES: (usize, usize) = (1, 1 << 30);
-const STATE_KEYS: (usize, usize) = (1, 1_000_000);
+const NOT_FINGERPRINTED: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
+const MEMORY_RANGE: (usize, usize) = (64 << 10, 4 << 30);
+const INSTANCES_RANGE: (usize, usize) = (1, 64);
+const REQUESTS_RANGE: (usize, usize) = (1, 1_024);
+const BATCH_PUSHES_RANGE: (usize, usize) = (1, 10_000);
+const BATCH_BYTES_RANGE: (usize, usize) = (1, 64 << 20);
+const STATE_BYTES_RANGE: (usize, usize) = (1, 1 << 30);
+const STATE_KEYS_RANGE: (usize, usize) = (1, 1_000_000);
 const DEFAULT_STATE_KEYS: usize = 1_000;
-const LONGEST: Duration = Duration::from_secs(3_600);
+const MAX_DURATION: Duration = Duration::from_secs(3_600);
 const DEFAULT_INSTANCES: usize = 2;
 
 #[derive(Debug, Deserialize)]
-struct Written {
+struct RawManifest {
     artifact: Option<String>,
     digest: Option<String>,
     #[serde(default)]
@@ -76,62 +76,62 @@ struct Written {
     #[serde(default)]
     settings: Table,
     #[serde(default)]
-    grants: GrantsTable,
+    grants: RawGrants,
     #[serde(default)]
-    limits: LimitsTable,
+    limits: RawInstanceLimits,
     #[serde(default)]
-    batch: BatchTable,
+    batch: RawBatch,
     #[serde(default)]
-    queue: QueueTable,
+    queue: RawQueue,
     #[serde(default)]
     want: BTreeMap<String, String>,
     #[serde(default)]
-    rollout: RolloutTable,
+    rollout: RawRollout,
     #[serde(default, rename = "self-test")]
-    self_test: SelfTestTable,
-    normalise: Option<normalise::Wish>,
+    self_test: RawSelfTest,
+    normalise: Option<normalise::RawNormalise>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct GrantsTable {
+struct RawGrants {
     #[serde(default)]
     http: Vec<String>,
     #[serde(default)]
     addresses: Vec<String>,
     #[serde(default, rename = "own-listeners")]
     own_listeners: bool,
-    state: Option<Size>,
+    state: Option<RawSize>,
     #[serde(rename = "state-keys")]
     state_keys: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct LimitsTable {
-    memory: Option<Size>,
-    cpu: Option<WithUnit>,
-    deadline: Option<WithUnit>,
-    start: Option<WithUnit>,
-    stop: Option<WithUnit>,
+struct RawInstanceLimits {
+    memory: Option<RawSize>,
+    cpu: Option<RawWithUnit>,
+    deadline: Option<RawWithUnit>,
+    start: Option<RawWithUnit>,
+    stop: Option<RawWithUnit>,
     instances: Option<usize>,
     requests: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct BatchTable {
+struct RawBatch {
     pushes: Option<usize>,
-    bytes: Option<Size>,
-    linger: Option<WithUnit>,
+    bytes: Option<RawSize>,
+    linger: Option<RawWithUnit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct QueueTable {
-    bytes: Option<Size>,
+struct RawQueue {
+    bytes: Option<RawSize>,
     pushes: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "a size such as 65536 (bytes) or \"64MiB\"")]
-enum Size {
+enum RawSize {
     Bytes(usize),
     Text(String),
 }
@@ -139,12 +139,12 @@ enum Size {
 /// What has its unit in its text. A number is taken up for the sake of its message, which then names the key.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
-enum WithUnit {
+enum RawWithUnit {
     Number(serde_json::Number),
     Text(String),
 }
 
-impl WithUnit {
+impl RawWithUnit {
     fn text(self) -> String {
         match self {
             Self::Number(number) => number.to_string(),
@@ -154,55 +154,55 @@ impl WithUnit {
 }
 
 /// From the text of `file`.
-pub(super) fn meant(name: Arc<str>, file: &Path, text: &str) -> Result<Manifest, String> {
-    let table: Table = text.parse().map_err(|error| in_words(&error, text))?;
-    known_keys(&table)?;
+pub(super) fn parse(name: Arc<str>, file: &Path, text: &str) -> Result<Manifest, String> {
+    let table: Table = text.parse().map_err(|error| describe_toml_error(&error, text))?;
+    reject_unknown_keys(&table)?;
     // From the text again, so that a wrong type is reported with its line.
-    let written: Written = toml::from_str(text).map_err(|error| in_words(&error, text))?;
-    written.meant(name, file, text, meaning(table)?)
+    let written: RawManifest = toml::from_str(text).map_err(|error| describe_toml_error(&error, text))?;
+    written.resolve(name, file, text, fingerprint(table)?)
 }
 
 /// Of everything in the table that has one, whatever its order and layout.
-fn meaning(mut table: Table) -> Result<Digest, String> {
-    NO_MEANING.iter().for_each(|key| drop(table.remove(*key)));
-    Ok(Digest::of(json("", Value::Table(table))?.to_string().as_bytes()))
+fn fingerprint(mut table: Table) -> Result<Digest, String> {
+    NOT_FINGERPRINTED.iter().for_each(|key| drop(table.remove(*key)));
+    Ok(Digest::compute(json("", Value::Table(table))?.to_string().as_bytes()))
 }
 
-impl Written {
-    fn meant(self, name: Arc<str>, file: &Path, text: &str, meaning: Digest) -> Result<Manifest, String> {
+impl RawManifest {
+    fn resolve(self, name: Arc<str>, file: &Path, text: &str, meaning: Digest) -> Result<Manifest, String> {
         let artifact = self.artifact.filter(|path| !path.is_empty());
         if artifact.is_none() && self.digest.is_none() {
             return Err(
                 "`artifact` is missing; name the receiver's file, for example artifact = \"receiver.wasm\"".into()
             );
         }
-        let care = care::meant(self.rollout, self.self_test)?;
-        let slot = slot(self.batch, self.queue, self.want)?;
+        let care = rollout::resolve(self.rollout, self.self_test)?;
+        let slot = slot_config(self.batch, self.queue, self.want)?;
         let (limits, instances, requests) = limits(self.limits)?;
         Ok(Manifest {
             name,
             file: file.to_owned(),
             text: text.into(),
-            meaning,
+            fingerprint: meaning,
             artifact: artifact.map(|artifact| file.parent().unwrap_or(Path::new("")).join(artifact)),
             paused: self.paused,
-            care,
-            digest: self.digest.map(|text| text.parse::<Digest>().map_err(at("digest"))).transpose()?,
+            rollout: care,
+            digest: self.digest.map(|text| text.parse::<Digest>().map_err(in_key("digest"))).transpose()?,
             settings: settings(self.settings)?.into(),
-            granted: granted(&self.grants),
+            grant_lines: grant_lines(&self.grants),
             grants: Arc::new(grants(&self.grants)?),
-            state: state(self.grants.state, self.grants.state_keys)?,
+            state_quota: state_quota(self.grants.state, self.grants.state_keys)?,
             limits,
             instances,
             requests,
-            normalise: normalise::meant(self.normalise)?,
+            normalise: normalise::resolve(self.normalise)?,
             slot,
         })
     }
 }
 
-fn grants(written: &GrantsTable) -> Result<Grants, String> {
-    let grants = Grants::parse(&written.http, &written.addresses).map_err(at("grants"))?;
+fn grants(written: &RawGrants) -> Result<Grants, String> {
+    let grants = Grants::parse(&written.http, &written.addresses).map_err(in_key("grants"))?;
     if written.own_listeners && grants.is_empty() {
         return Err("`grants.own-listeners` stands alone; name in `http` which of them may be reached, for example \
                     http = [\"localhost:4318\"]"
@@ -211,25 +211,25 @@ fn grants(written: &GrantsTable) -> Result<Grants, String> {
     Ok(grants.with_own_listeners(written.own_listeners))
 }
 
-fn granted(grants: &GrantsTable) -> Vec<String> {
+fn grant_lines(grants: &RawGrants) -> Vec<String> {
     let http = grants.http.iter().map(|destination| format!("http {destination}"));
     let addresses = grants.addresses.iter().map(|network| format!("addresses {network}"));
     let state = grants.state.iter().map(|size| match size {
-        Size::Bytes(bytes) => format!("state {bytes}"),
-        Size::Text(text) => format!("state {text}"),
+        RawSize::Bytes(bytes) => format!("state {bytes}"),
+        RawSize::Text(text) => format!("state {text}"),
     });
     let keys = grants.state_keys.iter().map(|keys| format!("state-keys {keys}"));
     let own = grants.own_listeners.then(|| "own-listeners".to_owned());
     http.chain(addresses).chain(own).chain(state).chain(keys).collect()
 }
 
-fn at(key: &'static str) -> impl Fn(String) -> String {
+fn in_key(key: &'static str) -> impl Fn(String) -> String {
     move |problem| format!("`{key}`: {problem}")
 }
 
 /// TOML's own errors draw the line over several lines. The line's key is shown and its value is not, which may be a
 /// secret.
-fn in_words(error: &toml::de::Error, text: &str) -> String {
+fn describe_toml_error(error: &toml::de::Error, text: &str) -> String {
     let message = error.message();
     let hint = messages::suggestion_for(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
     let Some((before, after)) = error.span().and_then(|span| text.split_at_checked(span.start)) else {
@@ -243,7 +243,7 @@ fn in_words(error: &toml::de::Error, text: &str) -> String {
     }
 }
 
-fn known_keys(file: &Table) -> Result<(), String> {
+fn reject_unknown_keys(file: &Table) -> Result<(), String> {
     for (section, keys) in KEYS {
         let table = if section.is_empty() { Some(file) } else { file.get(section).and_then(Value::as_table) };
         let unknown = table.into_iter().flat_map(Table::keys).find(|key| !keys.contains(&key.as_str()));
@@ -266,60 +266,65 @@ fn unknown_key(section: &str, key: &str, keys: &[&str]) -> String {
 }
 
 /// Those of an instance, how many instances there are, and how many requests they have together.
-fn limits(written: LimitsTable) -> Result<(Limits, usize, usize), String> {
-    let default = Limits::default();
-    let limits = Limits {
-        memory: size("limits.memory", written.memory, default.memory, MEMORY)?,
-        cpu: time("limits.cpu", written.cpu, default.cpu)?,
-        deadline: time("limits.deadline", written.deadline, default.deadline)?,
-        start: time("limits.start", written.start, default.start)?,
-        stop: time("limits.stop", written.stop, default.stop)?,
+fn limits(written: RawInstanceLimits) -> Result<(InstanceLimits, usize, usize), String> {
+    let default = InstanceLimits::default();
+    let limits = InstanceLimits {
+        memory: size("limits.memory", written.memory, default.memory, MEMORY_RANGE)?,
+        cpu: nonzero_duration("limits.cpu", written.cpu, default.cpu)?,
+        deadline: nonzero_duration("limits.deadline", written.deadline, default.deadline)?,
+        start: nonzero_duration("limits.start", written.start, default.start)?,
+        stop: nonzero_duration("limits.stop", written.stop, default.stop)?,
     };
-    let instances = within("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES)?;
-    let requests = within("limits.requests", written.requests.unwrap_or(egress::DEFAULT_MAX_REQUESTS), REQUESTS)?;
+    let instances = check_range("limits.instances", written.instances.unwrap_or(DEFAULT_INSTANCES), INSTANCES_RANGE)?;
+    let requests =
+        check_range("limits.requests", written.requests.unwrap_or(egress::DEFAULT_MAX_REQUESTS), REQUESTS_RANGE)?;
     Ok((limits, instances, requests))
 }
 
-fn state(bytes: Option<Size>, keys: Option<usize>) -> Result<Option<Caps>, String> {
+fn state_quota(bytes: Option<RawSize>, keys: Option<usize>) -> Result<Option<StateQuota>, String> {
     match (bytes, keys) {
         (None, None) => Ok(None),
         (None, Some(_)) => {
             Err("`grants.state-keys` stands alone; say with it how much may be kept, for example state = \"1MiB\""
                 .into())
         }
-        (bytes, keys) => Ok(Some(Caps {
-            bytes: size("grants.state", bytes, 0, STATE_BYTES)?,
-            keys: within("grants.state-keys", keys.unwrap_or(DEFAULT_STATE_KEYS), STATE_KEYS)?,
+        (bytes, keys) => Ok(Some(StateQuota {
+            bytes: size("grants.state", bytes, 0, STATE_BYTES_RANGE)?,
+            keys: check_range("grants.state-keys", keys.unwrap_or(DEFAULT_STATE_KEYS), STATE_KEYS_RANGE)?,
         })),
     }
 }
 
-fn slot(batch: BatchTable, queue: QueueTable, want: BTreeMap<String, String>) -> Result<SlotConfig, String> {
+fn slot_config(batch: RawBatch, queue: RawQueue, want: BTreeMap<String, String>) -> Result<SlotConfig, String> {
     let default = SlotConfig::default();
-    let batch_pushes = within("batch.pushes", batch.pushes.unwrap_or(default.batch_pushes), BATCH_PUSHES)?;
-    let batch_bytes = size("batch.bytes", batch.bytes, default.batch_bytes, BATCH_BYTES)?;
+    let batch_pushes = check_range("batch.pushes", batch.pushes.unwrap_or(default.batch_pushes), BATCH_PUSHES_RANGE)?;
+    let batch_bytes = size("batch.bytes", batch.bytes, default.batch_bytes, BATCH_BYTES_RANGE)?;
     let queue_pushes = queue.pushes.unwrap_or(default.max_pushes);
     Ok(SlotConfig {
         batch_pushes,
         batch_bytes,
-        linger: span("batch.linger", batch.linger, default.linger)?,
+        linger: duration("batch.linger", batch.linger, default.linger)?,
         max_bytes: size("queue.bytes", queue.bytes, default.max_bytes, (batch_bytes, usize::MAX))?,
-        max_pushes: within("queue.pushes", queue_pushes, (batch_pushes, usize::MAX))?,
-        wants: Wants::new(want.into_iter().collect()).map_err(at("want"))?,
+        max_pushes: check_range("queue.pushes", queue_pushes, (batch_pushes, usize::MAX))?,
+        wants: Wants::new(want.into_iter().collect()).map_err(in_key("want"))?,
         ..default
     })
 }
 
-fn size(key: &'static str, written: Option<Size>, default: usize, range: (usize, usize)) -> Result<usize, String> {
+fn size(key: &'static str, written: Option<RawSize>, default: usize, range: (usize, usize)) -> Result<usize, String> {
     let bytes = match written {
         None => default,
-        Some(Size::Bytes(bytes)) => bytes,
-        Some(Size::Text(text)) => text.parse::<units::ByteSize>().map_err(at(key))?.0,
+        Some(RawSize::Bytes(bytes)) => bytes,
+        Some(RawSize::Text(text)) => text.parse::<units::ByteSize>().map_err(in_key(key))?.0,
     };
-    within(key, bytes, range)
+    check_range(key, bytes, range)
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, (least, most): (T, T)) -> Result<T, String> {
+fn check_range<T: PartialOrd + std::fmt::Display>(
+    key: &'static str,
+    value: T,
+    (least, most): (T, T),
+) -> Result<T, String> {
     match value {
         _ if value < least => Err(format!("`{key}` is {value}; it must be at least {least}")),
         _ if value > most => Err(format!("`{key}` is {value}; it may be at most {most}")),
@@ -327,21 +332,21 @@ fn within<T: PartialOrd + std::fmt::Display>(key: &'static str, value: T, (least
     }
 }
 
-fn span(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {
+fn duration(key: &'static str, written: Option<RawWithUnit>, default: Duration) -> Result<Duration, String> {
     let Some(written) = written else { return Ok(default) };
-    written.text().parse::<units::HumanDuration>().and_then(|span| no_longer(span.0)).map_err(at(key))
+    written.text().parse::<units::HumanDuration>().and_then(|span| at_most_an_hour(span.0)).map_err(in_key(key))
 }
 
-fn time(key: &'static str, written: Option<WithUnit>, default: Duration) -> Result<Duration, String> {
-    let time = span(key, written, default)?;
+fn nonzero_duration(key: &'static str, written: Option<RawWithUnit>, default: Duration) -> Result<Duration, String> {
+    let time = duration(key, written, default)?;
     if time.is_zero() {
         return Err(format!("`{key}` is 0; without any time nothing can run"));
     }
     Ok(time)
 }
 
-fn no_longer(time: Duration) -> Result<Duration, String> {
-    if time <= LONGEST { Ok(time) } else { Err(format!("longer than an hour ({time:?})")) }
+fn at_most_an_hour(time: Duration) -> Result<Duration, String> {
+    if time <= MAX_DURATION { Ok(time) } else { Err(format!("longer than an hour ({time:?})")) }
 }
 
 fn settings(table: Table) -> Result<String, String> {
