@@ -253,10 +253,10 @@ mod tests {
             assert!(matches!(ExportError::from(error), ExportError::Other(_)));
         }
         assert_eq!(set("large", vec![0; 262_145]).unwrap_err().kind(), "full");
-        testing::state::refuse(Some(Error::Full("2 keys are wanted; the cap is 1".into())));
+        testing::state::refuse(Some(Error::Full("2 keys exceed the limit of 1".into())));
         let full = set("a", "").unwrap_err();
         assert_eq!(delete("a").unwrap_err(), full);
-        let wanted = ExportError::unavailable("the state is full: 2 keys are wanted; the cap is 1");
+        let wanted = ExportError::unavailable("the state is full: 2 keys exceed the limit of 1");
         assert_eq!(ExportError::from(full), wanted);
         assert_eq!(get("a"), Ok(None), "reading goes on");
         testing::state::refuse(None);

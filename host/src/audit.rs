@@ -1,9 +1,9 @@
-//! The audit log: who changed what, and what came of it.
+//! The audit log: who changed what, and the result.
 //!
-//! In: [`Entry`]s, one when a change is over. Out: one JSON line each, appended with one write and synced; and the last
-//! ones again for those who ask. Bounded: a line in bytes, the file by rotation at 16 MiB, of which one old file is
-//! kept. A line that was torn (a full disk, `kill -9`) is skipped by readers and ends before the next one begins. Never
-//! fails a change: what cannot be written is said in the host's log. Blocks: call it where that does no harm.
+//! In: [`AuditEntry`] values, one for each completed change. Out: one JSON line for each, appended with a single write
+//! and synced; readers get the last entries back. Bounded: each line in bytes, and the file by rotation at 16 MiB with
+//! one rotated file. Readers skip a line that was cut short (by a full disk or `kill -9`), and the next entry starts on
+//! a new line. Never fails a change: a failure to write is reported in the host's log. All calls block on the disk.
 
 mod entry;
 mod time;
@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use entry::{AuditAction, AuditEntry, ChangeOutcome, GenerationRef};
 pub use time::rfc3339;
 
-/// Most bytes of a file before the next one begins.
+/// Maximum size of the file in bytes before it is rotated.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// Handle on a log. Clones write to the same one.
+/// A handle to an audit log. Clones write to the same file.
 #[derive(Clone, Debug)]
 pub struct AuditLog(Option<Arc<AuditFile>>);
 
@@ -28,20 +28,20 @@ pub struct AuditLog(Option<Arc<AuditFile>>);
 struct AuditFile {
     path: PathBuf,
     max_bytes: u64,
-    /// Held over each access, so that a reader never meets a rotation.
+    /// Held during each access, so that a reader never observes a rotation half done.
     lock: Mutex<()>,
 }
 
 impl AuditLog {
-    /// Of this file, which is made with mode 0600 where there is none. Its old one is `<path>.1`. Fails where it cannot
-    /// be read and written.
+    /// Opens the log in this file, creating it with mode 0600 if it does not exist. The rotated file is `<path>.1`.
+    /// Fails if the file cannot be read and written.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let inner = AuditFile { path: path.into(), max_bytes: MAX_FILE_BYTES, lock: Mutex::new(()) };
         inner.file()?;
         Ok(Self(Some(Arc::new(inner))))
     }
 
-    /// Keeps nothing.
+    /// A log that discards every entry and reads as empty.
     pub fn disabled() -> Self {
         Self(None)
     }
@@ -51,14 +51,14 @@ impl AuditLog {
         Self(Some(Arc::new(AuditFile { path, max_bytes: rotate, lock: Mutex::new(()) })))
     }
 
-    /// Writes an entry and waits for the disk. A failure is logged as an error and goes no further.
+    /// Appends an entry and waits for the disk. A failure is logged as an error and not returned.
     pub fn append(&self, entry: AuditEntry) {
         let Some(inner) = &self.0 else { return };
         let _turn = inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = inner.append(&entry.to_line()) {
             let path = inner.path.display();
             tracing::error!(
-                "{} of plugin `{}` by {} is not in the audit log: {path}: {error}; make room or correct its permissions",
+                "{} of plugin `{}` by {} is missing from the audit log: cannot write {path}: {error}; free disk space or fix its permissions",
                 entry.action.as_str(),
                 entry.plugin,
                 entry.who
@@ -66,7 +66,7 @@ impl AuditLog {
         }
     }
 
-    /// The last entries, oldest first. A log that does not exist has none.
+    /// Returns the last entries, oldest first. A log file that does not exist has none.
     pub fn read(&self, last: usize) -> io::Result<Vec<AuditEntry>> {
         let Some(inner) = &self.0 else { return Ok(Vec::new()) };
         let _turn = inner.lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +95,7 @@ impl AuditFile {
             fs::rename(&self.path, self.rotated_path())?;
             file = self.file()?;
         }
-        // What was torn stays a line of its own, which readers skip.
+        // A line that was cut short stays on its own line, which readers skip.
         let separator = if ends_with_newline(&file)? { "" } else { "\n" };
         let record = format!("{separator}{line}\n");
         let written = file.write(record.as_bytes())?;
@@ -105,13 +105,13 @@ impl AuditFile {
         file.sync_data()
     }
 
-    /// Opened each time, so that somebody else's rotation is followed.
+    /// The file is opened for each write, so that a rotation by another program (logrotate) is followed.
     fn file(&self) -> io::Result<File> {
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&self.path)
     }
 }
 
-/// Whether the last byte ends a line, or there is none.
+/// Whether the file is empty or ends with a newline.
 fn ends_with_newline(file: &File) -> io::Result<bool> {
     let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(true) };
     let mut byte = [0];
@@ -119,16 +119,16 @@ fn ends_with_newline(file: &File) -> io::Result<bool> {
     Ok(byte == *b"\n")
 }
 
-/// The end of a file: all of it, unless somebody else made it larger than ours become.
-fn read_tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// Reads the end of a file. That is all of it, unless another program has made it larger than `max` bytes.
+fn read_tail(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
     };
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(most)))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(max)))?;
     let mut bytes = Vec::new();
-    file.take(most).read_to_end(&mut bytes)?;
+    file.take(max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -1,9 +1,10 @@
-//! Receivers: from a manifest and an artifact to instances that take batches.
+//! Receivers: from a manifest and an artifact to instances that export batches.
 //!
-//! In: manifests, and batches leased from slots. Out: batches settled. Bounded by each receiver's limits; guests run on
-//! a runtime of their own, so nothing in here can hold up a client. `compile → link → instantiate` are three lifetimes
-//! and three types ([`Code`](code::Code), [`Artifact`](artifact::Artifact), [`Instance`](instance::Instance)), and the
-//! cheap one is thrown away on any doubt.
+//! In: manifests, and batches leased from slots. Out: settled batches. Bounded by each receiver's limits; guests run on
+//! a separate runtime, so nothing in here can delay a client. `compile → link → instantiate` are three lifetimes
+//! and three types ([`CompiledCode`](compiled_code::CompiledCode), [`Artifact`](artifact::Artifact),
+//! [`ReceiverInstance`](instance::ReceiverInstance)), and the
+//! cheap one, the instance, is discarded after any failure.
 
 pub mod artifact;
 pub mod artifact_pipeline;

@@ -61,7 +61,7 @@ fn check_prints_imports_and_errors() {
     }
     let said = stdout(&["plugin", "check", &guest("remembers")]);
     let import = said.lines().find(|line| line.contains("kafka-telemetry:receiver/state@0.1.0")).unwrap_or_default();
-    assert!(import.contains("refuses each call unless the operator grants it"), "{said}");
+    assert!(import.contains("denied unless the operator grants it"), "{said}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("core.wasm");
     std::fs::write(&file, b"\0asm\x01\0\0\0").unwrap();

@@ -58,7 +58,7 @@ async fn an_empty_component_of_another_world() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_was_not_granted() {
     let rest = "[settings]\nendpoint = \"http://127.0.0.1:1/\"\n";
-    refused(Some(&guest("otlp-http")), rest, &["did not take the pushes", "127.0.0.1:1", "grant"]).await;
+    refused(Some(&guest("otlp-http")), rest, &["did not accept the pushes", "127.0.0.1:1", "grant"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ async fn exceeding_the_grant_returns_full() {
     push(&host, 1, 1).await;
     delivered(&host, 1).await;
     let lines = host.log_lines("counts");
-    let wanted = "refused: full: the state is full: 1025 bytes of keys and values are wanted; the cap is 1024";
+    let wanted = "refused: full: the state is full: 1025 bytes of keys and values exceed the limit of 1024";
     assert_eq!(lines, [wanted]);
     assert_eq!(kept(host).await.1, StateUsage::default());
 }
@@ -163,7 +163,7 @@ async fn a_data_directory_can_be_used_by_only_one_host() {
     let second = Setup::new().with(|written| written.data_dir.clone_from(&data_dir));
     let config = barnabas::config::Config::resolve(&second.config).unwrap();
     let error = barnabas::app::App::build(config).await.map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("another host uses this data directory; end it, or give each host"), "{error}");
+    assert!(error.contains("another host uses this data directory; stop it, or give each host"), "{error}");
     first.stop().await;
 }
 

@@ -1,4 +1,4 @@
-//! One line of the log, and how it reads again.
+//! One line of the audit log: its fields, and its JSON form in both directions.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,44 +8,45 @@ use serde_json::Value;
 use super::rfc3339;
 use crate::plugin::digest::Digest;
 
-/// Form of the lines that are written. Lines of a later form are shown, and not understood.
+/// Format version of the lines that this release writes. Lines of a later version are shown as unreadable.
 const FORMAT_VERSION: u64 = 1;
-/// Most characters of one text, and most lines of a difference.
+/// Maximum number of characters of one text, and maximum number of lines of changed grants.
 const MAX_TEXT_CHARS: usize = 4_096;
 const MAX_GRANT_LINES: usize = 256;
 
-/// What was done.
+/// The operation that an entry records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditAction {
-    /// A new plugin.
+    /// A new plugin was loaded.
     Load,
-    /// Another generation.
+    /// A plugin was swapped to another generation.
     Swap,
-    /// A kept generation again.
+    /// A plugin was rolled back to a retained generation.
     Rollback,
-    /// What serves is what is wanted from now on.
+    /// The manifest was changed to name the generation that serves.
     Keep,
-    /// Once more what had failed.
+    /// A candidate that had failed was tried again.
     Retry,
-    /// No more batches.
+    /// The plugin was paused: it receives no batches.
     Pause,
-    /// Batches again.
+    /// The plugin was resumed: it receives batches again.
     Resume,
-    /// Gone.
+    /// The plugin was removed.
     Remove,
-    /// A swap was ended.
+    /// A swap was aborted.
     Abort,
-    /// What served before a restart serves again.
+    /// The generation that served before a restart was restored.
     Restore,
-    /// A subscription was altered over the wire; `plugin` names it.
+    /// A telemetry subscription was altered over the Kafka protocol; `plugin` holds its name.
     AlterSubscription,
-    /// A line that this version cannot read: written by a later one, or damaged. `message` holds it. Never written.
+    /// A line that this release cannot read, because a later release wrote it or it is damaged. `message` holds the
+    /// line. Never written.
     Unreadable,
 }
 
 impl AuditAction {
-    /// Stable name.
+    /// The stable name, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Load => "load",
@@ -64,52 +65,52 @@ impl AuditAction {
     }
 }
 
-/// The outcome in one word.
+/// The outcome of a change, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeOutcome {
-    /// It is as was asked.
+    /// The change was made.
     Done,
-    /// It was so before.
+    /// There was nothing to change.
     Unchanged,
-    /// A stage failed; what served before serves.
+    /// A stage failed; the previous generation still serves.
     Failed,
-    /// The candidate was found worse under traffic; what served before serves.
+    /// The candidate performed worse than the serving generation, which still serves.
     RolledBack,
-    /// There was too little to judge it by; what served before serves.
+    /// There was too little traffic to judge the candidate; the previous generation still serves.
     Inconclusive,
-    /// Somebody ended it; what served before serves.
+    /// The change was aborted; the previous generation still serves.
     Aborted,
 }
 
-/// Which generation of a plugin.
+/// Identifies one generation of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct GenerationRef {
     /// Its number in the slot.
     pub generation: u64,
-    /// Of its artifact.
+    /// The digest of its artifact.
     pub digest: Digest,
 }
 
-/// One change that is over.
+/// One completed change.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct AuditEntry {
-    /// When it was over; whole seconds are kept.
+    /// When the change completed, in whole seconds.
     #[serde(rename = "unix_seconds", with = "whole_seconds")]
     pub at: SystemTime,
     /// An [`Actor`](crate::plugin::change::Actor) as text.
     pub who: String,
-    /// What was done.
+    /// The operation.
     pub action: AuditAction,
-    /// To which plugin.
+    /// The name of the plugin.
     pub plugin: String,
-    /// What served before.
+    /// The generation that served before the change.
     pub from: Option<GenerationRef>,
-    /// What was wanted to serve.
+    /// The generation that was requested.
     pub to: Option<GenerationRef>,
-    /// What the new one is granted and asks for, other than the one before it: `+ …`, `- …`.
+    /// How grants and grantable imports differ from those of the previous generation: lines `+ …` and `- …`.
     pub grants: Vec<String>,
-    /// How it ended; none where nothing was begun.
+    /// The outcome; `None` if the change was refused before it began.
     pub outcome: Option<ChangeOutcome>,
     /// One or two sentences.
     pub message: String,
@@ -124,7 +125,7 @@ struct AuditLine<'a> {
 }
 
 impl AuditEntry {
-    /// Its line, without the end of line. Overlong texts are cut.
+    /// Encodes the entry as one line without the newline. Overlong texts are truncated.
     pub(super) fn to_line(&self) -> String {
         let mut entry = self.clone();
         for text in [&mut entry.who, &mut entry.plugin, &mut entry.message].into_iter().chain(&mut entry.grants) {
@@ -135,11 +136,11 @@ impl AuditEntry {
             entry.grants.truncate(MAX_GRANT_LINES);
             entry.grants.push(format!("… and {omitted} more"));
         }
-        let written = AuditLine { v: FORMAT_VERSION, time: rfc3339(entry.at), entry: &entry };
-        serde_json::to_string(&written).expect("texts and numbers are JSON")
+        let line = AuditLine { v: FORMAT_VERSION, time: rfc3339(entry.at), entry: &entry };
+        serde_json::to_string(&line).expect("strings and numbers serialise to JSON")
     }
 
-    /// `None` for an empty line and one that was torn.
+    /// Decodes one line. `None` if the line is empty or cut short.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(line).ok()?;
         let version = value.get("v").and_then(Value::as_u64);
@@ -150,9 +151,9 @@ impl AuditEntry {
     fn unreadable(version: Option<u64>, line: &Value) -> Self {
         let reason = match version {
             Some(version) if version > FORMAT_VERSION => {
-                format!("written by a later version of the host (form {version})")
+                format!("written by a later release (format {version})")
             }
-            _ => "not a line of this log".into(),
+            _ => "not an audit log line".into(),
         };
         let text = |key: &str| line.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let seconds = line.get("unix_seconds").and_then(Value::as_u64).unwrap_or_default();
@@ -179,7 +180,7 @@ fn truncate(text: &mut String) {
     }
 }
 
-/// A moment as whole seconds since the Unix epoch.
+/// (De)serialises a time as whole seconds since the Unix epoch.
 mod whole_seconds {
     use super::{Deserialize as _, Duration, SystemTime};
 
@@ -191,7 +192,7 @@ mod whole_seconds {
         u64::deserialize(deserializer).map(from_unix_seconds)
     }
 
-    /// Numbers that no clock shows become the epoch.
+    /// Numbers outside the range of `SystemTime` become the epoch.
     pub(super) fn from_unix_seconds(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(SystemTime::UNIX_EPOCH)
     }

@@ -87,7 +87,7 @@ fn a_torn_line_is_skipped_and_does_not_spoil_the_next() {
 }
 
 #[test]
-fn lines_of_a_later_form_are_shown_as_unreadable() {
+fn lines_of_a_later_format_are_shown_as_unreadable() {
     let room = AuditFixture::new();
     room.audit.append(entry("ours"));
     room.append_raw(b"{\"v\":2,\"unix_seconds\":5,\"plugin\":\"sink\",\"approved_by\":\"two\"}\n{\"v\":1,\"who\":3}\n");
@@ -95,8 +95,8 @@ fn lines_of_a_later_form_are_shown_as_unreadable() {
     assert_eq!(entries.len(), 3);
     assert_eq!((entries[1].action, entries[1].plugin.as_str()), (AuditAction::Unreadable, "sink"));
     assert_eq!(entries[1].at, SystemTime::UNIX_EPOCH + Duration::from_secs(5));
-    assert!(entries[1].message.contains("later version") && entries[1].message.contains("approved_by"));
-    assert!(entries[2].action == AuditAction::Unreadable && !entries[2].message.contains("later version"));
+    assert!(entries[1].message.contains("later release") && entries[1].message.contains("approved_by"));
+    assert!(entries[2].action == AuditAction::Unreadable && !entries[2].message.contains("later release"));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn rotation_violated() {
     for n in 0..6 {
         room.audit.append(entry(&n.to_string()));
     }
-    assert_eq!(room.messages(9), ["2", "3", "4", "5"], "one old file is kept, and read too");
+    assert_eq!(room.messages(9), ["2", "3", "4", "5"], "one rotated file is kept, and is read as well");
     for path in [&room.path, &room.path.with_extension("log.1")] {
         assert!(fs::metadata(path).unwrap().len() <= 2 * line, "{}", path.display());
     }

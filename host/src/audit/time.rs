@@ -1,10 +1,11 @@
-//! Moments as people read them.
+//! Timestamps in RFC 3339.
 
 use std::time::{Duration, SystemTime};
 
 const DAY: u64 = 86_400;
 
-/// A moment in UTC as RFC 3339 with whole seconds: `2026-11-22T07:45:00Z`. One before 1970 is shown as its beginning.
+/// Formats a time in UTC as RFC 3339 with whole seconds: `2026-11-22T07:45:00Z`. A time before 1970 is formatted as
+/// the epoch.
 pub fn rfc3339(at: SystemTime) -> String {
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     let (year, month, day) = civil(seconds / DAY);
@@ -12,10 +13,10 @@ pub fn rfc3339(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of the Gregorian calendar, so many days after the first of January 1970. Years are taken to
-/// begin in March, so that the day which not every year has is the last.
+/// Converts a number of days since 1970-01-01 to year, month and day of the Gregorian calendar. The computation lets
+/// years begin in March, so that the leap day is the last day of a year.
 fn civil(days: u64) -> (u64, u64, u64) {
-    // From the first of March of the year 0; the calendar repeats every 400 years of 146,097 days.
+    // Days since 0000-03-01; the calendar repeats every 400 years, which have 146,097 days.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -35,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn known_moments() {
+    fn known_timestamps() {
         // From `date -u -d @…`.
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00Z"),
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_is_the_one_after_the_day_before() {
+    fn consecutive_days_follow_each_other() {
         let mut before = civil(0);
         for days in 1..150_000 {
             let next = civil(days);
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_epoch_there_is_nothing() {
+    fn times_before_the_epoch_are_clamped_to_it() {
         assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00Z");
     }
 }

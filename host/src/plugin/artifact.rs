@@ -1,8 +1,8 @@
 //! Artifacts: bytes → checked → compiled → pre-linked.
 //!
-//! In: the bytes of a component, or of a core module that carries its WIT metadata. Out: an [`Inspection`], which says
-//! in words what is wrong; and where nothing is, an [`Artifact`] whose instances start in microseconds. Bounded by
-//! [`MAX_BYTES`]. Runs no guest code.
+//! In: the bytes of a component, or of a core module with WIT metadata. Out: an [`Inspection`], which lists what is
+//! wrong with it; and if nothing is wrong, an [`Artifact`] whose instances start in microseconds. Bounded by
+//! [`MAX_ARTIFACT_BYTES`]. Runs no guest code.
 
 mod contract;
 mod error;
@@ -27,35 +27,38 @@ pub use imports::ImportClass;
 pub use inspect::{ArtifactImport, Inspection, inspect};
 pub use wrapping::ArtifactKind;
 
-/// Most bytes of an artifact. An interpreter with its libraries has about 40 MiB.
+/// Maximum size of an artifact in bytes. An interpreter with its libraries has about 40 MiB.
 pub const MAX_ARTIFACT_BYTES: usize = 128 << 20;
 
-/// Compiled and linked; instances are made from it. Cheap to clone.
+/// A compiled and pre-linked receiver, from which instances are created. Cheap to clone.
 #[derive(Clone)]
 pub struct Artifact {
-    /// What it is.
+    /// What was found when the artifact was examined.
     pub inspection: Inspection,
-    /// `None` where there is no pool, or the component is too large for it.
+    /// `None` if there is no pooling engine, or the component does not fit into its pool.
     pub(super) pooled: Option<ReceiverPre<HostState>>,
     pub(super) on_demand: ReceiverPre<HostState>,
 }
 
 impl Artifact {
-    /// Checks, compiles and links in this process, which nothing bounds: for a command that its user can end, and for
-    /// tests. A host goes by way of its [`Foundry`](super::foundry::Foundry).
+    /// Checks, compiles and links in this process, without any limit: for a command that its user can interrupt, and for
+    /// tests. A host uses its [`ArtifactPipeline`](super::artifact_pipeline::ArtifactPipeline).
     pub fn from_bytes(engines: &Engines, bytes: &[u8]) -> Result<Self, String> {
         let (inspection, code) = examine_and_compile(&engines.on_demand, bytes);
         let linked = code.and_then(|code| Self::link(engines, inspection, &code));
         linked.map_err(|flaw| flaw.reason)
     }
 
-    /// Links what is compiled. Takes milliseconds.
+    /// Links compiled code. Takes milliseconds.
     pub(super) fn link(engines: &Engines, inspection: Inspection, code: &CompiledCode) -> Result<Self, ArtifactError> {
         let on_demand = prelink(&engines.on_demand, code)?;
         let pooled = engines.pooling.as_ref().and_then(|engine| match prelink(engine, code) {
             Ok(pre) => Some(pre),
             Err(error) => {
-                tracing::info!("{}: its instances are made without the pool: {error}", inspection.digest);
+                tracing::info!(
+                    "{}: its instances are allocated on demand, since the pool cannot hold them: {error}",
+                    inspection.digest
+                );
                 None
             }
         });
@@ -63,7 +66,8 @@ impl Artifact {
     }
 }
 
-/// Reads it and judges it by the contract, without compiling it. The component is given only where it is sound.
+/// Reads an artifact and checks it against the contract, without compiling it. The component is returned only if there
+/// are no problems.
 pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, ArtifactError>) {
     let (inspection, component) = inspect(bytes);
     let sound = component.filter(|_| inspection.problems.is_empty());
@@ -71,7 +75,7 @@ pub(super) fn examine(bytes: &[u8]) -> (Inspection, Result<Cow<'_, [u8]>, Artifa
     (inspection, sound)
 }
 
-/// Examines and compiles, on this thread and helpers of its own. Takes long and much CPU.
+/// Examines and compiles on this thread and rayon's threads. Takes much time and CPU.
 pub(super) fn examine_and_compile(engine: &Engine, bytes: &[u8]) -> (Inspection, Result<CompiledCode, ArtifactError>) {
     let (inspection, component) = examine(bytes);
     let code = component.and_then(|component| {
@@ -81,20 +85,24 @@ pub(super) fn examine_and_compile(engine: &Engine, bytes: &[u8]) -> (Inspection,
     (inspection, code)
 }
 
-/// Reads a file that may be an artifact.
+/// Reads an artifact file, up to the maximum size.
 pub fn read(path: &Path) -> Result<Vec<u8>, String> {
     let fail = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     let meta = std::fs::metadata(path).map_err(fail)?;
     if !meta.is_file() {
-        return Err(format!("{} is no file", path.display()));
+        return Err(format!("{} is not a regular file", path.display()));
     }
     let mut bytes = Vec::new();
-    // It may grow while it is read.
+    // The file may grow while it is read.
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_ARTIFACT_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(fail)?;
     if bytes.len() > MAX_ARTIFACT_BYTES {
-        return Err(format!("{} has {} bytes; an artifact may have {MAX_ARTIFACT_BYTES}", path.display(), meta.len()));
+        return Err(format!(
+            "{} has {} bytes; the limit for an artifact is {MAX_ARTIFACT_BYTES}",
+            path.display(),
+            meta.len()
+        ));
     }
     Ok(bytes)
 }

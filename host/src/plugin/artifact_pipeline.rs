@@ -1,7 +1,8 @@
-//! From a file's bytes to linked code: the depot, the compiler and the cache, joined.
+//! From an artifact's bytes to linked code: combines the artifact store, the compiler and the code cache.
 //!
-//! In: the bytes of artifacts, then their digests. Out: [`Examined`], then [`Compiled`], then [`Artifact`]; or the
-//! [`Flaw`], with the stage in which it was found. Bounded by its three parts; one child at a time, so that what one may take is what all take. Never runs a guest.
+//! In: the bytes of artifacts, then their digests. Out: [`ExaminedArtifact`], then [`CompiledArtifact`], then
+//! [`Artifact`]; or an [`ArtifactError`], with the stage in which it was found. Bounded by its three parts; only one child
+//! runs at a time, so that the limits of one child bound all. Never runs a guest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,42 +22,42 @@ use super::engine::Engines;
 
 pub use super::artifact::ArtifactError;
 
-/// Handle on the three. Cheap to clone.
+/// A handle to artifact store, compiler and code cache. Cheap to clone.
 #[derive(Clone)]
 pub struct ArtifactPipeline(Arc<PipelineInner>);
 
 struct PipelineInner {
     engines: Engines,
     store: ArtifactStore,
-    /// `None` compiles each time.
+    /// If `None`, artifacts are compiled each time.
     cache: Option<CodeCache>,
     compiler: Compiler,
     permit: Arc<Semaphore>,
     guests: Handle,
 }
 
-/// An artifact that was read and found sound, and of which nothing was compiled for this.
+/// An artifact that was examined without problems. It is not necessarily compiled yet.
 pub struct ExaminedArtifact {
-    /// What it is. There are no problems in it.
+    /// The inspection, which has no problems.
     pub inspection: Inspection,
-    /// Where it was found compiled.
+    /// The code, if it was found in the cache.
     code: Option<Arc<CompiledCode>>,
 }
 
-/// An artifact that was checked and compiled, and is not linked. Cheap to clone, but for the inspection.
+/// An artifact that was examined and compiled, but not linked. Cheap to clone, except for the inspection.
 #[derive(Clone)]
 pub struct CompiledArtifact {
-    /// What it is. There are no problems in it.
+    /// The inspection, which has no problems.
     pub inspection: Inspection,
-    /// Whether it was found compiled.
+    /// Whether the code came from the cache.
     pub cached: bool,
     code: Arc<CompiledCode>,
 }
 
 impl ArtifactPipeline {
-    /// Opens depot and cache in the data directory, or keeps all in memory where there is none. What blocks will run on
-    /// threads of `guests`, which are of lower priority, as compiling should be. One sentence where artifacts cannot
-    /// be kept; code that cannot be kept is compiled at every start, and a warning says so.
+    /// Opens artifact store and code cache in the data directory, or keeps artifacts in memory without one. Blocking work
+    /// runs on threads of the `guests` runtime, whose low priority suits compiling. Fails, with one sentence, if
+    /// artifacts cannot be stored; if code cannot be cached, a warning is logged and every start compiles.
     pub fn open(data_dir: Option<&Path>, compiler: Compiler, engines: Engines, guests: Handle) -> Result<Self, String> {
         let depot = data_dir.map_or_else(|| Ok(ArtifactStore::in_memory()), ArtifactStore::open)?;
         let cache = data_dir.and_then(|dir| open_cache(dir, &engines));
@@ -64,17 +65,17 @@ impl ArtifactPipeline {
         Ok(Self(Arc::new(PipelineInner { engines, store: depot, cache, compiler, permit: turn, guests })))
     }
 
-    /// Keeps an artifact; see [`Depot::keep`]. Blocks.
+    /// Stores an artifact; see [`ArtifactStore::put`]. Blocks.
     pub fn store(&self, bytes: &[u8]) -> Result<Digest, String> {
         self.0.store.put(bytes)
     }
 
-    /// Whether an artifact is kept. Blocks for as long as a look at a directory takes.
+    /// Whether an artifact is stored. Blocks for one file system lookup.
     pub fn contains(&self, digest: &Digest) -> bool {
         self.0.store.contains(digest)
     }
 
-    /// Reads the artifact of that digest and judges it by the contract; nothing is compiled. Dropping the future ends it.
+    /// Examines the artifact of this digest against the contract, without compiling it. Dropping the future cancels it.
     pub async fn examine(&self, digest: Digest) -> Result<ExaminedArtifact, ArtifactError> {
         if let Some(CompiledArtifact { inspection, code, .. }) =
             self.run_blocking(move |inner| Ok(inner.find_compiled(&digest))).await?
@@ -85,7 +86,7 @@ impl ArtifactPipeline {
         Ok(ExaminedArtifact { inspection, code: None })
     }
 
-    /// What was examined, found compiled or compiled now. Dropping the future ends the compile.
+    /// Returns the code of an examined artifact, from the cache or compiled now. Dropping the future cancels it.
     pub async fn compile(&self, examined: ExaminedArtifact) -> Result<CompiledArtifact, ArtifactError> {
         let ExaminedArtifact { inspection, code } = examined;
         if let Some(code) = code {
@@ -94,13 +95,13 @@ impl ArtifactPipeline {
         self.run_exclusively(move |inner, leash| inner.compile(&inspection.digest, leash)).await
     }
 
-    /// Links what is compiled. Blocks for milliseconds.
+    /// Links compiled code. Blocks for milliseconds.
     pub fn link(&self, compiled: &CompiledArtifact) -> Result<Artifact, ArtifactError> {
         Artifact::link(&self.0.engines, compiled.inspection.clone(), &compiled.code)
     }
 
-    /// Removes artifacts that are not wanted; see [`Depot::prune`]. The code of those that are counts as just used.
-    /// Blocks.
+    /// Removes artifacts that are not in `wanted`; see [`ArtifactStore::prune`]. The code of the others is marked as
+    /// used. Blocks.
     pub fn prune(&self, wanted: &BTreeSet<Digest>) {
         self.0.store.prune(wanted);
         if let Some(cache) = &self.0.cache {
@@ -108,7 +109,7 @@ impl ArtifactPipeline {
         }
     }
 
-    /// What a child does. The turn is given back when the child is gone, not when nobody waits for it any more.
+    /// Runs one child at a time. The permit is released when the child is gone, not when its caller is.
     async fn run_exclusively<T: Send + 'static>(
         &self,
         work: impl FnOnce(&PipelineInner, &ChildGuard) -> Result<T, ArtifactError> + Send + 'static,
@@ -131,7 +132,10 @@ impl ArtifactPipeline {
         let inner = self.0.clone();
         let done = self.0.guests.spawn_blocking(move || work(&inner)).await;
         done.unwrap_or_else(|_| {
-            Err(ArtifactError::new(ArtifactStage::Compile, "the host broke while it compiled this"))
+            Err(ArtifactError::new(
+                ArtifactStage::Compile,
+                "internal error: the compiling task panicked; see the host's log",
+            ))
         })
     }
 }
@@ -147,7 +151,7 @@ impl PipelineInner {
     }
 
     fn compile(&self, digest: &Digest, leash: &ChildGuard) -> Result<CompiledArtifact, ArtifactError> {
-        // Whose turn it was before may have made the same.
+        // The previous holder of the permit may have compiled the same artifact.
         if let Some(found) = self.find_compiled(digest) {
             return Ok(found);
         }
@@ -158,15 +162,15 @@ impl PipelineInner {
         Ok(CompiledArtifact { inspection, cached: false, code: Arc::new(code) })
     }
 
-    /// Of a kept artifact.
+    /// Returns the bytes of a stored artifact.
     fn stored_bytes(&self, digest: &Digest) -> Result<Vec<u8>, ArtifactError> {
         let fetch = |reason: String| ArtifactError::new(ArtifactStage::Fetch, reason);
         let bytes = self.store.get(digest).map_err(fetch)?;
-        bytes.ok_or_else(|| fetch(format!("no artifact {digest} is kept here; hand it over again")))
+        bytes.ok_or_else(|| fetch(format!("the artifact {digest} is not in the store; upload it again")))
     }
 }
 
-/// Ends the compile with who waits for it.
+/// Kills the compiler child when its caller is dropped.
 struct KillOnDrop(Arc<ChildGuard>);
 
 impl Drop for KillOnDrop {
@@ -179,8 +183,8 @@ fn open_cache(data_dir: &Path, engines: &Engines) -> Option<CodeCache> {
     CodeCache::open(data_dir, engines.fingerprint())
         .inspect_err(|error| {
             tracing::warn!(
-                "compiled code is not kept, so every start compiles: {}: {error}; make `code` in it a directory that \
-                 this user can write to, and `host.key` a file that only this user can read",
+                "cannot cache compiled code, so every start compiles: {}: {error}; make `code` in it a directory that this \
+                 user can write to, and `host.key` a file that only this user can read",
                 data_dir.display()
             );
         })

@@ -1,9 +1,9 @@
-//! Artifacts by what they contain.
+//! Artifacts by digest.
 //!
-//! In: the bytes of an artifact. Out: its digest, and later the same bytes. A plugin's artifact is copied here before
-//! it is used, so that what serves can be started again whatever became of the file it came from. Bounded by
-//! [`MAX_BYTES`] for one, and by [`Depot::prune`] for all; in memory by bytes. Never gives
-//! bytes that are not of the digest they are asked by. Never looks into an artifact.
+//! In: the bytes of an artifact. Out: its digest, and later the same bytes. A plugin's artifact is copied to this store
+//! before it is used, so that the serving generation can be started again even if its original file changed. Bounded by
+//! [`MAX_ARTIFACT_BYTES`] for one artifact and by [`ArtifactStore::prune`] for all; in memory by bytes. Never returns
+//! bytes that do not match the requested digest. Never parses an artifact.
 
 mod disk;
 mod memory;
@@ -17,7 +17,7 @@ use super::digest::Digest;
 use disk::DiskArtifacts;
 use memory::MemoryArtifacts;
 
-/// Kept artifacts. All of it blocks.
+/// A content-addressed store of artifacts. All calls block.
 pub struct ArtifactStore(ArtifactBackend);
 
 enum ArtifactBackend {
@@ -26,31 +26,31 @@ enum ArtifactBackend {
 }
 
 impl ArtifactStore {
-    /// Opens `artifacts/` in the data directory, one file `<64 digits>.wasm` an artifact; makes what is missing. One
-    /// sentence where a newer release wrote it, where it is damaged, and where the disk says no: a restart would not
-    /// find what serves.
+    /// Opens `artifacts/` in the data directory, which has one file `<64 digits>.wasm` per artifact, and creates what is
+    /// missing. Fails, with one sentence, if a newer release wrote it, if it is damaged, and on I/O errors: a restart
+    /// would not find the serving generation.
     pub fn open(data_dir: &Path) -> Result<Self, String> {
         let dir = data_dir.join("artifacts");
         let format = disk::prepare_dir(&dir).map_err(|error| {
             format!(
-                "{}: artifacts cannot be kept there: {error}; make it a directory that this user can write to, or name \
-                 another `data-dir`",
+                "{}: cannot store artifacts: {error}; make it a directory that this user can write to, or set another \
+                 `data-dir`",
                 dir.display()
             )
         })?;
         DiskArtifacts::open(&dir, &format).map(|disk| Self(ArtifactBackend::Disk(disk)))
     }
 
-    /// For a host without a data directory: the newest artifacts, up to 512 MiB of them.
+    /// A store for a host without a data directory, which holds the newest artifacts up to 512 MiB.
     pub fn in_memory() -> Self {
         Self(ArtifactBackend::Memory(MemoryArtifacts::default()))
     }
 
-    /// Keeps these bytes, for at least an hour from now. Those that are kept already cost only their digest. One
-    /// sentence where there are too many of them or no room; then nothing is left behind.
+    /// Stores these bytes for at least an hour from now. Bytes that are stored already are only hashed. Fails, with one
+    /// sentence, if there are too many bytes or the disk is full; then nothing is left behind.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, String> {
         if bytes.len() > MAX_ARTIFACT_BYTES {
-            return Err(format!("it has {} bytes; an artifact may have {MAX_ARTIFACT_BYTES}", bytes.len()));
+            return Err(format!("it has {} bytes; the limit for an artifact is {MAX_ARTIFACT_BYTES}", bytes.len()));
         }
         let digest = Digest::compute(bytes);
         match &self.0 {
@@ -60,7 +60,7 @@ impl ArtifactStore {
         Ok(digest)
     }
 
-    /// Whether it is kept. What is damaged counts until somebody [gets](Self::get) it.
+    /// Whether the artifact is stored. Damage is noticed only when it is [read](Self::get).
     pub fn contains(&self, digest: &Digest) -> bool {
         match &self.0 {
             ArtifactBackend::Disk(disk) => disk.contains(digest),
@@ -68,8 +68,8 @@ impl ArtifactStore {
         }
     }
 
-    /// The bytes of that digest, `None` where they are not kept. A file that has other bytes is removed and not there.
-    /// One sentence where the disk does not answer.
+    /// Returns the bytes of this digest, `None` if they are not stored. A damaged file is removed and counts as missing.
+    /// The error is one sentence about an I/O error.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         match &self.0 {
             ArtifactBackend::Disk(disk) => disk.get(digest),
@@ -77,7 +77,7 @@ impl ArtifactStore {
         }
     }
 
-    /// Removes what was kept more than an hour ago and is not wanted, and what writers left behind that long ago.
+    /// Removes artifacts that are not in `wanted` and temporary files, if they were written more than an hour ago.
     pub fn prune(&self, wanted: &BTreeSet<Digest>) {
         self.prune_at(wanted, SystemTime::now());
     }

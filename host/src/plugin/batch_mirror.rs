@@ -1,7 +1,7 @@
-//! Copies of the batches that a generation was given, for a candidate that is tried in its shadow.
+//! Copies of the batches of a generation, for a candidate in the shadow stage.
 //!
-//! In: batches that were settled. Out: [`Copied`], to whoever compares. Bounded in batches; a copy for which there is
-//! no room is not made, so that a slow candidate costs the live one nothing.
+//! In: settled batches. Out: [`MirroredBatch`] values, to the receiver that is attached. Bounded in batches; while the
+//! queue is full no copy is made, so that a slow candidate does not delay the serving generation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,25 +13,25 @@ use crate::capability::egress::SentRequest;
 use crate::dispatch::{Delivery, Settlement};
 use crate::push::DepartedClient;
 
-/// Most copies that wait. Their pushes stay in memory meanwhile, beside what the slot may hold.
+/// Maximum number of copies in the queue. Their pushes stay in memory in addition to those in the slot.
 const MAX_WAITING_COPIES: usize = 4;
 
-/// One batch, and what the live generation made of it.
+/// One batch, and what the serving generation did with it.
 #[derive(Debug)]
 pub struct MirroredBatch {
     /// Its pushes.
     pub deliveries: Arc<[Delivery]>,
     /// Its notices.
     pub departed: Arc<[DepartedClient]>,
-    /// What became of it.
+    /// How it was settled.
     pub settled: Settlement,
     /// CPU time of the call.
     pub cpu: Duration,
-    /// What was sent for it.
+    /// The requests that were sent for it.
     pub sent: Vec<SentRequest>,
 }
 
-/// The place where a mirror can be hung. Shared by the workers of a generation.
+/// The sending side, to which a receiver can be attached. Shared by the workers of a generation.
 #[derive(Clone, Debug, Default)]
 pub struct BatchMirror(Arc<MirrorInner>);
 
@@ -42,7 +42,7 @@ struct MirrorInner {
 }
 
 impl BatchMirror {
-    /// Copies go to the returned end until it is dropped.
+    /// Attaches a receiver, which gets copies until it is dropped.
     pub fn attach(&self) -> mpsc::Receiver<MirroredBatch> {
         let (to, copies) = mpsc::channel(MAX_WAITING_COPIES);
         *self.0.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(to);
@@ -50,12 +50,12 @@ impl BatchMirror {
         copies
     }
 
-    /// Whether a copy would be taken.
+    /// Whether a receiver is attached.
     pub fn is_attached(&self) -> bool {
         self.0.attached.load(Ordering::Relaxed)
     }
 
-    /// Makes a copy, where there is room for it.
+    /// Sends a copy, if the queue is not full.
     pub(super) fn offer(&self, copied: MirroredBatch) {
         let mut to = self.0.sender.lock().unwrap_or_else(PoisonError::into_inner);
         let closed =
@@ -85,11 +85,11 @@ mod tests {
         for _ in 0..=MAX_WAITING_COPIES {
             mirror.offer(copied());
         }
-        assert!(mirror.is_attached(), "a copy too many is not made, and that is all");
+        assert!(mirror.is_attached(), "copies beyond the queue are not made, and the receiver stays attached");
         let taken = std::iter::from_fn(|| copies.try_recv().ok()).count();
         assert_eq!(taken, MAX_WAITING_COPIES);
         drop(copies);
         mirror.offer(copied());
-        assert!(!mirror.is_attached(), "nobody looks any more");
+        assert!(!mirror.is_attached(), "the receiver was dropped");
     }
 }

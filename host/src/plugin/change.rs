@@ -1,6 +1,6 @@
-//! What may be asked of a plugin by somebody, and the steps in which it is answered.
+//! Changes that may be requested for a plugin, and the steps that report their progress.
 //!
-//! Values only: the admin endpoint and the command read and write them as JSON, the registry acts on them.
+//! Values only: the admin endpoint and the command-line client read and write them as JSON, the registry acts on them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use crate::units::{ByteSize, HumanDuration};
 
 pub use crate::audit::ChangeOutcome;
 
-/// Who asks. Its text form stands in the audit log.
+/// Who requested a change. The audit log has its text form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Nobody: the host starts.
+    /// The start of the host.
     Start,
-    /// Somebody who changed a file.
+    /// A manifest or an artifact file was edited.
     File,
-    /// Somebody who sent SIGHUP.
+    /// The host received SIGHUP.
     Signal,
-    /// Nobody: the host itself, after a candidate failed.
+    /// The host itself, after a candidate failed.
     Host,
     /// The program that embeds the host.
     Embedder,
-    /// A process on this machine, by the admin socket.
+    /// A process on this machine, through the admin socket.
     Socket {
-        /// Of the process.
+        /// User id of the process.
         uid: u32,
-        /// Of the process, where the system tells.
+        /// Process id, if the system reports it.
         pid: Option<i32>,
     },
-    /// Somebody who has the token, by TCP.
+    /// A client with the admin token, over TCP.
     Token {
-        /// From where.
+        /// Its address.
         peer: String,
     },
 }
@@ -57,83 +57,84 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What is asked.
+/// A requested change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PluginChange {
-    /// A plugin of a name that is not taken.
+    /// Loads a new plugin, whose name must be unused.
     Load(Arc<str>, ManifestPatch, RolloutOverride),
-    /// Another generation of a plugin.
+    /// Swaps a plugin to another generation.
     Swap(Arc<str>, ManifestPatch, RolloutOverride),
-    /// A kept generation again. Where none is named it is the one that served before what is wanted now: where a
-    /// version that was refused is wanted, that is what serves. With `true` also one that was refused.
+    /// Rolls back to a retained generation. Without a number this is the generation that served before the desired one;
+    /// if the desired version was refused, this is the generation that serves. With `true`, a generation that was
+    /// refused is allowed as well.
     Rollback(Arc<str>, Option<u64>, bool),
-    /// What serves is what is wanted from now on.
+    /// Changes the manifest so that the serving generation is the desired one.
     Keep(Arc<str>),
-    /// What the manifest wants once more, although it failed or was refused; under the rollout that it had then, but for
-    /// what the plan says.
+    /// Tries the manifest's version again, although it failed or was refused, with the same rollout as before except for
+    /// what is overridden.
     Retry(Arc<str>, RolloutOverride),
-    /// No more batches; pushes wait in the queue.
+    /// Pauses a plugin: it receives no batches, and pushes wait in its queue.
     Pause(Arc<str>),
-    /// Batches again.
+    /// Resumes a paused plugin.
     Resume(Arc<str>),
-    /// Gone, with its queue; with `true` its kept state too.
+    /// Removes a plugin with its queue; with `true` its stored state as well.
     Remove(Arc<str>, bool),
-    /// The swap that is under way ends, and the old generation stays.
+    /// Aborts the swap in progress; the previous generation stays.
     Abort(Arc<str>),
-    /// What the directory of manifests wants, of every plugin.
+    /// Makes every plugin match the directory of manifests.
     Reconcile,
 }
 
-/// What a plugin is to be. What is not said stays as the manifest has it.
+/// Changes to a plugin's manifest. Whatever is not set here stays as the manifest has it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ManifestPatch {
-    /// An artifact that was handed over before.
+    /// An artifact that was uploaded before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// A whole manifest, as TOML. Its `artifact` and `digest` give way to `digest` above.
+    /// A complete manifest, as TOML. `digest` above replaces its `artifact` and `digest`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
-    /// Settings to be added or replaced; `null` removes one.
+    /// Settings to add or replace; `null` removes one.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub settings: Map<String, Value>,
-    /// Limits to be set; `null` is the default again.
+    /// Limits to set; `null` restores the default.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub limits: Map<String, Value>,
-    /// Destinations to be granted beside those that are.
+    /// Destinations to grant in addition.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_http: Vec<String>,
-    /// Networks that granted destinations may lie in, to be granted beside those that are.
+    /// Networks to grant in addition, in which granted destinations may lie.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_addresses: Vec<String>,
-    /// Whether a granted destination may be a Kafka or OTLP listener of this very host.
+    /// Whether a granted destination may be a Kafka or OTLP listener of this host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_own_listeners: Option<bool>,
-    /// How many bytes of state are granted.
+    /// Bytes of state to grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_state: Option<ByteSize>,
-    /// How many keys that state may have.
+    /// Number of keys that the state may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_state_keys: Option<u64>,
 }
 
-/// How carefully. What is not said is as the manifest's `[rollout]` has it.
+/// Overrides of the rollout policy for one change. Whatever is not set is as in the manifest's `[rollout]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RolloutOverride {
-    /// Whether the candidate is tried on a few pushes before anything else.
+    /// Whether the candidate first exports a few pushes as a self-test.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub self_test: Option<bool>,
-    /// How long it is given copies of real batches; 0 s is not at all.
+    /// How long it receives copies of real batches; 0 s skips the shadow stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<HumanDuration>,
-    /// The share of the lanes it is given first, in percent; 100 is all at once.
+    /// The share of the lanes that it serves first, in percent; 100 skips the canary stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canary: Option<f64>,
 }
 
 impl RolloutOverride {
-    /// What this says, and for the rest what the other says.
+    /// The values of `self`, and of `other` where `self` has none.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -144,38 +145,38 @@ impl RolloutOverride {
     }
 }
 
-/// The stages of a swap, in their order. Before `Publish` the old generation serves, untouched.
+/// The stages of a swap, in order. Until `Publish` the previous generation serves, unaffected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SwapStage {
-    /// The manifest is read, the artifact found and copied.
+    /// The manifest is read, and the artifact is found and copied to the store.
     Fetch,
-    /// It is the one that is wanted.
+    /// The artifact has the digest that the manifest names.
     Digest,
-    /// It is WebAssembly, speaks the contract and imports nothing unknown.
+    /// The artifact is WebAssembly, implements the contract and imports nothing unknown.
     Contract,
-    /// What it imports without a grant is said.
+    /// Imports without a grant are reported.
     Grants,
-    /// It is compiled, or found compiled.
+    /// The artifact is compiled, or its code is found in the cache.
     Compile,
-    /// It starts with its settings.
+    /// The first instance starts with its settings.
     Start,
-    /// It takes a few recent pushes, nothing leaving the host.
+    /// The candidate exports a few recent pushes, with its requests captured.
     SelfTest,
-    /// It takes copies of real batches, nothing leaving the host.
+    /// The candidate exports copies of real batches, with its requests captured.
     Shadow,
-    /// It has a share of the lanes.
+    /// The candidate serves a share of the lanes.
     Canary,
-    /// It has all of them.
+    /// The candidate becomes the serving generation.
     Publish,
-    /// The old generation finishes what it holds.
+    /// The previous generation finishes the batches it has leased.
     Drain,
-    /// The old generation stops and is freed.
+    /// The previous generation stops and is freed.
     Retire,
 }
 
 impl SwapStage {
-    /// Stable name.
+    /// The stable name, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
@@ -210,86 +211,86 @@ impl fmt::Display for SwapStage {
     }
 }
 
-/// One line of the answer. The last is [`Step::Ended`].
+/// One line of the response to a change. The last is [`ChangeStep::Ended`].
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "step", rename_all = "kebab-case")]
 pub enum ChangeStep {
-    /// A stage is passed.
+    /// A stage was passed.
     Passed {
-        /// Of which plugin.
+        /// The name of the plugin.
         plugin: String,
-        /// Of which generation.
+        /// The number of the candidate.
         generation: u64,
-        /// Which.
+        /// The stage.
         stage: SwapStage,
         /// How long it took.
         #[serde(rename = "took_seconds", with = "crate::units::seconds_number")]
         took: Duration,
-        /// What there is to say about it.
+        /// A remark about it.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
-    /// How it stands in the middle of a long stage.
+    /// Progress within a long stage.
     News {
-        /// Of which plugin.
+        /// The name of the plugin.
         plugin: String,
-        /// Which.
+        /// The stage.
         stage: SwapStage,
-        /// In words.
+        /// A message for people.
         text: String,
     },
-    /// It is over.
+    /// The change is complete.
     Ended(PluginChangeResult),
 }
 
-/// How it ended.
+/// The result of a change.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct PluginChangeResult {
-    /// Which plugin; empty for all of them.
+    /// The name of the plugin; empty for a change of all plugins.
     pub plugin: String,
-    /// In one word.
+    /// The outcome in one word.
     pub verdict: ChangeOutcome,
     /// The generation that serves now.
     pub serving: Option<u64>,
-    /// Where it ended, unless all stages were passed.
+    /// The stage in which it failed, unless all stages were passed.
     pub stage: Option<SwapStage>,
-    /// One or two sentences: what came of it; after a failure the cause and the remedy.
+    /// One or two sentences: the result; after a failure the cause and the remedy.
     pub message: String,
-    /// What the candidate is granted and asks for, other than the generation before it: `+ …`, `- …`.
+    /// How grants and grantable imports differ from those of the previous generation: lines `+ …` and `- …`.
     pub grants: Vec<String>,
 }
 
-/// Why nothing was begun.
+/// Why a change was refused before it began.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ChangeRefused {
-    /// In one word, for machines.
+    /// The error code.
     pub code: ChangeRefusedCode,
-    /// One sentence: what, where, and the remedy.
+    /// One sentence: the problem, its place and the remedy.
     pub message: String,
 }
 
-/// See [`Refused`].
+/// The error code of a [`ChangeRefused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeRefusedCode {
-    /// No plugin of that name.
+    /// There is no plugin of that name.
     UnknownPlugin,
-    /// There is one of that name.
+    /// There is already a plugin of that name.
     PluginExists,
-    /// No such generation is kept.
+    /// No such generation is retained.
     UnknownGeneration,
-    /// That generation was refused, and nobody said `force`.
+    /// That generation was refused, and `force` is not set.
     RefusedGeneration,
-    /// Nothing serves that could be kept.
+    /// No generation serves that the manifest could name.
     NothingServes,
-    /// Nothing is under way that could be aborted.
+    /// No swap is in progress that could be aborted.
     NothingUnderWay,
-    /// What was asked cannot be meant.
+    /// The request is not valid.
     Invalid,
-    /// The files could not be written.
+    /// A file could not be written.
     Disk,
-    /// The host is ending.
+    /// The host is shutting down.
     Ending,
 }
 

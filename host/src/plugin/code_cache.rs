@@ -1,10 +1,10 @@
-//! Compiled code, kept across restarts.
+//! A cache of compiled code on the disk, which survives restarts.
 //!
-//! In: an artifact's [`Inspection`] and [`Code`]. Out: both, by the artifact's digest, so that a load that finds them
-//! decodes nothing that a stranger wrote. Loading machine code means to trust it, so an entry is read to memory, its
-//! MAC verified under a key that only this host has, and only then used; never from the file. It is a cache: an entry
-//! that is damaged, foreign, or of another format, older or newer, is removed and made anew, and a disk that is full or
-//! read-only costs time and nothing else. Bounded in entries and bytes; those not used for longest go first.
+//! In: an artifact's [`Inspection`] and [`CompiledCode`]. Out: both, by the artifact's digest, so that a load that hits
+//! the cache decodes no untrusted bytes. Loading machine code means trusting it, so an entry is read into memory, its
+//! MAC is verified with a key that only this host has, and only then it is used; never from the mapped file. An entry
+//! that is damaged, foreign, or of another format version is removed and compiled again, and a disk that is full or
+//! read-only costs only time. Bounded in entries and bytes; the least recently used entries are evicted first.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -21,19 +21,19 @@ use super::compiled_code::CompiledCode;
 use super::digest::{Digest, hex};
 use super::private_files;
 
-/// First bytes of an entry: what it is and which form it has. Then the MAC, the length of the inspection as JSON (four
-/// bytes, little-endian), the JSON, and the code to the end.
+/// First bytes of an entry: its type and format version. Then come the MAC, the length of the inspection as JSON (four
+/// bytes, little-endian), the JSON, and the code up to the end.
 const MAGIC: &[u8; 12] = b"barnabas\0\0\0\x02";
-/// So much at once is a mapping of its own for every allocator that we know, and goes back to the system when it is
-/// dropped; pages that nothing is read into cost nothing. Blocks of a megabyte stay in the heaps of glibc's threads: over
-/// a thousand swaps that was a tenth of a host's memory.
+/// An allocation of this size is a separate mapping in every common allocator and is returned to the system when it is
+/// dropped; pages that are not written cost nothing. Blocks of a megabyte stay in glibc's per-thread heaps: over a
+/// thousand swaps that amounted to a tenth of a host's memory.
 const MIN_READ_BUFFER: usize = 33 << 20;
 const MAC_BYTES: usize = 32;
 const LENGTH_BYTES: usize = 4;
-/// What the cache may take.
+/// How much the cache may store.
 const DEFAULT_BOUNDS: CacheBounds = CacheBounds { entries: 64, bytes: 1 << 30 };
 
-/// A directory of entries. All of it blocks.
+/// A directory of entries. All calls block.
 #[derive(Debug)]
 pub struct CodeCache {
     dir: PathBuf,
@@ -49,8 +49,8 @@ struct CacheBounds {
 }
 
 impl CodeCache {
-    /// Opens `code/` in the data directory, with the key beside it; makes what is missing and removes what is not an
-    /// entry of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
+    /// Opens `code/` in the data directory and the key beside it; creates what is missing and removes files that are not
+    /// entries of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
     pub fn open(data_dir: &Path, fingerprint: [u8; 32]) -> io::Result<Self> {
         let dir = data_dir.join("code");
         private_files::create_private_dir(&dir)?;
@@ -58,7 +58,7 @@ impl CodeCache {
         Ok(Self { dir, key: host_key(&data_dir.join("host.key"))?, fingerprint, bounds: DEFAULT_BOUNDS })
     }
 
-    /// What was kept of this artifact.
+    /// Returns the entry of this artifact.
     pub fn get(&self, artifact: &Digest) -> Option<(Inspection, CompiledCode)> {
         let path = self.path(artifact);
         let bytes = match self.read(&path) {
@@ -71,21 +71,24 @@ impl CodeCache {
         };
         let found = self.verify(&path, &bytes).filter(|(inspection, _)| inspection.digest == *artifact);
         if found.is_none() {
-            tracing::warn!("{} was damaged or is not of this host; it is removed and compiled again", path.display());
+            tracing::warn!(
+                "{} was damaged or written by another host; it is removed and compiled again",
+                path.display()
+            );
             let _ = fs::remove_file(&path);
         }
         found
     }
 
-    /// Keeps the code of an artifact, where the disk allows.
+    /// Stores the code of an artifact; a failure is logged.
     pub fn put(&self, inspection: &Inspection, code: &CompiledCode) {
         let path = self.path(&inspection.digest);
         if let Err(error) = self.write(&path, inspection, code).and_then(|()| self.prune()) {
-            tracing::warn!("compiled code is not kept, so the next start compiles again: {}: {error}", path.display());
+            tracing::warn!("cannot cache compiled code, so the next start compiles again: {}: {error}", path.display());
         }
     }
 
-    /// Counts as used: it is among the last to go.
+    /// Marks an entry as just used, so that it is among the last to be evicted.
     pub fn mark_used(&self, artifact: &Digest) {
         if let Ok(file) = File::open(self.path(artifact)) {
             let _ = file.set_modified(SystemTime::now());
@@ -99,7 +102,7 @@ impl CodeCache {
 
     fn compute_mac(&self, path: &Path, body: &[&[u8]]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
-        // The name says what the code is of; signed with it, an entry cannot stand in for another.
+        // The file name contains the artifact's digest. With the name in the MAC, an entry cannot replace another.
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         for part in [MAGIC.as_slice(), &self.fingerprint, &(name.len() as u64).to_le_bytes(), name] {
             mac.update(part);
@@ -108,13 +111,13 @@ impl CodeCache {
         mac
     }
 
-    /// All of a file that may be an entry. Its time of writing becomes now, which makes it the last used.
+    /// Reads a file that may be an entry, and sets its modification time to now, which makes it the most recently used.
     fn read(&self, path: &Path) -> io::Result<Bytes> {
         let file = File::open(path)?;
-        // In one piece, of which the code is a part: it is large, and is read at each swap.
+        // One allocation, of which the code becomes a slice: entries are large, and one is read at each swap.
         let size = file.metadata()?.len().min(self.bounds.bytes);
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1).max(MIN_READ_BUFFER));
-        // A disk that cannot be written still serves; then the order of going is that of writing.
+        // On a read-only disk entries are still used; then they are evicted in the order of writing.
         let _ = file.set_modified(SystemTime::now());
         file.take(self.bounds.bytes).read_to_end(&mut bytes)?;
         Ok(bytes.into())
@@ -126,7 +129,7 @@ impl CodeCache {
         let (length, rest) = body.split_first_chunk::<LENGTH_BYTES>()?;
         let (json, code) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let inspection = serde_json::from_slice(json).ok()?;
-        // The MAC says that this host wrote it, and this host keeps only what it compiled.
+        // The MAC proves that this host wrote the entry, and this host stores only code that it compiled.
         Some((inspection, CompiledCode::trusted(bytes.slice_ref(code))))
     }
 
@@ -139,12 +142,12 @@ impl CodeCache {
         private_files::write_atomically(path, &[MAGIC, mac.as_slice(), length, json, code], false)
     }
 
-    /// Keeps the last used, as many as the bounds allow.
+    /// Evicts the least recently used entries beyond the bounds.
     fn prune(&self) -> io::Result<()> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
-            // Another host of the same directory may have removed it.
+            // Another host with the same directory may have removed it.
             let Ok(meta) = entry.metadata() else { continue };
             entries.push((meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len(), entry.path()));
         }
@@ -160,7 +163,7 @@ impl CodeCache {
     }
 }
 
-/// Removes what is not an entry of this format, and what writers left behind.
+/// Removes files that are not entries of this format, and leftover temporary files.
 fn remove_foreign_files(dir: &Path, now: SystemTime) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -170,7 +173,7 @@ fn remove_foreign_files(dir: &Path, now: SystemTime) -> io::Result<()> {
             has_magic(&path)
         };
         if !stays && let Err(error) = fs::remove_file(&path) {
-            tracing::debug!("{} is no entry of the code cache, and stays: {error}", path.display());
+            tracing::debug!("{} is not an entry of the code cache, and cannot be removed: {error}", path.display());
         }
     }
     Ok(())
@@ -181,7 +184,7 @@ fn has_magic(path: &Path) -> bool {
     File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *MAGIC
 }
 
-/// The host's key: read, or made at first.
+/// Reads the host's key, or creates it.
 fn host_key(path: &Path) -> io::Result<[u8; 32]> {
     match read_key(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -193,7 +196,7 @@ fn host_key(path: &Path) -> io::Result<[u8; 32]> {
     let linked = private_files::create_private_file(&temporary).and_then(|mut file| {
         file.write_all(&key)?;
         file.sync_all()?;
-        // A link fails where a rename would replace: of two hosts that start at once, one key wins for both.
+        // A link fails where a rename would replace: if two hosts start at the same time, both use the same key.
         fs::hard_link(&temporary, path)
     });
     let _ = fs::remove_file(&temporary);
@@ -207,11 +210,11 @@ fn read_key(path: &Path) -> io::Result<[u8; 32]> {
     let file = File::open(path)?;
     let mode = file.metadata()?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(io::Error::other(format!("{} can be read by others; chmod 600 it", path.display())));
+        return Err(io::Error::other(format!("{} is readable by other users; run `chmod 600` on it", path.display())));
     }
     let mut bytes = Vec::new();
     file.take(33).read_to_end(&mut bytes)?;
-    let damaged = || io::Error::other(format!("{} is damaged (32 bytes wanted); remove it", path.display()));
+    let damaged = || io::Error::other(format!("{} is damaged (it must have 32 bytes); remove it", path.display()));
     bytes.try_into().map_err(|_| damaged())
 }
 

@@ -1,24 +1,24 @@
-//! From an artifact's bytes to code, in this process or in a child.
+//! Compiles an artifact's bytes to machine code, in this process or in a child process.
 //!
-//! In: bytes that strangers wrote. Out: an [`Inspection`], then [`Code`], or the [`Flaw`] in them. Nothing can bound or
-//! end a compile in the process that does it, so a host has a [`Child`] do it, and has another one read the artifact
-//! before that, so that what is wrong with it is known before the long part. A child sets limits on itself before it
-//! reads the first byte; it takes its task and the bytes from a pipe, decodes, wraps, checks, compiles where that is its
-//! task, answers by a pipe and ends. Bounded in the child's memory, CPU and wall time, and in the bytes of its answer. Never runs a guest. A child
-//! that was taken over by what it compiled could lie about the code: it bounds faults and costs, it is no second
-//! sandbox.
+//! In: untrusted bytes. Out: an [`Inspection`], then [`CompiledCode`], or the [`ArtifactError`]. A compilation cannot be
+//! limited or cancelled within its own process, so a host runs a [`CompileChild`] for it, and another one before that to
+//! examine the artifact, so that its problems are known before the long part. A child limits itself before it reads the
+//! first byte; it reads its task and the bytes from a pipe, decodes, wraps, checks, compiles if that is its task, writes
+//! a response to a pipe and exits. Bounded in the child's memory, CPU and wall time, and in the bytes of its response.
+//! Never runs a guest. A child that was compromised by its input could return arbitrary code: the child contains crashes
+//! and resource use, it is not a second sandbox.
 //!
 //! # Embedding
 //!
-//! The program of a [`Child`] is run as
+//! The program of a [`CompileChild`] is started as
 //!
 //! ```text
 //! <program> compile --compile-memory <bytes> --compile-cpu <seconds>
 //! ```
 //!
-//! and must then call [`child::main`] with the two numbers, before it does anything else, and end with what that
-//! returns. It must be of the same release and features as the host: the host refuses code for another engine. The
-//! command `barnabas` is such a program; a host that is one itself names [`Child::this_program`].
+//! and must then call [`child::main`] with the two numbers, before it does anything else, and exit with the code that
+//! this returns. It must be of the same release and features as the host: the host refuses code for another engine. The
+//! command `barnabas` is such a program; a host that is one itself uses [`CompileChild::this_program`].
 
 pub mod child;
 mod child_exit;
@@ -40,36 +40,36 @@ use super::engine::Engines;
 
 pub(super) use child_guard::{ChildGuard, KillReason};
 
-/// Most threads a child compiles with. Each has a stack and an arena of the child's address space.
+/// Maximum number of threads that a child compiles with. Each uses address space for a stack and an allocator arena.
 const MAX_THREADS: usize = 4;
 
-/// Who compiles.
+/// Which process compiles.
 #[derive(Clone, Debug, Default)]
 pub enum Compiler {
-    /// This process. Nothing bounds a compile in it, and nothing ends one: an artifact that takes all memory takes the
-    /// host with it.
+    /// This process. A compilation in it cannot be limited or cancelled: an artifact that exhausts the memory ends the
+    /// host.
     #[default]
     InProcess,
-    /// A process of its own for each.
+    /// A child process for each artifact.
     Child(CompileChild),
 }
 
-/// A program that compiles; the module's documentation says what it must do.
+/// A program that compiles; the module's documentation describes its requirements.
 #[derive(Clone, Debug)]
 pub struct CompileChild {
     /// The program.
     pub program: PathBuf,
-    /// What it may take, for each of its tasks.
+    /// Its limits, for each task.
     pub limits: CompileLimits,
 }
 
-/// What a child does with the bytes. One byte on its standard input, before them.
+/// The task of a child, sent as one byte on its standard input before the artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum CompilerTask {
-    /// Reads them, and judges them by the contract.
+    /// Reads the artifact and checks it against the contract.
     Examine = b'e',
-    /// That, and compiles them.
+    /// Examines and compiles the artifact.
     Compile = b'c',
 }
 
@@ -78,7 +78,7 @@ impl CompilerTask {
         [Self::Examine, Self::Compile].into_iter().find(|task| *task as u8 == byte)
     }
 
-    /// The stage in which it fails.
+    /// The stage to which a failure of this task belongs.
     fn stage(self) -> ArtifactStage {
         match self {
             Self::Examine => ArtifactStage::Contract,
@@ -86,7 +86,7 @@ impl CompilerTask {
         }
     }
 
-    /// The verb, for sentences about the artifact.
+    /// The verb, for messages about the artifact.
     fn verb(self) -> &'static str {
         match self {
             Self::Examine => "read",
@@ -94,7 +94,7 @@ impl CompilerTask {
         }
     }
 
-    /// What is done, likewise.
+    /// The past participle, for messages about the artifact.
     fn participle(self) -> &'static str {
         match self {
             Self::Examine => "read",
@@ -103,14 +103,14 @@ impl CompilerTask {
     }
 }
 
-/// What one child may take.
+/// The resource limits of one child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
     /// Address space of the child, in bytes.
     pub memory: u64,
-    /// CPU time of all its threads together, in whole seconds (a part of one counts as one).
+    /// Total CPU time of all its threads, rounded up to whole seconds.
     pub cpu: Duration,
-    /// From start to end.
+    /// Wall time from its start to its exit.
     pub wall: Duration,
 }
 
@@ -127,13 +127,13 @@ impl CompileLimits {
 }
 
 impl CompileChild {
-    /// The program that runs now, also when its file was replaced since, with the default limits.
+    /// The program of this process, even if its file was replaced since, with the default limits.
     pub fn this_program() -> Self {
         Self { program: "/proc/self/exe".into(), limits: CompileLimits::default() }
     }
 
     fn command(&self) -> Command {
-        // Half of them: what receives pushes shall not have to wait for a core.
+        // Half of the cores, so that the threads that receive pushes need not wait for one.
         let threads = (thread::available_parallelism().map_or(1, NonZero::get) / 2).clamp(1, MAX_THREADS);
         let mut command = Command::new(&self.program);
         command
@@ -141,7 +141,7 @@ impl CompileChild {
             .arg("compile")
             .args(["--compile-memory", &self.limits.memory.to_string()])
             .args(["--compile-cpu", &self.limits.cpu_seconds().to_string()])
-            // A group of its own, so that all of it can be ended, and so that a terminal's Ctrl-C is ours to answer.
+            // A separate process group, so that it can be killed as a whole, and so that Ctrl-C reaches only the host.
             .process_group(0)
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.to_string())
@@ -154,7 +154,7 @@ impl CompileChild {
 }
 
 impl Compiler {
-    /// Reads and judges by the contract; blocks as [`Self::compile`] does, for as long as reading takes.
+    /// Reads an artifact and checks it against the contract. Blocks like [`Self::compile`].
     pub(super) fn examine(
         &self,
         engines: &Engines,
@@ -174,8 +174,9 @@ impl Compiler {
         }
     }
 
-    /// Checks and compiles; blocks until that is done or `leash` is cut, which only a child obeys. The thread of this
-    /// call must not end before the call does: the child dies with it.
+    /// Checks and compiles; blocks until that is done or `guard` kills the child (there is no way to stop a compilation
+    /// in this process). The calling thread must outlive this call, because the child is killed when its parent thread
+    /// exits.
     pub(super) fn compile(
         &self,
         engines: &Engines,
@@ -190,7 +191,7 @@ impl Compiler {
             Self::Child(child) => {
                 let (inspection, code) =
                     parent::run_child(child, CompilerTask::Compile, engines.fingerprint(), bytes, leash)?;
-                let none = || ArtifactError::new(ArtifactStage::Compile, "its compiler gave no code");
+                let none = || ArtifactError::new(ArtifactStage::Compile, "its compiler returned no code");
                 code.map(|code| (inspection, code)).ok_or_else(none)
             }
         }

@@ -1,16 +1,16 @@
-//! Names of artifacts by content.
+//! Digests, which name artifacts by content.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 of an artifact's bytes as they were given. Text form: `sha256:` and 64 hexadecimal digits.
+/// The SHA-256 digest of an artifact's bytes as given. Text form: `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
-    /// Of these bytes.
+    /// Computes the digest of these bytes.
     pub fn compute(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }

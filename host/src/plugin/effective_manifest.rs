@@ -1,7 +1,7 @@
-//! The terms under which a generation runs, for an operator to read: its manifest with every default filled in.
+//! The effective manifest of a generation, for operators: its manifest with every default filled in.
 //!
-//! In: a manifest. Out: the same as values that a page can show, spelled as a manifest spells them. Never shows a
-//! secret: the values of settings whose names look like one are hidden, and so is what stands before the host of a URL.
+//! In: a manifest. Out: the same values for display, in the notation of a manifest. Never shows a secret: the values of
+//! settings whose names look like secrets are masked, and so is the user information of URLs.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,42 @@ use serde_json::{Map, Value};
 use super::manifest::Manifest;
 use crate::units::{ByteSize, HumanDuration};
 
-/// In place of a secret.
+/// Shown instead of a secret.
 const MASK: &str = "(hidden)";
-/// Parts of names that say that a secret stands there.
+/// Parts of setting names that indicate a secret.
 const SECRET_NAME_PARTS: [&str; 7] = ["token", "password", "passwd", "secret", "authorization", "credential", "cookie"];
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EffectiveManifest {
-    /// What the receiver is started with, secrets hidden.
+    /// The receiver's settings, with secrets masked.
     pub settings: Value,
-    /// One a line, as `http localhost:4318`.
+    /// The grants, one per line: `http localhost:4318`.
     pub grants: Vec<String>,
-    /// Of each instance, how many there are, and the requests of all of them.
+    /// The limits of each instance, the number of instances, and the concurrent requests of all of them.
     pub limits: BTreeMap<&'static str, SettingValue>,
     /// How pushes become batches.
     pub batch: BTreeMap<&'static str, SettingValue>,
-    /// How much may wait.
+    /// The capacity of the queue.
     pub queue: BTreeMap<&'static str, SettingValue>,
-    /// Which pushes it wants, fact by fact; none is all.
+    /// The patterns by fact that pushes must match; without any, all pushes match.
     pub want: BTreeMap<String, String>,
-    /// Whether pushes are rewritten to one spelling first.
+    /// Whether pushes are normalised first.
     pub normalise: bool,
 }
 
-/// One of them.
+/// One value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SettingValue {
-    /// So many.
+    /// A number.
     Count(usize),
-    /// With its unit, as `64MiB` or `30s`.
+    /// A text with its unit, such as `64MiB` or `30s`.
     Text(String),
 }
 
 impl EffectiveManifest {
-    /// Those of a manifest.
+    /// Fills in the defaults of a manifest.
     pub fn from_manifest(manifest: &Manifest) -> Self {
         let (limits, slot) = (&manifest.limits, &manifest.slot);
         let (size, span) = (
@@ -79,7 +79,7 @@ impl EffectiveManifest {
     }
 }
 
-/// Settings that can be shown.
+/// Masks the secrets in settings.
 fn mask_secrets(settings: Value) -> Value {
     match settings {
         Value::Object(members) => Value::Object(members.into_iter().map(mask_member).collect::<Map<_, _>>()),
@@ -99,7 +99,7 @@ fn is_secret(name: &str) -> bool {
     SECRET_NAME_PARTS.iter().any(|part| name.contains(part)) || name.ends_with("key") || name == "auth"
 }
 
-/// A URL without user and password.
+/// Masks user and password of a URL.
 fn mask_userinfo(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

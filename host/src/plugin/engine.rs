@@ -1,8 +1,8 @@
 //! The two wasmtime engines that all receivers share.
 //!
-//! In: nothing but the machine. Out: [`Engines`], a pooling engine (fast instances) and an on-demand one beside it, of
-//! equal tunables, so that the same compiled code loads into both. Bounded by the pool's sizes below. Never runs a
-//! guest; its ticker thread ends with the engines.
+//! In: nothing. Out: [`Engines`]: a pooling engine (for fast instantiation) and an on-demand engine with the same
+//! tunables, so that the same compiled code loads into both. Bounded by the pool's sizes below. Never runs a guest; the
+//! ticker thread ends with the engines.
 
 use std::hash::{Hash as _, Hasher};
 use std::thread;
@@ -11,39 +11,39 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// How often a running guest is looked at: CPU and wall limits are kept to within this.
+/// The interval of epoch ticks: CPU and wall limits are enforced with this precision.
 pub const TICK: Duration = Duration::from_millis(10);
-/// Stack of a guest call, the same for all receivers since it is part of the engine. Recursion beyond it is a trap.
+/// Stack size of a guest call, the same for all receivers since it is part of the engine. Deeper recursion traps.
 pub const WASM_STACK_BYTES: usize = 1 << 20;
-/// The fiber a call runs on: the guest's stack and as much again for host functions beneath it.
+/// Stack size of the fiber of a call: the guest's stack and as much again for host functions.
 const FIBER_STACK_BYTES: usize = 2 << 20;
-/// Instances that may live in the pool at once; one beyond goes to the on-demand engine.
+/// Maximum number of instances in the pool; further ones use the on-demand engine.
 const POOL_INSTANCES: u32 = 256;
 /// Core instances, memories and tables per component that the pool is sized for (a component made by `wit-component`
 /// has three or four core instances, one memory and two tables).
 const PER_COMPONENT: u32 = 4;
-/// Slots of a pooled table; a component with a larger one goes to the on-demand engine.
+/// Elements of a pooled table; a component with a larger one uses the on-demand engine.
 const TABLE_ELEMENTS: usize = 64 * 1024;
 
 /// Both engines. Cheap to clone.
 #[derive(Clone)]
 pub struct Engines {
-    /// `None` where the machine would not reserve the address space.
+    /// `None` if the system did not reserve the address space.
     pub pooling: Option<Engine>,
-    /// Always there.
+    /// Always available.
     pub on_demand: Engine,
 }
 
 impl Engines {
-    /// Makes both and starts their ticker. Only the on-demand engine is indispensable.
+    /// Creates both engines and starts their ticker. Only the on-demand engine is required.
     pub fn new() -> wasmtime::Result<Self> {
         let on_demand = Engine::new(&tunables())?;
         let pooling = match Engine::new(tunables().allocation_strategy(pooling_strategy())) {
             Ok(engine) => Some(engine),
             Err(error) => {
                 tracing::warn!(
-                    "no pool for instances, so each start of one will take a little longer: {error:#}; \
-                     raise the limit on address space (`ulimit -v`, vm.max_map_count) to have it"
+                    "cannot create the pooling allocator, so starting an instance will take a little longer: {error:#}; \
+                    raise the limit on address space (`ulimit -v`, vm.max_map_count)"
                 );
                 None
             }
@@ -52,13 +52,13 @@ impl Engines {
         Ok(Self { pooling, on_demand })
     }
 
-    /// The on-demand engine alone, without ticker: it compiles what both run, and runs nothing. For a process that has
-    /// little room.
+    /// The on-demand engine alone, without a ticker: it compiles for both and runs nothing. For a process with little
+    /// memory.
     pub(super) fn for_compiling() -> wasmtime::Result<Self> {
         Ok(Self { pooling: None, on_demand: Engine::new(&tunables())? })
     }
 
-    /// Stands for everything that compiled code depends on beside the component itself.
+    /// Identifies everything that compiled code depends on besides the component itself.
     pub fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = FingerprintHasher(Sha256::new());
         self.on_demand.precompile_compatibility_hash().hash(&mut hasher);
@@ -66,7 +66,7 @@ impl Engines {
     }
 }
 
-/// What both engines have in common. All of it goes into the compiled code or the ABI around it.
+/// The configuration that both engines share. All of it affects the compiled code or its ABI.
 fn tunables() -> Config {
     let mut config = Config::new();
     config
@@ -90,7 +90,7 @@ fn pooling_strategy() -> InstanceAllocationStrategy {
     InstanceAllocationStrategy::Pooling(pool)
 }
 
-/// Advances the epoch of these engines until the last of them is gone.
+/// Starts a thread that advances the epoch of these engines until the last of them is dropped.
 fn spawn_ticker(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
     let beat = move || {
         loop {
@@ -109,7 +109,7 @@ fn spawn_ticker(engines: Vec<EngineWeak>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// `std`'s hashers give 64 bits and no promise over releases; a cache key deserves both.
+/// A hasher with 256 bits that is stable across releases, as a cache key needs; `std`'s hashers are neither.
 struct FingerprintHasher(Sha256);
 
 impl Hasher for FingerprintHasher {
@@ -139,13 +139,13 @@ mod tests {
         let engines = Engines::new().unwrap();
         let weak = engines.on_demand.weak();
         drop(engines);
-        // The ticker may hold it for the length of one beat.
+        // The ticker may hold a reference during one tick.
         for _ in 0..500 {
             if weak.upgrade().is_none() {
                 return;
             }
             thread::sleep(TICK);
         }
-        panic!("someone still holds the engine");
+        panic!("the engine is still referenced");
     }
 }

@@ -1,8 +1,8 @@
 //! A generation: one artifact with its settings, grants and limits, and the instances that serve it.
 //!
-//! In: a blueprint and a first instance that has started. Out: batches settled, until it is drained and retired.
-//! Draining lets its workers finish the batch they hold, under a deadline; what they still hold then goes back to the
-//! front of its lanes when it is retired. Dropping a generation ends it without waiting.
+//! In: a blueprint and a first instance that has started. Out: settled batches, until it is drained and retired.
+//! Draining lets its workers finish their leased batches within a deadline; batches that are still leased when it is
+//! retired return to the front of their lanes. Dropping a generation aborts it without waiting.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use super::worker::Worker;
 use crate::dispatch::{LaneSet, LeaseHolder, Slot};
 use crate::event::Events;
 
-/// One that serves.
+/// A generation that serves.
 pub struct Generation {
     /// Counts up by one per slot.
     pub number: u64,
@@ -27,33 +27,33 @@ pub struct Generation {
     pub since: SystemTime,
     /// How many instances it should have.
     pub instances: usize,
-    /// What it was made from.
+    /// What its instances are created from.
     pub blueprint: Arc<Blueprint>,
-    /// What it used and said.
+    /// Its resource usage and messages.
     pub stats: Arc<GenerationStats>,
-    /// Where its batches can be watched.
+    /// Where copies of its batches can be received.
     pub mirror: BatchMirror,
     holder: LeaseHolder,
     stop_signal: watch::Sender<bool>,
-    /// Closed once no worker leases any more.
+    /// Closed once no worker leases batches any more.
     leasing: mpsc::Receiver<()>,
     workers: JoinSet<()>,
 }
 
-/// One that has started and serves nothing yet.
+/// A generation whose first instance has started and which serves no lanes yet.
 pub struct Candidate {
     /// Counts up by one per slot.
     pub number: u64,
-    /// What it is made from.
+    /// What its instances are created from.
     pub blueprint: Arc<Blueprint>,
     /// Its first instance.
     pub first: ReceiverInstance,
-    /// What that used.
+    /// The resource usage of that instance.
     pub stats: Arc<GenerationStats>,
 }
 
 impl Candidate {
-    /// Begins to serve these lanes: the first worker has the first instance, the others start instances of their own.
+    /// Begins to serve these lanes: the first worker uses the first instance, the others start their own.
     pub fn serve(self, slot: &Slot, lanes: LaneSet, instances: usize, events: Events, guests: &Handle) -> Generation {
         let Self { number, blueprint, first, stats: vitals } = self;
         let holder = slot.holder(number, instances);
@@ -93,7 +93,7 @@ impl Candidate {
 }
 
 impl Generation {
-    /// What its artifact asks for beside what every receiver has.
+    /// The imports of its artifact that need a grant.
     pub fn grantable_imports(&self) -> Vec<String> {
         self.blueprint.artifact.inspection.grantable_imports()
     }
@@ -103,30 +103,30 @@ impl Generation {
         self.holder.set_lanes(lanes);
     }
 
-    /// As [`Holder::set_on_trial`].
+    /// See [`LeaseHolder::set_on_trial`].
     pub fn set_on_trial(&self, trial: bool) {
         self.holder.set_on_trial(trial);
     }
 
-    /// Leases nothing more, from now on.
+    /// Stops leasing batches immediately.
     pub fn stop_leasing(&self) {
         self.holder.stop();
         self.stop_signal.send_replace(true);
     }
 
-    /// Leases nothing more and finishes what it holds. False if `deadline` came first.
+    /// Stops leasing and finishes the leased batches. False if `deadline` passed first.
     pub async fn drain(&mut self, deadline: Duration) -> bool {
         self.stop_leasing();
-        // Nothing is ever sent: the channel closes when the last worker is done.
+        // Nothing is ever sent: the channel closes when the last worker stops leasing.
         timeout(deadline, self.leasing.recv()).await.is_ok()
     }
 
-    /// Says goodbye to every instance and frees it; what is still held goes back. False if `deadline` came first.
+    /// Stops every instance and frees it; leased batches are returned. False if `deadline` passed first.
     pub async fn retire(mut self, deadline: Duration) -> bool {
         self.stop_leasing();
         let done = async { while self.workers.join_next().await.is_some() {} };
         let in_time = timeout(deadline, done).await.is_ok();
-        // Aborting drops a worker's batch, which returns it, and its instance, which cancels what it waits for.
+        // Aborting a worker drops its batch, which returns it, and its instance, which cancels its pending requests.
         self.workers.shutdown().await;
         in_time
     }

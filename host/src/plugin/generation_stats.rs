@@ -1,4 +1,4 @@
-//! What a generation's instances used and said: written by its workers, read by whoever asks for its status.
+//! The resource usage and messages of a generation's instances: written by its workers, read for its status.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -24,57 +24,57 @@ pub struct GenerationStats {
     messages: Mutex<GenerationMessages>,
 }
 
-/// What a person should read.
+/// Messages for people.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct GenerationMessages {
-    /// The latest thing that went wrong.
+    /// The last error.
     pub last_error: Option<LastError>,
-    /// What the receiver says that only a person can mend, until a batch is taken.
+    /// The misconfiguration that the receiver reported, until a batch is accepted.
     pub misconfigured: Option<String>,
 }
 
 /// An error and its time.
 #[derive(Clone, Debug, Serialize)]
 pub struct LastError {
-    /// When.
+    /// The time of the error.
     #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub at: SystemTime,
-    /// In words.
+    /// The error message.
     pub text: String,
-    /// When a batch was taken for the first time after it.
+    /// When a batch was accepted for the first time after it.
     #[serde(rename = "recovered_at_unix_seconds", serialize_with = "crate::units::optional_unix_seconds")]
     pub recovered: Option<SystemTime>,
 }
 
-/// At one moment.
+/// The values at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StatsSnapshot {
     /// CPU time of all calls.
     #[serde(rename = "cpu_seconds", serialize_with = "crate::units::seconds")]
     pub cpu: Duration,
-    /// The most bytes that one instance ever had.
+    /// Peak memory of a single instance in bytes.
     pub memory_peak: usize,
-    /// Instances that are started.
+    /// Number of started instances.
     pub live: usize,
-    /// Batches offered.
+    /// Number of exported batches.
     pub batches: u64,
-    /// Instances that broke.
+    /// Number of instances that failed.
     pub crashes: u64,
-    /// Instances that were replaced, since they kept too many handles.
+    /// Number of instances that were replaced because they retained too many handles.
     pub replaced: u64,
-    /// Points that a sink took and discarded.
+    /// Number of points that a sink accepted and discarded.
     pub rejected_points: u64,
-    /// Pushes that were to be normalised and could not be: lent as they are.
+    /// Number of pushes that could not be normalised and were lent unchanged.
     pub not_normalised: u64,
-    /// What became of its batches.
+    /// How its batches were settled.
     pub settled: Score,
-    /// For a person.
+    /// Messages for people.
     #[serde(flatten)]
     pub messages: GenerationMessages,
 }
 
 impl GenerationStats {
-    /// All of it.
+    /// Reads all values.
     pub fn snapshot(&self) -> StatsSnapshot {
         StatsSnapshot {
             cpu: Duration::from_nanos(self.cpu.load(Ordering::Relaxed)),
@@ -90,13 +90,13 @@ impl GenerationStats {
         }
     }
 
-    /// What became of the batches that were settled.
+    /// Returns the score of the settled batches.
     pub fn score(&self) -> Score {
         *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn record_settled(&self, settled: &Settlement) {
-        // Of pushes that are offered in smaller batches next, nothing is known yet.
+        // The outcome of pushes that are redelivered in smaller batches is not known yet.
         let failed = (settled.dropped + settled.returned).saturating_sub(settled.halved) as u64;
         if settled.delivered as u64 + failed == 0 {
             return;
@@ -138,7 +138,7 @@ impl GenerationStats {
         self.with_messages(|words| words.last_error = Some(error));
     }
 
-    /// A batch was taken: an earlier error is past.
+    /// Records that a batch was accepted: an earlier error has recovered.
     pub(super) fn record_success(&self) {
         self.with_messages(|words| {
             if let Some(error) = &mut words.last_error {
@@ -147,7 +147,7 @@ impl GenerationStats {
         });
     }
 
-    /// Tells whether that is news.
+    /// Sets the misconfiguration and returns whether it changed.
     pub(super) fn set_misconfigured(&self, reason: Option<&str>) -> bool {
         self.with_messages(|words| {
             let news = words.misconfigured.as_deref() != reason;
@@ -190,7 +190,7 @@ mod tests {
         vitals.record_error("422");
         assert_eq!(recovered(), None);
         vitals.record_success();
-        let first = recovered().expect("a batch was taken");
+        let first = recovered().expect("a batch was accepted");
         vitals.record_success();
         assert_eq!(recovered(), Some(first), "the first time counts");
         vitals.record_error("503");

@@ -1,8 +1,8 @@
 //! One instance of a receiver: a Store, and the calls into it.
 //!
-//! In: a [`Blueprint`], then batches. Out: answers. Every call has a CPU limit and a wall deadline; memory is capped
-//! over the whole Store. By type, an instance that broke is gone: a call takes the instance and gives it back only
-//! when it can be called again. Never retries, never waits for work.
+//! In: a [`Blueprint`], then batches. Out: results. Every call has a CPU limit and a wall deadline; memory is limited
+//! over the whole Store. By type, an instance that failed is gone: a call consumes the instance and returns it only if
+//! it can be called again. Never retries, never waits for work.
 
 mod failure;
 
@@ -30,26 +30,26 @@ use crate::text;
 
 pub use failure::InstanceFailure;
 
-/// What all instances of a generation are made from.
+/// Everything that the instances of a generation are created from.
 #[derive(Clone)]
 pub struct Blueprint {
-    /// Compiled and linked.
+    /// The compiled and linked artifact.
     pub artifact: Artifact,
-    /// For `start`: the text of one JSON object.
+    /// The settings for `start`: the text of one JSON object.
     pub settings: Arc<str>,
-    /// Of each instance.
+    /// The limits of each instance.
     pub limits: InstanceLimits,
-    /// What is rewritten of the pushes before they are lent.
+    /// How pushes are rewritten before they are lent to the guest.
     pub normalise: Option<Arc<NormaliseConfig>>,
-    /// The way out, shared so that instances share its connections.
+    /// The egress for HTTP requests, shared so that instances share its connections.
     pub egress: Egress,
-    /// What its slot keeps for it.
+    /// The state of its slot.
     pub state: SlotState,
-    /// Where lines go.
+    /// The sink of its log lines.
     pub log: Arc<LogSink>,
 }
 
-/// A receiver that has started.
+/// A started instance of a receiver.
 pub struct ReceiverInstance {
     store: Store<HostState>,
     guest: Receiver,
@@ -58,39 +58,39 @@ pub struct ReceiverInstance {
     normalise: Option<Arc<NormaliseConfig>>,
 }
 
-/// What came of a batch.
+/// The result of exporting a batch.
 pub struct ExportResult {
-    /// For dispatch.
+    /// The outcome, for dispatch.
     pub outcome: Outcome,
     /// CPU and wall time of the call.
     pub usage: CallUsage,
-    /// What the guest reported meanwhile.
+    /// What the guest reported during the call.
     pub reported: GuestReport,
-    /// The most bytes of memory the instance ever had.
+    /// Peak memory of the instance in bytes.
     pub memory_peak: usize,
-    /// What it sent meanwhile, where somebody compares.
+    /// The requests that it sent during the call, if they are being compared.
     pub sent: Vec<SentRequest>,
-    /// Pushes that could not be normalised, and were lent as they are.
+    /// Number of pushes that could not be normalised and were lent unchanged.
     pub not_normalised: usize,
-    /// The last destination that was refused to it in the call, in a sentence. It stands in the outcome, too.
+    /// The last destination that was denied during the call, as a sentence. The outcome contains it as well.
     pub denied_destination: Option<String>,
-    /// How many handles the guest holds after the call.
+    /// Number of handles that the guest holds after the call.
     pub handles: usize,
-    /// To be called again; `None` when it broke.
+    /// The instance, to be called again; `None` if it failed.
     pub instance: Option<ReceiverInstance>,
 }
 
-/// Why there is no instance.
+/// Why an instance did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceStartError {
-    /// The guest said no.
+    /// The guest returned an error from `start`.
     #[error("the receiver refused to start: {0}")]
     Refused(String),
-    /// It could not be given anything.
+    /// The guest accepts none of the content types that this host delivers.
     #[error("the receiver accepts {} and this host delivers `{CONTENT_TYPE}`", quoted_list(.0))]
     UnsupportedContentTypes(Vec<String>),
-    /// The guest broke, or we did.
-    #[error("the receiver broke when it was started: {0}")]
+    /// The guest failed, or the host did.
+    #[error("the receiver failed to start: {0}")]
     Failed(InstanceFailure),
 }
 
@@ -99,7 +99,7 @@ fn quoted_list(types: &[String]) -> String {
 }
 
 impl ReceiverInstance {
-    /// Instantiates and starts. What the start used comes with it.
+    /// Instantiates and starts a receiver. Returns what the start used as well.
     pub async fn start(blueprint: &Blueprint) -> Result<(Self, CallUsage), InstanceStartError> {
         let started = Self::try_start(blueprint).await;
         started.inspect_err(|error| blueprint.log.add_host_line(error.to_string()))
@@ -138,7 +138,7 @@ impl ReceiverInstance {
         ))
     }
 
-    /// From the pool; where that is exhausted or absent, on demand.
+    /// Instantiates from the pool, or on demand if the pool is exhausted or absent.
     async fn instantiate(blueprint: &Blueprint) -> Result<(Self, CallUsage), InstanceFailure> {
         if let Some(pooled) = &blueprint.artifact.pooled {
             match Self::instantiate_from(pooled, blueprint).await {
@@ -164,7 +164,8 @@ impl ReceiverInstance {
         }
     }
 
-    /// Offers a batch, rewritten where that is wanted: from there on every way to read it shows the same.
+    /// Exports a batch. If the manifest asks for it, the batch is normalised first, so that every accessor of the
+    /// contract shows the same data.
     pub async fn export(mut self, batch: LentBatch) -> ExportResult {
         let (batch, not_normalised) = match &self.normalise {
             None => (batch, 0),
@@ -174,7 +175,8 @@ impl ReceiverInstance {
             Err(error) => Err((GuestCallError::Error(error.into()), CallUsage::default())),
             Ok(owned) => {
                 let (result, usage) = self.call_export(owned.rep()).await;
-                // A table that lost the entry is of no further use, so its loss breaks the instance.
+                // If the guest dropped the host's entry, the resource table is corrupt and the instance must not be
+                // called again.
                 let deleted = self.store.data_mut().table.delete(owned).map_err(|e| GuestCallError::Error(e.into()));
                 result.and_then(|answer| deleted.map(|_| answer)).map(|answer| (answer, usage)).map_err(|h| (h, usage))
             }
@@ -225,7 +227,7 @@ impl ReceiverInstance {
         self.meter.run(self.limits.cpu, self.limits.deadline, call).await
     }
 
-    /// Says goodbye.
+    /// Calls `stop`.
     pub async fn stop(mut self) -> Result<(), InstanceFailure> {
         let allowance = self.limits.stop;
         let stop = self.guest.kafka_telemetry_receiver_lifecycle().call_stop(&mut self.store);
@@ -237,19 +239,19 @@ impl ReceiverInstance {
         let state = self.store.data_mut();
         let denied = state.limiter.take_denied();
         let broken = failure::call_failure(halt, denied, &self.limits, state.take_report());
-        // For the reader of its lines: they lead up to this.
-        state.add_host_line(format!("broke ({}): {broken}", broken.fault.name()));
+        // Appended to the receiver's log, since its last lines usually explain the failure.
+        state.add_host_line(format!("failed ({}): {broken}", broken.fault.name()));
         broken
     }
 }
 
-/// Of an instance that was not made.
+/// The failure of an instance that could not be created.
 fn start_failure(halt: GuestCallError, mut state: Box<HostState>, blueprint: &Blueprint) -> InstanceFailure {
     let denied = state.limiter.take_denied();
     failure::call_failure(halt, denied, &blueprint.limits, state.take_report())
 }
 
-/// A Store with every limit set, and the meter that its epoch callback asks.
+/// Creates a Store with every limit set, and the meter that its epoch callback queries.
 fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostState>, Arc<CallMeter>) {
     let limiter = MemoryLimiter::new(blueprint.limits.memory);
     let log = GuestLog::new(blueprint.log.clone());
@@ -268,7 +270,7 @@ fn store(pre: &ReceiverPre<HostState>, blueprint: &Blueprint) -> (Store<HostStat
     (store, meter)
 }
 
-/// A reason, and the destination that was refused meanwhile: a guest learns only that one was.
+/// Adds the denied destination to a reason: the guest learns only that a request was denied, not why.
 fn with_denied_destination(reason: String, denied: Option<&str>) -> String {
     match denied {
         None => reason,

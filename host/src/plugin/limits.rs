@@ -1,30 +1,30 @@
-//! What one instance may use, and the limiter that keeps it within its memory.
+//! The limits of one instance, and the limiter that enforces its memory limit.
 
 use std::time::Duration;
 
 use serde::Serialize;
 use wasmtime::ResourceLimiter;
 
-/// Most bytes a guest may hand to one host call; the host allocates them.
+/// Maximum bytes that a guest may pass to one host call; the host allocates them.
 pub const MAX_HOST_CALL_BYTES: usize = 16 << 20;
-/// Most handles (requests, streams, pollables, …) a guest may hold at once.
+/// Maximum number of handles (requests, streams, pollables, …) that a guest may hold at a time.
 pub const MAX_HANDLES: usize = 1_024;
-/// Most handles that an instance may keep from one call to the next. One that keeps more forgets them, and would break in
-/// a later call that needs some; it is replaced before.
+/// Maximum number of handles that an instance may retain between calls. An instance that retains more leaks them and would
+/// fail in a later call that needs some, so it is replaced before that.
 pub const MAX_RETAINED_HANDLES: usize = MAX_HANDLES / 2;
-/// Most bytes of random a guest may ask for in one call.
+/// Maximum random bytes that a guest may request in one call.
 pub const MAX_RANDOM_BYTES: u64 = 64 * 1024;
-/// Most bytes of one set of HTTP headers, as kept in memory.
+/// Maximum size of one set of HTTP headers in memory, in bytes.
 pub const MAX_HEADER_BYTES: usize = 128 * 1024;
-/// Core instances, memories and tables of one component.
+/// Maximum number of core instances, of memories and of tables of one component.
 const MAX_CORE_ITEMS: usize = 64;
 
-/// Limits of one instance. The same for all instances of a receiver.
+/// The limits of one instance, the same for all instances of a receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InstanceLimits {
-    /// Bytes of all its memories and tables together.
+    /// Total bytes of all its memories and tables.
     pub memory: usize,
-    /// CPU time of one `export-metrics`; waiting is free.
+    /// CPU time of one `export-metrics`; waiting does not count.
     pub cpu: Duration,
     /// Wall time of one `export-metrics`, waiting included.
     pub deadline: Duration,
@@ -46,29 +46,29 @@ impl Default for InstanceLimits {
     }
 }
 
-/// Counts every memory and table of a Store together (`StoreLimits` of wasmtime looks at each alone).
+/// Limits the total of all memories and tables of a Store (wasmtime's `StoreLimits` limits each one separately).
 #[derive(Clone, Debug)]
 pub struct MemoryLimiter {
     limit: usize,
     current: usize,
     peak: usize,
-    /// What the last permitted growth added, to be taken back should it fail.
+    /// Size of the last permitted growth, which is subtracted again if it fails.
     last_growth: usize,
     denied: bool,
 }
 
 impl MemoryLimiter {
-    /// With nothing used yet.
+    /// A limiter with no memory used yet.
     pub fn new(limit: usize) -> Self {
         Self { limit, current: 0, peak: 0, last_growth: 0, denied: false }
     }
 
-    /// The most bytes there ever were.
+    /// Peak memory in bytes.
     pub fn peak(&self) -> usize {
         self.peak
     }
 
-    /// Whether growth was refused since this was last asked.
+    /// Whether growth was denied since the last call of this method.
     pub fn take_denied(&mut self) -> bool {
         std::mem::take(&mut self.denied)
     }
@@ -139,10 +139,10 @@ mod tests {
     fn memory_limit_violated() {
         let mut limiter = MemoryLimiter::new(100);
         assert!(limiter.memory_growing(0, 60, None).unwrap());
-        assert!(!limiter.memory_growing(0, 60, None).unwrap(), "a second memory counts with the first");
+        assert!(!limiter.memory_growing(0, 60, None).unwrap(), "a second memory counts as well");
         assert!(!limiter.table_growing(0, 6, None).unwrap(), "and so does a table");
         assert_eq!((limiter.peak(), limiter.take_denied()), (60, true));
-        assert!(!limiter.take_denied(), "asked once");
+        assert!(!limiter.take_denied(), "the flag is reset");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A plugin as the operator wrote it: `<name>.toml`.
+//! Manifests, in which operators describe plugins: `<name>.toml`.
 //!
-//! In: a file. Out: a [`Manifest`] of checked values; else one sentence that names file, key, cause and remedy. The
-//! plugin's name is the file's. Reads this one file and follows nothing it names.
+//! In: a file. Out: a [`Manifest`] of validated values, or one sentence that names file, key, cause and remedy. The
+//! plugin's name is the file name. Reads only this file, and none that it refers to.
 
 pub(crate) mod edit;
 mod raw;
@@ -20,62 +20,62 @@ use crate::capability::state::StateQuota;
 use crate::decode::NormaliseConfig;
 use crate::dispatch::SlotConfig;
 
-/// Most bytes of a manifest.
+/// Maximum size of a manifest in bytes.
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
-/// Longest name.
+/// Maximum length of a plugin's name.
 const MAX_NAME_CHARS: usize = 63;
 
-/// What is meant.
+/// A validated manifest.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     /// The file's name without `.toml`.
     pub name: Arc<str>,
-    /// Where it was written.
+    /// Path of the file.
     pub file: PathBuf,
-    /// As it was written.
+    /// Text of the file.
     pub text: Arc<str>,
-    /// Of all that makes a generation beside its artifact: two manifests of one meaning differ in nothing that a
-    /// running receiver would notice.
+    /// The digest of everything besides the artifact that affects a generation: two manifests with the same fingerprint
+    /// do not differ in anything that a running receiver could observe.
     pub fingerprint: Digest,
-    /// Component or core module, relative paths taken from the manifest's directory. Without it, `digest` names one
-    /// that the host has.
+    /// Path of the component or core module, relative to the manifest's directory. Without it, `digest` names an
+    /// artifact in the host's store.
     pub artifact: Option<PathBuf>,
-    /// What the artifact must be, where that was said.
+    /// The required digest of the artifact, if the manifest has one.
     pub digest: Option<Digest>,
-    /// Whether it is given no batches.
+    /// Whether the plugin receives no batches.
     pub paused: bool,
-    /// How carefully another generation is let in.
+    /// How another generation is rolled out.
     pub rollout: RolloutPolicy,
-    /// For the receiver: the text of one JSON object.
+    /// The receiver's settings: the text of one JSON object.
     pub settings: Arc<str>,
-    /// Destinations and addresses it may reach.
+    /// Destinations and addresses that it may reach.
     pub grants: Arc<Grants>,
-    /// What its slot keeps for it; `None` where that is not granted.
+    /// How much state it may store; `None` if state is not granted.
     pub state_quota: Option<StateQuota>,
-    /// The grants as they were written, one a line: `http localhost:4318`.
+    /// The grants as written, one per line: `http localhost:4318`.
     pub grant_lines: Vec<String>,
-    /// Of each instance.
+    /// The limits of each instance.
     pub limits: InstanceLimits,
-    /// How many instances serve at once.
+    /// Number of instances that serve concurrently.
     pub instances: usize,
-    /// How many outgoing requests of all of them may be under way at once.
+    /// Maximum number of concurrent outgoing requests of all instances together.
     pub requests: usize,
-    /// What is rewritten of the pushes that it is lent; `None` where it is lent them as they are.
+    /// How pushes are normalised before the receiver sees them; `None` if they are not.
     pub normalise: Option<Arc<NormaliseConfig>>,
     pub(super) slot: SlotConfig,
 }
 
 impl Manifest {
-    /// Reads a file. The error is one sentence.
+    /// Reads a manifest file. The error is one sentence.
     pub fn read(path: &Path) -> Result<Self, String> {
         let fail = |error: std::io::Error| format!("{}: cannot be read: {error}", path.display());
         let meta = std::fs::metadata(path).map_err(fail)?;
         if !meta.is_file() {
-            return Err(format!("{}: is no file; a manifest is one", path.display()));
+            return Err(format!("{}: is not a regular file, as a manifest must be", path.display()));
         }
         if meta.len() > MAX_MANIFEST_BYTES {
             return Err(format!(
-                "{}: has {} bytes; a manifest may have {MAX_MANIFEST_BYTES}",
+                "{}: has {} bytes; the limit for a manifest is {MAX_MANIFEST_BYTES}",
                 path.display(),
                 meta.len()
             ));
@@ -83,29 +83,29 @@ impl Manifest {
         Self::parse(path, &std::fs::read_to_string(path).map_err(fail)?)
     }
 
-    /// From the text of `path`.
+    /// Parses the text of `path`.
     pub fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let parsed = plugin_name(path).and_then(|name| raw::parse(name, path, text));
         parsed.map_err(|problem| {
-            // Errors of parsers beneath (regular expressions, TOML) draw pictures over several lines.
+            // Errors of the underlying parsers (regular expressions, TOML) span several lines.
             let sentence: Vec<_> = problem.split_whitespace().collect();
             format!("{}: {}", path.display(), sentence.join(" "))
         })
     }
 
-    /// From the text of `path` and what somebody wants on top of it, as a load or a swap makes it.
+    /// Applies a patch to the text of `path` and parses the result, for a load or a swap.
     pub fn with_patch(path: &Path, text: &str, wanted: &ManifestPatch) -> Result<Self, String> {
         let text = edit::apply_patch(text, wanted).map_err(|problem| format!("{}: {problem}", path.display()))?;
         Self::parse(path, &text)
     }
 
-    /// How its slot queues, batches and chooses.
+    /// The configuration of its slot: queue, batches and matching.
     pub fn slot_config(&self) -> SlotConfig {
         self.slot.clone()
     }
 }
 
-/// Every manifest of a directory, by name. A directory that does not exist holds none.
+/// Lists the manifests of a directory in the order of their names. A directory that does not exist has none.
 pub fn list_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -113,14 +113,14 @@ pub fn list_files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     };
     let files: Result<Vec<_>, _> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
     let mut files = files?;
-    // Editors keep their own copies under names that begin with a dot.
+    // Editors store temporary copies under names that begin with a dot.
     let hidden = |file: &Path| file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     files.retain(|file| file.extension().is_some_and(|ext| ext == "toml") && !hidden(file));
     files.sort();
     Ok(files)
 }
 
-/// The plugin's name: `[a-z0-9][a-z0-9-]{0,62}`, since it stands in metrics, paths and commands.
+/// Returns the plugin's name, which must match `[a-z0-9][a-z0-9-]{0,62}`, since metrics, paths and commands contain it.
 pub fn plugin_name(path: &Path) -> Result<Arc<str>, String> {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -129,13 +129,13 @@ pub fn plugin_name(path: &Path) -> Result<Arc<str>, String> {
         return Ok(stem.into());
     }
     Err(format!(
-        "`{stem}` cannot be a plugin's name; rename the file to lower-case letters, digits and dashes, at most \
+        "`{stem}` is not a valid plugin name; rename the file to lower-case letters, digits and dashes, at most \
          {MAX_NAME_CHARS}, beginning with a letter or digit"
     ))
 }
 
-/// What a file with an impossible name is called: it is a plugin that was meant, so its slot must stand, or clients
-/// would not be asked for telemetry and those that look once would fall silent.
+/// Returns a placeholder name for a manifest whose file name is invalid. It is still an intended plugin, so it needs a
+/// slot: otherwise clients would not be offered telemetry, and those that check only once would never push.
 pub fn placeholder_name(path: &Path) -> Arc<str> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' };

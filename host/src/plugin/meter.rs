@@ -1,7 +1,7 @@
-//! One guest call, measured: CPU time summed over the polls of its future, wall time around it.
+//! Measures a guest call: CPU time summed over the polls of its future, and wall time around it.
 //!
-//! The future notes the thread's CPU clock before and after each poll; the epoch callback, which runs inside a poll on
-//! the same thread, asks [`Meter::verdict`] on every tick. So a guest that waits uses nothing, and one that spins is
+//! The future reads the thread's CPU clock before and after each poll; the epoch callback, which runs inside a poll on
+//! the same thread, calls [`CallMeter::check`] on every tick. So a guest that waits uses nothing, and one that spins is
 //! stopped within a tick of its limit. A panic of the host below the guest ends this call, not the worker.
 
 use std::any::Any;
@@ -17,7 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 #[derive(Debug)]
 pub struct CallMeter {
     created_at: Instant,
-    /// CPU time of the polls that are over.
+    /// CPU time of the completed polls.
     cpu_spent: AtomicU64,
     /// The thread's CPU clock when the current poll began.
     poll_began: AtomicU64,
@@ -26,16 +26,16 @@ pub struct CallMeter {
     deadline: AtomicU64,
 }
 
-/// What the epoch callback should do.
+/// Whether a call is within its limits; decides what the epoch callback does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitCheck {
-    /// Let others run, then go on.
+    /// Yield to other tasks, then continue.
     #[error("within its limits")]
     WithinLimits,
-    /// More CPU time than allowed.
+    /// The CPU limit is exceeded.
     #[error("used more CPU time than its limit")]
     CpuLimit,
-    /// More wall time than allowed.
+    /// The wall deadline has passed.
     #[error("took longer than its deadline")]
     Deadline,
 }
@@ -43,25 +43,25 @@ pub enum LimitCheck {
 /// Why a call has no result.
 #[derive(Debug)]
 pub enum GuestCallError {
-    /// The wall deadline passed while it waited.
+    /// The wall deadline passed while the call was waiting.
     Deadline,
-    /// wasmtime says.
+    /// An error of wasmtime: a trap, or a host function's error.
     Error(wasmtime::Error),
-    /// The host panicked beneath it.
+    /// A host function panicked.
     Panic(String),
 }
 
-/// What a call used.
+/// The time that a call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallUsage {
-    /// On the CPU.
+    /// CPU time.
     pub cpu: Duration,
-    /// On the wall.
+    /// Wall time.
     pub wall: Duration,
 }
 
 impl Default for CallMeter {
-    /// Nothing is running.
+    /// A meter with no call running.
     fn default() -> Self {
         Self {
             created_at: Instant::now(),
@@ -94,7 +94,7 @@ impl CallMeter {
         (result, CallUsage { cpu, wall: began.elapsed() })
     }
 
-    /// Asked from inside a poll.
+    /// Compares the current call with its limits. Call it from inside a poll.
     pub fn check(&self) -> LimitCheck {
         let in_this_poll = thread_cpu().saturating_sub(self.poll_began.load(Ordering::Relaxed));
         let used = self.cpu_spent.load(Ordering::Relaxed).saturating_add(in_this_poll);
@@ -132,7 +132,7 @@ impl<T, F: Future<Output = wasmtime::Result<T>>> Future for MeteredCall<'_, F> {
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a message".into())
 }
 
 fn thread_cpu() -> u64 {

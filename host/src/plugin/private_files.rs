@@ -1,4 +1,4 @@
-//! Files and folders that only this host may read, written so that a reader sees all of one or nothing.
+//! Files and directories that only the host's user may read. Files are written atomically.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// How long what nobody wants is left alone: somebody may be in the middle of using it.
+/// How long an unreferenced file is left alone, since it may be about to be used.
 pub(super) const GRACE_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// The end of the name of a file that is being written.
+/// Suffix of the name of a file that is being written.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Makes a folder that only we may enter, unless it is there.
+/// Creates a directory with mode 0700, or sets the mode of an existing one.
 pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     fs::set_permissions(path, Permissions::from_mode(0o700))
 }
 
-/// A name that no other writer has, in the same folder so that renaming is atomic.
+/// Returns a unique temporary name in the same directory, so that renaming is atomic.
 pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -27,23 +27,23 @@ pub(crate) fn temporary_path(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Whether a file is, or was, being written.
+/// Whether a path is a temporary file of a writer.
 pub(super) fn is_temporary(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(TEMPORARY_SUFFIX.as_bytes())
 }
 
-/// Whether a file was last written longer before `now` than the grace.
+/// Whether a file was last written longer ago than the grace period.
 pub(super) fn is_past_grace_period(path: &Path, now: SystemTime) -> bool {
     let written = fs::metadata(path).and_then(|meta| meta.modified());
     written.is_ok_and(|written| now.duration_since(written).is_ok_and(|age| age > GRACE_PERIOD))
 }
 
-/// A new file that only we may read.
+/// Creates a new file with mode 0600.
 pub(crate) fn create_private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Puts a file of these parts, one after the other, in place of what is there. A failure leaves nothing behind.
+/// Atomically replaces a file with the concatenation of these parts. A failure leaves nothing behind.
 pub(super) fn write_atomically(path: &Path, parts: &[&[u8]], durable: bool) -> io::Result<()> {
     let temporary = temporary_path(path);
     let written = write(&temporary, parts, durable).and_then(|()| fs::rename(&temporary, path));
@@ -52,7 +52,7 @@ pub(super) fn write_atomically(path: &Path, parts: &[&[u8]], durable: bool) -> i
         return written;
     }
     match path.parent() {
-        // The name is on disk only when its folder is.
+        // The new name is durable only once its directory is synced.
         Some(folder) if durable => File::open(folder)?.sync_all(),
         _ => Ok(()),
     }

@@ -56,7 +56,7 @@ pub struct PluginsConfig {
     /// Threads for guests.
     pub guest_threads: usize,
     /// Who compiles. Unless told otherwise this process does, and nothing bounds a compile in it: a program that can
-    /// be a [`Child`](super::compiler::Child) should say so.
+    /// be a [`CompileChild`](super::compiler::CompileChild) should say so.
     pub compiler: Compiler,
     /// Where the host's own admin endpoint is bound: no guest may reach it, whatever its grants.
     pub admin: Vec<SocketAddr>,
@@ -146,7 +146,7 @@ impl Plugins {
         self.0.start().await
     }
 
-    /// Begins a change. Its steps come through the channel, the last is [`Step::Ended`]; dropping the channel does not
+    /// Begins a change. Its steps come through the channel, the last is [`ChangeStep::Ended`]; dropping the channel does not
     /// end the change.
     pub fn begin_change(&self, who: Actor, change: PluginChange) -> Result<mpsc::Receiver<ChangeStep>, ChangeRefused> {
         let (steps, told) = mpsc::channel(STEP_QUEUE);

@@ -1,6 +1,6 @@
-//! Letting a candidate in: what it is tried on, and by what it is judged.
+//! The rollout of a candidate: its trials, and how it is judged.
 //!
-//! In: a candidate that has started, beside the generation that serves. Out: sound, or a `Stop` that says at which
+//! In: a candidate that has started, and the serving generation. Out: success, or a `RolloutStopped` that says at which
 //! stage and why. Bounded in time by the manifest's `[rollout]`. The order of the stages is the registry's.
 
 pub(crate) mod canary;
@@ -16,7 +16,7 @@ pub use progress::RolloutStatus;
 
 use super::change::{ChangeOutcome, SwapStage};
 
-/// Why a candidate does not serve.
+/// Why a candidate was not published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RolloutStopped {
     pub(crate) stage: SwapStage,
@@ -31,8 +31,8 @@ impl RolloutStopped {
         Self { stage, verdict: ChangeOutcome::Failed, reason: reason.into() }
     }
 
-    /// The host itself broke, in a task of its own.
+    /// A task of the host panicked.
     pub(crate) fn host_failure(stage: SwapStage) -> Self {
-        Self::failed(stage, "the host broke while it was at this stage; see its log")
+        Self::failed(stage, "internal error: the host's task panicked in this stage; see the host's log")
     }
 }

@@ -1,22 +1,22 @@
-//! The guests' own tokio runtime, on threads of lower priority.
+//! A separate tokio runtime for guests, on threads with lower priority.
 //!
-//! The listener's runtime never polls a guest, so a guest that spins costs other guests a tick and clients nothing.
-//! Bounded by its threads. Ends in the background when the last handle is dropped: a thread that is inside a guest is
-//! not waited for longer than that guest's limits.
+//! The listeners' runtime never polls a guest, so a guest that spins costs other guests one tick and clients nothing.
+//! Bounded in threads. Shuts down in the background when the last handle is dropped: a thread that executes a guest runs
+//! no longer than that guest's limits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Under the default of 0, above batch work: guests give way to the request path and to nothing else.
+/// Nice value of guest threads: below the request path (0), above batch jobs.
 const NICENESS: i32 = 5;
-/// The least priority that there is.
+/// The lowest scheduling priority.
 const LOWEST_PRIORITY: i32 = 19;
-/// Polls between two looks at timers and sockets. Tokio's own 61 would let busy guests, each polled for up to one tick
-/// at a time, hold every timer of this runtime for more than half a second.
+/// Number of polls between two checks of timers and sockets. With tokio's default of 61, busy guests, each polled for up
+/// to one tick, could delay every timer of this runtime by more than half a second.
 const POLLS_PER_DRIVER_TURN: u32 = 3;
 
-/// A handle on the runtime. Cheap to clone.
+/// A handle to the runtime. Cheap to clone.
 #[derive(Clone)]
 pub struct GuestRuntime(Arc<OwnedRuntime>);
 
@@ -39,12 +39,12 @@ impl GuestRuntime {
         Ok(Self(Arc::new(OwnedRuntime { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)) })))
     }
 
-    /// For spawning.
+    /// The tokio handle, for spawning.
     pub fn handle(&self) -> &Handle {
         &self.0.handle
     }
 
-    /// Drops every task where it waits, as the end of the process would.
+    /// Drops every task, as a kill of the process would.
     #[cfg(test)]
     pub(crate) fn kill(&self) {
         self.0.end();
@@ -52,7 +52,7 @@ impl GuestRuntime {
 }
 
 impl OwnedRuntime {
-    /// Dropping a runtime waits for its threads and panics where it may not wait.
+    /// Shuts down in the background: dropping a runtime would wait for its threads, and panics in an async context.
     fn end(&self) {
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         runtime.into_iter().for_each(Runtime::shutdown_background);
@@ -65,7 +65,7 @@ impl Drop for OwnedRuntime {
     }
 }
 
-/// Below whatever priority the host itself was given.
+/// A priority below the one of the host's own threads.
 fn lowered_priority(own: i32) -> i32 {
     own.saturating_add(NICENESS).min(LOWEST_PRIORITY)
 }
@@ -74,7 +74,7 @@ fn renice() {
     // On Linux, process 0 with PRIO_PROCESS is the calling thread.
     let own = rustix::process::getpriority_process(None).unwrap_or(0);
     if let Err(error) = rustix::process::setpriority_process(None, lowered_priority(own)) {
-        tracing::debug!("guest threads keep their priority: {error}");
+        tracing::debug!("cannot lower the priority of guest threads: {error}");
     }
 }
 

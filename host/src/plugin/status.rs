@@ -1,4 +1,4 @@
-//! What an operator sees of a plugin.
+//! The status of a plugin, as operators see it.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -13,92 +13,92 @@ use super::rollout::RolloutStatus;
 use crate::capability::state::StateUsage;
 use crate::dispatch::SlotSnapshot;
 
-/// In which part of its life a plugin is.
+/// The state of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginState {
-    /// Being loaded for the first time.
+    /// It is being loaded for the first time.
     Loading,
     /// A generation serves.
     Serving,
-    /// A generation is there, and is given no batches.
+    /// A generation is loaded, but receives no batches.
     Paused,
     /// No generation serves, and `failure` says why.
     Failed,
-    /// Being taken away: it takes no more pushes, and delivers those it has.
+    /// It is being removed: it accepts no more pushes, and delivers those that are queued.
     Removing,
-    /// Taken back for the end of the host.
+    /// It was stopped because the host shuts down.
     Stopped,
 }
 
-/// One plugin at one moment.
+/// The status of one plugin.
 #[derive(Clone, Debug, Serialize)]
 pub struct PluginStatus {
     /// Its name.
     pub name: String,
-    /// Its manifest.
+    /// Path of its manifest.
     pub file: PathBuf,
-    /// Where it stands.
+    /// Its state.
     pub state: PluginState,
-    /// Whether the manifest wants that no batches are handed out.
+    /// Whether the manifest pauses it.
     pub paused: bool,
-    /// What the manifest wants.
+    /// The state that the manifest asks for.
     pub desired: DesiredState,
-    /// Why that does not run, in a sentence.
+    /// Why the desired state is not reached, as a sentence.
     pub failure: Option<String>,
-    /// The same in its parts.
+    /// The same, in its parts.
     pub failed: Option<PluginFailure>,
-    /// What serves.
+    /// The serving generation.
     pub serving: Option<ServingGeneration>,
-    /// What served before and can be rolled back to, the newest first.
+    /// Retained generations, to which it can be rolled back, newest first.
     pub kept: Vec<RetainedGeneration>,
-    /// What was refused last and is not tried again by itself, unless something else came to serve since.
+    /// The candidate that was refused last and is not tried again automatically; absent if another one was published since.
     pub refused: Option<RefusedGeneration>,
-    /// A swap under way.
+    /// The swap in progress.
     pub rollout: Option<RolloutStatus>,
-    /// What its slot keeps for it, where that is granted.
+    /// How much state it stores, if state is granted.
     pub state_usage: Option<StateUsage>,
     /// Its queue and ledger.
     pub queue: SlotSnapshot,
-    /// Under which terms the generation that serves runs. Only where one plugin is asked for.
+    /// The effective manifest of the serving generation; only in the description of a single plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<EffectiveManifest>,
 }
 
-/// What a manifest wants.
+/// The state that a manifest asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DesiredState {
-    /// Of the artifact, where it could be found.
+    /// The digest of the artifact, if it was found.
     pub digest: Option<Digest>,
-    /// Why the manifest, or what it names, cannot be read.
+    /// Why the manifest or its artifact cannot be read.
     pub problem: Option<String>,
-    /// Whether what serves is what is wanted.
+    /// Whether the desired generation serves.
     pub runs: bool,
 }
 
-/// Why what is wanted does not run.
+/// Why the desired generation does not serve.
 #[derive(Clone, Debug, Serialize)]
 pub struct PluginFailure {
-    /// Where it ended.
+    /// The stage that failed.
     pub stage: SwapStage,
-    /// In words.
+    /// The reason.
     pub reason: String,
-    /// When.
+    /// The time.
     #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub at: SystemTime,
 }
 
-/// A generation that is kept.
+/// A retained generation.
 #[derive(Clone, Debug, Serialize)]
 pub struct RetainedGeneration {
     /// Its number.
     pub generation: u64,
-    /// Of its artifact.
+    /// The digest of its artifact.
     pub digest: Digest,
     /// When it began to serve.
     #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub since: SystemTime,
-    /// Where it was refused since: at which stage and why. A rollback to it needs `force`.
+    /// If it was refused since: at which stage and why. A rollback to it needs `force`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -106,40 +106,40 @@ pub struct RetainedGeneration {
 /// A candidate that was refused.
 #[derive(Clone, Debug, Serialize)]
 pub struct RefusedGeneration {
-    /// Of its artifact.
+    /// The digest of its artifact.
     pub digest: Digest,
-    /// As what.
+    /// The outcome of its swap.
     pub verdict: ChangeOutcome,
-    /// Where.
+    /// The stage in which it was refused.
     pub stage: SwapStage,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// When.
+    /// The time.
     #[serde(rename = "at_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub at: SystemTime,
 }
 
-/// A generation that serves.
+/// The serving generation.
 #[derive(Clone, Debug, Serialize)]
 pub struct ServingGeneration {
     /// Its number in the slot.
     pub generation: u64,
-    /// Of the artifact.
+    /// The digest of its artifact.
     pub digest: Digest,
-    /// Version of the contract it speaks.
+    /// Version of the contract that it implements.
     pub contract: Option<String>,
-    /// Since when.
+    /// When it began to serve.
     #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub since: SystemTime,
-    /// How many instances there should be.
+    /// Number of instances it should have.
     pub instances: usize,
-    /// Whether the pushes that they are lent are normalised.
+    /// Whether pushes are normalised before the receiver sees them.
     pub normalised: bool,
-    /// What they used and said.
+    /// The resource usage and messages of its instances.
     #[serde(flatten)]
     pub stats: StatsSnapshot,
-    /// Outgoing requests of all instances that are under way; `[limits] requests` says how many may be.
+    /// Number of pending outgoing requests of all instances; `[limits] requests` is the maximum.
     pub requests_under_way: usize,
-    /// Log lines cut, and dropped.
+    /// Numbers of log lines that were truncated and that were dropped.
     pub log_losses: (u64, u64),
 }

@@ -1,4 +1,4 @@
-//! Receivers made of a few lines of WebAssembly text, and pushes to give them.
+//! Test receivers from a few lines of WebAssembly text, and test pushes.
 
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
@@ -20,20 +20,20 @@ use crate::decode::{Decoded, Decoder, Payload};
 use crate::event::Events;
 use crate::push::{Client, Ingress, Push};
 
-/// One pair for all tests, since each pool reserves a terabyte of addresses.
+/// One pair of engines for all tests, since each pool reserves a terabyte of address space.
 pub(crate) static ENGINES: LazyLock<Engines> = LazyLock::new(|| Engines::new().unwrap());
 
-/// What a receiver does; `Default` takes everything.
+/// The code of a test receiver; `Default` accepts everything.
 pub(crate) struct TestGuest {
-    /// Body of `start`, which leaves the address of a `result<_, string>`.
+    /// Body of `start`, which returns the address of a `result<_, string>`.
     pub(crate) start: &'static str,
-    /// Body of `export-metrics` before it gives back `$batch`; may end with `br $done` and the address of an answer.
+    /// Body of `export-metrics` before it drops `$batch`; sets `$answer` to the address of its result.
     pub(crate) export: &'static str,
     /// Body of `stop`.
     pub(crate) stop: &'static str,
     /// Its content type, of four letters.
     pub(crate) content_type: &'static str,
-    /// Whether the batch is given back.
+    /// Whether it drops its handle on the batch.
     pub(crate) drops_batch: bool,
 }
 
@@ -49,23 +49,23 @@ pub(crate) const ACCEPTS: &str = "(local.set $answer (i32.const 192))";
 pub(crate) const OTHER: &str = "(local.set $answer (i32.const 256))";
 pub(crate) const TOO_LARGE: &str = "(local.set $answer (i32.const 320))";
 pub(crate) const UNAVAILABLE: &str = "(local.set $answer (i32.const 448))";
-/// As a whole.
+/// Rejects the whole batch.
 pub(crate) const REJECTED: &str = "(local.set $answer (i32.const 768))";
-/// Rejects the first push of a batch, and takes the rest.
+/// Rejects the first push of a batch, and accepts the rest.
 pub(crate) const REJECTS_FIRST: &str = "(local.set $answer (i32.const 512))";
 /// Rejects a push that is not in the batch.
 pub(crate) const MISCOUNTS: &str = "(local.set $answer (i32.const 592))";
-/// Wants the first push of a batch again.
+/// Asks for redelivery of the first push of a batch.
 pub(crate) const RETRIES_FIRST: &str = "(local.set $answer (i32.const 672))";
 pub(crate) const SPIN: &str = "(loop $spin (br $spin))";
 pub(crate) const TRAP: &str = "(unreachable)";
-/// Asks for 64 pages more, and traps when it does not get them.
+/// Requests 64 more pages of memory, and traps if they are denied.
 pub(crate) const GROW: &str = "(if (i32.eq (memory.grow (i32.const 64)) (i32.const -1)) (then (unreachable)))";
-/// What the guest says where it says something.
+/// The message of the guest in errors and log lines.
 pub(crate) const MESSAGE: &str = "words of a guest!!";
 
 impl TestGuest {
-    /// A core module with its metadata, as `wasm32-unknown-unknown` makes it.
+    /// A core module with WIT metadata, as a build for `wasm32-unknown-unknown` creates it.
     pub(crate) fn module(&self) -> Vec<u8> {
         let Self { start, export, stop, content_type, drops_batch: gives_back } = self;
         let give_back = if *gives_back { "(call $drop (local.get $batch))" } else { "" };
@@ -116,7 +116,7 @@ impl TestGuest {
         module
     }
 
-    /// Ready to be started.
+    /// A blueprint from which instances can be started.
     pub(crate) fn blueprint(&self, limits: InstanceLimits) -> Blueprint {
         let grants = Arc::new(Grants::parse(&[], &[]).unwrap());
         Blueprint {

@@ -1,8 +1,8 @@
-//! Batches through one receiver, without any cluster: for `barnabas plugin run`, and for a candidate's self-test.
+//! Exports batches with one receiver, without a cluster: for `barnabas plugin run`, and for a candidate's self-test.
 //!
-//! In: an artifact and its settings, then batches. Out: a [`Tried`] for each. Bounded as a serving instance is. As in a
-//! host, one instance takes one batch after the other and is replaced when it broke. Nothing is queued, retried or
-//! counted in a ledger.
+//! In: an artifact and its settings, then batches. Out: a [`TrialResult`] for each. Bounded like a serving instance. As
+//! in a host, one instance exports one batch after the other and is replaced when it has failed. Nothing is queued,
+//! retried or counted in a ledger.
 
 use std::sync::Arc;
 
@@ -23,59 +23,59 @@ use crate::decode::{NormaliseConfig, Payload};
 use crate::dispatch::{Delivery, Outcome};
 use crate::event::Events;
 
-/// What to try.
+/// The receiver to try, and its environment.
 pub struct Trial {
-    /// For log lines and the guard.
+    /// The name for log lines and egress.
     pub name: Arc<str>,
     /// The bytes of a component or core module.
     pub artifact: Vec<u8>,
-    /// The text of one JSON object.
+    /// The settings: the text of one JSON object.
     pub settings: Arc<str>,
-    /// What becomes of its requests. In capture, the caller keeps the other end.
+    /// Whether its requests are sent or captured.
     pub egress: EgressMode,
-    /// Where requests that are sent are written down with their answers.
+    /// Where sent requests are recorded with their responses.
     pub tap: Option<Arc<Tap>>,
-    /// Where it may send.
+    /// The destinations to which it may send.
     pub grants: Arc<Grants>,
-    /// What it may keep. Give a [`Shelf::scratch`], and nothing of it stays.
+    /// The state that it may store; with [`SlotState::trial_overlay`] nothing of it persists.
     pub state: SlotState,
     /// Of each instance.
     pub limits: InstanceLimits,
-    /// What is rewritten of the pushes before they are lent.
+    /// How pushes are rewritten before they are lent to the guest.
     pub normalise: Option<Arc<NormaliseConfig>>,
 }
 
-/// A receiver that takes batches.
+/// A receiver that can export batches.
 pub struct TrialSession {
     blueprint: Blueprint,
     instance: Option<ReceiverInstance>,
 }
 
-/// What was seen of one batch.
+/// The result of one batch.
 #[derive(Debug)]
 pub struct TrialResult {
-    /// What the receiver answered. An `Err` says why it never got the batch: no instance could be started.
+    /// The receiver's outcome. An `Err` says why it never received the batch: no instance could be started.
     pub outcome: Result<Outcome, String>,
-    /// Of instantiating and starting, where an instance was started for this batch.
+    /// Time used to instantiate and start, if an instance was started for this batch.
     pub start: Option<TimeUsed>,
-    /// Of the batch.
+    /// Time used to export the batch.
     pub export: TimeUsed,
-    /// The most bytes of memory that the instance ever had.
+    /// Peak memory of the instance in bytes.
     pub memory_peak: usize,
     /// What it reported.
     pub reported: GuestReport,
-    /// Pushes that could not be normalised, and were lent as they are.
+    /// Number of pushes that could not be normalised and were lent unchanged.
     pub not_normalised: usize,
-    /// The last destination that was refused to it, in a sentence.
+    /// The last destination that was denied, as a sentence.
     pub denied_destination: Option<String>,
 }
 
 /// Time used.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct TimeUsed {
-    /// On the CPU, in microseconds.
+    /// CPU time in microseconds.
     pub cpu_us: u64,
-    /// On the wall, in microseconds.
+    /// Wall time in microseconds.
     pub wall_us: u64,
 }
 
@@ -91,8 +91,11 @@ impl Trial {
     pub async fn load(self, engines: &Engines, guests: &GuestRuntime) -> Result<TrialSession, String> {
         let (engines, bytes) = (engines.clone(), self.artifact);
         let load = move || Artifact::from_bytes(&engines, &bytes);
-        let artifact =
-            guests.handle().spawn_blocking(load).await.map_err(|_| "the host broke while it loaded this")??;
+        let artifact = guests
+            .handle()
+            .spawn_blocking(load)
+            .await
+            .map_err(|_| "internal error: loading the artifact panicked")??;
         let options = EgressOptions { tap: self.tap, ..EgressOptions::default() };
         Ok(TrialSession::new(Blueprint {
             artifact,
@@ -111,7 +114,7 @@ impl TrialSession {
         Self { blueprint, instance: None }
     }
 
-    /// Offers a batch to the instance at hand, else to a new one. On the guests' runtime.
+    /// Exports a batch with the current instance, or with a new one. Runs on the guests' runtime.
     pub async fn offer(&mut self, pushes: &[Arc<Payload>]) -> TrialResult {
         let mut tried = TrialResult {
             outcome: Err(String::new()),
@@ -146,12 +149,12 @@ impl TrialSession {
         }
     }
 
-    /// The lines that the receiver wrote since this was last asked.
+    /// Returns the log lines that the receiver wrote since the last call.
     pub fn take_lines(&self) -> Vec<GuestLogLine> {
         self.blueprint.log.drain()
     }
 
-    /// Says goodbye to the instance. Why it broke at that, if it did. On the guests' runtime.
+    /// Stops the instance. Returns why it failed, if it did. Runs on the guests' runtime.
     pub async fn stop(&mut self) -> Option<String> {
         let instance = self.instance.take()?;
         instance.stop().await.err().map(|broken| broken.to_string())

@@ -1,8 +1,8 @@
 //! The task that owns one instance and leases batches for it.
 //!
-//! In: batches leased from the slot. Out: each of them settled. Ends when its holder is told to stop, after the batch
-//! it is at; then it says goodbye to its instance. An instance that broke is replaced, more and more patiently while
-//! one after the other breaks; one that keeps too many handles is replaced at once.
+//! In: batches leased from the slot. Out: each of them settled. Ends when its generation stops leasing, after the current
+//! batch; then it stops its instance. An instance that failed is replaced, with exponential backoff while replacements
+//! fail as well; an instance that retains too many handles is replaced immediately.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::capability::report::GuestReport;
 use crate::dispatch::{LeaseHolder, LeasedBatch, Outcome, Settlement, Slot};
 use crate::event::{EventData, Events, Topic};
 
-/// The wait before the first replacement, and the longest.
+/// The first and the maximum backoff before an instance is replaced.
 const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 /// What the workers of a generation share.
@@ -29,28 +29,28 @@ pub(super) struct Worker {
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) stats: Arc<GenerationStats>,
     pub(super) events: Events,
-    /// True once the generation is to end.
+    /// True once the generation should end.
     pub(super) ending: watch::Receiver<bool>,
-    /// Dropped once it leases no more.
+    /// Dropped once the worker stops leasing.
     pub(super) leasing: Option<mpsc::Sender<()>>,
-    /// Where copies of its batches go, while somebody compares.
+    /// Receives copies of the batches during a shadow stage.
     pub(super) mirror: BatchMirror,
 }
 
-/// An instance that is counted.
+/// An instance, and the guard that counts it as live.
 type CountedInstance = (ReceiverInstance, LiveInstanceGuard);
 
-/// What is left of an instance after a batch.
+/// The state of an instance after a batch.
 enum AfterBatch {
     /// It can be called again.
     Reusable(CountedInstance),
-    /// The instance with the number of handles that it keeps, which is too high.
+    /// It retains too many handles; the number of them.
     TooManyHandles(CountedInstance, usize),
     Broken,
 }
 
 impl Worker {
-    /// Until the holder is told to stop, or the slot is closed.
+    /// Runs until the generation stops leasing or the slot is closed.
     pub(super) async fn run(mut self, started: Option<ReceiverInstance>) {
         let mut instance = started.map(|instance| self.counted(instance));
         let mut broken = 0;
@@ -72,7 +72,7 @@ impl Worker {
         (instance, LiveInstanceGuard::new(&self.stats))
     }
 
-    /// The instance at hand, else a new one; `None` when the generation ends meanwhile.
+    /// Returns the current instance, or starts a new one; `None` if the generation ends in the meantime.
     async fn next_instance(&mut self, at_hand: Option<CountedInstance>, broken: &mut u32) -> Option<CountedInstance> {
         if at_hand.is_some() {
             return at_hand;
@@ -94,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// The first instance of a worker need not wait; one after a fault does.
+    /// Waits before a replacement. The first instance of a worker starts immediately.
     async fn back_off(&mut self, broken: u32) -> Option<()> {
         if self.holder.stopped() {
             return None;
@@ -106,7 +106,7 @@ impl Worker {
         let wait = RESTART_BACKOFF.0.saturating_mul(doubled).min(RESTART_BACKOFF.1);
         tokio::select! {
             () = tokio::time::sleep(wait) => Some(()),
-            // Also when the sender is gone: nobody is left who could end this.
+            // Also if the sender was dropped: then nothing else could end this worker.
             _ = self.ending.wait_for(|ending| *ending) => None,
         }
     }
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// Takes leave of an instance that keeps handles over its calls: it would break when it has no more.
+    /// Stops an instance that retains handles between calls: it would fail once it has none left.
     async fn replace_instance(&self, (instance, _live): CountedInstance, handles: usize) {
         self.stats.record_replacement();
         self.events.emit(Topic::PluginReplaced, || EventData::PluginReplaced {
@@ -176,7 +176,7 @@ impl Worker {
         match (&answer.outcome, answer.outcome.reason(), &answer.denied_destination) {
             (Outcome::Faulted(fault, message), ..) => self.record_crash(fault.name(), message),
             (_, Some(reason), _) => self.stats.record_error(reason),
-            // It asks for pushes again and cannot say why.
+            // It asks for redelivery, an outcome that has no reason of its own.
             (Outcome::Partial { .. }, None, Some(denied)) => self.stats.record_error(denied),
             _ => {}
         }
@@ -226,18 +226,18 @@ impl Worker {
             tracing::warn!(
                 plugin = &**self.slot.name(),
                 generation = self.holder.generation(),
-                "broke when it was stopped: {broken}"
+                "the receiver failed in `stop`: {broken}"
             );
         }
     }
 }
 
-/// A batch of notices alone says nothing of a receiver.
+/// Whether a batch had only notices, which do not count in the score.
 fn was_notices_only(settled: &Settlement) -> bool {
     settled.delivered + settled.dropped + settled.returned + settled.shed == 0
 }
 
-/// What is told about a batch after it was settled.
+/// Facts about a batch that are reported after it was settled.
 struct BatchFacts {
     pushes: usize,
     points: u64,

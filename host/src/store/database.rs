@@ -1,7 +1,8 @@
-//! The database beneath: opened, and opened again after its file failed.
+//! The underlying database, which is reopened after an I/O failure.
 //!
-//! A database whose file failed once (a full disk) refuses everything from then on, although what it has committed is
-//! sound. So it is closed at the first failure and opened again for the next question, until that succeeds.
+//! redb refuses every operation after its file has failed once (for example because the disk was full), although the
+//! committed data is intact. So the database is closed at the first failure and reopened for each following operation
+//! until that succeeds.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,33 +13,33 @@ use redb::Database;
 
 use super::state::{self, CountersBySlot, SlotCounters};
 
-/// Makes the database, each time anew.
+/// Opens the database; called again after each failure.
 pub(super) type DatabaseOpener = Box<dyn Fn() -> Result<Database, redb::Error> + Send + Sync>;
 
 pub(super) struct ReopeningDatabase {
-    /// For words.
+    /// For messages.
     path: PathBuf,
     opener: DatabaseOpener,
     database: RwLock<Option<Database>>,
-    /// What each slot uses, so that whoever shows it does not touch the disk.
+    /// The state usage of each slot, so that showing it does not touch the disk.
     counters: Mutex<CountersBySlot>,
-    /// A failure was said, and nothing has succeeded since.
+    /// Whether a failure was logged and no operation has succeeded since.
     failure_logged: AtomicBool,
 }
 
 impl ReopeningDatabase {
-    /// `found` is what `source` made at first, where it was asked already.
+    /// `opened` is the result of the first call of `opener`, if it was called already.
     pub(super) fn new(path: PathBuf, source: DatabaseOpener, opened: Option<(CountersBySlot, Database)>) -> Self {
         let (books, database) = opened.unzip();
         let (books, database) = (Mutex::new(books.unwrap_or_default()), RwLock::new(database));
         Self { path, opener: source, database, counters: books, failure_logged: AtomicBool::new(false) }
     }
 
-    /// Asks or changes the database. The error is in words; it changed nothing.
+    /// Runs one operation on the database. On an error nothing was changed.
     pub(super) fn run<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> anyhow::Result<T> {
         self.ensure_open().map_err(|error| self.handle_failure(error))?;
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let open = database.as_ref().context("the host's store failed a moment ago; ask again")?;
+        let open = database.as_ref().context("the host's store has just failed; try again")?;
         let result = act(open);
         drop(database);
         match result {
@@ -50,7 +51,7 @@ impl ReopeningDatabase {
         }
     }
 
-    /// Opens it where it is closed.
+    /// Opens the database if it is closed.
     fn ensure_open(&self) -> Result<(), redb::Error> {
         if self.database.read().unwrap_or_else(PoisonError::into_inner).is_some() {
             return Ok(());
@@ -58,7 +59,7 @@ impl ReopeningDatabase {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if database.is_none() {
             let fresh = (self.opener)()?;
-            // Read again: a commit that failed may have reached the disk all the same.
+            // Read again: a commit that failed may nevertheless have reached the disk.
             *self.counters.lock().unwrap_or_else(PoisonError::into_inner) = state::read_all_counters(&fresh)?;
             *database = Some(fresh);
         }
@@ -70,7 +71,7 @@ impl ReopeningDatabase {
             self.database.write().unwrap_or_else(PoisonError::into_inner).take();
         }
         let message = format!(
-            "{}: the store failed, and nothing was changed: {}; what was committed before is kept",
+            "{}: the store failed, nothing was changed: {}; earlier commits are intact",
             self.path.display(),
             describe_cause(&error)
         );
@@ -80,12 +81,12 @@ impl ReopeningDatabase {
         anyhow::Error::msg(message)
     }
 
-    /// What a slot uses, as of its newest change.
+    /// Returns the counters of a slot after its newest write.
     pub(super) fn counters(&self, slot: &str) -> SlotCounters {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner).get(slot).copied().unwrap_or_default()
     }
 
-    /// Takes note of what was committed. Threads come by here in any order; the newest stays.
+    /// Records the counters that were committed. Threads may arrive here in any order; the newest counters win.
     pub(super) fn record_counters(&self, slot: &str, new: SlotCounters) {
         let mut books = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         let current = books.entry(slot.into()).or_default();
@@ -98,7 +99,7 @@ impl ReopeningDatabase {
 fn describe_cause(error: &redb::Error) -> String {
     match error {
         redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => {
-            "its disk is full, free some space".to_owned()
+            "the disk is full, free some space".to_owned()
         }
         other => other.to_string(),
     }

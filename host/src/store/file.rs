@@ -1,4 +1,4 @@
-//! The file: found or made, its format read, and what is wrong with it said in words.
+//! The store's file: opening or creating it, checking its format, and reporting what is wrong with it.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -12,51 +12,51 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition};
 use super::database::{DatabaseOpener, ReopeningDatabase};
 use super::{RECORDS, state};
 
-/// In the data directory.
+/// Name of the file in the data directory.
 const FILE_NAME: &str = "barnabas.redb";
-/// `version` → the format of everything else in the file.
+/// `version` → the format version of all other tables in the file.
 pub(super) const FORMAT: TableDefinition<'_, &str, u64> = TableDefinition::new("format");
-/// The format that this release writes, and the newest that it reads.
+/// The format version that this release writes, which is also the newest that it reads.
 pub(super) const SUPPORTED_FORMAT: u64 = 1;
-/// Bytes of pages kept in memory; the engine's own default is a gigabyte. What is kept is small, the system keeps files'
-/// pages itself, and each commit touches some: the rest would fill with what nobody asks for again.
+/// Size of redb's page cache; its own default is one gigabyte. The stored data is small and the operating system caches
+/// the file's pages, so a larger cache would only fill with pages that are not read again.
 const CACHE_BYTES: usize = 2 << 20;
 
-/// Why there is no store.
+/// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreOpenError {
-    /// A newer release wrote it. It was not touched.
+    /// A newer release wrote the file. It was not modified.
     #[error(
-        "{}: was written by a newer release (format {found}, this one knows up to {supported}); start that release, or \
+        "{}: was written by a newer release (format {found}, this release supports up to {supported}); start that release, or \
          name another data directory", .path.display()
     )]
     Newer {
         /// The file.
         path: PathBuf,
-        /// Its format.
+        /// Its format version.
         found: u64,
-        /// Ours.
+        /// The newest format version that this release supports.
         supported: u64,
     },
-    /// Another host has it open.
-    #[error("{path}: another host uses this data directory; end it, or give each host a directory of its own", path = .0.display())]
+    /// Another host has the file open.
+    #[error("{path}: another host uses this data directory; stop it, or give each host its own `data-dir`", path = .0.display())]
     Locked(PathBuf),
-    /// It is no store, or is one no longer.
+    /// The file is not a store, or is damaged.
     #[error(
-        "{path}: the store is damaged ({1}); put a copy of it back, or move it away to begin with an empty one",
+        "{path}: the store is damaged ({1}); restore a backup, or move the file away to start with an empty store",
         path = .0.display()
     )]
     Damaged(PathBuf, String),
-    /// The disk said no: no permission, no space, read-only, no directory.
+    /// An I/O error: missing permission, full or read-only disk, or a path that is not a directory.
     #[error(
-        "{path}: the store cannot be opened: {1}; make its directory one that this user can write to and that has room, \
-         name another in `data-dir`, or keep everything in memory on purpose with `barnabas serve --ephemeral`",
+        "{path}: cannot open the store: {1}; make its directory writable for this user and free disk space, set another \
+         `data-dir`, or keep everything in memory on purpose with `barnabas serve --ephemeral`",
         path = .0.display()
     )]
     Io(PathBuf, #[source] io::Error),
 }
 
-/// Opens the file in this directory.
+/// Opens or creates the file in this directory.
 pub(super) fn open(data_dir: &Path) -> Result<ReopeningDatabase, StoreOpenError> {
     let path = data_dir.join(FILE_NAME);
     let fail = |error| StoreOpenError::Io(path.clone(), error);
@@ -68,13 +68,13 @@ pub(super) fn open(data_dir: &Path) -> Result<ReopeningDatabase, StoreOpenError>
     let file = path.clone();
     let base = open_with(&path, Box::new(move || open_file(&file)))?;
     if !exists {
-        // So that a loss of power does not take the file's name away again.
+        // Sync the directory, or a power failure could remove the new file's name.
         File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(fail)?;
     }
     Ok(base)
 }
 
-/// In words, where something else is there: the system says only that it exists.
+/// A clearer error if the path is something other than a directory: the system reports only that it exists.
 fn not_a_directory(path: &Path) -> Option<io::Error> {
     let found = fs::metadata(path).ok().filter(|found| !found.is_dir())?;
     let message = format!("{} is not a directory, but {}", path.display(), describe_file_type(&found));
@@ -85,12 +85,12 @@ fn describe_file_type(found: &fs::Metadata) -> &'static str {
     if found.is_file() { "a file" } else { "a device, a pipe or a socket" }
 }
 
-/// Opens whatever `source` makes, for the first time.
+/// Opens the database for the first time with `source`.
 pub(super) fn open_with(path: &Path, source: DatabaseOpener) -> Result<ReopeningDatabase, StoreOpenError> {
     let mut found = None;
     catch_damage(path, || {
         let mut database = source()?;
-        // Reads every page: a file that was altered is refused here and not trusted later.
+        // Reads every page, so that a file that was altered is refused here and not trusted later.
         database.check_integrity().map_err(redb::Error::from)?;
         if is_new(&database)? {
             initialise(&database)?;
@@ -101,7 +101,7 @@ pub(super) fn open_with(path: &Path, source: DatabaseOpener) -> Result<Reopening
     Ok(ReopeningDatabase::new(path.to_owned(), source, found))
 }
 
-/// One that nobody sees. It is made at the first question.
+/// A database in memory, created at the first operation.
 pub(super) fn in_memory() -> ReopeningDatabase {
     let source = || {
         let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(InMemoryBackend::new())?;
@@ -131,8 +131,8 @@ impl From<redb::Error> for InspectError {
     }
 }
 
-/// Reads the format without writing a byte. A file that was not closed cannot be read so; it is mended by being opened,
-/// and its format read then.
+/// Checks the format version without writing to the file. This is not possible for a file that was not closed cleanly;
+/// opening repairs such a file, and its format is checked then.
 fn check_format(path: &Path) -> Result<(), StoreOpenError> {
     catch_damage(path, || match Builder::new().set_cache_size(CACHE_BYTES).open_read_only(path) {
         Err(DatabaseError::RepairAborted) => Ok(()),
@@ -141,19 +141,19 @@ fn check_format(path: &Path) -> Result<(), StoreOpenError> {
     })
 }
 
-/// Whether a database is empty; else it is of a format that can be read.
+/// Whether the database is empty. A database that is not empty must have a supported format.
 fn is_new(database: &impl ReadableDatabase) -> Result<bool, InspectError> {
     let (tables, version) = read_format(database)?;
     match version {
         None if tables == 0 => Ok(true),
-        // Here, from the second format on, stands how the one before is read.
+        // Once there is a second format, the migration from the first belongs here.
         Some(SUPPORTED_FORMAT) => Ok(false),
         Some(newer) if newer > SUPPORTED_FORMAT => Err(InspectError::Newer(newer)),
-        _ => Err(InspectError::Foreign("it names no format of ours")),
+        _ => Err(InspectError::Foreign("it does not contain a known format version")),
     }
 }
 
-/// How many tables there are, and the format they name.
+/// Returns the number of tables and the format version, if there is one.
 fn read_format(database: &impl ReadableDatabase) -> Result<(usize, Option<u64>), redb::Error> {
     let read = database.begin_read()?;
     let tables = read.list_tables()?.count();
@@ -172,11 +172,11 @@ fn initialise(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// The engine panics over some kinds of damage; that is damage too.
+/// redb panics on some kinds of damage; such a panic is reported as damage.
 fn catch_damage(path: &Path, act: impl FnOnce() -> Result<(), InspectError>) -> Result<(), StoreOpenError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(result) => result.map_err(|trouble| to_open_error(path, trouble)),
-        Err(_) => Err(StoreOpenError::Damaged(path.to_owned(), "its pages do not hang together".into())),
+        Err(_) => Err(StoreOpenError::Damaged(path.to_owned(), "its pages are inconsistent".into())),
     }
 }
 
@@ -191,7 +191,7 @@ fn to_open_error(path: &Path, trouble: InspectError) -> StoreOpenError {
     }
 }
 
-/// A file that ends too early is damaged; its disk is well.
+/// Whether the error means that the file ends too early: then the file is damaged, and the disk works.
 fn is_truncated(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData)
 }

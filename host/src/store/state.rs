@@ -1,8 +1,8 @@
-//! The state of slots: keys and values that outlive instances, generations and the host.
+//! The receivers' state: keys and values of each slot, which survive instances, generations and the host.
 //!
-//! In: questions and changes of one slot. Out: answers; a change is made whole and is on the disk, or is refused and
-//! nothing happened. Whether it may be made is decided inside the transaction, so of several instances that write at
-//! once, one goes first. Bounded by each slot's [`Caps`].
+//! In: reads and writes of one slot. Out: values; a write either is complete and on the disk, or is refused and changes
+//! nothing. The precondition and the quota are checked inside the transaction, so concurrent writes of several instances
+//! are serialised. Bounded by each slot's [`StateQuota`].
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,89 +14,89 @@ use super::Store;
 
 /// Slot and key → version and value.
 const STATE_TABLE: TableDefinition<'_, (&str, &str), (u64, &[u8])> = TableDefinition::new("state");
-/// Slot → version given last, bytes, keys.
+/// Slot → last version, bytes, keys.
 const COUNTERS_TABLE: TableDefinition<'_, &str, (u64, u64, u64)> = TableDefinition::new("state-books");
 
-/// Most bytes of a key.
+/// Maximum size of a key in bytes.
 const MAX_KEY_BYTES: usize = 512;
-/// Most bytes of a value.
+/// Maximum size of a value in bytes.
 pub(super) const MAX_VALUE_BYTES: usize = 256 * 1024;
-/// Most keys that are listed at once.
+/// Maximum number of keys that one call lists.
 pub(crate) const MAX_KEYS_PER_LIST: usize = 1_000;
 
-/// Most that a slot may keep.
+/// How much state a slot may store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct StateQuota {
-    /// Bytes of all keys and values together.
+    /// Total bytes of all keys and values.
     pub bytes: usize,
-    /// How many keys.
+    /// Number of keys.
     pub keys: usize,
 }
 
-/// What a slot keeps, in the terms of its [`Caps`].
+/// How much state a slot stores, in the units of its [`StateQuota`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StateUsage {
-    /// Bytes of all keys and values together.
+    /// Total bytes of all keys and values.
     pub bytes: usize,
-    /// How many keys.
+    /// Number of keys.
     pub keys: usize,
 }
 
-/// A value and which one it is.
+/// A value and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StateEntry {
     /// At most 256 KiB.
     pub(crate) value: Vec<u8>,
-    /// Of a key never the same twice, also when it was deleted in between.
+    /// A version is never reused for a key, even if the key was deleted in between.
     pub(crate) version: u64,
 }
 
-/// What must be there for a change to be made.
+/// The condition under which a write is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
-    /// Anything or nothing.
+    /// Always.
     Any,
-    /// Nothing.
+    /// If the key does not exist.
     Absent,
-    /// Exactly this version.
+    /// If the key has exactly this version.
     Version(u64),
 }
 
-/// Why a change was not made, or a question not answered.
+/// Why a read or a write of state failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StateStoreError {
-    /// Something else is there than was expected.
+    /// The precondition does not hold; the current entry, if there is one.
     Conflict(Option<StateEntry>),
-    /// A cap; which one, in words.
+    /// The write would exceed the quota; the message names which limit.
     QuotaExceeded(String),
-    /// The key can be none; why, in words.
+    /// The key is not valid; the message says why.
     InvalidKey(String),
-    /// The store cannot do its part; for the operator, in words.
+    /// The store failed; the message is for the operator.
     Unavailable(String),
 }
 
-/// What is known of a slot without looking at its keys.
+/// The counters of a slot, which are known without reading its keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct SlotCounters {
-    /// The version given last. It only grows, also over [`Store::forget_state`].
+    /// The last version that was assigned. It only grows, also across [`Store::delete_state`].
     pub(super) last_version: u64,
     pub(super) usage: StateUsage,
 }
 
-/// By slot.
+/// Counters by slot name.
 pub(super) type CountersBySlot = BTreeMap<Box<str>, SlotCounters>;
 
-/// Whether a key can be one.
+/// Checks the length of a key.
 pub(crate) fn check_key(key: &str) -> Result<(), StateStoreError> {
     match key.len() {
-        0 => Err(StateStoreError::InvalidKey("a key has at least one byte".into())),
+        0 => Err(StateStoreError::InvalidKey("the key is empty; it must have at least one byte".into())),
         1..=MAX_KEY_BYTES => Ok(()),
-        size => Err(StateStoreError::InvalidKey(format!("the key has {size} bytes; it may have {MAX_KEY_BYTES}"))),
+        size => Err(StateStoreError::InvalidKey(format!("the key has {size} bytes; the limit is {MAX_KEY_BYTES}"))),
     }
 }
 
-/// Whether a change may be made where `there` is, and what is used after it. `value` is the size of the new value, or
-/// `None` to delete. What is already beyond a cap (the operator lowered it) may shrink.
+/// Checks whether a write may replace the `current` entry, and returns the usage after it. `value` is the size of the
+/// new value, or `None` to delete. A slot that already exceeds its quota (because the operator lowered it) may shrink.
 pub(crate) fn check_change(
     (caps, usage): (StateQuota, StateUsage),
     (key, current): (&str, Option<&StateEntry>),
@@ -119,7 +119,7 @@ pub(crate) fn check_change(
     };
     let over = |what: &str, before: usize, after: usize, cap: usize| {
         (after > cap && after > before)
-            .then(|| StateStoreError::QuotaExceeded(format!("{after} {what} are wanted; the cap is {cap}")))
+            .then(|| StateStoreError::QuotaExceeded(format!("{after} {what} exceed the limit of {cap}")))
     };
     let value_bytes = value.unwrap_or(0);
     let refused = over("bytes in one value", 0, value_bytes, MAX_VALUE_BYTES)
@@ -129,7 +129,7 @@ pub(crate) fn check_change(
 }
 
 impl Store {
-    /// What is under a key.
+    /// Returns the entry of a key.
     pub(crate) fn get_state(&self, slot: &str, key: &str) -> Result<Option<StateEntry>, StateStoreError> {
         check_key(key)?;
         let found = self.database.run(|database| {
@@ -139,7 +139,7 @@ impl Store {
         found.map_err(unavailable)
     }
 
-    /// Keys of a slot that begin with `prefix` and stand after `after`, in the order of their bytes, at most `limit`.
+    /// Lists up to `limit` keys of a slot that begin with `prefix` and come after `after`, in byte order.
     pub(crate) fn list_state_keys(
         &self,
         slot: &str,
@@ -167,8 +167,7 @@ impl Store {
         found.map_err(unavailable)
     }
 
-    /// Puts a value under a key, or deletes it where there is none, and gives the new version. On the disk when it
-    /// returns.
+    /// Sets the value of a key, or deletes the key if `value` is `None`. Returns the new version once it is on the disk.
     pub(crate) fn write_state(
         &self,
         (slot, caps): (&str, StateQuota),
@@ -185,13 +184,13 @@ impl Store {
         Ok(books.last_version)
     }
 
-    /// What a slot keeps. Does not touch the disk.
+    /// Returns how much state a slot stores. Does not touch the disk.
     pub(crate) fn state_usage(&self, slot: &str) -> StateUsage {
         self.database.counters(slot).usage
     }
 
-    /// Deletes all state of a slot. The count of its versions is kept, so that an instance which still holds one never
-    /// takes a later value for it.
+    /// Deletes all state of a slot. Its version counter is retained, so that an instance which still has an old version
+    /// never mistakes a later value for it.
     pub fn delete_state(&self, slot: &str) -> anyhow::Result<()> {
         let of = slot.to_owned();
         let books = self.writer.write(move |change| {
@@ -233,7 +232,7 @@ fn apply_change(
     Ok(Ok(new))
 }
 
-/// Every slot's.
+/// Reads the counters of every slot.
 pub(super) fn read_all_counters(database: &Database) -> Result<CountersBySlot, redb::Error> {
     let table = database.begin_read()?.open_table(COUNTERS_TABLE)?;
     let mut all = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! The one thread that writes.
+//! The single writer thread.
 //!
-//! In: changes, from a bounded queue. Out: an answer to each, once all that waited together are on the disk in one
-//! transaction: a sync of the disk costs the same for one change and for fifty. The thread starts with the first change
-//! and ends, its queue empty, when the last handle of the store is gone.
+//! In: writes from a bounded queue. Out: a result for each, once all writes that waited together are on the disk in one
+//! transaction: syncing the disk costs the same for one write and for fifty. The thread starts with the first write and
+//! ends, with an empty queue, when the last handle of the store is dropped.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -14,7 +14,7 @@ use redb::{Database, Durability, WriteTransaction};
 
 use super::database::ReopeningDatabase;
 
-/// Changes that wait; whoever brings one more waits too.
+/// Length of the queue of writes; callers block while it is full.
 const MAX_WAITING_WRITES: usize = 64;
 
 pub(super) struct StoreWriter {
@@ -27,7 +27,7 @@ struct WriterThread {
     handle: JoinHandle<()>,
 }
 
-/// One change on its way.
+/// A write in the queue.
 trait QueuedWrite: Send {
     fn apply(&mut self, transaction: &WriteTransaction) -> Result<(), redb::Error>;
     fn respond(self: Box<Self>, committed: &anyhow::Result<()>);
@@ -50,7 +50,7 @@ impl<T: Send, F: FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send> Queu
             (Err(error), _) => Err(anyhow!("{error:#}")),
             (Ok(()), result) => result.context("the change was not made"),
         };
-        // There is room for the one answer; an asker that is gone does not want it.
+        // The channel has capacity for this one result; a caller that is gone does not need it.
         let _ = self.reply_to.try_send(answer);
     }
 }
@@ -60,20 +60,20 @@ impl StoreWriter {
         Self { base, thread: Mutex::default() }
     }
 
-    /// Makes a change and waits until it is on the disk. The error is in words; nothing was changed.
+    /// Makes a write and waits until it is on the disk. On an error nothing was changed.
     pub(super) fn write<T, F>(&self, act: F) -> anyhow::Result<T>
     where
         T: Send + 'static,
         F: FnMut(&WriteTransaction) -> Result<T, redb::Error> + Send + 'static,
     {
         let (asker, answer) = sync_channel(1);
-        let changes = self.changes().context("the store's thread does not start")?;
+        let changes = self.changes().context("cannot start the store's writer thread")?;
         let sent = changes.send(Box::new(PendingWrite { act, result: None, reply_to: asker })).is_ok();
         drop(changes);
         let answer = if sent { answer.recv().ok() } else { None };
         answer.unwrap_or_else(|| {
             self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-            Err(anyhow!("the store's thread broke at this change; the next one starts it anew"))
+            Err(anyhow!("the store's writer thread panicked at this write; the next write starts it again"))
         })
     }
 
@@ -96,7 +96,7 @@ impl Drop for StoreWriter {
         let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(WriterThread { changes, handle }) = thread {
             drop(changes);
-            // Nobody waits for an answer any more, so the queue is empty and this is short.
+            // No caller waits for a result any more, so the queue is empty and joining takes no time.
             let _ = handle.join();
         }
     }

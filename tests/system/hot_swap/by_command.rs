@@ -112,7 +112,7 @@ async fn each_outcome_of_a_canary_has_its_status() {
     let load = Load::start(host.kafka(), RATE).await;
     let swap = |set: &'static str| ["plugin", "swap", "sink", "--set", set, "--canary", "25%"];
     barnabas.expect_output(&swap("percent=1"), 0, &["canary", "8 of 32 lanes", "generation 2 serves"]);
-    barnabas.expect_output(&swap("percent=30"), 3, &["it failed ", "the generation that serves"]);
+    barnabas.expect_output(&swap("percent=30"), 3, &["it failed ", "the serving generation"]);
     barnabas.expect_output(&["plugin", "list"], 0, &["desired sha256:", ", running sha256:", ", because "]);
     barnabas.expect_output(
         &["plugin", "retry", "sink"],

@@ -99,7 +99,7 @@ async fn a_missing_directory_changes_nothing() {
     fs::rename(&here, &away).unwrap();
     let ending = change(&host, PluginChange::Reconcile).await;
     assert_eq!(ending.verdict, ChangeOutcome::Failed);
-    assert!(ending.message.contains("put it back in its place"), "{}", ending.message);
+    assert!(ending.message.contains("restore it"), "{}", ending.message);
     assert_eq!(generation(&host.status("sink")), Some(1));
     fs::rename(&away, &here).unwrap();
     assert_eq!(change(&host, PluginChange::Reconcile).await.verdict, ChangeOutcome::Done);

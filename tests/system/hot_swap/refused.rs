@@ -37,7 +37,7 @@ async fn it_is_rolled_back_automatically_and_retried_only_on_request() {
     assert_eq!((status.desired.digest, status.desired.runs), (Some(b), false));
     let refused = status.refused.unwrap();
     assert_eq!((refused.digest, refused.stage), (b, SwapStage::Canary));
-    for words in ["the generation that serves 0 of ", "; its last error: it falters"] {
+    for words in ["the serving generation 0 of ", "; its last error: it falters"] {
         assert!(refused.reason.contains(words), "{}", refused.reason);
     }
     assert_eq!(fs::read_to_string(&written).unwrap(), text, "the host does not change the manifest");

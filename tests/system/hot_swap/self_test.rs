@@ -22,10 +22,10 @@ async fn it_gets_recent_pushes_if_they_are_retained_and_recorded_ones_otherwise(
     let setup = Setup::new().manifest("sink", &taker("a", ""));
     let host = setup.with(|written| written.recent_pushes.keep = 8).start().await;
     let (told, _) = steps(&host, swap("sink", &taker("b", ""), RolloutOverride::default())).await;
-    assert!(note(&told, SwapStage::SelfTest).starts_with("took 2 recorded pushes, 0 requests captured"));
+    assert!(note(&told, SwapStage::SelfTest).starts_with("accepted 2 recorded pushes, 0 requests captured"));
     push_once(&host).await;
     let (told, _) = steps(&host, swap("sink", &taker("c", ""), RolloutOverride::default())).await;
-    assert!(note(&told, SwapStage::SelfTest).starts_with("took 1 recent push, 0 requests captured"));
+    assert!(note(&told, SwapStage::SelfTest).starts_with("accepted 1 recent push, 0 requests captured"));
     host.stop().await;
 }
 
@@ -73,7 +73,7 @@ async fn the_log_of_a_failed_candidate_is_in_the_log_of_the_plugin() {
     let fails = manifest("answers", "[settings]\nanswers = [{ outcome = \"other\", reason = \"no idea\" }]\n");
     let ending = change(&host, swap("sink", &fails, RolloutOverride::default())).await;
     assert_eq!((ending.verdict, ending.stage), (ChangeOutcome::Failed, Some(SwapStage::SelfTest)));
-    assert!(ending.message.contains("every request was answered well: no idea"), "{}", ending.message);
+    assert!(ending.message.contains("every request succeeded: no idea"), "{}", ending.message);
     let lines = host.log_lines("sink");
     assert!(lines.iter().any(|line| line.ends_with(" for 2")) && lines.contains(&"a started".into()), "{lines:?}");
     assert_eq!(generation(&host.status("sink")), Some(1));

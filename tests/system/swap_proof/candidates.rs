@@ -72,14 +72,14 @@ fn found_by_looking(destination: &str) -> Vec<FailingCandidate> {
             version,
             "",
             SwapStage::Contract,
-            &["built against kafka-telemetry:receiver 0.2.0", "this host speaks 0.1.0"],
+            &["built against kafka-telemetry:receiver 0.2.0", "this host supports 0.1.0"],
         ),
         of(
             "an unknown import",
             stranger,
             "",
             SwapStage::Contract,
-            &["kafka-telemetry:strangers/up", "which this host does not have"],
+            &["kafka-telemetry:strangers/up", "which this host does not provide"],
         ),
         of("an ungranted destination", guest("otlp-http"), settings, SwapStage::SelfTest, &["grant"]),
         of(
@@ -115,9 +115,9 @@ fn found_by_trying() -> Vec<FailingCandidate> {
         candidate(name, Some(guest(artifact)), manifest, SwapStage::SelfTest, words)
     };
     vec![
-        of("a self-test that traps", "traps", "", &["it broke (trap)", "poisoned by a push"]),
-        of("a self-test that sleeps", "sleeps", "[limits]\ndeadline = \"500ms\"\n", &["it broke (deadline)"]),
-        of("a self-test that spins", "spins", "[limits]\ncpu = \"300ms\"\n", &["it broke (cpu-limit)"]),
+        of("a self-test that traps", "traps", "", &["it failed (trap)", "poisoned by a push"]),
+        of("a self-test that sleeps", "sleeps", "[limits]\ndeadline = \"500ms\"\n", &["it failed (deadline)"]),
+        of("a self-test that spins", "spins", "[limits]\ncpu = \"300ms\"\n", &["it failed (cpu-limit)"]),
     ]
 }
 

@@ -60,7 +60,7 @@ async fn a_data_directory_that_cannot_be_made_ends_the_start() {
     for place in [uncreatable_directory(&room), "/proc/barnabas".into()] {
         room.written.data_dir = place;
         let said = room.start_error().await;
-        for word in ["barnabas.redb", "cannot be opened", "`data-dir`", "--ephemeral"] {
+        for word in ["barnabas.redb", "cannot open the store", "`data-dir`", "--ephemeral"] {
             assert!(said.contains(word), "`{said}` should say `{word}`");
         }
     }
@@ -81,7 +81,7 @@ async fn a_store_that_is_damaged_ends_the_start_and_stays_as_it_is() {
     fs::create_dir(&room.written.data_dir).unwrap();
     fs::write(room.data("barnabas.redb"), "nonsense").unwrap();
     let said = room.start_error().await;
-    assert!(said.contains("barnabas.redb: the store is damaged") && said.contains("put a copy of it back"), "{said}");
+    assert!(said.contains("barnabas.redb: the store is damaged") && said.contains("restore a backup"), "{said}");
     assert_eq!(fs::read(room.data("barnabas.redb")).unwrap(), b"nonsense");
 }
 
@@ -90,7 +90,7 @@ async fn a_store_that_is_a_directory_ends_the_start() {
     let room = StorageFixture::new();
     fs::create_dir_all(room.data("barnabas.redb")).unwrap();
     let said = room.start_error().await;
-    assert!(said.contains("barnabas.redb: the store cannot be opened") && said.contains("--ephemeral"), "{said}");
+    assert!(said.contains("barnabas.redb: cannot open the store") && said.contains("--ephemeral"), "{said}");
 }
 
 #[tokio::test]
@@ -98,14 +98,14 @@ async fn a_second_host_of_one_directory_is_told_so_before_anything_else() {
     let room = StorageFixture::new();
     let _first = room.start().await;
     let said = room.start_error().await;
-    assert!(said.contains("another host uses this data directory; end it, or give each host"), "{said}");
+    assert!(said.contains("another host uses this data directory; stop it, or give each host"), "{said}");
 }
 
 #[tokio::test]
 async fn files_beside_the_store_that_cannot_be_used_end_the_start_too() {
     for (name, words) in [
         ("audit.log", ["the audit log cannot be opened", "correct its permissions"]),
-        ("artifacts", ["artifacts cannot be kept", "`data-dir`"]),
+        ("artifacts", ["cannot store artifacts", "`data-dir`"]),
         ("admin.token", ["the admin endpoint's token", "admin.token"]),
     ] {
         let room = StorageFixture::new();

@@ -1,7 +1,7 @@
-//! Whether a component speaks our contract, read from the component itself.
+//! Whether a component implements the receiver contract, read from the component itself.
 //!
-//! The linker matches versions loosely and says little about what differs, so the host compares: package, version, and
-//! the type of every function that the component imports from the contract or exports to it.
+//! The linker matches versions loosely and reports little about differences, so the host compares the package, its
+//! version, and the type of every function that the component imports from the contract or exports to it.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -12,9 +12,9 @@ use wit_parser::{
 
 use crate::contract::{PACKAGE, VERSION};
 
-/// How many differences are named.
+/// Maximum number of differences that a message names.
 const MAX_NAMED: usize = 3;
-/// Interfaces that make a component a receiver.
+/// Interfaces that a component must export to be a receiver.
 const REQUIRED_EXPORTS: [&str; 2] = ["lifecycle", "export-metrics"];
 
 static HOST_CONTRACT: LazyLock<Resolve> = LazyLock::new(|| {
@@ -38,15 +38,15 @@ static HOST_CONTRACT: LazyLock<Resolve> = LazyLock::new(|| {
     resolve
 });
 
-/// What a comparison found.
+/// The result of comparing a component with the contract.
 pub(super) struct ContractFindings {
-    /// Of the contract, where the component names it.
+    /// Version of the contract that the component names, if it names one.
     pub(super) version: Option<String>,
-    /// In words.
+    /// One sentence for each problem.
     pub(super) problems: Vec<String>,
 }
 
-/// Full names of imports or exports.
+/// Full names of a world's imports or exports.
 pub(super) fn full_names<'a>(
     resolve: &'a Resolve,
     items: impl IntoIterator<Item = (&'a WorldKey, &'a WorldItem)>,
@@ -54,7 +54,7 @@ pub(super) fn full_names<'a>(
     items.into_iter().map(|(key, _)| resolve.name_world_key(key))
 }
 
-/// Compares a component's world to ours.
+/// Compares a component's world with the host's contract.
 pub(super) fn compare(resolve: &Resolve, world: &World) -> ContractFindings {
     let exports: Vec<_> = contract_interfaces(resolve, &world.exports).collect();
     let imports: Vec<_> = contract_interfaces(resolve, &world.imports).collect();
@@ -81,7 +81,7 @@ fn contract_interfaces<'a>(
     })
 }
 
-/// `0.1.z` for any z up to our own.
+/// Whether the version is `0.1.z` with any z up to the host's own.
 fn is_supported_version(package: &PackageName) -> bool {
     let (major, minor, patch) = VERSION;
     package.version.as_ref().is_some_and(|v| {
@@ -98,7 +98,7 @@ fn not_a_receiver(resolve: &Resolve, world: &World, missing: &str) -> String {
 fn describe_mismatch(version: Option<&str>, drift: &[String]) -> String {
     let (major, minor, patch) = VERSION;
     let mut message = format!(
-        "built against {PACKAGE} {}; this host speaks {major}.{minor}.{patch}",
+        "built against {PACKAGE} {}; this host supports {major}.{minor}.{patch}",
         version.unwrap_or("without a version")
     );
     for difference in drift.iter().take(MAX_NAMED) {
@@ -111,7 +111,7 @@ fn describe_mismatch(version: Option<&str>, drift: &[String]) -> String {
     message
 }
 
-/// What of `theirs` is not as in our interface of the same name.
+/// How the component's interface differs from the contract's interface of the same name.
 fn differences(resolve: &Resolve, theirs: &Interface) -> Vec<String> {
     let name = theirs.name.as_deref().unwrap_or_default();
     let Some((_, ours)) = HOST_CONTRACT.interfaces.iter().find(|(_, ours)| ours.name.as_deref() == Some(name)) else {
@@ -130,7 +130,7 @@ fn differences(resolve: &Resolve, theirs: &Interface) -> Vec<String> {
     theirs.functions.values().filter_map(differs).chain(missing_functions(theirs, ours, name)).collect()
 }
 
-/// A component imports what it uses, but exports an interface whole.
+/// Functions that the component lacks. It imports only the functions it uses, but must export an interface completely.
 fn missing_functions(theirs: &Interface, ours: &Interface, name: &str) -> Vec<String> {
     if !REQUIRED_EXPORTS.contains(&name) {
         return Vec::new();
@@ -144,7 +144,7 @@ fn strip_function_kind(name: &str) -> &str {
     name.rsplit_once(']').map_or(name, |(_, plain)| plain)
 }
 
-/// Everything about a function that the two sides must agree on, written out with all names resolved.
+/// Everything about a function that both sides must agree on, with all type names resolved.
 fn signature(resolve: &Resolve, function: &Function) -> String {
     let mut text = if function.kind.is_async() { "async (".to_owned() } else { "(".to_owned() };
     for param in &function.params {
@@ -167,7 +167,7 @@ fn write_optional(resolve: &Resolve, ty: Option<&Type>, out: &mut String) {
 fn write_type(resolve: &Resolve, ty: &Type, out: &mut String) {
     match ty {
         Type::Id(id) => write_defined(resolve, *id, out),
-        // Its debug form is its name.
+        // The debug form of a primitive type is its name.
         plain => _ = write!(out, "{plain:?}"),
     }
 }
@@ -177,7 +177,7 @@ fn write_defined(resolve: &Resolve, id: TypeId, out: &mut String) {
     let _ = write!(out, "{}<", def.kind.as_str());
     match &def.kind {
         TypeDefKind::Type(ty) => {
-            // An alias is what it stands for.
+            // An alias is replaced by its target.
             out.truncate(out.len() - "type<".len());
             return write_type(resolve, ty, out);
         }
@@ -211,13 +211,13 @@ fn write_defined(resolve: &Resolve, id: TypeId, out: &mut String) {
         TypeDefKind::Option(ty) | TypeDefKind::List(ty) => write_type(resolve, ty, out),
         TypeDefKind::Handle(Handle::Own(to) | Handle::Borrow(to)) => out.push_str(&resource_name(resolve, *to)),
         TypeDefKind::Resource => out.push_str(def.name.as_deref().unwrap_or_default()),
-        // The contract has none of these; two that are met here differ only by what they hold, so say it all.
+        // The contract uses none of these types; the debug form distinguishes them.
         other => _ = write!(out, "{other:?}"),
     }
     out.push('>');
 }
 
-/// The name of a resource, through all aliases.
+/// Returns the name of a resource, following aliases.
 fn resource_name(resolve: &Resolve, mut id: TypeId) -> String {
     while let Some(def) = resolve.types.get(id) {
         match def.kind {

@@ -1,14 +1,14 @@
-//! Why an artifact cannot be used, and where that was found.
+//! Why an artifact cannot be used, and in which step that was found.
 
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with an artifact.
+/// Why an artifact cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, thiserror::Error)]
 #[error("{reason}")]
 pub struct ArtifactError {
-    /// Where it was found.
+    /// The step in which the error was found.
     pub stage: ArtifactStage,
-    /// One sentence, of which `it` is the artifact.
+    /// One sentence, in which `it` is the artifact.
     pub reason: String,
 }
 
@@ -18,14 +18,14 @@ impl ArtifactError {
     }
 }
 
-/// The step from bytes to linked code in which a [`Flaw`] was found.
+/// The step from bytes to linked code in which a [`ArtifactError`] was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactStage {
     /// The artifact is not in the host's store.
     Fetch,
-    /// It is not WebAssembly, or does not fit this host.
+    /// It is not WebAssembly, or does not implement a contract that this host supports.
     Contract,
-    /// It cannot be compiled, or not within its limits.
+    /// It cannot be compiled, or not within the limits of the compiler process.
     Compile,
 }

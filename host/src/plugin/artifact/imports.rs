@@ -1,22 +1,22 @@
-//! What a component may import, by class.
+//! Classes of imports: what a component may import.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::PACKAGE;
 
-/// Why an import is linked, or is not.
+/// Whether and why an import is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportClass {
-    /// The contract itself, less what wants a grant.
+    /// Part of the contract that needs no grant.
     Contract,
-    /// Always there: clocks, random, streams.
+    /// Always available: clocks, random, streams.
     Always,
-    /// There, and gives nothing: language runtimes name it whether they use it or not.
+    /// Linked, but without any effect: language runtimes import it whether they use it or not.
     Inert,
-    /// There, and of use where the operator granted it; else each call is refused.
+    /// Linked, and usable if the operator granted it; otherwise each call is denied.
     Granted,
-    /// Refused.
+    /// Not available: the artifact is refused.
     Unknown,
 }
 
@@ -31,12 +31,12 @@ const ALWAYS_INTERFACES: [&str; 8] = [
     "wasi:io/streams",
 ];
 const INERT_PACKAGES: [&str; 3] = ["wasi:cli/", "wasi:filesystem/", "wasi:sockets/"];
-/// The one interface of the contract that wants a grant.
+/// The only interface of the contract that needs a grant.
 const STATE_INTERFACE: &str = "kafka-telemetry:receiver/state";
 const HTTP_INTERFACES: [&str; 2] = ["wasi:http/types", "wasi:http/outgoing-handler"];
 
 impl ImportClass {
-    /// Its name, as in JSON.
+    /// The stable name, as in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Contract => "contract",
@@ -47,18 +47,18 @@ impl ImportClass {
         }
     }
 
-    /// For a person: what a host does with such an import.
+    /// A description for people: what a host does with such an import.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Contract => "the contract itself",
-            Self::Always => "always there",
-            Self::Inert => "there, and gives nothing",
-            Self::Granted => "refuses each call unless the operator grants it",
-            Self::Unknown => "refused",
+            Self::Always => "always available",
+            Self::Inert => "linked, without effect",
+            Self::Granted => "denied unless the operator grants it",
+            Self::Unknown => "not available, so the artifact is refused",
         }
     }
 
-    /// Of an import by its full name, for example `wasi:http/types@0.2.6`.
+    /// Classifies an import by its full name, for example `wasi:http/types@0.2.6`.
     pub fn classify(import: &str) -> Self {
         let (name, version) = import.split_once('@').unwrap_or((import, ""));
         if is_state(name) {
@@ -82,12 +82,12 @@ impl ImportClass {
     }
 }
 
-/// Whether an import, by its full name, is the state of the contract.
+/// Whether an import, by its full name, is the contract's `state` interface.
 pub(super) fn is_state(import: &str) -> bool {
     import.split('@').next() == Some(STATE_INTERFACE)
 }
 
-/// Whether an import, by its full name, is one of those that lead to outgoing requests.
+/// Whether an import, by its full name, is one of those for outgoing HTTP requests.
 pub(super) fn is_http(import: &str) -> bool {
     import.split('@').next().is_some_and(|name| HTTP_INTERFACES.contains(&name))
 }

@@ -1,4 +1,4 @@
-//! What an artifact is and what is wrong with it, in words, without running or compiling it.
+//! Inspects an artifact and lists its problems, without compiling or running it.
 
 use std::borrow::Cow;
 
@@ -10,20 +10,20 @@ use super::imports::{ImportClass, is_http, is_state};
 use super::wrapping::{ArtifactKind, to_component};
 use crate::plugin::digest::Digest;
 
-/// What `plugin check` prints.
+/// What was found in an artifact; `plugin check` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Inspection {
-    /// Of the bytes as they were given.
+    /// The digest of the bytes as given.
     pub digest: Digest,
-    /// In bytes.
+    /// Size in bytes.
     pub size: usize,
-    /// `None` where the bytes are neither.
+    /// `None` if the bytes are neither a component nor a core module with WIT metadata.
     pub kind: Option<ArtifactKind>,
     /// The version of the contract that it was built against.
     pub contract: Option<String>,
-    /// What it asks of the host.
+    /// What it imports from the host.
     pub imports: Vec<ArtifactImport>,
-    /// Why it cannot serve: one sentence each. None means that it can be loaded, grants allowing.
+    /// Why it cannot serve, one sentence each. If there are none it can be loaded.
     pub problems: Vec<String>,
 }
 
@@ -37,25 +37,25 @@ pub struct ArtifactImport {
 }
 
 impl Inspection {
-    /// What it asks for beside what every receiver has: `imports wasi:http/…`.
+    /// Its imports that need a grant: `imports wasi:http/…`.
     pub fn grantable_imports(&self) -> Vec<String> {
         let granted = self.imports.iter().filter(|import| import.class == ImportClass::Granted);
         granted.map(|import| format!("imports {}", import.name)).collect()
     }
 
-    /// What it imports without a grant and will be refused when it calls it, in words: `http` and `state` say whether any
-    /// destination and any state is granted. No reason to refuse it, since language runtimes import both and always.
+    /// Its imports without a grant, whose calls will be denied, one sentence each; `http` and `state` say whether any
+    /// destination and any state is granted. This is not a problem, since language runtimes always import both.
     pub fn missing_grants(&self, http: bool, state: bool) -> Vec<String> {
         let imports = |what: fn(&str) -> bool| self.imports.iter().any(|import| what(&import.name));
         let http = (!http && imports(is_http))
             .then_some("it imports `wasi:http`, and no destination is granted: each request is denied");
         let state = (!state && imports(is_state))
-            .then_some("it imports `state`, which is not granted: its calls answer `unavailable`");
+            .then_some("it imports `state`, which is not granted: its calls return `unavailable`");
         http.into_iter().chain(state).map(str::to_owned).collect()
     }
 }
 
-/// Looks at `bytes`. The component is given only where there is one.
+/// Inspects `bytes`. The component is returned only if there is one.
 pub fn inspect(bytes: &[u8]) -> (Inspection, Option<Cow<'_, [u8]>>) {
     let mut inspection = Inspection {
         digest: Digest::compute(bytes),
@@ -88,7 +88,7 @@ fn read_world(inspection: &mut Inspection, component: &[u8]) -> Result<(), Strin
     inspection.problems = findings.problems;
     let unknown = inspection.imports.iter().filter(|import| import.class == ImportClass::Unknown);
     inspection.problems.extend(unknown.map(|import| {
-        format!("it imports `{}`, which this host does not have: only the contract and WASI 0.2", import.name)
+        format!("it imports `{}`, which this host does not provide: only the contract and WASI 0.2", import.name)
     }));
     Ok(())
 }

@@ -72,7 +72,7 @@ fn a_core_module_with_metadata_is_wrapped() {
 fn what_is_not_a_receiver_is_refused_with_a_remedy() {
     assert_eq!(problem(b"#!/bin/sh"), "it is not WebAssembly (it begins with `#!/b`)");
     let library = problem(b"!<arch>\nlib.rmeta");
-    assert!(library.contains("it is a Rust library: write crate-type = [\"cdylib\"] under [lib]"), "{library}");
+    assert!(library.contains("it is a Rust library: set crate-type = [\"cdylib\"] under [lib]"), "{library}");
     assert!(problem(b"\x7fELF\x02").contains("`rustup target add wasm32-wasip2`"));
     assert_eq!(problem(b""), "it is not WebAssembly (it has 0 bytes)");
     assert!(problem(b"\0asm\x01\0\0\0").contains("a core module without WIT metadata; build it with the guest SDK"));
@@ -90,20 +90,20 @@ fn other_versions_are_refused_by_name() {
     let of = |version: &str| problem(&dummy_component(&contract_text().replace("@0.1.0", version), "receiver"));
     for version in ["0.2.0", "0.1.1", "1.1.0"] {
         let said = of(&format!("@{version}"));
-        let wanted = format!("built against kafka-telemetry:receiver {version}; this host speaks 0.1.0");
+        let wanted = format!("built against kafka-telemetry:receiver {version}; this host supports 0.1.0");
         assert!(said.starts_with(&wanted), "{said}");
     }
-    assert!(of("").starts_with("built against kafka-telemetry:receiver without a version; this host speaks 0.1.0"));
+    assert!(of("").starts_with("built against kafka-telemetry:receiver without a version; this host supports 0.1.0"));
 }
 
 #[test]
 fn contract_differences_are_named_by_function() {
     let drifted = contract_text().replace("points: func(push: u32) -> u32;", "points: func(push: u32) -> u64;");
     let said = problem(&dummy_component(&drifted, "receiver"));
-    assert!(said.contains("this host speaks 0.1.0; function batches.batch.points differs"), "{said}");
+    assert!(said.contains("this host supports 0.1.0; function batches.batch.points differs"), "{said}");
     let drifted = contract_text().replace("too-large,", "too-large, too-hot,").replace("@0.1.0", "@0.2.0");
     let said = problem(&dummy_component(&drifted, "receiver"));
-    assert!(said.contains("0.2.0; this host speaks 0.1.0; function export-metrics.export-metrics differs"), "{said}");
+    assert!(said.contains("0.2.0; this host supports 0.1.0; function export-metrics.export-metrics differs"), "{said}");
     let grown = contract_text().replace("interface log {", "interface log { shout: func(message: string);");
     assert!(problem(&dummy_component(&grown, "receiver")).contains("function log.shout is unknown"));
     let shrunk = contract_text().replace("stop: func();", "");
@@ -116,9 +116,9 @@ fn unknown_imports_are_refused_by_name() {
         "import acme:disk/wipe@1.0.0;",
         "package acme:disk@1.0.0 { interface wipe { all: func(); } }",
     );
-    assert!(problem(&foreign).contains("it imports `acme:disk/wipe@1.0.0`, which this host does not have"));
+    assert!(problem(&foreign).contains("it imports `acme:disk/wipe@1.0.0`, which this host does not provide"));
     let bare = extended_receiver("import shell: func(command: string);", "");
-    assert!(problem(&bare).contains("it imports `shell`, which this host does not have"), "{}", problem(&bare));
+    assert!(problem(&bare).contains("it imports `shell`, which this host does not provide"), "{}", problem(&bare));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn imports_without_a_grant_are_reported_and_are_not_problems() {
     let import = ArtifactImport { name: "wasi:http/outgoing-handler@0.2.3".into(), class: ImportClass::Granted };
     assert!(inspection.imports.contains(&import));
     let http = "it imports `wasi:http`, and no destination is granted: each request is denied";
-    let state = "it imports `state`, which is not granted: its calls answer `unavailable`";
+    let state = "it imports `state`, which is not granted: its calls return `unavailable`";
     assert_eq!(inspection.missing_grants(false, false), [http, state]);
     assert_eq!(inspection.missing_grants(true, false), [state]);
     assert_eq!(inspection.missing_grants(false, true), [http]);

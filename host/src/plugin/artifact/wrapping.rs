@@ -1,4 +1,4 @@
-//! From what a build made to a component.
+//! Turns the output of a build into a component.
 
 use std::borrow::Cow;
 
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use wasmparser::{Parser, Payload};
 use wit_component::ComponentEncoder;
 
-/// What the bytes are.
+/// What kind of WebAssembly the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArtifactKind {
     /// A component.
     Component,
-    /// A core module that carries its WIT metadata; the host wraps it.
+    /// A core module with WIT metadata; the host wraps it into a component.
     CoreModule,
 }
 
 impl ArtifactKind {
-    /// For a person.
+    /// A description for people.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Component => "component",
@@ -26,7 +26,7 @@ impl ArtifactKind {
     }
 }
 
-/// The component in `bytes`, wrapped where need be.
+/// Returns the component in `bytes`, wrapping a core module if necessary.
 pub(super) fn to_component(bytes: &[u8]) -> Result<(ArtifactKind, Cow<'_, [u8]>), String> {
     if Parser::is_component(bytes) {
         return Ok((ArtifactKind::Component, bytes.into()));
@@ -52,11 +52,11 @@ fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
                     `wasm32-unknown-unknown`"
                 .into();
         }
-        format!("it is a core module that cannot be made a component: {reason}")
+        format!("it is a core module that cannot be wrapped into a component: {reason}")
     })
 }
 
-/// `wit-bindgen` leaves the world in custom sections that `wit-component` reads.
+/// Whether the module has WIT metadata: `wit-bindgen` writes the world into custom sections that `wit-component` reads.
 fn has_wit_metadata(module: &[u8]) -> Result<bool, String> {
     for payload in Parser::new(0).parse_all(module) {
         let payload = payload.map_err(|error| format!("it is not valid WebAssembly: {error}"))?;
@@ -69,10 +69,10 @@ fn has_wit_metadata(module: &[u8]) -> Result<bool, String> {
     Ok(false)
 }
 
-/// What builds make beside a receiver, and how it is built.
+/// How to build a receiver, for build outputs that are commonly mistaken for one.
 fn build_hint(bytes: &[u8]) -> &'static str {
     if bytes.starts_with(b"!<arch>") {
-        "; it is a Rust library: write crate-type = [\"cdylib\"] under [lib] in its Cargo.toml, and build it for \
+        "; it is a Rust library: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml, and build it for \
          `wasm32-wasip2`"
     } else if bytes.starts_with(b"\x7fELF") {
         "; it is a program for this machine: build it for `wasm32-wasip2` (`rustup target add wasm32-wasip2`, then \

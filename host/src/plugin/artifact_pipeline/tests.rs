@@ -25,7 +25,7 @@ impl ArtifactPipelineFixture {
     }
 }
 
-/// Examined, then compiled.
+/// Examines, then compiles.
 async fn examine_and_compile(foundry: &ArtifactPipeline, digest: Digest) -> Result<CompiledArtifact, ArtifactError> {
     foundry.compile(foundry.examine(digest).await?).await
 }
@@ -83,7 +83,7 @@ async fn contract_errors_are_found_before_anything_is_compiled() {
     assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "nothing was compiled");
     let compiled = foundry.compile(examined).await.unwrap();
     assert!(!compiled.cached);
-    // What is found compiled is not read again, nor looked for a second time.
+    // Cached code is neither examined again nor looked up a second time.
     let examined = foundry.examine(digest).await.unwrap();
     assert!(examined.code.is_some() && foundry.compile(examined).await.unwrap().cached);
 }
@@ -105,7 +105,7 @@ async fn errors_name_their_stage() {
     let foundry = room.pipeline();
     let absent = compile_error(&foundry, Digest::compute(b"absent")).await;
     assert_eq!(absent.stage, ArtifactStage::Fetch);
-    assert!(absent.reason.contains("is kept here; hand it over again"), "{absent}");
+    assert!(absent.reason.contains("is not in the store; upload it again"), "{absent}");
     let cases: [(&[u8], ArtifactStage, &str); 4] = [
         (b"garbage", ArtifactStage::Contract, "not WebAssembly"),
         (b"\0asm\x01\0\0\0", ArtifactStage::Contract, "without WIT metadata"),
@@ -116,7 +116,11 @@ async fn errors_name_their_stage() {
         let flaw = compile_error(&foundry, foundry.store(bytes).unwrap()).await;
         assert!(flaw.stage == stage && flaw.reason.contains(words), "{flaw:?}");
     }
-    assert_eq!(std::fs::read_dir(room.dir.path().join("code")).unwrap().count(), 0, "flaws are not kept");
+    assert_eq!(
+        std::fs::read_dir(room.dir.path().join("code")).unwrap().count(),
+        0,
+        "artifacts with errors are not cached"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A folder of artifacts, one file each.
+//! A directory of artifacts, with one file each.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,31 +11,31 @@ use crate::plugin::artifact::MAX_ARTIFACT_BYTES;
 use crate::plugin::digest::Digest;
 use crate::plugin::private_files;
 
-/// The form of the folder: file names and what is in them.
+/// Format version of the directory: file names and contents.
 const FORMAT: u32 = 1;
-/// Most bytes of the file that says so.
+/// Maximum size in bytes of the file that holds the format version.
 const MAX_FORMAT_BYTES: u64 = 64;
 const SUFFIX: &str = ".wasm";
 
-/// What form the folder has; it is made where there is none.
+/// Returns the format version of the directory, creating the directory if it does not exist.
 pub(super) fn prepare_dir(dir: &Path) -> io::Result<String> {
     private_files::create_private_dir(dir).and_then(|()| read_or_write_format(dir))
 }
 
 pub(super) struct DiskArtifacts {
     dir: PathBuf,
-    /// So that what is kept again is not pruned between the two looks at its age.
+    /// Prevents pruning an artifact that is being stored again, between reading its age and removing it.
     lock: Mutex<()>,
 }
 
 impl DiskArtifacts {
-    /// `format` is what [`format()`] found there.
+    /// `format` is the result of [`prepare_dir()`].
     pub(super) fn open(dir: &Path, format: &str) -> Result<Self, String> {
         match format.trim().parse::<u32>() {
             Ok(FORMAT) => Ok(Self { dir: dir.to_owned(), lock: Mutex::default() }),
             Ok(newer) if newer > FORMAT => Err(format!(
-                "the artifacts in {} are of format {newer}, which a newer barnabas wrote; this one reads format \
-                 {FORMAT}: run the newer one, or name another `data-dir`",
+                "the artifacts in {} have format {newer}, which a newer release wrote; this release reads format \
+                 {FORMAT}: start the newer release, or set another `data-dir`",
                 dir.display()
             )),
             _ => Err(format!("{} is damaged: write `{FORMAT}` into it", dir.join("format").display())),
@@ -49,7 +49,7 @@ impl DiskArtifacts {
         }
         private_files::write_atomically(&path, &[bytes], true).map_err(|error| {
             format!(
-                "an artifact of {} bytes cannot be kept in {}: {error}; make room there, or name another `data-dir`",
+                "an artifact of {} bytes cannot be stored in {}: {error}; free disk space, or set another `data-dir`",
                 bytes.len(),
                 self.dir.display()
             )
@@ -65,12 +65,15 @@ impl DiskArtifacts {
         let bytes = match read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(format!("the kept artifact {} cannot be read: {error}", path.display())),
+            Err(error) => return Err(format!("the stored artifact {} cannot be read: {error}", path.display())),
         };
         if Digest::compute(&bytes) == *digest {
             return Ok(Some(bytes));
         }
-        tracing::warn!("{} is damaged: it is not of the digest in its name; it is removed", path.display());
+        tracing::warn!(
+            "{} is damaged: its contents do not match the digest in its name; it is removed",
+            path.display()
+        );
         remove(&path);
         Ok(None)
     }
@@ -78,7 +81,7 @@ impl DiskArtifacts {
     pub(super) fn prune(&self, wanted: &BTreeSet<Digest>, now: SystemTime) {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
-            Err(error) => return tracing::warn!("unwanted artifacts stay: {}: {error}", self.dir.display()),
+            Err(error) => return tracing::warn!("cannot remove unused artifacts: {}: {error}", self.dir.display()),
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             let unwanted = digest_from_file_name(&path).is_some_and(|digest| !wanted.contains(&digest));
@@ -96,7 +99,7 @@ impl DiskArtifacts {
         self.dir.join(format!("{}{SUFFIX}", digest.hex()))
     }
 
-    /// Whether a file of that size is there; its hour begins anew.
+    /// Whether a file of this size exists; if so, restarts its grace period.
     fn refresh_age(&self, path: &Path, size: u64) -> bool {
         let _turn = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let touch = || {
@@ -108,7 +111,7 @@ impl DiskArtifacts {
     }
 }
 
-/// What the folder says of its form; a new one is told.
+/// Reads the format version of the directory, or writes it into a new one.
 fn read_or_write_format(dir: &Path) -> io::Result<String> {
     let path = dir.join("format");
     let mut text = String::new();
@@ -123,7 +126,7 @@ fn read_or_write_format(dir: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Not more than an artifact may have, whatever is there: the digest finds what was cut.
+/// Reads at most the size of an artifact; the digest detects a file that is larger.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_ARTIFACT_BYTES as u64 + 1).read_to_end(&mut bytes)?;

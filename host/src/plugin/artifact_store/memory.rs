@@ -1,4 +1,4 @@
-//! Artifacts of a host that has no disk.
+//! Artifacts of a host without a data directory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use crate::plugin::digest::Digest;
 use crate::plugin::private_files::GRACE_PERIOD;
 
-/// Most bytes of all artifacts together.
+/// Maximum total size of all artifacts, in bytes.
 pub(super) const MAX_TOTAL_BYTES: usize = 512 << 20;
 
 pub(super) struct MemoryArtifacts {
     max_bytes: usize,
-    /// Those kept longest ago first.
+    /// Oldest first.
     artifacts: Mutex<VecDeque<StoredArtifact>>,
 }
 
@@ -33,7 +33,7 @@ impl MemoryArtifacts {
         Self { max_bytes: most, artifacts: Mutex::default() }
     }
 
-    /// Keeps it as the newest; the oldest give way.
+    /// Stores an artifact as the newest, and removes the oldest ones beyond the limit.
     pub(super) fn put(&self, digest: Digest, bytes: &[u8], at: SystemTime) {
         let mut kept = self.artifacts();
         let existing = kept.iter().position(|entry| entry.digest == digest).and_then(|at| kept.remove(at));

@@ -4,7 +4,7 @@ use std::{env, fs};
 use super::*;
 use crate::plugin::private_files;
 
-/// Long enough that the hour of everything is over.
+/// A time at which every grace period is over.
 fn after_grace() -> SystemTime {
     SystemTime::now() + private_files::GRACE_PERIOD * 2
 }
@@ -60,7 +60,7 @@ fn a_damaged_artifact_is_absent_and_can_be_stored_again() {
     }
     fs::write(artifact_path(dir.path(), &digest), b"on").unwrap();
     depot.put(b"one").unwrap();
-    assert!(depot.get(&digest).unwrap().is_some(), "one that was cut is written anew without being asked for");
+    assert!(depot.get(&digest).unwrap().is_some(), "a truncated artifact is rewritten when it is stored again");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn unreferenced_artifacts_are_removed_after_the_grace_period() {
         let (wanted, unwanted) = (depot.put(b"wanted").unwrap(), depot.put(b"unwanted").unwrap());
         let all = BTreeSet::from([wanted]);
         depot.prune(&all);
-        assert!(depot.contains(&wanted) && depot.contains(&unwanted), "somebody may have handed it over a moment ago");
+        assert!(depot.contains(&wanted) && depot.contains(&unwanted), "it may just have been uploaded");
         depot.prune_at(&all, after_grace());
         assert!(depot.contains(&wanted) && !depot.contains(&unwanted));
     }
@@ -97,7 +97,7 @@ fn leftover_temporary_files_are_removed_and_foreign_files_stay() {
     fs::write(&left, b"on").unwrap();
     fs::write(dir.path().join("artifacts/notes.wasm"), b"mine").unwrap();
     depot.prune(&BTreeSet::new());
-    assert!(left.exists(), "it may be being written");
+    assert!(left.exists(), "it may belong to a writer");
     depot.prune_at(&BTreeSet::new(), after_grace());
     assert_eq!(file_names(dir.path()), ["format", "notes.wasm"]);
 }
@@ -110,7 +110,7 @@ fn another_format_is_refused_with_a_remedy() {
     assert_eq!(fs::read_to_string(&format).unwrap(), "1\n");
     fs::write(&format, "2\n").unwrap();
     let newer = ArtifactStore::open(dir.path()).err().unwrap();
-    assert!(newer.contains("format 2, which a newer barnabas wrote"), "{newer}");
+    assert!(newer.contains("format 2, which a newer release wrote"), "{newer}");
     for damaged in ["", "0", "one"] {
         fs::write(&format, damaged).unwrap();
         assert!(ArtifactStore::open(dir.path()).err().unwrap().contains("damaged: write `1` into it"), "{damaged:?}");
@@ -122,17 +122,17 @@ fn an_unusable_directory_is_refused_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("artifacts"), b"a file").unwrap();
     let said = ArtifactStore::open(dir.path()).err().unwrap();
-    assert!(said.contains("artifacts: artifacts cannot be kept") && said.contains("another `data-dir`"), "{said}");
+    assert!(said.contains("artifacts: cannot store artifacts") && said.contains("another `data-dir`"), "{said}");
 }
 
-/// Runs itself again under a limit on the size of files, which is what a full disk looks like to a writer.
+/// Runs itself again under a limit on file sizes, which looks like a full disk to a writer.
 #[test]
-fn a_full_disk_is_said_in_words_and_nothing_is_left_behind() {
+fn a_full_disk_is_reported_and_nothing_is_left_behind() {
     const AGAIN: &str = "BARNABAS_TEST_SMALL_FILES";
     let Some(dir) = env::var_os(AGAIN) else {
         let dir = tempfile::tempdir().unwrap();
         ArtifactStore::open(dir.path()).unwrap();
-        let name = "plugin::artifact_store::tests::a_full_disk_is_said_in_words_and_nothing_is_left_behind";
+        let name = "plugin::artifact_store::tests::a_full_disk_is_reported_and_nothing_is_left_behind";
         // Without the trap, the signal that goes with the limit would end the process.
         let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact \"$1\" --nocapture";
         let mut shell = Command::new("sh");
@@ -144,7 +144,7 @@ fn a_full_disk_is_said_in_words_and_nothing_is_left_behind() {
     };
     let depot = ArtifactStore::open(Path::new(&dir)).unwrap();
     let said = depot.put(&vec![0; 1 << 20]).unwrap_err();
-    assert!(said.contains("1048576 bytes cannot be kept in") && said.contains("make room there"), "{said}");
+    assert!(said.contains("1048576 bytes cannot be stored in") && said.contains("free disk space"), "{said}");
     assert_eq!(file_names(Path::new(&dir)), ["format"]);
     depot.put(&[0; 64]).unwrap();
 }
@@ -154,7 +154,7 @@ fn size_obeyed_and_violated() {
     let depot = ArtifactStore::in_memory();
     depot.put(&vec![0; MAX_ARTIFACT_BYTES]).unwrap();
     let said = depot.put(&vec![0; MAX_ARTIFACT_BYTES + 1]).unwrap_err();
-    assert!(said.contains("an artifact may have"), "{said}");
+    assert!(said.contains("the limit for an artifact is"), "{said}");
 }
 
 #[test]
@@ -164,8 +164,11 @@ fn memory_is_bounded_and_the_oldest_go_first() {
     assert!(depot.contains(&a) && depot.contains(&b), "they fit");
     depot.put(b"aaaa").unwrap();
     let c = depot.put(b"cccc").unwrap();
-    assert!(!depot.contains(&b), "it was kept longest ago");
+    assert!(!depot.contains(&b), "it was the oldest");
     assert_eq!([a, c].map(|digest| depot.get(&digest).unwrap().unwrap()), [b"aaaa", b"cccc"]);
     let large = depot.put(&[0; 11]).unwrap();
-    assert!(depot.contains(&large) && !depot.contains(&a) && !depot.contains(&c), "the newest is there to be used");
+    assert!(
+        depot.contains(&large) && !depot.contains(&a) && !depot.contains(&c),
+        "the newest is available even if it exceeds the limit"
+    );
 }

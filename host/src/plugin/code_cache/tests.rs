@@ -22,7 +22,7 @@ impl CacheFixture {
         Digest::compute(&self.module)
     }
 
-    /// Compiles the guest and keeps it.
+    /// Compiles the guest and stores it in the cache.
     fn put(&self, cache: &CodeCache) -> (Inspection, CompiledCode) {
         let (inspection, code) = examine_and_compile(&ENGINES.on_demand, &self.module);
         let code = code.unwrap();
@@ -39,7 +39,7 @@ impl CacheFixture {
     }
 }
 
-/// Something that is kept under the digest of `name`.
+/// Stores a small entry under the digest of `name`.
 fn put_small(cache: &CodeCache, name: u8, code: usize) -> Digest {
     let (mut inspection, _) = crate::plugin::artifact::inspect(b"");
     inspection.digest = Digest::compute(&[name]);
@@ -75,12 +75,12 @@ fn a_damaged_entry_is_removed() {
         let mut bad = good.clone();
         bad[at] ^= 1;
         fs::write(room.entry_path(), bad).unwrap();
-        assert!(cache.get(&room.digest()).is_none(), "byte {at} was changed and nobody noticed");
+        assert!(cache.get(&room.digest()).is_none(), "the change of byte {at} was not noticed");
         assert_eq!(room.count(), 0, "it was removed");
     }
     for length in [0, 12, 44, 48, good.len() - 1] {
         fs::write(cache.path(&room.digest()), &good[..length]).unwrap();
-        assert!(cache.get(&room.digest()).is_none(), "cut to {length} bytes and nobody noticed");
+        assert!(cache.get(&room.digest()).is_none(), "truncation to {length} bytes was not noticed");
     }
     fs::write(cache.path(&room.digest()), good).unwrap();
     assert!(cache.get(&room.digest()).is_some());
@@ -117,7 +117,7 @@ fn other_formats_are_removed_when_it_is_opened() {
     let left = private_files::temporary_path(&dir.join("d.code"));
     fs::write(&left, b"half").unwrap();
     let cache = room.cache();
-    assert_eq!(room.count(), 2, "the entry, and what may be being written");
+    assert_eq!(room.count(), 2, "the entry, and the temporary file of a possible writer");
     remove_foreign_files(&dir, SystemTime::now() + private_files::GRACE_PERIOD * 2).unwrap();
     assert!(!left.exists());
     assert!(cache.get(&room.digest()).is_some());
@@ -158,10 +158,10 @@ fn max_entries_obeyed_and_violated() {
     for (digest, seconds) in [(a, 30), (b, 20), (c, 10)] {
         set_age(&cache, &digest, seconds);
     }
-    assert!(cache.get(&a).is_some(), "three fit; this one is now the last used");
+    assert!(cache.get(&a).is_some(), "three fit; this one is now the most recently used");
     let d = put_small(&cache, 4, 1);
     assert_eq!(room.count(), 3);
-    assert!(cache.get(&b).is_none(), "it was not used for longest");
+    assert!(cache.get(&b).is_none(), "it was the least recently used");
     assert!([a, c, d].iter().all(|digest| cache.get(digest).is_some()));
 }
 
@@ -177,5 +177,5 @@ fn max_bytes_obeyed_and_violated() {
     assert!(cache.get(&a).is_none());
     assert!([b, c].iter().all(|digest| cache.get(digest).is_some()));
     let large = put_small(&cache, 4, 10_000);
-    assert!(cache.get(&large).is_none(), "what is larger than all of it is not kept");
+    assert!(cache.get(&large).is_none(), "an entry larger than the whole cache is not stored");
 }

@@ -1,7 +1,7 @@
-//! The child's side: a process that examines or compiles one artifact and ends.
+//! The child's side: a process that examines or compiles one artifact and exits.
 //!
-//! In: its task and the artifact's bytes, on standard input. Out: the answer, on standard output; words about why there is none, on
-//! standard error. Bounded by limits that it sets on itself before it reads.
+//! In: its task and the artifact's bytes, on standard input. Out: the response, on standard output, or the reason why
+//! there is none, on standard error. Bounded by limits that it sets on itself before it reads.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
@@ -15,19 +15,20 @@ use super::{CompilerTask, response};
 use crate::plugin::artifact::{MAX_ARTIFACT_BYTES, examine, examine_and_compile};
 use crate::plugin::engine::Engines;
 
-/// The least priority that there is: everything else goes first.
+/// The lowest scheduling priority, so that everything else runs first.
 const LOWEST_PRIORITY: i32 = 19;
-/// Files that may be open at once: its three pipes, and what the standard library looks into when it counts CPUs.
+/// Limit of open files: three pipes, and the files that the standard library reads to count CPUs.
 const MAX_OPEN_FILES: u64 = 16;
 
-/// Does its task with what stands on standard input, within `memory` bytes of address space and `cpu` seconds of CPU time, which
-/// it imposes on the calling process for good. To be called first thing, by a program that does nothing else.
+/// Performs the task on standard input, within `memory` bytes of address space and `cpu` seconds of CPU time. It imposes
+/// these limits on the calling process permanently, so call it first, in a program that does nothing else.
 pub fn main(memory: u64, cpu: u64) -> ExitCode {
-    let done = confine(memory, cpu).map_err(|error| format!("limits cannot be set: {error}")).and_then(|()| run_task());
+    let done =
+        confine(memory, cpu).map_err(|error| format!("cannot set resource limits: {error}")).and_then(|()| run_task());
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            // Whom to tell, if the parent is gone?
+            // If this fails the parent is gone, and nobody would read an error.
             let _ = writeln!(io::stderr(), "{problem}");
             ExitCode::FAILURE
         }
@@ -35,38 +36,39 @@ pub fn main(memory: u64, cpu: u64) -> ExitCode {
 }
 
 fn confine(memory: u64, cpu: u64) -> rustix::io::Result<()> {
-    // A parent that was killed cannot end us. Should it have gone before this line, then its end of our standard input
-    // is closed, and what there is to compile is cut short.
+    // A parent that was killed cannot kill its child. If it ended before this line, its end of standard input is closed
+    // and the artifact is cut short.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     set_no_new_privs(true)?;
     set_limit(Resource::Core, 0, 0)?;
     set_limit(Resource::Fsize, 0, 0)?;
     set_limit(Resource::Nofile, MAX_OPEN_FILES, MAX_OPEN_FILES)?;
-    // The signal that can be told from others comes at the first number, the end at the second.
+    // The soft limit sends SIGXCPU, which the parent recognises; the hard limit kills.
     set_limit(Resource::Cpu, cpu, cpu.saturating_add(1))?;
     set_limit(Resource::As, memory, memory)?;
-    // Only for who looks at processes: of no consequence where it is refused.
+    // Only for process listings, so a failure does not matter.
     let _ = set_name(c"barnabas-compil");
     setpriority_process(None, LOWEST_PRIORITY)
 }
 
-/// Not above what somebody else has set.
+/// Sets a limit, but not above an existing hard limit.
 fn set_limit(resource: Resource, current: u64, maximum: u64) -> rustix::io::Result<()> {
     let hard_limit = getrlimit(resource).maximum.unwrap_or(u64::MAX);
     setrlimit(resource, Rlimit { current: Some(current.min(hard_limit)), maximum: Some(maximum.min(hard_limit)) })
 }
 
 fn run_task() -> Result<(), String> {
-    let engines = Engines::for_compiling().map_err(|error| format!("the engine does not start: {error:#}"))?;
+    let engines =
+        Engines::for_compiling().map_err(|error| format!("cannot create the WebAssembly engine: {error:#}"))?;
     let (mut task, mut bytes, mut input) = ([0], Vec::new(), io::stdin().lock());
     let read =
         input.read_exact(&mut task).and_then(|()| input.take(MAX_ARTIFACT_BYTES as u64 + 1).read_to_end(&mut bytes));
     read.map_err(|error| format!("cannot read the artifact: {error}"))?;
     let [task] = task;
-    let task = CompilerTask::from_byte(task)
-        .ok_or("it is given a task that it does not know; its host is of another release")?;
+    let task =
+        CompilerTask::from_byte(task).ok_or("it does not know the requested task; its host is of another release")?;
     if bytes.len() > MAX_ARTIFACT_BYTES {
-        return Err(format!("it has more than {MAX_ARTIFACT_BYTES} bytes, which is the most of an artifact"));
+        return Err(format!("it has more than {MAX_ARTIFACT_BYTES} bytes, which is the limit for an artifact"));
     }
     let (inspection, done) = match task {
         CompilerTask::Examine => {

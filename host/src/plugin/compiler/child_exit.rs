@@ -1,4 +1,4 @@
-//! How a child ended that did not answer, in words.
+//! Describes how a child exited that sent no usable response.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -9,13 +9,13 @@ use super::{CompileChild, CompilerTask, KillReason};
 use crate::plugin::artifact::ArtifactError;
 use crate::units::{ByteSize, HumanDuration};
 
-/// Most characters of the child's own words that are repeated.
+/// Maximum number of characters of the child's standard error that a message quotes.
 const MAX_STDERR_CHARS: usize = 300;
-/// What the standard library and the system say when memory is at its end.
+/// Messages of the standard library and the system when memory is exhausted.
 const OUT_OF_MEMORY_MESSAGES: [&str; 4] =
     ["memory allocation of", "Cannot allocate memory", "out of memory", "os error 11"];
 
-/// All that is known of it.
+/// What is known about the exit.
 pub(super) struct ChildExit<'a> {
     pub(super) task: CompilerTask,
     pub(super) kill_reason: Option<KillReason>,
@@ -26,7 +26,7 @@ pub(super) struct ChildExit<'a> {
 }
 
 impl ChildExit<'_> {
-    /// Who ended it knows best why; then the signal tells, then its own words.
+    /// The error to report. The reason for which the guard killed it comes first, then its signal, then its own message.
     pub(super) fn to_error(&self) -> ArtifactError {
         let (limits, done) = (&self.child.limits, self.task.participle());
         let too_much = |what: &str| format!("it {what} to be {done}, which is the limit; build a smaller one");
@@ -36,8 +36,7 @@ impl ChildExit<'_> {
             (Some(KillReason::Cancelled), _) => format!("it was not {done}, since that was cancelled"),
             (None, Some(Signal::XCPU)) => too_much(&format!("needs more than {} s of CPU time", limits.cpu_seconds())),
             (None, Some(Signal::KILL)) => format!(
-                "the process that {done} it was killed, by somebody or by the system for want of memory; see to that \
-                 and load it again"
+                "the process that {done} it was killed, by a user or by the kernel's OOM killer; free memory and load it again"
             ),
             _ if self.ran_out_of_memory() => {
                 let most = ByteSize(usize::try_from(limits.memory).unwrap_or(usize::MAX));
@@ -48,23 +47,23 @@ impl ChildExit<'_> {
         ArtifactError::new(self.task.stage(), reason)
     }
 
-    /// An end that no limit explains.
+    /// An exit that no limit explains.
     fn describe_unexpected_exit(&self) -> String {
         if self.status.success() {
-            let what = self.response_error.as_deref().unwrap_or("it did not answer");
+            let what = self.response_error.as_deref().unwrap_or("it sent no response");
             let (program, verb) = (self.child.program.display(), self.task.verb());
             return format!("`{program}` cannot be used to {verb} it: {what}");
         }
-        let verb = if self.status.signal().is_some() { "crashed on it" } else { "gave it up" };
+        let verb = if self.status.signal().is_some() { "crashed on it" } else { "failed on it" };
         format!("the compiler {verb} ({}){}", self.status, self.last_stderr_line())
     }
 
     fn ran_out_of_memory(&self) -> bool {
         let stderr = String::from_utf8_lossy(self.stderr);
-        !self.status.success() && OUT_OF_MEMORY_MESSAGES.iter().any(|words| stderr.contains(words))
+        !self.status.success() && OUT_OF_MEMORY_MESSAGES.iter().any(|message| stderr.contains(message))
     }
 
-    /// The last line that the child wrote, fit for a line of ours.
+    /// The last line that the child wrote, sanitised for a log line.
     fn last_stderr_line(&self) -> String {
         let stderr = String::from_utf8_lossy(self.stderr);
         let Some(line) = stderr.lines().rev().find(|line| !line.trim().is_empty()) else { return String::new() };

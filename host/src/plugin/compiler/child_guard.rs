@@ -1,23 +1,23 @@
-//! What ends a child before its time.
+//! Kills a child on a timeout or a cancellation.
 //!
-//! A process id belongs to the child until somebody reaps it, and to anybody after that. So who ends it and who reaps
-//! it take turns.
+//! A process id belongs to the child until it is reaped, and may be reused after that. So killing and reaping exclude
+//! each other.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Why it was ended.
+/// Why a child was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plugin) enum KillReason {
-    /// It took too long.
+    /// It exceeded its wall time.
     Timeout,
-    /// Nobody waits for it any more.
+    /// Its result is no longer needed.
     Cancelled,
 }
 
-/// Holds at most one child, once.
+/// Guards at most one child, once.
 #[derive(Default)]
 pub(in crate::plugin) struct ChildGuard {
     state: Mutex<GuardState>,
@@ -29,13 +29,13 @@ enum GuardState {
     #[default]
     Empty,
     Attached(Pid),
-    /// The child ended by itself.
+    /// The child exited by itself.
     Exited,
     Killed(KillReason),
 }
 
 impl ChildGuard {
-    /// Kills the child that is held, or the one that will be.
+    /// Kills the attached child, or the one that is attached later.
     pub(in crate::plugin) fn kill(&self, why: KillReason) {
         let mut state = self.state();
         match *state {
@@ -47,7 +47,7 @@ impl ChildGuard {
         self.changed.notify_all();
     }
 
-    /// Takes a child that nobody has reaped.
+    /// Attaches a child that was not reaped yet.
     pub(super) fn attach(&self, child: Pid) {
         let mut state = self.state();
         match *state {
@@ -56,15 +56,15 @@ impl ChildGuard {
         }
     }
 
-    /// Waits until the child is over, at most so long; then cuts.
+    /// Waits until the child has exited, and kills it after `timeout`.
     pub(super) fn kill_after(&self, timeout: Duration) {
         let running = |state: &mut GuardState| matches!(state, GuardState::Attached(_));
         drop(self.changed.wait_timeout_while(self.state(), timeout, running));
         self.kill(KillReason::Timeout);
     }
 
-    /// To be called when the child has ended and before it is reaped; ends what it may have started. Why it was cut, if
-    /// it was.
+    /// Detaches the child; call it when the child has exited and before it is reaped. Kills what the child may have
+    /// started. Returns why the child was killed, if it was.
     pub(super) fn detach(&self) -> Option<KillReason> {
         let mut state = self.state();
         match *state {
@@ -82,9 +82,9 @@ impl ChildGuard {
     }
 }
 
-/// With all of its group, which it leads.
+/// Kills the child and its process group, which it leads.
 fn kill_group(child: Pid) {
     if let Err(error) = kill_process_group(child, Signal::KILL) {
-        tracing::debug!("the process {child:?} that compiles cannot be ended: {error}");
+        tracing::debug!("cannot kill the compiler process {child:?}: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The parent's side of one child's life.
+//! The parent's side: runs one child from start to exit.
 
 use std::io::{self, Read as _, Write as _};
 use std::process;
@@ -14,12 +14,12 @@ use crate::plugin::artifact::{ArtifactError, Inspection};
 use crate::plugin::compiled_code::CompiledCode;
 use crate::plugin::digest::Digest;
 
-/// Most bytes of what the child says about itself that are kept.
+/// Maximum number of bytes of the child's standard error that are kept.
 const MAX_STDERR_BYTES: u64 = 64 << 10;
 
 type ChildResponse = Result<Result<(Inspection, Option<CompiledCode>), ArtifactError>, String>;
 
-/// Starts the child, hands it its task and `bytes`, takes its answer, reaps it. Blocks.
+/// Starts the child, sends it its task and `bytes`, reads its response and reaps it. Blocks.
 pub(super) fn run_child(
     child: &CompileChild,
     task: CompilerTask,
@@ -55,7 +55,7 @@ pub(super) fn run_child(
     }
 }
 
-/// A thread that looks at the clock, and one that listens to standard error; both end when the child does.
+/// Starts a thread that enforces the wall timeout and one that reads standard error; both end with the child.
 fn spawn_helpers<'scope>(
     scope: &'scope Scope<'scope, '_>,
     process: &mut process::Child,
@@ -69,25 +69,25 @@ fn spawn_helpers<'scope>(
         let mut stderr = Vec::new();
         if let Some(pipe) = &mut pipe {
             let _ = pipe.take(MAX_STDERR_BYTES).read_to_end(&mut stderr);
-            // The rest is thrown away, lest the child should wait for somebody to read it.
+            // The rest is discarded, so that the child does not block on a full pipe.
             let _ = io::copy(pipe, &mut io::sink());
         }
         stderr
     })
 }
 
-/// A child reads all before it says a word, so the two do not wait for each other. One that does otherwise is ended by
-/// the clock.
+/// Sends the task and reads the response. A child reads all its input before it writes, so there is no deadlock; a child
+/// that does otherwise is killed by the wall timeout.
 fn exchange(process: &mut process::Child, task: CompilerTask, fingerprint: [u8; 32], bytes: &[u8]) -> ChildResponse {
     if let Some(mut pipe) = process.stdin.take() {
-        // One that reads no further has a reason, which its end will tell.
+        // If the child stopped reading, its exit status says why.
         let _ = pipe.write_all(&[task as u8]).and_then(|()| pipe.write_all(bytes));
     }
     let pipe = process.stdout.take().ok_or("it has no standard output")?;
     response::read(pipe, task, fingerprint, &Digest::compute(bytes))
 }
 
-/// Returns when the child has ended, and leaves it to be reaped.
+/// Waits until the child has exited, without reaping it.
 fn wait_for_exit(id: Pid) {
     let ended = || waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     while matches!(ended(), Err(Errno::INTR)) {}

@@ -1,6 +1,6 @@
-//! What the child says: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four bytes,
-//! little-endian), the object, the length of the code (eight bytes), the code; the last is empty where there is a flaw, or
-//! where the task was to examine.
+//! The child's response: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four bytes,
+//! little-endian), the object, the length of the code (eight bytes), the code. The code is empty if there is an error or
+//! if the task was only to examine.
 
 use std::io::{self, Read, Write};
 
@@ -13,9 +13,9 @@ use crate::plugin::digest::Digest;
 
 /// The last byte is the version.
 const MAGIC: [u8; 12] = *b"compiled\0\0\0\x02";
-/// Most bytes of the object. An import takes about a hundred.
+/// Maximum size of the object in bytes. An import takes about a hundred.
 const MAX_JSON_BYTES: u64 = 1 << 20;
-/// Most bytes of code. Code has about three times as many as its artifact.
+/// Maximum size of the code in bytes. Code is about three times as large as its artifact.
 const MAX_CODE_BYTES: u64 = 1 << 30;
 
 #[derive(Deserialize, Serialize)]
@@ -25,7 +25,7 @@ struct ResponseHeader {
     flaw: Option<ArtifactError>,
 }
 
-/// By the child.
+/// Writes a response; called in the child.
 pub(super) fn write(
     out: &mut impl Write,
     fingerprint: [u8; 32],
@@ -39,7 +39,7 @@ pub(super) fn write(
     let json = serde_json::to_vec(&ResponseHeader { inspection, flaw }).map_err(|error| error.to_string())?;
     let code = code.as_ref().map_or(&[][..], CompiledCode::bytes);
     if json.len() as u64 > MAX_JSON_BYTES {
-        return Err(format!("what it imports takes {} bytes to list; {MAX_JSON_BYTES} are allowed", json.len()));
+        return Err(format!("the list of its imports takes {} bytes; {MAX_JSON_BYTES} are allowed", json.len()));
     }
     if code.len() as u64 > MAX_CODE_BYTES {
         return Err(format!("its code has {} bytes; {MAX_CODE_BYTES} are allowed", code.len()));
@@ -47,12 +47,12 @@ pub(super) fn write(
     let lengths = ((json.len() as u32).to_le_bytes(), (code.len() as u64).to_le_bytes());
     let parts = [MAGIC.as_slice(), &fingerprint, &lengths.0, &json, &lengths.1, code];
     let written = parts.into_iter().try_for_each(|part| out.write_all(part)).and_then(|()| out.flush());
-    written.map_err(|error| format!("cannot answer: {error}"))
+    written.map_err(|error| format!("cannot write the response: {error}"))
 }
 
-/// By the parent, of a child that was given this task and the bytes of `digest`. One sentence about what is wrong with the
-/// answer; in the inner result what is wrong with the artifact, or what was made of it: code where the task was to
-/// compile.
+/// Reads the response of a child that was given this task and the artifact of `digest`; called in the parent. The outer
+/// error is one sentence about a malformed response; the inner result is the error of the artifact, or its inspection
+/// and, if the task was to compile, its code.
 pub(super) fn read(
     mut from: impl Read,
     task: CompilerTask,
@@ -60,7 +60,7 @@ pub(super) fn read(
     digest: &Digest,
 ) -> Result<Result<(Inspection, Option<CompiledCode>), ArtifactError>, String> {
     if read_array(&mut from)? != MAGIC {
-        return Err("its answer is not that of a compiler".into());
+        return Err("its response is not that of a compiler".into());
     }
     if read_array(&mut from)? != fingerprint {
         return Err("it compiles for another engine; it must be of the same release as this host".into());
@@ -70,16 +70,16 @@ pub(super) fn read(
     let length = u64::from_le_bytes(read_array(&mut from)?);
     let code = read_bytes(&mut from, length, MAX_CODE_BYTES)?;
     let ResponseHeader { inspection, flaw } =
-        serde_json::from_slice(&json).map_err(|error| format!("its answer cannot be read: {error}"))?;
+        serde_json::from_slice(&json).map_err(|error| format!("its response cannot be read: {error}"))?;
     if inspection.digest != *digest {
-        return Err("its answer is about another artifact".into());
+        return Err("its response is about another artifact".into());
     }
     match flaw {
         Some(flaw) => Ok(Err(flaw)),
         None if code.is_empty() == (task == CompilerTask::Compile) || !inspection.problems.is_empty() => {
-            Err("its answer contradicts itself".into())
+            Err("its response contradicts itself".into())
         }
-        // Our own program made it of these bytes, and it came by a pipe of which only we hold this end.
+        // This program compiled it from these bytes, and it came over a pipe that no other process has.
         None => Ok(Ok((inspection, (task == CompilerTask::Compile).then(|| CompiledCode::trusted(code))))),
     }
 }
@@ -90,10 +90,10 @@ fn read_array<const N: usize>(from: &mut impl Read) -> Result<[u8; N], String> {
     Ok(array)
 }
 
-/// Room is made as bytes come, not because a length was said.
+/// Allocates as bytes arrive, not by the announced length.
 fn read_bytes(from: &mut impl Read, length: u64, max: u64) -> Result<Vec<u8>, String> {
     if length > max {
-        return Err(format!("its answer announces {length} bytes where {max} are allowed"));
+        return Err(format!("its response announces {length} bytes where {max} are allowed"));
     }
     let mut bytes = Vec::new();
     from.take(length).read_to_end(&mut bytes).map_err(|error| describe_read_error(&error))?;
@@ -106,8 +106,8 @@ fn read_bytes(from: &mut impl Read, length: u64, max: u64) -> Result<Vec<u8>, St
 
 fn describe_read_error(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "its answer is cut short".into(),
-        _ => format!("its answer cannot be read: {error}"),
+        io::ErrorKind::UnexpectedEof => "its response is cut short".into(),
+        _ => format!("its response cannot be read: {error}"),
     }
 }
 
@@ -139,9 +139,9 @@ mod tests {
         write(&mut examined, ENGINES.fingerprint(), inspection.clone(), Ok(None)).unwrap();
         let response = read(&examined, CompilerTask::Examine, &module).unwrap().ok().unwrap();
         assert!(response.0 == inspection && response.1.is_none());
-        // Code that was not asked for is not trusted, and none is no code.
+        // Code that was not requested is not trusted, and missing code is an error.
         for (answer, task) in [(answer(&module), CompilerTask::Examine), (examined, CompilerTask::Compile)] {
-            assert_eq!(read(&answer, task, &module).err().unwrap(), "its answer contradicts itself");
+            assert_eq!(read(&answer, task, &module).err().unwrap(), "its response contradicts itself");
         }
         let flaw = read(&answer(b"nonsense"), CompilerTask::Compile, b"nonsense").unwrap().err();
         assert_eq!(flaw.unwrap().reason, "it is not WebAssembly (it begins with `nons`)");
@@ -156,16 +156,16 @@ mod tests {
             bad[at..at + bytes.len()].copy_from_slice(bytes);
             problem(&bad, &module)
         };
-        assert_eq!(with(11, &[1]), "its answer is not that of a compiler");
+        assert_eq!(with(11, &[1]), "its response is not that of a compiler");
         assert!(with(12, &[good[12] ^ 1]).contains("another engine"));
         assert!(with(44, &u32::MAX.to_le_bytes()).contains("announces 4294967295 bytes where 1048576 are allowed"));
         assert!(with(48, b"x").contains("cannot be read"));
         let code = 48 + u32::from_le_bytes(good[44..48].try_into().unwrap()) as usize;
         assert!(with(code, &u64::MAX.to_le_bytes()).contains("where 1073741824 are allowed"));
-        assert_eq!(with(code, &[0; 8]), "its answer contradicts itself");
-        assert_eq!(problem(&good, b"another"), "its answer is about another artifact");
+        assert_eq!(with(code, &[0; 8]), "its response contradicts itself");
+        assert_eq!(problem(&good, b"another"), "its response is about another artifact");
         for length in [0, 11, 12, 43, 47, 100, code + 7, good.len() - 1] {
-            assert_eq!(problem(&good[..length], &module), "its answer is cut short", "{length}");
+            assert_eq!(problem(&good[..length], &module), "its response is cut short", "{length}");
         }
     }
 
@@ -179,6 +179,6 @@ mod tests {
             inspection,
             Err(ArtifactError::new(crate::plugin::artifact::ArtifactStage::Contract, "")),
         );
-        assert!(said.unwrap_err().contains("bytes to list; 1048576 are allowed"));
+        assert!(said.unwrap_err().contains("bytes; 1048576 are allowed"));
     }
 }

@@ -1,4 +1,4 @@
-//! With programs that are no compilers. The real one is met in the system tests, which have it as a program.
+//! Tests with programs that are not compilers. The system tests use the real one.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,8 +16,8 @@ impl CompilerFixture {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// A program that is a shell script. Another process writes it: a file that this one has open for writing, in any
-    /// thread, could not be run.
+    /// Creates a shell script. Another process writes it, because a file that any thread of this process has open for
+    /// writing cannot be executed.
     fn program(&self, script: &str) -> CompileChild {
         let path = self.0.path().join("program");
         let mut shell = Command::new("sh");
@@ -34,7 +34,7 @@ impl CompilerFixture {
 }
 
 fn compile_error(child: CompileChild, leash: &ChildGuard) -> ArtifactError {
-    let flaw = Compiler::Child(child).compile(&ENGINES, b"bytes", leash).err().expect("there is no answer");
+    let flaw = Compiler::Child(child).compile(&ENGINES, b"bytes", leash).err().expect("there is no response");
     assert_eq!(flaw.stage, ArtifactStage::Compile);
     assert!(!flaw.reason.contains('\n'), "one sentence: {flaw}");
     flaw
@@ -44,7 +44,7 @@ fn error_of_script(script: &str) -> String {
     compile_error(CompilerFixture::new().program(script), &ChildGuard::default()).reason
 }
 
-/// Whether the process of that number is gone, or ended and only not reaped yet.
+/// Whether the process with this id has exited, reaped or not.
 fn has_exited(pid: &str) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
@@ -56,10 +56,10 @@ fn wait_until(what: &str, ready: impl Fn() -> bool) {
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("waited in vain: {what}");
+    panic!("timed out: {what}");
 }
 
-/// What a script wrote there, once it has.
+/// Waits until a script has written this file, and returns the text.
 fn read_once_written(path: &Path) -> String {
     wait_until("the script runs", || fs::read_to_string(path).is_ok_and(|text| text.ends_with('\n')));
     fs::read_to_string(path).unwrap().trim().to_owned()
@@ -67,10 +67,10 @@ fn read_once_written(path: &Path) -> String {
 
 #[test]
 fn a_malformed_response_is_reported() {
-    assert!(error_of_script("cat").ends_with("program` cannot be used to compile it: its answer is cut short"));
+    assert!(error_of_script("cat").ends_with("program` cannot be used to compile it: its response is cut short"));
     let garbage = error_of_script("cat > /dev/null; echo 'hello, hello, hello'");
-    assert!(garbage.ends_with("its answer is not that of a compiler"), "{garbage}");
-    assert!(error_of_script("exit 0").ends_with("its answer is cut short"));
+    assert!(garbage.ends_with("its response is not that of a compiler"), "{garbage}");
+    assert!(error_of_script("exit 0").ends_with("its response is cut short"));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_compiler_of_another_release_is_refused() {
 #[test]
 fn the_last_line_on_standard_error_is_quoted() {
     let said = error_of_script("echo first >&2; printf 'the \\033[1mlast\\n\\n' >&2; exit 3");
-    assert!(said.ends_with("the compiler gave it up (exit status: 3): the [1mlast"), "{said}");
+    assert!(said.ends_with("the compiler failed on it (exit status: 3): the [1mlast"), "{said}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_flood_on_standard_error_is_drained_and_not_retained() {
 fn every_way_to_exit_is_described() {
     assert!(error_of_script("kill -SEGV $$").contains("the compiler crashed on it (signal: 11"));
     assert!(error_of_script("kill -XCPU $$").contains("it needs more than 120 s of CPU time to be compiled"));
-    assert!(error_of_script("kill -KILL $$").contains("was killed, by somebody or by the system"));
+    assert!(error_of_script("kill -KILL $$").contains("was killed, by a user or by the kernel's OOM killer"));
     let memory = error_of_script("echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$");
     assert!(memory.starts_with("it needs more than 4GiB of memory to be compiled"), "{memory}");
     assert!(error_of_script("kill -ABRT $$").contains("the compiler crashed on it (signal: 6"));
@@ -149,7 +149,7 @@ fn the_wall_timeout_kills_the_whole_process_group() {
 fn the_process_group_is_killed_after_the_child_exits() {
     let room = CompilerFixture::new();
     let pid = room.file("pid");
-    // What it started holds the pipe of standard error.
+    // The process that it started holds the pipe of standard error open.
     compile_error(
         room.program(&format!("sleep 1000 > /dev/null & echo $! > {}; exit 1", pid.display())),
         &ChildGuard::default(),
@@ -173,6 +173,6 @@ fn a_killed_guard_kills_the_child_now_or_when_it_starts() {
     assert_eq!(
         compile_error(child, &leash).reason,
         "it was not compiled, since that was cancelled",
-        "a leash holds once"
+        "a guard works once"
     );
 }

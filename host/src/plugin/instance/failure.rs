@@ -1,4 +1,4 @@
-//! How an instance broke: one conversion from everything that can end a call.
+//! How an instance failed: one conversion from everything that can end a call.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use crate::dispatch::Fault;
 use crate::plugin::limits::{InstanceLimits, MAX_HANDLES};
 use crate::plugin::meter::{GuestCallError, LimitCheck};
 
-/// How wasmtime says that a Store has no handle left; it has no type for it.
+/// wasmtime's message if a Store has no handle left; there is no error type for it.
 const HANDLE_LIMIT_MESSAGE: &str = "store handle limit exceeded";
-/// Most characters of a function's name.
+/// Maximum number of characters of a function's name.
 const MAX_FUNCTION_CHARS: usize = 200;
 
-/// The guest broke, or we did.
+/// The failure of an instance, by the guest or by the host.
 #[derive(Debug)]
 pub struct InstanceFailure {
-    /// Whose doing.
+    /// The kind of fault.
     pub fault: Fault,
     /// One sentence.
     pub message: String,
-    /// What the guest had said in that call.
+    /// What the guest had reported in that call.
     pub reported: GuestReport,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for InstanceFailure {
     }
 }
 
-/// Of a call that was not finished. `denied`: memory was refused during it.
+/// Converts the error of a call. `denied`: the guest was denied memory during the call.
 pub(super) fn call_failure(
     halt: GuestCallError,
     denied: bool,
@@ -42,7 +42,7 @@ pub(super) fn call_failure(
 ) -> InstanceFailure {
     let (fault, message) = match halt {
         GuestCallError::Deadline => (Fault::Deadline, LimitCheck::Deadline.to_string()),
-        GuestCallError::Panic(words) => (Fault::Host, format!("the host panicked beneath it: {words}")),
+        GuestCallError::Panic(words) => (Fault::Host, format!("the host panicked during the call: {words}")),
         GuestCallError::Error(error) => classify_error(&error, denied, limits, &said),
     };
     InstanceFailure { fault, message, reported: said }
@@ -54,23 +54,23 @@ fn classify_error(error: &Error, denied: bool, limits: &InstanceLimits, said: &G
         return (fault, verdict.to_string());
     }
     if error.is::<PoolConcurrencyLimitError>() {
-        return (Fault::Host, format!("no room for another instance: {error:#}"));
+        return (Fault::Host, format!("the instance pool is exhausted: {error:#}"));
     }
     let message = match (&said.fault, &said.last_line) {
-        // What the guest's own panic hook said tells more than `unreachable`, and so does an exception that its runtime
-        // wrote down.
+        // The message of the guest's panic hook says more than `unreachable`, and so does an exception that its language
+        // runtime printed.
         (Some(words), _) => words.clone(),
         (None, Some(line)) => format!("{line} ({})", describe_error(error)),
         (None, None) => describe_error(error),
     };
     if denied {
-        let message = format!("{message} (it was refused memory beyond its limit of {} bytes)", limits.memory);
+        let message = format!("{message} (it was denied memory beyond its limit of {} bytes)", limits.memory);
         return (Fault::MemoryLimit, message);
     }
     (Fault::Trap, message)
 }
 
-/// The innermost reason, and the guest's function it happened in.
+/// The root cause, and the guest's function in which it happened.
 fn describe_error(error: &Error) -> String {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return format!("it called exit({})", exit.0);
@@ -78,7 +78,9 @@ fn describe_error(error: &Error) -> String {
     let reason = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
         None if error.is::<ResourceTableError>() || error.to_string().contains(HANDLE_LIMIT_MESSAGE) => {
-            format!("it held more than {MAX_HANDLES} handles at once (requests, answers, bodies, streams, pollables)")
+            format!(
+                "it held more than {MAX_HANDLES} handles at a time (requests, responses, bodies, streams, pollables)"
+            )
         }
         None => crate::text::sentence(&error.root_cause().to_string()),
     };
@@ -92,7 +94,7 @@ fn describe_error(error: &Error) -> String {
     }
 }
 
-/// A function's name as its author wrote it, without the hash that a compiler appends.
+/// The demangled name of a function, without the hash that rustc appends.
 fn demangled_name(name: &str) -> String {
     format!("{:#}", rustc_demangle::demangle(name)).chars().take(MAX_FUNCTION_CHARS).collect()
 }

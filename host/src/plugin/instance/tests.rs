@@ -8,7 +8,7 @@ use crate::plugin::testing::{self, TestGuest, payload};
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(30);
 
-/// Limits that no test meets by accident, however slow the machine.
+/// Limits that no test reaches by accident, even on a slow machine.
 fn ample_limits() -> InstanceLimits {
     InstanceLimits { memory: 1 << 20, cpu: LONG, deadline: LONG, start: LONG, stop: LONG }
 }
@@ -31,7 +31,7 @@ async fn start_error(guest: TestGuest, limits: InstanceLimits) -> InstanceStartE
 
 async fn export_failure(export: &'static str, limits: InstanceLimits) -> (Fault, String) {
     let answer = started(TestGuest { export, ..TestGuest::default() }, limits).await.export(batch(1)).await;
-    assert!(answer.instance.is_none(), "what broke is not called again");
+    assert!(answer.instance.is_none(), "a failed instance is not called again");
     match answer.outcome {
         Outcome::Faulted(fault, message) => (fault, message),
         other => panic!("{other:?}"),
@@ -41,11 +41,11 @@ async fn export_failure(export: &'static str, limits: InstanceLimits) -> (Fault,
 #[tokio::test]
 async fn an_instance_exports_many_batches() {
     let mut instance = started(TestGuest::default(), ample_limits()).await;
-    // More often than a Store may hold handles: each call leaves none behind.
+    // More calls than a Store may have handles: no call may leak one.
     for _ in 0..MAX_HANDLES + 10 {
         let answer = instance.export(batch(2)).await;
         assert_eq!(answer.outcome, Outcome::Taken);
-        instance = answer.instance.expect("it is well");
+        instance = answer.instance.expect("it did not fail");
     }
     instance.stop().await.unwrap();
 }
@@ -55,7 +55,7 @@ async fn errors_of_the_receiver_become_outcomes() {
     let other = started(TestGuest { export: testing::OTHER, ..TestGuest::default() }, ample_limits()).await;
     let answer = other.export(batch(1)).await;
     assert_eq!(answer.outcome, Outcome::Other(testing::MESSAGE.into()));
-    assert!(answer.instance.is_some(), "a receiver that says no is well");
+    assert!(answer.instance.is_some(), "an error result does not break the instance");
     let large = started(TestGuest { export: testing::TOO_LARGE, ..TestGuest::default() }, ample_limits()).await;
     assert_eq!(large.export(batch(1)).await.outcome, Outcome::TooLarge);
 }
@@ -90,7 +90,7 @@ async fn a_failure_is_appended_to_the_log_of_the_receiver() {
     let (instance, _) = ReceiverInstance::start(&blueprint).await.unwrap();
     assert!(instance.export(batch(1)).await.instance.is_none());
     let lines: Vec<_> = blueprint.log.recent().into_iter().map(|line| (line.level, line.text)).collect();
-    let broke = format!("broke (trap): {}", testing::MESSAGE);
+    let broke = format!("failed (trap): {}", testing::MESSAGE);
     assert_eq!(lines, [("info", "words".to_owned()), ("error", broke)]);
 
     let blueprint = TestGuest { start: testing::START_REFUSED, ..TestGuest::default() }.blueprint(ample_limits());
@@ -111,7 +111,7 @@ fn a_denied_destination_is_added_to_every_reason() {
         to_outcome(Err(ExportError::Unavailable(said)), denied)
     };
     assert_eq!(unavailable("no").reason(), Some(both));
-    assert_eq!(unavailable("").reason(), denied, "a guest need not know why");
+    assert_eq!(unavailable("").reason(), denied, "the guest gave no reason");
     assert_eq!(to_outcome(Err(ExportError::Other("no".into())), denied), Outcome::Other(both.into()));
     assert_eq!(to_outcome(Err(ExportError::Rejected("no".into())), denied), Outcome::Rejected(both.into()));
     assert_eq!(to_outcome(Err(ExportError::Other("no\n\u{1b}[2J".into())), None).reason(), Some(r"no \u{1b}[2J"));
@@ -150,7 +150,7 @@ async fn deadline_violated_by_a_guest_that_is_never_idle() {
 async fn a_guest_that_spins_lets_others_run() {
     let spinning = started(TestGuest { export: testing::SPIN, ..TestGuest::default() }, ample_limits()).await;
     let spinning = tokio::spawn(spinning.export(batch(1)));
-    // On this test's single thread, the second instance gets its turn only because the first yields.
+    // On this test's single thread, the second instance runs only because the first yields.
     let other = started(TestGuest::default(), ample_limits()).await;
     assert_eq!(other.export(batch(1)).await.outcome, Outcome::Taken);
     assert!(!spinning.is_finished());
@@ -170,7 +170,7 @@ async fn memory_limit_obeyed() {
 async fn memory_limit_violated() {
     let (fault, message) = export_failure(testing::GROW, ample_limits()).await;
     assert_eq!(fault, Fault::MemoryLimit);
-    assert!(message.contains("refused memory beyond its limit of 1048576 bytes"), "{message}");
+    assert!(message.contains("denied memory beyond its limit of 1048576 bytes"), "{message}");
     let none = start_error(TestGuest::default(), InstanceLimits { memory: 1, ..ample_limits() }).await;
     assert!(matches!(none, InstanceStartError::Failed(InstanceFailure { fault: Fault::MemoryLimit, .. })), "{none}");
 }
@@ -213,7 +213,7 @@ async fn reports_of_a_guest_come_with_the_result() {
     let lines: Vec<_> = blueprint.log.recent().into_iter().map(|line| (line.level, line.text)).collect();
     assert_eq!(lines, [("warn", testing::MESSAGE.to_owned())]);
     let again = answer.instance.unwrap().export(batch(1)).await;
-    assert_eq!(again.reported.rejected_points, 7, "each call for itself");
+    assert_eq!(again.reported.rejected_points, 7, "counted for each call separately");
 }
 
 #[tokio::test]

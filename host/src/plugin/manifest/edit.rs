@@ -1,7 +1,7 @@
-//! Manifests changed by commands: what the operator wrote beside it, comments included, stays as it was.
+//! Edits of manifests by commands, which preserve everything else that the operator wrote, including comments.
 //!
-//! In: a text and what shall be other. Out: a text. Files are written whole beside the old one and renamed, so that a
-//! reader, also one after a crash, finds the old or the new.
+//! In: a text and a change. Out: the new text. Files are written to a temporary file and renamed, so that a reader finds
+//! either the old or the new text, also after a crash.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use crate::plugin::change::ManifestPatch;
 use crate::plugin::digest::Digest;
 use crate::plugin::private_files;
 
-/// `text`, wanting this artifact. The store has it, so the file that `artifact` names is not looked at.
+/// Sets `digest`. The artifact store has this artifact, so the file in `artifact` is ignored.
 pub(crate) fn with_digest(text: &str, digest: Digest) -> Result<String, String> {
     edit_document(text, |document| {
         document.insert("digest", value(digest.to_string()));
@@ -22,7 +22,7 @@ pub(crate) fn with_digest(text: &str, digest: Digest) -> Result<String, String> 
     })
 }
 
-/// `text`, paused or not.
+/// Sets or removes `paused`.
 pub(crate) fn with_paused(text: &str, paused: bool) -> Result<String, String> {
     edit_document(text, |document| {
         if paused {
@@ -34,7 +34,7 @@ pub(crate) fn with_paused(text: &str, paused: bool) -> Result<String, String> {
     })
 }
 
-/// `text`, of which other versions are let in as carefully as `now` says.
+/// Replaces the tables `[rollout]` and `[self-test]` of `text` by those of `now`.
 pub(crate) fn with_rollout_of(text: &str, now: &str) -> Result<String, String> {
     let Ok(now) = now.parse::<DocumentMut>() else { return Ok(text.to_owned()) };
     edit_document(text, |document| {
@@ -48,7 +48,7 @@ pub(crate) fn with_rollout_of(text: &str, now: &str) -> Result<String, String> {
     })
 }
 
-/// What somebody wants, on top of `text` or of a manifest of their own.
+/// Applies a patch to `text`, or to the manifest that the patch contains.
 pub(crate) fn apply_patch(text: &str, wanted: &ManifestPatch) -> Result<String, String> {
     edit_document(wanted.manifest.as_deref().unwrap_or(text), |document| {
         if let Some(digest) = wanted.digest {
@@ -61,7 +61,7 @@ pub(crate) fn apply_patch(text: &str, wanted: &ManifestPatch) -> Result<String, 
     })
 }
 
-/// Adds or replaces members of a table; `null` removes one.
+/// Sets keys of a table; `null` removes a key.
 fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>) -> Result<(), String> {
     for (key, json) in members {
         let table = table(document, section)?;
@@ -73,7 +73,7 @@ fn merge(document: &mut DocumentMut, section: &str, members: &Map<String, Json>)
     Ok(())
 }
 
-/// Grants beside those that stand there; a number takes the place of the old one.
+/// Adds grants to the existing ones; numbers replace the old ones.
 fn add_grants(document: &mut DocumentMut, wanted: &ManifestPatch) -> Result<(), String> {
     add_to_list(document, ("http", "host:port"), &wanted.grant_http)?;
     add_to_list(document, ("addresses", "10.0.0.0/8"), &wanted.grant_addresses)?;
@@ -112,13 +112,13 @@ fn table<'a>(document: &'a mut DocumentMut, key: &str) -> Result<&'a mut dyn tom
 
 fn edit_document(text: &str, edit: impl FnOnce(&mut DocumentMut) -> Result<(), String>) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        format!("the manifest cannot be changed, since it cannot be read: {}", error.message())
+        format!("the manifest cannot be changed, because it cannot be read: {}", error.message())
     })?;
     edit(&mut document)?;
     Ok(document.to_string())
 }
 
-/// `None` is JSON's null, which TOML has not.
+/// Converts JSON to TOML. `None` for JSON's null, which TOML does not have.
 fn to_toml(json: &Json) -> Result<Option<Value>, String> {
     Ok(Some(match json {
         Json::Null => return Ok(None),
@@ -140,16 +140,15 @@ fn to_toml(json: &Json) -> Result<Option<Value>, String> {
     }))
 }
 
-const NO_NULL: &str = "null stands inside of it, and TOML has no such value";
+const NO_NULL: &str = "it contains null, which TOML does not have";
 
-/// Whether `text` says so; what cannot be read does not.
+/// Whether `text` has `paused = true`; an unreadable text has not.
 pub(crate) fn is_paused(text: &str) -> bool {
     let document = text.parse::<DocumentMut>().ok();
     document.and_then(|document| document.get("paused")?.as_bool()).unwrap_or(false)
 }
 
-/// Puts `text` into the place of `path`, where that still says `before`. Whether it is paused is left as it is by now.
-/// Blocks.
+/// Replaces the file if it still contains `before`. The current value of `paused` is preserved. Blocks.
 pub(crate) fn replace(path: &Path, before: &str, text: &str) -> Result<(), String> {
     let now = match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -157,19 +156,19 @@ pub(crate) fn replace(path: &Path, before: &str, text: &str) -> Result<(), Strin
     };
     let unpaused = |text: &str| with_paused(text, false).unwrap_or_else(|_| text.to_owned());
     if unpaused(&now) != unpaused(before) {
-        return Err("somebody changed it meanwhile; look at what it says now, then ask again".into());
+        return Err("it was changed in the meantime; check what it contains now, then try again".into());
     }
     let pausing = is_paused(&now) || (now.is_empty() && is_paused(text));
     let text = with_paused(text, pausing)?;
     write(path, &text).map_err(|error| error.to_string())
 }
 
-/// Puts `text` into the place of `path`, or of what that links to. One that is new is ours alone to read, since settings
-/// can hold credentials. Blocks.
+/// Atomically replaces the file `path`, following a symbolic link. A new file gets mode 0600, since settings can contain
+/// credentials. Blocks.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = resolve_link(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
-    // A name that is not looked at as a manifest.
+    // The temporary name is not that of a manifest.
     let temporary = private_files::temporary_path(&path);
     let written = private_files::create_private_file(&temporary).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
@@ -186,7 +185,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
-/// Takes a manifest away. Blocks.
+/// Removes a manifest. Blocks.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
@@ -236,7 +235,7 @@ mod tests {
         let text = with_rollout_of(&format!("{TEXT}[self-test]\nreply = {{ status = 201 }}\n"), now).unwrap();
         assert_eq!(text, format!("{TEXT}[rollout]\ncanary = \"5%\" # since June\n"));
         assert_eq!(with_rollout_of(&text, TEXT).unwrap(), TEXT);
-        assert_eq!(with_rollout_of(TEXT, "= what").unwrap(), TEXT, "nobody knows what that says");
+        assert_eq!(with_rollout_of(TEXT, "= what").unwrap(), TEXT, "the current text is unreadable");
     }
 
     #[test]
@@ -292,7 +291,7 @@ mod tests {
         write(&real, "a = 1").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
         replace(&link, "a = 1", "a = 2").unwrap();
-        assert!(replace(&link, "a = 1", "a = 3").unwrap_err().contains("meanwhile"));
+        assert!(replace(&link, "a = 1", "a = 3").unwrap_err().contains("in the meantime"));
         assert_eq!(fs::read_to_string(&real).unwrap().trim(), "a = 2");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left behind");

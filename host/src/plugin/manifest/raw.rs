@@ -1,4 +1,4 @@
-//! What was written, and its one conversion to what is meant.
+//! The raw TOML of a manifest, and its conversion to validated values.
 
 mod normalise;
 mod rollout;
@@ -20,8 +20,8 @@ use crate::plugin::limits::InstanceLimits;
 use crate::{messages, units};
 use rollout::{RawRollout, RawSelfTest};
 
-/// The keys of each table; `""` is the file itself. Those of `settings` are the receiver's, those of `want` are facts of
-/// a push. docs/manifest.md explains all of them, which a test sees to.
+/// The keys of each table; `""` is the top level. The keys of `settings` belong to the receiver, those of `want` are facts
+/// of a push. docs/manifest.md documents all of them, which a test verifies.
 pub(super) const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
@@ -48,13 +48,14 @@ pub(super) const KEYS: [(&str, &[&str]); 8] = [
     ("self-test", &["reply"]),
     ("normalise", &["admin-clients"]),
 ];
-/// The keys of a table of the manifest, `""` being the file itself; none where their names are free or there is no such
+
+/// The keys of a table of the manifest, `""` being the top level; empty if its keys are arbitrary or there is no such
 /// table.
 pub fn keys(table: &str) -> &'static [&'static str] {
     KEYS.iter().find(|(name, _)| *name == table).map_or(&[], |(_, keys)| *keys)
 }
 
-/// What another generation is not needed for: where the artifact is, and how it is let in.
+/// Keys whose change does not need another generation: where the artifact is, and how it is rolled out.
 const NOT_FINGERPRINTED: [&str; 5] = ["artifact", "digest", "paused", "rollout", "self-test"];
 const MEMORY_RANGE: (usize, usize) = (64 << 10, 4 << 30);
 const INSTANCES_RANGE: (usize, usize) = (1, 64);
@@ -136,7 +137,7 @@ enum RawSize {
     Text(String),
 }
 
-/// What has its unit in its text. A number is taken up for the sake of its message, which then names the key.
+/// A text with a unit. A number is accepted here only so that the error message can name the key.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "text with its unit, such as \"30s\"")]
 enum RawWithUnit {
@@ -153,16 +154,16 @@ impl RawWithUnit {
     }
 }
 
-/// From the text of `file`.
+/// Parses the text of `file`.
 pub(super) fn parse(name: Arc<str>, file: &Path, text: &str) -> Result<Manifest, String> {
     let table: Table = text.parse().map_err(|error| describe_toml_error(&error, text))?;
     reject_unknown_keys(&table)?;
-    // From the text again, so that a wrong type is reported with its line.
+    // Parsed from the text again, so that a wrong type is reported with its line.
     let written: RawManifest = toml::from_str(text).map_err(|error| describe_toml_error(&error, text))?;
     written.resolve(name, file, text, fingerprint(table)?)
 }
 
-/// Of everything in the table that has one, whatever its order and layout.
+/// The digest of all fingerprinted keys, independent of their order and layout.
 fn fingerprint(mut table: Table) -> Result<Digest, String> {
     NOT_FINGERPRINTED.iter().for_each(|key| drop(table.remove(*key)));
     Ok(Digest::compute(json("", Value::Table(table))?.to_string().as_bytes()))
@@ -173,7 +174,7 @@ impl RawManifest {
         let artifact = self.artifact.filter(|path| !path.is_empty());
         if artifact.is_none() && self.digest.is_none() {
             return Err(
-                "`artifact` is missing; name the receiver's file, for example artifact = \"receiver.wasm\"".into()
+                "`artifact` is missing; set it to the receiver's file, for example artifact = \"receiver.wasm\"".into(),
             );
         }
         let care = rollout::resolve(self.rollout, self.self_test)?;
@@ -204,8 +205,8 @@ impl RawManifest {
 fn grants(written: &RawGrants) -> Result<Grants, String> {
     let grants = Grants::parse(&written.http, &written.addresses).map_err(in_key("grants"))?;
     if written.own_listeners && grants.is_empty() {
-        return Err("`grants.own-listeners` stands alone; name in `http` which of them may be reached, for example \
-                    http = [\"localhost:4318\"]"
+        return Err("`grants.own-listeners` needs `grants.http`, which lists the listeners that may be reached, for \
+                    example http = [\"localhost:4318\"]"
             .into());
     }
     Ok(grants.with_own_listeners(written.own_listeners))
@@ -227,8 +228,7 @@ fn in_key(key: &'static str) -> impl Fn(String) -> String {
     move |problem| format!("`{key}`: {problem}")
 }
 
-/// TOML's own errors draw the line over several lines. The line's key is shown and its value is not, which may be a
-/// secret.
+/// Describes a TOML error in one line. It shows the key of the offending line, but not its value, which may be a secret.
 fn describe_toml_error(error: &toml::de::Error, text: &str) -> String {
     let message = error.message();
     let hint = messages::suggestion_for(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -254,18 +254,18 @@ fn reject_unknown_keys(file: &Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the key stands in another table, that is said; else which is similar, and all that there are.
+/// Names the other table if the key belongs to one; otherwise a similar key and all known keys.
 fn unknown_key(section: &str, key: &str, keys: &[&str]) -> String {
     let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
     let elsewhere = KEYS.iter().find(|(other, keys)| *other != section && keys.contains(&key));
     match elsewhere {
-        Some(("", _)) => format!("`{key}` is not a key{place}: it stands at the top, before the first table"),
-        Some((other, _)) => format!("`{key}` is not a key{place}: it is one of [{other}]"),
+        Some(("", _)) => format!("`{key}` is not a key{place}: it belongs at the top level, before the first table"),
+        Some((other, _)) => format!("`{key}` is not a key{place}: it belongs in [{other}]"),
         None => format!("`{key}` is not a key{place}; {}", messages::suggest(key, keys)),
     }
 }
 
-/// Those of an instance, how many instances there are, and how many requests they have together.
+/// The limits of an instance, the number of instances, and the number of their concurrent requests.
 fn limits(written: RawInstanceLimits) -> Result<(InstanceLimits, usize, usize), String> {
     let default = InstanceLimits::default();
     let limits = InstanceLimits {
@@ -285,8 +285,7 @@ fn state_quota(bytes: Option<RawSize>, keys: Option<usize>) -> Result<Option<Sta
     match (bytes, keys) {
         (None, None) => Ok(None),
         (None, Some(_)) => {
-            Err("`grants.state-keys` stands alone; say with it how much may be kept, for example state = \"1MiB\""
-                .into())
+            Err("`grants.state-keys` needs `grants.state`, the number of bytes, for example state = \"1MiB\"".into())
         }
         (bytes, keys) => Ok(Some(StateQuota {
             bytes: size("grants.state", bytes, 0, STATE_BYTES_RANGE)?,
@@ -340,13 +339,13 @@ fn duration(key: &'static str, written: Option<RawWithUnit>, default: Duration) 
 fn nonzero_duration(key: &'static str, written: Option<RawWithUnit>, default: Duration) -> Result<Duration, String> {
     let time = duration(key, written, default)?;
     if time.is_zero() {
-        return Err(format!("`{key}` is 0; without any time nothing can run"));
+        return Err(format!("`{key}` is 0; it must be longer"));
     }
     Ok(time)
 }
 
 fn at_most_an_hour(time: Duration) -> Result<Duration, String> {
-    if time <= MAX_DURATION { Ok(time) } else { Err(format!("longer than an hour ({time:?})")) }
+    if time <= MAX_DURATION { Ok(time) } else { Err(format!("it must be at most one hour ({time:?})")) }
 }
 
 fn settings(table: Table) -> Result<String, String> {

@@ -81,7 +81,7 @@ fn state_is_granted_in_bytes() {
         |grants: &str| parse(&format!("artifact = \"a.wasm\"\n[grants]\n{grants}")).map(|found| found.state_quota);
     assert_eq!(state(""), Ok(None));
     assert_eq!(state("state = 4096"), Ok(Some(StateQuota { bytes: 4096, keys: 1_000 })));
-    assert!(state("state-keys = 1").unwrap_err().contains("`grants.state-keys` stands alone; say with it how much"));
+    assert!(state("state-keys = 1").unwrap_err().contains("`grants.state-keys` needs `grants.state`"));
     assert!(state("state = 0").unwrap_err().contains("`grants.state` is 0; it must be at least 1"));
     assert!(state("state = \"2GiB\"").unwrap_err().contains("it may be at most 1073741824"));
     assert!(state("state = 1\nstate-keys = 0").unwrap_err().contains("`grants.state-keys` is 0; it must be"));
@@ -94,10 +94,10 @@ fn the_hosts_own_listeners_need_their_own_grant() {
     assert!(!grants("http = [\"sink:80\"]").unwrap().grants.own_listeners());
     let granted = grants("http = [\"sink:80\"]\nown-listeners = true").unwrap();
     assert!(granted.grants.own_listeners());
-    assert_eq!(granted.grant_lines, ["http sink:80", "own-listeners"], "what a change of grants shows");
+    assert_eq!(granted.grant_lines, ["http sink:80", "own-listeners"], "lines of changed grants");
     assert!(!grants("own-listeners = false").unwrap().grants.own_listeners());
     let alone = grants("own-listeners = true").unwrap_err();
-    assert!(alone.contains("`grants.own-listeners` stands alone; name in `http` which of them"), "{alone}");
+    assert!(alone.contains("`grants.own-listeners` needs `grants.http`"), "{alone}");
     assert!(grants("http = []\nown-listeners = \"yes\"").unwrap_err().contains("line 4, `own-listeners`: "));
 }
 
@@ -109,7 +109,7 @@ fn errors_name_the_key_and_the_remedy() {
     assert!(with("[limits]\nmemory = \"lots\"").contains("`limits.memory`: `lots` is not a size"));
     assert!(with("[limits]\nmemory = 1").contains("`limits.memory` is 1; it must be at least 65536"));
     assert!(with("[limits]\ncpu = \"0s\"").contains("`limits.cpu` is 0"));
-    assert!(with("[limits]\ndeadline = \"2h\"").contains("`limits.deadline`: longer than an hour"));
+    assert!(with("[limits]\ndeadline = \"2h\"").contains("`limits.deadline`: it must be at most one hour"));
     assert!(with("[limits]\ninstances = 0").contains("`limits.instances` is 0; it must be at least 1"));
     assert!(with("[limits]\ncpu = 1").contains("`limits.cpu`: `1` has no unit"));
     assert!(with("[limits]\nmemory = \"64\"").contains("`limits.memory`: `64` has no unit"));
@@ -138,8 +138,8 @@ fn a_key_is_guessed_only_where_it_is_similar_and_the_known_ones_are_listed() {
     );
     let said = with("[grants]\nhttps = []");
     assert!(said.contains("in [grants]; did you mean `http`? Known are `http`, `addresses`, "), "{said}");
-    assert!(with("memory = \"1MiB\"").contains("`memory` is not a key: it is one of [limits]"));
-    assert!(with("[limits]\npaused = true").contains("`paused` is not a key in [limits]: it stands at the top"));
+    assert!(with("memory = \"1MiB\"").contains("`memory` is not a key: it belongs in [limits]"));
+    assert!(with("[limits]\npaused = true").contains("`paused` is not a key in [limits]: it belongs at the top level"));
     let said = with("[self-test]\nreply = { statis = 200 }");
     assert!(said.contains("line 3, `reply`: ") && said.contains("did you mean `status`?"), "{said}");
 }

@@ -150,7 +150,7 @@ async fn a_plugin_that_cannot_be_loaded_keeps_its_slot_and_does_not_affect_other
         "not WebAssembly (it begins with `arti`)",
         "`digest`: sha256:0000",
         "`settings`: the receiver refused to start: words of a guest!!",
-        "`artifact`: the receiver broke when it was started: wasm `unreachable`",
+        "`artifact`: the receiver failed to start: wasm `unreachable`",
         "rename the file to lower-case",
     ];
     assert_eq!(errors.len(), causes.len());
@@ -201,7 +201,7 @@ async fn lines_of_the_generation_before_outlive_a_swap() {
     let _ = room.plugin("sink", &TestGuest::default(), "");
     assert_eq!(room.reload("sink").await.serving, Some(2));
     let lines = room.plugins.log("sink").unwrap();
-    let broke = |line: &GuestLogLine| line.generation == 1 && line.text.starts_with("broke (trap): ");
+    let broke = |line: &GuestLogLine| line.generation == 1 && line.text.starts_with("failed (trap): ");
     assert!(lines.iter().any(broke), "{lines:?}");
 }
 

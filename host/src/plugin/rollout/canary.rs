@@ -1,4 +1,5 @@
-//! A candidate with a share of the lanes: raised in steps, each judged by what both generations did in it.
+//! The canary stage: the candidate serves a share of the lanes, which is raised in steps. Each step is judged by the
+//! scores of both generations in it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,34 +12,34 @@ use crate::dispatch::LaneSet;
 use crate::messages::count_noun;
 use crate::plugin::change::{ChangeOutcome, SwapStage};
 
-/// Between two looks.
+/// Interval between two comparisons of the scores.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// Between two lines of news.
+/// Interval between two progress messages.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the steps act on.
+/// The two generations of a canary.
 pub(crate) trait CanaryPair {
-    /// What the generation that serves did so far, and what the candidate did.
+    /// Returns the scores so far of the serving generation and of the candidate.
     fn scores(&self) -> (Score, Score);
-    /// These lanes for the candidate, all others for the generation that serves.
+    /// Assigns these lanes to the candidate and all others to the serving generation.
     fn set_candidate_lanes(&self, candidates: BTreeSet<usize>);
-    /// How it stands.
+    /// Reports progress.
     fn report(&self, text: String);
 }
 
-/// So many lanes of all, spread over them; at least one, and never all.
+/// Selects this share of the lanes, evenly spread; at least one, and never all.
 pub(crate) fn candidate_lanes(share: f64, of: usize) -> BTreeSet<usize> {
     let wanted = (of as f64 * share).ceil().max(1.0) as usize;
     let wanted = wanted.min(of.saturating_sub(1)).max(1);
     (0..wanted).map(|n| n * of / wanted).collect()
 }
 
-/// The candidate's lanes, and what is left.
+/// The lane sets of the candidate and of the serving generation.
 pub(crate) fn split(candidates: BTreeSet<usize>) -> (LaneSet, LaneSet) {
     (LaneSet::Only(candidates.clone()), LaneSet::Except(candidates))
 }
 
-/// All steps. Leaves the lanes as the last one had them: whoever calls gives them to one or the other.
+/// Runs all steps. Leaves the lanes as in the last step: the caller assigns them to one of the generations.
 pub(crate) async fn run(
     pair: &(impl CanaryPair + Sync),
     lane_count: usize,
@@ -72,7 +73,8 @@ async fn step(
         sleep(POLL_INTERVAL).await;
         let now = pair.scores();
         if all_batches_failed(now.0.since(last.0)) {
-            // Its sink is in trouble, and so is the candidate's: what was seen until now may be of that.
+            // Every batch of the serving generation failed, so the sink is probably down and the scores so far may be
+            // due to that. Start over.
             before = now;
         }
         last = now;
@@ -90,7 +92,7 @@ async fn step(
             }
             RolloutFinding::Worse(reason) => (ChangeOutcome::RolledBack, reason),
             RolloutFinding::Inconclusive(_) => {
-                // By all of it: what could not be used against the candidate says why nothing could be said.
+                // With the scores of the whole step, including what was discarded: they explain why there is no result.
                 (ChangeOutcome::Inconclusive, describe_inconclusive(now.0.since(first.0), now.1.since(first.1), care))
             }
         };
@@ -108,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    /// Scores grow with the time since the last step: both by ten batches a look, of which the candidate fails some.
+    /// The scores grow with each call: both by `batches`, of which some fail.
     struct FakePair {
         shares: Mutex<Vec<usize>>,
         looks: Mutex<u64>,

@@ -1,48 +1,48 @@
-//! Whether a candidate is worse than the generation that serves, by what both did in the same window: a function of two
-//! scores. Touches no clock and no queue.
+//! Whether a candidate is worse than the serving generation, by the scores of both over the same period. A pure
+//! function: it uses neither a clock nor a queue.
 //!
-//! What fails for both is not the candidate's doing: a sink that is down rolls nothing back.
+//! Failures of both generations are not attributed to the candidate: a sink that is down does not cause a rollback.
 
 use super::policy::RolloutPolicy;
 use crate::messages::count_noun;
 
-/// What one generation did in the window.
+/// What one generation did during the period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Score {
-    /// Batches settled.
+    /// Number of settled batches.
     pub batches: u64,
-    /// Of them, those of which not every push was delivered.
+    /// Number of these in which not every push was delivered.
     pub failed_batches: u64,
-    /// Pushes settled.
+    /// Number of settled pushes.
     pub pushes: u64,
-    /// Of them, those not delivered: given up, or to be offered again.
+    /// Number of these that were not delivered: dropped, or to be redelivered.
     pub failed: u64,
 }
 
-/// What the window shows.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RolloutFinding {
-    /// Look again later.
+    /// No decision yet.
     Wait,
-    /// No worse.
+    /// The candidate is not worse.
     Sound,
-    /// Worse, in words.
+    /// The candidate is worse; the message says by how much.
     Worse(String),
-    /// The time is over, and there is too little to say; in words.
+    /// The time is over without a decision; the message says why.
     Inconclusive(String),
 }
 
-/// Fewer failed batches than this are bad luck.
+/// Fewer failed batches than this are not significant.
 const MIN_FAILED_BATCHES: u64 = 3;
-/// A candidate as sound as the other would do so badly once in so many looks: in the middle of a step, where there are
-/// many looks, and once there are enough batches.
+/// Significance levels: the probability with which a candidate that is not worse is rejected by one comparison. Lower in
+/// the middle of a step, where there are many comparisons, than once there are enough batches.
 const EARLY_SIGNIFICANCE: f64 = 1e-5;
 const FINAL_SIGNIFICANCE: f64 = 1e-2;
-/// Where both fail more than this, the sink is to blame, and there is nothing to learn.
+/// If both generations fail a larger share of their pushes than this, the sink is at fault and nothing can be concluded.
 const BOTH_FAILING_RATE: f64 = 0.5;
 
 impl Score {
-    /// What was added since `before`.
+    /// The difference to an earlier score.
     pub fn since(self, before: Self) -> Self {
         Self {
             batches: self.batches.saturating_sub(before.batches),
@@ -62,7 +62,7 @@ fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-/// Compares a candidate with the generation that serves. `over` says that the step may not take longer.
+/// Compares a candidate with the serving generation. `over` says that the time for the step is over.
 pub fn compare(live: Score, candidate: Score, care: &RolloutPolicy, over: bool) -> RolloutFinding {
     let enough_batches = candidate.batches >= care.batches && live.batches >= care.batches;
     let worse = candidate.rate() - live.rate() > care.budget;
@@ -72,8 +72,7 @@ pub fn compare(live: Score, candidate: Score, care: &RolloutPolicy, over: bool) 
         && tail_probability(live, candidate, care.budget) < chance
     {
         return RolloutFinding::Worse(format!(
-            "it failed {} of {} ({}), the generation that serves {} of {} ({}) in the same time; {} more are within the \
-             budget",
+            "it failed {} of {} ({}), the serving generation {} of {} ({}) in the same time; the budget allows {} more",
             candidate.failed,
             count_noun(candidate.pushes, "push"),
             percent(candidate.rate()),
@@ -90,20 +89,20 @@ pub fn compare(live: Score, candidate: Score, care: &RolloutPolicy, over: bool) 
     }
 }
 
-/// Why nothing can be said, in words.
+/// Describes why there is no decision.
 pub(super) fn describe_inconclusive(live: Score, candidate: Score, care: &RolloutPolicy) -> String {
     if both_failing(live, candidate) {
         return format!(
-            "both generations failed most of their pushes ({} and {}), so nothing can be said of the candidate; see \
-             to the sink, then `retry`",
+            "both generations failed most of their pushes ({} and {}), so the candidate cannot be judged; repair the \
+             sink, then run `barnabas plugin retry`",
             percent(live.rate()),
             percent(candidate.rate())
         );
     }
     if candidate.batches >= care.batches && live.batches >= care.batches {
         return format!(
-            "it failed {} of {} and the generation that serves {} of {}, which is too close to call; give it more time \
-             (`rollout.step`) or a greater share",
+            "it failed {} of {} and the serving generation {} of {}, which is too close to call; allow more time \
+             (`rollout.step`) or a larger share",
             candidate.failed,
             count_noun(candidate.pushes, "push"),
             live.failed,
@@ -111,8 +110,8 @@ pub(super) fn describe_inconclusive(live: Score, candidate: Score, care: &Rollou
         );
     }
     format!(
-        "in {:?} the candidate had {} and the generation that serves {}; {} of each are wanted: give it a greater share, \
-         more time (`rollout.step`), or ask for fewer (`rollout.batches`)",
+        "in {:?} the candidate had {} and the serving generation {}; {} of each are required: allow a larger share, \
+         more time (`rollout.step`), or require fewer (`rollout.batches`)",
         care.step,
         count_noun(candidate.batches, "batch"),
         live.batches,
@@ -124,10 +123,11 @@ fn both_failing(live: Score, candidate: Score) -> bool {
     candidate.rate() > BOTH_FAILING_RATE && live.rate() > BOTH_FAILING_RATE
 }
 
-/// How likely it is that a candidate which fails by no more than the budget above the other has so many failed batches
-/// or more: the tail of a binomial. By batches, since the pushes of one batch fail together.
+/// The probability that a candidate whose failure rate exceeds that of the serving generation by no more than the budget
+/// has at least this many failed batches: the tail of a binomial distribution. Counted in batches, since the pushes of one
+/// batch fail together.
 fn tail_probability(live: Score, candidate: Score, budget: f64) -> f64 {
-    // One failure and one success are added to what was seen, so that no rate is certain.
+    // One failure and one success are added (Laplace smoothing), so that the rate is never 0 or 1.
     let rate = (live.failed_batches as f64 + 1.0) / (live.batches as f64 + 2.0) + budget;
     let (rate, batches) = (rate.min(1.0), candidate.batches);
     let mut term = (1.0 - rate).powf(batches as f64);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_candidate_that_fails_a_third_is_found_early() {
-        assert_eq!(look(score(100, 0), score(4, 2)), RolloutFinding::Wait, "too few to say");
+        assert_eq!(look(score(100, 0), score(4, 2)), RolloutFinding::Wait, "too few to decide");
         assert!(matches!(look(score(100, 0), score(6, 6)), RolloutFinding::Worse(_)));
         let words = look(score(400, 4), score(20, 6));
         let RolloutFinding::Worse(words) = words else { panic!("{words:?}") };
@@ -188,7 +188,8 @@ mod tests {
         );
     }
 
-    /// Both fail alike, the live one has fifteen times the batches, and the candidate is looked at after each of its own.
+    /// Both fail at the same rate, the serving generation has fifteen times the batches, and they are compared after each
+    /// batch of the candidate.
     #[test]
     fn almost_no_sound_candidate_is_found_worse() {
         let mut dice = 1_u64;
@@ -220,7 +221,7 @@ mod tests {
         let over = compare(score(30, 30), score(30, 30), &care(), true);
         assert!(matches!(&over, RolloutFinding::Inconclusive(words) if words.contains("both generations")), "{over:?}");
         assert_eq!(look(score(50, 20), score(25, 10)), RolloutFinding::Sound, "a flaky sink is flaky for both");
-        assert_eq!(look(score(50, 50), score(25, 0)), RolloutFinding::Sound, "and one that is better passes");
+        assert_eq!(look(score(50, 50), score(25, 0)), RolloutFinding::Sound, "and a candidate that is better passes");
     }
 
     #[test]

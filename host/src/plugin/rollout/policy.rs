@@ -1,5 +1,4 @@
-//! How carefully a candidate is let in: what the manifest's `[rollout]` and `[self-test]` say, and what the command asks
-//! for this once.
+//! The rollout policy: the manifest's `[rollout]` and `[self-test]`, with the overrides of a command.
 
 use std::time::Duration;
 
@@ -7,22 +6,22 @@ use crate::capability::egress::RecordedResponse;
 use crate::plugin::change::RolloutOverride;
 use crate::units::HumanDuration;
 
-/// Meant by the manifest, or by its defaults.
+/// The rollout policy of a manifest, with defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutPolicy {
-    /// Whether it is tried on a few pushes first.
+    /// Whether a candidate first exports a few pushes as a self-test.
     pub self_test: bool,
-    /// How long it is given copies of real batches; zero is not at all.
+    /// How long a candidate receives copies of real batches; zero skips the shadow stage.
     pub shadow: Duration,
-    /// Of the lanes, above 0 and up to 1, in the first step of a canary; 1 is all at once.
+    /// The share of the lanes in the first step of a canary, above 0 and up to 1; 1 skips the canary stage.
     pub canary: f64,
-    /// The longest that one step of a canary may take.
+    /// Maximum duration of one step of a canary.
     pub step: Duration,
-    /// The fewest batches of either generation by which a step is judged.
+    /// Minimum number of batches of each generation by which a step is judged.
     pub batches: u64,
-    /// By how much more of its pushes the candidate may fail than the generation that serves, 0 to 1.
+    /// By how much the candidate's share of failed pushes may exceed that of the serving generation, 0 to 1.
     pub budget: f64,
-    /// What a captured request is answered with, where the live generation has no recorded answer.
+    /// The response to captured requests for which no response of the serving generation was recorded.
     pub reply: RecordedResponse,
 }
 
@@ -41,7 +40,7 @@ impl Default for RolloutPolicy {
 }
 
 impl RolloutPolicy {
-    /// As it is for this once.
+    /// Applies an override.
     pub fn with_override(&self, plan: RolloutOverride) -> Self {
         Self {
             self_test: plan.self_test.unwrap_or(self.self_test),
@@ -51,7 +50,7 @@ impl RolloutPolicy {
         }
     }
 
-    /// The same as a plan in which everything is said.
+    /// The policy as an override in which every value is set.
     pub fn to_override(&self) -> RolloutOverride {
         RolloutOverride {
             self_test: Some(self.self_test),
@@ -60,20 +59,20 @@ impl RolloutPolicy {
         }
     }
 
-    /// Whether real pushes show what it does before it has all lanes.
+    /// Whether a candidate handles real pushes, or copies of them, before it serves all lanes.
     pub fn has_trial(&self) -> bool {
         !self.shadow.is_zero() || self.canary < 1.0
     }
 
-    /// As the flags of a command say it: `--shadow 6s --canary 25%`.
+    /// The policy as flags of a command: `--shadow 6s --canary 25%`.
     pub fn to_flags(&self) -> String {
         let shadow = (!self.shadow.is_zero()).then(|| format!("--shadow {}", HumanDuration(self.shadow)));
-        // A share such as 0.07 has no exact form, and is not shown with its seventeen digits.
+        // A share such as 0.07 has no exact binary form, so it is rounded for display.
         let canary = format!("--canary {}%", (self.canary * 1e6).round() / 1e4);
         shadow.into_iter().chain([canary]).collect::<Vec<_>>().join(" ")
     }
 
-    /// The shares of a canary's steps, each four times the one before; none where it has all lanes at once.
+    /// The shares of a canary's steps, each four times the previous one; empty if there is no canary stage.
     pub fn canary_shares(&self) -> Vec<f64> {
         std::iter::successors(Some(self.canary), |share| Some(share * 4.0)).take_while(|share| *share < 1.0).collect()
     }

@@ -1,4 +1,4 @@
-//! How a swap stands: told step by step to whoever asked for it, shown to whoever looks, ended by whoever aborts it.
+//! The progress of a swap: reported step by step to its caller, shown in the status, and the place where it is aborted.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,12 +14,12 @@ use crate::event::{EventData, Events, Topic};
 use crate::plugin::change::{ChangeOutcome, ChangeStep, SwapStage};
 use crate::plugin::digest::Digest;
 
-/// Steps that may wait for a slow reader. Stages and the ending are few; news give way to them.
+/// Capacity of the queue of steps for a slow reader. Stages and the result are few; progress messages are dropped first.
 pub(crate) const STEP_QUEUE: usize = 64;
-/// Room that news leave to the rest.
+/// Capacity that progress messages leave free for stages and the result.
 const RESERVED_FOR_STAGES: usize = 32;
 
-/// Where steps go; nowhere, if nobody asked.
+/// Sends steps to the caller of a change, if there is one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StepSender(Option<mpsc::Sender<ChangeStep>>);
 
@@ -28,7 +28,7 @@ impl StepSender {
         Self(Some(steps))
     }
 
-    /// Never waits: whoever reads too slowly misses news.
+    /// Sends a step without waiting: a slow reader misses progress messages.
     pub(crate) fn send(&self, step: ChangeStep) {
         let Some(steps) = &self.0 else { return };
         if !matches!(step, ChangeStep::News { .. }) || steps.capacity() > RESERVED_FOR_STAGES {
@@ -37,20 +37,20 @@ impl StepSender {
     }
 }
 
-/// A swap under way, as it is shown.
+/// A swap in progress, as shown in the status.
 #[derive(Clone, Debug, Serialize)]
 pub struct RolloutStatus {
     /// The candidate's number.
     pub generation: u64,
-    /// Of its artifact, once it is known.
+    /// The digest of its artifact, once it is known.
     pub digest: Option<Digest>,
-    /// What it is at.
+    /// The current stage.
     pub stage: Option<SwapStage>,
-    /// What it has passed.
+    /// The passed stages.
     pub stages: Vec<PassedStage>,
-    /// How a long stage stands.
+    /// The last progress message of a long stage.
     pub news: Option<String>,
-    /// Since when.
+    /// When the swap began.
     #[serde(rename = "since_unix_seconds", serialize_with = "crate::units::unix_seconds")]
     pub since: SystemTime,
 }
@@ -58,16 +58,16 @@ pub struct RolloutStatus {
 /// A stage that was passed.
 #[derive(Clone, Debug, Serialize)]
 pub struct PassedStage {
-    /// Which.
+    /// The stage.
     pub stage: SwapStage,
     /// How long it took.
     #[serde(rename = "took_seconds", serialize_with = "crate::units::seconds")]
     pub took: Duration,
-    /// What there is to say about it.
+    /// A remark about it.
     pub note: Option<String>,
 }
 
-/// One swap. Shared by the task that does it and those who look.
+/// One swap. Shared by the task that runs it and the readers of the status.
 pub(crate) struct SwapProgress {
     plugin: Arc<str>,
     generation: u64,
@@ -76,7 +76,7 @@ pub(crate) struct SwapProgress {
     status: Mutex<RolloutStatus>,
     abort: watch::Sender<Option<String>>,
     for_good: AtomicBool,
-    /// What the candidate's artifact asks for.
+    /// The imports of the candidate's artifact that need a grant.
     grantable_imports: Mutex<Vec<String>>,
 }
 
@@ -104,12 +104,12 @@ impl SwapProgress {
         self.with_status(|shown| shown.clone())
     }
 
-    /// Whose candidate it is.
+    /// Sets the digest of the candidate's artifact.
     pub(crate) fn set_digest(&self, digest: Digest) {
         self.with_status(|shown| shown.digest = Some(digest));
     }
 
-    /// What it asks for, once that is known.
+    /// Sets the imports that need a grant, once they are known.
     pub(crate) fn set_grantable_imports(&self, asks: Vec<String>) {
         *self.grantable_imports.lock().unwrap_or_else(PoisonError::into_inner) = asks;
     }
@@ -118,12 +118,12 @@ impl SwapProgress {
         self.grantable_imports.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends what can still be ended: everything before the candidate is published.
+    /// Aborts the swap, if the candidate is not published yet.
     pub(crate) fn abort(&self, why: &str) {
         self.abort.send_if_modified(|known| known.is_none() && known.replace(why.to_owned()).is_none());
     }
 
-    /// Does one stage. Abandoned where somebody aborts meanwhile.
+    /// Runs one stage, which is cancelled if the swap is aborted.
     pub(crate) async fn run_stage<T>(
         &self,
         stage: SwapStage,
@@ -145,7 +145,7 @@ impl SwapProgress {
         Ok(value)
     }
 
-    /// Does one stage that nobody can abort, since it is the new generation that serves now.
+    /// Runs a stage that cannot be aborted, since the new generation serves already.
     pub(crate) async fn run_stage_to_end<T>(
         &self,
         stage: SwapStage,
@@ -163,7 +163,7 @@ impl SwapProgress {
         self.teller.send(ChangeStep::News { plugin: self.plugin.to_string(), stage, text });
     }
 
-    /// Ends it likewise, for good: somebody does not want this candidate.
+    /// Aborts the swap and refuses its candidate, so that it is not tried again automatically.
     pub(crate) fn abort_for_good(&self, why: &str) {
         self.for_good.store(true, Ordering::SeqCst);
         self.abort(why);
@@ -198,8 +198,8 @@ mod tests {
     use super::*;
 
     fn progress() -> (SwapProgress, mpsc::Receiver<ChangeStep>) {
-        let (steps, told) = mpsc::channel(STEP_QUEUE);
-        (SwapProgress::new("sink".into(), 2, StepSender::new(steps), Events::new()), told)
+        let (steps, received) = mpsc::channel(STEP_QUEUE);
+        (SwapProgress::new("sink".into(), 2, StepSender::new(steps), Events::new()), received)
     }
 
     #[tokio::test]

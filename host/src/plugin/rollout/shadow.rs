@@ -1,5 +1,5 @@
-//! A candidate in the shadow of the generation that serves: it is given copies of real batches, nothing leaves the host,
-//! and what it does is compared with what the other did.
+//! The shadow stage: the candidate exports copies of real batches with its requests captured, and its results are compared
+//! with those of the serving generation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::plugin::change::{ChangeOutcome, SwapStage};
 use crate::plugin::instance::{Blueprint, ReceiverInstance};
 use crate::plugin::limits::MAX_RETAINED_HANDLES;
 
-/// What one side did.
+/// What one of the generations did.
 #[derive(Debug, Default)]
 struct ShadowSide {
     score: Score,
@@ -30,16 +30,16 @@ struct ShadowSide {
     destinations: BTreeSet<String>,
 }
 
-/// Both sides, over the same batches.
+/// The results of both generations for the same batches.
 #[derive(Debug, Default)]
 struct ShadowComparison {
     live: ShadowSide,
     candidate: ShadowSide,
-    /// Why the candidate did not take a batch, the last one.
+    /// Why the candidate failed to export a batch, the last time.
     failure: Option<String>,
 }
 
-/// Compares until the time is over or the candidate is found worse. On the guests' runtime.
+/// Compares until the time is over or the candidate is worse. Runs on the guests' runtime.
 pub(crate) async fn run(
     blueprint: Arc<Blueprint>,
     mut copies: mpsc::Receiver<MirroredBatch>,
@@ -49,8 +49,8 @@ pub(crate) async fn run(
     let until = Instant::now() + care.shadow;
     let (mut comparison, mut instance) = (ShadowComparison::default(), None);
     let mut reported_at = Instant::now();
-    // A timeout looks at its clock only where the other is not ready, and a candidate that is slower than the pushes come
-    // always finds another copy.
+    // A timeout checks its clock only while the future is not ready, and for a candidate that is slower than the traffic
+    // there is always another copy ready.
     while Instant::now() < until {
         let Ok(Some(copied)) = timeout_at(until, copies.recv()).await else { break };
         instance = comparison.offer(&blueprint, instance, copied).await?;
@@ -69,7 +69,7 @@ pub(crate) async fn run(
 }
 
 impl ShadowComparison {
-    /// One batch through the candidate. The instance, unless it broke.
+    /// Exports one batch with the candidate. Returns the instance, unless it failed.
     async fn offer(
         &mut self,
         blueprint: &Blueprint,
@@ -88,16 +88,16 @@ impl ShadowComparison {
         let (live_failed, notices_only) = ((settled.dropped + settled.returned) as u64, pushes == 0);
         let answer = instance.export(LentBatch { deliveries, gone }).await;
         let failure = answer.outcome.reason().map(|reason| match &answer.outcome {
-            Outcome::Faulted(fault, _) => format!("it broke ({}): {reason}", fault.name()),
+            Outcome::Faulted(fault, _) => format!("it failed ({}): {reason}", fault.name()),
             _ => reason.to_owned(),
         });
         self.failure = failure.or(self.failure.take());
-        // A batch of notices alone says something of a receiver only if it breaks on it.
+        // A batch that has only notices counts only if the receiver fails on it.
         if !notices_only {
             self.live.add(pushes, live_failed, cpu, sent);
             self.candidate.add(pushes, undelivered(&answer.outcome, pushes), answer.usage.cpu, answer.sent);
         } else if let Outcome::Faulted(fault, message) = &answer.outcome {
-            let words = format!("it broke on a notice that a client is gone ({}): {message}", fault.name());
+            let words = format!("it failed on the notice that a client is gone ({}): {message}", fault.name());
             return Err(RolloutStopped::failed(SwapStage::Shadow, words));
         }
         Ok(answer.instance.filter(|_| answer.handles <= MAX_RETAINED_HANDLES))
@@ -153,7 +153,7 @@ impl ShadowSide {
     }
 }
 
-/// How many of the pushes would not have been delivered.
+/// Number of pushes that would not have been delivered.
 fn undelivered(outcome: &Outcome, pushes: u64) -> u64 {
     match outcome {
         Outcome::Taken => 0,
@@ -176,15 +176,15 @@ mod tests {
 
     #[test]
     fn a_worse_candidate_is_reported_with_its_last_error() {
-        let failure = Some("it broke (trap): panicked at src/lib.rs:9: no unit".to_owned());
+        let failure = Some("it failed (trap): panicked at src/lib.rs:9: no unit".to_owned());
         let comparison = ShadowComparison { live: side(0), candidate: side(20), failure };
         let stop = comparison.to_stop(&RolloutPolicy::default(), false).expect("it is worse");
         assert_eq!(stop.verdict, ChangeOutcome::RolledBack);
-        let said = "; its last error: it broke (trap): panicked at src/lib.rs:9: no unit";
+        let said = "; its last error: it failed (trap): panicked at src/lib.rs:9: no unit";
         assert!(stop.reason.ends_with(said), "{}", stop.reason);
     }
 
-    /// Both fail all of it, so that nothing can be said and only the time ends it.
+    /// Both generations fail everything, so that there is no decision before the time is over.
     #[tokio::test]
     async fn it_ends_on_time_however_many_copies_wait() {
         let guest = TestGuest { export: testing::OTHER, ..TestGuest::default() };
@@ -199,10 +199,6 @@ mod tests {
         let care = RolloutPolicy { shadow: Duration::ZERO, ..RolloutPolicy::default() };
         let stop = run(Arc::new(guest.blueprint(InstanceLimits::default())), copies, care, |_| {}).await.unwrap_err();
         assert_eq!(stop.verdict, ChangeOutcome::Inconclusive, "{}", stop.reason);
-        assert!(
-            stop.reason.contains("live: 0 batches"),
-            "it went on for as long as there were copies: {}",
-            stop.reason
-        );
+        assert!(stop.reason.contains("live: 0 batches"), "it continued while there were copies: {}", stop.reason);
     }
 }

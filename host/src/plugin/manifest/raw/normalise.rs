@@ -1,4 +1,4 @@
-//! `normalise`.
+//! The key or table `normalise`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::in_key;
 use crate::decode::NormaliseConfig;
 
-/// A switch, or a table that is one by being there.
+/// A boolean, or a table whose presence switches normalisation on.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "true, false or a table such as { admin-clients = [\"admin-.*\"] }")]
 pub(super) enum RawNormalise {

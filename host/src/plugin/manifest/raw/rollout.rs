@@ -1,4 +1,4 @@
-//! `[rollout]` and `[self-test]`.
+//! The tables `[rollout]` and `[self-test]`.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::plugin::rollout::RolloutPolicy;
 use crate::units::Percent;
 
 const BATCHES_RANGE: (u64, u64) = (5, 100_000);
-/// Most bytes of the reply's body.
+/// Maximum size of the reply's body in bytes.
 const MAX_REPLY_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,7 +58,7 @@ pub(super) fn resolve(rollout: RawRollout, self_test: RawSelfTest) -> Result<Rol
         reply: self_test.reply.map_or(Ok(default.reply), reply).map_err(in_key("self-test.reply"))?,
     };
     if care.step.is_zero() {
-        return Err("`rollout.step` is 0; without any time nothing can be judged".into());
+        return Err("`rollout.step` is 0; it must be longer".into());
     }
     Ok(care)
 }
@@ -70,9 +70,9 @@ fn share(key: &'static str, written: Option<RawWithUnit>, default: f64) -> Resul
 
 fn reply(written: RawReply) -> Result<RecordedResponse, String> {
     let status = StatusCode::from_u16(written.status).ok().filter(|status| status.as_u16() >= 200);
-    let status = status.ok_or_else(|| format!("{} is not the status of an answer", written.status))?;
+    let status = status.ok_or_else(|| format!("{} is not the status of an HTTP response", written.status))?;
     if written.body.len() > MAX_REPLY_BYTES {
-        return Err(format!("its body has {} bytes; it may have {MAX_REPLY_BYTES}", written.body.len()));
+        return Err(format!("its body has {} bytes; the limit is {MAX_REPLY_BYTES}", written.body.len()));
     }
     let headers: Result<HeaderMap, String> = written.headers.into_iter().map(header).collect();
     Ok(RecordedResponse { status, headers: headers?, body: Bytes::from(written.body) })
@@ -80,5 +80,5 @@ fn reply(written: RawReply) -> Result<RecordedResponse, String> {
 
 fn header((name, value): (String, String)) -> Result<(HeaderName, HeaderValue), String> {
     let parsed = name.parse().ok().zip(value.parse().ok());
-    parsed.ok_or_else(|| format!("`{name}: {value}` is not a header"))
+    parsed.ok_or_else(|| format!("`{name}: {value}` is not a valid HTTP header"))
 }

@@ -1,4 +1,4 @@
-//! docs/manifest.md against the code, in both directions.
+//! Compares docs/manifest.md with the code, in both directions.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../../../../docs/manifest.md");
 /// One row of a table of keys.
 #[derive(Debug)]
 struct KeyRow {
-    /// `""` is the file itself.
+    /// `""` is the top level.
     section: String,
     key: String,
     default: String,
@@ -26,7 +26,7 @@ impl KeyRow {
         if self.section.is_empty() { self.key.clone() } else { format!("{}.{}", self.section, self.key) }
     }
 
-    /// A manifest with this line, and what must stand beside it.
+    /// A manifest with this line, and the other keys that it requires.
     fn manifest(&self, line: &str) -> Result<Manifest, String> {
         let beside = match self.key.as_str() {
             "state-keys" => "state = \"1MiB\"\n",
@@ -72,7 +72,7 @@ fn rows() -> Vec<KeyRow> {
     rows
 }
 
-/// What a manifest comes to, less its text.
+/// The validated values of a manifest, without its text.
 fn resolved(manifest: &Manifest) -> String {
     let Manifest {
         paused,
@@ -115,7 +115,7 @@ fn every_key_is_in_the_reference_and_every_row_of_it_is_a_key() {
 fn every_example_is_accepted_and_makes_a_difference() {
     for row in rows() {
         let found = row.manifest(&row.example).unwrap_or_else(|error| panic!("{}: {error}", row.name()));
-        // What they say is not among what a manifest comes to, and one of the two must be there.
+        // These two are not among the validated values, and one of them is required.
         if !matches!(row.name().as_str(), "artifact" | "digest") {
             let without = row.manifest("").unwrap();
             assert_ne!(resolved(&found), resolved(&without), "`{}` is the default: show something else", row.example);
@@ -132,12 +132,12 @@ fn every_default_is_what_applies_without_the_key() {
         };
         let with = row.with(default).unwrap_or_else(|error| panic!("{}: {error}", row.name()));
         let without = row.manifest("").unwrap();
-        // A `[normalise]` table switches it on by being there.
+        // The presence of a `[normalise]` table switches normalisation on.
         assert_eq!(resolved(&with), resolved(&without), "{}: the default is not {default}", row.name());
     }
 }
 
-/// The values just below and just above one of TOML; `None` where there is none.
+/// The values just below and just above a TOML value; `None` if there is none.
 fn adjacent_values(value: &str) -> (Option<String>, Option<String>) {
     let around = |number: usize, unit: &str| {
         let quoted = |number: usize| if unit.is_empty() { number.to_string() } else { format!("\"{number}{unit}\"") };
