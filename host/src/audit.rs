@@ -58,7 +58,8 @@ impl AuditLog {
         if let Err(error) = inner.append(&entry.to_line()) {
             let path = inner.path.display();
             tracing::error!(
-                "{} of plugin `{}` by {} is missing from the audit log: cannot write {path}: {error}; free disk space or fix its permissions",
+                "{} of plugin `{}` by {} is missing from the audit log: cannot write {path}: {error}; free disk \
+                 space or fix its permissions",
                 entry.action.as_str(),
                 entry.plugin,
                 entry.who

@@ -1,10 +1,9 @@
 //! Receivers: from a manifest and an artifact to instances that export batches.
 //!
 //! In: manifests, and batches leased from slots. Out: settled batches. Bounded by each receiver's limits; guests run on
-//! a separate runtime, so nothing in here can delay a client. `compile → link → instantiate` are three lifetimes
-//! and three types ([`CompiledCode`](compiled_code::CompiledCode), [`Artifact`](artifact::Artifact),
-//! [`ReceiverInstance`](instance::ReceiverInstance)), and the
-//! cheap one, the instance, is discarded after any failure.
+//! a separate runtime, so nothing in here can delay a client. `compile → link → instantiate` are three lifetimes and
+//! three types ([`CompiledCode`](compiled_code::CompiledCode), [`Artifact`](artifact::Artifact),
+//! [`ReceiverInstance`](instance::ReceiverInstance)), and the cheap one, the instance, is discarded after any failure.
 
 pub mod artifact;
 pub mod artifact_pipeline;

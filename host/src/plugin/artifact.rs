@@ -41,8 +41,8 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Checks, compiles and links in this process, without any limit: for a command that its user can interrupt, and for
-    /// tests. A host uses its [`ArtifactPipeline`](super::artifact_pipeline::ArtifactPipeline).
+    /// Checks, compiles and links in this process, without any limit: for a command that its user can interrupt, and
+    /// for tests. A host uses its [`ArtifactPipeline`](super::artifact_pipeline::ArtifactPipeline).
     pub fn from_bytes(engines: &Engines, bytes: &[u8]) -> Result<Self, String> {
         let (inspection, code) = examine_and_compile(&engines.on_demand, bytes);
         let linked = code.and_then(|code| Self::link(engines, inspection, &code));

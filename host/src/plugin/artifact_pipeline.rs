@@ -1,8 +1,8 @@
 //! From an artifact's bytes to linked code: combines the artifact store, the compiler and the code cache.
 //!
 //! In: the bytes of artifacts, then their digests. Out: [`ExaminedArtifact`], then [`CompiledArtifact`], then
-//! [`Artifact`]; or an [`ArtifactError`], with the stage in which it was found. Bounded by its three parts; only one child
-//! runs at a time, so that the limits of one child bound all. Never runs a guest.
+//! [`Artifact`]; or an [`ArtifactError`], with the stage in which it was found. Bounded by its three parts; only one
+//! child runs at a time, so that the limits of one child bound all. Never runs a guest.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -55,8 +55,8 @@ pub struct CompiledArtifact {
 }
 
 impl ArtifactPipeline {
-    /// Opens artifact store and code cache in the data directory, or keeps artifacts in memory without one. Blocking work
-    /// runs on threads of the `guests` runtime, whose low priority suits compiling. Fails, with one sentence, if
+    /// Opens artifact store and code cache in the data directory, or keeps artifacts in memory without one. Blocking
+    /// work runs on threads of the `guests` runtime, whose low priority suits compiling. Fails, with one sentence, if
     /// artifacts cannot be stored; if code cannot be cached, a warning is logged and every start compiles.
     pub fn open(data_dir: Option<&Path>, compiler: Compiler, engines: Engines, guests: Handle) -> Result<Self, String> {
         let depot = data_dir.map_or_else(|| Ok(ArtifactStore::in_memory()), ArtifactStore::open)?;
@@ -183,8 +183,8 @@ fn open_cache(data_dir: &Path, engines: &Engines) -> Option<CodeCache> {
     CodeCache::open(data_dir, engines.fingerprint())
         .inspect_err(|error| {
             tracing::warn!(
-                "cannot cache compiled code, so every start compiles: {}: {error}; make `code` in it a directory that this \
-                 user can write to, and `host.key` a file that only this user can read",
+                "cannot cache compiled code, so every start compiles: {}: {error}; make `code` in it a directory \
+                 that this user can write to, and `host.key` a file that only this user can read",
                 data_dir.display()
             );
         })

@@ -26,9 +26,9 @@ enum ArtifactBackend {
 }
 
 impl ArtifactStore {
-    /// Opens `artifacts/` in the data directory, which has one file `<64 digits>.wasm` per artifact, and creates what is
-    /// missing. Fails, with one sentence, if a newer release wrote it, if it is damaged, and on I/O errors: a restart
-    /// would not find the serving generation.
+    /// Opens `artifacts/` in the data directory, which has one file `<64 digits>.wasm` per artifact, and creates what
+    /// is missing. Fails, with one sentence, if a newer release wrote it, if it is damaged, and on I/O errors: a
+    /// restart would not find the serving generation.
     pub fn open(data_dir: &Path) -> Result<Self, String> {
         let dir = data_dir.join("artifacts");
         let format = disk::prepare_dir(&dir).map_err(|error| {
@@ -68,8 +68,8 @@ impl ArtifactStore {
         }
     }
 
-    /// Returns the bytes of this digest, `None` if they are not stored. A damaged file is removed and counts as missing.
-    /// The error is one sentence about an I/O error.
+    /// Returns the bytes of this digest, `None` if they are not stored. A damaged file is removed and counts as
+    /// missing. The error is one sentence about an I/O error.
     pub fn get(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
         match &self.0 {
             ArtifactBackend::Disk(disk) => disk.get(digest),

@@ -70,8 +70,8 @@ pub enum PluginChange {
     Rollback(Arc<str>, Option<u64>, bool),
     /// Changes the manifest so that the serving generation is the desired one.
     Keep(Arc<str>),
-    /// Tries the manifest's version again, although it failed or was refused, with the same rollout as before except for
-    /// what is overridden.
+    /// Tries the manifest's version again, although it failed or was refused, with the same rollout as before except
+    /// for what is overridden.
     Retry(Arc<str>, RolloutOverride),
     /// Pauses a plugin: it receives no batches, and pushes wait in its queue.
     Pause(Arc<str>),

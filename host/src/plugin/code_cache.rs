@@ -49,8 +49,8 @@ struct CacheBounds {
 }
 
 impl CodeCache {
-    /// Opens `code/` in the data directory and the key beside it; creates what is missing and removes files that are not
-    /// entries of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
+    /// Opens `code/` in the data directory and the key beside it; creates what is missing and removes files that are
+    /// not entries of this format. `fingerprint` is [`super::engine::Engines::fingerprint`].
     pub fn open(data_dir: &Path, fingerprint: [u8; 32]) -> io::Result<Self> {
         let dir = data_dir.join("code");
         private_files::create_private_dir(&dir)?;

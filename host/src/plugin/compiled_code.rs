@@ -18,8 +18,8 @@ impl CompiledCode {
         engine.precompile_component(component).map(|code| Self(code.into()))
     }
 
-    /// Wraps bytes that [`CompiledCode::compile`] produced, here or in a child that runs this program. Each caller states
-    /// how it knows that.
+    /// Wraps bytes that [`CompiledCode::compile`] produced, here or in a child that runs this program. Each caller
+    /// states how it knows that.
     pub(super) fn trusted(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
     }

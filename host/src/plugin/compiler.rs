@@ -1,12 +1,12 @@
 //! Compiles an artifact's bytes to machine code, in this process or in a child process.
 //!
-//! In: untrusted bytes. Out: an [`Inspection`], then [`CompiledCode`], or the [`ArtifactError`]. A compilation cannot be
-//! limited or cancelled within its own process, so a host runs a [`CompileChild`] for it, and another one before that to
-//! examine the artifact, so that its problems are known before the long part. A child limits itself before it reads the
-//! first byte; it reads its task and the bytes from a pipe, decodes, wraps, checks, compiles if that is its task, writes
-//! a response to a pipe and exits. Bounded in the child's memory, CPU and wall time, and in the bytes of its response.
-//! Never runs a guest. A child that was compromised by its input could return arbitrary code: the child contains crashes
-//! and resource use, it is not a second sandbox.
+//! In: untrusted bytes. Out: an [`Inspection`], then [`CompiledCode`], or the [`ArtifactError`]. A compilation cannot
+//! be limited or cancelled within its own process, so a host runs a [`CompileChild`] for it, and another one before
+//! that to examine the artifact, so that its problems are known before the long part. A child limits itself before it
+//! reads the first byte; it reads its task and the bytes from a pipe, decodes, wraps, checks, compiles if that is its
+//! task, writes a response to a pipe and exits. Bounded in the child's memory, CPU and wall time, and in the bytes of
+//! its response. Never runs a guest. A child that was compromised by its input could return arbitrary code: the child
+//! contains crashes and resource use, it is not a second sandbox.
 //!
 //! # Embedding
 //!

@@ -42,8 +42,8 @@ impl Engines {
             Ok(engine) => Some(engine),
             Err(error) => {
                 tracing::warn!(
-                    "cannot create the pooling allocator, so starting an instance will take a little longer: {error:#}; \
-                    raise the limit on address space (`ulimit -v`, vm.max_map_count)"
+                    "cannot create the pooling allocator, so starting an instance will take a little longer: \
+                     {error:#}; raise the limit on address space (`ulimit -v`, vm.max_map_count)"
                 );
                 None
             }

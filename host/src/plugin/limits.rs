@@ -9,8 +9,8 @@ use wasmtime::ResourceLimiter;
 pub const MAX_HOST_CALL_BYTES: usize = 16 << 20;
 /// Maximum number of handles (requests, streams, pollables, …) that a guest may hold at a time.
 pub const MAX_HANDLES: usize = 1_024;
-/// Maximum number of handles that an instance may retain between calls. An instance that retains more leaks them and would
-/// fail in a later call that needs some, so it is replaced before that.
+/// Maximum number of handles that an instance may retain between calls. An instance that retains more leaks them and
+/// would fail in a later call that needs some, so it is replaced before that.
 pub const MAX_RETAINED_HANDLES: usize = MAX_HANDLES / 2;
 /// Maximum random bytes that a guest may request in one call.
 pub const MAX_RANDOM_BYTES: u64 = 64 * 1024;

@@ -1,9 +1,9 @@
-//! All plugins: name → slot and serving generation, and every way in which one takes the place of another.
+//! All plugins: name → slot and serving generation, and every way in which a generation replaces another.
 //!
-//! In: the directory of manifests, and [`Change`]s. Out: slots that are served, and a [`Status`] of each. One change of
-//! a plugin at a time, one compilation at a time. A slot is opened for every manifest, also for one that cannot be
-//! loaded: clients must go on being asked for telemetry, or they would fall silent for good. Whatever fails before a
-//! candidate is published leaves the old generation serving.
+//! In: the directory of manifests, and [`PluginChange`]s. Out: slots that are served, and a [`PluginStatus`] of each.
+//! One change of a plugin at a time, one compilation at a time. A slot is opened for every manifest, even if it cannot
+//! be loaded: telemetry must stay offered, since some clients check only once. A failure before a candidate is
+//! published leaves the previous generation serving.
 
 mod change;
 mod directory;
@@ -45,22 +45,22 @@ use crate::event::{EventData, Events, Topic};
 use crate::store::Store;
 use entry::PluginEntry;
 
-/// What the room is told.
+/// Configuration of the plugins.
 #[derive(Clone, Debug)]
 pub struct PluginsConfig {
-    /// The manifests, which are the desired state.
+    /// The directory of manifests, which are the desired state.
     pub dir: PathBuf,
-    /// Where artifacts, compiled code and the host's key are kept; `None` keeps the artifacts in memory and compiles at
-    /// every start.
+    /// The directory for artifacts, compiled code and the host's key; with `None`, artifacts are stored in memory and
+    /// compiled at every start.
     pub data_dir: Option<PathBuf>,
-    /// Threads for guests.
+    /// Number of threads for guests.
     pub guest_threads: usize,
-    /// Who compiles. Unless told otherwise this process does, and nothing bounds a compile in it: a program that can
+    /// Which process compiles. By default this process does, without any limit: a program that can
     /// be a [`CompileChild`](super::compiler::CompileChild) should say so.
     pub compiler: Compiler,
-    /// Where the host's own admin endpoint is bound: no guest may reach it, whatever its grants.
+    /// Addresses of the host's admin endpoint: no guest may reach it, regardless of its grants.
     pub admin: Vec<SocketAddr>,
-    /// Where its listeners for clients are bound: a guest reaches them only where its manifest says so.
+    /// Addresses of the host's listeners for clients: a guest may reach them only if its manifest allows it.
     pub listeners: Vec<SocketAddr>,
 }
 
@@ -77,7 +77,7 @@ impl Default for PluginsConfig {
     }
 }
 
-/// Handle on all plugins. Cheap to clone.
+/// A handle to all plugins. Cheap to clone.
 #[derive(Clone)]
 pub struct Plugins(Arc<PluginsInner>);
 
@@ -91,21 +91,21 @@ struct PluginsInner {
     events: Events,
     own: SelfAddresses,
     entries: Mutex<BTreeMap<Arc<str>, PluginEntry>>,
-    /// Digests of artifacts on disk, as long as the files do not change.
+    /// Cached digests of artifact files, valid while the files do not change.
     digests: directory::DigestCache,
-    /// Held shared over every change: the end of the host waits for them.
+    /// Locked shared during every change, so that the shutdown can wait for changes.
     changes: Arc<RwLock<()>>,
     ending: AtomicBool,
-    /// Every manifest was tried once.
+    /// Whether every manifest was tried once.
     started: AtomicBool,
-    /// Whether all that the store remembers could be read.
+    /// Whether all records of the store were read.
     records_read: AtomicBool,
 }
 
 impl Plugins {
-    /// Makes engines, the places of artifacts and code, and the guests' runtime. Runs nothing yet. What is to outlive
-    /// this host goes into `store`, and who changed what into `audit`. The error is one sentence: the artifacts cannot
-    /// be kept, or were written by a newer release.
+    /// Creates engines, artifact store, code cache and the guests' runtime. Runs nothing yet. `store` persists what
+    /// must survive this host, and `audit` records who changed what. The error is one sentence: the artifacts cannot be
+    /// stored, or were written by a newer release.
     pub fn new(
         config: &PluginsConfig,
         store: Store,
@@ -113,9 +113,9 @@ impl Plugins {
         dispatch: Dispatch,
         events: Events,
     ) -> Result<Self, String> {
-        let engines = Engines::new().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
+        let engines = Engines::new().map_err(|error| format!("cannot create the WebAssembly engine: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
-            .map_err(|error| format!("the guests' threads do not start: {error}"))?;
+            .map_err(|error| format!("cannot start the guests' threads: {error}"))?;
         let foundry = ArtifactPipeline::open(
             config.data_dir.as_deref(),
             config.compiler.clone(),
@@ -140,21 +140,22 @@ impl Plugins {
         })))
     }
 
-    /// Opens a slot for each manifest, brings back what served before the host ended, and loads what never did. What
-    /// serves and is not what is wanted is swapped after this returns. One ending for each manifest and each failure.
+    /// Opens a slot for each manifest, restores the generations that served before the restart, and loads the others. A
+    /// generation that is not the desired one is swapped after this returns. Returns one result for each manifest and
+    /// each failure.
     pub async fn start(&self) -> Vec<PluginChangeResult> {
         self.0.start().await
     }
 
-    /// Begins a change. Its steps come through the channel, the last is [`ChangeStep::Ended`]; dropping the channel does not
-    /// end the change.
+    /// Begins a change. Its steps arrive on the channel, the last is [`ChangeStep::Ended`]; dropping the channel does
+    /// not abort the change.
     pub fn begin_change(&self, who: Actor, change: PluginChange) -> Result<mpsc::Receiver<ChangeStep>, ChangeRefused> {
-        let (steps, told) = mpsc::channel(STEP_QUEUE);
+        let (steps, received) = mpsc::channel(STEP_QUEUE);
         self.0.begin(who, change, StepSender::new(steps))?;
-        Ok(told)
+        Ok(received)
     }
 
-    /// The same, to its end.
+    /// Makes a change and waits for its result.
     pub async fn change_and_wait(&self, who: Actor, change: PluginChange) -> Result<PluginChangeResult, ChangeRefused> {
         let mut steps = self.begin_change(who, change)?;
         while let Some(step) = steps.recv().await {
@@ -165,34 +166,34 @@ impl Plugins {
         Err(host_is_ending())
     }
 
-    /// Keeps an artifact, so that a change can name it.
+    /// Stores an artifact, so that a change can name it.
     pub async fn store_artifact(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
         let foundry = self.0.pipeline.clone();
         self.0.run_blocking(move || foundry.store(&artifact)).await?
     }
 
-    /// Whether every manifest of the start was tried once.
+    /// Whether every manifest was tried once since the start.
     pub fn is_started(&self) -> bool {
         self.0.started.load(Ordering::SeqCst)
     }
 
-    /// Every plugin, by name.
+    /// Returns the status of every plugin, by name.
     pub fn status(&self) -> Vec<PluginStatus> {
         self.0.entries(|entries| entries.iter().map(|(name, entry)| entry.status(name)).collect())
     }
 
-    /// One of them, with the terms under which it runs.
+    /// Returns the status of one plugin, with the effective manifest of its serving generation.
     pub fn describe(&self, name: &str) -> Option<PluginStatus> {
         self.0.entry(name, |entry| PluginStatus { terms: entry.terms(), ..entry.status(name) })
     }
 
-    /// The log lines of a plugin that are still kept, oldest first: of what serves, of what served before, and of the last
-    /// candidate that did not come to it; and how their instances broke.
+    /// Returns the retained log lines of a plugin, oldest first: of the serving and the previous generation, and of the
+    /// last candidate that was not published; including the failures of their instances.
     pub fn log(&self, name: &str) -> Option<Vec<GuestLogLine>> {
         self.0.entries(|entries| entries.get(name).map(PluginEntry::lines))
     }
 
-    /// Who changed what.
+    /// The audit log.
     pub fn audit(&self) -> &AuditLog {
         &self.0.audit
     }
@@ -202,17 +203,17 @@ impl Plugins {
         &self.0.dir
     }
 
-    /// Ends what is under way, delivers what is queued, stops every instance, and ends all of it after `patience` at
-    /// the latest. What could not be delivered stays in the slots. True if everything ended by itself.
+    /// Aborts changes in progress, delivers queued pushes and stops every instance, within `patience`. Pushes that
+    /// could not be delivered stay in the slots. True if everything completed in time.
     pub async fn shutdown(&self, patience: Duration) -> bool {
         let (begun, until) = (Instant::now(), Instant::now() + patience);
         self.0.end_changes();
-        // A swap in its last stages may take its time; the queues of others do not wait for it.
+        // A swap in its last stages may take long; the queues of other plugins do not wait for it.
         let changes = self.0.changes.clone();
         let mut ends = tokio::task::JoinSet::new();
         for (slot, generation) in self.0.take_serving() {
             ends.spawn(async move {
-                // Half of the time belongs to what is queued, so that instances are left some to finish and stop.
+                // Half of the time is for the queue, so that instances have some left to finish and stop.
                 let drained = slot.drain(begun + patience / 2).await;
                 generation.retire(until.saturating_duration_since(Instant::now())).await && drained
             });
@@ -230,18 +231,18 @@ impl PluginsInner {
         look(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks at one of them. `None` where it is gone.
+    /// Accesses one entry. `None` if the plugin does not exist.
     fn entry<T>(&self, name: &str, look: impl FnOnce(&mut PluginEntry) -> T) -> Option<T> {
         self.entries(|entries| entries.get_mut(name).map(look))
     }
 
-    /// On a guest thread that may block.
+    /// Runs blocking work on a thread of the guests' runtime.
     async fn run_blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
         let done = self.guests.handle().spawn_blocking(work).await;
-        done.map_err(|_| "the host broke at this; see its log".to_owned())
+        done.map_err(|_| "internal error: a task of the host panicked; see the host's log".to_owned())
     }
 
-    /// From now on nothing is published, and nothing begins.
+    /// Aborts changes in progress, and prevents that new ones begin or are published.
     fn end_changes(&self) {
         self.ending.store(true, Ordering::SeqCst);
         self.entries(|entries| {
@@ -265,7 +266,7 @@ impl PluginsInner {
         })
     }
 
-    /// Throws away artifacts that nobody could want any more. Not before everything that is remembered is known.
+    /// Removes artifacts that are no longer referenced. Does nothing until all records were read.
     async fn prune_artifacts(&self) {
         if !self.started.load(Ordering::SeqCst) || !self.records_read.load(Ordering::SeqCst) {
             return;
@@ -285,7 +286,7 @@ impl PluginsInner {
 }
 
 fn host_is_ending() -> ChangeRefused {
-    let message = "the host is ending; ask the next one".into();
+    let message = "the host is shutting down; try again after its restart".into();
     ChangeRefused { code: super::change::ChangeRefusedCode::Ending, message }
 }
 

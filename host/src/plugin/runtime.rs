@@ -1,8 +1,8 @@
 //! A separate tokio runtime for guests, on threads with lower priority.
 //!
 //! The listeners' runtime never polls a guest, so a guest that spins costs other guests one tick and clients nothing.
-//! Bounded in threads. Shuts down in the background when the last handle is dropped: a thread that executes a guest runs
-//! no longer than that guest's limits.
+//! Bounded in threads. Shuts down in the background when the last handle is dropped: a thread that executes a guest
+//! runs no longer than that guest's limits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,8 +12,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 const NICENESS: i32 = 5;
 /// The lowest scheduling priority.
 const LOWEST_PRIORITY: i32 = 19;
-/// Number of polls between two checks of timers and sockets. With tokio's default of 61, busy guests, each polled for up
-/// to one tick, could delay every timer of this runtime by more than half a second.
+/// Number of polls between two checks of timers and sockets. With tokio's default of 61, busy guests, each polled for
+/// up to one tick, could delay every timer of this runtime by more than half a second.
 const POLLS_PER_DRIVER_TURN: u32 = 3;
 
 /// A handle to the runtime. Cheap to clone.

@@ -52,7 +52,8 @@ pub struct PluginStatus {
     pub serving: Option<ServingGeneration>,
     /// Retained generations, to which it can be rolled back, newest first.
     pub kept: Vec<RetainedGeneration>,
-    /// The candidate that was refused last and is not tried again automatically; absent if another one was published since.
+    /// The candidate that was refused last and is not tried again automatically; absent if another one was published
+    /// since.
     pub refused: Option<RefusedGeneration>,
     /// The swap in progress.
     pub rollout: Option<RolloutStatus>,

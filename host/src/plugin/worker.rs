@@ -1,8 +1,8 @@
 //! The task that owns one instance and leases batches for it.
 //!
-//! In: batches leased from the slot. Out: each of them settled. Ends when its generation stops leasing, after the current
-//! batch; then it stops its instance. An instance that failed is replaced, with exponential backoff while replacements
-//! fail as well; an instance that retains too many handles is replaced immediately.
+//! In: batches leased from the slot. Out: each of them settled. Ends when its generation stops leasing, after the
+//! current batch; then it stops its instance. An instance that failed is replaced, with exponential backoff while
+//! replacements fail as well; an instance that retains too many handles is replaced immediately.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

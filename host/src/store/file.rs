@@ -27,8 +27,8 @@ const CACHE_BYTES: usize = 2 << 20;
 pub enum StoreOpenError {
     /// A newer release wrote the file. It was not modified.
     #[error(
-        "{}: was written by a newer release (format {found}, this release supports up to {supported}); start that release, or \
-         name another data directory", .path.display()
+        "{}: was written by a newer release (format {found}, this release supports up to {supported}); start that \
+         release, or name another data directory", .path.display()
     )]
     Newer {
         /// The file.
@@ -39,7 +39,10 @@ pub enum StoreOpenError {
         supported: u64,
     },
     /// Another host has the file open.
-    #[error("{path}: another host uses this data directory; stop it, or give each host its own `data-dir`", path = .0.display())]
+    #[error(
+        "{path}: another host uses this data directory; stop it, or give each host its own `data-dir`",
+        path = .0.display()
+    )]
     Locked(PathBuf),
     /// The file is not a store, or is damaged.
     #[error(
@@ -49,8 +52,8 @@ pub enum StoreOpenError {
     Damaged(PathBuf, String),
     /// An I/O error: missing permission, full or read-only disk, or a path that is not a directory.
     #[error(
-        "{path}: cannot open the store: {1}; make its directory writable for this user and free disk space, set another \
-         `data-dir`, or keep everything in memory on purpose with `barnabas serve --ephemeral`",
+        "{path}: cannot open the store: {1}; make its directory writable for this user and free disk space, set \
+         another `data-dir`, or keep everything in memory on purpose with `barnabas serve --ephemeral`",
         path = .0.display()
     )]
     Io(PathBuf, #[source] io::Error),

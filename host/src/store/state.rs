@@ -1,8 +1,8 @@
 //! The receivers' state: keys and values of each slot, which survive instances, generations and the host.
 //!
 //! In: reads and writes of one slot. Out: values; a write either is complete and on the disk, or is refused and changes
-//! nothing. The precondition and the quota are checked inside the transaction, so concurrent writes of several instances
-//! are serialised. Bounded by each slot's [`StateQuota`].
+//! nothing. The precondition and the quota are checked inside the transaction, so concurrent writes of several
+//! instances are serialised. Bounded by each slot's [`StateQuota`].
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -167,7 +167,8 @@ impl Store {
         found.map_err(unavailable)
     }
 
-    /// Sets the value of a key, or deletes the key if `value` is `None`. Returns the new version once it is on the disk.
+    /// Sets the value of a key, or deletes the key if `value` is `None`. Returns the new version once it is on the
+    /// disk.
     pub(crate) fn write_state(
         &self,
         (slot, caps): (&str, StateQuota),

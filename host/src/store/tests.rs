@@ -128,7 +128,7 @@ fn damage_is_reported_and_nothing_is_overwritten() {
     change.open_table(redb::TableDefinition::<u64, u64>::new("else")).unwrap();
     change.commit().unwrap();
     drop(foreign);
-    assert!(matches!(open_error(&dir), StoreOpenError::Damaged(..)), "somebody else's database");
+    assert!(matches!(open_error(&dir), StoreOpenError::Damaged(..)), "a database of another program");
 }
 
 #[test]

@@ -20,8 +20,8 @@ const LOWEST_PRIORITY: i32 = 19;
 /// Limit of open files: three pipes, and the files that the standard library reads to count CPUs.
 const MAX_OPEN_FILES: u64 = 16;
 
-/// Performs the task on standard input, within `memory` bytes of address space and `cpu` seconds of CPU time. It imposes
-/// these limits on the calling process permanently, so call it first, in a program that does nothing else.
+/// Performs the task on standard input, within `memory` bytes of address space and `cpu` seconds of CPU time. It
+/// imposes these limits on the calling process permanently, so call it first, in a program that does nothing else.
 pub fn main(memory: u64, cpu: u64) -> ExitCode {
     let done =
         confine(memory, cpu).map_err(|error| format!("cannot set resource limits: {error}")).and_then(|()| run_task());

@@ -26,7 +26,8 @@ pub(super) struct ChildExit<'a> {
 }
 
 impl ChildExit<'_> {
-    /// The error to report. The reason for which the guard killed it comes first, then its signal, then its own message.
+    /// The error to report. The reason for which the guard killed it comes first, then its signal, then its own
+    /// message.
     pub(super) fn to_error(&self) -> ArtifactError {
         let (limits, done) = (&self.child.limits, self.task.participle());
         let too_much = |what: &str| format!("it {what} to be {done}, which is the limit; build a smaller one");
@@ -36,7 +37,8 @@ impl ChildExit<'_> {
             (Some(KillReason::Cancelled), _) => format!("it was not {done}, since that was cancelled"),
             (None, Some(Signal::XCPU)) => too_much(&format!("needs more than {} s of CPU time", limits.cpu_seconds())),
             (None, Some(Signal::KILL)) => format!(
-                "the process that {done} it was killed, by a user or by the kernel's OOM killer; free memory and load it again"
+                "the process that {done} it was killed, by a user or by the kernel's OOM killer; free memory and \
+                 load it again"
             ),
             _ if self.ran_out_of_memory() => {
                 let most = ByteSize(usize::try_from(limits.memory).unwrap_or(usize::MAX));

@@ -76,8 +76,8 @@ fn spawn_helpers<'scope>(
     })
 }
 
-/// Sends the task and reads the response. A child reads all its input before it writes, so there is no deadlock; a child
-/// that does otherwise is killed by the wall timeout.
+/// Sends the task and reads the response. A child reads all its input before it writes, so there is no deadlock; a
+/// child that does otherwise is killed by the wall timeout.
 fn exchange(process: &mut process::Child, task: CompilerTask, fingerprint: [u8; 32], bytes: &[u8]) -> ChildResponse {
     if let Some(mut pipe) = process.stdin.take() {
         // If the child stopped reading, its exit status says why.

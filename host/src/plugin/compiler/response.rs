@@ -1,6 +1,6 @@
-//! The child's response: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four bytes,
-//! little-endian), the object, the length of the code (eight bytes), the code. The code is empty if there is an error or
-//! if the task was only to examine.
+//! The child's response: magic and version, its engine's fingerprint (32 bytes), the length of a JSON object (four
+//! bytes, little-endian), the object, the length of the code (eight bytes), the code. The code is empty if there is an
+//! error or if the task was only to examine.
 
 use std::io::{self, Read, Write};
 

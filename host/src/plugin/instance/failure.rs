@@ -57,8 +57,8 @@ fn classify_error(error: &Error, denied: bool, limits: &InstanceLimits, said: &G
         return (Fault::Host, format!("the instance pool is exhausted: {error:#}"));
     }
     let message = match (&said.fault, &said.last_line) {
-        // The message of the guest's panic hook says more than `unreachable`, and so does an exception that its language
-        // runtime printed.
+        // The message of the guest's panic hook says more than `unreachable`, and so does an exception that its
+        // language runtime printed.
         (Some(words), _) => words.clone(),
         (None, Some(line)) => format!("{line} ({})", describe_error(error)),
         (None, None) => describe_error(error),

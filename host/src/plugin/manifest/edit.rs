@@ -1,7 +1,7 @@
 //! Edits of manifests by commands, which preserve everything else that the operator wrote, including comments.
 //!
-//! In: a text and a change. Out: the new text. Files are written to a temporary file and renamed, so that a reader finds
-//! either the old or the new text, also after a crash.
+//! In: a text and a change. Out: the new text. Files are written to a temporary file and renamed, so that a reader
+//! finds either the old or the new text, also after a crash.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -163,8 +163,8 @@ pub(crate) fn replace(path: &Path, before: &str, text: &str) -> Result<(), Strin
     write(path, &text).map_err(|error| error.to_string())
 }
 
-/// Atomically replaces the file `path`, following a symbolic link. A new file gets mode 0600, since settings can contain
-/// credentials. Blocks.
+/// Atomically replaces the file `path`, following a symbolic link. A new file gets mode 0600, since settings can
+/// contain credentials. Blocks.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     let path = resolve_link(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));

@@ -20,8 +20,8 @@ use crate::plugin::limits::InstanceLimits;
 use crate::{messages, units};
 use rollout::{RawRollout, RawSelfTest};
 
-/// The keys of each table; `""` is the top level. The keys of `settings` belong to the receiver, those of `want` are facts
-/// of a push. docs/manifest.md documents all of them, which a test verifies.
+/// The keys of each table; `""` is the top level. The keys of `settings` belong to the receiver, those of `want` are
+/// facts of a push. docs/manifest.md documents all of them, which a test verifies.
 pub(super) const KEYS: [(&str, &[&str]); 8] = [
     (
         "",
@@ -228,7 +228,8 @@ fn in_key(key: &'static str) -> impl Fn(String) -> String {
     move |problem| format!("`{key}`: {problem}")
 }
 
-/// Describes a TOML error in one line. It shows the key of the offending line, but not its value, which may be a secret.
+/// Describes a TOML error in one line. It shows the key of the offending line, but not its value, which may be a
+/// secret.
 fn describe_toml_error(error: &toml::de::Error, text: &str) -> String {
     let message = error.message();
     let hint = messages::suggestion_for(message).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Changes that somebody asks for: each ends in the same state as the file would, had it been edited by hand.
+//! Requested changes: each results in the same state as if the manifest had been edited by hand.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::plugin::manifest::{self, Manifest, edit};
 use crate::plugin::rollout::progress::StepSender;
 use crate::units::Percent;
 
-/// Who asks, and where the answer goes.
+/// Who requested a change, and where its steps are sent.
 #[derive(Clone)]
 pub(super) struct ChangeCaller {
     pub(super) who: Actor,
@@ -23,7 +23,7 @@ pub(super) struct ChangeCaller {
 }
 
 impl PluginsInner {
-    /// Refuses at once what cannot be begun; does the rest in a task that outlives whoever asked.
+    /// Refuses immediately what cannot begin; runs the rest in a task that is independent of the caller.
     pub(super) fn begin(
         self: &Arc<Self>,
         who: Actor,
@@ -35,7 +35,7 @@ impl PluginsInner {
         let (inner, caller) = (self.clone(), ChangeCaller { who, steps: teller });
         self.guests.handle().spawn(async move {
             inner.perform(caller, change).await;
-            // Whoever waits for the end of changes may want the store next.
+            // The shutdown, which waits for changes, may close the store next.
             drop(inner);
             drop(under_way);
         });
@@ -145,7 +145,7 @@ impl PluginsInner {
         self.settle_in_turn(caller, found, plan, AuditAction::Retry, turn).await;
     }
 
-    /// A swap that was asked for, to what `edit` makes of the manifest: whatever else is under way gives way.
+    /// A requested swap to the manifest that `edit` returns; aborts a swap in progress.
     async fn edit_and_swap(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -165,7 +165,7 @@ impl PluginsInner {
         self.swap_in_turn(caller, before, manifest, plan, action, turn).await;
     }
 
-    /// The same in turn. `before` is what the manifest says now.
+    /// The same, while the lock is held. `before` is the current text of the manifest.
     pub(super) async fn swap_in_turn(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -186,7 +186,7 @@ impl PluginsInner {
         self.swap(&caller.who, order, &caller.steps, turn).await;
     }
 
-    /// The manifest is written, and what it wants serves already.
+    /// Writes the manifest, whose generation serves already.
     async fn write_unchanged(
         &self,
         caller: &ChangeCaller,
@@ -208,7 +208,7 @@ impl PluginsInner {
 
     async fn set_paused(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>, paused: bool) {
         if paused {
-            // Somebody who pauses does not want to wait for the end of a canary.
+            // A pause should not wait for the end of a canary.
             let why = "the plugin was paused";
             self.entry(&name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.abort_for_good(why)));
         }
@@ -282,12 +282,12 @@ impl PluginsInner {
         self.finish_without_swap(caller, &name, AuditAction::Abort, ChangeOutcome::Done, message).await;
     }
 
-    /// Ends the swap that is under way, if it can still be ended.
+    /// Aborts the swap in progress, if it can still be aborted.
     pub(super) fn supersede(&self, name: &str, why: &str) {
         self.entry(name, |entry| entry.under_way.iter().for_each(|swap| swap.progress.abort(why)));
     }
 
-    /// Waits for whoever changes this plugin now.
+    /// Waits for the lock of this plugin.
     pub(super) async fn turn(&self, name: &str) -> ChangeGuard {
         let turn = self.entry(name, |entry| entry.turn.clone())?;
         Some(turn.lock_owned().await)
@@ -297,7 +297,7 @@ impl PluginsInner {
         self.dir.join(format!("{name}.toml"))
     }
 
-    /// Nothing was begun; what served before serves.
+    /// Reports a failure before anything began; the previous generation still serves.
     pub(super) fn finish_failed(&self, caller: &ChangeCaller, name: &str, stage: SwapStage, message: String) {
         let (plugin, verdict, serving) = (name.to_owned(), ChangeOutcome::Failed, self.serving(name));
         let ending = PluginChangeResult { plugin, verdict, serving, stage: Some(stage), message, grants: Vec::new() };
@@ -308,7 +308,7 @@ impl PluginsInner {
         self.entry(name, |entry| Some(entry.serving.as_ref()?.number)).flatten()
     }
 
-    /// What its manifest says now.
+    /// Reads the current text of the manifest.
     pub(super) async fn text(&self, name: &str) -> Result<String, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
         let read = self.run_blocking(move || {
@@ -322,7 +322,7 @@ impl PluginsInner {
         Manifest::with_patch(&file, text, wanted)
     }
 
-    /// Tells and audits what needed no swap.
+    /// Reports and audits the result of a change without a swap.
     pub(super) async fn finish_without_swap(
         &self,
         caller: &ChangeCaller,
@@ -335,13 +335,13 @@ impl PluginsInner {
         caller.end(name, self.serving(name), verdict, &message);
     }
 
-    /// What serves, as the audit log names it.
+    /// The serving generation, for the audit log.
     pub(super) fn runs(&self, name: &str) -> Option<audit::GenerationRef> {
         let digest = self.entry(name, |entry| entry.running().map(|running| running.artifact)).flatten();
         self.serving(name).zip(digest).map(|(generation, digest)| audit::GenerationRef { generation, digest })
     }
 
-    /// Into the audit log: what needed no swap. `before` served when it began.
+    /// Writes a change without a swap to the audit log. `before` served when it began.
     pub(super) async fn audit_change(
         &self,
         who: &Actor,

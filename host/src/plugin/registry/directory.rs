@@ -1,4 +1,4 @@
-//! What the directory of manifests wants: read whole, each time.
+//! Reads the directory of manifests, completely each time.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -13,20 +13,20 @@ use crate::plugin::artifact;
 use crate::plugin::digest::Digest;
 use crate::plugin::manifest::{self, Manifest};
 
-/// One file.
+/// One manifest file.
 #[derive(Clone, Debug)]
 pub(super) struct FoundManifest {
     pub(super) name: Arc<str>,
     pub(super) file: PathBuf,
-    /// What it says, or one sentence.
+    /// The manifest, or an error of one sentence.
     pub(super) manifest: Result<Manifest, String>,
 }
 
-/// Digests of files that did not change since.
+/// Cached digests of files that have not changed.
 #[derive(Debug, Default)]
 pub(super) struct DigestCache(Mutex<BTreeMap<PathBuf, (ArtifactFileStamp, Digest)>>);
 
-/// What changes when a file does, be it in place or by rename.
+/// File metadata that changes with the contents, both in place and by rename.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ArtifactFileStamp {
     device: u64,
@@ -42,19 +42,19 @@ impl ArtifactFileStamp {
 }
 
 impl PluginsInner {
-    /// Every manifest, by name.
+    /// Reads every manifest, by name.
     pub(super) async fn read_manifests(&self) -> Result<Vec<FoundManifest>, String> {
         let dir = self.dir.clone();
         let found = self.run_blocking(move || read(&dir)).await?;
         found.map_err(|error| format!("{}: the plugins' directory cannot be read: {error}", self.dir.display()))
     }
 
-    /// One of them. `None` where there is no such file.
+    /// Reads one manifest. `None` if there is no such file.
     pub(super) async fn read_manifest(&self, name: &Arc<str>) -> Option<FoundManifest> {
         self.read_manifests().await.ok()?.into_iter().find(|found| found.name == *name)
     }
 
-    /// What it would run.
+    /// Determines the generation that a manifest asks for.
     pub(super) async fn identity(self: &Arc<Self>, manifest: &Manifest) -> Result<GenerationIdentity, String> {
         let meaning = manifest.fingerprint;
         if let Some(artifact) = manifest.digest {
@@ -79,7 +79,7 @@ impl DigestCache {
         }
         let digest = Digest::compute(&artifact::read(path)?);
         self.with(|seen| {
-            // Artifacts come and go; their files are few.
+            // Bounds the cache; there are few artifact files at any time.
             if seen.len() > 1_024 {
                 seen.clear();
             }

@@ -1,4 +1,4 @@
-//! One plugin as the registry knows it: its slot, what serves, what is wanted, and why they differ.
+//! The registry's state of one plugin: its slot, the serving and the desired generation, and why they differ.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,46 +24,46 @@ pub(super) struct PluginEntry {
     pub(super) slot: Slot,
     pub(super) file: PathBuf,
     pub(super) state: PluginState,
-    /// What the manifest wants, as far as it could be read.
+    /// The desired state, as far as the manifest could be read.
     pub(super) desired: DesiredState,
-    /// Why that does not run.
+    /// Why the desired state is not reached.
     pub(super) failure: Option<LoadFailure>,
     pub(super) serving: Option<Generation>,
     pub(super) record: SlotRecord,
     pub(super) paused: bool,
-    /// A swap.
+    /// The swap in progress.
     pub(super) under_way: Option<SwapUnderWay>,
-    /// Held by whoever changes this plugin: one at a time.
+    /// Locked during a change of this plugin.
     pub(super) turn: Arc<tokio::sync::Mutex<()>>,
     pub(super) recorded_answers: Arc<ResponseCache>,
-    /// The lines of the generation that served before.
+    /// The log of the previous generation.
     pub(super) previous_log: Option<Arc<LogSink>>,
-    /// What was said in the last self-test, and by a candidate that came to nothing.
+    /// Log lines of the last self-test, and of a candidate that was not published.
     pub(super) candidate_lines: Vec<GuestLogLine>,
 }
 
-/// A swap, and which generation it is to bring.
+/// A swap in progress, and the generation that it publishes.
 pub(super) struct SwapUnderWay {
     pub(super) progress: Arc<SwapProgress>,
     pub(super) meaning: Digest,
-    /// Where it was known before the artifact was fetched.
+    /// If it was known before the artifact was fetched.
     pub(super) artifact: Option<Digest>,
-    /// Whether the manifest wants it. One that a command asks for is written when it has passed its self-test.
+    /// Whether the manifest names it. The manifest of a requested swap is written after the self-test.
     pub(super) written: bool,
 }
 
 impl SwapUnderWay {
-    /// Whether it brings this.
+    /// Whether it publishes this generation.
     pub(super) fn brings(&self, wanted: GenerationIdentity) -> bool {
         let artifact = self.artifact.or_else(|| self.progress.status().digest);
         self.meaning == wanted.meaning && artifact == Some(wanted.artifact)
     }
 }
 
-/// A failure, and whose.
+/// A failure, and the generation that failed.
 #[derive(Clone, Debug)]
 pub(super) struct LoadFailure {
-    /// `None` where it was not even known what was wanted.
+    /// `None` if the desired generation could not be determined.
     pub(super) identity: Option<GenerationIdentity>,
     pub(super) stage: SwapStage,
     pub(super) reason: String,
@@ -89,18 +89,18 @@ impl PluginEntry {
         }
     }
 
-    /// What runs, by what makes it other than others.
+    /// The identity of the serving generation.
     pub(super) fn running(&self) -> Option<GenerationIdentity> {
         self.serving.as_ref()?;
         self.record.serving.as_ref().map(|release| release.identity)
     }
 
-    /// The lanes of a generation that serves alone.
+    /// The lanes of the serving generation outside a canary.
     pub(super) fn lanes(&self) -> LaneSet {
         if self.paused { LaneSet::Only(std::collections::BTreeSet::new()) } else { LaneSet::All }
     }
 
-    /// Whether batches are handed out.
+    /// Pauses or resumes.
     pub(super) fn pause(&mut self, paused: bool) {
         self.paused = paused;
         if let Some(serving) = &self.serving {
@@ -109,7 +109,7 @@ impl PluginEntry {
         }
     }
 
-    /// Lines of what serves, of what served before, and of the candidate that did not come to it.
+    /// Log lines of the serving generation, the previous one, and the last candidate that was not published.
     pub(super) fn lines(&self) -> Vec<GuestLogLine> {
         let mut lines = self.candidate_lines.clone();
         lines.extend(self.previous_log.iter().flat_map(|before| before.recent()));
@@ -118,7 +118,7 @@ impl PluginEntry {
         lines
     }
 
-    /// What an operator may do about a candidate that was refused, where its manifest says `care`.
+    /// The commands with which an operator can handle a refused candidate, given the manifest's rollout policy.
     pub(super) fn remedy(&self, identity: GenerationIdentity, care: &RolloutPolicy) -> String {
         let had = self.record.refusal(identity).map(|refusal| refusal.rollout(care)).unwrap_or_default();
         let mut words =
@@ -171,7 +171,7 @@ impl PluginEntry {
         }
     }
 
-    /// The terms of what serves.
+    /// The effective manifest of the serving generation.
     pub(super) fn terms(&self) -> Option<EffectiveManifest> {
         self.serving.as_ref()?;
         let release = self.record.serving.as_ref()?;

@@ -1,4 +1,4 @@
-//! From what the directory wants to what runs.
+//! Reconciliation: makes every plugin match the directory of manifests.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ use crate::plugin::rollout::RolloutPolicy;
 use crate::plugin::rollout::progress::StepSender;
 use crate::plugin::status::DesiredState;
 
-/// After which a plugin that could not start, and of which nothing serves, may be tried again.
+/// Interval after which a plugin that failed to start, and has no serving generation, is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(25);
 
 impl PluginsInner {
-    /// Makes every plugin what the directory wants it to be, those of other names beside each other.
+    /// Makes every plugin match its manifest, all plugins concurrently.
     pub(super) async fn reconcile(self: &Arc<Self>, caller: &ChangeCaller) -> Result<Vec<PluginChangeResult>, String> {
         if !self.dir.is_dir() {
-            // An empty directory wants no plugins. One that is not there wants nothing.
-            return Err(format!("{} is no directory; put it back in its place", self.dir.display()));
+            // An empty directory means no plugins; a missing directory is an error and changes nothing.
+            return Err(format!("{} is not a directory; restore it", self.dir.display()));
         }
         let found = self.read_manifests().await?;
         let gone: Vec<Arc<str>> = self.entries(|entries| {
@@ -50,7 +50,7 @@ impl PluginsInner {
         Ok(work.join_all().await.into_iter().flatten().collect())
     }
 
-    /// The same for somebody who waits: the endings of plugins that changed come as news.
+    /// The same for a caller that waits: the results of changed plugins are reported as progress.
     pub(super) async fn reconcile_and_report(self: &Arc<Self>, caller: &ChangeCaller) {
         let quiet = ChangeCaller { steps: StepSender::default(), ..caller.clone() };
         let (verdict, message) = match self.reconcile(&quiet).await {
@@ -76,7 +76,7 @@ impl PluginsInner {
         caller.end("", None, verdict, &message);
     }
 
-    /// Makes one plugin what its manifest wants, unless it is so, is on its way, or was found not to do.
+    /// Makes one plugin match its manifest, unless it does already, a swap to it is in progress, or it was refused.
     pub(super) async fn settle(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -99,19 +99,19 @@ impl PluginsInner {
         if let Some(newer) = self.newer(&manifest).await {
             return Box::pin(self.settle(caller, newer, plan, action)).await;
         }
-        // Unless it brings just this: somebody else may have looked at the same file.
+        // Unless it publishes just this generation: another reconciliation may have read the same file.
         self.entry(&name, |entry| {
             let others = entry.under_way.iter().filter(|swap| !swap.brings(identity));
             others.for_each(|swap| swap.progress.abort("its manifest wants something else now"));
         });
         let turn = self.turn(&name).await;
-        // It may have been changed or done meanwhile, by whoever had the turn before.
+        // The previous holder of the lock may have changed the file, or have done this already.
         let found = self.newer(&manifest).await;
         let found = found.unwrap_or(FoundManifest { name, file, manifest: Ok(manifest) });
         self.settle_in_turn(caller, found, plan, action, turn).await
     }
 
-    /// The same for whoever has the turn.
+    /// The same, while the lock is held.
     pub(super) async fn settle_in_turn(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -122,7 +122,7 @@ impl PluginsInner {
     ) -> PluginChangeResult {
         let FoundManifest { name, file, manifest } = found;
         if self.entry(&name, |_| ()).is_none() {
-            // Whoever had the turn before took the plugin away.
+            // The previous holder of the lock removed the plugin.
             drop(turn);
             return Box::pin(self.settle(caller, FoundManifest { name, file, manifest }, plan, action)).await;
         }
@@ -130,13 +130,13 @@ impl PluginsInner {
             Ok(meant) => meant,
             Err(problem) => return self.unreadable(caller, &name, problem),
         };
-        // A retry is the word that what was tried before is waiting for.
+        // A retry is the explicit request that a refused candidate needs.
         if let Some(ending) = self.outcome_without_swap(&manifest, identity, action == AuditAction::Retry) {
             caller.steps.send(ChangeStep::Ended(ending.clone()));
             return ending;
         }
         let pending = self.entry(&name, |entry| entry.record.pending.clone()).flatten();
-        // The care that was asked for when it was begun, be it that the host ended or the attempt failed meanwhile.
+        // The overrides that were requested when it began, even if the host restarted or the attempt failed since.
         let asked = pending.filter(|pending| pending.identity == identity);
         let plan = asked.map_or(plan, |pending| plan.or(pending.plan));
         let order = SwapOrder { artifact: Some(identity.artifact), ..SwapOrder::new(manifest, plan, action) };
@@ -153,13 +153,13 @@ impl PluginsInner {
         Ok((manifest, identity))
     }
 
-    /// A manifest that was changed by hand, in nothing but that.
+    /// Pauses or resumes if only this was changed in the manifest.
     async fn pause_as_written(self: &Arc<Self>, caller: &ChangeCaller, manifest: &Manifest) {
         let (name, paused) = (&manifest.name, manifest.paused);
         if self.entry(name, |entry| entry.paused == paused) != Some(false) {
             return;
         }
-        // Whoever changes the plugin now does that too, or it is seen at the next look.
+        // A change in progress applies this as well, or the next reconciliation does.
         let turn = self.entry(name, |entry| entry.turn.clone().try_lock_owned().ok()).flatten();
         if turn.is_none() || self.newer(manifest).await.is_some() {
             return;
@@ -178,14 +178,14 @@ impl PluginsInner {
         }
     }
 
-    /// What its file says now, where that is something else: a command may have written it since it was read.
+    /// Reads the manifest again and returns it if it differs: a command may have written it in the meantime.
     async fn newer(self: &Arc<Self>, read: &Manifest) -> Option<FoundManifest> {
         let found = self.read_manifest(&read.name).await?;
         let same = found.manifest.as_ref().is_ok_and(|manifest| manifest.text == read.text);
         (!same).then_some(found)
     }
 
-    /// Why there is nothing to do, if so. `again` is whether what was tried before is tried once more.
+    /// Returns a result if no swap is needed. `again` is whether a failed candidate is tried again.
     fn outcome_without_swap(
         &self,
         manifest: &Manifest,
@@ -225,7 +225,7 @@ impl PluginsInner {
         ending
     }
 
-    /// The slot of that name; one that is open keeps its settings until another generation is published.
+    /// Opens the slot of this name; an open slot keeps its configuration until another generation is published.
     pub(super) fn open(&self, name: &Arc<str>, file: &Path, config: SlotConfig) {
         let first = self.entries(|entries| {
             if let Some(entry) = entries.get_mut(name) {
@@ -233,14 +233,14 @@ impl PluginsInner {
                 return false;
             }
             let first = !self.dispatch.has_slots();
-            // Only this room opens slots under plugins' names; another's is served all the same.
+            // Only this module opens slots under plugins' names; a slot that exists already is used.
             let opened = self.dispatch.open(name, config);
             let slot = opened.ok().or_else(|| self.dispatch.slot(name));
             let slot = slot.expect("a slot that cannot be opened is open");
             entries.insert(name.clone(), PluginEntry::new(slot, file.to_owned()));
             first
         });
-        // At the start no client has looked yet.
+        // During the start no client has connected yet.
         if first && self.started.load(Ordering::SeqCst) {
             tracing::warn!(plugin = &**name, "{OFFERED_NOW}");
         }
@@ -248,7 +248,7 @@ impl PluginsInner {
 }
 
 impl PluginEntry {
-    /// Why what is wanted is not begun: it serves, it is on its way, or it was tried and this is not `again`.
+    /// Why no swap begins: the generation serves, its swap is in progress, or it failed and this is not `again`.
     fn reason_not_to_swap(
         &mut self,
         wanted: GenerationIdentity,
@@ -261,7 +261,7 @@ impl PluginEntry {
         };
         if self.running() == Some(wanted) {
             if other {
-                // It would take the place of what is wanted.
+                // That swap would replace the desired generation.
                 return None;
             }
             self.failure = None;
@@ -274,7 +274,7 @@ impl PluginEntry {
             self.failure = None;
             return None;
         }
-        // Other settings for an artifact that was refused are a change of the manifest, and are tried.
+        // A refused artifact with other settings is a change of the manifest, and is tried.
         let refusal = self.record.refusal(wanted).filter(|refusal| refusal.identity == wanted);
         if let Some(refusal) = refusal.cloned() {
             let (at, verdict) = (refusal.at, refusal.verdict);
@@ -284,13 +284,13 @@ impl PluginEntry {
             return Some((reason, verdict));
         }
         let failed = self.failure.as_ref().filter(|failed| failed.identity == Some(wanted))?;
-        // Where nothing serves there is nothing to disturb, and what kept it from starting may be over.
+        // If nothing serves, another attempt disturbs nothing, and the cause may be gone.
         let again = self.serving.is_none() && matches!(failed.stage, SwapStage::Fetch | SwapStage::Start);
         let rested = failed.at.elapsed().is_ok_and(|rested| rested >= RETRY_AFTER);
         (!(again && rested)).then(|| (failed.reason.clone(), ChangeOutcome::Failed))
     }
 
-    /// What is wanted does not run; what serves does.
+    /// Records that the desired generation failed.
     pub(super) fn fail(&mut self, failed: LoadFailure) {
         self.desired.runs = false;
         self.failure = Some(failed);

@@ -1,6 +1,6 @@
-//! What is remembered of a slot over restarts: what serves, what served before, what was refused.
+//! The persistent record of a slot: the serving generation, retained ones, and refused candidates.
 //!
-//! One document a slot in the embedded store, replaced whole, so that a killed host finds the old or the new.
+//! Each slot has one record in the embedded store, which is replaced atomically.
 
 use std::time::SystemTime;
 
@@ -11,35 +11,35 @@ use crate::plugin::digest::Digest;
 use crate::plugin::manifest::Manifest;
 use crate::plugin::rollout::RolloutPolicy;
 
-/// The kind of document in the store.
+/// The kind of these records in the store.
 pub(super) const SLOT_RECORD_KIND: &str = "slot";
-/// Generations that can be rolled back to.
+/// Number of retained generations, to which a plugin can be rolled back.
 pub(super) const MAX_RETAINED: usize = 3;
-/// Refusals that are remembered, the newest.
+/// Number of recorded refusals, the newest ones.
 const MAX_REFUSALS: usize = 16;
 
-/// What makes one generation other than another: two of one identity run the same code in the same way.
+/// Identifies what a generation runs: two generations of the same identity run the same code in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub(crate) struct GenerationIdentity {
-    /// Of the bytes.
+    /// Digest of the artifact.
     pub(crate) artifact: Digest,
-    /// Of the manifest: settings, grants, limits and the rest of what a receiver notices.
+    /// Fingerprint of the manifest: settings, grants, limits and everything else that a receiver can observe.
     pub(crate) meaning: Digest,
 }
 
-/// A generation that serves or served, and all that is needed to make it again.
+/// A generation that serves or served, and everything that is needed to create it again.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct GenerationRecord {
     pub(super) number: u64,
     #[serde(flatten)]
     pub(super) identity: GenerationIdentity,
-    /// The manifest as it was written.
+    /// Text of the manifest.
     pub(super) manifest: String,
     pub(super) since: SystemTime,
 }
 
-/// A candidate that was found worse under traffic, could not be judged, or was given up by somebody. It is not tried
-/// again until somebody says so, and then under the rollout that it had.
+/// A candidate that was worse under traffic, could not be judged, or was aborted. It is not tried again until that is
+/// requested, and then with the same rollout.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct CandidateRefusal {
     #[serde(flatten)]
@@ -50,16 +50,16 @@ pub(super) struct CandidateRefusal {
     pub(super) stage: SwapStage,
     pub(super) reason: String,
     pub(super) at: SystemTime,
-    /// The whole rollout that it had, from the manifest and from the command.
+    /// The complete rollout that it had, from the manifest and the command.
     pub(super) rollout: RolloutOverride,
-    /// What the manifest's `[rollout]` said then.
+    /// The manifest's `[rollout]` at that time.
     pub(super) written: RolloutOverride,
-    /// Whether the artifact is refused under other settings, too. It is not where the same artifact served at that time
+    /// Whether the artifact is refused with other settings as well. It is not if the same artifact served at that time
     /// or has served since: then its settings were at fault.
     pub(super) any_settings: bool,
 }
 
-/// A candidate that stands in the manifest and does not serve yet, and the care that somebody asked for it.
+/// A candidate that the manifest names and that does not serve yet, with the requested overrides.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub(super) struct PendingRollout {
     #[serde(flatten)]
@@ -67,19 +67,19 @@ pub(super) struct PendingRollout {
     pub(super) plan: RolloutOverride,
 }
 
-/// All of it.
+/// The record of a slot.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct SlotRecord {
     pub(super) serving: Option<GenerationRecord>,
-    /// The newest first; none of the identity of another or of what serves.
+    /// Newest first; the identities differ from each other and from the serving one.
     #[serde(default)]
     pub(super) kept: Vec<GenerationRecord>,
-    /// The newest first, one of an identity.
+    /// Newest first, one per identity.
     #[serde(default)]
     pub(super) refusals: Vec<CandidateRefusal>,
     #[serde(default)]
     pub(super) pending: Option<PendingRollout>,
-    /// The greatest number that was given to a candidate, whatever became of it.
+    /// The highest number that was assigned to a candidate, published or not.
     #[serde(default)]
     pub(super) number: u64,
 }
@@ -98,8 +98,8 @@ impl CandidateRefusal {
         format!("{what} at {}: {}", self.stage, self.reason)
     }
 
-    /// The rollout of another attempt: the one that this one had, but where the manifest asks for another by now. A
-    /// manifest that no longer asks for any does not take away the one that there was.
+    /// The rollout of another attempt: the previous one, except for what the manifest has changed since. A stage that
+    /// was removed from the manifest is still required.
     pub(super) fn rollout(&self, now: &RolloutPolicy) -> RolloutOverride {
         let other = |a: Option<f64>, b: Option<f64>| a.zip(b).is_none_or(|(a, b)| (a - b).abs() > 1e-9);
         let plan = now.to_override();
@@ -114,7 +114,7 @@ impl CandidateRefusal {
 }
 
 impl SlotRecord {
-    /// Why this was refused, if it was and has not served since.
+    /// Returns the refusal of this identity, if it was refused and has not served since.
     pub(super) fn refusal(&self, identity: GenerationIdentity) -> Option<&CandidateRefusal> {
         let exact = self.refusals.iter().find(|refusal| refusal.identity == identity);
         let artifact =
@@ -122,14 +122,14 @@ impl SlotRecord {
         exact.or_else(|| self.refusals.iter().find(artifact))
     }
 
-    /// The last refusal, if nothing else came to serve since.
+    /// Returns the last refusal, if no other generation was published since.
     pub(super) fn last_refusal(&self) -> Option<&CandidateRefusal> {
         let serving = self.serving.as_ref().map_or(0, |release| release.number);
         self.refusals.first().filter(|refusal| refusal.number > serving)
     }
 
-    /// Remembers it in place of an earlier refusal of the same. A stage that the earlier attempt had and this one had
-    /// not, for example since it was aborted before it served all lanes at once, stays asked for.
+    /// Records a refusal, replacing an earlier one of the same identity. A stage that only the earlier attempt had
+    /// stays required, for example if this attempt, without a canary, was aborted before it was published.
     pub(super) fn refuse(&mut self, mut refusal: CandidateRefusal) {
         self.pending.take_if(|pending| pending.identity == refusal.identity);
         if let Some(at) = self.refusals.iter().position(|known| known.identity == refusal.identity) {
@@ -142,14 +142,14 @@ impl SlotRecord {
         self.refusals.truncate(MAX_REFUSALS);
     }
 
-    /// It was let in: nothing is held against it any more, nor against its artifact as such.
+    /// Clears the refusals of a published generation, and allows its artifact with other settings.
     pub(super) fn clear_refusals(&mut self, identity: GenerationIdentity) {
         self.refusals.retain(|refusal| refusal.identity != identity);
         let same = self.refusals.iter_mut().filter(|refusal| refusal.identity.artifact == identity.artifact);
         same.for_each(|refusal| refusal.any_settings = false);
     }
 
-    /// Another serves now; what served before is kept.
+    /// Records the serving generation; the previous one is retained.
     pub(super) fn serve(&mut self, release: GenerationRecord) {
         self.kept.extend(self.serving.replace(release));
         let serving = self.serving.as_ref().map(|release| release.identity);
@@ -163,7 +163,7 @@ impl SlotRecord {
         self.kept.truncate(MAX_RETAINED);
     }
 
-    /// The kept generation of that number, else the one that served last before what serves.
+    /// Returns the retained generation of this number, or without a number the previous one.
     pub(super) fn find(&self, number: Option<u64>) -> Option<&GenerationRecord> {
         match number {
             Some(number) => self.kept.iter().find(|release| release.number == number),
@@ -171,7 +171,7 @@ impl SlotRecord {
         }
     }
 
-    /// Artifacts that must not be thrown away.
+    /// Digests of artifacts that must not be removed.
     pub(super) fn artifacts(&self) -> impl Iterator<Item = Digest> + '_ {
         let releases = self.kept.iter().chain(&self.serving).map(|release| release.identity.artifact);
         let refused = self.last_refusal().map(|refusal| refusal.identity.artifact);

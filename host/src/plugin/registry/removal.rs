@@ -1,4 +1,4 @@
-//! A plugin that nobody wants any more: what it has is delivered for a while, then all of it goes, its name last.
+//! Removal of a plugin: its queue is delivered for a limited time, then everything is removed, its name last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use crate::dispatch::LaneSet;
 use crate::plugin::change::{ChangeOutcome, PluginChangeResult};
 use crate::plugin::offering::NO_LONGER_OFFERED;
 
-/// How long a manifest must have been away.
+/// How long a manifest must be missing before its plugin is removed.
 const MANIFEST_GRACE: Duration = Duration::from_secs(1);
-/// How long a plugin may take to deliver what it has.
+/// How long a removed plugin may take to deliver its queue.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl PluginsInner {
-    /// A plugin whose manifest is gone.
+    /// Removes a plugin whose manifest is gone.
     pub(super) async fn remove_if_gone(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -29,7 +29,7 @@ impl PluginsInner {
             // A command is loading it, and has not written its manifest yet.
             return None;
         }
-        // Editors take the old file away before they put the new one in its place.
+        // Editors remove the old file before they create the new one.
         sleep(MANIFEST_GRACE).await;
         if !self.manifest_is_gone(&name).await {
             return None;
@@ -47,7 +47,7 @@ impl PluginsInner {
         Some(PluginChangeResult { plugin, verdict, serving: None, stage: None, message, grants: Vec::new() })
     }
 
-    /// Whether its manifest is, in a directory that is there. A disk that does not answer says nothing.
+    /// Whether the manifest is missing from an existing directory. An I/O error does not count as missing.
     async fn manifest_is_gone(&self, name: &str) -> bool {
         let Some(file) = self.entry(name, |entry| entry.file.clone()) else { return false };
         let dir = self.dir.clone();
@@ -58,13 +58,13 @@ impl PluginsInner {
         self.run_blocking(gone).await.unwrap_or(false)
     }
 
-    /// Takes a plugin away, with the turn held: what is queued is delivered for a while, then shed. What became of it.
-    /// It keeps its name until all of it is gone.
+    /// Removes a plugin while its lock is held: the queue is delivered for a limited time, then shed. Returns a message
+    /// about it. The name stays in use until everything is removed.
     pub(super) async fn remove_plugin(&self, name: &Arc<str>) -> String {
         let slot = self.entry(name, |entry| {
             entry.state = PluginState::Removing;
             entry.slot.set_serving(false);
-            // Paused or not, what it has is to be delivered.
+            // Its queue is delivered even if it was paused.
             entry.serving.iter().for_each(|serving| serving.set_lanes(LaneSet::All));
             entry.slot.retry_now();
             (entry.slot.clone(), entry.serving.is_some())
@@ -90,7 +90,7 @@ impl PluginsInner {
         }
     }
 
-    /// Slot and all. Under one lock, so that nobody opens it anew between the two.
+    /// Removes slot and entry under one lock, so that the slot is not opened again in between.
     pub(super) fn forget(&self, name: &Arc<str>) {
         let last = self.entries(|entries| {
             let closed = self.dispatch.close(name).is_some();

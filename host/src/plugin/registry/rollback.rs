@@ -1,7 +1,7 @@
-//! The ways back: an earlier generation serves again (`rollback`), or what serves is wanted again (`keep`).
+//! Rollback to an earlier generation (`rollback`), and making the serving generation the desired one (`keep`).
 //!
-//! In: what the manifest says, and what is remembered of the slot. Out: a manifest that wants what serves, after a swap
-//! where that is needed. Never has a version serve that was refused, unless somebody says so by name.
+//! In: the manifest, and the record of the slot. Out: a manifest that names the serving generation, after a swap if
+//! necessary. Never publishes a version that was refused, unless it is forced explicitly.
 
 use std::sync::Arc;
 
@@ -14,22 +14,22 @@ use crate::plugin::change::{ChangeOutcome, ChangeRefused, ChangeRefusedCode, Rol
 use crate::plugin::manifest::{Manifest, edit};
 use crate::plugin::status::DesiredState;
 
-/// Where a rollback leads.
+/// The target of a rollback.
 enum RollbackTarget {
-    /// What serves is what is wanted from now on.
+    /// The serving generation becomes the desired one.
     Stay,
-    /// This one serves again.
+    /// This generation serves again.
     To(GenerationRecord),
 }
 
-/// What was so when a way back was asked for.
+/// The state when the rollback was requested.
 struct SwapBefore {
     swap: bool,
     serving: Option<u64>,
 }
 
 impl PluginsInner {
-    /// Whether a rollback could be begun now, as far as is known before its turn.
+    /// Whether a rollback could begin, as far as is known before it has the lock.
     pub(super) fn can_roll_back(&self, name: &str, number: Option<u64>, force: bool) -> Result<(), ChangeRefused> {
         let way = self.entry(name, |entry| {
             let other = entry.under_way.is_some() || !entry.desired.runs;
@@ -46,7 +46,7 @@ impl PluginsInner {
         Err(refused(ChangeRefusedCode::NothingServes, words))
     }
 
-    /// Back to what served before what is wanted now. It served before, so nothing has to be found out about it.
+    /// Rolls back to the generation before the desired one. It served before, so it needs no trial.
     pub(super) async fn roll_back(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -89,7 +89,7 @@ impl PluginsInner {
         }
     }
 
-    /// What serves is wanted from now on; a swap that is under way ends.
+    /// Makes the serving generation the desired one, aborting a swap in progress.
     pub(super) async fn keep(self: &Arc<Self>, caller: &ChangeCaller, name: Arc<str>) {
         let begun = self.begun(&name);
         self.supersede(&name, "what serves is kept");
@@ -107,7 +107,8 @@ impl PluginsInner {
         self.keep_in_turn(caller, &name, AuditAction::Keep, before, ended).await;
     }
 
-    /// The manifest is made to want what serves. `before` is what it says now, `ended` whether a swap was ended for this.
+    /// Changes the manifest to name the serving generation. `before` is its current text, `ended` whether a swap was
+    /// aborted for this.
     async fn keep_in_turn(
         self: &Arc<Self>,
         caller: &ChangeCaller,
@@ -160,7 +161,7 @@ impl PluginsInner {
         self.finish_without_swap(caller, name, action, verdict, message).await;
     }
 
-    /// Has the manifest want this release. Whether the digest had to be given for that.
+    /// Writes a manifest that names this generation. Returns whether this needed an explicit `digest`.
     async fn write_wanted(
         self: &Arc<Self>,
         name: &Arc<str>,
@@ -168,7 +169,7 @@ impl PluginsInner {
         before: String,
     ) -> Result<bool, String> {
         let as_written = self.manifest_of(name, release, &before, false)?;
-        // Where the file that it names is another by now, only the digest says which one is meant.
+        // If the artifact file has changed since, only the digest identifies the artifact.
         let pins = self.identity(&as_written).await.ok() != Some(release.identity);
         let manifest = if pins { self.manifest_of(name, release, &before, true)? } else { as_written };
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
@@ -178,20 +179,20 @@ impl PluginsInner {
         Ok(pins)
     }
 
-    /// The manifest that a release had. Whether it is paused, and how carefully versions are let in, is as `now` says:
-    /// that is of the plugin and not of one of its versions.
+    /// Returns the manifest of a generation. `paused` and the rollout policy are taken from the current text `now`,
+    /// since they belong to the plugin and not to one of its versions.
     fn manifest_of(&self, name: &str, release: &GenerationRecord, now: &str, pinned: bool) -> Result<Manifest, String> {
         let file = self.entry(name, |entry| entry.file.clone()).unwrap_or_else(|| self.file(name));
         let mut text = edit::with_paused(&release.manifest, edit::is_paused(now))?;
         if pinned {
             text = edit::with_digest(&text, release.identity.artifact)?;
         }
-        // What is written there now may be what is wrong with it.
+        // The current rollout tables may be invalid themselves.
         let careful = edit::with_rollout_of(&text, now).and_then(|careful| Manifest::parse(&file, &careful));
         careful.or_else(|_| Manifest::parse(&file, &text))
     }
 
-    /// What a manifest of this text wants, where it can be told.
+    /// Returns the identity of the generation that a manifest asks for, if it can be determined.
     async fn wanted(self: &Arc<Self>, name: &str, text: &str) -> Option<GenerationIdentity> {
         let file = self.entry(name, |entry| entry.file.clone())?;
         let manifest = Manifest::parse(&file, text).ok()?;
@@ -206,14 +207,15 @@ impl PluginsInner {
         begun.unwrap_or(SwapBefore { swap: false, serving: None })
     }
 
-    /// Whether a swap was under way then that did not come to serve.
+    /// Whether a swap was in progress then whose candidate was not published.
     fn ended(&self, name: &str, begun: &SwapBefore) -> bool {
         begun.swap && self.serving(name) == begun.serving
     }
 }
 
 impl PluginEntry {
-    /// Where a rollback to this generation leads; `other` is whether something else is wanted than what served last.
+    /// Returns the target of a rollback; `other` is whether another generation is desired than the one that served
+    /// last.
     fn rollback_target(
         &self,
         name: &str,

@@ -1,4 +1,4 @@
-//! The stages of a swap up to a candidate that has started: fetch → digest → contract → grants → compile → start.
+//! The stages of a swap until the candidate has started: fetch → digest → contract → grants → compile → start.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl From<ArtifactError> for RolloutStopped {
 }
 
 impl PluginsInner {
-    /// A candidate that has started, and the digest of its artifact.
+    /// Creates and starts a candidate. Returns the digest of its artifact as well.
     pub(super) async fn candidate(
         &self,
         manifest: &Manifest,
@@ -46,7 +46,7 @@ impl PluginsInner {
         Ok((Candidate { number, blueprint, first, stats: vitals }, digest))
     }
 
-    /// From the store where it has what is wanted, else from the file, whose bytes come with it.
+    /// Finds the artifact in the store, or reads its file and returns the bytes.
     async fn fetch(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), RolloutStopped> {
         if let Some(digest) = manifest.digest {
             let foundry = self.pipeline.clone();
@@ -72,7 +72,7 @@ impl PluginsInner {
         Ok(((digest, Some(bytes)), Some(shown)))
     }
 
-    /// Where it is what is wanted, it is kept under its digest.
+    /// Checks the digest, and stores the artifact.
     async fn store_artifact(
         &self,
         manifest: &Manifest,
@@ -161,15 +161,14 @@ fn check_digest(wanted: Option<Digest>, found: Digest) -> Result<(), RolloutStop
     }
 }
 
-/// What the candidate imports without a grant, for who asked for it; nobody did at the start of a host, so the log has it
-/// too.
+/// Describes the imports without a grant for the caller; also logs them, since there is no caller at the host's start.
 fn ungranted(manifest: &Manifest, inspection: &Inspection, generation: u64) -> Option<String> {
     let ungranted = inspection.missing_grants(!manifest.grants.is_empty(), manifest.state_quota.is_some());
     ungranted.iter().for_each(|words| tracing::info!(plugin = &*manifest.name, generation, "{words}"));
     (!ungranted.is_empty()).then(|| ungranted.join("; "))
 }
 
-/// Says of which file, where it was one.
+/// Adds the file name to an artifact error.
 fn artifact_error(manifest: &Manifest, ArtifactError { stage, reason }: ArtifactError) -> RolloutStopped {
     let whose = manifest.artifact.as_ref().map_or_else(String::new, |path| format!(" {}", path.display()));
     RolloutStopped::failed(stage.into(), format!("`artifact`{whose}: {reason}"))

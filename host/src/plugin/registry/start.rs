@@ -1,4 +1,4 @@
-//! The start of a host: first what served before, be it that the last host was killed, then what the directory wants.
+//! The start of a host: first restores the previous generations, also after a kill, then reconciles with the directory.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,7 +25,7 @@ impl PluginsInner {
         for FoundManifest { name, file, manifest } in &found {
             self.open(name, file, manifest.as_ref().map(Manifest::slot_config).unwrap_or_default());
         }
-        // All of them before the first is brought back: what is remembered of one is not thrown away for another.
+        // All records before the first restore: otherwise the artifacts of the others would be pruned.
         if let Err(problem) = self.read_records().await {
             return vec![failed_result("", format!("what served before cannot be read: {problem}"))];
         }
@@ -35,7 +35,7 @@ impl PluginsInner {
             match self.restore(&found).await {
                 Some(ending) => {
                     endings.push(ending);
-                    // What serves need not wait for what is wanted.
+                    // The restored generation serves in the meantime.
                     self.settle_later(caller.clone(), found);
                 }
                 None => endings.push(self.settle(&caller, found, RolloutOverride::default(), AuditAction::Load).await),
@@ -49,8 +49,7 @@ impl PluginsInner {
         endings
     }
 
-    /// What the store remembers of each plugin. Where that cannot be read nothing may be started: a version that was
-    /// refused would serve again.
+    /// Reads the record of each plugin. If this fails nothing may start: a refused version could serve again.
     pub(super) async fn read_records(&self) -> Result<(), String> {
         let store = self.store.clone();
         let records = self.run_blocking(move || store.records::<SlotRecord>(SLOT_RECORD_KIND)).await?;
@@ -61,7 +60,7 @@ impl PluginsInner {
         Ok(())
     }
 
-    /// Brings back what served before the host ended, be it killed. None where nothing did, or where that failed.
+    /// Restores the generation that served before the restart. `None` if there was none, or if it failed.
     async fn restore(self: &Arc<Self>, found: &FoundManifest) -> Option<PluginChangeResult> {
         let release = self.entry(&found.name, |entry| entry.record.serving.clone()).flatten()?;
         let text = edit::with_digest(&release.manifest, release.identity.artifact).ok()?;

@@ -1,4 +1,4 @@
-//! A swap from its first stage to its last, and what is written down of it.
+//! A swap from its first stage to its last, and its records.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,30 +18,29 @@ use crate::plugin::rollout::progress::{StepSender, SwapProgress};
 use crate::plugin::rollout::{RolloutPolicy, RolloutStopped};
 use crate::plugin::status::DesiredState;
 
-/// What is to serve, and how it is let in.
+/// The generation to publish, and how it is rolled out.
 pub(super) struct SwapOrder {
     pub(super) manifest: Manifest,
-    /// What is asked of its rollout this once.
+    /// Overrides of the rollout policy.
     pub(super) plan: RolloutOverride,
-    /// What the manifest said before, where a command asks for another: that is written once the candidate has passed
-    /// its self-test.
+    /// The previous text of the manifest, if a command changes it: the new text is written after the self-test.
     pub(super) commit: Option<String>,
-    /// Of a generation that is brought back after a restart.
+    /// The number of a generation that is restored after a restart.
     pub(super) number: Option<u64>,
-    /// Where it is known beforehand.
+    /// The digest of the artifact, if it is known beforehand.
     pub(super) artifact: Option<Digest>,
-    /// For the audit log.
+    /// The operation, for the audit log.
     pub(super) action: AuditAction,
 }
 
 impl SwapOrder {
-    /// Of a manifest that stands in its file.
+    /// An order for a manifest as in its file.
     pub(super) fn new(manifest: Manifest, plan: RolloutOverride, action: AuditAction) -> Self {
         Self { manifest, plan, commit: None, number: None, artifact: None, action }
     }
 
-    /// How carefully it is let in. What served before needs no trial. What was refused has the rollout that it had
-    /// then, whoever brings it; all lanes at once need a word of their own.
+    /// The rollout policy. A generation that served before needs no trial. A refused one has the same rollout as
+    /// before, however it was requested, unless that is overridden explicitly.
     fn rollout_policy(&self, refusal: Option<&CandidateRefusal>) -> RolloutPolicy {
         if matches!(self.action, AuditAction::Rollback | AuditAction::Restore) {
             return RolloutPolicy { self_test: false, ..RolloutPolicy::default() };
@@ -56,16 +55,16 @@ impl SwapOrder {
     }
 }
 
-/// What becomes the serving generation.
+/// The generation that is about to be published.
 enum ReadyGeneration {
     Candidate(Candidate),
-    /// It has some of the lanes already.
+    /// It serves some of the lanes already.
     Canary(Generation),
 }
 
 impl PluginsInner {
-    /// Does it in the plugin's turn, which is over once the new generation serves: whoever comes next need not wait
-    /// until the old one is gone. Told, audited and remembered.
+    /// Runs a swap with the plugin's lock, which is released once the new generation serves: the next change need not
+    /// wait until the previous generation is retired. Reports, audits and records the result.
     pub(super) async fn swap(
         self: &Arc<Self>,
         who: &Actor,
@@ -91,7 +90,7 @@ impl PluginsInner {
         let result = self.roll_out(&order, number, &record, &progress).await;
         self.entry(&name, |entry| entry.under_way = None);
         let grants = match order.number {
-            // It serves again as it did.
+            // A restored generation has no new grants.
             Some(_) => Vec::new(),
             None => grants(before, asked.unwrap_or_default(), &order.manifest, &progress),
         };
@@ -102,7 +101,8 @@ impl PluginsInner {
         self.audit_swap(who, &order, before, &progress, &ending).await;
         if order.action == AuditAction::Load && ending.verdict != ChangeOutcome::Done && !self.is_written(&order).await
         {
-            // It was never there. Before that is told: whoever hears it may load another of that name.
+            // The load failed, so remove the entry before the result is reported: the caller may then load another
+            // plugin of this name.
             self.remove_record(&name).await;
             self.forget(&name);
         }
@@ -123,8 +123,8 @@ impl PluginsInner {
         order.number.or_else(|| self.entry(&order.manifest.name, next)).unwrap_or(1)
     }
 
-    /// Up to the moment at which the new generation serves. The old one is returned, and leases no more. `record` is
-    /// what was known when it began.
+    /// Runs the stages until the new generation serves. Returns the previous one, which has stopped leasing. `record`
+    /// is the record at the beginning.
     async fn roll_out(
         self: &Arc<Self>,
         order: &SwapOrder,
@@ -151,7 +151,7 @@ impl PluginsInner {
         progress.run_stage(SwapStage::Publish, published).await
     }
 
-    /// A trial that somebody relies on is not left out in silence where no push can be had for it.
+    /// Fails if a requested trial is not possible because there are no pushes for it, instead of skipping it silently.
     fn can_be_tried(&self, order: &SwapOrder, care: &RolloutPolicy, refused: bool) -> Result<(), RolloutStopped> {
         let asked = order.plan.shadow.is_some() || order.plan.canary.is_some();
         let (why, remedy) = match self.live(&order.manifest.name) {
@@ -168,7 +168,7 @@ impl PluginsInner {
         Err(RolloutStopped::failed(stage, reason))
     }
 
-    /// Self-test, shadow and canary, as far as they are asked for.
+    /// Runs self-test, shadow and canary as the policy requires.
     async fn run_trials(
         self: &Arc<Self>,
         order: &SwapOrder,
@@ -196,8 +196,8 @@ impl PluginsInner {
         self.canary(&order.manifest, candidate, vitals, care, progress).await.map(ReadyGeneration::Canary)
     }
 
-    /// A host that ends before the candidate serves finds it in the manifest, and shall be as careful then; and so shall
-    /// another attempt after one that failed.
+    /// Records the overrides: if the host restarts before the candidate serves, or the attempt fails, the next attempt
+    /// uses the same overrides.
     async fn remember_plan(&self, order: &SwapOrder, artifact: Digest) -> Result<(), RolloutStopped> {
         if order.plan == RolloutOverride::default() {
             return Ok(());
@@ -218,7 +218,7 @@ impl PluginsInner {
         })
     }
 
-    /// Writes the manifest, unless somebody else did since it was read.
+    /// Writes the manifest, unless it was changed since it was read.
     async fn commit(&self, manifest: &Manifest, before: String) -> Result<(), RolloutStopped> {
         let (file, text) = (manifest.file.clone(), manifest.text.clone());
         let written = self.run_blocking(move || edit::replace(&file, &before, &text)).await;
@@ -227,12 +227,12 @@ impl PluginsInner {
         written.map_err(|problem| {
             RolloutStopped::failed(SwapStage::Publish, format!("it cannot be written to {file}: {problem}"))
         })?;
-        // Not before: who finds this reads the file again, and must find the new one.
+        // Only after the write: readers of this flag read the file again, and must find the new text.
         self.entry(&manifest.name, |entry| entry.under_way.iter_mut().for_each(|swap| swap.written = true));
         Ok(())
     }
 
-    /// From here on the new generation serves.
+    /// Publishes the new generation: it serves from now on.
     fn publish(
         &self,
         order: &SwapOrder,
@@ -266,11 +266,11 @@ impl PluginsInner {
             entry.state = if entry.paused { PluginState::Paused } else { PluginState::Serving };
             entry.failure = None;
             entry.slot.set_serving(true);
-            // What waited for the old generation's sake need not wait for the new one's.
+            // The retry delays of the previous generation do not apply to the new one.
             entry.slot.retry_now();
             entry.record.serve(GenerationRecord::from_manifest(manifest, artifact, number));
             if order.number.is_none() {
-                // One that is brought back after a restart says nothing of what was refused before.
+                // A restored generation does not clear earlier refusals.
                 entry.record.clear_refusals(order.identity(artifact));
                 entry.record.pending = None;
             }
@@ -279,7 +279,7 @@ impl PluginsInner {
         published.unwrap_or_else(|| Err(aborted_before_publish("the plugin was removed")))
     }
 
-    /// It serves: remembers that, then lets the old one go.
+    /// After publishing: stores the record, then retires the previous generation.
     async fn finish_served(
         self: &Arc<Self>,
         order: &SwapOrder,
@@ -314,7 +314,8 @@ impl PluginsInner {
         PluginChangeResult { plugin, verdict, serving: Some(number), stage: None, message, grants }
     }
 
-    /// Drains and retires. What it still holds at its deadline is delivered by the new one.
+    /// Drains and retires the previous generation. Batches that it still has at its deadline are delivered by the new
+    /// one.
     async fn retire_old(&self, name: &Arc<str>, mut old: Generation, progress: &SwapProgress) {
         let (number, limits) = (old.number, old.blueprint.limits.clone());
         let drain = async {
@@ -330,7 +331,7 @@ impl PluginsInner {
         self.emit_phase(name, number, "retired", String::new());
     }
 
-    /// It does not serve, and what served before does.
+    /// After a failure: the previous generation still serves.
     async fn finish_stopped(
         &self,
         order: &SwapOrder,
@@ -348,7 +349,7 @@ impl PluginsInner {
         let refusal = identity.filter(|_| for_good).map(|identity| {
             let manifest = &order.manifest.rollout;
             let rollout = match order.action {
-                // That it served before is no reason to let it in without a trial once it was given up.
+                // A generation that was aborted needs a trial again, even if it served before.
                 AuditAction::Rollback | AuditAction::Restore => manifest.to_override(),
                 _ => order.rollout_policy(record.refusal(identity)).to_override(),
             };
@@ -356,7 +357,7 @@ impl PluginsInner {
             let (reason, written) = (reason.clone(), manifest.to_override());
             CandidateRefusal { identity, number, verdict, stage, reason, at, rollout, written, any_settings: !served }
         });
-        // One that only gave way is not known to be bad: it may be wanted again.
+        // A candidate that was superseded is not known to be bad, and may be tried again.
         let known = identity.filter(|_| verdict != ChangeOutcome::Aborted || for_good);
         let mut message = format!("{}: {reason}", order.manifest.file.display());
         let refused = refusal.is_some();
@@ -379,7 +380,7 @@ impl PluginsInner {
         PluginChangeResult { plugin: name.to_string(), verdict, serving, stage: Some(stage), message, grants }
     }
 
-    /// Writes the slot's document, as it is now.
+    /// Stores the current record of the slot.
     pub(super) async fn store_record(&self, name: &Arc<str>) -> Result<(), String> {
         let Some(record) = self.entry(name, |entry| entry.record.clone()) else { return Ok(()) };
         let (store, name) = (self.store.clone(), name.clone());
@@ -387,7 +388,7 @@ impl PluginsInner {
         written.map_err(|error| format!("{error:#}"))
     }
 
-    /// Removes the slot's document.
+    /// Removes the record of the slot.
     pub(super) async fn remove_record(&self, name: &Arc<str>) {
         let (store, key) = (self.store.clone(), name.clone());
         let removed =
@@ -397,7 +398,7 @@ impl PluginsInner {
         }
     }
 
-    /// Lines of a self-test, and of a candidate that comes to nothing, for those who ask what it said.
+    /// Retains the log lines of a self-test, or of a candidate that was not published, for `plugin logs`.
     pub(super) fn keep_log_lines(&self, name: &str, lines: Vec<GuestLogLine>) {
         self.entry(name, |entry| entry.candidate_lines.extend(lines));
     }
@@ -428,14 +429,15 @@ impl PluginsInner {
         .await;
     }
 
-    /// Into the audit log, whose disk no guest's thread shall wait for.
+    /// Appends to the audit log on a blocking thread, so that no guest waits for its disk.
     pub(super) async fn append_to_audit_log(&self, entry: audit::AuditEntry) {
         let audit = self.audit.clone();
         let _ = self.run_blocking(move || audit.append(entry)).await;
     }
 }
 
-/// What the candidate is granted and asks for, other than what served `before`, which asked for `asked`.
+/// Differences of grants and grantable imports between the candidate and the generation `before`, whose imports were
+/// `asked`.
 fn grants(
     before: Option<&GenerationRecord>,
     asked: Vec<String>,
@@ -456,5 +458,5 @@ pub(super) fn aborted_before_publish(reason: &str) -> RolloutStopped {
     RolloutStopped { stage: SwapStage::Publish, verdict: ChangeOutcome::Aborted, reason: reason.to_owned() }
 }
 
-/// The right to change a plugin.
+/// The lock of a plugin, which a change holds.
 pub(super) type ChangeGuard = Option<tokio::sync::OwnedMutexGuard<()>>;

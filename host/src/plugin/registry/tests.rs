@@ -123,7 +123,7 @@ async fn a_directory_that_is_missing_holds_no_plugins() {
     assert!(!room.dispatch.has_slots());
     fs::rename(room.dir.path(), room.dir.path().with_extension("away")).unwrap();
     let away = room.change(PluginChange::Reconcile).await;
-    assert!(away.verdict == ChangeOutcome::Failed && away.message.contains("put it back"), "{away:?}");
+    assert!(away.verdict == ChangeOutcome::Failed && away.message.contains("restore it"), "{away:?}");
     fs::rename(room.dir.path().with_extension("away"), room.dir.path()).unwrap();
 }
 

@@ -1,5 +1,5 @@
-//! What a candidate is tried on before it serves, with the parts that are here: recent pushes, the live generation, the
-//! slot's lanes.
+//! The trials of a candidate: connects the rollout stages with recent pushes, the serving generation and the slot's
+//! lanes.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::plugin::rollout::progress::SwapProgress;
 use crate::plugin::rollout::{RolloutPolicy, RolloutStopped, Score, canary, self_test, shadow};
 
 impl PluginsInner {
-    /// What the generation that serves used and said, and whether it is paused.
+    /// The stats of the serving generation, and whether the plugin is paused.
     pub(super) fn live(&self, name: &str) -> Option<(Arc<GenerationStats>, bool)> {
         self.entry(name, |entry| Some((entry.serving.as_ref()?.stats.clone(), entry.paused))).flatten()
     }
@@ -64,7 +64,7 @@ impl PluginsInner {
         task.done().await.map(|note| ((), Some(note)))
     }
 
-    /// The candidate with a share of the lanes; all are the live generation's again if it is found worse.
+    /// The candidate serves a share of the lanes; if it is worse, the serving generation gets all lanes back.
     pub(super) async fn canary(
         &self,
         manifest: &Manifest,
@@ -79,20 +79,20 @@ impl PluginsInner {
             .ok_or_else(|| RolloutStopped::host_failure(SwapStage::Canary))?;
         let none = LaneSet::Only(BTreeSet::new());
         let generation = candidate.serve(&slot, none, manifest.instances, self.events.clone(), self.guests.handle());
-        // It has no lanes yet, so nothing was lent to it before this.
+        // It has no lanes yet, so it has not leased a batch before this.
         generation.set_on_trial(true);
         let giving_back = ReturnLanesOnDrop { inner: self, name };
         let pair = LaneSplit { inner: self, name, live, candidate: &generation, progress };
         let judged = progress.run_stage(SwapStage::Canary, async {
             canary::run(&pair, slot.lanes(), care).await.map(|note| ((), Some(note)))
         });
-        // Where it was sound, both may lease every lane until it is published: each batch goes to one of them.
+        // After success both may lease every lane until the candidate is published: each batch goes to one of them.
         let Err(mut stop) = judged.await else { return Ok(generation) };
         if stop.verdict != ChangeOutcome::Aborted {
             stop.reason.extend(last_error(&generation.stats));
         }
-        // First of all nothing more goes to it, and everything to the other. What it holds is given back soon: its lanes
-        // belong to the other too.
+        // First stop its leases and return the lanes. Its leased batches are returned soon, and their lanes belong to
+        // the serving generation then.
         generation.stop_leasing();
         drop(giving_back);
         generation.retire(CANARY_STOP_TIMEOUT).await;
@@ -100,13 +100,14 @@ impl PluginsInner {
         Err(stop)
     }
 
-    /// Answers captured requests as the live generation's were, else as the manifest says.
+    /// Replies to captured requests with the recorded responses of the serving generation, or with the manifest's
+    /// reply.
     fn capture(&self, name: &str, care: &RolloutPolicy) -> RequestCapture {
         let answers = self.entry(name, |entry| entry.recorded_answers.clone()).unwrap_or_default();
         RequestCapture::replaying(answers, care.reply.clone()).enforcing_grants()
     }
 
-    /// The same receiver, of which nothing leaves the host and nothing stays.
+    /// A blueprint of the same receiver with captured requests and discarded state.
     fn isolated(&self, name: &Arc<str>, blueprint: &Blueprint, captured: Arc<RequestCapture>) -> Blueprint {
         let (grants, mode) = (blueprint.egress.grants().clone(), EgressMode::Capture(captured));
         Blueprint {
@@ -118,10 +119,10 @@ impl PluginsInner {
     }
 }
 
-/// How long a canary that came to nothing may still take for what it holds.
+/// How long a failed canary may take to finish its leased batches.
 const CANARY_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When dropped, every lane is the live generation's again.
+/// Returns every lane to the serving generation when dropped.
 struct ReturnLanesOnDrop<'a> {
     inner: &'a PluginsInner,
     name: &'a str,
@@ -133,14 +134,14 @@ impl Drop for ReturnLanesOnDrop<'_> {
     }
 }
 
-/// Why the candidate failed, as far as it was said.
+/// The last error of the candidate.
 fn last_error(vitals: &GenerationStats) -> Option<String> {
     let words = vitals.snapshot().messages;
     let said = words.misconfigured.or(words.last_error.map(|error| error.text))?;
     Some(format!("; its last error: {said}"))
 }
 
-/// The live generation's requests are looked into for as long as this lives.
+/// Inspects the requests of the serving generation until dropped.
 struct EgressWatch(Egress);
 
 impl EgressWatch {
@@ -156,7 +157,7 @@ impl Drop for EgressWatch {
     }
 }
 
-/// A task that ends with whoever waits for it.
+/// A task that is aborted when its caller is dropped.
 struct AbortOnDrop(tokio::task::JoinHandle<Result<String, RolloutStopped>>);
 
 impl AbortOnDrop {

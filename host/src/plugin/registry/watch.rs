@@ -1,7 +1,8 @@
-//! Whether the directory of manifests, or an artifact that one names, has changed.
+//! Watches the directory of manifests and the artifacts that they name for changes.
 //!
-//! In: the system's word, through `notify`. Out: a reconciliation, once it has been quiet for a moment. Behind it a slow
-//! rescan, for file systems that say nothing. Bounded: however many files change, one look follows. Ends when told to.
+//! In: file system events, through `notify`. Out: a reconciliation, after a quiet period; and a slow rescan, for file
+//! systems without events. Bounded: any number of changes leads to one reconciliation. Ends when its stop future
+//! completes.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -20,29 +21,29 @@ use crate::plugin::change::Actor;
 use crate::plugin::manifest::{self, Manifest};
 use crate::plugin::rollout::progress::StepSender;
 
-/// How long nothing must have changed.
+/// How long there must be no event before a reconciliation.
 const QUIET_PERIOD: Duration = Duration::from_millis(200);
-/// A directory that never is quiet is looked at all the same.
+/// Maximum delay of a reconciliation while events continue.
 const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
-/// Between two looks that nobody asked for.
+/// Interval of rescans without an event.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Plugins {
-    /// Reconciles at once, for what changed since the start, and then whenever files change, until `stop`.
+    /// Reconciles immediately, for changes since the start, and then whenever files change, until `stop` completes.
     pub async fn watch(&self, stop: impl Future<Output = ()>) {
         let (changed, mut changes) = mpsc::channel(1);
         let mut eyes = DirectoryWatcher::new(changed);
         let mut stop = pin!(stop);
         loop {
-            // A disk that does not answer must not keep the host from ending.
+            // A disk that hangs must not prevent the host from shutting down.
             let watched = tokio::select! {
                 () = &mut stop => return,
                 watched = self.0.folders_to_watch() => watched,
             };
             eyes.watch_only(watched);
             let caller = ChangeCaller { who: Actor::File, steps: StepSender::default() };
-            // After the eyes are open: what changed before would never be told. And apart, since a swap that takes its
-            // time must not keep later changes from being seen.
+            // After the watcher is set up, or changes in between would be missed. In a separate task, since a long swap
+            // must not delay noticing later changes.
             self.0.spawn_reconcile(caller);
             let news = async {
                 tokio::select! {
@@ -75,14 +76,14 @@ impl PluginsInner {
         let inner = self.clone();
         self.guests.handle().spawn(async move {
             if let Err(problem) = inner.reconcile(&caller).await {
-                tracing::warn!("plugins stay as they are: {problem}");
+                tracing::warn!("cannot reconcile plugins, nothing was changed: {problem}");
             }
             drop(inner);
             drop(under_way);
         });
     }
 
-    /// Every directory in which something could change: of manifests and artifacts, and of what they link to.
+    /// The directories to watch: those of manifests and artifacts, and of the targets of their symbolic links.
     async fn folders_to_watch(&self) -> BTreeSet<PathBuf> {
         let dir = self.dir.clone();
         self.run_blocking(move || folders(&dir)).await.unwrap_or_default()
@@ -99,9 +100,9 @@ fn folders(dir: &Path) -> BTreeSet<PathBuf> {
     parents.chain([dir.to_owned()]).map(named).filter(|folder| folder.is_dir()).collect()
 }
 
-/// The system's watcher, and what it watches.
+/// The file system watcher, and the watched directories.
 struct DirectoryWatcher {
-    /// None where the system has none to give.
+    /// `None` if the system has no watcher available.
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
 }
@@ -109,13 +110,16 @@ struct DirectoryWatcher {
 impl DirectoryWatcher {
     fn new(changed: mpsc::Sender<()>) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            // One that waits stands for all.
+            // One queued event represents all.
             if event.is_ok_and(|event| is_change(event.kind)) {
                 let _ = changed.try_send(());
             }
         });
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!("changed manifests are seen only every {RESCAN_INTERVAL:?}, or on SIGHUP: {error}");
+            tracing::warn!(
+                "cannot watch files, so changed manifests are noticed only every {RESCAN_INTERVAL:?} or \
+            on SIGHUP: {error}"
+            );
         });
         Self { watcher: watcher.ok(), watched: BTreeSet::new() }
     }
@@ -125,17 +129,20 @@ impl DirectoryWatcher {
         for gone in self.watched.difference(&folders) {
             let _ = watcher.unwatch(gone);
         }
-        // Those it knows too: a folder that was replaced is another one under the old name.
+        // Known directories as well: a directory may have been replaced under the same name.
         for folder in &folders {
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::debug!("changes in {} are seen only every {RESCAN_INTERVAL:?}: {error}", folder.display());
+                tracing::debug!(
+                    "cannot watch {}, so changes in it are noticed only every {RESCAN_INTERVAL:?}: {error}",
+                    folder.display()
+                );
             }
         }
         self.watched = folders;
     }
 }
 
-/// Reading is none.
+/// Whether an event is a change; reads are not.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),

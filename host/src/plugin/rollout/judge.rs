@@ -34,11 +34,12 @@ pub enum RolloutFinding {
 
 /// Fewer failed batches than this are not significant.
 const MIN_FAILED_BATCHES: u64 = 3;
-/// Significance levels: the probability with which a candidate that is not worse is rejected by one comparison. Lower in
-/// the middle of a step, where there are many comparisons, than once there are enough batches.
+/// Significance levels: the probability with which a candidate that is not worse is rejected by one comparison. Lower
+/// in the middle of a step, where there are many comparisons, than once there are enough batches.
 const EARLY_SIGNIFICANCE: f64 = 1e-5;
 const FINAL_SIGNIFICANCE: f64 = 1e-2;
-/// If both generations fail a larger share of their pushes than this, the sink is at fault and nothing can be concluded.
+/// If both generations fail a larger share of their pushes than this, the sink is at fault and nothing can be
+/// concluded.
 const BOTH_FAILING_RATE: f64 = 0.5;
 
 impl Score {
@@ -123,9 +124,9 @@ fn both_failing(live: Score, candidate: Score) -> bool {
     candidate.rate() > BOTH_FAILING_RATE && live.rate() > BOTH_FAILING_RATE
 }
 
-/// The probability that a candidate whose failure rate exceeds that of the serving generation by no more than the budget
-/// has at least this many failed batches: the tail of a binomial distribution. Counted in batches, since the pushes of one
-/// batch fail together.
+/// The probability that a candidate whose failure rate exceeds that of the serving generation by no more than the
+/// budget has at least this many failed batches: the tail of a binomial distribution. Counted in batches, since the
+/// pushes of one batch fail together.
 fn tail_probability(live: Score, candidate: Score, budget: f64) -> f64 {
     // One failure and one success are added (Laplace smoothing), so that the rate is never 0 or 1.
     let rate = (live.failed_batches as f64 + 1.0) / (live.batches as f64 + 2.0) + budget;
@@ -188,8 +189,8 @@ mod tests {
         );
     }
 
-    /// Both fail at the same rate, the serving generation has fifteen times the batches, and they are compared after each
-    /// batch of the candidate.
+    /// Both fail at the same rate, the serving generation has fifteen times the batches, and they are compared after
+    /// each batch of the candidate.
     #[test]
     fn almost_no_sound_candidate_is_found_worse() {
         let mut dice = 1_u64;

@@ -14,7 +14,8 @@ use crate::event::{EventData, Events, Topic};
 use crate::plugin::change::{ChangeOutcome, ChangeStep, SwapStage};
 use crate::plugin::digest::Digest;
 
-/// Capacity of the queue of steps for a slow reader. Stages and the result are few; progress messages are dropped first.
+/// Capacity of the queue of steps for a slow reader. Stages and the result are few; progress messages are dropped
+/// first.
 pub(crate) const STEP_QUEUE: usize = 64;
 /// Capacity that progress messages leave free for stages and the result.
 const RESERVED_FOR_STAGES: usize = 32;
@@ -204,19 +205,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_passed_stage_is_sent_and_shown() {
-        let (progress, mut told) = progress();
+        let (progress, mut steps) = progress();
         let value = progress.run_stage(SwapStage::Fetch, async { Ok((7, Some("a file".into()))) }).await;
         assert_eq!(value, Ok(7));
-        let Some(ChangeStep::Passed { stage: SwapStage::Fetch, generation: 2, note: Some(_), .. }) = told.recv().await
+        let Some(ChangeStep::Passed { stage: SwapStage::Fetch, generation: 2, note: Some(_), .. }) = steps.recv().await
         else {
-            panic!("it is told")
+            panic!("no step was sent")
         };
         assert_eq!(progress.status().stages.len(), 1);
     }
 
     #[tokio::test]
     async fn an_abort_ends_a_stage_that_waits_and_every_later_one() {
-        let (progress, _told) = progress();
+        let (progress, _steps) = progress();
         let progress = Arc::new(progress);
         let waits = tokio::spawn({
             let progress = progress.clone();
@@ -232,11 +233,11 @@ mod tests {
 
     #[tokio::test]
     async fn news_give_way_to_stages() {
-        let (progress, mut told) = progress();
+        let (progress, mut steps) = progress();
         (0..200).for_each(|n| progress.report(SwapStage::Shadow, n.to_string()));
         progress.run_stage(SwapStage::Publish, async { Ok(((), None)) }).await.unwrap();
-        let steps: Vec<_> = std::iter::from_fn(|| told.try_recv().ok()).collect();
-        assert!(steps.len() < 64);
-        assert!(matches!(steps.last(), Some(ChangeStep::Passed { stage: SwapStage::Publish, .. })));
+        let sent: Vec<_> = std::iter::from_fn(|| steps.try_recv().ok()).collect();
+        assert!(sent.len() < 64);
+        assert!(matches!(sent.last(), Some(ChangeStep::Passed { stage: SwapStage::Publish, .. })));
     }
 }

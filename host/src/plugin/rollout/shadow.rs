@@ -1,5 +1,5 @@
-//! The shadow stage: the candidate exports copies of real batches with its requests captured, and its results are compared
-//! with those of the serving generation.
+//! The shadow stage: the candidate exports copies of real batches with its requests captured, and its results are
+//! compared with those of the serving generation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ pub(crate) async fn run(
     let until = Instant::now() + care.shadow;
     let (mut comparison, mut instance) = (ShadowComparison::default(), None);
     let mut reported_at = Instant::now();
-    // A timeout checks its clock only while the future is not ready, and for a candidate that is slower than the traffic
-    // there is always another copy ready.
+    // A timeout checks its clock only while the future is not ready, and for a candidate that is slower than the
+    // traffic there is always another copy ready.
     while Instant::now() < until {
         let Ok(Some(copied)) = timeout_at(until, copies.recv()).await else { break };
         instance = comparison.offer(&blueprint, instance, copied).await?;

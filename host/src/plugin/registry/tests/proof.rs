@@ -1,8 +1,8 @@
-//! Random lives of a plugin: candidates that take, refuse, break and spin, changes of every kind, and hosts that are
-//! killed. Whatever happens, a candidate loses nothing and what was refused serves only by somebody's own word.
+//! Random histories of a plugin: candidates that accept, reject, crash and spin, changes of every kind, and hosts that
+//! are killed. Whatever happens, a candidate loses nothing, and a refused candidate serves only on explicit request.
 //!
-//! `BARNABAS_ROUNDS` lives, 6 unless it is said; `BARNABAS_SEED` for the same choices again. Threads and the disk make the
-//! moments of one life differ from those of its replay.
+//! Runs `BARNABAS_ROUNDS` histories, 6 by default; `BARNABAS_SEED` repeats the same choices. Threads and the disk make
+//! the timing of a replay differ.
 
 use std::collections::BTreeMap;
 
