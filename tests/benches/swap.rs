@@ -13,9 +13,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use barnabas::plugin::change::{ChangeOutcome, PluginChange, SwapStage};
-use barnabas::plugin::compiler::{CompileChild, child};
-use barnabas::plugin::digest::Digest;
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::change::{ChangeOutcome, PluginChange, SwapStage};
+use barnabas_runtime::compiler::{CompileChild, child};
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate, percentile};
 use barnabas_tests::swapping::{self, ChangeResult, StageTimes, median, milliseconds, run_change};

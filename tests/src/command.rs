@@ -8,7 +8,7 @@ pub fn path() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     let folder = here.ancestors().skip(1).find(|folder| folder.join("barnabas").is_file());
     folder
-        .unwrap_or_else(|| panic!("no `barnabas` beside {}: run `cargo build -p barnabas-host`", here.display()))
+        .unwrap_or_else(|| panic!("no `barnabas` beside {}: run `cargo build -p barnabas-cli`", here.display()))
         .join("barnabas")
 }
 

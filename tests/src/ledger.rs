@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use barnabas::dispatch::Ledger;
+use barnabas_pipeline::dispatch::Ledger;
 
 /// A ledger that was balanced when it was read.
 #[derive(Clone, Debug)]

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use barnabas::admission::Admitted;
-use barnabas::decode::{Decoded, Decoder};
-use barnabas::push::{Codec, InstanceId, sample};
+use barnabas_base::{Codec, InstanceId};
+use barnabas_pipeline::admission::Admitted;
+use barnabas_pipeline::decode::{Decoded, Decoder};
+use barnabas_pipeline::push::sample;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -134,7 +135,7 @@ async fn push(
 /// A recorded push, decompressed.
 fn plain(name: &str) -> Arc<[u8]> {
     let vector = vectors::one(name);
-    let push = barnabas::push::Push { codec: vector.codec.id(), ..sample::from_bytes(vector.wire.into()) };
+    let push = barnabas_pipeline::push::Push { codec: vector.codec.id(), ..sample::from_bytes(vector.wire.into()) };
     match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
         Decoded::Payload(payload) => payload.bytes()[..].into(),
         Decoded::Empty => panic!("{name} contains no metrics"),

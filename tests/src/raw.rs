@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use barnabas::push::{Codec, InstanceId};
+use barnabas_base::{Codec, InstanceId};
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{
     ApiKey, ApiVersionsRequest, ApiVersionsResponse, GetTelemetrySubscriptionsRequest,

@@ -1,7 +1,7 @@
 //! Clients that push once each, with all the pushes leased in one batch.
 
-use barnabas::plugin::change::PluginChange;
-use barnabas::push::{Codec, InstanceId};
+use barnabas_base::{Codec, InstanceId};
+use barnabas_lifecycle::change::PluginChange;
 
 use crate::host::{RunningHost, Setup};
 use crate::raw::RawClient;

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use barnabas::plugin::Plugins;
-use barnabas::plugin::change::{
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::Plugins;
+use barnabas_lifecycle::change::{
     Actor, ChangeStep, ManifestPatch, PluginChange, PluginChangeResult, RolloutOverride, SwapStage,
 };
-use barnabas::plugin::digest::Digest;
 use bytes::Bytes;
 
 /// A built receiver with a custom section that contains `tag`, of at most 100 bytes: the same code with another digest,

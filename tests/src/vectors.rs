@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use barnabas::push::Codec;
+use barnabas_base::Codec;
 
 /// One recorded push.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use barnabas::event::{EventData, Events, ListenerGuard, Topic};
+use barnabas_pipeline::event::{EventData, Events, ListenerGuard, Topic};
 
 use crate::swapping::milliseconds;
 

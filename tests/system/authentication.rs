@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use barnabas::auth::SaslMechanism;
 use barnabas::config::raw::ListenerProtocol;
 use barnabas::config::sasl::RawSasl;
-use barnabas::units::HumanDuration;
+use barnabas_auth::SaslMechanism;
+use barnabas_base::units::HumanDuration;
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barnabas::push::{Codec, InstanceId};
+use barnabas_base::{Codec, InstanceId};
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;

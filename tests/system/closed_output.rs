@@ -6,7 +6,7 @@ use std::io::{PipeWriter, pipe};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use barnabas::plugin::change::SwapStage;
+use barnabas_lifecycle::change::SwapStage;
 use barnabas_tests::command::{path, run, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::guests;
@@ -120,7 +120,7 @@ async fn with_a_host(tried: &mut CheckedCommands) {
     tried.check_with_host("subscription delete", &[&["basic"], broker.as_slice()].concat()).await;
 
     tried.check_with_host("client list", &config).await;
-    let client = host.host.reception.clients(&barnabas::clients::ClientFilter::default()).clients.remove(0);
+    let client = host.host.reception.clients(&barnabas_pipeline::clients::ClientFilter::default()).clients.remove(0);
     let id = client.id;
     tried.check_with_host("client describe", &[&[id.as_str()], config.as_slice()].concat()).await;
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use barnabas::plugin::artifact::ArtifactStage;
-use barnabas::plugin::artifact::inspect;
-use barnabas::plugin::artifact_pipeline::{ArtifactError, ArtifactPipeline, CompiledArtifact};
-use barnabas::plugin::compiler::{CompileChild, CompileLimits, Compiler};
-use barnabas::plugin::digest::Digest;
-use barnabas::plugin::engine::Engines;
+use barnabas_base::digest::Digest;
+use barnabas_runtime::artifact::ArtifactStage;
+use barnabas_runtime::artifact::inspect;
+use barnabas_runtime::artifact_pipeline::{ArtifactError, ArtifactPipeline, CompiledArtifact};
+use barnabas_runtime::compiler::{CompileChild, CompileLimits, Compiler};
+use barnabas_runtime::engine::Engines;
 use barnabas_tests::command::{path, stderr, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{Actor, ChangeOutcome, ManifestPatch, PluginChange, RolloutOverride};
+use barnabas_lifecycle::change::{Actor, ChangeOutcome, ManifestPatch, PluginChange, RolloutOverride};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::librdkafka::{self, LogListener};

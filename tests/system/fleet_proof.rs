@@ -11,10 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use barnabas::admission::Evictions;
-use barnabas::event::{EventData, Topic};
-use barnabas::push::InstanceId;
-use barnabas::units::HumanDuration;
+use barnabas_base::InstanceId;
+use barnabas_base::units::HumanDuration;
+use barnabas_pipeline::admission::Evictions;
+use barnabas_pipeline::event::{EventData, Topic};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::waits::resident;
@@ -158,7 +158,7 @@ fn errors(reports: &[Value; 2]) -> BTreeMap<String, u64> {
 async fn a_fleet_is_served_and_no_client_falls_silent() {
     let scale = FleetScale::from_env();
     // Raises the file limit of the host; its clients raise theirs.
-    barnabas::simulate::raise_open_files();
+    barnabas_simulator::raise_open_files();
     let host = scale.host().await;
     let warm = Fleet::start(&host, WARM, WARM, "1s", 1);
     until_all_have_pushed(&host, WARM, scale.patience).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::ledger::LedgerView;
 use barnabas_tests::prometheus::{self, pushes};
@@ -34,7 +34,7 @@ async fn settled(host: &RunningHost, enough: impl Fn(&LedgerView) -> bool) -> Le
     barnabas_tests::eventually("the ledger to settle", PATIENCE, || Some(host.ledger("otlp")).filter(&enough)).await
 }
 
-fn vitals(host: &RunningHost) -> barnabas::plugin::generation_stats::StatsSnapshot {
+fn vitals(host: &RunningHost) -> barnabas_lifecycle::generation_stats::StatsSnapshot {
     host.status("otlp").serving.expect("the plugin serves").stats
 }
 

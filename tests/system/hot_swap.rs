@@ -12,12 +12,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use barnabas::audit::AuditEntry;
-use barnabas::plugin::PluginStatus;
-use barnabas::plugin::change::{
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::PluginStatus;
+use barnabas_lifecycle::change::{
     Actor, ChangeRefused, ChangeStep, ManifestPatch, PluginChange, PluginChangeResult, RolloutOverride, SwapStage,
 };
-use barnabas::plugin::digest::Digest;
+use barnabas_storage::audit::AuditEntry;
 use barnabas_tests::eventually;
 use barnabas_tests::host::RunningHost;
 use barnabas_tests::load::Rate;

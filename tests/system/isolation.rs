@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;

@@ -4,8 +4,8 @@
 use std::process::Output;
 use std::time::Duration;
 
-use barnabas::clients::ClientFilter;
-use barnabas::plugin::change::PluginChange;
+use barnabas_lifecycle::change::PluginChange;
+use barnabas_pipeline::clients::ClientFilter;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::java;
 use barnabas_tests::process::ClientProcess;

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
-use barnabas::plugin::digest::Digest;
-use barnabas::plugin::{Manifest, manifest};
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::{Manifest, manifest};
 use barnabas_tests::command::{path, run, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use barnabas::plugin::change::PluginChange;
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
+use barnabas_lifecycle::change::PluginChange;
 use barnabas_tests::doc_page::DocPage;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::ledger::LedgerView;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use barnabas::plugin::NOT_OFFERED;
+use barnabas_lifecycle::NOT_OFFERED;
 use barnabas_tests::command::{path, stdout};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;

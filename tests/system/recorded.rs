@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use barnabas::intake::Receipt;
-use barnabas::push::sample::SampleClient;
-use barnabas::push::{Ingress, InstanceId, Push};
+use barnabas_base::InstanceId;
+use barnabas_pipeline::intake::Receipt;
+use barnabas_pipeline::push::sample::SampleClient;
+use barnabas_pipeline::push::{Ingress, Push};
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::OtlpSink;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::librdkafka::{self, LogListener};
 use barnabas_tests::raw::RawClient;

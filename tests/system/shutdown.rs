@@ -1,6 +1,6 @@
 //! Graceful shutdown and forced shutdown.
 
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
 use barnabas_tests::host::Setup;
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::sink::OtlpSink;

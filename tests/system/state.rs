@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use barnabas::capability::state::{SlotState, StateQuota, StateUsage};
 use barnabas::config::raw::ListenerProtocol;
-use barnabas::push::InstanceId;
-use barnabas::store::Store;
+use barnabas_base::InstanceId;
+use barnabas_runtime::capability::state::{SlotState, StateQuota, StateUsage};
+use barnabas_storage::store::Store;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;
 use barnabas_tests::vectors;

@@ -1,7 +1,7 @@
 //! Administration of subscriptions with the command, on a running host.
 
 use barnabas::config::raw::RawConfig;
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
 use barnabas_tests::command::{stderr, stdout};
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;

@@ -7,9 +7,9 @@ mod candidates;
 
 use std::time::{Duration, Instant};
 
-use barnabas::dispatch::SlotConfig;
-use barnabas::plugin::change::{ChangeOutcome, PluginChange, RolloutOverride};
-use barnabas::plugin::compiler::CompileLimits;
+use barnabas_lifecycle::change::{ChangeOutcome, PluginChange, RolloutOverride};
+use barnabas_pipeline::dispatch::SlotConfig;
+use barnabas_runtime::compiler::CompileLimits;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::{Counter, Load, Rate};
@@ -230,7 +230,7 @@ async fn an_edited_manifest(scene: &SwapScene) {
         scene.host.status("sink").failed.filter(|failed| failed.reason.contains("nowhere.wasm"))
     })
     .await;
-    assert_eq!(failed.stage, barnabas::plugin::change::SwapStage::Fetch);
+    assert_eq!(failed.stage, barnabas_lifecycle::change::SwapStage::Fetch);
     let retried = run_change(&scene.host.host.plugins, PluginChange::Retry("sink".into(), RolloutOverride::default()))
         .await
         .ending;

@@ -29,7 +29,7 @@ const PROOFS: [Proof; 6] = [
     Proof {
         name: "dispatch",
         shows: "random operations on a slot preserve the order of each client's pushes and lose none",
-        package: "barnabas-host",
+        package: "barnabas-pipeline",
         test: "dispatch::tests::model::random_lives_keep_order_and_lose_nothing",
         rounds: 100_000,
         guests: false,
@@ -65,8 +65,8 @@ const PROOFS: [Proof; 6] = [
     Proof {
         name: "rollout",
         shows: "candidates of every kind lose no push, and a refused one serves only after an explicit request",
-        package: "barnabas-host",
-        test: "plugin::registry::tests::proof::a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word",
+        package: "barnabas-lifecycle",
+        test: "registry::tests::proof::a_candidate_loses_nothing_and_what_was_refused_serves_only_by_a_word",
         rounds: 2_000,
         guests: false,
         optimised: false,
@@ -103,7 +103,7 @@ fn run(project: &Project, proof: &Proof, rounds: u64) -> Result<ExitCode> {
     if proof.guests {
         let mut build = cargo(project, proof, "build");
         // Together with the tests, so that both have the same features.
-        build.args(["--package=barnabas-host", "--package=barnabas-tests", "--bin=barnabas"]);
+        build.args(["--package=barnabas-cli", "--package=barnabas-tests", "--bin=barnabas"]);
         step::run("build the command", &mut build)?;
     }
     let mut test = cargo(project, proof, "test");

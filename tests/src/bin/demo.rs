@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use barnabas::config::raw::ListenerProtocol;
-use barnabas::units::HumanDuration;
+use barnabas_base::units::HumanDuration;
 use barnabas_tests::host::Setup;
 use barnabas_tests::librdkafka::{self, LogListener, TelemetryLog};
 use barnabas_tests::sink::{ClientTally, OtlpSink};
@@ -80,7 +80,7 @@ fn setup(sink: &OtlpSink) -> Setup {
             }
             for subscription in &mut written.subscriptions {
                 subscription.metrics =
-                    barnabas::catalogue::STANDARD_METRICS.map(|metric| metric.name.to_owned()).to_vec();
+                    barnabas_pipeline::catalogue::STANDARD_METRICS.map(|metric| metric.name.to_owned()).to_vec();
                 subscription.interval = HumanDuration(INTERVAL);
             }
         })
@@ -214,8 +214,8 @@ fn console_line(setup: &Setup) -> String {
 fn next_steps() {
     println!("Try next:");
     println!(
-        "  cargo run -p barnabas-host -- plugin run --help        a receiver on a recorded push, without any client"
+        "  cargo run -p barnabas-cli -- plugin run --help        a receiver on a recorded push, without any client"
     );
-    println!("  cargo run -p barnabas-host -- config                   every setting with its default");
-    println!("  cargo run -p barnabas-host -- serve                    the host, with receivers from ./plugins.d");
+    println!("  cargo run -p barnabas-cli -- config                   every setting with its default");
+    println!("  cargo run -p barnabas-cli -- serve                    the host, with receivers from ./plugins.d");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use barnabas::plugin::change::SwapStage;
+use barnabas_lifecycle::change::SwapStage;
 use barnabas_tests::command::run;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};

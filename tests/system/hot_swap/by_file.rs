@@ -3,8 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use barnabas::plugin::change::{ChangeOutcome, PluginChange};
-use barnabas::plugin::digest::Digest;
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::change::{ChangeOutcome, PluginChange};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};

@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Duration;
 
-use barnabas::audit::AuditEntry;
-use barnabas::plugin::change::{
+use barnabas_base::InstanceId;
+use barnabas_lifecycle::change::{
     ChangeOutcome, ChangeRefusedCode, ManifestPatch, PluginChange, RolloutOverride, SwapStage,
 };
-use barnabas::push::InstanceId;
+use barnabas_storage::audit::AuditEntry;
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::Load;

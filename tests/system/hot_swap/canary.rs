@@ -1,6 +1,6 @@
 //! A candidate with a share of the lanes: promoted, found worse, or neither.
 
-use barnabas::plugin::change::{Actor, ChangeOutcome, ChangeStep, PluginChange, RolloutOverride, SwapStage};
+use barnabas_lifecycle::change::{Actor, ChangeOutcome, ChangeStep, PluginChange, RolloutOverride, SwapStage};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};

@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use barnabas::plugin::change::{ChangeOutcome, PluginChange, RolloutOverride, SwapStage};
-use barnabas::plugin::digest::Digest;
+use barnabas_base::digest::Digest;
+use barnabas_lifecycle::change::{ChangeOutcome, PluginChange, RolloutOverride, SwapStage};
 use barnabas_tests::command::stdout;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::load::Load;

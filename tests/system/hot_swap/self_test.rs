@@ -1,7 +1,7 @@
 //! The pushes that a candidate is tested with, and the responses to its requests.
 
-use barnabas::plugin::change::{ChangeOutcome, RolloutOverride, SwapStage};
-use barnabas::push::InstanceId;
+use barnabas_base::InstanceId;
+use barnabas_lifecycle::change::{ChangeOutcome, RolloutOverride, SwapStage};
 use barnabas_tests::eventually;
 use barnabas_tests::host::{RunningHost, Setup};
 use barnabas_tests::raw::RawClient;

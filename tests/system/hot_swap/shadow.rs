@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{ChangeOutcome, RolloutOverride, SwapStage};
-use barnabas::units::HumanDuration;
+use barnabas_base::units::HumanDuration;
+use barnabas_lifecycle::change::{ChangeOutcome, RolloutOverride, SwapStage};
 use barnabas_tests::eventually;
 use barnabas_tests::host::Setup;
 use barnabas_tests::load::{Counter, Load};

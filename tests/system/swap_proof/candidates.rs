@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use barnabas::plugin::change::{ManifestPatch, SwapStage};
-use barnabas::plugin::compiler::CompileLimits;
+use barnabas_lifecycle::change::{ManifestPatch, SwapStage};
+use barnabas_runtime::compiler::CompileLimits;
 use bytes::Bytes;
 
 use crate::compiling::{endless, guest};

@@ -1,0 +1,119 @@
+//! How our own client proves who it is, and how it knows the broker: TLS, and SASL's mechanisms.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, ensure};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use barnabas_auth::hash::ScramHash;
+
+/// What a connection begins with, before its first request. The default is neither TLS nor SASL.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientSecurity {
+    /// TLS, where the broker wants it.
+    pub tls: Option<ClientTls>,
+    /// Who logs in, where the broker wants that.
+    pub login: Option<SaslLogin>,
+}
+
+/// TLS from the client's side. Files hold PEM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTls {
+    /// Whose certificates are believed; the system's where there is none.
+    pub authorities: Option<PathBuf>,
+    /// A file with our own certificate, the rest of its chain, and its key.
+    pub identity: Option<PathBuf>,
+}
+
+/// One mechanism of SASL with what it needs.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SaslLogin {
+    /// RFC 4616.
+    Plain {
+        /// Name.
+        user: String,
+        /// Sent as it is: only with TLS.
+        password: String,
+    },
+    /// RFC 5802 with this hash.
+    Scram {
+        /// SCRAM-SHA-256 or SCRAM-SHA-512.
+        hash: ScramHash,
+        /// Name.
+        user: String,
+        /// Never sent.
+        password: String,
+    },
+    /// RFC 7628.
+    Bearer {
+        /// A token that somebody else signed.
+        token: String,
+    },
+}
+
+impl SaslLogin {
+    /// Kafka's name of the mechanism.
+    pub fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Plain { .. } => "PLAIN",
+            Self::Scram { hash: ScramHash::Sha256, .. } => "SCRAM-SHA-256",
+            Self::Scram { hash: ScramHash::Sha512, .. } => "SCRAM-SHA-512",
+            Self::Bearer { .. } => "OAUTHBEARER",
+        }
+    }
+}
+
+impl fmt::Debug for SaslLogin {
+    /// Without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Login").field(&self.mechanism()).finish()
+    }
+}
+
+impl ClientTls {
+    /// Reads the files.
+    pub(super) fn config(&self) -> Result<Arc<ClientConfig>> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().context("TLS cannot be set up")?;
+        let builder = builder.with_root_certificates(self.roots()?);
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some(file) => {
+                let key = PrivateKeyDer::from_pem_file(file);
+                let key = key.with_context(|| format!("{} holds no private key as PEM", file.display()))?;
+                let own = builder.with_client_auth_cert(certificates(file)?, key);
+                own.with_context(|| format!("{}: its certificate and its key do not fit", file.display()))?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn roots(&self) -> Result<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        match &self.authorities {
+            Some(file) => {
+                for certificate in certificates(file)? {
+                    let added = roots.add(certificate);
+                    added.with_context(|| format!("{} holds a certificate that cannot be read", file.display()))?;
+                }
+            }
+            None => {
+                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+                ensure!(!roots.is_empty(), "the system has no certificates of authorities; name a file with some");
+            }
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let all = read.with_context(|| format!("{} cannot be read as certificates in PEM", file.display()))?;
+    ensure!(!all.is_empty(), "{} holds no certificate; it must be PEM", file.display());
+    Ok(all)
+}

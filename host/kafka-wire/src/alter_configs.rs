@@ -1,0 +1,97 @@
+//! IncrementalAlterConfigs (KIP-339): what is to become of which resources, and the answer as bytes. Knows no
+//! subscription.
+
+use super::lazy_array::{ArrayElement, LazyArray};
+use super::request::KafkaRequestHead;
+use crate::api::Api;
+use crate::wire::{Malformed, WireReader, WireWriter};
+
+/// The question.
+#[derive(Clone, Copy, Debug)]
+pub struct AlterConfigsBody<'a> {
+    pub resources: LazyArray<'a, ResourceAlteration<'a>>,
+    pub validate_only: bool,
+}
+
+/// One resource that is to be altered.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceAlteration<'a> {
+    pub kind: i8,
+    pub name: &'a [u8],
+    pub ops: LazyArray<'a, ConfigOp<'a>>,
+}
+
+/// One operation on one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigOp<'a> {
+    pub key: &'a [u8],
+    pub kind: i8,
+    pub value: Option<&'a [u8]>,
+}
+
+/// The answer about one resource: an error code, and words that may also stand beside "done".
+pub type AlterationResult<'a> = (i16, Option<&'a str>);
+
+pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<AlterConfigsBody<'a>, Malformed> {
+    let flexible = Api::IncrementalAlterConfigs.is_flexible(version);
+    let least = if flexible { 4 } else { 7 };
+    let count = reader.count(flexible, least, "the resources")?.ok_or(Malformed::Null("the resources"))?;
+    let resources = LazyArray::read(reader, count, version)?;
+    let validate_only = reader.bool("validate only")?;
+    reader.skip_tags(flexible)?;
+    Ok(AlterConfigsBody { resources, validate_only })
+}
+
+impl<'a> ArrayElement<'a> for ResourceAlteration<'a> {
+    fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed> {
+        const CONFIGS: &str = "the configurations of a resource";
+        let flexible = Api::IncrementalAlterConfigs.is_flexible(version);
+        let kind = reader.i8("a resource type")?;
+        let name = reader.text(flexible, "a resource name")?;
+        let least = if flexible { 4 } else { 5 };
+        let count = reader.count(flexible, least, CONFIGS)?.ok_or(Malformed::Null(CONFIGS))?;
+        let ops = LazyArray::read(reader, count, version)?;
+        reader.skip_tags(flexible)?;
+        Ok(Self { kind, name, ops })
+    }
+}
+
+impl<'a> ArrayElement<'a> for ConfigOp<'a> {
+    fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed> {
+        let flexible = Api::IncrementalAlterConfigs.is_flexible(version);
+        let key = reader.text(flexible, "a key of a resource")?;
+        let kind = reader.i8("an operation")?;
+        let value = reader.nullable_text(flexible, "a value")?;
+        reader.skip_tags(flexible)?;
+        Ok(Self { key, kind, value })
+    }
+}
+
+impl AlterConfigsBody<'_> {
+    /// How many bytes the answer may have at most, beside its words.
+    pub fn answer_bound(&self) -> usize {
+        const RESOURCE: usize = 32;
+        self.resources.len().saturating_mul(RESOURCE).saturating_add(self.resources.byte_len())
+    }
+}
+
+/// `done` gives one answer for each resource of the question.
+pub fn write<'a>(
+    head: &KafkaRequestHead<'_>,
+    request: &AlterConfigsBody<'_>,
+    results: impl Iterator<Item = (AlterationResult<'a>, ResourceAlteration<'a>)>,
+) -> Vec<u8> {
+    let flexible = head.is_flexible();
+    let mut out = WireWriter::response(head.correlation, flexible);
+    out.i32(0);
+    out.count(flexible, request.resources.len());
+    for ((error, words), resource) in results {
+        out.i16(error);
+        out.text(flexible, words.map(str::as_bytes));
+        out.i8(resource.kind);
+        out.text(flexible, Some(resource.name));
+        out.empty_tags(flexible);
+    }
+    out.empty_tags(flexible);
+    out.finish()
+}

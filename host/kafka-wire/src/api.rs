@@ -1,0 +1,172 @@
+//! Which of Kafka's requests are answered here, in which versions, and the error codes we speak.
+
+/// A request kind we answer. What is not here is not advertised, and what is here is always answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
+pub enum Api {
+    Metadata,
+    FindCoordinator,
+    SaslHandshake,
+    ApiVersions,
+    DescribeConfigs,
+    IncrementalAlterConfigs,
+    DescribeCluster,
+    SaslAuthenticate,
+    GetTelemetrySubscriptions,
+    PushTelemetry,
+    ListConfigResources,
+}
+
+impl Api {
+    /// In order of key.
+    pub const ALL: [Self; 11] = [
+        Self::Metadata,
+        Self::FindCoordinator,
+        Self::SaslHandshake,
+        Self::ApiVersions,
+        Self::DescribeConfigs,
+        Self::SaslAuthenticate,
+        Self::IncrementalAlterConfigs,
+        Self::DescribeCluster,
+        Self::GetTelemetrySubscriptions,
+        Self::PushTelemetry,
+        Self::ListConfigResources,
+    ];
+
+    pub fn from_key(key: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|api| api.key() == key)
+    }
+
+    pub fn key(self) -> i16 {
+        match self {
+            Self::Metadata => 3,
+            Self::FindCoordinator => 10,
+            Self::SaslHandshake => 17,
+            Self::ApiVersions => 18,
+            Self::DescribeConfigs => 32,
+            Self::SaslAuthenticate => 36,
+            Self::IncrementalAlterConfigs => 44,
+            Self::DescribeCluster => 60,
+            Self::GetTelemetrySubscriptions => 71,
+            Self::PushTelemetry => 72,
+            Self::ListConfigResources => 74,
+        }
+    }
+
+    /// The lowest version we speak.
+    ///
+    /// Behind version 0 of SaslHandshake tokens come without Kafka's headers, which nobody speaks here: it is offered,
+    /// and answered UNSUPPORTED_VERSION, because librdkafka before 2.11.1 never logs in where it is not offered, and
+    /// then takes version 1 by itself.
+    pub fn min_version(self) -> i16 {
+        0
+    }
+
+    /// The highest version we speak.
+    ///
+    /// FindCoordinator ends before version 4, where one request may ask for many keys: clients that know it fall back
+    /// by themselves, and one byte of a question then never costs more than a few of the answer.
+    pub fn max_version(self) -> i16 {
+        match self {
+            Self::Metadata => 12,
+            Self::FindCoordinator => 3,
+            Self::ApiVersions | Self::DescribeConfigs => 4,
+            Self::SaslHandshake | Self::IncrementalAlterConfigs | Self::ListConfigResources => 1,
+            Self::SaslAuthenticate | Self::DescribeCluster => 2,
+            Self::GetTelemetrySubscriptions | Self::PushTelemetry => 0,
+        }
+    }
+
+    /// Whether this version has compact lengths and tagged fields.
+    pub fn is_flexible(self, version: i16) -> bool {
+        let since = match self {
+            Self::Metadata => 9,
+            Self::FindCoordinator | Self::ApiVersions => 3,
+            Self::DescribeConfigs => 4,
+            Self::IncrementalAlterConfigs => 1,
+            Self::DescribeCluster
+            | Self::GetTelemetrySubscriptions
+            | Self::PushTelemetry
+            | Self::ListConfigResources => 0,
+            Self::SaslHandshake => return false,
+            Self::SaslAuthenticate => 2,
+        };
+        version >= since
+    }
+
+    /// Offered only while a receiver is configured.
+    pub fn is_telemetry(self) -> bool {
+        matches!(self, Self::GetTelemetrySubscriptions | Self::PushTelemetry)
+    }
+
+    /// Offered only where clients have to prove who they are.
+    pub fn is_sasl(self) -> bool {
+        matches!(self, Self::SaslHandshake | Self::SaslAuthenticate)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metadata => "Metadata",
+            Self::FindCoordinator => "FindCoordinator",
+            Self::SaslHandshake => "SaslHandshake",
+            Self::ApiVersions => "ApiVersions",
+            Self::DescribeConfigs => "DescribeConfigs",
+            Self::IncrementalAlterConfigs => "IncrementalAlterConfigs",
+            Self::DescribeCluster => "DescribeCluster",
+            Self::SaslAuthenticate => "SaslAuthenticate",
+            Self::GetTelemetrySubscriptions => "GetTelemetrySubscriptions",
+            Self::PushTelemetry => "PushTelemetry",
+            Self::ListConfigResources => "ListConfigResources",
+        }
+    }
+}
+
+pub const UNKNOWN_SERVER_ERROR: i16 = -1;
+pub const NONE: i16 = 0;
+pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+pub const REQUEST_TIMED_OUT: i16 = 7;
+pub const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+pub const ILLEGAL_SASL_STATE: i16 = 34;
+pub const UNSUPPORTED_VERSION: i16 = 35;
+pub const INVALID_CONFIG: i16 = 40;
+pub const INVALID_REQUEST: i16 = 42;
+pub const POLICY_VIOLATION: i16 = 44;
+pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
+pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+pub const INVALID_RECORD: i16 = 87;
+pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+pub const UNKNOWN_TOPIC_ID: i16 = 100;
+pub const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
+pub const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
+pub const TELEMETRY_TOO_LARGE: i16 = 118;
+
+/// The name of an error code, as Kafka's documentation has it; `None` for one that telemetry and what stands around it
+/// never answer.
+pub fn error_name(code: i16) -> Option<&'static str> {
+    Some(match code {
+        UNKNOWN_SERVER_ERROR => "UNKNOWN_SERVER_ERROR",
+        NONE => "NONE",
+        UNKNOWN_TOPIC_OR_PARTITION => "UNKNOWN_TOPIC_OR_PARTITION",
+        COORDINATOR_NOT_AVAILABLE => "COORDINATOR_NOT_AVAILABLE",
+        CLUSTER_AUTHORIZATION_FAILED => "CLUSTER_AUTHORIZATION_FAILED",
+        UNSUPPORTED_SASL_MECHANISM => "UNSUPPORTED_SASL_MECHANISM",
+        ILLEGAL_SASL_STATE => "ILLEGAL_SASL_STATE",
+        UNSUPPORTED_VERSION => "UNSUPPORTED_VERSION",
+        REQUEST_TIMED_OUT => "REQUEST_TIMED_OUT",
+        INVALID_CONFIG => "INVALID_CONFIG",
+        INVALID_REQUEST => "INVALID_REQUEST",
+        POLICY_VIOLATION => "POLICY_VIOLATION",
+        SASL_AUTHENTICATION_FAILED => "SASL_AUTHENTICATION_FAILED",
+        UNSUPPORTED_COMPRESSION_TYPE => "UNSUPPORTED_COMPRESSION_TYPE",
+        INVALID_RECORD => "INVALID_RECORD",
+        THROTTLING_QUOTA_EXCEEDED => "THROTTLING_QUOTA_EXCEEDED",
+        UNKNOWN_TOPIC_ID => "UNKNOWN_TOPIC_ID",
+        UNKNOWN_SUBSCRIPTION_ID => "UNKNOWN_SUBSCRIPTION_ID",
+        TELEMETRY_TOO_LARGE => "TELEMETRY_TOO_LARGE",
+        129 => "REBOOTSTRAP_REQUIRED",
+        _ => return None,
+    })
+}

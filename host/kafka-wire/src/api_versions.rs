@@ -1,0 +1,86 @@
+//! ApiVersions: what we speak, and what the client says it is.
+
+use crate::api;
+use crate::api::Api;
+use crate::wire::{Malformed, WireReader, WireWriter};
+
+/// Longer names and versions are taken for unknown: they are kept for as long as their client is.
+const MAX_SOFTWARE_BYTES: usize = 255;
+
+/// Name and version of the client's software, as sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientSoftware<'a> {
+    pub name: &'a [u8],
+    pub version: &'a [u8],
+}
+
+pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<Option<ClientSoftware<'a>>, Malformed> {
+    if version < 3 {
+        return Ok(None);
+    }
+    let name = reader.text(true, "the client software name")?;
+    let version = reader.text(true, "the client software version")?;
+    reader.skip_tags(true)?;
+    Ok(Some(ClientSoftware { name, version }))
+}
+
+/// The text, where it keeps KIP-511's rule: letters and digits, with dots and dashes between them.
+///
+/// Apache refuses others; to us they are unknown, since a refusal here ends a client's telemetry for good.
+pub fn valid_software_text(text: &[u8]) -> Option<&str> {
+    let (first, last) = (text.first()?, text.last()?);
+    let good = text.len() <= MAX_SOFTWARE_BYTES
+        && first.is_ascii_alphanumeric()
+        && last.is_ascii_alphanumeric()
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
+    if good { std::str::from_utf8(text).ok() } else { None }
+}
+
+/// The answer: its header is version 0 whatever the version of the request.
+pub fn write(correlation: i32, version: i16, offered: &[Api]) -> Vec<u8> {
+    let flexible = Api::ApiVersions.is_flexible(version);
+    let mut out = WireWriter::response(correlation, false);
+    out.i16(api::NONE);
+    ranges(&mut out, flexible, offered);
+    if version >= 1 {
+        out.i32(0);
+    }
+    out.empty_tags(flexible);
+    out.finish()
+}
+
+/// The answer to a version we do not speak, in the layout of version 0, which everybody reads: the client learns our
+/// range and asks again.
+pub fn write_unsupported_version(correlation: i32) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, false);
+    out.i16(api::UNSUPPORTED_VERSION);
+    ranges(&mut out, false, &[Api::ApiVersions]);
+    out.finish()
+}
+
+fn ranges(out: &mut WireWriter, flexible: bool, offered: &[Api]) {
+    out.count(flexible, offered.len());
+    for api in offered {
+        out.i16(api.key());
+        out.i16(api.min_version());
+        out.i16(api.max_version());
+        out.empty_tags(flexible);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::valid_software_text;
+
+    #[test]
+    fn names_keep_the_rule_or_are_unknown() {
+        for good in ["a", "librdkafka", "apache-kafka-java", "2.16.1-rdkafka-2.16.0", "0"] {
+            assert_eq!(valid_software_text(good.as_bytes()), Some(good));
+        }
+        for bad in ["", "-a", "a-", ".", "refs/heads/x-src", "a b", "ä", "a\0"] {
+            assert_eq!(valid_software_text(bad.as_bytes()), None, "{bad:?}");
+        }
+        assert!(valid_software_text(&[b'a'; 255]).is_some());
+        assert!(valid_software_text(&[b'a'; 256]).is_none());
+    }
+}

@@ -1,0 +1,168 @@
+//! DescribeConfigs: what is asked about which resources, and the answer as bytes. Knows no subscription.
+
+use super::lazy_array::{ArrayElement, LazyArray};
+use super::request::KafkaRequestHead;
+use crate::api::Api;
+use crate::wire::{Malformed, WireReader, WireWriter};
+
+/// Most bytes of a string in versions before the flexible one.
+const SHORT_TEXT: usize = i16::MAX as usize;
+
+/// The question.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeConfigsBody<'a> {
+    pub resources: LazyArray<'a, ResourceQuery<'a>>,
+    pub synonyms: bool,
+    pub documentation: bool,
+}
+
+/// One resource that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceQuery<'a> {
+    pub kind: i8,
+    pub name: &'a [u8],
+    /// `None` asks for all.
+    pub keys: Option<LazyArray<'a, ConfigKeyName<'a>>>,
+}
+
+/// The name of a key, perhaps of one that there is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigKeyName<'a>(pub &'a [u8]);
+
+/// The answer about one resource.
+#[derive(Clone, Debug)]
+pub struct ResourceDescription<'a> {
+    pub error: i16,
+    pub message: Option<&'a str>,
+    pub kind: i8,
+    pub name: &'a [u8],
+    pub entries: Vec<ConfigEntry<'a>>,
+}
+
+/// One key of a resource. The first synonym is what counts.
+#[derive(Clone, Debug)]
+pub struct ConfigEntry<'a> {
+    pub name: &'static str,
+    /// Kafka's ConfigType.
+    pub kind: i8,
+    pub read_only: bool,
+    pub documentation: &'static str,
+    pub value: &'a str,
+    /// Kafka's ConfigSource.
+    pub source: i8,
+    pub is_default: bool,
+    pub synonyms: Vec<(i8, &'a str)>,
+}
+
+pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<DescribeConfigsBody<'a>, Malformed> {
+    let flexible = Api::DescribeConfigs.is_flexible(version);
+    let least = if flexible { 4 } else { 7 };
+    let count = reader.count(flexible, least, "the resources")?.ok_or(Malformed::Null("the resources"))?;
+    let resources = LazyArray::read(reader, count, version)?;
+    let synonyms = version >= 1 && reader.bool("include synonyms")?;
+    let documentation = version >= 3 && reader.bool("include documentation")?;
+    reader.skip_tags(flexible)?;
+    Ok(DescribeConfigsBody { resources, synonyms, documentation })
+}
+
+impl<'a> ArrayElement<'a> for ResourceQuery<'a> {
+    fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed> {
+        let flexible = Api::DescribeConfigs.is_flexible(version);
+        let kind = reader.i8("a resource type")?;
+        let name = reader.text(flexible, "a resource name")?;
+        let count = reader.count(flexible, if flexible { 1 } else { 2 }, "the keys of a resource")?;
+        let keys = count.map(|count| LazyArray::read(reader, count, version)).transpose()?;
+        reader.skip_tags(flexible)?;
+        Ok(Self { kind, name, keys })
+    }
+}
+
+impl<'a> ArrayElement<'a> for ConfigKeyName<'a> {
+    fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed> {
+        reader.text(Api::DescribeConfigs.is_flexible(version), "a key of a resource").map(Self)
+    }
+}
+
+impl DescribeConfigsBody<'_> {
+    /// How many bytes the answer may have at most, beside what `found` holds of text.
+    pub fn answer_bound(&self) -> usize {
+        const RESOURCE: usize = 32;
+        self.resources.len().saturating_mul(RESOURCE).saturating_add(self.resources.byte_len())
+    }
+}
+
+impl ResourceDescription<'_> {
+    /// How many bytes it may take at most, beside its resource's name.
+    pub fn size(&self) -> usize {
+        const HEAD: usize = 32;
+        let entry = |entry: &ConfigEntry<'_>| {
+            let said: usize = entry.synonyms.iter().map(|(_, text)| HEAD + entry.name.len() + text.len()).sum();
+            HEAD + entry.name.len() + entry.value.len() + entry.documentation.len() + said
+        };
+        self.message.map_or(0, str::len) + self.entries.iter().map(entry).sum::<usize>()
+    }
+
+    /// Whether each of its values can be spelled in this version: the strings of old ones end at 32,767 bytes, and a
+    /// value that was cut would be another one.
+    pub fn fits_version(&self, version: i16) -> bool {
+        let short = |entry: &ConfigEntry<'_>| entry.synonyms.iter().all(|(_, text)| text.len() <= SHORT_TEXT);
+        Api::DescribeConfigs.is_flexible(version) || self.entries.iter().all(short)
+    }
+}
+
+/// `found` gives one for each resource of the question.
+pub fn write<'a>(
+    head: &KafkaRequestHead<'_>,
+    request: &DescribeConfigsBody<'_>,
+    descriptions: impl Iterator<Item = ResourceDescription<'a>>,
+) -> Vec<u8> {
+    let flexible = head.is_flexible();
+    let mut out = WireWriter::response(head.correlation, flexible);
+    out.i32(0);
+    out.count(flexible, request.resources.len());
+    for found in descriptions {
+        out.i16(found.error);
+        out.text(flexible, found.message.map(str::as_bytes));
+        out.i8(found.kind);
+        out.text(flexible, Some(found.name));
+        out.count(flexible, found.entries.len());
+        found.entries.iter().for_each(|entry| write_entry(&mut out, head, request, entry));
+        out.empty_tags(flexible);
+    }
+    out.empty_tags(flexible);
+    out.finish()
+}
+
+fn write_entry(
+    out: &mut WireWriter,
+    head: &KafkaRequestHead<'_>,
+    request: &DescribeConfigsBody<'_>,
+    entry: &ConfigEntry<'_>,
+) {
+    let (version, flexible) = (head.version, head.is_flexible());
+    out.text(flexible, Some(entry.name.as_bytes()));
+    out.text(flexible, Some(entry.value.as_bytes()));
+    out.bool(entry.read_only);
+    if version == 0 {
+        out.bool(entry.is_default);
+    } else {
+        out.i8(entry.source);
+    }
+    // Nothing here is a secret.
+    out.bool(false);
+    if version >= 1 {
+        let synonyms: &[(i8, &str)] = if request.synonyms { &entry.synonyms } else { &[] };
+        out.count(flexible, synonyms.len());
+        for (source, value) in synonyms {
+            out.text(flexible, Some(entry.name.as_bytes()));
+            out.text(flexible, Some(value.as_bytes()));
+            out.i8(*source);
+            out.empty_tags(flexible);
+        }
+    }
+    if version >= 3 {
+        out.i8(entry.kind);
+        out.text(flexible, request.documentation.then_some(entry.documentation.as_bytes()));
+    }
+    out.empty_tags(flexible);
+}

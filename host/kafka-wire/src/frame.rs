@@ -1,0 +1,114 @@
+//! Frames: a length, then so many bytes.
+//!
+//! Knows no socket. A frame's length is believed only as far as its bytes have arrived: memory grows with them, to at
+//! most twice what is there (or one first chunk), and never beyond the length.
+
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes};
+
+/// Room for most requests, and what a peer that only announces a frame can hold at most.
+const FIRST_CHUNK: usize = 16 << 10;
+
+/// A frame length that no frame can have here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadLength {
+    #[error("frame length {0} is negative")]
+    Negative(i32),
+    #[error("frame of {len} bytes; the cap is {cap}")]
+    TooLong { len: usize, cap: usize },
+}
+
+/// How long the frame behind this prefix is.
+pub fn length(prefix: [u8; 4], cap: usize) -> Result<usize, BadLength> {
+    let len = i32::from_be_bytes(prefix);
+    match usize::try_from(len) {
+        Err(_) => Err(BadLength::Negative(len)),
+        Ok(len) if len > cap => Err(BadLength::TooLong { len, cap }),
+        Ok(len) => Ok(len),
+    }
+}
+
+/// A frame that is arriving.
+#[derive(Debug)]
+pub struct FrameBuffer {
+    len: usize,
+    body: Vec<u8>,
+}
+
+impl FrameBuffer {
+    pub fn new(len: usize) -> Self {
+        Self { len, body: Vec::new() }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.body.len() == self.len
+    }
+
+    /// How much more memory is to be had before the next read; 0 while there is room.
+    pub fn bytes_to_reserve(&self) -> usize {
+        if self.body.len() < self.body.capacity() {
+            return 0;
+        }
+        self.body.len().max(FIRST_CHUNK).min(self.len - self.body.len())
+    }
+
+    /// Allocates so much more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.body.reserve_exact(bytes);
+    }
+
+    /// Where the next bytes go: never past the end of the frame, never more than was allocated.
+    pub fn spare(&mut self) -> Limit<&mut Vec<u8>> {
+        let room = self.body.capacity().min(self.len) - self.body.len();
+        (&mut self.body).limit(room)
+    }
+
+    pub fn finish(self) -> Bytes {
+        Bytes::from(self.body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_believed_within_the_cap() {
+        assert_eq!(length([0, 0, 0, 0], 8), Ok(0));
+        assert_eq!(length([0, 0, 0, 8], 8), Ok(8));
+        assert_eq!(length([0, 0, 0, 9], 8), Err(BadLength::TooLong { len: 9, cap: 8 }));
+        assert_eq!(length([0x80, 0, 0, 0], 8), Err(BadLength::Negative(i32::MIN)));
+        assert_eq!(length(*b"GET ", 1 << 20), Err(BadLength::TooLong { len: 0x4745_5420, cap: 1 << 20 }));
+    }
+
+    #[test]
+    fn memory_follows_what_arrives() {
+        let len = 1 << 20;
+        let mut filling = FrameBuffer::new(len);
+        assert_eq!(filling.body.capacity(), 0, "nothing before the first byte is due");
+        let mut sent = 0_usize;
+        while !filling.is_full() {
+            let more = filling.bytes_to_reserve();
+            filling.reserve(more);
+            let mut room = filling.spare();
+            let now = room.remaining_mut().min(1000);
+            room.put_bytes((sent % 251) as u8, now);
+            sent += now;
+            assert!(filling.body.capacity() <= (2 * sent).max(FIRST_CHUNK).min(len));
+        }
+        assert_eq!(sent, len);
+        assert_eq!(filling.bytes_to_reserve(), 0);
+        assert_eq!(filling.finish().len(), len);
+    }
+
+    #[test]
+    fn a_frame_takes_no_byte_of_the_next() {
+        let mut filling = FrameBuffer::new(3);
+        filling.reserve(filling.bytes_to_reserve());
+        assert_eq!(filling.spare().remaining_mut(), 3);
+        filling.spare().put_slice(b"abc");
+        assert!(filling.is_full());
+        assert_eq!(filling.spare().remaining_mut(), 0);
+        assert_eq!(&filling.finish()[..], b"abc");
+    }
+}

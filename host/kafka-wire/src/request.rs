@@ -1,0 +1,142 @@
+//! One request, read from the bytes of its frame.
+//!
+//! In: a frame without its length. Out: a [`Request`] that borrows from it, or the reason why it cannot be answered
+//! and its connection has to go, as Apache's broker would have it. Allocates nothing.
+
+use super::{alter_configs, api_versions, describe_cluster, describe_configs};
+use super::{find_coordinator, list_resources, metadata, sasl, telemetry};
+use crate::api::Api;
+use crate::wire::{Malformed, WireReader};
+use barnabas_base::InstanceId;
+
+/// Who asks what, in which version.
+#[derive(Clone, Copy, Debug)]
+pub struct KafkaRequestHead<'a> {
+    pub api: Api,
+    pub version: i16,
+    pub correlation: i32,
+    /// As sent: perhaps not UTF-8.
+    pub client_id: Option<&'a [u8]>,
+}
+
+impl KafkaRequestHead<'_> {
+    pub fn is_flexible(&self) -> bool {
+        self.api.is_flexible(self.version)
+    }
+}
+
+/// The request kinds we answer.
+#[derive(Clone, Debug)]
+pub enum KafkaRequestBody<'a> {
+    ApiVersions(Option<api_versions::ClientSoftware<'a>>),
+    /// A version that we do not speak: its layout is unknown, so nothing behind the correlation id was read.
+    UnsupportedApiVersions,
+    Metadata(metadata::RequestedTopics<'a>),
+    FindCoordinator,
+    GetTelemetrySubscriptions(InstanceId),
+    PushTelemetry(telemetry::PushTelemetryBody<'a>),
+    DescribeConfigs(describe_configs::DescribeConfigsBody<'a>),
+    IncrementalAlterConfigs(alter_configs::AlterConfigsBody<'a>),
+    /// The type of the endpoints that are asked for.
+    DescribeCluster(i8),
+    ListConfigResources(list_resources::ResourceTypes<'a>),
+    /// The mechanism.
+    SaslHandshake(&'a [u8]),
+    /// The token.
+    SaslAuthenticate(&'a [u8]),
+}
+
+/// A whole request.
+#[derive(Clone, Debug)]
+pub struct KafkaRequest<'a> {
+    pub head: KafkaRequestHead<'a>,
+    pub body: KafkaRequestBody<'a>,
+}
+
+/// A request that the protocol has no answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    #[error("request with api key {0}, which this listener does not advertise")]
+    UnknownApi(i16),
+    #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.min_version(), api.max_version())]
+    UnsupportedVersion { api: Api, version: i16 },
+    #[error("malformed request header: {0}")]
+    MalformedHeader(Malformed),
+    #[error("malformed {} request of version {version}: {why}", api.name())]
+    MalformedBody { api: Api, version: i16, why: Malformed },
+}
+
+/// Reads a frame.
+pub fn parse(frame: &[u8]) -> Result<KafkaRequest<'_>, RequestError> {
+    let mut reader = WireReader::new(frame);
+    let (key, version, correlation) = read_prefix(&mut reader).map_err(RequestError::MalformedHeader)?;
+    let api = Api::from_key(key).ok_or(RequestError::UnknownApi(key))?;
+    let mut head = KafkaRequestHead { api, version, correlation, client_id: None };
+    if !(api.min_version()..=api.max_version()).contains(&version) {
+        return match api {
+            Api::ApiVersions => Ok(KafkaRequest { head, body: KafkaRequestBody::UnsupportedApiVersions }),
+            _ => Err(RequestError::UnsupportedVersion { api, version }),
+        };
+    }
+    head.client_id = read_client_id(&mut reader, head.is_flexible()).map_err(RequestError::MalformedHeader)?;
+    let body = read_body(&mut reader, &head).map_err(|why| RequestError::MalformedBody { api, version, why })?;
+    Ok(KafkaRequest { head, body })
+}
+
+/// A push that is too long to be read, as far as it was: enough to answer it, and to know whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OversizedPush<'a> {
+    pub correlation: i32,
+    pub client_id: Option<&'a [u8]>,
+    /// `None` where the frame's beginning ends before it.
+    pub instance_id: Option<InstanceId>,
+}
+
+/// Reads the first bytes of a frame, at least eight; `None` if that is no push.
+pub fn oversized_push(frame_start: &[u8]) -> Option<OversizedPush<'_>> {
+    let mut reader = WireReader::new(frame_start);
+    let (key, version, correlation) = read_prefix(&mut reader).ok()?;
+    let api = Api::PushTelemetry;
+    if key != api.key() || !(api.min_version()..=api.max_version()).contains(&version) {
+        return None;
+    }
+    let client_id = read_client_id(&mut reader, api.is_flexible(version));
+    let instance_id = client_id.and_then(|_| reader.uuid("the client instance id"));
+    Some(OversizedPush { correlation, client_id: client_id.ok().flatten(), instance_id: instance_id.ok() })
+}
+
+fn read_prefix(reader: &mut WireReader<'_>) -> Result<(i16, i16, i32), Malformed> {
+    Ok((reader.i16("the api key")?, reader.i16("the api version")?, reader.i32("the correlation id")?))
+}
+
+/// The client id keeps its two-byte length in flexible headers, too.
+fn read_client_id<'a>(reader: &mut WireReader<'a>, flexible: bool) -> Result<Option<&'a [u8]>, Malformed> {
+    let client_id = reader.nullable_text(false, "the client id")?;
+    reader.skip_tags(flexible)?;
+    Ok(client_id)
+}
+
+fn read_body<'a>(reader: &mut WireReader<'a>, head: &KafkaRequestHead<'_>) -> Result<KafkaRequestBody<'a>, Malformed> {
+    // What is left behind the body is passed over, as Apache's broker does: the frame's length says where the next
+    // request begins, and librdkafka 2.12 leaves three bytes behind a Metadata request for all topics.
+    Ok(match head.api {
+        Api::ApiVersions => KafkaRequestBody::ApiVersions(api_versions::read(reader, head.version)?),
+        Api::Metadata => KafkaRequestBody::Metadata(metadata::read(reader, head.version)?),
+        Api::FindCoordinator => {
+            find_coordinator::read(reader, head.version)?;
+            KafkaRequestBody::FindCoordinator
+        }
+        Api::GetTelemetrySubscriptions => {
+            KafkaRequestBody::GetTelemetrySubscriptions(telemetry::read_get_subscriptions(reader)?)
+        }
+        Api::PushTelemetry => KafkaRequestBody::PushTelemetry(telemetry::read_push(reader)?),
+        Api::DescribeConfigs => KafkaRequestBody::DescribeConfigs(describe_configs::read(reader, head.version)?),
+        Api::IncrementalAlterConfigs => {
+            KafkaRequestBody::IncrementalAlterConfigs(alter_configs::read(reader, head.version)?)
+        }
+        Api::DescribeCluster => KafkaRequestBody::DescribeCluster(describe_cluster::read(reader, head.version)?),
+        Api::ListConfigResources => KafkaRequestBody::ListConfigResources(list_resources::read(reader, head.version)?),
+        Api::SaslHandshake => KafkaRequestBody::SaslHandshake(sasl::read_handshake(reader)?),
+        Api::SaslAuthenticate => KafkaRequestBody::SaslAuthenticate(sasl::read_token(reader, head.version)?),
+    })
+}

@@ -1,0 +1,90 @@
+//! GetTelemetrySubscriptions and PushTelemetry, version 0: the two requests of KIP-714.
+
+use std::time::Duration;
+
+use crate::api;
+use crate::wire::{Malformed, WireReader, WireWriter};
+use barnabas_base::{Codec, InstanceId};
+
+/// What a push request says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PushTelemetryBody<'a> {
+    pub instance_id: InstanceId,
+    pub subscription_id: i32,
+    pub terminating: bool,
+    pub codec: i8,
+    /// Empty for null, too: librdkafka 2.5.3 to 2.10.0 sends null when no metric matches.
+    pub metrics: &'a [u8],
+}
+
+pub fn read_get_subscriptions(reader: &mut WireReader<'_>) -> Result<InstanceId, Malformed> {
+    let id = reader.uuid("the client instance id")?;
+    reader.skip_tags(true)?;
+    Ok(id)
+}
+
+pub fn read_push<'a>(reader: &mut WireReader<'a>) -> Result<PushTelemetryBody<'a>, Malformed> {
+    let push = PushTelemetryBody {
+        instance_id: reader.uuid("the client instance id")?,
+        subscription_id: reader.i32("the subscription id")?,
+        terminating: reader.bool("the terminating flag")?,
+        codec: reader.i8("the compression type")?,
+        metrics: reader.nullable_bytes("the metrics")?.unwrap_or_default(),
+    };
+    reader.skip_tags(true)?;
+    Ok(push)
+}
+
+/// What a client is told to push.
+#[derive(Clone, Copy, Debug)]
+pub struct SubscriptionResponse<'a, S> {
+    pub instance_id: InstanceId,
+    pub id: i32,
+    pub codecs: &'a [Codec],
+    pub push_interval: Duration,
+    pub max_bytes: u32,
+    pub delta: bool,
+    pub metrics: &'a [S],
+}
+
+/// The id is always told, also to a client that told it to us: both Java and librdkafka take what comes back.
+pub fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &SubscriptionResponse<'_, S>) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, true);
+    out.i32(0);
+    out.i16(api::NONE);
+    out.uuid(&answer.instance_id);
+    out.i32(answer.id);
+    out.count(true, answer.codecs.len());
+    answer.codecs.iter().for_each(|codec| out.i8(codec.id()));
+    out.i32(i32::try_from(answer.push_interval.as_millis()).unwrap_or(i32::MAX));
+    out.i32(i32::try_from(answer.max_bytes).unwrap_or(i32::MAX));
+    out.bool(answer.delta);
+    out.count(true, answer.metrics.len());
+    answer.metrics.iter().for_each(|prefix| out.text(true, Some(prefix.as_ref().as_bytes())));
+    out.empty_tags(true);
+    out.finish()
+}
+
+/// A question for a subscription that is refused: all but the error is empty, as Apache has it.
+pub fn write_subscription_error(correlation: i32, error: i16) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, true);
+    out.i32(0);
+    out.i16(error);
+    out.uuid(&InstanceId::NIL);
+    out.i32(0);
+    out.count(true, 0);
+    out.i32(0);
+    out.i32(0);
+    out.bool(false);
+    out.count(true, 0);
+    out.empty_tags(true);
+    out.finish()
+}
+
+pub fn write_push(correlation: i32, error: i16) -> Vec<u8> {
+    let mut out = WireWriter::response(correlation, true);
+    out.i32(0);
+    out.i16(error);
+    out.empty_tags(true);
+    out.finish()
+}

@@ -1,0 +1,189 @@
+//! Bodies with a meter in them, and the record that becomes an event when the request is over.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+
+use super::calls::{Call, OpenResponse};
+use super::request_recorder::BodyTee;
+use super::response_cache::ResponseRecorder;
+use super::{BoxError, EgressError, RequestBody};
+use barnabas_pipeline::event::{EventData, Events, Topic};
+
+/// A request's body, counting what leaves. It breaks off when its call is over: a guest that never finishes it would
+/// hold its connection for ever.
+pub(super) struct CountingBody {
+    inner: RequestBody,
+    sent: Arc<AtomicU64>,
+    /// Where somebody compares.
+    tee: Option<Arc<Mutex<BodyTee>>>,
+    call_end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl CountingBody {
+    pub(super) fn new(inner: RequestBody, sent: Arc<AtomicU64>, tee: Option<Arc<Mutex<BodyTee>>>, call: &Call) -> Self {
+        Self { inner, sent, tee, call_end: Box::pin(call.clone().wait_for_end()) }
+    }
+}
+
+impl Body for CountingBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) else {
+            ready!(self.call_end.as_mut().poll(cx));
+            return Poll::Ready(Some(Err(EgressError::CallEnded.into())));
+        };
+        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
+            self.sent.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if let Some(tee) = &self.tee {
+                tee.lock().unwrap_or_else(PoisonError::into_inner).push_data(data);
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// One request, from the asking to the last byte of the answer. Emits its event when it is dropped, which is when the
+/// guest has read the answer, has given up, or its call is over.
+pub(super) struct RequestRecord {
+    events: Events,
+    slot: Arc<str>,
+    authority: String,
+    started: Instant,
+    sent: Arc<AtomicU64>,
+    status: String,
+    /// Its place among the requests under way.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+impl RequestRecord {
+    pub(super) fn new(events: Events, slot: Arc<str>, authority: String, sent: Arc<AtomicU64>) -> Self {
+        let status = "cancelled".to_owned();
+        Self { events, slot, authority, started: Instant::now(), sent, status, permit: None }
+    }
+
+    /// How it ended, as far as is known by now.
+    pub(super) fn set_status(&mut self, status: &str) {
+        status.clone_into(&mut self.status);
+    }
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        self.events.emit(Topic::EgressRequest, || EventData::EgressRequest {
+            slot: self.slot.clone(),
+            authority: std::mem::take(&mut self.authority),
+            status: std::mem::take(&mut self.status),
+            size: usize::try_from(self.sent.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
+            duration: self.started.elapsed(),
+        });
+    }
+}
+
+/// An answer's body: limited in bytes, and never silent for long. What it reads from is kept by the call, and
+/// ends with it.
+pub(super) struct LimitedBody {
+    call: Call,
+    /// Of the answer; `None` once the body is over.
+    key: Option<u64>,
+    cap: usize,
+    remaining: usize,
+    between_bytes: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl LimitedBody {
+    /// The body of an answer that `call` keeps under `key`.
+    pub(super) fn new(call: Call, key: u64, cap: usize, between_bytes: Duration) -> Self {
+        let timer = Box::pin(tokio::time::sleep(between_bytes));
+        Self { call, key: Some(key), cap, remaining: cap, between_bytes, timer }
+    }
+
+    /// The body is over: the request's place is free, whatever the guest does with its handle.
+    fn finish(&mut self) -> Option<OpenResponse> {
+        self.key.take().and_then(|key| self.call.remove(key))
+    }
+
+    fn fail(&mut self, error: EgressError) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        if let Some(mut answer) = self.finish() {
+            answer.record.set_status(error.name());
+            answer.recorder.iter_mut().for_each(ResponseRecorder::discard);
+        }
+        Poll::Ready(Some(Err(error)))
+    }
+
+    fn deliver(&mut self, key: u64, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let Some(remaining) = self.remaining.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else {
+            return self.fail(EgressError::ResponseTooLarge { cap: self.cap });
+        };
+        self.remaining = remaining;
+        let last = self.call.with_response(key, |answer| {
+            if let (Some(noting), Some(data)) = (&mut answer.recorder, frame.data_ref()) {
+                noting.push_data(data);
+            }
+            answer.body.is_end_stream()
+        });
+        if last == Some(true) {
+            self.finish();
+        }
+        let deadline = Instant::now() + self.between_bytes;
+        self.timer.as_mut().reset(deadline);
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Body for LimitedBody {
+    type Data = Bytes;
+    type Error = EgressError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
+        let this = &mut *self;
+        let Some(key) = this.key else { return Poll::Ready(None) };
+        match this.call.with_response(key, |answer| Pin::new(&mut answer.body).poll_frame(cx)) {
+            // A guest that kept it until now must not take what is missing for the end.
+            None => this.fail(EgressError::CallEnded),
+            Some(Poll::Ready(Some(Ok(frame)))) => this.deliver(key, frame),
+            Some(Poll::Ready(Some(Err(error)))) => this.fail(error.into()),
+            Some(Poll::Ready(None)) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Some(Poll::Pending) => {
+                ready!(this.timer.as_mut().poll(cx));
+                this.fail(EgressError::ReadTimeout)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.key.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let hint = self.key.map(|key| self.call.with_response(key, |answer| answer.body.size_hint()));
+        hint.map_or_else(|| SizeHint::with_exact(0), Option::unwrap_or_default)
+    }
+}
+
+impl Drop for LimitedBody {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
