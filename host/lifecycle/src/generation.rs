@@ -55,7 +55,7 @@ pub struct Candidate {
 impl Candidate {
     /// Begins to serve these lanes: the first worker uses the first instance, the others start their own.
     pub fn serve(self, slot: &Slot, lanes: LaneSet, instances: usize, events: Events, guests: &Handle) -> Generation {
-        let Self { number, blueprint, first, stats: vitals } = self;
+        let Self { number, blueprint, first, stats: stats } = self;
         let holder = slot.holder(number, instances);
         holder.set_lanes(lanes);
         let (end, ending) = watch::channel(false);
@@ -65,7 +65,7 @@ impl Candidate {
             slot: slot.clone(),
             holder: holder.clone(),
             blueprint: blueprint.clone(),
-            stats: vitals.clone(),
+            stats: stats.clone(),
             events,
             ending,
             leasing: Some(busy),
@@ -82,7 +82,7 @@ impl Candidate {
             since,
             instances,
             blueprint,
-            stats: vitals,
+            stats: stats,
             mirror,
             holder,
             stop_signal: end,

@@ -165,9 +165,9 @@ impl GenerationStats {
 pub(super) struct LiveInstanceGuard(std::sync::Arc<GenerationStats>);
 
 impl LiveInstanceGuard {
-    pub(super) fn new(vitals: &std::sync::Arc<GenerationStats>) -> Self {
-        vitals.live.fetch_add(1, Ordering::Relaxed);
-        Self(vitals.clone())
+    pub(super) fn new(stats: &std::sync::Arc<GenerationStats>) -> Self {
+        stats.live.fetch_add(1, Ordering::Relaxed);
+        Self(stats.clone())
     }
 }
 
@@ -183,17 +183,17 @@ mod tests {
 
     #[test]
     fn an_error_is_recovered_once_a_batch_is_accepted() {
-        let vitals = GenerationStats::default();
-        let recovered = || vitals.snapshot().messages.last_error.unwrap().recovered;
-        vitals.record_success();
-        assert!(vitals.snapshot().messages.last_error.is_none());
-        vitals.record_error("422");
+        let stats = GenerationStats::default();
+        let recovered = || stats.snapshot().messages.last_error.unwrap().recovered;
+        stats.record_success();
+        assert!(stats.snapshot().messages.last_error.is_none());
+        stats.record_error("422");
         assert_eq!(recovered(), None);
-        vitals.record_success();
+        stats.record_success();
         let first = recovered().expect("a batch was accepted");
-        vitals.record_success();
+        stats.record_success();
         assert_eq!(recovered(), Some(first), "the first time counts");
-        vitals.record_error("503");
+        stats.record_error("503");
         assert_eq!(recovered(), None);
     }
 }

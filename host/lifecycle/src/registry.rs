@@ -116,7 +116,7 @@ impl Plugins {
         let engines = Engines::new().map_err(|error| format!("cannot create the WebAssembly engine: {error:#}"))?;
         let guests = GuestRuntime::new(config.guest_threads)
             .map_err(|error| format!("cannot start the guests' threads: {error}"))?;
-        let foundry = ArtifactPipeline::open(
+        let pipeline = ArtifactPipeline::open(
             config.data_dir.as_deref(),
             config.compiler.clone(),
             engines,
@@ -124,7 +124,7 @@ impl Plugins {
         )?;
         Ok(Self(Arc::new(PluginsInner {
             dir: config.dir.clone(),
-            pipeline: foundry,
+            pipeline: pipeline,
             guests,
             store,
             audit,
@@ -168,8 +168,8 @@ impl Plugins {
 
     /// Stores an artifact, so that a change can name it.
     pub async fn store_artifact(&self, artifact: bytes::Bytes) -> Result<Digest, String> {
-        let foundry = self.0.pipeline.clone();
-        self.0.run_blocking(move || foundry.store(&artifact)).await?
+        let pipeline = self.0.pipeline.clone();
+        self.0.run_blocking(move || pipeline.store(&artifact)).await?
     }
 
     /// Whether every manifest was tried once since the start.
@@ -275,8 +275,8 @@ impl PluginsInner {
             let of = |entry: &PluginEntry| entry.record.artifacts().chain(entry.desired.digest).collect::<Vec<_>>();
             entries.values().flat_map(of).collect()
         });
-        let foundry = self.pipeline.clone();
-        let _ = self.run_blocking(move || foundry.prune(&wanted)).await;
+        let pipeline = self.pipeline.clone();
+        let _ = self.run_blocking(move || pipeline.prune(&wanted)).await;
     }
 
     fn emit_phase(&self, name: &Arc<str>, generation: u64, phase: &'static str, reason: String) {

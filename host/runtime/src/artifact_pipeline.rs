@@ -59,10 +59,10 @@ impl ArtifactPipeline {
     /// work runs on threads of the `guests` runtime, whose low priority suits compiling. Fails, with one sentence, if
     /// artifacts cannot be stored; if code cannot be cached, a warning is logged and every start compiles.
     pub fn open(data_dir: Option<&Path>, compiler: Compiler, engines: Engines, guests: Handle) -> Result<Self, String> {
-        let depot = data_dir.map_or_else(|| Ok(ArtifactStore::in_memory()), ArtifactStore::open)?;
+        let store = data_dir.map_or_else(|| Ok(ArtifactStore::in_memory()), ArtifactStore::open)?;
         let cache = data_dir.and_then(|dir| open_cache(dir, &engines));
         let turn = Arc::new(Semaphore::new(1));
-        Ok(Self(Arc::new(PipelineInner { engines, store: depot, cache, compiler, permit: turn, guests })))
+        Ok(Self(Arc::new(PipelineInner { engines, store: store, cache, compiler, permit: turn, guests })))
     }
 
     /// Stores an artifact; see [`ArtifactStore::put`]. Blocks.
@@ -82,7 +82,7 @@ impl ArtifactPipeline {
         {
             return Ok(ExaminedArtifact { inspection, code: Some(code) });
         }
-        let inspection = self.run_exclusively(move |inner, leash| inner.examine(&digest, leash)).await?;
+        let inspection = self.run_exclusively(move |inner, guard| inner.examine(&digest, guard)).await?;
         Ok(ExaminedArtifact { inspection, code: None })
     }
 
@@ -92,7 +92,7 @@ impl ArtifactPipeline {
         if let Some(code) = code {
             return Ok(CompiledArtifact { inspection, cached: true, code });
         }
-        self.run_exclusively(move |inner, leash| inner.compile(&inspection.digest, leash)).await
+        self.run_exclusively(move |inner, guard| inner.compile(&inspection.digest, guard)).await
     }
 
     /// Links compiled code. Blocks for milliseconds.
@@ -115,10 +115,10 @@ impl ArtifactPipeline {
         work: impl FnOnce(&PipelineInner, &ChildGuard) -> Result<T, ArtifactError> + Send + 'static,
     ) -> Result<T, ArtifactError> {
         let turn = self.0.permit.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let leash = Arc::new(ChildGuard::default());
-        let _kill_on_drop = KillOnDrop(leash.clone());
+        let guard = Arc::new(ChildGuard::default());
+        let _kill_on_drop = KillOnDrop(guard.clone());
         self.run_blocking(move |inner| {
-            let done = work(inner, &leash);
+            let done = work(inner, &guard);
             drop(turn);
             done
         })
@@ -146,16 +146,16 @@ impl PipelineInner {
         Some(CompiledArtifact { inspection, cached: true, code: Arc::new(code) })
     }
 
-    fn examine(&self, digest: &Digest, leash: &ChildGuard) -> Result<Inspection, ArtifactError> {
-        self.compiler.examine(&self.engines, &self.stored_bytes(digest)?, leash)
+    fn examine(&self, digest: &Digest, guard: &ChildGuard) -> Result<Inspection, ArtifactError> {
+        self.compiler.examine(&self.engines, &self.stored_bytes(digest)?, guard)
     }
 
-    fn compile(&self, digest: &Digest, leash: &ChildGuard) -> Result<CompiledArtifact, ArtifactError> {
+    fn compile(&self, digest: &Digest, guard: &ChildGuard) -> Result<CompiledArtifact, ArtifactError> {
         // The previous holder of the permit may have compiled the same artifact.
         if let Some(found) = self.find_compiled(digest) {
             return Ok(found);
         }
-        let (inspection, code) = self.compiler.compile(&self.engines, &self.stored_bytes(digest)?, leash)?;
+        let (inspection, code) = self.compiler.compile(&self.engines, &self.stored_bytes(digest)?, guard)?;
         if let Some(cache) = &self.cache {
             cache.put(&inspection, &code);
         }

@@ -131,17 +131,17 @@ fn errors_name_the_key_and_the_remedy() {
 #[test]
 fn a_key_is_guessed_only_where_it_is_similar_and_the_known_ones_are_listed() {
     let with = |text: &str| parse_error(&format!("artifact = \"a.wasm\"\n{text}"));
-    let said = with("foo = 5");
+    let message = with("foo = 5");
     assert!(
-        said.contains("`foo` is not a key; known are `artifact`, `digest`, ") && !said.contains("did you"),
-        "{said}"
+        message.contains("`foo` is not a key; known are `artifact`, `digest`, ") && !message.contains("did you"),
+        "{message}"
     );
-    let said = with("[grants]\nhttps = []");
-    assert!(said.contains("in [grants]; did you mean `http`? Known are `http`, `addresses`, "), "{said}");
+    let message = with("[grants]\nhttps = []");
+    assert!(message.contains("in [grants]; did you mean `http`? Known are `http`, `addresses`, "), "{message}");
     assert!(with("memory = \"1MiB\"").contains("`memory` is not a key: it belongs in [limits]"));
     assert!(with("[limits]\npaused = true").contains("`paused` is not a key in [limits]: it belongs at the top level"));
-    let said = with("[self-test]\nreply = { statis = 200 }");
-    assert!(said.contains("line 3, `reply`: ") && said.contains("did you mean `status`?"), "{said}");
+    let message = with("[self-test]\nreply = { statis = 200 }");
+    assert!(message.contains("line 3, `reply`: ") && message.contains("did you mean `status`?"), "{message}");
 }
 
 #[test]
@@ -150,8 +150,8 @@ fn a_percentage_needs_its_sign() {
         |line: &str| parse(&format!("artifact = \"a.wasm\"\n[rollout]\n{line}")).map(|found| found.rollout.canary);
     assert_eq!(canary("canary = \"5%\""), Ok(0.05));
     for line in ["canary = \"5\"", "canary = 5", "canary = 5.0"] {
-        let said = canary(line).unwrap_err();
-        assert!(said.contains("`rollout.canary`: `5") && said.contains("%\"?"), "{line}: {said}");
+        let message = canary(line).unwrap_err();
+        assert!(message.contains("`rollout.canary`: `5") && message.contains("%\"?"), "{line}: {message}");
     }
     assert!(canary("budget = 0.05").unwrap_err().contains("`0.05` has no `%`"));
     assert!(canary("canary = \"101%\"").unwrap_err().contains("at most 100%"));

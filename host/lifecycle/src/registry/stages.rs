@@ -41,17 +41,17 @@ impl PluginsInner {
         progress.run_stage(SwapStage::Grants, async { Ok(((), ungranted)) }).await?;
         let artifact = progress.run_stage(SwapStage::Compile, self.compile(examined, manifest)).await?;
         let blueprint = Arc::new(self.blueprint(manifest, artifact, number));
-        let vitals = Arc::new(GenerationStats::default());
-        let first = progress.run_stage(SwapStage::Start, self.start_instance(&blueprint, &vitals)).await;
+        let stats = Arc::new(GenerationStats::default());
+        let first = progress.run_stage(SwapStage::Start, self.start_instance(&blueprint, &stats)).await;
         let first = first.inspect_err(|_| self.keep_log_lines(&manifest.name, blueprint.log.recent()))?;
-        Ok((Candidate { number, blueprint, first, stats: vitals }, digest))
+        Ok((Candidate { number, blueprint, first, stats: stats }, digest))
     }
 
     /// Finds the artifact in the store, or reads its file and returns the bytes.
     async fn fetch(&self, manifest: &Manifest) -> Result<((Digest, Option<Vec<u8>>), Option<String>), RolloutStopped> {
         if let Some(digest) = manifest.digest {
-            let foundry = self.pipeline.clone();
-            if self.run_blocking(move || foundry.contains(&digest)).await.unwrap_or(false) {
+            let pipeline = self.pipeline.clone();
+            if self.run_blocking(move || pipeline.contains(&digest)).await.unwrap_or(false) {
                 return Ok(((digest, None), Some("from the store".into())));
             }
         }
@@ -82,8 +82,8 @@ impl PluginsInner {
     ) -> Result<((), Option<String>), RolloutStopped> {
         check_digest(manifest.digest, digest)?;
         if let Some(bytes) = bytes {
-            let foundry = self.pipeline.clone();
-            let kept = self.run_blocking(move || foundry.store(&bytes)).await.and_then(|kept| kept);
+            let pipeline = self.pipeline.clone();
+            let kept = self.run_blocking(move || pipeline.store(&bytes)).await.and_then(|kept| kept);
             kept.map_err(|problem| RolloutStopped::failed(SwapStage::Fetch, problem))?;
         }
         Ok(((), Some(digest.to_string())))
@@ -106,8 +106,8 @@ impl PluginsInner {
     ) -> Result<(Artifact, Option<String>), RolloutStopped> {
         let compiled = self.pipeline.compile(examined).await.map_err(|flaw| artifact_error(manifest, flaw))?;
         let how = if compiled.cached { "found compiled" } else { "compiled" };
-        let foundry = self.pipeline.clone();
-        let linked = self.run_blocking(move || foundry.link(&compiled)).await;
+        let pipeline = self.pipeline.clone();
+        let linked = self.run_blocking(move || pipeline.link(&compiled)).await;
         let linked = linked.map_err(|problem| RolloutStopped::failed(SwapStage::Compile, problem))?;
         Ok((linked.map_err(|flaw| artifact_error(manifest, flaw))?, Some(how.into())))
     }
@@ -134,7 +134,7 @@ impl PluginsInner {
     async fn start_instance(
         &self,
         blueprint: &Arc<Blueprint>,
-        vitals: &GenerationStats,
+        stats: &GenerationStats,
     ) -> Result<(ReceiverInstance, Option<String>), RolloutStopped> {
         let blueprint = blueprint.clone();
         let start = async move { ReceiverInstance::start(&blueprint).await };
@@ -144,7 +144,7 @@ impl PluginsInner {
             let key = if matches!(error, InstanceStartError::Refused(_)) { "settings" } else { "artifact" };
             RolloutStopped::failed(SwapStage::Start, format!("`{key}`: {error}"))
         })?;
-        vitals.record_usage(usage.cpu, 0);
+        stats.record_usage(usage.cpu, 0);
         Ok((instance, Some(format!("{} µs of CPU", usage.cpu.as_micros()))))
     }
 }

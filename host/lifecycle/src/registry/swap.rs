@@ -187,14 +187,14 @@ impl PluginsInner {
             }
             self.commit(&order.manifest, before.clone()).await?;
         }
-        let Some((vitals, false)) = self.live(name) else { return Ok(ReadyGeneration::Candidate(candidate)) };
+        let Some((stats, false)) = self.live(name) else { return Ok(ReadyGeneration::Candidate(candidate)) };
         if !care.shadow.is_zero() {
             progress.run_stage(SwapStage::Shadow, self.shadow(name, &candidate.blueprint, care, progress)).await?;
         }
         if care.canary >= 1.0 {
             return Ok(ReadyGeneration::Candidate(candidate));
         }
-        self.canary(&order.manifest, candidate, vitals, care, progress).await.map(ReadyGeneration::Canary)
+        self.canary(&order.manifest, candidate, stats, care, progress).await.map(ReadyGeneration::Canary)
     }
 
     /// Records the overrides: if the host restarts before the candidate serves, or the attempt fails, the next attempt

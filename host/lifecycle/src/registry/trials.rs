@@ -135,8 +135,8 @@ impl Drop for ReturnLanesOnDrop<'_> {
 }
 
 /// The last error of the candidate.
-fn last_error(vitals: &GenerationStats) -> Option<String> {
-    let words = vitals.snapshot().messages;
+fn last_error(stats: &GenerationStats) -> Option<String> {
+    let words = stats.snapshot().messages;
     let said = words.misconfigured.or(words.last_error.map(|error| error.text))?;
     Some(format!("; its last error: {said}"))
 }

@@ -23,9 +23,9 @@ fn artifact_path(dir: &Path, digest: &Digest) -> std::path::PathBuf {
 #[test]
 fn artifacts_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let depot = ArtifactStore::open(dir.path()).unwrap();
-    let digest = depot.put(b"one").unwrap();
-    assert_eq!(depot.put(b"one").unwrap(), digest);
+    let store = ArtifactStore::open(dir.path()).unwrap();
+    let digest = store.put(b"one").unwrap();
+    assert_eq!(store.put(b"one").unwrap(), digest);
     assert_eq!(
         file_names(dir.path()),
         [format!("{}.wasm", digest.hex()), "format".into()],
@@ -49,56 +49,56 @@ fn the_directory_and_the_artifacts_are_private() {
 #[test]
 fn a_damaged_artifact_is_absent_and_can_be_stored_again() {
     let dir = tempfile::tempdir().unwrap();
-    let depot = ArtifactStore::open(dir.path()).unwrap();
-    let digest = depot.put(b"one").unwrap();
+    let store = ArtifactStore::open(dir.path()).unwrap();
+    let digest = store.put(b"one").unwrap();
     for damage in [b"ONE".as_slice(), b"on", b""] {
         fs::write(artifact_path(dir.path(), &digest), damage).unwrap();
-        assert_eq!(depot.get(&digest), Ok(None), "{damage:?}");
-        assert!(!depot.contains(&digest), "it was removed");
-        depot.put(b"one").unwrap();
-        assert_eq!(depot.get(&digest).unwrap().as_deref(), Some(b"one".as_slice()));
+        assert_eq!(store.get(&digest), Ok(None), "{damage:?}");
+        assert!(!store.contains(&digest), "it was removed");
+        store.put(b"one").unwrap();
+        assert_eq!(store.get(&digest).unwrap().as_deref(), Some(b"one".as_slice()));
     }
     fs::write(artifact_path(dir.path(), &digest), b"on").unwrap();
-    depot.put(b"one").unwrap();
-    assert!(depot.get(&digest).unwrap().is_some(), "a truncated artifact is rewritten when it is stored again");
+    store.put(b"one").unwrap();
+    assert!(store.get(&digest).unwrap().is_some(), "a truncated artifact is rewritten when it is stored again");
 }
 
 #[test]
 fn unreferenced_artifacts_are_removed_after_the_grace_period() {
     let dir = tempfile::tempdir().unwrap();
-    let depots = [ArtifactStore::open(dir.path()).unwrap(), ArtifactStore::in_memory()];
-    for depot in depots {
-        let (wanted, unwanted) = (depot.put(b"wanted").unwrap(), depot.put(b"unwanted").unwrap());
+    let stores = [ArtifactStore::open(dir.path()).unwrap(), ArtifactStore::in_memory()];
+    for store in stores {
+        let (wanted, unwanted) = (store.put(b"wanted").unwrap(), store.put(b"unwanted").unwrap());
         let all = BTreeSet::from([wanted]);
-        depot.prune(&all);
-        assert!(depot.contains(&wanted) && depot.contains(&unwanted), "it may just have been uploaded");
-        depot.prune_at(&all, after_grace());
-        assert!(depot.contains(&wanted) && !depot.contains(&unwanted));
+        store.prune(&all);
+        assert!(store.contains(&wanted) && store.contains(&unwanted), "it may just have been uploaded");
+        store.prune_at(&all, after_grace());
+        assert!(store.contains(&wanted) && !store.contains(&unwanted));
     }
 }
 
 #[test]
 fn storing_an_artifact_again_restarts_its_grace_period() {
     let dir = tempfile::tempdir().unwrap();
-    let depot = ArtifactStore::open(dir.path()).unwrap();
-    let digest = depot.put(b"one").unwrap();
+    let store = ArtifactStore::open(dir.path()).unwrap();
+    let digest = store.put(b"one").unwrap();
     let long_ago = SystemTime::now() - private_files::GRACE_PERIOD * 2;
     fs::File::open(artifact_path(dir.path(), &digest)).unwrap().set_modified(long_ago).unwrap();
-    depot.put(b"one").unwrap();
-    depot.prune(&BTreeSet::new());
-    assert!(depot.contains(&digest));
+    store.put(b"one").unwrap();
+    store.prune(&BTreeSet::new());
+    assert!(store.contains(&digest));
 }
 
 #[test]
 fn leftover_temporary_files_are_removed_and_foreign_files_stay() {
     let dir = tempfile::tempdir().unwrap();
-    let depot = ArtifactStore::open(dir.path()).unwrap();
+    let store = ArtifactStore::open(dir.path()).unwrap();
     let left = private_files::temporary_path(&artifact_path(dir.path(), &Digest::compute(b"one")));
     fs::write(&left, b"on").unwrap();
     fs::write(dir.path().join("artifacts/notes.wasm"), b"mine").unwrap();
-    depot.prune(&BTreeSet::new());
+    store.prune(&BTreeSet::new());
     assert!(left.exists(), "it may belong to a writer");
-    depot.prune_at(&BTreeSet::new(), after_grace());
+    store.prune_at(&BTreeSet::new(), after_grace());
     assert_eq!(file_names(dir.path()), ["format", "notes.wasm"]);
 }
 
@@ -121,8 +121,11 @@ fn another_format_is_refused_with_a_remedy() {
 fn an_unusable_directory_is_refused_with_a_remedy() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("artifacts"), b"a file").unwrap();
-    let said = ArtifactStore::open(dir.path()).err().unwrap();
-    assert!(said.contains("artifacts: cannot store artifacts") && said.contains("another `data-dir`"), "{said}");
+    let message = ArtifactStore::open(dir.path()).err().unwrap();
+    assert!(
+        message.contains("artifacts: cannot store artifacts") && message.contains("another `data-dir`"),
+        "{message}"
+    );
 }
 
 /// Runs itself again under a limit on file sizes, which looks like a full disk to a writer.
@@ -142,33 +145,33 @@ fn a_full_disk_is_reported_and_nothing_is_left_behind() {
         assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
         return;
     };
-    let depot = ArtifactStore::open(Path::new(&dir)).unwrap();
-    let said = depot.put(&vec![0; 1 << 20]).unwrap_err();
-    assert!(said.contains("1048576 bytes cannot be stored in") && said.contains("free disk space"), "{said}");
+    let store = ArtifactStore::open(Path::new(&dir)).unwrap();
+    let message = store.put(&vec![0; 1 << 20]).unwrap_err();
+    assert!(message.contains("1048576 bytes cannot be stored in") && message.contains("free disk space"), "{message}");
     assert_eq!(file_names(Path::new(&dir)), ["format"]);
-    depot.put(&[0; 64]).unwrap();
+    store.put(&[0; 64]).unwrap();
 }
 
 #[test]
 fn size_obeyed_and_violated() {
-    let depot = ArtifactStore::in_memory();
-    depot.put(&vec![0; MAX_ARTIFACT_BYTES]).unwrap();
-    let said = depot.put(&vec![0; MAX_ARTIFACT_BYTES + 1]).unwrap_err();
-    assert!(said.contains("the limit for an artifact is"), "{said}");
+    let store = ArtifactStore::in_memory();
+    store.put(&vec![0; MAX_ARTIFACT_BYTES]).unwrap();
+    let message = store.put(&vec![0; MAX_ARTIFACT_BYTES + 1]).unwrap_err();
+    assert!(message.contains("the limit for an artifact is"), "{message}");
 }
 
 #[test]
 fn memory_is_bounded_and_the_oldest_go_first() {
-    let depot = ArtifactStore(ArtifactBackend::Memory(MemoryArtifacts::with_max_bytes(10)));
-    let [a, b] = [b"aaaa", b"bbbb"].map(|bytes| depot.put(bytes).unwrap());
-    assert!(depot.contains(&a) && depot.contains(&b), "they fit");
-    depot.put(b"aaaa").unwrap();
-    let c = depot.put(b"cccc").unwrap();
-    assert!(!depot.contains(&b), "it was the oldest");
-    assert_eq!([a, c].map(|digest| depot.get(&digest).unwrap().unwrap()), [b"aaaa", b"cccc"]);
-    let large = depot.put(&[0; 11]).unwrap();
+    let store = ArtifactStore(ArtifactBackend::Memory(MemoryArtifacts::with_max_bytes(10)));
+    let [a, b] = [b"aaaa", b"bbbb"].map(|bytes| store.put(bytes).unwrap());
+    assert!(store.contains(&a) && store.contains(&b), "they fit");
+    store.put(b"aaaa").unwrap();
+    let c = store.put(b"cccc").unwrap();
+    assert!(!store.contains(&b), "it was the oldest");
+    assert_eq!([a, c].map(|digest| store.get(&digest).unwrap().unwrap()), [b"aaaa", b"cccc"]);
+    let large = store.put(&[0; 11]).unwrap();
     assert!(
-        depot.contains(&large) && !depot.contains(&a) && !depot.contains(&c),
+        store.contains(&large) && !store.contains(&a) && !store.contains(&c),
         "the newest is available even if it exceeds the limit"
     );
 }

@@ -25,7 +25,7 @@ pub(super) fn run_child(
     task: CompilerTask,
     fingerprint: [u8; 32],
     bytes: &[u8],
-    leash: &ChildGuard,
+    guard: &ChildGuard,
 ) -> Result<(Inspection, Option<CompiledCode>), ArtifactError> {
     let run_error = |error: io::Error| {
         let (program, verb) = (child.program.display(), task.verb());
@@ -33,15 +33,15 @@ pub(super) fn run_child(
     };
     let mut process = child.command().spawn().map_err(run_error)?;
     let id = Pid::from_child(&process);
-    leash.attach(id);
+    guard.attach(id);
     let (answer, stderr, cut) = thread::scope(|scope| {
-        let stderr = spawn_helpers(scope, &mut process, child, leash);
+        let stderr = spawn_helpers(scope, &mut process, child, guard);
         if stderr.is_err() {
-            leash.kill(KillReason::Cancelled);
+            guard.kill(KillReason::Cancelled);
         }
         let answer = exchange(&mut process, task, fingerprint, bytes);
         wait_for_exit(id);
-        let cut = leash.detach();
+        let cut = guard.detach();
         (answer, stderr.map(|thread| thread.join().unwrap_or_default()), cut)
     });
     let status = process.wait().map_err(run_error)?;
@@ -60,10 +60,10 @@ fn spawn_helpers<'scope>(
     scope: &'scope Scope<'scope, '_>,
     process: &mut process::Child,
     child: &'scope CompileChild,
-    leash: &'scope ChildGuard,
+    guard: &'scope ChildGuard,
 ) -> io::Result<ScopedJoinHandle<'scope, Vec<u8>>> {
     let named = || thread::Builder::new().name("barnabas-compile".into());
-    named().spawn_scoped(scope, || leash.kill_after(child.limits.wall))?;
+    named().spawn_scoped(scope, || guard.kill_after(child.limits.wall))?;
     let mut pipe = process.stderr.take();
     named().spawn_scoped(scope, move || {
         let mut stderr = Vec::new();

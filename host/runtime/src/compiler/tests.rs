@@ -75,20 +75,23 @@ fn a_malformed_response_is_reported() {
 
 #[test]
 fn a_compiler_of_another_release_is_refused() {
-    let said = error_of_script("cat > /dev/null; printf 'compiled\\0\\0\\0\\002'; printf '%040d' 0");
-    assert!(said.contains("it compiles for another engine; it must be of the same release as this host"), "{said}");
+    let message = error_of_script("cat > /dev/null; printf 'compiled\\0\\0\\0\\002'; printf '%040d' 0");
+    assert!(
+        message.contains("it compiles for another engine; it must be of the same release as this host"),
+        "{message}"
+    );
 }
 
 #[test]
 fn the_last_line_on_standard_error_is_quoted() {
-    let said = error_of_script("echo first >&2; printf 'the \\033[1mlast\\n\\n' >&2; exit 3");
-    assert!(said.ends_with("the compiler failed on it (exit status: 3): the [1mlast"), "{said}");
+    let message = error_of_script("echo first >&2; printf 'the \\033[1mlast\\n\\n' >&2; exit 3");
+    assert!(message.ends_with("the compiler failed on it (exit status: 3): the [1mlast"), "{message}");
 }
 
 #[test]
 fn a_flood_on_standard_error_is_drained_and_not_retained() {
-    let said = error_of_script("head -c 1000000 /dev/zero | tr '\\0' 'x' >&2; exit 3");
-    assert!(said.len() < 600, "{} bytes", said.len());
+    let message = error_of_script("head -c 1000000 /dev/zero | tr '\\0' 'x' >&2; exit 3");
+    assert!(message.len() < 600, "{} bytes", message.len());
 }
 
 #[test]
@@ -103,11 +106,11 @@ fn every_way_to_exit_is_described() {
 
 #[test]
 fn a_child_that_only_examines_is_described_as_reading() {
-    let room = CompilerFixture::new();
+    let fixture = CompilerFixture::new();
     let ask =
         |child: CompileChild| Compiler::Child(child).examine(&ENGINES, b"bytes", &ChildGuard::default()).err().unwrap();
-    let task = room.file("task");
-    let flaw = ask(room.program(&format!("cat > {}; kill -XCPU $$", task.display())));
+    let task = fixture.file("task");
+    let flaw = ask(fixture.program(&format!("cat > {}; kill -XCPU $$", task.display())));
     assert_eq!(
         (flaw.stage, flaw.reason.as_str()),
         (
@@ -122,10 +125,10 @@ fn a_child_that_only_examines_is_described_as_reading() {
 
 #[test]
 fn the_child_receives_its_limits_and_a_minimal_environment() {
-    let room = CompilerFixture::new();
-    let out = room.file("out").display().to_string();
+    let fixture = CompilerFixture::new();
+    let out = fixture.file("out").display().to_string();
     let script = format!("{{ echo \"$@\"; pwd; env | grep -v -e ^PWD= -e ^_= -e ^SHLVL= -e ^OLDPWD=; }} > {out}");
-    let mut child = room.program(&script);
+    let mut child = fixture.program(&script);
     child.limits = CompileLimits { memory: 5 << 20, cpu: Duration::from_millis(1_500), ..CompileLimits::default() };
     compile_error(child, &ChildGuard::default());
     let output = fs::read_to_string(out).unwrap();
@@ -136,9 +139,9 @@ fn the_child_receives_its_limits_and_a_minimal_environment() {
 
 #[test]
 fn the_wall_timeout_kills_the_whole_process_group() {
-    let room = CompilerFixture::new();
-    let pids = room.file("pids");
-    let mut child = room.program(&format!("sleep 1000 & echo $$ $! > {}; wait", pids.display()));
+    let fixture = CompilerFixture::new();
+    let pids = fixture.file("pids");
+    let mut child = fixture.program(&format!("sleep 1000 & echo $$ $! > {}; wait", pids.display()));
     child.limits.wall = Duration::from_secs(2);
     let flaw = compile_error(child, &ChildGuard::default());
     assert!(flaw.reason.starts_with("it takes longer than 2s to be compiled"), "{flaw}");
@@ -147,11 +150,11 @@ fn the_wall_timeout_kills_the_whole_process_group() {
 
 #[test]
 fn the_process_group_is_killed_after_the_child_exits() {
-    let room = CompilerFixture::new();
-    let pid = room.file("pid");
+    let fixture = CompilerFixture::new();
+    let pid = fixture.file("pid");
     // The process that it started holds the pipe of standard error open.
     compile_error(
-        room.program(&format!("sleep 1000 > /dev/null & echo $! > {}; exit 1", pid.display())),
+        fixture.program(&format!("sleep 1000 > /dev/null & echo $! > {}; exit 1", pid.display())),
         &ChildGuard::default(),
     );
     wait_until("it is gone", || has_exited(&read_once_written(&pid)));
@@ -159,9 +162,9 @@ fn the_process_group_is_killed_after_the_child_exits() {
 
 #[test]
 fn a_killed_guard_kills_the_child_now_or_when_it_starts() {
-    let room = CompilerFixture::new();
-    let pid = room.file("pid");
-    let child = room.program(&format!("echo $$ > {}; exec sleep 1000", pid.display()));
+    let fixture = CompilerFixture::new();
+    let pid = fixture.file("pid");
+    let child = fixture.program(&format!("echo $$ > {}; exec sleep 1000", pid.display()));
     let leash = Arc::new(ChildGuard::default());
     let (guard, of_child) = (leash.clone(), child.clone());
     let waits = thread::spawn(move || compile_error(of_child, &guard));

@@ -332,8 +332,11 @@ fn a_disk_that_is_full_at_start_is_not_reported_as_damage() {
     let dir = tempfile::tempdir().unwrap();
     let error = try_store_on_disk(&dir, &Arc::new(AtomicU64::new(0))).map(|_| ()).unwrap_err();
     assert!(matches!(error, StoreOpenError::Io(..)), "{error}");
-    let said = error.to_string();
-    assert!(said.contains("barnabas.redb: cannot open the store") && said.contains("free disk space"), "{said}");
+    let message = error.to_string();
+    assert!(
+        message.contains("barnabas.redb: cannot open the store") && message.contains("free disk space"),
+        "{message}"
+    );
     try_store_on_disk(&dir, &Arc::new(AtomicU64::new(u64::MAX))).unwrap();
 }
 

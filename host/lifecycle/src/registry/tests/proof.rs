@@ -56,7 +56,7 @@ type ArtifactVariant = (Digest, usize);
 struct ProofLife {
     seed: u64,
     dice: ProofRng,
-    room: RegistryFixture,
+    fixture: RegistryFixture,
     digests: Vec<Digest>,
     /// Those that take everything.
     sound: Vec<Digest>,
@@ -69,10 +69,10 @@ struct ProofLife {
 
 impl ProofLife {
     async fn begin(seed: u64) -> (Self, rollouts::Traffic) {
-        let (room, traffic) = RegistryFixture::serving("100ms").await;
-        let (mut digests, mut sound) = (Vec::new(), vec![room.runs().1.unwrap()]);
+        let (fixture, traffic) = RegistryFixture::serving("100ms").await;
+        let (mut digests, mut sound) = (Vec::new(), vec![fixture.runs().1.unwrap()]);
         for (guest, takes) in artifacts() {
-            let digest = room.kept(&guest).await;
+            let digest = fixture.kept(&guest).await;
             digests.push(digest);
             if takes {
                 sound.push(digest);
@@ -80,7 +80,7 @@ impl ProofLife {
         }
         let heard = Arc::<Mutex<ObservedPhases>>::default();
         let notes = heard.clone();
-        let listening = room.events.listen(&[Topic::PluginPhase, Topic::PluginStage], move |event| {
+        let listening = fixture.events.listen(&[Topic::PluginPhase, Topic::PluginStage], move |event| {
             let mut heard = notes.lock().unwrap();
             match &event.data {
                 EventData::PluginPhase { phase: "loading", .. } => heard.stages.clear(),
@@ -93,11 +93,11 @@ impl ProofLife {
             }
         });
         let (dice, refused, log) = (ProofRng(seed), BTreeMap::new(), Vec::new());
-        (Self { seed, dice, room, digests, sound, refused, heard, _listening: listening, log }, traffic)
+        (Self { seed, dice, fixture, digests, sound, refused, heard, _listening: listening, log }, traffic)
     }
 
     fn instances(&self) -> usize {
-        Manifest::read(&self.room.dir.path().join("sink.toml")).unwrap().instances
+        Manifest::read(&self.fixture.dir.path().join("sink.toml")).unwrap().instances
     }
 
     /// What is asked next, and whether it is a word for what was refused.
@@ -121,11 +121,11 @@ impl ProofLife {
             9 => (PluginChange::Keep(name), false),
             10 => {
                 // Somebody edits the file.
-                let (text, instances) = (self.room.written(), 1 + self.dice.below(3));
+                let (text, instances) = (self.fixture.written(), 1 + self.dice.below(3));
                 let text = text.lines().filter(|line| !line.starts_with("instances"));
                 let text = text.collect::<Vec<_>>().join("\n");
                 let _ = self
-                    .room
+                    .fixture
                     .manifest("sink", &text.replace("[limits]", &format!("[limits]\ninstances = {instances}")));
                 (PluginChange::Reconcile, false)
             }
@@ -134,8 +134,8 @@ impl ProofLife {
     }
 
     async fn step(mut self) -> Self {
-        let before = (self.room.runs().1, self.dropped());
-        let refused_before = self.room.status("sink").refused.map(|refused| refused.at);
+        let before = (self.fixture.runs().1, self.dropped());
+        let refused_before = self.fixture.status("sink").refused.map(|refused| refused.at);
         self.heard.lock().unwrap().served.clear();
         let (change, word) = self.change();
         let how = self.dice.below(6);
@@ -143,31 +143,31 @@ impl ProofLife {
         match how {
             // The host is killed meanwhile.
             0 => {
-                let told = self.room.plugins.begin_change(Actor::Embedder, change);
+                let told = self.fixture.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
                 drop(told);
-                self.room.plugins.0.guests.kill();
-                self.room = again(self.room, false).await;
-                self.room.idle().await;
+                self.fixture.plugins.0.guests.kill();
+                self.fixture = again(self.fixture, false).await;
+                self.fixture.idle().await;
             }
             // Somebody aborts it meanwhile.
             1 => {
-                let told = self.room.plugins.begin_change(Actor::Embedder, change);
+                let told = self.fixture.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
-                let _ = self.room.plugins.change_and_wait(Actor::Embedder, PluginChange::Abort("sink".into())).await;
+                let _ = self.fixture.plugins.change_and_wait(Actor::Embedder, PluginChange::Abort("sink".into())).await;
                 if let Ok(mut steps) = told {
                     while steps.recv().await.is_some() {}
                 }
             }
-            _ => drop(self.room.plugins.change_and_wait(Actor::Embedder, change).await),
+            _ => drop(self.fixture.plugins.change_and_wait(Actor::Embedder, change).await),
         }
         self.judge(before, refused_before, word);
         self
     }
 
     fn judge(&mut self, (before, dead): (Option<Digest>, u64), known: Option<std::time::SystemTime>, word: bool) {
-        let (serving, digest) = self.room.runs();
-        let status = self.room.status("sink");
+        let (serving, digest) = self.fixture.runs();
+        let status = self.fixture.status("sink");
         let (serving, digest) = (serving.unwrap_or_else(|| panic!("{self}: nothing serves")), digest.unwrap());
         let running = (digest, status.serving.as_ref().unwrap().instances);
         let served = std::mem::take(&mut self.heard.lock().unwrap().served);
@@ -188,12 +188,12 @@ impl ProofLife {
         if sound(before) && sound(Some(digest)) && served.len() <= 1 {
             assert_eq!(self.dropped(), dead, "{self}: only a candidate could have given a push up");
         }
-        let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
+        let ledger = self.fixture.dispatch.slot("sink").unwrap().ledger();
         assert!(ledger.is_balanced() && ledger.shed.is_empty(), "{self}: {ledger}");
     }
 
     fn dropped(&self) -> u64 {
-        let ledger = self.room.dispatch.slot("sink").unwrap().ledger();
+        let ledger = self.fixture.dispatch.slot("sink").unwrap().ledger();
         ledger.dropped.values().map(|tally| tally.pushes).sum()
     }
 
@@ -201,21 +201,21 @@ impl ProofLife {
     async fn end(self, traffic: rollouts::Traffic) -> (u64, u64, usize) {
         drop(traffic);
         let last = self.sound[0];
-        let mut ending = self.room.swap_to(last, ALL).await;
+        let mut ending = self.fixture.swap_to(last, ALL).await;
         // A host that was just started makes what its files want, and that may end the first of them.
         for _ in 0..20 {
             if ending.verdict == ChangeOutcome::Aborted {
-                ending = self.room.swap_to(last, ALL).await;
+                ending = self.fixture.swap_to(last, ALL).await;
             }
         }
         assert!(matches!(ending.verdict, ChangeOutcome::Done | ChangeOutcome::Unchanged), "{self}: {ending:?}");
-        let slot = self.room.dispatch.slot("sink").unwrap();
+        let slot = self.fixture.dispatch.slot("sink").unwrap();
         slot.retry_now();
         assert!(slot.drain(Instant::now() + PATIENCE).await, "{self}: still held: {}", slot.ledger());
         let (ledger, dead) = (slot.ledger(), self.dropped());
         assert_eq!(ledger.delivered.pushes + dead, ledger.accepted.pushes, "{self}: {ledger}");
         let refused = self.refused.len();
-        self.room.plugins.shutdown(Duration::from_secs(10)).await;
+        self.fixture.plugins.shutdown(Duration::from_secs(10)).await;
         (ledger.delivered.pushes, dead, refused)
     }
 }
