@@ -182,7 +182,7 @@ async fn a_host_survives_the_reader_of_its_log() {
     eventually("the host", Duration::from_secs(60), || {
         assert_eq!(host.try_wait().unwrap(), None, "the host exited");
         let listed = run(&["plugin", "list", "--config", &config]);
-        (!String::from_utf8_lossy(&listed.stdout).contains("no host answers")).then_some(())
+        (!String::from_utf8_lossy(&listed.stdout).contains("no host is running")).then_some(())
     })
     .await;
     assert!(Command::new("kill").arg(host.id().to_string()).status().unwrap().success());

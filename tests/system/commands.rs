@@ -131,9 +131,12 @@ fn run_shows_bodies_and_hides_credentials() {
     let guest = guest("otlp-http");
     let said = |more: &[&str]| stdout(&[&["plugin", "run", &guest], settings.as_slice(), more].concat());
     let hidden = said(&["--show-body=12"]);
-    for word in
-        ["| resource {", "org.apache.kafka.producer.", "authorization: Bearer (hidden; --show-secrets", "more lines"]
-    {
+    for word in [
+        "| resource {",
+        "org.apache.kafka.producer.",
+        "authorization: Bearer (hidden; use --show-secrets",
+        "more lines",
+    ] {
         assert!(hidden.contains(word), "`{hidden}` should contain `{word}`");
     }
     assert!(!hidden.contains("s3cret"), "{hidden}");

@@ -44,7 +44,7 @@ impl ServedHost {
         eventually("the host to be ready", Duration::from_secs(60), || {
             let output = run(&list);
             assert!(output.status.success(), "{output:?}");
-            (!String::from_utf8_lossy(&output.stdout).contains("no host answers")).then_some(())
+            (!String::from_utf8_lossy(&output.stdout).contains("no host is running")).then_some(())
         })
         .await;
     }

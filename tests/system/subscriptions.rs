@@ -57,7 +57,7 @@ async fn the_command_alters_the_subscription_of_a_connected_client() {
     let deleted = says(subscription(&host, "delete night")).await;
     assert!(deleted.starts_with("night: deleted"), "{deleted}");
     let floor = says(subscription(&host, "delete standard")).await;
-    assert!(floor.contains("the broker's own file still has it"), "{floor}");
+    assert!(floor.contains("the broker's configuration file still defines it"), "{floor}");
     let refused = refuses(subscription(&host, "alter standard --match client_idd=x")).await;
     assert!(refused.contains("INVALID_CONFIG (40)") && refused.contains("client_id"), "{refused}");
     host.stop().await;
