@@ -52,7 +52,7 @@ facts! {
     /// The listener of the host that received it.
     Listener => "listener",
     /// How it reached the host: `kafka`, `otlp-http`, `embedder`, `sample`.
-    WayIn => "way_in",
+    Ingress => "ingress",
     /// [`Push::id`](crate::Push::id) as 32 hexadecimal digits.
     PushId => "push_id",
 }

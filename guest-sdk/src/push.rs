@@ -73,8 +73,8 @@ impl<'a> Push<'a> {
     }
 
     /// How it reached the host: `kafka`, `otlp-http`, `embedder`, `sample`; later hosts have further names.
-    pub fn way_in(&self) -> String {
-        self.lent.way_in(self.index)
+    pub fn ingress(&self) -> String {
+        self.lent.ingress(self.index)
     }
 
     /// Whether the client says that it is going away.

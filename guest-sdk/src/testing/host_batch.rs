@@ -104,8 +104,8 @@ impl HostBatch {
         self.push(push).attempt.max(1)
     }
 
-    pub(crate) fn way_in(&self, push: u32) -> String {
-        self.push(push).way_in_name().to_owned()
+    pub(crate) fn ingress(&self, push: u32) -> String {
+        self.push(push).ingress_name().to_owned()
     }
 
     pub(crate) fn terminating(&self, push: u32) -> bool {
@@ -158,7 +158,7 @@ impl HostBatch {
             Fact::Principal => known.principal.clone(),
             Fact::NodeId => known.node_id.map(|id| id.to_string()),
             Fact::Listener => known.listener.clone(),
-            Fact::WayIn => Some(known.way_in_name().to_owned()),
+            Fact::Ingress => Some(known.ingress_name().to_owned()),
             Fact::PushId => Some(crate::PushId(known.id).to_string()),
         }
     }

@@ -38,7 +38,7 @@ pub struct Push {
     pub(super) id: u128,
     /// 0 stands for the first attempt.
     pub(super) attempt: u32,
-    pub(super) way_in: Option<String>,
+    pub(super) ingress: Option<String>,
     pub(super) terminating: bool,
     pub(super) push_interval: Option<Duration>,
     pub(super) received_at: Option<SystemTime>,
@@ -155,8 +155,8 @@ impl Push {
 
     /// Sets how it reached the host; unless set it is `sample`.
     #[must_use]
-    pub fn way_in(mut self, name: &str) -> Self {
-        self.way_in = Some(name.to_owned());
+    pub fn ingress(mut self, name: &str) -> Self {
+        self.ingress = Some(name.to_owned());
         self
     }
 
@@ -195,8 +195,8 @@ impl Push {
         self
     }
 
-    pub(super) fn way_in_name(&self) -> &str {
-        self.way_in.as_deref().unwrap_or("sample")
+    pub(super) fn ingress_name(&self) -> &str {
+        self.ingress.as_deref().unwrap_or("sample")
     }
 }
 

@@ -20,7 +20,7 @@ fn resource_attributes(request: &[u8]) -> Vec<Vec<(String, String)>> {
 #[test]
 fn a_request_has_every_push_with_its_labels() {
     let host = batch([Push::gauge("a", 1.0).client_id("one"), Push::gauge("b", 2.0)]);
-    let labels = [Label::fact(Fact::ClientId), Label::new("door", Fact::WayIn)];
+    let labels = [Label::fact(Fact::ClientId), Label::new("door", Fact::Ingress)];
     let request = host.lend().otlp_request(&labels).unwrap();
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(

@@ -88,7 +88,7 @@ fn headers_labels_and_compression_follow_the_settings() {
         "endpoint": "http://sink:4318/v1/metrics",
         "headers": {"Authorization": "Bearer x", "User-Agent": "mine"},
         "compression": "none",
-        "labels": ["principal", "way_in"],
+        "labels": ["principal", "ingress"],
         "service_attributes": false,
         "timeout": "2500ms"
     }"#;
@@ -100,8 +100,8 @@ fn headers_labels_and_compression_follow_the_settings() {
     assert_eq!(request.header_value("content-encoding"), None);
     assert_eq!(request.timeout, Duration::from_millis(2500));
     let principal = ("principal".to_owned(), "User:alice".to_owned());
-    let way_in = ("way_in".to_owned(), "sample".to_owned());
-    assert_eq!(attributes, [vec![principal, way_in.clone()], vec![way_in]]);
+    let ingress = ("ingress".to_owned(), "sample".to_owned());
+    assert_eq!(attributes, [vec![principal, ingress.clone()], vec![ingress]]);
 }
 
 #[test]

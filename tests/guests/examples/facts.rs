@@ -44,7 +44,7 @@ fn facts(push: &Push<'_>) -> Value {
         "principal": push.principal(),
         "id": push.id().to_string(),
         "attempt": push.attempt(),
-        "way_in": push.way_in(),
+        "ingress": push.ingress(),
         "terminating": push.terminating(),
         "content_type": push.content_type(),
         "temporality": push.temporality().to_string(),

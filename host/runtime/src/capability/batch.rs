@@ -29,7 +29,7 @@ pub const FACTS: [&str; 11] = [
     "principal",
     "node_id",
     "listener",
-    "way_in",
+    "ingress",
     "push_id",
 ];
 
@@ -131,7 +131,7 @@ pub fn fact<'a>(payload: &'a Payload, name: &str) -> Option<Cow<'a, str>> {
         "principal" => borrowed(&client.principal),
         "node_id" => payload.node_id().map(|id| id.to_string().into()),
         "listener" => borrowed(&client.listener),
-        "way_in" => Some(payload.ingress().as_str().into()),
+        "ingress" => Some(payload.ingress().as_str().into()),
         "push_id" => Some(payload.id().to_string().into()),
         _ => None,
     }
@@ -226,7 +226,7 @@ impl HostBatch for HostState {
         Ok(self.lent(&batch)?.delivery(push)?.attempt)
     }
 
-    fn way_in(&mut self, batch: Lent, push: u32) -> wasmtime::Result<String> {
+    fn ingress(&mut self, batch: Lent, push: u32) -> wasmtime::Result<String> {
         Ok(self.push(&batch, push)?.ingress().as_str().into())
     }
 
