@@ -1,10 +1,10 @@
-//! A batch on loan from the host.
+//! A batch of pushes, borrowed from the host for one call.
 
 use crate::contract::batches as host;
 use crate::{ExportError, GoneClient, Label, Push};
 
-/// A batch of pushes, lent for the time of one call. A receiver pays only for what it asks: nothing is copied into the
-/// guest until a method here or on [`Push`] asks for it.
+/// A batch of pushes, borrowed from the host for one call. The pushes stay in the host: a method of this type or of
+/// [`Push`] copies only the value that it returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     lent: &'a host::Batch,
@@ -15,36 +15,37 @@ impl<'a> Batch<'a> {
         Self { lent }
     }
 
-    /// How many pushes. May be 0 when the batch carries only [`gone`](Self::gone) clients.
+    /// The number of pushes. It is 0 if the batch carries nothing but [`gone`](Self::gone) clients.
     pub fn len(&self) -> usize {
         self.lent.len() as usize
     }
 
-    /// Whether there is no push in it.
+    /// Whether the batch has no push.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Sum of the sizes of all pushes, in bytes.
+    /// The sum of the sizes of all pushes, in bytes.
     pub fn size(&self) -> u64 {
         self.lent.size()
     }
 
-    /// The pushes, those of one client in the order in which they arrived.
+    /// The pushes. Those of one client are in the order in which they arrived.
     pub fn pushes(&self) -> Pushes<'a> {
         Pushes { lent: self.lent, next: 0, len: self.lent.len() }
     }
 
-    /// All pushes as the bytes of one `ExportMetricsServiceRequest`, with these labels among the attributes of every
-    /// resource. The host writes it, so this is the cheapest way to forward a batch.
+    /// All pushes as one serialized `ExportMetricsServiceRequest`, with these labels among the attributes of every
+    /// resource. The host builds the request, so this is the cheapest way to forward a batch.
     ///
-    /// The host refuses more than 22 labels, and a request that its labels make larger than 64 MiB.
+    /// The host refuses more than 22 labels, and labels that make the request larger than 64 MiB.
     pub fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, ExportError> {
         let labels: Vec<_> = labels.iter().map(Into::into).collect();
         self.lent.otlp_request(&labels).map_err(ExportError::Other)
     }
 
-    /// Clients that are gone, given after their last push was settled: their series are stale.
+    /// The clients that are gone, so that their time series are stale. The notice comes after the last push of the
+    /// client was accepted or dropped.
     pub fn gone(&self) -> Vec<GoneClient> {
         self.lent.gone().into_iter().map(Into::into).collect()
     }
@@ -59,7 +60,7 @@ impl<'a> IntoIterator for &Batch<'a> {
     }
 }
 
-/// The pushes of a [`Batch`], one by one.
+/// An iterator over the pushes of a [`Batch`].
 #[derive(Clone, Debug)]
 pub struct Pushes<'a> {
     lent: &'a host::Batch,

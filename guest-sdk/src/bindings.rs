@@ -1,5 +1,8 @@
-//! Bindings of `wit/`, generated. (In the repository that is a link to the contract; in the package it is the contract.) In goes the contract, out come the calls to the host and the exports that
-//! [`register!`](crate::register) makes. The only unsafe code of the SDK; no author ever sees it.
+//! The generated bindings of the contract in `wit/`. (In the repository, `guest-sdk/wit` is a link to the contract; in
+//! the package it is a copy.)
+//!
+//! They contain the imports, which call the host, and the exports, which [`register!`](crate::register) implements.
+//! This is the only unsafe code of the SDK, and no author calls it directly.
 
 wit_bindgen::generate!({
     path: "wit",

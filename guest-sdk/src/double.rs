@@ -1,8 +1,8 @@
-//! Natively, the host's side of the contract: the same names and shapes as the generated bindings, so that everything
-//! above compiles and behaves alike on both sides. What goes in comes from [`testing`](crate::testing); what comes out
-//! is kept there for a test to look at, for each thread by itself.
+//! The native test double of the generated bindings. It has the same names and types, so that the rest of the crate
+//! compiles and behaves the same natively and in a component. A test provides the input through
+//! [`testing`](crate::testing), which also records the output, separately for each thread.
 
-/// `batches` of the contract.
+/// The interface `batches` of the contract.
 pub(crate) mod batches {
     pub(crate) use crate::testing::HostBatch as Batch;
 
@@ -37,7 +37,7 @@ pub(crate) mod batches {
     }
 }
 
-/// `log` of the contract.
+/// The interface `log` of the contract.
 pub(crate) mod log {
     use crate::testing::{self, LogLine};
 
@@ -62,7 +62,7 @@ pub(crate) mod log {
         }
     }
 
-    /// A test keeps every line.
+    /// A test records lines of every level.
     pub(crate) fn enabled(_: Level) -> bool {
         true
     }
@@ -72,7 +72,7 @@ pub(crate) mod log {
     }
 }
 
-/// `report` of the contract.
+/// The interface `report` of the contract.
 pub(crate) mod report {
     use crate::testing::{self, Report};
 
@@ -85,9 +85,9 @@ pub(crate) mod report {
     }
 }
 
-/// `state` of the contract.
+/// The interface `state` of the contract.
 pub(crate) mod state {
-    use crate::testing::state as kept;
+    use crate::testing::state as double;
 
     #[derive(Clone, Debug)]
     pub(crate) struct Entry {
@@ -104,22 +104,22 @@ pub(crate) mod state {
     }
 
     pub(crate) fn get(key: &str) -> Result<Option<Entry>, StateError> {
-        kept::get(key)
+        double::get(key)
     }
 
     pub(crate) fn set(key: &str, value: &[u8]) -> Result<u64, StateError> {
-        kept::change(key, Some(value), |_| true)
+        double::change(key, Some(value), |_| true)
     }
 
     pub(crate) fn compare_and_set(key: &str, value: &[u8], expected: Option<u64>) -> Result<u64, StateError> {
-        kept::change(key, Some(value), |there| there == expected)
+        double::change(key, Some(value), |there| there == expected)
     }
 
     pub(crate) fn delete(key: &str, expected: Option<u64>) -> Result<(), StateError> {
-        kept::change(key, None, |there| expected.is_none() || there == expected).map(|_| ())
+        double::change(key, None, |there| expected.is_none() || there == expected).map(|_| ())
     }
 
     pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StateError> {
-        kept::keys(prefix, after, limit)
+        double::keys(prefix, after, limit)
     }
 }

@@ -1,18 +1,18 @@
-//! What a receiver answers when it did not take all of a batch.
+//! The outcome of a receiver that did not accept all of a batch.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::Push;
 
-/// Why a batch was not (wholly) taken, by what the host shall do about it.
+/// Why a batch was not accepted, or not completely. Each case tells the host what to do next.
 ///
 /// ```
 /// # use std::time::Duration;
 /// # use barnabas_sdk::{ExportError, testing};
 /// ExportError::unavailable("the sink answered 503").retry_after(Duration::from_secs(30));
 ///
-/// # let host = testing::batch([testing::Push::gauge("a", 1.0), testing::Push::gauge("b", 1.0)]);
+/// # let host = testing::batch([testing::TestPush::gauge("a", 1.0), testing::TestPush::gauge("b", 1.0)]);
 /// # let batch = host.lend();
 /// let mut pushes = batch.pushes();
 /// let (first, second) = (pushes.next().unwrap(), pushes.next().unwrap());
@@ -22,51 +22,52 @@ use crate::Push;
 #[non_exhaustive]
 #[must_use = "an outcome does nothing until `export_metrics` returns it"]
 pub enum ExportError {
-    /// Not now: the host keeps the batch and offers it again later.
+    /// The receiver cannot accept the batch now: the host keeps it and offers it again later.
     #[non_exhaustive]
     Unavailable {
-        /// Wait at least this long; without it the host backs off by its own rule.
+        /// The minimum time to wait. Without it the host uses its own backoff.
         retry_after: Option<Duration>,
-        /// One sentence for the operator.
+        /// The reason, in one sentence for the operator.
         reason: String,
     },
-    /// As `Unavailable`, and the plugin is shown as misconfigured with this reason until a batch is taken: waiting does
-    /// not help, the operator has to change something.
+    /// Only the operator can fix the problem. The host does the same as for `Unavailable`, and shows the plugin as
+    /// misconfigured with this reason until it accepts a batch.
     Misconfigured(String),
-    /// The batch is too large for the sink: the host offers it again in two halves. A single push that is too large
-    /// becomes a dead letter.
+    /// The batch is too large for the sink: the host offers it again in two halves. It drops a single push that is too
+    /// large.
     TooLarge,
-    /// Part of it was taken.
+    /// A part of the batch was accepted.
     Partial(Partial),
-    /// The sink refused the batch as a whole: the host offers it again in halves until the push at fault is alone,
-    /// which becomes a dead letter with this reason.
+    /// The sink refused the whole batch permanently: the host offers it again in halves until the offending push is
+    /// alone, and drops that push with this reason.
     Rejected(String),
-    /// Anything else: offered again a few times, then in halves. A push that fails alone becomes a dead letter once the
-    /// receiver has taken others since it first failed.
+    /// Any other failure: the host offers the batch again a few times, then in halves. It drops a push that fails alone
+    /// if the receiver has accepted other pushes since the first failure of that push.
     Other(String),
 }
 
-/// A batch of which some pushes were taken: those that are named neither as rejected nor as to be retried.
+/// A batch that was accepted in part. The pushes that are neither in `rejected` nor in `retry` were accepted.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 #[must_use = "an outcome does nothing until `export_metrics` returns it"]
 pub struct Partial {
-    /// Never to be offered again: [`Push::index`] and one sentence for the operator.
+    /// The pushes that the host drops: [`Push::index`], and the reason in one sentence for the operator.
     pub rejected: Vec<(u32, String)>,
-    /// To be offered again: [`Push::index`].
+    /// The pushes that the host offers again: [`Push::index`].
     pub retry: Vec<u32>,
-    /// Those in `retry` wait at least this long.
+    /// The minimum time to wait before the host offers those in `retry` again.
     pub retry_after: Option<Duration>,
 }
 
 impl ExportError {
-    /// Not now: the host keeps the whole batch and offers it again.
+    /// The receiver cannot accept the batch now: the host keeps the whole batch and offers it again.
     pub fn unavailable(reason: impl fmt::Display) -> Self {
         Self::Unavailable { retry_after: None, reason: reason.to_string() }
     }
 
-    /// Only the operator can put it right: a wrong URL, refused credentials, a missing grant. The host keeps the whole
-    /// batch, offers it again, and shows the plugin as misconfigured with this reason until a batch is taken.
+    /// Only the operator can fix the problem, for example a wrong URL, invalid credentials or a missing grant. The host
+    /// keeps the whole batch, offers it again, and shows the plugin as misconfigured with this reason until it accepts
+    /// a batch.
     pub fn misconfigured(reason: impl fmt::Display) -> Self {
         Self::Misconfigured(reason.to_string())
     }
@@ -76,13 +77,13 @@ impl ExportError {
         Self::TooLarge
     }
 
-    /// Part of the batch was taken: name the rest.
+    /// A part of the batch was accepted. Add the other pushes with [`Partial::reject`] and [`Partial::retry()`].
     pub fn partial() -> Partial {
         Partial::default()
     }
 
-    /// The sink refused the whole batch for what is in it, and did not say which push is at fault: the host finds it by
-    /// halving. A receiver that knows the push names it in [`partial`](Self::partial) instead.
+    /// The sink refused the whole batch because of its content, and did not say which push is the cause: the host finds
+    /// it by splitting the batch. A receiver that knows the push should name it with [`partial`](Self::partial).
     pub fn rejected(reason: impl fmt::Display) -> Self {
         Self::Rejected(reason.to_string())
     }
@@ -92,8 +93,8 @@ impl ExportError {
         Self::Other(reason.to_string())
     }
 
-    /// Sets the least wait before the host offers the pushes again; `None` leaves it to the host. Changes nothing but
-    /// `Unavailable` and `Partial`.
+    /// Sets the minimum time to wait before the host offers the pushes again; `None` leaves it to the host. It has no
+    /// effect on cases other than `Unavailable` and `Partial`.
     pub fn retry_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
         match &mut self {
             Self::Unavailable { retry_after, .. } => *retry_after = wait.into(),
@@ -115,7 +116,7 @@ impl fmt::Display for ExportError {
             Self::TooLarge => f.write_str("the batch is too large"),
             Self::Partial(partial) => {
                 let (rejected, retry) = (partial.rejected.len(), partial.retry.len());
-                write!(f, "taken in part: {rejected} rejected, {retry} to be offered again")?;
+                write!(f, "accepted in part: {rejected} rejected, {retry} to be retried")?;
                 partial.rejected.first().map_or(Ok(()), |(index, reason)| write!(f, "; push {index}: {reason}"))
             }
             Self::Rejected(reason) => write!(f, "rejected: {reason}"),
@@ -127,30 +128,30 @@ impl fmt::Display for ExportError {
 impl std::error::Error for ExportError {}
 
 impl Partial {
-    /// This push can never be taken.
+    /// The push can never be accepted.
     pub fn reject(mut self, push: &Push<'_>, reason: impl fmt::Display) -> Self {
         self.rejected.push((push.index(), reason.to_string()));
         self
     }
 
-    /// This push is to be offered again.
+    /// The host should offer the push again.
     pub fn retry(mut self, push: &Push<'_>) -> Self {
         self.retry.push(push.index());
         self
     }
 
-    /// Those to be offered again wait at least this long; `None` leaves it to the host.
+    /// Sets the minimum time to wait before the host offers pushes again; `None` leaves it to the host.
     pub fn retry_after(mut self, wait: impl Into<Option<Duration>>) -> Self {
         self.retry_after = wait.into();
         self
     }
 
-    /// Whether nothing was named, so that all of the batch was taken.
+    /// Whether no push was rejected or is to be retried, so that the whole batch was accepted.
     pub fn is_empty(&self) -> bool {
         self.rejected.is_empty() && self.retry.is_empty()
     }
 
-    /// `Ok` when nothing was named, else the outcome for the host.
+    /// `Ok` if it [is empty](Self::is_empty), otherwise the outcome for the host.
     pub fn outcome(self) -> Result<(), ExportError> {
         if self.is_empty() { Ok(()) } else { Err(self.into()) }
     }
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn an_empty_partial_outcome_is_a_success() {
         assert_eq!(ExportError::partial().outcome(), Ok(()));
-        let host = testing::batch(["a", "b", "c"].map(|name| testing::Push::gauge(name, 1.0)));
+        let host = testing::batch(["a", "b", "c"].map(|name| testing::TestPush::gauge(name, 1.0)));
         let partial = host.lend().pushes().skip(1).fold(ExportError::partial(), |partial, push| match push.index() {
             1 => partial.reject(&push, "bad"),
             _ => partial.retry(&push),
@@ -231,7 +232,7 @@ mod tests {
                 "unavailable for 3s: busy",
                 "misconfigured: no such path",
                 "the batch is too large",
-                "taken in part: 1 rejected, 1 to be offered again; push 1: bad",
+                "accepted in part: 1 rejected, 1 to be retried; push 1: bad",
                 "rejected: no name",
                 "an error occurred when formatting an argument",
             ]

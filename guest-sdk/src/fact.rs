@@ -1,4 +1,4 @@
-//! What the host knows of a push, by name.
+//! The facts that the host knows about a push, by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,11 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 macro_rules! facts {
     ($($(#[doc = $doc:literal])+ $fact:ident => $name:literal,)+) => {
-        /// Something that the host knows of a push: for [`Push::fact`](crate::Push::fact) and for a
-        /// [`Label`](crate::Label). Later versions know more.
+        /// A fact that the host knows about a push: for [`Push::fact`](crate::Push::fact) and for a
+        /// [`Label`](crate::Label). Later versions may add facts.
         ///
-        /// It is written and read by its name, also in settings: a `Vec<Fact>` there refuses a name that does not exist
-        /// and lists those that do.
+        /// A fact is serialized as its name, also in settings: a `Vec<Fact>` there refuses an unknown name and lists
+        /// the known ones.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Fact {
@@ -19,10 +19,10 @@ macro_rules! facts {
         }
 
         impl Fact {
-            /// All that this version knows.
+            /// All facts of this version.
             pub const ALL: &[Self] = &[$(Self::$fact),+];
 
-            /// Its name, by which the contract and settings call it.
+            /// The name of the fact in the contract and in settings.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$fact => $name,)+
@@ -35,35 +35,35 @@ macro_rules! facts {
 facts! {
     /// The client instance id of KIP-714: 22 characters of base64url.
     ClientInstanceId => "client_instance_id",
-    /// What the client calls itself (`client.id`).
+    /// The client id, which is the configuration `client.id` of the client.
     ClientId => "client_id",
-    /// For example `apache-kafka-java` or `librdkafka`.
+    /// The name of the client library, for example `apache-kafka-java` or `librdkafka`.
     ClientSoftwareName => "client_software_name",
-    /// Version of that software.
+    /// The version of the client library.
     ClientSoftwareVersion => "client_software_version",
-    /// IP address the push came from. May be personal data.
+    /// The IP address that the push came from. It may be personal data.
     ClientSourceAddress => "client_source_address",
-    /// Port it came from. May be personal data.
+    /// The port that the push came from. It may be personal data.
     ClientSourcePort => "client_source_port",
-    /// Who the client proved to be. May be personal data.
+    /// The authenticated principal of the client. It may be personal data.
     Principal => "principal",
-    /// The Kafka node id of the host that received it.
+    /// The Kafka node id of the host that received the push.
     NodeId => "node_id",
-    /// The listener of the host that received it.
+    /// The listener of the host that received the push.
     Listener => "listener",
-    /// How it reached the host: `kafka`, `otlp-http`, `embedder`, `sample`.
+    /// The protocol by which the push reached the host: `kafka`, `otlp-http`, `embedder` or `sample`.
     Ingress => "ingress",
     /// [`Push::id`](crate::Push::id) as 32 hexadecimal digits.
     PushId => "push_id",
 }
 
-/// No fact has this name. The error says which names there are.
+/// The error for a name that no fact has. Its message lists the known names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownFact(String);
 
 impl fmt::Display for UnknownFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no fact is called `{}`; choose from ", self.0.escape_debug())?;
+        write!(f, "unknown fact `{}`; the known facts are ", self.0.escape_debug())?;
         let names: Vec<_> = Fact::ALL.iter().map(|fact| fact.name()).collect();
         f.write_str(&names.join(", "))
     }
@@ -115,7 +115,7 @@ mod tests {
     fn an_unknown_fact_is_refused_with_the_known_names() {
         let refusal = serde_json::from_str::<Vec<Fact>>(r#"["client_id", "client"]"#).unwrap_err().to_string();
         assert!(
-            refusal.starts_with("no fact is called `client`; choose from client_instance_id, client_id,"),
+            refusal.starts_with("unknown fact `client`; the known facts are client_instance_id, client_id,"),
             "{refusal}"
         );
     }

@@ -1,13 +1,14 @@
-//! Between the contract's exports and an author's [`Receiver`]: what [`register!`](crate::register) puts into a plugin.
+//! The glue between the exports of the contract and the [`Receiver`] of an author: [`register!`](crate::register) and
+//! the code that it expands to.
 
 use std::cell::RefCell;
 
 use crate::{Batch, ExportError, Receiver, StartError, report, settings};
 
-/// Makes this type the receiver of the plugin. Say it once, at the top level of the crate.
+/// Makes this type the receiver of the plugin. Use it once, at the top level of the crate.
 ///
-/// In a component it exports the contract's functions. Natively it only checks that the type is a receiver, so that
-/// `cargo test` links.
+/// In a component it exports the functions of the contract. Natively it only checks that the type is a [`Receiver`], so
+/// that `cargo test` links.
 #[macro_export]
 macro_rules! register {
     ($receiver:ty) => {
@@ -16,14 +17,15 @@ macro_rules! register {
             struct Guest;
 
             ::std::thread_local! {
-                static SLOT: $crate::__private::Slot<$receiver> = const { $crate::__private::Slot::empty() };
+                static RECEIVER: $crate::__private::ReceiverCell<$receiver> =
+                    const { $crate::__private::ReceiverCell::empty() };
             }
 
             impl $crate::__private::Registered for Guest {
                 type Receiver = $receiver;
 
-                fn with<T>(run: impl FnOnce(&$crate::__private::Slot<$receiver>) -> T) -> T {
-                    SLOT.with(run)
+                fn with<T>(run: impl FnOnce(&$crate::__private::ReceiverCell<$receiver>) -> T) -> T {
+                    RECEIVER.with(run)
                 }
             }
 
@@ -38,34 +40,34 @@ macro_rules! register {
     };
 }
 
-/// Implemented by [`register!`](crate::register): where the one instance of a plugin is kept.
+/// Gives access to the receiver of a plugin. [`register!`](crate::register) implements it.
 pub trait Registered: 'static {
     /// The author's type.
     type Receiver: Receiver;
 
-    /// Hands the slot out.
-    fn with<T>(run: impl FnOnce(&Slot<Self::Receiver>) -> T) -> T;
+    /// Calls `run` with the cell of the receiver.
+    fn with<T>(run: impl FnOnce(&ReceiverCell<Self::Receiver>) -> T) -> T;
 }
 
-/// Holds the receiver between `start` and `stop`.
+/// Owns the receiver between `start` and `stop`.
 #[derive(Debug)]
-pub struct Slot<R>(RefCell<Option<R>>);
+pub struct ReceiverCell<R>(RefCell<Option<R>>);
 
-impl<R: Receiver> Slot<R> {
-    /// A slot before `start`.
-    #[allow(clippy::new_without_default, reason = "made in one place, by a macro")]
+impl<R: Receiver> ReceiverCell<R> {
+    /// A cell before `start`.
+    #[allow(clippy::new_without_default, reason = "only a macro creates it")]
     pub const fn empty() -> Self {
         Self(RefCell::new(None))
     }
 
-    /// The contract's `start`.
+    /// Implements `start` of the contract.
     pub fn start(&self, json: &str) -> Result<(), StartError> {
         let receiver = R::start(settings::parse(json)?)?;
         *self.0.borrow_mut() = Some(receiver);
         Ok(())
     }
 
-    /// The contract's `export-metrics`.
+    /// Implements `export-metrics` of the contract.
     pub fn export_metrics(&self, batch: &Batch<'_>) -> Result<(), ExportError> {
         let outcome = match self.0.borrow_mut().as_mut() {
             Some(receiver) => receiver.export_metrics(batch),
@@ -77,9 +79,9 @@ impl<R: Receiver> Slot<R> {
         outcome
     }
 
-    /// The contract's `stop`.
+    /// Implements `stop` of the contract.
     pub fn stop(&self) {
-        // Taken out first: a receiver's `stop` runs without the slot being borrowed.
+        // Taken out of the cell first, so that the cell is not borrowed while `stop` of the receiver runs.
         let receiver = self.0.borrow_mut().take();
         if let Some(receiver) = receiver {
             receiver.stop();
@@ -96,11 +98,11 @@ mod exports {
     impl<G: Registered> lifecycle::Guest for G {
         fn start(settings: String) -> Result<(), String> {
             crate::report::on_panic();
-            G::with(|slot| slot.start(&settings)).map_err(|error| error.to_string())
+            G::with(|receiver| receiver.start(&settings)).map_err(|error| error.to_string())
         }
 
         fn stop() {
-            G::with(|slot| slot.stop());
+            G::with(|receiver| receiver.stop());
         }
     }
 
@@ -110,7 +112,7 @@ mod exports {
         }
 
         fn export_metrics(batch: &export_metrics::Batch) -> Result<(), export_metrics::ExportError> {
-            G::with(|slot| slot.export_metrics(&Batch::new(batch))).map_err(Into::into)
+            G::with(|receiver| receiver.export_metrics(&Batch::new(batch))).map_err(Into::into)
         }
     }
 
@@ -124,7 +126,7 @@ mod exports {
                 ExportError::Unavailable { retry_after, reason } => {
                     Self::Unavailable(export_metrics::Unavailability { retry_after_ms: millis(retry_after), reason })
                 }
-                // The report was made already: the contract's outcome has no case of its own for it.
+                // The contract has no case for it: `ReceiverCell::export_metrics` has already reported the reason.
                 ExportError::Misconfigured(reason) => {
                     Self::Unavailable(export_metrics::Unavailability { retry_after_ms: None, reason })
                 }

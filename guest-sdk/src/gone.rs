@@ -1,4 +1,4 @@
-//! Clients that are gone.
+//! Notices about clients that are gone.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -6,31 +6,32 @@ use std::time::SystemTime;
 use crate::clock;
 use crate::contract::batches as host;
 
-/// A client that is gone: its series are stale. Given after the client's last push was settled. A client that is merely
-/// moving between connections may come back under the same id. In a test, [`testing::gone_client`](crate::testing) makes
-/// one.
+/// A client that is gone, so that its time series are stale. A receiver gets this notice after the last push of the
+/// client was accepted or dropped. A client that only moved to another connection may return under the same client
+/// instance id. In a test, [`testing::gone_client`](crate::testing) creates one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GoneClient {
-    /// As [`Push::client_instance_id`](crate::Push::client_instance_id).
+    /// The client instance id, in the format of [`Push::client_instance_id`](crate::Push::client_instance_id).
     pub client_instance_id: String,
-    /// The client id, where one was known.
+    /// The client id, if the host knows it.
     pub client_id: Option<String>,
-    /// Why.
+    /// Why the host considers the client gone.
     pub reason: GoneReason,
-    /// When the host knew.
+    /// When the host detected it.
     pub at: SystemTime,
 }
 
-/// Why a client is gone. Prints as the contract calls it: `terminated`, `disconnected`, `expired`.
+/// Why the host considers a client gone. It is displayed as `terminated`, `disconnected` or `expired`, as in the
+/// contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GoneReason {
-    /// It said so: its last push was marked terminating.
+    /// The client announced it: its last push was marked as terminating.
     Terminated,
-    /// Its last connection closed.
+    /// The last connection of the client was closed.
     Disconnected,
-    /// Nothing was heard of it for `max(60 s, 3 × push interval)` (KIP-714).
+    /// The host received no telemetry request from the client for `max(60 s, 3 × push interval)` (KIP-714).
     Expired,
 }
 

@@ -1,32 +1,33 @@
-//! HTTP out, through the host's guard (`wasi:http`): a request goes only where the operator granted it.
+//! Outgoing HTTP requests (`wasi:http`). The host sends a request only to a destination that the operator granted.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //! use barnabas_sdk::http;
 //!
-//! let answer = http::Request::post("https://sink.example/v1/metrics")
+//! let response = http::Request::post("https://sink.example/v1/metrics")
 //!     .header("content-type", "application/x-protobuf")
 //!     .timeout(Duration::from_secs(10))
 //!     .body(vec![1, 2, 3])
 //!     .send()?;
-//! answer.outcome()?;
+//! response.outcome()?;
 //! # Ok::<(), barnabas_sdk::ExportError>(())
 //! ```
 //!
-//! [`Response::outcome`] says what the host shall do by the status, and an [`Error`] becomes an
-//! [`ExportError`](crate::ExportError) by `?`; match on either for a sink that means something else.
+//! [`Response::outcome`] maps the status to an outcome, and `?` converts an [`Error`] into an
+//! [`ExportError`](crate::ExportError). For a sink whose status codes have another meaning, match on the response or
+//! the error instead.
 //!
-//! A call blocks until the whole answer is there or the timeout is over. The timeout (10 s unless set) is the request's;
-//! the deadline (`[limits] deadline`, 30 s unless the operator sets it) is the host's for the whole call of
-//! `export_metrics`: at it the instance is discarded and the batch is offered again, so the timeouts of all requests of
-//! one batch have to fit below it.
+//! [`Request::send`] blocks until the response is complete or the timeout expires. The timeout (10 s by default) is for
+//! one request. The deadline (`[limits] deadline`, 30 s by default) is for the whole call of `export_metrics`: when it
+//! expires, the host discards the instance and offers the batch again. So the timeouts of all requests for one batch
+//! together must fit into the deadline.
 //!
-//! A plugin that sends nothing does not import `wasi:http`, and needs no grant. In a native test,
-//! [`testing::http::answer`](crate::testing) answers.
+//! A plugin that sends no requests does not import `wasi:http` and needs no grant. In a native test,
+//! [`testing::http::respond_with`](crate::testing) provides the responses.
 
+pub(crate) mod invalid_request;
 mod outcome;
 mod reason;
-pub(crate) mod refusal;
 mod text;
 mod url;
 #[cfg(target_arch = "wasm32")]
@@ -43,28 +44,28 @@ use wasi as host;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::testing::http as host;
 
-/// How long a request takes at most, when nothing else was said: 10 seconds.
+/// The default timeout of a request: 10 seconds.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many bytes of an answer's body are kept, when nothing else was said: 1 MiB.
+/// The default maximum size of a response body: 1 MiB.
 pub const DEFAULT_MAX_RESPONSE: usize = 1 << 20;
 
-/// A request, built and then sent.
+/// A request. Build it, then [`send`](Self::send) it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[must_use = "a request does nothing until it is sent"]
 pub struct Request {
     /// `GET`, `POST`, …
     pub method: String,
-    /// The whole URL.
+    /// The complete URL.
     pub url: String,
-    /// Names and values, in order.
+    /// The names and values of the headers, in order.
     pub headers: Vec<(String, String)>,
-    /// What is sent. Its length goes into `content-length`.
+    /// The body. The SDK sets `content-length` to its length.
     pub body: Vec<u8>,
-    /// From the first step to the last byte of the answer. At zero nothing is sent.
+    /// The maximum duration, from name resolution to the last byte of the response. With zero the request is not sent.
     pub timeout: Duration,
-    /// Bytes of the answer's body beyond this are not kept.
+    /// The maximum size of the response body in bytes. A longer body is truncated.
     pub max_response: usize,
 }
 
@@ -97,35 +98,37 @@ impl Request {
         self
     }
 
-    /// Sets the time that all of it may take.
+    /// Sets the maximum duration of the request.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets what is sent.
+    /// Sets the body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// Sets how many bytes of the answer's body are kept.
+    /// Sets the maximum size of the response body.
     pub fn max_response(mut self, bytes: usize) -> Self {
         self.max_response = bytes;
         self
     }
 
-    /// Whether it could be sent as it is: URL, method and headers. Nothing is sent, and the grants are not asked. Call it
-    /// in [`start`](crate::Receiver::start), where what the operator wrote goes into a header or the URL.
+    /// Validates the URL, the method and the headers. It sends nothing and does not check the grants. Call it in
+    /// [`start`](crate::Receiver::start) if a setting becomes a part of the URL or of a header.
     pub fn check(&self) -> Result<(), Error> {
         self.checked_url().and_then(|url| host::check(self, &url))
     }
 
-    /// Sends it and waits for the answer. An answer of any status is `Ok`.
+    /// Sends the request and waits for the response. A response with any status is `Ok`.
     pub fn send(self) -> Result<Response, Error> {
         let url = self.checked_url()?;
         if self.timeout.is_zero() {
-            return Err(Error::Timeout("the timeout is zero, so nothing was sent".to_owned()).with_destination(&url));
+            return Err(
+                Error::Timeout("the timeout is zero, so the request was not sent".to_owned()).with_destination(&url)
+            );
         }
         let mut response = host::send(&self, &url).map_err(|error| error.with_destination(&url))?;
         response.destination = url.host_and_port();
@@ -134,29 +137,30 @@ impl Request {
 
     fn checked_url(&self) -> Result<Url, Error> {
         let url = self.url.parse().map_err(|invalid: InvalidUrl| Error::InvalidRequest(invalid.to_string()))?;
-        refusal::check(self)?;
+        invalid_request::check(self)?;
         Ok(url)
     }
 
-    /// The first value of a header, by its name in any case.
+    /// The first value of the header with this name, ignoring case.
     pub fn header_value(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 }
 
-/// An answer. In a test, [`testing::http::response`](crate::testing) makes one.
+/// A response. In a test, [`testing::http::response`](crate::testing) creates one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// Names in lower case and values, in order. A value that is not UTF-8 is repaired.
+    /// The names, in lower case, and the values of the headers, in order. Invalid UTF-8 in a value is replaced.
     pub headers: Vec<(String, String)>,
-    /// The body, as far as it came and was kept.
+    /// The body, as far as it was received and up to the maximum size.
     pub body: Vec<u8>,
-    /// Whether `body` is all of it: false when it was longer than kept, or the connection broke after the headers.
+    /// Whether `body` is complete. It is false if the body was longer than the maximum size, or if the connection
+    /// failed after the headers.
     pub complete: bool,
-    /// Who answered, as host and port.
+    /// The host and port that sent the response.
     pub destination: String,
 }
 
@@ -166,30 +170,30 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
-    /// The first value of a header, by its name in any case.
+    /// The first value of the header with this name, ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
 
-    /// What the sink says of it, for the operator: the first 300 characters of a body of text, of JSON or of OTLP's
-    /// `Status`, also where it is compressed with gzip. Of JSON it is the sentence under `message`, `error`, `detail` and
-    /// the like, else all of it. It is in one line, and safe to print on a terminal.
+    /// The error message of the sink, for the operator: the first 300 characters of a body that is text, JSON or OTLP's
+    /// `Status`, with or without gzip. From a JSON body it takes the field `message`, `error`, `detail` or similar, or
+    /// else the whole body. The result is one line that is safe to print on a terminal.
     pub fn reason(&self) -> Option<String> {
         reason::reason(self)
     }
 
-    /// `content-type` without its parameters, empty where there is none.
+    /// The header `content-type` without its parameters, or an empty string if there is none.
     pub fn content_type(&self) -> &str {
         reason::media_type(self)
     }
 
-    /// The body without its gzip, where it has one: at most [`DEFAULT_MAX_RESPONSE`] bytes are unpacked, and no more
-    /// than can be.
+    /// The body, decompressed if it is compressed with gzip. At most [`DEFAULT_MAX_RESPONSE`] bytes (or the length of
+    /// the compressed body, if that is greater) are decompressed; corrupt data ends the result.
     pub fn decoded(&self) -> Cow<'_, [u8]> {
         reason::decoded_body(self)
     }
 
-    /// The body as text, repaired where it is not UTF-8.
+    /// The body as text. Invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -199,35 +203,35 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request cannot be sent as it is: its URL, method or a header is wrong.
+    /// The request is not valid: its URL, its method or a header is wrong.
     InvalidRequest(String),
-    /// The operator has not granted this destination to the plugin.
+    /// The operator did not grant this destination to the plugin.
     Denied(String),
-    /// The time was over; says during what.
+    /// The timeout expired; the text says during which step.
     Timeout(String),
-    /// The destination could not be found or reached, or hung up.
+    /// The destination could not be resolved or reached, or it closed the connection.
     Connect(String),
-    /// The destination could not be trusted.
+    /// The TLS handshake failed, or the certificate of the destination is not trusted.
     Tls(String),
-    /// What came is not HTTP, or the host could not do its part.
+    /// The response is not valid HTTP, or the host failed to process the request.
     Protocol(String),
 }
 
 impl Error {
-    /// Says to which destination it happened.
+    /// Adds the destination to the message.
     fn with_destination(mut self, url: &Url) -> Self {
         match &mut self {
-            // It is at fault itself, wherever it should go.
+            // An invalid request does not depend on the destination.
             Self::InvalidRequest(_) => {}
-            Self::Denied(words)
-            | Self::Timeout(words)
-            | Self::Connect(words)
-            | Self::Tls(words)
-            | Self::Protocol(words) => *words = format!("{}: {words}", url.host_and_port()),
+            Self::Denied(reason)
+            | Self::Timeout(reason)
+            | Self::Connect(reason)
+            | Self::Tls(reason)
+            | Self::Protocol(reason) => *reason = format!("{}: {reason}", url.host_and_port()),
         }
         self
     }
@@ -248,12 +252,12 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidRequest(reason) => write!(f, "the request cannot be sent: {reason}"),
+            Self::InvalidRequest(reason) => write!(f, "invalid request: {reason}"),
             Self::Denied(reason) => write!(f, "the request was denied: {reason}"),
-            Self::Timeout(during) => write!(f, "no answer in time: {during}"),
+            Self::Timeout(during) => write!(f, "timeout: {during}"),
             Self::Connect(reason) => write!(f, "the destination cannot be reached: {reason}"),
-            Self::Tls(reason) => write!(f, "the destination cannot be trusted: {reason}"),
-            Self::Protocol(reason) => write!(f, "the exchange failed: {reason}"),
+            Self::Tls(reason) => write!(f, "TLS failed: {reason}"),
+            Self::Protocol(reason) => write!(f, "HTTP failed: {reason}"),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Labels that the host puts on what it writes for a receiver.
+//! Labels: facts that the host adds to the resource attributes of a request.
 
 use crate::Fact;
 use crate::contract::batches as host;
 
-/// A fact that the host shall put among the resource attributes of every push: for
+/// A fact that the host adds to the resource attributes of every push in
 /// [`Batch::otlp_request`](crate::Batch::otlp_request).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
@@ -13,18 +13,18 @@ pub struct Label {
 }
 
 impl Label {
-    /// Sets this resource attribute to this fact, in place of whatever the client sent under the same key. A push that
-    /// lacks the fact goes without the label.
+    /// Sets the resource attribute `attribute` to the value of `fact`, and replaces an attribute of the same key that
+    /// the client sent. A push for which the host does not know the fact does not get the attribute.
     pub fn new(attribute: impl Into<String>, fact: Fact) -> Self {
         Self { attribute: attribute.into(), fact, when_absent: false }
     }
 
-    /// A label that is called as its fact is.
+    /// A label whose attribute has the name of the fact.
     pub fn fact(fact: Fact) -> Self {
         Self::new(fact.name(), fact)
     }
 
-    /// Keeps the attribute where the client sent it, and sets it only where it did not.
+    /// Sets the attribute only if the client did not send it.
     #[must_use]
     pub fn when_absent(mut self) -> Self {
         self.when_absent = true;

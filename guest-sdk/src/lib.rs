@@ -31,14 +31,14 @@ pub mod testing;
     clippy::unwrap_used,
     clippy::panic,
     clippy::allow_attributes_without_reason,
-    reason = "generated code: the canonical ABI is spoken with raw pointers"
+    reason = "generated code: the canonical ABI uses raw pointers"
 )]
 #[doc(hidden)]
 pub mod bindings;
 #[cfg(not(target_arch = "wasm32"))]
 mod double;
 
-/// The host's side of the contract: the host itself in a component, its double natively.
+/// The imports of the contract: the host itself in a component, its test double natively.
 #[cfg(target_arch = "wasm32")]
 use bindings::kafka_telemetry::receiver as contract;
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,10 +54,10 @@ pub use push::{Push, PushId, Temporality};
 pub use receiver::{NoSettings, Receiver};
 pub use start_error::StartError;
 
-/// What [`register!`](crate::register) expands to. Not part of the interface.
+/// The items that [`register!`](crate::register) uses in its expansion. They are not part of the API.
 #[doc(hidden)]
 pub mod __private {
     #[cfg(target_arch = "wasm32")]
     pub use crate::bindings;
-    pub use crate::glue::{Registered, Slot};
+    pub use crate::glue::{ReceiverCell, Registered};
 }

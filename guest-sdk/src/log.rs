@@ -1,12 +1,12 @@
-//! Lines for the host's log, under the receiver's name.
+//! Lines in the log of the host. The host adds the name of the receiver and its generation.
 //!
 //! ```
 //! use barnabas_sdk::log;
 //! log::warn!("the sink answered {}", 503);
 //! ```
 //!
-//! A line is built only when the host keeps its level. The host may cut a long line and drop lines of a receiver that
-//! floods it, and counts both.
+//! A line is formatted only if the host records its level. The host may truncate a long line, and may drop lines if the
+//! receiver writes too many. It counts both.
 
 use std::fmt;
 
@@ -14,23 +14,23 @@ use crate::contract::log as host;
 
 pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
 
-/// How much a line matters, most first. Prints as `error`, `warn`, `info`, `debug`, `trace`.
+/// The level of a line, most important first. It is displayed as `error`, `warn`, `info`, `debug` or `trace`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Something failed that somebody has to look at.
+    /// Something failed, and the operator should investigate it.
     Error,
-    /// Something is wrong and the receiver goes on.
+    /// Something is wrong, but the receiver continues.
     Warn,
-    /// What an operator wants to know.
+    /// Information for the operator.
     Info,
-    /// What the author wants to know.
+    /// Information for the author of the receiver.
     Debug,
-    /// Every step.
+    /// Detailed information about each step.
     Trace,
 }
 
-/// Whether lines of this level are kept at all. The macros ask by themselves.
+/// Whether the host records lines of this level. The macros check it themselves.
 pub fn enabled(level: Level) -> bool {
     host::enabled(level.into())
 }
@@ -74,27 +74,27 @@ macro_rules! __log {
     };
 }
 
-/// Something failed that somebody has to look at.
+/// Something failed, and the operator should investigate it.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __error { ($($line:tt)+) => { $crate::__log!(Error, $($line)+) }; }
 
-/// Something is wrong and the receiver goes on.
+/// Something is wrong, but the receiver continues.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __warn { ($($line:tt)+) => { $crate::__log!(Warn, $($line)+) }; }
 
-/// What an operator wants to know.
+/// Information for the operator.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __info { ($($line:tt)+) => { $crate::__log!(Info, $($line)+) }; }
 
-/// What the author wants to know.
+/// Information for the author of the receiver.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __debug { ($($line:tt)+) => { $crate::__log!(Debug, $($line)+) }; }
 
-/// Every step.
+/// Detailed information about each step.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __trace { ($($line:tt)+) => { $crate::__log!(Trace, $($line)+) }; }

@@ -1,4 +1,4 @@
-//! Random numbers, from the host (`wasi:random`).
+//! Random numbers from the host (`wasi:random`).
 
 /// Unpredictable bytes.
 #[cfg(target_arch = "wasm32")]
@@ -6,7 +6,7 @@ pub fn bytes(len: usize) -> Vec<u8> {
     wasip2::random::random::get_random_bytes(len as u64)
 }
 
-/// Unpredictable bytes. Natively they come from the seeds of hash maps: good enough for a test, not for a key.
+/// Unpredictable bytes. Natively they come from the seeds of hash maps: sufficient for a test, but not for a key.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn bytes(len: usize) -> Vec<u8> {
     use std::hash::{BuildHasher, RandomState};

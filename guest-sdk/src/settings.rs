@@ -1,4 +1,4 @@
-//! What the operator may set: types for a receiver's `Settings`, beside serde's own.
+//! Types for the settings of a receiver, in addition to those that serde supports.
 //!
 //! ```
 //! use barnabas_sdk::{Fact, http, settings};
@@ -6,9 +6,9 @@
 //! #[derive(Debug, serde::Deserialize)]
 //! #[serde(deny_unknown_fields)]
 //! struct Settings {
-//!     /// `"https://sink.example/write"`; anything that is no URL is refused by name.
+//!     /// `"https://sink.example/write"`; an invalid URL is refused with the name of the setting.
 //!     endpoint: http::Url,
-//!     /// Never shown.
+//!     /// Never displayed.
 //!     token: settings::Secret,
 //!     /// `"10s"`, `"1500ms"`, `"5m"`.
 //!     timeout: settings::Duration,
@@ -27,12 +27,12 @@ use crate::StartError;
 pub use duration::Duration;
 pub use secret::Secret;
 
-/// Reads the settings the operator wrote. The text is what the host made of a file the operator knows, so the error
-/// names the key and never a line or column.
+/// Deserializes the settings of the operator. The host generated this JSON from the operator's TOML file, so an error
+/// names the key; a line or column of the JSON would mean nothing to the operator.
 pub(crate) fn parse<S: DeserializeOwned>(json: &str) -> Result<S, StartError> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let settings = serde_path_to_error::deserialize(&mut reader).map_err(settings_error)?;
-    let trailing = |error| format!("the settings are not one JSON object: {}", without_position(&error));
+    let trailing = |error| format!("invalid settings: not one JSON object: {}", without_position(&error));
     reader.end().map_err(|error| StartError::new(trailing(error)))?;
     Ok(settings)
 }
@@ -41,7 +41,7 @@ fn settings_error(error: serde_path_to_error::Error<serde_json::Error>) -> Start
     let path = error.path().to_string();
     let cause = without_position(error.inner());
     match path.as_str() {
-        "." | "?" => StartError::new(format!("the settings are wrong: {cause}")),
+        "." | "?" => StartError::new(format!("invalid settings: {cause}")),
         key => StartError::setting(key, cause),
     }
 }
@@ -87,18 +87,18 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_the_known_ones() {
         let refusal = refusal(r#"{"endpont": "x"}"#);
-        assert_eq!(refusal, "the setting `endpont` is wrong: unknown field `endpont`, expected `endpoint` or `limits`");
+        assert_eq!(refusal, "invalid setting `endpont`: unknown field `endpont`, expected `endpoint` or `limits`");
     }
 
     #[test]
     fn a_wrong_type_is_named_with_its_whole_path() {
         let refusal = refusal(r#"{"endpoint": "x", "limits": {"bytes": "many"}}"#);
-        assert_eq!(refusal, "the setting `limits.bytes` is wrong: invalid type: string \"many\", expected u32");
+        assert_eq!(refusal, "invalid setting `limits.bytes`: invalid type: string \"many\", expected u32");
     }
 
     #[test]
     fn a_missing_key_is_named() {
-        assert_eq!(refusal("{}"), "the settings are wrong: missing field `endpoint`");
+        assert_eq!(refusal("{}"), "invalid settings: missing field `endpoint`");
     }
 
     #[test]

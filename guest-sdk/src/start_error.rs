@@ -1,32 +1,34 @@
-//! Why a receiver does not start.
+//! The error of a receiver that does not start.
 
 use std::fmt;
 
-/// The error of [`Receiver::start`](crate::Receiver::start): a sentence for the operator. Any error becomes one by `?`.
+/// The error of [`Receiver::start`](crate::Receiver::start): a sentence for the operator. `?` converts any error into
+/// it.
 ///
 /// ```
 /// # use barnabas_sdk::StartError;
 /// fn tenant(name: &str) -> Result<u32, StartError> {
 ///     if name.is_empty() {
-///         return Err(StartError::setting("tenant", "it is empty; write the number of a tenant"));
+///         return Err(StartError::setting("tenant", "it is empty; set the number of a tenant"));
 ///     }
 ///     Ok(name.parse::<u32>()?)
 /// }
-/// assert_eq!(tenant("").unwrap_err().to_string(), "the setting `tenant` is wrong: it is empty; write the number of a tenant");
+/// let error = tenant("").unwrap_err();
+/// assert_eq!(error.to_string(), "invalid setting `tenant`: it is empty; set the number of a tenant");
 /// ```
-// No `std::error::Error` itself, so that every type that is one can be converted (as `anyhow::Error` does it).
+// It does not implement `std::error::Error`, so that `From` can convert every type that does (as in `anyhow::Error`).
 #[derive(PartialEq, Eq)]
 pub struct StartError(String);
 
 impl StartError {
-    /// In one sentence: what is wrong, and what would be right.
+    /// One sentence that says what is wrong and what would be right.
     pub fn new(reason: impl fmt::Display) -> Self {
         Self(reason.to_string())
     }
 
-    /// This setting (its path, with dots) is wrong, for this reason.
+    /// The setting `key` (its path, with dots) is invalid for this reason.
     pub fn setting(key: &str, reason: impl fmt::Display) -> Self {
-        Self(format!("the setting `{key}` is wrong: {reason}"))
+        Self(format!("invalid setting `{key}`: {reason}"))
     }
 }
 
@@ -36,7 +38,7 @@ impl fmt::Display for StartError {
     }
 }
 
-/// As `Display`, so that a failed `unwrap` in a test reads well.
+/// The same text as `Display`, so that a failed `unwrap` in a test is readable.
 impl fmt::Debug for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -65,7 +67,7 @@ mod tests {
         struct Outer(std::num::ParseIntError);
         impl std::fmt::Display for Outer {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("no number of a tenant")
+                f.write_str("not the number of a tenant")
             }
         }
         impl std::error::Error for Outer {
@@ -74,7 +76,7 @@ mod tests {
             }
         }
         let error: StartError = Outer("x".parse::<u32>().unwrap_err()).into();
-        assert_eq!(error.to_string(), "no number of a tenant: invalid digit found in string");
+        assert_eq!(error.to_string(), "not the number of a tenant: invalid digit found in string");
         assert_eq!(format!("{error:?}"), error.to_string());
     }
 }

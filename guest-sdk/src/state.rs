@@ -1,78 +1,79 @@
-//! Keys and values that the plugin's slot keeps: they outlive panics, discarded instances, new versions of the receiver
-//! and restarts of the host.
+//! A persistent key-value store for the plugin. The entries survive panics, discarded instances, new versions of the
+//! receiver and restarts of the host.
 //!
 //! ```
 //! use barnabas_sdk::state;
 //!
 //! # fn main() -> Result<(), state::Error> {
-//! let old = |bytes: Option<&[u8]>| bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-//! state::update("pushes", |kept| (old(kept) + 1).to_be_bytes())?;
+//! let number = |bytes: Option<&[u8]>| bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
+//! state::update("pushes", |value| (number(value) + 1).to_be_bytes())?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! All instances of a plugin share one state, and so do an old and a new version of it while both run: a number that
-//! several change is changed with [`update`] or [`compare_and_set`], never with [`get`] and [`set`]. A change is on the
-//! disk when its function returns, which takes as long as a disk does: keep what must last, not every push. A batch
-//! that was counted and then not taken is offered again, and counted again, unless its
-//! [ids](crate::Push::id) are kept too.
+//! All instances of a plugin share one state. An old and a new version of the plugin share it as well while both run.
+//! So a value that several instances change must be changed with [`update`] or [`compare_and_set`], never with [`get`]
+//! and [`set`]. A change is on disk when its function returns, which takes as long as the disk needs: store what must
+//! persist, and do not write once for each push. If a receiver counts a batch and then does not accept it, the host
+//! offers the batch again, and the receiver counts it again, unless it also stores the [ids](crate::Push::id).
 //!
-//! The operator grants it with `[grants] state = "1MiB"`; without that grant the plugin runs all the same, and each call
-//! here is [`Error::Unavailable`]. In a native test each thread has a state of its own, and
-//! [`testing::state`](crate::testing::state) refuses changes or takes the grant away.
+//! The operator grants the state with `[grants] state = "1MiB"`. Without this grant the plugin still runs, and each
+//! function of this module returns [`Error::Unavailable`]. In a native test each thread has its own state, and
+//! [`testing::state`](crate::testing::state) can refuse changes or revoke the grant.
 
 use std::fmt;
 
 use crate::ExportError;
 use crate::contract::state as host;
 
-/// How often [`update`] begins anew because others were faster. Each time one of them got on.
+/// How many times [`update`] tries again after a conflict. Each conflict means that another instance made progress.
 pub const UPDATE_ATTEMPTS: usize = 256;
-/// How many keys [`keys`] asks for at once.
+/// How many keys [`keys`] reads in one call of the host.
 const KEYS_PER_PAGE: u32 = 256;
 
-/// What is under a key.
+/// The value of a key, with its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The value.
     pub value: Vec<u8>,
-    /// Given by the change that made the value. Versions of a key grow and never repeat, also when it was deleted in
-    /// between.
+    /// The version of the value. Every change gives the key a higher version. A version is never reused, even if the
+    /// key was deleted in between.
     pub version: u64,
 }
 
-/// Why nothing was done.
+/// Why a function did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something else is there than was expected: this, or nothing.
+    /// The key does not have the expected version. This is its current entry, or `None` if the key does not exist.
     Conflict(Option<Entry>),
-    /// The change would pass a cap; which one.
+    /// The change would exceed a limit; the text names the limit.
     Full(String),
-    /// This can be no key; why.
+    /// The key is not valid; the text is the reason.
     InvalidKey(String),
-    /// The operator granted no state, or the host's store cannot be used now; which of the two.
+    /// The operator did not grant state, or the store of the host cannot be used now; the text says which of the two.
     Unavailable(String),
 }
 
-/// What is under a key now.
+/// Returns the current entry of a key, or `None` if the key does not exist.
 pub fn get(key: &str) -> Result<Option<Entry>, Error> {
     Ok(host::get(key)?.map(Into::into))
 }
 
-/// Puts a value under a key, whatever was there, and gives its version.
+/// Sets the value of a key unconditionally and returns the new version.
 pub fn set(key: &str, value: impl AsRef<[u8]>) -> Result<u64, Error> {
     Ok(host::set(key, value.as_ref())?)
 }
 
-/// Puts a value under a key only where exactly the `expected` version is there, or with `None` where nothing is, and
-/// gives the new version. Else [`Error::Conflict`] with what is there.
+/// Sets the value of a key and returns the new version, provided that the key has the `expected` version, or that it
+/// does not exist if `expected` is `None`. Otherwise it returns [`Error::Conflict`] with the current entry.
 pub fn compare_and_set(key: &str, value: impl AsRef<[u8]>, expected: Option<u64>) -> Result<u64, Error> {
     Ok(host::compare_and_set(key, value.as_ref(), expected)?)
 }
 
-/// Makes a new value of the one that is there, and gives what is there then. `change` is called again when another
-/// instance was faster, at most [`UPDATE_ATTEMPTS`] times; then [`Error::Conflict`].
+/// Replaces the value of a key with the result of `change`, which gets the current value, and returns the new entry. If
+/// another instance changed the key in the meantime, `change` is called again, at most [`UPDATE_ATTEMPTS`] times; then
+/// the error is [`Error::Conflict`].
 pub fn update<V: AsRef<[u8]>>(key: &str, mut change: impl FnMut(Option<&[u8]>) -> V) -> Result<Entry, Error> {
     let mut current = get(key)?;
     for _ in 0..UPDATE_ATTEMPTS {
@@ -86,23 +87,23 @@ pub fn update<V: AsRef<[u8]>>(key: &str, mut change: impl FnMut(Option<&[u8]>) -
     Err(Error::Conflict(current))
 }
 
-/// Deletes a key, if it is there.
+/// Deletes a key, if it exists.
 pub fn delete(key: &str) -> Result<(), Error> {
     Ok(host::delete(key, None)?)
 }
 
-/// Deletes a key only where exactly this version is there. Else [`Error::Conflict`] with what is there.
+/// Deletes a key if it has the `expected` version. Otherwise it returns [`Error::Conflict`] with the current entry.
 pub fn compare_and_delete(key: &str, expected: u64) -> Result<(), Error> {
     Ok(host::delete(key, Some(expected))?)
 }
 
-/// Keys that begin with `prefix`, in the order of their bytes. They are asked for as they are wanted; the first error
-/// ends it.
+/// Lists the keys that start with `prefix`, in the order of their bytes. The iterator reads them page by page, and ends
+/// after the first error.
 pub fn keys(prefix: &str) -> Keys {
     Keys { prefix: prefix.to_owned(), page: Vec::new().into_iter(), after: None, more: true }
 }
 
-/// Made by [`keys`].
+/// The iterator that [`keys`] returns.
 #[derive(Debug)]
 pub struct Keys {
     prefix: String,
@@ -152,20 +153,20 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(Some(there)) => {
-                write!(f, "the key holds version {} and not what was expected", there.version)
+                write!(f, "the key has version {}, which is not the expected one", there.version)
             }
-            Self::Conflict(None) => write!(f, "the key is not there, and was expected to be"),
+            Self::Conflict(None) => write!(f, "the key does not exist, although a version of it was expected"),
             Self::Full(cap) => write!(f, "the state is full: {cap}"),
-            Self::InvalidKey(reason) => write!(f, "the key cannot be one: {reason}"),
-            Self::Unavailable(reason) => write!(f, "the state cannot be used: {reason}"),
+            Self::InvalidKey(reason) => write!(f, "the key is not valid: {reason}"),
+            Self::Unavailable(reason) => write!(f, "the state is not available: {reason}"),
         }
     }
 }
 
 impl std::error::Error for Error {}
 
-/// No fault of the pushes: all but a key that can be none is answered with [`ExportError::unavailable`], so that the
-/// host keeps them.
+/// The pushes are not the cause of such an error. So every error except an invalid key becomes
+/// [`ExportError::unavailable`], and the host keeps the pushes.
 impl From<Error> for ExportError {
     fn from(error: Error) -> Self {
         match error {
@@ -258,7 +259,7 @@ mod tests {
         assert_eq!(delete("a").unwrap_err(), full);
         let wanted = ExportError::unavailable("the state is full: 2 keys exceed the limit of 1");
         assert_eq!(ExportError::from(full), wanted);
-        assert_eq!(get("a"), Ok(None), "reading goes on");
+        assert_eq!(get("a"), Ok(None), "reading still works");
         testing::state::refuse(None);
         set("a", "").unwrap();
     }

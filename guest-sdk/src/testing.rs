@@ -1,4 +1,4 @@
-//! A receiver tried without Wasm and without a host: what `cargo test` of a plugin runs on.
+//! Tests of a receiver without Wasm and without a host: test doubles for `cargo test` of a plugin.
 //!
 //! ```
 //! use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, log, testing};
@@ -20,14 +20,14 @@
 //! }
 //!
 //! let mut tally: Tally = testing::start("{}").unwrap();
-//! let push = testing::Push::gauge("org.apache.kafka.producer.connection.creation.rate", 0.5).client_id("orders");
+//! let push = testing::TestPush::gauge("org.apache.kafka.producer.connection.creation.rate", 0.5).client_id("orders");
 //! tally.export_metrics(&testing::batch([push]).lend()).unwrap();
 //! assert_eq!(testing::log_lines()[0].line, "1 pushes");
 //! ```
 //!
-//! [`run`] does all of it in one call, as the host does: start, one batch, stop.
+//! [`run`] does all of this in one call, as the host does: start, one batch, stop.
 //!
-//! Everything kept here is kept for each thread by itself, so tests that run side by side do not mix.
+//! Everything is recorded separately for each thread, so tests that run concurrently do not affect each other.
 
 mod host_batch;
 pub mod http;
@@ -37,64 +37,64 @@ pub mod state;
 use std::cell::RefCell;
 
 pub use host_batch::HostBatch;
-pub use push::Push;
+pub use push::TestPush;
 
-use crate::glue::Slot;
+use crate::glue::ReceiverCell;
 use crate::log::Level;
 use crate::{ExportError, GoneClient, GoneReason, Receiver, StartError, clock, settings};
 
-/// A batch of these pushes. [`lend`](HostBatch::lend) it to the receiver.
-pub fn batch(pushes: impl IntoIterator<Item = Push>) -> HostBatch {
+/// Creates a batch of these pushes. [`lend`](HostBatch::lend) it to the receiver.
+pub fn batch(pushes: impl IntoIterator<Item = TestPush>) -> HostBatch {
     HostBatch { pushes: pushes.into_iter().collect(), gone: Vec::new() }
 }
 
-/// A batch without pushes, that says only who is gone.
+/// Creates a batch without pushes that carries only these gone clients.
 pub fn gone(clients: impl IntoIterator<Item = GoneClient>) -> HostBatch {
     HostBatch { pushes: Vec::new(), gone: clients.into_iter().collect() }
 }
 
-/// A client that is gone since the Unix epoch, without a client id.
+/// Creates a notice of a client that is gone since the Unix epoch and has no client id.
 pub fn gone_client(client_instance_id: &str, reason: GoneReason) -> GoneClient {
     let client_instance_id = client_instance_id.to_owned();
     GoneClient { client_instance_id, client_id: None, reason, at: clock::from_unix_nanos(0) }
 }
 
-/// Starts a receiver as the host does, from the settings' JSON text.
+/// Starts a receiver as the host does, from the JSON text of the settings.
 pub fn start<R: Receiver>(settings: &str) -> Result<R, StartError> {
     R::start(settings::parse(settings)?)
 }
 
-/// What becomes of one batch of these pushes: starts a receiver, lends the batch to it and stops it, as the host does.
-/// [`ExportError::misconfigured`] is among the [`reports`] then.
+/// Starts a receiver, lends it one batch of these pushes, stops it as the host does, and returns the outcome of the
+/// batch. If the outcome is [`ExportError::misconfigured`], it is also recorded in [`reports`].
 ///
 /// # Panics
 ///
-/// Where the receiver does not start with these settings.
-pub fn run<R: Receiver>(settings: &str, pushes: impl IntoIterator<Item = Push>) -> Result<(), ExportError> {
-    let slot = Slot::<R>::empty();
-    slot.start(settings).expect("the receiver does not start");
-    let outcome = slot.export_metrics(&batch(pushes).lend());
-    slot.stop();
+/// It panics if the receiver does not start with these settings.
+pub fn run<R: Receiver>(settings: &str, pushes: impl IntoIterator<Item = TestPush>) -> Result<(), ExportError> {
+    let receiver = ReceiverCell::<R>::empty();
+    receiver.start(settings).expect("the receiver does not start");
+    let outcome = receiver.export_metrics(&batch(pushes).lend());
+    receiver.stop();
     outcome
 }
 
-/// A line that the receiver wrote.
+/// A line that the receiver logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// Its level.
+    /// The level.
     pub level: Level,
-    /// Its text.
+    /// The text.
     pub line: String,
 }
 
-/// What the receiver reported.
+/// A report of the receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Report {
-    /// By [`report::misconfigured`](crate::report::misconfigured), or by [`run`] for an outcome that says so.
+    /// From [`report::misconfigured`](crate::report::misconfigured), or from [`run`] for an outcome `misconfigured`.
     Misconfigured(String),
-    /// By [`report::rejected_points`](crate::report::rejected_points).
+    /// From [`report::rejected_points`](crate::report::rejected_points).
     RejectedPoints(u64, String),
 }
 
@@ -103,12 +103,12 @@ thread_local! {
     static REPORTS: RefCell<Vec<Report>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The lines written in this thread since the last call.
+/// Returns the lines that were logged in this thread since the last call.
 pub fn log_lines() -> Vec<LogLine> {
     LINES.take()
 }
 
-/// The reports made in this thread since the last call.
+/// Returns the reports that were made in this thread since the last call.
 pub fn reports() -> Vec<Report> {
     REPORTS.take()
 }

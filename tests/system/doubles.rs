@@ -18,7 +18,7 @@ async fn a_request_is_rejected_natively_as_in_a_host() {
     let said = said.await.unwrap();
     let hosted: Vec<&str> = said.lines().filter_map(|line| line.get(line.find("case ")?..)).collect();
 
-    testing::http::answer(|_| Ok(testing::http::response(200, &[], "")));
+    testing::http::respond_with(|_| Ok(testing::http::response(200, &[], "")));
     let native: Vec<_> = cases(&url).into_iter().map(|case| (case.name, case.outcome())).collect();
 
     assert_eq!(hosted.len(), native.len(), "{said}");

@@ -162,7 +162,7 @@ pub(crate) async fn settings_that_it_refuses_end_its_start(component: &Path) {
     let misspelt = format!("artifact = {:?}\n[settings]\nanwsers = []\n", component.display().to_string());
     let host = Setup::new().manifest("misspelt", &misspelt).start().await;
     let said = host.status("misspelt").failure.unwrap_or_default();
-    assert!(said.contains("`anwsers` is not a setting"), "{said}");
+    assert!(said.contains("unknown setting `anwsers`"), "{said}");
     host.stop().await;
 }
 

@@ -150,7 +150,7 @@ async fn state_without_a_grant_returns_unavailable() {
     assert_eq!(host.status("counts").failure, None, "a language runtime may import state without using it");
     push(&host, 1, 2).await;
     delivered(&host, 2).await;
-    let said = "refused: unavailable: the state cannot be used: state is not granted: add `state = \"1MiB\"` to [grants] \
+    let said = "refused: unavailable: the state is not available: state is not granted: add `state = \"1MiB\"` to [grants] \
                 in the plugin's manifest";
     assert_eq!(host.log_lines("counts"), [said, said]);
     assert_eq!(kept(host).await.1, StateUsage::default(), "nothing is stored");

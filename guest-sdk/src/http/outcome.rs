@@ -1,4 +1,4 @@
-//! From an answer, or from the lack of one, to the outcome for the host.
+//! The conversion of a response, or of an error without a response, into the outcome for the host.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,25 +6,27 @@ use super::{Error, Response};
 use crate::{ExportError, clock};
 
 impl Response {
-    /// What the host shall do with the batch that was sent, by what HTTP says of the answer:
+    /// Maps the status of the response to what the host should do with the batch:
     ///
     /// | status | outcome |
     /// |---|---|
-    /// | 2xx | `Ok`: taken |
-    /// | 408, 425, 429, 5xx but 500 | [unavailable](ExportError::unavailable), with the wait of [`retry_after`](Self::retry_after) |
-    /// | 500 | the same where the sink asks for a wait, else [other](ExportError::other) |
-    /// | 413 | [too large](ExportError::too_large): the host halves the batch |
-    /// | 401, 403, 407 | [misconfigured](ExportError::misconfigured): the credentials |
-    /// | 404, 405, 410 | misconfigured: the URL |
-    /// | 406, 415 | misconfigured: the format or the compression |
-    /// | 3xx | misconfigured: a redirect would carry credentials to another place |
-    /// | other 4xx | [rejected](ExportError::rejected): the host finds the push at fault by halving |
+    /// | 2xx | `Ok`: accepted |
+    /// | 408, 425, 429, 5xx except 500 | [unavailable](ExportError::unavailable), with the delay of [`retry_after`](Self::retry_after) |
+    /// | 500 | with `Retry-After` unavailable, otherwise [other](ExportError::other) |
+    /// | 413 | [too large](ExportError::too_large): the host splits the batch |
+    /// | 401, 403, 407 | [misconfigured](ExportError::misconfigured): check the credentials |
+    /// | 404, 405, 410 | misconfigured: check the URL |
+    /// | 406, 415 | misconfigured: check the format and the compression |
+    /// | 3xx | misconfigured: redirects are not followed, because that would send credentials to another server |
+    /// | other 4xx | [rejected](ExportError::rejected): the host finds the offending push by splitting the batch |
+    /// | anything else | other |
     ///
-    /// A 500 says no more than that the sink failed, and it may fail at one push of the batch: Prometheus 3 answers it for
-    /// a metric without a name. OTLP has clients drop such a request (only 429, 502, 503 and 504 are to be retried); as
-    /// `other` it is tried a few times, and then the host finds the push at fault by halving.
+    /// The status 500 only says that the sink failed. The cause may be one push of the batch: for example, Prometheus 3
+    /// returns 500 for a metric without a name. OTLP requires clients to drop such a request, because only 429, 502,
+    /// 503 and 504 are retryable. As `other`, the host retries the batch a few times, and then finds the offending push
+    /// by splitting the batch.
     ///
-    /// Its reason names the destination, the status and the [`reason`](Self::reason) that the sink gave.
+    /// The reason of the outcome has the destination, the status and the [`reason`](Self::reason) that the sink gave.
     pub fn outcome(&self) -> Result<(), ExportError> {
         let remedy = match self.status {
             200..=299 => return Ok(()),
@@ -35,15 +37,15 @@ impl Response {
             }
             401 | 403 | 407 => "check the credentials",
             404 | 405 | 410 => "check the path of the URL",
-            406 | 415 => "check the format and the compression that it takes",
-            300..=399 => "redirects are not followed; set the final URL",
+            406 | 415 => "check the format and the compression that the sink supports",
+            300..=399 => "redirects are not followed; set the URL of the final destination",
             400..=499 => return Err(ExportError::rejected(self.describe())),
             _ => return Err(ExportError::other(self.describe())),
         };
         Err(ExportError::misconfigured(format!("{}; {remedy}", self.describe())))
     }
 
-    /// How long the sink asks to wait (`Retry-After`, RFC 9110): seconds, or a date in the future.
+    /// The delay that the sink asks for in `Retry-After` (RFC 9110): a number of seconds, or a date in the future.
     pub fn retry_after(&self) -> Option<Duration> {
         parse_retry_after(self.header("retry-after")?.trim(), clock::now)
     }
@@ -65,8 +67,8 @@ fn parse_retry_after(value: &str, now: impl FnOnce() -> SystemTime) -> Option<Du
     }
 }
 
-/// A request that can never be sent as it is, a destination that is not granted and one that is not trusted are for the
-/// operator to put right ([`ExportError::misconfigured`]); anything else is [`ExportError::unavailable`].
+/// Only the operator can fix an invalid request, a missing grant or a TLS failure, so these become
+/// [`ExportError::misconfigured`]. Every other error becomes [`ExportError::unavailable`].
 impl From<Error> for ExportError {
     fn from(error: Error) -> Self {
         match error {
@@ -82,10 +84,10 @@ mod tests {
 
     use crate::ExportError;
     use crate::http::{Error, Request};
-    use crate::testing::http::{answer, response};
+    use crate::testing::http::{respond_with, response};
 
     fn outcome(status: u16, headers: &'static [(&str, &str)], body: &'static str) -> Result<(), ExportError> {
-        answer(move |_| Ok(response(status, headers, body)));
+        respond_with(move |_| Ok(response(status, headers, body)));
         Request::post("https://sink.example/v1/metrics").send().unwrap().outcome()
     }
 
@@ -143,7 +145,7 @@ mod tests {
             |value| super::parse_retry_after(value, || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
         assert_eq!(waiting("7"), Some(Duration::from_secs(7)));
         assert_eq!(waiting("Sun, 06 Nov 1994 08:49:47 GMT"), Some(Duration::from_secs(10)));
-        assert_eq!(waiting("Sun, 06 Nov 1994 08:49:27 GMT"), None, "a moment that is over asks for no wait");
+        assert_eq!(waiting("Sun, 06 Nov 1994 08:49:27 GMT"), None, "a date in the past means no delay");
         for rubbish in ["soon", "-1", "1.5", ""] {
             assert_eq!(waiting(rubbish), None, "{rubbish}");
         }

@@ -1,5 +1,5 @@
-//! What a sink says about an answer, for the operator: a response in, a short sentence out. Reads a bounded part of the
-//! body, and understands plain text, JSON and OTLP's `google.rpc.Status`, each plain or as gzip.
+//! Extracts the error message of a sink from its response, as a short sentence for the operator. It reads a bounded
+//! part of the body, and supports plain text, JSON and OTLP's `google.rpc.Status`, each with or without gzip.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -10,17 +10,18 @@ use serde_json::Value;
 use super::{DEFAULT_MAX_RESPONSE, Response, text};
 use crate::otlp::service::Status;
 
-/// How many characters of the sink's words are kept.
+/// The maximum length of the message in characters.
 const MAX_CHARACTERS: usize = 300;
-/// How much of a body is looked at for them.
+/// The maximum number of bytes of a body that are searched for the message.
 const MAX_SCANNED_BYTES: u64 = 64 * 1024;
 
-/// Where APIs put their sentence, the most telling first: RFC 9457 (`detail`, `title`), `google.rpc.Status` and Influx
-/// (`message`), OAuth (`error_description`), Prometheus (`error`), Datadog (`errors`), Elasticsearch (`reason`).
+/// The JSON fields in which APIs return the message, the most specific first: `google.rpc.Status` and Influx
+/// (`message`), RFC 9457 (`detail`, `title`), OAuth (`error_description`), Prometheus (`error`), Datadog (`errors`),
+/// Elasticsearch (`reason`).
 const KEYS: [&str; 9] =
     ["message", "detail", "error_description", "error", "errors", "reason", "title", "msg", "description"];
 
-/// [`Response::reason`].
+/// Implements [`Response::reason`].
 pub(super) fn reason(response: &Response) -> Option<String> {
     let body = decoded(response, MAX_SCANNED_BYTES);
     let kind = media_type(response).to_ascii_lowercase();
@@ -32,19 +33,19 @@ pub(super) fn reason(response: &Response) -> Option<String> {
     Some(text::one_line(&message, MAX_CHARACTERS)).filter(|line| !line.is_empty())
 }
 
-/// An answer without a type is most often text.
+/// A response without a content type is usually text.
 fn is_text(kind: &str) -> bool {
     let json = kind.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"));
     kind.is_empty() || kind.starts_with("text/") || json
 }
 
-/// The sentence in a JSON body, else the text as it is.
+/// The message in a JSON body, or else the whole body.
 fn message_text(body: &str) -> String {
     let json: Option<Value> = serde_json::from_str(body).ok();
     json.as_ref().and_then(find_message).map_or_else(|| body.to_owned(), str::to_owned)
 }
 
-/// As deep as serde_json nests, which is bounded.
+/// The recursion is bounded, because serde_json limits the nesting.
 fn find_message(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.as_str()).filter(|text| !text.trim().is_empty()),
@@ -54,7 +55,7 @@ fn find_message(value: &Value) -> Option<&str> {
     }
 }
 
-/// [`Response::decoded`], at most `most` bytes of it.
+/// Implements [`Response::decoded`] with a limit of `max_bytes`.
 fn decoded(response: &Response, max_bytes: u64) -> Cow<'_, [u8]> {
     let coding = response.header("content-encoding").unwrap_or_default().trim();
     if !(coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip")) {
@@ -62,13 +63,13 @@ fn decoded(response: &Response, max_bytes: u64) -> Cow<'_, [u8]> {
         return Cow::Borrowed(response.body.get(..end).unwrap_or_default());
     }
     let mut plain = Vec::new();
-    // A body that was cut off, or is no gzip from some byte on, counts as far as it can be read.
+    // A truncated or corrupt body is used as far as it can be decompressed.
     let read = flate2::read::MultiGzDecoder::new(response.body.as_slice()).take(max_bytes).read_to_end(&mut plain);
     read.map_or_else(|_| (), |_| ());
     Cow::Owned(plain)
 }
 
-/// The whole body without its gzip.
+/// The whole body, decompressed.
 pub(super) fn decoded_body(response: &Response) -> Cow<'_, [u8]> {
     let most = response.body.len().max(DEFAULT_MAX_RESPONSE);
     decoded(response, most as u64)
@@ -96,7 +97,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Plain and as gzip, which must not matter.
+    /// The reason of the same body with and without gzip, which must be equal.
     fn reason_of(kind: &str, body: &[u8]) -> Option<String> {
         let plain = response(400, &[("Content-Type", kind)], body);
         let packed = response(400, &[("content-type", kind), ("Content-Encoding", "gzip")], gzip(body));
@@ -165,7 +166,7 @@ mod tests {
     fn a_decompression_bomb_is_unpacked_up_to_the_limit() {
         let bomb = gzip(&vec![b' '; 64 << 20]);
         let answer = response(400, &[("content-encoding", "gzip")], bomb);
-        assert_eq!(answer.reason(), None, "what would be said comes after all that is looked at");
+        assert_eq!(answer.reason(), None, "the message would come after the limit");
         assert_eq!(answer.decoded().len(), crate::http::DEFAULT_MAX_RESPONSE);
     }
 

@@ -1,8 +1,8 @@
-//! Words of a stranger, made fit for a log line and a terminal.
+//! Untrusted text, sanitized for a log line and a terminal.
 
-/// The first `most` characters of `text`, in one line: each run of white space is one space, and nothing is left that
-/// could move a terminal's cursor, change its colours or turn the direction of the text. Ends with `…` where something
-/// was cut off.
+/// The first `max_chars` characters of `text` as one line. Each run of white space becomes one space. Characters that
+/// could move the cursor of a terminal, change its colours or reverse the direction of text are removed. The result
+/// ends with `…` if it was truncated.
 pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     let mut line = String::new();
     let mut len = 0;
@@ -29,7 +29,7 @@ pub(super) fn one_line(text: &str, max_chars: usize) -> String {
     line
 }
 
-/// Controls (C0, DEL, C1), and format characters: of width zero, of direction, tags.
+/// Control characters (C0, DEL, C1) and format characters (zero width, direction, tags).
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'

@@ -1,11 +1,11 @@
-//! A URL, in the three parts that `wasi:http` wants.
+//! A URL, split into the three parts that `wasi:http` needs.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// It is no URL that can be asked; why.
+/// The error for a text that is not a valid URL; it says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUrl(String);
 
@@ -17,20 +17,20 @@ impl fmt::Display for InvalidUrl {
 
 impl std::error::Error for InvalidUrl {}
 
-/// An `http` or `https` URL. Prints as it would be written; in settings it is read from text.
+/// An `http` or `https` URL. It is displayed as text, and deserialized from text in settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Url {
-    /// `https` rather than `http`.
+    /// Whether the scheme is `https` and not `http`.
     pub tls: bool,
-    /// Host and, where the URL has one, port, as written.
+    /// The host, with the port if the URL has one.
     pub authority: String,
-    /// Path and query, at least `/`. A fragment is never sent.
+    /// The path and the query, at least `/`. A fragment is removed.
     pub path: String,
 }
 
 impl Url {
-    /// Host and port, the default port included: how grants are written.
+    /// The host and the port, including the default port. Grants have this form.
     pub fn host_and_port(&self) -> String {
         let default = if self.tls { 443 } else { 80 };
         match self.port() {
@@ -40,7 +40,7 @@ impl Url {
     }
 
     fn port(&self) -> Option<&str> {
-        // A colon inside the brackets of an IPv6 address does not begin a port.
+        // A colon inside the brackets of an IPv6 address does not start a port.
         let after_host = self.authority.rsplit(']').next()?;
         let (_, port) = after_host.rsplit_once(':')?;
         (!port.is_empty()).then_some(port)
@@ -51,15 +51,15 @@ impl FromStr for Url {
     type Err = InvalidUrl;
 
     fn from_str(text: &str) -> Result<Self, InvalidUrl> {
-        // What may be credentials is not repeated.
+        // The text before `@` may be credentials, so the message must not contain it.
         let shown = text.split_once('@').map_or(text, |(_, rest)| rest).escape_debug();
-        let refused = |cause: &str| InvalidUrl(format!("`{shown}` is not a URL that can be asked: {cause}"));
+        let refused = |cause: &str| InvalidUrl(format!("`{shown}` is not a valid URL: {cause}"));
         let (scheme, rest) =
-            text.split_once("://").ok_or_else(|| refused("it begins with neither http:// nor https://"))?;
+            text.split_once("://").ok_or_else(|| refused("it does not start with http:// or https://"))?;
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "http" => false,
             "https" => true,
-            _ => return Err(refused("its scheme is neither http nor https")),
+            _ => return Err(refused("the scheme is neither http nor https")),
         };
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -67,21 +67,21 @@ impl FromStr for Url {
         if authority.contains('@') {
             return Err(refused("credentials belong in a header, not in the URL"));
         }
-        // As the host judges it: without the brackets of an address, and without the dot at the end of a whole name.
+        // The host compares names without the brackets of an IPv6 address and without the trailing dot.
         let name = authority.strip_prefix('[').map_or_else(
             || authority.split(':').next().unwrap_or_default(),
             |rest| rest.split(']').next().unwrap_or_default(),
         );
         if name.strip_suffix('.').unwrap_or(name).is_empty() {
-            return Err(refused("it names no host"));
+            return Err(refused("it has no host"));
         }
         if rest.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
-            return Err(refused("it holds white space; write it as %20"));
+            return Err(refused("it contains white space; encode it as %20"));
         }
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let url = Self { tls, authority: authority.to_owned(), path };
         match url.port() {
-            Some(port) if port.parse::<u16>().is_err() => Err(refused("its port is not a number up to 65535")),
+            Some(port) if port.parse::<u16>().is_err() => Err(refused("the port is not a number up to 65535")),
             _ => Ok(url),
         }
     }
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn an_invalid_url_is_refused_with_its_cause() {
         for (text, cause) in [
-            ("sink:4318", "neither http:// nor https://"),
+            ("sink:4318", "http:// or https://"),
             ("ftp://sink", "scheme"),
             ("http:///path", "no host"),
             ("http://:80/", "no host"),

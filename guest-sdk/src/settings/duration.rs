@@ -1,4 +1,4 @@
-//! A length of time as people write it.
+//! A duration in settings, such as `10s`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -6,29 +6,29 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// In milliseconds. The host's own settings know the same units.
+/// The units, in milliseconds. The settings of the host have the same units.
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 
-/// A length of time in settings: a whole number with a unit, `"1500ms"`, `"10s"`, `"5m"` or `"1h"`. Gives a
-/// [`std::time::Duration`] when dereferenced.
+/// A duration in settings: an integer with a unit, such as `"1500ms"`, `"10s"`, `"5m"` or `"1h"`. It dereferences to a
+/// [`std::time::Duration`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub std::time::Duration);
 
 impl Duration {
-    /// So many seconds, for a default.
+    /// A duration in seconds, for a default value.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(std::time::Duration::from_secs(seconds))
     }
 }
 
-/// It is no length of time.
+/// The error for a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidDuration(String);
 
 impl fmt::Display for InvalidDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.escape_debug();
-        write!(f, "`{text}` is not a duration: write for example \"100ms\", \"30s\" or \"10m\"")
+        write!(f, "`{text}` is not a duration; use for example \"100ms\", \"30s\" or \"10m\"")
     }
 }
 
@@ -78,6 +78,6 @@ mod tests {
             assert_eq!(millis(wrong), None, "{wrong}");
         }
         let refusal = serde_json::from_str::<Duration>("\"soon\"").unwrap_err().to_string();
-        assert!(refusal.starts_with("`soon` is not a duration: write for example"), "{refusal}");
+        assert!(refusal.starts_with("`soon` is not a duration; use for example"), "{refusal}");
     }
 }

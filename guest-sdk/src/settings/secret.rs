@@ -1,21 +1,22 @@
-//! A text that nobody shall read in a log.
+//! A secret in settings, which never appears in a log.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-/// A token or a password in settings. It prints as `***`, with `{:?}` too; [`expose`](Self::expose) gives it.
+/// A token or a password in settings. It is displayed as `***`, also with `{:?}`; [`expose`](Self::expose) returns the
+/// text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
-    /// A secret of this text, for a test.
+    /// A secret with this text, for a test.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself: for the header that carries it, and nothing else.
+    /// The text itself. Use it only for the header that carries it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -38,7 +39,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn a_secret_is_read_and_never_printed() {
+    fn a_secret_is_deserialized_and_never_displayed() {
         let secret: Secret = serde_json::from_str("\"hunter2\"").unwrap();
         assert_eq!(secret.expose(), "hunter2");
         assert_eq!(format!("{secret} {secret:?} {:?}", Some(&secret)), "*** *** Some(***)");

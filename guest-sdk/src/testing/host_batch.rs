@@ -1,40 +1,41 @@
-//! The host's batch, as a double: the methods of `batches.batch`, by the same rules.
+//! The test double of a batch in the host. It has the methods of `batches.batch`, with the same rules.
 
 use barnabas_otlp::merge;
 use barnabas_otlp::walk;
 
-use super::Push;
+use super::TestPush;
 use crate::contract::batches::{self as contract, Label, Temporality};
 use crate::{Batch, Fact, GoneClient, GoneReason, clock};
 
-/// What a test lends to a receiver. Made by [`batch`](super::batch) and [`gone`](super::gone).
+/// A batch that a test lends to a receiver. [`batch`](super::batch) and [`gone`](super::gone) create it.
 #[derive(Clone, Debug, Default)]
 pub struct HostBatch {
-    pub(super) pushes: Vec<Push>,
+    pub(super) pushes: Vec<TestPush>,
     pub(super) gone: Vec<GoneClient>,
 }
 
-/// Most labels of one request, as the host has it.
+/// The maximum number of labels for one request, as in the host.
 const MAX_LABELS: usize = 2 * Fact::ALL.len();
-/// Most bytes of one request with labels, as the host has it.
+/// The maximum size of one request with labels in bytes, as in the host.
 const MAX_REQUEST: usize = 64 << 20;
 
 impl HostBatch {
-    /// Lends it, as the host does for one call.
+    /// Lends the batch, as the host does for one call.
     pub fn lend(&self) -> Batch<'_> {
         Batch::new(self)
     }
 
-    fn push(&self, index: u32) -> &Push {
+    fn push(&self, index: u32) -> &TestPush {
         self.pushes.get(index as usize).expect("an index outside the batch is a trap")
     }
 
     fn summary(&self, push: u32) -> walk::PushSummary {
-        walk::check(&self.push(push).bytes).expect("a host lends only pushes that it has checked: give valid OTLP")
+        walk::check(&self.push(push).bytes)
+            .expect("a host lends only valid OTLP: create the test push from a valid message")
     }
 }
 
-/// The contract's methods, as the generated bindings have them.
+/// The methods of the contract, with the signatures of the generated bindings.
 #[allow(missing_docs, reason = "documented in `wit/batches.wit` and, for authors, on `Batch` and `Push`")]
 impl HostBatch {
     pub(crate) fn len(&self) -> u32 {
@@ -51,7 +52,7 @@ impl HostBatch {
 
     pub(crate) fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
         if labels.len() > MAX_LABELS {
-            return Err(format!("{} labels are asked for; there may be {MAX_LABELS}", labels.len()));
+            return Err(format!("the request has {} labels; the limit is {MAX_LABELS}", labels.len()));
         }
         let mut request = Vec::new();
         for (index, push) in (0..).zip(&self.pushes) {
@@ -147,19 +148,19 @@ impl HostBatch {
     }
 
     pub(crate) fn fact(&self, push: u32, name: &str) -> Option<String> {
-        let known = self.push(push);
+        let push = self.push(push);
         match name.parse().ok()? {
-            Fact::ClientInstanceId => known.client_instance_id.clone(),
-            Fact::ClientId => known.client_id.clone(),
-            Fact::ClientSoftwareName => known.software_name.clone(),
-            Fact::ClientSoftwareVersion => known.software_version.clone(),
-            Fact::ClientSourceAddress => known.source_address.clone(),
-            Fact::ClientSourcePort => known.source_port.map(|port| port.to_string()),
-            Fact::Principal => known.principal.clone(),
-            Fact::NodeId => known.node_id.map(|id| id.to_string()),
-            Fact::Listener => known.listener.clone(),
-            Fact::Ingress => Some(known.ingress_name().to_owned()),
-            Fact::PushId => Some(crate::PushId(known.id).to_string()),
+            Fact::ClientInstanceId => push.client_instance_id.clone(),
+            Fact::ClientId => push.client_id.clone(),
+            Fact::ClientSoftwareName => push.software_name.clone(),
+            Fact::ClientSoftwareVersion => push.software_version.clone(),
+            Fact::ClientSourceAddress => push.source_address.clone(),
+            Fact::ClientSourcePort => push.source_port.map(|port| port.to_string()),
+            Fact::Principal => push.principal.clone(),
+            Fact::NodeId => push.node_id.map(|id| id.to_string()),
+            Fact::Listener => push.listener.clone(),
+            Fact::Ingress => Some(push.ingress_name().to_owned()),
+            Fact::PushId => Some(crate::PushId(push.id).to_string()),
         }
     }
 

@@ -1,18 +1,18 @@
-//! Answers to what a receiver sends, given by the test.
+//! Responses to the HTTP requests of a receiver, provided by the test.
 //!
-//! A request is refused as the host would refuse it, with the same error and in the same words: headers that are the
-//! connection's, a line break in a value, a method or URL that HTTP does not know. What is answered reaches the receiver as
-//! the host would pass it on.
+//! A request that the host would refuse is refused with the same error and the same message: a header that belongs to
+//! the connection, a line break in a value, an invalid method or URL. The receiver gets a response as the host would
+//! deliver it.
 //!
 //! ```
 //! use barnabas_sdk::{http, testing};
 //!
-//! testing::http::answer(|request| match request.method.as_str() {
+//! testing::http::respond_with(|request| match request.method.as_str() {
 //!     "POST" => Ok(testing::http::response(429, &[("retry-after", "7")], "")),
 //!     _ => Err(http::Error::Connect("the connection was refused".to_owned())),
 //! });
-//! let answer = http::Request::post("https://sink.example/write").body("x").send().unwrap();
-//! assert_eq!((answer.status, answer.header("Retry-After")), (429, Some("7")));
+//! let response = http::Request::post("https://sink.example/write").body("x").send().unwrap();
+//! assert_eq!((response.status, response.header("Retry-After")), (429, Some("7")));
 //! assert_eq!(testing::http::requests().len(), 1);
 //! ```
 
@@ -22,7 +22,7 @@ use std::str::FromStr;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method};
 
-use crate::http::{Error, Request, Response, Url, refusal};
+use crate::http::{Error, Request, Response, Url, invalid_request};
 
 type Responder = Box<dyn FnMut(&Request) -> Result<Response, Error>>;
 
@@ -31,7 +31,7 @@ thread_local! {
     static REQUESTS: RefCell<Vec<Request>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Headers that the host lets no guest set or see: `DEFAULT_FORBIDDEN_HEADERS` of wasmtime's `wasi:http`.
+/// The headers that the host does not let a guest set or read: `DEFAULT_FORBIDDEN_HEADERS` of wasmtime's `wasi:http`.
 const FORBIDDEN_HEADERS: [&str; 9] = [
     "connection",
     "keep-alive",
@@ -44,49 +44,50 @@ const FORBIDDEN_HEADERS: [&str; 9] = [
     "http2-settings",
 ];
 
-/// From now on, requests of this thread are answered so. Without it every request is denied, as by a host that granted
-/// nothing.
-pub fn answer(answer: impl FnMut(&Request) -> Result<Response, Error> + 'static) {
-    RESPONDER.set(Some(Box::new(answer)));
+/// Sets the function that responds to the requests of this thread. Without it every request is denied, as in a host
+/// that granted no destination.
+pub fn respond_with(responder: impl FnMut(&Request) -> Result<Response, Error> + 'static) {
+    RESPONDER.set(Some(Box::new(responder)));
 }
 
-/// An answer of this status, these headers and this body, whole.
+/// Creates a complete response with this status, these headers and this body.
 pub fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Vec<u8>>) -> Response {
     let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     Response { status, headers, body: body.into(), complete: true, destination: String::new() }
 }
 
-/// The requests sent from this thread since the last call. One that was refused was not sent.
+/// Returns the requests that were sent from this thread since the last call. A refused request was not sent.
 pub fn requests() -> Vec<Request> {
     REQUESTS.take()
 }
 
-/// Refuses what the host refuses, in its order. The types are those by which it judges.
+/// Refuses what the host refuses, in the same order and with the types that the host uses.
 pub(crate) fn check(request: &Request, url: &Url) -> Result<(), Error> {
     for (name, value) in &request.headers {
-        let parsed = HeaderName::from_str(name).map_err(|_| refusal::malformed_header(name))?;
+        let parsed = HeaderName::from_str(name).map_err(|_| invalid_request::malformed_header(name))?;
         if FORBIDDEN_HEADERS.contains(&parsed.as_str()) {
-            return Err(refusal::forbidden_header(name));
+            return Err(invalid_request::forbidden_header(name));
         }
-        HeaderValue::from_bytes(value.as_bytes()).map_err(|_| refusal::malformed_header(name))?;
+        HeaderValue::from_bytes(value.as_bytes()).map_err(|_| invalid_request::malformed_header(name))?;
     }
-    Method::from_str(&request.method).map_err(|_| refusal::method(&request.method))?;
-    Authority::from_str(&url.authority).map_err(|_| refusal::authority(&url.authority))?;
-    PathAndQuery::from_str(&url.path).map_err(|_| refusal::path(&url.path))?;
+    Method::from_str(&request.method).map_err(|_| invalid_request::method(&request.method))?;
+    Authority::from_str(&url.authority).map_err(|_| invalid_request::authority(&url.authority))?;
+    PathAndQuery::from_str(&url.path).map_err(|_| invalid_request::path(&url.path))?;
     Ok(())
 }
 
 pub(crate) fn send(request: &Request, url: &Url) -> Result<Response, Error> {
     check(request, url)?;
     REQUESTS.with_borrow_mut(|requests| requests.push(request.clone()));
-    let answered = RESPONDER.with_borrow_mut(|answer| match answer {
-        Some(answer) => answer(request),
-        None => Err(Error::Denied("no answer was arranged: call testing::http::answer first".to_owned())),
+    let result = RESPONDER.with_borrow_mut(|responder| match responder {
+        Some(responder) => responder(request),
+        None => Err(Error::Denied("no response was provided: call testing::http::respond_with first".to_owned())),
     });
-    answered.map(|response| as_delivered(response, request.max_response))
+    result.map(|response| as_delivered(response, request.max_response))
 }
 
-/// As the host gives it: without the connection's headers, and no more of the body than was asked for.
+/// The response as the host delivers it: without the headers of the connection, and with the body up to the maximum
+/// size.
 fn as_delivered(mut response: Response, max: usize) -> Response {
     response.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
     response.headers.retain(|(name, _)| !FORBIDDEN_HEADERS.contains(&name.as_str()));

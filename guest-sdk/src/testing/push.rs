@@ -1,4 +1,4 @@
-//! A push, made up by a test.
+//! The pushes of tests.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -11,12 +11,12 @@ use prost::Message;
 
 use crate::Temporality;
 
-/// A push as a test wants it: bytes, and as much of what the host would know as matters.
+/// A push for a test: a payload, with the facts that matter for the test.
 ///
 /// ```
-/// use barnabas_sdk::{Temporality, testing::Push};
+/// use barnabas_sdk::{Temporality, testing::TestPush};
 ///
-/// let push = Push::sum("org.apache.kafka.producer.connection.creation.total", 7.0, Temporality::Delta)
+/// let push = TestPush::sum("org.apache.kafka.producer.connection.creation.total", 7.0, Temporality::Delta)
 ///     .client_id("orders")
 ///     .software("apache-kafka-java", "4.2.0")
 ///     .attempt(2);
@@ -25,7 +25,7 @@ use crate::Temporality;
 /// # assert_eq!((push.attempt(), push.temporality()), (2, Temporality::Delta));
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct Push {
+pub struct TestPush {
     pub(super) bytes: Vec<u8>,
     pub(super) client_instance_id: Option<String>,
     pub(super) client_id: Option<String>,
@@ -36,7 +36,7 @@ pub struct Push {
     pub(super) principal: Option<String>,
     pub(super) listener: Option<String>,
     pub(super) id: u128,
-    /// 0 stands for the first attempt.
+    /// 0 means the first attempt.
     pub(super) attempt: u32,
     pub(super) ingress: Option<String>,
     pub(super) terminating: bool,
@@ -46,37 +46,38 @@ pub struct Push {
     pub(super) trace_parent: Option<String>,
 }
 
-impl Push {
-    /// A push of these bytes (a serialized `MetricsData`), of nobody.
+impl TestPush {
+    /// A push with this payload (a serialized `MetricsData`), from an unknown client.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self { bytes: bytes.into(), ..Self::default() }
     }
 
-    /// A push of these metrics.
-    pub fn of(metrics: &MetricsData) -> Self {
+    /// A push with these metrics.
+    pub fn from_metrics(metrics: &MetricsData) -> Self {
         Self::new(metrics.encode_to_vec())
     }
 
-    /// A push of one gauge with one point.
+    /// A push of one gauge with one data point.
     pub fn gauge(name: &str, value: f64) -> Self {
         Self::metric(name, metric::Data::Gauge(Gauge { data_points: vec![number(value)] }))
     }
 
-    /// A push of one monotonic sum with one point.
+    /// A push of one monotonic sum with one data point.
     ///
     /// # Panics
     ///
-    /// Where the temporality is neither cumulative nor delta: one sum can be nothing else.
+    /// It panics if the temporality is neither cumulative nor delta.
     pub fn sum(name: &str, value: f64, temporality: Temporality) -> Self {
         let (data_points, aggregation_temporality) = (vec![number(value)], aggregation(temporality));
         Self::metric(name, metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }))
     }
 
-    /// A push of one histogram with one point: so many values in each bucket, of which there is one more than bounds.
+    /// A push of one histogram with one data point. `counts` has the number of values in each bucket, so it has one
+    /// more element than `bounds`.
     ///
     /// # Panics
     ///
-    /// As [`sum`](Self::sum).
+    /// It panics if the temporality is neither cumulative nor delta.
     pub fn histogram(name: &str, bounds: &[f64], counts: &[u64], temporality: Temporality) -> Self {
         let point = HistogramDataPoint {
             count: counts.iter().sum(),
@@ -92,10 +93,10 @@ impl Push {
         let metric = Metric { name: name.to_owned(), data: Some(data), ..Default::default() };
         let scope = ScopeMetrics { metrics: vec![metric], ..Default::default() };
         let resource = ResourceMetrics { scope_metrics: vec![scope], ..Default::default() };
-        Self::of(&MetricsData { resource_metrics: vec![resource] })
+        Self::from_metrics(&MetricsData { resource_metrics: vec![resource] })
     }
 
-    /// Sets `client.id`.
+    /// Sets the client id.
     #[must_use]
     pub fn client_id(mut self, id: &str) -> Self {
         self.client_id = Some(id.to_owned());
@@ -109,7 +110,7 @@ impl Push {
         self
     }
 
-    /// Sets name and version of the client's software.
+    /// Sets the name and the version of the client library.
     #[must_use]
     pub fn software(mut self, name: &str, version: &str) -> Self {
         self.software_name = Some(name.to_owned());
@@ -117,7 +118,7 @@ impl Push {
         self
     }
 
-    /// Sets the address and port it came from.
+    /// Sets the address and the port that the push came from.
     #[must_use]
     pub fn source(mut self, address: IpAddr, port: u16) -> Self {
         self.source_address = Some(address.to_string());
@@ -125,70 +126,70 @@ impl Push {
         self
     }
 
-    /// Sets who the client proved to be.
+    /// Sets the authenticated principal of the client.
     #[must_use]
     pub fn principal(mut self, principal: &str) -> Self {
         self.principal = Some(principal.to_owned());
         self
     }
 
-    /// Sets the listener that received it.
+    /// Sets the listener that received the push.
     #[must_use]
     pub fn listener(mut self, name: &str) -> Self {
         self.listener = Some(name.to_owned());
         self
     }
 
-    /// Sets its id; unless set it is 0.
+    /// Sets the id of the push. The default is 0.
     #[must_use]
     pub fn id(mut self, id: u128) -> Self {
         self.id = id;
         self
     }
 
-    /// Sets how often it was offered, this time included; unless set it is 1.
+    /// Sets how many times the push has been offered, including this time. The default is 1.
     #[must_use]
     pub fn attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
         self
     }
 
-    /// Sets how it reached the host; unless set it is `sample`.
+    /// Sets the protocol by which the push reached the host. The default is `sample`.
     #[must_use]
     pub fn ingress(mut self, name: &str) -> Self {
         self.ingress = Some(name.to_owned());
         self
     }
 
-    /// Marks it as the last one of a client that goes away.
+    /// Marks the push as the last one of a client before it terminates.
     #[must_use]
     pub fn terminating(mut self) -> Self {
         self.terminating = true;
         self
     }
 
-    /// Sets how often the client was asked to push. The host knows whole milliseconds.
+    /// Sets the push interval of the client. The host has a resolution of one millisecond.
     #[must_use]
     pub fn push_interval(mut self, interval: Duration) -> Self {
         self.push_interval = Some(interval);
         self
     }
 
-    /// Sets when the host had read it; unless set it is the Unix epoch.
+    /// Sets when the host had received the push. The default is the Unix epoch.
     #[must_use]
     pub fn received_at(mut self, moment: SystemTime) -> Self {
         self.received_at = Some(moment);
         self
     }
 
-    /// Sets the Kafka node id of the host that received it.
+    /// Sets the Kafka node id of the host that received the push.
     #[must_use]
     pub fn node_id(mut self, id: i32) -> Self {
         self.node_id = Some(id);
         self
     }
 
-    /// Sets the W3C `traceparent` it came with.
+    /// Sets the W3C `traceparent` that the push was sent with.
     #[must_use]
     pub fn trace_parent(mut self, value: &str) -> Self {
         self.trace_parent = Some(value.to_owned());
@@ -210,5 +211,5 @@ fn aggregation(temporality: Temporality) -> i32 {
         Temporality::Delta => Some(AggregationTemporality::Delta),
         Temporality::None | Temporality::Mixed => None,
     };
-    aggregation.expect("a sum or a histogram is cumulative or delta") as i32
+    aggregation.expect("the temporality of a sum or a histogram is cumulative or delta") as i32
 }

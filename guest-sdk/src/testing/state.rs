@@ -1,4 +1,5 @@
-//! State for native tests: each thread has its own, empty at first. Look into it with [`state`](crate::state) itself.
+//! The state for native tests. Each thread has its own, which is empty at first. Read it with [`state`](crate::state)
+//! itself.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,18 +23,19 @@ struct StateDouble {
     granted: bool,
 }
 
-/// Whether the operator granted state, as it is at first. Without the grant every call of this thread is answered as a
-/// host answers a plugin whose manifest has no `[grants] state`; what was kept is there again once it is granted.
+/// Sets whether the operator granted state. It is granted by default. Without the grant every call of this thread fails
+/// as in a host where the manifest of the plugin has no `[grants] state`. The entries are available again when it is
+/// granted again.
 pub fn grant(granted: bool) {
-    STATE.with_borrow_mut(|kept| kept.granted = granted);
+    STATE.with_borrow_mut(|state| state.granted = granted);
 }
 
 fn ensure_granted() -> Result<(), StateError> {
-    let words = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
-    if STATE.with_borrow(|kept| kept.granted) { Ok(()) } else { Err(StateError::Unavailable(words.to_owned())) }
+    let reason = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
+    if STATE.with_borrow(|state| state.granted) { Ok(()) } else { Err(StateError::Unavailable(reason.to_owned())) }
 }
 
-/// From now on every change of this thread is refused so; with `None`, made again.
+/// Makes every change of this thread fail with this error; `None` allows changes again.
 pub fn refuse(error: Option<Error>) {
     let entry = |entry: crate::state::Entry| Entry { value: entry.value, version: entry.version };
     let refusal = error.map(|error| match error {
@@ -42,16 +44,16 @@ pub fn refuse(error: Option<Error>) {
         Error::InvalidKey(reason) => StateError::InvalidKey(reason),
         Error::Unavailable(reason) => StateError::Unavailable(reason),
     });
-    STATE.with_borrow_mut(|kept| kept.refusal = refusal);
+    STATE.with_borrow_mut(|state| state.refusal = refusal);
 }
 
 pub(crate) fn get(key: &str) -> Result<Option<Entry>, StateError> {
     ensure_granted()?;
     check_key(key)?;
-    STATE.with_borrow(|kept| Ok(kept.keys.get(key).cloned()))
+    STATE.with_borrow(|state| Ok(state.keys.get(key).cloned()))
 }
 
-/// Puts a value, or deletes the key where there is none, where `agreed` to what is there.
+/// Sets the value of a key, or deletes the key if `value` is `None`, provided that its version is the `expected` one.
 pub(crate) fn change(
     key: &str,
     value: Option<&[u8]>,
@@ -59,20 +61,25 @@ pub(crate) fn change(
 ) -> Result<u64, StateError> {
     ensure_granted()?;
     check_key(key)?;
-    STATE.with_borrow_mut(|kept| {
-        let there = kept.keys.get(key);
-        match &kept.refusal {
+    STATE.with_borrow_mut(|state| {
+        let current = state.keys.get(key);
+        match &state.refusal {
             Some(refusal) => return Err(refusal.clone()),
-            None if !expected(there.map(|entry| entry.version)) => return Err(StateError::Conflict(there.cloned())),
-            None => kept.last += 1,
+            None if !expected(current.map(|entry| entry.version)) => {
+                return Err(StateError::Conflict(current.cloned()));
+            }
+            None => state.last += 1,
         }
-        let version = kept.last;
+        let version = state.last;
         match value {
             Some(value) if value.len() > VALUE_BYTES => {
-                return Err(StateError::Full(format!("a value may have {VALUE_BYTES} bytes")));
+                return Err(StateError::Full(format!(
+                    "the value has {} bytes; the limit is {VALUE_BYTES}",
+                    value.len()
+                )));
             }
-            Some(value) => _ = kept.keys.insert(key.to_owned(), Entry { value: value.to_vec(), version }),
-            None => _ = kept.keys.remove(key),
+            Some(value) => _ = state.keys.insert(key.to_owned(), Entry { value: value.to_vec(), version }),
+            None => _ = state.keys.remove(key),
         }
         Ok(version)
     })
@@ -84,8 +91,8 @@ pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
-    STATE.with_borrow(|kept| {
-        let keys = kept.keys.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key.clone());
+    STATE.with_borrow(|state| {
+        let keys = state.keys.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| key.clone());
         Ok(keys.take_while(|key| key.starts_with(prefix)).take(limit as usize).collect())
     })
 }
@@ -93,6 +100,6 @@ pub(crate) fn keys(prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<
 fn check_key(key: &str) -> Result<(), StateError> {
     match key.len() {
         1..=KEY_BYTES => Ok(()),
-        size => Err(StateError::InvalidKey(format!("it has {size} bytes, and may have 1 to {KEY_BYTES}"))),
+        size => Err(StateError::InvalidKey(format!("a key has 1 to {KEY_BYTES} bytes; this one has {size}"))),
     }
 }

@@ -1,6 +1,6 @@
 use prost::Message;
 
-use super::{Push, Report, batch, http, log_lines, reports};
+use super::{Report, TestPush, batch, http, log_lines, reports};
 use crate::otlp::{MetricsData, any_value};
 use crate::{ExportError, Fact, GoneReason, Label, Temporality, clock, log, report};
 
@@ -19,32 +19,32 @@ fn resource_attributes(request: &[u8]) -> Vec<Vec<(String, String)>> {
 
 #[test]
 fn a_request_has_every_push_with_its_labels() {
-    let host = batch([Push::gauge("a", 1.0).client_id("one"), Push::gauge("b", 2.0)]);
-    let labels = [Label::fact(Fact::ClientId), Label::new("door", Fact::Ingress)];
+    let host = batch([TestPush::gauge("a", 1.0).client_id("one"), TestPush::gauge("b", 2.0)]);
+    let labels = [Label::fact(Fact::ClientId), Label::new("protocol", Fact::Ingress)];
     let request = host.lend().otlp_request(&labels).unwrap();
     let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     assert_eq!(
         resource_attributes(&request),
-        [vec![pair("client_id", "one"), pair("door", "sample")], vec![pair("door", "sample")]]
+        [vec![pair("client_id", "one"), pair("protocol", "sample")], vec![pair("protocol", "sample")]]
     );
 }
 
 #[test]
 fn label_cap_obeyed() {
     let labels = vec![Label::fact(Fact::ClientId); 22];
-    assert!(batch([Push::gauge("a", 1.0)]).lend().otlp_request(&labels).is_ok());
+    assert!(batch([TestPush::gauge("a", 1.0)]).lend().otlp_request(&labels).is_ok());
 }
 
 #[test]
 fn label_cap_violated() {
     let labels = vec![Label::fact(Fact::ClientId); 23];
-    let refusal = batch([Push::gauge("a", 1.0)]).lend().otlp_request(&labels).unwrap_err();
-    assert_eq!(refusal, ExportError::other("23 labels are asked for; there may be 22"));
+    let refusal = batch([TestPush::gauge("a", 1.0)]).lend().otlp_request(&labels).unwrap_err();
+    assert_eq!(refusal, ExportError::other("the request has 23 labels; the limit is 22"));
 }
 
 #[test]
 fn a_push_has_the_facts_it_was_given_and_no_others() {
-    let given = Push::gauge("a", 1.5)
+    let given = TestPush::gauge("a", 1.5)
         .client_instance_id("AAAAAAAAAAAAAAAAAAAAAA")
         .software("librdkafka", "2.16.0")
         .id(0xab)
@@ -93,7 +93,7 @@ fn lines_and_reports_are_recorded_until_taken() {
 fn a_request_without_a_responder_is_denied_and_recorded() {
     let denied = crate::http::Request::get("http://sink/x").send().unwrap_err();
     assert_eq!(denied.kind(), "denied");
-    http::answer(|request| Ok(http::response(if request.method == "GET" { 200 } else { 405 }, &[], "")));
+    http::respond_with(|request| Ok(http::response(if request.method == "GET" { 200 } else { 405 }, &[], "")));
     assert!(crate::http::Request::get("http://sink/x").send().unwrap().is_success());
     assert_eq!(http::requests().len(), 2);
     assert!(matches!(crate::http::Request::get("sink").send(), Err(crate::http::Error::InvalidRequest(_))));
@@ -101,7 +101,7 @@ fn a_request_without_a_responder_is_denied_and_recorded() {
 
 #[test]
 fn a_response_reaches_the_receiver_as_the_host_delivers_it() {
-    http::answer(|_| Ok(http::response(200, &[("Server", "x"), ("Connection", "close")], "123456")));
+    http::respond_with(|_| Ok(http::response(200, &[("Server", "x"), ("Connection", "close")], "123456")));
     let send = |max| crate::http::Request::get("https://sink/x").max_response(max).send().unwrap();
     let whole = send(6);
     assert_eq!((whole.headers.as_slice(), whole.complete), ([("server".to_owned(), "x".to_owned())].as_slice(), true));
@@ -124,15 +124,15 @@ fn a_run_reports_what_is_misconfigured() {
             Err(ExportError::misconfigured("no such tenant"))
         }
     }
-    let outcome = super::run::<Wrong>("{}", [Push::gauge("a", 1.0)]);
+    let outcome = super::run::<Wrong>("{}", [TestPush::gauge("a", 1.0)]);
     assert_eq!(outcome, Err(ExportError::misconfigured("no such tenant")));
     assert_eq!(reports(), [Report::Misconfigured("no such tenant".into())]);
 }
 
 #[test]
 fn sums_and_histograms_are_of_one_temporality() {
-    let delta = Push::sum("a", 1.0, Temporality::Delta);
-    let cumulative = Push::histogram("b", &[1.0, 2.0], &[3, 0, 1], Temporality::Cumulative);
+    let delta = TestPush::sum("a", 1.0, Temporality::Delta);
+    let cumulative = TestPush::histogram("b", &[1.0, 2.0], &[3, 0, 1], Temporality::Cumulative);
     let found: Vec<_> = batch([delta, cumulative]).lend().pushes().map(|push| push.temporality().to_string()).collect();
     assert_eq!(found, ["delta", "cumulative"]);
 }

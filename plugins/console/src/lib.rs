@@ -1,7 +1,8 @@
-//! Shows what arrives: one JSON line a point on the host's log, with who sent it, and one for each client that is gone.
+//! Logs one JSON line for each data point, with the client that sent it, and one line for each client that is gone.
 //!
-//! Settings: `prefixes` (only metrics whose name begins with one of them; default all) and `max_points` (at most so
-//! many lines a push, then one line with how many were left out; default no limit). It keeps nothing and never fails.
+//! The settings are `prefixes` (log only metrics whose name starts with one of them; default: all metrics) and
+//! `max_points` (the maximum number of lines for each push; one more line has the number of data points that were left
+//! out; default: no limit). The receiver stores nothing and never fails.
 
 #![forbid(unsafe_code)]
 
@@ -13,13 +14,13 @@ use serde::Deserialize;
 
 use line::{GoneLine, PointLine, Sender};
 
-/// What the operator may set.
+/// The settings of the operator.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Beginnings of the names that are shown; none shows all.
+    /// The prefixes of the metric names to log. An empty list logs all metrics.
     prefixes: Vec<String>,
-    /// Lines a push, at most.
+    /// The maximum number of lines for each push.
     max_points: Option<u64>,
 }
 
@@ -34,7 +35,10 @@ impl Receiver for Console {
 
     fn start(settings: Settings) -> Result<Self, StartError> {
         if settings.max_points == Some(0) {
-            return Err(StartError::setting("max_points", "0 shows nothing; leave it out to show every point"));
+            return Err(StartError::setting(
+                "max_points",
+                "0 would log nothing; remove the setting to log every data point",
+            ));
         }
         Ok(Self { settings })
     }
@@ -62,7 +66,7 @@ impl Console {
         }
         if points > max_points {
             let left_out = points - max_points;
-            log::info!("{left_out} further points of this push are not shown: `max_points` is {max_points}");
+            log::info!("{left_out} more data points of this push are not shown: `max_points` is {max_points}");
         }
     }
 
@@ -73,7 +77,7 @@ impl Console {
 }
 
 fn write_line(line: &impl serde::Serialize) {
-    let text = serde_json::to_string(line).expect("maps with text keys and finite numbers are always JSON");
+    let text = serde_json::to_string(line).expect("maps with string keys and finite numbers are valid JSON");
     log::write(log::Level::Info, text);
 }
 

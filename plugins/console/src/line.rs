@@ -1,11 +1,11 @@
-//! One line of output: push, resource, metric and point in, a value that serde writes as JSON out.
+//! One line of output: a value that serde serializes to JSON, from a push, its resource, a metric and a data point.
 
 use barnabas_sdk::otlp::{KeyValue, MetricKind, Point, PointValue, any_value, point};
 use barnabas_sdk::{GoneClient, Push, clock};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// Who sent a push, as far as is known.
+/// The client that sent a push, as far as it is known.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sender {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,7 +27,7 @@ impl Sender {
     }
 }
 
-/// A point, as a line.
+/// The line of a data point.
 #[derive(Debug, Serialize)]
 pub(crate) struct PointLine<'a> {
     #[serde(flatten)]
@@ -62,7 +62,7 @@ impl<'a> PointLine<'a> {
     }
 }
 
-/// A client that is gone, as a line.
+/// The line of a client that is gone.
 #[derive(Debug, Serialize)]
 pub(crate) struct GoneLine<'a> {
     gone: String,
@@ -83,7 +83,7 @@ impl<'a> From<&'a GoneClient> for GoneLine<'a> {
     }
 }
 
-/// What a point says, as JSON. Kinds that later versions know are `null`.
+/// The value of a data point as JSON. A kind that this version does not support is `null`.
 fn value(value: PointValue<'_>) -> Value {
     match value {
         PointValue::Integer(value) => value.into(),
@@ -149,12 +149,12 @@ fn any_value(value: &any_value::Value) -> Value {
         any_value::Value::ArrayValue(array) => array.values.iter().map(inner).collect(),
         any_value::Value::KvlistValue(list) => attributes(&list.values).into(),
         any_value::Value::BytesValue(bytes) => hex(bytes).into(),
-        // An index into a table that only profiles have.
+        // An index into a string table, which exists only in OTLP profiles.
         any_value::Value::StringValueStrindex(_) => Value::Null,
     }
 }
 
-/// JSON has no NaN and no infinity, and Java clients send NaN for every gauge without a sample: those become text.
+/// JSON has no NaN and no infinity, so these become strings. Java clients send NaN for every gauge without a sample.
 fn number(value: f64) -> Value {
     serde_json::Number::from_f64(value).map_or_else(|| Value::String(value.to_string()), Value::Number)
 }

@@ -2,13 +2,13 @@ use barnabas_sdk::otlp::{
     AggregationTemporality, AnyValue, KeyValue, Metric, MetricsData, NumberDataPoint, Resource, ResourceMetrics,
     ScopeMetrics, Sum, any_value, metric, number_data_point,
 };
-use barnabas_sdk::testing::{self, Push};
+use barnabas_sdk::testing::{self, TestPush};
 use barnabas_sdk::{GoneReason, Receiver, clock};
 use serde_json::{Value, json};
 
 use crate::Console;
 
-fn shown(settings: &str, push: Push) -> Vec<Value> {
+fn shown(settings: &str, push: TestPush) -> Vec<Value> {
     let mut console: Console = testing::start(settings).unwrap();
     console.export_metrics(&testing::batch([push]).lend()).unwrap();
     lines()
@@ -56,7 +56,7 @@ fn point(value: i64, node: &str) -> NumberDataPoint {
 
 #[test]
 fn a_line_says_who_sent_what() {
-    let push = Push::of(&sum_of(vec![point(3, "node-1")]))
+    let push = TestPush::from_metrics(&sum_of(vec![point(3, "node-1")]))
         .client_instance_id("AAAAAAAAAAAAAAAAAAAAAA")
         .client_id("orders")
         .software("apache-kafka-java", "4.2.0");
@@ -79,30 +79,30 @@ fn a_line_says_who_sent_what() {
 
 #[test]
 fn unknown_facts_are_left_out() {
-    let lines = shown("{}", Push::gauge("g", 1.5));
+    let lines = shown("{}", TestPush::gauge("g", 1.5));
     assert_eq!(lines, [json!({ "metric": "g", "kind": "gauge", "value": 1.5, "time_unix_nano": 0 })]);
 }
 
 #[test]
 fn a_gauge_without_a_sample_is_text_since_json_has_no_nan() {
-    let values = [f64::NAN, f64::INFINITY].map(|value| shown("{}", Push::gauge("g", value))[0]["value"].clone());
+    let values = [f64::NAN, f64::INFINITY].map(|value| shown("{}", TestPush::gauge("g", value))[0]["value"].clone());
     assert_eq!(values, ["NaN", "inf"]);
 }
 
 #[test]
 fn only_metrics_with_a_configured_prefix_are_shown() {
-    assert_eq!(shown(r#"{"prefixes": ["a.", "b"]}"#, Push::gauge("b.c", 1.0)).len(), 1);
-    assert_eq!(shown(r#"{"prefixes": ["a.", "b."]}"#, Push::gauge("c", 1.0)).len(), 0);
+    assert_eq!(shown(r#"{"prefixes": ["a.", "b"]}"#, TestPush::gauge("b.c", 1.0)).len(), 1);
+    assert_eq!(shown(r#"{"prefixes": ["a.", "b."]}"#, TestPush::gauge("c", 1.0)).len(), 0);
 }
 
 #[test]
 fn points_above_max_points_are_counted_and_not_shown() {
-    let push = Push::of(&sum_of((0..5).map(|value| point(value, "node-1")).collect()));
+    let push = TestPush::from_metrics(&sum_of((0..5).map(|value| point(value, "node-1")).collect()));
     let mut console: Console = testing::start(r#"{"max_points": 2}"#).unwrap();
     console.export_metrics(&testing::batch([push]).lend()).unwrap();
     let lines = testing::log_lines();
     assert_eq!(lines.len(), 3);
-    assert!(lines[2].line.starts_with("3 further points"), "{}", lines[2].line);
+    assert!(lines[2].line.starts_with("3 more data points"), "{}", lines[2].line);
 }
 
 #[test]

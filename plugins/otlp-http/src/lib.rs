@@ -1,8 +1,9 @@
-//! Forwards each batch as one request to an OTLP/HTTP endpoint, with who sent what as resource attributes.
+//! Forwards each batch as one request to an OTLP/HTTP endpoint, with facts about the clients as resource attributes.
 //!
-//! In come batches and the operator's [settings](Settings); out goes `POST` with one `ExportMetricsServiceRequest`; the
-//! answer's status decides the outcome ([`http::Response::outcome`]). It holds nothing between batches: the host queues
-//! and retries. The endpoint does not learn which clients are gone, since OTLP cannot say it.
+//! Its input is a batch and the [settings](Settings) of the operator. Its output is a `POST` request with one
+//! `ExportMetricsServiceRequest`. The status of the response decides the outcome ([`http::Response::outcome`]). The
+//! receiver stores nothing between batches, because the host does the queueing and retries. It ignores the notices
+//! about gone clients, because OTLP cannot express them.
 
 #![forbid(unsafe_code)]
 
@@ -17,14 +18,14 @@ use flate2::{Compression, write::GzEncoder};
 use settings::Encoding;
 pub use settings::Settings;
 
-/// Of an answer only the partial-success message and a sentence for the operator matter.
+/// The maximum size of a response body. Only the partial-success message and the error message in it are used.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
 /// The receiver.
 #[derive(Debug)]
 pub struct OtlpHttp {
     labels: Vec<Label>,
-    /// What each request begins with; only the body is missing.
+    /// The template of every request, without the body.
     request: http::Request,
     compression: Encoding,
 }
@@ -46,9 +47,9 @@ impl Receiver for OtlpHttp {
             Encoding::None => metrics,
             Encoding::Gzip => gzip(&metrics),
         };
-        let answer = self.request.clone().body(body).send()?;
-        answer.outcome()?;
-        partial_success::report(&answer);
+        let response = self.request.clone().body(body).send()?;
+        response.outcome()?;
+        partial_success::report(&response);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator may set, and what is refused before any traffic.
+//! The settings, and their validation before any traffic.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,28 +7,28 @@ use barnabas_sdk::settings::{self, Secret};
 use barnabas_sdk::{Fact, Label, StartError, http};
 use serde::Deserialize;
 
-/// What the operator may set. Only `endpoint` has to be.
+/// The settings of the operator. Only `endpoint` is required.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The whole URL, path included: `https://collector.example:4318/v1/metrics`.
+    /// The complete URL, including the path: `https://collector.example:4318/v1/metrics`.
     pub endpoint: EndpointUrl,
-    /// Sent with each request: credentials, tenants.
+    /// Headers of each request, for example for credentials or a tenant.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
     /// `gzip` or `none`.
     #[serde(default)]
     pub compression: Encoding,
-    /// From the first step of a request to the last byte of its answer. Keep it below the plugin's `deadline`.
+    /// The maximum duration of a request, up to the last byte of the response. It should be less than the `deadline` of
+    /// the plugin.
     #[serde(default = "default_timeout")]
     pub timeout: settings::Duration,
-    /// Facts that become resource attributes of the same name, in place of what the client sent. In the default list
-    /// are none that may be personal: `principal`, `client_source_address` and `client_source_port` have to be asked
-    /// for.
+    /// The facts that become resource attributes of the same name; they replace what the client sent. The default does
+    /// not include `principal`, `client_source_address` and `client_source_port`, because these may be personal data.
     #[serde(default = "default_labels")]
     pub labels: Vec<Fact>,
-    /// Sets `service.instance.id` and `service.name` where the client did not: Prometheus-like sinks tell series apart
-    /// by them.
+    /// Sets `service.instance.id` and `service.name` if the client did not send them: Prometheus and similar sinks
+    /// distinguish series by these attributes.
     #[serde(default = "default_true")]
     pub service_attributes: bool,
 }
@@ -37,14 +37,14 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Encoding {
-    /// About a tenth of the bytes: metrics repeat themselves.
+    /// gzip, which reduces the size to about a tenth, because metrics are repetitive.
     #[default]
     Gzip,
-    /// As it is.
+    /// No compression.
     None,
 }
 
-/// The whole URL of an endpoint.
+/// The complete URL of an endpoint.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct EndpointUrl(http::Url);
@@ -54,17 +54,19 @@ impl TryFrom<String> for EndpointUrl {
 
     fn try_from(text: String) -> Result<Self, String> {
         let url: http::Url = text.parse().map_err(|invalid: http::InvalidUrl| invalid.to_string())?;
-        // An endpoint at the root is possible, but has to be meant: with the slash.
+        // A path of `/` is possible, but the operator must write it explicitly.
         if url.path == "/" && !text.ends_with('/') {
-            return Err(format!("it has no path; write the whole URL, for OTLP usually `{text}/v1/metrics`"));
+            return Err(format!(
+                "the URL has no path; set the complete URL, which is usually `{text}/v1/metrics` for OTLP"
+            ));
         }
         Ok(Self(url))
     }
 }
 
-/// Headers that the receiver sets itself.
+/// The headers that the receiver sets itself.
 const RESERVED_HEADERS: [&str; 3] = ["content-type", "content-encoding", "accept-encoding"];
-/// What a request may take.
+/// The allowed range of `timeout`.
 const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 fn default_timeout() -> settings::Duration {
@@ -89,14 +91,14 @@ impl Settings {
         labels
     }
 
-    /// All of a request but its body, of which the host says that it can be sent.
+    /// A request without a body, with a valid URL and valid headers.
     pub(crate) fn request(&self) -> Result<http::Request, StartError> {
         if !TIMEOUT_RANGE.contains(&*self.timeout) {
-            return Err(StartError::setting("timeout", "write a duration from 100ms to 300s"));
+            return Err(StartError::setting("timeout", "set a duration from 100ms to 300s"));
         }
         let request = http::Request::post(self.endpoint.0.to_string())
             .header("content-type", "application/x-protobuf")
-            // Answers are a sentence at most: packed, they would only be larger.
+            // A response is a sentence at most; compression would only make it larger.
             .header("accept-encoding", "identity")
             .timeout(*self.timeout);
         let mut request = match self.compression {
@@ -109,7 +111,7 @@ impl Settings {
         }
         for (name, value) in &self.headers {
             if RESERVED_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                let reason = format!("`{name}` is set by the receiver itself; leave it out");
+                let reason = format!("the receiver sets the header `{name}` itself; remove it");
                 return Err(StartError::setting("headers", reason));
             }
             request = request.header(name, value.expose());

@@ -4,7 +4,7 @@ use std::time::Duration;
 use barnabas_sdk::otlp::service::{ExportMetricsPartialSuccess, ExportMetricsServiceResponse, Status};
 use barnabas_sdk::otlp::{ExportMetricsServiceRequest, any_value};
 use barnabas_sdk::testing::http::response;
-use barnabas_sdk::testing::{self, HostBatch, Push, Report};
+use barnabas_sdk::testing::{self, HostBatch, Report, TestPush};
 use barnabas_sdk::{ExportError, Receiver, http};
 use prost::Message;
 
@@ -13,8 +13,8 @@ use crate::OtlpHttp;
 const ENDPOINT: &str = r#"{"endpoint": "https://sink.example/v1/metrics"}"#;
 
 fn two_pushes() -> HostBatch {
-    let first = Push::gauge("a", 1.0).client_instance_id("AAAAAAAAAAAAAAAAAAAAAA").client_id("orders");
-    testing::batch([first, Push::gauge("b", 2.0)])
+    let first = TestPush::gauge("a", 1.0).client_instance_id("AAAAAAAAAAAAAAAAAAAAAA").client_id("orders");
+    testing::batch([first, TestPush::gauge("b", 2.0)])
 }
 
 fn export(settings: &str, batch: &HostBatch) -> Result<(), ExportError> {
@@ -23,7 +23,7 @@ fn export(settings: &str, batch: &HostBatch) -> Result<(), ExportError> {
 }
 
 fn export_with_response(response: http::Response) -> Result<(), ExportError> {
-    testing::http::answer(move |_| Ok(response.clone()));
+    testing::http::respond_with(move |_| Ok(response.clone()));
     export(ENDPOINT, &two_pushes())
 }
 
@@ -39,7 +39,7 @@ fn misconfigured(outcome: Result<(), ExportError>) -> String {
 }
 
 fn sent_request() -> (http::Request, Vec<Vec<(String, String)>>) {
-    let request = testing::http::requests().pop().expect("something was sent");
+    let request = testing::http::requests().pop().expect("a request was sent");
     let mut body = request.body.clone();
     if request.header_value("content-encoding") == Some("gzip") {
         body.clear();
@@ -83,7 +83,7 @@ fn a_batch_is_one_gzip_request_that_says_who_sent_what() {
 
 #[test]
 fn headers_labels_and_compression_follow_the_settings() {
-    testing::http::answer(|_| Ok(response(200, &[], "")));
+    testing::http::respond_with(|_| Ok(response(200, &[], "")));
     let settings = r#"{
         "endpoint": "http://sink:4318/v1/metrics",
         "headers": {"Authorization": "Bearer x", "User-Agent": "mine"},
@@ -92,7 +92,7 @@ fn headers_labels_and_compression_follow_the_settings() {
         "service_attributes": false,
         "timeout": "2500ms"
     }"#;
-    let batch = testing::batch([Push::gauge("a", 1.0).principal("User:alice"), Push::gauge("b", 2.0)]);
+    let batch = testing::batch([TestPush::gauge("a", 1.0).principal("User:alice"), TestPush::gauge("b", 2.0)]);
     assert_eq!(export(settings, &batch), Ok(()));
     let (request, attributes) = sent_request();
     assert_eq!(request.header_value("authorization"), Some("Bearer x"));
@@ -110,7 +110,7 @@ fn a_batch_without_pushes_is_not_sent() {
     assert!(testing::http::requests().is_empty());
 }
 
-// What each status means is the SDK's, and tested there.
+// The SDK maps the status to the outcome, and its tests cover each status.
 #[test]
 fn the_status_decides_the_outcome_and_the_endpoints_message_is_kept() {
     let busy = ExportError::unavailable("sink.example:443 answered 503").retry_after(Duration::from_secs(7));
@@ -125,12 +125,12 @@ fn the_status_decides_the_outcome_and_the_endpoints_message_is_kept() {
 
 #[test]
 fn an_endpoint_that_cannot_be_reached_is_named() {
-    testing::http::answer(|_| Err(http::Error::Connect("the connection was refused".into())));
-    let said = "the destination cannot be reached: sink.example:443: the connection was refused";
-    assert_eq!(export(ENDPOINT, &two_pushes()), Err(ExportError::unavailable(said)));
-    testing::http::answer(|_| Err(http::Error::Denied("it is not granted".into())));
-    let said = misconfigured(export(ENDPOINT, &two_pushes()));
-    assert_eq!(said, "the request was denied: sink.example:443: it is not granted");
+    testing::http::respond_with(|_| Err(http::Error::Connect("the connection was refused".into())));
+    let message = "the destination cannot be reached: sink.example:443: the connection was refused";
+    assert_eq!(export(ENDPOINT, &two_pushes()), Err(ExportError::unavailable(message)));
+    testing::http::respond_with(|_| Err(http::Error::Denied("it is not granted".into())));
+    let message = misconfigured(export(ENDPOINT, &two_pushes()));
+    assert_eq!(message, "the request was denied: sink.example:443: it is not granted");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn points_that_the_endpoint_rejected_are_counted_and_logged() {
     let answer = ExportMetricsServiceResponse { partial_success: Some(partial) };
     assert_eq!(export_with_response(protobuf(200, &answer)), Ok(()));
     assert_eq!(testing::reports(), [Report::RejectedPoints(4, "out of order".to_owned())]);
-    assert!(testing::log_lines()[0].line.contains("discarded 4 points: out of order"));
+    assert!(testing::log_lines()[0].line.contains("rejected 4 data points: out of order"));
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn invalid_settings_are_refused_with_their_cause() {
         ("{}", "missing field `endpoint`"),
         (r#"{"endpoint": "sink:4318"}"#, "`endpoint`"),
         (r#"{"endpoint": "http://sink:4318"}"#, "`http://sink:4318/v1/metrics`"),
-        (r#"{"endpoint": "http://[::1/x"}"#, "the setting `endpoint`"),
-        (r#"{"endpoint": "http://sink/x", "labels": ["client"]}"#, "`client`; choose from client_instance_id"),
+        (r#"{"endpoint": "http://[::1/x"}"#, "invalid setting `endpoint`"),
+        (r#"{"endpoint": "http://sink/x", "labels": ["client"]}"#, "`client`; the known facts are client_instance_id"),
         (r#"{"endpoint": "http://sink/x", "headers": {"Content-Type": "a"}}"#, "`Content-Type`"),
         (r#"{"endpoint": "http://sink/x", "headers": {"Content-Length": "1"}}"#, "`Content-Length`"),
         (r#"{"endpoint": "http://sink/x", "headers": {"Host": "a"}}"#, "`Host`"),

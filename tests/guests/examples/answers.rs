@@ -1,11 +1,11 @@
-//! Answers as its settings say, one outcome after the other; when the list is over, the batch is taken.
+//! Returns the outcomes in its settings, one after the other. After the last one it accepts every batch.
 //!
 //! Settings: `{"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"},
-//! {"outcome": "too-large", "above": 1}, {"outcome": "partial", "rejected": [0], "retry": [1]},
-//! {"outcome": "rejected", "reason": "a metric without a name", "client_id": "poison"},
-//! {"outcome": "other", "reason": "no idea"}], "repeat": false}`. `too-large` with `above` applies only to batches of
-//! more pushes, `rejected` and `other` with `client_id` only to batches that hold a push of that client. With `repeat`
-//! the list begins anew. Each answer is logged as `{outcome} for {pushes}`.
+//! {"outcome": "too-large", "above": 1}, {"outcome": "partial", "rejected": [0], "retry": [1]}, {"outcome": "rejected",
+//! "reason": "a metric without a name", "client_id": "poison"}, {"outcome": "other", "reason": "no idea"}], "repeat":
+//! false}`. `too-large` with `above` applies only to batches of more pushes; `rejected` and `other` with `client_id`
+//! apply only to batches with a push of that client. With `repeat` the list starts again after its end. Each outcome is
+//! logged as `{outcome} for {pushes}`.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl ScriptedOutcome {
             Self::TooLarge { above } if batch.len() > above => Err(ExportError::too_large()),
             Self::Taken | Self::TooLarge { .. } => Ok(()),
             Self::Partial { rejected, retry, retry_after_ms } => {
-                // By number, since they may be wrong on purpose.
+                // By index, because an index may be wrong on purpose.
                 let mut partial = ExportError::partial();
                 partial.rejected = rejected.into_iter().map(|index| (index, "rejected".to_owned())).collect();
                 partial.retry = retry;
@@ -102,7 +102,7 @@ impl ScriptedOutcome {
     }
 }
 
-/// Whether the batch holds a push of that client; any batch does where no client is named.
+/// Whether the batch has a push of this client, or no client is given.
 fn holds(batch: &Batch<'_>, client_id: Option<&str>) -> bool {
     client_id.is_none_or(|wanted| batch.pushes().any(|push| push.client_id().as_deref() == Some(wanted)))
 }

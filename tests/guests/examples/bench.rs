@@ -1,7 +1,7 @@
-//! Asks for a batch in one of four ways, and does nothing with it: what crossing the boundary costs.
+//! Reads a batch in one of several ways and discards it, to measure the cost of crossing the boundary.
 //!
-//! Settings: `mode`, one of `request` (all as one OTLP request), `labels` (the same with five labels), `bytes` (push by
-//! push), `view` (typed view of each push), `none` (only how many).
+//! Settings: `mode`, one of `request` (the batch as one OTLP request), `labels` (the same with five labels), `bytes`
+//! (the bytes of each push), `view` (the typed view of each push), `none` (only the number of pushes).
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Logs every fact of every push as one JSON line, and every client that is gone as another.
+//! Logs all facts of each push as one JSON line, and one JSON line for each client that is gone.
 
 use barnabas_sdk::{
     Batch, ExportError, Fact, GoneClient, NoSettings, Push, Receiver, StartError, clock, log, register,

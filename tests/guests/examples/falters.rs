@@ -1,6 +1,6 @@
-//! Forwards nothing, and fails a share of its batches: `percent` of them, spread evenly, with `other`.
+//! Fails `percent` of its batches, evenly distributed, with the outcome `other`. It accepts the others.
 //!
-//! Settings: `percent` (0), `trap` (false: answer; true: trap instead).
+//! Settings: `percent` (default 0), `trap` (default false; if true, it traps instead of returning `other`).
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, register};
 use serde::Deserialize;
@@ -12,7 +12,7 @@ struct Settings {
     trap: bool,
 }
 
-#[allow(clippy::derivable_impls, reason = "the defaults are part of what is documented")]
+#[allow(clippy::derivable_impls, reason = "the defaults are documented")]
 impl Default for Settings {
     fn default() -> Self {
         Self { percent: 0, trap: false }
@@ -21,7 +21,7 @@ impl Default for Settings {
 
 struct Falters {
     settings: Settings,
-    /// Grows by the percentage with each batch; one that passes a hundred fails.
+    /// Grows by `percent` with each batch. The batch at which it reaches 100 fails.
     owed: u32,
 }
 
@@ -38,7 +38,7 @@ impl Receiver for Falters {
             return Ok(());
         }
         self.owed -= 100;
-        assert!(!self.settings.trap, "it was told to");
+        assert!(!self.settings.trap, "the setting `trap` is true");
         Err(ExportError::other("it falters"))
     }
 }

@@ -1,7 +1,7 @@
-//! Sends one HTTP request a batch and logs what came: `status 200, 12 bytes: …` or `failed: denied: …`. Then the batch
-//! is taken.
+//! Sends one HTTP request for each batch and logs the result: `status 200, 12 bytes: …` or `failed: denied: …`. Then it
+//! accepts the batch.
 //!
-//! Settings: `url`, `method` (`GET`), `post_bytes` (size of the body), `timeout_ms` (2000).
+//! Settings: `url`, `method` (default `GET`), `post_bytes` (size of the body), `timeout_ms` (default 2000).
 
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ impl Receiver for Fetches {
             .timeout(Duration::from_millis(self.0.timeout_ms))
             .body(vec![b'x'; self.0.post_bytes]);
         match request.send() {
-            Ok(answer) => log::info!("status {}, {} bytes: {}", answer.status, answer.body.len(), answer.text()),
+            Ok(response) => {
+                log::info!("status {}, {} bytes: {}", response.status, response.body.len(), response.text());
+            }
             Err(error) => log::info!("failed: {}: {error}", error.kind()),
         }
         Ok(())

@@ -1,6 +1,6 @@
-//! Writes far more lines than anybody wants, then takes the batch.
+//! Logs far more lines than the host allows, then accepts the batch.
 //!
-//! Settings: `lines` a batch and `bytes` a line.
+//! Settings: `lines` for each batch and `bytes` for each line.
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! Takes memory without end.
+//! Allocates memory without end.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
@@ -14,7 +14,7 @@ impl Receiver for Hoards {
     fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {
         let mut hoard = Vec::new();
         loop {
-            // Written to, so that it is really there.
+            // Written to, so that the pages are really allocated.
             hoard.push(vec![1u8; 1 << 20]);
             std::hint::black_box(&hoard);
         }

@@ -1,9 +1,9 @@
-//! Sends HTTP requests and keeps every handle that it gets for it, for ever, as a program with a garbage collector may.
-//! Then the batch is taken; where an answer did not come, it is `unavailable`.
+//! Sends HTTP requests and never drops their handles, as a language with a garbage collector may do. Then it accepts
+//! the batch, or returns `unavailable` if a response failed.
 //!
-//! Settings: `url`, `requests` (1, each batch), `read` (false; true: the answer's body is read to its end, and its handles
-//! are kept all the same), `finish` (true; false: the request's body is begun and never finished), `wait` (true; false:
-//! nobody waits for an answer).
+//! Settings: `url`, `requests` for each batch (default 1), `read` (default false; if true, it reads the body of the
+//! response to its end but still keeps the handles), `finish` (default true; if false, it starts the body of the
+//! request and never finishes it), `wait` (default true; if false, it does not wait for the response).
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, register};
 use serde::Deserialize;
@@ -72,27 +72,27 @@ mod send {
             return Err("the host refuses the request".to_owned());
         }
         let body = request.body().expect("a new request has its body");
-        let answer = handle(request, None).map_err(|code| format!("{code:?}"))?;
+        let future = handle(request, None).map_err(|code| format!("{code:?}"))?;
         if settings.finish {
             OutgoingBody::finish(body, None).map_err(|code| format!("{code:?}"))?;
         } else {
             forget(body);
         }
         if settings.wait {
-            let pollable = answer.subscribe();
+            let pollable = future.subscribe();
             pollable.block();
             forget(pollable);
-            let response = answer.get().expect("it is ready").expect("it is asked for once");
+            let response = future.get().expect("the response is ready").expect("it is read only once");
             let response = response.map_err(|code| format!("{code:?}"))?;
             if settings.read {
-                let body = response.consume().expect("a new answer has its body");
+                let body = response.consume().expect("a new response has its body");
                 let stream = body.stream().expect("a new body has its stream");
                 while stream.blocking_read(1024).is_ok() {}
                 forget((stream, body));
             }
             forget(response);
         }
-        forget(answer);
+        forget(future);
         Ok(())
     }
 }
@@ -101,7 +101,7 @@ mod send {
 mod send {
     use super::Settings;
 
-    /// There are no handles to keep.
+    /// Natively there are no handles to leak.
     pub(crate) fn send(settings: &Settings) -> Result<(), String> {
         let Settings { url, requests, read, finish, wait } = settings;
         Err(format!("{url}: {requests} requests, {read} {finish} {wait}: only in WebAssembly"))

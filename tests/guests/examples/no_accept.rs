@@ -1,4 +1,4 @@
-//! Understands nothing that Kafka sends.
+//! Accepts no content type that the host can deliver.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 

@@ -1,4 +1,4 @@
-//! Never starts. Says why in the words of a real receiver.
+//! Returns an error from `start`, with the message of a typical receiver.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
@@ -8,7 +8,7 @@ impl Receiver for RefusesStart {
     type Settings = NoSettings;
 
     fn start(_: NoSettings) -> Result<Self, StartError> {
-        Err(StartError::new("the setting `endpoint` is missing; write the URL of your sink"))
+        Err(StartError::new("the setting `endpoint` is missing; set the URL of your sink"))
     }
 
     fn export_metrics(&mut self, _: &Batch<'_>) -> Result<(), ExportError> {

@@ -1,8 +1,8 @@
-//! Counts the pushes it is offered in its slot's state, with compare-and-set, and logs `counted {total}`; or, where the
-//! state says no, `refused: {kind}: {words}`. The batch is taken in either case.
+//! Counts the pushes that it gets in its persistent state, with compare-and-set, and logs `counted {total}`, or
+//! `refused: {kind}: {message}` if the state returns an error. It accepts the batch in both cases.
 //!
-//! Settings: `value_bytes` makes the counter's value so long; with `trap_once` the first instance ever panics after it
-//! has counted, and remembers that.
+//! Settings: `value_bytes` is the minimum size of the value of the counter. With `trap_once` the first instance ever
+//! panics after it has counted, and stores that it did.
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register, state};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ impl Receiver for Remembers {
 
     fn export_metrics(&mut self, batch: &Batch<'_>) -> Result<(), ExportError> {
         if batch.is_empty() {
-            // It only says who is gone.
+            // The batch carries only gone clients.
             return Ok(());
         }
         match self.count(batch.len() as u64) {
@@ -43,10 +43,10 @@ impl Receiver for Remembers {
 }
 
 impl Remembers {
-    /// The total as text, filled up with spaces.
+    /// Adds `more` to the total, which is stored as text and padded with spaces.
     fn count(&self, more: u64) -> Result<u64, state::Error> {
         let width = self.0.value_bytes;
-        let entry = state::update("pushes", |kept| format!("{:<width$}", total(kept) + more))?;
+        let entry = state::update("pushes", |value| format!("{:<width$}", total(value) + more))?;
         Ok(total(Some(&entry.value)))
     }
 }

@@ -1,7 +1,7 @@
-//! Tries every case of [`requests`](barnabas_test_guests::requests) and logs `case {number}: {outcome}` for each. Then the
-//! batch is taken.
+//! Tries each case of [`requests`](barnabas_test_guests::requests) and logs `case {number}: {outcome}` for each. Then
+//! it accepts the batch.
 //!
-//! Settings: `url`, where the requests go.
+//! Settings: `url`, the destination of the requests.
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use barnabas_test_guests::requests::cases;

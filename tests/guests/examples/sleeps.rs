@@ -1,6 +1,6 @@
-//! Waits for a clock, using no CPU, then takes the batch.
+//! Waits for a clock without using CPU, then accepts the batch.
 //!
-//! Settings: `millis`, an hour when nothing is said.
+//! Settings: `millis` (default: one hour).
 
 use std::time::Duration;
 

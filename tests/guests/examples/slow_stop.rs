@@ -1,6 +1,6 @@
-//! Takes its time to stop.
+//! Takes a long time to stop, and logs `stopped` at the end.
 //!
-//! Settings: `millis`, an hour when nothing is said. Logs `stopped` when it came so far.
+//! Settings: `millis` (default: one hour).
 
 use std::time::Duration;
 

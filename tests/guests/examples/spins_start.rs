@@ -1,4 +1,4 @@
-//! Uses CPU without end before it has started.
+//! Uses CPU without end in `start`.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 

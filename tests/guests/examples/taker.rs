@@ -1,6 +1,6 @@
-//! Takes everything and logs how much: `{name} took {pushes} pushes, {bytes} bytes, {gone} gone; {total} so far`.
+//! Accepts every batch and logs its size: `{name} took {pushes} pushes, {bytes} bytes, {gone} gone; {total} so far`.
 //!
-//! Settings: `name`, to tell versions apart.
+//! Settings: `name`, which distinguishes versions in the log.
 
 use barnabas_sdk::{Batch, ExportError, Receiver, StartError, log, register};
 use serde::Deserialize;

@@ -1,6 +1,6 @@
-//! Panics when its settings say: with `client_id`, only on a batch that holds a push of that client; with
-//! `attempts`, only while some such push is offered for the first so many times; with `every`, only on each so many-th
-//! batch of the instance. Without settings, always. Everything else is taken and logged as `took {pushes}`.
+//! Panics under the conditions in its settings, or always without settings: with `client_id`, only on a batch with a
+//! push of that client; with `attempts`, only on a push whose attempt is at most this number; with `every`, only on
+//! every n-th batch of the instance. It accepts every other batch and logs `took {pushes}`.
 
 use barnabas_sdk::{Batch, ExportError, Push, Receiver, StartError, log, register};
 use serde::Deserialize;

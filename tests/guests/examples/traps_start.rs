@@ -1,4 +1,4 @@
-//! Panics before it has started.
+//! Panics in `start`.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 

@@ -1,6 +1,6 @@
-//! Logs what the typed view says, a JSON line a metric: `{"metric": "…", "kind": "sum", "unit": "", "points": 3,
-//! "attributes": 2, "exemplars": 0, "flags": 0, "resource": 1, "scope": "…"}`, where `attributes`, `exemplars` and
-//! `flags` are counted over the points, and `resource` counts the resource's attributes.
+//! Logs a summary of the typed view, one JSON line for each metric: `{"metric": "…", "kind": "sum", "unit": "",
+//! "points": 3, "attributes": 2, "exemplars": 0, "flags": 0, "resource": 1, "scope": "…"}`. `attributes`, `exemplars`
+//! and `flags` are sums over the data points; `resource` is the number of attributes of the resource.
 
 use barnabas_sdk::{Batch, ExportError, NoSettings, Receiver, StartError, register};
 
@@ -45,18 +45,18 @@ mod component {
         Ok(())
     }
 
-    /// What is counted over the points of a metric.
-    struct Counts {
+    /// Sums over the data points of a metric.
+    struct PointCounts {
         points: usize,
         attributes: usize,
         exemplars: usize,
         flags: u32,
     }
 
-    /// All kinds of point have these three under the same names, and no type in common.
+    /// The data point types have no common trait, but these fields have the same names in all of them.
     macro_rules! counts {
         ($points:expr, $exemplars:expr) => {
-            Counts {
+            PointCounts {
                 points: $points.len(),
                 attributes: $points.iter().map(|point| point.attributes.len()).sum(),
                 exemplars: $points.iter().map($exemplars).sum(),
@@ -67,7 +67,7 @@ mod component {
 
     fn line(metric: &Metric, resource: usize, scope: &str) -> serde_json::Value {
         let (kind, counts) = match &metric.data {
-            Data::Empty => ("empty", Counts { points: 0, attributes: 0, exemplars: 0, flags: 0 }),
+            Data::Empty => ("empty", PointCounts { points: 0, attributes: 0, exemplars: 0, flags: 0 }),
             Data::Gauge(points) => ("gauge", counts!(points, |point| point.exemplars.len())),
             Data::Sum(sum) => ("sum", counts!(sum.points, |point| point.exemplars.len())),
             Data::Histogram(histogram) => ("histogram", counts!(histogram.points, |point| point.exemplars.len())),

@@ -1,11 +1,11 @@
-// Answers as its settings say, one outcome after the other; when the list is over, the batch is taken.
+// Returns the outcomes in its settings, one after the other. After the last one it accepts every batch.
 //
 // Settings: `{"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"}, …]}`,
-// the same as those of the Rust guest `answers`, and `{"outcome": "raise", "reason": "…"}`, which throws an Error and tells
-// the operator. Each answer is logged as `{outcome} for {pushes} pushes, {points} points, the first of {metric}`.
+// as for the Rust guest `answers`, and `{"outcome": "raise", "reason": "…"}`, which throws an Error and reports it to the
+// operator. Each outcome is logged as `{outcome} for {pushes} pushes, {points} points, the first of {metric}`.
 //
-// With `{"url": "http://…", "read": true}` each batch is posted there first; without `read` the answer's body is
-// left alone. A status of 400 or more is `unavailable`, and so is a request that failed.
+// With `{"url": "http://…", "read": true}` it posts each batch to this URL instead; without `read` it does not read the
+// body of the response. A status of 400 or more, or a failed request, is `unavailable`.
 
 import { write } from 'kafka-telemetry:receiver/log@0.1.0';
 import { decode } from 'kafka-telemetry:receiver/metrics-view@0.1.0';
@@ -16,12 +16,12 @@ let settings = { answers: [] };
 
 export const lifecycle = {
   start(text) {
-    const wanted = JSON.parse(text);
-    const unknown = Object.keys(wanted).find((key) => !KEYS.includes(key));
+    const configured = JSON.parse(text);
+    const unknown = Object.keys(configured).find((key) => !KEYS.includes(key));
     if (unknown !== undefined) {
-      throw `\`${unknown}\` is not a setting; those that exist are ${KEYS.join(', ')}`;
+      throw `unknown setting \`${unknown}\`; the known settings are ${KEYS.join(', ')}`;
     }
-    settings = { answers: [], ...wanted };
+    settings = { answers: [], ...configured };
   },
   stop() {
     write('info', 'stopped');
@@ -41,10 +41,10 @@ export const exportMetrics = {
     if (answer.outcome === 'raise') {
       try {
         fail(answer.reason);
-      } catch (problem) {
-        fault(`${problem}`);
-        console.error(`${problem}\n${problem.stack}`);
-        throw problem;
+      } catch (exception) {
+        fault(`${exception}`);
+        console.error(`${exception}\n${exception.stack}`);
+        throw exception;
       }
     }
     if (answer.outcome !== 'taken') {
@@ -60,8 +60,8 @@ async function post(batch) {
     if (settings.read) {
       await response.arrayBuffer();
     }
-  } catch (problem) {
-    throw error({ outcome: 'unavailable', reason: `${settings.url}: ${problem.message}` });
+  } catch (exception) {
+    throw error({ outcome: 'unavailable', reason: `${settings.url}: ${exception.message}` });
   }
   if (response.status >= 400) {
     throw error({ outcome: 'unavailable', reason: `${settings.url} answered ${response.status}` });
@@ -91,7 +91,7 @@ function fail(reason) {
   throw new Error(reason);
 }
 
-// What the binding makes an `export-error` of: an object with the name of the case and its value.
+// The binding represents an `export-error` as an object with the name of the case and its value.
 function error(answer) {
   const retryAfterMs = answer.retry_after_ms === undefined ? undefined : BigInt(answer.retry_after_ms);
   switch (answer.outcome) {

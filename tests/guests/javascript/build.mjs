@@ -1,4 +1,4 @@
-// Builds the component: `node build.mjs <folder of the contract> <source> <file to write>`.
+// Builds the component: `node build.mjs <directory of the contract> <source> <output file>`.
 import { writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
 

@@ -1,8 +1,8 @@
-"""Answers as its settings say, one outcome after the other; when the list is over, the batch is taken.
+"""Returns the outcomes in its settings, one after the other. After the last one it accepts every batch.
 
-Settings: {"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"}, ...]}, the
-same as those of the Rust guest `answers`, and {"outcome": "raise", "reason": "..."}, which raises a ValueError and tells
-the operator. Each answer is logged as `{outcome} for {pushes} pushes, {points} points, the first of {metric}`.
+Settings: {"answers": [{"outcome": "unavailable", "retry_after_ms": 5, "reason": "busy"}, {"outcome": "taken"}, ...]}, as
+for the Rust guest `answers`, and {"outcome": "raise", "reason": "..."}, which raises a ValueError and reports it to the
+operator. Each outcome is logged as `{outcome} for {pushes} pushes, {points} points, the first of {metric}`.
 """
 
 import json
@@ -17,11 +17,11 @@ answers: list[dict] = []
 
 class Lifecycle(exports.Lifecycle):
     def start(self, settings: str) -> None:
-        wanted = json.loads(settings)
-        for key in wanted:
+        configured = json.loads(settings)
+        for key in configured:
             if key != "answers":
-                raise Err(f"`{key}` is not a setting; the only one is `answers`")
-        answers.extend(wanted.get("answers", []))
+                raise Err(f"unknown setting `{key}`; the only setting is `answers`")
+        answers.extend(configured.get("answers", []))
 
     def stop(self) -> None:
         log.write(log.Level.INFO, "stopped")
@@ -37,8 +37,8 @@ class ExportMetrics(exports.ExportMetrics):
         if answer["outcome"] == "raise":
             try:
                 fail(answer["reason"])
-            except ValueError as problem:
-                report.fault(f"{type(problem).__name__}: {problem}")
+            except ValueError as exception:
+                report.fault(f"{type(exception).__name__}: {exception}")
                 raise
         if answer["outcome"] != "taken":
             raise Err(error(answer))

@@ -1,31 +1,33 @@
-//! Receivers that behave badly on purpose: each example of this package is one guest, built by `cargo xtask guests` and
-//! loaded by the tests of the host.
+//! Receivers that misbehave on purpose. Each example of this package is one guest, which `cargo xtask guests` builds
+//! and the tests of the host load.
 //!
 //! | guest | what it does |
 //! |---|---|
-//! | `answers` | Answers as its settings say, one outcome after the other. |
-//! | `bench` | Asks for a batch in one of four ways, and does nothing with it. |
-//! | `facts` | Logs every fact of every push as one JSON line. |
-//! | `fetches` | Sends one HTTP request a batch and logs what came. |
-//! | `floods_log` | Writes far more lines than anybody wants. |
-//! | `hoards` | Takes memory without end. |
-//! | `leaks` | Sends HTTP requests and keeps every handle of them. |
-//! | `no_accept` | Understands nothing that Kafka sends. |
-//! | `refuses_start` | Never starts. |
-//! | `remembers` | Counts pushes in its slot's state, and may trap once it has. |
-//! | `requests` | Tries every request of [`requests`] and logs what came of it. |
-//! | `sleeps` | Waits for a clock, using no CPU. |
-//! | `slow_stop` | Takes its time to stop. |
+//! | `answers` | Returns the outcomes in its settings, one after the other. |
+//! | `bench` | Reads a batch in one of several ways and discards it. |
+//! | `facts` | Logs all facts of each push as one JSON line. |
+//! | `falters` | Fails a percentage of its batches. |
+//! | `fetches` | Sends one HTTP request for each batch and logs the response. |
+//! | `floods_log` | Logs far more lines than the host allows. |
+//! | `hoards` | Allocates memory without end. |
+//! | `leaks` | Sends HTTP requests and never drops their handles. |
+//! | `no_accept` | Accepts no content type that the host can deliver. |
+//! | `refuses_start` | Returns an error from `start`. |
+//! | `remembers` | Counts pushes in the persistent state, and may trap after that. |
+//! | `requests` | Tries each request of [`requests`] and logs the result. |
+//! | `sleeps` | Waits for a clock without using CPU. |
+//! | `slow_stop` | Takes a long time to stop. |
 //! | `spins` | Uses CPU without end. |
-//! | `spins_start` | Uses CPU without end before it has started. |
-//! | `taker` | Takes everything and logs how much. |
-//! | `traps` | Panics when its settings say. |
-//! | `traps_start` | Panics before it has started. |
-//! | `views` | Logs what the typed view says. |
+//! | `spins_start` | Uses CPU without end in `start`. |
+//! | `taker` | Accepts every batch and logs its size. |
+//! | `traps` | Panics under the conditions in its settings. |
+//! | `traps_start` | Panics in `start`. |
+//! | `views` | Logs a summary of the typed view. |
+//! | `writes_why` | Writes an exception to standard error and traps. |
 
 pub mod requests;
 
-/// Every guest of this package, in the order of the table.
+/// The guests of this package, in alphabetical order.
 pub const GUESTS: &[&str] = &[
     "answers",
     "bench",

@@ -1,29 +1,29 @@
-//! Requests that may be refused: each case is tried by the guest `requests` in a host, and natively against the SDK's
-//! doubles. Both have to say the same.
+//! Unusual and invalid requests. The guest `requests` tries each case in a host, and a test tries it natively with the
+//! test doubles of the SDK. Both must give the same result.
 
 use std::time::Duration;
 
 use barnabas_sdk::http::Request;
 
-/// An OTLP message with nothing in it that anybody knows: an endpoint takes it.
+/// A valid OTLP message that has only an unknown field, so an endpoint accepts it.
 const EMPTY_OTLP: [u8; 2] = [0x12, 0];
 
-/// A request, and whether it is sent or only checked.
+/// A request, with whether it is sent or only checked.
 pub struct RequestCase {
-    /// What is odd about it.
+    /// What is unusual about the request.
     pub name: &'static str,
     request: Request,
     sent: bool,
 }
 
 impl RequestCase {
-    /// What the SDK says of the request, and what came of it where it was sent: its status, or the error. Without
-    /// backslashes, since a host's log escapes them once more.
+    /// The result of the check of the SDK and, if the request is sent, the status or the error. It has no backslashes,
+    /// because the log of the host would escape them again.
     pub fn outcome(self) -> String {
         let checked = self.request.check();
         let outcome = if self.sent {
-            let answered = self.request.send().map(|answer| answer.status);
-            format!("{checked:?}, {answered:?}")
+            let status = self.request.send().map(|response| response.status);
+            format!("{checked:?}, {status:?}")
         } else {
             format!("{checked:?}")
         };
@@ -31,7 +31,7 @@ impl RequestCase {
     }
 }
 
-/// All cases; those that are sent go to this URL.
+/// All cases. Those that are sent go to this URL.
 pub fn cases(url: &str) -> Vec<RequestCase> {
     let to = || Request::post(url);
     let header = |name, value: &str| (name, to().header(name, value));
@@ -61,25 +61,25 @@ pub fn cases(url: &str) -> Vec<RequestCase> {
     let valued = [
         ("a line feed", "a\nb"),
         ("a carriage return", "a\rb"),
-        ("a line feed at its end", "token\n"),
+        ("a trailing line feed", "token\n"),
         ("a NUL", "a\0b"),
         ("a DEL", "a\u{7f}b"),
         ("an escape", "a\u{1b}[2Jb"),
         ("a tab", "a\tb"),
-        ("a letter beyond ASCII", "ü"),
-        ("spaces around it", " a "),
-        ("nothing", ""),
+        ("a non-ASCII letter", "ü"),
+        ("surrounding spaces", " a "),
+        ("an empty value", ""),
     ]
     .map(|(name, value)| (name, to().header("x-value", value)));
     let methods =
         ["M Y", "", "get", "PROPFIND", "CONNECT", "M\n", "Ü"].map(|method| (method, Request::new(method, url)));
-    let sizes = [(65_536 - 80 - 1, "headers as large as may be"), (65_536 - 80, "headers one byte larger")]
+    let sizes = [(65_536 - 80 - 1, "headers of the maximum size"), (65_536 - 80, "headers one byte above the maximum")]
         .map(|(size, name)| (name, to().header("x", "v".repeat(size))));
     let others = [
-        ("no time", to().timeout(Duration::ZERO)),
-        ("no time and a wrong header", to().header("host", "a").timeout(Duration::ZERO)),
-        ("a header twice", to().header("x", "1").header("x", "2")),
-        ("a body and its length", to().header("content-length", "2").body(EMPTY_OTLP)),
+        ("a zero timeout", to().timeout(Duration::ZERO)),
+        ("a zero timeout and an invalid header", to().header("host", "a").timeout(Duration::ZERO)),
+        ("a repeated header", to().header("x", "1").header("x", "2")),
+        ("a body and a content-length", to().header("content-length", "2").body(EMPTY_OTLP)),
         ("a body", to().body(EMPTY_OTLP)),
     ];
     let sent = named.into_iter().chain(valued).chain(methods).chain(sizes).chain(others);
