@@ -205,7 +205,7 @@ async fn a_rejected_destination_is_named_when_the_receiver_is_loaded() {
     let rest = format!("[settings]\nendpoint = {:?}\n[grants]\nhttp = [\"{}\"]\n", asked.url(), granted.address());
     let host = Setup::new().receiver("lost", "otlp-http", &rest).start().await;
     let failure = host.status("lost").failure.expect("the self-test fails");
-    let named = format!("it asked for {}; granted are {}", asked.address(), granted.address());
+    let named = format!("it requested {}; the grants are {}", asked.address(), granted.address());
     assert!(failure.contains(&named), "{failure}");
     assert!(!failure.contains("although every request succeeded"), "{failure}");
     host.stop().await;

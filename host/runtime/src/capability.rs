@@ -1,8 +1,9 @@
-//! What a guest may ask of the host. One file a capability, one shape: context, host traits; joined here.
+//! The functions of the host that a guest may call. Each capability is one file with its context and its implementation
+//! of the generated host traits; this module joins them.
 //!
-//! In: calls of a guest. Out: answers, log lines, requests into the world. [`State`] is what a Store carries, [`link`]
-//! is the list of what there is. Bounded by [`crate::limits`] and by each capability's own caps. What is not
-//! granted is refused, call by call, with an answer that the guest can match on.
+//! In: the calls of a guest. Out: their results, log lines, and requests to the network. [`HostState`] is the data of a
+//! wasmtime `Store`, and [`link`] defines which functions exist. Bounded by [`crate::limits`] and by the limits of each
+//! capability. A call that was not granted returns an error that the guest can match on.
 
 pub mod batch;
 pub mod egress;
@@ -26,11 +27,11 @@ use report::{GuestReport, ReportCollector};
 use state::SlotState;
 use wasi_context::LastStderrLine;
 
-/// What one Store carries: the host's side of one instance. Owned by one task and behind no lock.
+/// The data of one `Store`: the state of the host for one instance. One task owns it, so it needs no lock.
 pub struct HostState {
-    /// Everything the guest holds handles of.
+    /// The resources of which the guest has handles.
     pub table: ResourceTable,
-    /// Memory and tables.
+    /// The limits on memory and tables.
     pub limiter: MemoryLimiter,
     report: ReportCollector,
     log: GuestLog,
@@ -42,7 +43,7 @@ pub struct HostState {
 }
 
 impl HostState {
-    /// For a new instance.
+    /// Creates the state for a new instance.
     pub fn new(limiter: MemoryLimiter, log: GuestLog, egress: Egress, shelf: SlotState) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -62,29 +63,29 @@ impl HostState {
         }
     }
 
-    /// What the guest said since this was last asked, with the last line that it wrote to standard error.
+    /// Takes what the guest has reported since the last call, with the last line that it wrote to standard error.
     pub fn take_report(&mut self) -> GuestReport {
         GuestReport { last_line: self.last_line.take().map(|line| text::reason(&line)), ..self.report.take() }
     }
 
-    /// Ends a call of the guest: every request that it left open. The last destination that was refused to it, in a
-    /// sentence.
+    /// Ends a call of the guest: cancels every HTTP request that it left open. Returns a sentence about the last
+    /// destination that was denied to it.
     pub fn end_call(&self) -> Option<String> {
         self.egress.end_call()
     }
 
-    /// Keeps among the guest's lines how it broke.
+    /// Adds a line about the failure of the guest to its log lines.
     pub fn add_host_line(&self, text: String) {
         self.log.add_host_line(text);
     }
 
-    /// How many handles the guest holds.
+    /// The number of handles that the guest has.
     pub fn handle_count(&mut self) -> usize {
-        // The table does not count. Its keys are dense and it has no more of them than this.
+        // The table has no count of its entries. Its keys are dense and below `HANDLES`.
         (0..MAX_HANDLES as u32).filter(|key| self.table.get_any_mut(*key).is_ok()).count()
     }
 
-    /// The instance's requests since this was last asked, where somebody compares.
+    /// Takes the requests that the instance has sent since the last call, if recording is on.
     pub fn take_sent(&self) -> Vec<SentRequest> {
         self.egress.take_sent()
     }
@@ -102,8 +103,9 @@ impl WasiHttpView for HostState {
     }
 }
 
-/// Offers the contract and WASI. `state` and `wasi:http` are there for every receiver, since language runtimes import them
-/// whether they are used or not; what was not granted is refused by [`Shelf`] and [`Egress`] when it is asked for.
+/// Adds the contract and WASI to the linker. `state` and `wasi:http` are defined for every receiver, because language
+/// runtimes import them even if the receiver does not use them. [`SlotState`] and [`Egress`] refuse what was not
+/// granted when it is used.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     contract::batches::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;
     contract::metrics_view::add_to_linker::<HostState, HasSelf<HostState>>(linker, |state| state)?;

@@ -1,8 +1,8 @@
-//! The contract with receivers, made Rust: the one place where `wit/` becomes types.
+//! The contract with receivers: the Rust bindings of `wit/`.
 //!
-//! Everything generated stays in [`wit`]; the rooms right of dispatch use it by these names.
+//! All generated code is in [`wit`]. The modules after dispatch use it by these names.
 
-/// Bindings of `wit/`, generated.
+/// The generated bindings of `wit/`.
 #[allow(
     missing_docs,
     unreachable_pub,
@@ -17,7 +17,7 @@ pub mod wit {
         path: "../../wit",
         world: "receiver",
         imports: {
-            // Answered from the disk, so a guest waits for it on its fiber.
+            // These functions access the disk, so the guest waits for them on its fiber.
             "kafka-telemetry:receiver/state": async | trappable,
             default: trappable,
         },
@@ -28,9 +28,10 @@ pub mod wit {
     });
 }
 
-/// Name of the WIT package, without version.
+/// The name of the WIT package, without its version.
 pub const PACKAGE: &str = "kafka-telemetry:receiver";
-/// The contract version this host speaks: it accepts `0.1.z` for any z up to its own.
+/// The version of the contract that this host implements. It accepts receivers of version `0.1.z` for any `z` up to its
+/// own.
 pub const VERSION: (u64, u64, u64) = (0, 1, 0);
-/// The one content type there is.
+/// The only content type that exists today.
 pub const CONTENT_TYPE: &str = "OTLP";

@@ -103,14 +103,14 @@ mod tests {
         );
         let partial = |rejected: Vec<(u32, String)>| Outcome::Partial { rejected, retry: vec![], retry_after: None };
         assert!(check_outcome(Ok(partial(vec![(0, "no".into())])), true, None).unwrap_err().contains("no"));
-        let denied = check_outcome(Ok(unavailable()), false, Some("it asked for a:1; granted are b:1")).unwrap_err();
+        let denied = check_outcome(Ok(unavailable()), false, Some("it requested a:1; the grants are b:1")).unwrap_err();
         assert_eq!(
             denied, "it did not accept the pushes: 503",
             "no request was sent, and the reason names the destination"
         );
         let retry = Outcome::Partial { rejected: vec![], retry: vec![0], retry_after: None };
-        let denied = check_outcome(Ok(retry), false, Some("it asked for a:1; granted are b:1")).unwrap_err();
-        assert_eq!(denied, "it asks for redelivery: it asked for a:1; granted are b:1");
+        let denied = check_outcome(Ok(retry), false, Some("it requested a:1; the grants are b:1")).unwrap_err();
+        assert_eq!(denied, "it asks for redelivery: it requested a:1; the grants are b:1");
         assert!(check_outcome(Err("it refused to start".into()), true, None).is_err());
     }
 }

@@ -1,7 +1,8 @@
-//! The lent batch: `batches` of the contract.
+//! The batch that the host lends to a guest: the interface `batches` of the contract.
 //!
-//! In: questions about the pushes of one batch, for the time of one call. Out: facts and bytes, copied only when
-//! asked. An index outside the batch is the guest's mistake and traps. Never parses a push; `view` does.
+//! In: the calls of a guest about the pushes of one batch, during one call of the guest. Out: facts and bytes, copied
+//! only when the guest reads them. An index outside the batch is an error of the guest and traps. This module never
+//! parses a push; `view` does.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use barnabas_pipeline::decode::{NormaliseConfig, Payload, PushTemporality};
 use barnabas_pipeline::dispatch::Delivery;
 use barnabas_pipeline::push::{DepartedClient, DepartureReason, address};
 
-/// Facts by name, as labels and `batch.fact` know them.
+/// The names of the facts in labels and in `batch.fact`.
 pub const FACTS: [&str; 11] = [
     "client_instance_id",
     "client_id",
@@ -33,20 +34,20 @@ pub const FACTS: [&str; 11] = [
     "push_id",
 ];
 
-/// Most bytes of a request made for a guest. Labels are written once per distinct resource, of which a push that means
-/// harm may have very many.
+/// The maximum size of a request that the host builds for a guest. The labels are written once for each distinct
+/// resource, and a malicious push may have very many resources.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
-/// Most labels of one request: their cost grows with their square, and no call can be interrupted in here.
+/// The maximum number of labels of one request. Their cost is quadratic, and the host cannot interrupt this call.
 const MAX_LABELS: usize = 2 * FACTS.len();
-/// Room kept for the labels of one push.
+/// The capacity that is reserved for the labels of one push.
 const LABEL_CAPACITY: usize = 256;
 
-/// What stands behind a guest's `batch` handle for the time of one call.
+/// The resource behind the `batch` handle of a guest, for one call.
 #[derive(Clone, Debug)]
 pub struct LentBatch {
     /// The pushes.
     pub deliveries: Arc<[Delivery]>,
-    /// Clients that are gone.
+    /// The clients that are gone.
     pub gone: Arc<[DepartedClient]>,
 }
 
@@ -54,12 +55,12 @@ impl LentBatch {
     fn delivery(&self, push: u32) -> wasmtime::Result<&Delivery> {
         let found = usize::try_from(push).ok().and_then(|at| self.deliveries.get(at));
         found.ok_or_else(|| {
-            Error::msg(format!("the receiver asked for push {push} of a batch of {}", self.deliveries.len()))
+            Error::msg(format!("the receiver used the index {push} in a batch of {} pushes", self.deliveries.len()))
         })
     }
 
-    /// The same batch with its pushes rewritten, and how many could not be and stay as they are. It alone holds what was
-    /// rewritten. Gives way to others after each push that it looks at.
+    /// Returns a copy of the batch with normalised pushes, and the number of pushes that could not be normalised and
+    /// are unchanged. Only the copy has the normalised payloads. It yields to other tasks after each push.
     pub async fn normalised(self, rules: &NormaliseConfig) -> (Self, usize) {
         let (mut deliveries, mut unchanged) = (Vec::with_capacity(self.deliveries.len()), 0);
         for delivery in self.deliveries.iter() {
@@ -77,13 +78,13 @@ impl LentBatch {
         self.deliveries.iter().map(|d| d.payload.bytes().len()).sum()
     }
 
-    /// All pushes as one `ExportMetricsServiceRequest`, labelled.
+    /// All pushes as one `ExportMetricsServiceRequest`, with labels.
     pub fn otlp_request(&self, labels: &[Label]) -> Result<Vec<u8>, String> {
         if labels.len() > MAX_LABELS {
-            return Err(format!("{} labels are asked for; there may be {MAX_LABELS}", labels.len()));
+            return Err(format!("the request has {} labels; the limit is {MAX_LABELS}", labels.len()));
         }
         if let Some(label) = labels.iter().find(|l| !FACTS.contains(&l.fact.as_str())) {
-            return Err(format!("no fact is called `{}`; there are: {}", label.fact, FACTS.join(", ")));
+            return Err(format!("unknown fact `{}`; the known facts are {}", label.fact, FACTS.join(", ")));
         }
         if labels.is_empty() {
             return Ok(self.concatenated());
@@ -117,7 +118,7 @@ fn append(out: &mut Vec<u8>, payload: &Payload, labels: &[Label]) -> Result<(), 
     merge::append_within(out, payload.bytes(), &labels, MAX_REQUEST_BYTES).map_err(|oversize| oversize.to_string())
 }
 
-/// A fact as text, by the names of [`FACTS`].
+/// The fact with this name as text; [`FACTS`] has the names.
 pub fn fact<'a>(payload: &'a Payload, name: &str) -> Option<Cow<'a, str>> {
     let client = payload.client();
     let borrowed = |text: &'a Option<Arc<str>>| text.as_deref().map(Cow::Borrowed);
@@ -278,7 +279,7 @@ impl HostBatch for HostState {
     }
 
     fn drop(&mut self, _: Lent) -> wasmtime::Result<()> {
-        // Guests are only ever lent batches, so none can drop one; the host deletes the entry when the call is over.
+        // A guest only borrows a batch, so it cannot drop it. The host deletes the entry after the call.
         Ok(())
     }
 }
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn label_cap_violated() {
-        assert!(request_with_labels(MAX_LABELS + 1).unwrap_err().contains("labels are asked for"));
+        assert!(request_with_labels(MAX_LABELS + 1).unwrap_err().contains("the limit is 22"));
     }
 
     fn lent_batch(pushes: &[&[u8]]) -> LentBatch {
@@ -310,7 +311,7 @@ mod tests {
             let push = barnabas_pipeline::push::sample::from_bytes(bytes.to_vec().into());
             match Decoder::default().decode(Admitted::declared(push).unwrap()).unwrap() {
                 Decoded::Payload(payload) => Delivery { payload: Arc::new(payload), attempt: 3 },
-                Decoded::Empty => unreachable!("it has bytes"),
+                Decoded::Empty => unreachable!("the push has bytes"),
             }
         };
         LentBatch { deliveries: pushes.iter().map(payload).collect(), gone: Arc::default() }
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!((labelled.points, labelled.resources), (2 * payload.points(), 2));
         let view = crate::capability::view::decode(payload.bytes()).unwrap();
         assert_eq!((view.len(), view[0].scopes.len()), (1, 1));
-        assert_eq!(as_sent.delivery(0).unwrap().payload.bytes().as_ref(), recorded, "others see what was sent");
+        assert_eq!(as_sent.delivery(0).unwrap().payload.bytes().as_ref(), recorded, "the original batch is unchanged");
     }
 
     #[tokio::test]

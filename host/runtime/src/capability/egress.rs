@@ -1,14 +1,20 @@
-//! Outgoing HTTP of receivers: `wasi:http` behind a guard.
+//! Outgoing HTTP requests of receivers: `wasi:http` behind a guard.
 //!
-//! In: a guest's request. Out: the answer, or an [`EgressError`] that the guest can match on. A destination must be
-//! granted by name and port ([`Grants`]), and each address it resolves to is judged again at dial time; what is dialled
-//! is the judged address, never the name. Bounded: requests at a time, bytes of an answer, and every wait. What a call of
-//! a guest begins ends with the call at the latest, whatever handles the guest keeps. One client a plugin, because connections are pooled by scheme and authority only; its grants never change, so a pooled connection
-//! was judged by the same rules as a new one. Follows no redirect, reads no proxy settings, keeps no cookies.
+//! In: a request of a guest. Out: the response, or an [`EgressError`] that the guest can match on.
+//!
+//! The operator must grant a destination by name and port ([`Grants`]). Each address that the name resolves to is
+//! checked again at dial time, and the host dials the checked address and never resolves the name a second time.
+//!
+//! Bounded: the concurrent requests, the size of a response, and every wait. Everything that a call of a guest starts
+//! ends with the call at the latest, whatever handles the guest keeps.
+//!
+//! Each plugin has its own client, because connections are pooled by scheme and authority only. The grants of a client
+//! never change, so a pooled connection was checked by the same rules as a new one. The client follows no redirects,
+//! reads no proxy settings and stores no cookies.
 //!
 //! ```
 //! use barnabas_runtime::capability::egress::Grants;
-//! let grants = Grants::parse(&["otel.example.org:4318".into()], &[]).expect("well formed");
+//! let grants = Grants::parse(&["otel.example.org:4318".into()], &[]).expect("valid grants");
 //! assert!(grants.allows("otel.example.org", 4318));
 //! assert!(!grants.allows("otel.example.org", 22));
 //! ```
@@ -64,34 +70,35 @@ pub use self_addresses::SelfAddresses;
 pub use tap::{HttpExchange, Tap};
 pub use trust::Trust;
 
-/// What a guest sends.
+/// The body of a request from a guest.
 pub type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
-/// What a guest gets to read.
+/// The body of a response to a guest.
 pub type ResponseBody = UnsyncBoxBody<Bytes, EgressError>;
 
-/// Where granted requests go.
+/// What happens to the requests of a plugin.
 #[derive(Clone, Debug)]
 pub enum EgressMode {
-    /// To their destination.
+    /// They are sent to their destination.
     Send,
-    /// Nowhere: they are written down and answered with a set reply. Grants are noted, not enforced.
+    /// They are recorded and not sent, and get a prepared response. Whether they were granted is recorded; the grants
+    /// are enforced only with [`RequestCapture::enforcing_grants`].
     Capture(Arc<RequestCapture>),
 }
 
-/// How many requests a plugin may have under way, where its manifest names no number.
+/// The default number of concurrent requests of a plugin.
 pub const DEFAULT_MAX_REQUESTS: usize = 16;
 
-/// What a plugin's requests may cost.
+/// The limits on the requests of a plugin.
 #[derive(Clone, Debug)]
 pub struct EgressLimits {
-    /// Requests of all instances under way at a time, answers being read included. One more waits for `connect`, then is
-    /// refused.
+    /// The maximum number of concurrent requests of all instances. A request counts until its response is read. One
+    /// more request waits for the duration of `connect`, and then fails.
     pub requests: usize,
-    /// Most bytes of one answer's body.
+    /// The maximum size of one response body in bytes.
     pub response_bytes: usize,
-    /// Waits of a guest that names none.
+    /// The default timeouts for a guest that sets none.
     pub timeouts: EgressTimeouts,
-    /// No wait is longer than this, whatever the guest names.
+    /// The upper bound for each timeout, whatever the guest sets.
     pub max_timeout: Duration,
 }
 
@@ -111,31 +118,31 @@ impl Default for EgressLimits {
     }
 }
 
-/// How long to wait for what; `None` is the limit's default.
+/// The timeouts of a request, as in `wasi:http`. `None` means the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EgressTimeouts {
-    /// For a connection, resolving and TLS included.
+    /// The timeout for a connection, including name resolution and TLS.
     pub connect: Option<Duration>,
-    /// For the head of the answer, counted from when there is a connection.
+    /// The timeout for the head of the response, from the moment when the connection is established.
     pub first_byte: Option<Duration>,
-    /// For the next piece of its body.
+    /// The timeout for the next chunk of the body.
     pub between_bytes: Option<Duration>,
 }
 
-/// How an [`Egress`] differs from the usual one.
+/// The options of an [`Egress`].
 #[derive(Clone)]
 pub struct EgressOptions {
-    /// What requests may cost.
+    /// The limits on requests.
     pub limits: EgressLimits,
-    /// Whose certificates are believed.
+    /// Which root certificates are trusted.
     pub trust: Trust,
-    /// How names become addresses.
+    /// The resolver of host names.
     pub resolve: Arc<dyn Resolve>,
-    /// The host's own addresses: the admin endpoint is never dialled, whatever the grants say.
+    /// The addresses of the host itself. Its admin endpoint is never dialled, whatever the grants are.
     pub self_addresses: SelfAddresses,
-    /// Where what destinations answered is noted.
+    /// The cache that records the responses of destinations.
     pub responses: Arc<ResponseCache>,
-    /// Where requests and answers are written down for somebody who looks at each.
+    /// The tap that records each request and its response, for `plugin run`.
     pub tap: Option<Arc<Tap>>,
 }
 
@@ -162,29 +169,29 @@ struct EgressInner {
     client: Client<Connector, CountingBody>,
     responses: Arc<ResponseCache>,
     tap: Option<Arc<Tap>>,
-    /// Whether somebody compares what is sent.
+    /// Whether requests are recorded, to compare a candidate with the serving generation.
     recording: AtomicBool,
-    /// Answers that came and are not read to their end.
+    /// The number of responses that have arrived but are not read completely.
     unread: Arc<AtomicUsize>,
 }
 
-/// One plugin's way out. Clones share client, pool and limits.
+/// The outgoing HTTP of one plugin. Clones share the client, the connection pool and the limits.
 #[derive(Clone)]
 pub struct Egress {
     inner: Arc<EgressInner>,
-    /// Of one instance.
+    /// The recorder of one instance.
     recorder: RequestRecorder,
-    /// Of the same.
+    /// The calls of the same instance.
     calls: Calls,
 }
 
 impl Egress {
-    /// With the usual limits, the platform's certificates and its resolver.
+    /// With the default limits, and the root certificates and the resolver of the platform.
     pub fn new(slot: Arc<str>, grants: Arc<Grants>, mode: EgressMode, events: Events) -> Self {
         Self::with_options(slot, grants, mode, events, EgressOptions::default())
     }
 
-    /// With others.
+    /// With these options.
     pub fn with_options(
         slot: Arc<str>,
         grants: Arc<Grants>,
@@ -219,45 +226,46 @@ impl Egress {
         Self { inner: Arc::new(shared), recorder: RequestRecorder::default(), calls: Calls::default() }
     }
 
-    /// What it may reach.
+    /// The destinations that the plugin may reach.
     pub fn grants(&self) -> &Arc<Grants> {
         &self.inner.grants
     }
 
-    /// The same way out, for one instance: what it sends is seen apart from what others send, and ends with its calls.
+    /// The same egress for one instance: its requests are recorded separately from those of other instances, and end
+    /// with its calls.
     pub fn for_instance(&self) -> Self {
         Self { inner: self.inner.clone(), recorder: RequestRecorder::default(), calls: Calls::default() }
     }
 
-    /// Ends a call of this instance, and with it every request that the call left open. The last destination that was
-    /// refused to it, in a sentence.
+    /// Ends a call of this instance, and cancels every request that the call left open. Returns a sentence about the
+    /// last destination that was denied to it.
     pub fn end_call(&self) -> Option<String> {
         self.calls.end()
     }
 
-    /// How many requests of all instances are under way.
+    /// The number of requests of all instances that are in flight.
     pub fn in_flight(&self) -> usize {
         self.inner.limits.requests.saturating_sub(self.inner.permits.available_permits())
     }
 
-    /// Begins, or ends, to look into what the instances send.
+    /// Starts or stops the recording of the requests of all instances.
     pub fn set_recording(&self, recording: bool) {
         self.inner.recording.store(recording, Ordering::Relaxed);
     }
 
-    /// What this instance sent since this was last asked; nothing unless it is watched.
+    /// Takes the requests that this instance has sent since the last call. It is empty unless recording is on.
     pub fn take_sent(&self) -> Vec<SentRequest> {
         self.recorder.take()
     }
 
-    /// Sends a request as far as the grants let it. Dropping the future or the answer's body ends the request, and so
-    /// does the end of the call at hand (see [`Self::end_call`]).
+    /// Sends a request if it is granted. Dropping the future or the body of the response cancels the request, and so
+    /// does the end of the current call (see [`Self::end_call`]).
     pub fn send(
         &self,
         request: Request<RequestBody>,
         timeouts: EgressTimeouts,
     ) -> impl Future<Output = Result<Response<ResponseBody>, EgressError>> + Send + use<> {
-        // Now, and not when it is first polled: that may be after the call.
+        // Taken now and not at the first poll, which may be after the end of the call.
         let (egress, call) = (self.clone(), self.calls.current());
         async move {
             tokio::select! {
@@ -295,7 +303,7 @@ impl Egress {
         match result {
             Ok(response) => Ok(self.limit_response(call, response, timeouts, record, noted)?),
             Err(error) => {
-                tracing::debug!(slot = %self.inner.slot, %error, "outgoing request failed");
+                tracing::debug!(plugin = %self.inner.slot, %error, "outgoing request failed");
                 record.set_status(error.name());
                 error.denial(&self.inner.grants).into_iter().for_each(|sentence| call.record_denial(sentence));
                 Err(error)
@@ -328,7 +336,7 @@ impl Egress {
         Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()))
     }
 
-    /// A place among the requests under way.
+    /// Waits for a permit for one more concurrent request.
     async fn acquire_permit(&self, timeouts: EgressTimeouts) -> Result<OwnedSemaphorePermit, EgressError> {
         let connect = self.timeout_for(timeouts.connect, self.inner.limits.timeouts.connect);
         let permit = tokio::time::timeout(connect, self.inner.permits.clone().acquire_owned()).await;
@@ -344,7 +352,8 @@ impl Egress {
         Ok(permit.expect("the semaphore is never closed"))
     }
 
-    /// Refuses what was not granted, and makes the Host header say what the grant was judged by.
+    /// Refuses a request that was not granted, and sets the Host header to the authority that the grant was checked
+    /// for.
     fn prepare(&self, request: &mut Request<CountingBody>) -> Result<(), EgressError> {
         if request.method() == Method::CONNECT {
             return Err(EgressError::ForbiddenMethod);
@@ -399,7 +408,7 @@ impl Egress {
         let recorder = matches!(self.inner.mode, EgressMode::Send)
             .then(|| ResponseRecorder::new(answers, key, response.status(), response.headers()));
         let (head, body) = response.into_parts();
-        // A guest need not ask for a body that has nothing in it, so nothing may wait for that.
+        // A guest may never read an empty body, so the permit must not depend on it.
         let body = if body.is_end_stream() {
             Empty::new().map_err(|never| match never {}).boxed_unsync()
         } else {

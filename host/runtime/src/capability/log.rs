@@ -1,8 +1,8 @@
-//! Log lines of guests: `log` of the contract, and standard output and error.
+//! The log lines of guests: the interface `log` of the contract, and standard output and standard error.
 //!
-//! In: lines. Out: the host's log under the receiver's name and generation, and a ring of recent lines for those who
-//! ask. Bounded by a cap on each line, a rate per instance, and the ring's bytes; what is cut or dropped is counted
-//! and said. Never waits.
+//! In: lines of a guest. Out: events in the log of the host, with the name and the generation of the receiver, and a
+//! ring buffer of recent lines for `plugin logs`. Bounded by a size for each line, a rate for each instance, and the
+//! size of the ring; truncated and dropped lines are counted and reported. Never waits.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,41 +17,42 @@ use crate::contract::wit::kafka_telemetry::receiver::log as wit;
 use barnabas_base::messages::count_noun;
 use barnabas_base::text;
 
-/// Most bytes of one line.
+/// The maximum size of one line.
 pub const LINE_BYTES: usize = 8 * 1024;
-/// Lines a second that one instance may write in the long run, and at once after a pause.
+/// The number of lines a second that one instance may write on average, and the size of a burst.
 const RATE: f64 = 200.0;
 const BURST: f64 = 1_000.0;
-/// Bytes of recent lines kept for one generation.
+/// The size of the ring of recent lines for one generation.
 const RING_BYTES: usize = 256 * 1024;
-/// What a line in the ring costs beside its text.
+/// The cost of a line in the ring in addition to its text.
 const LINE_OVERHEAD: usize = 64;
 
-/// One line that a guest wrote.
+/// A line that a guest logged.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuestLogLine {
-    /// When.
+    /// When it was logged.
     pub at: SystemTime,
-    /// Of which generation; 0 where it was a trial.
+    /// The generation of the receiver, or 0 for a trial.
     pub generation: u64,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub level: &'static str,
-    /// The text, cut to [`LINE_BYTES`].
+    /// The text, truncated to [`LINE_BYTES`].
     pub text: String,
 }
 
-/// Which levels are kept.
+/// Which lines are recorded, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuestLogMode {
-    /// Those that the host's own log keeps; others are not even written by a guest that asks first.
+    /// The lines of the levels that the log of the host has enabled. A guest can check a level before it builds a line.
     HostLevels,
-    /// All: a trial shows everything.
+    /// The lines of all levels, for a trial.
     AllLevels,
-    /// Those that the host's log keeps, and not in that log: a self-test is nobody's traffic.
+    /// The lines of the levels that the log of the host has enabled, but only in the ring and not in that log: for a
+    /// self-test, which has no real traffic.
     RingOnly,
 }
 
-/// Where the lines of all instances of a generation go.
+/// The destination for the lines of all instances of one generation.
 #[derive(Debug)]
 pub struct LogSink {
     plugin: Arc<str>,
@@ -69,24 +70,24 @@ struct Ring {
 }
 
 impl LogSink {
-    /// For one generation of a receiver.
+    /// Creates the sink for one generation of a receiver.
     pub fn new(plugin: Arc<str>, generation: u64, mode: GuestLogMode) -> Self {
         let (cut, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { plugin, generation, mode, ring: Mutex::default(), cut, dropped }
     }
 
-    /// The lines that are still in the ring, oldest first.
+    /// The lines in the ring, oldest first.
     pub fn recent(&self) -> Vec<GuestLogLine> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).lines.iter().cloned().collect()
     }
 
-    /// The same lines, which are kept no longer.
+    /// Removes the lines from the ring and returns them, oldest first.
     pub fn drain(&self) -> Vec<GuestLogLine> {
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *ring).lines.into()
     }
 
-    /// Lines that were cut, and lines that were dropped.
+    /// The number of truncated lines, and the number of dropped lines.
     pub fn losses(&self) -> (u64, u64) {
         (self.cut.load(Ordering::Relaxed), self.dropped.load(Ordering::Relaxed))
     }
@@ -97,10 +98,10 @@ impl LogSink {
 
     fn write(&self, level: Level, mut text: String) {
         if text.len() > LINE_BYTES {
-            let whole = text.len();
+            let len = text.len();
             text.truncate(text.floor_char_boundary(LINE_BYTES));
-            text.push_str(&format!("… (cut, {whole} bytes)"));
-            // The ring counts what a line holds, so no line may keep room for what was cut.
+            text.push_str(&format!("… (truncated, {len} bytes)"));
+            // The ring counts the length of a line, so its capacity must not be greater.
             text.shrink_to_fit();
             self.cut.fetch_add(1, Ordering::Relaxed);
         }
@@ -111,8 +112,8 @@ impl LogSink {
         self.push_to_ring(level, text);
     }
 
-    /// Keeps a sentence of the host about an instance among the lines, whatever levels are kept. In the host's own log
-    /// it stands already.
+    /// Adds a sentence of the host about an instance to the ring, regardless of the mode. The host has already written
+    /// it to its own log.
     pub fn add_host_line(&self, text: String) {
         self.push_to_ring(Level::ERROR, text);
     }
@@ -124,17 +125,17 @@ impl LogSink {
 
     fn emit(&self, level: Level, text: &str) {
         let (plugin, generation) = (&*self.plugin, self.generation);
-        macro_rules! tell {
+        macro_rules! event {
             ($level:expr) => {
                 tracing::event!(target: "plugin", $level, plugin, generation, "{text}")
             };
         }
         match level {
-            Level::ERROR => tell!(Level::ERROR),
-            Level::WARN => tell!(Level::WARN),
-            Level::INFO => tell!(Level::INFO),
-            Level::DEBUG => tell!(Level::DEBUG),
-            _ => tell!(Level::TRACE),
+            Level::ERROR => event!(Level::ERROR),
+            Level::WARN => event!(Level::WARN),
+            Level::INFO => event!(Level::INFO),
+            Level::DEBUG => event!(Level::DEBUG),
+            _ => event!(Level::TRACE),
         }
     }
 }
@@ -170,7 +171,7 @@ fn level_name(level: Level) -> &'static str {
     }
 }
 
-/// One instance's way to the sink, with its own rate. Clones share it.
+/// The log of one instance: writes to the sink with a rate limit of its own, which clones share.
 #[derive(Clone, Debug)]
 pub struct GuestLog {
     sink: Arc<LogSink>,
@@ -185,7 +186,7 @@ struct LineRateLimiter {
 }
 
 impl LineRateLimiter {
-    /// Whether a line may pass, and how many were dropped before it.
+    /// Returns `None` if the line must be dropped, otherwise the number of lines that were dropped before it.
     fn try_acquire(&mut self, now: Instant) -> Option<u64> {
         let earned = now.saturating_duration_since(self.at).as_secs_f64() * RATE;
         (self.tokens, self.at) = ((self.tokens + earned).min(BURST), now);
@@ -199,7 +200,7 @@ impl LineRateLimiter {
 }
 
 impl GuestLog {
-    /// For a new instance.
+    /// Creates the log for a new instance.
     pub fn new(sink: Arc<LogSink>) -> Self {
         let bucket = LineRateLimiter { tokens: BURST, at: Instant::now(), dropped: 0 };
         Self { sink, limiter: Arc::new(Mutex::new(bucket)) }
@@ -222,7 +223,7 @@ impl GuestLog {
             Some(dropped) => {
                 self.sink.write(
                     Level::WARN,
-                    format!("({} dropped: more than {RATE} a second)", count_noun(dropped, "line")),
+                    format!("({} dropped: the limit is {RATE} lines a second)", count_noun(dropped, "line")),
                 );
                 self.sink.write(level, text);
             }
@@ -273,7 +274,7 @@ mod tests {
         let sink = sink();
         GuestLog::new(sink.clone()).write(Level::INFO, "é".repeat(LINE_BYTES));
         let lines = sink.recent();
-        assert!(lines[0].text.ends_with(&format!("… (cut, {} bytes)", 2 * LINE_BYTES)), "{}", lines[0].text);
+        assert!(lines[0].text.ends_with(&format!("… (truncated, {} bytes)", 2 * LINE_BYTES)), "{}", lines[0].text);
         assert_eq!(sink.losses(), (1, 0));
     }
 
@@ -302,6 +303,6 @@ mod tests {
         }
         let lines = sink.recent();
         assert!(lines.iter().map(|l| l.text.len()).sum::<usize>() <= RING_BYTES);
-        assert!(lines.last().unwrap().text.starts_with("199"), "the newest stay");
+        assert!(lines.last().unwrap().text.starts_with("199"), "the newest lines remain");
     }
 }

@@ -1,33 +1,33 @@
-//! What a guest tells its operator: `report` of the contract.
+//! The reports of a guest to its operator: the interface `report` of the contract.
 //!
-//! In: words of a guest. Out: [`Said`], collected over one call and handed to whoever made it, so that a guest that
-//! repeats itself a million times in a call costs one event. Bounded by the caps of [`barnabas_base::text`].
+//! In: reports of a guest. Out: one [`GuestReport`] for each call of the guest, which the caller turns into events. So
+//! a guest that reports a million times in one call costs one event. Bounded by the limits of [`barnabas_base::text`].
 
 use super::HostState;
 use crate::contract::wit::kafka_telemetry::receiver::report as wit;
 use barnabas_base::text;
 
-/// What was said in one call.
+/// What a guest reported in one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GuestReport {
-    /// Message and place of the first panic.
+    /// The message and the location of the first panic.
     pub fault: Option<String>,
-    /// The last line of standard error that says something: a reason, should it have broken without a `fault`.
+    /// The last line of standard error that is a message. It is the reason of a trap without a `fault`.
     pub last_line: Option<String>,
-    /// Why it cannot work as it is set up; the last word.
+    /// The last reason why it cannot work as configured.
     pub misconfigured: Option<String>,
-    /// Points that the sink discarded.
+    /// The number of data points that the sink rejected.
     pub rejected_points: u64,
-    /// Why; the last word.
+    /// The last reason for which the sink rejected data points.
     pub rejected_reason: String,
 }
 
-/// Collects.
+/// Collects the reports of one call.
 #[derive(Debug, Default)]
 pub struct ReportCollector(GuestReport);
 
 impl ReportCollector {
-    /// What was said since this was last asked.
+    /// Takes what was reported since the last call.
     pub fn take(&mut self) -> GuestReport {
         std::mem::take(&mut self.0)
     }

@@ -1,8 +1,8 @@
-//! State that the slot keeps: `state` of the contract.
+//! The persistent state of a slot: the interface `state` of the contract.
 //!
-//! In: questions and changes of a guest, under the name of its slot. Out: answers from the [`Store`], or in a trial from
-//! an overlay that is forgotten with it. Bounded by the [`Caps`] that the operator granted. The disk is waited for on
-//! threads that may block, never on a guest's; while a guest waits it uses no CPU.
+//! In: reads and changes of a guest, for the state of its slot. Out: results from the [`Store`], or in a trial from an
+//! overlay that is discarded after the trial. Bounded by the [`Caps`] that the operator granted. Disk access runs on
+//! blocking threads, never on the threads of guests; a waiting guest uses no CPU.
 
 mod trial_overlay;
 
@@ -15,7 +15,7 @@ use barnabas_storage::store::{MAX_KEYS_PER_LIST, Precondition, StateEntry, State
 pub use barnabas_storage::store::{StateQuota, StateUsage};
 use trial_overlay::TrialOverlay;
 
-/// A slot's state as one receiver sees it. Cheap to clone; clones see the same. Its questions block.
+/// The state of a slot, for one receiver. Clones are cheap and share the state. Its methods block.
 #[derive(Clone, Default)]
 pub struct SlotState(StateBackend);
 
@@ -32,18 +32,18 @@ enum StateBackend {
 }
 
 impl SlotState {
-    /// Not granted: every question is answered with `unavailable`.
+    /// A state that was not granted: every operation fails with `unavailable`.
     pub fn not_granted() -> Self {
         Self::default()
     }
 
-    /// What the slot of this name keeps, under these caps.
+    /// The state of the slot with this name, with these caps.
     pub fn for_slot(store: &Store, slot: &str, caps: StateQuota) -> Self {
         Self(StateBackend::Slot { store: store.clone(), slot: slot.into(), caps })
     }
 
-    /// For a trial: shows what is there now, and keeps changes in memory, under the same caps, until its last clone is
-    /// gone. Nothing of them reaches the slot.
+    /// An overlay for a trial: it reads the current state, and records changes in memory, with the same caps, until its
+    /// last clone is dropped. The changes never reach the slot.
     #[must_use]
     pub fn trial_overlay(&self) -> Self {
         match self.caps() {
@@ -52,12 +52,12 @@ impl SlotState {
         }
     }
 
-    /// Whether there is anything to ask.
+    /// Whether the operator granted state.
     pub fn is_granted(&self) -> bool {
         !matches!(self.0, StateBackend::NotGranted)
     }
 
-    /// Under which caps; `None` where it is not granted.
+    /// The caps, or `None` if the state was not granted.
     pub fn caps(&self) -> Option<StateQuota> {
         match &self.0 {
             StateBackend::NotGranted => None,
@@ -66,7 +66,7 @@ impl SlotState {
         }
     }
 
-    /// What is used of the caps now, for status pages. Does not touch the disk.
+    /// The current usage, for the status of the plugin. It does not access the disk.
     pub fn usage(&self) -> StateUsage {
         match &self.0 {
             StateBackend::NotGranted => StateUsage::default(),
@@ -75,7 +75,7 @@ impl SlotState {
         }
     }
 
-    /// Below which no version of a trial over it lies.
+    /// The lower bound for the versions of an overlay over this state.
     fn version_floor(&self) -> u64 {
         match &self.0 {
             StateBackend::NotGranted | StateBackend::Slot { .. } => 0,
@@ -91,7 +91,7 @@ impl SlotState {
         }
     }
 
-    /// Puts a value, or deletes the key where there is none, and gives the new version.
+    /// Sets the value of a key, or deletes the key if `value` is `None`, and returns the new version.
     fn change(&self, key: &str, value: Option<Vec<u8>>, expected: Precondition) -> Result<u64, StateStoreError> {
         match &self.0 {
             StateBackend::NotGranted => Err(not_granted_error()),
@@ -109,7 +109,7 @@ impl SlotState {
     }
 }
 
-/// What a receiver is answered that was granted no state.
+/// The message for a receiver without the grant.
 const NOT_GRANTED_MESSAGE: &str = "state is not granted: add `state = \"1MiB\"` to [grants] in the plugin's manifest";
 
 fn not_granted_error() -> StateStoreError {
@@ -151,7 +151,7 @@ impl wit::Host for HostState {
     }
 }
 
-/// Asks where blocking does no harm. A guest that is given up meanwhile does not take its change back.
+/// Runs the operation on a blocking thread. If the guest is discarded meanwhile, its change still takes effect.
 async fn run_blocking<T: Send + 'static>(
     state: &SlotState,
     operation: impl FnOnce(&SlotState) -> Result<T, StateStoreError> + Send + 'static,
@@ -173,12 +173,13 @@ impl From<StateEntry> for wit::Entry {
 impl From<StateStoreError> for wit::StateError {
     fn from(refusal: StateStoreError) -> Self {
         match refusal {
-            StateStoreError::Conflict(there) => Self::Conflict(there.map(Into::into)),
-            StateStoreError::QuotaExceeded(words) => Self::Full(words),
-            StateStoreError::InvalidKey(words) => Self::InvalidKey(words),
-            // The store's own words name the host's files, which are no guest's business; the host's log has them.
+            StateStoreError::Conflict(current) => Self::Conflict(current.map(Into::into)),
+            StateStoreError::QuotaExceeded(reason) => Self::Full(reason),
+            StateStoreError::InvalidKey(reason) => Self::InvalidKey(reason),
+            // The message of the store contains paths of the host, which a guest must not see; the log of the host has
+            // it.
             StateStoreError::Unavailable(_) => {
-                Self::Unavailable("the host's store cannot be used now; its log says why".into())
+                Self::Unavailable("the store of the host cannot be used now; see the log of the host".into())
             }
         }
     }

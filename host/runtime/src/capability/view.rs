@@ -1,7 +1,8 @@
-//! The typed view: `metrics-view` of the contract, for guests in a language without protobuf.
+//! The typed view of a push: the interface `metrics-view` of the contract, for guests in a language without a protobuf
+//! library.
 //!
-//! In: one push of a lent batch. Out: its OTLP message as WIT records, field by field. Decoded when asked, and once
-//! per question: what a guest asks for twice it pays for twice, from its own CPU allowance.
+//! In: one push of a lent batch. Out: its OTLP message as WIT records, field by field. The host decodes the push at
+//! each call and does not cache the result; the guest pays for each call from its CPU limit.
 
 use barnabas_otlp::message::{self as otlp, any_value, exemplar, metric, number_data_point};
 use prost::Message as _;
@@ -22,15 +23,15 @@ impl wit::Host for HostState {
     }
 }
 
-/// Most bytes of a push that is decoded: its records take up to some 200 times as much of the host's memory, which no
-/// limit of the guest counts.
+/// The maximum size of a push that is decoded. Its records need up to about 200 times as much memory of the host, which
+/// the memory limit of the guest does not include.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The message as records.
+/// Decodes the message into records.
 pub fn decode(bytes: &[u8]) -> Result<Vec<wit::ResourceMetrics>, String> {
     if bytes.len() > MAX_BYTES {
         return Err(format!(
-            "a push of {} bytes is not decoded here (the most is {MAX_BYTES}); ask for its bytes",
+            "a push of {} bytes is too large to decode; the limit is {MAX_BYTES}: read its bytes instead",
             bytes.len()
         ));
     }
@@ -181,7 +182,7 @@ fn key_value(kv: otlp::KeyValue) -> wit::KeyValue {
 fn any_value(value: otlp::AnyValue) -> wit::AnyValue {
     use any_value::Value;
     match value.value {
-        // An index into a string table belongs to OTLP profiles and has no meaning in metrics.
+        // An index into a string table, which exists only in OTLP profiles.
         None | Some(Value::StringValueStrindex(_)) => wit::AnyValue::Empty,
         Some(Value::StringValue(s)) => wit::AnyValue::Text(s),
         Some(Value::BoolValue(b)) => wit::AnyValue::Boolean(b),
@@ -194,7 +195,8 @@ fn any_value(value: otlp::AnyValue) -> wit::AnyValue {
     }
 }
 
-/// Plain JSON; bytes as base64, and doubles that JSON has no number for as `"NaN"`, `"Infinity"`, `"-Infinity"`.
+/// Converts a value to JSON. Bytes become base64, and doubles that JSON cannot represent become `"NaN"`, `"Infinity"`
+/// or `"-Infinity"`.
 fn json(value: otlp::AnyValue) -> Json {
     use any_value::Value;
     match value.value {
@@ -232,7 +234,7 @@ mod tests {
         otlp::AnyValue { value: Some(value) }
     }
 
-    /// A message of exactly so many bytes, all of them in a field that nobody knows.
+    /// A message of exactly this size, which has only an unknown field.
     fn message_of_size(size: usize) -> Vec<u8> {
         let mut bytes = vec![0x9a, 0x06];
         let mut rest = size - 2 - 3;
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn largest_push_violated() {
-        assert!(decode(&message_of_size(MAX_BYTES + 1)).unwrap_err().contains("ask for its bytes"));
+        assert!(decode(&message_of_size(MAX_BYTES + 1)).unwrap_err().contains("read its bytes instead"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The WASI that language runtimes always name, over an empty context: no arguments, no environment, no files, no
-//! network. Clocks and random are real; standard output and error become log lines.
+//! The WASI context, for the interfaces that language runtimes always import. It is empty: it has no arguments, no
+//! environment variables, no files and no network. The clocks and random numbers are real, and standard output and
+//! standard error become log lines.
 
 use std::io;
 use std::pin::Pin;
@@ -16,13 +17,13 @@ use wasmtime_wasi::{WasiCtx, async_trait};
 use super::log::{GuestLog, LINE_BYTES};
 use crate::limits::MAX_RANDOM_BYTES;
 
-/// What one write may hold.
+/// The maximum number of bytes of one write.
 const WRITE_BYTES: usize = 64 * 1024;
 
-/// Most characters of a guest's last line that are repeated as the reason why it broke.
+/// The maximum length, in characters, of the last line that becomes the reason of a trap.
 const LAST_LINE_CHARS: usize = 300;
-/// How lines begin that runtimes write below the reason: the panic by which componentize-py ends after a traceback, Rust's
-/// hint, the heading of StarlingMonkey's call stack, and what its abort says.
+/// Prefixes of the lines that language runtimes write after the reason: the panic of componentize-py after a traceback,
+/// the hint of Rust, the heading of the call stack in StarlingMonkey, and the message of its abort.
 const TRAILER_PREFIXES: [&str; 5] = [
     "thread '",
     "Python function threw an unexpected exception",
@@ -31,7 +32,7 @@ const TRAILER_PREFIXES: [&str; 5] = [
     "Redirecting call to abort()",
 ];
 
-/// An empty context whose output goes to `log`, and what the guest wrote last to standard error.
+/// Creates an empty context whose output goes to `log`, with access to the last line of standard error.
 pub fn empty_context(log: &GuestLog) -> (WasiCtx, LastStderrLine) {
     let stderr = LineSplitter::new(log, Level::WARN);
     let last = LastStderrLine { last: stderr.last.clone(), partial: stderr.partial.clone() };
@@ -46,8 +47,8 @@ pub fn empty_context(log: &GuestLog) -> (WasiCtx, LastStderrLine) {
     (context, last)
 }
 
-/// The last line of a guest's standard error that can be the reason why it broke: the runtimes of Python and JavaScript
-/// write an exception there and then trap.
+/// The last line of standard error that can be the reason of a trap: the runtimes of Python and JavaScript write an
+/// exception there and then trap.
 #[derive(Debug)]
 pub struct LastStderrLine {
     last: Arc<Mutex<String>>,
@@ -55,24 +56,26 @@ pub struct LastStderrLine {
 }
 
 impl LastStderrLine {
-    /// What was written since this was last asked, at most 300 characters of it; `None` where that was nothing.
+    /// Takes the last line since the previous call, at most [`LAST_LINE_CHARS`] characters of it, or `None` if there is
+    /// none.
     pub fn take(&self) -> Option<String> {
         let line = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
-        // A guest that traps does not end its last line.
+        // The last line of a guest that traps has no line break.
         let rest = self.partial.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = trap_reason(&String::from_utf8_lossy(&rest));
         rest.or((!line.is_empty()).then_some(line))
     }
 }
 
-/// A line's beginning, unless it is indented, as the frames of a call stack are, or says nothing by itself.
+/// The start of the line, unless it cannot be a reason: it is blank, indented like a frame of a call stack, or a line
+/// that runtimes write after the reason.
 fn trap_reason(line: &str) -> Option<String> {
     let is_message = !line.trim().is_empty() && !line.starts_with(char::is_whitespace);
     (is_message && !TRAILER_PREFIXES.iter().any(|below| line.starts_with(below)))
         .then(|| line.chars().take(LAST_LINE_CHARS).collect())
 }
 
-/// Cuts a stream into lines. Clones share the unfinished one.
+/// Splits a stream into lines. Clones share the partial line.
 #[derive(Clone)]
 struct LineSplitter {
     log: GuestLog,
@@ -172,9 +175,9 @@ mod tests {
         lines.push_bytes(b"one\r\nt");
         lines.clone().push_bytes(b"wo\n\nthree");
         let logged: Vec<_> = sink.recent().into_iter().map(|line| line.text).collect();
-        assert_eq!(logged, ["one", "two"], "the third is not finished");
+        assert_eq!(logged, ["one", "two"], "the third line is not complete");
         lines.push_bytes(&vec![b'x'; LINE_BYTES]);
-        assert_eq!(sink.recent().len(), 3, "a line that never ends is not kept for ever");
+        assert_eq!(sink.recent().len(), 3, "a line without an end is not buffered indefinitely");
     }
 
     #[test]

@@ -71,7 +71,7 @@ async fn a_guest_sees_the_batch_and_nothing_beyond() {
     assert_eq!(instance.export(batch(3)).await.outcome, Outcome::Taken);
     let beyond = "(drop (call $points (local.get $batch) (i32.const 1)))";
     let (fault, message) = export_failure(beyond, ample_limits()).await;
-    assert_eq!((fault, message.as_str()), (Fault::Trap, "the receiver asked for push 1 of a batch of 1"));
+    assert_eq!((fault, message.as_str()), (Fault::Trap, "the receiver used the index 1 in a batch of 1 pushes"));
 }
 
 #[tokio::test]
@@ -102,8 +102,8 @@ async fn a_failure_is_appended_to_the_log_of_the_receiver() {
 
 #[test]
 fn a_denied_destination_is_added_to_every_reason() {
-    let denied = Some("it asked for a:1; granted are b:1");
-    let both = "no (it asked for a:1; granted are b:1)";
+    let denied = Some("it requested a:1; the grants are b:1");
+    let both = "no (it requested a:1; the grants are b:1)";
     let unavailable = |reason: &str| {
         let said = crate::contract::wit::exports::kafka_telemetry::receiver::export_metrics::Unavailability {
             retry_after_ms: None,
@@ -117,7 +117,7 @@ fn a_denied_destination_is_added_to_every_reason() {
     assert_eq!(to_outcome(Err(ExportError::Rejected("no".into())), denied), Outcome::Rejected(both.into()));
     assert_eq!(to_outcome(Err(ExportError::Other("no\n\u{1b}[2J".into())), None).reason(), Some(r"no \u{1b}[2J"));
     let long = to_outcome(Err(ExportError::Other("x".repeat(9_999))), denied);
-    assert!(long.reason().unwrap().ends_with("x… (it asked for a:1; granted are b:1)"));
+    assert!(long.reason().unwrap().ends_with("x… (it requested a:1; the grants are b:1)"));
 }
 
 #[tokio::test]

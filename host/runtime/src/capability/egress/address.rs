@@ -1,9 +1,9 @@
-//! Which addresses are public.
+//! Decides which IP addresses are public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address anywhere on the internet: not this machine, not a private network, not a cloud's metadata service, and
-/// not another way of writing one of these.
+/// Whether the address is a public one on the internet: it is not this machine, a private network or the metadata
+/// service of a cloud, and it is not another notation of one of these.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -11,12 +11,13 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// The special-purpose registry of IPv4 (RFC 6890 and after), less what is globally reachable.
+/// All IPv4 addresses except those of the special-purpose registry (RFC 6890 and its updates) that are not globally
+/// reachable.
 fn is_public_v4(v4: Ipv4Addr) -> bool {
     let special = match v4.octets() {
         [0, ..] | [10, ..] | [127, ..] => true,
         [100, b, ..] => b & 0xc0 == 64,
-        // Link-local, and with it the metadata service of most clouds.
+        // Link-local, which includes the metadata service of most clouds.
         [169, 254, ..] => true,
         [172, b, ..] => b & 0xf0 == 16,
         [192, 168, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [192, 88, 99, _] => true,
@@ -24,12 +25,12 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         // Multicast, reserved, broadcast.
         [a, ..] => a >= 224,
     };
-    // Azure's is an otherwise ordinary address.
+    // The metadata service of Azure has an otherwise ordinary address.
     !special && v4 != Ipv4Addr::new(168, 63, 129, 16)
 }
 
-/// Global unicast (2000::/3) less its special blocks, and less every form that carries an IPv4 address that is not
-/// public itself.
+/// Global unicast (2000::/3) except its special blocks, and except every form that embeds an IPv4 address that is not
+/// public.
 fn is_public_v6(v6: Ipv6Addr) -> bool {
     match v6.segments() {
         // IPv4-mapped, and NAT64's well-known prefix.

@@ -1,4 +1,5 @@
-//! Bodies with a meter in them, and the record that becomes an event when the request is over.
+//! Request and response bodies that count and limit bytes, and the record that becomes an event at the end of a
+//! request.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +18,12 @@ use super::response_cache::ResponseRecorder;
 use super::{BoxError, EgressError, RequestBody};
 use barnabas_pipeline::event::{EventData, Events, Topic};
 
-/// A request's body, counting what leaves. It breaks off when its call is over: a guest that never finishes it would
-/// hold its connection for ever.
+/// The body of a request, which counts its bytes. It fails when its call ends; otherwise a guest that never finishes
+/// the body would hold the connection forever.
 pub(super) struct CountingBody {
     inner: RequestBody,
     sent: Arc<AtomicU64>,
-    /// Where somebody compares.
+    /// The copy of the body, if it is recorded.
     tee: Option<Arc<Mutex<BodyTee>>>,
     call_end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -60,8 +61,8 @@ impl Body for CountingBody {
     }
 }
 
-/// One request, from the asking to the last byte of the answer. Emits its event when it is dropped, which is when the
-/// guest has read the answer, has given up, or its call is over.
+/// The record of one request, from its start to the last byte of the response. It emits its event when it is dropped:
+/// when the guest has read the response, has dropped it, or its call has ended.
 pub(super) struct RequestRecord {
     events: Events,
     slot: Arc<str>,
@@ -69,7 +70,7 @@ pub(super) struct RequestRecord {
     started: Instant,
     sent: Arc<AtomicU64>,
     status: String,
-    /// Its place among the requests under way.
+    /// The permit of this request; it limits the concurrent requests.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -79,7 +80,7 @@ impl RequestRecord {
         Self { events, slot, authority, started: Instant::now(), sent, status, permit: None }
     }
 
-    /// How it ended, as far as is known by now.
+    /// Sets the result of the request, as far as it is known now.
     pub(super) fn set_status(&mut self, status: &str) {
         status.clone_into(&mut self.status);
     }
@@ -97,11 +98,11 @@ impl Drop for RequestRecord {
     }
 }
 
-/// An answer's body: limited in bytes, and never silent for long. What it reads from is kept by the call, and
-/// ends with it.
+/// The body of a response, with a limit on its size and on the wait between two chunks. The call owns the underlying
+/// body, which ends with the call.
 pub(super) struct LimitedBody {
     call: Call,
-    /// Of the answer; `None` once the body is over.
+    /// The key of the response in its call; `None` after the end of the body.
     key: Option<u64>,
     cap: usize,
     remaining: usize,
@@ -110,13 +111,13 @@ pub(super) struct LimitedBody {
 }
 
 impl LimitedBody {
-    /// The body of an answer that `call` keeps under `key`.
+    /// Creates the body of a response that `call` has registered under `key`.
     pub(super) fn new(call: Call, key: u64, cap: usize, between_bytes: Duration) -> Self {
         let timer = Box::pin(tokio::time::sleep(between_bytes));
         Self { call, key: Some(key), cap, remaining: cap, between_bytes, timer }
     }
 
-    /// The body is over: the request's place is free, whatever the guest does with its handle.
+    /// Ends the body and releases the permit of the request, even if the guest keeps its handle.
     fn finish(&mut self) -> Option<OpenResponse> {
         self.key.take().and_then(|key| self.call.remove(key))
     }
@@ -157,7 +158,7 @@ impl Body for LimitedBody {
         let this = &mut *self;
         let Some(key) = this.key else { return Poll::Ready(None) };
         match this.call.with_response(key, |answer| Pin::new(&mut answer.body).poll_frame(cx)) {
-            // A guest that kept it until now must not take what is missing for the end.
+            // A guest that kept the body past its call must not mistake the missing rest for the end.
             None => this.fail(EgressError::CallEnded),
             Some(Poll::Ready(Some(Ok(frame)))) => this.deliver(key, frame),
             Some(Poll::Ready(Some(Err(error)))) => this.fail(error.into()),

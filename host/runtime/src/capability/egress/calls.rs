@@ -1,9 +1,9 @@
-//! What one instance has under way, so that all of it ends with the call it was begun in.
+//! The open responses of one instance, which all end with the call that started them.
 //!
-//! In: answers that are not read to their end, and destinations that were refused. Out: their end, at the latest with
-//! the call. A guest's handle on an answer is a number into here, so what a guest forgets is dropped without it, and
-//! with it the connection and the place among the requests under way. Bounded by these places, and by the handles that
-//! a guest may hold.
+//! In: responses that are not read completely, and destinations that were denied. Out: their end, with the call at the
+//! latest. The handle of a guest on a response is only a key into this module. So the response, its connection and its
+//! permit are dropped at the end of the call, even if the guest leaks the handle. Bounded by the permits, and by the
+//! number of handles that a guest may have.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,18 +15,18 @@ use super::RequestBody;
 use super::body::RequestRecord;
 use super::response_cache::ResponseRecorder;
 
-/// The calls of one instance, one after the other. Clones are of the same instance.
+/// The calls of one instance, one after the other. Clones belong to the same instance.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls(Arc<CallsInner>);
 
 #[derive(Debug, Default)]
 struct CallsInner {
-    /// How many calls are over.
+    /// The number of calls that have ended.
     ended: watch::Sender<u64>,
     current: Mutex<CurrentCall>,
 }
 
-/// What the call at hand has begun.
+/// What the current call has started.
 #[derive(Default)]
 struct CurrentCall {
     next: u64,
@@ -40,16 +40,16 @@ impl std::fmt::Debug for CurrentCall {
     }
 }
 
-/// An answer that is not read to its end.
+/// A response that is not read completely.
 pub(super) struct OpenResponse {
     pub(super) body: RequestBody,
     pub(super) record: RequestRecord,
-    /// For those who are answered alike later.
+    /// Records the response for the cache.
     pub(super) recorder: Option<ResponseRecorder>,
     pub(super) _unread: UnreadGuard,
 }
 
-/// Counts one answer as unread for as long as it lives.
+/// Counts one response as unread until it is dropped.
 pub(super) struct UnreadGuard(Arc<AtomicUsize>);
 
 impl UnreadGuard {
@@ -66,20 +66,20 @@ impl Drop for UnreadGuard {
 }
 
 impl Calls {
-    /// The call at hand.
+    /// The current call.
     pub(super) fn current(&self) -> Call {
         Call { number: *self.0.ended.borrow(), calls: self.clone() }
     }
 
-    /// Ends the call at hand and everything that it left open. The last destination that was refused to it, in a
-    /// sentence.
+    /// Ends the current call and everything that it left open. Returns a sentence about the last destination that was
+    /// denied to it.
     pub(super) fn end(&self) -> Option<String> {
         let mut current = self.lock();
-        // Under the lock, so that an answer which comes now finds its call over.
+        // Under the lock, so that a response that arrives now finds its call ended.
         self.0.ended.send_modify(|over| *over += 1);
         let (answers, denied) = (std::mem::take(&mut current.responses), current.denied.take());
         drop(current);
-        // Not under the lock: their events are emitted here.
+        // After the unlock, because dropping the responses emits their events.
         drop(answers);
         denied
     }
@@ -89,7 +89,7 @@ impl Calls {
     }
 }
 
-/// One call, at hand or over.
+/// One call, which is the current one or has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     calls: Calls,
@@ -97,15 +97,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Waits for its end.
+    /// Waits for the end of the call.
     pub(super) async fn wait_for_end(self) {
         let mut over = self.calls.0.ended.subscribe();
-        // The sender lives as long as `self`.
+        // The sender lives as long as `self`, so this cannot fail.
         let _ = over.wait_for(|over| *over != self.number).await;
     }
 
-    /// Keeps an answer until it is taken or the call is over. `None` where it is over already: then the answer is
-    /// dropped.
+    /// Stores a response until it is removed or the call ends. Returns `None` and drops the response if the call has
+    /// already ended.
     pub(super) fn register(&self, answer: OpenResponse) -> Option<u64> {
         let mut current = self.calls.lock();
         if *self.calls.0.ended.borrow() != self.number {
@@ -118,17 +118,17 @@ impl Call {
         Some(key)
     }
 
-    /// Looks at an answer. `None` where it was taken, or its call is over.
+    /// Calls `look` with a response. Returns `None` if it was removed or its call has ended.
     pub(super) fn with_response<T>(&self, key: u64, look: impl FnOnce(&mut OpenResponse) -> T) -> Option<T> {
         self.calls.lock().responses.get_mut(&key).map(look)
     }
 
-    /// Ends the keeping of an answer. Dropping it ends the request.
+    /// Removes a response. Dropping it ends the request.
     pub(super) fn remove(&self, key: u64) -> Option<OpenResponse> {
         self.calls.lock().responses.remove(&key)
     }
 
-    /// Notes a destination that was refused to it.
+    /// Records a destination that was denied.
     pub(super) fn record_denial(&self, sentence: String) {
         let mut current = self.calls.lock();
         if *self.calls.0.ended.borrow() == self.number {

@@ -1,4 +1,4 @@
-//! Requests that go nowhere: written down and answered with a set reply.
+//! Captured requests: they are recorded and not sent, and get a prepared response.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,27 +12,27 @@ use super::RequestBody;
 use super::body::CountingBody;
 use super::response_cache::{RecordedResponse, ResponseCache, ResponseKey};
 
-/// Most bytes kept of one body.
+/// The maximum number of bytes that are recorded of one body.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// Most requests kept; further ones are answered and counted.
+/// The maximum number of recorded requests. Further requests get a response and are only counted.
 const MAX_REQUESTS: usize = 256;
-/// Most bytes kept in all.
+/// The maximum number of bytes that are recorded in total.
 const MAX_TOTAL_BYTES: usize = 32 << 20;
 
-/// A request as the guest made it.
+/// A request of a guest.
 #[derive(Clone, Debug)]
 pub struct CapturedRequest {
-    /// GET, POST and so on.
+    /// The method.
     pub method: Method,
-    /// Whole.
+    /// The whole URI.
     pub uri: Uri,
-    /// With Host.
+    /// The headers, including Host.
     pub headers: HeaderMap,
-    /// Its beginning, if it was longer than what is kept.
+    /// The body, truncated to the maximum size.
     pub body: Bytes,
-    /// How long it really was.
+    /// The original length of the body.
     pub body_len: usize,
-    /// Whether the grants would have let it through by name (addresses are not looked up).
+    /// Whether the grants allow the destination by name and port; the name is not resolved.
     pub granted: bool,
 }
 
@@ -43,12 +43,12 @@ struct CapturedRequests {
     dropped: usize,
 }
 
-/// What a guest would have sent.
+/// The requests that a guest would have sent.
 #[derive(Debug)]
 pub struct RequestCapture {
     cache: Arc<ResponseCache>,
     default_response: RecordedResponse,
-    /// Answers for the first requests, one each.
+    /// The responses for the first requests, one for each.
     scripted: Mutex<VecDeque<RecordedResponse>>,
     max_requests: usize,
     enforce_grants: bool,
@@ -57,14 +57,14 @@ pub struct RequestCapture {
 }
 
 impl Default for RequestCapture {
-    /// Answers 200 with an empty body, which an OTLP exporter takes for success.
+    /// Responds with an empty 200, which is a success for an OTLP exporter.
     fn default() -> Self {
         Self::replaying(Arc::default(), RecordedResponse::default())
     }
 }
 
 impl RequestCapture {
-    /// Answers as the same destination did before, else like this.
+    /// Responds as the destination did before according to the cache, or else with the default response.
     pub fn replaying(answers: Arc<ResponseCache>, reply: RecordedResponse) -> Self {
         Self {
             cache: answers,
@@ -77,12 +77,12 @@ impl RequestCapture {
         }
     }
 
-    /// Answers the first requests with these, one each and in this order, whatever else is known of their destinations.
+    /// Responds to the first requests with these responses, one for each and in this order, regardless of the cache.
     pub fn with_scripted_responses(self, replies: impl IntoIterator<Item = RecordedResponse>) -> Self {
         Self { scripted: Mutex::new(replies.into_iter().collect()), ..self }
     }
 
-    /// Refuses what the grants would refuse by name, as a real request would be.
+    /// Denies the requests that the grants do not allow by name and port, as for a real request.
     pub fn enforcing_grants(self) -> Self {
         Self { enforce_grants: true, ..self }
     }
@@ -91,18 +91,18 @@ impl RequestCapture {
         self.enforce_grants && !granted
     }
 
-    /// Keeps no request, and answers all the same: for a trial that lasts.
+    /// Records no request but still responds, for a long trial.
     pub fn without_capture(self) -> Self {
         Self { max_requests: 0, ..self }
     }
 
-    /// Takes what was kept so far, and how many more there were.
+    /// Takes the requests that were recorded so far, and the number of requests that were only counted.
     pub fn take(&self) -> (Vec<CapturedRequest>, usize) {
         let kept = std::mem::take(&mut *self.captured.lock().unwrap_or_else(PoisonError::into_inner));
         (kept.requests, kept.dropped)
     }
 
-    /// How many requests were answered with something else than a success.
+    /// The number of requests that got a response other than a success.
     pub fn failures(&self) -> usize {
         self.failures.load(Ordering::Relaxed)
     }
@@ -144,13 +144,13 @@ impl RequestCapture {
     }
 }
 
-/// Reads all of it, keeps the first [`MAX_BODY`] bytes. A body that breaks off ends there.
+/// Reads the whole body, and returns its first [`MAX_BODY`] bytes and its length. A body that fails ends there.
 async fn read_body(mut body: CountingBody) -> (Bytes, usize) {
     let (mut kept, mut len) = (Vec::new(), 0);
     while let Some(Ok(frame)) = body.frame().await {
         if let Some(data) = frame.data_ref() {
-            let room = MAX_BODY_BYTES.saturating_sub(kept.len());
-            kept.extend(data.iter().take(room));
+            let capacity = MAX_BODY_BYTES.saturating_sub(kept.len());
+            kept.extend(data.iter().take(capacity));
             len += data.len();
         }
     }

@@ -1,4 +1,5 @@
-//! From a URI to a connection: resolve, judge every address, dial exactly a judged one, speak TLS where asked.
+//! Connects to the destination of a URI: resolves the name, checks every address against the grants, dials only a
+//! permitted address, and starts TLS for `https`.
 
 use std::future::Future;
 use std::io;
@@ -21,19 +22,19 @@ use super::self_addresses::OwnEndpoint;
 use super::target::Target;
 use super::{EgressError, Grants, SelfAddresses, Trust};
 
-/// How long one address is tried while there are others.
+/// The timeout for one address if there are others to try.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The addresses of a name.
+/// The future that resolves the addresses of a name.
 pub type Lookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// How names become addresses. What it answers is not believed, only judged.
+/// A resolver of host names. Its result is not trusted: every address is checked against the grants.
 pub trait Resolve: Send + Sync + 'static {
-    /// Looks a name up.
+    /// Resolves a name.
     fn resolve(&self, host: &str) -> Lookup;
 }
 
-/// The platform's resolver.
+/// The resolver of the platform.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemResolver;
 
@@ -51,13 +52,13 @@ struct ConnectorInner {
     self_addresses: SelfAddresses,
 }
 
-/// Makes the connections of one plugin's client.
+/// Opens the connections for the client of one plugin.
 #[derive(Clone)]
 pub struct Connector(Arc<ConnectorInner>);
 
 impl Connector {
-    /// Of these grants for good: they outlive every connection made under them. The admin endpoint
-    /// of `own` is refused whatever they say.
+    /// Creates a connector for these grants, which never change, because its connections are pooled. The admin endpoint
+    /// in `self_addresses` is refused whatever the grants are.
     pub fn new(grants: Arc<Grants>, resolve: Arc<dyn Resolve>, trust: Trust, self_addresses: SelfAddresses) -> Self {
         Self(Arc::new(ConnectorInner { grants, resolve, trust, self_addresses }))
     }
@@ -79,7 +80,7 @@ impl ConnectorInner {
         Ok(EgressStream(Box::new(stream.map_err(|error| handshake_error(target.host, &error))?)))
     }
 
-    /// The addresses that may be dialled: at least one.
+    /// The addresses that may be dialled, at least one.
     async fn permitted_addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, EgressError> {
         let found = match target.ip() {
             Some(literal) => vec![literal],
@@ -101,7 +102,9 @@ impl ConnectorInner {
             (true, _) if own_endpoint.is_some() => Err(own_endpoint_error(own_endpoint, target)),
             (false, _) => Ok(permitted.into_iter().map(|address| SocketAddr::new(address, target.port)).collect()),
             (true, Some(address)) => Err(EgressError::Prohibited { host: target.host.clone(), address: *address }),
-            (true, None) => Err(EgressError::Dns { host: target.host.clone(), reason: "it has no address".into() }),
+            (true, None) => {
+                Err(EgressError::Dns { host: target.host.clone(), reason: "the name has no address".into() })
+            }
         }
     }
 
@@ -119,12 +122,12 @@ fn own_endpoint_error(door: Option<OwnEndpoint>, target: &Target) -> EgressError
     }
 }
 
-/// The first that answers.
+/// Connects to the first address that accepts a connection.
 async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
     let mut last = EgressError::ConnectTimeout;
     for (left, address) in (0..addresses.len()).rev().zip(addresses) {
         let connecting = TcpStream::connect(address);
-        // The last one may use all the time there is: the caller keeps that clock.
+        // The last address needs no timeout here: the caller limits the total time.
         let tried = match left {
             0 => connecting.await,
             _ => tokio::time::timeout(ADDRESS_TIMEOUT, connecting)
@@ -133,7 +136,7 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
         };
         match tried {
             Ok(tcp) => {
-                // Requests are one write each; waiting for more would only delay them.
+                // A request is one write, so Nagle's algorithm would only delay it.
                 tcp.set_nodelay(true).ok();
                 return Ok(tcp);
             }
@@ -179,7 +182,7 @@ impl tower_service::Service<Uri> for Connector {
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A connection, with TLS or without.
+/// A connection, with or without TLS.
 pub struct EgressStream(Box<dyn Io>);
 
 impl Connection for EgressStream {

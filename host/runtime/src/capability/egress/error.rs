@@ -1,121 +1,123 @@
-//! Why a request did not go, or did not come back.
+//! The errors of outgoing requests.
 
 use std::error::Error as StdError;
 use std::net::IpAddr;
 
 use super::Grants;
 
-/// Any error of a body or a connection.
+/// An error of a body or a connection.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Each case is one that a guest can match on (`hooks.rs` has the translation into `wasi:http`'s words).
+/// Why a request failed. `hooks.rs` maps each case to an error code of `wasi:http`, which a guest can match on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EgressError {
-    /// The allow-list has no such destination.
+    /// The grants do not include the destination.
     #[error("`{host}:{port}` is not granted: add it to `http` in the plugin's [grants]")]
     NotGranted {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// As asked for, or the scheme's.
+        /// The port of the request, or the default port of its scheme.
         port: u16,
     },
-    /// The name is granted, none of its addresses is.
-    #[error("`{host}` is at {address}, which is not public: add its network to `addresses` in the plugin's [grants]")]
+    /// The grants include the name, but none of its addresses.
+    #[error(
+        "`{host}` resolves to {address}, which is not public: add its network to `addresses` in the plugin's [grants]"
+    )]
     Prohibited {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// The first one that was refused.
+        /// The first address that is not permitted.
         address: IpAddr,
     },
-    /// It would lead back into this host.
-    #[error("`{host}:{port}` is this host's own admin endpoint, which no receiver may reach: send elsewhere")]
+    /// The destination is the admin endpoint of this host.
+    #[error("`{host}:{port}` is the admin endpoint of this host, which no receiver may reach: use another destination")]
     OwnAdminEndpoint {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// As asked for, or the scheme's.
+        /// The port of the request, or the default port of its scheme.
         port: u16,
     },
-    /// It would come back to this host as a push of a client.
+    /// The destination is a listener of this host, so the request would become a push of a client.
     #[error(
-        "`{host}:{port}` is a listener of this host for its clients: what a receiver sends there comes back to it as a \
-         push, without end. Send elsewhere, or grant it with `own-listeners = true` in the plugin's [grants]"
+        "`{host}:{port}` is a listener of this host: whatever a receiver sends there returns to it as a push, in an \
+         endless loop. Use another destination, or grant it with `own-listeners = true` in the plugin's [grants]"
     )]
     OwnListener {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// As asked for, or the scheme's.
+        /// The port of the request, or the default port of its scheme.
         port: u16,
     },
-    /// Not a plain `http` or `https` URI with a host.
-    #[error("the request has no usable http or https URI")]
+    /// The URI is not an `http` or `https` URI with a host.
+    #[error("the request has no valid http or https URI")]
     InvalidUri,
-    /// CONNECT would be a tunnel around the guard.
-    #[error("the method CONNECT is never sent")]
+    /// The method is CONNECT, which would open a tunnel around the guard.
+    #[error("the method CONNECT is not allowed")]
     ForbiddenMethod,
-    /// The name has no address.
+    /// The name does not resolve to an address.
     #[error("cannot resolve `{host}`: {reason}")]
     Dns {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// From the resolver.
+        /// The reason from the resolver.
         reason: String,
     },
-    /// Nobody listens there.
+    /// The destination refused the connection.
     #[error("connection refused by {0}")]
     ConnectionRefused(String),
-    /// No way there.
+    /// The destination cannot be reached.
     #[error("cannot connect to {0}")]
     Unreachable(String),
-    /// Resolving, connecting and TLS took too long.
-    #[error("no connection in time")]
+    /// Name resolution, the connection or TLS took too long.
+    #[error("timed out while connecting")]
     ConnectTimeout,
-    /// The answer, or the next piece of it, took too long.
-    #[error("no answer in time")]
+    /// The response, or its next chunk, took too long.
+    #[error("timed out while waiting for the response")]
     ReadTimeout,
-    /// As many requests as the plugin may have are under way.
-    #[error("{cap} requests are under way, as many as `limits.requests` in the plugin's manifest allows")]
+    /// The plugin has reached its limit of concurrent requests.
+    #[error("{cap} requests are in flight, which is the limit: increase `limits.requests` in the plugin's manifest")]
     TooManyRequests {
         /// The limit.
         cap: usize,
     },
-    /// What a call of a guest begins ends with the call at the latest.
-    #[error("the call that began the request is over")]
+    /// The call that started the request has ended, and its requests end with it.
+    #[error("the call that started the request has ended")]
     CallEnded,
-    /// The server's certificate is not believed.
-    #[error("certificate of `{host}` refused: {reason}")]
+    /// The certificate of the server is not trusted.
+    #[error("the certificate of `{host}` is not trusted: {reason}")]
     Certificate {
-        /// Whose name it should carry.
+        /// The name that the certificate must be valid for.
         host: String,
-        /// From the verifier.
+        /// The reason from the verifier.
         reason: String,
     },
-    /// The server ended the handshake.
+    /// The server ended the TLS handshake with an alert.
     #[error("TLS alert from the server: {message}")]
     Alert {
-        /// RFC 8446 number.
+        /// The number of the alert (RFC 8446).
         id: u8,
-        /// Its name.
+        /// The name of the alert.
         message: String,
     },
-    /// Any other failure of the handshake.
+    /// Any other failure of the TLS handshake.
     #[error("TLS with `{host}` failed: {reason}")]
     Tls {
-        /// As asked for.
+        /// The host of the request.
         host: String,
-        /// From the TLS library.
+        /// The reason from the TLS library.
         reason: String,
     },
-    /// This host has no certificates to judge others by.
+    /// This host has no root certificates.
     #[error("no root certificates: {0}")]
     NoRootCertificates(String),
-    /// The connection ended in the middle.
-    #[error("the connection ended before the answer was whole")]
+    /// The connection ended before the response was complete.
+    #[error("the connection ended before the response was complete")]
     Terminated,
-    /// Not HTTP.
-    #[error("HTTP went wrong: {0}")]
+    /// The response is not valid HTTP, or the HTTP client failed.
+    #[error("HTTP failed: {0}")]
     Protocol(String),
-    /// The answer's body is over the plugin's limit.
-    #[error("the answer is larger than {cap} bytes")]
+    /// The body of the response exceeds the limit of the plugin.
+    #[error("the response is larger than {cap} bytes")]
     ResponseTooLarge {
         /// The limit.
         cap: usize,
@@ -123,7 +125,7 @@ pub enum EgressError {
 }
 
 impl EgressError {
-    /// Stable name for metrics and logs.
+    /// The stable name of the error for metrics and logs.
     pub fn name(&self) -> &'static str {
         match self {
             Self::NotGranted { .. } => "not-granted",
@@ -148,15 +150,15 @@ impl EgressError {
         }
     }
 
-    /// Why the destination was refused, in a sentence for the operator who reads why a call failed; `None` where it was not
-    /// refused.
+    /// Why the destination was denied, in a sentence for an operator who reads why a call failed. `None` for every
+    /// other error.
     pub(super) fn denial(&self, grants: &Grants) -> Option<String> {
         match self {
             Self::NotGranted { host, port } if grants.is_empty() => {
-                Some(format!("it asked for {}, and nothing is granted", destination(host, *port)))
+                Some(format!("it requested {}, and no destination is granted", destination(host, *port)))
             }
             Self::NotGranted { host, port } => {
-                Some(format!("it asked for {}; granted are {}", destination(host, *port), grants.summary()))
+                Some(format!("it requested {}; the grants are {}", destination(host, *port), grants.summary()))
             }
             Self::Prohibited { .. } | Self::OwnAdminEndpoint { .. } | Self::OwnListener { .. } => {
                 Some(self.to_string())
@@ -165,7 +167,7 @@ impl EgressError {
         }
     }
 
-    /// Ours if it is somewhere in the chain, else what HTTP made of it.
+    /// The `EgressError` in the chain of causes if there is one, or else a conversion of the HTTP error.
     fn from_chain(error: &(dyn StdError + 'static)) -> Self {
         let mut cause = Some(error);
         while let Some(at) = cause {
@@ -200,16 +202,16 @@ fn destination(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// The whole chain: hyper's outermost message alone says little.
+/// The messages of the whole chain of causes, because the outermost message of hyper alone is not specific.
 fn error_chain(error: &(dyn StdError + 'static)) -> String {
-    let mut words = error.to_string();
+    let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(at) = cause {
-        words.push_str(": ");
-        words.push_str(&at.to_string());
+        message.push_str(": ");
+        message.push_str(&at.to_string());
         cause = at.source();
     }
-    words
+    message
 }
 
 impl From<hyper_util::client::legacy::Error> for EgressError {

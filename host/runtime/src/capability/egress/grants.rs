@@ -1,4 +1,4 @@
-//! What a plugin may reach: a value, judged without touching the network.
+//! The destinations that a plugin may reach. The checks do not access the network.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use super::address::is_public;
 use super::target::{normalize_host, parse_ip};
 use barnabas_base::units::cidr::Cidr;
 
-/// Destinations by name and port, and networks by address. The empty one grants nothing.
+/// The granted destinations by name and port, and the granted networks by address. The default grants nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     hosts: Vec<GrantedDestination>,
@@ -15,35 +15,37 @@ pub struct Grants {
     own_listeners: bool,
 }
 
-/// Most characters of a list of what is granted.
+/// The maximum length of the summary of the grants.
 const MAX_SUMMARY_CHARS: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GrantedDestination {
     host: HostPattern,
-    /// `None` is any.
+    /// `None` means any port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Name(String),
-    /// With its leading dot.
+    /// The suffix with its leading dot.
     Suffix(String),
     Literal(IpAddr),
     Any,
 }
 
 impl Grants {
-    /// `http`: `host:port`, where the host is a name, `*.suffix` or an address (IPv6 in brackets) and the port may be
-    /// `*`. `addresses`: networks such as `10.0.0.0/8` that granted names may lie in although they are not public.
+    /// Parses the grants of a manifest. Each entry of `http` is `host:port`, where the host is a name, `*.suffix` or an
+    /// address (IPv6 in brackets) and the port may be `*`. Each entry of `addresses` is a network such as `10.0.0.0/8`,
+    /// in which the granted names may lie although it is not public.
     pub fn parse(http: &[String], addresses: &[String]) -> Result<Self, String> {
         let hosts = http.iter().map(|entry| GrantedDestination::parse(entry)).collect::<Result<_, _>>()?;
         let networks = addresses.iter().map(|entry| entry.trim().parse()).collect::<Result<_, _>>()?;
         Ok(Self { hosts, networks, own_listeners: false })
     }
 
-    /// Every destination at every address: for an author who tries a receiver at his own desk. No manifest can say it.
+    /// Grants every destination at every address, for an author who runs a receiver locally. A manifest cannot express
+    /// it.
     pub fn everything() -> Self {
         let everywhere = ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("it is a network"));
         Self {
@@ -53,18 +55,18 @@ impl Grants {
         }
     }
 
-    /// With or without the host's own listeners for clients among the destinations.
+    /// Includes or excludes the listeners of the host as destinations.
     #[must_use]
     pub fn with_own_listeners(self, own_listeners: bool) -> Self {
         Self { own_listeners, ..self }
     }
 
-    /// Whether a destination may be one of the host's own listeners for clients, where it is granted otherwise.
+    /// Whether a granted destination may be a listener of the host.
     pub fn own_listeners(&self) -> bool {
         self.own_listeners
     }
 
-    /// The destinations for a sentence; of a long list only the beginning, and how many more there are.
+    /// The destinations as text. A long list is truncated, with the number of the remaining destinations.
     pub fn summary(&self) -> String {
         let mut listed = String::new();
         for (index, granted) in self.hosts.iter().enumerate() {
@@ -77,19 +79,19 @@ impl Grants {
         listed
     }
 
-    /// Grants nothing.
+    /// Whether no destination is granted.
     pub fn is_empty(&self) -> bool {
         self.hosts.is_empty()
     }
 
-    /// Whether the allow-list has this destination. Its addresses are judged by [`Self::permits`].
+    /// Whether the grants include this destination. [`Self::permits`] checks its addresses.
     pub fn allows(&self, host: &str, port: u16) -> bool {
         let host = normalize_host(host);
         self.matching(&host, port).next().is_some()
     }
 
-    /// Whether this address, which `host` has turned out to be at, may be dialled. A public one may. Others need a
-    /// granted network, or that the allow-list names the address itself, or that it says `localhost` and means it.
+    /// Whether this address of `host` may be dialled. A public address may. Any other address needs a granted network,
+    /// or a grant of the address itself, or a grant of `localhost` if it is a loopback address.
     pub fn permits(&self, host: &str, port: u16, address: IpAddr) -> bool {
         let host = normalize_host(host);
         let canonical = address.to_canonical();
@@ -124,7 +126,7 @@ impl HostPattern {
 }
 
 impl fmt::Display for GrantedDestination {
-    /// As it may be written.
+    /// The form in which a manifest has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
             HostPattern::Name(name) => f.write_str(name)?,
@@ -142,24 +144,25 @@ impl fmt::Display for GrantedDestination {
 
 impl GrantedDestination {
     fn parse(entry: &str) -> Result<Self, String> {
-        let wrong =
-            |what: &str| Err(format!("`{entry}` is not a destination: {what}, for example `otel.example.org:4318`"));
+        let wrong = |what: &str| {
+            Err(format!("`{entry}` is not a valid destination: {what}, for example `otel.example.org:4318`"))
+        };
         let Some((host, port)) = entry.trim().rsplit_once(':') else {
-            return wrong("write host and port");
+            return wrong("set the host and the port");
         };
         let port = match port {
             "*" => None,
             digits => match digits.parse() {
                 Ok(number) if number > 0 => Some(number),
-                _ => return wrong("the port is a number from 1 to 65535, or `*`"),
+                _ => return wrong("the port must be a number from 1 to 65535, or `*`"),
             },
         };
         if host.contains("://") || host.contains(['/', '@']) {
-            return wrong("write it without scheme, path and user");
+            return wrong("remove the scheme, the path and the user");
         }
         match HostPattern::parse(host) {
             Some(host) => Ok(Self { host, port }),
-            None => wrong("the host is a name, `*.suffix` or an address (IPv6 in brackets)"),
+            None => wrong("the host must be a name, `*.suffix` or an address (IPv6 in brackets)"),
         }
     }
 }
@@ -180,7 +183,7 @@ impl HostPattern {
     }
 }
 
-/// Labels of letters, digits, `-` and `_`, none empty.
+/// Whether the text is a host name: labels of letters, digits, `-` and `_`, none of them empty.
 fn is_name(name: &str) -> bool {
     let label =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
@@ -230,7 +233,7 @@ mod tests {
         assert!(!by_name.permits("sink.internal", 4318, ip("10.0.0.5")));
         let both = grants(&["sink.internal:4318"], &["10.0.0.0/8"]);
         assert!(both.permits("sink.internal", 4318, ip("10.0.0.5")));
-        assert!(both.permits("sink.internal", 4318, ip("::ffff:10.0.0.5")), "the same address, written in IPv6");
+        assert!(both.permits("sink.internal", 4318, ip("::ffff:10.0.0.5")), "the same address in IPv6 notation");
         assert!(!both.permits("sink.internal", 4318, ip("64:ff9b::a00:5")), "reached through a translator");
         assert!(!both.permits("sink.internal", 4318, ip("169.254.169.254")));
     }

@@ -1,4 +1,4 @@
-//! The thin end that wasmtime holds: its hook for outgoing requests, and our errors in `wasi:http`'s words.
+//! The hooks of wasmtime for outgoing requests, and the mapping of our errors to the error codes of `wasi:http`.
 
 use std::future::Future;
 
@@ -12,13 +12,13 @@ type ConnectionDriver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type SendRequestFuture = Box<dyn Future<Output = Result<(Response<WasiBody>, ConnectionDriver), Error>> + Send>;
 
 impl WasiHttpHooks for Egress {
-    /// Two of these are kept for each body that a guest writes, sent or not, and it may have as many bodies as handles:
-    /// with the default of 1 MiB that would be gigabytes which no limit counts.
+    /// wasmtime buffers up to two chunks for each body that a guest writes, even before it is sent, and a guest may
+    /// have as many bodies as handles. With the default of 1 MiB this would be gigabytes that no limit includes.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         16 << 10
     }
 
-    /// Runs on the guests' runtime, in a task that ends with the call in which the guest asked.
+    /// Runs on the runtime of the guests, in a task that ends with the call that sent the request.
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
@@ -31,7 +31,7 @@ impl WasiHttpHooks for Egress {
         Box::new(async move {
             let response = sending.await?;
             let response = response.map(|body| body.map_err(Error::from).boxed_unsync());
-            // The connection is the pool's: nothing of it has to be driven by the guest's task.
+            // The pool drives the connection, so the task of the guest has nothing to drive.
             Ok((response, Box::new(async { Ok(()) }) as ConnectionDriver))
         })
     }

@@ -1,7 +1,7 @@
-//! What one instance sends, so that a candidate can be compared with the generation that serves.
+//! Records the requests of one instance, to compare a candidate with the serving generation.
 //!
-//! In: requests on their way out, or captured. Out: [`Sent`], by call. Bounded in requests a call and in bytes a body.
-//! Sees nothing unless somebody compares.
+//! In: requests that are sent or captured. Out: a [`SentRequest`] for each request of a call. Bounded in requests for
+//! each call and in bytes for each body. Records nothing unless a comparison is in progress.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,23 +11,23 @@ use http::{HeaderMap, Request};
 
 use barnabas_pipeline::decode;
 
-/// Most requests seen in one call.
+/// The maximum number of requests that are recorded in one call.
 const MAX_REQUESTS: usize = 64;
-/// Most bytes of one body that are looked into; a longer one is only measured.
+/// The maximum size of a body that is parsed. Of a larger one only the size is recorded.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// One request.
+/// A request that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentRequest {
-    /// Scheme, authority and path.
+    /// The scheme, authority and path.
     pub destination: String,
-    /// Of its body.
+    /// The size of the body.
     pub bytes: u64,
-    /// Data points in it, where it is OTLP in protobuf.
+    /// The number of data points, if the body is OTLP in protobuf.
     pub points: Option<u64>,
 }
 
-/// The requests of one instance.
+/// The recorder of the requests of one instance.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestRecorder(Arc<Mutex<Vec<ObservedRequest>>>);
 
@@ -39,7 +39,7 @@ struct ObservedRequest {
     body: Arc<Mutex<BodyTee>>,
 }
 
-/// A copy of a body's beginning.
+/// The size of a body, and a copy of its start.
 #[derive(Debug, Default)]
 pub(super) struct BodyTee {
     bytes: u64,
@@ -54,14 +54,15 @@ impl BodyTee {
         }
     }
 
-    /// What was kept, and how many bytes there were.
+    /// The copied bytes, and the size of the whole body.
     pub(super) fn prefix(&self) -> (Bytes, usize) {
         (Bytes::copy_from_slice(&self.prefix), usize::try_from(self.bytes).unwrap_or(usize::MAX))
     }
 }
 
 impl RequestRecorder {
-    /// Notes a request; its body is to be told to the tee. None where there were too many.
+    /// Records a request. The caller must pass the bytes of its body to the tee. `None` if there were too many
+    /// requests.
     pub(super) fn record<T>(&self, request: &Request<T>) -> Option<Arc<Mutex<BodyTee>>> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= MAX_REQUESTS {
@@ -79,7 +80,7 @@ impl RequestRecorder {
         Some(body)
     }
 
-    /// What was sent since this was last asked.
+    /// Takes the requests that were sent since the last call.
     pub(crate) fn take(&self) -> Vec<SentRequest> {
         let seen = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         seen.into_iter().map(ObservedRequest::into_sent).collect()
@@ -120,7 +121,7 @@ mod tests {
         let destination = "http://sink:4318/v1/metrics".to_owned();
         let first = SentRequest { destination: destination.clone(), bytes: body.bytes().len() as u64, points: Some(3) };
         assert_eq!(witness.take(), [first, SentRequest { destination, bytes: 5, points: None }]);
-        assert_eq!(witness.take(), [], "asked once");
+        assert_eq!(witness.take(), [], "taken only once");
     }
 
     #[test]

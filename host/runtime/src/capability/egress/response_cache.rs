@@ -1,7 +1,8 @@
-//! What a plugin's destinations answered last, so that a candidate's captured requests can be answered alike.
+//! The last responses of the destinations of a plugin. The captured requests of a candidate get the same responses.
 //!
-//! In: answers that the live generation read. Out: [`Reply`] by method and URL. Bounded in entries and in bytes. A
-//! success is not replaced by a failure: a trial should learn what the candidate does when all goes well.
+//! In: responses that the live generation read. Out: a [`RecordedResponse`] by method and URL. Bounded in entries and
+//! in bytes. A failure does not replace a success, because a trial should show what the candidate does when the sink
+//! works.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,30 +11,30 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
-/// Most bytes kept of one answer; a longer one is not kept.
+/// The maximum size of the body of a cached response. A response with a larger body is not cached.
 const MAX_BODY_BYTES: usize = 64 << 10;
-/// Most answers kept; the oldest go first.
+/// The maximum number of cached responses. The oldest ones are removed first.
 const MAX_RESPONSES: usize = 32;
 
-/// An answer that was written down.
+/// A response that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedResponse {
-    /// 200, 429 and so on.
+    /// The status.
     pub status: StatusCode,
-    /// All of them.
+    /// All headers.
     pub headers: HeaderMap,
-    /// Whole.
+    /// The whole body.
     pub body: Bytes,
 }
 
 impl Default for RecordedResponse {
-    /// An empty 200, which an OTLP exporter takes for success.
+    /// An empty response with the status 200, which is a success for an OTLP exporter.
     fn default() -> Self {
         Self { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
     }
 }
 
-/// The answers of one slot. Shared by its generations.
+/// The responses of one slot. Its generations share them.
 #[derive(Debug, Default)]
 pub struct ResponseCache(Mutex<VecDeque<(ResponseKey, RecordedResponse)>>);
 
@@ -72,7 +73,7 @@ impl ResponseCache {
     }
 }
 
-/// One answer being read by a guest. Noted when its body is over, or when the guest has read enough of it.
+/// Records one response while the guest reads it. It is stored when the body ends, or when the guest drops the body.
 pub(super) struct ResponseRecorder {
     cache: Arc<ResponseCache>,
     key: Option<ResponseKey>,
@@ -84,7 +85,7 @@ pub(super) struct ResponseRecorder {
 impl ResponseRecorder {
     pub(super) fn new(answers: Arc<ResponseCache>, key: ResponseKey, status: StatusCode, headers: &HeaderMap) -> Self {
         let mut headers = headers.clone();
-        // They are of the connection, not of the answer.
+        // These headers belong to the connection and not to the response.
         for name in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
             headers.remove(name);
         }
@@ -100,7 +101,7 @@ impl ResponseRecorder {
         }
     }
 
-    /// The body broke off: an answer of which nobody knows the end is none.
+    /// Discards the response, because its body failed before its end.
     pub(super) fn discard(&mut self) {
         self.key = None;
     }

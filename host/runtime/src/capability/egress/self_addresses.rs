@@ -1,21 +1,22 @@
-//! The host's own addresses. No grant opens the admin endpoint: a guest that could speak to it would be an operator. The
-//! listeners for clients want a grant of their own: what a receiver sends there comes back to it.
+//! The addresses of the host itself. No grant opens the admin endpoint: a guest that could access it would have the
+//! rights of an operator. The listeners need the grant `own-listeners`, because whatever a receiver sends there returns
+//! to it.
 //!
-//! In: an address that is about to be dialled. Out: whether it leads back to one of ours. Asks the system only when the
-//! port is one of ours. Never trusts a name.
+//! In: an address that is about to be dialled. Out: the endpoint of the host that it reaches, if any. It queries the
+//! operating system only if the port is one of ours. Never trusts a name.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-/// Addresses on which the host itself answers, as they were bound: an unspecified one stands for every local address.
+/// The addresses that the host has bound. An unspecified address means every local address.
 #[derive(Clone, Debug, Default)]
 pub struct SelfAddresses {
     admin: Arc<[SocketAddr]>,
     listeners: Arc<[SocketAddr]>,
 }
 
-/// What dialling an address would reach of the host.
+/// The endpoint of the host that an address reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OwnEndpoint {
     Admin,
@@ -23,12 +24,12 @@ pub(super) enum OwnEndpoint {
 }
 
 impl SelfAddresses {
-    /// The admin endpoint, and the listeners for clients of whatever protocol.
+    /// The addresses of the admin endpoint, and of the listeners of all protocols.
     pub fn new(admin: &[SocketAddr], listeners: &[SocketAddr]) -> Self {
         Self { admin: admin.into(), listeners: listeners.into() }
     }
 
-    /// Where dialling `address` at `port` ends, if that is in this host.
+    /// The endpoint of this host that `address` and `port` reach, if any.
     pub(super) fn endpoint_at(&self, address: IpAddr, port: u16) -> Option<OwnEndpoint> {
         let matches =
             |bound: &SocketAddr| bound.port() == port && reaches(address.to_canonical(), bound.ip().to_canonical());
@@ -40,11 +41,12 @@ impl SelfAddresses {
 }
 
 fn reaches(address: IpAddr, own: IpAddr) -> bool {
-    // Dialling "any address" is dialling this machine.
+    // A connection to the unspecified address reaches this machine.
     address == own || address.is_unspecified() || own.is_unspecified() && is_local(address)
 }
 
-/// Only a local address can be bound; no packet is sent. Any other failure tells nothing, so it counts as local.
+/// Whether the address is local: only a local address can be bound, and binding sends no packet. Any other failure is
+/// inconclusive, so it counts as local.
 fn is_local(address: IpAddr) -> bool {
     match UdpSocket::bind((address, 0)) {
         Ok(_) => true,
@@ -94,6 +96,6 @@ mod tests {
             assert!(is_own("0.0.0.0:9464", address, 9464) && is_own("[::]:9464", address, 9464), "{address}");
             assert!(!is_own("0.0.0.0:9464", address, 80), "{address}");
         }
-        assert!(!is_own("0.0.0.0:9464", "192.0.2.1", 9464), "it is documentation's, so nobody's");
+        assert!(!is_own("0.0.0.0:9464", "192.0.2.1", 9464), "it is reserved for documentation");
     }
 }

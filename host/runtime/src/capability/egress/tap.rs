@@ -1,7 +1,7 @@
-//! Requests that really go out, written down with what was answered: for an author who tries a receiver.
+//! Records requests that are really sent, with their responses, for an author who runs a receiver locally.
 //!
-//! In: requests on their way, answers as a guest reads them. Out: an [`Exchange`] for each. Bounded in requests; of a body
-//! as much is kept as [`Tee`] and [`Answers`] keep.
+//! In: requests before they are sent, and responses while the guest reads them. Out: an [`HttpExchange`] for each
+//! request. Bounded in requests, and in the bytes of a body by [`BodyTee`] and [`ResponseCache`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,19 +11,19 @@ use super::CapturedRequest;
 use super::request_recorder::BodyTee;
 use super::response_cache::{RecordedResponse, ResponseCache, ResponseKey};
 
-/// Most requests kept; further ones are counted.
+/// The maximum number of recorded requests. Further requests are only counted.
 const MAX_REQUESTS: usize = 256;
 
-/// A request that was sent.
+/// A request that was sent, with its response.
 #[derive(Clone, Debug)]
 pub struct HttpExchange {
-    /// As the guest made it.
+    /// The request of the guest.
     pub request: CapturedRequest,
-    /// What was answered, its body as far as the guest read it; else why there was no answer.
+    /// The response, with the body as far as the guest has read it, or the reason why there is none.
     pub response: Result<RecordedResponse, String>,
 }
 
-/// Where they are written down.
+/// The recorder of requests and responses.
 #[derive(Debug, Default)]
 pub struct Tap(Mutex<TappedRequests>);
 
@@ -33,14 +33,14 @@ struct TappedRequests {
     dropped: usize,
 }
 
-/// One that is under way.
+/// A recorded request, which may be in flight.
 #[derive(Debug)]
 pub(super) struct TappedRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     pub(super) body: Arc<Mutex<BodyTee>>,
-    /// Of this request alone.
+    /// The cache for the response to this request alone.
     pub(super) responses: Arc<ResponseCache>,
     head: Mutex<Option<Result<(StatusCode, HeaderMap), String>>>,
 }
@@ -64,7 +64,7 @@ impl Tap {
         Some(tapped)
     }
 
-    /// Takes what was seen so far, and how many more there were.
+    /// Takes the exchanges that were recorded so far, and the number of requests that were only counted.
     pub fn take(&self) -> (Vec<HttpExchange>, usize) {
         let kept = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         (kept.requests.iter().map(|tapped| tapped.exchange()).collect(), kept.dropped)
@@ -72,7 +72,7 @@ impl Tap {
 }
 
 impl TappedRequest {
-    /// It was answered, or was not and why.
+    /// Sets the head of the response, or the error.
     pub(super) fn set_head(&self, head: Result<(StatusCode, HeaderMap), String>) {
         *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
     }
@@ -82,7 +82,7 @@ impl TappedRequest {
         let (method, uri, headers) = (self.method.clone(), self.uri.clone(), self.headers.clone());
         let head = self.head.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let read = self.responses.find(&ResponseKey::new(&self.method, &self.uri));
-        let answer = head.unwrap_or_else(|| Err("the receiver did not wait for the answer".into()));
+        let answer = head.unwrap_or_else(|| Err("the receiver did not wait for the response".into()));
         let answer = answer.map(|(status, headers)| {
             let body = read.map(|reply| reply.body).unwrap_or_default();
             RecordedResponse { status, headers, body }

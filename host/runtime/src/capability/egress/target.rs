@@ -1,4 +1,4 @@
-//! Where a URI points, in the one form in which it is judged and dialled.
+//! The destination of a URI, in the normalized form that is checked and dialled.
 
 use std::net::IpAddr;
 
@@ -7,11 +7,11 @@ use http::uri::Scheme;
 
 use super::EgressError;
 
-/// Scheme, host and port of a request.
+/// The scheme, host and port of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) tls: bool,
-    /// Lower case, no brackets, no trailing dot.
+    /// The host in lower case, without brackets and without a trailing dot.
     pub(super) host: String,
     pub(super) port: u16,
 }
@@ -24,7 +24,7 @@ impl Target {
             _ => return Err(EgressError::InvalidUri),
         };
         let authority = uri.authority().ok_or(EgressError::InvalidUri)?;
-        // Userinfo is how a URI is made to look as if it pointed elsewhere.
+        // The userinfo of a URI can disguise its real host.
         let host = normalize_host(authority.host());
         if authority.as_str().contains('@') || host.is_empty() {
             return Err(EgressError::InvalidUri);
@@ -32,19 +32,19 @@ impl Target {
         Ok(Self { tls, host, port: authority.port_u16().unwrap_or(if tls { 443 } else { 80 }) })
     }
 
-    /// The host, if it is an address rather than a name.
+    /// The host, if it is an IP address and not a name.
     pub(super) fn ip(&self) -> Option<IpAddr> {
         parse_ip(&self.host)
     }
 }
 
-/// Lower case, no brackets, no trailing dot.
+/// Converts a host to lower case, and removes the brackets and a trailing dot.
 pub(super) fn normalize_host(host: &str) -> String {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
 }
 
-/// An address literal; the IPv6 way of writing an IPv4 address is that IPv4 address.
+/// Parses an IP address. An IPv4-mapped IPv6 address becomes the IPv4 address.
 pub(super) fn parse_ip(host: &str) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }

@@ -1,4 +1,4 @@
-//! Against real sockets on loopback; only names are made up.
+//! Tests against real sockets on loopback, with a fake resolver.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,7 +19,7 @@ use barnabas_pipeline::event::{EventData, Topic};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-/// Keeps what each request said and answers all of them alike, several on one connection.
+/// A server that records each request and sends the same response to all of them, also several on one connection.
 struct TestServer {
     at: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -96,7 +96,7 @@ fn is_complete(text: &str) -> bool {
     body.len() >= length.map_or(0, |l| l.parse().unwrap())
 }
 
-/// Answers from a table and counts how often it was asked.
+/// A resolver with a fixed table, which counts its calls.
 #[derive(Default)]
 struct TableResolver(HashMap<&'static str, Vec<IpAddr>>, Arc<AtomicUsize>);
 
@@ -133,7 +133,7 @@ async fn text(response: Response<ResponseBody>) -> Result<String, EgressError> {
     Ok(String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()).into_owned())
 }
 
-/// Times so short that a test need not wait, for what is expected to run into them.
+/// Timeouts that are short enough for a test that expects a timeout.
 fn short_timeouts() -> EgressTimeouts {
     let soon = Some(Duration::from_millis(50));
     EgressTimeouts { connect: Some(Duration::from_secs(10)), first_byte: soon, between_bytes: soon }
@@ -156,7 +156,7 @@ async fn a_granted_request_arrives_with_its_host_header_and_the_connection_is_us
     assert!(heard[0].starts_with("POST /v1/metrics?a=b HTTP/1.1\r\n"), "{}", heard[0]);
     assert!(heard[0].contains(&format!("host: localhost:{}\r\n", server.at.port())), "{}", heard[0]);
     assert!(heard[0].ends_with("\r\n\r\nhello"), "{}", heard[0]);
-    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the pool kept it");
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the connection was reused");
 }
 
 #[tokio::test]
@@ -180,8 +180,7 @@ async fn what_is_not_granted_is_refused_before_its_name_is_looked_up() {
         assert!(matches!(error, EgressError::NotGranted { .. }), "{url}: {error}");
     }
     assert_eq!(asked.load(Ordering::SeqCst), 0);
-    let error =
-        egress.send(get("http://granted.example/"), EgressTimeouts::default()).await.expect_err("nobody knows it");
+    let error = egress.send(get("http://granted.example/"), EgressTimeouts::default()).await.expect_err("unknown name");
     assert_eq!(error, EgressError::Dns { host: "granted.example".into(), reason: "no such name".into() });
 }
 
@@ -261,7 +260,7 @@ async fn a_listener_of_the_host_is_dialled_only_with_the_grant_own_listeners() {
             let error =
                 without.send(get(&format!("http://{host}:{port}/")), EgressTimeouts::default()).await.expect_err(host);
             assert!(matches!(error, EgressError::OwnListener { .. }), "{host}: {error}");
-            let denial = without.end_call().expect("it is named");
+            let denial = without.end_call().expect("the denial is reported");
             assert!(
                 denial.contains("is a listener of this host") && denial.contains("`own-listeners = true`"),
                 "{denial}"
@@ -300,8 +299,8 @@ async fn a_denial_names_the_destination_and_the_grants() {
         let egress = Egress::new("p".into(), granted, mode, Events::new());
         egress.send(get("http://127.0.0.1:21099/"), EgressTimeouts::default()).await.expect_err("not granted");
         let denial = egress.end_call();
-        assert_eq!(denial.as_deref(), Some("it asked for 127.0.0.1:21099; granted are 127.0.0.1:21086"));
-        assert_eq!(egress.end_call(), None, "each call for itself");
+        assert_eq!(denial.as_deref(), Some("it requested 127.0.0.1:21099; the grants are 127.0.0.1:21086"));
+        assert_eq!(egress.end_call(), None, "it is reported once, for its call");
     }
 }
 
@@ -317,7 +316,7 @@ async fn other_ports_and_other_addresses_of_a_name_stay_reachable() {
 
 #[tokio::test]
 async fn only_the_granted_addresses_of_a_name_are_dialled() {
-    // Two servers on one port: the one at 127.0.0.2 would answer, and is not granted.
+    // Two servers on one port: the one at 127.0.0.2 accepts connections, but is not granted.
     let granted = TestServer::plain(OK).await;
     let port = granted.at.port();
     let Ok(other) = TcpListener::bind(("127.0.0.2", port)).await else { return };
@@ -327,7 +326,7 @@ async fn only_the_granted_addresses_of_a_name_are_dialled() {
     let response = egress.send(get(&granted.url("mixed.example")), EgressTimeouts::default()).await.unwrap();
     assert_eq!(response.status(), 200);
     let silence = tokio::time::timeout(Duration::from_millis(20), other.accept()).await;
-    assert!(silence.is_err(), "nobody came to the address that is not granted");
+    assert!(silence.is_err(), "the address without a grant was not dialled");
 }
 
 #[tokio::test]
@@ -344,8 +343,7 @@ async fn the_next_address_is_tried_when_one_refuses() {
 async fn a_refused_connection_is_its_own_error() {
     let at = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let egress = egress(grants(&[at.to_string()], &[]), EgressOptions::default());
-    let error =
-        egress.send(get(&format!("http://{at}/")), EgressTimeouts::default()).await.expect_err("nobody is there");
+    let error = egress.send(get(&format!("http://{at}/")), EgressTimeouts::default()).await.expect_err("no server");
     assert_eq!(error, EgressError::ConnectionRefused(at.to_string()));
 }
 
@@ -374,11 +372,11 @@ async fn response_bytes_obeyed_and_violated() {
     let egress = egress(grants(&http, &[]), EgressOptions { limits, ..EgressOptions::default() });
     let too_large = EgressError::ResponseTooLarge { cap: 8 };
     assert_eq!(
-        egress.send(get(&declared.url("127.0.0.1")), EgressTimeouts::default()).await.expect_err("told"),
+        egress.send(get(&declared.url("127.0.0.1")), EgressTimeouts::default()).await.expect_err("declared"),
         too_large
     );
     let response = egress.send(get(&chunked.url("127.0.0.1")), EgressTimeouts::default()).await.unwrap();
-    assert_eq!(text(response).await.expect_err("found out"), too_large);
+    assert_eq!(text(response).await.expect_err("counted"), too_large);
     let response = egress.send(get(&fits.url("127.0.0.1")), EgressTimeouts::default()).await.unwrap();
     assert_eq!(text(response).await.unwrap(), "12345678");
 }
@@ -417,7 +415,7 @@ async fn a_response_that_is_not_http_is_an_error() {
     assert!(matches!(error, EgressError::Protocol(_)), "{error:?}");
 }
 
-/// An answer's head, and whether the request was HEAD.
+/// The head of a response without a body, with the method of its request.
 const WITHOUT_A_BODY: [(&str, Method); 4] = [
     ("HTTP/1.1 204 No Content\r\n\r\n", Method::POST),
     ("HTTP/1.1 304 Not Modified\r\n\r\n", Method::GET),
@@ -438,7 +436,7 @@ async fn a_response_without_a_body_holds_no_permit() {
             assert_eq!(egress.in_flight(), 0, "{answer}");
         }
         assert_eq!(text(responses.remove(0)).await.unwrap(), "");
-        assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the connection is the pool's again: {answer}");
+        assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the connection is back in the pool: {answer}");
     }
 }
 
@@ -450,7 +448,7 @@ async fn the_permit_is_released_at_the_last_byte_of_the_body() {
     assert_eq!(egress.in_flight(), 1);
     let frame = response.body_mut().frame().await.unwrap().unwrap();
     assert_eq!(frame.data_ref().unwrap(), "ok");
-    assert_eq!(egress.in_flight(), 0, "nobody asked yet whether there is more");
+    assert_eq!(egress.in_flight(), 0, "the end of the body was not read");
     assert!(response.body_mut().frame().await.is_none());
 }
 
@@ -468,7 +466,7 @@ async fn open_responses_end_with_their_call() {
         assert_eq!(egress.end_call(), None);
         assert_eq!(egress.in_flight(), 0);
     }
-    let late = text(responses.remove(0)).await.expect_err("half an answer must not look like a whole one");
+    let late = text(responses.remove(0)).await.expect_err("a truncated body must not look complete");
     assert_eq!(late, EgressError::CallEnded);
 }
 
@@ -492,7 +490,7 @@ async fn a_request_without_a_response_ends_with_its_call() {
     }
     let never_polled = egress.send(get(&mute.url("127.0.0.1")), EgressTimeouts::default());
     egress.end_call();
-    assert_eq!(asked.await.unwrap().expect_err("nobody waits for it"), EgressError::CallEnded);
+    assert_eq!(asked.await.unwrap().expect_err("its call has ended"), EgressError::CallEnded);
     assert_eq!(never_polled.await.expect_err("it was begun in that call"), EgressError::CallEnded);
     assert_eq!(egress.in_flight(), 0);
     assert_eq!(mute.requests().len(), 1);
@@ -522,7 +520,7 @@ async fn a_request_that_is_never_finished_ends_with_its_call() {
     closed(&server).await;
 }
 
-/// A body of which nothing ever comes.
+/// A body that never yields a frame.
 struct PendingBody;
 
 impl hyper::body::Body for PendingBody {
@@ -571,11 +569,11 @@ async fn requests_violated() {
         Egress::with_options("p".into(), grants(&[server.at.to_string()], &[]), EgressMode::Send, events, options);
     let unread = egress.send(get(&server.url("127.0.0.1")), EgressTimeouts::default()).await.unwrap();
     let times = EgressTimeouts { connect: Some(Duration::from_millis(30)), ..EgressTimeouts::default() };
-    let error = egress.send(get(&server.url("127.0.0.1")), times).await.expect_err("the first answer is still held");
+    let error = egress.send(get(&server.url("127.0.0.1")), times).await.expect_err("the first response is not read");
     assert_eq!(error, EgressError::TooManyRequests { cap: 1 });
-    assert_eq!(*reported.lock().unwrap(), [(1, 1)], "one that is answered and not read");
+    assert_eq!(*reported.lock().unwrap(), [(1, 1)], "one response that is not read");
     drop(unread);
-    egress.send(get(&server.url("127.0.0.1")), EgressTimeouts::default()).await.expect("there is room again");
+    egress.send(get(&server.url("127.0.0.1")), EgressTimeouts::default()).await.expect("the permit is free again");
 }
 
 #[tokio::test]
@@ -674,10 +672,10 @@ async fn every_request_emits_one_event_at_its_end() {
     });
     let egress = Egress::new("p".into(), grants(&[server.at.to_string()], &[]), EgressMode::Send, events);
     let response = egress.send(post(&server.url("127.0.0.1"), "12345"), EgressTimeouts::default()).await.unwrap();
-    assert!(reported.lock().unwrap().is_empty(), "the answer has not been read");
+    assert!(reported.lock().unwrap().is_empty(), "the response is not read");
     text(response).await.unwrap();
     egress.send(get("http://other.example/"), EgressTimeouts::default()).await.expect_err("not granted");
     drop(egress.send(get(&server.url("127.0.0.1")), EgressTimeouts::default()));
     let expected = [("200".to_owned(), 5), ("not-granted".to_owned(), 0)];
-    assert_eq!(*reported.lock().unwrap(), expected, "one that was never polled never was");
+    assert_eq!(*reported.lock().unwrap(), expected, "a request that was never polled emits no event");
 }

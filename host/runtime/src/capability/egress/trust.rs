@@ -1,4 +1,4 @@
-//! Whose certificates are believed.
+//! The root certificates that are trusted.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::EgressError;
 
-/// The platform's, read once in the life of the process and only when somebody asks for `https`.
+/// The root certificates of the platform. They are read once in the life of the process, at the first `https` request.
 static NATIVE: OnceCell<Arc<RootCertStore>> = OnceCell::const_new();
 
-/// The platform's root certificates and any that the operator adds.
+/// The root certificates of the platform and additional ones.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
     extra: Arc<[CertificateDer<'static>]>,
@@ -20,12 +20,12 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// With further roots (DER) beside the platform's.
+    /// With additional root certificates (DER).
     pub fn with_roots(extra: Vec<CertificateDer<'static>>) -> Self {
         Self { extra: extra.into(), ..Self::default() }
     }
 
-    /// Made at first use; a failure is tried again by the next request.
+    /// The TLS configuration. It is created at the first use; after a failure the next request tries again.
     pub(super) async fn config(&self) -> Result<Arc<ClientConfig>, EgressError> {
         self.config.get_or_try_init(|| self.build()).await.cloned()
     }
@@ -39,7 +39,7 @@ impl Trust {
         for root in self.extra.iter() {
             roots
                 .add(root.clone())
-                .map_err(|e| EgressError::NoRootCertificates(format!("an added one is unusable: {e}")))?;
+                .map_err(|e| EgressError::NoRootCertificates(format!("an additional certificate is not valid: {e}")))?;
         }
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder
@@ -55,9 +55,9 @@ async fn native() -> Result<Arc<RootCertStore>, EgressError> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(loaded.certs);
     if added == 0 {
-        let why = loaded.errors.first().map_or_else(|| "none were found".to_owned(), ToString::to_string);
+        let why = loaded.errors.first().map_or_else(|| "no certificate was found".to_owned(), ToString::to_string);
         return Err(EgressError::NoRootCertificates(format!(
-            "{why}; install the system's certificates or point SSL_CERT_FILE at a PEM file"
+            "{why}; install the CA certificates of the system, or set SSL_CERT_FILE to the path of a PEM file"
         )));
     }
     Ok(Arc::new(roots))

@@ -81,5 +81,5 @@ fn overlay_caps_obeyed_and_violated() {
 #[test]
 fn the_path_of_the_store_is_hidden_from_the_guest() {
     let error = wit::StateError::from(StateStoreError::Unavailable("/data/barnabas.redb: broken".into()));
-    assert!(matches!(error, wit::StateError::Unavailable(words) if !words.contains("/data")));
+    assert!(matches!(error, wit::StateError::Unavailable(reason) if !reason.contains("/data")));
 }

@@ -1,4 +1,4 @@
-//! State for a trial: what is there, seen through changes that are forgotten.
+//! The state for a trial: an overlay of discarded changes over the state of the slot.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,22 +6,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::{SlotState, StateQuota, StateUsage};
 use barnabas_storage::store::{Precondition, StateEntry, StateStoreError, check_change, check_key};
 
-/// How far an overlay's versions stand above those beneath it, which count changes one by one and never come so far.
+/// The offset of the versions of an overlay from those of its base. The base counts single changes and never reaches
+/// it.
 const VERSION_OFFSET: u64 = 1 << 48;
 
 pub(super) struct TrialOverlay {
     base: SlotState,
     caps: StateQuota,
-    /// Versions of this overlay are greater.
+    /// Every version that this overlay issues is greater than this one.
     version_floor: u64,
     changes: Mutex<OverlayChanges>,
 }
 
 #[derive(Default)]
 struct OverlayChanges {
-    /// `None`: deleted.
+    /// `None` means that the key was deleted.
     keys: BTreeMap<String, Option<StateEntry>>,
-    /// How many versions were given.
+    /// The number of versions that were issued.
     versions_issued: u64,
     usage: StateUsage,
 }
@@ -37,7 +38,7 @@ impl TrialOverlay {
         self.caps
     }
 
-    /// As of the beginning, and what was changed here since.
+    /// The usage of the base at the start of the trial, updated by the changes of the overlay.
     pub(super) fn usage(&self) -> StateUsage {
         self.lock().usage
     }
@@ -58,7 +59,7 @@ impl TrialOverlay {
         expected: Precondition,
     ) -> Result<u64, StateStoreError> {
         check_key(key)?;
-        // Held over the look beneath: of two changes at once, the second sees the first.
+        // Locked while it reads the base, so that of two concurrent changes the second one sees the first.
         let mut changes = self.lock();
         let current = self.current(&changes, key)?;
         let size = value.as_ref().map(Vec::len);
@@ -71,7 +72,7 @@ impl TrialOverlay {
 
     pub(super) fn keys(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StateStoreError> {
         let changes = self.lock();
-        // Every change may hide one key beneath.
+        // Each change may hide one key of the base.
         let base = self.base.keys(prefix, after, limit.saturating_add(changes.keys.len()))?;
         let hidden = |key: &String| changes.keys.contains_key(key);
         let mut keys: Vec<String> = base.into_iter().filter(|key| !hidden(key)).collect();
