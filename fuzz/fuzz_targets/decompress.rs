@@ -4,28 +4,24 @@
 
 use std::io::Read as _;
 
+use barnabas_base::Codec;
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
-#[path = "../../host/src"]
+#[path = "../../host/pipeline/src"]
 mod host {
-    pub mod push;
     pub mod decode {
         mod decompress;
 
         /// The function of the module, with the borrowed result copied.
-        pub fn decompress(codec: super::push::Codec, wire: &[u8], limit: usize) -> Result<Vec<u8>, String> {
+        pub fn decompress(codec: barnabas_base::Codec, wire: &[u8], limit: usize) -> Result<Vec<u8>, String> {
             decompress::with_scratch(codec, wire, limit, |out| {
                 out.map(|bytes| bytes.to_vec()).map_err(|stop| format!("{stop:?}"))
             })
         }
     }
 }
-// The modules use paths from the root of their crate.
-pub(crate) use host::push;
-
 use host::decode::decompress;
-use push::Codec;
 
 const LIMITS: [usize; 4] = [1 << 20, 64 << 10, 100, 0];
 

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 
 #[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
-#[path = "../../host/src"]
+#[path = "../../host/pipeline/src"]
 mod host {
     pub mod decode {
         mod json;
