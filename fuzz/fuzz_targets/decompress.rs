@@ -4,6 +4,8 @@
 
 use std::io::Read as _;
 
+use std::io::Read as _;
+
 use barnabas_base::Codec;
 use libfuzzer_sys::fuzz_target;
 
