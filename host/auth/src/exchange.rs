@@ -25,9 +25,21 @@ enum SaslStage {
 #[derive(Debug)]
 pub enum SaslStep {
     /// Something to answer, and what waits for the next.
-    Continue { answer: Vec<u8>, exchange: SaslExchange },
+    Continue {
+        /// The server's message.
+        answer: Vec<u8>,
+        /// The exchange, which waits for the client's next message.
+        exchange: SaslExchange,
+    },
     /// It is who it says.
-    Authenticated { answer: Vec<u8>, name: String, lifetime: Option<Duration> },
+    Authenticated {
+        /// The server's last message.
+        answer: Vec<u8>,
+        /// The name of the user, or the claim of the token.
+        name: String,
+        /// How long the session may last; without end if there is none.
+        lifetime: Option<Duration>,
+    },
     /// It is not.
     Refused(AuthFailure),
 }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::credential::ScramCredential;
 use crate::hash::ScramHash;
+#[cfg(test)]
 use crate::keys::VerificationKeys;
 use crate::{Auth, AuthSettings, OAuthSettings, SaslMechanism, users};
 
@@ -136,6 +137,7 @@ impl TestIssuer {
         encode(&header, claims, &EncodingKey::from_ec_der(&self.0.serialize_der())).unwrap()
     }
 
+    #[cfg(test)]
     pub(crate) fn keys(&self) -> VerificationKeys {
         VerificationKeys::read(Path::new("keys.json"), &self.jwks()).unwrap()
     }

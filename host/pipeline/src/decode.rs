@@ -160,7 +160,7 @@ impl Decoder {
         max_bytes: usize,
     ) -> Result<Option<(Bytes, PushSummary)>, DecodeStop> {
         with_scratch(codec, wire, self.limits(wire.len(), max_bytes), |unpacked| {
-            let bytes = unpacked.map_err(|stop| self.to_stop(codec, wire.len(), max_bytes, stop))?;
+            let bytes = unpacked.map_err(|stop| self.stop_reason(codec, wire.len(), max_bytes, stop))?;
             if bytes.is_empty() {
                 return Ok(None);
             }
@@ -184,7 +184,7 @@ impl Decoder {
             return Ok(self.transcode_json(codec, wire)?);
         }
         with_scratch(codec, wire, self.limits(wire.len(), max_bytes), |unpacked| {
-            let text = unpacked.map_err(|stop| self.to_stop(codec, wire.len(), max_bytes, stop))?;
+            let text = unpacked.map_err(|stop| self.stop_reason(codec, wire.len(), max_bytes, stop))?;
             Ok(self.transcode_json(codec, text)?)
         })
     }
@@ -206,7 +206,7 @@ impl Decoder {
     }
 
     #[cold]
-    fn to_stop(&self, codec: Codec, wire_len: usize, max_bytes: usize, stop: DecompressError) -> DecodeStop {
+    fn stop_reason(&self, codec: Codec, wire_len: usize, max_bytes: usize, stop: DecompressError) -> DecodeStop {
         DecodeStop::Refused(match stop {
             DecompressError::Limit if max_bytes < usize::MAX => return DecodeStop::TooHeavy,
             DecompressError::Limit => self.config.exceeded(codec, wire_len),

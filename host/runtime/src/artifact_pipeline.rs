@@ -62,7 +62,7 @@ impl ArtifactPipeline {
         let store = data_dir.map_or_else(|| Ok(ArtifactStore::in_memory()), ArtifactStore::open)?;
         let cache = data_dir.and_then(|dir| open_cache(dir, &engines));
         let turn = Arc::new(Semaphore::new(1));
-        Ok(Self(Arc::new(PipelineInner { engines, store: store, cache, compiler, permit: turn, guests })))
+        Ok(Self(Arc::new(PipelineInner { engines, store, cache, compiler, permit: turn, guests })))
     }
 
     /// Stores an artifact; see [`ArtifactStore::put`]. Blocks.

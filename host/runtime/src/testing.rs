@@ -1,4 +1,11 @@
 //! Test receivers from a few lines of WebAssembly text, and test pushes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a helper of tests says what it expects with a panic"
+)]
 
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;

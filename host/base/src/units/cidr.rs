@@ -17,6 +17,7 @@ impl Cidr {
         self.network
     }
 
+    /// Whether the address is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address) {
             (IpAddr::V4(n), IpAddr::V4(a)) => {

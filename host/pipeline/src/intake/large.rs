@@ -31,6 +31,7 @@ pub struct LargePush {
 }
 
 impl LargePush {
+    /// A push that `rest` decodes and dispatches, once one of `permits` is free.
     pub fn new(permits: &DecodePermits, rest: impl FnOnce() -> Result<Receipt, Refusal> + Send + 'static) -> Self {
         Self { permits: permits.clone(), rest: Box::new(rest) }
     }
@@ -76,6 +77,7 @@ impl DecodePermits {
         Self(Arc::new(Semaphore::new(many)))
     }
 
+    /// How many more pushes could be decoded at this moment.
     #[cfg(any(test, feature = "testing"))]
     pub fn available(&self) -> usize {
         self.0.available_permits()

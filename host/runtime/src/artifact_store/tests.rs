@@ -135,7 +135,7 @@ fn a_full_disk_is_reported_and_nothing_is_left_behind() {
     let Some(dir) = env::var_os(AGAIN) else {
         let dir = tempfile::tempdir().unwrap();
         ArtifactStore::open(dir.path()).unwrap();
-        let name = "plugin::artifact_store::tests::a_full_disk_is_reported_and_nothing_is_left_behind";
+        let name = "artifact_store::tests::a_full_disk_is_reported_and_nothing_is_left_behind";
         // Without the trap, the signal that goes with the limit would end the process.
         let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact \"$1\" --nocapture";
         let mut shell = Command::new("sh");

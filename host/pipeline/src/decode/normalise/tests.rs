@@ -219,7 +219,7 @@ fn a_push_that_cannot_be_normalised_has_a_reason() {
     // ResourceMetrics { ScopeMetrics { Metric { gauge {}, gauge {} } } }
     let split = b"\x0a\x08\x12\x06\x12\x04\x2a\x00\x2a\x00";
     let payload = Arc::new(payload(barnabas_base::Codec::None, split));
-    assert!(normalised_by(&payload, &NormaliseConfig::default()).unwrap_err().contains("two pieces"));
+    assert!(normalised_by(&payload, &NormaliseConfig::default()).unwrap_err().contains("occurs twice"));
 }
 
 #[test]
