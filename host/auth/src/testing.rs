@@ -2,11 +2,11 @@
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::new_without_default,
     missing_docs,
     reason = "a helper of tests says what it expects with a panic"
 )]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -139,7 +139,7 @@ impl TestIssuer {
 
     #[cfg(test)]
     pub(crate) fn keys(&self) -> VerificationKeys {
-        VerificationKeys::read(Path::new("keys.json"), &self.jwks()).unwrap()
+        VerificationKeys::read(std::path::Path::new("keys.json"), &self.jwks()).unwrap()
     }
 }
 

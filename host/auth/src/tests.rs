@@ -1,8 +1,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use super::testing::{AuthFixture, ScramClient, requirements};
 use super::*;
 

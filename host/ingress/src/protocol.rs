@@ -86,15 +86,19 @@ fn guess_kafka(first: &[u8]) -> ProtocolGuess {
     }
 }
 
-/// A door, as far as it matters to who came to the wrong one.
+/// The kind of a listener, as far as it matters to a peer that speaks another protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
     /// A Kafka listener, with or without TLS and SASL.
     Kafka {
+        /// Whether the listener expects TLS.
         tls: bool,
+        /// Whether the listener requires SASL.
         sasl: bool,
     },
+    /// An OTLP/HTTP listener.
     OtlpHttp,
+    /// The admin endpoint.
     Admin,
 }
 

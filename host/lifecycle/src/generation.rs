@@ -55,7 +55,7 @@ pub struct Candidate {
 impl Candidate {
     /// Begins to serve these lanes: the first worker uses the first instance, the others start their own.
     pub fn serve(self, slot: &Slot, lanes: LaneSet, instances: usize, events: Events, guests: &Handle) -> Generation {
-        let Self { number, blueprint, first, stats: stats } = self;
+        let Self { number, blueprint, first, stats } = self;
         let holder = slot.holder(number, instances);
         holder.set_lanes(lanes);
         let (end, ending) = watch::channel(false);
@@ -77,18 +77,7 @@ impl Candidate {
         }
         workers.spawn_on(worker.run(Some(first)), guests);
         let since = SystemTime::now();
-        Generation {
-            number,
-            since,
-            instances,
-            blueprint,
-            stats: stats,
-            mirror,
-            holder,
-            stop_signal: end,
-            leasing,
-            workers,
-        }
+        Generation { number, since, instances, blueprint, stats, mirror, holder, stop_signal: end, leasing, workers }
     }
 }
 

@@ -124,7 +124,7 @@ impl Plugins {
         )?;
         Ok(Self(Arc::new(PluginsInner {
             dir: config.dir.clone(),
-            pipeline: pipeline,
+            pipeline,
             guests,
             store,
             audit,

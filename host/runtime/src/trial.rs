@@ -110,6 +110,7 @@ impl Trial {
 }
 
 impl TrialSession {
+    /// A session of this blueprint that has no instance yet.
     pub fn new(blueprint: Blueprint) -> Self {
         Self { blueprint, instance: None }
     }

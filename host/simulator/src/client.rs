@@ -74,7 +74,7 @@ impl SimulatedClient {
     }
 
     /// Converts a subscription for the model. The next push uses a new template.
-    fn to_model_subscription(&mut self, subscription: TelemetrySubscription) -> ModelSubscription {
+    fn convert_subscription(&mut self, subscription: TelemetrySubscription) -> ModelSubscription {
         self.template = None;
         ModelSubscription {
             instance: subscription.instance_id,
@@ -88,7 +88,7 @@ impl SimulatedClient {
 
     /// Handles the response to a Get.
     pub(super) fn answered_get(&mut self, now: Duration, answer: Result<TelemetrySubscription, i16>) {
-        let answer = answer.map(|subscription| self.to_model_subscription(subscription));
+        let answer = answer.map(|subscription| self.convert_subscription(subscription));
         let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
         (self.refused, self.subscribed) = (self.refused || answer.is_err(), self.subscribed || answer.is_ok());
         let told = answer.is_ok();

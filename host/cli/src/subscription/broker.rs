@@ -51,11 +51,13 @@ impl BrokerArgs {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("cannot start a runtime for the connection")?;
         runtime.block_on(async {
-            let mut options = KafkaClientOptions::default();
-            options.timeout = Duration::from_secs(30);
             let security = self.command.security()?;
             let address = self.address(security.as_ref())?;
-            options.security = security.unwrap_or_default();
+            let options = KafkaClientOptions {
+                timeout: Duration::from_secs(30),
+                security: security.unwrap_or_default(),
+                ..KafkaClientOptions::default()
+            };
             let mut client = KafkaClient::connect(&address, &options).await?;
             work(&mut client).await
         })

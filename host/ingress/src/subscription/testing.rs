@@ -34,10 +34,12 @@ pub fn file_config(name: &str, metrics: &[&str], interval: u64, matches: &[(&str
     SubscriptionsConfig { fleet: false, from_file: BTreeMap::from([(name.into(), entries)]) }
 }
 
+/// Sets a key.
 pub fn set(key: &str, value: &str) -> EntryOp {
     EntryOp { key: key.into(), kind: EntryOpKind::Set, value: Some(value.into()) }
 }
 
+/// Deletes a key.
 pub fn delete(key: &str) -> EntryOp {
     EntryOp { key: key.into(), kind: EntryOpKind::Delete, value: None }
 }

@@ -44,7 +44,7 @@ impl PluginsInner {
         let stats = Arc::new(GenerationStats::default());
         let first = progress.run_stage(SwapStage::Start, self.start_instance(&blueprint, &stats)).await;
         let first = first.inspect_err(|_| self.keep_log_lines(&manifest.name, blueprint.log.recent()))?;
-        Ok((Candidate { number, blueprint, first, stats: stats }, digest))
+        Ok((Candidate { number, blueprint, first, stats }, digest))
     }
 
     /// Finds the artifact in the store, or reads its file and returns the bytes.
