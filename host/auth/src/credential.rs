@@ -1,7 +1,7 @@
-//! What is kept of a password: SCRAM's stored form, in Kafka's text.
+//! The stored form of a password for SCRAM, in Kafka's text format.
 //!
 //! `salt=…,stored_key=…,server_key=…,iterations=…`, bytes in Base64: what `kafka-configs --describe` prints of a user.
-//! Who reads it can check a password, and must guess to find one.
+//! It allows checking a password, but finding one requires guessing.
 
 use std::fmt;
 
@@ -10,16 +10,17 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::hash::{ScramHash, constant_time_eq};
 
-/// Kafka's range (`ScramMechanism`): fewer are too quick to guess, and the most bound what a login costs us.
+/// Kafka's range (`ScramMechanism`): with fewer, passwords are too fast to guess, and the maximum bounds the cost of a
+/// login.
 pub const ITERATIONS: std::ops::RangeInclusive<u32> = 4_096..=16_384;
-/// What is used when nobody says.
+/// The default.
 pub const DEFAULT_ITERATIONS: u32 = 8_192;
-/// Most bytes of a salt; Kafka's own have 26.
+/// The most bytes of a salt; Kafka's own have 26.
 pub(crate) const MAX_SALT: usize = 64;
-/// Bytes of the salts that we make.
+/// The bytes of generated salts.
 const SALT: usize = 24;
 
-/// One user's, for one hash.
+/// The credential of one user for one hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScramCredential {
     hash: ScramHash,
@@ -30,8 +31,8 @@ pub struct ScramCredential {
 }
 
 impl ScramCredential {
-    /// For a password, with a fresh salt. Takes milliseconds. An error is a sentence about iterations outside of
-    /// [`ITERATIONS`].
+    /// Derives a credential from a password, with a new salt. Takes milliseconds. The error is a sentence about
+    /// iterations outside of [`ITERATIONS`].
     pub fn from_password(hash: ScramHash, password: &str, iterations: u32) -> Result<Self, String> {
         let mut salt = vec![0; SALT];
         getrandom::fill(&mut salt).map_err(|error| format!("no random bytes are to be had: {error}"))?;
@@ -44,13 +45,13 @@ impl ScramCredential {
         Ok(Self { hash, salt, stored_key: hash.digest(&client_key), server_key, iterations })
     }
 
-    /// For nobody: no password and no proof fits it, and it costs as much to find out.
+    /// For an unknown user: no password and no proof matches it, and checking one costs as much.
     pub(super) fn unmatchable(hash: ScramHash, salt: Vec<u8>, iterations: u32) -> Self {
         // Zeros have no known preimage.
         Self { hash, salt, stored_key: vec![0; hash.size()], server_key: vec![0; hash.size()], iterations }
     }
 
-    /// Reads Kafka's text. An error is half a sentence and repeats nothing of it.
+    /// Parses Kafka's text format. The error is half a sentence and repeats nothing of the text.
     pub fn parse(hash: ScramHash, text: &str) -> Result<Self, String> {
         let field = |name: &str| {
             let mut all = text.split(',').filter_map(|part| part.split_once('=')).filter(|(key, _)| *key == name);
@@ -60,21 +61,21 @@ impl ScramCredential {
             }
         };
         let bytes = |name: &str| {
-            STANDARD.decode(field(name)?).map_err(|_| format!("has a {name} that is not Base64; copy all of it"))
+            STANDARD.decode(field(name)?).map_err(|_| format!("has a {name} that is not Base64; copy the whole value"))
         };
         let (salt, stored_key, server_key) = (bytes("salt")?, bytes("stored_key")?, bytes("server_key")?);
-        let iterations = field("iterations")?.parse().map_err(|_| "has iterations that are no number")?;
+        let iterations = field("iterations")?.parse().map_err(|_| "has an iteration count that is not a number")?;
         check_iterations(iterations)?;
         if salt.is_empty() || salt.len() > MAX_SALT {
             return Err(format!("has a salt of {} bytes; it must have 1 to {MAX_SALT}", salt.len()));
         }
         if stored_key.len() != hash.size() || server_key.len() != hash.size() {
-            return Err(format!("has keys of the wrong length: {} keeps {} bytes each", hash.key(), hash.size()));
+            return Err(format!("has keys of the wrong length: those of {} have {} bytes", hash.key(), hash.size()));
         }
         Ok(Self { hash, salt, stored_key, server_key, iterations })
     }
 
-    /// Its hash.
+    /// The hash.
     pub fn hash(&self) -> ScramHash {
         self.hash
     }
@@ -97,7 +98,7 @@ impl ScramCredential {
         proof.len() == signature.len() && constant_time_eq(&self.hash.digest(&client_key), &self.stored_key)
     }
 
-    /// By which the client knows that we have its credential.
+    /// Proves to the client that the server has its credential.
     pub(crate) fn signature(&self, message: &[u8]) -> Vec<u8> {
         self.hash.hmac(&self.server_key, message)
     }
@@ -113,7 +114,7 @@ fn check_iterations(iterations: u32) -> Result<(), String> {
     if ITERATIONS.contains(&iterations) {
         return Ok(());
     }
-    Err(format!("has {iterations} iterations; Kafka takes {} to {}", ITERATIONS.start(), ITERATIONS.end()))
+    Err(format!("has {iterations} iterations; Kafka allows {} to {}", ITERATIONS.start(), ITERATIONS.end()))
 }
 
 impl fmt::Display for ScramCredential {
@@ -124,7 +125,7 @@ impl fmt::Display for ScramCredential {
 }
 
 impl fmt::Debug for ScramCredential {
-    /// Without what could be guessed on.
+    /// Without anything that helps guessing the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential").field("hash", &self.hash).finish_non_exhaustive()
     }

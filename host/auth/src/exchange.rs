@@ -1,11 +1,11 @@
-//! One attempt of a client, message by message. Each step uses up what it stands on, so no message counts twice.
+//! One authentication attempt, message by message. Each step consumes its state, so no message counts twice.
 
 use std::time::{Duration, SystemTime};
 
 use super::scram::{ClientFirstMessage, ScramChallenge, ScramRefusal};
 use super::{Auth, AuthFailure, AuthInternalError, MAX_TOKEN, SaslMechanism, nonce, oauthbearer, plain, token};
 
-/// Where an attempt stands.
+/// The state of an attempt.
 #[derive(Debug)]
 pub struct SaslExchange {
     mechanism: SaslMechanism,
@@ -17,21 +17,21 @@ enum SaslStage {
     Initial,
     /// SCRAM waits for the proof.
     Challenged(Box<ScramChallenge>),
-    /// OAUTHBEARER has said why, and waits for the client's acknowledgement.
+    /// OAUTHBEARER has sent the error, and waits for the client's acknowledgement.
     Refused(AuthFailure),
 }
 
-/// What came of a message.
+/// The result of a message.
 #[derive(Debug)]
 pub enum SaslStep {
-    /// Something to answer, and what waits for the next.
+    /// A token to send, and the state that waits for the next message.
     Continue {
         /// The server's message.
         answer: Vec<u8>,
         /// The exchange, which waits for the client's next message.
         exchange: SaslExchange,
     },
-    /// It is who it says.
+    /// The client is authenticated.
     Authenticated {
         /// The server's last message.
         answer: Vec<u8>,
@@ -40,27 +40,27 @@ pub enum SaslStep {
         /// How long the session may last; without end if there is none.
         lifetime: Option<Duration>,
     },
-    /// It is not.
+    /// The client is not authenticated.
     Refused(AuthFailure),
 }
 
 impl SaslExchange {
-    /// Nothing said yet.
+    /// The initial state.
     pub fn begin(mechanism: SaslMechanism) -> Self {
         Self { mechanism, stage: SaslStage::Initial }
     }
 
-    /// Whether its next step derives keys from a password. Those of the others cost microseconds.
+    /// Whether its next step derives keys from a password. The steps of the other mechanisms cost microseconds.
     pub(super) fn is_costly(&self) -> bool {
         self.mechanism == SaslMechanism::Plain
     }
 
-    /// Takes the client's next message. May take milliseconds, and read files.
+    /// Handles the client's next message. May take milliseconds, and read files.
     pub(super) fn step(self, auth: &Auth, message: &[u8], now: SystemTime) -> Result<SaslStep, AuthInternalError> {
         let mechanism = self.mechanism;
         let malformed = |why| SaslStep::Refused(AuthFailure::Malformed(mechanism, why));
         if message.len() > MAX_TOKEN {
-            return Ok(malformed("it has more than 64 KiB"));
+            return Ok(malformed("it is longer than 64 KiB"));
         }
         let step = match (self.stage, mechanism.scram()) {
             (SaslStage::Challenged(challenged), _) => Ok(verify_proof(*challenged, mechanism, message)),
@@ -109,10 +109,10 @@ fn password(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<SaslS
 
 fn bearer(auth: &Auth, message: &[u8], now: SystemTime) -> Result<Result<SaslStep, &'static str>, AuthInternalError> {
     let (keys, requirements) = (auth.keys(now)?, &auth.settings.oauth);
-    let wanted = requirements.as_ref().ok_or_else(|| AuthInternalError("nothing is said about tokens".into()))?;
+    let wanted = requirements.as_ref().ok_or_else(|| AuthInternalError("there are no OAuth settings".into()))?;
     Ok(oauthbearer::read(message).map(|bearer| {
         let holder = token::check(bearer.token, &keys, wanted, now).and_then(|holder| match bearer.acting_for {
-            Some(other) if other != holder.name => Err("is not of whom the client asks to act for"),
+            Some(other) if other != holder.name => Err("does not belong to the user that the client asks to act for"),
             _ => Ok(holder),
         });
         match holder {

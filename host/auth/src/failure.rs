@@ -1,23 +1,23 @@
-//! Why a client could not prove who it is, in words for the operator: the client itself hears only that it could not.
+//! Why an authentication failed, for the operator: the client only learns that it failed.
 
 use super::SaslMechanism;
 
-/// What a client is told of any failure.
+/// The message to the client for every failure.
 pub const CLIENT_MESSAGE: &str = "authentication failed";
 
-/// Holds nothing that the client sent: it may be a password in the wrong place.
+/// Contains nothing that the client sent: it may be a password in the wrong place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthFailure {
     /// Not in the mechanism's format.
-    #[error("a message of {0} is malformed: {1}")]
+    #[error("malformed {0} message: {1}")]
     Malformed(SaslMechanism, &'static str),
-    /// No such user, or not its password.
-    #[error("no such user, or not the password, by {0}")]
+    /// No such user, or the wrong password.
+    #[error("invalid username or password ({0})")]
     Credentials(SaslMechanism),
-    /// A bearer token that does not hold.
+    /// An invalid bearer token.
     #[error("the token {0}")]
     Token(&'static str),
-    /// KIP-368: a connection stays with whom it began.
-    #[error("re-authentication as somebody else")]
+    /// KIP-368: a connection keeps its first principal.
+    #[error("reauthentication as another principal")]
     PrincipalChanged,
 }

@@ -1,4 +1,4 @@
-//! The two hashes of SCRAM and what is made of them.
+//! The two hashes of SCRAM, and what SCRAM derives with them.
 
 use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
@@ -19,7 +19,7 @@ impl ScramHash {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
-    /// Bytes of its result.
+    /// The length of its result in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -27,7 +27,7 @@ impl ScramHash {
         }
     }
 
-    /// The key of a users file under which a credential with this hash stands.
+    /// The key under which the users file has a credential with this hash.
     pub fn key(self) -> &'static str {
         match self {
             Self::Sha256 => "scram-sha-256",
@@ -79,7 +79,7 @@ fn mac<M: Mac + KeyInit>(key: &[u8], text: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// Whether two secrets are the same. How long it takes tells nothing but their lengths.
+/// Compares two secrets in constant time: the duration reveals nothing but their lengths.
 pub fn constant_time_eq(one: &[u8], other: &[u8]) -> bool {
     let differences = one.iter().zip(other).fold(0, |so_far, (a, b)| std::hint::black_box(so_far | (a ^ b)));
     one.len() == other.len() && differences == 0

@@ -1,7 +1,7 @@
-//! Public keys of those who issue tokens: a JWK set (RFC 7517) in a file.
+//! Public keys of token issuers: a JWK set (RFC 7517) in a file.
 //!
-//! In: its text. Out: keys by what they can check. Symmetric keys are no keys here: who can check with one can also
-//! sign. Bounded: 1 MiB and 100 keys.
+//! In: its text. Out: keys, selected by what they can verify. Symmetric keys are ignored: a key that verifies with them
+//! can also sign. Bounded: 1 MiB and 100 keys.
 
 use std::path::Path;
 
@@ -14,27 +14,27 @@ use super::watched_file::FileKind;
 
 /// How the file is read while the host runs.
 pub(super) const FILE: FileKind<VerificationKeys> = FileKind {
-    what: "file of keys",
+    what: "JWK set file",
     max_bytes: 1 << 20,
     private: false,
-    remedy: "save what your issuer serves as its `jwks_uri` there",
+    remedy: "save the content of your issuer's `jwks_uri` there",
     read: VerificationKeys::read,
 };
 
 const MAX_KEYS: usize = 100;
 
-/// Keys of issuers.
+/// The keys of the issuers.
 pub(super) struct VerificationKeys(Vec<VerificationKey>);
 
 struct VerificationKey {
     id: Option<String>,
-    /// What it is for, where the set says so.
+    /// The algorithm that it is for, if the set specifies one.
     algorithm: Option<String>,
     family: KeyFamily,
     key: DecodingKey,
 }
 
-/// Which algorithms a key can be used with.
+/// The algorithms that a key can be used with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum KeyFamily {
     Rsa,
@@ -48,25 +48,23 @@ struct JwkSet {
 }
 
 impl VerificationKeys {
-    /// An error is one sentence that names the file.
+    /// The error is one sentence that names the file.
     pub(super) fn read(path: &Path, text: &str) -> Result<Self, String> {
         let refuse = |why: String| format!("{}: {why}", path.display());
         let set: JwkSet = serde_json::from_str(text)
-            .map_err(|error| refuse(format!("this is no JWK set, {{\"keys\": […]}}: {error}")))?;
+            .map_err(|error| refuse(format!("this is not a JWK set, {{\"keys\": […]}}: {error}")))?;
         if set.keys.len() > MAX_KEYS {
             return Err(refuse(format!("{} keys; leave at most {MAX_KEYS}", set.keys.len())));
         }
-        // RFC 7517 §5: keys of a kind that one does not know are passed over.
+        // RFC 7517 §5: keys of an unknown kind are ignored.
         let keys: Vec<VerificationKey> = set.keys.into_iter().filter_map(usable_key).collect();
         if keys.is_empty() {
-            return Err(refuse(
-                "no key for signatures by RSA, P-256 or P-384 is in it; save your issuer's keys".into(),
-            ));
+            return Err(refuse("no key for RSA, P-256 or P-384 signatures; save your issuer's keys".into()));
         }
         Ok(Self(keys))
     }
 
-    /// The keys that may have signed this, by what the token says of it.
+    /// The keys that may have signed this token, by its header.
     pub(super) fn candidates(&self, id: Option<&str>, algorithm: Algorithm) -> impl Iterator<Item = &DecodingKey> {
         let (family, name) = (KeyFamily::for_algorithm(algorithm), format!("{algorithm:?}"));
         let fits = move |key: &&VerificationKey| {

@@ -1,11 +1,11 @@
-//! Who a client is: SASL's mechanisms, without sockets.
+//! Authentication of clients: the SASL mechanisms, without sockets.
 //!
-//! In: tokens of a client, one after the other, and the time. Out: tokens to answer with, and in the end a name or why
-//! there is none. Passwords are known only as SCRAM credentials, which one cannot log in with. Bounded: a token of 64 KiB,
-//! files by their own caps. Checks run on threads that may take their time, one for each connection; those of a password,
-//! which cost milliseconds by design, only so many at once, and who waits for a turn too long is sent away by a fault: its
-//! client comes back, and those that are served still listen. Never says to a client whether the user or the password was
-//! wrong, and takes the same steps for both.
+//! In: tokens of a client, one after another, and the time. Out: tokens to answer with, and in the end a name or the
+//! reason of the failure. Passwords exist only as SCRAM credentials, which cannot be used to log in. Bounded: a token
+//! of 64 KiB, files by their own limits. Checks run on threads that may block, one for each connection. Checks of a
+//! password, which cost milliseconds by design, are limited in number; a client that waits too long for one gets an
+//! internal error, so that it connects again while the clients being served still get their answer. Never tells a
+//! client whether the user or the password was wrong, and performs the same steps for both.
 
 pub mod credential;
 mod exchange;
@@ -41,34 +41,35 @@ pub use failure::CLIENT_MESSAGE;
 pub use mechanism::SaslMechanism;
 pub use settings::{AuthSettings, OAuthSettings};
 
-/// Most bytes of a token; Kafka's broker takes 512 KiB, the largest tokens in use have a few.
+/// The most bytes of a token; Kafka's broker accepts 512 KiB, and the largest tokens in use have a few.
 pub(crate) const MAX_TOKEN: usize = 64 << 10;
 
-/// Longest wait for a turn: clients give up after ten seconds and more, so that whoever is served is still there.
+/// The longest wait for a password check: clients give up after ten seconds or more, so a client that is served is
+/// still there.
 const MAX_CHECK_WAIT: Duration = Duration::from_secs(5);
 
-/// What the clients of one listener prove themselves with. Reads its files at first when it is asked to be
-/// [ready](Self::ready), and again when they changed.
+/// How the clients of one listener authenticate. Its files are read by [`load_files`](Self::load_files), and reloaded
+/// when they change.
 pub struct Auth {
     settings: AuthSettings,
     users: Option<WatchedFile<Users>>,
     keys: Option<WatchedFile<VerificationKeys>>,
-    /// Makes up salts for users that do not exist; nobody else has it.
+    /// The secret from which the salts of unknown users are derived.
     key: [u8; 32],
-    /// One for each check of a password that may be under way.
+    /// One permit for each password check that may run at the same time.
     password_checks: Arc<Semaphore>,
 }
 
-/// A fault of ours, in words for the log: the client did nothing wrong and hears nothing of it.
+/// An internal error, as text for the log: the client did nothing wrong and gets no details.
 #[derive(Debug)]
 pub struct AuthInternalError(String);
 
 impl Auth {
-    /// Opens nothing yet. An error is one sentence about settings that make no sense.
+    /// Opens no file yet. The error is one sentence about inconsistent settings.
     pub fn new(settings: AuthSettings) -> Result<Arc<Self>, String> {
         settings.check()?;
         let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| format!("no random bytes are to be had: {error}"))?;
+        getrandom::fill(&mut key).map_err(|error| format!("failed to read random bytes from the OS: {error}"))?;
         Ok(Arc::new(Self {
             users: settings.users.as_deref().map(|file| WatchedFile::new(file, users::FILE)),
             keys: settings.oauth.as_ref().map(|oauth| WatchedFile::new(&oauth.jwks, keys::FILE)),
@@ -78,24 +79,24 @@ impl Auth {
         }))
     }
 
-    /// Reads the files. An error is one sentence that names the file and the remedy. Blocks.
+    /// Reads the files. The error is one sentence that names the file and the remedy. Blocks.
     pub fn load_files(&self, now: SystemTime) -> Result<(), String> {
         self.users.as_ref().map_or(Ok(()), |users| users.get(now).map(drop))?;
         self.keys.as_ref().map_or(Ok(()), |keys| keys.get(now).map(drop))
     }
 
-    /// What was asked for.
+    /// The settings.
     pub fn settings(&self) -> &AuthSettings {
         &self.settings
     }
 
-    /// The enabled mechanism of this name.
+    /// The enabled mechanism with this name.
     pub fn mechanism(&self, name: &[u8]) -> Option<SaslMechanism> {
         self.settings.mechanisms.iter().copied().find(|mechanism| mechanism.name().as_bytes() == name)
     }
 
-    /// Takes the client's next token where it may take its time. A password waits for its turn when too many are being
-    /// checked; an error is a fault of ours, or that the wait was too long.
+    /// Handles the client's next token on a thread that may block. A password check waits while too many are running;
+    /// the error is an internal one, or that the wait was too long.
     pub async fn advance(
         self: &Arc<Self>,
         exchange: SaslExchange,
@@ -105,7 +106,8 @@ impl Auth {
         let turn = if exchange.is_costly() { Some(self.acquire_check().await?) } else { None };
         let auth = self.clone();
         let done = tokio::task::spawn_blocking(move || {
-            // Held by the work, not by who waits for it: a client that hangs up does not make room for another.
+            // The permit is held by the work and not by its caller: a client that disconnects does not free it for
+            // another.
             let _turn = turn;
             exchange.step(&auth, &token, now)
         });
@@ -115,7 +117,8 @@ impl Auth {
     async fn acquire_check(&self) -> Result<OwnedSemaphorePermit, AuthInternalError> {
         let turn = timeout(MAX_CHECK_WAIT, self.password_checks.clone().acquire_owned()).await.map_err(|_| {
             AuthInternalError(format!(
-                "its password waited {MAX_CHECK_WAIT:?} for its turn; SCRAM-SHA-512 costs the host far less"
+                "a password check did not start within {MAX_CHECK_WAIT:?}, because too many were running; \
+                 SCRAM-SHA-512 costs the host far less"
             ))
         })?;
         turn.map_err(|error| AuthInternalError(error.to_string()))
@@ -127,26 +130,26 @@ impl Auth {
     }
 
     fn keys(&self, now: SystemTime) -> Result<Arc<VerificationKeys>, AuthInternalError> {
-        let keys = self.keys.as_ref().ok_or_else(|| AuthInternalError("there is no file of keys".into()))?;
+        let keys = self.keys.as_ref().ok_or_else(|| AuthInternalError("there is no JWK set file".into()))?;
         keys.get(now).map_err(AuthInternalError)
     }
 }
 
-/// Half of the processors: the doors run on them, too.
+/// Half of the processors: the listeners run on them, too.
 fn max_concurrent_checks() -> usize {
     std::thread::available_parallelism().map_or(1, |all| (all.get() / 2).max(1))
 }
 
-/// What nobody can guess and SCRAM can carry: 24 random bytes as text.
+/// An unguessable value that SCRAM can transport: 24 random bytes as text.
 fn nonce() -> Result<String, AuthInternalError> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)
-        .map_err(|error| AuthInternalError(format!("no random bytes are to be had: {error}")))?;
+        .map_err(|error| AuthInternalError(format!("failed to read random bytes from the OS: {error}")))?;
     Ok(STANDARD.encode(bytes))
 }
 
 impl PartialEq for Auth {
-    /// Two are the same that were asked for in the same words.
+    /// Two are equal if they have equal settings.
     fn eq(&self, other: &Self) -> bool {
         self.settings == other.settings
     }

@@ -1,19 +1,19 @@
-//! The ways in which a client can prove who it is.
+//! The SASL mechanisms.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A SASL mechanism, under the name that it has in Kafka's protocol.
+/// A SASL mechanism, serialized under its name in Kafka's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum SaslMechanism {
-    /// RFC 4616: the password itself, so only where nobody listens in.
+    /// RFC 4616: the password itself, so use it only with TLS.
     #[serde(rename = "PLAIN")]
     Plain,
     /// RFC 7677.
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
-    /// RFC 5802 with SHA-512, as Kafka has it.
+    /// RFC 5802 with SHA-512, as in Kafka.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
     /// RFC 7628, KIP-255.
@@ -22,7 +22,7 @@ pub enum SaslMechanism {
 }
 
 impl SaslMechanism {
-    /// As in the protocol.
+    /// Its name in the protocol.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "PLAIN",
@@ -32,7 +32,7 @@ impl SaslMechanism {
         }
     }
 
-    /// Whether it needs a file of users.
+    /// Whether it needs a users file.
     pub fn needs_users(self) -> bool {
         self != Self::OAuthBearer
     }

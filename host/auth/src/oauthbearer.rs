@@ -1,32 +1,32 @@
-//! OAUTHBEARER's messages (RFC 7628): a token in, and when it does not hold an error as JSON, which the client
-//! acknowledges with a dummy message before it is told that it failed.
+//! OAUTHBEARER's messages (RFC 7628): a token, and for an invalid one an error as JSON, which the client acknowledges
+//! with a dummy message before it learns that it failed.
 
-/// What is answered to a token that does not hold (RFC 7628 §3.2.2), as Kafka's broker has it.
+/// The response to an invalid token (RFC 7628 §3.2.2), as sent by Kafka's broker.
 pub(super) const INVALID_TOKEN: &[u8] = br#"{"status":"invalid_token"}"#;
 
-/// What a client says.
+/// The client's message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OAuthBearerMessage<'a> {
     pub(super) token: &'a str,
-    /// On whose behalf, where it says so: it must be the token's own.
+    /// The user to act for, if any: it must be the token's own user.
     pub(super) acting_for: Option<&'a str>,
 }
 
-/// Reads `n,[a=authzid],` and key-value pairs, each ended by 0x01, and a last 0x01. Pairs other than `auth` are
-/// extensions (KIP-342) and passed over.
+/// Parses `n,[a=authzid],` and key-value pairs, each terminated by 0x01, and a final 0x01. Pairs other than `auth` are
+/// extensions (KIP-342) and are ignored.
 pub(super) fn read(message: &[u8]) -> Result<OAuthBearerMessage<'_>, &'static str> {
     let text = std::str::from_utf8(message).map_err(|_| "it is not UTF-8")?;
     let (header, pairs) = text.split_once('\x01').ok_or("it has no key-value pairs")?;
     let acting_for = match header.strip_prefix("n,").and_then(|rest| rest.strip_suffix(',')) {
         None => return Err("its header is not that of a client without channel binding"),
         Some("") => None,
-        Some(rest) => Some(rest.strip_prefix("a=").ok_or("its header has something else than a name")?),
+        Some(rest) => Some(rest.strip_prefix("a=").ok_or("its header has something other than a name")?),
     };
-    let pairs = pairs.strip_suffix("\x01\x01").ok_or("it does not end as it should")?;
+    let pairs = pairs.strip_suffix("\x01\x01").ok_or("it is not terminated by 0x01 0x01")?;
     let auth = pairs.split('\x01').find_map(|pair| pair.strip_prefix("auth=")).ok_or("it has no token")?;
     let (scheme, token) = auth.split_once(' ').ok_or("it has no token")?;
     if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err("its token is not a bearer's");
+        return Err("its token is not a bearer token");
     }
     Ok(OAuthBearerMessage { token: token.trim(), acting_for })
 }
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_otherwise_is_refused() {
+    fn other_messages_are_refused() {
         for bad in [
             &b""[..],
             b"\x01",

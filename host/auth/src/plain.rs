@@ -6,14 +6,14 @@ pub(super) fn read(token: &[u8]) -> Result<(&str, &str), &'static str> {
     let mut parts = text.split('\0');
     let (Some(acting_for), Some(name), Some(password), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
-        return Err("it has not three parts");
+        return Err("it does not have three parts");
     };
     if name.is_empty() || password.is_empty() {
         return Err("the user or the password is empty");
     }
-    // As with Kafka's own broker nobody acts for another.
+    // As in Kafka's own broker, no user acts for another.
     if !acting_for.is_empty() && acting_for != name {
-        return Err("it asks to act for somebody else");
+        return Err("it asks to act for another user");
     }
     Ok((name, password))
 }

@@ -1,44 +1,44 @@
-//! SCRAM, the server's side (RFC 5802, RFC 7677): two messages of the client, two answers.
+//! SCRAM, the server's side (RFC 5802, RFC 7677): two messages of the client, two responses.
 //!
-//! As Kafka has it: no channel binding, names and passwords as they are (no SASLprep), unknown extensions are passed
-//! over. Each state is used up by its message, so nothing can be said twice.
+//! As in Kafka: no channel binding, names and passwords without SASLprep, unknown extensions are ignored. Each message
+//! consumes the state before it, so none can be replayed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::credential::ScramCredential;
 
-/// Most bytes of a client's nonce; Kafka's have 26.
+/// The most bytes of a client's nonce; Kafka's have 26.
 const LONGEST_NONCE: usize = 1024;
 
-/// What a client begins with.
+/// The client's first message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ClientFirstMessage<'a> {
-    /// Who it says it is.
+    /// The user name that the client sent.
     pub(super) name: String,
-    /// What stands before: it is said again, and signed, at the end.
+    /// The part before `bare`: the client repeats and signs it at the end.
     header: &'a str,
-    /// The message without that.
+    /// The message without the header.
     bare: &'a str,
     nonce: &'a str,
 }
 
-/// Waits for the proof.
+/// Waits for the client's proof.
 #[derive(Debug)]
 pub(super) struct ScramChallenge {
     name: String,
     credential: ScramCredential,
     header: String,
     nonce: String,
-    /// Both messages so far, with a comma behind each: the beginning of what is signed.
+    /// Both messages so far, each followed by a comma: the beginning of what is signed.
     transcript: String,
 }
 
-/// Why a proof is not taken.
+/// Why a proof is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScramRefusal {
     Malformed(&'static str),
-    /// Said well, and not true.
+    /// Well-formed, but wrong.
     WrongProof,
 }
 
@@ -46,7 +46,7 @@ impl<'a> ClientFirstMessage<'a> {
     pub(super) fn read(token: &'a [u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(token).map_err(|_| "it is not UTF-8")?;
         let (flag, rest) = text.split_once(',').ok_or("it has no header")?;
-        // `y` is a client that could bind to the channel and sees that we do not offer it.
+        // `y`: the client supports channel binding and believes that the server does not.
         if flag != "n" && flag != "y" {
             return Err("it asks for channel binding, which is not offered");
         }
@@ -60,13 +60,13 @@ impl<'a> ClientFirstMessage<'a> {
         let acts_alone = acting_for.is_empty()
             || acting_for.strip_prefix("a=").and_then(|text| unescaped(text).ok()).is_some_and(|text| text == name);
         if !acts_alone {
-            return Err("it asks to act for somebody else");
+            return Err("it asks to act for another user");
         }
         let header = text.strip_suffix(bare).unwrap_or_default();
         Ok(Self { name, header, bare, nonce })
     }
 
-    /// The answer, and what waits for the next message.
+    /// The response, and the state that waits for the next message.
     pub(super) fn challenge(self, credential: ScramCredential, nonce: &str) -> (String, ScramChallenge) {
         let nonce = format!("{}{nonce}", self.nonce);
         let salt = STANDARD.encode(&credential.salt);
@@ -77,7 +77,7 @@ impl<'a> ClientFirstMessage<'a> {
 }
 
 impl ScramChallenge {
-    /// Who it is, and the last answer, by which the client knows us.
+    /// The user name, and the last response, which authenticates the server.
     pub(super) fn verify(self, token: &[u8]) -> Result<(String, String), ScramRefusal> {
         let malformed = ScramRefusal::Malformed;
         let text = std::str::from_utf8(token).map_err(|_| malformed("it is not UTF-8"))?;
@@ -101,7 +101,7 @@ impl ScramChallenge {
     }
 }
 
-/// A name as it is: comma and equals sign are written `=2C` and `=3D`.
+/// Decodes a name: comma and equals sign are encoded as `=2C` and `=3D`.
 fn unescaped(text: &str) -> Result<String, &'static str> {
     let mut parts = text.split('=');
     let mut name = parts.next().unwrap_or_default().to_owned();
@@ -109,7 +109,7 @@ fn unescaped(text: &str) -> Result<String, &'static str> {
         let (sign, rest) = match (part.strip_prefix("2C"), part.strip_prefix("3D")) {
             (Some(rest), _) => (',', rest),
             (_, Some(rest)) => ('=', rest),
-            _ => return Err("its user is not escaped as it should be"),
+            _ => return Err("its user is not escaped correctly"),
         };
         name.push(sign);
         name.push_str(rest);

@@ -1,57 +1,58 @@
-//! What an operator may say about how clients prove who they are, and which of it makes no sense.
+//! The authentication settings of a listener, and their validation.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::SaslMechanism;
 
-/// Longest delay of a failure: connections that wait for it must end within a drain.
+/// The longest delay of a failure: connections that wait for it must close within the drain timeout.
 const MAX_FAILURE_DELAY: Duration = Duration::from_secs(10);
 
-/// For one listener.
+/// The settings of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// In the order in which clients are told.
+    /// In the order in which clients get them.
     pub mechanisms: Vec<SaslMechanism>,
-    /// File of users, for PLAIN and SCRAM.
+    /// The users file, for PLAIN and SCRAM.
     pub users: Option<PathBuf>,
-    /// Which tokens hold, for OAUTHBEARER.
+    /// Which tokens are valid, for OAUTHBEARER.
     pub oauth: Option<OAuthSettings>,
-    /// KIP-368: after so long at most a client has to prove itself again.
+    /// KIP-368: after this time a client has to reauthenticate.
     pub max_session: Option<Duration>,
-    /// How long a failure takes to be told.
+    /// How long the answer to a failed authentication is delayed.
     pub failure_delay: Duration,
 }
 
-/// Which tokens hold.
+/// Which tokens are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OAuthSettings {
-    /// File of the issuer's public keys, a JWK set.
+    /// File with the issuer's public keys, a JWK set.
     pub jwks: PathBuf,
     /// `iss` must be this.
     pub issuer: String,
-    /// `aud` must be or hold this.
+    /// `aud` must be or contain this.
     pub audience: String,
     /// The claim that names the user.
     pub principal_claim: String,
 }
 
 impl AuthSettings {
-    /// What is wrong with it, in one sentence.
+    /// Validates the settings; the error is one sentence.
     pub(super) fn check(&self) -> Result<(), String> {
         let needs_users = self.mechanisms.iter().any(|mechanism| mechanism.needs_users());
         let needs_tokens = self.mechanisms.contains(&SaslMechanism::OAuthBearer);
         let twice = |(n, mechanism)| self.mechanisms.iter().take(n).any(|earlier| earlier == mechanism);
         if self.mechanisms.is_empty() {
-            return Err("`sasl.mechanisms` is empty: name one, for example \"SCRAM-SHA-512\"".into());
+            return Err("`sasl.mechanisms` is empty: add one, for example \"SCRAM-SHA-512\"".into());
         }
         if self.mechanisms.iter().enumerate().any(twice) {
-            return Err("`sasl.mechanisms` names one twice: leave one of them".into());
+            return Err("`sasl.mechanisms` contains a mechanism twice: remove one of them".into());
         }
         match (needs_users, &self.users) {
             (true, None) => {
                 return Err(
-                    "PLAIN and SCRAM need `sasl.users`: name a file, and fill it with `barnabas user set`".into()
+                    "PLAIN and SCRAM need `sasl.users`: name a file, and add users to it with `barnabas user set`"
+                        .into(),
                 );
             }
             (false, Some(_)) => {
@@ -67,10 +68,10 @@ impl AuthSettings {
             _ => {}
         }
         if self.max_session.is_some_and(|most| most.is_zero()) {
-            return Err("`sasl.max-session` is 0: leave it out for sessions without end".into());
+            return Err("`sasl.max-session` is 0: remove it for unlimited sessions".into());
         }
         if self.failure_delay > MAX_FAILURE_DELAY {
-            return Err(format!("`sasl.failure-delay` is {:?}: the most is 10s", self.failure_delay));
+            return Err(format!("`sasl.failure-delay` is {:?}: the maximum is 10s", self.failure_delay));
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ fn refused(step: SaslStep) -> AuthFailure {
 }
 
 #[tokio::test]
-async fn plain_is_right_or_neither_right_nor_told_why() {
+async fn plain_does_not_reveal_why_it_failed() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let step = first_step(&auth, SaslMechanism::Plain, b"\0alice\0secret").await;
@@ -29,7 +29,7 @@ async fn plain_is_right_or_neither_right_nor_told_why() {
     assert_eq!((answer.len(), name.as_str()), (0, "alice"));
     for wrong in [&b"\0alice\0Secret"[..], b"\0alice\0secret ", b"\0bob\0secret", b"\0Alice\0secret"] {
         let failure = refused(first_step(&auth, SaslMechanism::Plain, wrong).await);
-        assert_eq!(failure, AuthFailure::Credentials(SaslMechanism::Plain), "the same for a user that is not there");
+        assert_eq!(failure, AuthFailure::Credentials(SaslMechanism::Plain), "the same for an unknown user");
     }
     let malformed = refused(first_step(&auth, SaslMechanism::Plain, b"alice").await);
     assert!(matches!(malformed, AuthFailure::Malformed(SaslMechanism::Plain, _)));
@@ -50,7 +50,7 @@ async fn scram(
 }
 
 #[tokio::test]
-async fn scram_proves_both_sides() {
+async fn scram_authenticates_both_sides() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     for mechanism in [SaslMechanism::ScramSha256, SaslMechanism::ScramSha512] {
@@ -104,7 +104,7 @@ async fn the_length_of_a_token_is_violated() {
     let registry = AuthFixture::new();
     for mechanism in registry.settings().mechanisms {
         let failure = refused(first_step(&registry.auth(), mechanism, &vec![b'x'; MAX_TOKEN + 1]).await);
-        assert_eq!(failure, AuthFailure::Malformed(mechanism, "it has more than 64 KiB"));
+        assert_eq!(failure, AuthFailure::Malformed(mechanism, "it is longer than 64 KiB"));
     }
 }
 
@@ -133,7 +133,7 @@ fn files_that_are_not_there_are_named_with_the_remedy() {
 }
 
 #[test]
-fn settings_that_make_no_sense_are_refused_in_words() {
+fn inconsistent_settings_are_refused() {
     let registry = AuthFixture::new();
     let check = |change: fn(&mut AuthSettings), words: &str| {
         let mut settings = registry.settings();
@@ -142,7 +142,7 @@ fn settings_that_make_no_sense_are_refused_in_words() {
         assert!(error.contains(words), "{error}");
     };
     check(|s| s.mechanisms.clear(), "`sasl.mechanisms` is empty");
-    check(|s| s.mechanisms.push(SaslMechanism::Plain), "names one twice");
+    check(|s| s.mechanisms.push(SaslMechanism::Plain), "contains a mechanism twice");
     check(|s| s.users = None, "need `sasl.users`");
     check(|s| s.oauth = None, "needs `sasl.oauth`");
     check(|s| s.mechanisms.truncate(3), "`sasl.oauth` is for OAUTHBEARER");
@@ -159,11 +159,11 @@ fn the_delay_of_a_failure_is_obeyed() {
 #[test]
 fn the_delay_of_a_failure_is_violated() {
     let longer = AuthSettings { failure_delay: Duration::from_millis(10_001), ..AuthFixture::new().settings() };
-    assert!(Auth::new(longer).unwrap_err().contains("the most is 10s"));
+    assert!(Auth::new(longer).unwrap_err().contains("the maximum is 10s"));
 }
 
 #[tokio::test]
-async fn no_more_checks_run_at_a_time_than_there_are_turns() {
+async fn concurrent_password_checks_are_limited() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let turns =
@@ -172,15 +172,15 @@ async fn no_more_checks_run_at_a_time_than_there_are_turns() {
         let auth = auth.clone();
         async move { first_step(&auth, SaslMechanism::Plain, b"\0alice\0secret").await }
     });
-    // Time enough for the check, if it ran.
+    // Enough time for the check, if it ran.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!waiting.is_finished(), "it waits for its turn");
+    assert!(!waiting.is_finished(), "it waits for a permit");
     drop(turns);
     assert!(matches!(waiting.await.unwrap(), SaslStep::Authenticated { .. }));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_a_turn_is_obeyed() {
+async fn the_wait_for_a_password_check_is_obeyed() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let turns =
@@ -196,7 +196,7 @@ async fn the_wait_for_a_turn_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_wait_for_a_turn_is_violated() {
+async fn the_wait_for_a_password_check_is_violated() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let _turns =
@@ -205,12 +205,12 @@ async fn the_wait_for_a_turn_is_violated() {
     let fault = auth
         .advance(SaslExchange::begin(SaslMechanism::Plain), token, SystemTime::now())
         .await
-        .expect_err("it is sent away");
-    assert!(fault.to_string().contains("waited 5s for its turn"), "{fault}");
+        .expect_err("the wait is limited");
+    assert!(fault.to_string().contains("did not start within 5s"), "{fault}");
 }
 
 #[tokio::test]
-async fn only_passwords_wait_for_a_turn() {
+async fn only_plain_waits_for_a_password_check() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let _turns =

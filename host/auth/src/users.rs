@@ -1,11 +1,11 @@
-//! The file of users: names and SCRAM credentials, never a password.
+//! The users file: names and SCRAM credentials, never a password.
 //!
 //! ```toml
 //! [users.alice]
 //! scram-sha-512 = "salt=…,stored_key=…,server_key=…,iterations=8192"
 //! ```
 //!
-//! In: its text. Out: a credential for every name, also for one that does not exist. Bounded: 4 MiB.
+//! In: its text. Out: a credential for every name, even for an unknown one. Bounded: 4 MiB.
 
 pub mod edit;
 
@@ -24,18 +24,18 @@ pub(super) const FILE: FileKind<Users> = FileKind {
     what: "users file",
     max_bytes: 4 << 20,
     private: true,
-    remedy: "make it with `barnabas user set NAME --file FILE`",
+    remedy: "create it with `barnabas user set NAME --file FILE`",
     read: Users::read,
 };
 
-/// Most bytes of a name.
+/// The most bytes of a name.
 const MAX_NAME_BYTES: usize = 255;
 
-/// Everybody who may log in with a password.
+/// All users that may authenticate with a password.
 #[derive(Debug, Default)]
 pub struct Users(BTreeMap<String, UserCredentials>);
 
-/// One of them.
+/// The credentials of one user.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UserCredentials {
@@ -53,7 +53,7 @@ struct UsersFile {
 }
 
 impl Users {
-    /// Reads the text of `path`. An error is one sentence that names the file, and the line where there is one.
+    /// Parses the text of `path`. The error is one sentence that names the file, and the line if there is one.
     pub fn read(path: &Path, text: &str) -> Result<Self, String> {
         let written: UsersFile = messages::parse_toml(path, text).map_err(|error| error.to_string())?;
         for (name, user) in &written.users {
@@ -73,15 +73,15 @@ impl Users {
         self.0.iter().map(|(name, user)| (name.as_str(), user.sha_256.iter().chain(&user.sha_512).collect()))
     }
 
-    /// The credential of this user, or for one that does not exist what looks like it and fits nothing. The steps are
-    /// the same. `hash` is what must be used, where something must.
+    /// The credential of this user, or for an unknown user one that looks similar and matches nothing. The steps are
+    /// the same. `hash` is the hash that must be used, if any.
     pub(crate) fn credential(&self, name: &str, hash: Option<ScramHash>, key: &[u8; 32]) -> ScramCredential {
         let nobody = self.for_unknown_user(name, hash, key);
         self.0.get(name).and_then(|user| user.credential(hash)).cloned().unwrap_or(nobody)
     }
 
-    /// The same for the same name as long as the host runs: a salt that changed would tell that there is no such user.
-    /// It looks like one of those that do exist.
+    /// The same credential for the same name as long as the host runs: a salt that changed would reveal that there is
+    /// no such user. It looks like the credential of an existing user.
     fn for_unknown_user(&self, name: &str, hash: Option<ScramHash>, key: &[u8; 32]) -> ScramCredential {
         let mut salt = ScramHash::Sha512.hmac(key, name.as_bytes());
         let chance = salt.iter().rev().take(7).fold(0, |sum, byte| sum << 8 | usize::from(*byte));
@@ -107,7 +107,7 @@ impl UserCredentials {
     }
 }
 
-/// What can be the name of a user; else why not, in one sentence.
+/// Validates the name of a user; the error is one sentence.
 pub fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
         return Err(format!(

@@ -1,7 +1,7 @@
-//! A file that is read again when it changed.
+//! A file that is reloaded when it changes.
 //!
-//! In: a path, how to read it, and the time. Out: what it says. It is looked at on use, at most once a second. A new
-//! file that cannot be used leaves the old in force, with one warning in the log.
+//! In: a path, how to read it, and the time. Out: its content. The file is checked on use, at most once a second. If a
+//! new file is invalid, the previous content stays in use, and one warning is logged.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
@@ -10,24 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// Shortest time between two looks.
+/// The shortest time between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What kind of file it is.
 pub(super) struct FileKind<T> {
-    /// For people.
+    /// Its name in messages.
     pub(super) what: &'static str,
-    /// Most bytes.
+    /// The most bytes.
     pub(super) max_bytes: u64,
-    /// Whether other users of the machine must be kept out.
+    /// Whether it must not be accessible to other users of the machine.
     pub(super) private: bool,
-    /// What to do where there is none.
+    /// What to do if the file does not exist.
     pub(super) remedy: &'static str,
-    /// The error names the file.
+    /// Parses the content; the error names the file.
     pub(super) read: fn(&Path, &str) -> Result<T, String>,
 }
 
-/// The file.
+/// The file and its last content.
 pub(super) struct WatchedFile<T> {
     path: PathBuf,
     kind: FileKind<T>,
@@ -40,11 +40,11 @@ struct WatchedState<T> {
     checked_at: Option<SystemTime>,
 }
 
-/// What is different about a file that changed; `None` is no file.
+/// What differs when a file has changed; `None` if there is no file.
 type FileStamp = Option<(u64, u64, i64, i64, i64, i64)>;
 
 impl<T> WatchedFile<T> {
-    /// Opens nothing yet.
+    /// Opens no file yet.
     pub(super) fn new(path: &Path, kind: FileKind<T>) -> Self {
         Self {
             path: path.to_owned(),
@@ -53,10 +53,10 @@ impl<T> WatchedFile<T> {
         }
     }
 
-    /// What the file says now, or said when it could be read last. An error is one sentence. Blocks.
+    /// The current content, or the last valid one. The error is one sentence. Blocks.
     pub(super) fn get(&self, now: SystemTime) -> Result<Arc<T>, String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back is no reason to look never again.
+        // If the clock was set back, the file is checked again.
         let fresh = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < CHECK_INTERVAL);
         match &state.content {
             Some(said) if state.checked_at.is_some_and(fresh) => Ok(said.clone()),
@@ -76,12 +76,12 @@ impl<T> WatchedFile<T> {
         match (self.read(), &state.content) {
             (Ok(new), old) => {
                 if old.is_some() {
-                    tracing::info!("the {} {} changed and is used as it is now", self.kind.what, self.path.display());
+                    tracing::info!("reloaded the {} {}", self.kind.what, self.path.display());
                 }
                 Ok(state.content.insert(Arc::new(new)).clone())
             }
             (Err(why), Some(old)) => {
-                tracing::warn!("the {} changed, and what it said before stays in force: {why}", self.kind.what);
+                tracing::warn!("failed to reload the {}; still using the previous content: {why}", self.kind.what);
                 Ok(old.clone())
             }
             (Err(why), None) => Err(why),
@@ -94,14 +94,12 @@ impl<T> WatchedFile<T> {
         let file = File::open(&self.path).map_err(unreadable)?;
         let meta = file.metadata().map_err(unreadable)?;
         if self.kind.private && meta.mode() & 0o007 != 0 {
-            return Err(format!("the {what} {path} is open to every user of this machine: `chmod 600 {path}`"));
+            return Err(format!("the {what} {path} is accessible to every user of this machine: `chmod 600 {path}`"));
         }
         let mut text = String::new();
         file.take(most.saturating_add(1)).read_to_string(&mut text).map_err(unreadable)?;
         if text.len() as u64 > *most {
-            return Err(format!(
-                "the {what} {path} has more than {most} bytes, which is the most that is read; make it smaller"
-            ));
+            return Err(format!("the {what} {path} is larger than the limit of {most} bytes; make it smaller"));
         }
         (self.kind.read)(&self.path, &text)
     }
@@ -124,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_looked_at_once_a_second_and_a_broken_one_changes_nothing() {
+    fn the_file_is_checked_once_a_second_and_a_broken_one_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n");
         let file = WatchedFile::new(&path, kind(false));
         let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
         assert!(file.get(at(0)).unwrap_err().contains("write one"));
         fs::write(&path, "1").unwrap();
-        assert_eq!(*file.get(at(0)).unwrap(), 1, "what never was is looked for each time");
+        assert_eq!(*file.get(at(0)).unwrap(), 1, "a missing file is checked every time");
         fs::write(&path, "22").unwrap();
         assert_eq!(*file.get(at(999)).unwrap(), 1);
         assert_eq!(*file.get(at(1000)).unwrap(), 22);
@@ -142,7 +140,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(*file.get(at(40_000)).unwrap(), 22);
         fs::write(&path, "3").unwrap();
-        assert_eq!(*file.get(at(30_000)).unwrap(), 3, "also when the clock was set back");
+        assert_eq!(*file.get(at(30_000)).unwrap(), 3, "even if the clock was set back");
     }
 
     #[test]
@@ -159,12 +157,12 @@ mod tests {
         let path = dir.path().join("n");
         fs::write(&path, "000000001").unwrap();
         assert!(
-            WatchedFile::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).unwrap_err().contains("more than 8 bytes")
+            WatchedFile::new(&path, kind(false)).get(SystemTime::UNIX_EPOCH).unwrap_err().contains("limit of 8 bytes")
         );
     }
 
     #[test]
-    fn what_must_be_private_is() {
+    fn a_private_file_must_not_be_world_accessible() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("n");
         fs::write(&path, "1").unwrap();

@@ -1,5 +1,5 @@
-//! Wiring: a [`Config`] makes the app, binding makes the addresses, [`App::run`] makes the loop, and the shutdown
-//! future ends it on purpose. A test, a command or an embedder owns all three.
+//! Wiring: a [`Config`] builds the app, which binds the addresses; [`App::run`] runs it, and the shutdown future stops
+//! it. All three belong to the caller: a test, a command or an embedder.
 
 mod admin_ops;
 pub mod recent_file;
@@ -37,12 +37,12 @@ use barnabas_pipeline::intake::{Intake, IntakePipeline, Receipt, StartedPush};
 use barnabas_pipeline::push::Push;
 use storage::Storage;
 
-/// How often clients that fell silent are looked for.
+/// How often clients are checked for silence.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// How often recent pushes are written down, where that is asked for.
+/// How often recent pushes are saved, if that is configured.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A bound host that is not running yet.
+/// A host whose addresses are bound, and which is not running yet.
 pub struct App {
     kafka: Vec<kafka::BoundKafkaListener>,
     otlp: Vec<otlp_http::BoundOtlpListener>,
@@ -51,57 +51,58 @@ pub struct App {
     host: HostHandle,
     recent_file: Option<PathBuf>,
     drain: Duration,
-    // Held for as long as the app: dropping one would end its listening.
+    // Kept as long as the app: dropping one would unsubscribe it.
     _listening: Vec<ListenerGuard>,
 }
 
-/// Handles on a host's rooms: what admin, tests and embedders look at. Cheap to clone.
+/// Handles on the parts of a host, for the admin endpoint, tests and embedders. Cheap to clone.
 #[derive(Clone)]
 pub struct HostHandle {
-    /// The way in, also for pushes of an embedder: [`Host::deliver`], and [`Intake::deliver`] for code that may block.
+    /// The intake, also for pushes of an embedder: [`HostHandle::deliver`], and [`Intake::deliver`] for code that may
+    /// block.
     pub reception: Arc<IntakePipeline>,
     /// Slots, queues and ledgers.
     pub dispatch: Dispatch,
     /// Receivers.
     pub plugins: Plugins,
-    /// The book of subscriptions.
+    /// The subscriptions.
     pub subscriptions: Subscriptions,
-    /// What happens.
+    /// The event bus.
     pub events: Events,
     metrics: Arc<barnabas_admin::metrics::HostMetrics>,
 }
 
 impl HostHandle {
-    /// Takes a push of an embedder: decode and dispatch, as for one of the doors. A push out of which more than
-    /// [`LIGHT`](barnabas_pipeline::decode::LIGHT) bytes come is decoded on a thread for blocking work, so it needs a Tokio runtime.
+    /// Delivers a push of an embedder: decode and dispatch, as for a listener. A push that decompresses to more than
+    /// [`LIGHT`](barnabas_pipeline::decode::LIGHT) bytes is decoded on a thread for blocking work, so it needs a Tokio runtime.
     pub async fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
         match self.reception.clone().start_delivery(push) {
             StartedPush::Done(done) => done,
             StartedPush::Large(large) => match large.finish(()).await.map_err(JoinError::try_into_panic) {
                 Ok(done) => done,
                 Err(Ok(panic)) => resume_unwind(panic),
-                // The runtime ends, and this task with it.
+                // The runtime is shutting down, and this task with it.
                 Err(Err(_)) => std::future::pending().await,
             },
         }
     }
 }
 
-/// Where a bound host can be reached.
+/// The addresses of a bound host.
 #[derive(Clone, Debug, Default)]
 pub struct HostAddresses {
     /// Kafka listeners, in the order of the configuration.
     pub kafka: Vec<SocketAddr>,
-    /// OTLP/HTTP listeners, likewise.
+    /// OTLP/HTTP listeners, in the order of the configuration.
     pub otlp: Vec<SocketAddr>,
     /// The admin endpoint.
     pub admin: Option<SocketAddr>,
-    /// Its Unix socket.
+    /// The admin endpoint's Unix socket.
     pub admin_socket: Option<PathBuf>,
 }
 
 impl App {
-    /// Opens what the host keeps, binds every address and loads every receiver. A receiver that cannot be loaded is
+    /// Opens the host's storage, binds every address and loads every receiver. A receiver that cannot be loaded is
     /// reported and left out; a file that cannot be used and an address that cannot be bound are errors, each one
     /// sentence that names the remedy.
     pub async fn build(config: Config) -> Result<Self> {
@@ -109,7 +110,8 @@ impl App {
         let series = if config.per_client_metrics { config.admission.capacity } else { 0 };
         let metrics = Arc::new(barnabas_admin::metrics::HostMetrics::with_clients(series));
         let listening = vec![metrics.listen(&events), barnabas_admin::log::listen(&events)];
-        // First: of two hosts with one data directory, the second leaves all that the first has alone.
+        // Opened first: of two hosts with one data directory, the second one fails before it touches anything of the
+        // first.
         let data_dir = config.plugins.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Storage::open(data_dir.as_deref())).await?;
         let Storage { store, audit } = opened?;
@@ -136,7 +138,7 @@ impl App {
         for listener in config.otlp {
             otlp.push(otlp_http::bind(listener).await?);
         }
-        // What receivers may not reach is known before there are any.
+        // The addresses that receivers may not reach must be known before any receiver runs.
         let kafka_at = kafka.iter().map(kafka::BoundKafkaListener::local_addr);
         let listeners = kafka_at.chain(otlp.iter().map(otlp_http::BoundOtlpListener::local_addr)).collect();
         let plugins = plugin::PluginsConfig { admin: vec![admin.local_addr()], listeners, ..config.plugins };
@@ -149,8 +151,8 @@ impl App {
         std::fs::create_dir_all(&config.plugins_dir)
             .with_context(|| format!("cannot create the plugins directory {}", config.plugins_dir.display()))?;
         for ending in host.plugins.start().await {
-            // Without a slot telemetry is not offered, and clients that look once would fall silent for good. Without
-            // what the store remembers, a version that was refused would serve again.
+            // Without a slot telemetry is not offered, and clients that ask only once would never push. Without the
+            // store's records, a version that was refused would serve again.
             if ending.verdict == ChangeOutcome::Failed && host.dispatch.slot(&ending.plugin).is_none() {
                 anyhow::bail!(ending.message);
             }
@@ -159,7 +161,7 @@ impl App {
         Ok(Self { kafka, otlp, admin, budget, host, recent_file, drain: config.drain, _listening: listening })
     }
 
-    /// Where it listens.
+    /// The addresses it listens on.
     pub fn addresses(&self) -> HostAddresses {
         HostAddresses {
             kafka: self.kafka.iter().map(kafka::BoundKafkaListener::local_addr).collect(),
@@ -169,13 +171,13 @@ impl App {
         }
     }
 
-    /// Handles that stay good while it runs.
+    /// Handles that stay valid while it runs.
     pub fn host(&self) -> HostHandle {
         self.host.clone()
     }
 
-    /// Serves until `shutdown`, then ends in order: doors answer what they have read, queues drain, receivers stop.
-    /// Each stage has the configured drain time at most.
+    /// Serves until `shutdown` completes, then stops in order: listeners answer what they have read, queues drain,
+    /// receivers stop. Each stage takes at most the configured drain time.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<()> {
         let (stop_doors, doors_stopped) = watch::channel(false);
         let mut doors = JoinSet::new();
@@ -218,12 +220,12 @@ impl App {
     }
 }
 
-/// Ends when the channel says so, or when its sender is gone.
+/// Completes when the channel is set, or when its sender is dropped.
 async fn stop_signal(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Tells receivers of clients that fell silent, until aborted.
+/// Notifies receivers of clients that fell silent, until aborted.
 async fn sweep(reception: Arc<IntakePipeline>) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     loop {
@@ -232,23 +234,23 @@ async fn sweep(reception: Arc<IntakePipeline>) {
     }
 }
 
-/// Brings back what an earlier process kept.
+/// Restores the pushes that an earlier process saved.
 fn restore(recent: &RecentStore, file: &Path) {
     if let Err(error) = recent_file::restore(recent, file) {
         tracing::warn!(
-            "the recent pushes that an earlier host kept are not used, and are replaced by new ones: {}: {error}",
+            "could not restore the recent pushes of an earlier run; they will be overwritten: {}: {error}",
             file.display()
         );
     }
 }
 
-/// What was kept on disk before somebody turned that off is not left there.
+/// Removes the pushes that were saved on disk before this was turned off.
 fn remove_stale(file: &Path) {
     match std::fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!(
-                "recent pushes that an earlier host kept cannot be removed, although `recent-pushes.on-disk` is false: \
-                 {}: {error}; remove the file",
+                "could not remove the recent pushes of an earlier run, although `recent-pushes.on-disk` is false: \
+             {}: {error}; remove the file",
                 file.display()
             );
         }
@@ -256,8 +258,8 @@ fn remove_stale(file: &Path) {
     }
 }
 
-/// Writes down the recent pushes whenever there are new ones, until aborted. A disk that says no is reported once, and
-/// again only after a write has succeeded.
+/// Saves the recent pushes whenever there are new ones, until aborted. A failed write is reported once, and again only
+/// after a write has succeeded.
 async fn save_periodically(recent: RecentStore, file: PathBuf) {
     let (mut ticks, mut written) = (tokio::time::interval(SAVE_INTERVAL), recent.counts());
     let mut failing = false;
@@ -273,8 +275,9 @@ async fn save_periodically(recent: RecentStore, file: PathBuf) {
         let failed = matches!(saved, Ok(Err(_)));
         if let (Ok(Err(error)), false) = (saved, failing) {
             tracing::warn!(
-                "recent pushes are not kept on disk until this is mended: {}: {error}; make room, or correct the \
-                 permissions of its directory",
+                "failed to save the recent pushes: {}: {error}; they are kept in memory only until there is free \
+                 space and \
+                 its directory is writable",
                 file.display()
             );
         }
@@ -283,12 +286,10 @@ async fn save_periodically(recent: RecentStore, file: PathBuf) {
 }
 
 impl HostHandle {
-    /// Lets every slot deliver what it holds, then stops the receivers; says what was left.
-    async fn drain(&self, patience: Duration) {
-        if !self.plugins.shutdown(patience).await {
-            tracing::warn!(
-                "not everything ended within {patience:?}; what could not be delivered is left in the queues"
-            );
+    /// Lets every slot deliver its queue, then stops the receivers, and logs what was left.
+    async fn drain(&self, timeout: Duration) {
+        if !self.plugins.shutdown(timeout).await {
+            tracing::warn!("the receivers did not stop within {timeout:?}; undelivered pushes are left in the queues");
         }
         for slot in self.dispatch.slots().iter() {
             let ledger = slot.ledger();
@@ -315,7 +316,8 @@ impl StatusSource for HostHandle {
     }
 
     fn ready(&self) -> Result<(), String> {
-        // Once, for the start: a plugin that is loaded later must not send the clients of the others away.
+        // Only for the start: while a plugin that is added later is loading, the host stays ready for the clients of
+        // the others.
         if self.plugins.is_started() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
-//! What is meant: checked values, one sub-configuration owned by each room.
+//! The resolved configuration: validated values, with one part for each module.
 //!
-//! [`file::Written`] is what was written; [`Config::mean`] is the one conversion, and all refusals are in it.
+//! [`raw::RawConfig`] is the file's content; [`Config::resolve`] is the only conversion, and contains all validation.
 
 pub mod admission;
 mod nodes;
@@ -21,12 +21,12 @@ use barnabas_pipeline::decode::IdentityRule;
 use barnabas_pipeline::dispatch::RecentConfig;
 use raw::{ListenerProtocol, LogConfig, RawConfig, RawOtlpIdentity};
 
-/// The admin socket, in the data directory unless another place was named.
+/// The name of the admin socket in the data directory, unless another path is configured.
 const SOCKET: &str = "admin.sock";
-/// Most pushes kept for trials.
+/// The most pushes that are kept for trials.
 const MOST_RECENT: usize = 1_000;
 
-/// Everything `barnabas serve` needs to know.
+/// The configuration of `barnabas serve`.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Kafka listeners.
@@ -35,43 +35,43 @@ pub struct Config {
     pub otlp: Vec<barnabas_ingress::otlp_http::OtlpHttpConfig>,
     /// Bytes of requests in flight, over all listeners.
     pub request_bytes: usize,
-    /// Who is asked for what, before anything is altered over the wire.
+    /// The configuration of admission, with the file's subscriptions.
     pub admission: barnabas_pipeline::admission::AdmissionConfig,
-    /// The same as the book of subscriptions has it.
+    /// The file's subscriptions, as the subscriptions module needs them.
     pub subscriptions: subscription::SubscriptionsConfig,
-    /// Series of single client instances among the metrics.
+    /// Whether the metrics contain series of single client instances.
     pub per_client_metrics: bool,
-    /// Which resource attributes say who sent an OTLP push.
+    /// Which resource attributes identify the sender of an OTLP push.
     pub otlp_identity: IdentityRule,
-    /// Caps on decompression.
+    /// Limits of decompression.
     pub decode: decode::DecodeConfig,
     /// The admin endpoint.
     pub admin: barnabas_admin::AdminConfig,
     /// Directory of manifests.
     pub plugins_dir: PathBuf,
-    /// Where receivers run.
+    /// The configuration of the receivers.
     pub plugins: barnabas_lifecycle::PluginsConfig,
     /// Pushes kept for trials.
     pub recent: RecentPushesConfig,
-    /// How long shutdown may take.
+    /// How long each stage of shutdown may take.
     pub drain: Duration,
     /// Log format and level.
     pub log: LogConfig,
 }
 
-/// Pushes kept for trials, and where they are written.
+/// Pushes that are kept for trials, and where they are stored.
 #[derive(Clone, Debug)]
 pub struct RecentPushesConfig {
     /// How many, and how old.
     pub config: RecentConfig,
-    /// Only in memory where there is none.
+    /// `None` keeps them only in memory.
     pub file: Option<PathBuf>,
-    /// Where an earlier configuration may have had them; `None` for a host without a data directory.
+    /// Where an earlier configuration may have stored them; `None` for a host without a data directory.
     pub stale_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// Reads and checks a file; without one, the defaults.
+    /// Reads and validates a file; without one, uses the defaults.
     pub fn load(path: Option<&Path>) -> Result<(RawConfig, Self)> {
         let mut written = match path {
             None => RawConfig::default(),
@@ -96,16 +96,16 @@ impl Config {
         Ok((written, config))
     }
 
-    /// From what was written to what is meant.
+    /// Validates and converts the file's content.
     pub fn resolve(written: &RawConfig) -> Result<Self> {
         validate_unique_names("listener", written.listeners.iter().map(|l| &l.name))?;
         validate_unique_names("subscription", written.subscriptions.iter().map(|s| &s.name))?;
         ensure!(
             written.node_id >= 0,
-            "`node-id` is {}: Kafka clients push only to nodes of id 0 or more",
+            "`node-id` is {}: Kafka clients push only to node ids of 0 or more",
             written.node_id
         );
-        ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: give all hosts of one fleet the same name");
+        ensure!(!written.cluster_id.is_empty(), "`cluster-id` is empty: set the same id on all hosts of a fleet");
         nodes::validate(written)?;
         let drain = written.limits.drain.0;
         let mut config = Self {
@@ -134,16 +134,15 @@ impl Config {
         if written.ephemeral {
             ensure!(
                 !written.recent_pushes.on_disk,
-                "`recent-pushes.on-disk` and `ephemeral` are both true: an ephemeral host keeps nothing on disk; remove one"
+                "`recent-pushes.on-disk` and `ephemeral` are both true: an ephemeral host stores nothing on disk; remove one"
             );
             config.make_ephemeral();
         }
         Ok(config)
     }
 
-    /// Keeps everything in memory and touches no data directory: what the store, the audit log and the artifacts hold
-    /// is lost when the host ends. There is no token for the admin endpoint, and no socket but one that
-    /// was named.
+    /// Keeps everything in memory and uses no data directory: the content of the store, the audit log and the artifacts
+    /// is lost when the host stops. There is no token for the admin endpoint, and no socket except a configured one.
     pub fn make_ephemeral(&mut self) {
         let Some(data_dir) = self.plugins.data_dir.take() else { return };
         self.admin.token_file = None;
@@ -161,7 +160,7 @@ fn resolve_admin(written: &RawConfig) -> barnabas_admin::AdminConfig {
     }
 }
 
-/// Where the admin socket is to be, relative paths taken from `base`; `None` if there is to be none.
+/// The path of the admin socket, with relative paths resolved from `base`; `None` if there is none.
 fn socket(written: &RawConfig, base: &Path) -> Option<PathBuf> {
     match &written.admin.socket {
         None if written.ephemeral => None,
@@ -171,27 +170,27 @@ fn socket(written: &RawConfig, base: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Where the token of the admin endpoint is.
+/// The path of the admin endpoint's token.
 pub fn token_file(written: &RawConfig) -> PathBuf {
     written.data_dir.join("admin.token")
 }
 
-/// The configuration as TOML that [`Config::load`] reads back.
+/// The configuration as TOML, which [`Config::load`] can read.
 pub fn print(written: &RawConfig) -> Result<String> {
-    toml::to_string(written).context("the configuration cannot be written as TOML")
+    toml::to_string(written).context("failed to print the configuration as TOML")
 }
 
-/// Names are used in metrics and messages: each once.
+/// Names are used in metrics and messages, so they must be unique.
 fn validate_unique_names<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> Result<()> {
     let mut seen = BTreeSet::new();
     for name in names {
-        ensure!(!name.is_empty(), "a `[[{what}]]` has an empty name: give it one");
+        ensure!(!name.is_empty(), "a `[[{what}]]` has an empty name: add a name");
         ensure!(seen.insert(name), "two `[[{what}]]` are called `{name}`: rename one");
     }
     Ok(())
 }
 
-/// The listeners of some protocols, each made by `make`.
+/// The listeners of some protocols, each resolved by `make`.
 fn resolve_listeners<T>(
     written: &RawConfig,
     which: fn(ListenerProtocol) -> bool,
@@ -232,11 +231,14 @@ fn resolve_otlp(
     listener: &raw::RawListener,
 ) -> Result<barnabas_ingress::otlp_http::OtlpHttpConfig> {
     if listener.advertised.is_some() {
-        bail!("listener `{}`: `advertised` is for Kafka: an OTLP client is told no address; remove it", listener.name);
+        bail!(
+            "listener `{}`: `advertised` is for Kafka listeners: nothing is advertised to an OTLP client; remove it",
+            listener.name
+        );
     }
     ensure!(
         listener.sasl.is_none(),
-        "listener `{}`: `sasl` is for Kafka: OTLP has no such thing; remove it",
+        "listener `{}`: `sasl` is for Kafka listeners: OTLP has no SASL; remove it",
         listener.name
     );
     transport::refuse_for_otlp(listener)?;
@@ -257,7 +259,7 @@ fn recent(written: &RawConfig) -> Result<RecentPushesConfig> {
     let resolve_recent_pushes = &written.recent_pushes;
     ensure!(
         resolve_recent_pushes.keep <= MOST_RECENT,
-        "`recent-pushes.keep` is {}: at most {MOST_RECENT} are kept",
+        "`recent-pushes.keep` is {}: the maximum is {MOST_RECENT}",
         resolve_recent_pushes.keep
     );
     let path = written.data_dir.join("recent-pushes.jsonl");
@@ -293,11 +295,11 @@ fn resolve_subscriptions(written: &RawConfig) -> subscription::SubscriptionsConf
     subscription::SubscriptionsConfig { fleet: written.fleet, from_file: floor.collect() }
 }
 
-/// One sentence a listener: what clients that connect to it are told as this host's address.
+/// One sentence per listener: the address that is advertised for this host.
 pub fn advertised_addresses(config: &Config) -> Vec<String> {
     config.kafka.iter().map(advertised_address).collect()
 }
 
 fn advertised_address(listener: &barnabas_ingress::kafka::KafkaListenerConfig) -> String {
-    format!("listener `{}` on {}: clients are told {}", listener.name, listener.bind, listener.describe_advertised())
+    format!("listener `{}` on {} advertises {}", listener.name, listener.bind, listener.describe_advertised())
 }

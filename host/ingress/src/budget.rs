@@ -1,15 +1,17 @@
-//! How many bytes of unanswered requests the host holds, over all connections and doors.
+//! A budget for the bytes of requests in flight, over all connections and listeners.
 //!
-//! In: a connection that is about to allocate. Out: a [`Hold`], which gives the bytes back when it is dropped.
-//! Memory is taken as bytes arrive, so a peer that announces much and sends little holds little. That alone could
-//! end with everybody holding a part and waiting for the rest; therefore one request at a time may go over the total,
-//! to its end, and what it held is then free for the others: the budget cannot seize up. The same holds once more within
-//! the share of each source, a quarter of the total: who sends many halves of requests waits for itself, and three more
-//! sources must do the like before anybody else waits. Nothing here refuses or closes; who waits is slowed down.
+//! In: a connection that is about to allocate. Out: a [`Hold`], which returns its bytes to the budget when it is
+//! dropped. Bytes are reserved as they arrive, so a peer that announces a large request and sends little of it reserves
+//! little. That alone could deadlock: every request could hold a part and wait for the rest. Therefore one request at a
+//! time may exceed the total until it is complete, and its bytes are then free for the others. The same rule applies
+//! within the share of each source, a quarter of the total: a source that sends many incomplete requests waits for its
+//! own requests only, and three more sources must do the same before any other source waits. The budget never refuses a
+//! request and never closes a connection; it only delays.
 //!
-//! Nobody waits in a circle. Who may go over the total waits for nothing, not even for its source's share, so it comes to
-//! its end; whoever waits for the total is the next that may. Who waits for a share waits for others of its source, of
-//! which one may go over the share: that one waits at most for the total. Nobody has two holds.
+//! A cycle of waiting requests is impossible. The request that may exceed the total waits for nothing, not even for its
+//! source's share, so it completes; any request that waits for the total may be the next one. A request that waits for
+//! a share waits for other requests of its source, one of which may exceed the share, and that one waits for the total
+//! at most. No request has two holds.
 
 mod share;
 
@@ -21,10 +23,10 @@ use share::{SourceShare, SourceShares};
 use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 const UNIT: usize = 1024;
-/// No source has more than one in so many of the units.
+/// A source gets at most one in this many of the units.
 const SHARES: usize = 4;
 
-/// The shared budget. Counted in KiB, rounded up.
+/// The shared budget. It counts KiB, rounded up.
 #[derive(Debug)]
 pub struct ByteBudget {
     total: usize,
@@ -34,27 +36,27 @@ pub struct ByteBudget {
 }
 
 impl ByteBudget {
-    /// What a host holds at most when nothing else is configured.
+    /// The default size of the budget.
     pub const DEFAULT_BYTES: usize = 256 << 20;
 
-    /// A budget of so many bytes.
+    /// A budget of this many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
         let total = bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
         let (room, shares) = (Arc::new(Semaphore::new(total)), SourceShares::new(total.div_ceil(SHARES)));
         Arc::new(Self { total, permits: room, overdraft: Arc::default(), shares })
     }
 
-    /// Bytes that are held now, less what the one request over the total holds.
+    /// Bytes that are held now, without those of the one request that exceeds the total.
     pub fn in_use(&self) -> usize {
         self.total.saturating_sub(self.permits.available_permits()).saturating_mul(UNIT)
     }
 
-    /// An empty hold, to grow as bytes arrive.
+    /// An empty hold, which grows as bytes arrive.
     pub fn hold(self: &Arc<Self>) -> Hold {
         Hold { budget: self.clone(), total: HeldPermits::default(), share: None }
     }
 
-    /// Likewise, within the share of this peer's address (IPv6: of its first 64 bits).
+    /// An empty hold within the share of this peer's address (for IPv6, of its first 64 bits).
     pub fn hold_for(self: &Arc<Self>, source: IpAddr) -> Hold {
         Hold { share: Some((self.shares.get(source), HeldPermits::default())), ..self.hold() }
     }
@@ -65,27 +67,27 @@ impl ByteBudget {
 pub struct Hold {
     budget: Arc<ByteBudget>,
     total: HeldPermits,
-    /// Its source's.
+    /// The share of the request's source.
     share: Option<(Arc<SourceShare>, HeldPermits)>,
 }
 
-/// What a request has of one room.
+/// What one request holds of one semaphore.
 #[derive(Debug, Default)]
 struct HeldPermits {
     permit: Option<OwnedSemaphorePermit>,
-    /// This request is the one that may go over.
+    /// Set while this is the one request that may exceed the limit.
     overdraft: Option<OwnedMutexGuard<()>>,
 }
 
 impl Hold {
-    /// Waits until so many more bytes may be held. Dropping the future takes nothing.
+    /// Waits until this many more bytes may be held. Dropping the future reserves nothing.
     pub async fn grow(&mut self, bytes: usize) {
         if bytes == 0 {
             return;
         }
         let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
         let from_share = match &self.share {
-            // A neighbour may have all of the share, and wait for the total until this one ends.
+            // The source's other requests may hold the whole share and wait for the total until this one completes.
             Some((share, taken)) if self.total.overdraft.is_none() => {
                 taken.acquire(&share.permits, &share.overdraft, units).await
             }
@@ -100,7 +102,7 @@ impl Hold {
 }
 
 impl HeldPermits {
-    /// Waits for room, or for being the one that may go over.
+    /// Waits for permits, or for the right to exceed the limit.
     async fn acquire(&self, room: &Arc<Semaphore>, overdraft: &Arc<Mutex<()>>, units: u32) -> Self {
         if self.overdraft.is_some() {
             return Self::default();
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_comes_back() {
+    fn dropping_a_hold_releases_its_bytes() {
         let budget = ByteBudget::new(10 * UNIT);
         let mut hold = budget.hold();
         assert!(poll(hold.grow(1)).is_ready());
@@ -147,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn one_request_may_go_over_and_the_rest_wait() {
+    fn one_request_may_exceed_the_total_and_the_rest_wait() {
         let budget = ByteBudget::new(4 * UNIT);
         let [mut first, mut second, mut third] = [budget.hold(), budget.hold(), budget.hold()];
         assert!(poll(first.grow(4 * UNIT)).is_ready());
-        assert!(poll(second.grow(UNIT)).is_ready(), "over the total, as the one that may");
-        assert!(poll(second.grow(64 * UNIT)).is_ready(), "to its end");
+        assert!(poll(second.grow(UNIT)).is_ready(), "over the total, as the one request that may exceed it");
+        assert!(poll(second.grow(64 * UNIT)).is_ready(), "until it is complete");
         assert!(poll(third.grow(UNIT)).is_pending());
         assert!(poll(first.grow(UNIT)).is_pending());
         drop(second);
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_in_vain_takes_nothing() {
+    fn a_cancelled_wait_takes_nothing() {
         let budget = ByteBudget::new(2 * UNIT);
         let [mut first, mut over, mut late] = [budget.hold(), budget.hold(), budget.hold()];
         assert!(poll(first.grow(2 * UNIT)).is_ready());
@@ -192,20 +194,20 @@ mod tests {
         let hold_for = |source| budget.hold_for(address(source));
         let mut halves: Vec<Hold> = (0..9).map(|_| hold_for("192.0.2.1")).collect();
         let got = halves.iter_mut().map(|half| poll(half.grow(UNIT)).is_ready()).filter(|ready| *ready).count();
-        assert_eq!(got, 5, "four units, and the one that may go over");
+        assert_eq!(got, 5, "four units, and the one request that may exceed the share");
         assert_eq!(budget.in_use(), 5 * UNIT);
         let mut ordinary = hold_for("192.0.2.2");
-        assert!(poll(ordinary.grow(4 * UNIT)).is_ready(), "nobody else waits for them");
+        assert!(poll(ordinary.grow(4 * UNIT)).is_ready(), "other sources do not wait for them");
         let mut other_network = hold_for("2001:db8::1");
         let mut same = hold_for("2001:db8::2");
         assert!(poll(other_network.grow(4 * UNIT)).is_ready() && poll(same.grow(UNIT)).is_ready());
-        assert!(poll(hold_for("2001:db8::3").grow(UNIT)).is_pending(), "one network is one source");
+        assert!(poll(hold_for("2001:db8::3").grow(UNIT)).is_pending(), "one /64 network is one source");
         drop(halves);
         assert!(poll(hold_for("192.0.2.1").grow(4 * UNIT)).is_ready());
     }
 
     #[test]
-    fn who_may_go_over_the_total_waits_for_no_share() {
+    fn the_request_over_the_total_does_not_wait_for_its_share() {
         let budget = ByteBudget::new(16 * UNIT);
         let hold_for = |source| budget.hold_for(address(source));
         let mut full: Vec<Hold> = Vec::new();
@@ -218,15 +220,15 @@ mod tests {
         assert!(poll(over.grow(UNIT)).is_ready(), "over the total");
         let (mut second, mut third) = (pin!(waits.grow(2 * UNIT)), pin!(waits_too.grow(UNIT)));
         let mut context = Context::from_waker(Waker::noop());
-        // They have the rest of the share and what may go over it, and wait for the total.
+        // Each holds the rest of the share or the right to exceed it, and waits for the total.
         assert!(second.as_mut().poll(&mut context).is_pending() && third.as_mut().poll(&mut context).is_pending());
-        assert!(poll(over.grow(UNIT)).is_ready(), "to its end");
+        assert!(poll(over.grow(UNIT)).is_ready(), "until it is complete");
         drop(over);
-        assert!(second.as_mut().poll(&mut context).is_ready(), "which makes the next the one that may");
+        assert!(second.as_mut().poll(&mut context).is_ready(), "the next request may now exceed the total");
     }
 
     #[test]
-    fn shares_that_nobody_holds_are_swept_out() {
+    fn unused_shares_are_removed() {
         let budget = ByteBudget::new(16 * UNIT);
         for n in 0..10_000 {
             drop(budget.hold_for(std::net::Ipv4Addr::from_bits(n).into()));

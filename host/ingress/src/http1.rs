@@ -1,8 +1,9 @@
-//! The loop of a door that speaks HTTP/1.1.
+//! The accept loop and the connections of an HTTP/1.1 listener.
 //!
-//! In: a bound socket and a router. Out: answered requests, and an event for each connection's beginning and end.
-//! Bounded: connections, bytes and time of a request's head, idle time, and the time that shutdown takes. At shutdown
-//! every request that was read is answered. Knows no path and no body: what a request's body may cost is the router's.
+//! In: a bound socket and a router. Out: answered requests, and an event when each connection opens and closes.
+//! Bounded: connections, the bytes and the time of a request's head, idle time, and the time that shutdown takes.
+//! Shutdown answers every request that was read. This module knows no path and no body: the router limits what a
+//! request's body may cost.
 
 use std::convert::Infallible;
 use std::io;
@@ -28,34 +29,34 @@ use super::protocol::{ListenerKind, SniffedStream, WrongProtocol};
 use barnabas_pipeline::event::{EventData, Events, Topic};
 use barnabas_pipeline::push::ConnectionId;
 
-/// Most bytes of a request's head.
+/// The most bytes of a request's head.
 const HEAD_BYTES: usize = 32 * 1024;
-/// How long to wait after `accept` has failed, which is mostly for want of file descriptors.
+/// How long to wait after `accept` failed, mostly because there were no file descriptors left.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// What connections may cost.
+/// Limits of the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpLimits {
-    /// Open at a time; one more is closed at once.
+    /// Open at the same time; a further connection is closed immediately.
     pub(crate) connections: usize,
     /// From the first byte of a request to the end of its head.
     pub(crate) head: Duration,
     /// Between requests.
     pub(crate) idle: Duration,
-    /// For answering what was read when shutdown begins.
+    /// For answering what was read before shutdown began.
     pub(crate) drain: Duration,
 }
 
-/// The other end of the connection that a request came on (a request extension).
+/// The remote address of the connection that a request came on (a request extension).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 
-/// One door: what all its connections share.
+/// What all connections of one listener share.
 #[derive(Clone)]
 pub(crate) struct HttpServer {
-    /// In events and logs.
+    /// The listener's name in events and logs.
     pub(crate) name: Arc<str>,
-    /// Which door it is to clients that speak another protocol.
+    /// What kind of listener clients of another protocol reached.
     pub(crate) listener_kind: ListenerKind,
     pub(crate) log_limiter: Arc<LogLimiter>,
     pub(crate) limits: HttpLimits,
@@ -64,7 +65,7 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Until `shutdown` is done and every request read by then is answered, or the drain time is over.
+    /// Runs until `shutdown` completes and every request read by then is answered, or until the drain timeout.
     pub(crate) async fn run(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let permits = Arc::new(Semaphore::new(self.limits.connections));
         let (stop, stopped) = watch::channel(());
@@ -81,7 +82,7 @@ impl HttpServer {
                         connections.spawn(self.clone().serve_connection(tcp, peer, permit, stopped.clone()));
                     }
                     Err(error) => {
-                        tracing::warn!(listener = %self.name, %error, "cannot accept a connection");
+                        tracing::warn!(listener = %self.name, %error, "failed to accept a connection");
                         tokio::time::sleep(BACK_OFF).await;
                     }
                 },
@@ -93,7 +94,7 @@ impl HttpServer {
             .await
             .is_err()
         {
-            tracing::warn!(listener = %self.name, left = connections.len(), "closing connections that did not drain");
+            tracing::warn!(listener = %self.name, connections = connections.len(), "drain timeout reached; closing the remaining connections");
             connections.shutdown().await;
         }
     }
@@ -108,14 +109,14 @@ impl HttpServer {
         let connection_events = ConnectionEvents::open(&self, peer);
         let reason = match permit {
             Some(_) => self.serve(tcp, peer, stopped).await,
-            None => format!("{} connections are open already", self.limits.connections),
+            None => format!("connection limit of {} reached", self.limits.connections),
         };
         connection_events.close(reason);
     }
 
-    /// Serves one connection to its end; says why it ended.
+    /// Serves one connection until it closes, and returns the reason.
     async fn serve(&self, tcp: TcpStream, peer: SocketAddr, mut stopped: watch::Receiver<()>) -> String {
-        // Answers are one write each; waiting for more would only delay them.
+        // An answer is one write; waiting for more data would only delay it.
         tcp.set_nodelay(true).ok();
         let phase = Arc::<HttpPhaseTracker>::default();
         let local = match tcp.local_addr() {
@@ -141,13 +142,13 @@ impl HttpServer {
                     connection.as_mut().graceful_shutdown();
                 }
                 _ = tick.tick() => if phase.overdue(self.limits.head) {
-                    return "the head of a request took too long".to_owned();
+                    return "timed out reading a request head".to_owned();
                 },
             }
         }
     }
 
-    /// Another protocol than HTTP is for the operator to know, and why its connection ended.
+    /// Reports a protocol other than HTTP to the operator, and returns the reason for closing.
     fn report_wrong_protocol(&self, wrong: WrongProtocol, peer: SocketAddr) -> String {
         if let Some(suppressed) = self.log_limiter.permit_for(peer.ip()) {
             tracing::warn!(listener = %self.name, %peer, suppressed, "connection closed: {wrong}");
@@ -178,7 +179,7 @@ fn describe(error: &hyper::Error) -> String {
     }
 }
 
-/// Tells of a connection's end even if its task is given up.
+/// Emits an event when the connection opens and another when it closes, even if its task is cancelled.
 struct ConnectionEvents {
     events: Events,
     listener: Arc<str>,
@@ -194,7 +195,7 @@ impl ConnectionEvents {
             connection,
             peer: peer.to_string(),
         });
-        Self { events, listener, connection, reason: "given up at shutdown".to_owned() }
+        Self { events, listener, connection, reason: "cancelled at shutdown".to_owned() }
     }
 
     fn close(mut self, reason: String) {
@@ -213,8 +214,8 @@ impl Drop for ConnectionEvents {
     }
 }
 
-/// What a connection is at. hyper has one clock for an idle connection and for a head that dribbles in; these two have
-/// very different limits here.
+/// The phase of a connection. hyper has one timer for an idle connection and for a head that arrives slowly; these two
+/// have very different limits here.
 #[derive(Debug, Default)]
 struct HttpPhaseTracker(Mutex<HttpPhase>);
 
@@ -223,9 +224,9 @@ enum HttpPhase {
     /// Between requests.
     #[default]
     Idle,
-    /// A request began then.
+    /// The first byte of a request arrived at this time.
     Head(Instant),
-    /// The router has it.
+    /// The router is handling a request.
     Busy,
 }
 
@@ -247,7 +248,7 @@ impl HttpPhaseTracker {
     }
 }
 
-/// Notes when bytes come.
+/// Records when bytes arrive.
 struct PhaseTrackingStream {
     tcp: TcpStream,
     phase: Arc<HttpPhaseTracker>,

@@ -1,13 +1,13 @@
-//! The Kafka door: clients that think they talk to a broker.
+//! The Kafka listener: to its clients it is a broker.
 //!
-//! In: TCP connections, with TLS or a PROXY header where these are asked for. Out: pushes and questions for
-//! subscriptions, to [`Intake`]; what administrators ask, to [`Subscriptions`]. A connection's requests are
-//! answered one after the other, in order. Bounded by a cap on connections (beyond it one is closed as soon as it is
-//! taken, so that those who are in are served) of which no source has too many, by a cap on the frame, by the byte
-//! [`Budget`], and by timeouts for idle connections, slow frames and slow readers, and for who has to prove itself. It closes a connection only for violations of the framing, for
-//! those timeouts, and at shutdown after every request that was read has been answered: older Java clients fall
-//! silent for good when a connection closes on their request. It never says that it can do what it cannot, and it
-//! decides nothing about telemetry itself.
+//! In: TCP connections, with TLS or a PROXY header where configured. Out: pushes and subscription requests, to
+//! [`Intake`]; administrators' requests, to [`Subscriptions`]. The requests of a connection are answered one at a time,
+//! in order. Bounded by a connection limit, by the share of it that one source may use, by a cap on the frame, by the
+//! [`ByteBudget`], and by timeouts for idle connections, slow frames, slow readers and authentication. Beyond the
+//! connection limit a new connection is closed as soon as it is accepted, so that the existing ones are served. A
+//! connection is closed only for a violation of the framing, for one of those timeouts, and at shutdown, after every
+//! request that was read has been answered: older Java clients stop sending telemetry for good when a connection closes
+//! on their request. The listener never advertises what it cannot do, and decides nothing about telemetry itself.
 
 mod access;
 mod admin_handler;
@@ -56,7 +56,7 @@ pub use proxy::TrustedProxies;
 pub use session::error_code;
 pub use tls::{ClientAuth, ListenerTls};
 
-/// Binds, and does not serve yet: connections wait in the kernel.
+/// Binds the address and does not serve yet: connections wait in the kernel's backlog.
 pub async fn bind(config: KafkaListenerConfig) -> anyhow::Result<BoundKafkaListener> {
     config.check().map_err(anyhow::Error::msg)?;
     if let Some(auth) = &config.auth {
@@ -64,7 +64,10 @@ pub async fn bind(config: KafkaListenerConfig) -> anyhow::Result<BoundKafkaListe
     }
     let certificates = certificates(&config)?;
     let (listener, local) = listen(config.bind).with_context(|| {
-        format!("listener `{}` cannot bind {}; stop what holds it or choose another address", config.name, config.bind)
+        format!(
+            "listener `{}` cannot bind {}; stop the process that uses the address, or configure another one",
+            config.name, config.bind
+        )
     })?;
     Ok(BoundKafkaListener { config, certificates, listener, local })
 }
@@ -84,7 +87,7 @@ fn listen(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, local))
 }
 
-/// A listener that has its address.
+/// A bound listener that does not serve yet.
 #[derive(Debug)]
 pub struct BoundKafkaListener {
     config: KafkaListenerConfig,
@@ -96,9 +99,9 @@ pub struct BoundKafkaListener {
 /// What the connections of one listener share.
 struct ListenerContext {
     config: KafkaListenerConfig,
-    /// Where it listens.
+    /// The address it listens on.
     local: SocketAddr,
-    /// Present where TLS is spoken.
+    /// Present if the listener uses TLS.
     certificates: Option<Arc<Certificates>>,
     intake: Arc<dyn Intake>,
     budget: Arc<ByteBudget>,
@@ -109,34 +112,34 @@ struct ListenerContext {
 }
 
 impl ListenerContext {
-    /// What is said of a connection that speaks `protocol`, which is not spoken here.
+    /// The error for a connection that speaks `protocol`, which this listener does not.
     fn wrong_protocol(&self, protocol: ClientProtocol) -> WrongProtocol {
         let door = protocol::ListenerKind::Kafka { tls: self.certificates.is_some(), sasl: self.config.auth.is_some() };
         WrongProtocol { protocol, listener_kind: door, local: self.local }
     }
 }
 
-/// The rooms behind a listener: all that it asks and tells.
+/// What a listener hands requests to and reports to.
 #[derive(Clone)]
 pub struct ListenerHandles {
-    /// Where pushes go.
+    /// Receives pushes and subscription requests.
     pub intake: Arc<dyn Intake>,
-    /// Shared by all doors.
+    /// Shared by all listeners.
     pub budget: Arc<ByteBudget>,
-    /// What happens at the door.
+    /// Receives the events of connections and requests.
     pub events: Events,
-    /// What administrators look at and alter.
+    /// What administrators describe and alter.
     pub subscriptions: Subscriptions,
 }
 
 impl BoundKafkaListener {
-    /// Where it listens: with the real port, where port 0 was asked for.
+    /// The address it listens on, with the actual port if port 0 was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Serves until `shutdown`, then until every connection has been answered what it had asked, or the drain
-    /// deadline. No task is left when it returns.
+    /// Serves until `shutdown` completes, then until every request that was read is answered, or until the drain
+    /// timeout. No task is left when it returns.
     pub async fn serve(self, handles: ListenerHandles, shutdown: impl Future<Output = ()> + Send + 'static) {
         let ListenerHandles { intake, budget, events, subscriptions } = handles;
         let log_limiter = LogLimiter::default();
@@ -167,7 +170,7 @@ impl BoundKafkaListener {
     }
 }
 
-/// Takes connections for ever.
+/// Accepts connections until it is cancelled.
 async fn accept(
     listener: &TcpListener,
     shared: &Arc<ListenerContext>,
@@ -190,10 +193,10 @@ async fn accept(
                     tasks.spawn(serve_connection(stream, guard, draining.clone()));
                 }
             }
-            // Most often all file descriptors are in use: it would fail again at once.
+            // Usually the process is out of file descriptors, so an immediate retry would fail again.
             Err(error) => {
                 if let Some(suppressed) = shared.log_limiter.permit() {
-                    tracing::warn!(listener = %shared.config.name, %error, suppressed, "cannot take a connection");
+                    tracing::warn!(listener = %shared.config.name, %error, suppressed, "failed to accept a connection");
                 }
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -216,7 +219,7 @@ async fn drain_connections(config: &KafkaListenerConfig, mut tasks: JoinSet<()>)
         tracing::warn!(
             listener = %config.name,
             connections = tasks.len(),
-            "the drain deadline is over; closing what is left"
+            "drain timeout reached; closing the remaining connections"
         );
         tasks.shutdown().await;
     }

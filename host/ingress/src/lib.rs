@@ -1,9 +1,9 @@
-//! Doors: where bytes from the network become pushes.
+//! Listeners: where bytes from the network become pushes.
 //!
-//! In: connections. Out: [`Push`](barnabas_pipeline::push::Push) and questions for subscriptions, handed to
-//! [`Intake`](barnabas_pipeline::intake::Intake), whose answers go back in the protocol's words. Bounded by a cap on connections
-//! for each door and by one [`Budget`](budget::Budget) of bytes that all doors draw on. A door never decompresses a
-//! push, never looks into it, and never waits for a receiver.
+//! In: connections. Out: a [`Push`](barnabas_pipeline::push::Push) or a subscription request, handed to
+//! [`Intake`](barnabas_pipeline::intake::Intake), whose answer is sent back in the client's protocol. Bounded by a connection limit
+//! for each listener and by one [`ByteBudget`](budget::ByteBudget) that all listeners share. Never decompresses a push,
+//! never reads its metrics, and never waits for a receiver.
 
 pub mod budget;
 mod http1;

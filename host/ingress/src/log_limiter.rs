@@ -1,4 +1,4 @@
-//! Keeps the log readable while many peers misbehave.
+//! Limits log lines about misbehaving peers, so that the log stays readable.
 
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
@@ -11,12 +11,12 @@ use super::budget::network;
 
 const WINDOW: Duration = Duration::from_secs(1);
 const LINES_PER_WINDOW: u32 = 10;
-/// How long a source that repeats its mistake stays unmentioned: health checks repeat theirs every few seconds.
+/// How long a source is not logged again: health checks repeat the same mistake every few seconds.
 const SOURCE_WINDOW: Duration = Duration::from_secs(60);
-/// Sources that are remembered. Beyond, the one mentioned longest ago may be mentioned early.
+/// The most sources that are remembered. Beyond it, the source that was logged longest ago may be logged again early.
 const MAX_SOURCES: NonZeroUsize = NonZeroUsize::new(1024).expect("it is not 0");
 
-/// Lets a few lines a second through and counts the rest.
+/// Permits a few lines a second and counts the rest.
 #[derive(Debug, Default)]
 pub struct LogLimiter(Mutex<LogLimiterState>);
 
@@ -25,7 +25,7 @@ struct LogLimiterState {
     since: Option<Instant>,
     written: u32,
     suppressed: u64,
-    /// When each source was mentioned.
+    /// When each source was logged last.
     sources: LruCache<IpAddr, Instant>,
 }
 
@@ -36,12 +36,13 @@ impl Default for LogLimiterState {
 }
 
 impl LogLimiter {
-    /// `Some` when a line may be written, with how many were not since the last.
+    /// `Some` if a line may be logged, with the number of lines that were suppressed since the last one.
     pub(crate) fn permit(&self) -> Option<u64> {
         self.permit_at(Instant::now())
     }
 
-    /// Likewise for a mistake that this source repeats, once a minute for each address (IPv6: its first 64 bits).
+    /// The same for a mistake that one source repeats: at most one line a minute for each address (IPv6: its first 64
+    /// bits).
     pub fn permit_for(&self, source: IpAddr) -> Option<u64> {
         self.permit_for_at(source, Instant::now())
     }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_counted_not_written() {
+    fn a_flood_is_counted_and_not_logged() {
         let limiter = LogLimiter::default();
         let start = Instant::now();
         let written = (0..100).filter(|_| limiter.permit_at(start).is_some()).count();
@@ -96,12 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_mentioned_once_a_minute() {
+    fn a_source_is_logged_once_a_minute() {
         let (limiter, start) = (LogLimiter::default(), Instant::now());
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse().unwrap());
         assert_eq!(limiter.permit_for_at(one, start), Some(0));
         assert_eq!(limiter.permit_for_at(one, start + SOURCE_WINDOW / 2), None);
-        assert_eq!(limiter.permit_for_at(other, start + SOURCE_WINDOW / 2), Some(1), "others are not silenced");
+        assert_eq!(limiter.permit_for_at(other, start + SOURCE_WINDOW / 2), Some(1), "other sources are still logged");
         assert_eq!(limiter.permit_for_at(one, start + SOURCE_WINDOW), Some(0));
         // One customer's network has 2^64 addresses.
         let [near, far] = ["2001:db8::1", "2001:db8::2"].map(|address| address.parse().unwrap());

@@ -1,9 +1,10 @@
-//! The door for OTLP over HTTP: `POST /v1/metrics`, protobuf or JSON.
+//! The OTLP/HTTP listener: `POST /v1/metrics`, protobuf or JSON.
 //!
-//! In: connections. Out: a [`Push`] for each request, handed to [`Intake::deliver`] as it came, still compressed; the
-//! answer goes back as the OTLP specification says. There are no subscriptions here, so the door admits what it takes.
-//! Bounded: connections, bytes of a body, bytes of all bodies (the doors' common [`Budget`]), and every wait. Never
-//! decompresses a body and never looks into it, JSON or not: who pushed is read from the resource later (`decode::IdentityRule`).
+//! In: connections. Out: a [`Push`] for each request, handed to [`Intake::deliver`] unchanged and still compressed; the
+//! response follows the OTLP specification. There are no subscriptions here, so every request that is read is admitted.
+//! Bounded: connections, the bytes of a body, the bytes of all bodies (the [`ByteBudget`] that all listeners share),
+//! and every wait. Never decompresses or parses a body, JSON or not: the client is identified later, from the resource
+//! attributes (`decode::IdentityRule`).
 
 mod answer;
 mod request;
@@ -33,16 +34,16 @@ use barnabas_pipeline::intake::{Intake, Receipt, StartedPush};
 use barnabas_pipeline::push::{Client, Push};
 use request::OtlpRequestHead;
 
-/// One OTLP/HTTP door.
+/// Configuration of one OTLP/HTTP listener.
 #[derive(Clone, Debug)]
 pub struct OtlpHttpConfig {
-    /// In events and logs, and what receivers are told.
+    /// Its name in events and logs, and for receivers.
     pub name: Arc<str>,
-    /// Where to listen.
+    /// The address to listen on.
     pub bind: SocketAddr,
-    /// Most bytes of a body, as sent.
+    /// The most bytes of a body as sent, compressed or not.
     pub max_body: usize,
-    /// Most connections at a time; one more is closed at once.
+    /// The most connections at the same time; a further one is closed immediately.
     pub max_connections: usize,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
@@ -50,7 +51,7 @@ pub struct OtlpHttpConfig {
     pub body: Duration,
     /// Between the requests of a connection: exporters are silent for minutes.
     pub idle: Duration,
-    /// For answering what was read when shutdown begins.
+    /// For answering what was read before shutdown began.
     pub drain: Duration,
 }
 
@@ -69,16 +70,20 @@ impl Default for OtlpHttpConfig {
     }
 }
 
-/// Takes the address.
+/// Binds the address.
 pub async fn bind(config: OtlpHttpConfig) -> anyhow::Result<BoundOtlpListener> {
-    let at =
-        || format!("cannot listen on {} (listener `{}`): free the port or choose another", config.bind, config.name);
+    let at = || {
+        format!(
+            "listener `{1}` cannot bind {0}; stop the process that uses the address, or configure another one",
+            config.bind, config.name
+        )
+    };
     let listener = TcpListener::bind(config.bind).await.with_context(at)?;
     let local = listener.local_addr().with_context(at)?;
     Ok(BoundOtlpListener { config, listener, local })
 }
 
-/// A door with an address, before it opens.
+/// A bound listener that does not serve yet.
 #[derive(Debug)]
 pub struct BoundOtlpListener {
     config: OtlpHttpConfig,
@@ -87,12 +92,12 @@ pub struct BoundOtlpListener {
 }
 
 impl BoundOtlpListener {
-    /// Where it listens, with the port that the system chose where none was configured.
+    /// The address it listens on, with the port that the system chose if none was configured.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Serves until `shutdown` is done and every request that was read is answered.
+    /// Serves until `shutdown` completes and every request that was read is answered.
     pub async fn serve(
         self,
         intake: Arc<dyn Intake>,
@@ -132,7 +137,7 @@ impl OtlpHttpHandler {
             .with_state(self)
     }
 
-    /// One request, from head to receipt.
+    /// Handles one request, from its head to the receipt.
     async fn handle(&self, request: Request, size: &mut usize) -> Result<ExportOutcome, ExportProblem> {
         let head = OtlpRequestHead::read(request.headers())?;
         let peer = request.extensions().get().map(|PeerAddress(at)| *at);
@@ -141,16 +146,16 @@ impl OtlpHttpHandler {
         *size = wire.len();
         let client = Client { source: peer, listener: Some(self.config.name.clone()), ..Client::default() };
         let receipt = self.deliver(head.into_push(Arc::new(client), wire), hold).await?;
-        // Nobody is told of receivers that fail; that there is none at all is for the sender to know.
+        // A sender is not told about failing receivers, but it is told if there are none at all.
         let no_receivers = receipt == Receipt::Unwanted && !self.intake.offers_telemetry();
         Ok(if no_receivers {
-            ExportOutcome::Warning("no receiver is configured on this host: the metrics were let go")
+            ExportOutcome::Warning("no receiver is configured on this host: the metrics were dropped")
         } else {
             ExportOutcome::Accepted
         })
     }
 
-    /// Keeps what the request holds of the budget until its push is decoded: a sender that goes away does not end that.
+    /// Keeps the request's bytes reserved until its push is decoded, even if the sender disconnects before.
     async fn deliver(&self, push: Push, hold: Hold) -> Result<Receipt, ExportProblem> {
         match self.intake.clone().start_delivery(push) {
             StartedPush::Done(done) => Ok(done?),

@@ -1,8 +1,8 @@
-//! Which protocol a connection speaks, by its first bytes, and what is said where its door speaks another.
+//! Which protocol a connection speaks, by its first bytes, and the error message if its listener speaks another one.
 //!
-//! In: the first bytes of a connection, as far as they have come. Out: a [`Guess`]; a [`WrongProtocol`] names the
-//! protocol, the door and the remedy on either side. Never more than [`LONGEST`] bytes are needed. The recogniser only
-//! explains a connection that its door is about to close: it never decides how a connection is served.
+//! In: the first bytes of a connection, as far as they have arrived. Out: a [`ProtocolGuess`]; a [`WrongProtocol`]
+//! names the protocol, the listener and the remedy on either side. At most [`MAX_PREFIX`] bytes are needed. The guess
+//! only explains why a connection is about to be closed: it never decides how a connection is served.
 
 mod sniffed;
 #[cfg(test)]
@@ -16,7 +16,7 @@ pub use sniffed::SniffedStream;
 /// A protocol that clients speak to a port by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientProtocol {
-    /// A TLS record that holds a handshake message (RFC 8446, section 5.1).
+    /// A TLS record that contains a handshake message (RFC 8446, section 5.1).
     Tls,
     /// HTTP/1: a method and a space (RFC 9112, section 3).
     Http,
@@ -24,13 +24,13 @@ pub(crate) enum ClientProtocol {
     Http2,
     /// A header of HAProxy's PROXY protocol, version 1 or 2.
     Proxy,
-    /// The identification string (RFC 4253, section 4.2).
+    /// The SSH identification string (RFC 4253, section 4.2).
     Ssh,
     /// A Kafka request: a length, and an API key and version that exist.
     Kafka,
 }
 
-/// What the first bytes say.
+/// What the first bytes tell about the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProtocolGuess {
     Known(ClientProtocol),
@@ -73,7 +73,7 @@ pub(crate) fn recognise(first: &[u8]) -> ProtocolGuess {
     guess
 }
 
-/// A Kafka request of less than 16 MiB. Apache Kafka has API keys up to 92 and versions up to 18, and leaves gaps.
+/// A Kafka request of less than 16 MiB. Apache Kafka has API keys up to 92 and versions up to 18, with gaps.
 fn guess_kafka(first: &[u8]) -> ProtocolGuess {
     const PLAUSIBLE: [std::ops::RangeInclusive<u8>; 8] =
         [0..=0, 0..=255, 0..=255, 0..=255, 0..=0, 0..=127, 0..=0, 0..=31];
@@ -102,8 +102,8 @@ pub enum ListenerKind {
     Admin,
 }
 
-/// A protocol that arrived at a door that does not speak it. Its text is for the operator, and for clients that read
-/// HTTP: what arrived where, and what to change on which side.
+/// A protocol that arrived at a listener of another protocol. The message is for the operator and for clients that read
+/// HTTP: it says what arrived where, and what to change on which side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongProtocol {
     pub(crate) protocol: ClientProtocol,
@@ -113,10 +113,10 @@ pub struct WrongProtocol {
 }
 
 impl WrongProtocol {
-    /// What can be answered in the client's own protocol: a complete response to HTTP/1.
+    /// The answer in the client's own protocol, if there is one: a complete HTTP/1 response.
     ///
-    /// TLS and Kafka clients get no answer on purpose. The Java client takes a TLS alert for a fatal error, where it
-    /// tries again after a connection that was closed, and librdkafka itself guesses the mistake from a closed one.
+    /// TLS and Kafka clients get no answer on purpose. The Java client treats a TLS alert as fatal but retries after a
+    /// closed connection, and librdkafka itself diagnoses the mistake from a closed connection.
     pub(crate) fn answer(&self) -> Option<String> {
         (self.protocol == ClientProtocol::Http).then(|| {
             let body = format!("{self}\n");

@@ -1,11 +1,11 @@
-//! The book of subscriptions: what the configuration file says, and what was altered over the wire.
+//! Subscriptions: those of the configuration file, and their alterations by request.
 //!
-//! In: the file's subscriptions, the store's, and alterations by Kafka's own messages (KIP-714, "Client metrics
-//! configuration"). Out: the rules of admission, from the next request of each client on; and every entry with where it
-//! comes from. What was altered wins key by key over the file's entry of the same name, and is on the disk before it
-//! takes effect. Bounded in subscriptions, in bytes of a name, of an entry and of all text, in compiled patterns and in
-//! prefixes. Never drops what it cannot read: that is kept, shown, and left out. Alterations block, one at a time, and who
-//! waits for a turn waits so long and no longer.
+//! In: the file's subscriptions, the store's, and alterations by Kafka's own requests (KIP-714, "Client metrics
+//! configuration"). Out: the rules of admission, which apply from each client's next request on; and every entry with
+//! its source. An altered key overrides the key in the file's entry of the same name, and is on disk before it takes
+//! effect. Bounded in subscriptions, in bytes of a name, of an entry and of all text, in compiled patterns and in
+//! prefixes. Never drops what it cannot read: that is kept, described, and disabled. Alterations block and run one at a
+//! time; the wait for a turn is limited.
 
 mod alter_request;
 mod bounds;
@@ -35,19 +35,19 @@ pub use key::{Entries, SubscriptionKey};
 pub use op::{EntryOp, EntryOpKind};
 pub use setup::{SubscriptionsConfig, SubscriptionsSetup};
 
-/// The kind of document in the store.
+/// The kind of the store's documents.
 const KIND: &str = "subscriptions";
-/// Most bytes of a name.
+/// The most bytes of a name.
 const NAME_BYTES: usize = 249;
-/// Most bytes of a stranger's text that an answer repeats.
+/// The most bytes of a client's text that a message repeats.
 const EXCERPT_BYTES: usize = 200;
-/// How long to wait for others' alterations: Kafka's commands give up after 30 s.
+/// How long to wait for other alterations: Kafka's tools time out after 30 s.
 const TURN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// By name.
+/// The subscriptions by name.
 type SubscriptionMap = BTreeMap<Arc<str>, Arc<EffectiveSubscription>>;
 
-/// A handle on the book. Cheap to clone.
+/// A handle on the subscriptions. Cheap to clone.
 #[derive(Clone)]
 pub struct Subscriptions(Arc<SubscriptionsInner>);
 
@@ -55,102 +55,102 @@ struct SubscriptionsInner {
     store: Store,
     audit: AuditLog,
     admission: Arc<Admission>,
-    /// All of admission but the rules, which are the book's.
+    /// The configuration of admission without the rules, which come from the subscriptions.
     settings: admission::AdmissionConfig,
-    /// The files are all that counts.
+    /// Only the files count.
     fleet: bool,
     current: Mutex<Arc<SubscriptionMap>>,
-    /// Held over an alteration: each sees what the one before it did.
+    /// Locked during an alteration, so that each sees the result of the previous one.
     turn: Mutex<()>,
-    /// Who waits for a turn waits here, and takes no thread while waiting.
+    /// Waiting for a turn happens here, without occupying a thread.
     queue: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Who says a value.
+/// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueSource {
-    /// It was altered over the wire: Kafka's DYNAMIC_CLIENT_METRICS_CONFIG.
+    /// An alteration by request: Kafka's DYNAMIC_CLIENT_METRICS_CONFIG.
     Dynamic,
     /// The configuration file: Kafka's STATIC_BROKER_CONFIG.
     File,
-    /// Nobody: Kafka's DEFAULT_CONFIG.
+    /// Kafka's DEFAULT_CONFIG.
     Default,
 }
 
 /// One key of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedEntry {
-    /// Which.
+    /// The key.
     pub key: SubscriptionKey,
-    /// Everybody who says a value, and the value as text; the first counts, and the last is the default.
+    /// Every source of a value, and the value as text; the first is effective, and the last is the default.
     pub synonyms: Vec<(ValueSource, String)>,
 }
 
-/// A subscription, for somebody who looks.
+/// The description of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescribedSubscription {
-    /// What it is called.
+    /// Its name.
     pub name: Arc<str>,
     /// In the order of [`Key::ALL`].
     pub entries: [DescribedEntry; 3],
-    /// Why it is left out, where it makes no sense to this release.
+    /// Why it is disabled, if it is not valid in this release.
     pub problem: Option<String>,
 }
 
-/// What came of an alteration.
+/// The result of an alteration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterOutcome {
-    /// For whoever asked: which clients learn of it and by when, or why nothing changed and which match.
+    /// For the caller: which clients get it and by when, or why nothing changed and which clients match.
     pub message: Option<String>,
-    /// Whether anything was written down. Never where it was only validated.
+    /// Whether anything was stored. Never true if it was only validated.
     pub changed: bool,
-    /// What became of which key: `metrics is …; interval.ms deleted …`. Empty where nothing changes.
+    /// The difference of each key: `metrics is …; interval.ms deleted …`. Empty if nothing changes.
     pub difference: String,
 }
 
-/// Why nothing was altered: a closed list that a door translates into its protocol's words. Each is one sentence.
+/// Why nothing was altered: a closed list that a listener maps to its protocol's error codes. Each is one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AlterError {
-    /// No name, no such key, a key named twice, an interval that is none (Kafka's INVALID_REQUEST).
+    /// No name, an unknown key, a key that occurs twice, an invalid interval (Kafka's INVALID_REQUEST).
     #[error("{0}")]
     Request(String),
-    /// A value that makes no sense (INVALID_CONFIG).
+    /// An invalid value (INVALID_CONFIG).
     #[error("{0}")]
     Config(String),
-    /// This host's files decide, or the book is full (POLICY_VIOLATION).
+    /// Only this host's files count, or a limit is reached (POLICY_VIOLATION).
     #[error("{0}")]
     Policy(String),
-    /// Others alter, and their turn takes too long; the same may be asked again (REQUEST_TIMED_OUT).
+    /// Other alterations take too long; the request may be repeated (REQUEST_TIMED_OUT).
     #[error("{0}")]
     Busy(String),
-    /// We broke; nothing was changed.
+    /// An internal error; nothing was changed.
     #[error("{0}")]
     Internal(String),
 }
 
-/// One subscription to alter.
+/// The alteration of one subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionChange {
     /// Its name.
     pub name: String,
-    /// What to do, each key once.
+    /// The operations, at most one for each key.
     pub ops: Vec<EntryOp>,
 }
 
 impl DescribedEntry {
-    /// What counts, as text.
+    /// The effective value, as text.
     pub fn value(&self) -> &str {
         self.synonyms.first().map_or(self.key.default_text(), |(_, text)| text)
     }
 
-    /// Who says so.
+    /// The source of the effective value.
     pub fn source(&self) -> ValueSource {
         self.synonyms.first().map_or(ValueSource::Default, |(source, _)| *source)
     }
 }
 
 impl DescribedSubscription {
-    /// Of a name that nobody speaks of: the three defaults, as Kafka has it since 4.0 (KAFKA-17516).
+    /// The description of a name without a subscription: the three defaults, as in Kafka since 4.0 (KAFKA-17516).
     pub fn defaults(name: &str) -> Self {
         Self::from_entries(&name.into(), &Entries::new(), &Entries::new())
     }
@@ -162,18 +162,18 @@ impl Subscriptions {
         self.snapshot().keys().cloned().collect()
     }
 
-    /// What is said about one of them, by whom; `None` where there is none of that name.
+    /// The description of a subscription; `None` if there is none with this name.
     pub fn describe(&self, name: &str) -> Option<Arc<DescribedSubscription>> {
         self.snapshot().get(name).map(|held| held.described.clone())
     }
 
-    /// Whether nothing can be altered over the wire here.
+    /// Whether alterations by request are disabled here.
     pub fn is_fleet(&self) -> bool {
         self.0.fleet
     }
 
-    /// Alters one subscription: on the disk first, then in effect. Blocks. With `validate_only` it only says what would
-    /// come of it.
+    /// Alters one subscription: on disk first, then in effect. Blocks. With `validate_only` it only determines the
+    /// result.
     pub fn alter(&self, name: &str, ops: &[EntryOp], validate_only: bool) -> Result<AlterOutcome, AlterError> {
         self.alter_in_request(name, ops, &AlterRequest::new(1, validate_only))
     }
@@ -189,10 +189,10 @@ impl Subscriptions {
         let (before, none) = (self.snapshot(), Arc::new(EffectiveSubscription::empty()));
         let old = before.get(name).unwrap_or(&none);
         if old.unreadable {
-            return Err(AlterError::Policy(format!("`{name}` was written by a later release; start that one")));
+            return Err(AlterError::Policy(format!("`{name}` was written by a later release; start that release")));
         }
         let stored = op::apply(old, ops)?;
-        // What is damaged is to be replaced, or removed, also by nothing.
+        // A damaged document is to be replaced, or removed, even if the new entries are empty.
         if stored == old.stored && !old.damaged {
             let forecast =
                 request.with_forecast.then(|| self.0.admission.forecast(&self.admission_config(&before), name));
@@ -213,7 +213,7 @@ impl Subscriptions {
         let difference = messages::difference(old, &new);
         if !request.validate_only {
             self.persist(&name, &new.stored)?;
-            // Else every client would begin anew, for nothing.
+            // Otherwise every client would need a new subscription for no reason.
             if !old.is_equivalent(&new) {
                 self.0.admission.reconfigure(wanted);
             }
@@ -224,24 +224,24 @@ impl Subscriptions {
 
     fn may_alter(&self, name: &str) -> Result<(), AlterError> {
         if self.0.fleet {
-            let words = "this host is one of a fleet whose subscriptions come from its files; change them there and \
+            let words = "`fleet` is set on this host, so its subscriptions come from the configuration file; change them there and \
                          restart";
             return Err(AlterError::Policy(words.into()));
         }
         let refuse = |why: String| Err(AlterError::Request(why));
         if name.is_empty() {
-            return refuse("the resource has no name; name the subscription".into());
+            return refuse("the resource has no name; write the subscription's name".into());
         }
         if name.len() > NAME_BYTES {
-            return refuse(format!("the name has {} bytes; it may have {NAME_BYTES}", name.len()));
+            return refuse(format!("the name has {} bytes; the maximum is {NAME_BYTES}", name.len()));
         }
         if name.chars().any(char::is_control) {
-            return refuse("the name holds a control character; take it out".into());
+            return refuse("the name contains a control character; remove it".into());
         }
         Ok(())
     }
 
-    /// Writes down what was altered, or forgets that anything was.
+    /// Stores the altered entries, or removes them if there are none.
     fn persist(&self, name: &str, stored: &Entries) -> Result<(), AlterError> {
         let store = &self.0.store;
         let kept = if stored.is_empty() {
@@ -262,7 +262,7 @@ impl Subscriptions {
     }
 }
 
-/// What is left once nothing is said is nothing.
+/// A subscription without any entry does not exist.
 fn merged(name: &Arc<str>, file: Entries, stored: Entries) -> Result<EffectiveSubscription, AlterError> {
     if file.is_empty() && stored.is_empty() {
         Ok(EffectiveSubscription::empty())
@@ -271,12 +271,12 @@ fn merged(name: &Arc<str>, file: Entries, stored: Entries) -> Result<EffectiveSu
     }
 }
 
-/// The beginning of a stranger's text, for words.
+/// The beginning of a client's text, for messages.
 fn excerpt(text: &str) -> &str {
     text.get(..text.floor_char_boundary(EXCERPT_BYTES)).unwrap_or(text)
 }
 
-/// Nothing here is left half done by a panic that could be caught.
+/// A panic leaves nothing half done here, so a poisoned lock can be used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The first question of every connection: which requests the broker knows, and in which versions.
+//! The first request of every connection: which requests the broker supports, and in which versions.
 
 use anyhow::{Result, bail};
 
@@ -7,12 +7,12 @@ use barnabas_kafka_wire::api;
 use barnabas_kafka_wire::api::Api;
 use barnabas_kafka_wire::wire::{Malformed, WireReader};
 
-/// Names the software since this version; later ones tell nothing that we use.
+/// The request contains the software's name since this version; later versions add nothing that is used here.
 const VERSION: i16 = 3;
 
 impl KafkaClient {
-    /// Tells who we are and gives what is offered. A broker that does not know our version is asked in version 0, which
-    /// every broker answers, and does not learn the software's name.
+    /// Sends the software's name and returns the advertised versions. A broker that does not support our version gets
+    /// the request in version 0, which every broker answers, without the software's name.
     pub(super) async fn request_api_versions(&mut self, software: &(String, String)) -> Result<Vec<(i16, i16, i16)>> {
         let key = Api::ApiVersions.key();
         let body = self
@@ -33,14 +33,14 @@ impl KafkaClient {
                 return Ok(offered);
             }
         }
-        bail!("{} refused to say which versions it speaks: {}", self.address, ErrorCode(error));
+        bail!("{} refused ApiVersions: {}", self.address, ErrorCode(error));
     }
 }
 
-/// Error code, and of each request key, lowest and highest version.
+/// Error code, and the key, lowest and highest version of each request.
 type OfferedVersions = (i16, Vec<(i16, i16, i16)>);
 
-/// Reads error code and ranges. A version that is not spoken is answered in the layout of version 0 (KIP-511).
+/// Decodes error code and ranges. An unsupported version is answered in the layout of version 0 (KIP-511).
 fn read(body: &[u8], version: i16) -> Result<OfferedVersions, Malformed> {
     const WHAT: &str = "the offered requests";
     let mut reader = WireReader::new(body);

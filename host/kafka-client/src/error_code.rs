@@ -1,15 +1,15 @@
-//! What a broker answers when it does not do what was asked.
+//! The error code of a broker's response.
 
 use std::fmt;
 
 use barnabas_kafka_wire::api;
 
-/// A code of Kafka's list, never NONE. Text form: `UNKNOWN_SUBSCRIPTION_ID (117)`.
+/// A code from Kafka's list, never NONE. Text form: `UNKNOWN_SUBSCRIPTION_ID (117)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ErrorCode(pub i16);
 
 impl ErrorCode {
-    /// An answer's code: an error unless it is 0.
+    /// The code of a response: an error unless it is 0.
     pub(crate) fn check(code: i16) -> Result<(), Self> {
         if code == api::NONE { Ok(()) } else { Err(Self(code)) }
     }

@@ -1,9 +1,9 @@
 //! Our own Kafka client: one TCP connection to any broker, one request at a time.
 //!
-//! In: the address of a broker, requests. Out: the bodies of answers, read by the helpers beside this file ([`Metadata`],
-//! [`Subscription`]). Bounded by a cap on the answer's length, which is checked before anything is allocated, and by one
-//! timeout for each request. An answer that does not fit its request ends the connection's use: nothing is ever read
-//! from the middle of a stream. Never connects again by itself.
+//! In: the address of a broker, requests. Out: the bodies of responses, decoded by the modules beside this file
+//! ([`ClusterMetadata`], [`TelemetrySubscription`]). Bounded by a cap on the response's length, which is checked before
+//! anything is allocated, and by one timeout for each request. After a response that does not match its request the
+//! connection is not used any more: nothing is ever read from the middle of a stream. Never reconnects by itself.
 
 mod api_versions;
 mod error_code;
@@ -33,32 +33,33 @@ pub use security::{ClientSecurity, ClientTls, SaslLogin};
 pub use subscriptions::{ResourceAnswer, SettingChange, SettingOp, SubscriptionDescription, SubscriptionSetting};
 pub use telemetry::{TelemetryPush, TelemetrySubscription};
 
-/// Longest answer that is read, in bytes. The longest of a broker that is well, Metadata of many topics, is far below.
+/// The longest response that is read, in bytes. The longest of a healthy broker, Metadata with many topics, is far
+/// below.
 const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// One connection.
 #[derive(Debug)]
 pub struct KafkaClient {
     stream: ClientStream,
-    /// Which of the addresses answered, for words.
+    /// The address that answered, for messages.
     address: String,
     client_id: String,
     timeout: Duration,
     correlation: i32,
-    /// Key, lowest and highest version, as the broker said.
+    /// Key, lowest and highest version, as advertised by the broker.
     offered: Vec<(i16, i16, i16)>,
-    /// An answer is owed or was wrong: the next bytes mean nothing.
+    /// A response is outstanding or was invalid: the next bytes cannot be interpreted.
     unusable: bool,
     sent: u64,
 }
 
 impl KafkaClient {
-    /// Connects to the first of the addresses (`host:port`, several separated by commas) that answers, and asks what it
-    /// speaks (ApiVersions v3 with the software's name; v0 where the broker does not know 3, KIP-511).
+    /// Connects to the first of the addresses (`host:port`, several separated by commas) that answers, and requests its
+    /// versions (ApiVersions v3 with the software's name; v0 if the broker does not support v3, KIP-511).
     ///
     /// # Errors
     ///
-    /// One sentence that names every address that was tried, and why it did not answer as a broker.
+    /// One sentence that names every address that was tried, and why each did not answer as a broker.
     pub async fn connect(address: &str, options: &KafkaClientOptions) -> Result<Self> {
         let mut failures = Vec::new();
         for one in address.split(',').map(str::trim).filter(|one| !one.is_empty()) {
@@ -68,14 +69,16 @@ impl KafkaClient {
             }
         }
         if failures.is_empty() {
-            bail!("no broker's address is given; write host:port, several separated by commas");
+            bail!("no broker address given; write host:port, several separated by commas");
         }
         Err(anyhow!(failures.join("; ")))
     }
 
     async fn connect_to(address: &str, options: &KafkaClientOptions) -> Result<Self> {
         let stream = with_timeout(options.timeout, ClientStream::open(address, options)).await;
-        let stream = stream.with_context(|| format!("cannot connect to {address}; is a broker listening there?"))?;
+        let stream = stream.with_context(|| {
+            format!("cannot connect to {address}; check the address and that the broker is running")
+        })?;
         let mut client = Self {
             stream,
             address: address.to_owned(),
@@ -93,37 +96,38 @@ impl KafkaClient {
         Ok(client)
     }
 
-    /// Which versions of a request the broker offers, lowest and highest; `None` where it does not offer the request.
+    /// The versions of a request that the broker advertises, lowest and highest; `None` if it does not advertise the
+    /// request.
     pub fn versions(&self, api_key: i16) -> Option<(i16, i16)> {
         self.offered.iter().find(|(key, ..)| *key == api_key).map(|(_, least, most)| (*least, *most))
     }
 
-    /// Whether both requests of KIP-714 are offered.
+    /// Whether both requests of KIP-714 are advertised.
     pub fn offers_telemetry(&self) -> bool {
         [Api::GetTelemetrySubscriptions, Api::PushTelemetry].iter().all(|api| self.versions(api.key()).is_some())
     }
 
-    /// The one address of those given that answered, `host:port`.
+    /// The address that answered, `host:port`.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Bytes sent so far, lengths of frames included.
+    /// Bytes sent so far, including the frames' lengths.
     pub fn bytes_sent(&self) -> u64 {
         self.sent
     }
 
-    /// The `client.id` of requests from now on: one connection may speak for several clients in turn.
+    /// Sets the `client.id` of later requests: one connection may be used for several clients in turn.
     pub fn set_client_id(&mut self, client_id: &str) {
         client_id.clone_into(&mut self.client_id);
     }
 
-    /// Asks, and gives the answer's body behind its header.
+    /// Sends a request and returns the response's body, without its header.
     ///
     /// # Errors
     ///
-    /// One sentence that names the address: the connection was lost, the answer came too late, is too long or is not the
-    /// one to this request. The connection is of no use from then on.
+    /// One sentence that names the address: the connection was lost, the response timed out, is too long or does not
+    /// belong to this request. The connection cannot be used after that.
     pub(crate) async fn request(
         &mut self,
         api_key: i16,
@@ -132,12 +136,12 @@ impl KafkaClient {
         body: impl FnOnce(&mut WireWriter),
     ) -> Result<Vec<u8>> {
         if self.unusable {
-            bail!("the connection to {} was lost before; connect again", self.address);
+            bail!("the connection to {} was lost earlier; connect again", self.address);
         }
         self.correlation = self.correlation.wrapping_add(1);
         let mut out = WireWriter::request(api_key, version, self.correlation, &self.client_id, flexible);
         body(&mut out);
-        // Also when whoever asked stops waiting: the answer would then be taken for that to the next question.
+        // Set even if the caller cancels: otherwise this response would be taken for the one to the next request.
         self.unusable = true;
         let answer = with_timeout(self.timeout, self.exchange(&out.finish())).await;
         let answer =
@@ -152,11 +156,12 @@ impl KafkaClient {
         let len = self.stream.read_i32().await?;
         let cap = MAX_ANSWER_BYTES;
         let Some(len) = usize::try_from(len).ok().filter(|len| *len <= cap) else {
-            let why = format!("it announces {len} bytes, and at most {cap} are read: is this a Kafka listener?");
+            let why =
+                format!("it announces {len} bytes, and at most {cap} are read; check that this is a Kafka listener");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         };
         let mut answer = Vec::new();
-        // Memory follows what arrives, whatever was announced.
+        // Memory follows what arrives and not what was announced.
         (&mut self.stream).take(len as u64).read_to_end(&mut answer).await?;
         if answer.len() < len {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection closed inside the answer"));
@@ -164,7 +169,7 @@ impl KafkaClient {
         Ok(answer)
     }
 
-    /// Sends bytes as they are, for those who misbehave on purpose.
+    /// Sends raw bytes, for clients that misbehave on purpose.
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await?;
@@ -172,14 +177,13 @@ impl KafkaClient {
         Ok(())
     }
 
-    /// Waits until the broker ends the connection, or sends what nobody asked for, and says which. May be dropped and
-    /// called again.
+    /// Waits until the broker closes the connection or sends an unexpected byte, and returns which. Cancel safe.
     pub async fn closed(&mut self) -> anyhow::Error {
         let read = self.stream.read(&mut [0]).await;
         self.unusable = true;
         match read {
             Ok(0) => anyhow!("{} closed the connection", self.address),
-            Ok(_) => anyhow!("{} sent what nobody had asked for", self.address),
+            Ok(_) => anyhow!("{} sent data without a request", self.address),
             Err(error) => anyhow!("the connection to {} was lost: {error}", self.address),
         }
     }
@@ -190,25 +194,27 @@ impl KafkaClient {
         let (id, left) = (self.check_decoded(head)?, reader.remaining());
         if id != self.correlation {
             let asked = self.correlation;
-            bail!("{} answered request {id} instead of {asked}; it is no Kafka broker, or a broken one", self.address);
+            bail!("{} answered request {id} instead of {asked}; check that this is a Kafka listener", self.address);
         }
         answer.drain(..answer.len() - left);
         Ok(answer)
     }
 
-    /// What was read of an answer, or that it cannot be.
+    /// Adds the address to an error of decoding a response.
     fn check_decoded<T>(&self, read: Result<T, barnabas_kafka_wire::wire::Malformed>) -> Result<T> {
-        read.with_context(|| format!("{} sent an answer that cannot be read; is this a Kafka listener?", self.address))
+        read.with_context(|| {
+            format!("{} sent an answer that cannot be decoded; check that this is a Kafka listener", self.address)
+        })
     }
 }
 
-/// The result, or that it took too long.
+/// Limits the time of an operation.
 async fn with_timeout<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {limit:?}"));
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("timed out after {limit:?}"));
     timeout(limit, work).await.map_err(late)?
 }
 
-/// A request in words.
+/// The name of a request, for messages.
 fn request_name(api_key: i16, version: i16) -> String {
     match Api::from_key(api_key) {
         Some(api) => format!("{} v{version}", api.name()),

@@ -1,4 +1,5 @@
-//! SASL from the client's side: SaslHandshake, then tokens in SaslAuthenticate until both are content (KIP-43, KIP-152).
+//! SASL from the client's side: SaslHandshake, then tokens in SaslAuthenticate until both sides are authenticated
+//! (KIP-43, KIP-152).
 
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
@@ -11,11 +12,11 @@ use barnabas_kafka_wire::wire::WireReader;
 
 const SASL_HANDSHAKE: i16 = 17;
 const SASL_AUTHENTICATE: i16 = 36;
-/// More would keep us busy for as long as a broker likes.
+/// A broker could request more to keep us busy.
 const MAX_ITERATIONS: u32 = 1 << 20;
 
 impl KafkaClient {
-    /// Proves who we are, and with SCRAM sees that the broker knows it, too.
+    /// Authenticates this client, and with SCRAM also verifies that the broker has the credential.
     pub(super) async fn log_in(&mut self, login: &SaslLogin) -> Result<()> {
         self.sasl_handshake(login.mechanism()).await?;
         match login {
@@ -39,10 +40,10 @@ impl KafkaClient {
         let count = reader.count(false, 2, "the mechanisms").ok().flatten().unwrap_or_default();
         let known = (0..count).map_while(|_| reader.text(false, "a mechanism").ok());
         let known: Vec<_> = known.map(String::from_utf8_lossy).collect();
-        bail!("{} does not take {mechanism}: {refused}; it takes {}", self.address, known.join(", "))
+        bail!("{} does not support {mechanism}: {refused}; it supports {}", self.address, known.join(", "))
     }
 
-    /// One token there, one back.
+    /// Sends one token and returns the one in the response.
     async fn exchange_token(&mut self, token: &[u8]) -> Result<Vec<u8>> {
         let body = self.request(SASL_AUTHENTICATE, 0, false, |out| out.bytes(false, token)).await?;
         let mut reader = WireReader::new(&body);
@@ -50,14 +51,14 @@ impl KafkaClient {
         let message = self.check_decoded(reader.nullable_text(false, "the error message"))?;
         if let Err(refused) = ErrorCode::check(code) {
             let message = String::from_utf8_lossy(message.unwrap_or_default());
-            bail!("{} does not let us in: {message} ({refused})", self.address);
+            bail!("{} refused the authentication: {message} ({refused})", self.address);
         }
         Ok(self.check_decoded(reader.bytes(false, "the token"))?.to_vec())
     }
 
     async fn scram(&mut self, hash: ScramHash, user: &str, password: &str) -> Result<()> {
         let mut random = [0; 18];
-        getrandom::fill(&mut random).context("no random bytes are to be had")?;
+        getrandom::fill(&mut random).context("failed to read random bytes from the OS")?;
         let nonce = STANDARD.encode(random);
         let first = format!("n={},r={nonce}", user.replace('=', "=3D").replace(',', "=2C"));
         let challenge = self.exchange_token(format!("n,,{first}").as_bytes()).await?;
@@ -67,14 +68,14 @@ impl KafkaClient {
         let signature = last.strip_prefix(b"v=").and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
         ensure!(
             constant_time_eq(&signature, &answer.expected),
-            "{} does not know the password either: it only plays the broker",
+            "{} does not have this user's credential: it may be impersonating the broker",
             self.address
         );
         Ok(())
     }
 }
 
-/// The last message of the client, and what the broker must sign.
+/// The last message of the client, and the signature that the broker must send.
 struct ScramFinal {
     message: String,
     expected: Vec<u8>,
@@ -84,10 +85,11 @@ struct ScramFinal {
 fn scram_final(hash: ScramHash, password: &str, first: &str, nonce: &str, challenge: &str) -> Result<ScramFinal> {
     let field = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name));
     let both = field("r=").filter(|both| both.starts_with(nonce) && both.len() > nonce.len());
-    let both = both.context("it answered another exchange's nonce")?;
+    let both = both.context("its nonce does not belong to this exchange")?;
     let salt = field("s=").and_then(|salt| STANDARD.decode(salt).ok()).context("its salt is not Base64")?;
     let iterations = field("i=").and_then(|text| text.parse().ok());
-    let iterations = iterations.filter(|n| (1..=MAX_ITERATIONS).contains(n)).context("its iterations make no sense")?;
+    let iterations =
+        iterations.filter(|n| (1..=MAX_ITERATIONS).contains(n)).context("its iteration count is invalid")?;
     let salted = hash.pbkdf2(password.as_bytes(), &salt, iterations);
     let client_key = hash.hmac(&salted, b"Client Key");
     let unproven = format!("c=biws,r={both}");
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_that_is_not_ours_is_refused() {
+    fn a_foreign_challenge_is_refused() {
         for challenge in [
             "r=other,s=AA==,i=4096",
             "r=n,s=AA==,i=4096",

@@ -1,4 +1,4 @@
-//! Metadata: which brokers there are. Asked without topics.
+//! Metadata: the brokers of the cluster, requested without topics.
 
 use anyhow::{Result, bail};
 
@@ -6,18 +6,18 @@ use super::KafkaClient;
 use barnabas_kafka_wire::api::Api;
 use barnabas_kafka_wire::wire::{Malformed, WireReader};
 
-/// What a broker says of its cluster.
+/// A broker's description of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterMetadata {
-    /// The cluster's id, where it has one.
+    /// The cluster's id, if it has one.
     pub cluster_id: Option<String>,
-    /// The node to ask for changes; -1 where there is none.
+    /// The node that accepts changes; -1 if there is none.
     pub controller_id: i32,
-    /// All that are told, in the broker's order.
+    /// All brokers, in the order of the response.
     pub brokers: Vec<BrokerAddress>,
 }
 
-/// One broker, as clients are told to reach it.
+/// The address of one broker for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerAddress {
     /// Node id.
@@ -29,24 +29,28 @@ pub struct BrokerAddress {
 }
 
 impl KafkaClient {
-    /// Asks for the cluster's brokers.
+    /// Requests the cluster's brokers.
     ///
     /// # Errors
     ///
-    /// As every request; and a sentence where the broker has no version of Metadata between 1 and 12.
+    /// As for every request; and if the broker supports no version of Metadata between 1 and 12.
     pub async fn metadata(&mut self) -> Result<ClusterMetadata> {
         let api = Api::Metadata;
         let (least, most) = self.versions(api.key()).unwrap_or((0, -1));
         let version = most.min(api.max_version());
-        // Version 0 cannot ask for no topics and names no controller.
+        // Version 0 cannot request no topics and names no controller.
         if version < least.max(1) {
-            bail!("{} offers Metadata {least} to {most}, and we speak 1 to {}", self.address, api.max_version());
+            bail!(
+                "{} supports Metadata versions {least} to {most}, and this client 1 to {}",
+                self.address,
+                api.max_version()
+            );
         }
         let flexible = api.is_flexible(version);
         let body = self
             .request(api.key(), version, flexible, |out| {
                 out.count(flexible, 0);
-                // No topic is to be made, and nobody asks what is allowed.
+                // No topic is to be created, and no authorized operations are requested.
                 if version >= 4 {
                     out.bool(false);
                 }
@@ -63,7 +67,7 @@ impl KafkaClient {
     }
 }
 
-/// Reads up to the controller; topics, of which none were asked for, stay unread.
+/// Decodes up to the controller; topics, of which none were requested, are not decoded.
 fn read(body: &[u8], version: i16, flexible: bool) -> Result<ClusterMetadata, Malformed> {
     const WHAT: &str = "the brokers";
     let mut reader = WireReader::new(body);

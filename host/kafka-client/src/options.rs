@@ -1,27 +1,27 @@
-//! How a connection is made.
+//! Options of a connection.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::ClientSecurity;
 
-/// What one connection of our own client is like.
+/// The options of one connection of our own client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaClientOptions {
     /// `client.id` of every request.
     pub client_id: String,
-    /// Name and version of the software, as ApiVersions tells them: letters, digits, and `-` and `.` between (KIP-511).
+    /// Name and version of the software for ApiVersions: letters and digits, with `-` and `.` between them (KIP-511).
     pub software: (String, String),
     /// How long to wait for a connection, and for each answer.
     pub timeout: Duration,
     /// The local address to connect from; `None` leaves it to the system.
     pub source: Option<IpAddr>,
-    /// TLS and who logs in.
+    /// TLS and the SASL login.
     pub security: ClientSecurity,
 }
 
 impl Default for KafkaClientOptions {
-    /// This program under its own name, with ten seconds of patience.
+    /// This program under its own name, with a timeout of ten seconds.
     fn default() -> Self {
         Self {
             client_id: "barnabas".into(),

@@ -1,4 +1,4 @@
-//! How our own client proves who it is, and how it knows the broker: TLS, and SASL's mechanisms.
+//! How our own client authenticates, and how it authenticates the broker: TLS, and the SASL mechanisms.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,32 +12,32 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use barnabas_auth::hash::ScramHash;
 
-/// What a connection begins with, before its first request. The default is neither TLS nor SASL.
+/// How a connection is secured before its first request. The default is neither TLS nor SASL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientSecurity {
-    /// TLS, where the broker wants it.
+    /// TLS, if the broker requires it.
     pub tls: Option<ClientTls>,
-    /// Who logs in, where the broker wants that.
+    /// The SASL login, if the broker requires it.
     pub login: Option<SaslLogin>,
 }
 
-/// TLS from the client's side. Files hold PEM.
+/// TLS from the client's side. Files contain PEM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTls {
-    /// Whose certificates are believed; the system's where there is none.
+    /// The trusted authorities; the system's if there is no file.
     pub authorities: Option<PathBuf>,
     /// A file with our own certificate, the rest of its chain, and its key.
     pub identity: Option<PathBuf>,
 }
 
-/// One mechanism of SASL with what it needs.
+/// A SASL mechanism with its parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SaslLogin {
     /// RFC 4616.
     Plain {
         /// Name.
         user: String,
-        /// Sent as it is: only with TLS.
+        /// Sent in plain text: use only with TLS.
         password: String,
     },
     /// RFC 5802 with this hash.
@@ -51,7 +51,7 @@ pub enum SaslLogin {
     },
     /// RFC 7628.
     Bearer {
-        /// A token that somebody else signed.
+        /// A token that an issuer signed.
         token: String,
     },
 }
@@ -69,7 +69,7 @@ impl SaslLogin {
 }
 
 impl fmt::Debug for SaslLogin {
-    /// Without secrets.
+    /// Without the secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Login").field(&self.mechanism()).finish()
     }
@@ -79,15 +79,15 @@ impl ClientTls {
     /// Reads the files.
     pub(super) fn config(&self) -> Result<Arc<ClientConfig>> {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().context("TLS cannot be set up")?;
+        let builder = builder.with_safe_default_protocol_versions().context("failed to configure TLS")?;
         let builder = builder.with_root_certificates(self.roots()?);
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some(file) => {
                 let key = PrivateKeyDer::from_pem_file(file);
-                let key = key.with_context(|| format!("{} holds no private key as PEM", file.display()))?;
+                let key = key.with_context(|| format!("{} contains no private key in PEM format", file.display()))?;
                 let own = builder.with_client_auth_cert(certificates(file)?, key);
-                own.with_context(|| format!("{}: its certificate and its key do not fit", file.display()))?
+                own.with_context(|| format!("{}: its certificate and its key do not match", file.display()))?
             }
         };
         Ok(Arc::new(config))
@@ -99,12 +99,15 @@ impl ClientTls {
             Some(file) => {
                 for certificate in certificates(file)? {
                     let added = roots.add(certificate);
-                    added.with_context(|| format!("{} holds a certificate that cannot be read", file.display()))?;
+                    added.with_context(|| format!("{} contains an unreadable certificate", file.display()))?;
                 }
             }
             None => {
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                ensure!(!roots.is_empty(), "the system has no certificates of authorities; name a file with some");
+                ensure!(
+                    !roots.is_empty(),
+                    "the system has no trusted authorities; name a file with their certificates"
+                );
             }
         }
         Ok(roots)
@@ -113,7 +116,7 @@ impl ClientTls {
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let all = read.with_context(|| format!("{} cannot be read as certificates in PEM", file.display()))?;
-    ensure!(!all.is_empty(), "{} holds no certificate; it must be PEM", file.display());
+    let all = read.with_context(|| format!("{} cannot be read as PEM certificates", file.display()))?;
+    ensure!(!all.is_empty(), "{} contains no certificate; it must be a PEM file", file.display());
     Ok(all)
 }

@@ -1,4 +1,4 @@
-//! What the bytes of a connection go through: plain TCP, or TLS.
+//! The byte stream of a connection: plain TCP, or TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(super) enum ClientStream {
 }
 
 impl ClientStream {
-    /// Connects to the first address of the name that takes it.
+    /// Connects to the first address of the host name that accepts the connection.
     pub(super) async fn open(address: &str, options: &KafkaClientOptions) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for peer in lookup_host(address).await? {
@@ -33,7 +33,7 @@ impl ClientStream {
         Err(last)
     }
 
-    /// With TLS where that is asked for: the broker's certificate must be for the name that was dialled.
+    /// Adds TLS if configured: the broker's certificate must be for the host name in `address`.
     async fn with_tls(stream: TcpStream, address: &str, options: &KafkaClientOptions) -> io::Result<Self> {
         let Some(tls) = &options.security.tls else { return Ok(Self::Plain(stream)) };
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidInput, why);

@@ -1,7 +1,6 @@
-//! Subscriptions as Kafka's admin protocol has them: configurations of the resource type CLIENT_METRICS (KIP-714).
+//! Subscriptions in Kafka's admin protocol: configurations of resources of the type CLIENT_METRICS (KIP-714).
 //!
-//! Written for any broker: versions are chosen among those that it offers, and what it says beside an error code is
-//! passed on.
+//! Works with any broker: versions are chosen among those that it advertises, and its error messages are passed on.
 
 use anyhow::{Result, bail};
 
@@ -14,25 +13,25 @@ const DESCRIBE_CONFIGS: i16 = 32;
 const INCREMENTAL_ALTER_CONFIGS: i16 = 44;
 const LIST_CONFIG_RESOURCES: i16 = 74;
 
-/// One subscription as its broker tells it.
+/// A subscription as its broker describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionDescription {
     /// Its name.
     pub name: String,
-    /// `metrics`, `interval.ms` and `match`, as the broker orders them.
+    /// `metrics`, `interval.ms` and `match`, in the broker's order.
     pub entries: Vec<SubscriptionSetting>,
 }
 
-/// One of its settings.
+/// One setting of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionSetting {
     /// Kafka's key.
     pub key: String,
-    /// As text; `None` where the broker does not show it.
+    /// As text; `None` if the broker does not send it.
     pub value: Option<String>,
-    /// Where the value comes from: 7 is altered over the wire, 4 a file of the broker, 5 the default.
+    /// The source of the value: 7 is an alteration by request, 4 a file of the broker, 5 the default.
     pub source: i8,
-    /// What the broker says of the key.
+    /// The broker's documentation of the key.
     pub documentation: Option<String>,
 }
 
@@ -41,9 +40,9 @@ pub struct SubscriptionSetting {
 pub struct SettingChange {
     /// `metrics`, `interval.ms` or `match`.
     pub key: String,
-    /// What to do with it.
+    /// The operation.
     pub op: SettingOp,
-    /// Lists are separated by commas; none with [`Op::Delete`].
+    /// Lists are separated by commas; no value with [`SettingOp::Delete`].
     pub value: Option<String>,
 }
 
@@ -53,20 +52,20 @@ pub struct SettingChange {
 pub enum SettingOp {
     /// Replace the value.
     Set = 0,
-    /// Back to what is beneath: a file's value, or the default.
+    /// Remove the value, so that a file's value or the default applies.
     Delete = 1,
     /// Add to a list.
     Append = 2,
-    /// Take out of a list.
+    /// Remove from a list.
     Subtract = 3,
 }
 
-/// What a broker answered about one resource.
+/// A broker's result for one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResourceAnswer {
-    /// Why it refused.
+    /// The error code, if it refused.
     pub error: Option<ErrorCode>,
-    /// What it said beside the code. Barnabas tells here what an alteration does to whom.
+    /// The message beside the code. Barnabas describes here which clients an alteration affects.
     pub message: Option<String>,
 }
 
@@ -75,7 +74,7 @@ impl KafkaClient {
     ///
     /// # Errors
     ///
-    /// Outside: as every request, or a sentence where the broker does not offer it. Inside: the broker's error code.
+    /// Outer error: as for every request, or if the broker does not support it. Inner error: the broker's error code.
     pub async fn list_subscriptions(&mut self) -> Result<Result<Vec<String>, ErrorCode>> {
         let version = self.version(LIST_CONFIG_RESOURCES, 0, 1)?;
         let body = self
@@ -90,11 +89,11 @@ impl KafkaClient {
         self.check_decoded(read_list(&body, version))
     }
 
-    /// What these subscriptions are made of (DescribeConfigs), each with its answer, in order.
+    /// Describes these subscriptions (DescribeConfigs), each with its result, in order.
     ///
     /// # Errors
     ///
-    /// As every request, or a sentence where the broker does not offer it.
+    /// As for every request, or if the broker does not support it.
     pub async fn describe_subscriptions(
         &mut self,
         names: &[String],
@@ -119,11 +118,11 @@ impl KafkaClient {
         self.check_decoded(read_descriptions(&body, version))
     }
 
-    /// Changes one subscription (IncrementalAlterConfigs), or with `validate_only` asks whether that could be done.
+    /// Alters one subscription (IncrementalAlterConfigs), or with `validate_only` checks whether it could be altered.
     ///
     /// # Errors
     ///
-    /// As every request, or a sentence where the broker does not offer it.
+    /// As for every request, or if the broker does not support it.
     pub async fn alter_subscription(
         &mut self,
         name: &str,
@@ -151,19 +150,19 @@ impl KafkaClient {
         self.check_decoded(read_alteration(&body, flexible))
     }
 
-    /// The highest version that both sides speak.
+    /// The highest version that both sides support.
     fn version(&self, api_key: i16, least: i16, most: i16) -> Result<i16> {
         let Some((offered_least, offered_most)) = self.versions(api_key) else {
             bail!(
-                "{} keeps no client metrics subscriptions (request {api_key} is not offered); Apache Kafka does since 3.7, \
-                 without ZooKeeper",
+                "{} does not support client metrics subscriptions (it does not advertise request {api_key}); Apache Kafka \
+                 does since 3.7, in KRaft mode",
                 self.address()
             );
         };
         let version = offered_most.min(most);
         if version < offered_least.max(least) {
             bail!(
-                "{} speaks request {api_key} in versions {offered_least} to {offered_most}, and this command in {least} \
+                "{} supports request {api_key} in versions {offered_least} to {offered_most}, and this command in {least} \
                  to {most}; use a command of the broker's release",
                 self.address()
             );
@@ -177,7 +176,7 @@ fn resource(out: &mut WireWriter, flexible: bool, name: &str) {
     out.text(flexible, Some(name.as_bytes()));
 }
 
-/// All keys.
+/// Requests all keys.
 fn null_array(out: &mut WireWriter, flexible: bool) {
     if flexible { out.uvarint(0) } else { out.i32(-1) }
 }
@@ -204,7 +203,7 @@ fn read_list(body: &[u8], version: i16) -> Result<Result<Vec<String>, ErrorCode>
     Ok(Ok(names))
 }
 
-/// Code and message, as every resource's answer begins.
+/// Code and message, at the beginning of every resource's result.
 fn read_answer(reader: &mut WireReader<'_>, flexible: bool) -> Result<ResourceAnswer, Malformed> {
     let refused = ErrorCode::check(reader.i16("the error code")?).err();
     let message = reader.nullable_text(flexible, "the error message")?.map(text).filter(|text| !text.is_empty());

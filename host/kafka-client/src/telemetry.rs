@@ -9,27 +9,27 @@ use barnabas_base::InstanceId;
 use barnabas_kafka_wire::api::Api;
 use barnabas_kafka_wire::wire::{Malformed, WireReader};
 
-/// What a broker asks a client for (GetTelemetrySubscriptions response v0).
+/// The metrics that a broker requests from a client (GetTelemetrySubscriptions response v0).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TelemetrySubscription {
     /// The client's id: its own or a new one.
     pub instance_id: InstanceId,
-    /// To be told with every push.
+    /// Sent with every push.
     pub id: i32,
     /// Compression types by number, in order of preference. Some may be unknown.
     pub codecs: Vec<i8>,
-    /// How often to push, in milliseconds, as told: perhaps 0 or less.
+    /// The push interval in milliseconds, as sent: possibly 0 or less.
     pub push_interval_ms: i32,
-    /// Most bytes of a push on the wire.
+    /// The most bytes of a push on the wire.
     pub max_bytes: i32,
-    /// Changes since the push before instead of running totals.
+    /// Delta temporality instead of cumulative.
     pub delta: bool,
-    /// Prefixes of metric names; `*` or an empty one alone is all.
+    /// Prefixes of metric names; `*` or a single empty one means all.
     pub metrics: Vec<String>,
 }
 
 impl TelemetrySubscription {
-    /// How often to push; 5 minutes where none is told, as clients read it (KIP-714, `PushIntervalMs` of 0 or less).
+    /// The push interval; 5 minutes if none is given, as clients interpret it (KIP-714, `PushIntervalMs` of 0 or less).
     pub fn push_interval(&self) -> Duration {
         match u64::try_from(self.push_interval_ms) {
             Ok(ms @ 1..) => Duration::from_millis(ms),
@@ -41,13 +41,13 @@ impl TelemetrySubscription {
 /// One push (PushTelemetry request v0).
 #[derive(Clone, Copy, Debug)]
 pub struct TelemetryPush<'a> {
-    /// Who.
+    /// The client instance id.
     pub instance_id: InstanceId,
-    /// As told.
+    /// The subscription's id.
     pub subscription_id: i32,
-    /// The last one of this client.
+    /// The last push of this client.
     pub terminating: bool,
-    /// Kafka's number of the compression.
+    /// Kafka's number of the compression type.
     pub codec: i8,
     /// OTLP `MetricsData`, compressed.
     pub metrics: &'a [u8],
@@ -58,7 +58,7 @@ impl KafkaClient {
     ///
     /// # Errors
     ///
-    /// Outside: as every request. Inside: the broker's error code.
+    /// Outer error: as for every request. Inner error: the broker's error code.
     pub async fn get_subscription(&mut self, instance: InstanceId) -> Result<Result<TelemetrySubscription, ErrorCode>> {
         let ask = self.request(Api::GetTelemetrySubscriptions.key(), 0, true, |out| {
             out.uuid(&instance);
@@ -72,7 +72,7 @@ impl KafkaClient {
     ///
     /// # Errors
     ///
-    /// Outside: as every request. Inside: the broker's error code.
+    /// Outer error: as for every request. Inner error: the broker's error code.
     pub async fn push(&mut self, push: &TelemetryPush<'_>) -> Result<Result<(), ErrorCode>> {
         let ask = self.request(Api::PushTelemetry.key(), 0, true, |out| {
             out.uuid(&push.instance_id);

@@ -1,4 +1,4 @@
-//! Our own client against our own door, and against servers that answer what they should not.
+//! Our own client against our own listener, and against servers that send invalid responses.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use barnabas_pipeline::push::{ConnectionId, Ingress};
 
 const GIVEN: InstanceId = InstanceId::from_bytes([7; 16]);
 
-/// Everything behind the door.
+/// An intake that accepts everything.
 #[derive(Default)]
 struct StubIntake {
     asked: Mutex<Vec<Arc<push::Client>>>,
@@ -53,7 +53,7 @@ impl Intake for StubIntake {
     }
 
     fn deliver(&self, _: push::Push) -> Result<Receipt, Refusal> {
-        unreachable!("this door has subscriptions")
+        unreachable!("this listener has subscriptions")
     }
 
     fn record_refused(&self, _: Ingress, _: usize, _: &Arc<push::Client>, _: ConnectionId, _: Refusal) {}
@@ -81,7 +81,7 @@ fn options() -> KafkaClientOptions {
 }
 
 #[tokio::test]
-async fn our_door_answers_all_it_asks() {
+async fn our_listener_answers_every_request() {
     let (address, behind) = listener().await;
     let mut client = KafkaClient::connect(&address.to_string(), &options()).await.unwrap();
     assert_eq!((client.versions(3), client.versions(71), client.versions(999)), (Some((0, 12)), Some((0, 0)), None));
@@ -123,11 +123,11 @@ async fn every_version_of_metadata_is_read() {
         assert_eq!(metadata.cluster_id.is_some(), version >= 2, "version {version}");
     }
     client.offered = vec![(3, 13, 14)];
-    assert!(client.metadata().await.unwrap_err().to_string().contains("offers Metadata 13 to 14"));
+    assert!(client.metadata().await.unwrap_err().to_string().contains("supports Metadata versions 13 to 14"));
 }
 
 #[tokio::test]
-async fn it_connects_from_where_it_is_told() {
+async fn it_connects_from_the_configured_source() {
     let (address, behind) = listener().await;
     let options = KafkaClientOptions { source: Some("127.0.0.9".parse().unwrap()), ..options() };
     let mut client = KafkaClient::connect(&address.to_string(), &options).await.unwrap();
@@ -136,7 +136,7 @@ async fn it_connects_from_where_it_is_told() {
     assert_eq!(source.ip().to_string(), "127.0.0.9");
 }
 
-/// A server that takes one connection, answers each request with the next of these bytes, and closes.
+/// A server that accepts one connection, answers each request with the next of these byte strings, and closes.
 async fn scripted(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -159,7 +159,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
-/// An answer to the first request, ApiVersions v3, that offers keys 71 and 72.
+/// A response to the first request, ApiVersions v3, that advertises keys 71 and 72.
 fn api_versions_response() -> Vec<u8> {
     framed(
         &[&[0, 0, 0, 1][..], &[0, 0, 3], &[0, 71, 0, 0, 0, 0, 0], &[0, 72, 0, 0, 0, 0, 0], &[0, 0, 0, 0, 0]].concat(),
@@ -188,7 +188,7 @@ async fn a_broker_that_does_not_know_our_version_is_asked_in_the_oldest() {
 }
 
 #[tokio::test]
-async fn lengths_that_cannot_be_are_refused_before_anything_is_allocated() {
+async fn impossible_lengths_are_refused_before_anything_is_allocated() {
     for length in [-1, i32::MIN, MAX_ANSWER_BYTES as i32 + 1, i32::from_be_bytes(*b"HTTP")] {
         let said = connect_error(length.to_be_bytes().to_vec()).await;
         assert!(said.contains(&format!("announces {length} bytes")), "{said}");
@@ -196,13 +196,13 @@ async fn lengths_that_cannot_be_are_refused_before_anything_is_allocated() {
 }
 
 #[tokio::test]
-async fn answers_that_are_cut_off_or_not_ours_are_refused() {
+async fn truncated_and_foreign_answers_are_refused() {
     let said = connect_error([&[0, 0, 1, 0][..], &[1; 9]].concat()).await;
     assert!(said.contains("closed inside the answer"), "{said}");
     let said = connect_error(framed(&[0, 0, 0, 2, 0, 0, 1, 0, 0, 0, 0, 0])).await;
     assert!(said.contains("answered request 2 instead of 1"), "{said}");
     let said = connect_error(framed(&[0, 0])).await;
-    assert!(said.contains("cannot be read"), "{said}");
+    assert!(said.contains("cannot be decoded"), "{said}");
     // Announces more entries than there are bytes.
     let said = connect_error(framed(&[0, 0, 0, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f])).await;
     assert!(said.contains("entries"), "{said}");
@@ -213,7 +213,7 @@ async fn answers_that_are_cut_off_or_not_ours_are_refused() {
 }
 
 #[tokio::test]
-async fn after_a_close_in_flight_it_says_so_and_asks_no_more() {
+async fn a_connection_closed_in_flight_is_reported_and_not_used_again() {
     let (address, serving) = scripted(vec![api_versions_response(), Vec::new()]).await;
     let mut client = KafkaClient::connect(&address, &options()).await.unwrap();
     assert!(client.offers_telemetry());
@@ -225,7 +225,7 @@ async fn after_a_close_in_flight_it_says_so_and_asks_no_more() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waited_for_is_not_taken_for_the_next() {
+async fn a_late_answer_is_not_taken_for_the_next_request() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let silent = tokio::spawn(async move {
@@ -237,12 +237,12 @@ async fn an_answer_that_nobody_waited_for_is_not_taken_for_the_next() {
     let mut client = KafkaClient::connect(&address, &options).await.unwrap();
     let _stream = silent.await.unwrap();
     let said = format!("{:#}", client.get_subscription(GIVEN).await.unwrap_err());
-    assert!(said.contains("nothing within 200ms"), "{said}");
+    assert!(said.contains("timed out after 200ms"), "{said}");
     assert!(client.get_subscription(GIVEN).await.unwrap_err().to_string().contains("connect again"));
 }
 
 #[tokio::test]
-async fn the_first_address_that_answers_is_taken() {
+async fn the_first_address_that_answers_is_used() {
     let (address, _) = listener().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let both = format!("{free}, {address}");
@@ -254,7 +254,7 @@ async fn the_first_address_that_answers_is_taken() {
 }
 
 #[tokio::test]
-async fn an_end_between_requests_is_noticed() {
+async fn a_close_between_requests_is_detected() {
     let (address, _serving) = scripted(vec![api_versions_response()]).await;
     let mut client = KafkaClient::connect(&address, &options()).await.unwrap();
     assert!(client.closed().await.to_string().contains("closed the connection"));

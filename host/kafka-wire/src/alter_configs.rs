@@ -1,19 +1,19 @@
-//! IncrementalAlterConfigs (KIP-339): what is to become of which resources, and the answer as bytes. Knows no
-//! subscription.
+//! IncrementalAlterConfigs (KIP-339): decoding of the request and encoding of the response. Knows nothing about
+//! subscriptions.
 
 use super::lazy_array::{ArrayElement, LazyArray};
 use super::request::KafkaRequestHead;
 use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 
-/// The question.
+/// The request body.
 #[derive(Clone, Copy, Debug)]
 pub struct AlterConfigsBody<'a> {
     pub resources: LazyArray<'a, ResourceAlteration<'a>>,
     pub validate_only: bool,
 }
 
-/// One resource that is to be altered.
+/// One resource to alter.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceAlteration<'a> {
     pub kind: i8,
@@ -29,7 +29,7 @@ pub struct ConfigOp<'a> {
     pub value: Option<&'a [u8]>,
 }
 
-/// The answer about one resource: an error code, and words that may also stand beside "done".
+/// The result for one resource: an error code and a message, which may also accompany success.
 pub type AlterationResult<'a> = (i16, Option<&'a str>);
 
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<AlterConfigsBody<'a>, Malformed> {
@@ -68,14 +68,14 @@ impl<'a> ArrayElement<'a> for ConfigOp<'a> {
 }
 
 impl AlterConfigsBody<'_> {
-    /// How many bytes the answer may have at most, beside its words.
+    /// An upper bound for the response's bytes, without the messages.
     pub fn answer_bound(&self) -> usize {
         const RESOURCE: usize = 32;
         self.resources.len().saturating_mul(RESOURCE).saturating_add(self.resources.byte_len())
     }
 }
 
-/// `done` gives one answer for each resource of the question.
+/// `results` yields one result for each resource of the request.
 pub fn write<'a>(
     head: &KafkaRequestHead<'_>,
     request: &AlterConfigsBody<'_>,

@@ -1,6 +1,6 @@
-//! Which of Kafka's requests are answered here, in which versions, and the error codes we speak.
+//! Which of Kafka's requests are answered here, in which versions, and the error codes that are used.
 
-/// A request kind we answer. What is not here is not advertised, and what is here is always answered.
+/// A supported request. A request that is not listed here is not advertised; a listed one is always answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
 pub enum Api {
@@ -53,19 +53,19 @@ impl Api {
         }
     }
 
-    /// The lowest version we speak.
+    /// The lowest supported version.
     ///
-    /// Behind version 0 of SaslHandshake tokens come without Kafka's headers, which nobody speaks here: it is offered,
-    /// and answered UNSUPPORTED_VERSION, because librdkafka before 2.11.1 never logs in where it is not offered, and
-    /// then takes version 1 by itself.
+    /// After version 0 of SaslHandshake tokens are sent without Kafka's headers, which is not supported here. Version 0
+    /// is advertised and answered with UNSUPPORTED_VERSION, because librdkafka before 2.11.1 never authenticates if it
+    /// is not advertised, and then uses version 1 by itself.
     pub fn min_version(self) -> i16 {
         0
     }
 
-    /// The highest version we speak.
+    /// The highest supported version.
     ///
-    /// FindCoordinator ends before version 4, where one request may ask for many keys: clients that know it fall back
-    /// by themselves, and one byte of a question then never costs more than a few of the answer.
+    /// FindCoordinator ends before version 4, in which one request may name many keys: clients that support it fall
+    /// back by themselves, and one byte of a request then never causes more than a few bytes of the response.
     pub fn max_version(self) -> i16 {
         match self {
             Self::Metadata => 12,
@@ -94,12 +94,12 @@ impl Api {
         version >= since
     }
 
-    /// Offered only while a receiver is configured.
+    /// Advertised only while a receiver is configured.
     pub fn is_telemetry(self) -> bool {
         matches!(self, Self::GetTelemetrySubscriptions | Self::PushTelemetry)
     }
 
-    /// Offered only where clients have to prove who they are.
+    /// Advertised only where clients have to authenticate.
     pub fn is_sasl(self) -> bool {
         matches!(self, Self::SaslHandshake | Self::SaslAuthenticate)
     }
@@ -143,8 +143,8 @@ pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
 pub const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
 pub const TELEMETRY_TOO_LARGE: i16 = 118;
 
-/// The name of an error code, as Kafka's documentation has it; `None` for one that telemetry and what stands around it
-/// never answer.
+/// The name of an error code in Kafka's documentation; `None` for a code that is never used for telemetry and its
+/// related requests.
 pub fn error_name(code: i16) -> Option<&'static str> {
     Some(match code {
         UNKNOWN_SERVER_ERROR => "UNKNOWN_SERVER_ERROR",

@@ -1,10 +1,10 @@
-//! ApiVersions: what we speak, and what the client says it is.
+//! ApiVersions: the versions that we support, and the client's software name and version.
 
 use crate::api;
 use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 
-/// Longer names and versions are taken for unknown: they are kept for as long as their client is.
+/// Longer names and versions are treated as unknown, since they are kept as long as the client is known.
 const MAX_SOFTWARE_BYTES: usize = 255;
 
 /// Name and version of the client's software, as sent.
@@ -24,9 +24,10 @@ pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<Option<Clie
     Ok(Some(ClientSoftware { name, version }))
 }
 
-/// The text, where it keeps KIP-511's rule: letters and digits, with dots and dashes between them.
+/// The text, if it follows KIP-511: letters and digits, with dots and dashes between them.
 ///
-/// Apache refuses others; to us they are unknown, since a refusal here ends a client's telemetry for good.
+/// Apache Kafka rejects other texts; here they count as unknown, since an error would end the client's telemetry for
+/// good.
 pub fn valid_software_text(text: &[u8]) -> Option<&str> {
     let (first, last) = (text.first()?, text.last()?);
     let good = text.len() <= MAX_SOFTWARE_BYTES
@@ -36,7 +37,7 @@ pub fn valid_software_text(text: &[u8]) -> Option<&str> {
     if good { std::str::from_utf8(text).ok() } else { None }
 }
 
-/// The answer: its header is version 0 whatever the version of the request.
+/// The response: its header is version 0 for every version of the request.
 pub fn write(correlation: i32, version: i16, offered: &[Api]) -> Vec<u8> {
     let flexible = Api::ApiVersions.is_flexible(version);
     let mut out = WireWriter::response(correlation, false);
@@ -49,8 +50,8 @@ pub fn write(correlation: i32, version: i16, offered: &[Api]) -> Vec<u8> {
     out.finish()
 }
 
-/// The answer to a version we do not speak, in the layout of version 0, which everybody reads: the client learns our
-/// range and asks again.
+/// The response to a version that is not supported, in the layout of version 0, which every client can read: the client
+/// learns the supported range and sends the request again.
 pub fn write_unsupported_version(correlation: i32) -> Vec<u8> {
     let mut out = WireWriter::response(correlation, false);
     out.i16(api::UNSUPPORTED_VERSION);
@@ -73,7 +74,7 @@ mod tests {
     use super::valid_software_text;
 
     #[test]
-    fn names_keep_the_rule_or_are_unknown() {
+    fn names_follow_kip_511_or_are_unknown() {
         for good in ["a", "librdkafka", "apache-kafka-java", "2.16.1-rdkafka-2.16.0", "0"] {
             assert_eq!(valid_software_text(good.as_bytes()), Some(good));
         }

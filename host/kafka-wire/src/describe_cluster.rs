@@ -1,5 +1,4 @@
-//! DescribeCluster: the cluster of Metadata, asked for by administrators. There is one broker, which is also its
-//! controller.
+//! DescribeCluster: the cluster that Metadata describes, for administrators.
 
 use super::metadata::{AdvertisedBroker, AdvertisedCluster};
 use super::request::KafkaRequestHead;
@@ -9,10 +8,10 @@ use crate::wire::{Malformed, WireReader, WireWriter};
 /// The endpoint types of KIP-919.
 pub const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
-/// "Not asked for".
+/// "Not requested".
 const NO_OPERATIONS: i32 = i32::MIN;
 
-/// Which endpoints are asked for; brokers, where the version does not say. The rest is of no interest.
+/// The requested endpoint type; brokers if the version has no such field. The other fields are ignored.
 pub fn read(reader: &mut WireReader<'_>, version: i16) -> Result<i8, Malformed> {
     reader.bool("include cluster authorized operations")?;
     let endpoints = if version >= 1 { reader.i8("the endpoint type")? } else { BROKERS };
@@ -26,9 +25,9 @@ pub fn read(reader: &mut WireReader<'_>, version: i16) -> Result<i8, Malformed> 
 pub fn write(head: &KafkaRequestHead<'_>, endpoints: i8, cluster: &AdvertisedCluster<'_>) -> Vec<u8> {
     let (error, words) = match endpoints {
         BROKERS => (api::NONE, None),
-        // As Apache's broker tells the two apart.
-        CONTROLLERS => (api::MISMATCHED_ENDPOINT_TYPE, Some("this is a broker's endpoint, no controller's")),
-        _ => (api::UNSUPPORTED_ENDPOINT_TYPE, Some("there is no such type of endpoint; ask for brokers")),
+        // The error codes distinguish the two cases as Apache Kafka's broker does.
+        CONTROLLERS => (api::MISMATCHED_ENDPOINT_TYPE, Some("this is a broker endpoint, not a controller endpoint")),
+        _ => (api::UNSUPPORTED_ENDPOINT_TYPE, Some("the endpoint type is unknown; request brokers")),
     };
     let brokers: &[AdvertisedBroker<'_>] = if error == api::NONE { &cluster.brokers } else { &[] };
     let mut out = WireWriter::response(head.correlation, true);

@@ -1,14 +1,14 @@
-//! DescribeConfigs: what is asked about which resources, and the answer as bytes. Knows no subscription.
+//! DescribeConfigs: decoding of the request and encoding of the response. Knows nothing about subscriptions.
 
 use super::lazy_array::{ArrayElement, LazyArray};
 use super::request::KafkaRequestHead;
 use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 
-/// Most bytes of a string in versions before the flexible one.
+/// The most bytes of a string in versions before the flexible one.
 const SHORT_TEXT: usize = i16::MAX as usize;
 
-/// The question.
+/// The request body.
 #[derive(Clone, Copy, Debug)]
 pub struct DescribeConfigsBody<'a> {
     pub resources: LazyArray<'a, ResourceQuery<'a>>,
@@ -16,20 +16,20 @@ pub struct DescribeConfigsBody<'a> {
     pub documentation: bool,
 }
 
-/// One resource that is asked about.
+/// One resource to describe.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceQuery<'a> {
     pub kind: i8,
     pub name: &'a [u8],
-    /// `None` asks for all.
+    /// `None` requests all keys.
     pub keys: Option<LazyArray<'a, ConfigKeyName<'a>>>,
 }
 
-/// The name of a key, perhaps of one that there is not.
+/// The name of a requested key, which may not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigKeyName<'a>(pub &'a [u8]);
 
-/// The answer about one resource.
+/// The description of one resource.
 #[derive(Clone, Debug)]
 pub struct ResourceDescription<'a> {
     pub error: i16,
@@ -39,7 +39,7 @@ pub struct ResourceDescription<'a> {
     pub entries: Vec<ConfigEntry<'a>>,
 }
 
-/// One key of a resource. The first synonym is what counts.
+/// One key of a resource. The first synonym is the effective value.
 #[derive(Clone, Debug)]
 pub struct ConfigEntry<'a> {
     pub name: &'static str,
@@ -84,7 +84,7 @@ impl<'a> ArrayElement<'a> for ConfigKeyName<'a> {
 }
 
 impl DescribeConfigsBody<'_> {
-    /// How many bytes the answer may have at most, beside what `found` holds of text.
+    /// An upper bound for the response's bytes, without the text in the descriptions.
     pub fn answer_bound(&self) -> usize {
         const RESOURCE: usize = 32;
         self.resources.len().saturating_mul(RESOURCE).saturating_add(self.resources.byte_len())
@@ -92,7 +92,7 @@ impl DescribeConfigsBody<'_> {
 }
 
 impl ResourceDescription<'_> {
-    /// How many bytes it may take at most, beside its resource's name.
+    /// An upper bound for its bytes, without its resource's name.
     pub fn size(&self) -> usize {
         const HEAD: usize = 32;
         let entry = |entry: &ConfigEntry<'_>| {
@@ -102,15 +102,15 @@ impl ResourceDescription<'_> {
         self.message.map_or(0, str::len) + self.entries.iter().map(entry).sum::<usize>()
     }
 
-    /// Whether each of its values can be spelled in this version: the strings of old ones end at 32,767 bytes, and a
-    /// value that was cut would be another one.
+    /// Whether each of its values fits this version: strings of old versions end at 32,767 bytes, and a truncated value
+    /// would be a different one.
     pub fn fits_version(&self, version: i16) -> bool {
         let short = |entry: &ConfigEntry<'_>| entry.synonyms.iter().all(|(_, text)| text.len() <= SHORT_TEXT);
         Api::DescribeConfigs.is_flexible(version) || self.entries.iter().all(short)
     }
 }
 
-/// `found` gives one for each resource of the question.
+/// `descriptions` yields one for each resource of the request.
 pub fn write<'a>(
     head: &KafkaRequestHead<'_>,
     request: &DescribeConfigsBody<'_>,
@@ -148,7 +148,7 @@ fn write_entry(
     } else {
         out.i8(entry.source);
     }
-    // Nothing here is a secret.
+    // No value here is sensitive.
     out.bool(false);
     if version >= 1 {
         let synonyms: &[(i8, &str)] = if request.synonyms { &entry.synonyms } else { &[] };

@@ -1,16 +1,16 @@
-//! FindCoordinator: there is none here.
+//! FindCoordinator: there is no coordinator here.
 //!
-//! Java's group consumers look for their group before they look at telemetry, and give up on both when the request
-//! is not advertised; told "not available" again and again, they push.
+//! Java's group consumers look for their group's coordinator before they look at telemetry, and give up on both if the
+//! request is not advertised. If the answer is repeatedly "not available", they push.
 
 use super::request::KafkaRequestHead;
 use crate::api;
 use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 
-const MESSAGE: &str = "this listener takes client telemetry; it has no groups or transactions";
+const MESSAGE: &str = "this listener receives client telemetry; it has no groups or transactions";
 
-/// The key is of no interest.
+/// The key is ignored.
 pub fn read(reader: &mut WireReader<'_>, version: i16) -> Result<(), Malformed> {
     let flexible = Api::FindCoordinator.is_flexible(version);
     reader.text(flexible, "the key")?;

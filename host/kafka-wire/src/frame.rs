@@ -1,15 +1,15 @@
-//! Frames: a length, then so many bytes.
+//! Frames: a length, followed by that many bytes.
 //!
-//! Knows no socket. A frame's length is believed only as far as its bytes have arrived: memory grows with them, to at
-//! most twice what is there (or one first chunk), and never beyond the length.
+//! Knows no socket. Memory follows the bytes that have arrived and not the announced length: it grows to at most twice
+//! what has arrived (or one first chunk), and never beyond the length.
 
 use bytes::buf::Limit;
 use bytes::{BufMut, Bytes};
 
-/// Room for most requests, and what a peer that only announces a frame can hold at most.
+/// Enough for most requests, and the most memory that a peer can hold by only announcing a frame.
 const FIRST_CHUNK: usize = 16 << 10;
 
-/// A frame length that no frame can have here.
+/// A frame length that is not valid here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLength {
     #[error("frame length {0} is negative")]
@@ -18,7 +18,7 @@ pub enum BadLength {
     TooLong { len: usize, cap: usize },
 }
 
-/// How long the frame behind this prefix is.
+/// The length of the frame that follows this prefix.
 pub fn length(prefix: [u8; 4], cap: usize) -> Result<usize, BadLength> {
     let len = i32::from_be_bytes(prefix);
     match usize::try_from(len) {
@@ -28,7 +28,7 @@ pub fn length(prefix: [u8; 4], cap: usize) -> Result<usize, BadLength> {
     }
 }
 
-/// A frame that is arriving.
+/// A frame that is being received.
 #[derive(Debug)]
 pub struct FrameBuffer {
     len: usize,
@@ -44,7 +44,7 @@ impl FrameBuffer {
         self.body.len() == self.len
     }
 
-    /// How much more memory is to be had before the next read; 0 while there is room.
+    /// How many bytes to reserve before the next read; 0 while there is spare capacity.
     pub fn bytes_to_reserve(&self) -> usize {
         if self.body.len() < self.body.capacity() {
             return 0;
@@ -52,12 +52,12 @@ impl FrameBuffer {
         self.body.len().max(FIRST_CHUNK).min(self.len - self.body.len())
     }
 
-    /// Allocates so much more.
+    /// Reserves this many more bytes.
     pub fn reserve(&mut self, bytes: usize) {
         self.body.reserve_exact(bytes);
     }
 
-    /// Where the next bytes go: never past the end of the frame, never more than was allocated.
+    /// The spare capacity: never beyond the end of the frame, never more than was reserved.
     pub fn spare(&mut self) -> Limit<&mut Vec<u8>> {
         let room = self.body.capacity().min(self.len) - self.body.len();
         (&mut self.body).limit(room)
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_believed_within_the_cap() {
+    fn lengths_are_accepted_up_to_the_cap() {
         assert_eq!(length([0, 0, 0, 0], 8), Ok(0));
         assert_eq!(length([0, 0, 0, 8], 8), Ok(8));
         assert_eq!(length([0, 0, 0, 9], 8), Err(BadLength::TooLong { len: 9, cap: 8 }));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_takes_no_byte_of_the_next() {
+    fn a_frame_does_not_consume_the_next_one() {
         let mut filling = FrameBuffer::new(3);
         filling.reserve(filling.bytes_to_reserve());
         assert_eq!(filling.spare().remaining_mut(), 3);

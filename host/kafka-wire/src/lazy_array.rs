@@ -1,16 +1,17 @@
-//! An array of a request: checked when it is read, and read again one by one instead of being kept.
+//! An array of a request, which is validated when it is read and decoded again element by element instead of being
+//! stored.
 
 use std::marker::PhantomData;
 
 use crate::wire::{Malformed, WireReader};
 
-/// Something that arrays of a request are made of.
+/// An element of an array in a request.
 pub trait ArrayElement<'a>: Sized {
-    /// Reads one, as this version of its request spells it.
+    /// Decodes one element in this version of its request.
     fn read(reader: &mut WireReader<'a>, version: i16) -> Result<Self, Malformed>;
 }
 
-/// The elements of an array, still as bytes.
+/// The elements of an array, still encoded.
 #[derive(Clone, Copy, Debug)]
 pub struct LazyArray<'a, T> {
     entries: WireReader<'a>,
@@ -20,7 +21,7 @@ pub struct LazyArray<'a, T> {
 }
 
 impl<'a, T: ArrayElement<'a>> LazyArray<'a, T> {
-    /// Reads past so many elements: all of them can be read.
+    /// Skips this many elements, after checking that each can be decoded.
     pub fn read(reader: &mut WireReader<'a>, count: usize, version: i16) -> Result<Self, Malformed> {
         let entries = *reader;
         for _ in 0..count {
@@ -41,7 +42,7 @@ impl<T> LazyArray<'_, T> {
         self.count
     }
 
-    /// All elements together are not longer.
+    /// All elements together have at most this many bytes.
     pub fn byte_len(&self) -> usize {
         self.entries.remaining()
     }

@@ -1,5 +1,5 @@
-//! ListConfigResources (KIP-1142), in version 0 ListClientMetricsResources: the names of what can be configured here,
-//! which are subscriptions only. Knows none itself.
+//! ListConfigResources (KIP-1142), in version 0 ListClientMetricsResources: the names of the configurable resources,
+//! which are only subscriptions here.
 
 use super::lazy_array::{ArrayElement, LazyArray};
 use super::request::KafkaRequestHead;
@@ -10,18 +10,18 @@ pub const CLIENT_METRICS: i8 = 16;
 /// The types that a broker can list: topic, broker, broker logger, client metrics, group.
 const LISTABLE: [i8; 5] = [2, 4, 8, CLIENT_METRICS, 32];
 
-/// Kafka's number of a type of resource.
+/// Kafka's number of a resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceType(i8);
 
-/// Which types are asked for; `None` in version 0.
+/// The requested types; `None` in version 0.
 pub type ResourceTypes<'a> = Option<LazyArray<'a, ResourceType>>;
 
-/// What is to be listed.
+/// Which resources to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedResources {
     Subscriptions,
-    /// Of what is asked for there is nothing here.
+    /// There are no resources of the requested types here.
     Empty,
     UnknownType,
 }
@@ -44,7 +44,7 @@ impl ArrayElement<'_> for ResourceType {
     }
 }
 
-/// None asked for means all.
+/// No requested type means all types.
 pub fn listed(types: &ResourceTypes<'_>) -> ListedResources {
     let Some(types) = types.as_ref().filter(|types| types.len() > 0) else { return ListedResources::Subscriptions };
     if types.iter().any(|ResourceType(kind)| !LISTABLE.contains(&kind)) {

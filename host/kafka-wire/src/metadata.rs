@@ -1,6 +1,6 @@
-//! Metadata: a cluster of the hosts behind one address, this one among them, and no topics.
+//! Metadata: a cluster of the hosts behind one address, including this one, and no topics.
 //!
-//! Clients push only to brokers that Metadata names, so node, host and port here decide whether they push at all.
+//! Clients push only to brokers that Metadata names, so node, host and port here determine whether they push at all.
 
 use super::request::KafkaRequestHead;
 use crate::api;
@@ -8,10 +8,11 @@ use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 use barnabas_base::InstanceId;
 
-/// "Not asked for", in the two fields about authorized operations.
+/// "Not requested", in the two fields about authorized operations.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-/// The topics that a request names: checked, and read again one by one for the answer instead of being kept.
+/// The topics of a request, which are validated and then decoded again one by one for the response instead of being
+/// stored.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestedTopics<'a> {
     entries: WireReader<'a>,
@@ -19,14 +20,14 @@ pub struct RequestedTopics<'a> {
     version: i16,
 }
 
-/// One topic that a client asks about.
+/// One topic that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestedTopic<'a> {
     pub id: InstanceId,
     pub name: Option<&'a [u8]>,
 }
 
-/// The cluster, as told to one client.
+/// The cluster as one client sees it.
 #[derive(Clone, Debug)]
 pub struct AdvertisedCluster<'a> {
     pub id: &'a str,
@@ -34,7 +35,7 @@ pub struct AdvertisedCluster<'a> {
     pub brokers: Vec<AdvertisedBroker<'a>>,
 }
 
-/// One host of it.
+/// One host of the cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct AdvertisedBroker<'a> {
     pub node_id: i32,
@@ -43,12 +44,13 @@ pub struct AdvertisedBroker<'a> {
 }
 
 impl AdvertisedCluster<'_> {
-    /// The controller's node id: the lowest, so that all hosts say the same without asking each other; -1 without hosts.
+    /// The controller's node id: the lowest, so that all hosts name the same one without coordination; -1 without
+    /// hosts.
     pub fn controller(&self) -> i32 {
         self.brokers.iter().map(|broker| broker.node_id).min().unwrap_or(-1)
     }
 
-    /// How many bytes the brokers take in an answer at most.
+    /// An upper bound for the brokers' bytes in a response.
     pub fn answer_bound(&self) -> usize {
         const ENTRY: usize = 16;
         self.brokers.iter().map(|broker| broker.host.len().saturating_add(ENTRY)).sum()
@@ -57,7 +59,7 @@ impl AdvertisedCluster<'_> {
 
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<RequestedTopics<'a>, Malformed> {
     let flexible = Api::Metadata.is_flexible(version);
-    // An id where there is one; an empty name takes two bytes: its length, or its length and no tags.
+    // A topic has an id from version 10 on; an empty name takes two bytes: its length, or its length and no tags.
     let least = if version >= 10 { 18 } else { 2 };
     let count = reader.count(flexible, least, "the topics")?.unwrap_or(0);
     let entries = *reader;
@@ -96,7 +98,7 @@ impl<'a> RequestedTopics<'a> {
         (0..self.count).map_while(move |_| topic(&mut entries, version).ok())
     }
 
-    /// How many bytes the answer about them can have at most: it is larger than the question.
+    /// An upper bound for the topics' bytes in the response: they take more than in the request.
     pub fn answer_bound(&self) -> usize {
         const ENTRY: usize = 48;
         self.count.saturating_mul(ENTRY).saturating_add(self.entries.remaining())
@@ -145,7 +147,7 @@ fn write_topic(out: &mut WireWriter, version: i16, topic: &RequestedTopic<'_>) {
     let flexible = Api::Metadata.is_flexible(version);
     let by_id = topic.name.is_none() && topic.id != InstanceId::NIL;
     out.i16(if by_id { api::UNKNOWN_TOPIC_ID } else { api::UNKNOWN_TOPIC_OR_PARTITION });
-    // Null since version 12 only.
+    // Null is allowed since version 12.
     out.text(flexible, if version >= 12 { topic.name } else { Some(topic.name.unwrap_or_default()) });
     if version >= 10 {
         out.uuid(&topic.id);

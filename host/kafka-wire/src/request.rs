@@ -1,7 +1,7 @@
-//! One request, read from the bytes of its frame.
+//! Decoding of one request from its frame.
 //!
-//! In: a frame without its length. Out: a [`Request`] that borrows from it, or the reason why it cannot be answered
-//! and its connection has to go, as Apache's broker would have it. Allocates nothing.
+//! In: a frame without its length. Out: a [`KafkaRequest`] that borrows from it, or the reason why it cannot be
+//! answered and its connection closes, as with Apache Kafka's broker. Allocates nothing.
 
 use super::{alter_configs, api_versions, describe_cluster, describe_configs};
 use super::{find_coordinator, list_resources, metadata, sasl, telemetry};
@@ -9,13 +9,13 @@ use crate::api::Api;
 use crate::wire::{Malformed, WireReader};
 use barnabas_base::InstanceId;
 
-/// Who asks what, in which version.
+/// The header of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaRequestHead<'a> {
     pub api: Api,
     pub version: i16,
     pub correlation: i32,
-    /// As sent: perhaps not UTF-8.
+    /// As sent: possibly not UTF-8.
     pub client_id: Option<&'a [u8]>,
 }
 
@@ -25,11 +25,11 @@ impl KafkaRequestHead<'_> {
     }
 }
 
-/// The request kinds we answer.
+/// The supported requests.
 #[derive(Clone, Debug)]
 pub enum KafkaRequestBody<'a> {
     ApiVersions(Option<api_versions::ClientSoftware<'a>>),
-    /// A version that we do not speak: its layout is unknown, so nothing behind the correlation id was read.
+    /// A version that is not supported: its layout is unknown, so nothing after the correlation id was read.
     UnsupportedApiVersions,
     Metadata(metadata::RequestedTopics<'a>),
     FindCoordinator,
@@ -37,7 +37,7 @@ pub enum KafkaRequestBody<'a> {
     PushTelemetry(telemetry::PushTelemetryBody<'a>),
     DescribeConfigs(describe_configs::DescribeConfigsBody<'a>),
     IncrementalAlterConfigs(alter_configs::AlterConfigsBody<'a>),
-    /// The type of the endpoints that are asked for.
+    /// The requested endpoint type.
     DescribeCluster(i8),
     ListConfigResources(list_resources::ResourceTypes<'a>),
     /// The mechanism.
@@ -46,17 +46,17 @@ pub enum KafkaRequestBody<'a> {
     SaslAuthenticate(&'a [u8]),
 }
 
-/// A whole request.
+/// A complete request.
 #[derive(Clone, Debug)]
 pub struct KafkaRequest<'a> {
     pub head: KafkaRequestHead<'a>,
     pub body: KafkaRequestBody<'a>,
 }
 
-/// A request that the protocol has no answer to.
+/// A request that the protocol has no response to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    #[error("request with api key {0}, which this listener does not advertise")]
+    #[error("request with API key {0}, which this listener does not advertise")]
     UnknownApi(i16),
     #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.min_version(), api.max_version())]
     UnsupportedVersion { api: Api, version: i16 },
@@ -66,7 +66,7 @@ pub enum RequestError {
     MalformedBody { api: Api, version: i16, why: Malformed },
 }
 
-/// Reads a frame.
+/// Decodes a frame.
 pub fn parse(frame: &[u8]) -> Result<KafkaRequest<'_>, RequestError> {
     let mut reader = WireReader::new(frame);
     let (key, version, correlation) = read_prefix(&mut reader).map_err(RequestError::MalformedHeader)?;
@@ -83,16 +83,16 @@ pub fn parse(frame: &[u8]) -> Result<KafkaRequest<'_>, RequestError> {
     Ok(KafkaRequest { head, body })
 }
 
-/// A push that is too long to be read, as far as it was: enough to answer it, and to know whose it is.
+/// A push that exceeds the frame cap, as far as it was read: enough to answer it and to identify its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OversizedPush<'a> {
     pub correlation: i32,
     pub client_id: Option<&'a [u8]>,
-    /// `None` where the frame's beginning ends before it.
+    /// `None` if the bytes that were read end before it.
     pub instance_id: Option<InstanceId>,
 }
 
-/// Reads the first bytes of a frame, at least eight; `None` if that is no push.
+/// Decodes the first bytes of a frame, at least eight; `None` if it is not a push.
 pub fn oversized_push(frame_start: &[u8]) -> Option<OversizedPush<'_>> {
     let mut reader = WireReader::new(frame_start);
     let (key, version, correlation) = read_prefix(&mut reader).ok()?;
@@ -109,7 +109,7 @@ fn read_prefix(reader: &mut WireReader<'_>) -> Result<(i16, i16, i32), Malformed
     Ok((reader.i16("the api key")?, reader.i16("the api version")?, reader.i32("the correlation id")?))
 }
 
-/// The client id keeps its two-byte length in flexible headers, too.
+/// The client id has a two-byte length in flexible headers, too.
 fn read_client_id<'a>(reader: &mut WireReader<'a>, flexible: bool) -> Result<Option<&'a [u8]>, Malformed> {
     let client_id = reader.nullable_text(false, "the client id")?;
     reader.skip_tags(flexible)?;
@@ -117,8 +117,8 @@ fn read_client_id<'a>(reader: &mut WireReader<'a>, flexible: bool) -> Result<Opt
 }
 
 fn read_body<'a>(reader: &mut WireReader<'a>, head: &KafkaRequestHead<'_>) -> Result<KafkaRequestBody<'a>, Malformed> {
-    // What is left behind the body is passed over, as Apache's broker does: the frame's length says where the next
-    // request begins, and librdkafka 2.12 leaves three bytes behind a Metadata request for all topics.
+    // Bytes that follow the body are ignored, as Apache Kafka's broker does: the frame's length determines where the
+    // next request begins, and librdkafka 2.12 sends three extra bytes after a Metadata request for all topics.
     Ok(match head.api {
         Api::ApiVersions => KafkaRequestBody::ApiVersions(api_versions::read(reader, head.version)?),
         Api::Metadata => KafkaRequestBody::Metadata(metadata::read(reader, head.version)?),

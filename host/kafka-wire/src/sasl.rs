@@ -1,16 +1,16 @@
-//! SaslHandshake (17) and SaslAuthenticate (36): how SASL's tokens are carried (KIP-43, KIP-152, KIP-368).
+//! SaslHandshake (17) and SaslAuthenticate (36), which transport SASL tokens (KIP-43, KIP-152, KIP-368).
 
 use super::request::KafkaRequestHead;
 use crate::api::Api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 
-/// What is answered to a token.
+/// The response to a token.
 #[derive(Debug, Default)]
 pub struct SaslReply {
     pub error: i16,
     pub message: Option<&'static str>,
     pub token: Vec<u8>,
-    /// In milliseconds; 0 is without end.
+    /// In milliseconds; 0 is unlimited.
     pub lifetime: i64,
 }
 
@@ -27,7 +27,7 @@ pub fn read_token<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<&'a [
     Ok(token)
 }
 
-/// The enabled mechanisms are told whether the chosen one is among them or not.
+/// The enabled mechanisms are listed even if the chosen one is not among them.
 pub fn write_handshake(correlation: i32, error: i16, enabled: &[&str]) -> Vec<u8> {
     let mut out = WireWriter::response(correlation, false);
     out.i16(error);

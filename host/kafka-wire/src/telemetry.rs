@@ -6,7 +6,7 @@ use crate::api;
 use crate::wire::{Malformed, WireReader, WireWriter};
 use barnabas_base::{Codec, InstanceId};
 
-/// What a push request says.
+/// The body of a push request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushTelemetryBody<'a> {
     pub instance_id: InstanceId,
@@ -35,7 +35,7 @@ pub fn read_push<'a>(reader: &mut WireReader<'a>) -> Result<PushTelemetryBody<'a
     Ok(push)
 }
 
-/// What a client is told to push.
+/// The subscription that is sent to a client.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionResponse<'a, S> {
     pub instance_id: InstanceId,
@@ -47,7 +47,7 @@ pub struct SubscriptionResponse<'a, S> {
     pub metrics: &'a [S],
 }
 
-/// The id is always told, also to a client that told it to us: both Java and librdkafka take what comes back.
+/// The id is always sent, even to a client that sent it itself: both Java and librdkafka adopt the one in the response.
 pub fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &SubscriptionResponse<'_, S>) -> Vec<u8> {
     let mut out = WireWriter::response(correlation, true);
     out.i32(0);
@@ -65,7 +65,7 @@ pub fn write_subscription<S: AsRef<str>>(correlation: i32, answer: &Subscription
     out.finish()
 }
 
-/// A question for a subscription that is refused: all but the error is empty, as Apache has it.
+/// The response to a refused subscription request: everything but the error code is empty, as in Apache Kafka.
 pub fn write_subscription_error(correlation: i32, error: i16) -> Vec<u8> {
     let mut out = WireWriter::response(correlation, true);
     out.i32(0);

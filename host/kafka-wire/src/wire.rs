@@ -1,12 +1,12 @@
-//! Kafka's primitive types: read from a slice, written to a buffer.
+//! Kafka's primitive types: decoded from a slice, encoded into a buffer.
 //!
-//! A [`Reader`] cannot read past its slice. Counts are checked against the bytes that are left before anybody loops or
-//! allocates; unknown tagged fields are skipped, not kept. Nothing here allocates but the [`Writer`]'s one buffer. `flexible` chooses between the two spellings of lengths: fixed width,
-//! or a varint of length + 1.
+//! A [`WireReader`] cannot read beyond its slice. Counts are checked against the bytes that are left before any loop or
+//! allocation; unknown tagged fields are skipped. Nothing here allocates except the one buffer of the [`WireWriter`].
+//! `flexible` selects one of the two encodings of lengths: fixed width, or a varint of length + 1.
 
 use barnabas_base::InstanceId;
 
-/// Bytes that do not spell what they should. The words name the field.
+/// Invalid bytes. The message names the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the frame ends inside {0}")]
@@ -15,7 +15,7 @@ pub enum Malformed {
     Negative(&'static str, i32),
     #[error("{0} is null")]
     Null(&'static str),
-    #[error("a varint in {0} does not fit 32 bits")]
+    #[error("a varint in {0} does not fit into 32 bits")]
     Varint(&'static str),
     #[error("{what} announces {count} entries, {left} bytes are left")]
     Count { what: &'static str, count: usize, left: usize },
@@ -80,7 +80,7 @@ impl<'a> WireReader<'a> {
         Err(Malformed::Varint(what))
     }
 
-    /// The length of something nullable; `wide` is how the inflexible spelling of it is read.
+    /// The length of a nullable value; `wide` reads it in versions that are not flexible.
     fn length(
         &mut self,
         flexible: bool,
@@ -96,7 +96,7 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// A nullable string, as bytes: whether they are UTF-8 is the reader's business.
+    /// A nullable string, as bytes: the caller checks whether they are UTF-8.
     pub fn nullable_text(&mut self, flexible: bool, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
         let len = self.length(flexible, what, |r| r.i16(what).map(i32::from))?;
         len.map(|len| self.split_bytes(len, what)).transpose()
@@ -106,7 +106,7 @@ impl<'a> WireReader<'a> {
         self.nullable_text(flexible, what)?.ok_or(Malformed::Null(what))
     }
 
-    /// Nullable bytes in the flexible spelling.
+    /// Nullable bytes in a flexible version.
     pub fn nullable_bytes(&mut self, what: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
         let len = self.uvarint(what)?.checked_sub(1);
         len.map(|len| self.split_bytes(len as usize, what)).transpose()
@@ -129,7 +129,7 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// Skips the tagged fields of a flexible version: we know none.
+    /// Skips the tagged fields of a flexible version: none are known.
     pub fn skip_tags(&mut self, flexible: bool) -> Result<(), Malformed> {
         const WHAT: &str = "the tagged fields";
         if !flexible {
@@ -148,7 +148,7 @@ impl<'a> WireReader<'a> {
     }
 }
 
-/// Writes one frame, of either side.
+/// Encodes one frame, of either side.
 #[derive(Debug)]
 pub struct WireWriter {
     out: Vec<u8>,
@@ -177,7 +177,7 @@ impl WireWriter {
         writer
     }
 
-    /// Fills in the length and gives the frame.
+    /// Fills in the length and returns the frame.
     pub fn finish(mut self) -> Vec<u8> {
         let len = i32::try_from(self.out.len().saturating_sub(4)).expect("answers are far smaller than 2 GiB");
         if let Some(prefix) = self.out.first_chunk_mut() {
@@ -218,7 +218,7 @@ impl WireWriter {
         self.out.push(value as u8);
     }
 
-    /// A string, or null. The inflexible spelling holds 32,767 bytes; what is longer is cut there.
+    /// A string, or null. Versions that are not flexible limit it to 32,767 bytes; a longer one is truncated.
     pub fn text(&mut self, flexible: bool, value: Option<&[u8]>) {
         match (flexible, value) {
             (true, None) => self.uvarint(0),
@@ -235,19 +235,19 @@ impl WireWriter {
         }
     }
 
-    /// Bytes, with their length in front.
+    /// Bytes, preceded by their length.
     pub fn bytes(&mut self, flexible: bool, value: &[u8]) {
         self.count(flexible, value.len());
         self.out.extend(value);
     }
 
-    /// The count in front of an array.
+    /// The count that precedes an array.
     pub fn count(&mut self, flexible: bool, count: usize) {
         let count = i32::try_from(count).expect("an answer has far fewer entries than 2^31");
         if flexible { self.uvarint(count as u32 + 1) } else { self.i32(count) }
     }
 
-    /// Closes a structure of a flexible version.
+    /// Ends a structure of a flexible version, without tagged fields.
     pub fn empty_tags(&mut self, flexible: bool) {
         if flexible {
             self.out.push(0);

@@ -26,7 +26,7 @@ fn the_example_of_the_rfc() {
 }
 
 #[test]
-fn whatever_is_changed_on_the_way_is_noticed() {
+fn every_change_of_the_final_message_is_detected() {
     let with = |from: &str, to: &str| FINAL.replacen(from, to, 1);
     for (message, refused) in [
         (with("p=dH", "p=eH"), ScramRefusal::WrongProof),
@@ -43,7 +43,7 @@ fn whatever_is_changed_on_the_way_is_noticed() {
 }
 
 #[test]
-fn what_was_heard_once_is_worth_nothing_again() {
+fn a_replayed_proof_is_refused() {
     let (_, later) = challenged(FIRST, "another");
     assert_eq!(later.verify(FINAL.as_bytes()), Err(ScramRefusal::Malformed("its nonce is not that of this exchange")));
 }

@@ -12,7 +12,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-/// A good token's, with another value of one claim; null is none.
+/// The claims of a valid token, with another value for one claim; null removes it.
 fn claims(key: &str, value: Value) -> Value {
     let mut claims = json!({"sub": "alice", "iss": "https://issuer", "aud": ["x", "barnabas"], "exp": NOW + 60});
     claims[key] = value;
@@ -25,7 +25,7 @@ fn checked(issuer: &TestIssuer, token: &str) -> Result<TokenSubject, &'static st
 }
 
 #[test]
-fn a_good_token_names_its_holder() {
+fn a_good_token_names_its_subject() {
     let issuer = TestIssuer::new();
     let holder = |seconds| Ok(TokenSubject { name: "alice".into(), lifetime: Duration::from_secs(seconds) });
     for (key, value, life) in [
@@ -48,20 +48,20 @@ fn claims_that_do_not_fit() {
     let issuer = TestIssuer::new();
     for (key, value, why) in [
         ("exp", json!(NOW - 30), "has expired"),
-        ("exp", json!(null), "until when"),
-        ("exp", json!("2000000060"), "until when"),
-        ("exp", json!(-1), "until when"),
-        ("nbf", json!(NOW + 31), "not hold yet"),
-        ("nbf", json!("soon"), "no time"),
+        ("exp", json!(null), "no expiry time"),
+        ("exp", json!("2000000060"), "no expiry time"),
+        ("exp", json!(-1), "no expiry time"),
+        ("nbf", json!(NOW + 31), "not valid yet"),
+        ("nbf", json!("soon"), "not a time"),
         ("iss", json!("https://other"), "issuer"),
         ("iss", json!(null), "issuer"),
         ("aud", json!("other"), "audience"),
         ("aud", json!(["other"]), "audience"),
         ("aud", json!(null), "audience"),
-        ("sub", json!(null), "names nobody"),
-        ("sub", json!(""), "names nobody"),
-        ("sub", json!(7), "names nobody"),
-        ("sub", json!("a\nb"), "names nobody"),
+        ("sub", json!(null), "no valid user name"),
+        ("sub", json!(""), "no valid user name"),
+        ("sub", json!(7), "no valid user name"),
+        ("sub", json!("a\nb"), "no valid user name"),
     ] {
         let refused = checked(&issuer, &issuer.token(&claims(key, value))).unwrap_err();
         assert!(refused.contains(why), "{key}: {refused}");
@@ -74,15 +74,15 @@ fn signatures_that_prove_nothing() {
     let good = claims("x", json!(1));
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let none = format!("{}.{}.", part(&json!({"alg": "none"})), part(&good));
-    assert_eq!(checked(&issuer, &none), Err("is not signed by RSA, P-256 or P-384"));
+    assert_eq!(checked(&issuer, &none), Err("is not signed with RSA, P-256 or P-384"));
 
-    // With the public key for a secret.
+    // With the public key as the secret.
     for secret in
         [issuer.0.public_key_raw().to_vec(), issuer.0.public_key_pem().into_bytes(), issuer.jwks().into_bytes()]
     {
         let header = jsonwebtoken::Header { kid: Some("k1".into()), ..jsonwebtoken::Header::new(Algorithm::HS256) };
         let token = encode(&header, &good, &EncodingKey::from_secret(&secret)).unwrap();
-        assert_eq!(checked(&issuer, &token), Err("is not signed by RSA, P-256 or P-384"));
+        assert_eq!(checked(&issuer, &token), Err("is not signed with RSA, P-256 or P-384"));
     }
     let not_ours = Err("is not signed with a key of the `jwks` file");
     assert_eq!(checked(&issuer, &TestIssuer::new().token(&good)), not_ours);
@@ -105,7 +105,7 @@ fn signatures_that_prove_nothing() {
     }
 }
 
-/// RFC 7515 A.2: signed by RSA, and not for us.
+/// RFC 7515 A.2: signed with RSA, and for another audience.
 #[test]
 fn rsa_is_checked() {
     const KEY: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4Ql\
@@ -127,9 +127,9 @@ UPQGe77Rw";
         assert_eq!(check(&keys(&set(other)).unwrap()), "is not signed with a key of the `jwks` file");
     }
     for useless in [set(r#","use":"enc""#), r#"{"keys": []}"#.into()] {
-        assert!(keys(&useless).err().unwrap().contains("keys.json: no key for signatures"));
+        assert!(keys(&useless).err().unwrap().contains("keys.json: no key for RSA"));
     }
-    assert!(keys("[]").err().unwrap().contains("no JWK set"));
+    assert!(keys("[]").err().unwrap().contains("not a JWK set"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! The file of users, changed by a command: comments stay, and a reader finds the old file or the new.
+//! Edits the users file: comments are preserved, and a reader finds either the old file or the new one.
 //!
-//! In: a text and what shall be other. Out: a text. It is written beside the old one, for whom that was but never for
-//! everybody, and renamed. Whoever reads in order to write takes the [`lock`] first.
+//! In: a text and the change. Out: a text. The new file is written beside the old one, with its owner and mode but
+//! never world-accessible, and then renamed. A caller that reads in order to write acquires the [`lock`] first.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -15,8 +15,8 @@ use crate::credential::ScramCredential;
 use crate::hash::ScramHash;
 use barnabas_base::private_files::{create_private_file, temporary_path};
 
-/// `text`, where this user has these credentials and no other: an old password must not live on under another hash.
-/// An error is one sentence.
+/// `text` with exactly these credentials for this user: an old password must not stay valid under another hash. The
+/// error is one sentence.
 pub fn set(text: &str, name: &str, credentials: &[ScramCredential]) -> Result<String, String> {
     check_name(name)?;
     edit_users(text, |users| {
@@ -32,7 +32,7 @@ pub fn set(text: &str, name: &str, credentials: &[ScramCredential]) -> Result<St
     })
 }
 
-/// `text` without this user. An error is one sentence.
+/// `text` without this user. The error is one sentence.
 pub fn remove(text: &str, name: &str) -> Result<String, String> {
     edit_users(text, |users| {
         let gone = users.remove(name).ok_or_else(|| format!("there is no user `{name}`; see `barnabas user list`"))?;
@@ -40,8 +40,8 @@ pub fn remove(text: &str, name: &str) -> Result<String, String> {
     })
 }
 
-/// Puts the comments above a table that is gone above the next one: they may be the file's. Where there is none they
-/// are given back.
+/// Moves the comments above a removed table to the next one, since they may belong to the file. If there is no next
+/// table they are returned.
 fn move_comments(gone: &Table, users: &mut dyn TableLike) -> String {
     let comments = raw_text(gone.decor().prefix());
     if !comments.contains('#') {
@@ -62,7 +62,7 @@ fn raw_text(text: Option<&RawString>) -> String {
     text.and_then(RawString::as_str).unwrap_or_default().to_owned()
 }
 
-/// Only the value: what stands around it are comments.
+/// Replaces only the value: comments around it are preserved.
 fn set_value(user: &mut dyn TableLike, key: &str, text: String) {
     match user.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
@@ -74,7 +74,7 @@ fn set_value(user: &mut dyn TableLike, key: &str, text: String) {
     }
 }
 
-/// `edit` gives the comments that shall stand at the end.
+/// `edit` returns the comments to append to the file.
 fn edit_users(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String, String>) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
         format!("the file cannot be changed, since it cannot be read: {}", error.message())
@@ -89,7 +89,7 @@ fn edit_users(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String
     let users = users.as_table_like_mut().ok_or("`users` is not a table; write [users.NAME]")?;
     let first = users.is_empty();
     let left = edit(users)?;
-    // Comments of a file without users stand at its end, and shall not come to stand behind the first of them.
+    // Comments of a file without users are at its end, and must not end up below the first user.
     let above = users.iter_mut().next().filter(|_| first).and_then(|(_, user)| user.as_table_mut());
     match above {
         Some(table) => {
@@ -101,16 +101,16 @@ fn edit_users(text: &str, edit: impl FnOnce(&mut dyn TableLike) -> Result<String
     Ok(document.to_string())
 }
 
-/// Keeps other commands from changing `path` until it is dropped. It is the folder's lock, since the file itself is
-/// replaced. Blocks until it is to be had.
+/// Prevents other commands from changing `path` until it is dropped. It locks the directory, since the file itself is
+/// replaced. Blocks until the lock is acquired.
 pub fn lock(path: &Path) -> io::Result<File> {
     let folder = File::open(folder(&resolve_link(path)?))?;
     folder.lock()?;
     Ok(folder)
 }
 
-/// Puts `text` into the place of `path`, or of what that links to, and says where that is. Owner, group and mode stay as
-/// far as we may give them, without rights for others; a new file is for its owner alone. Blocks.
+/// Replaces `path`, or the file that it links to, with `text`, and returns its path. Owner, group and mode are
+/// preserved as far as permitted, without access for others; a new file is accessible to its owner only. Blocks.
 pub fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
     let path = resolve_link(path)?;
     let fresh = temporary_path(&path);
@@ -132,12 +132,13 @@ pub fn write(path: &Path, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// The host that reads it is often not who writes it. Only the old group may read what the old group might.
+/// The host that reads the file often runs as another user than the command that writes it. Group access is preserved
+/// only with the group.
 fn preserve_ownership(fresh: &File, old: &fs::Metadata) -> io::Result<()> {
     let ours = fresh.metadata()?;
     let same_group = ours.gid() == old.gid() || fchown(fresh, None, Some(old.gid())).is_ok();
     if ours.uid() != old.uid() {
-        // Only root may; everybody else becomes the owner.
+        // Only root may; another user becomes the owner.
         let _ = fchown(fresh, Some(old.uid()), None);
     }
     let most = if same_group { 0o640 } else { 0o600 };
@@ -172,9 +173,9 @@ mod tests {
     fn comments_stay_and_an_old_password_does_not() {
         let both = ScramHash::ALL.map(|hash| credential(hash, "old"));
         let text = set(TEXT, "bob", &both).unwrap();
-        let text = text.replace("iterations=4096\"\n", "iterations=4096\" # his\n");
+        let text = text.replace("iterations=4096\"\n", "iterations=4096\" # bob's key\n");
         let text = set(&text, "bob", &[credential(ScramHash::Sha256, "new")]).unwrap();
-        for comment in ["# ours", "# since Monday", "# his"] {
+        for comment in ["# ours", "# since Monday", "# bob's key"] {
             assert!(text.contains(comment), "{text}");
         }
         let users = Users::read(Path::new("u"), &text).unwrap();
@@ -232,18 +233,18 @@ mod tests {
     }
 
     #[test]
-    fn who_could_read_the_file_still_can() {
+    fn ownership_and_mode_are_preserved() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("users.toml");
         let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         assert_eq!(write(&file, TEXT).unwrap(), fs::canonicalize(&file).unwrap());
-        assert_eq!(mode(), 0o600, "a new one is for its owner alone");
+        assert_eq!(mode(), 0o600, "a new file is accessible to its owner only");
         for (before, after) in [(0o640, 0o640), (0o600, 0o600), (0o666, 0o640), (0o400, 0o400)] {
             fs::set_permissions(&file, fs::Permissions::from_mode(before)).unwrap();
             write(&file, TEXT).unwrap();
             assert_eq!(mode(), after, "{before:o}");
         }
-        // Whoever may give files away, keeps the owner.
+        // A user who may change owners preserves the owner.
         if std::os::unix::fs::chown(&file, Some(12_345), Some(54_321)).is_ok() {
             write(&file, TEXT).unwrap();
             let meta = fs::metadata(&file).unwrap();
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_replaced_whole_and_never_for_everybody() {
+    fn the_file_is_replaced_atomically_and_never_world_readable() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link) = (dir.path().join("users.toml"), dir.path().join("link.toml"));
         fs::write(&file, "").unwrap();

@@ -24,7 +24,7 @@ fn kafkas_text_is_read_and_written() {
 }
 
 #[test]
-fn texts_that_are_no_credentials() {
+fn invalid_credentials_are_refused() {
     let good = derived(ScramHash::Sha256).to_string();
     for (bad, why) in [
         ("", "is not of the form"),
@@ -32,7 +32,7 @@ fn texts_that_are_no_credentials() {
         (&format!("{good},more=1"), "is not of the form"),
         (&good.replace("stored_key", "server_key"), "is not of the form"),
         (&good.replace("salt=AQ", "salt=!"), "not Base64"),
-        (&good.replace("iterations=4096", "iterations=x"), "no number"),
+        (&good.replace("iterations=4096", "iterations=x"), "not a number"),
         (&good.replace("salt=AQEB", "salt=").replace("AQEB", ""), "a salt of 2 bytes"),
     ] {
         let read = ScramCredential::parse(ScramHash::Sha256, bad);
@@ -84,18 +84,22 @@ fn a_broken_file_is_named_with_the_line_and_without_its_secrets() {
 }
 
 #[test]
-fn who_does_not_exist_looks_like_somebody() {
+fn an_unknown_user_looks_like_a_known_one() {
     let credential = ScramCredential::derive(ScramHash::Sha256, "secret", vec![1; 26], 5000).unwrap();
     let users = users(&format!("[users.alice]\nscram-sha-256 = \"{credential}\"")).unwrap();
     let ask = |name: &str, hash| users.credential(name, hash, &KEY);
     assert_eq!(ask("alice", Some(ScramHash::Sha256)), credential);
     let nobody = ask("bob", Some(ScramHash::Sha256));
     assert_eq!((nobody.salt.len(), nobody.iterations, nobody.hash()), (26, 5000, ScramHash::Sha256));
-    assert_eq!(nobody, ask("bob", Some(ScramHash::Sha256)), "each time the same");
+    assert_eq!(nobody, ask("bob", Some(ScramHash::Sha256)), "the same every time");
     assert_ne!(nobody.salt, ask("bill", Some(ScramHash::Sha256)).salt);
-    assert_ne!(nobody.salt, users.credential("bob", Some(ScramHash::Sha256), &[8; 32]).salt, "nobody can work it out");
+    assert_ne!(
+        nobody.salt,
+        users.credential("bob", Some(ScramHash::Sha256), &[8; 32]).salt,
+        "it depends on the secret"
+    );
     assert!(!nobody.verify_password("secret") && !nobody.verify_proof(&[0; 32], b""));
-    assert_eq!(ask("alice", None), credential, "for PLAIN, whichever there is");
+    assert_eq!(ask("alice", None), credential, "for PLAIN, whichever exists");
     assert_eq!(ask("bob", None).hash(), ScramHash::Sha256, "which costs as much");
     let other = ask("alice", Some(ScramHash::Sha512));
     assert_eq!((other.hash(), other.salt.len(), other.iterations), (ScramHash::Sha512, 24, DEFAULT_ITERATIONS));

@@ -1,4 +1,4 @@
-//! What the admin endpoint asks of a host.
+//! The operations of the admin endpoint on a host.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -28,6 +28,6 @@ impl AdminOps for HostHandle {
     }
 
     fn audit(&self, last: usize) -> Result<Vec<audit::AuditEntry>, String> {
-        self.plugins.audit().read(last).map_err(|error| format!("the audit log cannot be read: {error}"))
+        self.plugins.audit().read(last).map_err(|error| format!("failed to read the audit log: {error}"))
     }
 }

@@ -1,7 +1,8 @@
-//! The kept pushes on disk, where the operator asks for that: they hold what clients send, so the file is ours alone.
+//! The recent pushes on disk, if the operator configures that. They contain clients' data, so only the host's own user
+//! can read the file.
 //!
-//! One JSON object a line, a header first; written whole beside the old one and renamed, mode 0600. A file of a newer
-//! release, or a damaged one, is left unread and replaced by the next.
+//! Format: one JSON object per line, the first one a header. A new file is written beside the old one with mode 0600,
+//! and then renamed. A file of a newer release or a damaged one is not read, and the next write replaces it.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -23,12 +24,12 @@ use barnabas_pipeline::push::{Client, Ingress, Push};
 const FORMAT: u32 = 1;
 
 #[derive(Deserialize, Serialize)]
-struct Header {
+struct RecentFileHeader {
     barnabas_recent_pushes: u32,
 }
 
 #[derive(Deserialize, Serialize)]
-struct Line {
+struct RecentFileLine {
     received_unix_ms: u64,
     instance_id: Option<String>,
     client_id: Option<String>,
@@ -38,21 +39,21 @@ struct Line {
     metrics: String,
 }
 
-/// Writes the recent pushes to `path`. Blocks.
+/// Saves the recent pushes to `path`. Blocks.
 pub(crate) fn save(recent: &RecentStore, path: &Path) -> io::Result<()> {
-    let mut text = serde_json::to_string(&Header { barnabas_recent_pushes: FORMAT })? + "\n";
+    let mut text = serde_json::to_string(&RecentFileHeader { barnabas_recent_pushes: FORMAT })? + "\n";
     for payload in recent.newest().iter().rev() {
-        text += &(serde_json::to_string(&Line::of(payload))? + "\n");
+        text += &(serde_json::to_string(&RecentFileLine::from_payload(payload))? + "\n");
     }
-    let fresh = path.with_extension("new");
-    // A file that a killed process left would be opened with the mode it has.
-    let _ = fs::remove_file(&fresh);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let temporary = path.with_extension("new");
+    // A file that a killed process left behind would keep its mode.
+    let _ = fs::remove_file(&temporary);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;
-    fs::rename(&fresh, path)
+    fs::rename(&temporary, path)
 }
 
-/// Reads the pushes that an earlier process wrote, as far as they can be used. Blocks.
+/// Restores the pushes that an earlier process saved, as far as they are valid. Blocks.
 pub(crate) fn restore(recent: &RecentStore, path: &Path) -> io::Result<usize> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
@@ -60,24 +61,24 @@ pub(crate) fn restore(recent: &RecentStore, path: &Path) -> io::Result<usize> {
     }
 }
 
-/// The pushes of a file that a host wrote, the oldest first, as far as they can be used. Blocks.
+/// Reads the pushes of a file that a host saved, the oldest first, as far as they are valid. Blocks.
 pub fn read(path: &Path) -> io::Result<Vec<Payload>> {
-    // Base64 and names: never twice as much.
+    // With Base64 and the names a file has less than twice the size of its pushes.
     if fs::metadata(path)?.len() > 2 * RecentStore::MAX_BYTES as u64 {
-        return Err(io::Error::other("it is larger than a host would write it"));
+        return Err(io::Error::other("it is larger than any file that a host writes"));
     }
     let text = fs::read_to_string(path)?;
     let mut lines = text.lines();
-    let header: Header = serde_json::from_str(lines.next().unwrap_or_default())?;
+    let header: RecentFileHeader = serde_json::from_str(lines.next().unwrap_or_default())?;
     if header.barnabas_recent_pushes != FORMAT {
         let found = header.barnabas_recent_pushes;
-        return Err(io::Error::other(format!("it has format {found}, and this release knows {FORMAT}")));
+        return Err(io::Error::other(format!("it has format {found}, and this release supports {FORMAT}")));
     }
-    Ok(lines.filter_map(|line| serde_json::from_str::<Line>(line).ok()?.payload()).collect())
+    Ok(lines.filter_map(|line| serde_json::from_str::<RecentFileLine>(line).ok()?.into_payload()).collect())
 }
 
-impl Line {
-    fn of(payload: &Payload) -> Self {
+impl RecentFileLine {
+    fn from_payload(payload: &Payload) -> Self {
         let (client, text) = (payload.client(), |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned));
         Self {
             received_unix_ms: millis(payload.received_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()),
@@ -90,7 +91,7 @@ impl Line {
         }
     }
 
-    fn payload(self) -> Option<Payload> {
+    fn into_payload(self) -> Option<Payload> {
         let text = |text: Option<String>| text.map(Arc::from);
         let client = Client {
             instance_id: self.instance_id.and_then(|id| id.parse().ok()),
@@ -143,11 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_there_after_a_restart() {
+    fn saved_pushes_are_restored_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recent.jsonl");
         let before = recent();
-        assert_eq!(restore(&before, &path).unwrap(), 0, "nothing is there at first");
+        assert_eq!(restore(&before, &path).unwrap(), 0, "there is no file at first");
         let payload = Arc::new(sample());
         before.record(&payload);
         save(&before, &path).unwrap();
@@ -155,13 +156,13 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let after = recent();
         assert_eq!(restore(&after, &path).unwrap(), 1);
-        let kept = after.newest();
-        assert_eq!(kept[0].bytes(), payload.bytes());
-        assert_eq!(kept[0].client().software_name, payload.client().software_name);
+        let restored = after.newest();
+        assert_eq!(restored[0].bytes(), payload.bytes());
+        assert_eq!(restored[0].client().software_name, payload.client().software_name);
     }
 
     #[test]
-    fn a_newer_or_damaged_file_is_refused_in_words() {
+    fn a_newer_or_damaged_file_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recent.jsonl");
         fs::write(&path, "{\"barnabas_recent_pushes\":2}\n").unwrap();

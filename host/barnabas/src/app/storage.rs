@@ -1,8 +1,8 @@
-//! What a host keeps over its end: the store and the audit log, opened before anything else of it.
+//! A host's persistent storage: the store and the audit log, opened before anything else.
 //!
-//! In: the data directory, or none for an ephemeral host. Out: both, for the rooms that write to them; else one sentence
-//! that names file, cause and remedy. Never goes on without a file that cannot be used: what the operator expects the host
-//! to keep would be lost when it ends, and nobody would know before.
+//! In: the data directory, or none for an ephemeral host. Out: both, for the modules that write to them; otherwise one
+//! sentence that names file, cause and remedy. Never continues without a file that cannot be used: data that the
+//! operator expects to persist would be lost when the host stops, without any notice.
 
 use std::path::Path;
 
@@ -14,19 +14,20 @@ use barnabas_storage::store::Store;
 /// The audit log, in the data directory.
 const AUDIT: &str = "audit.log";
 
-/// Both of them.
+/// The opened storage.
 pub(super) struct Storage {
     pub(super) store: Store,
     pub(super) audit: AuditLog,
 }
 
 impl Storage {
-    /// Opens both, and makes what is missing. Blocks.
+    /// Opens both, and creates what is missing. Blocks.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self> {
         let Some(data_dir) = data_dir else {
             tracing::info!(
-                "this host is ephemeral: its store, the artifacts of receivers and compiled code are in memory and lost \
-                 when it ends; there is no audit log, and no token for changes by TCP"
+                "this host is ephemeral: its store, the artifacts of receivers and compiled code are in memory and \
+                 lost \
+                 when it stops; there is no audit log, and no token for changes over TCP"
             );
             return Ok(Self { store: Store::in_memory(), audit: AuditLog::disabled() });
         };

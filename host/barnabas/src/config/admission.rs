@@ -1,4 +1,4 @@
-//! What was written about clients: quotas, what holds by software, intervals; and what it means.
+//! The configuration of clients: quotas, rules by software, intervals; and its validation.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -11,42 +11,42 @@ use barnabas_base::units::ByteSize;
 use barnabas_ingress::kafka::ANONYMOUS;
 use barnabas_pipeline::admission;
 
-/// The longest interval that has an effect unless `long-intervals` is set, as with Kafka's own broker.
+/// The longest interval that has an effect unless `long-intervals` is set, as in Kafka's own broker.
 const CUSTOMARY_MAX: Duration = Duration::from_secs(300);
-/// One client may match every subscription, and librdkafka reads no answer with more.
+/// One client may match every subscription, and librdkafka cannot read a response with more.
 const PREFIXES: usize = 1_000;
 const IDLE_POLL: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=CUSTOMARY_MAX;
 
-/// `[limits.connection]`: most of one connection in a minute. A minute's worth may come at once.
+/// `[limits.connection]`: limits of one connection per minute. A minute's worth may arrive in a burst.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawConnectionLimits {
-    /// Client instances not known before.
+    /// Client instances that were unknown before.
     pub new_clients: u32,
     /// Pushes.
     pub pushes: u32,
 }
 
-/// `[limits.source]`: most of one source in a minute: a principal, else an IP address (IPv6: its first 64 bits).
+/// `[limits.source]`: limits of one source per minute: a principal, or else an IP address (IPv6: its first 64 bits).
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawSourceLimits {
-    /// Client instances not known before.
+    /// Client instances that were unknown before.
     pub new_clients: u32,
     /// Pushes.
     pub pushes: u32,
-    /// Bytes of pushes on the wire; no limit where there is none.
+    /// Bytes of pushes on the wire; unlimited if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push_bytes: Option<ByteSize>,
 }
 
-/// `[[quota]]`: of one principal, instead of `[limits.source]`; what is left out is as there.
+/// `[[quota]]`: limits of one principal instead of `[limits.source]`, which applies to absent keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawQuota {
     /// `User:name`.
     pub principal: String,
-    /// Client instances not known before.
+    /// Client instances that were unknown before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_clients: Option<u32>,
     /// Pushes.
@@ -57,20 +57,20 @@ pub struct RawQuota {
     pub push_bytes: Option<ByteSize>,
 }
 
-/// `[[client]]`: what holds for clients of this software. The first that matches counts, before what is built in.
+/// `[[client]]`: a rule for clients with this software. The first match applies, before the built-in rules.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawClientRule {
-    /// Regular expression for the whole name; any where there is none.
+    /// Regular expression for the whole name; any name if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_name: Option<String>,
-    /// Likewise for the version.
+    /// Regular expression for the whole version; any version if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub software_version: Option<String>,
-    /// Whether telemetry is offered to it.
+    /// Whether telemetry is offered to these clients.
     #[serde(default = "default_true")]
     pub telemetry: bool,
-    /// How it is told "all metrics": `"*"` or `""`.
+    /// How "all metrics" is sent to these clients: `"*"` or `""`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wildcard: Option<String>,
 }
@@ -93,7 +93,7 @@ impl Default for RawSourceLimits {
     }
 }
 
-/// What admission is told.
+/// The configuration of admission.
 pub(super) fn resolve(written: &RawConfig) -> Result<admission::AdmissionConfig> {
     let rules = written.subscriptions.iter().map(|subscription| rule(written, subscription));
     let clients = written.clients.iter().map(|row| {
@@ -102,10 +102,10 @@ pub(super) fn resolve(written: &RawConfig) -> Result<admission::AdmissionConfig>
     });
     ensure!(
         IDLE_POLL.contains(&written.idle_poll.0),
-        "`idle-poll` is {}: clients that push nothing ask again after 1s to 5m",
+        "`idle-poll` is {}: it must be between 1s and 5m",
         written.idle_poll
     );
-    ensure!(written.limits.clients > 0, "`limits.clients` is 0: no client could be known; write 1 or more");
+    ensure!(written.limits.clients > 0, "`limits.clients` is 0: it must be at least 1");
     validate_prefix_count(written)?;
     Ok(admission::AdmissionConfig {
         subscriptions: rules.collect::<Result<_>>()?,
@@ -116,7 +116,7 @@ pub(super) fn resolve(written: &RawConfig) -> Result<admission::AdmissionConfig>
         max_wire_bytes: u32::try_from(written.limits.push_bytes.0).context("`limits.push-bytes` is above 4 GiB")?,
         capacity: written.limits.clients,
         long_intervals: written.long_intervals,
-        // Every client takes the empty prefix for everything; franz-go and Dekaf take `*` for a name.
+        // Every client interprets the empty prefix as all metrics; franz-go and Dekaf interpret `*` as a name.
         all_as_empty_prefix: true,
     })
 }
@@ -126,17 +126,17 @@ fn validate_prefix_count(written: &RawConfig) -> Result<()> {
     let distinct = all.collect::<BTreeSet<_>>().len();
     ensure!(
         distinct <= PREFIXES,
-        "all `[[subscription]]` together ask for {distinct} different prefixes in `metrics`; clients read at most \
-         {PREFIXES}: write shorter ones, which stand for many metrics"
+        "all `[[subscription]]` together have {distinct} different prefixes in `metrics`; clients can read at most \
+         {PREFIXES}: write shorter ones, each of which matches more metrics"
     );
     Ok(())
 }
 
 fn rule(written: &RawConfig, subscription: &super::raw::RawSubscription) -> Result<admission::SubscriptionRule> {
-    // As with Kafka's own broker, clients would push every five minutes all the same.
+    // As with Kafka's own broker, clients would still push every five minutes.
     ensure!(
         written.long_intervals || subscription.interval.0 <= CUSTOMARY_MAX,
-        "subscription `{}`: `interval` is {}: the most that has an effect is 5m, unless `long-intervals` is true",
+        "subscription `{}`: `interval` is {}: the maximum is 5m, unless `long-intervals` is true",
         subscription.name,
         subscription.interval
     );
@@ -166,7 +166,7 @@ fn quotas(written: &RawConfig) -> Result<admission::Quotas> {
         validate_principal(&quota.principal)?;
         ensure!(
             principals.insert(quota.principal.as_str().into(), rates).is_none(),
-            "two `[[quota]]` are of `{}`: remove one",
+            "two `[[quota]]` are for `{}`: remove one",
             quota.principal
         );
     }
@@ -175,7 +175,7 @@ fn quotas(written: &RawConfig) -> Result<admission::Quotas> {
     Ok(admission::Quotas { connection, source, principals })
 }
 
-/// Another name is nobody's, and its quota would have no effect.
+/// No client has another kind of principal, so the quota would have no effect.
 fn validate_principal(principal: &str) -> Result<()> {
     ensure!(
         principal.strip_prefix("User:").is_some_and(|name| !name.is_empty()),
@@ -183,12 +183,12 @@ fn validate_principal(principal: &str) -> Result<()> {
     );
     ensure!(
         principal != ANONYMOUS,
-        "`[[quota]]` has `{ANONYMOUS}`: who proved nothing is measured by address; use limits.source"
+        "`[[quota]]` has `{ANONYMOUS}`: unauthenticated clients are limited by address; use `limits.source`"
     );
     Ok(())
 }
 
-/// A rate of nothing would silence clients in a way that looks like a fault.
+/// A rate of 0 would stop clients in a way that looks like an error.
 fn validate_rates(place: &str, rates: admission::Rates) -> Result<()> {
     let named = [
         ("new-clients", u64::from(rates.new_clients)),
@@ -196,7 +196,7 @@ fn validate_rates(place: &str, rates: admission::Rates) -> Result<()> {
         ("push-bytes", rates.push_bytes.unwrap_or(1)),
     ];
     for (key, rate) in named {
-        ensure!(rate > 0, "{place}: `{key}` is 0: nothing would ever pass; write 1 or more");
+        ensure!(rate > 0, "{place}: `{key}` is 0: everything would be refused; write 1 or more");
     }
     Ok(())
 }
@@ -258,7 +258,7 @@ mod tests {
         assert!(error("[limits]\nclients = 0").contains("`limits.clients` is 0"));
     }
 
-    /// Two subscriptions that overlap by one prefix and ask for so many in all.
+    /// Two subscriptions that overlap by one prefix and have this many prefixes together.
     fn prefixes(count: usize) -> String {
         let table = |name: &str, range: std::ops::Range<usize>| {
             let metrics: Vec<_> = range.map(|n| format!("\"p{n}.\"")).collect();
@@ -288,7 +288,7 @@ mod tests {
             let words = format!("`[[quota]]` has `{nobody}`: write principals as Kafka does");
             assert!(error(&format!("[[quota]]\nprincipal = \"{nobody}\"")).contains(&words), "{nobody}");
         }
-        assert!(error("[[quota]]\nprincipal = \"User:ANONYMOUS\"").contains("use limits.source"));
+        assert!(error("[[quota]]\nprincipal = \"User:ANONYMOUS\"").contains("use `limits.source`"));
         assert!(error("[[client]]\nsoftware-name = \"(\"").contains("software-name"));
         assert!(error("[[client]]\nwildcard = \"all\"").contains("`all`"));
     }

@@ -1,7 +1,6 @@
-//! What was written: the configuration file, key by key, with every default.
+//! The configuration file, key by key, with every default.
 //!
-//! Unknown keys are refused. [`Config`](super::Config) is what is meant; the conversion is the only place that refuses
-//! values.
+//! Unknown keys are rejected. [`Config`](super::Config) is the resolved form; only the conversion validates values.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -26,23 +25,24 @@ pub struct RawConfig {
     pub cluster_id: String,
     /// Directory of `<name>.toml` manifests. Relative paths are relative to the file.
     pub plugins_dir: PathBuf,
-    /// Directory of what the host keeps: artifacts, compiled code, the embedded store, the audit log, the admin
+    /// Directory of the host's own data: artifacts, compiled code, the embedded store, the audit log, the admin
     /// endpoint's token and socket.
     pub data_dir: PathBuf,
-    /// Keep nothing on disk: all of that is in memory and lost when the host ends, and `data-dir` has no effect. The
-    /// admin socket is then only where `admin.socket` says, and there is no token for TCP.
+    /// Store nothing on disk: all of that is in memory and lost when the host stops, and `data-dir` has no effect. The
+    /// admin socket then exists only if `admin.socket` is set, and there is no token for TCP.
     pub ephemeral: bool,
-    /// `cumulative` or `delta`: what every client is asked for.
+    /// `cumulative` or `delta`: the temporality that is requested from every client.
     pub temporality: RawTemporality,
-    /// This host is one of a fleet: the files' subscriptions are all that counts, and none is altered over the wire.
+    /// This host belongs to a fleet: only the subscriptions in the files count, and none can be altered by request.
     pub fleet: bool,
-    /// Who may look at subscriptions and change them with Kafka's tools: principals such as `User:alice`. Without it
-    /// everybody may, unless a listener authenticates: then nobody.
+    /// Principals such as `User:alice` that may describe and alter subscriptions with Kafka's tools. If absent, every
+    /// client may, unless a listener requires authentication: then none may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admins: Option<Vec<String>>,
-    /// After how long a client that no subscription matches asks again: a new subscription reaches it so late.
+    /// How often a client without a matching subscription asks again, and so how long a new subscription takes to reach
+    /// it.
     pub idle_poll: HumanDuration,
-    /// Let intervals above five minutes take effect, up to an hour (librdkafka: 1,700 s).
+    /// Whether intervals above five minutes have an effect, up to an hour (librdkafka: 1,700 s).
     pub long_intervals: bool,
     /// Log format and level.
     pub log: LogConfig,
@@ -52,23 +52,23 @@ pub struct RawConfig {
     pub metrics: RawMetrics,
     /// Bounds.
     pub limits: RawLimits,
-    /// Pushes kept for trying candidates on.
+    /// Pushes that are kept for trials of candidates.
     pub recent_pushes: RawRecentPushes,
-    /// Which attributes of an OTLP resource say who sent it.
+    /// Which attributes of an OTLP resource identify its sender.
     pub otlp_identity: RawOtlpIdentity,
-    /// Ways in.
+    /// Listeners.
     #[serde(rename = "listener")]
     pub listeners: Vec<RawListener>,
     /// All hosts behind the same address.
     #[serde(rename = "node", skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<RawNode>,
-    /// Who is asked for what.
+    /// The metrics that clients push.
     #[serde(rename = "subscription")]
     pub subscriptions: Vec<RawSubscription>,
-    /// How much single principals may bring.
+    /// Limits of single principals.
     #[serde(rename = "quota", skip_serializing_if = "Vec::is_empty")]
     pub quotas: Vec<RawQuota>,
-    /// What holds for clients by their software.
+    /// Rules for clients by their software.
     #[serde(rename = "client", skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<RawClientRule>,
 }
@@ -77,21 +77,21 @@ pub struct RawConfig {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawMetrics {
-    /// Also series of single client instances, by `client_instance_id`: as many as `limits.clients`.
+    /// Whether there are series of single client instances, by `client_instance_id`: as many as `limits.clients`.
     pub per_client: bool,
 }
 
-/// Sums as running totals or as changes.
+/// Temporality of sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RawTemporality {
-    /// Running totals: a lost push costs resolution, not truth.
+    /// Running totals: a lost push reduces resolution and not correctness.
     Cumulative,
-    /// Changes since the push before.
+    /// Differences to the previous push.
     Delta,
 }
 
-/// Lines for people or for machines.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
@@ -105,7 +105,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogConfig {
-    /// How.
+    /// The format.
     pub format: LogFormat,
     /// A level, or directives such as `info,barnabas::listener=debug`.
     pub level: String,
@@ -115,11 +115,11 @@ pub struct LogConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawAdmin {
-    /// Where `/metrics`, `/healthz` and `/readyz` answer, and to those who have the token what is under `/v1/`.
+    /// The address of `/metrics`, `/healthz` and `/readyz`, and of `/v1/` for requests with the token.
     pub bind: SocketAddr,
-    /// Host names by which it may be called, besides IP addresses and `localhost`.
+    /// Allowed host names, besides IP addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// The Unix socket for the host's own user; default `admin.sock` in `data-dir`, and `""` is none.
+    /// The Unix socket for the host's own user; default `admin.sock` in `data-dir`, and `""` disables it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
 }
@@ -128,43 +128,44 @@ pub struct RawAdmin {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawLimits {
-    /// Most bytes of a push on the wire; clients are told (`TelemetryMaxBytes`).
+    /// The most bytes of a push on the wire; sent to clients (`TelemetryMaxBytes`).
     pub push_bytes: ByteSize,
-    /// Most bytes of a push decompressed.
+    /// The most bytes of a decompressed push.
     pub decompressed_bytes: ByteSize,
-    /// Most bytes out for each byte in, once more than 1 MiB came out.
+    /// The most decompressed bytes per compressed byte, once more than 1 MiB has been decompressed.
     pub decompression_ratio: u32,
-    /// Client instances remembered.
+    /// The most client instances that are remembered.
     pub clients: usize,
-    /// Connections of each listener.
+    /// The most connections of each listener.
     pub connections: usize,
-    /// Bytes of requests being read and answered, over all connections.
+    /// The most bytes of requests being read and answered, over all connections.
     pub request_bytes: ByteSize,
-    /// A connection without a request for so long is closed.
+    /// A connection without a request for this long is closed.
     pub idle: HumanDuration,
-    /// A request that takes longer from first to last byte ends its connection.
+    /// A request that takes longer than this from its first to its last byte closes its connection.
     pub slow_request: HumanDuration,
     /// How long shutdown waits for answers, queues and receivers.
     pub drain: HumanDuration,
-    /// Most of one connection in a minute.
+    /// Limits of one connection per minute.
     pub connection: RawConnectionLimits,
-    /// Most of one source in a minute.
+    /// Limits of one source per minute.
     pub source: RawSourceLimits,
 }
 
-/// `[recent-pushes]`: real pushes that a candidate is tried on before it serves; without any, recorded samples.
+/// `[recent-pushes]`: real pushes for the trial of a candidate before it serves; without any, recorded samples are
+/// used.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawRecentPushes {
-    /// Most that are kept; 0 keeps none.
+    /// The most pushes that are kept; 0 keeps none.
     pub keep: usize,
-    /// Older ones are forgotten.
+    /// Older pushes are removed.
     pub age: HumanDuration,
-    /// Also in a file of mode 0600 in the data directory, for after a restart.
+    /// Also store them in a file of mode 0600 in the data directory, to survive a restart.
     pub on_disk: bool,
 }
 
-/// `[otlp-identity]`: resource attributes, first present one wins.
+/// `[otlp-identity]`: resource attributes; the first one present is used.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RawOtlpIdentity {
@@ -186,7 +187,7 @@ pub enum ListenerProtocol {
     KafkaPlaintext,
     /// With SASL, without TLS.
     KafkaSaslPlaintext,
-    /// With both.
+    /// With SASL and TLS.
     KafkaSaslTls,
     /// Kafka's protocol over TLS, without SASL.
     KafkaTls,
@@ -200,20 +201,20 @@ pub enum ListenerProtocol {
 pub struct RawListener {
     /// Unique.
     pub name: String,
-    /// What it speaks.
+    /// The protocol.
     pub protocol: ListenerProtocol,
-    /// Where it listens.
+    /// The address to listen on.
     pub bind: SocketAddr,
-    /// Kafka: `host:port` that clients are told. Default: the local address their connection arrived on.
+    /// Kafka: the `host:port` to advertise. Default: the local address that the connection arrived on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertised: Option<String>,
-    /// Kafka with SASL: how clients prove who they are.
+    /// Kafka with SASL: how clients authenticate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sasl: Option<RawSasl>,
     /// Kafka: certificates, for the protocols with TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<RawTls>,
-    /// Kafka: load balancers in front that say who the client is.
+    /// Kafka: load balancers in front that pass the client's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy_protocol: Option<RawProxyProtocol>,
 }
@@ -224,7 +225,7 @@ pub struct RawListener {
 pub struct RawSubscription {
     /// Unique.
     pub name: String,
-    /// Prefixes of metric names; `["*"]` is all.
+    /// Prefixes of metric names; `["*"]` matches all.
     pub metrics: Vec<String>,
     /// Push interval.
     #[serde(default = "five_minutes")]

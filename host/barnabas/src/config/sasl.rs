@@ -1,4 +1,4 @@
-//! How clients of a Kafka listener prove who they are, as written and as meant, and who may alter subscriptions.
+//! The configuration of authentication on a Kafka listener, and which principals may alter subscriptions.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use barnabas_ingress::kafka::AdminAccess;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawSasl {
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` and `OAUTHBEARER`, in the order in which clients are told.
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` and `OAUTHBEARER`, in the order in which clients get them.
     pub mechanisms: Vec<SaslMechanism>,
     /// For PLAIN and SCRAM: the file that `barnabas user` writes. Relative paths are relative to the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users: Option<PathBuf>,
-    /// PLAIN also without TLS, where passwords can be read on their way.
+    /// Allow PLAIN without TLS, so that passwords can be read on the network.
     #[serde(default)]
     pub plain_without_tls: bool,
-    /// After so long at most a client has to authenticate again; without it, only when its token ends.
+    /// After this time a client has to reauthenticate; if absent, only when its token expires.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_session: Option<HumanDuration>,
-    /// How long a client that fails waits until it is told.
+    /// How long the answer to a failed authentication is delayed.
     #[serde(default = "one_second")]
     pub failure_delay: HumanDuration,
-    /// For OAUTHBEARER: which tokens hold.
+    /// For OAUTHBEARER: which tokens are valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oauth: Option<RawOAuth>,
 }
@@ -40,11 +40,11 @@ pub struct RawSasl {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawOAuth {
-    /// File of the issuer's public keys, a JWK set; it is read again when it changes.
+    /// File with the issuer's public keys, a JWK set; it is reloaded when it changes.
     pub jwks: PathBuf,
-    /// What `iss` must be.
+    /// The required `iss`.
     pub issuer: String,
-    /// What `aud` must be or hold.
+    /// The required `aud`, or one of several.
     pub audience: String,
     /// The claim that names the user.
     #[serde(default = "sub")]
@@ -60,14 +60,14 @@ fn sub() -> String {
 }
 
 impl RawSasl {
-    /// Takes relative paths from `base`.
+    /// Resolves relative paths from `base`.
     pub(super) fn resolve_paths(&mut self, base: &Path) {
         let paths = self.users.iter_mut().chain(self.oauth.as_mut().map(|oauth| &mut oauth.jwks));
         paths.for_each(|path| *path = base.join(&*path));
     }
 }
 
-/// What the clients of this listener prove themselves with. Opens no file.
+/// The authentication of this listener's clients. Opens no file.
 pub(super) fn auth(listener: &RawListener) -> Result<Option<Arc<Auth>>> {
     let name = &listener.name;
     let sasl = match (&listener.sasl, listener.protocol.authenticates()) {
@@ -75,7 +75,7 @@ pub(super) fn auth(listener: &RawListener) -> Result<Option<Arc<Auth>>> {
         (Some(sasl), true) => sasl,
         (Some(_), false) => {
             let other = if listener.protocol.is_tls() { "kafka-sasl-tls" } else { "kafka-sasl-plaintext" };
-            bail!("listener `{name}`: `sasl` is for the protocol `{other}`; write that, or remove `sasl`")
+            bail!("listener `{name}`: `sasl` needs the protocol `{other}`; set that protocol, or remove `sasl`")
         }
         (None, true) => {
             bail!("listener `{name}`: its protocol needs `sasl`; add [listener.sasl] with `mechanisms`")
@@ -83,8 +83,8 @@ pub(super) fn auth(listener: &RawListener) -> Result<Option<Arc<Auth>>> {
     };
     ensure!(
         sasl.plain_without_tls || !sasl.mechanisms.contains(&SaslMechanism::Plain) || listener.protocol.is_tls(),
-        "listener `{name}`: PLAIN sends passwords as they are, and this listener has no TLS; take SCRAM-SHA-512, or \
-         set `sasl.plain-without-tls = true` where nobody can listen in"
+        "listener `{name}`: PLAIN sends passwords in plain text, and this listener has no TLS; use SCRAM-SHA-512, or \
+         set `sasl.plain-without-tls = true` on a trusted network"
     );
     let settings = AuthSettings {
         mechanisms: sasl.mechanisms.clone(),
@@ -102,10 +102,11 @@ pub(super) fn auth(listener: &RawListener) -> Result<Option<Arc<Auth>>> {
     Ok(Some(auth))
 }
 
-/// Who may look at subscriptions and change them, on every listener.
+/// Which principals may describe and alter subscriptions, on every listener.
 ///
-/// Who is listed may. Without a list everybody may where nobody has to prove anything, as with a broker that has no
-/// authorizer; but where one listener asks for proof, nobody may, by any listener: the way around would be the other.
+/// Listed principals may. Without a list every client may if no listener requires authentication, as with a broker
+/// without an authorizer; but if one listener requires it, no client may on any listener: otherwise the other listener
+/// would bypass it.
 pub(super) fn access(written: &RawConfig) -> Result<AdminAccess> {
     let authenticates = written.listeners.iter().any(requires_authentication);
     match &written.admins {
@@ -114,7 +115,7 @@ pub(super) fn access(written: &RawConfig) -> Result<AdminAccess> {
     }
 }
 
-/// By SASL, or by a certificate that nobody can do without.
+/// By SASL, or by a client certificate that is required.
 fn requires_authentication(listener: &RawListener) -> bool {
     let certified = listener.tls.as_ref().is_some_and(|tls| match tls.client_auth {
         Some(asked) => asked == RawClientAuth::Required,
@@ -130,17 +131,17 @@ fn principal(text: &str) -> Result<Arc<str>> {
 }
 
 impl ListenerProtocol {
-    /// Kafka's, in whatever it is wrapped.
+    /// Whether it is Kafka's protocol, with or without TLS and SASL.
     pub fn is_kafka(self) -> bool {
         self != Self::OtlpHttp
     }
 
-    /// Whether clients have to prove who they are by SASL.
+    /// Whether clients have to authenticate by SASL.
     pub fn authenticates(self) -> bool {
         matches!(self, Self::KafkaSaslPlaintext | Self::KafkaSaslTls)
     }
 
-    /// Whether nobody can listen in.
+    /// Whether the connection is encrypted.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::KafkaTls | Self::KafkaSaslTls)
     }

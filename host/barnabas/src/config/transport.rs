@@ -1,4 +1,4 @@
-//! What is written about the bytes under the Kafka door, TLS and PROXY headers, and what is meant.
+//! The configuration of a Kafka listener's transport: TLS and PROXY headers.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use super::raw::RawListener;
 use barnabas_ingress::kafka;
 
-/// `[listener.tls]`: PEM files, read anew when they change. Relative paths are relative to the configuration file.
+/// `[listener.tls]`: PEM files, reloaded when they change. Relative paths are relative to the configuration file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RawTls {
-    /// The listener's certificate, and behind it those that lead to its root.
+    /// The listener's certificate, followed by the chain to its root.
     pub certificate: PathBuf,
     /// Its private key.
     pub key: PathBuf,
-    /// Who signs the certificates of clients.
+    /// The authorities that sign the certificates of clients.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
-    /// Whether clients show one. Default: `required` with `client-ca`, `none` without.
+    /// Whether clients must present a certificate. Default: `required` with `client-ca`, `none` without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_auth: Option<RawClientAuth>,
 }
@@ -28,11 +28,11 @@ pub struct RawTls {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RawClientAuth {
-    /// Nobody is asked.
+    /// No certificate is requested.
     None,
-    /// Whoever has a certificate shows it.
+    /// A client that has a certificate presents it.
     Requested,
-    /// Nobody without one comes in.
+    /// A client without a certificate is refused.
     Required,
 }
 
@@ -44,7 +44,7 @@ pub struct RawProxyProtocol {
     pub from: Vec<String>,
 }
 
-/// Takes relative paths from `base`.
+/// Resolves relative paths from `base`.
 pub(super) fn resolve_paths(listener: &mut RawListener, base: &Path) {
     let Some(tls) = &mut listener.tls else { return };
     for path in [&mut tls.certificate, &mut tls.key].into_iter().chain(&mut tls.client_ca) {
@@ -63,7 +63,7 @@ pub(super) fn tls(listener: &RawListener) -> Result<Option<kafka::ListenerTls>> 
     };
     ensure!(
         listener.protocol.is_tls(),
-        "listener `{name}`: `tls` has no effect with its protocol: write `protocol = \"kafka-tls\"` or `kafka-sasl-tls`, or remove it"
+        "listener `{name}`: `tls` has no effect with its protocol: set `protocol` to `kafka-tls` or `kafka-sasl-tls`, or remove `tls`"
     );
     let client_auth = match (tls.client_auth, &tls.client_ca) {
         (Some(RawClientAuth::None), _) | (None, None) => kafka::ClientAuth::None,
@@ -80,7 +80,7 @@ pub(super) fn proxies(listener: &RawListener) -> Result<Option<kafka::TrustedPro
     parsed.map(Some).map_err(|why| anyhow::anyhow!("listener `{}`: {why}", listener.name))
 }
 
-/// What is Kafka's is not accepted elsewhere, where it would have no effect.
+/// Kafka settings are rejected on an OTLP listener, where they would have no effect.
 pub(super) fn refuse_for_otlp(listener: &RawListener) -> Result<()> {
     let name = &listener.name;
     ensure!(listener.tls.is_none(), "listener `{name}`: `tls` is for `kafka-tls` listeners: remove it");

@@ -1,7 +1,7 @@
-//! One source's part of the budget.
+//! The part of the budget that one source may use.
 //!
-//! In: the address of a peer. Out: the share that all its connections have in common. Bounded: a share is kept while
-//! somebody holds it, and those that nobody holds are swept out before their number doubles.
+//! In: the address of a peer. Out: the share that all connections of that source use. Bounded: a share exists as long
+//! as a request holds it, and unused shares are removed before their number doubles.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Semaphore;
 
-/// Shares looked through at least this seldom.
+/// Below this number of shares unused ones are not removed.
 const MIN_SWEEP_LEN: usize = 1_024;
 
-/// The same two as the whole budget has: room, and one request that may go over it.
+/// The permits of one source, and the right to exceed them, as for the whole budget.
 #[derive(Debug)]
 pub(super) struct SourceShare {
     pub(super) permits: Arc<Semaphore>,
@@ -32,7 +32,7 @@ struct ShareMap {
 }
 
 impl SourceShares {
-    /// So many units for each source.
+    /// A share of this many units for each source.
     pub(super) fn new(units: usize) -> Self {
         Self { units, by_source: Mutex::default() }
     }
@@ -58,7 +58,7 @@ impl SourceShares {
     }
 }
 
-/// IPv6: the first 64 bits, which one customer has all of.
+/// For IPv6 the first 64 bits, since one customer has all addresses of such a network.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),

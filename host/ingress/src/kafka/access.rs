@@ -1,24 +1,24 @@
-//! Who may look at subscriptions and change them: in Kafka's terms, the configurations of the cluster.
+//! Which principals may describe and alter subscriptions, which are configurations of the cluster in Kafka's terms.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The principal of a client that proved nothing, as Kafka names it.
+/// The principal of a client that is not authenticated, as Kafka names it.
 pub const ANONYMOUS: &str = "User:ANONYMOUS";
 
-/// Whom a listener lets at subscriptions. KIP-714 asks for ALTER_CONFIGS and DESCRIBE_CONFIGS on the cluster; fetching a
-/// subscription and pushing need neither.
+/// Which principals may describe and alter subscriptions. KIP-714 requires ALTER_CONFIGS and DESCRIBE_CONFIGS on the
+/// cluster; fetching a subscription and pushing need neither.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum AdminAccess {
-    /// Everybody, as a broker without an authorizer does.
+    /// Every client, like a broker without an authorizer.
     #[default]
     Open,
-    /// These principals (`User:alice`) and nobody else.
+    /// Only these principals (`User:alice`).
     Listed(BTreeSet<Arc<str>>),
 }
 
 impl AdminAccess {
-    /// Whether this principal may. `None` is one that proved nothing.
+    /// Whether this principal may describe and alter subscriptions. `None` is a client that is not authenticated.
     pub fn allows(&self, principal: Option<&str>) -> bool {
         match self {
             Self::Open => true,
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_is_listed_may() {
+    fn only_listed_principals_are_allowed() {
         let listed = AdminAccess::Listed(BTreeSet::from(["User:alice".into()]));
         assert!(listed.allows(Some("User:alice")));
         assert!(!listed.allows(Some("User:bob")));

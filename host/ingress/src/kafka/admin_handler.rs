@@ -1,8 +1,8 @@
-//! Where administrators are served: Kafka's requests about configurations, put to the book of subscriptions.
+//! Kafka's admin requests about configurations, applied to the subscriptions.
 //!
-//! In: a request that was read, and who asks. Out: its answer. Each resource is refused or answered by itself. Bounded in
-//! resources of a request; an answer is held against the byte budget before it is written. Alterations run where they
-//! may block, and a listener that has authentication says who may ask at all.
+//! In: a decoded request and its client. Out: the response. Each resource succeeds or fails on its own. Bounded in
+//! resources per request; a response is reserved in the byte budget before it is encoded. Alterations run on threads
+//! that may block. Only the principals that the listener lists as admins are authorized.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,20 +22,20 @@ use barnabas_kafka_wire::list_resources::{CLIENT_METRICS, ListedResources, Resou
 use barnabas_kafka_wire::request::KafkaRequestHead;
 use barnabas_pipeline::push::Client;
 
-/// Most resources of one request.
+/// The most resources of one request.
 const MAX_RESOURCES: usize = 1_000;
-/// Most operations of one resource that are looked at: of more than there are keys, one is wrong.
+/// The most operations that are read for one resource: if there are more than there are keys, one of them is wrong.
 const MAX_OPS: usize = 4;
-/// Longer words are cut: strings of old versions have no room for all there may be.
+/// Longer messages are truncated: strings of old versions end at 32,767 bytes.
 const MAX_MESSAGE_BYTES: usize = 1_000;
 /// Kafka's ConfigType.
 const CONFIG_TYPE_INT: i8 = 3;
 const CONFIG_TYPE_LIST: i8 = 7;
 
-/// An error code and what it means, in one sentence.
+/// An error code and its message, one sentence.
 type CodedError = (i16, String);
 
-/// The desk, with somebody before it.
+/// Handles the admin requests of one client.
 pub(crate) struct AdminHandler<'a> {
     pub(crate) shared: &'a ListenerContext,
     pub(crate) client: &'a Client,
@@ -54,7 +54,7 @@ impl AdminHandler<'_> {
             Some(refusal) => vec![Err(refusal)],
             None => {
                 let duplicates = duplicate_names(resources.iter().map(|resource| (resource.kind, resource.name)));
-                // Of a name that does not exist, the defaults: as Kafka has it since 4.0.
+                // For a name that does not exist, the defaults, as Kafka does since 4.0.
                 let defaults = Arc::new(DescribedSubscription::defaults(""));
                 let described = |name| self.shared.subscriptions.describe(name).unwrap_or_else(|| defaults.clone());
                 let subscription = resources.iter().map(|r| self.authorized_name(r.kind, r.name, &duplicates));
@@ -63,7 +63,7 @@ impl AdminHandler<'_> {
         };
         let read_only = self.shared.subscriptions.is_fleet();
         let found = |(nth, resource)| describe_resource(resource, verdicts.get(nth), read_only, head.version);
-        // Twice over the same: values are not copied before there is room for them.
+        // The descriptions are computed twice: values are copied only once the budget has reserved their bytes.
         let size = resources.iter().enumerate().map(found).map(|found| found.size()).sum::<usize>();
         hold.grow(request.answer_bound().saturating_add(size)).await;
         describe_configs::write(head, request, resources.iter().enumerate().map(found))
@@ -77,7 +77,7 @@ impl AdminHandler<'_> {
         hold: &mut Hold,
     ) -> Vec<u8> {
         let resources = &request.resources;
-        // What is to be altered is copied out of the frame, and words may come back for each.
+        // The changes are copied out of the frame, and each result may have a message.
         let words = resources.len().min(MAX_RESOURCES).saturating_mul(MAX_MESSAGE_BYTES);
         hold.grow(request.answer_bound().saturating_mul(2).saturating_add(words)).await;
         let answers = match too_many(resources.len()) {
@@ -91,7 +91,7 @@ impl AdminHandler<'_> {
         alter_configs::write(head, request, done)
     }
 
-    /// An answer for each resource, in order.
+    /// A result for each resource, in order.
     async fn alter_each(&self, request: &alter_configs::AlterConfigsBody<'_>) -> Vec<(i16, Option<String>)> {
         let duplicates = duplicate_names(request.resources.iter().map(|resource| (resource.kind, resource.name)));
         let mut changes = Vec::new();
@@ -128,7 +128,7 @@ impl AdminHandler<'_> {
         list_resources::write(head, error, &names)
     }
 
-    /// The name of a subscription that this client may be answered about.
+    /// The name of a subscription that this client may describe and alter.
     fn authorized_name<'n>(
         &self,
         kind: i8,
@@ -137,18 +137,20 @@ impl AdminHandler<'_> {
     ) -> Result<&'n str, CodedError> {
         if !self.is_authorized() {
             let who = self.client.principal.as_deref().unwrap_or(super::ANONYMOUS);
-            let words = format!("`{who}` may not see or alter subscriptions here; have it listed as an admin");
+            let words = format!(
+                "`{who}` is not authorized to describe or alter subscriptions; add it to `admins` in the host's configuration"
+            );
             return Err((api::CLUSTER_AUTHORIZATION_FAILED, words));
         }
         let refuse = |words: &str| Err((api::INVALID_REQUEST, words.to_owned()));
         if kind != CLIENT_METRICS {
-            return refuse("this listener keeps client-metrics subscriptions only");
+            return refuse("only resources of type client-metrics exist here");
         }
         if name.is_empty() {
-            return refuse("the resource has no name; name the subscription");
+            return refuse("the resource has no name; write the subscription's name");
         }
         if duplicates.contains(name) {
-            return refuse("this resource is named twice; name each once");
+            return refuse("the resource occurs twice in the request; send it once");
         }
         std::str::from_utf8(name).or_else(|_| refuse("the name is not UTF-8"))
     }
@@ -157,9 +159,9 @@ impl AdminHandler<'_> {
         self.shared.config.access.allows(self.client.principal.as_deref())
     }
 
-    /// For the audit log.
+    /// The actor in the audit log.
     fn actor(&self) -> String {
-        let from = self.client.source.map_or_else(|| "somewhere".into(), |source| source.to_string());
+        let from = self.client.source.map_or_else(|| "an unknown address".into(), |source| source.to_string());
         match &self.client.principal {
             Some(principal) => format!("{principal} from {from}"),
             None => from,
@@ -167,13 +169,13 @@ impl AdminHandler<'_> {
     }
 }
 
-/// Said of the first resource only: the answer must not be far longer than the question.
+/// Reported for the first resource only: the response must not be far longer than the request.
 fn too_many(count: usize) -> Option<CodedError> {
-    let words = || format!("the request names {count} resources; it may name {MAX_RESOURCES}");
+    let words = || format!("the request has {count} resources; at most {MAX_RESOURCES} are allowed");
     (count > MAX_RESOURCES).then(|| (api::INVALID_REQUEST, words()))
 }
 
-/// The names of subscriptions that are there more than once.
+/// The names of subscriptions that occur more than once.
 fn duplicate_names<'a>(resources: impl Iterator<Item = (i8, &'a [u8])>) -> BTreeSet<&'a [u8]> {
     let mut seen = BTreeSet::new();
     let names = resources.filter(|(kind, _)| *kind == CLIENT_METRICS).map(|(_, name)| name);
@@ -187,14 +189,13 @@ fn read_ops(resource: &alter_configs::ResourceAlteration<'_>) -> Result<Vec<Entr
         text.map_err(|_| refuse("a key or a value is not UTF-8".into()))
     };
     let op = |op: alter_configs::ConfigOp<'_>| {
-        let kind =
-            EntryOpKind::from_code(op.kind).ok_or_else(|| refuse(format!("there is no operation {}", op.kind)))?;
+        let kind = EntryOpKind::from_code(op.kind).ok_or_else(|| refuse(format!("unknown operation {}", op.kind)))?;
         Ok(EntryOp { key: text(op.key)?, kind, value: op.value.map(text).transpose()? })
     };
     resource.ops.iter().take(MAX_OPS).map(op).collect()
 }
 
-/// "Done" has words too: tools show them, and Java passes over them.
+/// Success has a message too: tools print it, and the Java client ignores it.
 fn alteration_result(altered: Result<AlterOutcome, AlterError>) -> (i16, Option<String>) {
     match altered {
         Ok(altered) => (api::NONE, altered.message),
@@ -239,7 +240,7 @@ fn describe_resource<'a>(
     if found.fits_version(version) {
         return found;
     }
-    refused(api::INVALID_REQUEST, Some("a value is longer than this version can say; ask with version 4"))
+    refused(api::INVALID_REQUEST, Some("a value is too long for this version of DescribeConfigs; use version 4"))
 }
 
 fn config_entry(entry: &DescribedEntry, read_only: bool) -> ConfigEntry<'_> {

@@ -1,7 +1,7 @@
-//! Which address clients are told: the one they will push to.
+//! Which address is advertised to a client: the one it will push to.
 //!
-//! A client that is told an address it cannot reach never pushes, and nothing says why. So "everywhere" is never told,
-//! and a name that means "this machine" only to those who are on it.
+//! A client that gets an address it cannot reach never pushes, and reports no error. So the wildcard address is never
+//! advertised, and a loopback name only to clients on the same machine.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,29 +13,31 @@ pub(crate) fn address_for(advertised: Option<(&str, u16)>, local: SocketAddr, pe
     }
 }
 
-/// Whether a client there can mean the same as we do by this name.
+/// Whether this name refers to the same host for the client as for us.
 pub(crate) fn may_advertise(host: &str, peer: Option<SocketAddr>) -> bool {
     !is_loopback(host) || peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback())
 }
 
-/// Whether this address may be configured for a listener bound there; else why not, in words.
+/// Checks whether this address may be configured for a listener bound there; the error is one sentence.
 pub(crate) fn check(host: &str, port: u16, bind: SocketAddr) -> Result<(), String> {
     let refuse = |why: &str| Err(format!("advertised address `{host}:{port}` {why}"));
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let address = literal(host);
     if port == 0 {
-        return refuse("has port 0; name the port that clients reach");
+        return refuse("has port 0; write the port that clients connect to");
     }
     if address.is_none() && (host.is_empty() || host.len() > 255 || !host.chars().all(is_name)) {
         return refuse("is not a host name or an IP address (without brackets) and a port");
     }
     if host == "0" || address.is_some_and(|ip| ip.is_unspecified()) {
-        return refuse("means every address, which no client can connect to; name one that clients reach");
+        return refuse(
+            "is the wildcard address, which no client can connect to; write an address that clients can reach",
+        );
     }
     if is_loopback(host) && !bind.ip().to_canonical().is_loopback() {
         return refuse(&format!(
-            "means each client's own machine, but the listener is bound to {bind}; name one that clients reach, or \
-             leave `advertised` out"
+            "is a loopback address, but the listener is bound to {bind}; write an address that clients can reach, or \
+             remove `advertised`"
         ));
     }
     Ok(())
@@ -75,13 +77,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_configured_else() {
+    fn a_configured_address_wins() {
         advertises(Some(("push.example", 443)), "10.1.2.3:9092", "10.9.9.9:5", ("push.example", 443));
         advertises(Some(("localhost", 9999)), "127.0.0.1:9092", "127.0.0.1:5", ("localhost", 9999));
     }
 
     #[test]
-    fn a_loopback_name_is_never_told_to_a_remote_client() {
+    fn a_loopback_name_is_never_advertised_to_a_remote_client() {
         for name in ["localhost", "LOCALHOST.", "127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1", "a.localhost"] {
             advertises(Some((name, 9999)), "10.1.2.3:9092", "10.9.9.9:5", ("10.1.2.3", 9092));
             advertises(Some((name, 9999)), "[::ffff:127.0.0.1]:9092", "[::ffff:127.0.0.1]:5", (name, 9999));

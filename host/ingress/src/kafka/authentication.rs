@@ -1,10 +1,11 @@
-//! The gate of a connection: what is answered before its client has proven who it is, and after.
+//! SASL authentication of a connection: which requests are admitted before and after it.
 //!
-//! In: requests of the session, and the time. Out: whether one may pass, and the answers to SASL's own. On a listener
-//! without authentication everything passes. Bounded: one attempt at a time, of which a failed one is the last. A
-//! failure is told late and without a cause, and who is proven begins the next attempt a second after the last: waiting
-//! holds no thread. Never lets another request through than
-//! ApiVersions and SASL's two until somebody is proven, and none but SASL's once the session is over (KIP-368).
+//! In: the session's requests, and the time. Out: whether a request is admitted, and the responses to the SASL
+//! requests. A listener without authentication admits every request. Bounded: one attempt at a time, and a failed
+//! attempt closes the connection. A failure is answered after a delay and without its cause, and an authenticated
+//! client may start the next attempt a second after the last one; neither wait occupies a thread. Before authentication
+//! only ApiVersions and the two SASL requests are admitted, and after the session has expired only the SASL requests
+//! (KIP-368).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,22 +20,22 @@ use barnabas_kafka_wire::api;
 use barnabas_kafka_wire::api::Api;
 use barnabas_kafka_wire::sasl::SaslReply;
 
-/// From this version of SaslHandshake on tokens come in SaslAuthenticate.
+/// The first version of SaslHandshake after which tokens are sent in SaslAuthenticate requests.
 const FIRST_SUPPORTED_VERSION: i16 = 1;
-/// Shortest time from one attempt to the next of a client that is proven (KIP-368 has the same second).
+/// The shortest time between two attempts of an authenticated client (KIP-368 has the same second).
 const REAUTHENTICATION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The gate.
+/// The authentication state of one connection.
 pub(crate) struct Authentication {
-    /// `None` lets everybody pass.
+    /// `None` admits every request.
     auth: Option<Arc<Auth>>,
     attempt: Option<SaslExchange>,
     authenticated: Option<AuthenticatedClient>,
-    /// Not before then may who is proven begin again: checking a password costs milliseconds.
+    /// When an authenticated client may authenticate again: checking a password costs milliseconds.
     not_before: Option<Instant>,
 }
 
-/// Who it is, and until when.
+/// The principal, and when its session expires.
 struct AuthenticatedClient {
     principal: Arc<str>,
     until: Option<Instant>,
@@ -45,17 +46,17 @@ impl Authentication {
         Self { auth, attempt: None, authenticated: None, not_before: None }
     }
 
-    /// Whether SASL's requests are offered.
+    /// Whether the SASL requests are advertised.
     pub(crate) fn is_required(&self) -> bool {
         self.auth.is_some()
     }
 
-    /// Who was proven (`User:alice`).
+    /// The authenticated principal (`User:alice`).
     pub(crate) fn principal(&self) -> Option<&Arc<str>> {
         self.authenticated.as_ref().map(|proven| &proven.principal)
     }
 
-    /// Whether this request may pass.
+    /// Whether this request is admitted.
     pub(crate) fn admit(&self, api: Api, now: Instant) -> Result<(), Unanswerable> {
         match (&self.auth, &self.authenticated, api) {
             (None, ..) | (.., Api::SaslHandshake | Api::SaslAuthenticate) | (_, None, Api::ApiVersions) => Ok(()),
@@ -67,7 +68,7 @@ impl Authentication {
         }
     }
 
-    /// Begins an attempt: the error code, and the mechanisms to tell. In the middle of another it ends that.
+    /// Starts an attempt; returns the error code and the enabled mechanisms. During another attempt it ends that one.
     pub(crate) async fn handshake(&mut self, version: i16, mechanism: &[u8]) -> (i16, &[SaslMechanism]) {
         let Some(auth) = &self.auth else { return (api::ILLEGAL_SASL_STATE, &[]) };
         let enabled = &auth.settings().mechanisms;
@@ -78,7 +79,7 @@ impl Authentication {
             return (api::UNSUPPORTED_VERSION, enabled);
         }
         let Some(chosen) = auth.mechanism(mechanism) else { return (api::UNSUPPORTED_SASL_MECHANISM, enabled) };
-        // Late, not refused: a client whose sessions are short did nothing wrong.
+        // Delayed and not refused: a client with short sessions did nothing wrong.
         if let (Some(_), Some(again)) = (&self.authenticated, self.not_before) {
             sleep_until(again).await;
         }
@@ -87,7 +88,8 @@ impl Authentication {
         (api::NONE, enabled)
     }
 
-    /// Takes a token of the attempt: what is answered, and where it failed why the connection ends after that.
+    /// Handles one token of the attempt: returns the response and, if the attempt failed, why the connection closes
+    /// after it.
     pub(crate) async fn authenticate(
         &mut self,
         token: Bytes,
@@ -95,13 +97,14 @@ impl Authentication {
         log_limiter: &LogLimiter,
     ) -> Result<(SaslReply, Option<Unanswerable>), Unanswerable> {
         let (Some(auth), Some(attempt)) = (self.auth.clone(), self.attempt.take()) else {
-            let message = Some("SaslAuthenticate is due after SaslHandshake, where that was answered without an error");
+            let message = Some("SaslAuthenticate must follow a SaslHandshake that was answered without an error");
             return Ok((SaslReply { error: api::ILLEGAL_SASL_STATE, message, ..SaslReply::default() }, None));
         };
-        // Of a fault of ours the client hears nothing: it connects again, where a failure would be its last word.
+        // The client gets no response to an internal error: it then connects again, while it would treat a failed
+        // authentication as final.
         let step = auth.advance(attempt, token, now).await.map_err(|fault| {
             if let Some(suppressed) = log_limiter.permit() {
-                tracing::error!(suppressed, "a client could not be authenticated: {fault}");
+                tracing::error!(suppressed, "internal error while authenticating a client: {fault}");
             }
             Unanswerable::Internal
         })?;
@@ -128,20 +131,20 @@ impl Authentication {
         Ok((reply, Some(Unanswerable::AuthenticationFailed(failure))))
     }
 
-    /// A connection stays with whom it began.
+    /// A connection keeps its first principal.
     fn complete(&mut self, name: &str, life: Option<Duration>) -> Result<(), AuthFailure> {
         let principal = format!("User:{name}");
         if self.principal().is_some_and(|before| **before != *principal) {
             return Err(AuthFailure::PrincipalChanged);
         }
-        // A life beyond the clock's range is one without end.
+        // A lifetime beyond the clock's range is unlimited.
         let until = life.and_then(|life| Instant::now().checked_add(life));
         self.authenticated = Some(AuthenticatedClient { principal: principal.into(), until });
         Ok(())
     }
 }
 
-/// At least one: 0 would be without end.
+/// At least 1, since 0 means unlimited.
 fn millis(life: Duration) -> i64 {
     i64::try_from(life.as_millis()).unwrap_or(i64::MAX).max(1)
 }

@@ -1,4 +1,4 @@
-//! What an operator may say about a Kafka listener, and which of it makes no sense.
+//! Configuration of a Kafka listener, and its validation.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,43 +7,43 @@ use std::time::Duration;
 use super::{AdminAccess, ClusterNode, ListenerTls, TrustedProxies, advertise, cluster};
 use barnabas_auth::Auth;
 
-/// One Kafka listener.
+/// Configuration of one Kafka listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KafkaListenerConfig {
-    /// For logs, metrics and receivers.
+    /// Its name in logs and metrics, and for receivers.
     pub name: Arc<str>,
-    /// Where to listen.
+    /// The address to listen on.
     pub bind: SocketAddr,
-    /// Host and port that clients are told; `None` tells each the local address that its connection arrived on.
+    /// Host and port to advertise; `None` advertises to each client the local address that its connection arrived on.
     pub advertised: Option<(String, u16)>,
-    /// Kafka node id: each host's own.
+    /// Kafka node id, different on each host.
     pub node_id: i32,
-    /// Kafka cluster id: the same on all hosts behind one name.
+    /// Kafka cluster id, the same on all hosts behind one name.
     pub cluster_id: Arc<str>,
-    /// All hosts behind the same address, this one perhaps among them: clients are told of each.
+    /// All hosts behind the same address, possibly including this one: each is advertised.
     pub nodes: Vec<ClusterNode>,
-    /// TLS, where it is spoken.
+    /// TLS, if the listener uses it.
     pub tls: Option<ListenerTls>,
-    /// Load balancers that tell by the PROXY protocol who the client is.
+    /// Load balancers that pass the client's address by the PROXY protocol.
     pub proxies: Option<TrustedProxies>,
-    /// Who may look at subscriptions and change them.
+    /// Which principals may describe and alter subscriptions.
     pub access: AdminAccess,
-    /// How clients prove who they are; `None` asks for nothing.
+    /// How clients authenticate; `None` requires no authentication.
     pub auth: Option<Arc<Auth>>,
-    /// Most bytes of a request frame. A longer push is read past and answered TELEMETRY_TOO_LARGE.
+    /// The most bytes of a request frame. A larger push is discarded and answered with TELEMETRY_TOO_LARGE.
     pub max_frame: usize,
-    /// Most connections at a time.
+    /// The most connections at the same time.
     pub max_connections: usize,
-    /// How long a connection may be silent between requests: five minutes are normal between pushes.
+    /// How long a connection may be idle between requests: five minutes between pushes are normal.
     pub idle: Duration,
-    /// How long a frame may take from its first byte to its last, and an answer to be taken.
+    /// How long a frame may take from its first byte to its last, and how long writing an answer may take.
     pub slow_frame: Duration,
-    /// How long all connections together may take to end at shutdown.
+    /// How long all connections together may take to close at shutdown.
     pub drain: Duration,
 }
 
 impl KafkaListenerConfig {
-    /// A listener with everything else at its default.
+    /// A listener with the default for everything else.
     pub fn new(name: impl Into<Arc<str>>, bind: SocketAddr) -> Self {
         Self {
             name: name.into(),
@@ -64,26 +64,29 @@ impl KafkaListenerConfig {
         }
     }
 
-    /// What is wrong with it, in one sentence.
+    /// Validates the configuration; the error is one sentence.
     pub fn check(&self) -> Result<(), String> {
         let refuse = |why: String| Err(format!("listener `{}`: {why}", self.name));
         if self.name.is_empty() {
-            return Err(format!("the listener on {} has no name; give it one", self.bind));
+            return Err(format!("the listener on {} has no name; add one", self.bind));
         }
         if self.node_id < 0 {
-            return refuse(format!("node_id is {}; clients push only to nodes of 0 and above", self.node_id));
+            return refuse(format!("`node-id` is {}; clients push only to node ids of 0 or more", self.node_id));
         }
         if self.cluster_id.is_empty() || self.cluster_id.len() > 255 {
-            return refuse("cluster_id must have 1 to 255 bytes".into());
+            return refuse("`cluster-id` must have 1 to 255 bytes".into());
         }
         if !(1024..=64 << 20).contains(&self.max_frame) {
-            return refuse(format!("max_frame is {} bytes; it must be between 1 KiB and 64 MiB", self.max_frame));
+            return refuse(format!(
+                "the frame limit, `limits.push-bytes` plus 64 KiB, is {} bytes; it must be between 1 KiB and 64 MiB",
+                self.max_frame
+            ));
         }
         if self.max_connections == 0 {
-            return refuse("max_connections is 0; it must let at least one in".into());
+            return refuse("`limits.connections` is 0; it must be at least 1".into());
         }
         if self.idle.is_zero() || self.slow_frame.is_zero() {
-            return refuse("idle and slow_frame must be longer than nothing".into());
+            return refuse("`limits.idle` and `limits.slow-request` must be longer than 0".into());
         }
         if let Some((host, port)) = &self.advertised {
             advertise::check(host, *port, self.bind).or_else(refuse)?;
@@ -92,7 +95,7 @@ impl KafkaListenerConfig {
         self.tls.as_ref().map_or(Ok(()), ListenerTls::check).or_else(refuse)
     }
 
-    /// What clients will be told as address, for people.
+    /// The address that is advertised to clients, as text for people.
     pub fn describe_advertised(&self) -> String {
         let own = match cluster::own_address(self) {
             Some((host, port)) => format!("{host}:{port}"),
@@ -100,6 +103,6 @@ impl KafkaListenerConfig {
             None => self.bind.to_string(),
         };
         let others = self.nodes.iter().filter(|node| node.id != self.node_id);
-        others.fold(own, |told, ClusterNode { id, host, port }| format!("{told}, and of node {id} at {host}:{port}"))
+        others.fold(own, |text, ClusterNode { id, host, port }| format!("{text}, and node {id} at {host}:{port}"))
     }
 }

@@ -1,8 +1,8 @@
-//! One socket: frames in, frames out, and how it ends.
+//! One connection: reads frames, writes answers, and determines why it closes.
 //!
-//! In: bytes. Out: answers, in order, one request at a time; what a client pipelines waits in the kernel. Bounded by
-//! the frame cap, the byte budget and the timeouts of the configuration; who has to prove itself and has not, by
-//! `slow_frame` from when it was taken, and then at most one more for a frame that has begun.
+//! In: bytes. Out: answers, in order, one request at a time; pipelined requests wait in the kernel. Bounded by the
+//! frame cap, the byte budget and the configured timeouts. A client that has to authenticate has `slow_frame` for it,
+//! counted from when the connection was accepted, plus at most one more `slow_frame` for a frame that has begun.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,34 +26,35 @@ use barnabas_kafka_wire::frame::{BadLength, FrameBuffer};
 use barnabas_kafka_wire::request;
 use barnabas_pipeline::event::{EventData, Topic};
 
-/// At shutdown, how long a frame that has begun may take to its end.
+/// At shutdown, how long a frame that has begun may take to complete.
 const GRACE: Duration = Duration::from_secs(2);
-/// Longest push that is read past to be answered "too large". What claims more is no Kafka client.
+/// The longest push that is read and discarded to be answered with "too large". A longer frame is not from a Kafka
+/// client.
 const LONGEST_SKIPPED: usize = 64 << 20;
 const SKIP_CHUNK: usize = 16 << 10;
-/// So much of its beginning is looked at: who behind a longer header sent it stays unknown.
+/// How many of its first bytes are kept: if the header is longer, the client stays unknown.
 const LONGEST_START: usize = 4 << 10;
 
-/// The socket with its conversation.
+/// The stream and the session of one connection.
 pub(crate) struct KafkaConnection {
     stream: ConnectionStream,
     session: KafkaSession,
-    /// Whose share of the byte budget its requests use.
+    /// The source whose share of the byte budget its requests use.
     source: IpAddr,
-    /// Where clients have to prove who they are, until when this one has time for it.
+    /// If authentication is required, when it must be complete.
     authentication_deadline: Option<Instant>,
     shared: Arc<ListenerContext>,
     drain: watch::Receiver<bool>,
-    /// Since when it is to end.
+    /// When the drain began.
     draining: Option<Instant>,
-    /// Whether a frame has come: before, its bytes may be of another protocol.
+    /// Whether a frame has been received: before that, the bytes may belong to another protocol.
     received_frame: bool,
 }
 
-/// What the socket gave.
+/// What was read from the connection.
 enum IncomingFrame {
     Frame(Bytes),
-    /// Read past, not kept.
+    /// A push above the frame cap, which was read and discarded.
     PushTooLarge {
         /// Its first bytes.
         start: Vec<u8>,
@@ -64,11 +65,11 @@ enum IncomingFrame {
 /// How long to wait for bytes.
 struct ReadTimeout {
     deadline: Instant,
-    /// Between requests, the client's rhythm says how much of it is left when the drain begins.
+    /// Between requests, the client's schedule determines how long to wait once the drain begins.
     schedule: Option<PushSchedule>,
 }
 
-/// Why no bytes came.
+/// Why no bytes were read.
 enum ReadFailure {
     Eof,
     TimedOut,
@@ -94,7 +95,7 @@ impl KafkaConnection {
         }
     }
 
-    /// Answers requests until something ends it.
+    /// Answers requests until the connection closes.
     pub(crate) async fn run(mut self) -> CloseReason {
         let end = loop {
             if let Err(end) = self.serve_request().await {
@@ -122,7 +123,7 @@ impl KafkaConnection {
                 (answer.map_err(CloseReason::Unanswerable)?, frame.len())
             }
             IncomingFrame::PushTooLarge { start, len } => {
-                let push = request::oversized_push(&start).expect("it is read past only if it is a push");
+                let push = request::oversized_push(&start).expect("only a push is discarded instead of refused");
                 (self.session.answer_too_large(&push, len).map_err(CloseReason::Unanswerable)?, len)
             }
         };
@@ -144,7 +145,7 @@ impl KafkaConnection {
         }
     }
 
-    /// The next frame, whole.
+    /// Reads the next frame completely.
     async fn read_frame(&mut self, hold: &mut Hold) -> Result<IncomingFrame, CloseReason> {
         let mut prefix = [0; 4];
         let mut buffer = prefix.as_mut_slice();
@@ -163,7 +164,7 @@ impl KafkaConnection {
                 let start = self.skip_frame(len, &mut read_timeout, hold).await?.ok_or(CloseReason::BadLength(bad))?;
                 Ok(IncomingFrame::PushTooLarge { start, len })
             }
-            // Read as a length, the start of another protocol is always too long.
+            // Interpreted as a length, the first bytes of another protocol are always too long.
             Err(bad) if self.received_frame => Err(CloseReason::BadLength(bad)),
             Err(bad) => {
                 Err(self.wrong_protocol(prefix, &mut read_timeout).await.unwrap_or(CloseReason::BadLength(bad)))
@@ -171,7 +172,7 @@ impl KafkaConnection {
         }
     }
 
-    /// What the first bytes are where they are no frame, as far as anybody knows.
+    /// The protocol whose first bytes were received instead of a frame, if it is recognised.
     async fn wrong_protocol(&mut self, prefix: [u8; 4], read_timeout: &mut ReadTimeout) -> Option<CloseReason> {
         let mut first = prefix.to_vec();
         while recognise(&first) == ProtocolGuess::Incomplete {
@@ -184,12 +185,12 @@ impl KafkaConnection {
         }
     }
 
-    /// The first byte of a frame may take long to come; all that follow belong to it.
+    /// The first byte of a frame may take long to arrive; all that follow belong to the frame.
     async fn wait_for_frame(&mut self, buffer: &mut &mut [u8]) -> Result<(), CloseReason> {
         let idle = self.shared.config.idle;
         let authentication_timeout = CloseReason::AuthenticationTimeout(self.shared.config.slow_frame);
         self.authentication_deadline = self.authentication_deadline.filter(|_| !self.session.is_authenticated());
-        // What is asked meanwhile does not prolong it, also where there is always something to read.
+        // Requests in the meantime do not extend the deadline, even if there is always something to read.
         if self.authentication_deadline.is_some_and(|proof| Instant::now() >= proof) {
             return Err(authentication_timeout);
         }
@@ -225,7 +226,7 @@ impl KafkaConnection {
         Ok(filling.finish())
     }
 
-    /// Reads past a frame that is too long to be kept. Gives its first bytes if it is a push.
+    /// Reads and discards a frame that is too long. Returns its first bytes if it is a push.
     async fn skip_frame(
         &mut self,
         len: usize,
@@ -257,7 +258,7 @@ impl KafkaConnection {
         Ok(Some(start))
     }
 
-    /// Waits until there is something to read, before memory is set aside for it.
+    /// Waits until there is something to read, before memory is reserved for it.
     async fn wait_until_readable(&mut self, read_timeout: &mut ReadTimeout) -> Result<(), CloseReason> {
         self.read_some(&mut (&mut Vec::new()).limit(0), read_timeout)
             .await
@@ -281,7 +282,7 @@ impl KafkaConnection {
         }
     }
 
-    /// Reads at least one byte; into no room at all, waits until there is one.
+    /// Reads at least one byte; if the buffer has no capacity, waits until there is a byte to read.
     async fn read_some(&mut self, into: &mut impl BufMut, read_timeout: &mut ReadTimeout) -> Result<(), ReadFailure> {
         loop {
             let Self { stream: wire, drain, .. } = self;
@@ -293,7 +294,7 @@ impl KafkaConnection {
                     Err(error) => Err(ReadFailure::Error(error)),
                 },
                 () = sleep_until(read_timeout.deadline) => return Err(ReadFailure::TimedOut),
-                // The sender is gone only when the whole listener is being dropped.
+                // The sender is dropped only when the whole listener is dropped.
                 _ = drain.wait_for(|drain| *drain), if self.draining.is_none() => {
                     self.draining = Some(Instant::now());
                     read_timeout.shorten_for_drain();
@@ -310,7 +311,7 @@ impl ReadTimeout {
         self.deadline = self.deadline.min(now + left);
     }
 
-    /// Waits for room in the budget. That is our slowness, not the peer's: it does not count.
+    /// Waits for the byte budget. That delay is the host's, not the peer's, so it does not count.
     async fn grow_hold(&mut self, hold: &mut Hold, bytes: usize) {
         let asked = Instant::now();
         hold.grow(bytes).await;

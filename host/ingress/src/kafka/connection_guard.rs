@@ -1,7 +1,7 @@
-//! A connection's being here: told at its start, and at its end with the reason, however it ends.
+//! A guard for each connection, which reports its start, and its end with the reason, however it ends.
 //!
-//! The end is told to the intake, to whoever listens to events, and to the log: loud where a peer breaks the rules,
-//! and then only so often.
+//! The end is reported to the intake, to the listeners of events, and to the log: as a rate-limited warning if the peer
+//! violated the protocol or a limit.
 
 use std::fmt;
 use std::io;
@@ -21,50 +21,50 @@ use barnabas_kafka_wire::request::RequestError;
 use barnabas_pipeline::event::{EventData, Topic};
 use barnabas_pipeline::push::ConnectionId;
 
-/// How a connection ended.
+/// Why a connection closed.
 #[derive(Debug)]
 pub(crate) enum CloseReason {
-    /// By the peer, between requests.
+    /// The peer closed between requests.
     Closed,
-    /// By the peer, inside a frame.
+    /// The peer closed inside a frame.
     ClosedMidFrame,
     Lost(io::Error),
     Idle(Duration),
     SlowFrame(Duration),
     SlowReader(Duration),
-    /// Before it could speak.
+    /// The connection was not ready for Kafka requests.
     SetupFailed(SetupError),
     BadLength(BadLength),
     WrongProtocol(WrongProtocol),
     Unanswerable(Unanswerable),
     TooManyConnections(usize),
-    /// Its source has so many others.
+    /// Its source has this many other connections.
     SourceOverShare(usize),
-    /// It did not say who it is, or not truly, for so long.
+    /// The client did not authenticate within this time.
     AuthenticationTimeout(Duration),
     Drained,
-    /// Its task was dropped.
+    /// The connection's task was cancelled.
     Aborted,
 }
 
-/// Why a request ends its connection: Kafka's protocol has no answer to it, or the answer was the last one.
+/// Why a request closes its connection: Kafka's protocol has no response to it, or the response was the last one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unanswerable {
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("{} request before authentication; set the client's `sasl.mechanism` and `security.protocol`", .0.name())]
     Unauthenticated(Api),
-    #[error("{} request after the end of the session; the client did not authenticate again", .0.name())]
+    #[error("{} request after the SASL session expired; the client did not reauthenticate", .0.name())]
     SessionExpired(Api),
-    /// Answered, and the last of its connection.
+    /// Answered with an error, which is the connection's last answer.
     #[error("authentication failed: {0}")]
     AuthenticationFailed(barnabas_auth::AuthFailure),
-    #[error("an internal error; see the log entry before this one")]
+    #[error("internal error; see the preceding log entry")]
     Internal,
 }
 
 impl CloseReason {
-    /// Something an operator should hear of.
+    /// Whether the operator should see it.
     fn is_warning(&self) -> bool {
         self.is_violation()
             || matches!(self, Self::SlowFrame(_) | Self::SlowReader(_) | Self::SetupFailed(_))
@@ -83,30 +83,33 @@ impl fmt::Display for CloseReason {
             Self::ClosedMidFrame => f.write_str("closed by the client inside a frame"),
             Self::Lost(error) => write!(f, "connection lost: {error}"),
             Self::Idle(limit) => write!(f, "no request for {limit:?}"),
-            Self::SlowFrame(limit) => write!(f, "a frame was not complete after {limit:?}"),
-            Self::SlowReader(limit) => write!(f, "an answer was not taken within {limit:?}"),
+            Self::SlowFrame(limit) => write!(f, "timed out after {limit:?} reading a frame"),
+            Self::SlowReader(limit) => write!(f, "timed out after {limit:?} writing an answer"),
             Self::SetupFailed(failure) => write!(f, "{failure}"),
             Self::BadLength(bad) => write!(f, "{bad}"),
             Self::WrongProtocol(wrong) => write!(f, "{wrong}"),
             Self::Unanswerable(why) => write!(f, "{why}"),
-            Self::TooManyConnections(cap) => write!(f, "all {cap} connections are in use"),
+            Self::TooManyConnections(cap) => write!(f, "connection limit of {cap} reached"),
             Self::SourceOverShare(share) => {
-                write!(f, "its source has {share} connections, the most while over half of all are in use")
+                write!(
+                    f,
+                    "the source has {share} connections, its share while more than half of the connection limit is in use"
+                )
             }
-            Self::AuthenticationTimeout(limit) => write!(f, "the client did not prove who it is within {limit:?}"),
+            Self::AuthenticationTimeout(limit) => write!(f, "authentication timed out after {limit:?}"),
             Self::Drained => f.write_str("the host is shutting down"),
-            Self::Aborted => f.write_str("ended early, by the drain deadline or a fault"),
+            Self::Aborted => f.write_str("cancelled by the drain timeout or an internal error"),
         }
     }
 }
 
-/// A connection's being here, from accept to its end.
+/// An open connection, from accept to its end.
 pub(crate) struct ConnectionGuard {
     shared: Arc<ListenerContext>,
     id: ConnectionId,
     peer: SocketAddr,
     accepted_at: Instant,
-    /// Given back with the rest.
+    /// Released together with the guard.
     place: Option<ConnectionPlace>,
     close_reason: CloseReason,
 }
@@ -141,20 +144,20 @@ impl ConnectionGuard {
         self.peer
     }
 
-    /// When it was taken.
+    /// When the connection was accepted.
     pub(crate) fn accepted_at(&self) -> Instant {
         self.accepted_at
     }
 
-    /// Takes one of the listener's places. It is of the peer's address, unless that is a listed load balancer: then of
-    /// nobody until the balancer says whose.
+    /// Acquires a place within the connection limit. The place counts for the peer's address, unless that is a trusted
+    /// proxy: then for no source until the proxy names the client.
     pub(crate) fn acquire_place(&mut self) -> Result<(), CloseReason> {
         self.place = Some(self.shared.connection_limit.acquire());
         let listed = self.shared.config.proxies.as_ref().is_some_and(|proxies| proxies.contains(self.peer.ip()));
         if listed { Ok(()) } else { self.claim_place() }
     }
 
-    /// Somebody who is listed said where the client is.
+    /// Sets the client's address, as named by a trusted proxy.
     pub(crate) fn set_source(&mut self, source: SocketAddr) -> Result<(), CloseReason> {
         self.peer = source;
         self.claim_place()

@@ -1,10 +1,10 @@
-//! Who holds the connections of a listener.
+//! The connection limit of a listener, and each source's share of it.
 //!
-//! In: connections as they come, and where their clients are. Out: a [`Place`] for each, which is free again when that is
-//! dropped; and whether one source holds more than its share. While more than half of all places are taken no source
-//! (IPv6: the first 64 bits) has more than a quarter of them, so nobody alone can shut the others out; while there is
-//! room for all it does not matter who holds how many. Bounded by the number of places. Never ends a connection that was
-//! let in.
+//! In: connections as they are accepted, and the addresses of their clients. Out: a [`ConnectionPlace`] for each, which
+//! is released when it is dropped; and whether a source exceeds its share. While more than half of the limit is in use,
+//! no source (IPv6: the first 64 bits) may have more than a quarter of it, so that one source alone cannot lock out the
+//! others; below that a source may have any number. Bounded by the connection limit. Never closes a connection that was
+//! admitted.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::budget::network;
 
-/// No source has more than one in so many of the places, where that counts.
+/// While the share applies, a source may have one in this many of the places.
 const SHARES: usize = 4;
 
 /// All places of one listener.
@@ -28,7 +28,7 @@ struct ConnectionCounts {
     by_source: HashMap<IpAddr, usize>,
 }
 
-/// One connection's place.
+/// The place of one connection.
 #[derive(Debug)]
 pub(crate) struct ConnectionPlace {
     limit: Arc<ConnectionLimit>,
@@ -36,18 +36,18 @@ pub(crate) struct ConnectionPlace {
 }
 
 impl ConnectionLimit {
-    /// So many places.
+    /// A limit of this many connections.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { max: most, counts: Mutex::default() })
     }
 
-    /// Takes a place, of nobody yet. Whether there is one is for whoever asks to see to.
+    /// Acquires a place that counts for no source yet. The caller checks that there is one.
     pub(crate) fn acquire(self: &Arc<Self>) -> ConnectionPlace {
         self.lock().total += 1;
         ConnectionPlace { limit: self.clone(), source: None }
     }
 
-    /// Most places of one source while more than half are taken.
+    /// The most places of one source while more than half of them are in use.
     pub(crate) fn share(&self) -> usize {
         (self.max / SHARES).max(1)
     }
@@ -58,7 +58,7 @@ impl ConnectionLimit {
 }
 
 impl ConnectionPlace {
-    /// It is of this source, if that may have it. To be asked once.
+    /// Assigns the place to this source, unless that exceeds its share. Must be called once only.
     pub(crate) fn claim_for(&mut self, source: IpAddr) -> bool {
         let source = network(source);
         let mut taken = self.limit.lock();
@@ -89,7 +89,7 @@ impl Drop for ConnectionPlace {
 mod tests {
     use super::*;
 
-    /// So many connections of a source that were let in.
+    /// Opens this many connections from a source; returns the admitted ones.
     fn connect(slots: &Arc<ConnectionLimit>, source: &str, count: usize) -> Vec<ConnectionPlace> {
         let source = source.parse().expect("an address");
         let mut places: Vec<ConnectionPlace> = (0..count).map(|_| slots.acquire()).collect();
@@ -105,7 +105,7 @@ mod tests {
     fn share_obeyed() {
         let slots = ConnectionLimit::new(20);
         let alone = one_by_one(&slots, "192.0.2.1", 10);
-        assert_eq!(alone.len(), 10, "while at most half are taken it does not matter whose they are");
+        assert_eq!(alone.len(), 10, "one source may have half of the limit");
         let others = ["192.0.2.2", "192.0.2.3"].map(|source| one_by_one(&slots, source, 5).len());
         assert_eq!(others, [5, 5]);
     }
@@ -114,13 +114,13 @@ mod tests {
     fn share_violated() {
         let slots = ConnectionLimit::new(20);
         let alone = one_by_one(&slots, "2001:db8::1", 50);
-        assert_eq!(alone.len(), 10, "no more than half, however often it comes");
-        assert_eq!(one_by_one(&slots, "2001:db8::2", 5).len(), 0, "one network is one source");
+        assert_eq!(alone.len(), 10, "no more than half, however often it connects");
+        assert_eq!(one_by_one(&slots, "2001:db8::2", 5).len(), 0, "one /64 network is one source");
         let second = one_by_one(&slots, "192.0.2.2", 50);
-        assert_eq!(second.len(), 5, "a quarter, from then on");
+        assert_eq!(second.len(), 5, "a quarter once half of the limit is in use");
         drop(alone);
-        assert_eq!(one_by_one(&slots, "2001:db8::1", 1).len(), 1, "what ended is free again");
+        assert_eq!(one_by_one(&slots, "2001:db8::1", 1).len(), 1, "a closed connection frees its place");
         drop(second);
-        assert!(slots.lock().by_source.is_empty() && slots.lock().total == 0, "nobody is remembered");
+        assert!(slots.lock().by_source.is_empty() && slots.lock().total == 0, "no source is kept");
     }
 }

@@ -1,7 +1,7 @@
-//! One connection's conversation: a request in, its answer out.
+//! The session of one connection: answers its requests.
 //!
-//! Remembers what the protocol tells once for all that follows: the client's software. Asks [`Intake`](barnabas_pipeline::intake::Intake) everything that
-//! is about telemetry; a fault in there is logged, and told to the client as something it survives.
+//! Stores what the client sends once for all later requests: its software. [`Intake`](barnabas_pipeline::intake::Intake) decides
+//! everything about telemetry; a panic in it is logged, and answered with an error code that the client recovers from.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,27 +30,27 @@ use barnabas_pipeline::intake::StartedPush;
 use barnabas_pipeline::push::ConnectionId;
 use barnabas_pipeline::push::{Client, Ingress, Push};
 
-/// From this size on an answer counts against the byte budget.
+/// From this size on an answer is reserved in the byte budget.
 const LONG_ANSWER: usize = 16 << 10;
-/// Longer client ids are cut: they are kept for as long as their client is.
+/// Longer client ids are truncated, since they are kept as long as the client is known.
 const LONGEST_CLIENT_ID: usize = 1024;
 
-/// What goes back, and for which request.
+/// An answer, and the request that it belongs to.
 pub(crate) struct SessionResponse {
     pub(crate) api: Api,
     pub(crate) version: i16,
     pub(crate) frame: Vec<u8>,
-    /// Why it is the last of its connection.
+    /// Why the connection closes after this answer.
     pub(crate) close_reason: Option<Unanswerable>,
 }
 
-/// The conversation.
+/// The state of one connection's session.
 pub(crate) struct KafkaSession {
     shared: Arc<ListenerContext>,
     connection: ConnectionId,
-    /// Who spoke last, shared with the pushes it sent.
+    /// The client of the last request, shared with the pushes it sent.
     client: Arc<Client>,
-    /// What this client is told to connect to.
+    /// The address that is advertised to this client.
     advertised: (String, u16),
     authentication: Authentication,
     push_schedule: PushSchedule,
@@ -85,12 +85,12 @@ impl KafkaSession {
         self.push_schedule
     }
 
-    /// Whether the client has proven who it is to the gate.
+    /// Whether the client has authenticated by SASL.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authentication.principal().is_some()
     }
 
-    /// Answers one request. `hold` grows where the answer is long.
+    /// Answers one request. `hold` grows if the answer is long.
     pub(crate) async fn answer(
         &mut self,
         frame: &Bytes,
@@ -124,7 +124,7 @@ impl KafkaSession {
                 let (reply, end) =
                     self.authentication.authenticate(frame.slice_ref(token), received_at, log_limiter).await?;
                 close_reason = end;
-                // Who proved nothing here may have shown a certificate.
+                // A client that did not authenticate by SASL may have presented a certificate.
                 if let Some(principal) =
                     self.authentication.principal().filter(|it| self.client.principal.as_ref() != Some(it))
                 {
@@ -140,7 +140,7 @@ impl KafkaSession {
                 self.push_schedule.push_answered(Instant::now(), error);
                 telemetry::write_push(correlation, error)
             }
-            // Rare, and in boxes: else every connection would have room for them.
+            // These are rare and therefore boxed: otherwise every connection would have their size.
             KafkaRequestBody::DescribeConfigs(asked) => {
                 Box::pin(self.admin_handler().describe(&head, &asked, hold)).await
             }
@@ -156,17 +156,18 @@ impl KafkaSession {
         Ok(SessionResponse { api: head.api, version: head.version, frame: answer, close_reason })
     }
 
-    /// Answers a push that was too long to be read: the same whatever is thought of its client.
+    /// Answers a push above the frame cap, with the same answer for every client.
     pub(crate) fn answer_too_large(
         &mut self,
         push: &OversizedPush<'_>,
         len: usize,
     ) -> Result<SessionResponse, Unanswerable> {
         self.authentication.admit(Api::PushTelemetry, Instant::now())?;
-        let refusal = Refusal::TooLarge(format!("a frame of {len} bytes; the cap is {}", self.shared.config.max_frame));
+        let refusal =
+            Refusal::TooLarge(format!("a frame of {len} bytes; the limit is {}", self.shared.config.max_frame));
         let frame = telemetry::write_push(push.correlation, error_code(&refusal));
         let client = self.client(push.client_id, push.instance_id);
-        // A fault is written to the log. "Too large" is true all the same, and what the client survives.
+        // A panic is logged. "Too large" is correct in any case, and the client recovers from it.
         let _ = self.catch_panic(|| {
             self.shared.intake.record_refused(Ingress::Kafka, len, &client, self.connection, refusal);
             Ok(())
@@ -174,7 +175,7 @@ impl KafkaSession {
         Ok(SessionResponse { api: Api::PushTelemetry, version: 0, frame, close_reason: None })
     }
 
-    /// ApiVersions may come more than once; with authentication the first time says nothing.
+    /// ApiVersions may be sent more than once; with authentication the first one has no software name.
     fn remember_software(&mut self, software: Option<api_versions::ClientSoftware<'_>>) {
         let Some(software) = software else { return };
         let known = |text| api_versions::valid_software_text(text).map(Arc::from);
@@ -190,7 +191,7 @@ impl KafkaSession {
         Api::ALL.into_iter().filter(offered).collect()
     }
 
-    /// All hosts, as told to this client.
+    /// All hosts, as advertised to this client.
     fn cluster(&self) -> metadata::AdvertisedCluster<'_> {
         cluster::cluster_for(&self.shared.config, &self.advertised, self.client.source)
     }
@@ -221,7 +222,7 @@ impl KafkaSession {
         }
     }
 
-    /// Hands a push over and gives the error code to answer.
+    /// Hands over a push and returns the error code of the answer.
     async fn push(
         &mut self,
         head: &KafkaRequestHead<'_>,
@@ -246,7 +247,7 @@ impl KafkaSession {
         let done = match catch_panic(&shared, || Ok(shared.intake.clone().start_push(push, connection))) {
             Err(error) => return error,
             Ok(StartedPush::Done(done)) => done,
-            // This request's hold is kept as long: only shutdown drops the connection meanwhile.
+            // This request's hold is kept until then: only a shutdown drops the connection before.
             Ok(StartedPush::Large(large)) => match large.finish(()).await {
                 Ok(done) => done,
                 Err(_) => return report_internal_error(&shared),
@@ -255,7 +256,7 @@ impl KafkaSession {
         done.map_or_else(|refusal| error_code(&refusal), |_| api::NONE)
     }
 
-    /// The client as of this request; the same one again where nothing has changed.
+    /// The client as of this request; the same `Arc` if nothing has changed.
     fn client(&mut self, client_id: Option<&[u8]>, instance_id: Option<InstanceId>) -> Arc<Client> {
         let client_id = client_id.map(String::from_utf8_lossy);
         let client_id = client_id.as_deref().map(|text| {
@@ -275,10 +276,10 @@ impl KafkaSession {
     }
 }
 
-/// Asks, and gives the error code of a refusal.
+/// Calls the intake and maps a refusal to its error code.
 ///
-/// A panic in there is our fault, not the client's: it would cost the connection, and an older Java client its
-/// telemetry for good. "Too soon" is the answer after which every client comes back.
+/// A panic in the intake is the host's fault and not the client's: closing the connection would end an older Java
+/// client's telemetry for good. Every client tries again after "too soon".
 fn catch_panic<T>(shared: &ListenerContext, ask: impl FnOnce() -> Result<T, Refusal>) -> Result<T, i16> {
     match catch_unwind(AssertUnwindSafe(ask)) {
         Ok(answer) => answer.map_err(|refusal| error_code(&refusal)),
@@ -289,12 +290,12 @@ fn catch_panic<T>(shared: &ListenerContext, ask: impl FnOnce() -> Result<T, Refu
 fn report_internal_error(shared: &ListenerContext) -> i16 {
     tracing::error!(
         listener = %shared.config.name,
-        "a fault behind the listener, written above; this request was lost, and its client told to come back"
+        "internal error, see the preceding log entry; the request was lost, and its client was told to retry later"
     );
     api::THROTTLING_QUOTA_EXCEEDED
 }
 
-/// A refusal in the protocol's words.
+/// The error code of a refusal.
 pub fn error_code(refusal: &Refusal) -> i16 {
     match refusal {
         Refusal::InvalidRequest(_) => api::INVALID_REQUEST,
@@ -306,8 +307,8 @@ pub fn error_code(refusal: &Refusal) -> i16 {
     }
 }
 
-/// What is queued is counted by its own length, so it must not keep a far larger frame alive: tags that nobody knows may
-/// fill one.
+/// The metrics alone, copied if the frame is far larger: a queued push is counted by its own length, so it must not
+/// keep a large frame alive, which may consist of unknown tags.
 fn metrics_bytes(frame: &Bytes, metrics: &[u8]) -> Bytes {
     let spare = frame.len().saturating_sub(metrics.len());
     if spare > metrics.len().max(1024) { Bytes::copy_from_slice(metrics) } else { frame.slice_ref(metrics) }

@@ -1,8 +1,9 @@
-//! From a socket that was taken to one that may speak Kafka: first the PROXY header, then TLS, where they are asked for.
+//! Prepares an accepted socket for Kafka requests: first the PROXY header, then TLS, where configured.
 //!
-//! In: a socket. Out: its [`Wire`], whose it is, which address it was made to and who the client proved to be; or why
-//! it goes no further. Bounded in memory by the header's cap and by rustls (64 KiB of handshake, held against the byte
-//! budget until it is done), and in time by `slow_frame`. Never sets memory aside for TLS before the first byte of it has come.
+//! In: a socket. Out: its [`ConnectionStream`], the client's address, the address that it connected to and the
+//! principal of its certificate; or why the connection closes. Bounded in memory by the header's cap and by rustls (64
+//! KiB for a handshake, reserved in the byte budget until it is complete), and in time by `slow_frame`. Never reserves
+//! memory for TLS before its first byte has arrived.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -23,23 +24,23 @@ use super::stream::ConnectionStream;
 use super::tls::{self, Certificates};
 use crate::protocol::{MAX_PREFIX, ProtocolGuess, recognise};
 
-/// At shutdown, how much longer what has begun may take.
+/// At shutdown, how much longer the preparation may take.
 const GRACE: Duration = Duration::from_secs(2);
-/// What rustls keeps of a handshake at most, before anybody is known.
+/// The most memory that rustls needs for a handshake, before the client is known.
 const HANDSHAKE_BYTES: usize = 64 << 10;
 /// The first byte of TLS: a record of its handshake.
 const TLS_HANDSHAKE_RECORD: u8 = 0x16;
 
-/// A connection that may speak.
+/// A connection that is ready for Kafka requests.
 pub(crate) struct PreparedConnection {
     pub(crate) stream: ConnectionStream,
-    /// The address that the client connected to, as far as anybody told us.
+    /// The address that the client connected to, according to the load balancer or else the socket.
     pub(crate) local: SocketAddr,
-    /// Who the client proved to be, by its certificate.
+    /// The principal of the client's certificate.
     pub(crate) principal: Option<Arc<str>>,
 }
 
-/// Why a connection never came to speak Kafka.
+/// Why a connection closed before its first Kafka request.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SetupError {
     #[error("{0}")]
@@ -50,11 +51,11 @@ pub(crate) enum SetupError {
     NotTls,
     #[error("TLS handshake failed: {0}")]
     Handshake(String),
-    #[error("the PROXY header or the TLS handshake was not complete after {0:?}")]
+    #[error("timed out after {0:?} waiting for the PROXY header or the TLS handshake")]
     TimedOut(Duration),
 }
 
-/// Makes a socket ready. Tells `presence` where the client really is.
+/// Prepares a socket, and updates `guard` with the client's address.
 pub(crate) async fn prepare(
     mut stream: TcpStream,
     guard: &mut ConnectionGuard,
@@ -75,7 +76,7 @@ pub(crate) async fn prepare(
         let (wire, principal) = accept_tls(stream, &shared, guard.peer().ip()).await?;
         Ok((route, wire, principal))
     };
-    // Boxed, so that a connection which needs none of it is not as large as a handshake.
+    // Boxed, so that a connection that needs none of this does not have the size of a handshake.
     let (route, wire, principal) = Box::pin(with_time_limit(limit, drain, opening)).await?;
     let destination = route.map(|route| route.destination).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
     Ok(PreparedConnection { stream: wire, local: destination.unwrap_or(local), principal })
@@ -88,14 +89,14 @@ fn set_socket_options(stream: &TcpStream) -> std::io::Result<SocketAddr> {
     stream.local_addr()
 }
 
-/// No request has been read yet, so a drain may end it after a short grace.
+/// No request has been read yet, so a drain may close the connection after a short grace period.
 async fn with_time_limit<T>(
     limit: Duration,
     mut drain: watch::Receiver<bool>,
     opening: impl Future<Output = Result<T, CloseReason>>,
 ) -> Result<T, CloseReason> {
     let drained = async {
-        // The sender is gone only when the whole listener is being dropped.
+        // The sender is dropped only when the whole listener is dropped.
         let _ = drain.wait_for(|drain| *drain).await;
         sleep(GRACE).await;
     };
@@ -117,7 +118,7 @@ async fn read_proxy_header(stream: &mut TcpStream) -> Result<Option<ProxiedAddre
         }
         let mut room = header.buffer(wanted);
         match stream.read_buf(&mut room).await {
-            // Balancers look whether we are there by connecting and closing.
+            // Load balancers check the listener's health by connecting and closing.
             Ok(0) if room.remaining_mut() == proxy::MIN_HEADER => return Err(CloseReason::Closed),
             Ok(0) => return Err(CloseReason::ClosedMidFrame),
             Ok(_) => {}
@@ -144,7 +145,7 @@ async fn accept_tls(
     }
 }
 
-/// Whether the first byte is one of TLS. Waits for it before memory is set aside.
+/// Whether the first byte is one of TLS. Waits for it before memory is reserved.
 async fn begins_with_tls(stream: &TcpStream) -> Result<bool, CloseReason> {
     let mut first = [0];
     match stream.peek(&mut first).await.map_err(CloseReason::Lost)? {
@@ -153,7 +154,7 @@ async fn begins_with_tls(stream: &TcpStream) -> Result<bool, CloseReason> {
     }
 }
 
-/// Reads what is not TLS as far as it takes to say what it is instead, but not for long: it is closed in any case.
+/// Reads enough of a non-TLS stream to name its protocol, but only for a short time: the connection closes in any case.
 async fn reject_other_protocol(mut stream: TcpStream, shared: &ListenerContext) -> CloseReason {
     let mut first = Vec::with_capacity(MAX_PREFIX);
     let reading = async {

@@ -39,11 +39,11 @@ fn unhex(text: &str) -> Vec<u8> {
 
 const GIVEN: InstanceId = InstanceId::from_bytes([0x70, 0x1a, 0xe8, 0xad, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 
-/// Everything behind the door, played by a notebook.
+/// An intake that records its calls.
 #[derive(Default)]
 struct FakeIntake {
     no_receiver: AtomicBool,
-    /// Software that is not offered telemetry.
+    /// The software that is not offered telemetry.
     not_offered: Mutex<Option<String>>,
     panics: AtomicBool,
     refusal: Mutex<Option<Refusal>>,
@@ -56,7 +56,7 @@ struct FakeIntake {
 impl FakeIntake {
     fn answer(&self) -> Result<(), Refusal> {
         if self.panics.load(Ordering::Relaxed) {
-            panic_any("a fault of the host, as this test wants it");
+            panic_any("a panic that this test requested");
         }
         self.refusal.lock().unwrap().clone().map_or(Ok(()), Err)
     }
@@ -91,7 +91,7 @@ impl Intake for FakeIntake {
     }
 
     fn deliver(&self, _: Push) -> Result<Receipt, Refusal> {
-        unreachable!("this door has subscriptions")
+        unreachable!("this listener has subscriptions")
     }
 
     fn record_refused(&self, _: Ingress, wire: usize, client: &Arc<Client>, _: ConnectionId, refusal: Refusal) {
@@ -110,7 +110,7 @@ struct KafkaListenerFixture {
     intake: Arc<FakeIntake>,
     budget: Arc<ByteBudget>,
     subscriptions: Subscriptions,
-    /// Reasons, in the order in which connections ended.
+    /// Reasons, in the order in which connections closed.
     close_reasons: Arc<Mutex<Vec<String>>>,
     served: Arc<Mutex<Vec<(&'static str, i16)>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -132,7 +132,7 @@ impl KafkaListenerFixture {
         Self::with_intake(notebook.clone(), notebook, subscriptions, bytes, change).await
     }
 
-    /// Before another intake than the notebook.
+    /// With another intake than the recording one.
     async fn with_intake(
         intake: Arc<dyn Intake>,
         notebook: Arc<FakeIntake>,
@@ -185,24 +185,24 @@ impl KafkaListenerFixture {
         self.stop.take().expect("once").send(()).unwrap();
     }
 
-    /// Waits until so many connections have ended, and gives why.
+    /// Waits until this many connections have closed, and returns the reasons.
     async fn close_reasons(&self, count: usize) -> Vec<String> {
         eventually(|| self.close_reasons.lock().unwrap().len() >= count).await;
         self.close_reasons.lock().unwrap().clone()
     }
 }
 
-/// Waits for what other tasks bring about. Fails only when nothing ever comes.
+/// Waits for what other tasks do. Fails only if it never happens.
 async fn eventually(mut done: impl FnMut() -> bool) {
     let wait = async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(Duration::from_secs(60), wait).await.expect("it never came about");
+    timeout(Duration::from_secs(60), wait).await.expect("it never happened");
 }
 
-/// A client that speaks in bytes.
+/// A client that sends and receives raw bytes.
 struct TestPeer<S = TcpStream>(S);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TestPeer<S> {
@@ -210,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TestPeer<S> {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// One answer, length included.
+    /// One answer, including its length.
     async fn receive(&mut self) -> Vec<u8> {
         let read = async {
             let mut frame = vec![0; 4];
@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TestPeer<S> {
         self.receive().await
     }
 
-    /// Whether the door has closed without another byte.
+    /// Whether the listener has closed the connection without another byte.
     async fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();
         let read = timeout(Duration::from_secs(60), self.0.read_to_end(&mut rest)).await.expect("an end");
@@ -255,7 +255,7 @@ fn framed(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
-/// A push of so many bytes, all of them `x`.
+/// A push of this many bytes, all of them `x`.
 fn push_frame(size: usize, correlation: i32) -> Vec<u8> {
     let mut body = GIVEN.as_bytes().to_vec();
     body.extend(0x1234_5678_i32.to_be_bytes());

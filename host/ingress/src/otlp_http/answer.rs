@@ -1,5 +1,5 @@
-//! Answers as the OTLP specification has them: `ExportMetricsServiceResponse` for what was taken, `google.rpc.Status`
-//! for what was not, in the media type of the request.
+//! Responses as the OTLP specification defines them: `ExportMetricsServiceResponse` for an accepted request,
+//! `google.rpc.Status` for a refused one, in the media type of the request.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use barnabas_pipeline::admission::Refusal;
 
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
-/// Seconds after which what could not be taken is worth another try.
+/// Seconds after which a refused request is worth a retry.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// A request that was taken.
+/// An accepted request.
 #[derive(Debug)]
 pub(super) enum ExportOutcome {
-    /// All of it. The message is empty, and so is the body.
+    /// Everything was accepted. The message is empty, and so is the body.
     Accepted,
-    /// All of it, with words for the sender's log.
+    /// Everything was accepted, with a warning for the sender's log.
     Warning(&'static str),
 }
 
 impl ExportOutcome {
-    /// In the request's media type, as errors are.
+    /// In the request's media type, like errors.
     pub(super) fn into_response(self, json: bool) -> Response {
         if json {
             return response_with(StatusCode::OK, JSON, self.to_json().to_string().into_bytes());
@@ -51,14 +51,14 @@ impl ExportOutcome {
     }
 }
 
-/// A request that was not taken, and what its sender can do.
+/// A refused request, and what its sender can do.
 #[derive(Debug)]
 pub(super) struct ExportProblem {
     status: StatusCode,
     /// `google.rpc.Code`.
     code: i32,
     message: String,
-    /// Seconds; only with statuses after which OTLP senders try again.
+    /// Seconds; only with statuses after which OTLP senders retry.
     retry_after: Option<u64>,
 }
 
@@ -99,7 +99,7 @@ impl ExportProblem {
     }
 
     pub(super) fn body_timeout(limit: Duration) -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, 4, format!("the body was not there within {} s", limit.as_secs_f32()))
+        Self::new(StatusCode::REQUEST_TIMEOUT, 4, format!("timed out after {} s reading the body", limit.as_secs_f32()))
     }
 
     pub(super) fn unavailable(why: &str) -> Self {
@@ -108,14 +108,14 @@ impl ExportProblem {
     }
 
     pub(super) fn method_not_allowed(given: &Method) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, 12, format!("{given}: /v1/metrics takes POST"))
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, 12, format!("{given}: /v1/metrics accepts only POST"))
     }
 
     pub(super) fn unknown_path(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, 5, format!("{path}: this door takes metrics only, at /v1/metrics"))
+        Self::new(StatusCode::NOT_FOUND, 5, format!("{path}: this listener accepts metrics only, at /v1/metrics"))
     }
 
-    /// In the request's media type: JSON for JSON, protobuf for all else.
+    /// In the request's media type: JSON for JSON, protobuf for everything else.
     pub(super) fn into_response(self, json: bool) -> Response {
         let mut response = if json {
             let body = serde_json::json!({ "code": self.code, "message": self.message });

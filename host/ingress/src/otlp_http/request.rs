@@ -1,4 +1,4 @@
-//! What a request says of itself, and its body.
+//! Decoding of a request's head, and reading of its body.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,12 +20,12 @@ use barnabas_pipeline::push::{Client, Format, Ingress, Push};
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
-/// The budget is asked once for so many bytes: peers that send byte by byte would be charged a KiB for each.
+/// The budget is asked in steps of this size: peers that send single bytes would be charged a KiB for each otherwise.
 const STEP: usize = 16 * 1024;
-/// How many times the cap is read, and let go, before a body that is too large ends its connection.
+/// How many times the cap is read and discarded before a body that is too large closes its connection.
 const DISCARD_FACTOR: usize = 16;
 
-/// What a request's head says of its body.
+/// What a request's head says about its body.
 #[derive(Debug)]
 pub(super) struct OtlpRequestHead {
     format: Format,
@@ -60,12 +60,12 @@ impl OtlpRequestHead {
     }
 }
 
-/// Whether the body is JSON, and the answer is to be.
+/// Whether the body is JSON, and so will be the response.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     media_type(headers).eq_ignore_ascii_case(JSON)
 }
 
-/// Without parameters; empty where there is none.
+/// Without parameters; empty if there is none.
 fn media_type(headers: &HeaderMap) -> &str {
     let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     value.split(';').next().unwrap_or_default().trim()
@@ -75,7 +75,7 @@ fn codec(headers: &HeaderMap) -> Result<Codec, ExportProblem> {
     let mut encodings = headers.get_all(CONTENT_ENCODING).iter();
     let first = encodings.next().map_or(Ok(""), |v| v.to_str());
     match first.map(|text| text.trim().to_ascii_lowercase()).as_deref() {
-        // One over the other is asked for by nobody and would have to be undone twice.
+        // No exporter nests encodings, and undoing two would cost twice as much.
         _ if encodings.next().is_some() => Err(ExportProblem::unsupported_encoding("several")),
         Ok("" | "identity") => Ok(Codec::None),
         Ok("gzip") => Ok(Codec::Gzip),
@@ -85,14 +85,14 @@ fn codec(headers: &HeaderMap) -> Result<Codec, ExportProblem> {
     }
 }
 
-/// One that is malformed is as good as none, as the specification wants it.
+/// A malformed header counts as absent, as the specification requires.
 fn trace_parent(headers: &HeaderMap) -> Option<Arc<str>> {
     let text = headers.get(TRACE_PARENT)?.to_str().ok()?.trim();
     trace_parent::is_valid(text).then(|| text.into())
 }
 
-/// All of the body, under the door's caps. What it occupies is taken from the budget as it arrives, so a peer that
-/// announces much and sends little holds little.
+/// Reads the whole body, within the listener's limits. Its bytes are reserved in the budget as they arrive, so a peer
+/// that announces a large body and sends little reserves little.
 pub(super) async fn body(request: Request, config: &OtlpHttpConfig, hold: &mut Hold) -> Result<Bytes, ExportProblem> {
     let mut body = request.into_body();
     let cap = config.max_body;
@@ -114,8 +114,8 @@ pub(super) async fn body(request: Request, config: &OtlpHttpConfig, hold: &mut H
     Ok(whole.freeze())
 }
 
-/// Reads on for a while without keeping anything: a sender whose connection breaks while it is still writing never sees
-/// the answer, and sends the same again for ever.
+/// Reads and discards for a while: a sender whose connection breaks while it is still writing never sees the response,
+/// and sends the same body again and again.
 async fn discard(mut body: Body, cap: usize) {
     let mut left = cap.saturating_mul(DISCARD_FACTOR);
     while let Some(Ok(frame)) = body.frame().await {
@@ -124,7 +124,7 @@ async fn discard(mut body: Body, cap: usize) {
     }
 }
 
-/// One clock for a whole body; whose fault it is depends on what was waited for.
+/// One deadline for a whole body; the error depends on whether the sender or the budget caused the wait.
 struct BodyDeadline(Instant, Duration);
 
 impl BodyDeadline {
@@ -135,6 +135,6 @@ impl BodyDeadline {
     async fn wait_for_budget<T>(&mut self, grown: impl Future<Output = T>) -> Result<T, ExportProblem> {
         timeout_at(self.0, grown)
             .await
-            .map_err(|_| ExportProblem::unavailable("the host holds as many bytes as it may"))
+            .map_err(|_| ExportProblem::unavailable("the host's request memory (`limits.request-bytes`) is exhausted"))
     }
 }

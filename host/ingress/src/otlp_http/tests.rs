@@ -1,4 +1,4 @@
-//! Over real connections to a door on loopback, with an intake that answers as it is told.
+//! Over real connections to a listener on loopback, with a scripted intake.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -20,18 +20,18 @@ use barnabas_pipeline::decode::LIGHT_JSON_BYTES;
 use barnabas_pipeline::intake::{DecodePermits, LargePush};
 use barnabas_pipeline::push::{ConnectionId, Format, Ingress};
 
-/// Keeps what it is given; answers from a list, then [`Receipt::Accepted`].
+/// Records pushes; answers from a list, then with [`Receipt::Accepted`].
 #[derive(Default)]
 struct ScriptedIntake {
     pushes: Mutex<Vec<Push>>,
     answers: Mutex<VecDeque<Result<Receipt, Refusal>>>,
     closed: bool,
-    /// Held while a test wants deliveries to wait.
+    /// Locked while a test delays deliveries.
     blocked: Mutex<()>,
     turns: DecodePermits,
 }
 
-/// What the desk takes for too large for a door's threads.
+/// The size from which the intake treats a push as large.
 const LARGE: usize = 128 << 10;
 
 impl Intake for ScriptedIntake {
@@ -39,10 +39,10 @@ impl Intake for ScriptedIntake {
         !self.closed
     }
     fn subscribe(&self, _: &Arc<Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
-        unreachable!("this door has no subscriptions")
+        unreachable!("this listener has no subscriptions")
     }
     fn push(&self, _: Push, _: ConnectionId) -> Result<Receipt, Refusal> {
-        unreachable!("this door has no subscriptions")
+        unreachable!("this listener has no subscriptions")
     }
     fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
         drop(self.blocked.lock().unwrap());
@@ -167,7 +167,7 @@ impl HttpPeer {
 const PROTOBUF: &str = "content-type: application/x-protobuf\r\n";
 
 #[tokio::test]
-async fn a_request_becomes_a_push_as_it_came() {
+async fn a_request_becomes_a_push_unchanged() {
     let open = OtlpListenerFixture::start().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let reply = open.post(&format!("{PROTOBUF}traceparent: {trace}\r\n"), b"metrics").await;
@@ -180,12 +180,12 @@ async fn a_request_becomes_a_push_as_it_came() {
     assert_eq!(push.client.source.unwrap().ip(), Ipv4Addr::LOCALHOST);
     assert_eq!(push.client.listener.as_deref(), Some("otlp-http"));
     let Client { instance_id, client_id, principal, .. } = &*push.client;
-    assert_eq!((instance_id, client_id, principal), (&None, &None, &None), "what the door cannot know is absent");
+    assert_eq!((instance_id, client_id, principal), (&None, &None, &None), "unknown facts are absent");
     assert_eq!((push.node_id, push.subscription_id, push.push_interval, push.terminating), (None, None, None, false));
 }
 
 #[tokio::test]
-async fn content_encodings_become_codecs_without_being_undone() {
+async fn content_encodings_become_codecs_without_decompression() {
     let open = OtlpListenerFixture::start().await;
     for (encoding, codec) in [("identity", 0), ("gzip", 1), ("GZIP", 1), ("zstd", 4)] {
         let reply = open.post(&format!("{PROTOBUF}content-encoding: {encoding}\r\n"), b"as it came").await;
@@ -202,7 +202,7 @@ async fn content_encodings_become_codecs_without_being_undone() {
 }
 
 #[tokio::test]
-async fn what_is_neither_protobuf_nor_json_is_told_so() {
+async fn other_content_types_are_refused_with_415() {
     let open = OtlpListenerFixture::start().await;
     for other in ["", "content-type: text/plain\r\n"] {
         let reply = open.post(other, b"x").await;
@@ -215,7 +215,7 @@ async fn what_is_neither_protobuf_nor_json_is_told_so() {
 }
 
 #[tokio::test]
-async fn json_is_passed_on_as_it_came_and_answered_in_json() {
+async fn json_is_passed_on_unchanged_and_answered_in_json() {
     let said = |reply: &HttpReply| {
         assert_eq!(reply.header("content-type"), Some("application/json"));
         serde_json::from_slice::<serde_json::Value>(&reply.body).unwrap()
@@ -241,7 +241,7 @@ async fn json_is_passed_on_as_it_came_and_answered_in_json() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused_with_the_way() {
+async fn other_paths_and_methods_are_refused_and_the_right_ones_are_named() {
     let open = OtlpListenerFixture::start().await;
     let mut wire = open.connect().await;
     wire.send("GET /v1/metrics HTTP/1.1\r\nhost: x\r\n\r\n").await;
@@ -254,7 +254,7 @@ async fn other_paths_and_methods_are_refused_with_the_way() {
 }
 
 #[tokio::test]
-async fn refusals_are_told_in_the_words_of_otlp() {
+async fn refusals_have_otlp_status_codes() {
     let cases = [
         (Refusal::InvalidRecord("no OTLP".into()), 400, 3, None),
         (Refusal::TooLarge("17 MiB".into()), 413, 8, None),
@@ -271,7 +271,7 @@ async fn refusals_are_told_in_the_words_of_otlp() {
 }
 
 #[tokio::test]
-async fn receivers_are_no_business_of_the_sender_unless_there_are_none() {
+async fn a_sender_learns_about_receivers_only_if_there_are_none() {
     let open = OtlpListenerFixture::answering([Ok(Receipt::Unwanted), Ok(Receipt::Empty)]).await;
     for _ in 0..2 {
         let reply = open.post(PROTOBUF, b"x").await;
@@ -290,7 +290,7 @@ async fn receivers_are_no_business_of_the_sender_unless_there_are_none() {
 }
 
 #[tokio::test]
-async fn a_body_is_no_larger_than_the_cap_and_its_sender_hears_of_it() {
+async fn a_body_above_the_cap_is_answered_413() {
     let config = OtlpHttpConfig { max_body: 1000, ..OtlpHttpConfig::default() };
     let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     assert_eq!(open.post(PROTOBUF, &[7; 1000]).await.status(), 200);
@@ -304,12 +304,12 @@ async fn a_body_is_no_larger_than_the_cap_and_its_sender_hears_of_it() {
     wire.send("0\r\n\r\n").await;
     assert_eq!(wire.reply().await.unwrap().status(), 413);
     wire.post(PROTOBUF, b"next").await;
-    assert_eq!(wire.reply().await.unwrap().status(), 200, "the connection is still good");
+    assert_eq!(wire.reply().await.unwrap().status(), 200, "the connection stays open");
     assert_eq!(open.pushes().len(), 2);
 }
 
 #[tokio::test]
-async fn a_large_body_comes_through_whole_and_its_bytes_go_back_to_the_budget() {
+async fn a_large_body_arrives_whole_and_its_bytes_return_to_the_budget() {
     let open = OtlpListenerFixture::start().await;
     let body: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
     assert_eq!(open.post(PROTOBUF, &body).await.status(), 200);
@@ -318,7 +318,7 @@ async fn a_large_body_comes_through_whole_and_its_bytes_go_back_to_the_budget() 
 }
 
 #[tokio::test]
-async fn without_room_for_its_bytes_a_sender_is_asked_to_come_again() {
+async fn a_full_budget_is_answered_503_with_retry_after() {
     let config = OtlpHttpConfig { body: Duration::from_millis(50), ..OtlpHttpConfig::default() };
     let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1024)).await;
     let (mut room, mut over) = (open.budget.hold(), open.budget.hold());
@@ -345,7 +345,7 @@ async fn one_connection_serves_many_requests() {
 }
 
 #[tokio::test]
-async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not() {
+async fn slow_bodies_and_heads_time_out_and_idle_connections_stay() {
     let hurry = Duration::from_millis(60);
     let config = OtlpHttpConfig { head: hurry, body: hurry, ..OtlpHttpConfig::default() };
     let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
@@ -363,11 +363,11 @@ async fn slow_bodies_and_slow_heads_are_given_up_on_and_idle_connections_are_not
 
     tokio::time::sleep(2 * hurry).await;
     idle.post(PROTOBUF, b"x").await;
-    assert_eq!(idle.reply().await.expect("silence between requests is no fault").status(), 200);
+    assert_eq!(idle.reply().await.expect("idle connections stay open").status(), 200);
 }
 
 #[tokio::test]
-async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
+async fn a_connection_over_the_cap_is_closed_and_the_others_are_served() {
     let config = OtlpHttpConfig { max_connections: 1, ..OtlpHttpConfig::default() };
     let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     let mut first = open.connect().await;
@@ -387,7 +387,7 @@ async fn over_the_cap_a_connection_is_closed_and_the_others_are_served() {
 }
 
 #[tokio::test]
-async fn other_protocols_are_named_however_they_are_cut() {
+async fn other_protocols_are_named_however_their_bytes_are_split() {
     let open = OtlpListenerFixture::start().await;
     let (hello, kafka) = (unhex(CLIENT_HELLO), unhex(API_VERSIONS));
     for (bytes, words) in [
@@ -412,7 +412,7 @@ async fn other_protocols_are_named_however_they_are_cut() {
             assert!(end.contains(words) && end.contains(&open.address.to_string()), "cut at {cut}: {end}");
         }
     }
-    // HTTP itself may be cut anywhere.
+    // HTTP itself may be split anywhere.
     let mut wire = open.connect().await;
     for part in ["P", "OS", "T /v1/metrics HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n", PROTOBUF, "\r\n", "x"] {
         wire.send(part).await;
@@ -422,7 +422,7 @@ async fn other_protocols_are_named_however_they_are_cut() {
 }
 
 #[tokio::test]
-async fn a_start_that_never_ends_is_a_slow_head() {
+async fn an_incomplete_prefix_times_out_as_a_slow_head() {
     let config = OtlpHttpConfig { head: Duration::from_millis(60), ..OtlpHttpConfig::default() };
     let open = OtlpListenerFixture::with(config, ScriptedIntake::default(), ByteBudget::new(1 << 20)).await;
     for start in ["P", "\x16"] {
@@ -438,7 +438,7 @@ async fn a_start_that_never_ends_is_a_slow_head() {
 }
 
 #[tokio::test]
-async fn heads_without_end_and_what_is_not_http_end_their_connection_only() {
+async fn endless_heads_and_non_http_bytes_close_only_their_own_connection() {
     let open = OtlpListenerFixture::start().await;
     for noise in ["\x16\x03\x01\x02\x00\x01\x00".to_owned(), format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(100_000))] {
         let mut wire = open.connect().await;
@@ -463,17 +463,17 @@ async fn shutdown_answers_what_was_read_and_closes_the_rest() {
     });
     held.1.await.unwrap();
     let mut busy = open.connect().await;
-    // Large enough for a thread of its own, so that the door itself goes on.
+    // Large enough to be decoded on another thread, so that the listener itself is not blocked.
     busy.post(PROTOBUF, &vec![1; LARGE]).await;
     while open.budget.in_use() < LARGE {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     open.stop.take().unwrap().send(()).unwrap();
-    assert!(idle.reply().await.is_none(), "it had nothing to be answered");
-    assert!(TcpStream::connect(open.address).await.is_err(), "nobody new comes in");
+    assert!(idle.reply().await.is_none(), "it had no request in flight");
+    assert!(TcpStream::connect(open.address).await.is_err(), "no new connection is accepted");
     assert!(!open.serving.is_finished());
     release.0.send(()).unwrap();
-    let reply = busy.reply().await.expect("an answer, although the door is closing");
+    let reply = busy.reply().await.expect("an answer during shutdown");
     assert_eq!((reply.status(), reply.header("connection")), (200, Some("close")));
     (&mut open.serving).await.unwrap();
     holder.join().unwrap();
@@ -481,7 +481,7 @@ async fn shutdown_answers_what_was_read_and_closes_the_rest() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_said_with_its_listener() {
+async fn an_address_in_use_is_reported_with_its_listener() {
     let open = OtlpListenerFixture::start().await;
     let error =
         bind(OtlpHttpConfig { bind: open.address, ..OtlpHttpConfig::default() }).await.expect_err("it is taken");
@@ -490,7 +490,7 @@ async fn an_address_that_is_taken_is_said_with_its_listener() {
 }
 
 #[tokio::test]
-async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
+async fn only_light_bodies_are_decoded_on_the_listener_threads() {
     let (reception, threads, _listening) =
         real_reception(Arc::new(Admission::new(admission::AdmissionConfig::default())));
     let bound =
@@ -529,7 +529,7 @@ async fn only_light_bodies_are_decoded_on_the_threads_of_the_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
+async fn a_disconnected_sender_frees_its_bytes_only_after_its_push_is_decoded() {
     let open = OtlpListenerFixture::start().await;
     let desk = open.intake.clone();
     let (held, release) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
@@ -541,7 +541,7 @@ async fn a_sender_that_goes_away_frees_nothing_before_its_push_is_decoded() {
     held.1.await.unwrap();
     let mut sender = open.connect().await;
     sender.post(PROTOBUF, &vec![1; LARGE]).await;
-    // Taken by the thread that is to decode it, which waits at the gate.
+    // The decoding thread has taken it, and waits for the lock.
     while open.intake.turns.available() == DecodePermits::default().available() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -1,6 +1,7 @@
 //! The shape of a W3C `traceparent` header.
 
-/// `version-traceid-parentid-flags` in lower-case hexadecimal, ids not all zero. Later versions may go on after a dash.
+/// `version-traceid-parentid-flags` in lower-case hexadecimal, ids not all zero. Later versions may append more after a
+/// dash.
 pub(super) fn is_valid(text: &str) -> bool {
     let mut parts = text.splitn(5, '-');
     let mut part = |len: usize| parts.next().filter(|p| p.len() == len && p.bytes().all(is_hex));

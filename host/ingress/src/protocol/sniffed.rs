@@ -1,7 +1,7 @@
-//! A stream that ends with an error where another protocol than HTTP/1 is spoken.
+//! A stream that fails with an error if the peer speaks another protocol than HTTP/1.
 //!
 //! The HTTP reader gets no byte before the protocol is known: it would answer TLS and Kafka clients in HTTP, which they
-//! report as riddles of their own. A start that is not complete is waited for by the reader's own limits on a head.
+//! report as misleading errors of their own. While the prefix is incomplete, the reader's own limits on a head apply.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,20 +13,21 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{ClientProtocol, ListenerKind, MAX_PREFIX, ProtocolGuess, WrongProtocol, recognise};
 
-/// The stream, and its first bytes until they were passed on.
+/// The stream, and its first bytes until they were forwarded.
 pub struct SniffedStream<S> {
     stream: S,
     listener_kind: ListenerKind,
     local: SocketAddr,
     first: [u8; MAX_PREFIX],
-    /// Bytes in `first`, and how many of them were passed on.
+    /// Bytes in `first`, and how many of them were forwarded.
     received: usize,
     forwarded: usize,
     decided: bool,
     detected: DetectedProtocol,
 }
 
-/// Which other protocol was found, if any. Beside the error, since hyper tells of none before the first request.
+/// The other protocol that was detected, if any. Kept beside the error, since hyper reports no error before the first
+/// request.
 #[derive(Clone, Debug, Default)]
 pub struct DetectedProtocol(Arc<OnceLock<WrongProtocol>>);
 
@@ -37,7 +38,7 @@ impl DetectedProtocol {
 }
 
 impl<S> SniffedStream<S> {
-    /// Before the first byte was read from `stream`, which came to `door` at the address `at`.
+    /// Wraps `stream` before its first byte is read; it was accepted on `local` by a listener of this kind.
     pub fn new(stream: S, door: ListenerKind, at: SocketAddr) -> Self {
         Self {
             stream,
@@ -51,15 +52,15 @@ impl<S> SniffedStream<S> {
         }
     }
 
-    /// Good for as long as the stream and beyond.
+    /// A handle that outlives the stream.
     pub fn detected(&self) -> DetectedProtocol {
         self.detected.clone()
     }
 }
 
 impl<S: AsyncRead + Unpin> SniffedStream<S> {
-    /// Reads until the protocol is known, or the stream ends. Bytes of a protocol that nobody knows are for the HTTP
-    /// reader, which answers with the status 400.
+    /// Reads until the protocol is known or the stream ends. Bytes of an unknown protocol are forwarded to the HTTP
+    /// reader, which answers with status 400.
     fn poll_decide(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.decided {
             let mut room = ReadBuf::new(self.first.get_mut(self.received..).unwrap_or_default());

@@ -30,7 +30,7 @@ fn samples() -> Vec<(Vec<u8>, ClientProtocol)> {
 }
 
 #[test]
-fn a_protocol_is_known_by_its_first_bytes_and_open_before() {
+fn a_protocol_is_recognised_as_soon_as_enough_bytes_arrived() {
     for (bytes, protocol) in samples() {
         let known =
             (0..=MAX_PREFIX).find(|len| recognise(&bytes[..*len]) != ProtocolGuess::Incomplete).expect("enough bytes");
@@ -41,7 +41,7 @@ fn a_protocol_is_known_by_its_first_bytes_and_open_before() {
 }
 
 #[test]
-fn other_bytes_are_nothing_known_and_never_open_for_ever() {
+fn unknown_bytes_are_decided_within_the_longest_prefix() {
     for bytes in
         [&b"GETTING "[..], b"get / ", b"\x16\x04\x01", b"\x15\x03\x01", b"PRI \0", b"\xff\xff\xff\xff", b"\x01\0"]
     {
@@ -61,7 +61,7 @@ fn other_bytes_are_nothing_known_and_never_open_for_ever() {
 }
 
 #[test]
-fn the_text_names_the_protocol_the_door_and_the_remedy() {
+fn the_message_names_the_protocol_the_listener_and_the_remedy() {
     let says = |door, protocol| {
         WrongProtocol { protocol, listener_kind: door, local: "127.0.0.1:9092".parse().unwrap() }.to_string()
     };

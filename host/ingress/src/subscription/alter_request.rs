@@ -1,8 +1,8 @@
-//! Several alterations at once: one request's, in order, each for itself.
+//! Several alterations in one request, in order, each with its own result.
 //!
-//! In: the changes of one request. Out: an answer for each. Runs where it may block, one request at a time; the others
-//! wait for their turn so long and no longer. Bounded in changes that are held against all clients, and in patterns that
-//! are compiled. Ends after the change at hand where nobody waits for the answers any more.
+//! In: the changes of one request. Out: a result for each. Runs on a thread that may block, one request at a time; the
+//! wait for the others is limited. Bounded in changes for which all clients are checked, and in compiled patterns.
+//! Stops after the current change if no caller waits for the results any more.
 
 use std::cell::Cell;
 use std::time::SystemTime;
@@ -14,43 +14,44 @@ use super::effective::EffectiveSubscription;
 use super::{AlterError, AlterOutcome, SubscriptionChange, Subscriptions, TURN_TIMEOUT};
 use barnabas_storage::audit::{AuditAction, AuditEntry, ChangeOutcome};
 
-/// Most changes of one request that are held against all clients: that is work for each client and each rule.
+/// The most changes of one request for which all clients are checked: that costs work for each client and each rule.
 pub(super) const MAX_FORECASTS: usize = 16;
 
-/// Most bytes of one pattern.
+/// The most bytes of one compiled pattern.
 const MAX_PATTERN_BYTES: usize = 1 << 20;
 
-/// How something is to be altered.
+/// The options and the limits of one request.
 pub(super) struct AlterRequest {
-    /// Nothing is to be changed.
+    /// Nothing is changed.
     pub(super) validate_only: bool,
-    /// Whether to find out which clients it concerns.
+    /// Whether to determine which clients are affected.
     pub(super) with_forecast: bool,
     /// Bytes of the patterns compiled for it so far.
     compiled: Cell<usize>,
 }
 
 impl AlterRequest {
-    /// For a request with so many changes.
+    /// A request with this many changes.
     pub(super) fn new(changes: usize, validate_only: bool) -> Self {
         Self { validate_only, with_forecast: changes <= MAX_FORECASTS, compiled: Cell::default() }
     }
 
-    /// Makes one more, unless as much was compiled already as the whole book may hold.
+    /// Compiles one more, unless the request has already compiled as much as all subscriptions together may have.
     pub(super) fn compile_within_limit(
         &self,
         make: impl FnOnce() -> Result<EffectiveSubscription, AlterError>,
     ) -> Result<EffectiveSubscription, AlterError> {
         let compiled = self.compiled.get();
         if compiled >= MAX_PATTERNS_BYTES {
-            let words =
-                format!("the patterns of one request may take {MAX_PATTERNS_BYTES} bytes; ask for the rest in another");
+            let words = format!(
+                "the compiled patterns of one request may take {MAX_PATTERNS_BYTES} bytes; send the rest in another request"
+            );
             return Err(AlterError::Policy(words));
         }
         let made = make();
         let weight = match &made {
             Ok(held) => held.patterns,
-            // Perhaps it was found too large only in the end.
+            // Its size may have been found too large only at the end.
             Err(AlterError::Config(_)) => MAX_PATTERN_BYTES,
             Err(_) => 0,
         };
@@ -60,8 +61,9 @@ impl AlterRequest {
 }
 
 impl Subscriptions {
-    /// Alters several, in order and each for itself, on a thread that may block. Begins no further one once nobody waits
-    /// for the answers; what was changed by then stays, and stands in the audit log, by `who`.
+    /// Alters several subscriptions, in order and independently, on a thread that may block. Starts no further change
+    /// once no caller waits for the results; changes made by then remain, and are in the audit log with `who` as the
+    /// actor.
     pub async fn alter_all(
         &self,
         who: String,
@@ -71,10 +73,10 @@ impl Subscriptions {
         let (subscriptions, count) = (self.clone(), changes.len());
         let refused = |why: AlterError| (0..count).map(|_| Err(why.clone())).collect();
         let Ok(turn) = tokio::time::timeout(TURN_TIMEOUT, self.0.queue.clone().lock_owned()).await else {
-            return refused(AlterError::Busy("others alter subscriptions here at this moment; try again".into()));
+            return refused(AlterError::Busy("other alterations of subscriptions are running; try again".into()));
         };
         let (answer, answered) = oneshot::channel();
-        // It ends by itself, after the change at hand at the latest once `answered` is dropped.
+        // The task ends by itself, after the current change at the latest once `answered` is dropped.
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let request = AlterRequest::new(count, validate_only);
@@ -82,7 +84,7 @@ impl Subscriptions {
             let done: Vec<_> = pending.map(|change| subscriptions.alter_audited(&who, change, &request)).collect();
             let _ = answer.send(done);
         });
-        let broken = || refused(AlterError::Internal("the host broke at this; see its log".into()));
+        let broken = || refused(AlterError::Internal("internal error; see the host's log".into()));
         answered.await.unwrap_or_else(|_| broken())
     }
 

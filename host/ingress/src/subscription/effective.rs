@@ -1,4 +1,4 @@
-//! One subscription: what the file says, what was altered over the wire, and what comes of the two.
+//! One subscription: its entries from the file and from alterations, and the rule that results.
 
 use std::sync::Arc;
 
@@ -6,28 +6,28 @@ use super::key::text;
 use super::{AlterError, DescribedEntry, DescribedSubscription, Entries, SubscriptionKey, ValueSource};
 use barnabas_pipeline::admission::SubscriptionRule;
 
-/// One of the book. Never altered: another takes its place.
+/// One subscription. Immutable: an alteration replaces it.
 #[derive(Debug)]
 pub(super) struct EffectiveSubscription {
-    /// Empty where the file does not name it.
+    /// Empty if the file does not contain it.
     pub(super) file: Entries,
-    /// Empty where nothing was altered.
+    /// Empty if nothing was altered.
     pub(super) stored: Entries,
-    /// A document of the store that a later release wrote.
+    /// The store's document was written by a later release.
     pub(super) unreadable: bool,
-    /// A document of the store that nobody can read. The file counts, and what is altered takes its place.
+    /// The store's document is damaged. The file's entries are effective, and an alteration replaces the document.
     pub(super) damaged: bool,
-    /// What admission is told; `None` where it makes no sense to this release.
+    /// The rule for admission; `None` if it is not valid in this release.
     pub(super) rule: Option<SubscriptionRule>,
     pub(super) described: Arc<DescribedSubscription>,
     /// Bytes of its name and its text.
     pub(super) text: usize,
-    /// Bytes of its patterns, compiled.
+    /// Bytes of its compiled patterns.
     pub(super) patterns: usize,
 }
 
 impl EffectiveSubscription {
-    /// Of nothing yet.
+    /// A subscription without entries.
     pub(super) fn empty() -> Self {
         Self {
             file: Entries::new(),
@@ -41,7 +41,7 @@ impl EffectiveSubscription {
         }
     }
 
-    /// Joins the two. The error is what makes no sense.
+    /// Merges the two. The error names what is invalid.
     pub(super) fn new(name: &Arc<str>, file: Entries, stored: Entries) -> Result<Self, AlterError> {
         let described = Arc::new(DescribedSubscription::from_entries(name, &file, &stored));
         let said = file.values().chain(stored.values()).flatten().map(String::len).sum::<usize>();
@@ -53,7 +53,7 @@ impl EffectiveSubscription {
         Ok(held)
     }
 
-    /// One that is kept and shown, and means nothing.
+    /// A subscription that is kept and described, and has no effect.
     pub(super) fn disabled(name: &Arc<str>, file: Entries, stored: Entries, problem: String) -> Self {
         let described = DescribedSubscription {
             problem: Some(problem),
@@ -62,7 +62,7 @@ impl EffectiveSubscription {
         Self { file, stored, described: Arc::new(described), text: name.len(), ..Self::empty() }
     }
 
-    /// What the file says, if anything, where the store holds a document that nobody can read.
+    /// The file's entries, if any, for a subscription whose document in the store is damaged.
     pub(super) fn with_damaged_record(name: &Arc<str>, file: Entries, problem: String) -> Result<Self, AlterError> {
         let none = Entries::new();
         let described =
@@ -72,17 +72,17 @@ impl EffectiveSubscription {
         Ok(Self { damaged: true, described: Arc::new(described), ..held })
     }
 
-    /// What counts for this key: empty for a list that nobody speaks of.
+    /// The effective value of this key: empty for a list without a value.
     pub(super) fn effective(&self, key: SubscriptionKey) -> &[String] {
         self.stored.get(&key).or_else(|| self.file.get(&key)).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether there is anything of it.
+    /// Whether it has any content.
     pub(super) fn exists(&self) -> bool {
         self.unreadable || self.damaged || !self.file.is_empty() || !self.stored.is_empty()
     }
 
-    /// Whether a client could not tell the two apart.
+    /// Whether a client cannot distinguish the two.
     pub(super) fn is_equivalent(&self, other: &Self) -> bool {
         let same = |key| self.effective(key) == other.effective(key);
         self.rule.is_some() == other.rule.is_some() && SubscriptionKey::ALL.into_iter().all(same)
@@ -90,11 +90,12 @@ impl EffectiveSubscription {
 
     fn make_rule(&self, name: &str) -> Result<SubscriptionRule, AlterError> {
         let interval = self.effective(SubscriptionKey::Interval).first().map(|text| interval(text)).transpose()?;
-        // Alone first: a wrong interval and a wrong pattern have codes of their own.
+        // The interval is checked separately, because an invalid interval and an invalid pattern have different error
+        // codes.
         SubscriptionRule::new(name, Vec::new(), interval, &[]).map_err(AlterError::Request)?;
         let matches = self.effective(SubscriptionKey::Match);
         if let Some(bad) = matches.iter().find(|pair| !pair.contains('=')) {
-            let words = format!("`match` has `{}`, which is not `key=pattern`", super::excerpt(bad));
+            let words = format!("`match` contains `{}`, which is not `key=pattern`", super::excerpt(bad));
             return Err(AlterError::Config(words));
         }
         let matches: Vec<_> = pairs(matches).map(|(key, pattern)| (key.to_owned(), pattern.to_owned())).collect();

@@ -1,4 +1,4 @@
-//! The three keys of a subscription, and what may stand in them as text.
+//! The three keys of a subscription, and their values as text.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AlterError;
 
-/// Most bytes of one entry's text.
+/// The most bytes of one entry's text.
 pub(super) const ENTRY_BYTES: usize = 64 << 10;
 
 /// A key of the configuration of a CLIENT_METRICS resource (KIP-714, "Client metrics configuration").
@@ -23,15 +23,15 @@ pub enum SubscriptionKey {
     Match,
 }
 
-/// What is said about one subscription, by the file or over the wire. Values are kept as the elements of a list, so that
-/// a pattern of the file may hold a comma; `interval.ms` has one element. A key that is not there is not said.
+/// The entries of one subscription, from the file or from alterations. Values are stored as the elements of a list, so
+/// that a pattern of the file may contain a comma; `interval.ms` has one element. A missing key has no value.
 pub type Entries = BTreeMap<SubscriptionKey, Vec<String>>;
 
 impl SubscriptionKey {
-    /// In the order in which they are shown.
+    /// In the order in which they are described.
     pub const ALL: [Self; 3] = [Self::Metrics, Self::Interval, Self::Match];
 
-    /// Kafka's name of it.
+    /// Its name in Kafka.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
@@ -40,7 +40,7 @@ impl SubscriptionKey {
         }
     }
 
-    /// The key of that name.
+    /// The key with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|key| key.as_str() == name)
     }
@@ -50,37 +50,37 @@ impl SubscriptionKey {
         self != Self::Interval
     }
 
-    /// What counts where nobody says anything, as text.
+    /// The default, as text.
     pub fn default_text(self) -> &'static str {
         if self == Self::Interval { "300000" } else { "" }
     }
 
-    /// One sentence for whoever describes the resource.
+    /// Its documentation in DescribeConfigs.
     pub fn documentation(self) -> &'static str {
         match self {
             Self::Metrics => {
-                "Prefixes of the names of the metrics that clients are asked for, separated by commas; `*` is all, and \
-                 an empty list asks for none."
+                "Prefixes of the names of the metrics that clients push, separated by commas; `*` matches all, and \
+                 an empty list none."
             }
             Self::Interval => {
-                "How often clients push, in milliseconds from 100 to 3600000; of all subscriptions that match a client \
-                 the least counts, and one above 300000 counts as 300000 unless the host has `long-intervals`."
+                "How often clients push, in milliseconds from 100 to 3600000; the shortest interval of all subscriptions \
+                 that match a client applies, and one above 300000 counts as 300000 unless `long-intervals` is set."
             }
             Self::Match => {
-                "Which clients are asked: `key=pattern`, separated by commas, each pattern a regular expression that \
-                 matches in full, and all must; an empty list matches every client."
+                "Which clients push: `key=pattern`, separated by commas; each pattern is a regular expression that must \
+                 match the whole value, and all must match; an empty list matches every client."
             }
         }
     }
 
-    /// The elements of a text that came over the wire, blanks around them cut off.
+    /// The elements of a value in a request, without surrounding blanks.
     pub(super) fn elements(self, text: &str) -> Result<Vec<String>, AlterError> {
         let refuse = |why: &str| Err(AlterError::Config(format!("`{}` {why}", self.as_str())));
         if text.len() > ENTRY_BYTES {
-            return refuse(&format!("has {} bytes; it may have {ENTRY_BYTES}", text.len()));
+            return refuse(&format!("has {} bytes; the maximum is {ENTRY_BYTES}", text.len()));
         }
         if text.chars().any(char::is_control) {
-            return refuse("holds a control character; take it out");
+            return refuse("contains a control character; remove it");
         }
         if !self.is_list() {
             return Ok(vec![text.trim().to_owned()]);
@@ -89,15 +89,15 @@ impl SubscriptionKey {
             return Ok(Vec::new());
         }
         let elements: Vec<String> = text.split(',').map(|element| element.trim().to_owned()).collect();
-        // As a prefix it would mean every metric there is.
+        // An empty prefix would match every metric.
         if elements.iter().any(String::is_empty) {
-            return refuse("has an empty element; take out the comma beside it");
+            return refuse("has an empty element; remove the comma beside it");
         }
         Ok(elements)
     }
 }
 
-/// As Kafka writes a list.
+/// In Kafka's list format.
 pub(super) fn text(elements: &[String]) -> String {
     elements.join(",")
 }

@@ -1,4 +1,4 @@
-//! What is said beside the answer "done": tools show it, clients pass over it.
+//! Messages about alterations that succeeded: tools print them, and clients ignore them.
 
 use super::alter_request::{AlterRequest, MAX_FORECASTS};
 use super::effective::EffectiveSubscription;
@@ -6,14 +6,14 @@ use super::{Entries, EntryOp, EntryOpKind, SubscriptionKey};
 use barnabas_base::units::HumanDuration;
 use barnabas_pipeline::admission::Forecast;
 
-/// The longest interval that counts where long ones are not allowed.
+/// The longest interval that has an effect unless long ones are enabled.
 const CUSTOMARY_MAX_MS: u64 = 300_000;
-/// The longest that counts for librdkafka where they are, since it reckons in 32-bit microseconds.
+/// The longest interval for librdkafka if they are enabled, since it computes in 32-bit microseconds.
 const LIBRDKAFKA_MAX_MS: u64 = 1_700_000;
 
-/// A change that changed nothing. Whoever asked for it wants to know all the same whom it meets.
+/// The message about an alteration without a change. The caller still wants to know which clients match.
 pub(super) fn unchanged(held: &EffectiveSubscription, ops: &[EntryOp], forecast: Option<&Forecast>) -> String {
-    let why = from_file(held, ops).unwrap_or_else(|| "it is as it was: nothing changes for anybody".into());
+    let why = from_file(held, ops).unwrap_or_else(|| "nothing changed".into());
     let meets = forecast.filter(|_| held.rule.is_some()).map(describe_matches);
     [Some(why), meets].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -29,7 +29,7 @@ fn from_file(held: &EffectiveSubscription, ops: &[EntryOp]) -> Option<String> {
     ))
 }
 
-/// A change that was made, or that could be made.
+/// The message about a change that was made, or validated.
 pub(super) fn changed(
     old: &EffectiveSubscription,
     new: &EffectiveSubscription,
@@ -38,31 +38,32 @@ pub(super) fn changed(
     request: &AlterRequest,
     long_intervals: bool,
 ) -> String {
-    let unknown = || format!("whom it reaches is told where at most {MAX_FORECASTS} are altered at once");
+    let unknown =
+        || format!("the affected clients are counted only for at most {MAX_FORECASTS} alterations in one request");
     let mut sentences = vec![forecast.map_or_else(unknown, |forecast| describe_reach(forecast, new))];
     sentences.extend(describe_capped_interval(new, long_intervals));
     if request.validate_only {
-        sentences.insert(0, "it can be done, and nothing was changed".into());
+        sentences.insert(0, "validated, and nothing was changed".into());
     }
     let back = deleted(ops).filter(|key| old.stored.contains_key(key) && new.file.contains_key(key));
     let back: Vec<_> = back.map(quoted).collect();
     if !back.is_empty() {
-        sentences.push(format!("{} again as the configuration file has it", back.join(" and ")));
+        sentences.push(format!("{} is the configuration file's value again", back.join(" and ")));
     }
     sentences.join("; ")
 }
 
-/// Kafka's quirk, and ours: a long interval is accepted and may have no effect, so at least it is said.
+/// A long interval is accepted and may have no effect, in Kafka and here, so the message says so.
 fn describe_capped_interval(new: &EffectiveSubscription, long_intervals: bool) -> Option<String> {
     let interval: u64 = new.effective(SubscriptionKey::Interval).first()?.parse().ok()?;
     let (most, whose) = if long_intervals { (LIBRDKAFKA_MAX_MS, " with librdkafka") } else { (CUSTOMARY_MAX_MS, "") };
     (interval > most).then(|| format!("an `interval.ms` above {most} counts as {most}{whose}"))
 }
 
-/// What became of which key, for the audit log.
+/// The difference of each key, for the audit log.
 pub(super) fn difference(old: &EffectiveSubscription, new: &EffectiveSubscription) -> String {
     let value = |entries: &Entries, key: SubscriptionKey| entries.get(&key).map(|elements| super::key::text(elements));
-    let damage = old.damaged.then(|| "what could not be read was thrown away".to_owned());
+    let damage = old.damaged.then(|| "the unreadable stored entries were discarded".to_owned());
     let of = |key: SubscriptionKey| match (value(&old.stored, key), value(&new.stored, key)) {
         (was, is) if was == is => None,
         (Some(was), None) => Some(format!("{} deleted (was `{}`)", key.as_str(), super::excerpt(&was))),
@@ -80,20 +81,20 @@ fn describe_reach(forecast: &Forecast, new: &EffectiveSubscription) -> String {
     if matching == 0 && changed == 0 {
         let gone = clients > 0 && new.rule.is_none();
         return if gone {
-            format!("none of {clients} connected {noun} is asked for anything else")
+            format!("none of {clients} connected {noun} is affected")
         } else {
             describe_matches(forecast)
         };
     }
     let whom = match (new.rule.is_some(), matching) {
-        (false, _) => format!("of {clients} connected {noun} none is asked for it any more"),
+        (false, _) => format!("none of {clients} connected {noun} gets it any more"),
         (true, 0) => format!("none of {clients} connected {noun} matches"),
         (true, _) => describe_matches(forecast),
     };
     match changed {
-        0 => format!("{whom}, and none is asked for anything else than before"),
-        1 => format!("{whom}; 1 learns of it within {}", HumanDuration(by)),
-        many => format!("{whom}; {many} learn of it within {}", HumanDuration(by)),
+        0 => format!("{whom}, and none is affected"),
+        1 => format!("{whom}; 1 gets the change within {}", HumanDuration(by)),
+        many => format!("{whom}; {many} get the change within {}", HumanDuration(by)),
     }
 }
 
@@ -103,7 +104,7 @@ fn describe_matches(forecast: &Forecast) -> String {
     let noun = if clients == 1 { "client" } else { "clients" };
     match (clients, matching) {
         (0, _) => "no client is connected".into(),
-        (_, 0) => format!("no connected client matches, of {clients}"),
+        (_, 0) => format!("none of {clients} connected {noun} matches"),
         (_, 1) => format!("1 of {clients} connected {noun} matches"),
         _ => format!("{matching} of {clients} connected {noun} match"),
     }

@@ -1,4 +1,4 @@
-//! What may be done to an entry: the operations of IncrementalAlterConfigs (KIP-339).
+//! The operations of IncrementalAlterConfigs (KIP-339).
 
 use std::collections::BTreeSet;
 
@@ -6,32 +6,32 @@ use super::effective::EffectiveSubscription;
 use super::key::{ENTRY_BYTES, text};
 use super::{AlterError, Entries, SubscriptionKey};
 
-/// How an entry is altered.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryOpKind {
-    /// Another value.
+    /// Set a value.
     Set,
-    /// No value over the wire: what the file says, or the default, counts again.
+    /// Remove the altered value: the file's value or the default is effective again.
     Delete,
-    /// More elements of a list; those it has already are passed over.
+    /// Add elements to a list; existing ones are ignored.
     Append,
-    /// Fewer elements of a list.
+    /// Remove elements from a list.
     Subtract,
 }
 
-/// One operation, as it was asked for.
+/// One operation, as requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryOp {
-    /// The name of a [`Key`], perhaps.
+    /// The name of a [`SubscriptionKey`], if it is valid.
     pub key: String,
-    /// What to do.
+    /// The kind.
     pub kind: EntryOpKind,
-    /// As text; of no interest to [`OpKind::Delete`].
+    /// As text; ignored by [`EntryOpKind::Delete`].
     pub value: Option<String>,
 }
 
 impl EntryOpKind {
-    /// By Kafka's number.
+    /// The kind with this number in Kafka's protocol.
     pub fn from_code(code: i8) -> Option<Self> {
         match code {
             0 => Some(Self::Set),
@@ -43,13 +43,16 @@ impl EntryOpKind {
     }
 }
 
-/// What is stored of a subscription once all of these are done.
+/// The stored entries of a subscription after these operations.
 pub(super) fn apply(held: &EffectiveSubscription, ops: &[EntryOp]) -> Result<Entries, AlterError> {
     let mut stored = held.stored.clone();
     for (nth, op) in ops.iter().enumerate() {
         let key = SubscriptionKey::from_name(&op.key).ok_or_else(|| unknown_key(&op.key))?;
         if ops.iter().take(nth).any(|earlier| earlier.key == op.key) {
-            return Err(AlterError::Request(format!("`{}` is named twice; name each key once", key.as_str())));
+            return Err(AlterError::Request(format!(
+                "`{}` occurs twice in the request; send each key once",
+                key.as_str()
+            )));
         }
         match new_value(held, key, op)? {
             Some(value) => stored.insert(key, value),
@@ -68,15 +71,15 @@ fn new_value(
         return Ok(None);
     }
     let refuse = |why: String| Err(AlterError::Config(format!("`{}` {why}", key.as_str())));
-    let Some(value) = &op.value else { return refuse("is to be null; delete it instead".into()) };
+    let Some(value) = &op.value else { return refuse("must not be null; delete it instead".into()) };
     if op.kind != EntryOpKind::Set && !key.is_list() {
-        return refuse("is a number, no list: nothing can be appended to it or subtracted from it; set it".into());
+        return refuse("is a number and not a list; use SET instead of APPEND or SUBTRACT".into());
     }
     let named = key.elements(value)?;
     let mut seen = BTreeSet::new();
-    // As Kafka has it since 4.2 (KIP-1161).
+    // As in Kafka since 4.2 (KIP-1161).
     if let Some(twice) = named.iter().find(|name| !seen.insert(*name)) {
-        return refuse(format!("names `{}` twice; name it once", super::excerpt(twice)));
+        return refuse(format!("contains `{}` twice; write it once", super::excerpt(twice)));
     }
     let now = held.effective(key);
     let value: Vec<String> = match op.kind {
@@ -87,12 +90,12 @@ fn new_value(
         EntryOpKind::Set | EntryOpKind::Delete => named,
     };
     match text(&value).len() {
-        len if len > ENTRY_BYTES => refuse(format!("would have {len} bytes; it may have {ENTRY_BYTES}")),
+        len if len > ENTRY_BYTES => refuse(format!("would have {len} bytes; the maximum is {ENTRY_BYTES}")),
         _ => Ok(Some(value)),
     }
 }
 
 fn unknown_key(key: &str) -> AlterError {
     let known = SubscriptionKey::ALL.map(SubscriptionKey::as_str).join(", ");
-    AlterError::Request(format!("`{}` is not a key of a subscription; known are {known}", super::excerpt(key)))
+    AlterError::Request(format!("`{}` is not a key of a subscription; the keys are {known}", super::excerpt(key)))
 }

@@ -1,4 +1,4 @@
-//! How the book is opened: the file's subscriptions, and over them what the store remembers.
+//! Loads the subscriptions at startup: the file's, and the alterations in the store.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,33 +14,33 @@ use barnabas_pipeline::admission::Admission;
 use barnabas_storage::audit::AuditLog;
 use barnabas_storage::store::Store;
 
-/// Form of the documents that are written.
+/// The version of the documents that are written.
 const VERSION: u64 = 1;
 
-/// What the configuration file says.
+/// The subscriptions of the configuration file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubscriptionsConfig {
-    /// The file is all that counts: hosts of one fleet must ask for the same.
+    /// Only the file counts: all hosts of a fleet must have the same subscriptions.
     pub fleet: bool,
-    /// The file's subscriptions by name, each sound by itself.
+    /// The file's subscriptions by name, each valid on its own.
     pub from_file: BTreeMap<Arc<str>, Entries>,
 }
 
-/// What the book is made of.
+/// What the subscriptions are loaded from and applied to.
 pub struct SubscriptionsSetup {
-    /// What the configuration file says.
+    /// The subscriptions of the configuration file.
     pub config: SubscriptionsConfig,
-    /// Where alterations are kept.
+    /// Where alterations are stored.
     pub store: Store,
-    /// Where they are told.
+    /// Where alterations are recorded.
     pub audit: AuditLog,
-    /// Whose rules the book writes.
+    /// The admission that gets the rules.
     pub admission: Arc<Admission>,
-    /// All of its configuration but the rules.
+    /// Its configuration without the rules.
     pub settings: admission::AdmissionConfig,
 }
 
-/// What was altered of one subscription.
+/// The altered entries of one subscription.
 #[derive(Deserialize, Serialize)]
 pub(super) struct SubscriptionDocument {
     version: u64,
@@ -65,15 +65,15 @@ impl SubscriptionDocument {
 
 /// Why a document cannot be read.
 enum UnreadableDocument {
-    /// A later release wrote it, and will want it as it is.
+    /// It was written by a later release, and must be preserved.
     Later,
-    /// Nobody can; this is what is wrong.
+    /// It is damaged; this is the error.
     Damaged(String),
 }
 
 impl Subscriptions {
-    /// Reads the store, and gives admission its rules. Blocks. Fails only where the store does; what it holds and this
-    /// release cannot use is named in a warning, kept, and left out.
+    /// Loads the store, and configures admission. Blocks. Fails only if the store does; documents that this release
+    /// cannot use are logged as warnings, kept, and disabled.
     pub fn open(opening: SubscriptionsSetup) -> anyhow::Result<Self> {
         let SubscriptionsSetup {
             config: SubscriptionsConfig { fleet, from_file: floor },
@@ -82,7 +82,8 @@ impl Subscriptions {
             admission,
             settings,
         } = opening;
-        let records = store.records::<Value>(KIND).context("the subscriptions that were altered cannot be read")?;
+        let records =
+            store.records::<Value>(KIND).context("failed to read the altered subscriptions from the store")?;
         let book = if fleet { from_files(floor, &records) } else { from_files_and_store(floor, records) };
         let (book, turn, queue) = (Mutex::new(Arc::new(book)), Mutex::default(), Arc::default());
         let opened =
@@ -93,7 +94,7 @@ impl Subscriptions {
 }
 
 impl SubscriptionsConfig {
-    /// What the file says of one subscription. Of a pair that stands there twice, one is kept.
+    /// The entries of one subscription in the file. A duplicate pair is stored once.
     pub fn entries<'a>(
         metrics: &[String],
         interval_ms: u64,
@@ -101,7 +102,7 @@ impl SubscriptionsConfig {
     ) -> Entries {
         let mut named = Vec::new();
         for metric in metrics {
-            // The same to clients, and it can be seen.
+            // Equivalent for clients, and visible.
             let metric = if metric.is_empty() { "*" } else { metric };
             if !named.iter().any(|known| known == metric) {
                 named.push(metric.to_owned());
@@ -123,7 +124,7 @@ fn from_files(floor: BTreeMap<Arc<str>, Entries>, ignored: &[(String, Value)]) -
     if !ignored.is_empty() {
         let names: Vec<_> = ignored.iter().map(|(name, _)| format!("`{name}`")).collect();
         tracing::warn!(
-            "subscriptions that were altered over the wire are ignored, since `fleet` is set: {}; write them into the \
+            "altered subscriptions in the store are ignored, since `fleet` is set: {}; write them into the \
              configuration files",
             names.join(", ")
         );
@@ -142,7 +143,7 @@ fn from_files_and_store(mut floor: BTreeMap<Arc<str>, Entries>, records: Vec<(St
     book
 }
 
-/// One of the book, left out with a warning where it makes no sense.
+/// One subscription, which is disabled with a warning if it is invalid.
 fn load_subscription(
     name: &Arc<str>,
     file: Entries,
@@ -159,14 +160,16 @@ fn load_subscription(
             Err(refused) => (refused.to_string(), false, file, stored),
         },
     };
-    tracing::warn!("subscription `{name}` is left out, and kept as it is: {problem}; alter it or delete its keys");
+    tracing::warn!(
+        "subscription `{name}` is disabled, and its stored entries are kept: {problem}; alter it or delete its keys"
+    );
     Arc::new(EffectiveSubscription { unreadable, ..EffectiveSubscription::disabled(name, file, stored, problem) })
 }
 
 fn load_damaged(name: &Arc<str>, file: Entries, why: &str) -> Result<EffectiveSubscription, AlterError> {
     let problem = format!(
-        "what was altered of it over the wire cannot be read any more ({why}), so what the configuration file says of \
-         it, if anything, is all that counts; alter it again or delete it"
+        "its stored alterations cannot be read ({why}), so only its entry in the configuration file, if any, is \
+         in effect; alter it again or delete it"
     );
     tracing::warn!("subscription `{name}`: {problem}");
     EffectiveSubscription::with_damaged_record(name, file, problem)

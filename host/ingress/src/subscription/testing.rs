@@ -1,4 +1,4 @@
-//! Books for tests.
+//! Subscriptions for tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use barnabas_pipeline::admission::Admission;
 use barnabas_storage::audit::AuditLog;
 use barnabas_storage::store::Store;
 
-/// All that a book is made of, to be changed before it is opened.
+/// Everything needed to load subscriptions, to be modified before.
 pub fn setup(admission: &Arc<Admission>) -> SubscriptionsSetup {
     SubscriptionsSetup {
         config: SubscriptionsConfig::default(),
@@ -20,13 +20,13 @@ pub fn setup(admission: &Arc<Admission>) -> SubscriptionsSetup {
     }
 }
 
-/// An empty one, and what it writes into.
+/// Empty subscriptions, and the admission that they configure.
 pub fn subscriptions() -> (Subscriptions, Arc<Admission>) {
     let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     (Subscriptions::open(setup(&admission)).expect("a store in memory opens"), admission)
 }
 
-/// What a file says.
+/// The subscriptions of a configuration file.
 pub fn file_config(name: &str, metrics: &[&str], interval: u64, matches: &[(&str, &str)]) -> SubscriptionsConfig {
     let metrics: Vec<String> = metrics.iter().map(ToString::to_string).collect();
     let matches: BTreeMap<String, String> = matches.iter().map(|(key, text)| ((*key).into(), (*text).into())).collect();

@@ -10,7 +10,7 @@ use barnabas_base::InstanceId;
 use barnabas_pipeline::push::{Client, ConnectionId};
 use barnabas_storage::audit::AuditAction;
 
-/// Client `c`, whose first Get this is.
+/// The first Get of client `c`.
 fn first_get(admission: &Admission) -> (InstanceId, Vec<String>, Duration) {
     get(admission, None)
 }
@@ -33,7 +33,7 @@ fn alter(book: &Subscriptions, name: &str, ops: &[EntryOp]) -> AlterOutcome {
 
 /// Value and source of each key, in order.
 fn values_and_sources(book: &Subscriptions, name: &str) -> Vec<(String, ValueSource)> {
-    let described = book.describe(name).expect("it is there");
+    let described = book.describe(name).expect("it exists");
     described.entries.iter().map(|entry| (entry.value().to_owned(), entry.source())).collect()
 }
 
@@ -44,7 +44,7 @@ fn from_file() -> (Subscriptions, Arc<Admission>) {
 }
 
 #[test]
-fn what_was_altered_wins_key_by_key_and_deleting_it_falls_back() {
+fn altered_keys_override_the_file_and_deleting_them_restores_it() {
     let (book, admission) = from_file();
     let file = ValueSource::File;
     assert_eq!(
@@ -60,13 +60,13 @@ fn what_was_altered_wins_key_by_key_and_deleting_it_falls_back() {
     let (_, metrics, every) = first_get(&admission);
     assert_eq!((metrics, every), (vec!["a.".into(), "b.".into()], Duration::from_secs(30)));
     let back = alter(&book, "s", &[delete("interval.ms")]);
-    assert!(back.message.unwrap().contains("`interval.ms` again as the configuration file has it"));
+    assert!(back.message.unwrap().contains("`interval.ms` is the configuration file's value again"));
     assert_eq!(values_and_sources(&book, "s")[1], ("60000".into(), file));
     assert_eq!(first_get(&admission).2, Duration::from_secs(60));
 }
 
 #[test]
-fn a_subscription_is_there_as_long_as_a_key_is() {
+fn a_subscription_exists_as_long_as_it_has_a_key() {
     let (book, admission) = subscriptions();
     alter(&book, "x", &[set("metrics", "a.")]);
     assert_eq!(book.list(), ["x".into()]);
@@ -78,24 +78,24 @@ fn a_subscription_is_there_as_long_as_a_key_is() {
     assert_eq!((book.list().len(), book.describe("x")), (0, None));
     assert_eq!(first_get(&admission).1, [""; 0]);
     let again = alter(&book, "x", &[delete("metrics")]);
-    assert_eq!(again.message.unwrap(), "it is as it was: nothing changes for anybody");
+    assert_eq!(again.message.unwrap(), "nothing changed");
     assert!(!again.changed, "as Kafka has it");
 }
 
 #[test]
-fn asking_for_nothing_is_not_saying_nothing() {
+fn an_empty_list_differs_from_an_absent_one() {
     let (book, admission) = from_file();
     alter(&book, "s", &[set("metrics", "")]);
     assert_eq!(values_and_sources(&book, "s")[0], (String::new(), ValueSource::Dynamic));
     let (_, metrics, every) = first_get(&admission);
-    assert_eq!((metrics.len(), every), (0, Duration::from_secs(60)), "its interval counts");
+    assert_eq!((metrics.len(), every), (0, Duration::from_secs(60)), "its interval is effective");
 }
 
 #[test]
 fn lists_are_appended_to_and_subtracted_from() {
     let (book, admission) = from_file();
     alter(&book, "s", &[op("metrics", EntryOpKind::Append, "b., c.")]);
-    assert_eq!(values_and_sources(&book, "s")[0].0, "a.,b.,c.", "the file's, and what it had not");
+    assert_eq!(values_and_sources(&book, "s")[0].0, "a.,b.,c.", "the file's elements, and the new one");
     alter(&book, "s", &[op("metrics", EntryOpKind::Subtract, "a.,nothing")]);
     assert_eq!(values_and_sources(&book, "s")[0].0, "b.,c.");
     assert_eq!(first_get(&admission).1, ["b.", "c."]);
@@ -117,7 +117,7 @@ fn a_files_pattern_may_hold_a_comma() {
 }
 
 #[test]
-fn each_mistake_has_its_kind() {
+fn each_mistake_has_its_error() {
     let (book, _) = from_file();
     let refused = |name: &str, ops: &[EntryOp]| book.alter(name, ops, false).expect_err("a mistake");
     let long = "n".repeat(300);
@@ -163,7 +163,7 @@ fn each_mistake_has_its_kind() {
 }
 
 #[test]
-fn words_tell_what_the_file_says_and_whom_it_meets() {
+fn the_message_names_the_file_and_the_matching_clients() {
     let (book, admission) = from_file();
     let file_only = alter(&book, "s", &[delete("metrics"), delete("match")]);
     assert!(!file_only.changed);
@@ -171,17 +171,17 @@ fn words_tell_what_the_file_says_and_whom_it_meets() {
     let words = |ops: &[EntryOp]| alter(&book, "s", ops).message.unwrap();
     assert_eq!(words(&[set("metrics", "x.")]), "no client is connected");
     first_get(&admission);
-    assert_eq!(words(&[set("metrics", "y.")]), "1 of 1 connected client matches; 1 learns of it within 90s");
+    assert_eq!(words(&[set("metrics", "y.")]), "1 of 1 connected client matches; 1 gets the change within 90s");
     assert_eq!(
         words(&[set("metrics", "y., x."), set("match", "client_id=d")]),
-        "none of 1 connected client matches; 1 learns of it within 90s"
+        "none of 1 connected client matches; 1 gets the change within 90s"
     );
     let long = words(&[set("interval.ms", "3600000")]);
     assert!(long.contains("above 300000 counts as 300000"), "{long}");
 }
 
 #[test]
-fn words_of_long_intervals_are_what_clients_are_told() {
+fn the_message_about_long_intervals_matches_what_clients_get() {
     let software = |name: &str| Arc::new(Client { software_name: Some(name.into()), ..Client::default() });
     let clients = ["apache-kafka-java", "librdkafka"].map(software);
     for (long_intervals, interval, others, librdkafkas, said) in [
@@ -205,7 +205,7 @@ fn words_of_long_intervals_are_what_clients_are_told() {
 }
 
 #[test]
-fn everything_is_shown_as_a_star_however_the_file_says_it() {
+fn all_metrics_are_described_as_a_star() {
     for metrics in [&[""][..], &["*"], &["", "*"]] {
         let (_, admission) = subscriptions();
         let opening =
@@ -219,11 +219,11 @@ fn everything_is_shown_as_a_star_however_the_file_says_it() {
 }
 
 #[test]
-fn words_tell_whom_it_meets_also_where_nothing_changes() {
+fn the_message_counts_matching_clients_even_without_a_change() {
     let (book, admission) = from_file();
     let words = |ops: &[EntryOp]| alter(&book, "s", ops).message.unwrap();
     alter(&book, "s", &[set("metrics", "y.")]);
-    let as_before = "it is as it was: nothing changes for anybody";
+    let as_before = "nothing changed";
     assert_eq!(words(&[set("metrics", "y.")]), format!("{as_before}; no client is connected"));
     first_get(&admission);
     assert_eq!(words(&[set("metrics", "y.")]), format!("{as_before}; 1 of 1 connected client matches"));
@@ -233,23 +233,20 @@ fn words_tell_whom_it_meets_also_where_nothing_changes() {
 }
 
 #[test]
-fn words_tell_of_clients_that_notice_nothing() {
+fn the_message_covers_clients_that_are_not_affected() {
     let (book, admission) = from_file();
     first_get(&admission);
     first_get(&admission);
     let words = |name: &str, ops: &[EntryOp]| alter(&book, name, ops).message.unwrap();
     let other = words("other", &[set("metrics", "z."), set("match", "client_id=nobody")]);
-    assert_eq!(other, "no connected client matches, of 2");
-    assert_eq!(
-        words("s", &[set("interval.ms", "60000")]),
-        "2 of 2 connected clients match, and none is asked for anything else than before"
-    );
+    assert_eq!(other, "none of 2 connected clients matches");
+    assert_eq!(words("s", &[set("interval.ms", "60000")]), "2 of 2 connected clients match, and none is affected");
     let gone = words("other", &[delete("metrics"), delete("match")]);
-    assert_eq!(gone, "none of 2 connected clients is asked for anything else");
+    assert_eq!(gone, "none of 2 connected clients is affected");
     alter(&book, "more", &[set("metrics", "z.")]);
     first_get(&admission);
     let gone = words("more", &[delete("metrics")]);
-    assert!(gone.starts_with("of 3 connected clients none is asked for it any more"), "{gone}");
+    assert!(gone.starts_with("none of 3 connected clients gets it any more"), "{gone}");
 }
 
 #[test]
@@ -257,18 +254,18 @@ fn validating_changes_nothing() {
     let (book, admission) = from_file();
     let (id, before, _) = first_get(&admission);
     let told = book.alter("s", &[set("metrics", "z.")], true).unwrap();
-    assert!(!told.changed && told.message.unwrap().starts_with("it can be done, and nothing was changed; 1 of 1"));
+    assert!(!told.changed && told.message.unwrap().starts_with("validated, and nothing was changed; 1 of 1"));
     assert!(book.alter("s", &[set("interval.ms", "1")], true).is_err());
     assert_eq!(values_and_sources(&book, "s")[0], ("a.,b.".into(), ValueSource::File));
     assert_eq!(book.0.store.records::<serde_json::Value>(KIND).unwrap().len(), 0);
     let client = Client { instance_id: Some(id), ..Client::default() };
     let now = admission.subscribe(&Arc::new(client), ConnectionId(1), Instant::now(), SystemTime::now());
-    assert!(now.is_err(), "its pace was not begun anew");
+    assert!(now.is_err(), "its push interval was not restarted");
     assert_eq!(before, ["a.", "b."]);
 }
 
 #[test]
-fn what_means_the_same_disturbs_nobody() {
+fn an_equivalent_change_does_not_disturb_clients() {
     let (book, admission) = from_file();
     let (id, ..) = first_get(&admission);
     let altered = alter(&book, "s", &[set("interval.ms", "60000")]);
@@ -280,7 +277,7 @@ fn what_means_the_same_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn many_are_altered_in_order_and_the_log_says_by_whom() {
+async fn several_are_altered_in_order_and_audited() {
     let (_, admission) = subscriptions();
     let folder = tempfile::tempdir().unwrap();
     let audit = AuditLog::open(folder.path().join("audit.log")).unwrap();

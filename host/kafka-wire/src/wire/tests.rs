@@ -81,7 +81,7 @@ fn tags_are_skipped() {
 }
 
 #[test]
-fn tags_that_lie_are_refused() {
+fn tags_longer_than_the_frame_are_refused() {
     assert!(matches!(
         WireReader::new(&[3, 0, 0, 1, 0]).skip_tags(true),
         Err(Malformed::Count { count: 3, left: 4, .. })
@@ -91,7 +91,7 @@ fn tags_that_lie_are_refused() {
 }
 
 #[test]
-fn what_is_too_long_for_its_spelling_is_cut() {
+fn text_too_long_for_its_length_prefix_is_truncated() {
     let long = vec![b'a'; 40_000];
     let mut writer = WireWriter { out: Vec::new() };
     writer.text(false, Some(&long));

@@ -47,7 +47,7 @@ impl StorageFixture {
     }
 }
 
-/// Where nobody can make a directory, root included.
+/// A path where no directory can be created, not even by root.
 fn uncreatable_directory(room: &StorageFixture) -> PathBuf {
     let file = room.dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -94,7 +94,7 @@ async fn a_store_that_is_a_directory_ends_the_start() {
 }
 
 #[tokio::test]
-async fn a_second_host_of_one_directory_is_told_so_before_anything_else() {
+async fn a_second_host_of_one_directory_is_refused_first() {
     let room = StorageFixture::new();
     let _first = room.start().await;
     let said = room.start_error().await;
@@ -123,7 +123,7 @@ async fn files_beside_the_store_that_cannot_be_used_end_the_start_too() {
 }
 
 #[tokio::test]
-async fn what_only_saves_time_may_be_missing() {
+async fn an_unusable_code_cache_is_not_fatal() {
     let room = StorageFixture::new();
     fs::create_dir_all(&room.written.data_dir).unwrap();
     fs::write(room.data("code"), "a file").unwrap();
@@ -156,7 +156,7 @@ async fn an_ephemeral_host_needs_no_data_directory_and_makes_none() {
 }
 
 #[tokio::test]
-async fn an_ephemeral_host_is_asked_by_a_socket_that_was_named() {
+async fn an_ephemeral_host_serves_admin_on_a_configured_socket() {
     let mut room = StorageFixture::new();
     let socket = room.dir.path().join("here.sock");
     room.written.admin.socket = Some(socket.clone());

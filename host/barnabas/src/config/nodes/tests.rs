@@ -1,4 +1,4 @@
-//! From what is written to what is meant.
+//! From the file's content to the resolved configuration.
 
 use std::path::Path;
 
@@ -18,14 +18,14 @@ fn refused(text: &str, words: &str) {
 }
 
 #[test]
-fn hosts_are_told_to_the_clients_of_their_listener() {
+fn nodes_are_advertised_to_the_clients_of_their_listener() {
     let one =
         format!("node-id = 1\n{FRONT}protocol = \"kafka-plaintext\"\n[[node]]\nid = 2\nhost = \"b2\"\nport = 9092\n");
     let config = Config::resolve(&written(&one)).unwrap();
     assert_eq!(config.kafka[0].nodes, [kafka::ClusterNode { id: 2, host: "b2".into(), port: 9092 }]);
 
     let back = "[[listener]]\nname = \"back\"\nprotocol = \"kafka-plaintext\"\nbind = \"0.0.0.0:9094\"\n";
-    refused(&format!("{one}{back}"), "does not say for which listener");
+    refused(&format!("{one}{back}"), "has no `listener`");
     let both =
         format!("{one}listener = \"front\"\n[[node]]\nid = 2\nhost = \"b2\"\nport = 9094\nlistener = \"back\"\n{back}");
     let config = Config::resolve(&written(&both)).unwrap();
@@ -33,10 +33,10 @@ fn hosts_are_told_to_the_clients_of_their_listener() {
 }
 
 #[test]
-fn a_list_that_nobody_would_be_told_of_is_refused() {
+fn a_node_without_a_listener_is_refused() {
     let node = "[[node]]\nid = 2\nhost = \"b2\"\nport = 9092\n";
     refused(&format!("{FRONT}protocol = \"otlp-http\"\n{node}"), "no Kafka listener");
-    refused(&format!("{FRONT}protocol = \"kafka-plaintext\"\n{node}listener = \"back\"\n"), "called that");
+    refused(&format!("{FRONT}protocol = \"kafka-plaintext\"\n{node}listener = \"back\"\n"), "with this name");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn allowed(text: &str) -> Vec<(bool, bool)> {
 fn who_may_alter() {
     let (nobody, all, alice) = ((false, false), (true, true), (false, true));
     assert_eq!(allowed(OPEN), [all]);
-    assert_eq!(allowed(&format!("{OPEN}{GUARDED}{SCRAM}")), [nobody, nobody], "not by the other door either");
+    assert_eq!(allowed(&format!("{OPEN}{GUARDED}{SCRAM}")), [nobody, nobody], "on the other listener neither");
     let listed = "admins = ['User:alice']\n";
     assert_eq!(allowed(&format!("{listed}{OPEN}")), [alice], "the list counts wherever it is");
     assert_eq!(allowed(&format!("{listed}{OPEN}{GUARDED}{SCRAM}")), [alice, alice]);
@@ -35,28 +35,28 @@ fn refused(text: &str, words: &str) {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_in_words() {
+fn inconsistent_settings_are_refused() {
     refused(&format!("admins = ['alice']\n{OPEN}"), "`admins` has `alice`: write principals as Kafka does");
     refused(&format!("admins = ['User:']\n{OPEN}"), "\"User:alice\"");
     refused(GUARDED, "listener `b`: its protocol needs `sasl`");
-    refused(&format!("{OPEN}{SCRAM}"), "listener `a`: `sasl` is for the protocol `kafka-sasl-plaintext`");
+    refused(&format!("{OPEN}{SCRAM}"), "listener `a`: `sasl` needs the protocol `kafka-sasl-plaintext`");
     let secured = OPEN.replace("kafka-plaintext", "kafka-tls") + "tls = { certificate = 'c', key = 'k' }\n";
-    refused(&format!("{secured}{SCRAM}"), "listener `a`: `sasl` is for the protocol `kafka-sasl-tls`");
+    refused(&format!("{secured}{SCRAM}"), "listener `a`: `sasl` needs the protocol `kafka-sasl-tls`");
     refused(&format!("{}{SCRAM}", OPEN.replace("kafka-plaintext", "otlp-http")), "listener `a`: `sasl` is for Kafka");
     refused(&format!("{GUARDED}[listener.sasl]\nmechanisms = ['SCRAM-SHA-256']"), "listener `b`: PLAIN and SCRAM need");
     refused(&format!("{GUARDED}[listener.sasl]\nmechanisms = ['OAUTHBEARER']"), "listener `b`: OAUTHBEARER needs");
 }
 
 #[test]
-fn plain_needs_tls_or_a_word() {
+fn plain_needs_tls_or_an_explicit_setting() {
     let plain = format!("{GUARDED}{}", SCRAM.replace("SCRAM-SHA-512", "PLAIN"));
-    refused(&plain, "PLAIN sends passwords as they are");
+    refused(&plain, "PLAIN sends passwords in plain text");
     let config = Config::resolve(&written(&format!("{plain}plain-without-tls = true\n"))).unwrap();
     assert_eq!(config.kafka[0].auth.as_ref().unwrap().settings().mechanisms, [SaslMechanism::Plain]);
 }
 
 #[test]
-fn everything_is_meant_as_it_was_written() {
+fn every_setting_is_resolved() {
     let text = format!(
         "{GUARDED}[listener.sasl]\nmechanisms = ['OAUTHBEARER']\nmax-session = '1h'\nfailure-delay = '2s'\n\
          [listener.sasl.oauth]\njwks = 'keys.json'\nissuer = 'i'\naudience = 'a'\n"

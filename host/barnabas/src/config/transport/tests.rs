@@ -1,4 +1,4 @@
-//! From what is written to what is meant.
+//! From the file's content to the resolved configuration.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn refused(text: &str, words: &str) {
 }
 
 #[test]
-fn tls_is_meant_as_written() {
+fn tls_is_resolved() {
     let tls = |rest: &str| {
         let tls = format!("tls = {{ certificate = \"cert.pem\", key = \"key.pem\"{rest} }}\n");
         Config::resolve(&written(&format!("{FRONT}protocol = \"kafka-tls\"\n{tls}")))
@@ -39,7 +39,7 @@ fn tls_is_meant_as_written() {
 }
 
 #[test]
-fn what_would_have_no_effect_is_refused() {
+fn settings_without_effect_are_refused() {
     let tls = "tls = { certificate = \"c\", key = \"k\" }\n";
     refused(&format!("{FRONT}protocol = \"kafka-tls\"\n"), "needs `tls`");
     refused(&format!("{FRONT}protocol = \"kafka-plaintext\"\n{tls}"), "no effect");
@@ -51,7 +51,7 @@ fn what_would_have_no_effect_is_refused() {
 }
 
 #[test]
-fn load_balancers_are_meant_as_written() {
+fn trusted_proxies_are_resolved() {
     let text = format!("{FRONT}protocol = \"kafka-plaintext\"\nproxy-protocol = {{ from = [\"10.0.0.0/8\"] }}\n");
     let proxies = Config::resolve(&written(&text)).unwrap().kafka.remove(0).proxies.unwrap();
     assert_eq!(proxies, kafka::TrustedProxies::parse(&["10.0.0.0/8".to_owned()]).unwrap());

@@ -1,4 +1,4 @@
-//! Lists that are right, and lists that would leave a client without a host.
+//! Valid node lists, and lists that would leave a client without a reachable host.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn advertised_to(config: &KafkaListenerConfig, peer: &str) -> (Vec<(i32, String,
 }
 
 #[test]
-fn all_hosts_tell_the_same_list_and_controller() {
+fn all_hosts_advertise_the_same_brokers_and_controller() {
     let listed = [(3, "b3", 9092), (1, "b1", 9092), (2, "b2", 9092)];
     let expected = [(1, "b1".to_owned(), 9092), (2, "b2".to_owned(), 9092), (3, "b3".to_owned(), 9092)];
     for id in 1..=3 {
@@ -41,22 +41,22 @@ fn this_host_is_added_where_it_is_not_listed() {
     config.advertised = Some(("push.example".into(), 443));
     assert_eq!(config.check(), Ok(()));
     assert_eq!(advertised_to(&config, "10.1.1.1:5").0[0], (2, "push.example".to_owned(), 443));
-    assert_eq!(config.describe_advertised(), "push.example:443, and of node 3 at b3:9092");
+    assert_eq!(config.describe_advertised(), "push.example:443, and node 3 at b3:9092");
 }
 
 #[test]
-fn its_own_entry_is_what_is_advertised() {
+fn the_hosts_own_entry_is_advertised() {
     let mut config = config(&[(2, "b2", 9093), (3, "b3", 9092)]);
     assert_eq!(advertised_to(&config, "10.1.1.1:5").0[0], (2, "b2".to_owned(), 9093));
     config.advertised = Some(("b2".into(), 9093));
     assert_eq!(config.check(), Ok(()));
     config.advertised = Some(("b2".into(), 9092));
-    let words = config.check().expect_err("they say two things");
+    let words = config.check().expect_err("two addresses for this host");
     assert!(words.contains("front") && words.contains("b2:9092") && words.contains("b2:9093"), "{words}");
 }
 
 #[test]
-fn a_list_that_would_leave_clients_alone_is_refused() {
+fn a_list_with_unreachable_nodes_is_refused() {
     for wrong in [
         &[(1, "a", 1), (1, "b", 1)][..],
         &[(1, "a", 1), (3, "A", 1)],
@@ -90,7 +90,7 @@ fn the_number_of_nodes_violated() {
 }
 
 #[test]
-fn a_loopback_neighbour_is_told_only_to_those_on_this_machine() {
+fn a_loopback_node_is_advertised_only_to_local_clients() {
     let mut config = config(&[(1, "127.0.0.1", 9093)]);
     config.bind = "127.0.0.1:9092".parse().unwrap();
     assert_eq!(config.check(), Ok(()));

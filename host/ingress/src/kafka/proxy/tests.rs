@@ -1,4 +1,4 @@
-//! Headers as balancers send them, and as they must not be.
+//! Headers as load balancers send them, and malformed ones.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn route(source: &str, destination: &str) -> Option<ProxiedAddresses> {
     Some(ProxiedAddresses { source: source.parse().unwrap(), destination: destination.parse().unwrap() })
 }
 
-/// Reads from `stream` in parts of at most `part` bytes, and gives what is said and what was left.
+/// Reads from `stream` in parts of at most `part` bytes; returns the addresses and the bytes that were left.
 fn read(mut stream: &[u8], part: usize) -> Result<(Option<ProxiedAddresses>, &[u8]), ProxyHeaderError> {
     let mut header = ProxyHeader::default();
     loop {
@@ -45,7 +45,7 @@ fn read(mut stream: &[u8], part: usize) -> Result<(Option<ProxiedAddresses>, &[u
 }
 
 #[test]
-fn golden_headers_say_who_and_take_no_byte_of_what_follows() {
+fn golden_headers_are_parsed_and_nothing_after_them_is_read() {
     let longest = format!("PROXY UNKNOWN {}\r\n", "f".repeat(91));
     assert_eq!(longest.len(), 107);
     let six_text = "[2020:2020:2020:2020:2020:2020:2020:2020]:4660";
@@ -117,7 +117,7 @@ fn malformed_binaries_are_refused() {
     for extra in [&[3, 0, 4, 0, 0, 0, 0][..], &[3, 0, 0], &[3, 0, 3, 0, 0, 0]] {
         assert_eq!(read(&with(extra), 999), Err(ProxyHeaderError::V2BadChecksum));
     }
-    // Less byte 28, without which there is no checksum.
+    // Without byte 28, which is where the header says that it has a checksum.
     for at in (16..aws_header().len()).filter(|at| *at != 28) {
         let mut bytes = aws_header();
         bytes[at] ^= 1;
@@ -126,7 +126,7 @@ fn malformed_binaries_are_refused() {
 }
 
 #[test]
-fn what_is_no_header_is_seen_at_its_first_wrong_byte() {
+fn other_bytes_are_rejected_at_the_first_wrong_byte() {
     for (bytes, wrong) in [(&[0, 0, 0, 20][..], 1), (b"PROXY-", 6), (b"PRO\r", 4), (b"\r\n\r\n\0\r\nQUIT\r", 12)] {
         for len in 1..wrong {
             let header = ProxyHeader { bytes: bytes[..len].to_vec() };

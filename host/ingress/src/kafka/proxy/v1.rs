@@ -8,7 +8,7 @@ use super::{ProxiedAddresses, ProxyHeaderError};
 pub(super) const SIGNATURE: &[u8] = b"PROXY ";
 /// The longest line, its end included (section 2.1).
 pub(super) const LONGEST: usize = 107;
-/// `PROXY UNKNOWN` and its end.
+/// `PROXY UNKNOWN` and its line end.
 const SHORTEST: usize = 15;
 
 pub(super) fn bytes_needed(line: &[u8]) -> Result<usize, ProxyHeaderError> {
@@ -18,7 +18,7 @@ pub(super) fn bytes_needed(line: &[u8]) -> Result<usize, ProxyHeaderError> {
         None if line.len() >= LONGEST => Err(ProxyHeaderError::V1TooLong),
         None if line.len() < SHORTEST => Ok(SHORTEST - line.len()),
         None if line.ends_with(b"\r") || line.len() + 1 == LONGEST => Ok(1),
-        // Both bytes of its end are still to come.
+        // Both bytes of the line end are still missing.
         None => Ok(2),
     }
 }
@@ -27,11 +27,11 @@ pub(super) fn parse(line: &[u8]) -> Result<Option<ProxiedAddresses>, ProxyHeader
     let text = line.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
     let mut words = text.ok_or(ProxyHeaderError::V1Malformed("it is not text"))?.split(' ').skip(1);
     match words.next() {
-        // What stands behind it is to be ignored.
+        // The specification requires that the rest of this line is ignored.
         Some("UNKNOWN") => Ok(None),
         Some("TCP4") => addresses::<Ipv4Addr>(words).map(Some),
         Some("TCP6") => addresses::<Ipv6Addr>(words).map(Some),
-        _ => Err(ProxyHeaderError::V1Malformed("its protocol is none of TCP4, TCP6 and UNKNOWN")),
+        _ => Err(ProxyHeaderError::V1Malformed("its protocol is not TCP4, TCP6 or UNKNOWN")),
     }
 }
 
@@ -46,15 +46,17 @@ fn addresses<'a, A: FromStr + Into<IpAddr>>(
             source: SocketAddr::new(source, from),
             destination: SocketAddr::new(destination, to),
         }),
-        Some(_) => Err(ProxyHeaderError::V1Malformed("there is something behind its second port")),
+        Some(_) => Err(ProxyHeaderError::V1Malformed("something follows its second port")),
     }
 }
 
 fn address<A: FromStr + Into<IpAddr>>(word: &str) -> Result<IpAddr, ProxyHeaderError> {
-    word.parse::<A>().map(Into::into).map_err(|_| ProxyHeaderError::V1Malformed("an address is not of its protocol"))
+    word.parse::<A>()
+        .map(Into::into)
+        .map_err(|_| ProxyHeaderError::V1Malformed("an address does not match its protocol"))
 }
 
-/// Digits only, and no zero in front.
+/// Digits only, without a leading zero.
 fn port(word: &str) -> Result<u16, ProxyHeaderError> {
     let plain = word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
     let port = if plain { word.parse().ok() } else { None };

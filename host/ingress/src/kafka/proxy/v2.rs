@@ -1,11 +1,11 @@
-//! Version 2: binary; a signature, what it is, how long it is, addresses, and extras (type, length, value).
+//! Version 2, binary: a signature, command and family, a length, addresses, and extras (type, length, value).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{ProxiedAddresses, ProxyHeaderError};
 
 pub(super) const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
-/// Most bytes behind the first 16: room for what load balancers add (cloud ids, certificates' names) and no more.
+/// The most bytes after the first 16: enough for what load balancers add (cloud ids, certificate names) and no more.
 pub(super) const LONGEST: usize = 2 << 10;
 
 const FIXED: usize = 16;
@@ -33,7 +33,7 @@ pub(super) fn bytes_needed(bytes: &[u8]) -> Result<usize, ProxyHeaderError> {
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<ProxiedAddresses>, ProxyHeaderError> {
     let (&[.., command, family, _, _], behind) = bytes.split_first_chunk::<FIXED>().ok_or(CUT_OFF)?;
     let (route, extras) = match (command, family) {
-        // The balancer itself, looking whether we are well: all that stands behind is to be ignored.
+        // The load balancer's own health check: the specification requires that the rest is ignored.
         (LOCAL, _) => return Ok(None),
         (_, 0x00) => (None, behind),
         (_, 0x11) => addresses::<4>(behind, |octets| Ipv4Addr::from(octets).into())?,
@@ -41,7 +41,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<ProxiedAddresses>, ProxyHeade
         (_, 0x31) => (None, behind.get(UNIX_ADDRESSES..).ok_or(CUT_OFF)?),
         _ => {
             return Err(ProxyHeaderError::V2Malformed(
-                "its family is none of TCP over IPv4, TCP over IPv6, Unix stream and unknown",
+                "its family is not TCP over IPv4, TCP over IPv6, Unix stream or unknown",
             ));
         }
     };
@@ -49,7 +49,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<ProxiedAddresses>, ProxyHeade
     Ok(route)
 }
 
-/// Two addresses of `N` bytes, two ports, and what is behind them.
+/// Two addresses of `N` bytes, two ports, and the bytes that follow.
 fn addresses<const N: usize>(
     bytes: &[u8],
     ip: fn([u8; N]) -> IpAddr,
@@ -62,7 +62,7 @@ fn addresses<const N: usize>(
     Ok((Some(ProxiedAddresses { source, destination }), rest))
 }
 
-/// Every extra must lie within the header, and its checksum must be right where it has one.
+/// Every extra must lie within the header, and the checksum must be correct if there is one.
 fn check_extras(whole: &[u8], mut rest: &[u8]) -> Result<(), ProxyHeaderError> {
     while !rest.is_empty() {
         let (&[kind, high, low], behind) = rest.split_first_chunk::<3>().ok_or(CUT_OFF)?;
@@ -76,7 +76,7 @@ fn check_extras(whole: &[u8], mut rest: &[u8]) -> Result<(), ProxyHeaderError> {
     Ok(())
 }
 
-/// Whether `value` is the sum of the whole header with zeros in its own place.
+/// Whether `value` is the checksum of the whole header with zeros in its place.
 fn checksum_matches(whole: &[u8], value: &[u8], behind: &[u8]) -> bool {
     let before = whole.len().saturating_sub(value.len() + behind.len());
     let before = whole.get(..before).unwrap_or_default();

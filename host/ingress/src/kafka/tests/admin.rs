@@ -1,4 +1,4 @@
-//! What administrators ask: in every version against an independent implementation, and over real sockets.
+//! Administrators' requests: in every version against an independent implementation, and over real sockets.
 
 mod admin_requests;
 mod wire;

@@ -1,4 +1,4 @@
-//! Certificates for tests, and clients that trust them.
+//! A certificate authority for tests, and clients that trust it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ impl TestAuthority {
         self.sign(CertificateParams::new(vec!["localhost".to_owned()]).unwrap())
     }
 
-    /// For a client of this name, the least specific part first.
+    /// A certificate for a client with this name, the least specific part first.
     pub(crate) fn client(&self, name: Vec<(DnType, DnValue)>) -> SignedCertificate {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -51,7 +51,7 @@ impl TestAuthority {
         self.0.pem()
     }
 
-    /// A client that trusts this authority, and shows a certificate where it has one.
+    /// A client that trusts this authority, and presents a certificate if it has one.
     pub(crate) fn trusted_by(&self, shows: Option<&SignedCertificate>) -> Arc<ClientConfig> {
         self.trusted_with(shows, &[&version::TLS12, &version::TLS13])
     }
@@ -78,7 +78,7 @@ impl TestAuthority {
     }
 }
 
-/// A folder with a server's files.
+/// A folder with a server's PEM files.
 pub(crate) struct CertificateFolder(TempDir);
 
 impl CertificateFolder {
@@ -88,7 +88,7 @@ impl CertificateFolder {
         folder
     }
 
-    /// Writes a new certificate, and this authority as the one that signs clients'.
+    /// Writes a new certificate, and this authority as the one that signs clients' certificates.
     pub(crate) fn put(&self, authority: &TestAuthority) {
         let SignedCertificate { certificate, key } = authority.server();
         std::fs::write(self.path("cert.pem"), certificate).unwrap();
@@ -110,7 +110,7 @@ impl CertificateFolder {
     }
 }
 
-/// `O=Example, OU=shop, CN=orders`, in a certificate's order.
+/// `O=Example, OU=shop, CN=orders`, in the order of a certificate.
 pub(crate) fn orders_name() -> Vec<(DnType, DnValue)> {
     let part = |kind, value: &str| (kind, DnValue::Utf8String(value.into()));
     vec![

@@ -1,9 +1,10 @@
-//! Over real sockets: peers that lie, stall or flood. One connection pays, the others do not notice.
+//! Over real sockets: peers that send false lengths, stall or flood. Only their own connection closes; others are
+//! unaffected.
 
 use super::golden::{LIBRDKAFKA_GET, PUSH_ZSTD};
 use super::*;
 
-/// The door closes this connection with a reason that holds `reason`, and serves the next.
+/// The listener closes this connection with a reason that contains `reason`, and serves the next one.
 #[track_caller]
 fn check(bytes: &[u8], reason: &str) -> impl Future<Output = ()> {
     let (bytes, reason, place) = (bytes.to_vec(), reason.to_owned(), std::panic::Location::caller());
@@ -27,21 +28,21 @@ async fn frames_that_lie_about_their_length() {
     check(&[0x7f, 0xff, 0xff, 0xff], "the cap is").await;
     check(&[0, 0, 0, 0], "the api key").await;
     check(&framed(&[0, 72, 0]), "the api version").await;
-    // Long, but no push: it is not read past.
+    // A long frame that is not a push is not read.
     check(&[&[1, 0, 0, 0][..], &[0, 3, 0, 12, 0, 0, 0, 0, 0, 0]].concat(), "the cap is").await;
 }
 
 #[tokio::test]
-async fn requests_that_are_not_ours() {
-    check(&request(0, 9, true, 1, b""), "api key 0").await;
-    check(&request(-1, 0, false, 1, b""), "api key -1").await;
+async fn unknown_requests_and_versions() {
+    check(&request(0, 9, true, 1, b""), "API key 0").await;
+    check(&request(-1, 0, false, 1, b""), "API key -1").await;
     check(&request(3, 13, true, 1, b"\x01\x00\x00\x00"), "Metadata request of version 13").await;
     check(&request(72, 1, true, 1, b""), "PushTelemetry request of version 1").await;
     check(&request(71, -1, true, 1, b""), "version -1").await;
 }
 
 #[tokio::test]
-async fn bodies_that_are_cut() {
+async fn truncated_bodies() {
     let whole = unhex(PUSH_ZSTD);
     check(&framed(&whole[4..whole.len() - 1]), "ends inside the tagged fields").await;
     check(&framed(&whole[4..100]), "ends inside the metrics").await;
@@ -101,7 +102,7 @@ async fn client_ids_are_repaired_and_cut() {
 }
 
 #[tokio::test]
-async fn an_announced_frame_pins_nothing() {
+async fn an_announced_frame_reserves_no_memory() {
     let door = KafkaListenerFixture::with_budget(64 << 10, |_| {}).await;
     let mut liars = Vec::new();
     for _ in 0..200 {
@@ -109,7 +110,8 @@ async fn an_announced_frame_pins_nothing() {
         liar.send(&[0, 0x10, 0, 0]).await;
         liars.push(liar);
     }
-    // Were a whole or even a first chunk set aside for each, nobody could be served before they time out.
+    // If a whole frame or even a first chunk were reserved for each, no other client could be served before they time
+    // out.
     let mut honest = door.connect().await;
     for i in 0..10 {
         assert_eq!(error_of_push(&honest.ask(&push_frame(40 << 10, i)).await), 0);
@@ -118,7 +120,7 @@ async fn an_announced_frame_pins_nothing() {
 }
 
 #[tokio::test]
-async fn a_budget_full_of_parts_does_not_seize_up() {
+async fn a_budget_full_of_partial_frames_does_not_deadlock() {
     let door =
         KafkaListenerFixture::with_budget(64 << 10, |config| config.slow_frame = Duration::from_secs(3600)).await;
     let frame = push_frame(200 << 10, 1);
@@ -129,7 +131,7 @@ async fn a_budget_full_of_parts_does_not_seize_up() {
         let rest = frame[100 << 10..].to_vec();
         asking.spawn(async move { error_of_push(&peer.ask(&rest).await) });
     }
-    // By now most of them wait for room, each with a part; they go on one by one.
+    // By now most of them hold a part and wait for the budget; they complete one by one.
     assert_eq!(asking.join_all().await, [0; 20]);
     eventually(|| door.budget.in_use() == 0).await;
 }
@@ -151,22 +153,22 @@ async fn slow_frames_and_silent_peers_are_closed() {
     assert_eq!(error_of_push(&silent.ask(&unhex(PUSH_ZSTD)).await), 0);
     assert!(silent.is_closed().await);
     let ends = door.close_reasons(4).await;
-    assert!(ends[..3].iter().all(|end| end.contains("was not complete")), "{ends:?}");
+    assert!(ends[..3].iter().all(|end| end.contains("reading a frame")), "{ends:?}");
     assert!(ends[3].contains("no request for"), "{ends:?}");
     eventually(|| door.budget.in_use() == 0).await;
 }
 
 #[tokio::test]
-async fn a_peer_that_takes_no_answers_is_closed() {
+async fn a_peer_that_does_not_read_answers_is_closed() {
     let door = KafkaListenerFixture::configured(|config| config.slow_frame = Duration::from_millis(200)).await;
     let mut peer = door.connect().await;
     let mut body = 100_000_u32.to_be_bytes().to_vec();
     body.resize(4 + 200_000, 0);
     let question = request(3, 1, false, 3, &body);
-    // Answers of nearly a megabyte each, not read, until the door has enough.
+    // Answers of nearly a megabyte each, which are not read, until the write times out.
     let asking = async { while peer.0.write_all(&question).await.is_ok() {} };
     timeout(Duration::from_secs(60), asking).await.expect("closed");
-    assert!(door.close_reasons(1).await[0].contains("was not taken"));
+    assert!(door.close_reasons(1).await[0].contains("writing an answer"));
 }
 
 #[tokio::test]
@@ -191,38 +193,38 @@ async fn a_connection_flood_stops_at_the_cap() {
         assert!(door.connect().await.is_closed().await);
     }
     let ends = door.close_reasons(50).await;
-    assert!(ends.iter().all(|end| end == "all 20 connections are in use"), "{ends:?}");
+    assert!(ends.iter().all(|end| end == "connection limit of 20 reached"), "{ends:?}");
     for peer in &mut inside {
-        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "those who are in are served");
+        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "admitted connections are served");
     }
     inside.pop();
     door.close_reasons(51).await;
     let mut next = door.connect().await;
-    assert_eq!(error_of_push(&next.ask(&unhex(PUSH_ZSTD)).await), 0, "and their places are free again");
+    assert_eq!(error_of_push(&next.ask(&unhex(PUSH_ZSTD)).await), 0, "and closed connections free their places");
 }
 
 #[tokio::test]
-async fn a_connection_flood_of_one_source_leaves_room_for_others() {
+async fn a_connection_flood_from_one_source_leaves_places_for_others() {
     let door = KafkaListenerFixture::configured(|config| config.max_connections = 20).await;
     let mut inside = Vec::new();
     for _ in 0..10 {
         let mut peer = door.connect_from("127.0.0.2").await;
-        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "alone it may have half");
+        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "a single source may have half");
         inside.push(peer);
     }
     for _ in 0..30 {
         assert!(door.connect_from("127.0.0.2").await.is_closed().await);
     }
     let ends = door.close_reasons(30).await;
-    let words = "its source has 5 connections, the most while over half of all are in use";
+    let words = "the source has 5 connections, its share while more than half of the connection limit is in use";
     assert!(ends.iter().all(|end| end == words), "{ends:?}");
     for n in 0..10 {
         let mut peer = door.connect_from(&format!("127.0.0.{}", 3 + n / 5)).await;
-        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "others have their quarters");
+        assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 0, "other sources have their quarter");
         inside.push(peer);
     }
     for peer in &mut inside {
-        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "nobody who is in has to go");
+        assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "no admitted connection is closed");
     }
 }
 
@@ -235,6 +237,6 @@ async fn answers_before_a_violation_still_arrive() {
     bytes.extend(vec![0xaa; 100_000]);
     peer.send(&bytes).await;
     assert_eq!(error_of_push(&peer.receive().await), 0);
-    // A reset would overtake answers that are still on their way.
+    // A reset would overtake answers that are still in flight.
     assert_eq!(peer.0.read(&mut [0]).await.expect("a clean end"), 0);
 }

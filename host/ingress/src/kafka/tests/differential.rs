@@ -1,4 +1,5 @@
-//! What we read and write, held against an independent implementation, in every version we offer.
+//! Requests that we decode and responses that we encode, compared with an independent implementation in every supported
+//! version.
 
 use bytes::BytesMut;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
@@ -23,7 +24,7 @@ pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-/// The frame, without its length, as the other implementation writes it.
+/// The frame, without its length, as the other implementation encodes it.
 pub(super) fn reference_request<T: Encodable>(api: Api, version: i16, body: &T) -> Vec<u8> {
     let mut out = BytesMut::new();
     let mut header = RequestHeader::default()
@@ -45,7 +46,7 @@ pub(super) fn read(frame: &[u8]) -> KafkaRequest<'_> {
     request
 }
 
-/// Our frame, as the other implementation reads it: all of it.
+/// Our frame, decoded by the other implementation without a rest.
 pub(super) fn reference_response<T: Decodable>(frame: &[u8], header: i16, version: i16) -> T {
     let mut rest = bytes::Bytes::copy_from_slice(frame);
     let len = u32::from_be_bytes(rest.split_to(4)[..].try_into().unwrap());

@@ -195,7 +195,7 @@ fn decode_frame(frame: &str, config: decode::DecodeConfig) -> Result<Decoded, Re
 }
 
 #[test]
-fn conformance_11_every_push_holds_the_one_metric() {
+fn conformance_11_every_push_contains_the_one_metric() {
     for frame in [PUSH_NONE, PUSH_ZSTD, PUSH_SNAPPY, PUSH_LZ4, PUSH_GZIP, JAVA_PUSH] {
         let decoded = decode_frame(frame, decode::DecodeConfig::default());
         let Ok(Decoded::Payload(payload)) = decoded else { panic!("{decoded:?}") };
@@ -218,7 +218,7 @@ fn conformance_09_what_is_too_large_decompressed_is_answered_118() {
 }
 
 #[test]
-fn the_flag_before_the_codec_says_that_the_client_goes_away() {
+fn the_terminating_flag_is_read() {
     let mut bytes = body_of(PUSH_ZSTD);
     let flag = bytes.len() - 163 - 1 - 2 - 1 - 1;
     bytes[flag] = 1;
@@ -236,19 +236,19 @@ fn null_metrics_are_empty_ones() {
 }
 
 #[test]
-fn every_cut_is_noticed_and_a_surplus_is_passed_over() {
+fn every_truncation_is_detected_and_trailing_bytes_are_ignored() {
     for frame in REQUESTS.into_iter().filter(|frame| *frame != JAVA_API_VERSIONS_5) {
         let whole = body_of(frame);
         for len in 0..whole.len() {
             assert!(parse(&whole[..len]).is_err(), "{len} bytes of {frame}");
         }
         let more = [&whole[..], &[0]].concat();
-        assert!(parse(&more).is_ok(), "what is left behind a body is passed over: {frame}");
+        assert!(parse(&more).is_ok(), "bytes after the body are ignored: {frame}");
     }
 }
 
 #[test]
-fn whatever_follows_an_unspoken_version_is_not_read() {
+fn nothing_after_an_unsupported_version_is_read() {
     let whole = body_of(JAVA_API_VERSIONS_5);
     for len in 8..whole.len() {
         assert!(matches!(parse(&whole[..len]).unwrap().body, KafkaRequestBody::UnsupportedApiVersions));

@@ -1,4 +1,4 @@
-//! Several hosts behind one address: what a client is told, in every version.
+//! Several hosts behind one address: what is advertised to a client, in every version.
 
 use bytes::{Buf as _, Bytes};
 use kafka_protocol::messages::{MetadataResponse, ResponseHeader};
@@ -14,7 +14,7 @@ fn three(config: &mut KafkaListenerConfig) {
     config.nodes = vec![node(3, "b3"), node(1, "b1")];
 }
 
-/// A question for no topics (for all, in version 0, which is as many).
+/// A request for no topics (in version 0 for all, which are none).
 fn question(version: i16) -> Vec<u8> {
     let mut body: Vec<u8> = if version >= 9 { vec![1] } else { vec![0; 4] };
     body.extend([version >= 4, (8..=10).contains(&version), version >= 8].iter().filter(|has| **has).map(|_| 0));
@@ -25,7 +25,7 @@ fn question(version: i16) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn all_three_are_named_in_every_version() {
+async fn all_three_brokers_are_advertised_in_every_version() {
     let door = KafkaListenerFixture::configured(three).await;
     let mut peer = door.connect().await;
     for version in 0..=Api::Metadata.max_version() {
@@ -46,6 +46,6 @@ async fn a_wrong_list_is_refused_before_anything_is_bound() {
     let mut config = KafkaListenerConfig::new("front", "127.0.0.1:0".parse().unwrap());
     three(&mut config);
     config.nodes.push(ClusterNode { id: 2, host: "elsewhere".into(), port: 9092 });
-    let words = bind(config).await.expect_err("it is told two things of itself").to_string();
+    let words = bind(config).await.expect_err("this host has two addresses").to_string();
     assert!(words.contains("front") && words.contains("elsewhere:9092"), "{words}");
 }

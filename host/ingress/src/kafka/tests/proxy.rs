@@ -1,4 +1,4 @@
-//! Behind a load balancer: who the client is, and that only those who are listed may say it.
+//! Behind a load balancer: the client's address comes from the header, and only trusted proxies may send one.
 
 use super::golden::{LIBRDKAFKA_GET, LIBRDKAFKA_METADATA};
 use super::*;
@@ -19,14 +19,14 @@ async fn behind_a_balancer() -> KafkaListenerFixture {
 async fn the_client_is_who_the_header_says() {
     let door = behind_a_balancer().await;
     for header in [LINE.to_vec(), unhex(BINARY)] {
-        // In one write: nothing of the request may be taken for the header.
+        // In one write: no byte of the request may be read as part of the header.
         let mut peer = door.connect().await;
         peer.ask(&[header, unhex(LIBRDKAFKA_GET)].concat()).await;
         let client = door.intake.subscribe_calls.lock().unwrap().pop().unwrap();
         assert_eq!(client.source, Some("203.0.113.7:51234".parse().unwrap()));
         assert_eq!(client.principal, None);
         let answer = peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
-        assert!(answer.windows(12).any(|part| part == b"198.51.100.9"), "the address it connected to is told");
+        assert!(answer.windows(12).any(|part| part == b"198.51.100.9"), "the address it connected to is advertised");
     }
 }
 
@@ -46,7 +46,7 @@ async fn a_header_may_come_in_parts() {
 }
 
 #[tokio::test]
-async fn where_nobody_knows_the_socket_says_it() {
+async fn without_addresses_in_the_header_the_socket_counts() {
     let door = behind_a_balancer().await;
     for header in [b"PROXY UNKNOWN\r\n".to_vec(), unhex("0d0a0d0a000d0a515549540a20000000")] {
         let mut peer = door.connect().await;
@@ -57,7 +57,7 @@ async fn where_nobody_knows_the_socket_says_it() {
 }
 
 #[tokio::test]
-async fn from_a_listed_source_it_is_required() {
+async fn the_header_is_required_from_a_trusted_proxy() {
     let door = behind_a_balancer().await;
     for (bytes, words) in [
         (unhex(LIBRDKAFKA_GET), "sent no PROXY header"),
@@ -75,7 +75,7 @@ async fn from_a_listed_source_it_is_required() {
 }
 
 #[tokio::test]
-async fn from_others_it_is_not_believed() {
+async fn the_header_is_rejected_from_other_sources() {
     let elsewhere = KafkaListenerFixture::configured(|config| config.proxies = trusted(&["10.0.0.0/8"])).await;
     for door in [elsewhere, KafkaListenerFixture::open().await] {
         for header in [LINE.to_vec(), unhex(BINARY)] {
@@ -103,11 +103,11 @@ async fn a_header_that_does_not_end_is_not_waited_for() {
     let mut peer = door.connect().await;
     peer.send(&LINE[..20]).await;
     assert!(peer.is_closed().await);
-    assert!(door.close_reasons(1).await[0].contains("not complete"));
+    assert!(door.close_reasons(1).await[0].contains("waiting for the PROXY header"));
 }
 
 #[tokio::test]
-async fn a_balancer_that_looks_whether_we_are_there_is_no_fault() {
+async fn a_load_balancers_tcp_health_check_is_not_an_error() {
     let door = behind_a_balancer().await;
     drop(door.connect().await);
     assert_eq!(door.close_reasons(1).await, ["closed by the client"]);
@@ -118,7 +118,7 @@ async fn a_balancer_that_looks_whether_we_are_there_is_no_fault() {
 }
 
 #[tokio::test]
-async fn the_places_are_of_those_behind_the_balancer() {
+async fn connections_count_for_the_client_behind_the_load_balancer() {
     let door = KafkaListenerFixture::configured(|config| {
         config.proxies = trusted(&["127.0.0.1"]);
         config.max_connections = 8;
@@ -133,7 +133,7 @@ async fn the_places_are_of_those_behind_the_balancer() {
     let mut more = door.connect().await;
     more.send(LINE).await;
     assert!(more.is_closed().await);
-    assert!(door.close_reasons(1).await[0].contains("its source has 2 connections"));
+    assert!(door.close_reasons(1).await[0].contains("the source has 2 connections"));
     let mut other = door.connect().await;
     other.ask(&[&b"PROXY TCP4 203.0.113.8 198.51.100.9 51234 9092\r\n"[..], &unhex(LIBRDKAFKA_GET)].concat()).await;
     for peer in &mut inside {

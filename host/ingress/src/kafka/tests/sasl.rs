@@ -1,4 +1,4 @@
-//! Over real sockets: clients that have to prove who they are.
+//! Over real sockets: clients that have to authenticate.
 
 use super::super::authentication::Authentication;
 use super::golden::{JAVA_API_VERSIONS_5, LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET, LIBRDKAFKA_METADATA, PUSH_ZSTD};
@@ -6,7 +6,7 @@ use super::*;
 use barnabas_auth::testing::{AuthFixture, ScramClient};
 use barnabas_auth::{Auth, AuthSettings, SaslMechanism};
 
-/// A door whose clients prove themselves to this registry.
+/// A listener whose clients authenticate against this fixture.
 async fn with_sasl(registry: &AuthFixture, change: impl FnOnce(&mut AuthSettings)) -> KafkaListenerFixture {
     let mut settings = registry.settings();
     change(&mut settings);
@@ -14,7 +14,7 @@ async fn with_sasl(registry: &AuthFixture, change: impl FnOnce(&mut AuthSettings
     KafkaListenerFixture::configured(|config| config.auth = Some(auth)).await
 }
 
-/// The answer to SaslHandshake: its error and the mechanisms.
+/// The response to SaslHandshake: its error and the mechanisms.
 async fn handshake(peer: &mut TestPeer, mechanism: &str) -> (i16, Vec<String>) {
     let mut body = (mechanism.len() as u16).to_be_bytes().to_vec();
     body.extend(mechanism.as_bytes());
@@ -30,7 +30,7 @@ async fn handshake(peer: &mut TestPeer, mechanism: &str) -> (i16, Vec<String>) {
     (error, names)
 }
 
-/// The answer to SaslAuthenticate version 1: error, message, token and lifetime.
+/// The response to SaslAuthenticate version 1: error, message, token and lifetime.
 struct SaslResponse {
     error: i16,
     message: String,
@@ -65,11 +65,11 @@ async fn log_in_by_scram(peer: &mut TestPeer, mechanism: SaslMechanism, password
     assert_eq!((told.error, told.lifetime), (0, 0));
     let (last, signature) = client.last(&told.token);
     let told = authenticate(peer, &last).await;
-    assert!(told.error != 0 || told.token == signature, "the door proves itself, too");
+    assert!(told.error != 0 || told.token == signature, "the server authenticates itself, too");
     told
 }
 
-/// It is served, as alice.
+/// The client is served as alice.
 async fn assert_served(door: &KafkaListenerFixture, peer: &mut TestPeer) {
     peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
     peer.ask(&unhex(LIBRDKAFKA_METADATA)).await;
@@ -77,11 +77,11 @@ async fn assert_served(door: &KafkaListenerFixture, peer: &mut TestPeer) {
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
     let client = door.intake.subscribe_calls.lock().unwrap().last().unwrap().clone();
     assert_eq!(client.principal.as_deref(), Some("User:alice"));
-    assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"), "said after authentication");
+    assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"), "sent after authentication");
     assert_eq!(door.intake.pushes.lock().unwrap().last().unwrap().0.client.principal, client.principal);
 }
 
-/// It ends with this reason.
+/// The connection closes for this reason.
 async fn assert_closed(door: &KafkaListenerFixture, mut peer: TestPeer, reason: &str) {
     assert!(peer.is_closed().await);
     drop(peer);
@@ -90,12 +90,12 @@ async fn assert_closed(door: &KafkaListenerFixture, mut peer: TestPeer, reason: 
 }
 
 #[tokio::test]
-async fn conformance_01_who_proves_itself_asks_for_versions_twice_and_is_served_under_its_name() {
+async fn conformance_01_an_authenticating_client_asks_for_versions_twice_and_is_served_as_its_principal() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |_| {}).await;
     for mechanism in registry.settings().mechanisms {
         let mut peer = door.connect().await;
-        // As Java does: without its name at first.
+        // As Java does: without its software name at first.
         let versions = peer.ask(&request(18, 0, false, 1, b"")).await;
         assert_eq!(versions[13], 11, "SASL's two among them");
         let told = match mechanism {
@@ -140,23 +140,23 @@ async fn a_mechanism_that_is_not_enabled() {
 }
 
 #[tokio::test]
-async fn who_does_not_prove_itself_is_told_and_ended() {
+async fn a_failed_authentication_is_answered_and_the_connection_closed() {
     let registry = AuthFixture::new();
     for mechanism in registry.settings().mechanisms {
         let door = with_sasl(&registry, |_| {}).await;
         let mut peer = door.connect().await;
         let (told, reason) = match mechanism {
             SaslMechanism::Plain => {
-                (log_in(&mut peer, mechanism, b"\0alice\0wrong").await, "not the password, by PLAIN")
+                (log_in(&mut peer, mechanism, b"\0alice\0wrong").await, "invalid username or password (PLAIN)")
             }
             SaslMechanism::OAuthBearer => {
                 let told = log_in(&mut peer, mechanism, &registry.bearer("alice", -3600)).await;
                 assert_eq!((told.error, &told.token[..]), (0, &br#"{"status":"invalid_token"}"#[..]));
                 (authenticate(&mut peer, b"\x01").await, "the token has expired")
             }
-            _ => (log_in_by_scram(&mut peer, mechanism, "wrong").await, "no such user, or not the password"),
+            _ => (log_in_by_scram(&mut peer, mechanism, "wrong").await, "invalid username or password"),
         };
-        assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"), "nothing about why");
+        assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"), "without the reason");
         assert_eq!((told.token.len(), told.lifetime), (0, 0));
         assert_closed(&door, peer, reason).await;
         assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
@@ -164,7 +164,7 @@ async fn who_does_not_prove_itself_is_told_and_ended() {
 }
 
 #[tokio::test]
-async fn what_a_client_pipelines_behind_a_failure_is_not_answered() {
+async fn requests_pipelined_after_a_failed_authentication_are_not_answered() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |_| {}).await;
     let mut peer = door.connect().await;
@@ -179,7 +179,7 @@ async fn what_a_client_pipelines_behind_a_failure_is_not_answered() {
 }
 
 #[tokio::test]
-async fn nothing_else_passes_before() {
+async fn only_api_versions_is_admitted_before_authentication() {
     let registry = AuthFixture::new();
     let metadata = unhex(LIBRDKAFKA_METADATA);
     let coordinator = request(10, 0, false, 1, b"\0\x01g");
@@ -194,7 +194,7 @@ async fn nothing_else_passes_before() {
             let door = with_sasl(&registry, |_| {}).await;
             let mut peer = door.connect().await;
             peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
-            // Also with a version of the future.
+            // Also after a version that is not supported.
             peer.ask(&unhex(JAVA_API_VERSIONS_5)).await;
             if handshaken {
                 handshake(&mut peer, "PLAIN").await;
@@ -210,7 +210,7 @@ async fn nothing_else_passes_before() {
 }
 
 #[tokio::test]
-async fn a_push_that_is_too_long_does_not_pass_either() {
+async fn an_oversized_push_is_not_admitted_before_authentication() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |_| {}).await;
     let mut peer = door.connect().await;
@@ -239,12 +239,12 @@ async fn a_listener_without_authentication_has_no_sasl() {
     assert_eq!(peer.ask(&request(18, 0, false, 1, b"")).await[13], 9, "not offered");
     assert_eq!(handshake(&mut peer, "PLAIN").await, (34, vec![]));
     assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34);
-    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "and the client stays");
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "and the connection stays open");
     assert_eq!(door.intake.pushes.lock().unwrap()[0].0.client.principal, None);
 }
 
 #[tokio::test]
-async fn a_version_without_headers_is_offered_and_not_spoken() {
+async fn handshake_version_0_is_offered_and_answered_unsupported() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |_| {}).await;
     let mut peer = door.connect().await;
@@ -252,9 +252,13 @@ async fn a_version_without_headers_is_offered_and_not_spoken() {
     assert!(versions.windows(6).any(|range| range == [0, 17, 0, 0, 0, 1]), "as librdkafka before 2.11.1 needs it");
     let answer = peer.ask(&request(17, 0, false, 1, b"\0\x05PLAIN")).await;
     assert_eq!(i16::from_be_bytes([answer[8], answer[9]]), 35);
-    assert!(answer.windows(13).any(|name| name == b"SCRAM-SHA-512"), "the mechanisms are told");
+    assert!(answer.windows(13).any(|name| name == b"SCRAM-SHA-512"), "the mechanisms are listed");
     assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "no attempt has begun");
-    assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0, "it goes on with version 1");
+    assert_eq!(
+        log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error,
+        0,
+        "it continues with version 1"
+    );
     assert_served(&door, &mut peer).await;
 }
 
@@ -266,7 +270,7 @@ async fn a_handshake_in_the_middle_of_an_exchange_ends_it() {
     let client = ScramClient::new(SaslMechanism::ScramSha512, "alice", "secret");
     let told = log_in(&mut peer, SaslMechanism::ScramSha512, &client.first()).await;
     assert_eq!(handshake(&mut peer, "SCRAM-SHA-512").await.0, 34);
-    assert_eq!(authenticate(&mut peer, &client.last(&told.token).0).await.error, 34, "the proof comes too late");
+    assert_eq!(authenticate(&mut peer, &client.last(&told.token).0).await.error, 34, "the exchange has ended");
     assert_eq!(handshake(&mut peer, "PLAIN").await.0, 0);
     assert_eq!(handshake(&mut peer, "PLAIN").await.0, 34);
     assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
@@ -274,19 +278,19 @@ async fn a_handshake_in_the_middle_of_an_exchange_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_proven_begins_again_a_second_later() {
+async fn an_authenticated_client_may_reauthenticate_a_second_later() {
     let registry = AuthFixture::new();
     let (mut authentication, complaints) = (Authentication::new(Some(registry.auth())), LogLimiter::default());
     let start = tokio::time::Instant::now();
     for attempt in 0..4 {
         assert_eq!(authentication.handshake(1, b"PLAIN").await.0, 0);
         let begun = start.elapsed().as_secs();
-        assert_eq!(begun, attempt, "the first at once");
+        assert_eq!(begun, attempt, "the first immediately");
         let token = bytes::Bytes::from_static(b"\0alice\0secret");
         let (reply, end) = authentication.authenticate(token, SystemTime::now(), &complaints).await.unwrap();
         assert_eq!((reply.error, end), (0, None));
     }
-    // Not to come to the proof is no way around.
+    // Not completing the exchange does not bypass the delay.
     let first = ScramClient::new(SaslMechanism::ScramSha256, "alice", "secret").first();
     for attempt in 4..6 {
         assert_eq!(authentication.handshake(1, b"SCRAM-SHA-256").await.0, 0);
@@ -299,7 +303,7 @@ async fn who_is_proven_begins_again_a_second_later() {
 }
 
 #[tokio::test]
-async fn the_time_for_the_proof_is_obeyed() {
+async fn the_time_limit_of_authentication_is_obeyed() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let door = KafkaListenerFixture::configured(|config| {
@@ -315,7 +319,7 @@ async fn the_time_for_the_proof_is_obeyed() {
 }
 
 #[tokio::test]
-async fn the_time_for_the_proof_is_violated() {
+async fn the_time_limit_of_authentication_is_violated() {
     let registry = AuthFixture::new();
     let auth = registry.auth();
     let door = KafkaListenerFixture::configured(|config| {
@@ -333,13 +337,13 @@ async fn the_time_for_the_proof_is_violated() {
         let write = async { while questions.write_all(&versions).await.is_ok() {} };
         tokio::join!(read, write)
     };
-    timeout(Duration::from_secs(60), asking).await.expect("however much it asks").0.ok();
+    timeout(Duration::from_secs(60), asking).await.expect("however many requests it sends").0.ok();
     let ends = door.close_reasons(2).await;
-    assert!(ends.iter().all(|end| end == "the client did not prove who it is within 200ms"), "{ends:?}");
+    assert!(ends.iter().all(|end| end == "authentication timed out after 200ms"), "{ends:?}");
 }
 
 #[tokio::test]
-async fn a_client_authenticates_again_as_whom_it_began() {
+async fn a_client_reauthenticates_as_the_same_principal() {
     let registry = AuthFixture::new();
     registry.put("bob", "secret");
     let door = with_sasl(&registry, |settings| settings.max_session = Some(Duration::from_secs(600))).await;
@@ -348,14 +352,14 @@ async fn a_client_authenticates_again_as_whom_it_began() {
     assert_eq!((told.error, told.lifetime), (0, 600_000));
     assert_served(&door, &mut peer).await;
     let told = log_in(&mut peer, SaslMechanism::OAuthBearer, &registry.bearer("alice", 60)).await;
-    assert!(told.error == 0 && (1..=60_000).contains(&told.lifetime), "the token ends first");
+    assert!(told.error == 0 && (1..=60_000).contains(&told.lifetime), "the token expires first");
     assert_served(&door, &mut peer).await;
 
     handshake(&mut peer, "PLAIN").await;
-    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "until then it is who it was");
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "until then it keeps its principal");
     let told = authenticate(&mut peer, b"\0bob\0secret").await;
     assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"));
-    assert_closed(&door, peer, "re-authentication as somebody else").await;
+    assert_closed(&door, peer, "reauthentication as another principal").await;
 }
 
 #[tokio::test]
@@ -366,7 +370,7 @@ async fn the_length_of_a_session_is_obeyed() {
     for _ in 0..3 {
         let told = log_in_by_scram(&mut peer, SaslMechanism::ScramSha256, "secret").await;
         assert_eq!((told.error, told.lifetime), (0, 1));
-        // Over by then, and the door is still open for who proves itself again.
+        // The session has expired by then, and the client may still reauthenticate.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -380,12 +384,12 @@ async fn the_length_of_a_session_is_violated() {
         assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
         tokio::time::sleep(Duration::from_millis(5)).await;
         peer.send(&unhex(request)).await;
-        assert_closed(&door, peer, "request after the end of the session").await;
+        assert_closed(&door, peer, "request after the SASL session expired").await;
     }
 }
 
 #[tokio::test]
-async fn a_failure_that_waits_holds_nobody_up() {
+async fn a_delayed_failure_does_not_delay_others() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |settings| settings.failure_delay = Duration::from_secs(10)).await;
     let mut waiting = Vec::new();
@@ -398,7 +402,7 @@ async fn a_failure_that_waits_holds_nobody_up() {
     let mut peer = door.connect().await;
     assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
     assert_served(&door, &mut peer).await;
-    assert!(door.close_reasons.lock().unwrap().is_empty(), "none of the others has been told yet");
+    assert!(door.close_reasons.lock().unwrap().is_empty(), "no other client has been answered yet");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn a_frame_that_has_begun_is_waited_for_and_answered() {
     peer.ask(&push_frame(10, 0)).await;
     let frame = unhex(PUSH_ZSTD);
     peer.send(&frame[..60]).await;
-    // The door has the first part, in the kernel at least, before it is told to stop.
+    // The listener has received the first part, in the kernel at least, before its shutdown begins.
     door.begin_shutdown();
     tokio::time::sleep(Duration::from_millis(150)).await;
     peer.send(&frame[60..]).await;
@@ -46,7 +46,7 @@ async fn a_frame_that_has_begun_is_waited_for_and_answered() {
 }
 
 #[tokio::test]
-async fn no_new_connection_is_taken() {
+async fn no_new_connection_is_accepted() {
     let mut door = KafkaListenerFixture::open().await;
     door.begin_shutdown();
     (&mut door.serving).await.unwrap();
@@ -54,7 +54,7 @@ async fn no_new_connection_is_taken() {
 }
 
 #[tokio::test]
-async fn the_deadline_ends_what_does_not_end_by_itself() {
+async fn the_drain_deadline_closes_remaining_connections() {
     let mut door = KafkaListenerFixture::configured(|config| config.drain = Duration::from_millis(50)).await;
     let mut peer = door.connect().await;
     peer.ask(&push_frame(10, 0)).await;
@@ -62,6 +62,6 @@ async fn the_deadline_ends_what_does_not_end_by_itself() {
     door.begin_shutdown();
     assert!(peer.is_closed().await);
     door.serving.await.unwrap();
-    assert_eq!(door.intake.disconnected.lock().unwrap().len(), 1, "also a task that is dropped tells its end");
-    assert!(door.close_reasons.lock().unwrap()[0].contains("ended early"));
+    assert_eq!(door.intake.disconnected.lock().unwrap().len(), 1, "a cancelled task reports its end, too");
+    assert!(door.close_reasons.lock().unwrap()[0].contains("cancelled by the drain timeout"));
 }

@@ -1,4 +1,5 @@
-//! Which thread decodes a push: the listener's own only what is light, with the real rooms behind the door.
+//! Which thread decodes a push: the listener's own thread decodes light ones only, with the real intake behind the
+//! listener.
 
 use std::thread::{self, ThreadId};
 
@@ -9,7 +10,7 @@ use barnabas_pipeline::decode::{Decoder, LIGHT_BYTES};
 use barnabas_pipeline::dispatch::Dispatch;
 use barnabas_pipeline::intake::IntakePipeline;
 
-/// The threads on which pushes came to their end, in order.
+/// The threads on which pushes completed, in order.
 pub(crate) type Threads = Arc<Mutex<Vec<ThreadId>>>;
 
 pub(crate) fn real_reception(admission: Arc<Admission>) -> (Arc<IntakePipeline>, Threads, ListenerGuard) {
@@ -21,7 +22,7 @@ pub(crate) fn real_reception(admission: Arc<Admission>) -> (Arc<IntakePipeline>,
     (Arc::new(reception), threads, listening)
 }
 
-/// How many were decoded on this thread, on which the door of a test runs, and how many elsewhere.
+/// How many were decoded on this thread, on which the listener of a test runs, and how many elsewhere.
 pub(crate) fn on_this_thread_and_elsewhere(threads: &Threads) -> (usize, usize) {
     let threads = std::mem::take(&mut *threads.lock().unwrap());
     let here = threads.iter().filter(|id| **id == thread::current().id()).count();
@@ -39,7 +40,8 @@ pub(crate) fn recorded() -> Vec<(Codec, Vec<u8>)> {
     paths.map(|path| (codec(path.to_str().unwrap()), std::fs::read(&path).unwrap())).collect()
 }
 
-/// Less than 128 KiB as sent, of which nearly 16 MiB of metrics come: padded, so that their ratio is not a bomb's.
+/// Pushes of less than 128 KiB that decompress to nearly 16 MiB of metrics, padded so that their ratio stays below the
+/// limit.
 pub(crate) fn highly_compressed() -> [(Codec, Vec<u8>); 2] {
     const PADDING: usize = 100 << 10;
     let (_, one) = recorded().into_iter().find(|(codec, _)| *codec == Codec::None).unwrap();
@@ -56,7 +58,7 @@ pub(crate) fn highly_compressed() -> [(Codec, Vec<u8>); 2] {
     [(Codec::Zstd, zstd), (Codec::Gzip, gzip)]
 }
 
-/// A push of a client that has just asked for its subscription, each on a connection of its own.
+/// A push of a client that has just requested its subscription, each on its own connection.
 async fn push(door: &KafkaListenerFixture, codec: Codec, wire: &[u8]) -> i16 {
     let mut peer = door.connect().await;
     let told = peer.ask(&request(71, 0, true, 1, &[0; 17])).await;
@@ -76,7 +78,7 @@ async fn push(door: &KafkaListenerFixture, codec: Codec, wire: &[u8]) -> i16 {
 }
 
 #[tokio::test]
-async fn only_light_pushes_are_decoded_on_the_threads_of_the_door() {
+async fn only_light_pushes_are_decoded_on_the_listener_threads() {
     let admission = Arc::new(Admission::new(admission::AdmissionConfig::default()));
     let book = Subscriptions::open(testing::setup(&admission)).unwrap();
     let (reception, threads, _listening) = real_reception(admission);
@@ -91,7 +93,7 @@ async fn only_light_pushes_are_decoded_on_the_threads_of_the_door() {
         assert_eq!(push(&door, codec, &wire).await, 0, "{codec}");
     }
     assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 2));
-    // A refusal that takes long to find comes from elsewhere, too.
+    // A refusal that takes long to determine comes from another thread, too.
     assert_eq!(push(&door, Codec::None, &vec![0; LIGHT_BYTES + 1]).await, 87);
     assert_eq!(on_this_thread_and_elsewhere(&threads), (0, 1));
     assert_eq!(push(&door, Codec::None, &[0; 10]).await, 87);

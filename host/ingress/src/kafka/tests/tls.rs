@@ -1,4 +1,4 @@
-//! Through TLS: the same door, and who a client is by its certificate.
+//! Over TLS: the same listener, and the principal of a client's certificate.
 
 use rcgen::{DnType, DnValue};
 use rustls_pki_types::ServerName;
@@ -27,7 +27,7 @@ async fn tls_over(stream: TcpStream, client: Arc<ClientConfig>) -> std::io::Resu
     TlsConnector::from(client).connect(name, stream).await.map(TestPeer)
 }
 
-/// With TLS 1.3 a client learns only later that it was sent away.
+/// With TLS 1.3 a client learns only later that it was refused.
 async fn is_rejected(peer: std::io::Result<TlsPeer>) -> bool {
     match peer {
         Err(_) => true,
@@ -39,7 +39,7 @@ async fn is_rejected(peer: std::io::Result<TlsPeer>) -> bool {
 }
 
 #[tokio::test]
-async fn a_real_clients_conversation_in_both_versions() {
+async fn a_real_clients_requests_in_both_tls_versions() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
@@ -90,7 +90,7 @@ async fn memory_is_set_aside_when_bytes_come() {
     peer.send(&(1_i32 << 20).to_be_bytes()).await;
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(2)).await;
-        assert_eq!(door.budget.in_use(), 0, "a length alone holds nothing");
+        assert_eq!(door.budget.in_use(), 0, "a length alone reserves nothing");
     }
     peer.send(&[0]).await;
     eventually(|| door.budget.in_use() > 0).await;
@@ -98,7 +98,7 @@ async fn memory_is_set_aside_when_bytes_come() {
 }
 
 #[tokio::test]
-async fn a_certificate_says_who_the_client_is() {
+async fn a_certificate_names_the_principal() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     for auth in [ClientAuth::Required, ClientAuth::Requested] {
@@ -114,7 +114,7 @@ async fn a_certificate_says_who_the_client_is() {
 }
 
 #[tokio::test]
-async fn sasl_that_is_not_offered_takes_no_name_away() {
+async fn a_refused_sasl_request_keeps_the_certificates_principal() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Required)).await;
@@ -147,7 +147,7 @@ async fn handshakes_that_do_not_end_are_held_against_the_budget() {
 }
 
 #[tokio::test]
-async fn without_a_good_certificate_nobody_enters_where_one_is_required() {
+async fn a_required_certificate_must_be_present_and_trusted() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Required)).await;
@@ -155,13 +155,13 @@ async fn without_a_good_certificate_nobody_enters_where_one_is_required() {
     let forged = TestAuthority::new().client(orders_name());
     assert!(is_rejected(door.connect_tls(authority.trusted_by(Some(&forged))).await).await);
     let ends = door.close_reasons(2).await;
-    assert!(ends[0].contains("showed no certificate"), "{ends:?}");
-    assert!(ends[1].contains("the client's certificate is not accepted"), "{ends:?}");
+    assert!(ends[0].contains("presented no certificate"), "{ends:?}");
+    assert!(ends[1].contains("the client's certificate was rejected"), "{ends:?}");
     assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn where_it_is_requested_some_are_anonymous_and_none_is_forged() {
+async fn a_requested_certificate_may_be_absent_and_must_be_trusted() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::Requested)).await;
@@ -171,7 +171,7 @@ async fn where_it_is_requested_some_are_anonymous_and_none_is_forged() {
     let name = vec![(DnType::CommonName, DnValue::Utf8String("admin".into()))];
     let forged = TestAuthority::new().client(name);
     assert!(is_rejected(door.connect_tls(authority.trusted_by(Some(&forged))).await).await);
-    assert!(door.close_reasons(1).await[0].contains("not accepted"));
+    assert!(door.close_reasons(1).await[0].contains("was rejected"));
 }
 
 #[tokio::test]
@@ -191,14 +191,17 @@ async fn renewed_files_serve_new_connections_and_old_ones_stay() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let mut new = timeout(Duration::from_secs(60), renewed).await.expect("the new files are taken");
+    let mut new = timeout(Duration::from_secs(60), renewed).await.expect("the new files are in use");
     new.ask(&unhex(LIBRDKAFKA_GET)).await;
     old.ask(&unhex(LIBRDKAFKA_GET)).await;
-    assert!(is_rejected(door.connect_tls(second.trusted_by(Some(&before))).await).await, "signed by one of before");
+    assert!(
+        is_rejected(door.connect_tls(second.trusted_by(Some(&before))).await).await,
+        "signed by the previous authority"
+    );
 }
 
 #[tokio::test]
-async fn what_is_not_tls_is_told_apart() {
+async fn non_tls_bytes_and_failed_handshakes_are_distinguished() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
@@ -217,12 +220,12 @@ async fn what_is_not_tls_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_trust_us_is_named() {
+async fn a_client_that_does_not_trust_the_certificate_is_reported() {
     let folder = CertificateFolder::new(&TestAuthority::new());
     let door = open(folder.tls(ClientAuth::None)).await;
     assert!(door.connect_tls(TestAuthority::new().trusted_by(None)).await.is_err());
     let ends = door.close_reasons(1).await;
-    assert!(ends[0].contains("does it trust our certificate?"), "{ends:?}");
+    assert!(ends[0].contains("check that the client trusts this listener's certificate"), "{ends:?}");
 }
 
 #[tokio::test]
@@ -237,7 +240,7 @@ async fn a_handshake_that_does_not_end_is_not_waited_for() {
     slow.send(&[0x16, 3, 1]).await;
     assert!(silent.is_closed().await && slow.is_closed().await);
     let ends = door.close_reasons(2).await;
-    assert!(ends.iter().all(|end| end.contains("not complete")), "{ends:?}");
+    assert!(ends.iter().all(|end| end.contains("timed out after")), "{ends:?}");
     assert_eq!(door.intake.disconnected.lock().unwrap().len(), 2);
 }
 
@@ -260,7 +263,7 @@ async fn behind_a_balancer_the_header_comes_first() {
 }
 
 #[tokio::test]
-async fn at_shutdown_what_was_read_is_answered_and_the_end_is_said() {
+async fn shutdown_answers_what_was_read_and_sends_close_notify() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let mut door = open(folder.tls(ClientAuth::None)).await;
@@ -278,7 +281,7 @@ async fn at_shutdown_what_was_read_is_answered_and_the_end_is_said() {
 }
 
 #[tokio::test]
-async fn after_a_violation_the_end_is_said_too() {
+async fn a_violation_also_ends_with_close_notify() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
@@ -289,7 +292,7 @@ async fn after_a_violation_the_end_is_said_too() {
 }
 
 #[tokio::test]
-async fn clients_that_leave_without_a_word_are_no_fault() {
+async fn a_close_without_close_notify_is_not_an_error() {
     let authority = TestAuthority::new();
     let folder = CertificateFolder::new(&authority);
     let door = open(folder.tls(ClientAuth::None)).await;
@@ -301,7 +304,7 @@ async fn clients_that_leave_without_a_word_are_no_fault() {
 }
 
 #[test]
-fn what_has_no_effect_is_refused() {
+fn settings_without_effect_are_refused() {
     let mut config = KafkaListenerConfig::new("front", "0.0.0.0:9093".parse().unwrap());
     let tls = |client_ca: Option<&str>, client_auth| {
         let client_ca = client_ca.map(Into::into);

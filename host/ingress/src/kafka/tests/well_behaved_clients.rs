@@ -4,7 +4,7 @@ use super::golden::{JAVA_API_VERSIONS_5, LIBRDKAFKA_API_VERSIONS, LIBRDKAFKA_GET
 use super::*;
 
 #[tokio::test]
-async fn a_real_clients_conversation() {
+async fn a_real_clients_requests() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
@@ -17,7 +17,7 @@ async fn a_real_clients_conversation() {
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
 
     let client = door.intake.subscribe_calls.lock().unwrap()[0].clone();
-    assert_eq!(client.instance_id, None, "it had none to tell");
+    assert_eq!(client.instance_id, None, "it had none yet");
     assert_eq!(client.client_id.as_deref(), Some("cl-producer"));
     assert_eq!(client.software_name.as_deref(), Some("confluent-kafka-python"));
     assert_eq!(client.software_version.as_deref(), Some("2.16.1-rdkafka-2.16.0"));
@@ -27,7 +27,7 @@ async fn a_real_clients_conversation() {
     let (push, _) = door.intake.pushes.lock().unwrap()[0].clone();
     assert_eq!((push.wire.len(), push.codec, push.subscription_id), (163, 4, Some(0x1234_5678)));
     assert_eq!((push.node_id, push.ingress.as_str(), push.terminating), (Some(1), "kafka", false));
-    assert_eq!(push.client.software_name, client.software_name, "what was told once holds for what follows");
+    assert_eq!(push.client.software_name, client.software_name, "what was sent once holds for later requests");
     assert!(push.client.instance_id.is_some());
     eventually(|| door.served.lock().unwrap().len() == 4).await;
     assert_eq!(door.served.lock().unwrap()[3], ("PushTelemetry", 0));
@@ -72,12 +72,12 @@ async fn conformance_02_telemetry_is_offered_only_with_a_receiver_and_answered_a
 }
 
 #[tokio::test]
-async fn a_client_that_telemetry_hurts_is_not_offered_it_and_answered_all_the_same() {
+async fn a_client_excluded_from_telemetry_is_not_offered_it_and_still_answered() {
     let door = KafkaListenerFixture::open().await;
     *door.intake.not_offered.lock().unwrap() = Some("confluent-kafka-python".into());
     let mut peer = door.connect().await;
     let versions = peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await;
-    assert_eq!(versions[10], 8, "seven keys: it is known by the name in this very request");
+    assert_eq!(versions[10], 8, "seven keys: this request already names the software");
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0);
     *door.intake.not_offered.lock().unwrap() = Some("another".into());
     assert_eq!(peer.ask(&unhex(LIBRDKAFKA_API_VERSIONS)).await[10], 10);
@@ -106,20 +106,20 @@ async fn refusals_have_their_codes() {
 }
 
 #[tokio::test]
-async fn a_fault_behind_the_door_does_not_silence_a_client() {
+async fn a_panic_in_the_intake_does_not_close_the_connection() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     door.intake.panics.store(true, Ordering::Relaxed);
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 89);
     assert_eq!(error_of_push(&peer.ask(&push_frame(200 << 10, 1)).await), 89);
     assert_eq!(error_of_push(&peer.ask(&unhex(LIBRDKAFKA_GET)).await), 89);
-    assert_eq!(error_of_push(&peer.ask(&push_frame(3 << 20, 2)).await), 118, "which is true all the same");
+    assert_eq!(error_of_push(&peer.ask(&push_frame(3 << 20, 2)).await), 118, "which is correct in any case");
     door.intake.panics.store(false, Ordering::Relaxed);
-    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "the connection goes on");
+    assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "the connection stays open");
 }
 
 #[tokio::test]
-async fn a_push_above_the_cap_is_of_whom_its_beginning_names() {
+async fn an_oversized_push_is_attributed_by_its_first_bytes() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let long = |id_len: usize, tags: usize| {
@@ -181,7 +181,7 @@ async fn a_small_push_does_not_keep_a_large_frame() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let mut frame = push_frame(10, 1);
-    // Instead of no tags, one that nobody knows and that fills half a megabyte.
+    // An unknown tag of half a megabyte instead of no tags.
     frame.pop();
     frame.extend([1, 0x7f, 0x80, 0x80, 0x20]);
     frame.resize(frame.len() + (512 << 10), 0);
@@ -192,7 +192,8 @@ async fn a_small_push_does_not_keep_a_large_frame() {
     let wire = pushes.first().map(|(push, _)| push.wire.clone()).unwrap();
     drop(pushes);
     door.intake.pushes.lock().unwrap().clear();
-    // Alone on its buffer, it can be had back without a copy; of the whole frame it would be a slice.
+    // If it owns its buffer alone, the buffer can be taken without a copy; otherwise it would be a slice of the whole
+    // frame.
     assert_eq!(wire.try_into_mut().map(|buffer| buffer.capacity()), Ok(10));
 }
 
@@ -200,7 +201,7 @@ async fn a_small_push_does_not_keep_a_large_frame() {
 async fn pipelined_requests_are_answered_in_order() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
-    // Two in three are small and answered in place; the third goes through another thread.
+    // Two in three are small and decoded in place; the third is decoded on another thread.
     let sizes = [10, 10, 150 << 10];
     for round in 0..30 {
         let frames: Vec<u8> = (0..3).flat_map(|i| push_frame(sizes[i as usize], round * 3 + i)).collect();
@@ -211,14 +212,14 @@ async fn pipelined_requests_are_answered_in_order() {
     }
 }
 
-/// librdkafka 2.12 asks for all topics with a null array of four bytes, so that three bytes of nothing are left over.
+/// librdkafka 2.12 requests all topics with a null array of four bytes, so that three zero bytes are left over.
 #[tokio::test]
-async fn bytes_behind_a_body_are_passed_over() {
+async fn bytes_after_a_body_are_ignored() {
     let door = KafkaListenerFixture::open().await;
     let mut peer = door.connect().await;
     let all_topics = request(3, 12, true, 7, &[0, 0, 0, 0, 1, 0, 0]);
     assert_eq!(correlation(&peer.ask(&all_topics).await), 7);
-    assert_eq!(correlation(&peer.ask(&push_frame(10, 8)).await), 8, "the connection goes on");
+    assert_eq!(correlation(&peer.ask(&push_frame(10, 8)).await), 8, "the connection stays open");
 }
 
 #[tokio::test]
@@ -239,7 +240,7 @@ async fn two_instances_share_a_connection() {
 }
 
 #[tokio::test]
-async fn every_end_is_told() {
+async fn every_close_is_reported() {
     let door = KafkaListenerFixture::open().await;
     for _ in 0..3 {
         door.connect().await.ask(&push_frame(5, 1)).await;
@@ -251,7 +252,7 @@ async fn every_end_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_advertised_is_told() {
+async fn the_advertised_address_is_in_metadata() {
     let door = KafkaListenerFixture::configured(|config| {
         config.advertised = Some(("push.example".into(), 4242));
         config.node_id = 7;
@@ -265,7 +266,7 @@ async fn what_is_advertised_is_told() {
 }
 
 #[test]
-fn a_wrong_configuration_is_refused_in_words() {
+fn a_wrong_configuration_is_refused_with_the_listeners_name() {
     let good = KafkaListenerConfig::new("front", "0.0.0.0:9092".parse().unwrap());
     assert_eq!(good.check(), Ok(()));
     let wrong: [fn(&mut KafkaListenerConfig); 8] = [

@@ -1,4 +1,4 @@
-//! Other protocols at the Kafka door: each is named with its remedy, and who speaks HTTP is answered in HTTP.
+//! Other protocols at the Kafka listener: each is named with its remedy, and HTTP clients get an HTTP response.
 
 use rustls_pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -17,7 +17,8 @@ async fn with_tls() -> (KafkaListenerFixture, TestAuthority, CertificateFolder) 
     (KafkaListenerFixture::configured(|config| config.tls = Some(tls)).await, authority, folder)
 }
 
-/// Sends `parts`, each when the door has had time to read the one before; gives the answer and why the door closed.
+/// Sends `parts`, each after the listener has had time to read the previous one; returns the answer and why the
+/// listener closed.
 async fn send(door: &KafkaListenerFixture, parts: &[&[u8]]) -> (String, String) {
     door.close_reasons.lock().unwrap().clear();
     let mut peer = door.connect().await;
@@ -103,7 +104,7 @@ async fn a_start_that_never_ends_is_not_waited_for() {
         peer.send(start).await;
         assert!(peer.is_closed().await);
         let end = door.close_reasons(1).await.remove(0);
-        assert!(end.contains("not complete") || end.contains("the cap is"), "{end}");
+        assert!(end.contains("reading a frame") || end.contains("the cap is"), "{end}");
     }
     let (door, _authority, _folder) = with_tls().await;
     let mut peer = door.connect().await;

@@ -1,4 +1,4 @@
-//! Certificates and keys, from their files to an acceptor, and again when the files change.
+//! Certificates and keys: loaded from their files into an acceptor, and reloaded when the files change.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -17,12 +17,12 @@ use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig};
 
 use super::{ClientAuth, ListenerTls};
 
-/// Files are looked at no more often.
+/// The shortest time between two checks of the files.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// The largest file: far more than the bundle of all public authorities.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// What serves, and what the files were when they were last looked at.
+/// The configuration in use, and the state of the files at the last check.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     listener: Arc<str>,
@@ -33,12 +33,13 @@ pub(crate) struct Certificates {
 #[derive(Debug)]
 struct CertificatesState {
     serving: Arc<ServerConfig>,
-    /// The content that was tried last, good or bad, or why it could not be read: each is complained of once.
+    /// The digest of the content that was loaded last, valid or not, or why it could not be read, so that each failure
+    /// is logged once.
     last_tried: Result<[u8; 32], String>,
     last_checked: Instant,
 }
 
-/// The files' content.
+/// The content of the files.
 struct PemFiles {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -46,7 +47,7 @@ struct PemFiles {
 }
 
 impl Certificates {
-    /// Reads the files for the first time. The error is one sentence that names the file.
+    /// Loads the files for the first time. The error is one sentence that names the file.
     pub(crate) fn load(listener: Arc<str>, tls: ListenerTls) -> Result<Self, String> {
         let files = PemFiles::read(&tls)?;
         let (serving, tried) = (files.config(&tls)?, Ok(files.digest()));
@@ -57,17 +58,17 @@ impl Certificates {
         })
     }
 
-    /// For a new connection: of the files as they are now, give or take two seconds.
+    /// The acceptor for a new connection, from the current files, give or take two seconds.
     pub(crate) async fn acceptor(self: &Arc<Self>) -> TlsAcceptor {
         if self.start_check_if_due(Instant::now()) {
             let certificates = self.clone();
-            // Whatever becomes of it, there is something that serves.
+            // If the reload fails, the previous configuration stays in use.
             let _ = tokio::task::spawn_blocking(move || certificates.reload_if_changed()).await;
         }
         TlsAcceptor::from(self.state().serving.clone())
     }
 
-    /// True once in a while, and then for one of those who ask.
+    /// Whether the files are due for a check; if so, records the check, so that only one caller performs it.
     fn start_check_if_due(&self, now: Instant) -> bool {
         let mut state = self.state();
         let due = now.saturating_duration_since(state.last_checked) >= CHECK_INTERVAL;
@@ -77,7 +78,7 @@ impl Certificates {
         due
     }
 
-    /// Looks at the files; takes them if they are new and good. Blocks.
+    /// Reloads the files if they changed and are valid. Blocks.
     fn reload_if_changed(&self) {
         let files = PemFiles::read(&self.tls);
         let tried = files.as_ref().map(PemFiles::digest).map_err(String::clone);
@@ -90,10 +91,10 @@ impl Certificates {
         match loaded {
             Ok(config) => {
                 state.serving = config;
-                tracing::info!(listener = %self.listener, "new certificates serve from now on");
+                tracing::info!(listener = %self.listener, "reloaded the certificates");
             }
             Err(why) => {
-                tracing::warn!(listener = %self.listener, "new certificates are not taken, those of before serve on: {why}");
+                tracing::warn!(listener = %self.listener, "failed to reload the certificates; still serving the previous ones: {why}");
             }
         }
     }
@@ -142,9 +143,9 @@ impl PemFiles {
         let Some(path) = &tls.client_ca else { return Ok(None) };
         let mut roots = RootCertStore::empty();
         for root in certificates(&self.client_ca, path)? {
-            roots
-                .add(root)
-                .map_err(|error| format!("{} has a certificate that is no authority's: {error}", path.display()))?;
+            roots.add(root).map_err(|error| {
+                format!("{} contains a certificate that cannot be used as an authority: {error}", path.display())
+            })?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), with);
         let builder = match tls.client_auth {
@@ -179,8 +180,10 @@ fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>,
 
 fn unreadable_pem(path: &Path, what: &str, error: &pem::Error) -> String {
     match error {
-        pem::Error::NoItemsFound => format!("{} has no {what} in it: give a PEM file that has one", path.display()),
-        error => format!("{} has no {what} that can be read: {error}", path.display()),
+        pem::Error::NoItemsFound => {
+            format!("{} contains no {what}; write a PEM file that contains one", path.display())
+        }
+        error => format!("{} contains no readable {what}: {error}", path.display()),
     }
 }
 

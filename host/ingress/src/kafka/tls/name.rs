@@ -1,5 +1,6 @@
-//! Who a client is by its certificate, as Kafka's brokers write it by default: `User:` and the subject's distinguished
-//! name by RFC 2253, letter for letter what Java's `X500Principal.getName()` gives, so that access lists can be shared.
+//! The principal of a client certificate, as Kafka's brokers build it by default: `User:` and the subject's
+//! distinguished name by RFC 2253, identical to what Java's `X500Principal.getName()` returns, so that access lists can
+//! be shared.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -22,12 +23,12 @@ const SHORT: [(&str, &str); 9] = [
     ("0.9.2342.19200300.100.1.1", "UID"),
 ];
 
-/// The principal of whoever has this certificate (DER). The error is for a log.
+/// The principal of this certificate (DER). The error is for the log.
 pub(crate) fn principal(certificate: &[u8]) -> Result<Arc<str>, String> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|error| format!("the client's certificate: {error}"))?;
     let mut parts: Vec<String> = certificate.subject().iter().map(part).collect();
-    // A certificate has the least specific first, its text form the most specific.
+    // A certificate lists the least specific part first, the text form the most specific.
     parts.reverse();
     Ok(format!("User:{}", parts.join(",")).into())
 }
@@ -45,13 +46,13 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
     }
 }
 
-/// The string it is, if it is of a kind that has a text form.
+/// The string, if the value has a type with a text form.
 fn text(value: &Any<'_>) -> Option<String> {
     match value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::GeneralString => {
             Some(String::from_utf8_lossy(value.data).into_owned())
         }
-        // Latin 1, as everybody takes it.
+        // Latin 1, as all implementations interpret it.
         Tag::TeletexString => Some(value.data.iter().map(|byte| char::from(*byte)).collect()),
         Tag::BmpString => {
             let (pairs, _) = value.data.as_chunks::<2>();
@@ -62,7 +63,7 @@ fn text(value: &Any<'_>) -> Option<String> {
     }
 }
 
-/// RFC 2253, section 2.4; like Java also `=`, `#` wherever it is, and every space at both ends.
+/// RFC 2253, section 2.4; like Java also `=`, every `#`, and every space at both ends.
 fn escaped(text: &str) -> String {
     let (lead, trail) = (text.len() - text.trim_start_matches(' ').len(), text.trim_end_matches(' ').len());
     let mut out = String::with_capacity(text.len());
@@ -77,7 +78,7 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// `#` and the value's whole DER (RFC 2253, section 2.4).
+/// `#` and the whole DER of the value (RFC 2253, section 2.4).
 fn hex(value: &Any<'_>) -> String {
     let class = match value.class() {
         Class::Universal => 0,
@@ -86,7 +87,7 @@ fn hex(value: &Any<'_>) -> String {
         Class::Private => 0xc0,
     };
     let constructed = if value.header.is_constructed() { 0x20 } else { 0 };
-    // Tags of 31 and more are written otherwise; no attribute of a name has one.
+    // Tags from 31 on are encoded differently; no attribute of a name has one.
     let mut der = vec![class | constructed | (value.tag().0 as u8 & 0x1f)];
     let len = value.data.len();
     if len < 0x80 {

@@ -1,4 +1,4 @@
-//! Every bound, kept and broken.
+//! Every limit, obeyed and violated.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn subscriptions_and_prefixes_obeyed() {
     for n in 0..1_000 {
         alter(&book, &n.to_string(), &[set("metrics", &format!("m{n}."))]);
     }
-    // The same prefixes once more, and one fewer subscription.
+    // Once more the same prefixes, and one subscription fewer.
     alter(&book, "0", &[delete("metrics")]);
     alter(&book, "one-more", &[set("metrics", "m1.,m2.,m0.")]);
     assert_eq!(book.list().len(), 1_000);
@@ -72,7 +72,7 @@ fn text_in_all_violated() {
     alter(&book, "last", &[set("metrics", &"ab".repeat(32 << 10))]);
 }
 
-/// Large once compiled, small as text.
+/// Large when compiled, small as text.
 const HEAVY_PATTERN: &str = "client_id=[a-z]{9000}";
 
 #[test]

@@ -1,4 +1,4 @@
-//! Many alterations at once.
+//! Several alterations in one request.
 
 use super::super::alter_request::MAX_FORECASTS;
 use super::super::bounds;
@@ -9,11 +9,11 @@ fn changes(count: usize) -> Vec<SubscriptionChange> {
     (0..count).map(change).collect()
 }
 
-/// What is said of each.
+/// The message about each change.
 async fn messages(count: usize) -> Vec<String> {
     let (book, admission) = subscriptions();
     first_get(&admission);
-    let done = book.alter_all("somebody".into(), changes(count), false).await;
+    let done = book.alter_all("User:test".into(), changes(count), false).await;
     done.into_iter().map(|altered| altered.unwrap().message.unwrap()).collect()
 }
 
@@ -27,11 +27,11 @@ async fn limit_of_forecasts_obeyed() {
 async fn limit_of_forecasts_violated() {
     let told = messages(MAX_FORECASTS + 1).await;
     assert_eq!(told.len(), MAX_FORECASTS + 1);
-    let said = "whom it reaches is told where at most 16 are altered at once";
+    let said = "the affected clients are counted only for at most 16 alterations in one request";
     assert!(told.iter().all(|words| words == said), "{told:?}");
 }
 
-/// Whether each of so many changes with a heavy pattern can be done; nothing is kept of them.
+/// Whether each of this many changes with a heavy pattern is accepted; none of them is stored.
 async fn accepted(count: impl FnOnce(usize) -> usize) -> Vec<bool> {
     let (book, _) = subscriptions();
     let heavy = |name: String| SubscriptionChange { name, ops: vec![set("match", "client_id=[a-z]{9000}")] };
@@ -41,7 +41,7 @@ async fn accepted(count: impl FnOnce(usize) -> usize) -> Vec<bool> {
     };
     alter(&book, "heavy", &[delete("match")]);
     let changes = (0..count(fit)).map(|n| heavy(n.to_string())).collect();
-    book.alter_all("somebody".into(), changes, true).await.iter().map(Result::is_ok).collect()
+    book.alter_all("User:test".into(), changes, true).await.iter().map(Result::is_ok).collect()
 }
 
 #[tokio::test]
@@ -56,22 +56,22 @@ async fn limit_of_patterns_of_one_request_violated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_too_long_for_a_turn_is_told_to_try_again() {
+async fn waiting_too_long_for_a_turn_is_answered_busy() {
     let (book, _) = subscriptions();
     let turn = book.0.queue.clone().lock_owned().await;
-    let done = book.alter_all("somebody".into(), changes(2), false).await;
+    let done = book.alter_all("User:test".into(), changes(2), false).await;
     assert!(matches!(&done[..], [Err(AlterError::Busy(_)), Err(AlterError::Busy(_))]), "{done:?}");
     drop(turn);
-    assert!(book.alter_all("somebody".into(), changes(1), false).await[0].is_ok());
+    assert!(book.alter_all("User:test".into(), changes(1), false).await[0].is_ok());
 }
 
 #[test]
-fn nothing_more_is_begun_once_nobody_waits() {
+fn no_further_change_starts_once_the_caller_is_gone() {
     let (book, _) = subscriptions();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    // The first change cannot go on before the asker has left.
+    // The first change cannot proceed before the caller is gone.
     let held = lock(&book.0.turn);
-    let asking = book.alter_all("somebody".into(), changes(9), false);
+    let asking = book.alter_all("User:test".into(), changes(9), false);
     let left = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(100), asking).await });
     assert!(left.is_err());
     drop(held);

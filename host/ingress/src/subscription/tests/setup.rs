@@ -1,4 +1,4 @@
-//! What a restart finds, and what a fleet has.
+//! Restarts, and hosts of a fleet.
 
 use serde_json::json;
 
@@ -33,11 +33,15 @@ fn a_restart_brings_back_what_was_altered() {
     assert_eq!(first_get(&admission).1, ["b.", "n."]);
     drop((book, admission));
     let (book, _) = start_with(&on_disk(&folder), SubscriptionsConfig::default());
-    assert_eq!(values_and_sources(&book, "s")[1], ("300000".into(), ValueSource::Default), "the file names it no more");
+    assert_eq!(
+        values_and_sources(&book, "s")[1],
+        ("300000".into(), ValueSource::Default),
+        "the file does not contain it any more"
+    );
 }
 
 #[test]
-fn what_makes_no_sense_any_more_is_kept_shown_and_left_out() {
+fn an_unusable_record_is_kept_described_and_disabled() {
     let store = Store::in_memory();
     let odd = json!({ "version": 1, "entries": { "metrics": ["o."], "match": ["client_id=(?<=x)"] } });
     store.put_record(KIND, "odd", &odd).unwrap();
@@ -59,7 +63,7 @@ fn what_makes_no_sense_any_more_is_kept_shown_and_left_out() {
 }
 
 #[test]
-fn a_damaged_record_hides_no_file_and_is_replaced_by_what_is_altered() {
+fn a_damaged_record_does_not_hide_the_file_and_is_replaced_by_an_alteration() {
     let store = Store::in_memory();
     let records = || store.records::<serde_json::Value>(KIND).unwrap();
     let damaged = json!({ "version": 1, "entries": "metrics" });
@@ -72,10 +76,10 @@ fn a_damaged_record_hides_no_file_and_is_replaced_by_what_is_altered() {
     );
     assert!(problem(&book, "s").unwrap().contains("alter it again"));
     assert_eq!(values_and_sources(&book, "gone")[0].1, ValueSource::Default);
-    assert_eq!(records().len(), 2, "kept until somebody says what it shall be");
+    assert_eq!(records().len(), 2, "kept until it is altered");
 
     let thrown_away = alter(&book, "gone", &[delete("metrics"), delete("interval.ms"), delete("match")]);
-    assert!(thrown_away.changed && thrown_away.difference.contains("thrown away"), "{thrown_away:?}");
+    assert!(thrown_away.changed && thrown_away.difference.contains("discarded"), "{thrown_away:?}");
     assert_eq!((book.describe("gone"), records().len()), (None, 1));
     alter(&book, "s", &[set("metrics", "b.")]);
     assert_eq!((problem(&book, "s"), first_get(&admission).1), (None, vec!["b.".to_owned()]));
@@ -85,7 +89,7 @@ fn a_damaged_record_hides_no_file_and_is_replaced_by_what_is_altered() {
 }
 
 #[test]
-fn in_a_fleet_the_files_are_all_that_counts() {
+fn in_a_fleet_only_the_files_count() {
     let store = Store::in_memory();
     store.put_record(KIND, "s", &json!({ "version": 1, "entries": { "metrics": ["x."] } })).unwrap();
     let config = SubscriptionsConfig { fleet: true, ..file_config("s", &["a."], 60_000, &[]) };
@@ -98,9 +102,5 @@ fn in_a_fleet_the_files_are_all_that_counts() {
         assert!(matches!(&refused, AlterError::Policy(words) if words.contains("fleet")), "{refused:?}");
     }
     let (book, _) = start_with(&store, SubscriptionsConfig::default());
-    assert_eq!(
-        values_and_sources(&book, "s")[0],
-        ("x.".into(), ValueSource::Dynamic),
-        "it was ignored, and is still there"
-    );
+    assert_eq!(values_and_sources(&book, "s")[0], ("x.".into(), ValueSource::Dynamic), "it was ignored and kept");
 }

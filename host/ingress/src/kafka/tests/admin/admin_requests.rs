@@ -1,4 +1,4 @@
-//! Over real sockets: administrators at the door, and the clients that notice.
+//! Over real sockets: administrators' requests, and clients that see their effect.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ type Ops<'a> = &'a [(&'a str, i8, Option<&'a str>)];
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 
-/// One that answers for real, with the book that its listener's administrators alter.
+/// A listener with a real intake, and the subscriptions that its administrators alter.
 async fn with_real_intake(
     config: subscription::SubscriptionsConfig,
     change: impl FnOnce(&mut KafkaListenerConfig),
@@ -68,7 +68,7 @@ async fn alter_all(
     answer.responses
 }
 
-/// Error code and words.
+/// Error code and message.
 async fn alter(peer: &mut TestPeer, name: &str, ops: Ops<'_>) -> (i16, String) {
     let [answer] = &alter_all(peer, vec![to_alter(16, name, ops)], false).await[..] else { panic!("one answer") };
     assert_eq!((answer.resource_type, &answer.resource_name[..]), (16, name));
@@ -119,7 +119,7 @@ async fn altered_described_listed_and_deleted() {
     let expected = three(("a.,b.", 7), ("300000", 5), ("client_id=c=.*", 7));
     assert_eq!(describe(&mut peer, "x").await, expected);
     assert_eq!(describe(&mut peer, "file").await, three(("f.", 4), ("60000", 4), ("", 5)));
-    assert_eq!(describe(&mut peer, "nobody").await, three(("", 5), ("300000", 5), ("", 5)), "as Kafka has it");
+    assert_eq!(describe(&mut peer, "nobody").await, three(("", 5), ("300000", 5), ("", 5)), "as in Kafka");
 
     let all: Ops<'_> = &[("metrics", DELETE, Some("a.")), ("interval.ms", DELETE, None), ("match", DELETE, None)];
     assert_eq!(alter(&mut peer, "x", all).await.0, 0);
@@ -131,7 +131,7 @@ async fn altered_described_listed_and_deleted() {
 }
 
 #[tokio::test]
-async fn only_the_keys_that_are_asked_for_are_told() {
+async fn only_the_requested_keys_are_described() {
     let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let resource = DescribeConfigsResource::default().with_resource_type(16).with_resource_name(text("x"));
@@ -145,7 +145,7 @@ async fn only_the_keys_that_are_asked_for_are_told() {
     }
 }
 
-/// A Get of whoever has the id of `known`.
+/// A Get with the id of `known`.
 async fn get(peer: &mut TestPeer, known: &GetTelemetrySubscriptionsResponse) -> GetTelemetrySubscriptionsResponse {
     let asked = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(known.client_instance_id);
     ask(peer, Api::GetTelemetrySubscriptions, 0, &asked).await
@@ -160,7 +160,7 @@ async fn push(peer: &mut TestPeer, told: &GetTelemetrySubscriptionsResponse) -> 
 }
 
 #[tokio::test]
-async fn an_alteration_is_in_effect_at_once() {
+async fn an_alteration_takes_effect_immediately() {
     let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), |_| {}).await;
     let (mut admin, mut client) = (door.connect().await, door.connect().await);
     let told = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
@@ -187,7 +187,7 @@ async fn validating_alters_nothing() {
     assert!(answers[0].error_message.as_deref().unwrap().contains("nothing was changed"));
     assert_eq!(describe(&mut admin, "s").await, three(("a.", 4), ("60000", 4), ("", 5)));
     assert_eq!(list(&mut admin).await, ["s"]);
-    assert_eq!(push(&mut client, &told).await, 0, "its subscription is as it was");
+    assert_eq!(push(&mut client, &told).await, 0, "its subscription is unchanged");
 }
 
 #[tokio::test]
@@ -213,11 +213,11 @@ async fn refusals_of_alterations_have_their_codes() {
     let other = to_alter(16, "y", &[("metrics", SET, Some("a."))]);
     let answers = alter_all(&mut peer, vec![twice(), other, twice()], false).await;
     assert_eq!(answers.iter().map(|answer| answer.error_code).collect::<Vec<_>>(), [42, 0, 42]);
-    assert_eq!(list(&mut peer).await, ["y"], "each resource for itself");
+    assert_eq!(list(&mut peer).await, ["y"], "each resource on its own");
 }
 
 #[tokio::test]
-async fn other_kinds_of_resources_are_refused_in_words() {
+async fn other_resource_types_are_refused_with_a_message() {
     let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     for (kind, name) in [(4, ""), (4, "1"), (8, "1"), (2, "topic"), (32, "group"), (99, "x"), (16, "")] {
@@ -225,7 +225,7 @@ async fn other_kinds_of_resources_are_refused_in_words() {
             let found = describe_as(&mut peer, version, kind, name).await;
             assert_eq!((found.error_code, found.resource_type, found.configs.len()), (42, kind, 0));
             let words = found.error_message.as_deref().unwrap();
-            assert!(kind == 16 || words.contains("client-metrics subscriptions only"), "{words}");
+            assert!(kind == 16 || words.contains("only resources of type client-metrics exist here"), "{words}");
         }
         let [answer] = &alter_all(&mut peer, vec![to_alter(kind, name, &[])], false).await[..] else { panic!() };
         assert_eq!((answer.error_code, answer.resource_type), (42, kind));
@@ -239,7 +239,7 @@ async fn other_kinds_of_resources_are_refused_in_words() {
 }
 
 #[tokio::test]
-async fn who_is_not_listed_sees_and_alters_nothing() {
+async fn an_unlisted_principal_can_neither_describe_nor_alter() {
     let only_alice =
         |config: &mut KafkaListenerConfig| config.access = AdminAccess::Listed(BTreeSet::from(["User:alice".into()]));
     let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), only_alice).await;
@@ -256,7 +256,7 @@ async fn who_is_not_listed_sees_and_alters_nothing() {
     }
     assert_eq!(door.subscriptions.describe("s").unwrap().entries[0].value(), "a.");
     let told = get(&mut peer, &GetTelemetrySubscriptionsResponse::default()).await;
-    assert_eq!(push(&mut peer, &told).await, 0, "telemetry needs no rights");
+    assert_eq!(push(&mut peer, &told).await, 0, "telemetry needs no authorization");
     let asked = DescribeClusterRequest::default().with_endpoint_type(1);
     let answer: DescribeClusterResponse = ask(&mut peer, Api::DescribeCluster, 2, &asked).await;
     assert_eq!((answer.error_code, answer.brokers[0].port), (0, i32::from(door.address.port())));
@@ -268,7 +268,7 @@ async fn in_a_fleet_everything_is_shown_and_nothing_altered() {
     let door = with_real_intake(config, |_| {}).await;
     let mut peer = door.connect().await;
     let (error, words) = alter(&mut peer, "s", &[("metrics", SET, Some("b."))]).await;
-    assert!(error == 44 && words.contains("one of a fleet"), "{error} {words}");
+    assert!(error == 44 && words.contains("`fleet` is set"), "{error} {words}");
     assert_eq!(describe(&mut peer, "s").await, three(("a.", 4), ("60000", 4), ("", 5)));
     assert!(describe_as(&mut peer, 4, 16, "s").await.configs.iter().all(|config| config.read_only));
 }
@@ -301,14 +301,14 @@ async fn resources_of_a_request_violated() {
     let answer: DescribeConfigsResponse = ask(&mut peer, Api::DescribeConfigs, 1, &asked).await;
     assert!(answer.results.len() == 1_001 && answer.results.iter().all(|found| found.error_code == 42));
     assert_eq!(list(&mut peer).await.len(), 0);
-    // Java never names one twice; else a few bytes would be answered by many.
+    // Java never sends a name twice; otherwise a few bytes could cause a large answer.
     let asked = DescribeConfigsRequest::default().with_resources(vec![resource(1).with_resource_type(16); 2]);
     let answer: DescribeConfigsResponse = ask(&mut peer, Api::DescribeConfigs, 1, &asked).await;
     assert!(answer.results.iter().all(|found| found.error_code == 42));
 }
 
 #[tokio::test]
-async fn a_value_is_told_whole_or_not_at_all() {
+async fn a_value_is_described_in_full_or_refused() {
     let door = with_real_intake(subscription::SubscriptionsConfig::default(), |_| {}).await;
     let mut peer = door.connect().await;
     let long = "m".repeat(40_000);

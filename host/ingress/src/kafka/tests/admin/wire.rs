@@ -1,4 +1,4 @@
-//! The bytes of the four requests, held against an independent implementation in every version we offer.
+//! The encoding of the four requests, compared with an independent implementation in every supported version.
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -39,7 +39,7 @@ fn found(resource: describe_configs::ResourceQuery<'_>) -> ResourceDescription<'
 
 #[test]
 fn describe_configs_agrees() {
-    // The other implementation begins at version 1, as Kafka has since 4.0.
+    // The other implementation begins at version 1, as Kafka does since 4.0.
     for version in versions(Api::DescribeConfigs).skip(1) {
         for with in [true, false] {
             let resource = |name: &str, keys: Option<&[&str]>| {
@@ -214,7 +214,7 @@ fn every_cut_of_them_is_noticed() {
             assert!(parse(&frame[..len]).is_err(), "{len} bytes of {frame:?}");
         }
     }
-    // Counts are held against what is there.
+    // Counts are checked against the bytes that are left.
     for (key, version) in [(32, 1), (44, 0)] {
         let error = parse(&request(key, version, false, 1, &[0x7f, 0xff, 0xff, 0xff, 0, 0])[4..]).expect_err("a lie");
         assert!(error.to_string().contains("announces"), "{error}");

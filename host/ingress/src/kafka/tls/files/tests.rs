@@ -1,4 +1,4 @@
-//! Files that are good, that are not, and that change.
+//! Valid files, invalid files, and files that change.
 
 use super::super::super::tests::authority::{CertificateFolder, TestAuthority};
 use super::*;
@@ -8,7 +8,7 @@ fn load(tls: ListenerTls) -> Result<Certificates, String> {
 }
 
 #[test]
-fn good_files_are_taken() {
+fn good_files_are_loaded() {
     let folder = CertificateFolder::new(&TestAuthority::new());
     for auth in [ClientAuth::None, ClientAuth::Requested, ClientAuth::Required] {
         load(folder.tls(auth)).unwrap();
@@ -20,11 +20,11 @@ fn what_cannot_be_used_is_named() {
     let authority = TestAuthority::new();
     let other = authority.server();
     let wrong: [(&str, &[u8], &str); 6] = [
-        ("cert.pem", b"", "has no certificate in it"),
-        ("key.pem", b"not PEM", "has no private key in it"),
-        ("ca.pem", b"", "has no certificate in it"),
-        ("cert.pem", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "that can be read"),
-        ("ca.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no authority's"),
+        ("cert.pem", b"", "contains no certificate"),
+        ("key.pem", b"not PEM", "contains no private key"),
+        ("ca.pem", b"", "contains no certificate"),
+        ("cert.pem", b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "no readable"),
+        ("ca.pem", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be used as an authority"),
         ("key.pem", other.key.as_bytes(), "cannot be used together"),
     ];
     for (name, content, words) in wrong {
@@ -66,11 +66,11 @@ fn new_files_serve_and_broken_ones_do_not() {
 
     certificates.reload_if_changed();
     assert!(serves(&first), "nothing changed");
-    // The certificate is written before its key: for a moment they do not fit.
+    // The certificate is written before its key: for a moment they do not match.
     let renewed = authority.server();
     std::fs::write(folder.path("cert.pem"), &renewed.certificate).unwrap();
     certificates.reload_if_changed();
-    assert!(serves(&first), "half a change is none");
+    assert!(serves(&first), "half of a change is not used");
     let tried = certificates.state().last_tried.clone();
     certificates.reload_if_changed();
     assert_eq!(certificates.state().last_tried, tried);
@@ -89,13 +89,13 @@ fn new_files_serve_and_broken_ones_do_not() {
 }
 
 #[test]
-fn files_are_looked_at_once_in_a_while() {
+fn files_are_checked_at_most_once_per_interval() {
     let folder = CertificateFolder::new(&TestAuthority::new());
     let certificates = load(folder.tls(ClientAuth::None)).unwrap();
     let start = certificates.state().last_checked;
     assert!(!certificates.start_check_if_due(start));
     assert!(!certificates.start_check_if_due(start + CHECK_INTERVAL - Duration::from_millis(1)));
     let due = (0..100).filter(|_| certificates.start_check_if_due(start + CHECK_INTERVAL)).count();
-    assert_eq!(due, 1, "one of those who ask");
+    assert_eq!(due, 1, "one of the callers");
     assert!(certificates.start_check_if_due(start + CHECK_INTERVAL * 2));
 }

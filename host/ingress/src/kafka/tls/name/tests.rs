@@ -1,4 +1,4 @@
-//! Held against what `X500Principal.getName()` writes.
+//! Compared with what `X500Principal.getName()` returns.
 
 use rcgen::{DnType, DnValue};
 use rustls_pki_types::CertificateDer;
