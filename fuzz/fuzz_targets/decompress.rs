@@ -4,8 +4,6 @@
 
 use std::io::Read as _;
 
-use std::io::Read as _;
-
 use barnabas_base::Codec;
 use libfuzzer_sys::fuzz_target;
 

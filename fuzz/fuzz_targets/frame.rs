@@ -2,19 +2,9 @@
 //! memory than the bytes that have arrived justify. The first input byte selects the pieces.
 #![no_main]
 
+use barnabas_kafka_wire::frame::{FrameBuffer, length};
 use bytes::BufMut as _;
 use libfuzzer_sys::fuzz_target;
-
-#[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
-#[path = "../../host/src"]
-mod host {
-    pub mod listener {
-        pub mod kafka {
-            pub mod frame;
-        }
-    }
-}
-use host::listener::kafka::frame::{FrameBuffer, length};
 
 const CAP: usize = 1 << 20;
 

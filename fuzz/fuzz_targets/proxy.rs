@@ -6,20 +6,11 @@ use bytes::BufMut as _;
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
-#[path = "../../host/src"]
+#[path = "../../host/ingress/src/kafka"]
 mod host {
-    pub mod listener {
-        pub mod kafka {
-            pub mod proxy;
-        }
-    }
-    pub mod units {
-        pub mod cidr;
-    }
+    pub mod proxy;
 }
-// The modules use paths from the root of their crate.
-use host::listener::kafka::proxy::{MIN_HEADER, ProxiedAddresses, ProxyHeader, ProxyHeaderError, looks_like_header};
-pub(crate) use host::units;
+use host::proxy::{MIN_HEADER, ProxiedAddresses, ProxyHeader, ProxyHeaderError, looks_like_header};
 
 /// The maximum size of a header: the first 16 bytes of version 2 and the length that they may declare.
 const MAX_HEADER: usize = 16 + (2 << 10);

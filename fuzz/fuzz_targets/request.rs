@@ -4,42 +4,12 @@
 
 use std::time::Duration;
 
+use barnabas_base::Codec;
+use barnabas_kafka_wire::api::{self, Api};
+use barnabas_kafka_wire::request::{KafkaRequest, KafkaRequestBody, parse};
+use barnabas_kafka_wire::{alter_configs, api_versions, describe_cluster, describe_configs};
+use barnabas_kafka_wire::{find_coordinator, list_resources, metadata, sasl, telemetry};
 use libfuzzer_sys::fuzz_target;
-
-#[allow(dead_code, unused_imports, reason = "the target uses a part of what it includes")]
-#[path = "../../host/src"]
-mod host {
-    pub mod push;
-    pub mod kafka {
-        pub mod api;
-        pub mod wire;
-    }
-    pub mod listener {
-        pub mod kafka {
-            pub mod alter_configs;
-            pub mod api_versions;
-            pub mod describe_cluster;
-            pub mod describe_configs;
-            pub mod find_coordinator;
-            pub mod lazy_array;
-            pub mod list_resources;
-            pub mod metadata;
-            pub mod request;
-            pub mod sasl;
-            pub mod telemetry;
-        }
-    }
-}
-// The modules use paths from the root of their crate.
-pub(crate) use host::kafka;
-use host::kafka::api;
-use host::listener::kafka::{alter_configs, api_versions, describe_cluster, describe_configs};
-use host::listener::kafka::{find_coordinator, list_resources, metadata, request, sasl, telemetry};
-pub(crate) use host::push;
-
-use api::Api;
-use push::Codec;
-use request::{KafkaRequest, KafkaRequestBody, parse};
 
 fuzz_target!(|frame: &[u8]| {
     let Ok(request) = parse(frame) else { return };
