@@ -9,29 +9,38 @@ use crate::wire::{Malformed, WireReader, WireWriter};
 /// The request body.
 #[derive(Clone, Copy, Debug)]
 pub struct AlterConfigsBody<'a> {
+    /// The resources of the request, still as bytes.
     pub resources: LazyArray<'a, ResourceAlteration<'a>>,
+    /// Whether the change is only to be validated (KIP-339).
     pub validate_only: bool,
 }
 
 /// One resource to alter.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceAlteration<'a> {
+    /// Kafka's number of the resource type or of the operation.
     pub kind: i8,
+    /// The name, as sent: perhaps not UTF-8.
     pub name: &'a [u8],
+    /// The operations on the keys of the resource.
     pub ops: LazyArray<'a, ConfigOp<'a>>,
 }
 
 /// One operation on one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConfigOp<'a> {
+    /// The key, as sent.
     pub key: &'a [u8],
+    /// Kafka's number of the resource type or of the operation.
     pub kind: i8,
+    /// The value as text.
     pub value: Option<&'a [u8]>,
 }
 
 /// The result for one resource: an error code and a message, which may also accompany success.
 pub type AlterationResult<'a> = (i16, Option<&'a str>);
 
+/// Reads the body of the request.
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<AlterConfigsBody<'a>, Malformed> {
     let flexible = Api::IncrementalAlterConfigs.is_flexible(version);
     let least = if flexible { 4 } else { 7 };

@@ -4,16 +4,27 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(clippy::enum_variant_names, reason = "the protocol's own names")]
 pub enum Api {
+    /// Kafka's Metadata request.
     Metadata,
+    /// Kafka's FindCoordinator request.
     FindCoordinator,
+    /// Kafka's SaslHandshake request.
     SaslHandshake,
+    /// Kafka's ApiVersions request.
     ApiVersions,
+    /// Kafka's DescribeConfigs request.
     DescribeConfigs,
+    /// Kafka's IncrementalAlterConfigs request.
     IncrementalAlterConfigs,
+    /// Kafka's DescribeCluster request.
     DescribeCluster,
+    /// Kafka's SaslAuthenticate request.
     SaslAuthenticate,
+    /// Kafka's GetTelemetrySubscriptions request.
     GetTelemetrySubscriptions,
+    /// Kafka's PushTelemetry request.
     PushTelemetry,
+    /// Kafka's ListConfigResources request.
     ListConfigResources,
 }
 
@@ -33,10 +44,12 @@ impl Api {
         Self::ListConfigResources,
     ];
 
+    /// The request of this key, if the host knows it.
     pub fn from_key(key: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|api| api.key() == key)
     }
 
+    /// Kafka's key of the request.
     pub fn key(self) -> i16 {
         match self {
             Self::Metadata => 3,
@@ -104,6 +117,7 @@ impl Api {
         matches!(self, Self::SaslHandshake | Self::SaslAuthenticate)
     }
 
+    /// Kafka's name of the request.
     pub fn name(self) -> &'static str {
         match self {
             Self::Metadata => "Metadata",
@@ -121,26 +135,47 @@ impl Api {
     }
 }
 
+/// Kafka's error code UNKNOWN_SERVER_ERROR.
 pub const UNKNOWN_SERVER_ERROR: i16 = -1;
+/// Kafka's error code for success.
 pub const NONE: i16 = 0;
+/// Kafka's error code UNKNOWN_TOPIC_OR_PARTITION.
 pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+/// Kafka's error code REQUEST_TIMED_OUT.
 pub const REQUEST_TIMED_OUT: i16 = 7;
+/// Kafka's error code COORDINATOR_NOT_AVAILABLE.
 pub const COORDINATOR_NOT_AVAILABLE: i16 = 15;
+/// Kafka's error code CLUSTER_AUTHORIZATION_FAILED.
 pub const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+/// Kafka's error code UNSUPPORTED_SASL_MECHANISM.
 pub const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+/// Kafka's error code ILLEGAL_SASL_STATE.
 pub const ILLEGAL_SASL_STATE: i16 = 34;
+/// Kafka's error code UNSUPPORTED_VERSION.
 pub const UNSUPPORTED_VERSION: i16 = 35;
+/// Kafka's error code INVALID_CONFIG.
 pub const INVALID_CONFIG: i16 = 40;
+/// Kafka's error code INVALID_REQUEST.
 pub const INVALID_REQUEST: i16 = 42;
+/// Kafka's error code POLICY_VIOLATION.
 pub const POLICY_VIOLATION: i16 = 44;
+/// Kafka's error code SASL_AUTHENTICATION_FAILED.
 pub const SASL_AUTHENTICATION_FAILED: i16 = 58;
+/// Kafka's error code UNSUPPORTED_COMPRESSION_TYPE.
 pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+/// Kafka's error code INVALID_RECORD.
 pub const INVALID_RECORD: i16 = 87;
+/// Kafka's error code THROTTLING_QUOTA_EXCEEDED.
 pub const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
+/// Kafka's error code UNKNOWN_TOPIC_ID.
 pub const UNKNOWN_TOPIC_ID: i16 = 100;
+/// Kafka's error code MISMATCHED_ENDPOINT_TYPE.
 pub const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+/// Kafka's error code UNSUPPORTED_ENDPOINT_TYPE.
 pub const UNSUPPORTED_ENDPOINT_TYPE: i16 = 115;
+/// Kafka's error code UNKNOWN_SUBSCRIPTION_ID.
 pub const UNKNOWN_SUBSCRIPTION_ID: i16 = 117;
+/// Kafka's error code TELEMETRY_TOO_LARGE.
 pub const TELEMETRY_TOO_LARGE: i16 = 118;
 
 /// The name of an error code in Kafka's documentation; `None` for a code that is never used for telemetry and its

@@ -10,10 +10,13 @@ const MAX_SOFTWARE_BYTES: usize = 255;
 /// Name and version of the client's software, as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientSoftware<'a> {
+    /// The name, as sent: perhaps not UTF-8.
     pub name: &'a [u8],
+    /// The version of the software, as sent.
     pub version: &'a [u8],
 }
 
+/// Reads the body of the request.
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<Option<ClientSoftware<'a>>, Malformed> {
     if version < 3 {
         return Ok(None);

@@ -22,6 +22,7 @@ pub fn read(reader: &mut WireReader<'_>, version: i16) -> Result<i8, Malformed> 
     Ok(endpoints)
 }
 
+/// Writes the response as a frame.
 pub fn write(head: &KafkaRequestHead<'_>, endpoints: i8, cluster: &AdvertisedCluster<'_>) -> Vec<u8> {
     let (error, words) = match endpoints {
         BROKERS => (api::NONE, None),

@@ -11,15 +11,20 @@ const SHORT_TEXT: usize = i16::MAX as usize;
 /// The request body.
 #[derive(Clone, Copy, Debug)]
 pub struct DescribeConfigsBody<'a> {
+    /// The resources of the request, still as bytes.
     pub resources: LazyArray<'a, ResourceQuery<'a>>,
+    /// Whether the response is to list synonyms.
     pub synonyms: bool,
+    /// Whether the response is to have documentation.
     pub documentation: bool,
 }
 
 /// One resource to describe.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceQuery<'a> {
+    /// Kafka's number of the resource type (ConfigResource.Type).
     pub kind: i8,
+    /// The name, as sent: perhaps not UTF-8.
     pub name: &'a [u8],
     /// `None` requests all keys.
     pub keys: Option<LazyArray<'a, ConfigKeyName<'a>>>,
@@ -32,28 +37,40 @@ pub struct ConfigKeyName<'a>(pub &'a [u8]);
 /// The description of one resource.
 #[derive(Clone, Debug)]
 pub struct ResourceDescription<'a> {
+    /// Kafka's error code; see [`crate::api`].
     pub error: i16,
+    /// A sentence beside the error code.
     pub message: Option<&'a str>,
+    /// Kafka's number of the resource type (ConfigResource.Type).
     pub kind: i8,
+    /// The name, as sent: perhaps not UTF-8.
     pub name: &'a [u8],
+    /// The keys of the resource.
     pub entries: Vec<ConfigEntry<'a>>,
 }
 
 /// One key of a resource. The first synonym is the effective value.
 #[derive(Clone, Debug)]
 pub struct ConfigEntry<'a> {
+    /// The name, as sent: perhaps not UTF-8.
     pub name: &'static str,
     /// Kafka's ConfigType.
     pub kind: i8,
+    /// Whether the key cannot be altered.
     pub read_only: bool,
+    /// What the key means.
     pub documentation: &'static str,
+    /// The value as text.
     pub value: &'a str,
     /// Kafka's ConfigSource.
     pub source: i8,
+    /// Whether the value is the default.
     pub is_default: bool,
+    /// The values of the key by source, of which the first is in effect.
     pub synonyms: Vec<(i8, &'a str)>,
 }
 
+/// Reads the body of the request.
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<DescribeConfigsBody<'a>, Malformed> {
     let flexible = Api::DescribeConfigs.is_flexible(version);
     let least = if flexible { 4 } else { 7 };

@@ -20,6 +20,7 @@ pub fn read(reader: &mut WireReader<'_>, version: i16) -> Result<(), Malformed> 
     reader.skip_tags(flexible)
 }
 
+/// Writes the response as a frame.
 pub fn write(head: &KafkaRequestHead<'_>) -> Vec<u8> {
     let flexible = head.is_flexible();
     let mut out = WireWriter::response(head.correlation, flexible);

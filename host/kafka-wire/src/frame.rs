@@ -12,10 +12,17 @@ const FIRST_CHUNK: usize = 16 << 10;
 /// A frame length that is not valid here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLength {
+    /// The length is negative.
     #[error("frame length {0} is negative")]
     Negative(i32),
+    /// The length exceeds the maximum.
     #[error("frame of {len} bytes; the cap is {cap}")]
-    TooLong { len: usize, cap: usize },
+    TooLong {
+        /// The declared length, in bytes.
+        len: usize,
+        /// The maximum length, in bytes.
+        cap: usize,
+    },
 }
 
 /// The length of the frame that follows this prefix.
@@ -36,10 +43,12 @@ pub struct FrameBuffer {
 }
 
 impl FrameBuffer {
+    /// A buffer for a frame of this length.
     pub fn new(len: usize) -> Self {
         Self { len, body: Vec::new() }
     }
 
+    /// Whether all bytes of the frame have arrived.
     pub fn is_full(&self) -> bool {
         self.body.len() == self.len
     }
@@ -63,6 +72,7 @@ impl FrameBuffer {
         (&mut self.body).limit(room)
     }
 
+    /// The frame.
     pub fn finish(self) -> Bytes {
         Bytes::from(self.body)
     }

@@ -38,8 +38,14 @@ impl<'a, T: ArrayElement<'a>> LazyArray<'a, T> {
 }
 
 impl<T> LazyArray<'_, T> {
+    /// The number of elements.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// All elements together have at most this many bytes.

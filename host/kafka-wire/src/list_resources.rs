@@ -20,12 +20,15 @@ pub type ResourceTypes<'a> = Option<LazyArray<'a, ResourceType>>;
 /// Which resources to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListedResources {
+    /// Subscriptions are to be listed.
     Subscriptions,
     /// There are no resources of the requested types here.
     Empty,
+    /// A resource type that no broker can list.
     UnknownType,
 }
 
+/// Reads the body of the request.
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<ResourceTypes<'a>, Malformed> {
     const TYPES: &str = "the resource types";
     let types = if version >= 1 {
@@ -46,7 +49,7 @@ impl ArrayElement<'_> for ResourceType {
 
 /// No requested type means all types.
 pub fn listed(types: &ResourceTypes<'_>) -> ListedResources {
-    let Some(types) = types.as_ref().filter(|types| types.len() > 0) else { return ListedResources::Subscriptions };
+    let Some(types) = types.as_ref().filter(|types| !types.is_empty()) else { return ListedResources::Subscriptions };
     if types.iter().any(|ResourceType(kind)| !LISTABLE.contains(&kind)) {
         ListedResources::UnknownType
     } else if types.iter().any(|ResourceType(kind)| kind == CLIENT_METRICS) {
@@ -56,6 +59,7 @@ pub fn listed(types: &ResourceTypes<'_>) -> ListedResources {
     }
 }
 
+/// Writes the response as a frame.
 pub fn write<S: AsRef<str>>(head: &KafkaRequestHead<'_>, error: i16, names: &[S]) -> Vec<u8> {
     let mut out = WireWriter::response(head.correlation, true);
     out.i32(0);

@@ -23,13 +23,16 @@ pub struct RequestedTopics<'a> {
 /// One topic that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestedTopic<'a> {
+    /// The topic id; zero if the topic is named.
     pub id: InstanceId,
+    /// The name, as sent: perhaps not UTF-8.
     pub name: Option<&'a [u8]>,
 }
 
 /// The cluster as one client sees it.
 #[derive(Clone, Debug)]
 pub struct AdvertisedCluster<'a> {
+    /// The cluster id.
     pub id: &'a str,
     /// In order of id.
     pub brokers: Vec<AdvertisedBroker<'a>>,
@@ -38,8 +41,11 @@ pub struct AdvertisedCluster<'a> {
 /// One host of the cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct AdvertisedBroker<'a> {
+    /// The node id of the broker.
     pub node_id: i32,
+    /// The host name or address that clients connect to.
     pub host: &'a str,
+    /// The TCP port.
     pub port: u16,
 }
 
@@ -57,6 +63,7 @@ impl AdvertisedCluster<'_> {
     }
 }
 
+/// Reads the body of the request.
 pub fn read<'a>(reader: &mut WireReader<'a>, version: i16) -> Result<RequestedTopics<'a>, Malformed> {
     let flexible = Api::Metadata.is_flexible(version);
     // A topic has an id from version 10 on; an empty name takes two bytes: its length, or its length and no tags.
@@ -105,6 +112,7 @@ impl<'a> RequestedTopics<'a> {
     }
 }
 
+/// Writes the response as a frame.
 pub fn write(head: &KafkaRequestHead<'_>, cluster: &AdvertisedCluster<'_>, topics: &RequestedTopics<'_>) -> Vec<u8> {
     let (version, flexible) = (head.version, head.is_flexible());
     let mut out = WireWriter::response(head.correlation, flexible);

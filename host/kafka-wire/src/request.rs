@@ -12,14 +12,18 @@ use barnabas_base::InstanceId;
 /// The header of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct KafkaRequestHead<'a> {
+    /// The request key.
     pub api: Api,
+    /// The version of the request.
     pub version: i16,
+    /// The correlation id, which the response repeats.
     pub correlation: i32,
     /// As sent: possibly not UTF-8.
     pub client_id: Option<&'a [u8]>,
 }
 
 impl KafkaRequestHead<'_> {
+    /// Whether this version has compact strings and tagged fields (KIP-482).
     pub fn is_flexible(&self) -> bool {
         self.api.is_flexible(self.version)
     }
@@ -28,17 +32,25 @@ impl KafkaRequestHead<'_> {
 /// The supported requests.
 #[derive(Clone, Debug)]
 pub enum KafkaRequestBody<'a> {
+    /// Kafka's ApiVersions request.
     ApiVersions(Option<api_versions::ClientSoftware<'a>>),
     /// A version that is not supported: its layout is unknown, so nothing after the correlation id was read.
     UnsupportedApiVersions,
+    /// Kafka's Metadata request.
     Metadata(metadata::RequestedTopics<'a>),
+    /// Kafka's FindCoordinator request.
     FindCoordinator,
+    /// Kafka's GetTelemetrySubscriptions request.
     GetTelemetrySubscriptions(InstanceId),
+    /// Kafka's PushTelemetry request.
     PushTelemetry(telemetry::PushTelemetryBody<'a>),
+    /// Kafka's DescribeConfigs request.
     DescribeConfigs(describe_configs::DescribeConfigsBody<'a>),
+    /// Kafka's IncrementalAlterConfigs request.
     IncrementalAlterConfigs(alter_configs::AlterConfigsBody<'a>),
     /// The requested endpoint type.
     DescribeCluster(i8),
+    /// Kafka's ListConfigResources request.
     ListConfigResources(list_resources::ResourceTypes<'a>),
     /// The mechanism.
     SaslHandshake(&'a [u8]),
@@ -49,21 +61,39 @@ pub enum KafkaRequestBody<'a> {
 /// A complete request.
 #[derive(Clone, Debug)]
 pub struct KafkaRequest<'a> {
+    /// Key, version, correlation id and client id.
     pub head: KafkaRequestHead<'a>,
+    /// The body, by request key.
     pub body: KafkaRequestBody<'a>,
 }
 
 /// A request that the protocol has no response to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
+    /// A request key that the host does not answer.
     #[error("request with API key {0}, which this listener does not advertise")]
     UnknownApi(i16),
+    /// A version of the request that the host does not answer.
     #[error("{} request of version {version}; this listener advertises {} to {}", api.name(), api.min_version(), api.max_version())]
-    UnsupportedVersion { api: Api, version: i16 },
+    UnsupportedVersion {
+        /// The request key.
+        api: Api,
+        /// The version of the request.
+        version: i16,
+    },
+    /// The header cannot be read.
     #[error("malformed request header: {0}")]
     MalformedHeader(Malformed),
+    /// The body cannot be read.
     #[error("malformed {} request of version {version}: {why}", api.name())]
-    MalformedBody { api: Api, version: i16, why: Malformed },
+    MalformedBody {
+        /// The request key.
+        api: Api,
+        /// The version of the request.
+        version: i16,
+        /// What is malformed.
+        why: Malformed,
+    },
 }
 
 /// Decodes a frame.
@@ -86,7 +116,9 @@ pub fn parse(frame: &[u8]) -> Result<KafkaRequest<'_>, RequestError> {
 /// A push that exceeds the frame cap, as far as it was read: enough to answer it and to identify its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OversizedPush<'a> {
+    /// The correlation id, which the response repeats.
     pub correlation: i32,
+    /// The client id, as sent: perhaps not UTF-8.
     pub client_id: Option<&'a [u8]>,
     /// `None` if the bytes that were read end before it.
     pub instance_id: Option<InstanceId>,

@@ -7,8 +7,11 @@ use crate::wire::{Malformed, WireReader, WireWriter};
 /// The response to a token.
 #[derive(Debug, Default)]
 pub struct SaslReply {
+    /// Kafka's error code; see [`crate::api`].
     pub error: i16,
+    /// A sentence beside the error code.
     pub message: Option<&'static str>,
+    /// The SASL token of the server.
     pub token: Vec<u8>,
     /// In milliseconds; 0 is unlimited.
     pub lifetime: i64,
@@ -36,6 +39,7 @@ pub fn write_handshake(correlation: i32, error: i16, enabled: &[&str]) -> Vec<u8
     out.finish()
 }
 
+/// Writes the response to SaslAuthenticate as a frame.
 pub fn write_reply(head: &KafkaRequestHead<'_>, reply: &SaslReply) -> Vec<u8> {
     let flexible = head.is_flexible();
     let mut out = WireWriter::response(head.correlation, flexible);

@@ -9,20 +9,26 @@ use barnabas_base::{Codec, InstanceId};
 /// The body of a push request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushTelemetryBody<'a> {
+    /// The client instance id (KIP-714).
     pub instance_id: InstanceId,
+    /// The subscription id that the client believes to be current.
     pub subscription_id: i32,
+    /// Whether this is the last push of the client.
     pub terminating: bool,
+    /// The compression type, by Kafka's number.
     pub codec: i8,
     /// Empty for null, too: librdkafka 2.5.3 to 2.10.0 sends null when no metric matches.
     pub metrics: &'a [u8],
 }
 
+/// Reads the body of GetTelemetrySubscriptions: the client instance id.
 pub fn read_get_subscriptions(reader: &mut WireReader<'_>) -> Result<InstanceId, Malformed> {
     let id = reader.uuid("the client instance id")?;
     reader.skip_tags(true)?;
     Ok(id)
 }
 
+/// Reads the body of PushTelemetry.
 pub fn read_push<'a>(reader: &mut WireReader<'a>) -> Result<PushTelemetryBody<'a>, Malformed> {
     let push = PushTelemetryBody {
         instance_id: reader.uuid("the client instance id")?,
@@ -38,12 +44,19 @@ pub fn read_push<'a>(reader: &mut WireReader<'a>) -> Result<PushTelemetryBody<'a
 /// The subscription that is sent to a client.
 #[derive(Clone, Copy, Debug)]
 pub struct SubscriptionResponse<'a, S> {
+    /// The client instance id (KIP-714).
     pub instance_id: InstanceId,
+    /// The subscription id.
     pub id: i32,
+    /// The compression types that the client may use, in order of preference.
     pub codecs: &'a [Codec],
+    /// How often the client is to push; milliseconds on the wire.
     pub push_interval: Duration,
+    /// The maximum size of a push on the wire, in bytes.
     pub max_bytes: u32,
+    /// Whether the client is to push deltas instead of cumulative values.
     pub delta: bool,
+    /// The prefixes of the names of metrics to push.
     pub metrics: &'a [S],
 }
 
@@ -81,6 +94,7 @@ pub fn write_subscription_error(correlation: i32, error: i16) -> Vec<u8> {
     out.finish()
 }
 
+/// Writes the response to PushTelemetry as a frame.
 pub fn write_push(correlation: i32, error: i16) -> Vec<u8> {
     let mut out = WireWriter::response(correlation, true);
     out.i32(0);

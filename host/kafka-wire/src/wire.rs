@@ -9,16 +9,28 @@ use barnabas_base::InstanceId;
 /// Invalid bytes. The message names the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
+    /// The frame ends inside this field.
     #[error("the frame ends inside {0}")]
     UnexpectedEnd(&'static str),
+    /// The length of this field is negative.
     #[error("the length of {0} is {1}")]
     Negative(&'static str, i32),
+    /// The field is null where the protocol does not allow it.
     #[error("{0} is null")]
     Null(&'static str),
+    /// The varint of this field is too long.
     #[error("a varint in {0} does not fit into 32 bits")]
     Varint(&'static str),
+    /// The field declares more elements than the frame can hold.
     #[error("{what} announces {count} entries, {left} bytes are left")]
-    Count { what: &'static str, count: usize, left: usize },
+    Count {
+        /// The name of the field.
+        what: &'static str,
+        /// The declared number of elements.
+        count: usize,
+        /// The bytes that are left in the frame.
+        left: usize,
+    },
 }
 
 /// Reads from the front of a slice.
@@ -28,10 +40,12 @@ pub struct WireReader<'a> {
 }
 
 impl<'a> WireReader<'a> {
+    /// A reader of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
+    /// The number of bytes that are left.
     pub fn remaining(&self) -> usize {
         self.rest.len()
     }
@@ -48,26 +62,32 @@ impl<'a> WireReader<'a> {
         Ok(head)
     }
 
+    /// Reads an INT8.
     pub fn i8(&mut self, what: &'static str) -> Result<i8, Malformed> {
         self.fixed(what).map(i8::from_be_bytes)
     }
 
+    /// Reads an INT16.
     pub fn i16(&mut self, what: &'static str) -> Result<i16, Malformed> {
         self.fixed(what).map(i16::from_be_bytes)
     }
 
+    /// Reads an INT32.
     pub fn i32(&mut self, what: &'static str) -> Result<i32, Malformed> {
         self.fixed(what).map(i32::from_be_bytes)
     }
 
+    /// Reads a BOOLEAN.
     pub fn bool(&mut self, what: &'static str) -> Result<bool, Malformed> {
         self.fixed(what).map(|[byte]| byte != 0)
     }
 
+    /// Reads a UUID.
     pub fn uuid(&mut self, what: &'static str) -> Result<InstanceId, Malformed> {
         self.fixed(what).map(InstanceId::from_bytes)
     }
 
+    /// Reads an UNSIGNED_VARINT.
     pub fn uvarint(&mut self, what: &'static str) -> Result<u32, Malformed> {
         let mut value = 0_u64;
         for shift in [0, 7, 14, 21, 28] {
@@ -102,6 +122,7 @@ impl<'a> WireReader<'a> {
         len.map(|len| self.split_bytes(len, what)).transpose()
     }
 
+    /// Reads a STRING, or a COMPACT_STRING if `flexible`.
     pub fn text(&mut self, flexible: bool, what: &'static str) -> Result<&'a [u8], Malformed> {
         self.nullable_text(flexible, what)?.ok_or(Malformed::Null(what))
     }
@@ -186,30 +207,37 @@ impl WireWriter {
         self.out
     }
 
+    /// Writes an INT8.
     pub fn i8(&mut self, value: i8) {
         self.out.extend(value.to_be_bytes());
     }
 
+    /// Writes an INT16.
     pub fn i16(&mut self, value: i16) {
         self.out.extend(value.to_be_bytes());
     }
 
+    /// Writes an INT32.
     pub fn i32(&mut self, value: i32) {
         self.out.extend(value.to_be_bytes());
     }
 
+    /// Writes an INT64.
     pub fn i64(&mut self, value: i64) {
         self.out.extend(value.to_be_bytes());
     }
 
+    /// Writes a BOOLEAN.
     pub fn bool(&mut self, value: bool) {
         self.out.push(u8::from(value));
     }
 
+    /// Writes a UUID.
     pub fn uuid(&mut self, value: &InstanceId) {
         self.out.extend(value.as_bytes());
     }
 
+    /// Writes an UNSIGNED_VARINT.
     pub fn uvarint(&mut self, mut value: u32) {
         while value >= 0x80 {
             self.out.push((value & 0x7f) as u8 | 0x80);
