@@ -18,7 +18,7 @@ pub struct AlterConfigsBody<'a> {
 /// One resource to alter.
 #[derive(Clone, Copy, Debug)]
 pub struct ResourceAlteration<'a> {
-    /// Kafka's number of the resource type or of the operation.
+    /// Kafka's number of the resource type (ConfigResource.Type).
     pub kind: i8,
     /// The name, as sent: perhaps not UTF-8.
     pub name: &'a [u8],
@@ -31,9 +31,9 @@ pub struct ResourceAlteration<'a> {
 pub struct ConfigOp<'a> {
     /// The key, as sent.
     pub key: &'a [u8],
-    /// Kafka's number of the resource type or of the operation.
+    /// Kafka's number of the operation (AlterConfigOp.OpType).
     pub kind: i8,
-    /// The value as text.
+    /// The value, as sent: perhaps not UTF-8, or null.
     pub value: Option<&'a [u8]>,
 }
 

@@ -52,7 +52,7 @@ pub struct ResourceDescription<'a> {
 /// One key of a resource. The first synonym is the effective value.
 #[derive(Clone, Debug)]
 pub struct ConfigEntry<'a> {
-    /// The name, as sent: perhaps not UTF-8.
+    /// The key's name.
     pub name: &'static str,
     /// Kafka's ConfigType.
     pub kind: i8,
