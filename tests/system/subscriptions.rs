@@ -34,7 +34,7 @@ async fn the_command_alters_the_subscription_of_a_connected_client() {
     assert_eq!(client.push(&before, vector.codec, &vector.wire, false).await, Some(0));
 
     let asked = says(subscription(&host, "alter standard --metrics org.apache.kafka.consumer. --validate-only")).await;
-    assert!(asked.contains("1 of 1 connected client matches; 1 learns of it within"), "{asked}");
+    assert!(asked.contains("1 of 1 connected client matches; 1 gets the change within"), "{asked}");
     let altered = says(subscription(&host, "alter standard --metrics org.apache.kafka.consumer.")).await;
     assert!(altered.starts_with("standard: altered\n1 of 1 connected client matches"), "{altered}");
     assert_eq!(

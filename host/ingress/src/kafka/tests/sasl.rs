@@ -226,7 +226,7 @@ async fn sasl_out_of_order_is_an_illegal_state() {
     let mut peer = door.connect().await;
     let told = authenticate(&mut peer, b"\0alice\0secret").await;
     assert_eq!(told.error, 34);
-    assert!(told.message.contains("after SaslHandshake"), "{}", told.message);
+    assert!(told.message.contains("must follow a SaslHandshake"), "{}", told.message);
     assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
     assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "once for each handshake");
     assert_served(&door, &mut peer).await;

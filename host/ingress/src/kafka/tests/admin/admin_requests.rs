@@ -168,7 +168,7 @@ async fn an_alteration_takes_effect_immediately() {
     assert_eq!(push(&mut client, &told).await, 0);
     let (error, words) =
         alter(&mut admin, "s", &[("metrics", 2, Some("b.")), ("interval.ms", SET, Some("30000"))]).await;
-    assert_eq!((error, &words[..]), (0, "1 of 1 connected client matches; 1 learns of it within 90s"));
+    assert_eq!((error, &words[..]), (0, "1 of 1 connected client matches; 1 gets the change within 90s"));
     assert_eq!(push(&mut client, &told).await, 117);
     let again = get(&mut client, &told).await;
     assert_eq!((again.error_code, again.client_instance_id), (0, told.client_instance_id));
