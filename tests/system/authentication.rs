@@ -59,8 +59,7 @@ fn concurrent_user_set_commands_lose_no_user() {
     // All commands wait for their passwords before the first password is written.
     let mut children: Vec<_> = (0..8).map(asked).collect();
     children.iter_mut().for_each(|child| child.stdin.take().unwrap().write_all(b"secret\n").unwrap());
-    let written =
-        format!("{} is written\n", std::fs::canonicalize(folder.path()).unwrap().join("users.toml").display());
+    let written = format!("wrote {}\n", std::fs::canonicalize(folder.path()).unwrap().join("users.toml").display());
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success());

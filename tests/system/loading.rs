@@ -75,7 +75,7 @@ async fn a_content_type_that_it_does_not_accept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_traps_or_spins() {
     refused(Some(&guest("traps_start")), "", &["start"]).await;
-    refused(Some(&guest("spins_start")), "[limits]\nstart = \"300ms\"\n", &["when it was started"]).await;
+    refused(Some(&guest("spins_start")), "[limits]\nstart = \"300ms\"\n", &["failed to start"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,7 +87,7 @@ async fn an_unknown_key_in_a_manifest() {
 async fn a_manifest_with_an_invalid_name_does_not_disable_telemetry() {
     let host = Setup::new().manifest("My_Receiver", "artifact = \"x.wasm\"").start().await;
     let said = failure(&host, "misnamed-my-receiver");
-    assert!(said.contains("`My_Receiver` cannot be a plugin's name"), "{said}");
+    assert!(said.contains("`My_Receiver` is not a valid plugin name"), "{said}");
     assert!(host.host.dispatch.has_slots());
     host.stop().await;
 }

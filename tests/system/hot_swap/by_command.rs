@@ -71,7 +71,7 @@ async fn from_load_to_remove() {
     barnabas.expect_output(&["plugin", "list"], 0, &["paused", "sink"]);
     barnabas.expect_output(&["plugin", "resume", "sink"], 0, &["it is given batches"]);
     barnabas.expect_output(&["plugin", "abort", "sink"], 1, &["no swap of `sink` is under way"]);
-    barnabas.expect_output(&["plugin", "describe", "sink"], 0, &["generation", "kept"]);
+    barnabas.expect_output(&["plugin", "describe", "sink"], 0, &["generation", "retained"]);
     barnabas.expect_output(&["plugin", "logs", "sink"], 0, &["one started"]);
     barnabas.expect_output(&["reconcile"], 0, &["1 manifest looked at, 0 plugins changed, 0 not as wanted"]);
     barnabas.expect_output(&["plugin", "remove", "sink"], 0, &["it is gone"]);
@@ -138,7 +138,7 @@ async fn each_outcome_of_a_canary_has_its_status() {
     load.stop().await;
 
     start_rollout(&host, "quiet", &taker("c", super::ENDLESS), SwapStage::Canary).await;
-    barnabas.expect_output(&["plugin", "describe", "quiet"], 0, &["rollout", "is at canary"]);
+    barnabas.expect_output(&["plugin", "describe", "quiet"], 0, &["rollout", "at stage canary"]);
     barnabas.expect_output(&["plugin", "abort", "quiet"], 0, &["nothing is under way any more"]);
     let aborted = std::thread::spawn({
         let socket = barnabas.0.clone();

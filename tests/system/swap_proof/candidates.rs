@@ -98,13 +98,8 @@ fn found_by_starting(destination: &str) -> Vec<FailingCandidate> {
     };
     let misspelt = destination.replace("endpoint", "endpont");
     vec![
-        of("a start that traps", "traps_start", "", &["`artifact`", "broke when it was started", "panics before"]),
-        of(
-            "a start that spins",
-            "spins_start",
-            "[limits]\nstart = \"300ms\"\n",
-            &["`artifact`", "broke when it was started"],
-        ),
+        of("a start that traps", "traps_start", "", &["`artifact`", "failed to start", "panics before"]),
+        of("a start that spins", "spins_start", "[limits]\nstart = \"300ms\"\n", &["`artifact`", "failed to start"]),
         of("a start that refuses", "refuses_start", "", &["`settings`", "refused to start", "`endpoint` is missing"]),
         of("settings that are refused", "otlp-http", &misspelt, &["`settings`", "refused to start", "endpont"]),
     ]
