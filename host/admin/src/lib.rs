@@ -3,7 +3,7 @@
 //! In: HTTP requests, one per connection, over a Unix socket or TCP. Out: `/metrics`, `/healthz` and `/readyz` for
 //! everyone; the paths below `/v1/` for the user that runs the host, over the socket, and for callers with the token.
 //! Bounded: a limit of concurrent connections (more wait in the kernel), a timeout for each request or for each of its
-//! reads and writes, and a limit for bodies. It reads through [`StatusSource`] and [`Metrics`], and acts through
+//! reads and writes, and a limit for bodies. It reads through [`StatusSource`] and [`HostMetrics`], and acts through
 //! [`AdminOps`]; it contains no decisions of its own. Never serves TCP requests for unknown host names, so that a web
 //! page cannot reach it through the browser of its visitor.
 

@@ -17,7 +17,7 @@ pub type StoringArtifact<'a> = Pin<Box<dyn Future<Output = Result<Digest, String
 
 /// Performs requested changes, and provides details about plugins.
 pub trait AdminOps: Send + Sync + 'static {
-    /// Starts a change. Its steps arrive on the channel, the last one is [`Step::Ended`]; dropping the receiver does
+    /// Starts a change. Its steps arrive on the channel, the last one is [`ChangeStep::Ended`]; dropping the receiver does
     /// not cancel the change.
     fn change(&self, who: Actor, change: PluginChange) -> Result<Receiver<ChangeStep>, ChangeRefused>;
 

@@ -74,7 +74,7 @@ pub struct HostHandle {
 
 impl HostHandle {
     /// Delivers a push of an embedder: decode and dispatch, as for a listener. A push that decompresses to more than
-    /// [`LIGHT`](barnabas_pipeline::decode::LIGHT) bytes is decoded on a thread for blocking work, so it needs a Tokio runtime.
+    /// [`LIGHT_BYTES`](barnabas_pipeline::decode::LIGHT_BYTES) bytes is decoded on a thread for blocking work, so it needs a Tokio runtime.
     pub async fn deliver(&self, push: Push) -> Result<Receipt, Refusal> {
         match self.reception.clone().start_delivery(push) {
             StartedPush::Done(done) => done,

@@ -1,7 +1,7 @@
 //! Which protocol a connection speaks, by its first bytes, and the error message if its listener speaks another one.
 //!
-//! In: the first bytes of a connection, as far as they have arrived. Out: a [`ProtocolGuess`]; a [`WrongProtocol`]
-//! names the protocol, the listener and the remedy on either side. At most [`MAX_PREFIX`] bytes are needed. The guess
+//! In: the first bytes of a connection, as far as they have arrived. Out: a `ProtocolGuess`; a [`WrongProtocol`]
+//! names the protocol, the listener and the remedy on either side. At most `MAX_PREFIX` bytes are needed. The guess
 //! only explains why a connection is about to be closed: it never decides how a connection is served.
 
 mod sniffed;

@@ -91,7 +91,7 @@ pub struct DescribedEntry {
 pub struct DescribedSubscription {
     /// Its name.
     pub name: Arc<str>,
-    /// In the order of [`Key::ALL`].
+    /// In the order of [`SubscriptionKey::ALL`].
     pub entries: [DescribedEntry; 3],
     /// Why it is disabled, if it is not valid in this release.
     pub problem: Option<String>,

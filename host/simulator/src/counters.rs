@@ -50,7 +50,7 @@ pub(super) struct KindCounters {
 /// Counters of the whole run.
 #[derive(Debug, Default)]
 pub(super) struct RunCounters {
-    /// In the order of [`Kind::ALL`].
+    /// In the order of [`ClientKind::ALL`].
     kinds: [KindCounters; ClientKind::ALL.len()],
     pub(super) get_times: LatencyHistogram,
     pub(super) push_times: LatencyHistogram,

@@ -206,7 +206,7 @@ impl GuestLog {
         Self { sink, limiter: Arc::new(Mutex::new(bucket)) }
     }
 
-    /// See [`LogSink::note`].
+    /// See [`LogSink::add_host_line`].
     pub fn add_host_line(&self, text: String) {
         self.sink.add_host_line(text);
     }

@@ -1,7 +1,7 @@
 //! The persistent state of a slot: the interface `state` of the contract.
 //!
 //! In: reads and changes of a guest, for the state of its slot. Out: results from the [`Store`], or in a trial from an
-//! overlay that is discarded after the trial. Bounded by the [`Caps`] that the operator granted. Disk access runs on
+//! overlay that is discarded after the trial. Bounded by the [`StateQuota`] that the operator granted. Disk access runs on
 //! blocking threads, never on the threads of guests; a waiting guest uses no CPU.
 
 mod trial_overlay;

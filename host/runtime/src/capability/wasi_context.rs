@@ -56,7 +56,7 @@ pub struct LastStderrLine {
 }
 
 impl LastStderrLine {
-    /// Takes the last line since the previous call, at most [`LAST_LINE_CHARS`] characters of it, or `None` if there is
+    /// Takes the last line since the previous call, at most `LAST_LINE_CHARS` characters of it, or `None` if there is
     /// none.
     pub fn take(&self) -> Option<String> {
         let line = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));

@@ -98,7 +98,7 @@ pub struct AuditEntry {
     /// When the change completed, in whole seconds.
     #[serde(rename = "unix_seconds", with = "whole_seconds")]
     pub at: SystemTime,
-    /// An [`Actor`](barnabas_lifecycle::change::Actor) as text.
+    /// The actor as text: `file`, `start`, or who asked through the admin endpoint.
     pub who: String,
     /// The operation.
     pub action: AuditAction,

@@ -144,7 +144,7 @@ impl RequestCapture {
     }
 }
 
-/// Reads the whole body, and returns its first [`MAX_BODY`] bytes and its length. A body that fails ends there.
+/// Reads the whole body, and returns its first [`MAX_BODY_BYTES`] bytes and its length. A body that fails ends there.
 async fn read_body(mut body: CountingBody) -> (Bytes, usize) {
     let (mut kept, mut len) = (Vec::new(), 0);
     while let Some(Ok(frame)) = body.frame().await {
