@@ -96,9 +96,9 @@ pub(super) async fn accept_tcp(
                 visits.spawn(async move {
                     visit.await;
                     if let Some(wrong) = found.get()
-                        && let Some(unsaid) = complaints.permit_for(peer.ip())
+                        && let Some(suppressed) = complaints.permit_for(peer.ip())
                     {
-                        tracing::warn!(%peer, unsaid, "connection closed: {wrong}");
+                        tracing::warn!(%peer, suppressed, "connection closed: {wrong}");
                     }
                 });
             }

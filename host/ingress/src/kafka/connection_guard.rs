@@ -182,7 +182,7 @@ impl ConnectionGuard {
             _ => None,
         };
         match suppressed {
-            Some(unsaid) => tracing::warn!(%listener, connection, %peer, unsaid, "connection closed: {reason}"),
+            Some(suppressed) => tracing::warn!(%listener, connection, %peer, suppressed, "connection closed: {reason}"),
             None => tracing::debug!(%listener, connection, %peer, "connection closed: {reason}"),
         }
     }
