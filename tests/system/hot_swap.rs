@@ -121,9 +121,9 @@ fn swap(name: &str, text: &str, plan: RolloutOverride) -> PluginChange {
 
 /// Its steps, and its result.
 async fn steps(host: &RunningHost, change: PluginChange) -> (Vec<ChangeStep>, PluginChangeResult) {
-    let mut told = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
+    let mut observed = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
     let mut steps = Vec::new();
-    while let Some(step) = told.recv().await {
+    while let Some(step) = observed.recv().await {
         if let ChangeStep::Ended(ending) = step {
             return (steps, ending);
         }

@@ -84,7 +84,7 @@ async fn was_answered(mut client: RawClient, when: &str) {
 async fn each_names_both_and_the_same_controller() {
     let (one, two_) = (OtlpSink::start().await, OtlpSink::start().await);
     let hosts = two([&one, &two_]).await;
-    let told = hosts.iter().map(|host| async {
+    let observed = hosts.iter().map(|host| async {
         let (producer, _) = librdkafka::producer(&host.bootstrap(), "looker");
         tokio::task::spawn_blocking(move || {
             let metadata = producer.client().fetch_metadata(None, PATIENCE).unwrap();
@@ -98,8 +98,8 @@ async fn each_names_both_and_the_same_controller() {
     });
     let expected: Vec<_> =
         (1..).zip(&hosts).map(|(id, host)| (id, "127.0.0.1".to_owned(), i32::from(host.kafka().port()))).collect();
-    for told in told {
-        assert_eq!(told.await, expected);
+    for observed in observed {
+        assert_eq!(observed.await, expected);
     }
     for host in hosts {
         host.stop().await;

@@ -26,8 +26,8 @@ pub(super) async fn read_body(
     stay: &LongRequest,
 ) -> Result<Bytes, ApiError> {
     let too_large = || ApiError::too_large(format!("the body is larger than the limit of {most} bytes"));
-    let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if told.is_some_and(|told| told > most as u64) {
+    let problem = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if problem.is_some_and(|problem| problem > most as u64) {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();

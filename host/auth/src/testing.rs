@@ -58,7 +58,7 @@ impl AuthFixture {
         Auth::new(self.settings()).unwrap()
     }
 
-    /// OAUTHBEARER's first message with a token of alice's that holds for so many seconds from now.
+    /// OAUTHBEARER's first message with a token of alice's that is valid for `seconds` from now.
     pub fn bearer(&self, name: &str, seconds: i64) -> Vec<u8> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let exp = now.saturating_add_signed(seconds);

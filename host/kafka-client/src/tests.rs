@@ -12,7 +12,7 @@ use barnabas_base::{Codec, InstanceId};
 use barnabas_ingress::budget::ByteBudget;
 use barnabas_ingress::kafka;
 use barnabas_ingress::subscription::testing;
-use barnabas_pipeline::admission::{ClientSubscription as Asked, Refusal};
+use barnabas_pipeline::admission::{ClientSubscription, Refusal};
 use barnabas_pipeline::event::Events;
 use barnabas_pipeline::intake::{Intake, Receipt};
 use barnabas_pipeline::push;
@@ -32,9 +32,9 @@ impl Intake for StubIntake {
         true
     }
 
-    fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<Asked, Refusal> {
+    fn subscribe(&self, client: &Arc<push::Client>, _: ConnectionId) -> Result<ClientSubscription, Refusal> {
         self.asked.lock().unwrap().push(client.clone());
-        Ok(Asked {
+        Ok(ClientSubscription {
             instance_id: client.instance_id.unwrap_or(GIVEN),
             id: 0x1234_5678,
             codecs: Codec::OFFERED.to_vec(),
@@ -90,13 +90,19 @@ async fn our_listener_answers_every_request() {
     assert_eq!(metadata.cluster_id.as_deref(), Some("barnabas"));
     let broker = BrokerAddress { node_id: 1, host: "127.0.0.1".into(), port: address.port().into() };
     assert_eq!((metadata.controller_id, metadata.brokers), (1, vec![broker]));
-    let told = client.get_subscription(InstanceId::NIL).await.unwrap().unwrap();
-    assert_eq!((told.instance_id, told.id, &told.codecs[..]), (GIVEN, 0x1234_5678, &[4, 3, 1, 2][..]));
-    assert_eq!((told.push_interval(), told.max_bytes, told.delta), (Duration::from_millis(1500), 1 << 20, false));
-    assert_eq!(told.metrics, ["a.", "b."]);
+    let subscribed = client.get_subscription(InstanceId::NIL).await.unwrap().unwrap();
+    assert_eq!(
+        (subscribed.instance_id, subscribed.id, &subscribed.codecs[..]),
+        (GIVEN, 0x1234_5678, &[4, 3, 1, 2][..])
+    );
+    assert_eq!(
+        (subscribed.push_interval(), subscribed.max_bytes, subscribed.delta),
+        (Duration::from_millis(1500), 1 << 20, false)
+    );
+    assert_eq!(subscribed.metrics, ["a.", "b."]);
     let push = TelemetryPush {
         instance_id: GIVEN,
-        subscription_id: told.id,
+        subscription_id: subscribed.id,
         terminating: true,
         codec: 3,
         metrics: &[b'x'; 300],

@@ -89,16 +89,20 @@ impl SimulatedClient {
     /// Handles the response to a Get.
     pub(super) fn answered_get(&mut self, now: Duration, answer: Result<TelemetrySubscription, i16>) {
         let answer = answer.map(|subscription| self.convert_subscription(subscription));
-        let wanted = answer.as_ref().ok().filter(|told| !told.metrics.is_empty()).map(|told| told.interval);
+        let wanted = answer
+            .as_ref()
+            .ok()
+            .filter(|given_subscription| !given_subscription.metrics.is_empty())
+            .map(|given_subscription| given_subscription.interval);
         (self.refused, self.subscribed) = (self.refused || answer.is_err(), self.subscribed || answer.is_ok());
-        let told = answer.is_ok();
+        let given_subscription = answer.is_ok();
         self.model.answered_get(now, answer);
         match (wanted, self.model.next()) {
             // Counts from the first of several subscriptions, unless one without metrics was in between.
             (Some(interval), Some((due, TelemetryRequest::Push { .. }))) => {
                 _ = self.overdue.get_or_insert(due + interval)
             }
-            _ if told => self.overdue = None,
+            _ if given_subscription => self.overdue = None,
             _ => {}
         }
     }
@@ -116,15 +120,17 @@ impl SimulatedClient {
     /// The codec and the bytes of the next push.
     pub(super) fn payload(&mut self, options: &SimulationOptions, payloads: &Payloads) -> Result<(Codec, Vec<u8>)> {
         let family = family(self.kind);
-        let Some(told) = self.model.subscription() else { return Ok((Codec::None, Vec::new())) };
+        let Some(given_subscription) = self.model.subscription() else { return Ok((Codec::None, Vec::new())) };
         let role = self.role(options);
-        let template = self.template.get_or_insert_with(|| payloads.template(family, role, told, &self.model));
+        let template =
+            self.template.get_or_insert_with(|| payloads.template(family, role, given_subscription, &self.model));
         let now = unix_nanos();
-        let start = if told.delta { self.last_push } else { self.created_nanos };
+        let start = if given_subscription.delta { self.last_push } else { self.created_nanos };
         let bytes = template.fill(&FillValues { start, now, grown: self.pushes });
         self.last_push = now;
         // An empty payload is not compressed, like in librdkafka.
-        let codec = if bytes.is_empty() { Codec::None } else { choose_codec(self.kind, told, &options.codecs) };
+        let codec =
+            if bytes.is_empty() { Codec::None } else { choose_codec(self.kind, given_subscription, &options.codecs) };
         Ok((codec, compress(family, codec, &bytes)?))
     }
 
@@ -140,8 +146,8 @@ fn family(kind: ClientKind) -> ClientFamily {
 }
 
 /// The first codec that the broker accepts and the client supports. Java 3.7 never compresses.
-fn choose_codec(kind: ClientKind, told: &ModelSubscription, built_in: &[Codec]) -> Codec {
-    let offered = told.codecs.iter().filter_map(|id| Codec::from_id(*id));
+fn choose_codec(kind: ClientKind, given_subscription: &ModelSubscription, built_in: &[Codec]) -> Codec {
+    let offered = given_subscription.codecs.iter().filter_map(|id| Codec::from_id(*id));
     let mut usable = offered.filter(|codec| built_in.contains(codec) && kind != ClientKind::Java37);
     usable.next().unwrap_or(Codec::None)
 }
@@ -164,12 +170,12 @@ mod tests {
 
     #[test]
     fn memory_per_client_obeyed() {
-        let heap = ModelSubscription::clone(&told(vec![4; 4])).codecs.capacity();
+        let heap = ModelSubscription::clone(&given_subscription(vec![4; 4])).codecs.capacity();
         let spent = size_of::<SimulatedClient>() + heap;
         assert!(spent <= BYTES_PER_CLIENT, "{spent} bytes");
     }
 
-    fn told(codecs: Vec<i8>) -> ModelSubscription {
+    fn given_subscription(codecs: Vec<i8>) -> ModelSubscription {
         let instance = InstanceId::NIL;
         let interval = std::time::Duration::from_secs(1);
         ModelSubscription { instance, subscription_id: 1, codecs, interval, metrics: Vec::new(), delta: false }
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_first_accepted_and_supported_codec_is_used() {
-        let offered = told(vec![99, 4, 3, 1, 2]);
+        let offered = given_subscription(vec![99, 4, 3, 1, 2]);
         for (kind, built_in, expected) in [
             (ClientKind::Java39, &Codec::OFFERED[..], Codec::Zstd),
             (ClientKind::Librdkafka, &[Codec::Snappy, Codec::Gzip], Codec::Gzip),

@@ -94,8 +94,11 @@ mod tests {
         (1..=1000).for_each(|ms| spread.add(Duration::from_millis(ms)));
         assert_eq!((spread.count(), spread.max()), (1000, Duration::from_secs(1)));
         for permille in [1, 500, 900, 999, 1000] {
-            let (exact, told) = (Duration::from_millis(permille), spread.permille(permille));
-            assert!(told >= exact && told <= exact + exact / 32, "{permille}: {told:?}");
+            let (exact, given_subscription) = (Duration::from_millis(permille), spread.permille(permille));
+            assert!(
+                given_subscription >= exact && given_subscription <= exact + exact / 32,
+                "{permille}: {given_subscription:?}"
+            );
         }
     }
 }

@@ -152,7 +152,7 @@ impl Model {
         }
         self.flight = None;
         match answer {
-            Ok(told) => self.apply_subscription(now, told),
+            Ok(given_subscription) => self.apply_subscription(now, given_subscription),
             Err(code) => self.react(now, self.kind.after_get(code)),
         }
     }
@@ -202,14 +202,19 @@ impl Model {
 
     /// Whether the client would send the metric with this full name (including `org.apache.kafka.`).
     pub fn selects(&self, metric: &str) -> bool {
-        self.subscription.as_ref().is_some_and(|told| selector::is_selected(&told.metrics, metric))
+        self.subscription
+            .as_ref()
+            .is_some_and(|given_subscription| selector::is_selected(&given_subscription.metrics, metric))
     }
 
     /// Kafka's id of the compression type of the next push. Java 3.7 does not compress; all others use the first accepted
     /// type that they support.
     pub fn codec(&self) -> i8 {
-        let offered =
-            self.subscription.iter().filter(|_| self.kind != ClientKind::Java37).flat_map(|told| &told.codecs);
+        let offered = self
+            .subscription
+            .iter()
+            .filter(|_| self.kind != ClientKind::Java37)
+            .flat_map(|given_subscription| &given_subscription.codecs);
         let none = Codec::None.id();
         // librdkafka skips "none" as well.
         let skips_none = self.kind == ClientKind::Librdkafka;
@@ -230,13 +235,13 @@ impl Model {
     }
 
     fn request(&self) -> Option<TelemetryRequest> {
-        let told = self.subscription.as_ref();
+        let given_subscription = self.subscription.as_ref();
         Some(match self.step {
-            PlannedRequest::Get => {
-                TelemetryRequest::Get { instance: told.map_or(InstanceId::NIL, |told| told.instance) }
-            }
+            PlannedRequest::Get => TelemetryRequest::Get {
+                instance: given_subscription.map_or(InstanceId::NIL, |given_subscription| given_subscription.instance),
+            },
             step => {
-                let ModelSubscription { instance, subscription_id, .. } = told?;
+                let ModelSubscription { instance, subscription_id, .. } = given_subscription?;
                 let (instance, subscription_id) = (*instance, *subscription_id);
                 TelemetryRequest::Push {
                     instance,
@@ -247,13 +252,13 @@ impl Model {
         })
     }
 
-    fn apply_subscription(&mut self, now: Duration, told: ModelSubscription) {
-        if self.kind.is_java() && told.instance == InstanceId::NIL {
+    fn apply_subscription(&mut self, now: Duration, given_subscription: ModelSubscription) {
+        if self.kind.is_java() && given_subscription.instance == InstanceId::NIL {
             self.silent = Some(NO_ID);
             return;
         }
-        let nothing = told.metrics.is_empty();
-        self.subscription = Some(told);
+        let nothing = given_subscription.metrics.is_empty();
+        self.subscription = Some(given_subscription);
         let interval = self.interval();
         if nothing {
             self.plan(PlannedRequest::Get, now + interval);
@@ -281,8 +286,8 @@ impl Model {
     fn interval(&self) -> Duration {
         let fallback = self.kind.fallback_interval();
         match &self.subscription {
-            Some(told) if told.interval.is_zero() && self.kind.is_java() => fallback,
-            Some(told) => told.interval,
+            Some(given_subscription) if given_subscription.interval.is_zero() && self.kind.is_java() => fallback,
+            Some(given_subscription) => given_subscription.interval,
             None => fallback,
         }
     }

@@ -59,10 +59,11 @@ impl Payloads {
         &self,
         family: ClientFamily,
         role: PayloadRole,
-        told: &ModelSubscription,
+        given_subscription: &ModelSubscription,
         model: &Model,
     ) -> Arc<Template> {
-        let key = TemplateKey { family, role, delta: told.delta, metrics: told.metrics.clone() };
+        let key =
+            TemplateKey { family, role, delta: given_subscription.delta, metrics: given_subscription.metrics.clone() };
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(template) = ready.get(&key) {
             return template.clone();
@@ -71,7 +72,7 @@ impl Payloads {
             ready.clear();
         }
         let data = self.recording(family, role).clone();
-        let template = Arc::new(Template::new(data, told.delta, |name| model.selects(name)));
+        let template = Arc::new(Template::new(data, given_subscription.delta, |name| model.selects(name)));
         ready.insert(key, template.clone());
         template
     }

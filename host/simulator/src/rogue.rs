@@ -158,17 +158,17 @@ impl Rogue {
     async fn push_wrongly(&mut self, client: &mut KafkaClient) -> Result<()> {
         if self.subscription.is_none() || self.mode == Misbehaviour::AfterTerminating {
             match client.get_subscription(InstanceId::NIL).await? {
-                Ok(told) => self.subscription = Some(told),
+                Ok(given_subscription) => self.subscription = Some(given_subscription),
                 Err(refused) => {
                     self.answered(Err(refused));
                     return Ok(());
                 }
             }
         }
-        let Some(told) = &self.subscription else { return Ok(()) };
+        let Some(given_subscription) = &self.subscription else { return Ok(()) };
         let proper = TelemetryPush {
-            instance_id: told.instance_id,
-            subscription_id: told.id,
+            instance_id: given_subscription.instance_id,
+            subscription_id: given_subscription.id,
             terminating: false,
             codec: Codec::None.id(),
             metrics: &[],
@@ -177,7 +177,7 @@ impl Rogue {
             Misbehaviour::Garbage => vec![TelemetryPush { metrics: &GARBAGE, ..proper }],
             Misbehaviour::Bomb => vec![TelemetryPush { codec: Codec::Zstd.id(), metrics: &BOMB_BYTES, ..proper }],
             Misbehaviour::WrongSubscription => {
-                vec![TelemetryPush { subscription_id: told.id.wrapping_add(1), ..proper }]
+                vec![TelemetryPush { subscription_id: given_subscription.id.wrapping_add(1), ..proper }]
             }
             Misbehaviour::UnknownCodec => vec![TelemetryPush { codec: NO_CODEC, metrics: &GARBAGE, ..proper }],
             Misbehaviour::AfterTerminating => vec![TelemetryPush { terminating: true, ..proper }, proper],

@@ -169,11 +169,12 @@ async fn the_counts_of_both_sides_agree() {
     let recorded = Arc::new(RecordedIntake::new());
     let listener = start_listener(recorded.clone(), |_| ()).await;
     let sources: SourceAddresses = "127.0.0.2,127.0.0.3".parse().unwrap();
-    let mut told = Vec::new();
-    let report =
-        run(SimulationOptions { sources, ..options(&listener, 24) }, pending(), |progress| told.push(*progress))
-            .await
-            .unwrap();
+    let mut given_subscription = Vec::new();
+    let report = run(SimulationOptions { sources, ..options(&listener, 24) }, pending(), |progress| {
+        given_subscription.push(*progress)
+    })
+    .await
+    .unwrap();
     let seen = recorded.recorded.lock().unwrap();
     assert_eq!((report.gets, report.pushes, report.terminating), (seen.gets, seen.pushes, seen.terminating));
     assert_eq!((report.fault.as_deref(), report.silent, report.lost, report.refused), (None, 0, 0, 0), "{report}");
@@ -188,7 +189,7 @@ async fn the_counts_of_both_sides_agree() {
     assert_eq!(seen.codecs.keys().copied().collect::<Vec<_>>(), [Codec::None.id(), Codec::Zstd.id()]);
     assert_eq!((seen.empty, report.get_latency.count, report.push_latency.count), (0, seen.gets, seen.pushes));
     assert!(report.terminating > 0 && report.bytes_sent > 0);
-    let last = told.last().unwrap();
+    let last = given_subscription.last().unwrap();
     assert_eq!((last.pushes, last.clients, last.connected, last.silent), (report.pushes, 24, 24, 0));
     let said = report.to_string();
     assert!(said.contains("24 clients on 24 connections,") && said.contains("no faults"), "{said}");

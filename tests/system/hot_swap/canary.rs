@@ -175,14 +175,14 @@ async fn plugins_are_swapped_independently() {
 async fn shutdown_ends_a_canary() {
     let host = Setup::new().manifest("sink", &taker("a", "")).start().await;
     let change = swap("sink", &taker("b", ENDLESS), RolloutOverride::default());
-    let mut told = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
+    let mut observed = host.host.plugins.begin_change(Actor::Embedder, change).unwrap();
     until(&host, "sink", "the canary", |status| {
         status.rollout.as_ref().is_some_and(|rollout| rollout.stage == Some(SwapStage::Canary))
     })
     .await;
     let setup = host.stop_into_setup().await;
     let mut ending = None;
-    while let Some(step) = told.recv().await {
+    while let Some(step) = observed.recv().await {
         if let ChangeStep::Ended(end) = step {
             ending = Some(end);
         }

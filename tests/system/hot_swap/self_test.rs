@@ -21,11 +21,11 @@ async fn push_once(host: &RunningHost) {
 async fn it_gets_recent_pushes_if_they_are_retained_and_recorded_ones_otherwise() {
     let setup = Setup::new().manifest("sink", &taker("a", ""));
     let host = setup.with(|written| written.recent_pushes.keep = 8).start().await;
-    let (told, _) = steps(&host, swap("sink", &taker("b", ""), RolloutOverride::default())).await;
-    assert!(note(&told, SwapStage::SelfTest).starts_with("accepted 2 recorded pushes, 0 requests captured"));
+    let (observed, _) = steps(&host, swap("sink", &taker("b", ""), RolloutOverride::default())).await;
+    assert!(note(&observed, SwapStage::SelfTest).starts_with("accepted 2 recorded pushes, 0 requests captured"));
     push_once(&host).await;
-    let (told, _) = steps(&host, swap("sink", &taker("c", ""), RolloutOverride::default())).await;
-    assert!(note(&told, SwapStage::SelfTest).starts_with("accepted 1 recent push, 0 requests captured"));
+    let (observed, _) = steps(&host, swap("sink", &taker("c", ""), RolloutOverride::default())).await;
+    assert!(note(&observed, SwapStage::SelfTest).starts_with("accepted 1 recent push, 0 requests captured"));
     host.stop().await;
 }
 
@@ -51,11 +51,11 @@ async fn its_requests_get_the_last_response_of_the_destination_or_that_of_the_ma
         }
     };
     heard("status 202, 5 bytes: noted").await;
-    let (told, ending) =
+    let (observed, ending) =
         steps(&host, swap("sink", &fetches(&sink.url(), "[limits]\ninstances = 1\n"), RolloutOverride::default()))
             .await;
     assert_eq!(ending.serving, Some(2), "{}", ending.message);
-    assert!(note(&told, SwapStage::SelfTest).contains("1 request captured"));
+    assert!(note(&observed, SwapStage::SelfTest).contains("1 request captured"));
     heard("self-test: status 202, 5 bytes: noted").await;
 
     let reply = "[self-test]\nreply = { status = 201, headers = { x-set = \"yes\" }, body = \"as set\" }\n";

@@ -19,9 +19,9 @@ const LIMIT: u32 = 10_000;
 /// Prints a line for each client that matches, and another one when it has pushed under this subscription, until Ctrl-C.
 pub(super) fn run(host: &AdminClient, name: &str) -> Result<ExitCode> {
     errln!("watching clients that match `{name}`; stop with Ctrl-C");
-    let mut told = BTreeMap::new();
+    let mut notified = BTreeMap::new();
     loop {
-        for line in changes(&clients(host, name)?, &mut told) {
+        for line in changes(&clients(host, name)?, &mut notified) {
             outln!("{line}");
         }
         sleep(POLL_INTERVAL);
@@ -37,13 +37,13 @@ fn clients(host: &AdminClient, name: &str) -> Result<Vec<Value>> {
 }
 
 /// Lines for clients that are new, and for clients that have started to push under this subscription.
-fn changes(clients: &[Value], told: &mut BTreeMap<String, bool>) -> Vec<String> {
+fn changes(clients: &[Value], notified: &mut BTreeMap<String, bool>) -> Vec<String> {
     let text = |client: &Value, key: &str| client.get(key).and_then(Value::as_str).map_or_else(|| "-".into(), escape);
     let mut lines = Vec::new();
     for client in clients {
         let pushes = client.get("pushes_of_subscription").and_then(Value::as_u64).unwrap_or(0) > 0;
         let id = text(client, "id");
-        if told.insert(id.clone(), pushes) != Some(pushes) {
+        if notified.insert(id.clone(), pushes) != Some(pushes) {
             let does = if pushes { "pushes" } else { "matches" };
             let software = text(client, "software_name");
             lines.push(format!("{id}  {does}  {software}  {}  {}", text(client, "client_id"), text(client, "source")));
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_client_is_listed_when_it_matches_and_when_it_pushes() {
-        let mut told = BTreeMap::new();
+        let mut notified = BTreeMap::new();
         let client = |pushes: u64| json!({ "id": "a", "client_id": "orders", "pushes": pushes + 5, "pushes_of_subscription": pushes });
-        assert_eq!(changes(&[client(0)], &mut told), ["a  matches  -  orders  -"]);
-        assert_eq!(changes(&[client(0)], &mut told), Vec::<String>::new());
-        assert_eq!(changes(&[client(3)], &mut told), ["a  pushes  -  orders  -"]);
-        assert_eq!(changes(&[client(4)], &mut told), Vec::<String>::new());
+        assert_eq!(changes(&[client(0)], &mut notified), ["a  matches  -  orders  -"]);
+        assert_eq!(changes(&[client(0)], &mut notified), Vec::<String>::new());
+        assert_eq!(changes(&[client(3)], &mut notified), ["a  pushes  -  orders  -"]);
+        assert_eq!(changes(&[client(4)], &mut notified), Vec::<String>::new());
     }
 
     #[test]

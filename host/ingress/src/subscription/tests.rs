@@ -18,8 +18,8 @@ fn first_get(admission: &Admission) -> (InstanceId, Vec<String>, Duration) {
 fn get(admission: &Admission, id: Option<InstanceId>) -> (InstanceId, Vec<String>, Duration) {
     let client = Client { instance_id: id, client_id: Some("c".into()), ..Client::default() };
     let connection = ConnectionId(1);
-    let told = admission.subscribe(&Arc::new(client), connection, Instant::now(), SystemTime::now()).expect("a Get");
-    (told.instance_id, told.metrics.iter().map(ToString::to_string).collect(), told.push_interval)
+    let outcome = admission.subscribe(&Arc::new(client), connection, Instant::now(), SystemTime::now()).expect("a Get");
+    (outcome.instance_id, outcome.metrics.iter().map(ToString::to_string).collect(), outcome.push_interval)
 }
 
 fn op(key: &str, kind: EntryOpKind, value: &str) -> EntryOp {
@@ -196,11 +196,11 @@ fn the_message_about_long_intervals_matches_what_clients_get() {
         let altered = alter(&book, "s", &[set("metrics", "*"), set("interval.ms", &interval.to_string())]);
         let words = altered.message.unwrap();
         assert!(said.map_or(!words.contains("counts as"), |said| words.ends_with(said)), "{interval}: {words}");
-        let told = clients.each_ref().map(|client| {
-            let told = admission.subscribe(client, ConnectionId(2), Instant::now(), SystemTime::now());
-            told.unwrap().push_interval
+        let outcome = clients.each_ref().map(|client| {
+            let outcome = admission.subscribe(client, ConnectionId(2), Instant::now(), SystemTime::now());
+            outcome.unwrap().push_interval
         });
-        assert_eq!(told, [others, librdkafkas].map(Duration::from_secs), "{interval}");
+        assert_eq!(outcome, [others, librdkafkas].map(Duration::from_secs), "{interval}");
     }
 }
 
@@ -253,8 +253,8 @@ fn the_message_covers_clients_that_are_not_affected() {
 fn validating_changes_nothing() {
     let (book, admission) = from_file();
     let (id, before, _) = first_get(&admission);
-    let told = book.alter("s", &[set("metrics", "z.")], true).unwrap();
-    assert!(!told.changed && told.message.unwrap().starts_with("validated, and nothing was changed; 1 of 1"));
+    let outcome = book.alter("s", &[set("metrics", "z.")], true).unwrap();
+    assert!(!outcome.changed && outcome.message.unwrap().starts_with("validated, and nothing was changed; 1 of 1"));
     assert!(book.alter("s", &[set("interval.ms", "1")], true).is_err());
     assert_eq!(values_and_sources(&book, "s")[0], ("a.,b.".into(), ValueSource::File));
     assert_eq!(book.0.store.records::<serde_json::Value>(KIND).unwrap().len(), 0);

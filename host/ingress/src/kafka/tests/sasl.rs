@@ -61,12 +61,12 @@ async fn log_in(peer: &mut TestPeer, mechanism: SaslMechanism, token: &[u8]) -> 
 
 async fn log_in_by_scram(peer: &mut TestPeer, mechanism: SaslMechanism, password: &'static str) -> SaslResponse {
     let client = ScramClient::new(mechanism, "alice", password);
-    let told = log_in(peer, mechanism, &client.first()).await;
-    assert_eq!((told.error, told.lifetime), (0, 0));
-    let (last, signature) = client.last(&told.token);
-    let told = authenticate(peer, &last).await;
-    assert!(told.error != 0 || told.token == signature, "the server authenticates itself, too");
-    told
+    let response_seen = log_in(peer, mechanism, &client.first()).await;
+    assert_eq!((response_seen.error, response_seen.lifetime), (0, 0));
+    let (last, signature) = client.last(&response_seen.token);
+    let response_seen = authenticate(peer, &last).await;
+    assert!(response_seen.error != 0 || response_seen.token == signature, "the server authenticates itself, too");
+    response_seen
 }
 
 /// The client is served as alice.
@@ -98,14 +98,14 @@ async fn conformance_01_an_authenticating_client_asks_for_versions_twice_and_is_
         // As Java does: without its software name at first.
         let versions = peer.ask(&request(18, 0, false, 1, b"")).await;
         assert_eq!(versions[13], 11, "SASL's two among them");
-        let told = match mechanism {
+        let response_seen = match mechanism {
             SaslMechanism::Plain => log_in(&mut peer, mechanism, b"\0alice\0secret").await,
             SaslMechanism::OAuthBearer => log_in(&mut peer, mechanism, &registry.bearer("alice", 3600)).await,
             _ => log_in_by_scram(&mut peer, mechanism, "secret").await,
         };
-        assert_eq!((told.error, told.message.as_str()), (0, ""), "{mechanism}");
-        let lives = (1..=3_600_000).contains(&told.lifetime);
-        assert_eq!(lives, mechanism == SaslMechanism::OAuthBearer, "{mechanism}: {}", told.lifetime);
+        assert_eq!((response_seen.error, response_seen.message.as_str()), (0, ""), "{mechanism}");
+        let lives = (1..=3_600_000).contains(&response_seen.lifetime);
+        assert_eq!(lives, mechanism == SaslMechanism::OAuthBearer, "{mechanism}: {}", response_seen.lifetime);
         assert_served(&door, &mut peer).await;
     }
 }
@@ -145,19 +145,23 @@ async fn a_failed_authentication_is_answered_and_the_connection_closed() {
     for mechanism in registry.settings().mechanisms {
         let door = with_sasl(&registry, |_| {}).await;
         let mut peer = door.connect().await;
-        let (told, reason) = match mechanism {
+        let (response_seen, reason) = match mechanism {
             SaslMechanism::Plain => {
                 (log_in(&mut peer, mechanism, b"\0alice\0wrong").await, "invalid username or password (PLAIN)")
             }
             SaslMechanism::OAuthBearer => {
-                let told = log_in(&mut peer, mechanism, &registry.bearer("alice", -3600)).await;
-                assert_eq!((told.error, &told.token[..]), (0, &br#"{"status":"invalid_token"}"#[..]));
+                let response_seen = log_in(&mut peer, mechanism, &registry.bearer("alice", -3600)).await;
+                assert_eq!((response_seen.error, &response_seen.token[..]), (0, &br#"{"status":"invalid_token"}"#[..]));
                 (authenticate(&mut peer, b"\x01").await, "the token has expired")
             }
             _ => (log_in_by_scram(&mut peer, mechanism, "wrong").await, "invalid username or password"),
         };
-        assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"), "without the reason");
-        assert_eq!((told.token.len(), told.lifetime), (0, 0));
+        assert_eq!(
+            (response_seen.error, response_seen.message.as_str()),
+            (58, "authentication failed"),
+            "without the reason"
+        );
+        assert_eq!((response_seen.token.len(), response_seen.lifetime), (0, 0));
         assert_closed(&door, peer, reason).await;
         assert!(door.intake.subscribe_calls.lock().unwrap().is_empty());
     }
@@ -224,9 +228,9 @@ async fn sasl_out_of_order_is_an_illegal_state() {
     let registry = AuthFixture::new();
     let door = with_sasl(&registry, |_| {}).await;
     let mut peer = door.connect().await;
-    let told = authenticate(&mut peer, b"\0alice\0secret").await;
-    assert_eq!(told.error, 34);
-    assert!(told.message.contains("must follow a SaslHandshake"), "{}", told.message);
+    let response_seen = authenticate(&mut peer, b"\0alice\0secret").await;
+    assert_eq!(response_seen.error, 34);
+    assert!(response_seen.message.contains("must follow a SaslHandshake"), "{}", response_seen.message);
     assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
     assert_eq!(authenticate(&mut peer, b"\0alice\0secret").await.error, 34, "once for each handshake");
     assert_served(&door, &mut peer).await;
@@ -268,9 +272,9 @@ async fn a_handshake_in_the_middle_of_an_exchange_ends_it() {
     let door = with_sasl(&registry, |_| {}).await;
     let mut peer = door.connect().await;
     let client = ScramClient::new(SaslMechanism::ScramSha512, "alice", "secret");
-    let told = log_in(&mut peer, SaslMechanism::ScramSha512, &client.first()).await;
+    let response_seen = log_in(&mut peer, SaslMechanism::ScramSha512, &client.first()).await;
     assert_eq!(handshake(&mut peer, "SCRAM-SHA-512").await.0, 34);
-    assert_eq!(authenticate(&mut peer, &client.last(&told.token).0).await.error, 34, "the exchange has ended");
+    assert_eq!(authenticate(&mut peer, &client.last(&response_seen.token).0).await.error, 34, "the exchange has ended");
     assert_eq!(handshake(&mut peer, "PLAIN").await.0, 0);
     assert_eq!(handshake(&mut peer, "PLAIN").await.0, 34);
     assert_eq!(log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await.error, 0);
@@ -348,17 +352,17 @@ async fn a_client_reauthenticates_as_the_same_principal() {
     registry.put("bob", "secret");
     let door = with_sasl(&registry, |settings| settings.max_session = Some(Duration::from_secs(600))).await;
     let mut peer = door.connect().await;
-    let told = log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await;
-    assert_eq!((told.error, told.lifetime), (0, 600_000));
+    let response_seen = log_in(&mut peer, SaslMechanism::Plain, b"\0alice\0secret").await;
+    assert_eq!((response_seen.error, response_seen.lifetime), (0, 600_000));
     assert_served(&door, &mut peer).await;
-    let told = log_in(&mut peer, SaslMechanism::OAuthBearer, &registry.bearer("alice", 60)).await;
-    assert!(told.error == 0 && (1..=60_000).contains(&told.lifetime), "the token expires first");
+    let response_seen = log_in(&mut peer, SaslMechanism::OAuthBearer, &registry.bearer("alice", 60)).await;
+    assert!(response_seen.error == 0 && (1..=60_000).contains(&response_seen.lifetime), "the token expires first");
     assert_served(&door, &mut peer).await;
 
     handshake(&mut peer, "PLAIN").await;
     assert_eq!(error_of_push(&peer.ask(&unhex(PUSH_ZSTD)).await), 0, "until then it keeps its principal");
-    let told = authenticate(&mut peer, b"\0bob\0secret").await;
-    assert_eq!((told.error, told.message.as_str()), (58, "authentication failed"));
+    let response_seen = authenticate(&mut peer, b"\0bob\0secret").await;
+    assert_eq!((response_seen.error, response_seen.message.as_str()), (58, "authentication failed"));
     assert_closed(&door, peer, "reauthentication as another principal").await;
 }
 
@@ -368,8 +372,8 @@ async fn the_length_of_a_session_is_obeyed() {
     let door = with_sasl(&registry, |settings| settings.max_session = Some(Duration::from_millis(1))).await;
     let mut peer = door.connect().await;
     for _ in 0..3 {
-        let told = log_in_by_scram(&mut peer, SaslMechanism::ScramSha256, "secret").await;
-        assert_eq!((told.error, told.lifetime), (0, 1));
+        let response_seen = log_in_by_scram(&mut peer, SaslMechanism::ScramSha256, "secret").await;
+        assert_eq!((response_seen.error, response_seen.lifetime), (0, 1));
         // The session has expired by then, and the client may still reauthenticate.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -61,10 +61,10 @@ pub(crate) fn highly_compressed() -> [(Codec, Vec<u8>); 2] {
 /// A push of a client that has just requested its subscription, each on its own connection.
 async fn push(door: &KafkaListenerFixture, codec: Codec, wire: &[u8]) -> i16 {
     let mut peer = door.connect().await;
-    let told = peer.ask(&request(71, 0, true, 1, &[0; 17])).await;
-    assert_eq!(error_of_push(&told), 0);
+    let response_seen = peer.ask(&request(71, 0, true, 1, &[0; 17])).await;
+    assert_eq!(error_of_push(&response_seen), 0);
     // The client instance id and the subscription id.
-    let mut body = told[15..35].to_vec();
+    let mut body = response_seen[15..35].to_vec();
     body.extend([0, codec.id() as u8]);
     let mut len = wire.len() + 1;
     while len >= 0x80 {

@@ -19,16 +19,16 @@ async fn messages(count: usize) -> Vec<String> {
 
 #[tokio::test]
 async fn limit_of_forecasts_obeyed() {
-    let told = messages(MAX_FORECASTS).await;
-    assert!(told.iter().all(|words| words.starts_with("1 of 1 connected client matches")), "{told:?}");
+    let outcome = messages(MAX_FORECASTS).await;
+    assert!(outcome.iter().all(|words| words.starts_with("1 of 1 connected client matches")), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn limit_of_forecasts_violated() {
-    let told = messages(MAX_FORECASTS + 1).await;
-    assert_eq!(told.len(), MAX_FORECASTS + 1);
+    let outcome = messages(MAX_FORECASTS + 1).await;
+    assert_eq!(outcome.len(), MAX_FORECASTS + 1);
     let said = "the affected clients are counted only for at most 16 alterations in one request";
-    assert!(told.iter().all(|words| words == said), "{told:?}");
+    assert!(outcome.iter().all(|words| words == said), "{outcome:?}");
 }
 
 /// Whether each of this many changes with a heavy pattern is accepted; none of them is stored.

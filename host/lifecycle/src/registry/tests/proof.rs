@@ -143,19 +143,19 @@ impl ProofLife {
         match how {
             // The host is killed meanwhile.
             0 => {
-                let told = self.fixture.plugins.begin_change(Actor::Embedder, change);
+                let observed = self.fixture.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
-                drop(told);
+                drop(observed);
                 self.fixture.plugins.0.guests.kill();
                 self.fixture = again(self.fixture, false).await;
                 self.fixture.idle().await;
             }
             // Somebody aborts it meanwhile.
             1 => {
-                let told = self.fixture.plugins.begin_change(Actor::Embedder, change);
+                let observed = self.fixture.plugins.begin_change(Actor::Embedder, change);
                 tokio::time::sleep(Duration::from_millis(self.dice.below(250) as u64)).await;
                 let _ = self.fixture.plugins.change_and_wait(Actor::Embedder, PluginChange::Abort("sink".into())).await;
-                if let Ok(mut steps) = told {
+                if let Ok(mut steps) = observed {
                     while steps.recv().await.is_some() {}
                 }
             }

@@ -72,8 +72,11 @@ fn clients_survive_every_single_disturbance() {
     }
     assert_eq!(Vec::from_iter(all.codes.clone()), [0, 89, 117, 118], "the disturbances had an effect");
     assert!(all.shed && all.evicted && all.unwanted && all.dropped && all.over_quota, "{all:?}");
-    for told in [&[][..], &["*"], &[""], &["no.such."]] {
-        assert!(all.metrics.iter().any(|metrics| metrics == told), "no client received {told:?}: {all:?}");
+    for given_subscription in [&[][..], &["*"], &[""], &["no.such."]] {
+        assert!(
+            all.metrics.iter().any(|metrics| metrics == given_subscription),
+            "no client received {given_subscription:?}: {all:?}"
+        );
     }
 }
 

@@ -173,8 +173,8 @@ impl Replay {
         match line.answer.expect("every request has a response") {
             TraceAnswer::Close(_) => self.flight = line.connection,
             TraceAnswer::Subscription(subscription) => {
-                let told = subscription.into_model();
-                self.each(|model| model.answered_get(now, Ok(told.clone())));
+                let given_subscription = subscription.into_model();
+                self.each(|model| model.answered_get(now, Ok(given_subscription.clone())));
             }
             TraceAnswer::Code { error } if push.is_none() => self.each(|model| model.answered_get(now, Err(error))),
             TraceAnswer::Code { error: 0 } => self.each(|model| model.answered_push(now, Ok(()))),

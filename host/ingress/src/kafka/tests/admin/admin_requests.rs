@@ -152,10 +152,10 @@ async fn get(peer: &mut TestPeer, known: &GetTelemetrySubscriptionsResponse) -> 
 }
 
 /// The error code of an empty push under that subscription.
-async fn push(peer: &mut TestPeer, told: &GetTelemetrySubscriptionsResponse) -> i16 {
+async fn push(peer: &mut TestPeer, response_seen: &GetTelemetrySubscriptionsResponse) -> i16 {
     let asked = PushTelemetryRequest::default()
-        .with_client_instance_id(told.client_instance_id)
-        .with_subscription_id(told.subscription_id);
+        .with_client_instance_id(response_seen.client_instance_id)
+        .with_subscription_id(response_seen.subscription_id);
     ask::<PushTelemetryResponse>(peer, Api::PushTelemetry, 0, &asked).await.error_code
 }
 
@@ -163,15 +163,15 @@ async fn push(peer: &mut TestPeer, told: &GetTelemetrySubscriptionsResponse) -> 
 async fn an_alteration_takes_effect_immediately() {
     let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), |_| {}).await;
     let (mut admin, mut client) = (door.connect().await, door.connect().await);
-    let told = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
-    assert_eq!((told.requested_metrics.clone(), told.push_interval_ms), (vec![text("a.")], 60_000));
-    assert_eq!(push(&mut client, &told).await, 0);
+    let response_seen = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
+    assert_eq!((response_seen.requested_metrics.clone(), response_seen.push_interval_ms), (vec![text("a.")], 60_000));
+    assert_eq!(push(&mut client, &response_seen).await, 0);
     let (error, words) =
         alter(&mut admin, "s", &[("metrics", 2, Some("b.")), ("interval.ms", SET, Some("30000"))]).await;
     assert_eq!((error, &words[..]), (0, "1 of 1 connected client matches; 1 gets the change within 90s"));
-    assert_eq!(push(&mut client, &told).await, 117);
-    let again = get(&mut client, &told).await;
-    assert_eq!((again.error_code, again.client_instance_id), (0, told.client_instance_id));
+    assert_eq!(push(&mut client, &response_seen).await, 117);
+    let again = get(&mut client, &response_seen).await;
+    assert_eq!((again.error_code, again.client_instance_id), (0, response_seen.client_instance_id));
     assert_eq!((again.requested_metrics.clone(), again.push_interval_ms), (vec![text("a."), text("b.")], 30_000));
     assert_eq!(push(&mut client, &again).await, 0);
 }
@@ -180,14 +180,14 @@ async fn an_alteration_takes_effect_immediately() {
 async fn validating_alters_nothing() {
     let door = with_real_intake(testing::file_config("s", &["a."], 60_000, &[]), |_| {}).await;
     let (mut admin, mut client) = (door.connect().await, door.connect().await);
-    let told = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
+    let response_seen = get(&mut client, &GetTelemetrySubscriptionsResponse::default()).await;
     let resources = || vec![to_alter(16, "s", &[("metrics", SET, Some("b."))]), to_alter(16, "t", &[("m", SET, None)])];
     let answers = alter_all(&mut admin, resources(), true).await;
     assert_eq!([answers[0].error_code, answers[1].error_code], [0, 42]);
     assert!(answers[0].error_message.as_deref().unwrap().contains("nothing was changed"));
     assert_eq!(describe(&mut admin, "s").await, three(("a.", 4), ("60000", 4), ("", 5)));
     assert_eq!(list(&mut admin).await, ["s"]);
-    assert_eq!(push(&mut client, &told).await, 0, "its subscription is unchanged");
+    assert_eq!(push(&mut client, &response_seen).await, 0, "its subscription is unchanged");
 }
 
 #[tokio::test]
@@ -255,8 +255,8 @@ async fn an_unlisted_principal_can_neither_describe_nor_alter() {
         assert_eq!((answer.error_code, answer.config_resources.len()), (31, 0));
     }
     assert_eq!(door.subscriptions.describe("s").unwrap().entries[0].value(), "a.");
-    let told = get(&mut peer, &GetTelemetrySubscriptionsResponse::default()).await;
-    assert_eq!(push(&mut peer, &told).await, 0, "telemetry needs no authorization");
+    let response_seen = get(&mut peer, &GetTelemetrySubscriptionsResponse::default()).await;
+    assert_eq!(push(&mut peer, &response_seen).await, 0, "telemetry needs no authorization");
     let asked = DescribeClusterRequest::default().with_endpoint_type(1);
     let answer: DescribeClusterResponse = ask(&mut peer, Api::DescribeCluster, 2, &asked).await;
     assert_eq!((answer.error_code, answer.brokers[0].port), (0, i32::from(door.address.port())));

@@ -148,7 +148,7 @@ impl Crowd {
                 self.no_receivers = true;
             }
             Disturbance::AddAll => self.add_all(),
-            Disturbance::Reconfigure(told) => self.host.reconfigure(told),
+            Disturbance::Reconfigure(given_subscription) => self.host.reconfigure(given_subscription),
             Disturbance::Disconnect { every, first, away } => {
                 let chosen = (0..self.clients.len()).filter(|at| at % every == first % every).collect::<Vec<_>>();
                 chosen.into_iter().for_each(|at| self.disconnect(at, away));
@@ -211,9 +211,9 @@ impl Crowd {
 
     fn spoof(&mut self, knows_subscription: bool) {
         for life in &self.clients {
-            let Some(told) = life.model.subscription() else { continue };
-            let subscription_id = told.subscription_id.wrapping_add(i32::from(!knows_subscription));
-            let push = push(told.instance, "attacker", subscription_id, false, 0, 10);
+            let Some(given_subscription) = life.model.subscription() else { continue };
+            let subscription_id = given_subscription.subscription_id.wrapping_add(i32::from(!knows_subscription));
+            let push = push(given_subscription.instance, "attacker", subscription_id, false, 0, 10);
             // Any response is fine.
             let _ = self.host.intake.push(push, ConnectionId(0));
         }
@@ -317,7 +317,7 @@ impl Crowd {
                 let answer = self.host.intake.subscribe(&client, connection);
                 self.seen.over_quota |= matches!(answer, Err(Refusal::OverQuota { .. }));
                 let answer = answer.map(model_subscription);
-                self.seen.metrics.extend(answer.iter().map(|told| told.metrics.clone()));
+                self.seen.metrics.extend(answer.iter().map(|given_subscription| given_subscription.metrics.clone()));
                 ClientAnswer::Get(answer.map_err(|refusal| error_code(&refusal)))
             }
             TelemetryRequest::Push { instance, subscription_id, terminating } => {

@@ -35,8 +35,8 @@ pub(super) struct HostFixture {
 
 impl HostFixture {
     pub(super) fn new(build: WrapIntake) -> Self {
-        let (told, mood) = (HostSettings::default(), ReceiverBehaviour::Accept);
-        let (admission, dispatch, reception) = build_host(told);
+        let (given_subscription, mood) = (HostSettings::default(), ReceiverBehaviour::Accept);
+        let (admission, dispatch, reception) = build_host(given_subscription);
         let intake = build(reception.clone(), &dispatch);
         let (receivers, tiny, serving) = (Vec::new(), false, true);
         let mut rooms = Self {
@@ -46,7 +46,7 @@ impl HostFixture {
             reception,
             intake,
             receivers,
-            settings: told,
+            settings: given_subscription,
             behaviour: mood,
             tiny,
             serving,
@@ -65,9 +65,9 @@ impl HostFixture {
         open.iter().for_each(|name| self.add(name));
     }
 
-    pub(super) fn reconfigure(&mut self, told: HostSettings) {
-        self.settings = told;
-        self.admission.reconfigure(admission_config(told));
+    pub(super) fn reconfigure(&mut self, given_subscription: HostSettings) {
+        self.settings = given_subscription;
+        self.admission.reconfigure(admission_config(given_subscription));
     }
 
     pub(super) fn resize(&mut self, tiny: bool) {
@@ -148,30 +148,31 @@ impl HostFixture {
     }
 }
 
-fn build_host(told: HostSettings) -> (Arc<Admission>, Dispatch, Arc<IntakePipeline>) {
+fn build_host(given_subscription: HostSettings) -> (Arc<Admission>, Dispatch, Arc<IntakePipeline>) {
     let events = Events::new();
     let dispatch = Dispatch::new(events.clone());
-    let admission = Arc::new(Admission::new(admission_config(told)));
+    let admission = Arc::new(Admission::new(admission_config(given_subscription)));
     let decoder = Decoder::new(decode::DecodeConfig { max_output: MAX_DECODED, ..decode::DecodeConfig::default() });
     let reception = Arc::new(IntakePipeline::new(admission.clone(), decoder, dispatch.clone(), events));
     (admission, dispatch, reception)
 }
 
-fn admission_config(told: HostSettings) -> admission::AdmissionConfig {
-    let metrics = told.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
-    let only = told.only.map(|software| ("client_software_name".to_owned(), software.to_owned()));
-    let rule = SubscriptionRule::new("all", metrics, Some(told.interval_s * 1_000), only.as_slice()).expect("sound");
+fn admission_config(given_subscription: HostSettings) -> admission::AdmissionConfig {
+    let metrics = given_subscription.metrics.iter().map(|prefix| (*prefix).to_owned()).collect();
+    let only = given_subscription.only.map(|software| ("client_software_name".to_owned(), software.to_owned()));
+    let rule = SubscriptionRule::new("all", metrics, Some(given_subscription.interval_s * 1_000), only.as_slice())
+        .expect("sound");
     let wildcard = |(software, wildcard)| ClientRule::new(Some(software), None, true, Some(wildcard)).expect("sound");
     let (few, none) = (Rates { new_clients: 10, pushes: 30, push_bytes: None }, Quotas::default());
     let one = Rates { new_clients: 1, pushes: 4, push_bytes: None };
     admission::AdmissionConfig {
         subscriptions: vec![rule],
-        clients: told.wildcard.map(wildcard).into_iter().collect(),
-        quotas: if told.tight { Quotas { connection: one, source: few, ..none } } else { none },
-        delta: told.delta,
-        max_wire_bytes: told.max_wire,
-        capacity: told.capacity,
-        all_as_empty_prefix: told.all_as_empty_prefix,
+        clients: given_subscription.wildcard.map(wildcard).into_iter().collect(),
+        quotas: if given_subscription.tight { Quotas { connection: one, source: few, ..none } } else { none },
+        delta: given_subscription.delta,
+        max_wire_bytes: given_subscription.max_wire,
+        capacity: given_subscription.capacity,
+        all_as_empty_prefix: given_subscription.all_as_empty_prefix,
         ..admission::AdmissionConfig::default()
     }
 }

@@ -166,7 +166,7 @@ pub(super) fn scripts() -> impl Strategy<Value = Vec<ScriptStep>> {
 /// Every disturbance once, in its worst form.
 pub(super) fn every_disturbance() -> Vec<Disturbance> {
     let (moment, long) = (Duration::from_millis(300), Duration::from_secs(700));
-    let told = HostSettings::default();
+    let given_subscription = HostSettings::default();
     let all = Disturbance::Disconnect { every: 1, first: 0, away: moment };
     vec![
         Disturbance::TinyQueues(true),
@@ -177,19 +177,23 @@ pub(super) fn every_disturbance() -> Vec<Disturbance> {
         Disturbance::Receivers(ReceiverBehaviour::Fail),
         Disturbance::RemoveOne,
         Disturbance::RemoveAll,
-        Disturbance::Reconfigure(HostSettings { interval_s: 7, ..told }),
-        Disturbance::Reconfigure(HostSettings { interval_s: 600, ..told }),
-        Disturbance::Reconfigure(HostSettings { metrics: None, ..told }),
-        Disturbance::Reconfigure(HostSettings { metrics: Some("no.such."), ..told }),
-        Disturbance::Reconfigure(HostSettings { delta: true, ..told }),
-        Disturbance::Reconfigure(HostSettings { all_as_empty_prefix: true, ..told }),
-        Disturbance::Reconfigure(HostSettings { capacity: 3, ..told }),
-        Disturbance::Reconfigure(HostSettings { max_wire: 10, ..told }),
-        Disturbance::Reconfigure(HostSettings { only: Some(JAVA), ..told }),
-        Disturbance::Reconfigure(HostSettings { only: Some(LIBRDKAFKA), ..told }),
-        Disturbance::Reconfigure(HostSettings { wildcard: Some((JAVA, "")), ..told }),
-        Disturbance::Reconfigure(HostSettings { wildcard: Some((LIBRDKAFKA, "*")), all_as_empty_prefix: true, ..told }),
-        Disturbance::Reconfigure(HostSettings { tight: true, ..told }),
+        Disturbance::Reconfigure(HostSettings { interval_s: 7, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { interval_s: 600, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { metrics: None, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { metrics: Some("no.such."), ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { delta: true, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { all_as_empty_prefix: true, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { capacity: 3, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { max_wire: 10, ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { only: Some(JAVA), ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { only: Some(LIBRDKAFKA), ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings { wildcard: Some((JAVA, "")), ..given_subscription }),
+        Disturbance::Reconfigure(HostSettings {
+            wildcard: Some((LIBRDKAFKA, "*")),
+            all_as_empty_prefix: true,
+            ..given_subscription
+        }),
+        Disturbance::Reconfigure(HostSettings { tight: true, ..given_subscription }),
         Disturbance::Flood { ids: 21_000 },
         all,
         Disturbance::Disconnect { every: 1, first: 0, away: long },
